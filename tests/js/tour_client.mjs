@@ -1,0 +1,173 @@
+// A client of npm's capnweb that checks a tour server over WebSocket.
+//
+//   node tour_client.mjs URL [options]
+//
+//   --strict-types   also expect arguments of a wrong type or number to be refused
+//   --strict-home    also expect what npm's own server cannot do with references that come home
+//   --only TEXT      only the checks whose names contain TEXT (may be repeated)
+//   --skip TEXT      not the checks whose names contain TEXT (may be repeated)
+//   --trace          every frame to standard error
+//
+// Prints `ok NAME` or `FAILED NAME: why` for each check and last `N passed, M failed`; exits with 1 if any failed.
+// Every check has sessions of its own, so that one that breaks its session does not fail those after it, and
+// five seconds. When its body is done the session has to answer once more, and the server has to have given back
+// every reference it was lent (told as a check of its own at the end).
+
+import { WebSocket } from "ws";
+import { RpcSession, WebSocketTransport } from "capnweb";
+import { once } from "node:events";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { TIME_LIMIT, equal, within } from "./expect.mjs";
+import { checks } from "./tour_checks.mjs";
+import { traceFrames } from "./trace.mjs";
+
+globalThis.WebSocket = WebSocket; // Node 20 has none of its own
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    "strict-types": { type: "boolean" },
+    "strict-home": { type: "boolean" },
+    only: { type: "string", multiple: true, default: [] },
+    skip: { type: "string", multiple: true, default: [] },
+    trace: { type: "boolean" },
+  },
+});
+const url = positionals[0];
+if (positionals.length !== 1) {
+  console.error("usage: tour_client.mjs URL [--strict-types] [--strict-home] [--only TEXT] [--skip TEXT] [--trace]");
+  process.exit(2);
+}
+
+function closeCode(socket) {
+  return new Promise((resolve) => socket.on("close", resolve));
+}
+
+// What a check gets: `api` is the server's index, `connect()` gives another session, `raw()` a bare WebSocket.
+class Connections {
+  #sockets = [];
+  sessions = [];
+
+  async #open(name) {
+    const socket = new WebSocket(url);
+    this.#sockets.push(socket);
+    socket.on("error", () => {}); // whoever waits for something learns of it, and otherwise it ends no process
+    if (options.trace) traceFrames(socket, name);
+    await within(once(socket, "open"), "the WebSocket to open");
+    return socket;
+  }
+
+  async connect() {
+    const socket = await this.#open(`session ${this.sessions.length + 1}`);
+    const session = new RpcSession(new WebSocketTransport(socket));
+    const closed = closeCode(socket);
+    const connected = { api: session.getRemoteMain(), session, socket, over: false };
+    connected.close = async () => {
+      connected.over = true;
+      connected.api[Symbol.dispose](); // this is how npm's client ends a session
+      const code = await within(closed, "the server to close the WebSocket");
+      if (code === 1006) throw new Error("the server dropped the connection without closing the WebSocket");
+    };
+    this.sessions.push(connected);
+    return connected;
+  }
+
+  async raw() {
+    const socket = await this.#open("raw");
+    const queue = [];
+    const waiting = [];
+    socket.on("message", (data) => (waiting.shift() ?? ((frame) => queue.push(frame)))(JSON.parse(data)));
+    return {
+      send: (...frames) => frames.forEach((frame) => socket.send(typeof frame === "string" ? frame : JSON.stringify(frame))),
+      receive: () => (queue.length > 0 ? queue.shift() : within(new Promise((take) => waiting.push(take)), "a frame")),
+      closed: closeCode(socket),
+      close: () => socket.close(),
+    };
+  }
+
+  terminate() {
+    for (const socket of this.#sockets) socket.terminate();
+  }
+}
+
+// How many references the server still holds, once what it sends to give them back had time to come. (The table of
+// imports says nothing about the server: npm's client keeps every promise there that was not disposed of.)
+async function leftovers({ session, socket }) {
+  const deadline = Date.now() + 2000;
+  for (;;) {
+    await nextTurn();
+    const lent = session.getStats().exports - 1; // one is our index
+    const left = deadline - Date.now();
+    if (lent === 0 || left <= 0) return lent;
+    await once(socket, "message", { signal: AbortSignal.timeout(left) }).catch(() => {});
+  }
+}
+
+const leaks = [];
+let stray; // a rejection that nobody took, while the current check ran
+process.on("unhandledRejection", (reason) => (stray ??= reason));
+
+async function run(check) {
+  const connections = new Connections();
+  stray = undefined;
+  try {
+    const first = await connections.connect();
+    await within(check.body({ ...first, connect: () => connections.connect(), raw: () => connections.raw() }), "the check to end");
+    for (const connected of connections.sessions.filter(({ over }) => !over)) {
+      equal(await within(connected.api.transform("beep"), "one more call"), "BOOP", "one more call");
+      const lent = await leftovers(connected);
+      if (lent > 0) leaks.push(`${check.name} (${lent})`);
+      await connected.close();
+    }
+    if (stray !== undefined) throw new Error(`unhandled rejection: ${stray?.stack ?? stray}`);
+  } finally {
+    connections.terminate();
+  }
+}
+
+function line(error) {
+  const text = `${error instanceof Error ? `${error.name === "Error" ? "" : `${error.name}: `}${error.message}` : error}`;
+  return text.replace(/\s+/g, " ").slice(0, 600);
+}
+
+let passed = 0;
+let failed = 0;
+let silent = 0; // checks in a row that ran out of time
+
+function report(name, error) {
+  if (error === undefined) {
+    passed++;
+    console.log(`ok ${name}`);
+  } else {
+    failed++;
+    console.log(`FAILED ${name}: ${line(error)}`);
+  }
+}
+
+const wanted = checks.filter(
+  ({ name, needs }) =>
+    (needs === undefined || options[needs]) &&
+    (options.only.length === 0 || options.only.some((text) => name.includes(text))) &&
+    !options.skip.some((text) => name.includes(text)),
+);
+for (const check of wanted) {
+  if (silent === 3) {
+    report(check.name, "not run, since three checks in a row ran out of time");
+    continue;
+  }
+  try {
+    await run(check);
+    silent = 0;
+    report(check.name);
+  } catch (error) {
+    silent = error?.timedOut ? silent + 1 : 0;
+    report(check.name, error ?? "rejected with nothing");
+  }
+}
+if (passed > 0) report("every reference is given back", leaks.length === 0 ? undefined : leaks.join("; "));
+
+console.log(`${passed} passed, ${failed} failed`);
+// By itself this process ends as soon as the sockets are gone; should one linger, it ends all the same.
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+setTimeout(() => process.exit(), TIME_LIMIT).unref();
