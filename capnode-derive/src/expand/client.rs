@@ -1,0 +1,256 @@
+//! The client: what callers hold. Each of its methods is a shim into the runtime.
+
+use super::{Expansion, place_of};
+use crate::model::{Argument, Method, Output, Pass};
+use crate::names::plain;
+use crate::types;
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{Attribute, GenericParam};
+
+impl Expansion<'_> {
+    /// The type itself, which stands beside the trait.
+    pub(super) fn client(&self) -> TokenStream {
+        let (item, name) = (&self.interface.item, &self.interface.client);
+        let krate = &self.interface.options.krate;
+        let (vis, cfgs) = (&item.vis, &self.cfgs);
+        let summary = format!("A reference to a [`{}`], wherever it lives.", plain(&item.ident));
+        let docs = item.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
+        let gap = docs.clone().next().map(|_| quote!(#[doc = ""]));
+        let deprecated = item.attrs.iter().filter(|attribute| attribute.path().is_ident("deprecated"));
+        let fields = match self.interface.is_generic() {
+            false => quote!((#krate::Cap)),
+            true => {
+                let types = self.interface.type_params().map(|name| quote!(#name));
+                let lifetimes = item.generics.lifetimes().map(|param| {
+                    let lifetime = &param.lifetime;
+                    quote!(&#lifetime ())
+                });
+                let marker = quote!(fn() -> (#(#types,)* #(#lifetimes,)*));
+                quote!((#krate::Cap, #krate::__private::PhantomData<#marker>))
+            }
+        };
+        let params = self.struct_params();
+        quote! {
+            #(#cfgs)*
+            #[doc = #summary] #gap #(#docs)* #(#deprecated)*
+            #[allow(dead_code)]
+            #vis struct #name #params #fields;
+        }
+    }
+
+    /// The parameters of the client: those of the trait, without bounds, for the `impl`s have those.
+    fn struct_params(&self) -> Option<TokenStream> {
+        let generics = &self.interface.item.generics;
+        let params = generics.params.iter().map(|param| {
+            let mut param = param.clone();
+            match &mut param {
+                GenericParam::Type(param) => {
+                    param.colon_token = None;
+                    param.bounds.clear();
+                }
+                GenericParam::Lifetime(param) => {
+                    param.colon_token = None;
+                    param.bounds.clear();
+                }
+                GenericParam::Const(_) => {}
+            }
+            param
+        });
+        self.interface.is_generic().then(|| quote!(<#(#params),*>))
+    }
+
+    /// All `impl`s of the client.
+    pub(super) fn client_impls(&self) -> TokenStream {
+        let methods = self.interface.methods.iter().filter(|method| self.is_first(method));
+        let methods = methods.map(|method| {
+            let attributes = shim_attributes(method);
+            let shim = if self.is_stand_in { self.client_stand_in(method) } else { self.shim(method) };
+            quote!(#attributes #shim)
+        });
+        let constructors = self.constructors();
+        let inherent = self.impl_of(self.client_path.clone());
+        let client = self.client_trait();
+        let common = self.common_impls();
+        quote! {
+            #inherent {
+                #constructors
+                #(#methods)*
+            }
+            #client
+            #common
+        }
+    }
+
+    /// A method's name comes before a constructor's, which has another spelling in the runtime.
+    fn constructors(&self) -> TokenStream {
+        let (vis, trait_path) = (&self.interface.item.vis, &self.trait_path);
+        let free = |name: &str| self.interface.methods.iter().all(|method| method.ident() != name);
+        let mut constructors = TokenStream::new();
+        if free("new") {
+            constructors.extend(quote! {
+                /// A reference to `object`, which lives until nobody holds one.
+                #vis fn new(object: impl #trait_path) -> Self {
+                    __p::serve(__p::Arc::new(object))
+                }
+            });
+        }
+        if free("from_arc") {
+            constructors.extend(quote! {
+                /// A reference to an object that this program holds as well.
+                #vis fn from_arc(object: __p::Arc<impl #trait_path>) -> Self {
+                    __p::serve(object)
+                }
+            });
+        }
+        if free("promise") {
+            constructors.extend(quote! {
+                /// A reference to an object that the resolver will name: calls wait for it.
+                #vis fn promise() -> (Self, __p::Resolver<Self>) {
+                    __p::promise()
+                }
+            });
+        }
+        constructors
+    }
+
+    fn shim(&self, method: &Method) -> TokenStream {
+        let name = method.ident();
+        let arguments = method.arguments.iter().map(|argument| self.client_argument(argument));
+        let (vis, call, table) = (&self.interface.item.vis, call_type(&method.output), self.table_path());
+        let index = self.index_of(method);
+        let output = place_of(method.output.ty());
+        let body = if method.is_property() {
+            quote_spanned!(output=> __p::read(&self.0, #table, #index))
+        } else {
+            let values = method.arguments.iter().map(passed);
+            quote_spanned!(output=> __p::call(&self.0, #table, #index, (#(#values,)*)))
+        };
+        quote!(#vis fn #name(&self, #(#arguments),*) -> #call { #body })
+    }
+
+    /// An argument as the client takes it.
+    pub(super) fn client_argument(&self, argument: &Argument) -> TokenStream {
+        let (name, ty) = (&argument.name, &argument.written.ty);
+        match &argument.pass {
+            Pass::Func { signature, .. } => {
+                let into = into_func(argument);
+                quote!(#name: impl #into<#signature>)
+            }
+            _ => quote!(#name: #ty),
+        }
+    }
+
+    /// What makes it a client for the runtime.
+    fn client_trait(&self) -> TokenStream {
+        let head = self.impl_of({
+            let client = &self.client_path;
+            quote!(__p::Client for #client)
+        });
+        let table = if self.has_generic_table() {
+            let table = self.table_value();
+            quote!(&#table)
+        } else {
+            quote!(&__TABLE)
+        };
+        let marker = self.interface.is_generic().then(|| quote!(, __p::PhantomData));
+        quote! {
+            #head {
+                const INTERFACE: &'static __p::Interface = #table;
+                fn from_cap(cap: __p::Cap) -> Self { Self(cap #marker) }
+            }
+        }
+    }
+
+    /// The traits of every reference, each handed on to the reference inside.
+    fn common_impls(&self) -> TokenStream {
+        let client = &self.client_path;
+        let simple = |head: TokenStream| self.impl_of(quote!(#head for #client));
+        let deref = simple(quote!(__p::Deref));
+        let clone = simple(quote!(__p::Clone));
+        let debug = simple(quote!(__p::Debug));
+        let partial_eq = simple(quote!(__p::PartialEq));
+        let eq = simple(quote!(__p::Eq));
+        let hash = simple(quote!(__p::Hash));
+        let serialize = simple(quote!(__p::Serialize));
+        let deserialize = self.impl_with(quote!('d,), quote!(), quote!(__p::Deserialize<'d> for #client));
+        let [hasher, serializer, deserializer] = ["H", "S", "D"].map(|name| self.type_param(name));
+        let into_cap = self.impl_of(quote!(__p::From<#client> for __p::Cap));
+        let upcasts = self.parents.iter().map(|parent| {
+            let head = self.impl_of(quote!(__p::From<#client> for #parent));
+            quote!(#head { fn from(client: #client) -> Self { __p::Client::from_cap(client.0) } })
+        });
+        quote! {
+            #deref { type Target = __p::Cap; fn deref(&self) -> &__p::Cap { &self.0 } }
+            #clone { fn clone(&self) -> Self { __p::Client::from_cap(__p::Clone::clone(&self.0)) } }
+            #debug { fn fmt(&self, f: &mut __p::Formatter<'_>) -> __p::FmtResult { __p::Debug::fmt(&self.0, f) } }
+            #partial_eq { fn eq(&self, other: &Self) -> bool { self.0 == other.0 } }
+            #eq {}
+            #hash { fn hash<#hasher: __p::Hasher>(&self, to: &mut #hasher) { __p::Hash::hash(&self.0, to) } }
+            #serialize {
+                fn serialize<#serializer: __p::Serializer>(&self, to: #serializer) -> __p::Result<#serializer::Ok, #serializer::Error> {
+                    __p::Serialize::serialize(&self.0, to)
+                }
+            }
+            #deserialize {
+                fn deserialize<#deserializer: __p::Deserializer<'d>>(from: #deserializer) -> __p::Result<Self, #deserializer::Error> {
+                    __p::Result::map(__p::Deserialize::deserialize(from), __p::Client::from_cap)
+                }
+            }
+            #into_cap { fn from(client: #client) -> Self { client.0 } }
+            #(#upcasts)*
+        }
+    }
+}
+
+/// `Call<..>` for what a method returns.
+pub(super) fn call_type(output: &Output) -> TokenStream {
+    match output {
+        Output::Value(ty) => quote!(__p::Call<#ty, __p::Error>),
+        Output::Result(ty) => match types::result_parts(ty) {
+            Some((ok, error)) => quote!(__p::Call<#ok, __p::CallError<#error>>),
+            None => {
+                let (ok, error) = (quote!(<#ty as __p::IsResult>::Ok), quote!(<#ty as __p::IsResult>::Err));
+                quote!(__p::Call<#ok, __p::CallError<#error>>)
+            }
+        },
+    }
+}
+
+/// An argument as it is handed to the runtime, at the place of its type: there rustc points if the
+/// type can't travel.
+fn passed(argument: &Argument) -> TokenStream {
+    let name = &argument.name;
+    let place = place_of(&argument.written.ty);
+    match &argument.pass {
+        Pass::Give => quote_spanned!(place=> __p::Give(#name)),
+        Pass::Lend(_) => quote_spanned!(place=> __p::Lend(#name)),
+        Pass::Func { .. } => {
+            let into = into_func(argument);
+            quote_spanned!(place=> __p::Give(#into::into_func(#name)))
+        }
+    }
+}
+
+fn into_func(argument: &Argument) -> TokenStream {
+    match &argument.pass {
+        Pass::Func { fallible: true, .. } => quote!(__p::IntoFallibleFunc),
+        _ => quote!(__p::IntoFunc),
+    }
+}
+
+/// What a method of the trait passes on to that of the client.
+fn shim_attributes(method: &Method) -> TokenStream {
+    let kept = |attribute: &&Attribute| {
+        ["cfg", "doc", "deprecated"].iter().any(|kept| attribute.path().is_ident(kept))
+    };
+    let attributes = method.item.attrs.iter().filter(kept);
+    let undocumented = method.attributes("doc").next().is_none();
+    // The trait's method is reported by `missing_docs`: once is enough.
+    let docs = undocumented.then(|| {
+        let verb = if method.is_property() { "Reads" } else { "Calls" };
+        let docs = format!("{verb} `{}`.", plain(method.ident()));
+        quote!(#[doc = #docs])
+    });
+    quote!(#docs #(#attributes)*)
+}

@@ -1,0 +1,164 @@
+//! What an interface becomes: the trait, its client, and the dispatcher behind the client.
+//!
+//! Everything emitted is found through the path of the library, and what is not the user's own is
+//! found under `__private` there, so that it means the same in every crate and module.
+
+mod client;
+mod dispatch;
+mod stand_in;
+mod trait_;
+
+use crate::model::{Interface, client_name};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{Attribute, GenericParam, Path};
+
+/// The expansion of an interface that keeps every rule.
+pub(crate) fn expand(interface: &Interface) -> TokenStream {
+    Expansion::new(interface, false).emit()
+}
+
+/// The expansion of one that does not: it has the same names and types as far as can be told, so
+/// that the code around it compiles, and does nothing.
+pub(crate) fn stand_in(interface: &Interface) -> TokenStream {
+    Expansion::new(interface, true).emit()
+}
+
+/// An interface with what several parts of its expansion need.
+struct Expansion<'a> {
+    interface: &'a Interface,
+    is_stand_in: bool,
+    /// The generic parameters as an `impl` declares them, each with a comma.
+    params: TokenStream,
+    /// The trait with its generic arguments.
+    trait_path: TokenStream,
+    /// The client with its generic arguments.
+    client_path: TokenStream,
+    /// The clients of the traits extended.
+    parents: Vec<Path>,
+    /// The `#[cfg(..)]`s of the trait.
+    cfgs: Vec<&'a Attribute>,
+}
+
+impl<'a> Expansion<'a> {
+    fn new(interface: &'a Interface, is_stand_in: bool) -> Self {
+        let item = &interface.item;
+        let (name, client) = (&item.ident, &interface.client);
+        let (_, arguments, _) = item.generics.split_for_impl();
+        let cfgs = item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+        Self {
+            is_stand_in,
+            params: params(interface),
+            trait_path: quote!(#name #arguments),
+            client_path: quote!(#client #arguments),
+            parents: interface.options.extends.iter().map(client_of).collect(),
+            cfgs: cfgs.collect(),
+            interface,
+        }
+    }
+
+    fn emit(&self) -> TokenStream {
+        let krate = &self.interface.options.krate;
+        let cfgs = &self.cfgs;
+        let deprecated = self.interface.methods.iter().any(|m| m.attributes("deprecated").count() > 0);
+        let deprecated = deprecated.then(|| quote!(deprecated,));
+        let trait_ = self.trait_();
+        let client = self.client();
+        let table = self.table();
+        let common = self.client_impls();
+        let serve = self.serve();
+        quote! {
+            #trait_
+            #client
+            #(#cfgs)*
+            #[allow(dead_code, unused_variables, #deprecated clippy::all, clippy::pedantic)]
+            const _: () = {
+                use #krate::__private as __p;
+                #table
+                #common
+                #serve
+            };
+        }
+    }
+
+    /// `impl<parameters of the trait> head where ..`.
+    fn impl_of(&self, head: TokenStream) -> TokenStream {
+        self.impl_with(quote!(), quote!(), head)
+    }
+
+    /// The same with a lifetime, which goes before the parameters, and a type, which goes after.
+    fn impl_with(&self, lifetime: TokenStream, ty: TokenStream, head: TokenStream) -> TokenStream {
+        let params = &self.params;
+        let clause = &self.interface.item.generics.where_clause;
+        let params = quote!(#lifetime #params #ty);
+        let params = (!params.is_empty()).then(|| quote!(<#params>));
+        quote!(impl #params #head #clause)
+    }
+
+    /// The name of a type parameter of the macro's own. Unlike a local variable it could meet a
+    /// parameter of the trait, where there are any.
+    fn type_param(&self, name: &str) -> Ident {
+        let name = if self.interface.is_generic() { format!("__{name}") } else { name.to_owned() };
+        Ident::new(&name, Span::call_site())
+    }
+
+    /// The interface's table, as an expression.
+    fn table_path(&self) -> TokenStream {
+        if self.has_generic_table() { quote!(<Self as __p::Client>::INTERFACE) } else { quote!(&__TABLE) }
+    }
+
+    /// Whether the table must stand where the type parameters are known, for parents that use them.
+    fn has_generic_table(&self) -> bool {
+        self.interface.is_generic() && !self.parents.is_empty()
+    }
+}
+
+/// The parameters of the trait with their bounds, and with the one that every travelling type needs.
+fn params(interface: &Interface) -> TokenStream {
+    let krate = &interface.options.krate;
+    let params = interface.item.generics.params.iter().map(|param| match param {
+        GenericParam::Type(param) => {
+            let (name, bounds) = (&param.ident, param.bounds.iter());
+            let wire = wire_bound(krate, name);
+            quote!(#name: #(#bounds +)* #wire,)
+        }
+        GenericParam::Const(param) => {
+            let (name, ty) = (&param.ident, &param.ty);
+            quote!(const #name: #ty,)
+        }
+        GenericParam::Lifetime(param) => quote!(#param,),
+    });
+    params.collect()
+}
+
+/// The bound of a type parameter, at the place of the parameter.
+fn wire_bound(krate: &Path, param: &Ident) -> TokenStream {
+    quote::quote_spanned!(place(param.span())=> #krate::__private::Wire)
+}
+
+/// The client of a trait, beside it: `other::Chat<T>` has `other::ChatClient<T>`.
+fn client_of(parent: &Path) -> Path {
+    let mut path = parent.clone();
+    if let Some(last) = path.segments.last_mut() {
+        last.ident = client_name(&last.ident);
+    }
+    path
+}
+
+/// Where errors about `tokens` should point, for tokens that the macro makes up.
+fn place_of(tokens: &impl ToTokens) -> Span {
+    let mut tokens = tokens.to_token_stream().into_iter();
+    let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
+    let whole = tokens.last().and_then(|last| first.join(last.span()));
+    place(whole.unwrap_or(first))
+}
+
+/// `span` for the reader, while names still resolve as the macro's own.
+fn place(span: Span) -> Span {
+    Span::call_site().located_at(span)
+}
+
+/// A local name of the macro, which no name of the user's can meet.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}

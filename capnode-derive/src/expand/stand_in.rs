@@ -1,0 +1,124 @@
+//! What stands for an interface that has mistakes: the macro has reported those, so nothing here
+//! may be the cause of another report.
+
+use super::Expansion;
+use crate::model::{Argument, Method, Output};
+use crate::types::{self, Flaw, FlawKind};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{FnArg, ItemTrait, Pat, Signature, Type, TypeParamBound};
+
+impl Expansion<'_> {
+    /// Whether no earlier method has the name of `method`, outside of `#[cfg(..)]`.
+    pub(super) fn is_first(&self, method: &Method) -> bool {
+        let mut earlier = self.interface.methods.iter().take_while(|earlier| !std::ptr::eq(*earlier, method));
+        !self.is_stand_in
+            || method.cfgs().next().is_some()
+            || !earlier.any(|earlier| earlier.ident() == method.ident())
+    }
+
+    /// Makes a trait acceptable to rustc whatever its methods are.
+    pub(super) fn relax(&self, item: &mut ItemTrait) {
+        item.modifiers.auto_token = None;
+        // For default bodies of methods that take `self`.
+        item.supertraits.push(TypeParamBound::Verbatim(quote!(::core::marker::Sized)));
+    }
+
+    /// A method that no interface can have is left as it is, since its `impl`s look like it.
+    pub(super) fn trait_method_as_written(&self, method: &Method) -> TokenStream {
+        let mut item = method.item.clone();
+        item.sig.constness = None;
+        item.sig.variadic = None;
+        if item.default.is_none() {
+            let mut arguments = method.arguments.iter();
+            for input in &mut item.sig.inputs {
+                let FnArg::Typed(typed) = input else { continue };
+                let Some(Argument { name, .. }) = arguments.next() else { continue };
+                if !matches!(*typed.pat, Pat::Wild(_)) {
+                    *typed.pat = Pat::Verbatim(quote!(#name));
+                }
+            }
+        }
+        quote!(#[allow(async_fn_in_trait)] #item)
+    }
+
+    /// A method of the client that takes and returns what its callers expect, so far as it can.
+    pub(super) fn client_stand_in(&self, method: &Method) -> TokenStream {
+        let Signature { ident, generics, inputs, .. } = &method.item.sig;
+        let receiver = matches!(inputs.first(), Some(FnArg::Receiver(_))).then(|| quote!(&self,));
+        let arguments = method.arguments.iter().map(|argument| self.argument_stand_in(argument));
+        let output = call_stand_in(&method.output);
+        let clause = &generics.where_clause;
+        let vis = &self.interface.item.vis;
+        quote! {
+            #vis fn #ident #generics(#receiver #(#arguments),*) -> #output #clause {
+                ::core::unreachable!()
+            }
+        }
+    }
+
+    fn argument_stand_in(&self, argument: &Argument) -> TokenStream {
+        let (name, ty) = (&argument.name, &*argument.written.ty);
+        let inner = match types::bare(ty) {
+            Type::Reference(reference) => &reference.elem,
+            Type::Slice(_) => return quote!(#name: impl ::core::marker::Sized),
+            Type::Path(path) if path.path.is_ident("str") => return quote!(#name: impl ::core::marker::Sized),
+            other => other,
+        };
+        match Flaw::find(inner) {
+            None => self.client_argument(argument),
+            Some(Flaw { kind, in_func: false, .. }) if is_possible(kind) => quote!(#name: #ty),
+            Some(_) => quote!(#name: impl ::core::marker::Sized),
+        }
+    }
+}
+
+/// Whether rustc takes such a type for an argument, though an interface can't.
+fn is_possible(kind: FlawKind) -> bool {
+    use FlawKind::*;
+    matches!(kind, Reference | MutReference | Lifetime | Dyn | Impl | BareFn)
+}
+
+fn call_stand_in(output: &Output) -> TokenStream {
+    let ty = output.ty();
+    let ty = match Flaw::find(ty) {
+        None => return super::client::call_type(output),
+        Some(Flaw { kind: FlawKind::Dyn | FlawKind::BareFn, .. }) => ty.to_token_stream(),
+        Some(Flaw { kind: FlawKind::Reference | FlawKind::MutReference | FlawKind::Lifetime, .. }) => {
+            with_static_lifetimes(ty.to_token_stream())
+        }
+        Some(_) => quote!(()),
+    };
+    let ty = syn::parse2(ty).unwrap_or_else(|_| Type::Verbatim(quote!(())));
+    super::client::call_type(&match output {
+        Output::Result(_) if types::is_result(&ty) => Output::Result(ty),
+        _ => Output::Value(ty),
+    })
+}
+
+/// `&str` as `&'static str`: the type of a result that outlives the call.
+fn with_static_lifetimes(tokens: TokenStream) -> TokenStream {
+    let mut result = TokenStream::new();
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Punct(punct) if matches!(punct.as_char(), '&' | '\'') => {
+                let names_one = matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '\'');
+                if punct.as_char() == '\'' {
+                    tokens.next();
+                    result.extend(quote!('static));
+                } else if names_one {
+                    result.extend(quote!(&));
+                } else {
+                    result.extend(quote!(&'static));
+                }
+            }
+            TokenTree::Group(group) => {
+                let inner = with_static_lifetimes(group.stream());
+                TokenTree::Group(proc_macro2::Group::new(group.delimiter(), inner)).to_tokens(&mut result);
+            }
+            other => other.to_tokens(&mut result),
+        }
+    }
+    result
+}

@@ -1,0 +1,56 @@
+//! The trait: the user's, with `async fn` spelled out so that every future is `Send`.
+
+use super::{Expansion, place_of, wire_bound};
+use crate::model::Method;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{GenericParam, ReturnType, TraitItem, Type, TypeParamBound};
+
+impl Expansion<'_> {
+    pub(super) fn trait_(&self) -> TokenStream {
+        let options = &self.interface.options;
+        let (krate, parents) = (&options.krate, &options.extends);
+        let mut item = self.interface.item.clone();
+        item.attrs.retain(|attribute| !attribute.path().is_ident("capnode"));
+        item.colon_token.get_or_insert_with(Default::default);
+        let bounds = quote!(#krate::__private::Send + #krate::__private::Sync + 'static #(+ #parents)*);
+        item.supertraits.push(TypeParamBound::Verbatim(bounds));
+        for param in &mut item.generics.params {
+            if let GenericParam::Type(param) = param {
+                let wire = wire_bound(krate, &param.ident);
+                param.colon_token.get_or_insert_with(Default::default);
+                param.bounds.push(TypeParamBound::Verbatim(wire));
+            }
+        }
+        if self.is_stand_in {
+            self.relax(&mut item);
+        }
+        let methods = self.interface.methods.iter().filter(|method| self.is_first(method));
+        item.items.extend(methods.map(|method| TraitItem::Verbatim(self.trait_method(method))));
+        item.to_token_stream()
+    }
+
+    fn trait_method(&self, method: &Method) -> TokenStream {
+        if !method.sound {
+            return self.trait_method_as_written(method);
+        }
+        let private = &self.interface.options.krate;
+        let private = quote!(#private::__private);
+        let mut signature = method.item.sig.clone();
+        let output = method.output.ty();
+        // Here rustc points when an implementation's future is not `Send`.
+        let place = place_of(&signature.ident);
+        let future = quote_spanned!(place=> impl #private::Future<Output = #output> + #private::Send);
+        signature.asyncness = None;
+        signature.output = ReturnType::Type(Default::default(), Box::new(Type::Verbatim(future)));
+        let attributes = &method.item.attrs;
+        match &method.item.default {
+            None => quote!(#(#attributes)* #signature;),
+            Some(body) => quote! {
+                #(#attributes)*
+                #[allow(clippy::manual_async_fn)]
+                #signature { async move #body }
+            },
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! An interface as the rest of the macro sees it. Nothing is judged here: see `check`.
+
+use crate::names::plain;
+use crate::options::{InterfaceOptions, MethodOptions};
+use crate::problems::Problems;
+use crate::types;
+use proc_macro2::{Ident, Span};
+use quote::format_ident;
+use syn::{
+    Attribute, FnArg, GenericParam, ItemTrait, Pat, PatType, ReturnType, TraitItem, TraitItemFn,
+    Type,
+};
+
+pub(crate) struct Interface {
+    pub options: InterfaceOptions,
+    /// The trait as written, but for its methods, which are moved out of it.
+    pub item: ItemTrait,
+    /// The name of the client.
+    pub client: Ident,
+    pub methods: Vec<Method>,
+}
+
+pub(crate) struct Method {
+    pub options: MethodOptions,
+    /// The method as written, less its `#[capnode(..)]`.
+    pub item: TraitItemFn,
+    pub wire_name: String,
+    pub arguments: Vec<Argument>,
+    pub output: Output,
+    /// Whether the signature is one that an interface can have. `check` finds out.
+    pub sound: bool,
+}
+
+pub(crate) struct Argument {
+    pub written: PatType,
+    /// Its name, or one made up for a pattern.
+    pub name: Ident,
+    pub pass: Pass,
+}
+
+/// How an argument gets from the caller to the implementation.
+pub(crate) enum Pass {
+    /// By value.
+    Give,
+    /// `&T`: the callee's side decodes the owned form of this `T` and lends it.
+    Lend(Type),
+    /// A `Func` of this function type: the caller may pass a closure as well.
+    Func { signature: Type, fallible: bool },
+}
+
+pub(crate) enum Output {
+    Value(Type),
+    /// A type written `Result<..>`.
+    Result(Type),
+}
+
+impl Interface {
+    pub(crate) fn read(options: InterfaceOptions, mut item: ItemTrait, problems: &mut Problems) -> Self {
+        let mut methods = Vec::new();
+        let mut others = Vec::new();
+        for member in item.items {
+            match member {
+                TraitItem::Fn(method) => {
+                    methods.push(Method::read(method, &options, problems));
+                }
+                other => others.push(other),
+            }
+        }
+        item.items = others;
+        Self { client: client_name(&item.ident), options, item, methods }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        match &self.options.name {
+            Some(name) => name.value(),
+            None => plain(&self.item.ident),
+        }
+    }
+
+    pub(crate) fn is_generic(&self) -> bool {
+        !self.item.generics.params.is_empty()
+    }
+
+    pub(crate) fn type_params(&self) -> impl Iterator<Item = &Ident> {
+        self.item.generics.params.iter().filter_map(|param| match param {
+            GenericParam::Type(param) => Some(&param.ident),
+            _ => None,
+        })
+    }
+}
+
+/// The name of the client of the trait `ident`.
+pub(crate) fn client_name(ident: &Ident) -> Ident {
+    format_ident!("{}Client", ident, span = ident.span())
+}
+
+impl Method {
+    fn read(mut item: TraitItemFn, interface: &InterfaceOptions, problems: &mut Problems) -> Self {
+        let options = MethodOptions::take(&mut item.attrs, problems);
+        let wire_name = match &options.name {
+            Some(name) => name.value(),
+            None => interface.rename_all.apply(&plain(&item.sig.ident)),
+        };
+        let typed = item.sig.inputs.iter().filter_map(|input| match input {
+            FnArg::Typed(typed) => Some(typed),
+            FnArg::Receiver(_) => None,
+        });
+        let arguments = typed.enumerate().map(|(index, typed)| Argument::read(index, typed)).collect();
+        let output = Output::read(&item.sig.output, item.sig.ident.span());
+        Self { options, wire_name, arguments, output, sound: true, item }
+    }
+
+    pub(crate) fn ident(&self) -> &Ident {
+        &self.item.sig.ident
+    }
+
+    pub(crate) fn is_property(&self) -> bool {
+        self.options.property.is_some()
+    }
+
+    /// Its `#[cfg(..)]`s.
+    pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes("cfg")
+    }
+
+    pub(crate) fn attributes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Attribute> {
+        self.item.attrs.iter().filter(move |attribute| attribute.path().is_ident(name))
+    }
+}
+
+impl Argument {
+    fn read(index: usize, written: &PatType) -> Self {
+        let name = match &*written.pat {
+            Pat::Ident(pat) => pat.ident.clone(),
+            _ => format_ident!("__argument_{}", index),
+        };
+        Self { name, pass: Pass::read(&written.ty), written: written.clone() }
+    }
+}
+
+impl Pass {
+    fn read(ty: &Type) -> Self {
+        if let Type::Reference(reference) = types::bare(ty) {
+            return Self::Lend((*reference.elem).clone());
+        }
+        match types::func_signature(ty) {
+            Some(signature) => Self::Func {
+                fallible: types::result_of(signature).is_some_and(types::is_result),
+                signature: Type::FnPtr(signature.clone()),
+            },
+            None => Self::Give,
+        }
+    }
+}
+
+impl Output {
+    fn read(output: &ReturnType, span: Span) -> Self {
+        match output {
+            ReturnType::Default => {
+                Self::Value(Type::Verbatim(quote::quote_spanned!(span=> ())))
+            }
+            ReturnType::Type(_, ty) if types::is_result(ty) => Self::Result((**ty).clone()),
+            ReturnType::Type(_, ty) => Self::Value((**ty).clone()),
+        }
+    }
+
+    pub(crate) fn ty(&self) -> &Type {
+        match self {
+            Self::Value(ty) | Self::Result(ty) => ty,
+        }
+    }
+}

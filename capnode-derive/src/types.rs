@@ -1,0 +1,163 @@
+//! What a written type says: how it travels, and what in it cannot.
+
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type, TypeFnPtr};
+
+/// The most arguments a `Func` takes.
+pub(crate) const MOST_FUNC_ARGUMENTS: usize = 6;
+
+/// A part of a type that cannot be in an interface.
+pub(crate) struct Flaw {
+    /// The part, for the span of the message.
+    pub at: TokenStream,
+    pub kind: FlawKind,
+    /// Whether it is in the signature of a `Func`.
+    pub in_func: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlawKind {
+    Reference,
+    MutReference,
+    Lifetime,
+    Dyn,
+    Impl,
+    /// A function pointer outside of a `Func`.
+    BareFn,
+    Inferred,
+    /// `Self`, or something of it.
+    Implementor,
+    FuncOfNoFn,
+    /// `unsafe`, `extern` or variadic.
+    FuncOfSpecialFn,
+    FuncOfTooMany,
+}
+
+impl Flaw {
+    fn new(at: &impl ToTokens, kind: FlawKind) -> Option<Self> {
+        Some(Self { at: at.to_token_stream(), kind, in_func: false })
+    }
+
+    /// The first flaw of a type that travels by value.
+    pub(crate) fn find(ty: &Type) -> Option<Self> {
+        match ty {
+            Type::Group(group) => Self::find(&group.elem),
+            Type::Paren(paren) => Self::find(&paren.elem),
+            Type::Array(array) => Self::find(&array.elem),
+            Type::Slice(slice) => Self::find(&slice.elem),
+            Type::Tuple(tuple) => tuple.elems.iter().find_map(Self::find),
+            Type::Reference(reference) if reference.mutability.is_some() => {
+                Self::new(ty, FlawKind::MutReference)
+            }
+            Type::Reference(_) => Self::new(ty, FlawKind::Reference),
+            Type::TraitObject(_) => Self::new(ty, FlawKind::Dyn),
+            Type::ImplTrait(_) => Self::new(ty, FlawKind::Impl),
+            Type::FnPtr(_) => Self::new(ty, FlawKind::BareFn),
+            Type::Infer(_) => Self::new(ty, FlawKind::Inferred),
+            Type::Path(path) => match &path.qself {
+                Some(qself) => Self::find(&qself.ty),
+                None => Self::find_in_path(&path.path),
+            },
+            // Raw pointers and the like are refused by their missing serialization.
+            _ => None,
+        }
+    }
+
+    fn find_in_path(path: &Path) -> Option<Self> {
+        if path.segments.first().is_some_and(|first| first.ident == "Self") {
+            return Self::new(path, FlawKind::Implementor);
+        }
+        if let Some(ty) = func_parameter(path) {
+            return Self::find_in_func(ty);
+        }
+        path.segments.iter().flat_map(generic_arguments).find_map(|argument| match argument {
+            GenericArgument::Lifetime(lifetime) if lifetime.ident != "static" => {
+                Self::new(lifetime, FlawKind::Lifetime)
+            }
+            GenericArgument::Type(ty) => Self::find(ty),
+            _ => None,
+        })
+    }
+
+    fn find_in_func(ty: &Type) -> Option<Self> {
+        let Type::FnPtr(signature) = bare(ty) else {
+            return Self::new(ty, FlawKind::FuncOfNoFn);
+        };
+        if signature.unsafety.is_some() || signature.abi.is_some() || signature.variadic.is_some() {
+            return Self::new(ty, FlawKind::FuncOfSpecialFn);
+        }
+        if let Some(extra) = signature.inputs.iter().nth(MOST_FUNC_ARGUMENTS) {
+            return Self::new(&extra.ty, FlawKind::FuncOfTooMany);
+        }
+        let inputs = signature.inputs.iter().map(|input| &input.ty);
+        let flaw = inputs.chain(result_of(signature)).find_map(Self::find);
+        flaw.map(|flaw| Self { in_func: true, ..flaw })
+    }
+}
+
+/// `ty` without parentheses and the invisible ones that a macro leaves.
+pub(crate) fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        _ => ty,
+    }
+}
+
+/// The `fn(..) -> R` of a `Func<fn(..) -> R>`.
+pub(crate) fn func_signature(ty: &Type) -> Option<&TypeFnPtr> {
+    let Type::Path(path) = bare(ty) else { return None };
+    match bare(func_parameter(&path.path)?) {
+        Type::FnPtr(signature) => Some(signature),
+        _ => None,
+    }
+}
+
+pub(crate) fn result_of(signature: &TypeFnPtr) -> Option<&Type> {
+    match &signature.output {
+        ReturnType::Type(_, ty) => Some(ty),
+        ReturnType::Default => None,
+    }
+}
+
+/// Whether a type is written `Result<..>`, which is how a typed error is known: the macro can't
+/// look through an alias of another name.
+pub(crate) fn is_result(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|last| last.ident == "Result")
+}
+
+/// The two parts of a `Result<T, E>` that names both.
+pub(crate) fn result_parts(ty: &Type) -> Option<(&Type, &Type)> {
+    let mut arguments = generic_arguments(last_segment(ty)?);
+    match (arguments.next(), arguments.next(), arguments.next()) {
+        (Some(GenericArgument::Type(ok)), Some(GenericArgument::Type(error)), None) => {
+            Some((ok, error))
+        }
+        _ => None,
+    }
+}
+
+fn func_parameter(path: &Path) -> Option<&Type> {
+    let last = path.segments.last().filter(|last| last.ident == "Func")?;
+    let mut arguments = generic_arguments(last);
+    match (arguments.next(), arguments.next()) {
+        (Some(GenericArgument::Type(ty)), None) => Some(ty),
+        _ => None,
+    }
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match bare(ty) {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+fn generic_arguments(segment: &PathSegment) -> impl Iterator<Item = &GenericArgument> {
+    let arguments = match &segment.arguments {
+        PathArguments::AngleBracketed(angle) => Some(angle.args.iter()),
+        _ => None,
+    };
+    arguments.into_iter().flatten()
+}

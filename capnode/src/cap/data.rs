@@ -1,0 +1,66 @@
+//! Plain values that are held by reference: an index that is a value, or the result of a call that
+//! a peer makes further calls on.
+
+use std::sync::Arc;
+
+use super::Cap;
+use super::local::{Local, Serving};
+use super::payload::{Body, Part, to_cap, undefined};
+use super::request::{Member, Request};
+use super::response::{Reply, Response};
+use crate::dialect::capnweb;
+use crate::error::Error;
+use crate::interface::Interface;
+use crate::op::Path;
+
+struct Data;
+
+pub(crate) fn cap(body: Body) -> Cap {
+    Local::new(Arc::new(body), &Data).into()
+}
+
+impl Serving for Data {
+    fn interface(&self) -> Option<&'static Interface> {
+        None
+    }
+
+    fn name(&self) -> &'static str {
+        "value"
+    }
+
+    fn request(&self, local: &Local, request: Request) -> Response {
+        match local.object().downcast::<Body>() {
+            Ok(body) => look(Body::clone(&body), request),
+            Err(_) => Response::error(Error::type_error("not a value")),
+        }
+    }
+}
+
+/// Follows a request into a value, as far as the value goes.
+fn look(mut body: Body, request: Request) -> Response {
+    let Request { member, args, typed } = request;
+    let path = member.into_path();
+    let keys = path.as_slice();
+    let mut missing = false;
+    for (at, key) in keys.iter().enumerate() {
+        if let Some(Part::Cap(_) | Part::Value(_)) = body.root() {
+            let member = Member::Path(Path::from(&keys[at..]));
+            return to_cap(body).request(Request { member, args, typed });
+        }
+        if missing {
+            let message = format!("Cannot read properties of undefined (reading '{key}')");
+            return Response::error(Error::type_error(message));
+        }
+        let own = if super::local::is_reserved(key) { None } else { capnweb::member(&body, key) };
+        missing = own.is_none();
+        body = own.unwrap_or_else(undefined);
+    }
+    if body.root().is_some() {
+        let member = Member::Path(Path::Empty);
+        return to_cap(body).request(Request { member, args, typed });
+    }
+    if args.is_read() {
+        return Response::ready(Ok(Reply::wire(body)));
+    }
+    Response::error(super::local::not_a_function(keys.last()))
+}

@@ -1,0 +1,149 @@
+//! References to objects of this program.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::payload::{Part, undefined};
+use super::request::{Member, Request};
+use super::response::{Reply, Response};
+use super::{Cap, payload};
+use crate::error::Error;
+use crate::interface::Interface;
+use crate::op::{Key, Path, Payload};
+use crate::session::ObjectId;
+
+/// An object, and how requests are made of it.
+#[derive(Clone)]
+pub(crate) struct Local {
+    object: Arc<dyn Any + Send + Sync>,
+    serving: &'static dyn Serving,
+}
+
+/// How requests are made of a kind of object: the part of it that is the same for all of the kind.
+pub(crate) trait Serving: Send + Sync {
+    /// The interface it answers to, if it is no function or value.
+    fn interface(&self) -> Option<&'static Interface>;
+
+    /// What the object is, for messages.
+    fn name(&self) -> &'static str;
+
+    fn request(&self, local: &Local, request: Request) -> Response;
+}
+
+impl Local {
+    pub(crate) fn new(object: Arc<dyn Any + Send + Sync>, serving: &'static dyn Serving) -> Self {
+        Self { object, serving }
+    }
+
+    pub(crate) fn object(&self) -> Arc<dyn Any + Send + Sync> {
+        self.object.clone()
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.serving.name()
+    }
+
+    pub(super) fn request(&self, request: Request) -> Response {
+        self.serving.request(self, request)
+    }
+
+    /// One object may be handed out under several interfaces, and is another reference in each.
+    pub(super) fn object_id(&self) -> ObjectId {
+        let interface = self.serving.interface().map_or(0, |interface| std::ptr::from_ref(interface).addr());
+        ObjectId(Arc::as_ptr(&self.object).cast::<()>().addr(), interface)
+    }
+}
+
+/// What a method name is in no interface: names that a JavaScript object has by itself.
+pub(crate) fn is_reserved(key: &Key) -> bool {
+    const RESERVED: [&str; 12] = [
+        "constructor",
+        "hasOwnProperty",
+        "isPrototypeOf",
+        "propertyIsEnumerable",
+        "toLocaleString",
+        "toString",
+        "valueOf",
+        "__proto__",
+        "__defineGetter__",
+        "__defineSetter__",
+        "__lookupGetter__",
+        "__lookupSetter__",
+    ];
+    matches!(key, Key::Name(name) if RESERVED.contains(&name.as_str()))
+}
+
+pub(crate) fn not_a_function(name: Option<&Key>) -> Error {
+    Error::type_error(match name {
+        Some(name) => format!("'{name}' is not a function."),
+        None => "This is not a function.".to_owned(),
+    })
+}
+
+/// Makes a request of an object with an interface: finds the method and calls it by `dispatch`.
+pub(crate) fn request_of_interface(
+    local: &Local,
+    interface: &'static Interface,
+    request: Request,
+    dispatch: impl FnOnce(usize, Request) -> Response,
+) -> Response {
+    let path = match &request.member {
+        Member::Method(of, method) if std::ptr::eq(*of, interface) => {
+            let method = *method;
+            return dispatch(method, request);
+        }
+        other => other.clone().into_path(),
+    };
+    let Some((first, rest)) = path.as_slice().split_first() else {
+        return if request.args.is_read() {
+            let itself = Part::Cap(local.clone().into());
+            Response::ready(Ok(Reply::wire(Payload::reference(itself))))
+        } else {
+            Response::error(not_a_function(None))
+        };
+    };
+    let method = match first {
+        Key::Name(name) if !is_reserved(first) => interface.find(name.as_str()),
+        _ => None,
+    };
+    let Some(method) = method else {
+        return missing(first, rest, &request);
+    };
+    let property = interface.method(method).is_some_and(|method| method.property);
+    if rest.is_empty() && property == request.args.is_read() {
+        return dispatch(method, Request { member: Member::Method(interface, method), ..request });
+    }
+    let member = Member::Method(interface, method);
+    let value: Response = if property {
+        let args = super::request::Args::Read;
+        dispatch(method, Request { member, args, typed: false })
+    } else {
+        // The method itself as a value: a function bound to its object.
+        let bound = Cap::from(local.clone()).at_path(Path::One(first.clone()));
+        Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(bound)))))
+    };
+    if rest.is_empty() && request.args.is_read() {
+        return value;
+    }
+    // Further into a property, or the call of a function that a property holds.
+    let (rest, name) = (Path::from(rest), first.clone());
+    let further = Request { member: Member::Path(rest.clone()), ..request };
+    Response::handler(async move {
+        let body = value.await?.into_body()?;
+        if body.root().is_none() && rest.is_empty() {
+            return Err(not_a_function(Some(&name)));
+        }
+        payload::to_cap(body).request(further).await
+    })
+}
+
+fn missing(first: &Key, rest: &[Key], request: &Request) -> Response {
+    match (rest, request.args.is_read()) {
+        ([], true) => Response::ready(Ok(Reply::wire(undefined()))),
+        ([], false) => Response::error(not_a_function(Some(first))),
+        ([next, ..], _) => {
+            let message = format!("Cannot read properties of undefined (reading '{next}')");
+            Response::error(Error::type_error(message))
+        }
+    }
+}

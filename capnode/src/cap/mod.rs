@@ -1,0 +1,364 @@
+//! References: the one type behind all typed clients, and one file for each kind of it.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::{Hash, Hasher};
+use std::any::Any;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub(crate) mod at;
+pub(crate) mod data;
+pub(crate) mod local;
+pub(crate) mod payload;
+pub(crate) mod queue;
+pub(crate) mod request;
+pub(crate) mod response;
+mod slot;
+pub(crate) mod value;
+
+use self::at::At;
+use self::local::Local;
+use self::queue::Queue;
+use self::request::{Args, Member, Request};
+use self::response::Response;
+use crate::dialect::Dialect;
+use crate::error::Error;
+use crate::interface::Wire;
+use crate::interface::args::IntoArgs;
+use crate::interface::call::Call;
+use crate::link::import::Import;
+use crate::op::{Key, Path, Text};
+use crate::session::ObjectId;
+
+/// A reference to an object or function, wherever it lives: here, at the other end of a
+/// connection, or nowhere yet.
+///
+/// This is what every typed client is made of. Cloning is cheap; two references are equal if they
+/// are known to stand for the same thing. Dropping the last clone gives the reference back.
+///
+/// It serializes, at any depth of a value that travels over a connection, and nowhere else.
+#[derive(Clone)]
+pub struct Cap(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    /// An object of this program.
+    Local(Local),
+    /// Something the peer of a connection lends us.
+    Remote(Arc<Import>),
+    /// A promise of this program's.
+    Queued(Arc<Queue>),
+    /// Something inside what another reference stands for.
+    At(Arc<At>),
+    /// Nothing any more.
+    Broken(Error),
+}
+
+impl From<Local> for Cap {
+    fn from(local: Local) -> Self {
+        Self(Kind::Local(local))
+    }
+}
+
+impl From<Arc<Import>> for Cap {
+    fn from(import: Arc<Import>) -> Self {
+        Self(Kind::Remote(import))
+    }
+}
+
+impl From<Arc<Queue>> for Cap {
+    fn from(queue: Arc<Queue>) -> Self {
+        Self(Kind::Queued(queue))
+    }
+}
+
+impl Cap {
+    /// A reference on which every call fails with `error`.
+    pub fn broken(error: Error) -> Self {
+        Self(Kind::Broken(error))
+    }
+
+    /// The object itself, if it lives in this program and is a `T`.
+    pub fn local<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        match self.nearest().0 {
+            Kind::Local(local) => local.object().downcast().ok(),
+            _ => None,
+        }
+    }
+
+    /// Calls `callback` once, with the reason, when this reference stops working: at once if it
+    /// already has. Dropping the returned guard unregisters it. A reference to a local object
+    /// never breaks.
+    #[must_use = "dropping the guard unregisters the callback"]
+    pub fn on_broken(&self, callback: impl FnOnce(Error) + Send + 'static) -> OnBroken {
+        let slot = Arc::new(std::sync::Mutex::new(Some(Box::new(callback) as BrokenCallback)));
+        self.watch(&slot);
+        OnBroken(slot)
+    }
+
+    fn watch(&self, slot: &BrokenSlot) {
+        match &self.nearest().0 {
+            Kind::Local(_) => {}
+            Kind::Remote(import) => import.link().on_closed(slot),
+            Kind::Queued(queue) => queue.watch(slot),
+            Kind::At(at) => at.cap.watch(slot),
+            Kind::Broken(error) => fire(slot, error),
+        }
+    }
+
+    /// Calls the method `name` without an interface at hand. The arguments are a tuple of values
+    /// that serialize.
+    pub fn invoke<T: Wire>(&self, name: &str, args: impl IntoArgs) -> Call<T> {
+        Call::untyped(self, Path::One(Key::Name(Text::Own(name.to_owned()))), Some(args))
+    }
+
+    /// Calls the thing itself, which has to be a function.
+    pub fn apply<T: Wire>(&self, args: impl IntoArgs) -> Call<T> {
+        Call::untyped(self, Path::Empty, Some(args))
+    }
+
+    /// Reads the property `name`.
+    pub fn get<T: Wire>(&self, name: &str) -> Call<T> {
+        let path = Path::One(Key::Name(Text::Own(name.to_owned())));
+        Call::untyped(self, path, None::<()>)
+    }
+
+    /// Reads the thing itself: the value, if this stands for one, or a nearer reference to the
+    /// same object, once it is known.
+    pub fn read<T: Wire>(&self) -> Call<T> {
+        Call::untyped(self, Path::Empty, None::<()>)
+    }
+
+    /// A reference to the property `name`, without asking for it: it can be used at once, also
+    /// while this is still a promise.
+    pub fn at(&self, name: &str) -> Cap {
+        let key = Key::Name(Text::Own(name.to_owned()));
+        match &self.0 {
+            Kind::At(at) => At::cap(at.cap.clone(), at.path.join(&[key])),
+            _ => At::cap(self.clone(), Path::One(key)),
+        }
+    }
+
+    pub(crate) fn at_path(&self, path: Path) -> Cap {
+        if path.is_empty() { self.clone() } else { At::cap(self.clone(), path) }
+    }
+
+    /// What a promise has turned out to be; anything else is itself. All that was asked of the
+    /// promise has been passed on by then, so that going the short way overtakes nothing.
+    pub(crate) fn nearest(&self) -> Cap {
+        let mut cap = self.clone();
+        while let Kind::Queued(queue) = &cap.0 {
+            match queue.resolution() {
+                Some(nearer) => cap = nearer,
+                None => break,
+            }
+        }
+        cap
+    }
+
+    pub(crate) fn queue(&self) -> Option<&Arc<Queue>> {
+        match &self.0 {
+            Kind::Queued(queue) => Some(queue),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn import(&self) -> Option<&Arc<Import>> {
+        match &self.0 {
+            Kind::Remote(import) => Some(import),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn inside(&self) -> Option<&Arc<At>> {
+        match &self.0 {
+            Kind::At(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The language in which arguments for this are best written right away, if there is one.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        match &self.0 {
+            Kind::Remote(import) => Some(import.link().dialect()),
+            Kind::At(at) => at.cap.dialect(),
+            _ => None,
+        }
+    }
+
+    /// Delivers a request, now: what is requested of one reference starts in the order requested.
+    /// Dropping the response cancels.
+    pub(crate) fn request(&self, request: Request) -> Response {
+        match &self.0 {
+            Kind::Local(local) => local.request(request),
+            Kind::Remote(import) => import.request(request),
+            Kind::Queued(queue) => Queue::request(queue, request),
+            Kind::At(at) => at.request(request),
+            Kind::Broken(error) => Response::error(error.clone()),
+        }
+    }
+
+    /// Delivers a request whose result is wanted as a reference, at once.
+    pub(crate) fn pipeline(&self, request: Request) -> Cap {
+        match &self.nearest().0 {
+            Kind::Remote(import) => import.pipeline(request),
+            Kind::At(at) if at.cap.nearest().import().is_some() => at.cap.pipeline(at.inside(request)),
+            _ => Queue::of_response(self.request(request)),
+        }
+    }
+
+    /// Delivers a request whose result nobody wants. It is not cancelled.
+    pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
+        self.request(request).detach()
+    }
+
+    /// Ready when a call that waits for its answer may be sent.
+    pub(crate) fn poll_room(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        match &self.0 {
+            Kind::Remote(import) => import.link().poll_room(cx),
+            Kind::At(at) => at.cap.poll_room(cx),
+            _ => std::task::Poll::Ready(()),
+        }
+    }
+
+    /// Equal for references to the same thing, as long as one of them lives.
+    pub(crate) fn object_id(&self) -> ObjectId {
+        ObjectId(match &self.0 {
+            Kind::Local(local) => return local.object_id(),
+            Kind::Remote(import) => Arc::as_ptr(import).addr(),
+            Kind::Queued(queue) => Arc::as_ptr(queue).addr(),
+            Kind::At(at) => Arc::as_ptr(at).addr(),
+            // Nothing tells one broken reference from another but where it came from.
+            Kind::Broken(error) => error.addr(),
+        }, 0)
+    }
+}
+
+/// Runs a promise of a value that a peer may be sent before it is there.
+pub(crate) fn read_request() -> Request {
+    Request { member: Member::Path(Path::Empty), args: Args::Read, typed: false }
+}
+
+pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;
+pub(crate) type BrokenSlot = Arc<std::sync::Mutex<Option<BrokenCallback>>>;
+
+/// Calls what is registered, unless its guard was dropped.
+pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
+    let callback = crate::lock(slot).take();
+    if let Some(callback) = callback {
+        callback(error.clone());
+    }
+}
+
+/// Keeps the callback of [`Cap::on_broken`] registered.
+#[must_use = "dropping the guard unregisters the callback"]
+pub struct OnBroken(BrokenSlot);
+
+impl Drop for OnBroken {
+    fn drop(&mut self) {
+        let callback = crate::lock(&self.0).take();
+        drop(callback);
+    }
+}
+
+impl fmt::Debug for OnBroken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnBroken")
+    }
+}
+
+impl PartialEq for Cap {
+    fn eq(&self, other: &Self) -> bool {
+        self.nearest().object_id() == other.nearest().object_id()
+    }
+}
+
+impl Eq for Cap {}
+
+impl Hash for Cap {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.nearest().object_id().hash(state);
+    }
+}
+
+impl fmt::Debug for Cap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.nearest().0 {
+            Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
+            Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
+            Kind::Queued(_) => f.write_str("Cap(promise)"),
+            Kind::At(at) => write!(f, "{:?}.{}", at.cap, at.path_text()),
+            Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
+        }
+    }
+}
+
+impl Serialize for Cap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        slot::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        slot::deserialize(deserializer)
+    }
+}
+
+/// A promise: a reference that can be used, passed on and pipelined on before there is anything it
+/// stands for, and the one way to say what that is.
+pub fn promise<C: crate::interface::Client>() -> (C, Resolver<C>) {
+    let queue = Queue::new();
+    (C::from_cap(queue.clone().into()), Resolver { queue: Some(queue), client: std::marker::PhantomData })
+}
+
+/// Says what a promise stands for. Dropping it unused breaks the promise.
+#[must_use = "dropping the resolver breaks its promise"]
+pub struct Resolver<C> {
+    queue: Option<Arc<Queue>>,
+    client: std::marker::PhantomData<fn(C)>,
+}
+
+impl<C: Into<Cap>> Resolver<C> {
+    /// The promise stands for `client` from now on. Calls made on it before are delivered now, in
+    /// their order.
+    pub fn resolve(mut self, client: C) {
+        if let Some(queue) = self.queue.take() {
+            queue.resolve(client.into());
+        }
+    }
+}
+
+impl<C> Resolver<C> {
+    /// The promise stands for nothing: every call on it fails with `error`.
+    pub fn reject(mut self, error: Error) {
+        if let Some(queue) = self.queue.take() {
+            queue.resolve(Cap::broken(error));
+        }
+    }
+
+    /// Ends once nobody holds the promise any more, so that nothing need be found for it.
+    pub fn is_unused(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| Arc::strong_count(queue) == 1)
+    }
+}
+
+impl<C> Drop for Resolver<C> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            let message = "the resolver of the promise was dropped";
+            queue.resolve(Cap::broken(Error::new(crate::ErrorKind::Unresolved, message)));
+        }
+    }
+}
+
+impl<C> fmt::Debug for Resolver<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+/// A boxed future of a handler.
+pub(crate) type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;

@@ -1,0 +1,158 @@
+//! Promises of this program's: what is asked of one waits, in order, until it is known what the
+//! promise stands for.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use futures_channel::oneshot;
+
+use super::payload::to_cap;
+use super::request::Request;
+use super::response::Response;
+use super::{BrokenSlot, Cap};
+use crate::error::{Error, ErrorKind};
+use crate::lock;
+
+pub(crate) struct Queue {
+    state: Mutex<State>,
+}
+
+enum State {
+    Waiting { requests: VecDeque<Waiting>, watchers: Vec<BrokenSlot> },
+    /// The resolution is known, and what was asked before is being passed on to it. Whatever is
+    /// asked meanwhile has to go after that.
+    Passing { requests: VecDeque<Waiting>, to: Cap },
+    Resolved(Cap),
+}
+
+struct Waiting {
+    request: Request,
+    response: oneshot::Sender<Response>,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Arc<Self> {
+        let state = State::Waiting { requests: VecDeque::new(), watchers: Vec::new() };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// A promise for what a response will be. The response is driven from now on.
+    pub(crate) fn of_response(mut response: Response) -> Cap {
+        if let Some(outcome) = response.poll_now() {
+            return match outcome.and_then(|reply| reply.into_body()) {
+                Ok(body) => to_cap(body),
+                Err(error) => Cap::broken(error),
+            };
+        }
+        let queue = Queue::new();
+        let promise = queue.clone();
+        let driving = async move {
+            let outcome = response.await.and_then(|reply| reply.into_body());
+            promise.resolve(outcome.map_or_else(Cap::broken, to_cap));
+        };
+        if let Err(error) = crate::runtime::spawn(driving) {
+            queue.resolve(Cap::broken(error));
+        }
+        queue.into()
+    }
+
+    /// What the promise has turned out to be, once all that was asked of it has been passed on.
+    pub(crate) fn resolution(&self) -> Option<Cap> {
+        match &*lock(&self.state) {
+            State::Resolved(cap) => Some(cap.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn request(this: &Arc<Self>, request: Request) -> Response {
+        let cap = {
+            let mut state = lock(&this.state);
+            match &mut *state {
+                State::Waiting { requests, .. } | State::Passing { requests, .. } => {
+                    let (response, receiver) = oneshot::channel();
+                    requests.push_back(Waiting { request, response });
+                    return Response::promised(receiver);
+                }
+                State::Resolved(cap) => cap.clone(),
+            }
+        };
+        cap.request(request)
+    }
+
+    pub(crate) fn watch(&self, slot: &BrokenSlot) {
+        let cap = match &mut *lock(&self.state) {
+            State::Waiting { watchers, .. } => {
+                watchers.push(slot.clone());
+                return;
+            }
+            State::Passing { to, .. } => to.clone(),
+            State::Resolved(cap) => cap.clone(),
+        };
+        cap.watch(slot);
+    }
+
+    /// The promise stands for `cap` from now on. The second time nothing happens.
+    pub(crate) fn resolve(self: &Arc<Self>, cap: Cap) {
+        let cap = cap.nearest();
+        let to = if self.leads_to_itself(&cap) {
+            Cap::broken(Error::new(ErrorKind::Unresolved, "the promise was resolved to itself"))
+        } else {
+            cap
+        };
+        let watchers = {
+            let mut state = lock(&self.state);
+            let State::Waiting { requests, watchers } = &mut *state else { return };
+            let (requests, watchers) = (std::mem::take(requests), std::mem::take(watchers));
+            *state = State::Passing { requests, to: to.clone() };
+            watchers
+        };
+        self.pass_on(&to);
+        for watcher in watchers {
+            to.watch(&watcher);
+        }
+    }
+
+    fn pass_on(&self, to: &Cap) {
+        loop {
+            let next = {
+                let mut state = lock(&self.state);
+                let State::Passing { requests, .. } = &mut *state else { return };
+                let next = requests.pop_front();
+                if next.is_none() {
+                    *state = State::Resolved(to.clone());
+                }
+                next
+            };
+            let Some(Waiting { request, response }) = next else { return };
+            // Who asked has given up, before anything began.
+            if response.is_canceled() {
+                continue;
+            }
+            let mut started = to.request(request);
+            // A handler begins when it is first polled, and these begin in their order.
+            started.start();
+            // If it is refused, its asker has given up just now; dropping it cancels.
+            drop(response.send(started));
+        }
+    }
+
+    /// Whether a promise would come to stand for itself, through others perhaps.
+    fn leads_to_itself(self: &Arc<Self>, cap: &Cap) -> bool {
+        let mut cap = cap.clone();
+        loop {
+            let Some(queue) = cap.queue() else { return false };
+            if Arc::ptr_eq(queue, self) {
+                return true;
+            }
+            let next = match &*lock(&queue.state) {
+                State::Passing { to, .. } => Some(to.clone()),
+                State::Resolved(cap) => Some(cap.clone()),
+                State::Waiting { .. } => None,
+            };
+            match next {
+                Some(next) => cap = next,
+                None => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What is asked of a reference.
+
+use std::any::Any;
+
+use super::payload::Body;
+use crate::error::Error;
+use crate::interface::Interface;
+use crate::op::{Key, Path, Text};
+
+/// A call or a read, on its way to whatever its target turns out to be.
+#[doc(hidden)]
+pub struct Request {
+    pub(crate) member: Member,
+    pub(crate) args: Args,
+    /// Whether the one who asks can take the result as the Rust value it is.
+    pub(crate) typed: bool,
+}
+
+/// Which member is meant.
+#[derive(Clone)]
+pub(crate) enum Member {
+    /// A method of an interface, by its number there.
+    Method(&'static Interface, usize),
+    Path(Path),
+}
+
+impl Member {
+    pub(crate) fn into_path(self) -> Path {
+        match self {
+            Member::Method(interface, method) => match interface.method(method) {
+                Some(method) => Path::One(Key::Name(Text::Static(method.name))),
+                None => Path::Empty,
+            },
+            Member::Path(path) => path,
+        }
+    }
+
+    /// The name of the member, for messages.
+    pub(crate) fn describe(&self) -> String {
+        let path = self.clone().into_path();
+        let steps: Vec<_> = path.as_slice().iter().map(ToString::to_string).collect();
+        steps.join(".")
+    }
+}
+
+pub(crate) enum Args {
+    /// No call, but a read.
+    Read,
+    /// As the Rust values they are, for a callee in this program.
+    Typed(Box<dyn TypedArgs>),
+    /// Written.
+    Wire(Body),
+}
+
+/// Arguments that have not been written.
+pub(crate) trait TypedArgs: Send {
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    fn encode(&self) -> Result<Body, Error>;
+}
+
+impl Args {
+    /// The arguments as text; none for a read.
+    pub(crate) fn encode(self) -> Result<Option<Body>, Error> {
+        match self {
+            Args::Read => Ok(None),
+            Args::Typed(args) => args.encode().map(Some),
+            Args::Wire(body) => Ok(Some(body)),
+        }
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self, Args::Read)
+    }
+}
+
+impl Request {
+    /// The same, asked of something on the way to what was meant.
+    pub(crate) fn inside(self, prefix: &Path) -> Self {
+        let path = prefix.join(self.member.into_path().as_slice());
+        Self { member: Member::Path(path), ..self }
+    }
+}

@@ -1,0 +1,205 @@
+//! What comes of a request: a future that can be started in place, dropped to cancel, or left to
+//! run by itself.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_channel::oneshot;
+
+use super::BoxFuture;
+use super::payload::Body;
+use crate::error::{Error, ErrorKind};
+use crate::link::pending::PendingAnswer;
+
+/// The result of a request.
+#[doc(hidden)]
+pub struct Reply(pub(crate) Kind);
+
+pub(crate) enum Kind {
+    Wire(Body),
+    /// As the Rust value it is, for a caller in this program who can take it.
+    Typed(Box<dyn TypedReply>),
+}
+
+/// A result that has not been written.
+pub(crate) trait TypedReply: Send {
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    fn encode(&self) -> Result<Body, Error>;
+}
+
+impl Reply {
+    pub(crate) fn wire(body: Body) -> Self {
+        Self(Kind::Wire(body))
+    }
+
+    pub(crate) fn into_body(self) -> Result<Body, Error> {
+        match self.0 {
+            Kind::Wire(body) => Ok(body),
+            Kind::Typed(value) => value.encode(),
+        }
+    }
+}
+
+pub(crate) type Outcome = Result<Reply, Error>;
+
+/// How a handler is to be treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Runs to its end, whoever gives up.
+    pub(crate) no_cancel: bool,
+    /// Blocks its thread.
+    pub(crate) blocking: bool,
+}
+
+/// The future of a request's outcome. Dropping it cancels what it can.
+#[doc(hidden)]
+#[must_use]
+pub struct Response {
+    state: State,
+    manner: Manner,
+}
+
+enum State {
+    Ready(Option<Outcome>),
+    /// A handler of this program's.
+    Handler(BoxFuture<Outcome>),
+    /// A call sent to a peer.
+    Sent(PendingAnswer),
+    /// A request that waits in a promise's queue.
+    Queued(oneshot::Receiver<Response>),
+}
+
+impl Response {
+    fn new(state: State) -> Self {
+        Self { state, manner: Manner::default() }
+    }
+
+    pub(crate) fn ready(outcome: Outcome) -> Self {
+        Self::new(State::Ready(Some(outcome)))
+    }
+
+    pub(crate) fn error(error: Error) -> Self {
+        Self::ready(Err(error))
+    }
+
+    pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self::new(State::Handler(Box::pin(handler)))
+    }
+
+    pub(crate) fn with_manner(self, manner: Manner) -> Self {
+        let mut this = self;
+        this.manner = manner;
+        this
+    }
+
+    pub(crate) fn sent(pending: PendingAnswer) -> Self {
+        Self::new(State::Sent(pending))
+    }
+
+    pub(crate) fn promised(response: oneshot::Receiver<Response>) -> Self {
+        Self::new(State::Queued(response))
+    }
+
+    /// Begins. A handler begins when it is first polled, and is polled here once, in place: most
+    /// are done by then.
+    pub(crate) fn start(&mut self) {
+        if let Some(outcome) = self.poll_now() {
+            self.state = State::Ready(Some(outcome));
+        }
+    }
+
+    /// The outcome, if it is there at once.
+    pub(crate) fn poll_now(&mut self) -> Option<Outcome> {
+        match Pin::new(self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Lets it run to its end, which nobody waits for.
+    pub(crate) fn detach(mut self) -> Result<(), Error> {
+        match &mut self.state {
+            State::Ready(_) => Ok(()),
+            State::Sent(pending) => {
+                pending.detach();
+                Ok(())
+            }
+            State::Handler(_) | State::Queued(_) => {
+                self.start();
+                match self.state {
+                    State::Ready(_) => Ok(()),
+                    _ => crate::runtime::spawn(async move { drop(self.await) }),
+                }
+            }
+        }
+    }
+
+    /// Moves a handler that blocks to a thread where it may.
+    fn move_off(&mut self) {
+        if !std::mem::take(&mut self.manner.blocking) {
+            return;
+        }
+        let nothing = State::Ready(None);
+        if let State::Handler(handler) = std::mem::replace(&mut self.state, nothing) {
+            self.state = State::Handler(crate::runtime::run_blocking(handler));
+        }
+    }
+}
+
+impl Future for Response {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = &mut *self;
+        loop {
+            let outcome = match &mut this.state {
+                State::Ready(outcome) => {
+                    let again = || Err(Error::new(ErrorKind::Unsupported, "a response was polled after its end"));
+                    return Poll::Ready(outcome.take().unwrap_or_else(again));
+                }
+                State::Queued(receiver) => match Pin::new(receiver).poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(mut response)) => {
+                        this.manner = std::mem::take(&mut response.manner);
+                        this.state = std::mem::replace(&mut response.state, State::Ready(None));
+                        continue;
+                    }
+                    Poll::Ready(Err(_)) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
+                },
+                State::Sent(pending) => match Pin::new(pending).poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(outcome) => outcome,
+                },
+                State::Handler(_) if this.manner.blocking => {
+                    this.move_off();
+                    continue;
+                }
+                State::Handler(handler) => {
+                    match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(outcome)) => outcome,
+                        Err(_) => Err(Error::rejected("the handler panicked")),
+                    }
+                }
+            };
+            // What the handler held is dropped before anybody learns of the outcome.
+            this.state = State::Ready(None);
+            return Poll::Ready(outcome);
+        }
+    }
+}
+
+impl Drop for Response {
+    fn drop(&mut self) {
+        if !self.manner.no_cancel {
+            return;
+        }
+        if let State::Handler(handler) = std::mem::replace(&mut self.state, State::Ready(None)) {
+            // Without a runtime there is nobody left to run it.
+            let _unrunnable = crate::runtime::spawn(async move { drop(handler.await) });
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Values of any shape.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
+
+use super::Cap;
+use super::slot::Reference;
+use crate::value::{BigInt, Bytes, Date, Headers, Url, marker};
+
+/// A value of any shape that can travel, references included.
+///
+/// Members of objects keep their order. In a session a value arrives as what it was sent as; in
+/// other formats it is written and read as plain data, and references are an error.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// JavaScript's `undefined`: also what an argument is that was not given.
+    #[default]
+    Undefined,
+    /// JavaScript's `null`.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A number. JavaScript has but one kind.
+    Number(f64),
+    /// An integer beyond what a number holds exactly.
+    BigInt(BigInt),
+    /// A string.
+    String(String),
+    /// Bytes.
+    Bytes(Bytes),
+    /// A point in time.
+    Date(Date),
+    /// A URL.
+    Url(Url),
+    /// HTTP headers.
+    Headers(Headers),
+    /// An error as a value.
+    Error(Box<ErrorValue>),
+    /// A list.
+    Array(Vec<Value>),
+    /// A record.
+    Object(Vec<(String, Value)>),
+    /// A reference to an object or function.
+    Cap(Cap),
+}
+
+impl Value {
+    /// The member `name` of a record.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        match self {
+            Value::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The reference, if this is one.
+    pub fn cap(&self) -> Option<&Cap> {
+        match self {
+            Value::Cap(cap) => Some(cap),
+            _ => None,
+        }
+    }
+}
+
+/// A JavaScript error that travels as a value, not as the failure of a call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ErrorValue {
+    /// Its class, such as `TypeError`.
+    pub name: String,
+    /// Its message.
+    pub message: String,
+    /// Its other properties, `cause` and an aggregate's `errors` among them.
+    pub properties: Vec<(String, Value)>,
+}
+
+struct Properties<'a>(&'a [(String, Value)]);
+
+impl Serialize for Properties<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+struct ErrorContent<'a>(&'a ErrorValue);
+
+impl Serialize for ErrorContent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bare = self.0.properties.is_empty();
+        let mut parts = serializer.serialize_tuple(if bare { 2 } else { 4 })?;
+        parts.serialize_element(&self.0.name)?;
+        parts.serialize_element(&self.0.message)?;
+        if !bare {
+            // In the place of the stack.
+            parts.serialize_element(&None::<String>)?;
+            parts.serialize_element(&Properties(&self.0.properties))?;
+        }
+        parts.end()
+    }
+}
+
+impl Serialize for ErrorValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(marker::ERROR, &ErrorContent(self))
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Undefined => serializer.serialize_unit(),
+            Value::Null => serializer.serialize_none(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Number(number) => serializer.serialize_f64(*number),
+            Value::BigInt(bigint) => bigint.serialize(serializer),
+            Value::String(text) => serializer.serialize_str(text),
+            Value::Bytes(bytes) => bytes.serialize(serializer),
+            Value::Date(date) => date.serialize(serializer),
+            Value::Url(url) => url.serialize(serializer),
+            Value::Headers(headers) => headers.serialize(serializer),
+            Value::Error(error) => error.serialize(serializer),
+            Value::Array(elements) => serializer.collect_seq(elements),
+            Value::Object(members) => Properties(members).serialize(serializer),
+            Value::Cap(cap) => cap.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(marker::VALUE, AnyValue { inside: 0 })
+    }
+}
+
+/// Takes any value. A number inside two newtypes is a reference: see [`super::slot`].
+struct AnyValue {
+    inside: u8,
+}
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+        match self.inside {
+            0 => inner.deserialize_any(AnyValue { inside: 1 }),
+            _ => inner.deserialize_any(Reference { inside: 2 }).map(Value::Cap),
+        }
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+        Value::deserialize(inner)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(bytes.to_vec().into()))
+    }
+
+    fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Value, E> {
+        Ok(Value::Bytes(bytes.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            object.push(member);
+        }
+        Ok(Value::Object(object))
+    }
+
+    /// The special kinds, each as a variant named as the form is on the wire.
+    fn visit_enum<A: EnumAccess<'de>>(self, special: A) -> Result<Value, A::Error> {
+        let (kind, content): (String, _) = special.variant()?;
+        match kind.as_str() {
+            "undefined" => content.unit_variant().map(|()| Value::Undefined),
+            "bigint" => content.newtype_variant().map(Value::BigInt),
+            "date" => content.newtype_variant().map(Value::Date),
+            "bytes" => content.newtype_variant().map(Value::Bytes),
+            "url" => content.newtype_variant().map(Value::Url),
+            "headers" => content.newtype_variant().map(Value::Headers),
+            "error" => content.struct_variant(&[], ErrorMembers).map(|error| Value::Error(Box::new(error))),
+            _ => Err(de::Error::custom("a kind of value that this version does not know")),
+        }
+    }
+}
+
+/// An error as a map: its name, its message, and its properties.
+struct ErrorMembers;
+
+impl<'de> Visitor<'de> for ErrorMembers {
+    type Value = ErrorValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an error")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<ErrorValue, A::Error> {
+        let (mut name, mut message) = (None, None);
+        let mut properties = Vec::new();
+        while let Some(key) = members.next_key::<String>()? {
+            match key.as_str() {
+                "name" if name.is_none() => name = Some(members.next_value()?),
+                "message" if message.is_none() => message = Some(members.next_value()?),
+                _ => properties.push((key, members.next_value()?)),
+            }
+        }
+        Ok(ErrorValue { name: name.unwrap_or_default(), message: message.unwrap_or_default(), properties })
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ErrorMembers)
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident),*) => { $(
+        impl From<$source> for Value {
+            fn from(value: $source) -> Self {
+                Value::$variant(value.into())
+            }
+        }
+    )* };
+}
+
+from!(bool => Bool, f64 => Number, i32 => Number, u32 => Number, &str => String, String => String);
+from!(BigInt => BigInt, Bytes => Bytes, Date => Date, Url => Url, Headers => Headers, Cap => Cap, Vec<Value> => Array);
+
+impl<K: Into<String>, const N: usize> From<[(K, Value); N]> for Value {
+    fn from(members: [(K, Value); N]) -> Self {
+        Value::Object(members.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+}

@@ -1,0 +1,277 @@
+//! What went wrong, whose fault it was, and whether the call may have run.
+
+use std::any::{Any, TypeId};
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::dialect::capnweb;
+use crate::op::Text;
+
+/// Why a call, a connection or a conversion failed.
+///
+/// Cheap to clone: when a connection ends, every call pending on it gets the one cause.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    fate: Fate,
+    /// The class a JavaScript peer sees or sent: `Error`, `TypeError`, ….
+    name: Cow<'static, str>,
+    message: String,
+    data: Data,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What goes with a rejection beside its message.
+#[derive(Clone)]
+pub(crate) enum Data {
+    None,
+    /// The properties object as it came, in Cap'n Web's writing.
+    Wire(Text),
+    /// A typed error that has not left this program.
+    Local(Arc<dyn LocalData>),
+}
+
+/// A typed error on its way to a caller, who is perhaps in this very program.
+pub(crate) trait LocalData: Send + Sync {
+    /// The error itself, if it is of that type; only once.
+    fn take(&self, wanted: TypeId) -> Option<Box<dyn Any>>;
+    /// The properties object that carries it, in Cap'n Web's writing.
+    fn encode(&self) -> Result<String, Error>;
+}
+
+/// What kind of failure an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The callee answered with an error: its own, or that there is no such method, or that the
+    /// arguments do not fit.
+    Rejected,
+    /// The connection has ended.
+    Disconnected,
+    /// The peer broke the protocol, or says that we did.
+    Protocol,
+    /// A limit was reached.
+    Limit,
+    /// A value of ours could not be written.
+    Encode,
+    /// A value of the peer's does not fit the type it was to be read as.
+    Decode,
+    /// The time given to the call was over.
+    Timeout,
+    /// The resolver of a promise was dropped, or the promise was resolved to itself.
+    Unresolved,
+    /// There is nobody at the address, or it is no address.
+    Connect,
+    /// The connection was refused: by `Node::with`, or for its origin.
+    Refused,
+    /// What was asked for cannot be done here, for example outside a tokio runtime.
+    Unsupported,
+}
+
+/// What is known about whether a failed call ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// The call never left: it is safe to try again.
+    NotSent,
+    /// The call was sent and no answer came: it may have run, in part or whole.
+    MayHaveRun,
+    /// The callee got the call and answered it.
+    Answered,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let fate = match kind {
+            ErrorKind::Rejected | ErrorKind::Decode => Fate::Answered,
+            ErrorKind::Disconnected | ErrorKind::Protocol | ErrorKind::Timeout => Fate::MayHaveRun,
+            ErrorKind::Limit
+            | ErrorKind::Encode
+            | ErrorKind::Unresolved
+            | ErrorKind::Connect
+            | ErrorKind::Refused
+            | ErrorKind::Unsupported => Fate::NotSent,
+        };
+        Self(Arc::new(Inner {
+            kind,
+            fate,
+            name: Cow::Borrowed("Error"),
+            message: message.into(),
+            data: Data::None,
+            source: None,
+        }))
+    }
+
+    /// An error for a handler to answer with, when it has no type of its own for it.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Rejected, message)
+    }
+
+    /// The error of JavaScript's name for a member that is not there or does not fit.
+    pub(crate) fn type_error(message: impl Into<String>) -> Self {
+        Self::rejected(message).with_name("TypeError")
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    pub(crate) fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.change(|inner| inner.name = name.into())
+    }
+
+    pub(crate) fn with_fate(self, fate: Fate) -> Self {
+        if self.0.fate == fate { self } else { self.change(|inner| inner.fate = fate) }
+    }
+
+    pub(crate) fn with_data(self, data: Data) -> Self {
+        self.change(|inner| inner.data = data)
+    }
+
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.change(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    /// The same failure, said about something: `about: message`.
+    pub(crate) fn about(self, about: impl fmt::Display) -> Self {
+        self.change(|inner| inner.message = format!("{about}: {}", inner.message))
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether the call that failed was never sent, may have run, or was answered.
+    pub fn fate(&self) -> Fate {
+        self.0.fate
+    }
+
+    /// The message, without the causes.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The class of the error as a JavaScript peer knows it: `Error`, `TypeError`, ….
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Equal for clones of one error.
+    pub(crate) fn addr(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// A property that the error carries beside its message, such as `code` or `cause`; `None` if
+    /// there is none, or it does not fit `T`.
+    pub fn property<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+        match &self.0.data {
+            Data::None => None,
+            Data::Wire(properties) => capnweb::error_property(properties, name),
+            Data::Local(data) => capnweb::error_property(&data.encode().ok()?.into(), name),
+        }
+    }
+
+    pub(crate) fn data(&self) -> &Data {
+        &self.0.data
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &self.0.kind).field("fate", &self.0.fate);
+        if self.0.name != "Error" {
+            out.field("name", &self.0.name);
+        }
+        out.field("message", &self.0.message);
+        if let Data::Wire(properties) = &self.0.data {
+            out.field("properties", properties);
+        }
+        if let Some(source) = &self.0.source {
+            out.field("source", source);
+        }
+        out.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// The outcome of a call whose method has a typed error: what the method itself returned as `Err`,
+/// or what kept the call from having a result at all.
+#[derive(Clone, Debug)]
+pub enum CallError<E> {
+    /// The method's own error.
+    Returned(E),
+    /// Anything else: the connection, the arguments, a panic of the handler, ….
+    Failed(Error),
+}
+
+impl<E> CallError<E> {
+    /// The method's own error, if this is one.
+    pub fn returned(self) -> Option<E> {
+        match self {
+            CallError::Returned(error) => Some(error),
+            CallError::Failed(_) => None,
+        }
+    }
+}
+
+impl<E> From<Error> for CallError<E> {
+    fn from(error: Error) -> Self {
+        CallError::Failed(error)
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Returned(error) => error.fmt(f),
+            CallError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: StdError + 'static> StdError for CallError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            CallError::Returned(error) => error.source(),
+            CallError::Failed(error) => error.source(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_kept_and_printed_once() {
+        let io = std::io::Error::other("cable cut");
+        let error = Error::new(ErrorKind::Disconnected, "the connection ended").with_source(io);
+        assert_eq!(error.to_string(), "the connection ended");
+        assert_eq!(error.source().unwrap().to_string(), "cable cut");
+        assert_eq!(error.fate(), Fate::MayHaveRun);
+    }
+
+    #[test]
+    fn an_error_said_about_something_keeps_its_kind() {
+        let error = Error::new(ErrorKind::Limit, "too long").about("echo");
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Limit, "echo: too long"));
+    }
+}

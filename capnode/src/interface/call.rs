@@ -1,0 +1,276 @@
+//! A call as a client makes it: nothing happens until it is awaited, pipelined on or sent.
+
+use std::any::TypeId;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::args::IntoArgs;
+use super::{Client, Interface, Wire, WireError};
+use crate::cap::Cap;
+use crate::cap::payload::decode;
+use crate::cap::request::{self, Member, Request};
+use crate::cap::response::{Kind, Outcome, Reply, Response};
+use crate::error::{CallError, Data, Error, ErrorKind, Fate};
+use crate::op::Path;
+
+/// A call of a method, not made yet.
+///
+/// Awaiting it sends it and gives the result: `Result<T, F>`, where `F` is [`Error`] for a method
+/// that returns a plain value and [`CallError<E>`] for one that returns `Result<T, E>`.
+///
+/// ```
+/// # use capnode::{Call, Error};
+/// # async fn example(call: Call<u32>) -> Result<(), Error> {
+/// let result: u32 = call.await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Dropping a call that was never polled does nothing, as if it had not been made. Dropping one
+/// that is being awaited gives its answer up: the handler is cancelled at its next await, in this
+/// program or at the other end, unless the method is `#[capnode(no_cancel)]` or the peer is a
+/// JavaScript one, which cannot be told. [`send`](Call::send) and [`pipeline`](Call::pipeline) are
+/// not cancelled by dropping.
+#[must_use = "a call does nothing unless it is awaited, pipelined on or sent"]
+pub struct Call<T, F = Error> {
+    state: State,
+    timeout: Option<Timeout>,
+    result: PhantomData<fn() -> (T, F)>,
+}
+
+enum State {
+    Unsent(Box<(Cap, Request)>),
+    Sent(Response),
+    /// It could not even be written.
+    Failed(Error),
+    Done,
+}
+
+/// The time a call may take, counted from when it is first polled.
+enum Timeout {
+    After(Duration),
+    #[cfg(feature = "tokio")]
+    At(Duration, Pin<Box<tokio::time::Sleep>>),
+}
+
+/// Calls a method of an interface.
+#[doc(hidden)]
+pub fn call<A: IntoArgs, T, F>(cap: &Cap, interface: &'static Interface, method: usize, args: A) -> Call<T, F> {
+    Call::new(cap, Member::Method(interface, method), write(cap, args))
+}
+
+/// Reads a property of an interface.
+#[doc(hidden)]
+pub fn read<T, F>(cap: &Cap, interface: &'static Interface, method: usize) -> Call<T, F> {
+    Call::new(cap, Member::Method(interface, method), Ok(request::Args::Read))
+}
+
+/// Arguments for a peer are written while they are borrowed; for an object in this program, and for
+/// a promise, they are kept as they are.
+fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
+    match cap.dialect() {
+        Some(_) => args.encode().map(request::Args::Wire),
+        None => Ok(request::Args::Typed(Box::new(args.into_owned()))),
+    }
+}
+
+impl<T, F> Call<T, F> {
+    pub(crate) fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
+        let state = match args {
+            Ok(args) => State::Unsent(Box::new((cap.nearest(), Request { member, args, typed: true }))),
+            Err(error) => State::Failed(error),
+        };
+        Self { state, timeout: None, result: PhantomData }
+    }
+
+    pub(crate) fn untyped<A: IntoArgs>(cap: &Cap, path: Path, args: Option<A>) -> Self {
+        let args = match args {
+            Some(args) => write(cap, args),
+            None => Ok(request::Args::Read),
+        };
+        Self::new(cap, Member::Path(path), args)
+    }
+
+    /// Gives the call `limit`, counted from when it is first polled. If it has no outcome by then,
+    /// it fails with [`ErrorKind::Timeout`] and is given up as if dropped.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(Timeout::After(limit));
+        self
+    }
+
+    /// Sends the call and wants no answer. It is never cancelled, and keeps its connection open
+    /// until it has been answered.
+    ///
+    /// # Errors
+    ///
+    /// If the call could not be sent. What comes of it later is not told.
+    pub fn send(self) -> Result<(), Error> {
+        match self.state {
+            State::Unsent(unsent) => {
+                let (cap, mut request) = *unsent;
+                request.typed = false;
+                cap.send(request)
+            }
+            State::Sent(response) => response.detach(),
+            State::Failed(error) => Err(error),
+            State::Done => Ok(()),
+        }
+    }
+
+    /// Sends the call and gives at once a reference to whatever its result will be, or to
+    /// something inside it: see [`Cap::at`]. Calls on it travel without waiting for the result.
+    pub fn pipeline_cap(self) -> Cap {
+        match self.state {
+            State::Unsent(unsent) => {
+                let (cap, mut request) = *unsent;
+                request.typed = false;
+                cap.pipeline(request)
+            }
+            State::Sent(response) => crate::cap::queue::Queue::of_response(response),
+            State::Failed(error) => Cap::broken(error),
+            State::Done => Cap::broken(Error::new(ErrorKind::Unsupported, "the call has been made already")),
+        }
+    }
+
+    /// Waits for room, then sends.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Unsent(unsent) = &self.state else { return Poll::Ready(()) };
+        if unsent.0.poll_room(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if let State::Unsent(unsent) = std::mem::replace(&mut self.state, State::Done) {
+            let (cap, request) = *unsent;
+            self.state = State::Sent(cap.request(request));
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        match &mut self.timeout {
+            None => Poll::Pending,
+            #[cfg(feature = "tokio")]
+            Some(Timeout::After(limit)) => {
+                let limit = *limit;
+                if tokio::runtime::Handle::try_current().is_err() {
+                    let message = "a timeout needs a tokio runtime";
+                    return Poll::Ready(Error::new(ErrorKind::Unsupported, message));
+                }
+                self.timeout = Some(Timeout::At(limit, Box::pin(tokio::time::sleep(limit))));
+                self.poll_timeout(cx)
+            }
+            #[cfg(feature = "tokio")]
+            Some(Timeout::At(limit, sleep)) => sleep.as_mut().poll(cx).map(|()| {
+                let error = Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"));
+                let sent = matches!(self.state, State::Sent(_));
+                error.with_fate(if sent { Fate::MayHaveRun } else { Fate::NotSent })
+            }),
+            #[cfg(not(feature = "tokio"))]
+            Some(Timeout::After(_)) => {
+                let _ = cx;
+                let message = "a timeout needs capnode's feature `tokio`";
+                Poll::Ready(Error::new(ErrorKind::Unsupported, message))
+            }
+        }
+    }
+
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if self.poll_send(cx).is_ready() {
+            let outcome = match &mut self.state {
+                State::Sent(response) => Pin::new(response).poll(cx),
+                State::Failed(error) => Poll::Ready(Err(error.clone())),
+                State::Unsent(_) | State::Done => {
+                    Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
+                }
+            };
+            if let Poll::Ready(outcome) = outcome {
+                self.state = State::Done;
+                return Poll::Ready(outcome);
+            }
+        }
+        self.poll_timeout(cx).map(|error| {
+            self.state = State::Done;
+            Err(error)
+        })
+    }
+}
+
+impl<T: Client, F> Call<T, F> {
+    /// Sends the call and gives at once a client for its result. Calls on it travel without
+    /// waiting for the result, to any depth; if this call fails, they fail with its error.
+    pub fn pipeline(self) -> T {
+        T::from_cap(self.pipeline_cap())
+    }
+}
+
+impl<T: Wire, F: Failed> Future for Call<T, F> {
+    type Output = Result<T, F>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
+        self.poll_outcome(cx).map(|outcome| match outcome {
+            Ok(reply) => read_reply(reply).map_err(F::failed),
+            Err(error) => Err(F::failed(error)),
+        })
+    }
+}
+
+/// A result as the type it was declared to be.
+pub(crate) fn read_reply<T: Wire>(reply: Reply) -> Result<T, Error> {
+    let body = match reply.0 {
+        Kind::Wire(body) => body,
+        Kind::Typed(value) => {
+            let body = value.encode();
+            match value.into_any().downcast() {
+                Ok(value) => return Ok(*value),
+                Err(_) => body?,
+            }
+        }
+    };
+    decode(&body).map_err(|error| error.about("the result"))
+}
+
+/// What a failed call gives: [`Error`], or [`CallError`] with the method's own error in it.
+pub trait Failed: Send + 'static {
+    #[doc(hidden)]
+    fn failed(error: Error) -> Self;
+}
+
+impl Failed for Error {
+    fn failed(error: Error) -> Self {
+        error
+    }
+}
+
+impl<E: WireError> Failed for CallError<E> {
+    fn failed(error: Error) -> Self {
+        let returned = match error.data() {
+            Data::None => None,
+            Data::Wire(_) => error.property("data"),
+            // In this program it is still the value that was returned.
+            Data::Local(data) => match data.take(TypeId::of::<E>()) {
+                Some(own) => own.downcast().ok().map(|own| *own),
+                None => error.property("data"),
+            },
+        };
+        returned.map_or(CallError::Failed(error), CallError::Returned)
+    }
+}
+
+/// Arguments that are no tuple of a client's: those of calls without an interface.
+macro_rules! untyped_args {
+    ($($value:ident),*) => { $(
+        impl super::args::IntoArg for $value {
+            type Owned = Self;
+
+            fn into_owned(self) -> Self {
+                self
+            }
+        }
+    )* };
+}
+
+untyped_args!(bool, i8, i16, i32, i64, i128, u8, u16, u32, u64, u128, f32, f64, char, String, Cap);

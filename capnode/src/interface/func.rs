@@ -1,0 +1,272 @@
+//! Function references, and closures as such.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::args::Give;
+use super::call::Call;
+use super::{Interface, Wire, WireError};
+use crate::cap::Cap;
+use crate::cap::local::{Local, Serving, not_a_function};
+use crate::cap::payload::{Part, undefined};
+use crate::cap::request::{Args, Member, Request};
+use crate::cap::response::{Reply, Response};
+use crate::error::CallError;
+use crate::op::{Path, Payload};
+
+/// A reference to a function, wherever it lives: `Func<fn(A, B) -> R>`.
+///
+/// `call` gives a [`Call<R>`], or for a function that returns `Result<T, E>` a
+/// [`Call<T, CallError<E>>`](Call). Wherever an interface wants a `Func`, a closure that returns a
+/// future will do; inside other data, make one by [`Func::new`], or by [`Func::fallible`] for a
+/// function that returns a `Result`.
+///
+/// Cloning is cheap. The function is dropped when nobody holds a reference to it any more.
+pub struct Func<F: ?Sized>(Plain<F>);
+
+/// The part of a [`Func`] that does not depend on whether its result is a `Result`.
+#[doc(hidden)]
+pub struct Plain<F: ?Sized> {
+    cap: Cap,
+    signature: PhantomData<fn(&F)>,
+}
+
+impl<F: ?Sized> Func<F> {
+    /// The function that a reference stands for. Nothing is checked: whether it is one, and of this
+    /// signature, shows when it is called.
+    pub fn from_cap(cap: Cap) -> Self {
+        Self(Plain { cap, signature: PhantomData })
+    }
+
+    /// The reference itself.
+    pub fn cap(&self) -> &Cap {
+        &self.0.cap
+    }
+
+    /// A function reference for `function`.
+    pub fn new(function: impl IntoFunc<F>) -> Self {
+        function.into_func()
+    }
+
+    /// A function reference for a `function` that returns a `Result`, whose error reaches the
+    /// caller as what it is.
+    pub fn fallible(function: impl IntoFallibleFunc<F>) -> Self {
+        function.into_func()
+    }
+}
+
+impl<F: ?Sized> Deref for Func<F> {
+    type Target = Plain<F>;
+
+    fn deref(&self) -> &Plain<F> {
+        &self.0
+    }
+}
+
+impl<F: ?Sized> From<Func<F>> for Cap {
+    fn from(func: Func<F>) -> Self {
+        func.0.cap
+    }
+}
+
+impl<F: ?Sized> Clone for Func<F> {
+    fn clone(&self) -> Self {
+        Self::from_cap(self.0.cap.clone())
+    }
+}
+
+impl<F: ?Sized> fmt::Debug for Func<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Func").field(&self.0.cap).finish()
+    }
+}
+
+impl<F: ?Sized> PartialEq for Func<F> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.cap == other.0.cap
+    }
+}
+
+impl<F: ?Sized> Eq for Func<F> {}
+
+impl<F: ?Sized> Hash for Func<F> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.cap.hash(state);
+    }
+}
+
+impl<F: ?Sized> Serialize for Func<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.cap.serialize(serializer)
+    }
+}
+
+impl<'de, F: ?Sized> Deserialize<'de> for Func<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cap::deserialize(deserializer).map(Self::from_cap)
+    }
+}
+
+/// What can be handed out as a function of the signature `F`: a closure that returns a future, or a
+/// [`Func`].
+#[diagnostic::on_unimplemented(
+    message = "this can't be handed out as a function `{F}`",
+    label = "expected a closure with the arguments of `{F}` that returns a future of its result",
+    note = "write `|argument: Type| async move {{ ... }}`, and `move |argument: Type| {{ let x = x.clone(); async move {{ ... }} }}` if it captures `x`",
+    note = "both the closure and its future have to be `Send`, and the closure `Sync + 'static`"
+)]
+pub trait IntoFunc<F: ?Sized> {
+    /// The reference.
+    fn into_func(self) -> Func<F>;
+}
+
+/// The same for a signature that returns `Result<T, E>`.
+#[diagnostic::on_unimplemented(
+    message = "this can't be handed out as a function `{F}`",
+    label = "expected a closure with the arguments of `{F}` that returns a future of its result",
+    note = "write `|argument: Type| async move {{ ... }}`, and `move |argument: Type| {{ let x = x.clone(); async move {{ ... }} }}` if it captures `x`",
+    note = "both the closure and its future have to be `Send`, and the closure `Sync + 'static`"
+)]
+pub trait IntoFallibleFunc<F: ?Sized> {
+    /// The reference.
+    fn into_func(self) -> Func<F>;
+}
+
+impl<F: ?Sized> IntoFunc<F> for Func<F> {
+    fn into_func(self) -> Func<F> {
+        self
+    }
+}
+
+impl<F: ?Sized> IntoFallibleFunc<F> for Func<F> {
+    fn into_func(self) -> Func<F> {
+        self
+    }
+}
+
+/// How a closure is served: `S` is its signature, and `K` how its result becomes an answer.
+struct Serves<C, S, K>(PhantomData<fn() -> (C, S, K)>);
+
+/// The result is a value.
+struct Value;
+
+/// The result is a `Result`, whose error has a type.
+struct Fallible;
+
+/// Answers what is asked of any function, but for the call itself.
+fn request_of_function(
+    local: &Local,
+    request: Request,
+    call: impl FnOnce(Request) -> Response,
+) -> Response {
+    let path = request.member.clone().into_path();
+    match (path.as_slice(), &request.args) {
+        ([], Args::Read) => {
+            let itself = Part::Cap(local.clone().into());
+            Response::ready(Ok(Reply::wire(Payload::reference(itself))))
+        }
+        ([], _) => call(Request { member: Member::Path(Path::Empty), ..request }),
+        ([_], Args::Read) => Response::ready(Ok(Reply::wire(undefined()))),
+        ([name, ..], _) => Response::error(not_a_function(Some(name))),
+    }
+}
+
+macro_rules! functions {
+    ($(($($arg:ident $value:ident),*))*) => { $(
+        impl<$($arg: Wire,)* R: Wire> Plain<fn($($arg),*) -> R> {
+            /// Calls the function.
+            #[allow(clippy::too_many_arguments)]
+            pub fn call(&self, $($value: $arg),*) -> Call<R> {
+                Call::untyped(&self.cap, Path::Empty, Some(($(Give($value),)*)))
+            }
+        }
+
+        impl<$($arg: Wire,)* T: Wire, E: WireError> Func<fn($($arg),*) -> Result<T, E>> {
+            /// Calls the function.
+            #[allow(clippy::too_many_arguments)]
+            pub fn call(&self, $($value: $arg),*) -> Call<T, CallError<E>> {
+                Call::untyped(&self.0.cap, Path::Empty, Some(($(Give($value),)*)))
+            }
+        }
+
+        impl<C, Fut, $($arg: Wire,)* R: Wire> IntoFunc<fn($($arg),*) -> R> for C
+        where
+            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = R> + Send + 'static,
+        {
+            fn into_func(self) -> Func<fn($($arg),*) -> R> {
+                let serving = &Serves::<C, fn($($arg),*) -> R, Value>(PhantomData);
+                Func::from_cap(Local::new(Arc::new(self), serving).into())
+            }
+        }
+
+        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> IntoFallibleFunc<fn($($arg),*) -> Result<T, E>> for C
+        where
+            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<T, E>> + Send + 'static,
+        {
+            fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
+                let serving = &Serves::<C, fn($($arg),*) -> Result<T, E>, Fallible>(PhantomData);
+                Func::from_cap(Local::new(Arc::new(self), serving).into())
+            }
+        }
+
+        impl<C, Fut, $($arg: Wire,)* R: Wire> Serving for Serves<C, fn($($arg),*) -> R, Value>
+        where
+            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = R> + Send + 'static,
+        {
+            fn interface(&self) -> Option<&'static Interface> {
+                None
+            }
+
+            fn name(&self) -> &'static str {
+                "function"
+            }
+
+            fn request(&self, local: &Local, request: Request) -> Response {
+                request_of_function(local, request, |request| match local.object().downcast::<C>() {
+                    Ok(closure) => request.run(&closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
+                    Err(_) => Response::error(not_a_function(None)),
+                })
+            }
+        }
+
+        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Serving for Serves<C, fn($($arg),*) -> Result<T, E>, Fallible>
+        where
+            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<T, E>> + Send + 'static,
+        {
+            fn interface(&self) -> Option<&'static Interface> {
+                None
+            }
+
+            fn name(&self) -> &'static str {
+                "function"
+            }
+
+            fn request(&self, local: &Local, request: Request) -> Response {
+                request_of_function(local, request, |request| match local.object().downcast::<C>() {
+                    Ok(closure) => request.run_result(&closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
+                    Err(_) => Response::error(not_a_function(None)),
+                })
+            }
+        }
+    )* };
+}
+
+functions! {
+    ()
+    (A a)
+    (A a, B b)
+    (A a, B b, C1 c)
+    (A a, B b, C1 c, D d)
+    (A a, B b, C1 c, D d, E1 e)
+    (A a, B b, C1 c, D d, E1 e, F f)
+}

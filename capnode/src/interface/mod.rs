@@ -1,0 +1,318 @@
+//! What the macro's output is made of: the table of an interface, and the common half of all
+//! clients and dispatchers.
+
+use std::any::{Any, TypeId};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) mod args;
+pub(crate) mod call;
+pub(crate) mod func;
+
+use self::args::Args;
+use crate::cap::local::{Local, Serving, request_of_interface};
+use crate::cap::payload::{Body, encode};
+use crate::cap::request::{Member, Request};
+use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
+use crate::cap::{self, Cap};
+use crate::dialect::capnweb;
+use crate::error::{Data, Error, ErrorKind, LocalData};
+use crate::lock;
+
+/// What can travel: everything that serde can write and read.
+///
+/// Implemented for every such type; there is nothing to implement.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't travel over a connection",
+    label = "this has to be written and read by serde, and to be `Send + 'static`",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it, or hand it out as an object by a trait with `#[capnode::interface]`"
+)]
+pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {}
+
+/// What can be the `E` of a method's `Result<T, E>`: an error that serde can write and read.
+///
+/// Implemented for every such type; there is nothing to implement.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the error of a method",
+    label = "this has to be printed by `Display`, and written and read by serde",
+    note = "implement `std::fmt::Display` for it and derive `serde::Serialize` and `serde::Deserialize`"
+)]
+pub trait WireError: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<E: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static> WireError for E {}
+
+/// The table of an interface.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Interface {
+    name: &'static str,
+    methods: &'static [Method],
+    /// Interfaces that this one extends. Their methods are numbered after its own.
+    parents: &'static [&'static Interface],
+}
+
+/// A method of an interface, or a place without one.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Method {
+    /// The name on the wire.
+    pub(crate) name: &'static str,
+    args: &'static [&'static str],
+    pub(crate) property: bool,
+    manner: Manner,
+}
+
+impl Method {
+    pub const fn call(name: &'static str, args: &'static [&'static str]) -> Self {
+        Self { name, args, property: false, manner: Manner { no_cancel: false, blocking: false } }
+    }
+
+    pub const fn property(name: &'static str) -> Self {
+        Self { property: true, ..Self::call(name, &[]) }
+    }
+
+    /// The place of a method that is not part of this build.
+    pub const fn absent() -> Self {
+        Self::call("", &[])
+    }
+
+    pub const fn no_cancel(mut self) -> Self {
+        self.manner.no_cancel = true;
+        self
+    }
+
+    pub const fn blocking(mut self) -> Self {
+        self.manner.blocking = true;
+        self
+    }
+}
+
+impl Interface {
+    pub const fn new(
+        name: &'static str,
+        methods: &'static [Method],
+        parents: &'static [&'static Interface],
+    ) -> Self {
+        Self { name, methods, parents }
+    }
+
+    /// How many methods there are, those of the parents included.
+    #[allow(clippy::len_without_is_empty)]
+    pub const fn len(&self) -> usize {
+        let mut len = self.methods.len();
+        let mut at = 0;
+        while at < self.parents.len() {
+            len += self.parents[at].len();
+            at += 1;
+        }
+        len
+    }
+
+    pub(crate) fn method(&self, number: usize) -> Option<&Method> {
+        if let Some(method) = self.methods.get(number) {
+            return Some(method);
+        }
+        let mut number = number - self.methods.len();
+        for parent in self.parents {
+            if number < parent.len() {
+                return parent.method(number);
+            }
+            number -= parent.len();
+        }
+        None
+    }
+
+    /// The number of the method of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        let own = |method: &Method| method.name == name && !name.is_empty();
+        if let Some(number) = self.methods.iter().position(own) {
+            return Some(number);
+        }
+        let mut before = self.methods.len();
+        for parent in self.parents {
+            if let Some(number) = parent.find(name) {
+                return Some(before + number);
+            }
+            before += parent.len();
+        }
+        None
+    }
+}
+
+/// A typed client: what the attribute makes of a trait `Chat` is `ChatClient`, which is one.
+pub trait Client:
+    Into<Cap> + std::ops::Deref<Target = Cap> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    #[doc(hidden)]
+    const INTERFACE: &'static Interface;
+
+    /// The client for a reference. Nothing is checked: whether the object has the methods shows
+    /// when they are called.
+    fn from_cap(cap: Cap) -> Self;
+}
+
+/// A client whose interface `T` implements, so that it can stand for a `T`.
+pub trait Serve<T: ?Sized>: Client {
+    #[doc(hidden)]
+    fn dispatch(object: &Arc<T>, method: usize, request: Request) -> Response;
+}
+
+/// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
+/// that name is taken by a method.
+pub fn serve<C: Serve<T>, T: Send + Sync + 'static>(object: Arc<T>) -> C {
+    C::from_cap(Local::new(object, &Served::<C, T>(PhantomData)).into())
+}
+
+/// How an object is served under the interface of `C`.
+struct Served<C, T>(PhantomData<fn() -> (C, T)>);
+
+impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
+    fn interface(&self) -> Option<&'static Interface> {
+        Some(C::INTERFACE)
+    }
+
+    fn name(&self) -> &'static str {
+        C::INTERFACE.name
+    }
+
+    fn request(&self, local: &Local, request: Request) -> Response {
+        request_of_interface(local, C::INTERFACE, request, |method, request| {
+            match local.object().downcast::<T>() {
+                Ok(object) => C::dispatch(&object, method, request),
+                Err(_) => request.no_such_method(),
+            }
+        })
+    }
+}
+
+/// Whether a method's result is a `Result`, and of what.
+#[doc(hidden)]
+pub trait IsResult {
+    type Ok;
+    type Err;
+}
+
+impl<T, E> IsResult for Result<T, E> {
+    type Ok = T;
+    type Err = E;
+}
+
+impl<T: Wire> TypedReply for T {
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+
+    fn encode(&self) -> Result<Body, Error> {
+        encode(self)
+    }
+}
+
+/// A method's own error, on its way to the caller.
+struct Returned<E>(Mutex<Option<E>>);
+
+impl<E: WireError> LocalData for Returned<E> {
+    fn take(&self, wanted: TypeId) -> Option<Box<dyn Any>> {
+        if wanted != TypeId::of::<E>() {
+            return None;
+        }
+        lock(&self.0).take().map(|error| Box::new(error) as Box<dyn Any>)
+    }
+
+    fn encode(&self) -> Result<String, Error> {
+        let error = lock(&self.0);
+        let taken = || Error::new(ErrorKind::Encode, "the error was taken by another caller");
+        capnweb::error_data(error.as_ref().ok_or_else(taken)?)
+    }
+}
+
+impl Reply {
+    pub(crate) fn of<R: Wire>(value: R, typed: bool) -> Outcome {
+        if typed { Ok(Reply(Kind::Typed(Box::new(value)))) } else { encode(&value).map(Reply::wire) }
+    }
+
+    /// The outcome of a method whose error has a type.
+    pub(crate) fn of_result<R: Wire, E: WireError>(result: Result<R, E>, typed: bool) -> Outcome {
+        match result {
+            Ok(value) => Reply::of(value, typed),
+            Err(error) => {
+                let rejected = Error::rejected(error.to_string());
+                if typed {
+                    let data = Data::Local(Arc::new(Returned(Mutex::new(Some(error)))));
+                    return Err(rejected.with_data(data));
+                }
+                let properties = capnweb::error_data(&error)?;
+                Err(rejected.with_data(Data::Wire(properties.into())))
+            }
+        }
+    }
+}
+
+#[doc(hidden)]
+impl Request {
+    /// Runs a method: decodes the arguments, and makes of what the method returns an answer.
+    pub fn run<T, A, R, Fut>(self, object: &Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    where
+        A: Args,
+        R: Wire,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        let typed = self.typed;
+        self.run_with(object, method, move |value| Reply::of(value, typed))
+    }
+
+    /// The same for a method that returns a `Result`.
+    pub fn run_result<T, A, R, E, Fut>(self, object: &Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    where
+        A: Args,
+        R: Wire,
+        E: WireError,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        let typed = self.typed;
+        self.run_with(object, method, move |result| Reply::of_result(result, typed))
+    }
+
+    fn run_with<T, A: Args, Fut>(
+        self,
+        object: &Arc<T>,
+        method: impl FnOnce(Arc<T>, A) -> Fut,
+        reply: impl FnOnce(Fut::Output) -> Outcome + Send + 'static,
+    ) -> Response
+    where
+        Fut: Future + Send + 'static,
+    {
+        let (name, manner, names) = match &self.member {
+            Member::Method(interface, number) => match interface.method(*number) {
+                Some(method) => (method.name, method.manner, method.args),
+                None => return self.no_such_method(),
+            },
+            Member::Path(_) => ("the function", Manner::default(), &[] as &[&str]),
+        };
+        let args = match A::take(self.args, names) {
+            Ok(args) => args,
+            // Whoever called can do something about it: the class is JavaScript's for it.
+            Err(error) => return Response::error(Error::type_error(error.about(name).message())),
+        };
+        let running = method(object.clone(), args);
+        Response::handler(async move { reply(running.await) }).with_manner(manner)
+    }
+
+    /// There is no such method.
+    pub fn no_such_method(self) -> Response {
+        Response::error(Error::type_error(format!("'{}' is not a function.", self.member.describe())))
+    }
+}
+
+/// The constructor behind every `ChatClient::promise`.
+#[doc(hidden)]
+pub fn promise<C: Client>() -> (C, cap::Resolver<C>) {
+    cap::promise()
+}

@@ -1,0 +1,46 @@
+//! What one peer may cost us.
+
+/// Limits on what a peer can make a session do or hold. Each is on by default; breaking one ends
+/// the session of the peer that broke it, and no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message.
+    pub frame_bytes: usize,
+    /// How deep values may nest in a message, arguments counting from 1. Default 256, as in npm's
+    /// `capnweb`; we refuse to send the same depth.
+    pub depth: usize,
+    /// Characters of a big integer, its sign included. Default 16,384, as in npm's `capnweb`.
+    pub bigint_chars: usize,
+    /// References of ours that the peer may hold, unfinished calls included. Default 1,000,000.
+    pub exports: usize,
+    /// References that the peer may lend us and that we still hold. Default 1,000,000.
+    pub imports: usize,
+    /// Calls of the peer running at once. Further ones are parked, neither decoded nor started,
+    /// until one ends; answers and releases go on meanwhile. Default 1,024.
+    pub running_calls: usize,
+    /// Bytes of the peer's calls that may be parked. Default 16 MiB.
+    pub parked_bytes: usize,
+    /// Bytes waiting to be written above which an awaited call of ours waits for room. Default
+    /// 1 MiB.
+    pub unwritten_bytes_soft: usize,
+    /// Bytes waiting to be written above which calls that do not wait fail as not sent, and above
+    /// which, for anything else, the session ends. Default 64 MiB.
+    pub unwritten_bytes_hard: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 32 << 20,
+            depth: 256,
+            bigint_chars: 16_384,
+            exports: 1_000_000,
+            imports: 1_000_000,
+            running_calls: 1_024,
+            parked_bytes: 16 << 20,
+            unwritten_bytes_soft: 1 << 20,
+            unwritten_bytes_hard: 64 << 20,
+        }
+    }
+}

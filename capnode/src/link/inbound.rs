@@ -1,0 +1,288 @@
+//! Taking in a frame: what it says is taken down under the lock, and done after.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::pending::Arrived;
+use super::staged::{Ask, Staged, make_request, settle};
+use super::task::{Running, Task};
+use super::{Answer, Link, State};
+use crate::cap::payload::{Part, to_cap};
+use crate::cap::queue::Queue;
+use crate::cap::response::{Reply, Response};
+use crate::cap::Cap;
+use crate::dialect::capnweb;
+use crate::error::{Error, ErrorKind, Fate};
+use crate::lock;
+use crate::op::{Id, Path, Payload, Text};
+use crate::session::{Event, Ref};
+
+/// What is to be done when the lock is free.
+enum Todo {
+    Call { answer: Id, target: Cap, path: Path, args: Option<Payload<Staged>> },
+    Evaluate { answer: Id, value: Payload<Staged> },
+    Deliver { caller: Option<oneshot::Sender<Arrived>>, answer: Arrived },
+    Cancel(Option<Arc<Running>>, Option<Answer>),
+    /// To be dropped, which may run code of the user's.
+    Forget(Option<Answer>),
+    Drop(Option<Cap>),
+    Close(Error),
+}
+
+impl Link {
+    /// Takes in one frame. A frame that breaks the protocol or a limit ends the session.
+    pub(crate) fn receive(self: &Arc<Self>, frame: &str) {
+        if let Err(error) = self.take_in(frame) {
+            self.abort(error.with_fate(Fate::MayHaveRun));
+        }
+    }
+
+    fn take_in(self: &Arc<Self>, frame: &str) -> Result<(), Error> {
+        if frame.len() > self.limits.frame_bytes {
+            let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let op = capnweb::parse(&Text::frame(frame), &self.limits)?;
+        let mut todos = Vec::new();
+        {
+            let mut state = lock(&self.state);
+            if state.closed.is_some() {
+                return Ok(());
+            }
+            self.settle_drops(&mut state);
+            state.session.handle(op)?;
+            state.stage_events(self, &mut todos)?;
+            state.write_ops();
+        }
+        self.do_all(todos);
+        self.wake();
+        Ok(())
+    }
+
+    /// Starts calls that were parked, if there is room for them now.
+    pub(crate) fn unpark(self: &Arc<Self>) {
+        let mut todos = Vec::new();
+        {
+            let mut state = lock(&self.state);
+            while state.has_room(self) {
+                let Some(event) = state.parked.pop_front() else { break };
+                state.parked_bytes -= size(&event);
+                state.stage(self, event, &mut todos);
+            }
+        }
+        self.do_all(todos);
+    }
+
+    fn do_all(self: &Arc<Self>, todos: Vec<Todo>) {
+        for todo in todos {
+            match todo {
+                Todo::Call { answer, target, path, args } => self.run(answer, make_request(&target, path, args)),
+                Todo::Evaluate { answer, value } => {
+                    let response = match Staged::all_there(Staged::ask(value)) {
+                        Ok(body) => Response::ready(Ok(Reply::wire(body))),
+                        Err(value) => Response::handler(async { settle(value).await.map(Reply::wire) }),
+                    };
+                    self.run(answer, response);
+                }
+                Todo::Deliver { caller: Some(caller), answer } => {
+                    // If the caller has gone, what came is dropped, and so given back.
+                    let _gone = caller.send(answer.map(Staged::ask));
+                }
+                Todo::Deliver { caller: None, answer } => drop(answer),
+                Todo::Cancel(running, answer) => {
+                    if let Some(running) = running {
+                        running.cancel();
+                    }
+                    drop(answer);
+                }
+                Todo::Forget(answer) => drop(answer),
+                Todo::Drop(cap) => drop(cap),
+                Todo::Close(error) => self.close(error),
+            }
+        }
+    }
+
+    /// Runs a call of the peer's: here, if it ends at once.
+    fn run(self: &Arc<Self>, answer: Id, mut response: Response) {
+        match response.poll_now() {
+            Some(outcome) => {
+                drop(response);
+                self.finish(answer, outcome);
+            }
+            None => {
+                let (task, running) = Task::new(self.clone(), answer, response);
+                let ended = {
+                    let mut state = lock(&self.state);
+                    if state.closed.is_none() {
+                        state.running.insert(answer, running);
+                        state.tasks.push(task);
+                        None
+                    } else {
+                        Some((task, running))
+                    }
+                };
+                if let Some((_, running)) = ended {
+                    running.cancel();
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Whether another call of the peer's may run. Each call of ours that waits for the peer makes
+    /// room for one more: were it not so, two sides at their limit whose handlers all call back
+    /// would wait for each other for ever.
+    fn has_room(&self, link: &Link) -> bool {
+        self.session.running() - self.parked.len() < link.limits.running_calls + self.calls.len()
+    }
+
+    fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Vec<Todo>) -> Result<(), Error> {
+        while let Some(event) = self.session.poll_event() {
+            let call = matches!(event, Event::Call { .. } | Event::Evaluate { .. });
+            // The call itself is among the running already.
+            if call && (!self.parked.is_empty() || self.session.running() > link.limits.running_calls + self.calls.len()) {
+                self.parked_bytes += size(&event);
+                self.parked.push_back(event);
+                if self.parked_bytes > link.limits.parked_bytes {
+                    let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
+                    return Err(Error::new(ErrorKind::Limit, message));
+                }
+                continue;
+            }
+            self.stage(link, event, todos);
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, link: &Arc<Link>, event: Event, todos: &mut Vec<Todo>) {
+        let todo = match event {
+            Event::Call { answer, target, path, args } => {
+                let target = self.target(target);
+                let args = args.map(|args| self.stage_value(link, args));
+                self.keep_answer(answer);
+                Todo::Call { answer, target, path, args }
+            }
+            Event::Evaluate { answer, value } => {
+                let value = self.stage_value(link, value);
+                self.keep_answer(answer);
+                Todo::Evaluate { answer, value }
+            }
+            Event::Pull { answer } => {
+                if let Some(outcome) = self.answers.get(&answer).and_then(|answer| answer.outcome.clone()) {
+                    self.send_answer(link, answer, outcome);
+                }
+                return;
+            }
+            Event::PullObject { export } => {
+                let outcome = match (export, &self.index) {
+                    (0, Some(index)) => Ok(Payload::reference(Part::Cap(index.clone()))),
+                    (0, None) => Err(no_index()),
+                    _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
+                };
+                self.send_answer(link, export, outcome);
+                return;
+            }
+            Event::Cancel { answer } => {
+                if let Some(at) = self.parked.iter().position(|event| is_call(event, answer)) {
+                    if let Some(event) = self.parked.remove(at) {
+                        self.parked_bytes -= size(&event);
+                        // Its references are given back like any other's.
+                        self.stage_unwanted(link, event, todos);
+                    }
+                }
+                Todo::Cancel(self.running.remove(&answer), self.answers.remove(&answer))
+            }
+            Event::Forget { answer } => Todo::Forget(self.answers.remove(&answer)),
+            Event::Dropped { export } => Todo::Drop(self.objects.remove(&export)),
+            Event::Answered { import, outcome } => {
+                let caller = self.calls.remove(&import);
+                let answer = match outcome {
+                    Ok(value) => Ok(self.stage_value(link, value)),
+                    Err(thrown) => {
+                        let error = capnweb::read_error(&thrown);
+                        let staged = self.stage_value(link, thrown);
+                        todos.push(Todo::Deliver { caller: None, answer: Ok(staged) });
+                        Err(error)
+                    }
+                };
+                Todo::Deliver { caller, answer }
+            }
+            Event::Aborted { reason } => {
+                let error = capnweb::read_error(&reason);
+                let message = format!("the peer ended the session: {}", error.message());
+                Todo::Close(Error::new(ErrorKind::Protocol, message))
+            }
+        };
+        todos.push(todo);
+    }
+
+    /// A parked call that was cancelled: nothing of it is left but its references.
+    fn stage_unwanted(&mut self, link: &Arc<Link>, event: Event, todos: &mut Vec<Todo>) {
+        let value = match event {
+            Event::Call { args: Some(args), .. } => args,
+            Event::Evaluate { value, .. } => value,
+            _ => return,
+        };
+        let answer = Ok(self.stage_value(link, value));
+        todos.push(Todo::Deliver { caller: None, answer });
+    }
+
+    fn keep_answer(&mut self, answer: Id) {
+        if self.session.is_kept(answer) {
+            self.answers.entry(answer).or_default();
+        }
+    }
+
+    /// What an export of ours stands for.
+    fn target(&mut self, export: Id) -> Cap {
+        if export == 0 {
+            return self.index.clone().unwrap_or_else(|| Cap::broken(no_index()));
+        }
+        if let Some(cap) = self.objects.get(&export) {
+            return cap.clone();
+        }
+        let answer = self.answers.entry(export).or_default();
+        match (&answer.queue, &answer.outcome) {
+            (Some(queue), _) => queue.clone().into(),
+            (None, Some(Ok(body))) => to_cap(body.clone()),
+            (None, Some(Err(error))) => Cap::broken(error.clone()),
+            (None, None) => answer.queue.insert(Queue::new()).clone().into(),
+        }
+    }
+
+    fn stage_value(&mut self, link: &Arc<Link>, value: Payload<Ref>) -> Payload<Staged> {
+        value.map(|to| match to {
+            Ref::Import(id) => Staged::Cap(self.import(link, id).into()),
+            Ref::Promise(id) => {
+                let (sender, outcome) = oneshot::channel();
+                self.calls.insert(id, sender);
+                Staged::Promise(outcome)
+            }
+            Ref::Export(id) => Staged::Cap(self.target(id)),
+            Ref::Use { id, path, args, awaited } => {
+                let cap = self.target(id);
+                let args = args.map(|args| self.stage_value(link, *args));
+                Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
+            }
+        })
+    }
+}
+
+fn no_index() -> Error {
+    Error::rejected("This connection has no main object.")
+}
+
+fn is_call(event: &Event, id: Id) -> bool {
+    matches!(event, Event::Call { answer, .. } | Event::Evaluate { answer, .. } if *answer == id)
+}
+
+/// Bytes that a parked call keeps.
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Call { args: Some(args), .. } => args.text.buffer().len(),
+        Event::Evaluate { value, .. } => value.text.buffer().len(),
+        _ => 64,
+    }
+}

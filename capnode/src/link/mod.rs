@@ -1,0 +1,455 @@
+//! One connection without its transport: the session's tables, the objects and waiting callers
+//! that its ids stand for, and the frames in and out. It neither reads, writes, spawns nor sleeps;
+//! the driver does, and so does a test.
+//!
+//! All state is behind one lock, held only for moments and never while user code runs: what a
+//! message asks for is first taken down, and done when the lock is free. For the same reason no
+//! reference is dropped under it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Waker};
+
+use futures_channel::oneshot;
+
+pub(crate) mod import;
+mod inbound;
+pub(crate) mod outgoing;
+pub(crate) mod pending;
+mod staged;
+pub(crate) mod task;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use self::import::Import;
+use self::outgoing::Outgoing;
+use self::pending::{Arrived, PendingAnswer};
+use self::task::{Running, Task};
+use crate::cap::payload::{Body, flatten, to_cap};
+use crate::cap::queue::Queue;
+use crate::cap::response::{Outcome, Reply};
+use crate::cap::{BrokenSlot, Cap, fire};
+use crate::dialect::{Dialect, capnweb};
+use crate::error::{Error, ErrorKind, Fate};
+use crate::limits::Limits;
+use crate::lock;
+use crate::op::{Answering, Id, Import as Use, Path, Payload, Word};
+use crate::session::{Event, Session, Side, Tables, Wanted};
+
+pub(crate) struct Link {
+    state: Mutex<State>,
+    limits: Limits,
+    /// Imports whose handles were dropped. Apart from the rest, so that a reference can be dropped
+    /// anywhere.
+    dropped: Mutex<Vec<Id>>,
+    /// Wakes the driver.
+    driver: Mutex<Option<Waker>>,
+}
+
+struct State {
+    session: Session,
+    index: Option<Cap>,
+    out: Outgoing,
+    /// Who waits for the answers of our calls and the outcomes of the peer's promises.
+    calls: HashMap<Id, oneshot::Sender<Arrived>>,
+    imports: HashMap<Id, Weak<Import>>,
+    objects: HashMap<Id, Cap>,
+    /// The peer's calls whose results it may still use.
+    answers: HashMap<Id, Answer>,
+    running: HashMap<Id, Arc<Running>>,
+    /// Handlers that did not end at once, to be driven.
+    tasks: Vec<Task>,
+    /// Calls of the peer's that wait for others to end.
+    parked: VecDeque<Event>,
+    parked_bytes: usize,
+    /// Callers waiting until less is unwritten.
+    room: Vec<Waker>,
+    watchers: Vec<BrokenSlot>,
+    closed: Option<Error>,
+}
+
+/// The result of a call of the peer's, kept for what the peer may still do with it.
+#[derive(Default)]
+struct Answer {
+    /// Made when the result is used before it is there.
+    queue: Option<Arc<Queue>>,
+    outcome: Option<Result<Body, Error>>,
+}
+
+impl Link {
+    pub(crate) fn new(side: Side, index: Option<Cap>, limits: Limits) -> Arc<Self> {
+        let state = State {
+            session: Session::new(side, limits.clone()),
+            index,
+            out: Outgoing::default(),
+            calls: HashMap::new(),
+            imports: HashMap::new(),
+            objects: HashMap::new(),
+            answers: HashMap::new(),
+            running: HashMap::new(),
+            tasks: Vec::new(),
+            parked: VecDeque::new(),
+            parked_bytes: 0,
+            room: Vec::new(),
+            watchers: Vec::new(),
+            closed: None,
+        };
+        let link = Self {
+            state: Mutex::new(state),
+            limits,
+            dropped: Mutex::new(Vec::new()),
+            driver: Mutex::new(None),
+        };
+        lock(&link.state).write_ops();
+        Arc::new(link)
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::CapnWeb
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What the peer offers.
+    pub(crate) fn peer_index(self: &Arc<Self>) -> Cap {
+        let mut state = lock(&self.state);
+        state.import(self, 0).into()
+    }
+
+    pub(crate) fn tables(&self) -> Tables {
+        lock(&self.state).session.tables()
+    }
+
+    // ------------------------------------------------------------------ what this program wants
+
+    /// Calls, or without arguments reads, what an import stands for. The id of the result, and if
+    /// the answer is to be sent, the future of it.
+    fn call(
+        self: &Arc<Self>,
+        target: &Arc<Import>,
+        path: Path,
+        args: Option<Body>,
+        answering: Answering,
+    ) -> Result<(Id, Option<PendingAnswer>), Error> {
+        let args = args.map(flatten);
+        let size = args.as_ref().map_or(0, |args| args.text.as_str().len());
+        if size >= self.limits.frame_bytes {
+            return Err(Error::new(ErrorKind::Limit, "the arguments are longer than a frame may be"));
+        }
+        let mut state = lock(&self.state);
+        if let Some(closed) = &state.closed {
+            return Err(closed.clone().with_fate(Fate::NotSent));
+        }
+        if state.out.len() + size > self.limits.unwritten_bytes_hard {
+            return Err(Error::new(ErrorKind::Limit, "too much is waiting to be written"));
+        }
+        self.settle_drops(&mut state);
+        let args = args.map(|args| args.map(|cap| state.word(self, cap)));
+        let id = state.session.call(target.id(), path, args, answering);
+        let pending = (answering == Answering::Sent).then(|| {
+            let (sender, answer) = oneshot::channel();
+            state.calls.insert(id, sender);
+            PendingAnswer::new(self.clone(), id, answer)
+        });
+        state.write_ops();
+        drop(state);
+        self.wake();
+        Ok((id, pending))
+    }
+
+    /// Nobody waits for the answer of a call any more.
+    fn drop_call(&self, id: Id) {
+        let sender = {
+            let mut state = lock(&self.state);
+            state.session.drop_call(id);
+            state.write_ops();
+            state.calls.remove(&id)
+        };
+        drop(sender);
+        self.wake();
+    }
+
+    /// The handle of an import was dropped. This may happen anywhere, so nothing is done here.
+    fn give_back(&self, id: Id) {
+        lock(&self.dropped).push(id);
+        self.wake();
+    }
+
+    /// Does what was put off by [`give_back`](Self::give_back).
+    fn settle_drops(&self, state: &mut State) {
+        let dropped = std::mem::take(&mut *lock(&self.dropped));
+        for id in dropped {
+            state.session.drop_import(id);
+            if state.imports.get(&id).is_some_and(|import| import.strong_count() == 0) {
+                state.imports.remove(&id);
+            }
+        }
+    }
+
+    /// Ready when there is room for a call that waits for its answer.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.closed.is_some() || state.out.len() < self.limits.unwritten_bytes_soft {
+            return Poll::Ready(());
+        }
+        state.room.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(crate) fn on_closed(&self, slot: &BrokenSlot) {
+        let closed = {
+            let mut state = lock(&self.state);
+            if state.closed.is_none() {
+                if state.watchers.len() == state.watchers.capacity() {
+                    state.watchers.retain(|watcher| Arc::strong_count(watcher) > 1);
+                }
+                state.watchers.push(slot.clone());
+            }
+            state.closed.clone()
+        };
+        if let Some(error) = closed {
+            fire(slot, &error);
+        }
+    }
+
+    /// Why the connection ended, if it has.
+    pub(crate) fn closed(&self) -> Option<Error> {
+        lock(&self.state).closed.clone()
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        self.closed().unwrap_or_else(|| Error::new(ErrorKind::Disconnected, "the connection ended"))
+    }
+
+    /// Ends the session because the peer broke the protocol or a limit, and tells it why.
+    pub(crate) fn abort(&self, error: Error) {
+        {
+            let mut state = lock(&self.state);
+            if state.closed.is_none() {
+                if let Ok(text) = capnweb::error_text(&error) {
+                    state.session.abort(Payload::plain(text));
+                    state.write_ops();
+                }
+            }
+        }
+        self.close(error);
+    }
+
+    /// Ends the session: whoever waits for anything gets `error`, and all references are dropped.
+    /// The second time nothing happens.
+    pub(crate) fn close(&self, error: Error) {
+        let (ended, watchers, room) = {
+            let mut state = lock(&self.state);
+            if state.closed.is_some() {
+                return;
+            }
+            state.closed = Some(error.clone());
+            state.session.end();
+            state.parked_bytes = 0;
+            let ended = (
+                std::mem::take(&mut state.calls),
+                std::mem::take(&mut state.objects),
+                std::mem::take(&mut state.answers),
+                std::mem::take(&mut state.imports),
+                std::mem::take(&mut state.running),
+                std::mem::take(&mut state.tasks),
+                std::mem::take(&mut state.parked),
+                state.index.take(),
+            );
+            (ended, std::mem::take(&mut state.watchers), std::mem::take(&mut state.room))
+        };
+        let (calls, objects, answers, imports, running, tasks, parked, index) = ended;
+        for (_, caller) in calls {
+            // A caller that has gone needs no cause.
+            let _gone = caller.send(Err(error.clone()));
+        }
+        for (_, running) in running {
+            running.cancel();
+        }
+        for (_, answer) in &answers {
+            if let Some(queue) = &answer.queue {
+                queue.resolve(Cap::broken(error.clone()));
+            }
+        }
+        drop((objects, answers, imports, tasks, parked, index));
+        for watcher in watchers {
+            fire(&watcher, &error);
+        }
+        for waker in room {
+            waker.wake();
+        }
+        self.wake();
+    }
+
+    // ------------------------------------------------------------------------ for the driver
+
+    /// Whom to wake when there is something to write or to spawn.
+    pub(crate) fn set_driver(&self, waker: &Waker) {
+        let mut driver = lock(&self.driver);
+        if !driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            *driver = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        let waker = lock(&self.driver).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Moves what is to be written into `out`, which has been written.
+    pub(crate) fn take_output(&self, out: &mut Outgoing) {
+        let room = {
+            let mut state = lock(&self.state);
+            if state.closed.is_none() {
+                self.settle_drops(&mut state);
+                state.write_ops();
+            }
+            if state.out.is_empty() || !out.is_empty() {
+                return;
+            }
+            out.clear();
+            std::mem::swap(&mut state.out, out);
+            std::mem::take(&mut state.room)
+        };
+        for waker in room {
+            waker.wake();
+        }
+    }
+
+    /// Handlers to be driven from now on.
+    pub(crate) fn take_tasks(&self) -> Vec<Task> {
+        std::mem::take(&mut lock(&self.state).tasks)
+    }
+
+    /// Whether nobody needs the connection: neither this program, nor the peer but for the index.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut state = lock(&self.state);
+        self.settle_drops(&mut state);
+        state.write_ops();
+        state.session.is_idle()
+    }
+
+    // ------------------------------------------------------------------------ outcomes of calls
+
+    /// A call of the peer's has its outcome.
+    pub(crate) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome) {
+        let outcome = outcome.and_then(Reply::into_body);
+        let mut told = false;
+        let (forgotten, too_much) = loop {
+            let mut state = lock(&self.state);
+            let queue = state.answers.get(&answer).and_then(|answer| answer.queue.clone());
+            if let (Some(queue), false) = (queue, told) {
+                drop(state);
+                // Calls made on the result before it was there go to it before anybody learns
+                // what it is.
+                told = true;
+                queue.resolve(match &outcome {
+                    Ok(body) => to_cap(body.clone()),
+                    Err(error) => Cap::broken(error.clone()),
+                });
+                continue;
+            }
+            self.settle_drops(&mut state);
+            let running = state.running.remove(&answer);
+            let wanted = state.session.finish(answer);
+            let mut kept = state.answers.get_mut(&answer);
+            match wanted {
+                Wanted::No => kept = None,
+                Wanted::Perhaps => {
+                    if let Some(kept) = &mut kept {
+                        kept.outcome = Some(outcome);
+                    }
+                    state.write_ops();
+                    break ((running, None), false);
+                }
+                Wanted::Now => {}
+            }
+            if wanted == Wanted::No {
+                let forgotten = state.answers.remove(&answer);
+                state.write_ops();
+                break ((running, forgotten), false);
+            }
+            if let Some(kept) = kept {
+                kept.outcome = Some(outcome.clone());
+            }
+            state.send_answer(self, answer, outcome);
+            let too_much = state.out.len() > self.limits.unwritten_bytes_hard;
+            break ((running, None), too_much);
+        };
+        drop(forgotten);
+        if too_much {
+            self.close(Error::new(ErrorKind::Limit, "the peer reads too slowly: too much is waiting to be written"));
+        }
+        self.wake();
+    }
+}
+
+impl State {
+    fn write_ops(&mut self) {
+        while let Some(op) = self.session.poll_op() {
+            self.out.push(|out| capnweb::write(&op, out));
+        }
+    }
+
+    /// The handle of an import, the one there is or a new one.
+    fn import(&mut self, link: &Arc<Link>, id: Id) -> Arc<Import> {
+        if let Some(import) = self.imports.get(&id).and_then(Weak::upgrade) {
+            return import;
+        }
+        let import = Import::new(link.clone(), id);
+        self.session.hold(id);
+        self.imports.insert(id, Arc::downgrade(&import));
+        import
+    }
+
+    /// How to say a reference to this peer. What it lent us goes home; anything else is lent to
+    /// it.
+    fn word(&mut self, link: &Arc<Link>, cap: Cap) -> Word {
+        let cap = cap.nearest();
+        if let Some(import) = cap.import() {
+            if Arc::ptr_eq(import.link(), link) {
+                return Word::Import(Use { id: import.id(), path: Path::Empty, args: None, awaited: false });
+            }
+        }
+        if let Some(at) = cap.inside() {
+            let (base, path) = at.parts();
+            if let Some(import) = base.nearest().import().filter(|import| Arc::ptr_eq(import.link(), link)) {
+                return Word::Import(Use { id: import.id(), path: path.clone(), args: None, awaited: false });
+            }
+        }
+        self.lend(cap)
+    }
+
+    fn lend(&mut self, cap: Cap) -> Word {
+        let id = self.session.export(cap.object_id());
+        self.objects.insert(id, cap);
+        Word::Export(id)
+    }
+
+    fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {
+        let outcome = outcome.and_then(|body| {
+            let value = flatten(body);
+            if value.text.as_str().len() < link.limits.frame_bytes {
+                Ok(value)
+            } else {
+                Err(Error::new(ErrorKind::Limit, "the result is longer than a frame may be"))
+            }
+        });
+        let outcome = match outcome {
+            // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
+            // own, so it gets a reference to us that passes everything on.
+            Ok(value) if value.root().is_some() && !self.session.is_marked() => Ok(value.map(|cap| self.lend(cap.nearest()))),
+            Ok(value) => Ok(value.map(|cap| self.word(link, cap))),
+            Err(error) => Err(Payload::plain(capnweb::error_text(&error).unwrap_or_else(|_| {
+                // Its typed data could not be written; its message can.
+                capnweb::error_text(&Error::rejected(error.message())).unwrap_or_default()
+            }))),
+        };
+        self.session.answer(answer, outcome);
+        self.write_ops();
+    }
+}

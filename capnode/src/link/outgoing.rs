@@ -1,0 +1,61 @@
+//! Frames waiting to be written.
+
+use std::collections::VecDeque;
+
+/// Frames one after the other in one buffer, each with a line feed behind it, so that a transport
+/// of lines writes them all at once and one of messages can tell them apart.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    buffer: String,
+    /// Where the frames end, before the line feed.
+    ends: VecDeque<usize>,
+    written: usize,
+}
+
+impl Outgoing {
+    /// Adds a frame, written by `write`.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
+        write(&mut self.buffer);
+        self.ends.push_back(self.buffer.len());
+        self.buffer.push('\n');
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.written == self.buffer.len()
+    }
+
+    /// Bytes not yet written.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len() - self.written
+    }
+
+    /// All that is left, as lines.
+    pub(crate) fn lines(&self) -> &[u8] {
+        self.buffer.as_bytes().get(self.written..).unwrap_or_default()
+    }
+
+    /// `bytes` of what is left have been written.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.written = (self.written + bytes).min(self.buffer.len());
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// The next frame, without its line feed.
+    pub(crate) fn pop_frame(&mut self) -> Option<&str> {
+        let end = self.ends.pop_front()?;
+        let start = std::mem::replace(&mut self.written, end + 1);
+        self.buffer.get(start..end)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        // One large message should not be remembered for ever.
+        if self.buffer.capacity() > 1 << 20 {
+            self.buffer = String::new();
+        }
+        self.buffer.clear();
+        self.ends.clear();
+        self.written = 0;
+    }
+}

@@ -1,0 +1,83 @@
+//! Answers to come: of our calls, and of the peer's promises.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_channel::oneshot;
+
+use super::Link;
+use super::staged::{Staged, settle};
+use crate::cap::BoxFuture;
+use crate::cap::response::{Outcome, Reply};
+use crate::error::Error;
+use crate::op::{Id, Payload};
+
+/// An answer as it arrives: promises may still stand in it.
+pub(super) type Arrived = Result<Payload<Staged>, Error>;
+
+/// The future of an answer. Dropping it tells a marked peer that nobody waits any more.
+pub(crate) struct PendingAnswer {
+    link: Arc<Link>,
+    id: Id,
+    state: State,
+}
+
+enum State {
+    Waiting(oneshot::Receiver<Arrived>),
+    /// Answered, with promises in the answer.
+    Settling(BoxFuture<Outcome>),
+    /// Nothing is to be done when this is dropped.
+    Done,
+}
+
+impl PendingAnswer {
+    pub(super) fn new(link: Arc<Link>, id: Id, answer: oneshot::Receiver<Arrived>) -> Self {
+        Self { link, id, state: State::Waiting(answer) }
+    }
+
+    /// The answer will come, and nobody will take it; but somebody wants the call to run.
+    pub(crate) fn detach(&mut self) {
+        self.state = State::Done;
+    }
+}
+
+impl Future for PendingAnswer {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            let outcome = match &mut self.state {
+                State::Waiting(answer) => match Pin::new(answer).poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(Ok(answer))) => match Staged::all_there(answer) {
+                        Ok(body) => Ok(Reply::wire(body)),
+                        Err(answer) => {
+                            let settled = async { settle(answer).await.map(Reply::wire) };
+                            self.state = State::Settling(Box::pin(settled));
+                            continue;
+                        }
+                    },
+                    Poll::Ready(Ok(Err(error))) => Err(error),
+                    Poll::Ready(Err(_)) => Err(self.link.closed_error()),
+                },
+                State::Settling(settled) => match settled.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(outcome) => outcome,
+                },
+                State::Done => Err(self.link.closed_error()),
+            };
+            self.state = State::Done;
+            return Poll::Ready(outcome);
+        }
+    }
+}
+
+impl Drop for PendingAnswer {
+    fn drop(&mut self) {
+        if let State::Waiting(_) = self.state {
+            self.link.drop_call(self.id);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Values of the peer's in which promises stand that have to become values before delivery.
+
+use futures_channel::oneshot;
+
+use super::pending::Arrived;
+use crate::cap::Cap;
+use crate::cap::payload::{Body, Part};
+use crate::cap::request::{Args, Member, Request};
+use crate::cap::response::Response;
+use crate::error::{Error, ErrorKind};
+use crate::op::{Path, Payload, Slot};
+
+/// What stands in the place of a reference in a message that has been taken in.
+pub(super) enum Staged {
+    Cap(Cap),
+    /// Something to ask for: first all of a message is taken in, then its requests are made.
+    Ask(Box<Ask>),
+    /// Asked for.
+    Asked(Response),
+    /// A promise of the peer's.
+    Promise(oneshot::Receiver<Arrived>),
+}
+
+pub(super) struct Ask {
+    pub(super) cap: Cap,
+    pub(super) path: Path,
+    pub(super) args: Option<Payload<Staged>>,
+    /// Whether the value is awaited, or a reference to it taken at once.
+    pub(super) awaited: bool,
+}
+
+impl Staged {
+    /// Makes the requests in a value, in their order, inner ones first.
+    pub(super) fn ask(value: Payload<Staged>) -> Payload<Staged> {
+        if value.refs.iter().all(|slot| !matches!(slot.to, Staged::Ask(_))) {
+            return value;
+        }
+        value.map(|staged| match staged {
+            Staged::Ask(ask) => ask.make(),
+            other => other,
+        })
+    }
+
+    /// The value, if no promise stands in it.
+    pub(super) fn all_there(value: Payload<Staged>) -> Result<Body, Payload<Staged>> {
+        if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_))) {
+            return Err(value);
+        }
+        let mut refs = Vec::with_capacity(value.refs.len());
+        for Slot { start, end, to } in value.refs {
+            if let Staged::Cap(cap) = to {
+                refs.push(Slot { start, end, to: Part::Cap(cap) });
+            }
+        }
+        Ok(Payload { text: value.text, refs })
+    }
+}
+
+impl Ask {
+    fn make(self) -> Staged {
+        let Ask { cap, path, args, awaited } = self;
+        if args.is_none() && !awaited {
+            return Staged::Cap(cap.at_path(path));
+        }
+        let response = make_request(&cap, path, args);
+        if awaited { Staged::Asked(response) } else { Staged::Cap(crate::cap::queue::Queue::of_response(response)) }
+    }
+}
+
+/// Calls, or without arguments reads, a member, once all that stands in the arguments is there.
+pub(super) fn make_request(cap: &Cap, path: Path, args: Option<Payload<Staged>>) -> Response {
+    let member = Member::Path(path);
+    let Some(args) = args else {
+        return started(cap.request(Request { member, args: Args::Read, typed: false }));
+    };
+    match Staged::all_there(Staged::ask(args)) {
+        Ok(body) => started(cap.request(Request { member, args: Args::Wire(body), typed: false })),
+        Err(args) => {
+            // Whoever sends a promise as an argument accepts that later calls may overtake.
+            let cap = cap.clone();
+            Response::handler(async move {
+                let args = Args::Wire(settle(args).await?);
+                cap.request(Request { member, args, typed: false }).await
+            })
+        }
+    }
+}
+
+fn started(mut response: Response) -> Response {
+    response.start();
+    response
+}
+
+/// Waits for all promises in a value, and in what they turn out to be.
+pub(super) async fn settle(value: Payload<Staged>) -> Result<Body, Error> {
+    let mut refs = Vec::with_capacity(value.refs.len());
+    for Slot { start, end, to } in value.refs {
+        let to = match to {
+            Staged::Cap(cap) => Part::Cap(cap),
+            Staged::Asked(response) => Part::Value(response.await?.into_body()?),
+            Staged::Promise(outcome) => {
+                let gone = |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
+                let value = outcome.await.map_err(gone)??;
+                Part::Value(Box::pin(settle(value)).await?)
+            }
+            Staged::Ask(ask) => match ask.make() {
+                Staged::Cap(cap) => Part::Cap(cap),
+                Staged::Asked(response) => Part::Value(response.await?.into_body()?),
+                Staged::Ask(_) | Staged::Promise(_) => continue,
+            },
+        };
+        refs.push(Slot { start, end, to });
+    }
+    Ok(Payload { text: value.text, refs })
+}

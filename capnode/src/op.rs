@@ -1,0 +1,334 @@
+//! The words that the session and the wire languages share.
+//!
+//! A dialect turns a frame into an [`Op`] and an [`Op`] into a frame; the session turns ops into
+//! changes of its tables. Neither knows the other. A value travels as a [`Payload`]: text in the
+//! dialect's own writing, beside the references that stand in it. The references change their
+//! type on the way up ([`Word`] as a frame says it, ids as the session understands it, live
+//! references above), the text never does.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An id in a session's tables. Positive ids number calls, negative ids number exports and 0 is
+/// the index; whose they are depends on who says them.
+///
+/// A dialect whose ids are strings keeps the map from them to these.
+pub(crate) type Id = i64;
+
+/// A piece of text, cheap to take out of the frame it came in.
+#[derive(Clone)]
+pub(crate) enum Text {
+    Static(&'static str),
+    Own(String),
+    Shared { frame: Arc<str>, start: usize, end: usize },
+}
+
+impl Text {
+    /// All of a frame.
+    pub(crate) fn frame(text: &str) -> Self {
+        Text::Shared { frame: text.into(), start: 0, end: text.len() }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.buffer()[self.range()]
+    }
+
+    /// The text that [`range`](Self::range) and the positions in a [`Payload`] are counted in.
+    pub(crate) fn buffer(&self) -> &str {
+        match self {
+            Text::Static(text) => text,
+            Text::Own(text) => text,
+            Text::Shared { frame, .. } => frame,
+        }
+    }
+
+    pub(crate) fn range(&self) -> Range<usize> {
+        match self {
+            Text::Static(text) => 0..text.len(),
+            Text::Own(text) => 0..text.len(),
+            Text::Shared { start, end, .. } => *start..*end,
+        }
+    }
+
+    /// A part of the same buffer, by positions in that buffer.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let frame = match self {
+            Text::Static(text) => return Text::Static(&text[range]),
+            // Positions have to stay what they were, so all of it becomes shared.
+            Text::Own(text) => Arc::from(text.as_str()),
+            Text::Shared { frame, .. } => frame.clone(),
+        };
+        Text::Shared { frame, start: range.start, end: range.end }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Text::Own(text)
+    }
+}
+
+/// A value on its way: text, and the references in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Payload<R> {
+    pub(crate) text: Text,
+    /// In the order of their places.
+    pub(crate) refs: Vec<Slot<R>>,
+}
+
+/// A place in a payload's text where a reference stands: the text from `start` to `end` (by
+/// positions in the text's buffer) says it, and is empty where it has not been written yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Slot<R> {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) to: R,
+}
+
+impl<R> Payload<R> {
+    pub(crate) fn plain(text: impl Into<Text>) -> Self {
+        Self { text: text.into(), refs: Vec::new() }
+    }
+
+    /// The value that is nothing but one reference, not yet written.
+    pub(crate) fn reference(to: R) -> Self {
+        Self { text: Text::Static(""), refs: vec![Slot { start: 0, end: 0, to }] }
+    }
+
+    /// The reference that is all of this value, if it is one.
+    pub(crate) fn root(&self) -> Option<&R> {
+        match self.refs.as_slice() {
+            [only] if (only.start..only.end) == self.text.range() => Some(&only.to),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn map<S>(self, mut change: impl FnMut(R) -> S) -> Payload<S> {
+        let refs = self
+            .refs
+            .into_iter()
+            .map(|slot| Slot { start: slot.start, end: slot.end, to: change(slot.to) })
+            .collect();
+        Payload { text: self.text, refs }
+    }
+
+    /// Like [`map`](Self::map), for a change that can fail.
+    pub(crate) fn try_map<S, E>(
+        self,
+        mut change: impl FnMut(R) -> Result<S, E>,
+    ) -> Result<Payload<S>, E> {
+        let mut refs = Vec::with_capacity(self.refs.len());
+        for slot in self.refs {
+            refs.push(Slot { start: slot.start, end: slot.end, to: change(slot.to)? });
+        }
+        Ok(Payload { text: self.text, refs })
+    }
+}
+
+impl<R: Clone> Payload<R> {
+    /// The part of this value between two positions of its buffer.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let inside = |slot: &&Slot<R>| slot.start >= range.start && slot.end <= range.end;
+        let refs = self.refs.iter().filter(inside).cloned().collect();
+        Self { text: self.text.slice(range), refs }
+    }
+}
+
+/// One step of a property path.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Key {
+    Name(Text),
+    Index(u64),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Name(name) => f.write_str(name.as_str()),
+            Key::Index(index) => index.fmt(f),
+        }
+    }
+}
+
+/// A property path. Nearly every one has a single step, so that costs no allocation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Path {
+    #[default]
+    Empty,
+    One(Key),
+    Many(Vec<Key>),
+}
+
+impl Path {
+    pub(crate) fn name(name: &'static str) -> Self {
+        Path::One(Key::Name(Text::Static(name)))
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Key] {
+        match self {
+            Path::Empty => &[],
+            Path::One(key) => std::slice::from_ref(key),
+            Path::Many(keys) => keys,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    /// This path, then `rest`.
+    pub(crate) fn join(&self, rest: &[Key]) -> Self {
+        self.as_slice().iter().chain(rest).cloned().collect()
+    }
+}
+
+impl From<&[Key]> for Path {
+    fn from(keys: &[Key]) -> Self {
+        keys.iter().cloned().collect()
+    }
+}
+
+impl FromIterator<Key> for Path {
+    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
+        let mut keys = keys.into_iter();
+        match (keys.next(), keys.next()) {
+            (None, _) => Path::Empty,
+            (Some(only), None) => Path::One(only),
+            (Some(first), Some(second)) => Path::Many([first, second].into_iter().chain(keys).collect()),
+        }
+    }
+}
+
+/// A reference as a frame says it. Ids are the sender's: what it calls an import is the
+/// receiver's export.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Word {
+    /// An object or function of the sender.
+    Export(Id),
+    /// A promise of the sender, to be replaced by its outcome before delivery.
+    Promise(Id),
+    /// Something of the receiver's.
+    Import(Import),
+}
+
+/// A use of one of the receiver's exports: the thing itself, a property of it, or a call.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Import {
+    pub(crate) id: Id,
+    pub(crate) path: Path,
+    /// `Some` makes it a call.
+    pub(crate) args: Option<Box<Payload<Word>>>,
+    /// Whether delivery waits for the value, or takes a reference to it at once.
+    pub(crate) awaited: bool,
+}
+
+/// How an answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answering {
+    /// Kept by the callee until it is asked for or given back; calls may be made on it before.
+    Kept,
+    /// Sent as soon as it is there, and then forgotten by the callee.
+    Sent,
+}
+
+/// One message, whatever the language.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Op {
+    /// Calls the thing at `path` of the receiver's `target`, or reads it if there are no
+    /// arguments. The sender's calls and evaluations are numbered from 1 in the order sent.
+    Call { target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering },
+    /// Any other value in the place of a call: the calls in it are made, and it is the answer.
+    Evaluate { value: Payload<Word>, answering: Answering },
+    /// Asks for the answer of a call.
+    Pull(Id),
+    /// The answer of a call, or the outcome of a promise: a value, or the reason why there is none.
+    Answer { id: Id, outcome: Result<Payload<Word>, Payload<Word>> },
+    /// Gives back `count` references to the receiver's `id`.
+    Release { id: Id, count: u64 },
+    /// Says nothing on the wire but "I am of this library": see the session's marks.
+    Mark,
+    /// The session is over, and why.
+    Abort(Payload<Word>),
+}
+
+#[cfg(test)]
+mod tests {
+    //! One call, return, release and rejection of each of the three languages, as ops: the proof
+    //! that the words suffice for all of them.
+
+    use super::*;
+
+    fn call(target: Id, path: Path, args: &str, answering: Answering) -> Op {
+        Op::Call { target, path, args: Some(Payload::plain(args.to_owned())), answering }
+    }
+
+    fn answer(id: Id, outcome: Result<&str, &str>) -> Op {
+        let payload = |text: &str| Payload::plain(text.to_owned());
+        Op::Answer { id, outcome: outcome.map(payload).map_err(payload) }
+    }
+
+    #[test]
+    fn each_language_can_be_said_in_ops() {
+        let capnweb = [
+            // ["push",["pipeline",0,["add"],[1,2]]]
+            call(0, Path::name("add"), "[1,2]", Answering::Kept),
+            // ["resolve",1,3]
+            answer(1, Ok("3")),
+            // ["release",-1,1]
+            Op::Release { id: -1, count: 1 },
+            // ["reject",1,["error","Error","no"]]
+            answer(1, Err(r#"["error","Error","no"]"#)),
+        ];
+        // A function id ("f1") and a reply id ("r1") are strings; the dialect numbers them.
+        let capnode = [
+            // {"type":"invocation","methodId":"f1","replyId":"r1","arguments":{..}}
+            call(-1, Path::Empty, r#"{"links":[[1,2]],"value":{"type":2,"id":0}}"#, Answering::Sent),
+            // {"type":"return","methodId":"r1","value":{..}}
+            answer(1, Ok(r#"{"links":[],"value":3}"#)),
+            // {"type":"dealloc","methodId":"f1","replyId":"r2"}
+            Op::Release { id: -1, count: 1 },
+            // {"type":"error","methodId":"r1","value":{"message":"no"}}
+            answer(1, Err(r#"{"message":"no"}"#)),
+        ];
+        let q_connection = [
+            // {"type":"send","to":"","from":"r1","op":"post","args":["add",[1,2]]}
+            call(0, Path::name("add"), "[1,2]", Answering::Sent),
+            // {"type":"resolve","to":"r1","resolution":3}
+            answer(1, Ok("3")),
+            // No message releases; what the peer has forgotten is released by the table's limit.
+            Op::Release { id: -1, count: 1 },
+            // {"type":"resolve","to":"r1","resolution":{"!":{"message":"no"}}}
+            answer(1, Err(r#"{"message":"no"}"#)),
+        ];
+        for language in [capnweb, capnode, q_connection] {
+            assert!(matches!(
+                language,
+                [Op::Call { .. }, Op::Answer { outcome: Ok(_), .. }, Op::Release { .. }, Op::Answer { outcome: Err(_), .. }]
+            ));
+        }
+    }
+
+    #[test]
+    fn a_slice_keeps_the_references_inside_it() {
+        let text = Text::frame(r#"{"a":<1>,"b":<2>}"#);
+        let slot = |start, to| Slot { start, end: start + 3, to };
+        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')] };
+        let part = whole.slice(13..16);
+        assert_eq!(part.text.as_str(), "<2>");
+        assert_eq!(part.root(), Some(&'y'));
+        assert_eq!(whole.root(), None);
+    }
+}

@@ -1,0 +1,21 @@
+//! What the macro's output refers to, and nobody else should.
+
+pub use core::clone::Clone;
+pub use core::cmp::{Eq, PartialEq};
+pub use core::convert::From;
+pub use core::fmt::{Debug, Formatter, Result as FmtResult};
+pub use core::future::Future;
+pub use core::hash::{Hash, Hasher};
+pub use core::marker::{PhantomData, Send, Sync};
+pub use core::ops::Deref;
+pub use core::result::Result;
+pub use std::sync::Arc;
+
+pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use crate::cap::request::Request;
+pub use crate::cap::response::Response;
+pub use crate::interface::args::{Give, Lend, Owned};
+pub use crate::interface::call::{call, read};
+pub use crate::interface::{Interface, IsResult, Method, promise, serve};
+pub use crate::{Call, CallError, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire};
