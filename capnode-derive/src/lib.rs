@@ -1,4 +1,6 @@
-//! The attribute macro of capnode.
+//! The attribute macro of [capnode](https://docs.rs/capnode), which re-exports it: use it from
+//! there. What it emits refers to that crate.
+
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -8,6 +10,8 @@ mod model;
 mod names;
 mod options;
 mod problems;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use model::Interface;
@@ -17,12 +21,123 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Item, ItemTrait};
 
-/// Doc
+/// Makes a trait an interface: something whose objects can be called from other programs.
+///
+/// ```ignore
+/// use capnode::Func;
+///
+/// #[capnode::interface]
+/// pub trait Chat {
+///     /// Takes a seat; `on_message` is called for every message from then on.
+///     async fn join(&self, name: &str, on_message: Func<fn(Message)>) -> Result<SeatClient, JoinError>;
+///
+///     /// How many seats are taken.
+///     #[capnode(property)]
+///     async fn taken(&self) -> u32 {
+///         0
+///     }
+/// }
+/// ```
+///
+/// # What it makes
+///
+/// * **The trait**, with every `async fn` written out as a method that returns a future which is
+///   `Send`, and with the supertraits `Send`, `Sync` and `'static`. An `impl` is an ordinary one and
+///   writes `async fn`. Methods may have default bodies, which an `impl` may leave out.
+/// * **A client**, named after the trait: `ChatClient`. It is a reference to an object wherever that
+///   lives: cheap to clone, equal to others for the same object, and it serializes, so that it can be
+///   an argument, a result, or anywhere inside one. It has the trait's methods, each of which returns
+///   a `Call`: await it, pipeline on it, or send it.
+/// * **Constructors** of the client: `ChatClient::new(object)` for an `impl Chat`,
+///   `ChatClient::from_arc(arc)` for one that this program keeps too, and `ChatClient::promise()` for
+///   one that is not there yet. If a method has one of these names, that constructor is left out;
+///   `capnode::serve::<ChatClient, _>(arc)` and `capnode::promise()` do the same.
+///
+/// # What a method may take and return
+///
+/// A method is an `async fn` with `&self`, without type parameters, and with at most 12 arguments.
+///
+/// * **Owned types** that serialize with serde, clients and `Func`s among them, at any depth.
+/// * **`&str`, `&[T]` and `&T`**, as the whole argument: the caller lends it for the call, and the
+///   object is lent what arrived.
+/// * **`Func<fn(A, B) -> R>`**: the client takes a closure as well.
+/// * **Any result that serializes.** A `Result<T, E>`, known by its name, gives the caller the typed
+///   error back as `CallError<E>`; aliases named `Result` work too. `E` also needs `Display`.
+///
+/// # Options of the trait
+///
+/// They are written in the attribute, as in
+/// `#[capnode::interface(rename_all = "snake_case", extends(Named))]`.
+///
+/// ### `rename_all = ".."`
+///
+/// How names of methods are written on the wire: `"camelCase"` unless told otherwise, since the other
+/// side is so often JavaScript. The others are serde's: `"lowercase"`, `"UPPERCASE"`, `"PascalCase"`,
+/// `"snake_case"`, `"SCREAMING_SNAKE_CASE"`, `"kebab-case"` and `"SCREAMING-KEBAB-CASE"`.
+///
+/// ### `extends(Parent, other::Parent<u32>)`
+///
+/// Other interfaces that objects of this one have too. They become supertraits, their methods can be
+/// called at the same object, and a client converts to theirs by `From`.
+///
+/// ```ignore
+/// #[capnode::interface(extends(Seat))]
+/// pub trait Moderator {
+///     async fn remove(&self, name: &str);
+/// }
+///
+/// let seat = SeatClient::from(moderator);
+/// ```
+///
+/// ### `name = ".."`
+///
+/// The interface's name in messages, for which otherwise the trait's serves.
+///
+/// ### `crate = path`
+///
+/// Where capnode is, if it is not `::capnode`: `crate = my_reexports::capnode`. A string does too.
+///
+/// # Options of a method
+///
+/// They are written in an attribute of their own, as in `#[capnode(property, name = "size")]`.
+///
+/// ### `name = ".."`
+///
+/// The name on the wire, whatever `rename_all` says. It is the way out where JavaScript uses a name
+/// itself, as it does `then` and `toString`.
+///
+/// ### `property`
+///
+/// A value to read, not a function to call: `await chat.taken` in JavaScript. It has no arguments.
+///
+/// ### `no_cancel`
+///
+/// The method runs to its end once it has begun, also if its caller no longer wants the result.
+///
+/// ### `blocking`
+///
+/// The method blocks its thread: it runs on one meant for that.
+///
+/// # Generic traits
+///
+/// Type parameters belong to the trait, and are bound by `capnode::Wire` without it being written:
+///
+/// ```ignore
+/// #[capnode::interface]
+/// pub trait Store<T> {
+///     async fn put(&self, key: &str, value: T);
+///     async fn get(&self, key: &str) -> Option<T>;
+/// }
+///
+/// let store: StoreClient<Document> = StoreClient::new(Folder::open("documents")?);
+/// ```
+///
+/// # Attributes
+///
+/// `#[cfg(..)]` takes a method out of the trait, the client and the dispatcher alike. Documentation
+/// and `#[deprecated]` go to the client's method too; others stay with the trait's.
 #[proc_macro_attribute]
-pub fn interface(
-    options: proc_macro::TokenStream,
-    item: proc_macro::TokenStream,
-) -> proc_macro::TokenStream {
+pub fn interface(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_interface(options.into(), item.into()).into()
 }
 
@@ -32,7 +147,7 @@ fn expand_interface(options: TokenStream, item: TokenStream) -> TokenStream {
     let parsed = match syn::parse2::<ItemTrait>(item.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let error = no_trait(&item).unwrap_or(error).into_compile_error();
+            let error = not_a_trait(&item).unwrap_or(error).into_compile_error();
             return quote!(#error #item);
         }
     };
@@ -43,19 +158,23 @@ fn expand_interface(options: TokenStream, item: TokenStream) -> TokenStream {
         Some(error) => {
             let error = error.into_compile_error();
             let stand_in = expand::stand_in(&interface);
-            quote!(#error #stand_in)
+            quote!(#stand_in #error)
         }
     }
 }
 
 /// The message for an item of another kind, if it is one.
-fn no_trait(item: &TokenStream) -> Option<syn::Error> {
-    let kind = match syn::parse2::<Item>(item.clone()).ok()? {
-        Item::Struct(_) | Item::Enum(_) | Item::Union(_) => "a type: write the trait that it implements",
-        Item::Impl(_) => "an `impl`, which is an ordinary one: it goes on the trait",
-        Item::TraitAlias(_) => "an alias of traits: write `trait Both {}` with `extends(One, Other)`",
-        _ => "this: write a trait, whose methods are `async fn`s with `&self`",
+fn not_a_trait(item: &TokenStream) -> Option<syn::Error> {
+    let message = match syn::parse2::<Item>(item.clone()).ok()? {
+        Item::Struct(_) | Item::Enum(_) | Item::Union(_) => {
+            "an interface is a trait: write this above the trait that the type implements"
+        }
+        Item::Impl(_) => "an interface is a trait: write this above the trait; its `impl`s need no attribute",
+        Item::TraitAlias(_) => {
+            "an interface is a trait with methods: write `#[capnode::interface(extends(One, Other))]` \
+             above `trait Both {}`"
+        }
+        _ => "an interface is a trait: write this above one",
     };
-    Some(syn::Error::new(Span::call_site(), format!("an interface is a trait, not {kind}")))
+    Some(syn::Error::new(Span::call_site(), message))
 }
-#[cfg(test)] mod tests;

@@ -7,8 +7,7 @@ use crate::types;
 use proc_macro2::{Ident, Span};
 use quote::format_ident;
 use syn::{
-    Attribute, FnArg, GenericParam, ItemTrait, Pat, PatType, ReturnType, TraitItem, TraitItemFn,
-    Type,
+    Attribute, FnArg, GenericParam, ItemTrait, Pat, PatType, ReturnType, TraitItem, TraitItemFn, Type,
 };
 
 pub(crate) struct Interface {
@@ -33,7 +32,7 @@ pub(crate) struct Method {
 
 pub(crate) struct Argument {
     pub written: PatType,
-    /// Its name, or one made up for a pattern.
+    /// Its name, or one made up where that is no name or taken.
     pub name: Ident,
     pub pass: Pass,
 }
@@ -105,7 +104,11 @@ impl Method {
             FnArg::Typed(typed) => Some(typed),
             FnArg::Receiver(_) => None,
         });
-        let arguments = typed.enumerate().map(|(index, typed)| Argument::read(index, typed)).collect();
+        let mut arguments = Vec::<Argument>::new();
+        for typed in typed {
+            let argument = Argument::read(typed, &arguments);
+            arguments.push(argument);
+        }
         let output = Output::read(&item.sig.output, item.sig.ident.span());
         Self { options, wire_name, arguments, output, sound: true, item }
     }
@@ -129,10 +132,10 @@ impl Method {
 }
 
 impl Argument {
-    fn read(index: usize, written: &PatType) -> Self {
+    fn read(written: &PatType, earlier: &[Argument]) -> Self {
         let name = match &*written.pat {
-            Pat::Ident(pat) => pat.ident.clone(),
-            _ => format_ident!("__argument_{}", index),
+            Pat::Ident(pat) if earlier.iter().all(|earlier| earlier.name != pat.ident) => pat.ident.clone(),
+            _ => format_ident!("__argument_{}", earlier.len()),
         };
         Self { name, pass: Pass::read(&written.ty), written: written.clone() }
     }
@@ -156,9 +159,7 @@ impl Pass {
 impl Output {
     fn read(output: &ReturnType, span: Span) -> Self {
         match output {
-            ReturnType::Default => {
-                Self::Value(Type::Verbatim(quote::quote_spanned!(span=> ())))
-            }
+            ReturnType::Default => Self::Value(Type::Verbatim(quote::quote_spanned!(span=> ()))),
             ReturnType::Type(_, ty) if types::is_result(ty) => Self::Result((**ty).clone()),
             ReturnType::Type(_, ty) => Self::Value((**ty).clone()),
         }

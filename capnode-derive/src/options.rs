@@ -21,12 +21,8 @@ pub(crate) struct InterfaceOptions {
 
 impl InterfaceOptions {
     pub(crate) fn read(tokens: TokenStream, problems: &mut Problems) -> Self {
-        let mut options = Self {
-            krate: parse_quote!(::capnode),
-            name: None,
-            rename_all: Case::Camel,
-            extends: Vec::new(),
-        };
+        let mut options =
+            Self { krate: parse_quote!(::capnode), name: None, rename_all: Case::Camel, extends: Vec::new() };
         let known = "`rename_all = \"..\"`, `name = \"..\"`, `extends(..)`, `crate = path`";
         each_option(tokens, problems, |key, input| {
             match key.to_string().as_str() {

@@ -25,7 +25,6 @@ pub(crate) enum FlawKind {
     Impl,
     /// A function pointer outside of a `Func`.
     BareFn,
-    Inferred,
     /// `Self`, or something of it.
     Implementor,
     FuncOfNoFn,
@@ -54,12 +53,11 @@ impl Flaw {
             Type::TraitObject(_) => Self::new(ty, FlawKind::Dyn),
             Type::ImplTrait(_) => Self::new(ty, FlawKind::Impl),
             Type::FnPtr(_) => Self::new(ty, FlawKind::BareFn),
-            Type::Infer(_) => Self::new(ty, FlawKind::Inferred),
             Type::Path(path) => match &path.qself {
                 Some(qself) => Self::find(&qself.ty),
                 None => Self::find_in_path(&path.path),
             },
-            // Raw pointers and the like are refused by their missing serialization.
+            // rustc says of `_` what is to be said, and of raw pointers that they don't serialize.
             _ => None,
         }
     }
@@ -131,9 +129,7 @@ pub(crate) fn is_result(ty: &Type) -> bool {
 pub(crate) fn result_parts(ty: &Type) -> Option<(&Type, &Type)> {
     let mut arguments = generic_arguments(last_segment(ty)?);
     match (arguments.next(), arguments.next(), arguments.next()) {
-        (Some(GenericArgument::Type(ok)), Some(GenericArgument::Type(error)), None) => {
-            Some((ok, error))
-        }
+        (Some(GenericArgument::Type(ok)), Some(GenericArgument::Type(error)), None) => Some((ok, error)),
         _ => None,
     }
 }

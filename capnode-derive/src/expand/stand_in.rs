@@ -4,9 +4,9 @@
 use super::Expansion;
 use crate::model::{Argument, Method, Output};
 use crate::types::{self, Flaw, FlawKind};
-use proc_macro2::{TokenStream, TokenTree};
-use quote::{ToTokens, quote};
-use syn::{FnArg, ItemTrait, Pat, Signature, Type, TypeParamBound};
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{FnArg, GenericArgument, ItemTrait, Pat, PathArguments, Signature, Type, TypeParamBound};
 
 impl Expansion<'_> {
     /// Whether no earlier method has the name of `method`, outside of `#[cfg(..)]`.
@@ -80,45 +80,43 @@ fn is_possible(kind: FlawKind) -> bool {
 }
 
 fn call_stand_in(output: &Output) -> TokenStream {
-    let ty = output.ty();
-    let ty = match Flaw::find(ty) {
-        None => return super::client::call_type(output),
-        Some(Flaw { kind: FlawKind::Dyn | FlawKind::BareFn, .. }) => ty.to_token_stream(),
-        Some(Flaw { kind: FlawKind::Reference | FlawKind::MutReference | FlawKind::Lifetime, .. }) => {
-            with_static_lifetimes(ty.to_token_stream())
-        }
-        Some(_) => quote!(()),
-    };
-    let ty = syn::parse2(ty).unwrap_or_else(|_| Type::Verbatim(quote!(())));
+    let mut ty = output.ty().clone();
+    own(&mut ty);
+    if Flaw::find(&ty).is_some() {
+        ty = Type::Verbatim(quote!(()));
+    }
     super::client::call_type(&match output {
         Output::Result(_) if types::is_result(&ty) => Output::Result(ty),
         _ => Output::Value(ty),
     })
 }
 
-/// `&str` as `&'static str`: the type of a result that outlives the call.
-fn with_static_lifetimes(tokens: TokenStream) -> TokenStream {
-    let mut result = TokenStream::new();
-    let mut tokens = tokens.into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        match token {
-            TokenTree::Punct(punct) if matches!(punct.as_char(), '&' | '\'') => {
-                let names_one = matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '\'');
-                if punct.as_char() == '\'' {
-                    tokens.next();
-                    result.extend(quote!('static));
-                } else if names_one {
-                    result.extend(quote!(&));
-                } else {
-                    result.extend(quote!(&'static));
+/// Makes a type own what it borrows, as the message about it says: `&str` becomes `String`.
+fn own(ty: &mut Type) {
+    match ty {
+        Type::Group(group) => own(&mut group.elem),
+        Type::Paren(paren) => own(&mut paren.elem),
+        Type::Array(array) => own(&mut array.elem),
+        Type::Slice(slice) => own(&mut slice.elem),
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(own),
+        Type::Path(path) => {
+            let arguments = path.path.segments.iter_mut().map(|segment| &mut segment.arguments);
+            for arguments in arguments {
+                let PathArguments::AngleBracketed(angle) = arguments else { continue };
+                for argument in &mut angle.args {
+                    match argument {
+                        GenericArgument::Type(ty) => own(ty),
+                        GenericArgument::Lifetime(lifetime) => lifetime.ident = format_ident!("static"),
+                        _ => {}
+                    }
                 }
             }
-            TokenTree::Group(group) => {
-                let inner = with_static_lifetimes(group.stream());
-                TokenTree::Group(proc_macro2::Group::new(group.delimiter(), inner)).to_tokens(&mut result);
-            }
-            other => other.to_tokens(&mut result),
         }
+        Type::Reference(reference) => {
+            own(&mut reference.elem);
+            let inner = &reference.elem;
+            *ty = Type::Verbatim(quote!(__p::Owned<#inner>));
+        }
+        _ => {}
     }
-    result
 }

@@ -1,0 +1,70 @@
+//! The rules of an interface. Each message says what is wrong and what to write instead.
+
+mod method;
+mod names;
+mod types;
+
+use crate::model::Interface;
+use crate::problems::Problems;
+use syn::{GenericParam, TraitItem};
+
+/// Reports every rule that `interface` breaks, and notes which methods have a sound signature.
+pub(crate) fn check(interface: &mut Interface, problems: &mut Problems) {
+    check_trait(interface, problems);
+    // Where an associated type is reported, its uses are not: they are the same mistake.
+    let may_use_self = !interface.item.items.is_empty();
+    for method in &mut interface.methods {
+        let before = problems.len();
+        method::check_signature(method, may_use_self, problems);
+        method.sound = problems.len() == before;
+        method::check_attributes(method, problems);
+        names::check_wire_name(method, problems);
+    }
+    names::check_all_differ(&interface.methods, problems);
+}
+
+fn check_trait(interface: &Interface, problems: &mut Problems) {
+    let item = &interface.item;
+    if let Some(token) = &item.unsafety {
+        problems.at(
+            token,
+            "an interface can't be `unsafe`, since a caller elsewhere promises nothing: leave it out",
+        );
+    }
+    if let Some(token) = &item.modifiers.auto_token {
+        problems.at(
+            token,
+            "an interface can't be an `auto` trait, since an object implements its methods: leave it out",
+        );
+    }
+    for attribute in item.attrs.iter().filter(|attribute| attribute.path().is_ident("capnode")) {
+        problems.at(
+            attribute,
+            "`#[capnode(..)]` is for methods: write the options of the trait in \
+             `#[capnode::interface(..)]`",
+        );
+    }
+    for param in &item.generics.params {
+        if let GenericParam::Lifetime(param) = param {
+            problems.at(
+                param,
+                "an interface has no lifetime parameters, since its objects outlive every borrow: \
+                 leave it out and own what is borrowed",
+            );
+        }
+    }
+    for member in &item.items {
+        let message = match member {
+            TraitItem::Type(_) => {
+                "an interface has no associated types, since a client stands for any object: write a \
+                 type parameter, as in `trait Store<Item>`"
+            }
+            TraitItem::Const(_) => {
+                "an interface has no constants, since a client stands for any object: write a method \
+                 that returns the value"
+            }
+            _ => "an interface has methods only: write them out here",
+        };
+        problems.at(member, message);
+    }
+}

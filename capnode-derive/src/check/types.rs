@@ -1,0 +1,131 @@
+//! Rules about the types of arguments and results.
+
+use crate::problems::Problems;
+use crate::types::{Flaw, FlawKind, MOST_FUNC_ARGUMENTS, bare};
+use quote::ToTokens;
+use syn::{Type, TypeReference};
+
+pub(super) fn check_argument(ty: &Type, may_use_self: bool, problems: &mut Problems) {
+    match bare(ty) {
+        Type::Reference(reference) => check_borrowed(reference, may_use_self, problems),
+        Type::Slice(slice) => {
+            let item = text(&slice.elem);
+            problems.at(ty, format!("a slice is lent or owned: write `&[{item}]` or `Vec<{item}>`"));
+        }
+        Type::Path(path) if path.path.is_ident("str") => {
+            problems.at(ty, "a `str` is lent or owned: write `&str` or `String`");
+        }
+        _ => {
+            if let Some(flaw) = find(ty, may_use_self) {
+                problems.at(&flaw.at, of_argument(&flaw));
+            }
+        }
+    }
+}
+
+fn check_borrowed(ty: &TypeReference, may_use_self: bool, problems: &mut Problems) {
+    let owned = owned(&ty.elem);
+    if ty.mutability.is_some() {
+        let message =
+            format!("changes to an argument don't travel back: take `{owned}` and return what becomes of it");
+        return problems.at(ty, message);
+    }
+    if ty.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
+        let lent = text(&ty.elem);
+        return problems
+            .at(ty, format!("an argument is lent for the call only: write `&{lent}` or `{owned}`"));
+    }
+    if let Some(flaw) = find(&ty.elem, may_use_self) {
+        // `&dyn T` and `&&T` are wrong as a whole.
+        let whole = flaw.at.to_string() == ty.elem.to_token_stream().to_string();
+        let at = if whole { ty.to_token_stream() } else { flaw.at.clone() };
+        problems.at(at, of_argument(&flaw));
+    }
+}
+
+pub(super) fn check_result(ty: &Type, may_use_self: bool, problems: &mut Problems) {
+    let Some(flaw) = find(ty, may_use_self) else { return };
+    let message = match flaw.kind {
+        FlawKind::Reference | FlawKind::MutReference | FlawKind::Lifetime if !flaw.in_func => {
+            let instead = match syn::parse2(flaw.at.clone()) {
+                Ok(Type::Reference(reference)) => format!("`{}`", owned(&reference.elem)),
+                _ => "a type that owns it".to_owned(),
+            };
+            format!("a result can't borrow from the object, which may be elsewhere: return {instead}")
+        }
+        _ => of_argument(&flaw),
+    };
+    problems.at(&flaw.at, message);
+}
+
+fn find(ty: &Type, may_use_self: bool) -> Option<Flaw> {
+    Flaw::find(ty).filter(|flaw| !(may_use_self && flaw.kind == FlawKind::Implementor))
+}
+
+fn of_argument(flaw: &Flaw) -> String {
+    let message = match flaw.kind {
+        FlawKind::Reference | FlawKind::Lifetime if flaw.in_func => {
+            "a function that travels owns what it takes and returns: write `Func<fn(String)>` for \
+             `Func<fn(&str)>`"
+        }
+        FlawKind::Reference | FlawKind::Lifetime => {
+            "only an argument as a whole is lent, as in `&str`, `&[T]` or `&T`: own what is inside, as \
+             in `Vec<String>`"
+        }
+        FlawKind::MutReference => "changes don't travel back: own what is borrowed here",
+        FlawKind::Dyn => {
+            "a trait object can't travel: write the client of an interface, as in `ChatClient`, or a \
+             type that serializes"
+        }
+        FlawKind::Impl => {
+            "the other side must know this type: write a concrete one, or `Func<fn(..) -> ..>` to take \
+             a closure"
+        }
+        FlawKind::BareFn => "a function pointer can't travel: write `Func<fn(..) -> ..>`",
+        FlawKind::Implementor => {
+            "`Self` is known to the implementation only: write the client of the interface, or a \
+             concrete type"
+        }
+        FlawKind::FuncOfNoFn => {
+            "`Func` is told the type of a function: write `Func<fn(String) -> u32>`, or `Func<fn()>`"
+        }
+        FlawKind::FuncOfSpecialFn => "a function that travels is an ordinary one: write `Func<fn(..) -> ..>`",
+        FlawKind::FuncOfTooMany => {
+            return format!(
+                "a `Func` takes at most {MOST_FUNC_ARGUMENTS} arguments: put some of them in a struct"
+            );
+        }
+    };
+    message.to_owned()
+}
+
+/// The owned form of what `&T` lends.
+fn owned(lent: &Type) -> String {
+    match bare(lent) {
+        Type::Slice(slice) => format!("Vec<{}>", text(&slice.elem)),
+        Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+        other => text(other),
+    }
+}
+
+/// A type as a person writes it: tokens print with spaces between all of them.
+fn text(ty: &Type) -> String {
+    let mut text = ty.to_token_stream().to_string();
+    for (spaced, tight) in [
+        (" < ", "<"),
+        ("< ", "<"),
+        (" >", ">"),
+        (" ,", ","),
+        ("& ", "&"),
+        (" :: ", "::"),
+        (":: ", "::"),
+        ("[ ", "["),
+        (" ]", "]"),
+        ("( ", "("),
+        (" )", ")"),
+        (" ;", ";"),
+    ] {
+        text = text.replace(spaced, tight);
+    }
+    text
+}
