@@ -1,6 +1,6 @@
 //! What is asked of a reference.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use super::payload::Body;
 use crate::error::Error;
@@ -54,6 +54,7 @@ pub(crate) enum Args {
 
 /// Arguments that have not been written.
 pub(crate) trait TypedArgs: Send {
+    fn is(&self, type_id: TypeId) -> bool;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn encode(&self) -> Result<Body, Error>;
 }

@@ -1,7 +1,7 @@
 //! What comes of a request: a future that can be started in place, dropped to cancel, or left to
 //! run by itself.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -26,6 +26,7 @@ pub(crate) enum Kind {
 
 /// A result that has not been written.
 pub(crate) trait TypedReply: Send {
+    fn is(&self, type_id: TypeId) -> bool;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn encode(&self) -> Result<Body, Error>;
 }

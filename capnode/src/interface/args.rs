@@ -1,6 +1,6 @@
 //! Arguments: borrowed or owned where a client is called, owned where a method is.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::borrow::Borrow;
 
 use serde::{Serialize, Serializer};
@@ -10,6 +10,7 @@ use crate::cap::payload::{Body, Part, decode_args};
 use crate::cap::request::{self, TypedArgs};
 use crate::dialect::capnweb::{ArgsReader, ArgsWriter};
 use crate::error::{Error, ErrorKind};
+use crate::op::Text;
 
 /// An argument given as a borrow.
 #[doc(hidden)]
@@ -61,6 +62,19 @@ impl<T: Wire> IntoArg for Give<T> {
     }
 }
 
+/// Arguments that have been written.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Written(pub(crate) Body);
+
+/// Arguments being read.
+#[doc(hidden)]
+pub struct Reading<'a, 'b> {
+    reader: &'b mut ArgsReader<'a, Part>,
+    names: &'b [&'b str],
+    count: usize,
+}
+
 /// The arguments of a call as a client takes them: a tuple.
 ///
 /// For calls without an interface, see [`Cap::invoke`](crate::Cap::invoke): there it is a tuple of
@@ -69,7 +83,7 @@ pub trait IntoArgs {
     #[doc(hidden)]
     type Owned: Args;
     #[doc(hidden)]
-    fn encode(&self) -> Result<Body, Error>;
+    fn encode(&self) -> Result<Written, Error>;
     #[doc(hidden)]
     fn into_owned(self) -> Self::Owned;
 }
@@ -78,52 +92,48 @@ pub trait IntoArgs {
 #[doc(hidden)]
 pub trait Args: Send + Sized + 'static {
     #[doc(hidden)]
-    fn encode(&self) -> Result<Body, Error>;
+    fn encode(&self) -> Result<Written, Error>;
     #[doc(hidden)]
-    fn read(reader: &mut ArgsReader<'_, Part>, names: &[&str]) -> Result<Self, Error>;
-
-    /// The arguments of a request. One in this program may have them as they are.
-    #[doc(hidden)]
-    fn take(args: request::Args, names: &[&str]) -> Result<Self, Error> {
-        let body = match args {
-            request::Args::Read => no_args(),
-            request::Args::Wire(body) => body,
-            request::Args::Typed(args) => {
-                let body = args.encode();
-                match args.into_any().downcast::<Self>() {
-                    Ok(args) => return Ok(*args),
-                    Err(_) => body?,
-                }
-            }
-        };
-        decode_args(&body, |reader| Self::read(reader, names))
-    }
+    fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error>;
 }
 
-fn no_args() -> Body {
-    Body::plain(crate::op::Text::Static("[]"))
+/// The arguments of a request. A caller in this program may have left them as they are.
+pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Error> {
+    let body = match args {
+        request::Args::Read => Body::plain(Text::Static("[]")),
+        request::Args::Wire(body) => body,
+        request::Args::Typed(args) if args.is(TypeId::of::<A>()) => {
+            let args = args.into_any().downcast();
+            return args.map(|args| *args).map_err(|_| Error::new(ErrorKind::Decode, "the arguments have another type"));
+        }
+        request::Args::Typed(args) => args.encode()?,
+    };
+    decode_args(&body, |reader| A::read(&mut Reading { reader, names, count: 0 }))
 }
 
 impl<A: Args> TypedArgs for A {
+    fn is(&self, type_id: TypeId) -> bool {
+        type_id == TypeId::of::<A>()
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
 
     fn encode(&self) -> Result<Body, Error> {
-        Args::encode(self)
+        Args::encode(self).map(|written| written.0)
     }
 }
 
-/// Reads one argument, and says which it is if it does not fit.
-fn read_one<T: Wire>(reader: &mut ArgsReader<'_, Part>, at: usize, names: &[&str]) -> Result<T, Error> {
-    reader.next().map_err(|error: Error| {
-        let at = at + 1;
-        let error = match names.get(at - 1) {
-            Some(name) => error.about(format_args!("argument {at}, `{name}`")),
-            None => error.about(format_args!("argument {at}")),
-        };
-        Error::new(ErrorKind::Decode, error.message())
-    })
+impl Reading<'_, '_> {
+    /// Reads one argument, and says which it is if it does not fit.
+    fn next<T: Wire>(&mut self) -> Result<T, Error> {
+        self.count += 1;
+        self.reader.next().map_err(|error| match self.names.get(self.count - 1) {
+            Some(name) => error.about(format_args!("argument {}, `{name}`", self.count)),
+            None => error.about(format_args!("argument {}", self.count)),
+        })
+    }
 }
 
 macro_rules! tuples {
@@ -131,11 +141,11 @@ macro_rules! tuples {
         impl<$($arg: IntoArg),*> IntoArgs for ($($arg,)*) {
             type Owned = ($($arg::Owned,)*);
 
-            fn encode(&self) -> Result<Body, Error> {
+            fn encode(&self) -> Result<Written, Error> {
                 #[allow(unused_mut)]
                 let mut writer = ArgsWriter::new();
                 $(writer.push(&self.$at)?;)*
-                Ok(writer.finish())
+                Ok(Written(writer.finish()))
             }
 
             #[allow(clippy::unused_unit)]
@@ -145,16 +155,16 @@ macro_rules! tuples {
         }
 
         impl<$($arg: Wire),*> Args for ($($arg,)*) {
-            fn encode(&self) -> Result<Body, Error> {
+            fn encode(&self) -> Result<Written, Error> {
                 #[allow(unused_mut)]
                 let mut writer = ArgsWriter::new();
                 $(writer.push(&self.$at)?;)*
-                Ok(writer.finish())
+                Ok(Written(writer.finish()))
             }
 
             #[allow(unused_variables, clippy::unused_unit)]
-            fn read(reader: &mut ArgsReader<'_, Part>, names: &[&str]) -> Result<Self, Error> {
-                Ok(($(read_one::<$arg>(reader, $at, names)?,)*))
+            fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error> {
+                Ok(($(reading.next::<$arg>()?,)*))
             }
         }
     )* };

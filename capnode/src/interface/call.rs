@@ -74,7 +74,7 @@ pub fn read<T, F>(cap: &Cap, interface: &'static Interface, method: usize) -> Ca
 /// a promise, they are kept as they are.
 fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
     match cap.dialect() {
-        Some(_) => args.encode().map(request::Args::Wire),
+        Some(_) => args.encode().map(|written| request::Args::Wire(written.0)),
         None => Ok(request::Args::Typed(Box::new(args.into_owned()))),
     }
 }
@@ -222,13 +222,11 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
 pub(crate) fn read_reply<T: Wire>(reply: Reply) -> Result<T, Error> {
     let body = match reply.0 {
         Kind::Wire(body) => body,
-        Kind::Typed(value) => {
-            let body = value.encode();
-            match value.into_any().downcast() {
-                Ok(value) => return Ok(*value),
-                Err(_) => body?,
-            }
+        Kind::Typed(value) if value.is(TypeId::of::<T>()) => {
+            let value = value.into_any().downcast();
+            return value.map(|value| *value).map_err(|_| Error::new(ErrorKind::Decode, "the result has another type"));
         }
+        Kind::Typed(value) => value.encode()?,
     };
     decode(&body).map_err(|error| error.about("the result"))
 }

@@ -206,6 +206,10 @@ impl<T, E> IsResult for Result<T, E> {
 }
 
 impl<T: Wire> TypedReply for T {
+    fn is(&self, type_id: TypeId) -> bool {
+        type_id == TypeId::of::<T>()
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
@@ -296,8 +300,8 @@ impl Request {
             },
             Member::Path(_) => ("the function", Manner::default(), &[] as &[&str]),
         };
-        let args = match A::take(self.args, names) {
-            Ok(args) => args,
+        let args = match args::take(self.args, names) {
+            Ok::<A, _>(args) => args,
             // Whoever called can do something about it: the class is JavaScript's for it.
             Err(error) => return Response::error(Error::type_error(error.about(name).message())),
         };

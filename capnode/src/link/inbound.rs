@@ -134,7 +134,7 @@ impl State {
     /// Whether another call of the peer's may run. Each call of ours that waits for the peer makes
     /// room for one more: were it not so, two sides at their limit whose handlers all call back
     /// would wait for each other for ever.
-    fn has_room(&self, link: &Link) -> bool {
+    pub(super) fn has_room(&self, link: &Link) -> bool {
         self.session.running() - self.parked.len() < link.limits.running_calls + self.calls.len()
     }
 

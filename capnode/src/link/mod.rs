@@ -112,6 +112,12 @@ impl Link {
         &self.limits
     }
 
+    /// What the peer is offered, decided before anything is received.
+    pub(crate) fn set_index(&self, index: Option<Cap>) {
+        let before = std::mem::replace(&mut lock(&self.state).index, index);
+        drop(before);
+    }
+
     /// What the peer offers.
     pub(crate) fn peer_index(self: &Arc<Self>) -> Cap {
         let mut state = lock(&self.state);
@@ -214,6 +220,16 @@ impl Link {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).closed.is_some()
+    }
+
+    /// What to tell the peer about the end, if it is not an ordinary one.
+    pub(crate) fn close_reason(&self) -> Option<String> {
+        let closed = self.closed()?;
+        (closed.kind() != ErrorKind::Disconnected).then(|| closed.message().to_owned())
+    }
+
     /// Why the connection ended, if it has.
     pub(crate) fn closed(&self) -> Option<Error> {
         lock(&self.state).closed.clone()
@@ -285,12 +301,20 @@ impl Link {
 
     // ------------------------------------------------------------------------ for the driver
 
-    /// Whom to wake when there is something to write or to spawn.
-    pub(crate) fn set_driver(&self, waker: &Waker) {
-        let mut driver = lock(&self.driver);
-        if !driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
-            *driver = Some(waker.clone());
+    /// Whom to wake when there is something to do. Whether there is already.
+    pub(crate) fn set_driver(&self, waker: Option<&Waker>) -> bool {
+        *lock(&self.driver) = waker.cloned();
+        if waker.is_none() {
+            return false;
         }
+        let state = lock(&self.state);
+        let work = !state.out.is_empty() || !state.tasks.is_empty() || state.closed.is_some();
+        work || !lock(&self.dropped).is_empty() || (!state.parked.is_empty() && state.has_room(self))
+    }
+
+    /// Lets the driver look whether the connection is still needed.
+    pub(crate) fn nudge(&self) {
+        self.wake();
     }
 
     fn wake(&self) {

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-/// Frames one after the other in one buffer, each with a line feed behind it, so that a transport
+/// Frames waiting to be written: one after the other in one buffer, each with a line feed behind it, so that a transport
 /// of lines writes them all at once and one of messages can tell them apart.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     buffer: String,
     /// Where the frames end, before the line feed.
     ends: VecDeque<usize>,
@@ -20,22 +20,23 @@ impl Outgoing {
         self.buffer.push('\n');
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether all has been written.
+    pub fn is_empty(&self) -> bool {
         self.written == self.buffer.len()
     }
 
     /// Bytes not yet written.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.buffer.len() - self.written
     }
 
     /// All that is left, as lines.
-    pub(crate) fn lines(&self) -> &[u8] {
+    pub fn lines(&self) -> &[u8] {
         self.buffer.as_bytes().get(self.written..).unwrap_or_default()
     }
 
     /// `bytes` of what is left have been written.
-    pub(crate) fn advance(&mut self, bytes: usize) {
+    pub fn advance(&mut self, bytes: usize) {
         self.written = (self.written + bytes).min(self.buffer.len());
         if self.is_empty() {
             self.clear();
@@ -43,7 +44,7 @@ impl Outgoing {
     }
 
     /// The next frame, without its line feed.
-    pub(crate) fn pop_frame(&mut self) -> Option<&str> {
+    pub fn pop_frame(&mut self) -> Option<&str> {
         let end = self.ends.pop_front()?;
         let start = std::mem::replace(&mut self.written, end + 1);
         self.buffer.get(start..end)

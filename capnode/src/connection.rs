@@ -1,0 +1,127 @@
+//! A connection, as a program holds it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use futures_channel::oneshot;
+
+use crate::cap::{BrokenCallback, Cap};
+use crate::driver::Driver;
+use crate::error::{Error, ErrorKind};
+use crate::interface::Client;
+use crate::limits::Limits;
+use crate::link::Link;
+use crate::session::{Side, Tables};
+use crate::transport::Transport;
+
+/// A connection to a peer.
+///
+/// Cheap to clone. A connection that this program has opened lives as long as the program holds it,
+/// a reference that came over it or an unanswered call, or the peer holds anything of ours but the
+/// index; then it closes. One that a [`Node`](crate::Node) accepted lives until either side closes
+/// it.
+#[derive(Clone)]
+pub struct Connection {
+    link: Arc<Link>,
+    /// Counts those who hold the connection itself.
+    held: Arc<()>,
+}
+
+impl Connection {
+    pub(crate) fn new(side: Side, index: Option<Cap>, limits: Limits) -> Self {
+        Self { link: Link::new(side, index, limits), held: Arc::new(()) }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// The future that moves the connection.
+    pub(crate) fn driver<T: Transport + Unpin>(&self, side: Side, transport: T) -> Driver<T> {
+        let holders = (side == Side::Connecting).then(|| Arc::downgrade(&self.held));
+        Driver::new(self.link.clone(), transport, holders)
+    }
+
+    /// What the peer offers, as the client of an interface.
+    ///
+    /// Nothing is asked of the peer: whether it has the methods shows when they are called.
+    pub fn index<C: Client>(&self) -> C {
+        C::from_cap(self.peer())
+    }
+
+    /// What the peer offers, without an interface: any value, to be looked into by
+    /// [`Cap::get`] and [`Cap::at`].
+    pub fn peer(&self) -> Cap {
+        self.link.peer_index()
+    }
+
+    /// Waits for the end of the connection, and says why it ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect on the connection.
+    pub async fn closed(&self) -> Error {
+        let (sender, ended) = oneshot::channel();
+        let tell: BrokenCallback = Box::new(|error| {
+            // If it is not waited for any more, nobody wants to know.
+            let _unwanted = sender.send(error);
+        });
+        let slot = Arc::new(Mutex::new(Some(tell)));
+        self.link.on_closed(&slot);
+        ended.await.unwrap_or_else(|_| self.link.closed_error())
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.link.is_closed()
+    }
+
+    /// Ends the connection. What was sent is still written; whoever waits for an answer on either
+    /// side gets an error.
+    pub fn close(&self) {
+        self.link.close(Error::new(ErrorKind::Disconnected, "the connection was closed"));
+    }
+
+    /// How much the connection holds at the moment.
+    pub fn tables(&self) -> Tables {
+        self.link.tables()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Whether anybody needs it still is for the driver to see.
+        self.link.nudge();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("tables", &self.tables()).field("closed", &self.link.closed()).finish()
+    }
+}
+
+/// What [`connect`](crate::connect) can give: a client for what the peer offers, a [`Cap`], or the
+/// [`Connection`] itself.
+pub trait FromConnection: Sized + Send {
+    #[doc(hidden)]
+    fn from_connection(connection: Connection) -> Self;
+}
+
+impl FromConnection for Connection {
+    fn from_connection(connection: Connection) -> Self {
+        connection
+    }
+}
+
+impl FromConnection for Cap {
+    fn from_connection(connection: Connection) -> Self {
+        connection.peer()
+    }
+}
+
+impl<C: Client> FromConnection for C {
+    fn from_connection(connection: Connection) -> Self {
+        connection.index()
+    }
+}

@@ -1,0 +1,141 @@
+//! What moves a connection: reads frames, starts handlers, writes what there is to write.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+use crate::link::Link;
+use crate::link::outgoing::Outgoing;
+use crate::transport::Transport;
+
+/// How many frames are taken in before others get their turn.
+const BUDGET: usize = 128;
+
+/// How long a peer may take to read the last of what there is to say.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) struct Driver<T> {
+    link: Arc<Link>,
+    transport: T,
+    out: Outgoing,
+    /// On the connecting side, the connection ends when nobody needs it any more: this is upgradable
+    /// while somebody holds the connection itself.
+    holders: Option<Weak<()>>,
+    writable: bool,
+    /// How long the end may still take.
+    grace: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<T: Transport> Driver<T> {
+    pub(crate) fn new(link: Arc<Link>, transport: T, holders: Option<Weak<()>>) -> Self {
+        Self { link, transport, out: Outgoing::default(), holders, writable: true, grace: None }
+    }
+
+    /// Takes in what has arrived, up to the budget. Whether there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..BUDGET {
+            if self.link.is_closed() {
+                return false;
+            }
+            match self.transport.poll_receive(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Some(Ok(frame))) => self.link.receive(frame),
+                Poll::Ready(None) => {
+                    self.link.close(Error::new(ErrorKind::Disconnected, "the peer closed the connection"));
+                }
+                Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                    let message = error.to_string();
+                    self.link.abort(Error::new(ErrorKind::Protocol, message).with_source(error));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let message = match error.kind() {
+                        io::ErrorKind::ConnectionAborted => format!("the peer closed the connection: {error}"),
+                        _ => "the connection was lost".to_owned(),
+                    };
+                    self.link.close(Error::new(ErrorKind::Disconnected, message).with_source(error));
+                }
+            }
+        }
+        true
+    }
+
+    /// Writes what there is to write, as far as it goes.
+    fn send(&mut self, cx: &mut Context<'_>) {
+        while self.writable {
+            self.link.take_output(&mut self.out);
+            if self.out.is_empty() {
+                return;
+            }
+            match self.transport.poll_send(cx, &mut self.out) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.writable = false;
+                    self.out.clear();
+                    self.link.close(Error::new(ErrorKind::Disconnected, "the connection was lost").with_source(error));
+                }
+            }
+        }
+    }
+
+    /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+        if grace.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.writable && !self.out.is_empty() {
+            return Poll::Pending;
+        }
+        // However the transport ends, this is over.
+        self.transport.poll_close(cx, self.link.close_reason().as_deref()).map(drop)
+    }
+
+    fn is_unneeded(&self) -> bool {
+        let unheld = self.holders.as_ref().is_some_and(|holders| holders.strong_count() == 0);
+        unheld && !self.link.is_closed() && self.link.is_idle()
+    }
+}
+
+impl<T: Transport + Unpin> Future for Driver<T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        // What is done here needs no waking: it is looked for before going to sleep.
+        this.link.set_driver(None);
+        loop {
+            let more = this.receive(cx);
+            this.link.unpark();
+            for task in this.link.take_tasks() {
+                // This runs in a runtime, or it would not run at all.
+                tokio::spawn(task);
+            }
+            if this.is_unneeded() {
+                this.link.close(Error::new(ErrorKind::Disconnected, "nobody holds the connection any more"));
+            }
+            this.send(cx);
+            if this.link.is_closed() {
+                return this.poll_end(cx);
+            }
+            if more {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !this.link.set_driver(Some(cx.waker())) {
+                return Poll::Pending;
+            }
+            this.link.set_driver(None);
+        }
+    }
+}
+
+impl<T> Drop for Driver<T> {
+    fn drop(&mut self) {
+        self.link.close(Error::new(ErrorKind::Disconnected, "the runtime of the connection was shut down"));
+    }
+}

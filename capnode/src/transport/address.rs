@@ -1,0 +1,189 @@
+//! Addresses to connect to and to listen on.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::error::{Error, ErrorKind};
+
+/// Where to connect to, or to listen: `ws://host:port/path`, `wss://host:port/path`,
+/// `tcp://host:port` or `unix:/path`.
+///
+/// On TCP and Unix sockets each frame is a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Address {
+    /// A TCP connection of lines, to `host:port`.
+    Tcp(String),
+    /// A WebSocket.
+    Ws {
+        /// Whether by TLS.
+        tls: bool,
+        /// `host:port`.
+        host: String,
+        /// The path, with its leading slash, and the query.
+        path: String,
+    },
+    /// A Unix socket of lines.
+    Unix(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self, Error> {
+        let unknown = || {
+            let message = format!("`{url}` is no address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path");
+            Error::new(ErrorKind::Connect, message)
+        };
+        let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
+        if scheme == "unix" {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            return if path.is_empty() { Err(unknown()) } else { Ok(Address::Unix(path.into())) };
+        }
+        let rest = rest.strip_prefix("//").ok_or_else(unknown)?;
+        let (host, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
+        let with_port = |port: Option<&str>| match (host.rsplit_once(':'), port) {
+            (Some((name, number)), _) if !name.is_empty() && number.parse::<u16>().is_ok() => Ok(host.to_owned()),
+            (_, Some(port)) if !host.is_empty() => Ok(format!("{host}:{port}")),
+            _ => Err(unknown()),
+        };
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        match scheme {
+            "tcp" => Ok(Address::Tcp(with_port(None)?)),
+            "ws" => Ok(Address::Ws { tls: false, host: with_port(Some("80"))?, path }),
+            "wss" => Ok(Address::Ws { tls: true, host: with_port(Some("443"))?, path }),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(host) => write!(f, "tcp://{host}"),
+            Address::Ws { tls, host, path } => {
+                write!(f, "{}://{host}{path}", if *tls { "wss" } else { "ws" })
+            }
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A byte stream of any kind.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// The socket of an address.
+pub(crate) async fn dial(address: &Address) -> io::Result<Box<dyn Io>> {
+    match address {
+        Address::Tcp(host) | Address::Ws { host, .. } => {
+            let stream = TcpStream::connect(host).await?;
+            // Frames are small and wait for each other: none should wait to be joined by more.
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream))
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets here")),
+    }
+}
+
+/// A bound socket.
+pub(crate) enum Bound {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener, PathBuf),
+}
+
+impl Bound {
+    /// Binds the socket of an address. A socket file that nobody listens on any more is replaced.
+    pub(crate) async fn new(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(host) | Address::Ws { host, .. } => TcpListener::bind(host).await.map(Bound::Tcp),
+            #[cfg(unix)]
+            Address::Unix(path) => {
+                let listener = match UnixListener::bind(path) {
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                        if UnixStream::connect(path).await.is_ok() {
+                            return Err(error);
+                        }
+                        std::fs::remove_file(path)?;
+                        UnixListener::bind(path)?
+                    }
+                    bound => bound?,
+                };
+                Ok(Bound::Unix(listener, path.clone()))
+            }
+            #[cfg(not(unix))]
+            Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets here")),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Bound::Tcp(listener) => listener.local_addr().ok(),
+            #[cfg(unix)]
+            Bound::Unix(..) => None,
+        }
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Io>, Option<SocketAddr>)> {
+        match self {
+            Bound::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Box::new(stream), Some(address)))
+            }
+            #[cfg(unix)]
+            Bound::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Box::new(stream), None))
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let Bound::Unix(_, path) = self {
+            // If it has gone already, all is well.
+            let _gone = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_written() {
+        for (url, written) in [
+            ("tcp://127.0.0.1:5004", "tcp://127.0.0.1:5004"),
+            ("tcp://[::1]:5004", "tcp://[::1]:5004"),
+            ("ws://localhost:80/a?b=c", "ws://localhost:80/a?b=c"),
+            ("ws://localhost", "ws://localhost:80/"),
+            ("wss://example.org/rpc", "wss://example.org:443/rpc"),
+            ("ws://[::1]?x", "ws://[::1]:80/?x"),
+            ("unix:/run/x", "unix:/run/x"),
+            ("unix:///run/x", "unix:/run/x"),
+            ("unix:relative", "unix:relative"),
+        ] {
+            assert_eq!(url.parse::<Address>().unwrap().to_string(), written, "{url}");
+        }
+        for url in ["", "localhost:80", "http://x", "tcp://x", "tcp://:80", "ws://", "unix:", "tcp://x:99999"] {
+            assert!(url.parse::<Address>().is_err(), "{url}");
+        }
+    }
+}

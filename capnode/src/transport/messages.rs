@@ -1,0 +1,164 @@
+//! Streams and sinks of messages, a message a frame.
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::{Sink, Stream};
+
+use super::{Outgoing, Transport};
+
+/// The close code with which npm's `capnweb` ends a session that failed.
+#[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
+pub(crate) const FAILED: u16 = 3000;
+
+/// A close reason may have 123 bytes.
+#[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
+pub(crate) fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(123);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+/// What a message that came in is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Received<T> {
+    /// A frame.
+    Frame(T),
+    /// Nothing of ours, such as a ping.
+    Other,
+    /// The peer closes, perhaps saying why.
+    Close(Option<String>),
+    /// Something that has no place here, and what.
+    Bad(&'static str),
+}
+
+/// A message of a transport.
+pub trait Message: Sized + Send + 'static {
+    /// The text of a message.
+    type Text: Deref<Target = str> + Send;
+
+    /// The message that carries a frame.
+    fn from_frame(frame: &str) -> Self;
+
+    /// The message that says goodbye, if there is such.
+    fn closing(reason: Option<&str>) -> Option<Self>;
+
+    /// What a message that came in is.
+    fn receive(self) -> Received<Self::Text>;
+}
+
+impl Message for String {
+    type Text = String;
+
+    fn from_frame(frame: &str) -> Self {
+        frame.to_owned()
+    }
+
+    fn closing(_: Option<&str>) -> Option<Self> {
+        None
+    }
+
+    fn receive(self) -> Received<String> {
+        Received::Frame(self)
+    }
+}
+
+/// Frames over a stream and sink of messages: see [`messages`].
+pub struct Messages<S, M: Message> {
+    messages: S,
+    current: Option<M::Text>,
+    said_goodbye: bool,
+    /// Why the peer closed.
+    goodbye: Option<String>,
+}
+
+/// Carries frames over anything that is a stream and a sink of messages: a message a frame.
+///
+/// A pair of channels becomes one by `futures_util::stream::select`-like joining, for example with
+/// [`pair`](super::pair) as a model.
+pub fn messages<S, M, E>(messages: S) -> Messages<S, M>
+where
+    S: Stream<Item = Result<M, E>> + Sink<M> + Send + Unpin + 'static,
+    M: Message,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    Messages { messages, current: None, said_goodbye: false, goodbye: None }
+}
+
+impl<S, M, E> Transport for Messages<S, M>
+where
+    S: Stream<Item = Result<M, E>> + Sink<M> + Send + Unpin + 'static,
+    M: Message,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        loop {
+            let message = match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                None => return Poll::Ready(None),
+            };
+            match message.receive() {
+                Received::Frame(text) => {
+                    return Poll::Ready(Some(Ok(&**self.current.insert(text))));
+                }
+                Received::Other => {}
+                Received::Close(reason) => {
+                    self.goodbye = reason;
+                    let closed = self.goodbye.clone().map(|reason| Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason)));
+                    return Poll::Ready(closed);
+                }
+                Received::Bad(what) => {
+                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, what))));
+                }
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        let mut sink = Pin::new(&mut self.messages);
+        while !frames.is_empty() {
+            ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
+            let Some(frame) = frames.pop_frame() else { break };
+            sink.as_mut().start_send(M::from_frame(frame)).map_err(io::Error::other)?;
+        }
+        frames.clear();
+        sink.poll_flush(cx).map_err(io::Error::other)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+        let mut sink = Pin::new(&mut self.messages);
+        if !self.said_goodbye {
+            ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
+            self.said_goodbye = true;
+            if let Some(closing) = M::closing(reason) {
+                sink.as_mut().start_send(closing).map_err(io::Error::other)?;
+            }
+        }
+        sink.poll_close(cx).map_err(io::Error::other)
+    }
+}
+
+impl<S, M: Message> fmt::Debug for Messages<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_close_reason_is_cut_between_characters() {
+        assert_eq!(super::cut("short"), "short");
+        let long = format!("{}é!", "x".repeat(122));
+        assert_eq!(super::cut(&long), "x".repeat(122));
+    }
+}

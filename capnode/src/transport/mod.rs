@@ -1,0 +1,50 @@
+//! Transports: they carry frames and know nothing else.
+
+use std::io;
+use std::task::{Context, Poll};
+
+pub(crate) mod address;
+pub(crate) mod lines;
+pub(crate) mod memory;
+pub(crate) mod messages;
+#[cfg(feature = "ws")]
+pub(crate) mod ws;
+
+pub use self::address::Address;
+pub use self::lines::{Lines, child, lines, stdio};
+pub use self::memory::{Memory, pair};
+pub use self::messages::{Message, Messages, Received, messages};
+#[cfg(feature = "ws")]
+pub use self::ws::{WebSocket, web_socket};
+
+pub use crate::link::outgoing::Outgoing;
+
+/// Something that carries frames both ways, in order.
+///
+/// There are ready ones for byte streams ([`lines`]), for streams and sinks of messages
+/// ([`messages`]), for WebSockets and for the inside of one program ([`pair`]).
+pub trait Transport: Send + 'static {
+    /// The next frame; `None` when the peer has closed. An [`io::ErrorKind::InvalidData`] error is
+    /// the peer's fault, and it is told.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>>;
+
+    /// Takes frames out of `frames` and sends them; ready when all are on their way.
+    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>>;
+
+    /// Closes, telling the peer `reason` where the transport can. `None` is an ordinary end.
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>>;
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        (**self).poll_receive(cx)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        (**self).poll_send(cx, frames)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+        (**self).poll_close(cx, reason)
+    }
+}
