@@ -1,6 +1,6 @@
 //! The client: what callers hold. Each of its methods is a shim into the runtime.
 
-use super::{Expansion, place_of};
+use super::{Expansion, moved, place_of};
 use crate::model::{Argument, Method, Output, Pass};
 use crate::names::plain;
 use crate::types;
@@ -220,8 +220,8 @@ pub(super) fn call_type(output: &Output) -> TokenStream {
 /// An argument as it is handed to the runtime, at the place of its type: there rustc points if the
 /// type can't travel.
 fn passed(argument: &Argument) -> TokenStream {
-    let name = &argument.name;
     let place = place_of(&argument.written.ty);
+    let name = moved(&argument.name, place);
     match &argument.pass {
         Pass::Give => quote_spanned!(place=> __p::Give(#name)),
         Pass::Lend(_) => quote_spanned!(place=> __p::Lend(#name)),

@@ -3,7 +3,7 @@
 use super::{Expansion, local, place_of};
 use crate::model::{Method, Output, Pass};
 use crate::names::plain;
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Meta;
 
@@ -67,9 +67,11 @@ impl Expansion<'_> {
                 _ => quote!(#name),
             }
         });
+        // For rustc this is the place of all that is wrong with the types of the method.
+        let place = if method.arguments.is_empty() { place_of(method.output.ty()) } else { name.span() };
         let run = match method.output {
-            Output::Value(_) => quote_spanned!(place_of(method.output.ty())=> run),
-            Output::Result(_) => quote_spanned!(place_of(method.output.ty())=> run_result),
+            Output::Value(_) => Ident::new("run", place),
+            Output::Result(_) => Ident::new("run_result", place),
         };
         // By path, since `object.clone()` would clone the reference to the object, and since a
         // trait extended may have a method of the same name.
@@ -115,8 +117,7 @@ fn owned_types(method: &Method) -> Option<TokenStream> {
     let types = method.arguments.iter().map(|argument| match &argument.pass {
         Pass::Lend(ty) => {
             any = true;
-            let owned = quote_spanned!(place_of(ty)=> __p::Owned);
-            quote!(#owned<#ty>)
+            quote_spanned!(place_of(ty)=> __p::Owned<#ty>)
         }
         _ => quote!(_),
     });

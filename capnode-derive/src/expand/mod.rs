@@ -10,7 +10,7 @@ mod trait_;
 
 use crate::model::{Interface, client_name};
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, GenericParam, Path};
 
 /// The expansion of an interface that keeps every rule.
@@ -133,7 +133,7 @@ fn params(interface: &Interface) -> TokenStream {
 
 /// The bound of a type parameter, at the place of the parameter.
 fn wire_bound(krate: &Path, param: &Ident) -> TokenStream {
-    quote::quote_spanned!(place(param.span())=> #krate::__private::Wire)
+    quote_spanned!(param.span()=> #krate::__private::Wire)
 }
 
 /// The client of a trait, beside it: `other::Chat<T>` has `other::ChatClient<T>`.
@@ -145,17 +145,18 @@ fn client_of(parent: &Path) -> Path {
     path
 }
 
-/// Where errors about `tokens` should point, for tokens that the macro makes up.
+/// Where errors about `tokens` should point. It is the user's own place, as if the user had written
+/// what is emitted there: then rustc finds the argument to blame, and speaks of no macro.
 fn place_of(tokens: &impl ToTokens) -> Span {
-    let mut tokens = tokens.to_token_stream().into_iter();
-    let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
-    let whole = tokens.last().and_then(|last| first.join(last.span()));
-    place(whole.unwrap_or(first))
+    let first = tokens.to_token_stream().into_iter().next();
+    first.map_or_else(Span::call_site, |token| token.span())
 }
 
-/// `span` for the reader, while names still resolve as the macro's own.
-fn place(span: Span) -> Span {
-    Span::call_site().located_at(span)
+/// `name` as if it stood at `place`.
+fn moved(name: &Ident, place: Span) -> Ident {
+    let mut name = name.clone();
+    name.set_span(place.resolved_at(name.span()));
+    name
 }
 
 /// A local name of the macro, which no name of the user's can meet.
