@@ -3,6 +3,10 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+// The macro's output names the crate, also in its own tests.
+#[cfg(test)]
+extern crate self as capnode;
+
 #[cfg(feature = "axum")]
 pub mod axum;
 mod cap;
@@ -40,7 +44,7 @@ pub use cap::{Cap, OnBroken, Resolver, promise};
 pub use connection::{Connection, FromConnection};
 pub use dialect::Dialect;
 pub use error::{CallError, Error, ErrorKind, Fate};
-pub use interface::args::IntoArgs;
+pub use interface::args::UntypedArgs;
 pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
 pub use interface::{Client, Serve, Wire, WireError, serve};

@@ -26,7 +26,7 @@ use self::response::Response;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::interface::Wire;
-use crate::interface::args::IntoArgs;
+use crate::interface::args::UntypedArgs;
 use crate::interface::call::Call;
 use crate::link::import::Import;
 use crate::op::{Key, Path, Text};
@@ -110,25 +110,25 @@ impl Cap {
 
     /// Calls the method `name` without an interface at hand. The arguments are a tuple of values
     /// that serialize.
-    pub fn invoke<T: Wire>(&self, name: &str, args: impl IntoArgs) -> Call<T> {
-        Call::untyped(self, Path::One(Key::Name(Text::Own(name.to_owned()))), Some(args))
+    pub fn invoke<T: Wire>(&self, name: &str, args: impl UntypedArgs) -> Call<T> {
+        Call::untyped(self, Path::One(Key::Name(Text::Own(name.to_owned()))), Some(&args))
     }
 
     /// Calls the thing itself, which has to be a function.
-    pub fn apply<T: Wire>(&self, args: impl IntoArgs) -> Call<T> {
-        Call::untyped(self, Path::Empty, Some(args))
+    pub fn apply<T: Wire>(&self, args: impl UntypedArgs) -> Call<T> {
+        Call::untyped(self, Path::Empty, Some(&args))
     }
 
     /// Reads the property `name`.
     pub fn get<T: Wire>(&self, name: &str) -> Call<T> {
         let path = Path::One(Key::Name(Text::Own(name.to_owned())));
-        Call::untyped(self, path, None::<()>)
+        Call::untyped(self, path, None)
     }
 
     /// Reads the thing itself: the value, if this stands for one, or a nearer reference to the
     /// same object, once it is known.
     pub fn read<T: Wire>(&self) -> Call<T> {
-        Call::untyped(self, Path::Empty, None::<()>)
+        Call::untyped(self, Path::Empty, None)
     }
 
     /// A reference to the property `name`, without asking for it: it can be used at once, also
@@ -234,11 +234,6 @@ impl Cap {
             Kind::Broken(error) => error.addr(),
         }, 0)
     }
-}
-
-/// Runs a promise of a value that a peer may be sent before it is there.
-pub(crate) fn read_request() -> Request {
-    Request { member: Member::Path(Path::Empty), args: Args::Read, typed: false }
 }
 
 pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;

@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 
 use super::BoxFuture;
 use super::payload::Body;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fate};
 use crate::link::pending::PendingAnswer;
 
 /// The result of a request.
@@ -123,6 +123,7 @@ impl Response {
     /// Lets it run to its end, which nobody waits for.
     pub(crate) fn detach(mut self) -> Result<(), Error> {
         match &mut self.state {
+            State::Ready(Some(Err(error))) if error.fate() == Fate::NotSent => Err(error.clone()),
             State::Ready(_) => Ok(()),
             State::Sent(pending) => {
                 pending.detach();

@@ -75,16 +75,18 @@ pub struct Reading<'a, 'b> {
     count: usize,
 }
 
+/// The arguments of a call without an interface, as for [`Cap::invoke`](crate::Cap::invoke): a tuple
+/// of up to twelve values that serialize.
+pub trait UntypedArgs {
+    #[doc(hidden)]
+    fn write(&self) -> Result<Written, Error>;
+}
+
 /// The arguments of a call as a client takes them: a tuple.
-///
-/// For calls without an interface, see [`Cap::invoke`](crate::Cap::invoke): there it is a tuple of
-/// up to six values that serialize.
+#[doc(hidden)]
 pub trait IntoArgs {
-    #[doc(hidden)]
     type Owned: Args;
-    #[doc(hidden)]
     fn encode(&self) -> Result<Written, Error>;
-    #[doc(hidden)]
     fn into_owned(self) -> Self::Owned;
 }
 
@@ -138,6 +140,15 @@ impl Reading<'_, '_> {
 
 macro_rules! tuples {
     ($(($($arg:ident $at:tt),*))*) => { $(
+        impl<$($arg: Serialize),*> UntypedArgs for ($($arg,)*) {
+            fn write(&self) -> Result<Written, Error> {
+                #[allow(unused_mut)]
+                let mut writer = ArgsWriter::new();
+                $(writer.push(&self.$at)?;)*
+                Ok(Written(writer.finish()))
+            }
+        }
+
         impl<$($arg: IntoArg),*> IntoArgs for ($($arg,)*) {
             type Owned = ($($arg::Owned,)*);
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::args::IntoArgs;
+use super::args::{IntoArgs, UntypedArgs};
 use super::{Client, Interface, Wire, WireError};
 use crate::cap::Cap;
 use crate::cap::payload::decode;
@@ -88,9 +88,15 @@ impl<T, F> Call<T, F> {
         Self { state, timeout: None, result: PhantomData }
     }
 
-    pub(crate) fn untyped<A: IntoArgs>(cap: &Cap, path: Path, args: Option<A>) -> Self {
+    /// Calls what is a function itself.
+    pub(crate) fn function<A: IntoArgs>(cap: &Cap, args: A) -> Self {
+        Self::new(cap, Member::Path(Path::Empty), write(cap, args))
+    }
+
+    /// Calls, or without arguments reads, a member that no interface is known of.
+    pub(crate) fn untyped(cap: &Cap, path: Path, args: Option<&dyn UntypedArgs>) -> Self {
         let args = match args {
-            Some(args) => write(cap, args),
+            Some(args) => args.write().map(|written| request::Args::Wire(written.0)),
             None => Ok(request::Args::Read),
         };
         Self::new(cap, Member::Path(path), args)
@@ -257,18 +263,3 @@ impl<E: WireError> Failed for CallError<E> {
         returned.map_or(CallError::Failed(error), CallError::Returned)
     }
 }
-
-/// Arguments that are no tuple of a client's: those of calls without an interface.
-macro_rules! untyped_args {
-    ($($value:ident),*) => { $(
-        impl super::args::IntoArg for $value {
-            type Owned = Self;
-
-            fn into_owned(self) -> Self {
-                self
-            }
-        }
-    )* };
-}
-
-untyped_args!(bool, i8, i16, i32, i64, i128, u8, u16, u32, u64, u128, f32, f64, char, String, Cap);

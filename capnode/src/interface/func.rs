@@ -183,7 +183,7 @@ macro_rules! functions {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]
             pub fn call(&self, $($value: $arg),*) -> Call<R> {
-                Call::untyped(&self.cap, Path::Empty, Some(($(Give($value),)*)))
+                Call::function(&self.cap, ($(Give($value),)*))
             }
         }
 
@@ -191,7 +191,7 @@ macro_rules! functions {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]
             pub fn call(&self, $($value: $arg),*) -> Call<T, CallError<E>> {
-                Call::untyped(&self.0.cap, Path::Empty, Some(($(Give($value),)*)))
+                Call::function(&self.0.cap, ($(Give($value),)*))
             }
         }
 

@@ -108,10 +108,6 @@ impl Link {
         Dialect::CapnWeb
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// What the peer is offered, decided before anything is received.
     pub(crate) fn set_index(&self, index: Option<Cap>) {
         let before = std::mem::replace(&mut lock(&self.state).index, index);

@@ -1,0 +1,95 @@
+//! What a peer may get wrong without harm, and what it is told.
+
+use super::*;
+
+/// What comes of a call, said by a foreign peer.
+fn answer(call: &str) -> String {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(&format!(r#"["stream",{call}]"#));
+    peer.heard().join("")
+}
+
+#[test]
+fn a_wrong_call_is_told_method_argument_and_what_was_expected() {
+    let reject = |message: &str| format!(r#"["reject",1,["error","TypeError","{message}"]]"#);
+    assert_eq!(answer(r#"["pipeline",0,["nope"],[]]"#), reject("'nope' is not a function."));
+    assert_eq!(answer(r#"["pipeline",0,[],[]]"#), reject("This is not a function."));
+    assert_eq!(
+        answer(r#"["pipeline",0,["note"],["five"]]"#),
+        reject(r#"note: argument 1, `number`: invalid type: string \"five\", expected u32"#)
+    );
+    assert_eq!(
+        answer(r#"["pipeline",0,["note"],[]]"#),
+        reject("note: argument 1, `number`: it is missing, expected u32")
+    );
+    assert_eq!(
+        answer(r#"["pipeline",0,["call"],[5,5]]"#),
+        reject("call: argument 1, `function`: invalid type: integer `5`, expected an object or function")
+    );
+}
+
+#[test]
+fn properties_are_read_and_missing_ones_are_undefined() {
+    assert_eq!(answer(r#"["pipeline",0,["name"]]"#), r#"["resolve",1,"probe"]"#);
+    assert_eq!(answer(r#"["pipeline",0,["missing"]]"#), r#"["resolve",1,["undefined"]]"#);
+    assert_eq!(
+        answer(r#"["pipeline",0,["missing","deeper"]]"#),
+        r#"["reject",1,["error","TypeError","Cannot read properties of undefined (reading 'deeper')"]]"#
+    );
+    assert_eq!(
+        answer(r#"["pipeline",0,["name"],[]]"#),
+        r#"["reject",1,["error","TypeError","'name' is not a function."]]"#
+    );
+    assert_eq!(answer(r#"["pipeline",0]"#), r#"["resolve",1,["export",-1]]"#);
+}
+
+#[test]
+fn a_method_read_as_a_property_is_a_function() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["stream",["pipeline",0,["note"]]]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",1,["export",-1]]"#]);
+    peer.say(r#"["stream",["pipeline",-1,[],[3]]]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",2,3]"#]);
+    assert_eq!(log.take(), ["3"]);
+}
+
+#[test]
+fn names_that_every_javascript_object_has_are_no_methods() {
+    for name in ["constructor", "__proto__", "toString", "hasOwnProperty"] {
+        assert_eq!(answer(&format!(r#"["pipeline",0,["{name}"]]"#)), r#"["resolve",1,["undefined"]]"#);
+        assert!(answer(&format!(r#"["pipeline",0,["{name}"],[]]"#)).contains("is not a function"));
+    }
+}
+
+#[test]
+fn a_push_of_plain_data_is_its_own_answer() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",{"sum":["pipeline",0,["note"],[3]],"list":[[["import",0],"x"]]}]"#);
+    peer.say(r#"["pull",1]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",1,{"sum":3,"list":[[["export",-1],"x"]]}]"#]);
+    // And calls can be made into it.
+    peer.say(r#"["stream",["pipeline",1,["list",0,"note"],[4]]]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",2,4]"#]);
+}
+
+#[test]
+fn half_a_surrogate_pair_does_not_end_the_session() {
+    assert_eq!(answer(r#"["pipeline",0,["echo"],["a\ud800b"]]"#), "[\"resolve\",1,\"a\u{fffd}b\"]");
+}
+
+#[test]
+fn without_an_index_every_use_of_it_fails_and_the_session_goes_on() {
+    let mut peer = Foreign { end: End::new(Side::Accepting, None, Limits::default()) };
+    peer.say(r#"["stream",["pipeline",0,["x"],[]]]"#);
+    peer.say(r#"["stream",["pipeline",0,["y"]]]"#);
+    assert_eq!(
+        peer.heard(),
+        [
+            r#"["reject",1,["error","Error","This connection has no main object."]]"#,
+            r#"["reject",2,["error","Error","This connection has no main object."]]"#,
+        ]
+    );
+}

@@ -1,0 +1,178 @@
+//! Who gives up waiting, and what becomes of the handler.
+
+use super::*;
+
+#[test]
+fn dropping_an_awaited_call_cancels_the_handler() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    let mut call = probe.wait(1);
+    assert!(poll(&mut call).is_pending());
+    pair.settle();
+    assert_eq!(pair.b.running(), 1);
+    drop(call);
+    pair.settle();
+    assert_eq!(log.take(), ["started 1", "cancelled 1"]);
+    assert_eq!(pair.b.running(), 0);
+    drop(probe);
+    pair.settle();
+    assert_eq!(pair.tables(), [Tables::default(); 2]);
+}
+
+#[test]
+fn an_answer_that_crosses_the_giving_up_is_taken_and_given_back() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    let mut call = probe.make_late();
+    assert!(poll(&mut call).is_pending());
+    pair.settle();
+    log.open();
+    pair.b.run();
+    pair.b.flush();
+    drop(call);
+    drop(probe);
+    pair.settle();
+    assert!(!pair.a.link.is_closed() && !pair.b.link.is_closed());
+    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    assert_eq!(log.probes(), 1);
+}
+
+#[test]
+fn a_method_may_insist_on_its_end() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    // A runtime is what it goes on in.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut call = probe.insist(1);
+        assert!(poll(&mut call).is_pending());
+        pair.settle();
+        drop(call);
+        pair.settle();
+        log.open();
+        tokio::task::yield_now().await;
+    });
+    assert_eq!(log.take(), ["started 1", "ended 1"]);
+}
+
+#[test]
+fn a_pipelined_call_is_not_cancelled_by_dropping_its_client() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    drop(probe.make_late().pipeline());
+    pair.settle();
+    assert_eq!(pair.b.running(), 1);
+    log.open();
+    pair.settle();
+    assert_eq!(log.take(), ["made"]);
+    assert_eq!((log.probes(), pair.tables()[1]), (1, Tables::default()));
+}
+
+#[test]
+fn a_sent_call_is_never_cancelled() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    probe.wait(1).send().unwrap();
+    pair.settle();
+    drop(probe);
+    pair.settle();
+    assert!(!pair.a.link.is_idle(), "it keeps its connection until it is answered");
+    log.open();
+    pair.settle();
+    assert_eq!(log.take(), ["started 1", "ended 1"]);
+    assert!(pair.a.link.is_idle());
+}
+
+#[test]
+fn a_foreign_peer_is_told_nothing() {
+    let mut peer = Foreign::connecting();
+    let probe = ProbeClient::from_cap(peer.end.link.peer_index());
+    let mut call = probe.make();
+    assert!(poll(&mut call).is_pending());
+    assert_eq!(peer.heard(), [r#"["release",0,0,"capnode"]"#, r#"["stream",["pipeline",0,["make"],[]]]"#]);
+    drop(call);
+    assert_eq!(peer.heard(), [""; 0]);
+    // Its late answer is taken in, and what is in it given back.
+    peer.say(r#"["resolve",1,["export",-1]]"#);
+    assert_eq!(peer.heard(), [r#"["release",-1,1]"#]);
+    drop(probe);
+    assert!(peer.end.link.is_idle());
+}
+
+#[test]
+fn a_foreign_peer_that_disposes_of_a_pulled_call_cancels_it() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    peer.say(r#"["pull",1]"#);
+    assert_eq!(log.take(), ["started 1"]);
+    peer.say(r#"["release",1,1]"#);
+    assert_eq!(log.take(), ["cancelled 1"]);
+    assert_eq!(peer.end.link.tables(), Tables::default());
+}
+
+#[test]
+fn a_call_whose_answer_was_never_asked_for_is_not_cancelled() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    peer.say(r#"["release",1,1]"#);
+    log.open();
+    assert_eq!(peer.heard(), [""; 0]);
+    assert_eq!(log.take(), ["started 1", "ended 1"]);
+    assert_eq!(peer.end.link.tables(), Tables::default());
+}
+
+#[test]
+fn a_call_is_not_cancelled_while_its_result_is_used() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
+    peer.say(r#"["pull",1]"#);
+    peer.say(r#"["push",["pipeline",1,["note"],[5]]]"#);
+    peer.say(r#"["pull",2]"#);
+    peer.say(r#"["release",1,1]"#);
+    assert_eq!(log.take(), [""; 0]);
+    log.open();
+    assert_eq!(peer.heard(), [r#"["resolve",2,5]"#]);
+    assert_eq!(log.take(), ["made", "5"]);
+}
+
+#[test]
+fn when_the_last_use_is_given_up_the_whole_chain_is_cancelled() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
+    peer.say(r#"["pull",1]"#);
+    peer.say(r#"["push",["pipeline",1,["note"],[5]]]"#);
+    peer.say(r#"["pull",2]"#);
+    peer.say(r#"["release",1,1]"#);
+    peer.say(r#"["release",2,1]"#);
+    assert_eq!(log.take(), ["cancelled 0"]);
+    assert_eq!(peer.end.link.tables(), Tables::default());
+}
+
+#[test]
+fn dropping_a_call_of_an_object_in_this_program_cancels_it_too() {
+    let log = Log::default();
+    let mut call = log.probe().wait(1);
+    assert!(poll(&mut call).is_pending());
+    drop(call);
+    assert_eq!(log.take(), ["started 1", "cancelled 1"]);
+}
+
+#[test]
+fn a_call_that_was_never_polled_was_never_made() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    pair.clear_sent();
+    drop(probe.note(1));
+    pair.settle();
+    assert_eq!(pair.a.sent, [""; 0]);
+}

@@ -1,0 +1,89 @@
+//! A reference sent back to where it came from arrives as the original.
+
+use super::*;
+
+#[test]
+fn a_reference_of_ours_comes_home_as_the_object_itself() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    let ours = log.probe();
+    let back = pair.wait(probe.back(ours.clone())).unwrap();
+    assert_eq!(back, ours);
+    assert!(Arc::ptr_eq(&back.local::<Noting>().unwrap(), &ours.local::<Noting>().unwrap()));
+    let inside = pair.wait(probe.back_inside(ours.clone())).unwrap();
+    assert_eq!(inside, [ours]);
+}
+
+#[test]
+fn a_reference_of_the_peers_arrives_there_as_the_object_itself() {
+    let log = Log::default();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    let theirs = pair.wait(probe.make()).unwrap();
+    assert!(pair.wait(probe.is_mine(theirs.clone())).unwrap());
+    assert!(pair.wait(probe.is_mine(probe.clone())).unwrap(), "the index too");
+    assert!(!pair.wait(probe.is_mine(log.probe())).unwrap());
+}
+
+#[test]
+fn a_reference_lent_again_is_equal_to_the_first() {
+    let log = Log::default();
+    let made = log.probe();
+    let mut pair = Pair::new(log.probe());
+    let probe: ProbeClient = pair.index();
+    let lend = made.clone();
+    let first = pair.wait(probe.back_inside(lend)).unwrap();
+    let second = pair.wait(probe.back_inside(made)).unwrap();
+    assert_eq!(first, second);
+    // And there, what we lend twice is one.
+    let theirs = pair.wait(probe.make()).unwrap();
+    let again = pair.wait(probe.back(theirs.clone())).unwrap();
+    assert_eq!(theirs, again);
+}
+
+#[test]
+fn the_result_that_is_all_of_an_answer_goes_to_a_foreign_peer_as_a_new_reference() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["stream",["pipeline",0,["back"],[["export",-1]]]]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",1,["export",-1]]"#]);
+    // What is asked of it is passed on to the peer's own object.
+    peer.say(r#"["stream",["pipeline",-1,["note"],[5]]]"#);
+    assert_eq!(peer.heard(), [r#"["stream",["pipeline",-1,["note"],[5]]]"#]);
+    peer.say(r#"["resolve",1,5]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",2,5]"#]);
+    // Giving it back gives back what the peer had lent for it.
+    peer.say(r#"["release",-1,1]"#);
+    assert_eq!(peer.heard(), [r#"["release",-1,1]"#]);
+    assert_eq!(peer.end.link.tables(), Tables::default());
+}
+
+#[test]
+fn inside_a_value_it_goes_home_to_a_foreign_peer_too() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["stream",["pipeline",0,["backInside"],[["export",-1]]]]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",1,[[["import",-1]]]]"#, r#"["release",-1,1]"#]);
+}
+
+#[test]
+fn a_reference_passed_on_to_a_third_party_works_through_the_second() {
+    let log = Log::default();
+    // `c` offers the object, `b` passes what it gets from `c` on to `a`.
+    let mut far = Pair::new(log.probe());
+    let at_b: ProbeClient = far.index();
+    let mut near = Pair::new(at_b);
+    let at_a: ProbeClient = near.index();
+    let mut call = at_a.make().pipeline().note(9);
+    assert!(poll(&mut call).is_pending());
+    let answer = loop {
+        if let Poll::Ready(answer) = poll(&mut call) {
+            break answer;
+        }
+        let moved = near.to_b() | far.to_b() | far.to_a() | near.to_a();
+        assert!(moved | near.a.run() | near.b.run() | far.a.run() | far.b.run());
+    };
+    assert_eq!(answer.unwrap(), 9);
+    assert_eq!(log.take(), ["9"]);
+}
