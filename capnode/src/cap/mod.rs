@@ -21,7 +21,7 @@ pub(crate) mod value;
 use self::at::At;
 use self::local::Local;
 use self::queue::Queue;
-use self::request::{Args, Member, Request};
+use self::request::Request;
 use self::response::Response;
 use crate::dialect::Dialect;
 use crate::error::Error;
