@@ -1,4 +1,107 @@
-//! Live objects shared between programs.
+//! Share live objects between programs.
+//!
+//! Annotate a trait with [`#[capnode::interface]`](macro@interface), implement it, hand the object out: the
+//! other end of the connection gets a typed client for it. Callbacks, objects, and results that are not there
+//! yet travel as ordinary arguments and results, both ways. Holding a reference is the permission to use it;
+//! dropping it gives it back.
+//!
+//! ```
+//! use capnode::{Func, Node};
+//! use std::sync::Mutex;
+//!
+//! #[capnode::interface]
+//! pub trait Chat {
+//!     /// Takes a seat; `on_line` is called for every line from then on.
+//!     async fn join(&self, name: &str, on_line: Func<fn(String)>) -> SeatClient;
+//! }
+//!
+//! #[capnode::interface]
+//! pub trait Seat {
+//!     async fn say(&self, text: &str);
+//! }
+//!
+//! // Implementing an interface is implementing a trait.
+//! #[derive(Clone, Default)]
+//! struct Room(std::sync::Arc<Mutex<Vec<Func<fn(String)>>>>);
+//!
+//! struct Place {
+//!     name: String,
+//!     room: Room,
+//! }
+//!
+//! impl Chat for Room {
+//!     async fn join(&self, name: &str, on_line: Func<fn(String)>) -> SeatClient {
+//!         self.0.lock().unwrap().push(on_line);
+//!         SeatClient::new(Place { name: name.to_owned(), room: self.clone() })
+//!     }
+//! }
+//!
+//! impl Seat for Place {
+//!     async fn say(&self, text: &str) {
+//!         let everybody = self.room.0.lock().unwrap().clone();
+//!         for on_line in everybody {
+//!             // Somebody may have left without a word.
+//!             let _gone = on_line.call(format!("{}: {text}", self.name)).await;
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One program offers a room ...
+//! let node = Node::new(ChatClient::new(Room::default()));
+//! let listener = node.listen("tcp://127.0.0.1:0").await?;
+//!
+//! // ... and another uses it.
+//! let chat: ChatClient = capnode::connect(&listener.url()).await?;
+//! let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+//! let seat = chat
+//!     .join("ann", move |line: String| {
+//!         let sender = sender.clone();
+//!         async move { sender.send(line).unwrap_or_default() }
+//!     })
+//!     .await?;
+//! seat.say("hello").await?;
+//! assert_eq!(heard.recv().await.as_deref(), Some("ann: hello"));
+//!
+//! // A call on a result that is not there yet: both travel at once, in one round trip.
+//! chat.join("bob", |_: String| async {}).pipeline().say("hi").await?;
+//! assert_eq!(heard.recv().await.as_deref(), Some("bob: hi"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What there is
+//!
+//! * [`interface`](macro@interface) makes of a trait `Chat` a typed client `ChatClient`, cheap to clone, which
+//!   stands for an object here, at the other end, or nowhere yet.
+//! * Its methods give a [`Call`]: await it, [pipeline](Call::pipeline) on it, or just [send](Call::send) it.
+//! * [`Func`] is a reference to a function. Where an interface wants one, a closure will do.
+//! * [`promise`] makes a client for what does not exist yet.
+//! * [`Node`] is what a program offers, and to whom; [`connect`] gets at what another offers;
+//!   [`Connection`] is the connection itself.
+//! * [`Cap`] and [`Value`] are for what has no interface: references of any kind, values of any shape.
+//! * [`transport`] has ready transports, and the trait for your own.
+//!
+//! What may be relied upon (order, release, cancellation, the end) is written down in the repository's
+//! `docs/semantics.md`.
+//!
+//! # Peers
+//!
+//! The wire language is Cap'n Web's, that of npm's `capnweb`. A browser page or a Node program with that package
+//! calls Rust objects, and is called, without any glue. Streams, blobs, `map` and HTTP batches are not supported
+//! yet; a peer that uses them gets an error that says so.
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! |---|---|---|
+//! | `tokio` | yes | nodes, connections, transports over TCP, Unix sockets and child processes |
+//! | `ws` | yes | WebSockets |
+//! | `tls` | yes | `wss://`, by rustls |
+//! | `axum` | no | a node as a route of an axum application |
+//!
+//! Without any, what is left is the core: references and the wire language, with no tokio.
 
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]

@@ -18,14 +18,26 @@ use crate::lock;
 use crate::op::{Id, Path, Payload, Text};
 use crate::session::{Event, Ref};
 
+/// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
+/// be released by the very next message; nothing of it is decoded or started.
+pub(super) struct Call {
+    answer: Id,
+    what: What,
+}
+
+enum What {
+    Call { target: Cap, path: Path, args: Option<Payload<Staged>> },
+    Evaluate(Payload<Staged>),
+}
+
 /// What is to be done when the lock is free.
 enum Todo {
-    Call { answer: Id, target: Cap, path: Path, args: Option<Payload<Staged>> },
-    Evaluate { answer: Id, value: Payload<Staged> },
+    Call(Call),
     Deliver { caller: Option<oneshot::Sender<Arrived>>, answer: Arrived },
     Cancel(Option<Arc<Running>>, Option<Answer>),
     /// To be dropped, which may run code of the user's.
     Forget(Option<Answer>),
+    Unpark(Option<Call>),
     Drop(Option<Cap>),
     Close(Error),
 }
@@ -66,9 +78,9 @@ impl Link {
         {
             let mut state = lock(&self.state);
             while state.has_room(self) {
-                let Some(event) = state.parked.pop_front() else { break };
-                state.parked_bytes -= size(&event);
-                state.stage(self, event, &mut todos);
+                let Some(call) = state.parked.pop_front() else { break };
+                state.parked_bytes -= call.size();
+                todos.push(Todo::Call(call));
             }
         }
         self.do_all(todos);
@@ -77,11 +89,13 @@ impl Link {
     fn do_all(self: &Arc<Self>, todos: Vec<Todo>) {
         for todo in todos {
             match todo {
-                Todo::Call { answer, target, path, args } => self.run(answer, make_request(&target, path, args)),
-                Todo::Evaluate { answer, value } => {
-                    let response = match Staged::all_there(Staged::ask(value)) {
-                        Ok(body) => Response::ready(Ok(Reply::wire(body))),
-                        Err(value) => Response::handler(async { settle(value).await.map(Reply::wire) }),
+                Todo::Call(Call { answer, what }) => {
+                    let response = match what {
+                        What::Call { target, path, args } => make_request(&target, path, args),
+                        What::Evaluate(value) => match Staged::all_there(Staged::ask(value)) {
+                            Ok(body) => Response::ready(Ok(Reply::wire(body))),
+                            Err(value) => Response::handler(async { settle(value).await.map(Reply::wire) }),
+                        },
                     };
                     self.run(answer, response);
                 }
@@ -97,6 +111,7 @@ impl Link {
                     drop(answer);
                 }
                 Todo::Forget(answer) => drop(answer),
+                Todo::Unpark(call) => drop(call),
                 Todo::Drop(cap) => drop(cap),
                 Todo::Close(error) => self.close(error),
             }
@@ -140,35 +155,43 @@ impl State {
 
     fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Vec<Todo>) -> Result<(), Error> {
         while let Some(event) = self.session.poll_event() {
-            let call = matches!(event, Event::Call { .. } | Event::Evaluate { .. });
-            // The call itself is among the running already.
-            if call && (!self.parked.is_empty() || self.session.running() > link.limits.running_calls + self.calls.len()) {
-                self.parked_bytes += size(&event);
-                self.parked.push_back(event);
-                if self.parked_bytes > link.limits.parked_bytes {
-                    let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
-                    return Err(Error::new(ErrorKind::Limit, message));
+            let call = match event {
+                Event::Call { answer, target, path, args } => {
+                    let target = self.target(target);
+                    let args = args.map(|args| self.stage_value(link, args));
+                    Call { answer, what: What::Call { target, path, args } }
                 }
+                Event::Evaluate { answer, value } => {
+                    Call { answer, what: What::Evaluate(self.stage_value(link, value)) }
+                }
+                event => {
+                    self.stage(link, event, todos);
+                    continue;
+                }
+            };
+            if self.session.is_kept(call.answer) {
+                self.answers.entry(call.answer).or_default();
+            }
+            // The call itself is among the running already.
+            let room = self.parked.is_empty() && self.session.running() <= link.limits.running_calls + self.calls.len();
+            if room {
+                todos.push(Todo::Call(call));
                 continue;
             }
-            self.stage(link, event, todos);
+            self.parked_bytes += call.size();
+            self.parked.push_back(call);
+            if self.parked_bytes > link.limits.parked_bytes {
+                let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
         }
         Ok(())
     }
 
     fn stage(&mut self, link: &Arc<Link>, event: Event, todos: &mut Vec<Todo>) {
         let todo = match event {
-            Event::Call { answer, target, path, args } => {
-                let target = self.target(target);
-                let args = args.map(|args| self.stage_value(link, args));
-                self.keep_answer(answer);
-                Todo::Call { answer, target, path, args }
-            }
-            Event::Evaluate { answer, value } => {
-                let value = self.stage_value(link, value);
-                self.keep_answer(answer);
-                Todo::Evaluate { answer, value }
-            }
+            // These were dealt with where there may be no room for them.
+            Event::Call { .. } | Event::Evaluate { .. } => return,
             Event::Pull { answer } => {
                 if let Some(outcome) = self.answers.get(&answer).and_then(|answer| answer.outcome.clone()) {
                     self.send_answer(link, answer, outcome);
@@ -185,12 +208,10 @@ impl State {
                 return;
             }
             Event::Cancel { answer } => {
-                if let Some(at) = self.parked.iter().position(|event| is_call(event, answer)) {
-                    if let Some(event) = self.parked.remove(at) {
-                        self.parked_bytes -= size(&event);
-                        // Its references are given back like any other's.
-                        self.stage_unwanted(link, event, todos);
-                    }
+                if let Some(at) = self.parked.iter().position(|call| call.answer == answer) {
+                    let call = self.parked.remove(at);
+                    self.parked_bytes -= call.as_ref().map_or(0, Call::size);
+                    todos.push(Todo::Unpark(call));
                 }
                 Todo::Cancel(self.running.remove(&answer), self.answers.remove(&answer))
             }
@@ -216,23 +237,6 @@ impl State {
             }
         };
         todos.push(todo);
-    }
-
-    /// A parked call that was cancelled: nothing of it is left but its references.
-    fn stage_unwanted(&mut self, link: &Arc<Link>, event: Event, todos: &mut Vec<Todo>) {
-        let value = match event {
-            Event::Call { args: Some(args), .. } => args,
-            Event::Evaluate { value, .. } => value,
-            _ => return,
-        };
-        let answer = Ok(self.stage_value(link, value));
-        todos.push(Todo::Deliver { caller: None, answer });
-    }
-
-    fn keep_answer(&mut self, answer: Id) {
-        if self.session.is_kept(answer) {
-            self.answers.entry(answer).or_default();
-        }
     }
 
     /// What an export of ours stands for.
@@ -274,15 +278,13 @@ fn no_index() -> Error {
     Error::rejected("This connection has no main object.")
 }
 
-fn is_call(event: &Event, id: Id) -> bool {
-    matches!(event, Event::Call { answer, .. } | Event::Evaluate { answer, .. } if *answer == id)
-}
-
-/// Bytes that a parked call keeps.
-fn size(event: &Event) -> usize {
-    match event {
-        Event::Call { args: Some(args), .. } => args.text.buffer().len(),
-        Event::Evaluate { value, .. } => value.text.buffer().len(),
-        _ => 64,
+impl Call {
+    /// Bytes that it keeps.
+    fn size(&self) -> usize {
+        let text = match &self.what {
+            What::Call { args, .. } => args.as_ref().map_or(0, |args| args.text.buffer().len()),
+            What::Evaluate(value) => value.text.buffer().len(),
+        };
+        text + std::mem::size_of::<Self>()
     }
 }

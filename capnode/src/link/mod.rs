@@ -34,7 +34,7 @@ use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Answering, Id, Import as Use, Path, Payload, Word};
-use crate::session::{Event, Session, Side, Tables, Wanted};
+use crate::session::{Session, Side, Tables, Wanted};
 
 pub(crate) struct Link {
     state: Mutex<State>,
@@ -60,7 +60,7 @@ struct State {
     /// Handlers that did not end at once, to be driven.
     tasks: Vec<Task>,
     /// Calls of the peer's that wait for others to end.
-    parked: VecDeque<Event>,
+    parked: VecDeque<inbound::Call>,
     parked_bytes: usize,
     /// Callers waiting until less is unwritten.
     room: Vec<Waker>,

@@ -91,8 +91,16 @@ fn started(mut response: Response) -> Response {
     response
 }
 
+/// How many promises may turn out to be values with promises in them, one in the other. Each costs
+/// the stack of one.
+const CHAIN: usize = 64;
+
 /// Waits for all promises in a value, and in what they turn out to be.
 pub(super) async fn settle(value: Payload<Staged>) -> Result<Body, Error> {
+    settle_within(value, CHAIN).await
+}
+
+async fn settle_within(value: Payload<Staged>, chain: usize) -> Result<Body, Error> {
     let mut refs = Vec::with_capacity(value.refs.len());
     for Slot { start, end, to } in value.refs {
         let to = match to {
@@ -101,7 +109,11 @@ pub(super) async fn settle(value: Payload<Staged>) -> Result<Body, Error> {
             Staged::Promise(outcome) => {
                 let gone = |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
                 let value = outcome.await.map_err(gone)??;
-                Part::Value(Box::pin(settle(value)).await?)
+                let Some(chain) = chain.checked_sub(1) else {
+                    let message = format!("a value came as a promise in a promise, more than {CHAIN} times");
+                    return Err(Error::new(ErrorKind::Limit, message));
+                };
+                Part::Value(Box::pin(settle_within(value, chain)).await?)
             }
             Staged::Ask(ask) => match ask.make() {
                 Staged::Cap(cap) => Part::Cap(cap),

@@ -8,12 +8,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Outgoing, Transport};
 
+/// Room for a read.
+const CHUNK: usize = 32 << 10;
+
+/// A buffer that is not kept.
+const LARGE: usize = 1 << 20;
+
 /// Frames over a byte stream, each a line: see [`lines`].
 #[derive(Debug)]
 pub struct Lines<S> {
     stream: S,
-    /// What has been read and not been taken.
+    /// What has been read and not been taken is from `start` to `filled`; the rest is room.
     buffer: Vec<u8>,
+    filled: usize,
     /// Where the next line begins.
     start: usize,
     /// Up to where there is no line feed.
@@ -27,7 +34,7 @@ pub struct Lines<S> {
 /// see [`Lines::limit`].
 pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Lines<S> {
     let limit = crate::Limits::default().frame_bytes;
-    Lines { stream, buffer: Vec::new(), start: 0, searched: 0, limit }
+    Lines { stream, buffer: Vec::new(), filled: 0, start: 0, searched: 0, limit }
 }
 
 /// The standard input and output of this process, for a program that another one started.
@@ -61,25 +68,27 @@ impl<S> Lines<S> {
     /// The end of the line that begins at `start`, if all of it is there.
     fn find_line(&mut self) -> Option<usize> {
         let from = self.start.max(self.searched);
-        let found = self.buffer.get(from..)?.iter().position(|byte| *byte == b'\n');
-        self.searched = found.map_or(self.buffer.len(), |at| from + at + 1);
+        let found = memchr::memchr(b'\n', self.buffer.get(from..self.filled)?);
+        self.searched = found.map_or(self.filled, |at| from + at + 1);
         found.map(|at| from + at)
     }
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
-            if self.buffer.capacity() > 1 << 20 {
-                self.buffer = Vec::new();
-            }
-        } else if self.start > 0 {
-            self.buffer.drain(..self.start);
-        } else {
-            return;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.filled, 0);
+            self.filled -= self.start;
+            self.searched = self.searched.saturating_sub(self.start);
+            self.start = 0;
         }
-        self.searched = self.searched.saturating_sub(self.start);
-        self.start = 0;
+        // One large message should not be remembered for ever.
+        if self.filled == 0 && self.buffer.len() > LARGE {
+            self.buffer = Vec::new();
+        }
+        if self.buffer.len() - self.filled < CHUNK {
+            let room = (self.filled * 2).max(self.filled + CHUNK);
+            self.buffer.resize(room, 0);
+        }
     }
 }
 
@@ -89,15 +98,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             if let Some(end) = self.find_line() {
                 break end;
             }
-            if self.buffer.len() - self.start > self.limit {
+            if self.filled - self.start > self.limit {
                 let message = format!("a message is longer than {} bytes", self.limit);
                 return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, message))));
             }
             self.make_room();
             match ready!(self.poll_read(cx)) {
-                Ok(0) if self.start == self.buffer.len() => return Poll::Ready(None),
+                Ok(0) if self.start == self.filled => return Poll::Ready(None),
                 Ok(0) => {
-                    self.start = self.buffer.len();
+                    self.start = self.filled;
                     let message = "the connection ended in the middle of a message";
                     return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))));
                 }
@@ -129,13 +138,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
 impl<S: AsyncRead + Unpin> Lines<S> {
     /// Reads what there is. The number of bytes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        const CHUNK: usize = 64 << 10;
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + CHUNK, 0);
-        let mut space = ReadBuf::new(&mut self.buffer[filled..]);
-        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut space);
-        let read = space.filled().len();
-        self.buffer.truncate(filled + read);
-        polled.map_ok(|()| read)
+        let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+        let read = room.filled().len();
+        self.filled += read;
+        Poll::Ready(Ok(read))
     }
 }

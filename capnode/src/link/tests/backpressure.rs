@@ -51,6 +51,28 @@ fn a_parked_call_that_is_given_up_never_starts() {
 }
 
 #[test]
+fn a_parked_call_keeps_what_the_peer_releases_right_behind_it() {
+    let log = Log::default();
+    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.running_calls = 1));
+    let probe: ProbeClient = pair.index();
+    let made = pair.wait(probe.make()).unwrap();
+    let other = pair.wait(probe.make()).unwrap();
+    probe.wait(0).send().unwrap();
+    made.note(1).send().unwrap();
+    probe.note_on(other, 2).send().unwrap();
+    probe.make().pipeline().note(3).send().unwrap();
+    drop(made);
+    pair.settle();
+    assert_eq!(log.take(), ["started 0"]);
+    log.open();
+    pair.settle();
+    assert_eq!(log.take(), ["ended 0", "1", "2", "3"]);
+    drop(probe);
+    pair.settle();
+    assert_eq!(pair.tables(), [Tables::default(); 2]);
+}
+
+#[test]
 fn too_many_bytes_parked_end_the_session_of_the_peer_that_sent_them() {
     let log = Log::default();
     let small = limits(|limits| (limits.running_calls, limits.parked_bytes) = (1, 1_000));

@@ -76,6 +76,20 @@ fn a_push_of_plain_data_is_its_own_answer() {
 }
 
 #[test]
+fn a_promise_in_a_promise_without_end_is_refused() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
+    for id in 1..=1_000 {
+        peer.say(&format!(r#"["resolve",-{id},{{"next":["promise",-{}]}}]"#, id + 1));
+    }
+    let answers: Vec<_> = peer.heard().into_iter().filter(|frame| frame.starts_with("[\"re")).collect();
+    let refusal = answers.iter().find(|frame| frame.starts_with("[\"reject\",1,")).expect("the call is refused");
+    assert!(refusal.contains("a promise in a promise, more than 64 times"), "{refusal}");
+    assert!(!peer.end.link.is_closed());
+}
+
+#[test]
 fn half_a_surrogate_pair_does_not_end_the_session() {
     assert_eq!(answer(r#"["pipeline",0,["echo"],["a\ud800b"]]"#), "[\"resolve\",1,\"a\u{fffd}b\"]");
 }
