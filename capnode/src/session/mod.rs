@@ -11,10 +11,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Import as Use, Op, Path, Payload, Slot, Word};
+use crate::op::{Answering, Id, Op, Path, Payload, Word};
 
+mod handle;
 #[cfg(test)]
 mod tests;
 
@@ -92,10 +92,21 @@ struct Import {
 enum ImportState {
     Object,
     /// The result of a call of ours, answered only if pulled.
-    Call { pulled: bool },
+    Call {
+        pulled: bool,
+    },
     /// A call whose answer comes by itself, and whether anybody waits for it.
-    Stream { wanted: bool },
+    Stream {
+        wanted: bool,
+    },
     Promise,
+}
+
+impl Import {
+    /// A call whose answer comes, and nobody waits for it.
+    fn is_unwanted(&self) -> bool {
+        self.state == ImportState::Stream { wanted: false }
+    }
 }
 
 /// Something we lend the peer.
@@ -109,8 +120,11 @@ enum Exported {
     /// The index, whether there is one or not.
     Index,
     Object(ObjectId),
-    /// The result of a call of the peer's, and whether it has been sent.
-    Answer { sent: bool },
+    /// The result of a call of the peer's, and whether its outcome has been asked of us: that
+    /// happens once.
+    Answer {
+        asked: bool,
+    },
 }
 
 /// A call of the peer's that has not ended.
@@ -125,11 +139,18 @@ struct Running {
     uses: Vec<Id>,
 }
 
+impl Running {
+    /// Whether the exports know nothing of it.
+    fn is_loose(&self) -> bool {
+        self.streamed || self.given_back
+    }
+}
+
 /// How much a session holds. All is zero when everything has been given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tables {
-    /// References the peer lends us, the index apart.
+    /// References the peer lends us, and results of calls of ours; the index apart.
     pub imports: usize,
     /// References we lend the peer, the index apart.
     pub exports: usize,
@@ -148,6 +169,10 @@ pub(crate) struct Session {
     imports: HashMap<Id, Import>,
     exports: HashMap<Id, Export>,
     running: HashMap<Id, Running>,
+    /// How many imports are the peer's, and no results of calls of ours.
+    lent: usize,
+    /// How many running calls have no result among the exports.
+    loose: usize,
     /// Under which id an object is exported: only between marked peers, see [`Session::export`].
     ids: HashMap<ObjectId, Id>,
     last_call: Id,
@@ -155,10 +180,6 @@ pub(crate) struct Session {
     last_answer: Id,
     ops: VecDeque<Op>,
     events: VecDeque<Event>,
-}
-
-fn protocol<T>(message: String) -> Result<T, Error> {
-    Err(Error::new(ErrorKind::Protocol, message))
 }
 
 impl Session {
@@ -172,6 +193,8 @@ impl Session {
             imports: HashMap::from([(0, index)]),
             exports: HashMap::from([(0, Export { count: 1, what: Exported::Index })]),
             running: HashMap::new(),
+            lent: 0,
+            loose: 0,
             ids: HashMap::new(),
             last_call: 0,
             last_export: 0,
@@ -201,10 +224,15 @@ impl Session {
         };
         Tables {
             imports: self.imports.len() - usize::from(self.imports.contains_key(&0)),
-            exports: self.exports.len() - usize::from(self.exports.contains_key(&0)),
+            exports: self.lent_out(),
             calls: self.imports.values().filter(unanswered).count(),
             running: self.running.len(),
         }
+    }
+
+    /// References we lend the peer, the index apart.
+    fn lent_out(&self) -> usize {
+        self.exports.len() - usize::from(self.exports.contains_key(&0))
     }
 
     /// How many calls of the peer's have not ended.
@@ -220,11 +248,12 @@ impl Session {
     /// Whether nothing is left that this program holds or waits for, nor the peer but the index.
     pub(crate) fn is_idle(&self) -> bool {
         let dead = |import: &Import| match import.state {
-            ImportState::Stream { wanted } => !wanted,
-            _ => import.handles == 0,
+            ImportState::Stream { .. } => import.is_unwanted(),
+            // Whoever got the value that it stands in waits for it.
+            ImportState::Promise => false,
+            ImportState::Object | ImportState::Call { .. } => import.handles == 0,
         };
-        let lent = self.exports.len() - usize::from(self.exports.contains_key(&0));
-        lent == 0 && self.running.is_empty() && self.imports.values().all(dead)
+        self.lent_out() == 0 && self.running.is_empty() && self.imports.values().all(dead)
     }
 
     // ------------------------------------------------------------------ what this program wants
@@ -252,7 +281,9 @@ impl Session {
 
     /// Asks for the answer of a call that was sent without.
     pub(crate) fn pull(&mut self, id: Id) {
-        if let Some(Import { state: ImportState::Call { pulled: pulled @ false }, .. }) = self.imports.get_mut(&id) {
+        if let Some(Import { state: ImportState::Call { pulled: pulled @ false }, .. }) =
+            self.imports.get_mut(&id)
+        {
             *pulled = true;
             self.ops.push_back(Op::Pull(id));
         }
@@ -262,10 +293,12 @@ impl Session {
     ///
     /// A marked peer is told, and cancels; any other would take that for a fault.
     pub(crate) fn drop_call(&mut self, id: Id) {
-        let Some(Import { state: ImportState::Stream { wanted }, .. }) = self.imports.get_mut(&id) else { return };
+        let Some(Import { state: ImportState::Stream { wanted }, .. }) = self.imports.get_mut(&id) else {
+            return;
+        };
         *wanted = false;
         if self.marked {
-            self.imports.remove(&id);
+            self.remove_import(id);
             self.ops.push_back(Op::Release { id, count: 1 });
         }
     }
@@ -285,7 +318,7 @@ impl Session {
         // The index was never counted: it comes with the connection and ends with it.
         if import.handles == 0 && id != 0 {
             let count = import.count;
-            self.imports.remove(&id);
+            self.remove_import(id);
             self.ops.push_back(Op::Release { id, count });
         }
     }
@@ -315,30 +348,24 @@ impl Session {
 
     /// Takes back an export whose message was not sent after all.
     pub(crate) fn unexport(&mut self, id: Id) {
-        if let Some(export) = self.exports.get_mut(&id) {
-            export.count -= 1;
-            if export.count == 0 {
-                self.remove_export(id);
-            }
-        }
+        self.unlend(id, 1);
     }
 
     /// A call of the peer's has ended: what to do with its outcome.
     pub(crate) fn finish(&mut self, answer: Id) -> Wanted {
-        let Some(running) = self.running.remove(&answer) else { return Wanted::No };
-        self.unlink(&running);
-        match (running.given_back, running.asked) {
-            (true, _) => Wanted::No,
-            (false, true) => Wanted::Now,
-            (false, false) => Wanted::Perhaps,
+        let Some(running) = self.remove_running(answer) else { return Wanted::No };
+        self.unlink(running.uses);
+        if running.given_back {
+            return Wanted::No;
         }
+        if let Some(Export { what: Exported::Answer { asked }, .. }) = self.exports.get_mut(&answer) {
+            *asked = running.asked;
+        }
+        if running.asked { Wanted::Now } else { Wanted::Perhaps }
     }
 
     /// Sends the outcome of a call of the peer's, or refuses a [`Event::PullObject`].
     pub(crate) fn answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) {
-        if let Some(Export { what: Exported::Answer { sent }, .. }) = self.exports.get_mut(&id) {
-            *sent = true;
-        }
         self.ops.push_back(Op::Answer { id, outcome });
     }
 
@@ -352,7 +379,9 @@ impl Session {
         self.imports.clear();
         self.exports.clear();
         self.running.clear();
+        (self.lent, self.loose) = (0, 0);
         self.ids.clear();
+        self.ops.clear();
         self.events.clear();
     }
 
@@ -366,247 +395,5 @@ impl Session {
     /// The next thing that the peer wants or has done.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    // ------------------------------------------------------------------------ what the wire says
-
-    /// Takes in a message. An error means that the peer broke the protocol or a limit: the session
-    /// cannot go on.
-    pub(crate) fn handle(&mut self, op: Op) -> Result<(), Error> {
-        match op {
-            Op::Call { target, path, args, answering } => {
-                let answer = self.start(answering)?;
-                let mut uses = Vec::new();
-                self.check_export(target, &mut uses)?;
-                let args = args.map(|args| self.understand(args, &mut uses)).transpose()?;
-                self.link(answer, uses);
-                self.events.push_back(Event::Call { answer, target, path, args });
-            }
-            Op::Evaluate { value, answering } => {
-                let answer = self.start(answering)?;
-                let mut uses = Vec::new();
-                let value = self.understand(value, &mut uses)?;
-                self.link(answer, uses);
-                self.events.push_back(Event::Evaluate { answer, value });
-            }
-            Op::Pull(id) => self.handle_pull(id)?,
-            Op::Answer { id, outcome } => self.handle_answer(id, outcome)?,
-            Op::Release { id, count } => self.handle_release(id, count)?,
-            Op::Mark => {
-                self.marked = true;
-                if self.side == Side::Accepting && !self.mark_sent {
-                    self.mark_sent = true;
-                    self.ops.push_back(Op::Mark);
-                }
-            }
-            Op::Abort(reason) => {
-                let reason = self.understand(reason, &mut Vec::new())?;
-                self.events.push_back(Event::Aborted { reason });
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives a call of the peer's its number.
-    fn start(&mut self, answering: Answering) -> Result<Id, Error> {
-        self.last_answer += 1;
-        let streamed = answering == Answering::Sent;
-        if !streamed {
-            self.exports.insert(self.last_answer, Export { count: 1, what: Exported::Answer { sent: false } });
-        }
-        if self.exports.len() + self.running.len() > self.limits.exports {
-            let message = format!("more than {} references and running calls", self.limits.exports);
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        let running = Running { streamed, asked: streamed, given_back: false, dependents: 0, uses: Vec::new() };
-        self.running.insert(self.last_answer, running);
-        Ok(self.last_answer)
-    }
-
-    fn check_export(&mut self, id: Id, uses: &mut Vec<Id>) -> Result<(), Error> {
-        if !self.exports.contains_key(&id) {
-            return protocol(format!("no such entry on exports table: {id}"));
-        }
-        if self.running.contains_key(&id) {
-            uses.push(id);
-        }
-        Ok(())
-    }
-
-    /// Notes that the call `answer` uses the results of others still running.
-    fn link(&mut self, answer: Id, uses: Vec<Id>) {
-        for used in &uses {
-            if let Some(running) = self.running.get_mut(used) {
-                running.dependents += 1;
-            }
-        }
-        if let Some(running) = self.running.get_mut(&answer) {
-            running.uses = uses;
-        }
-    }
-
-    /// A call that has ended uses nothing any more.
-    fn unlink(&mut self, ended: &Running) {
-        for used in &ended.uses {
-            if let Some(running) = self.running.get_mut(used) {
-                running.dependents -= 1;
-                self.cancel_unwanted(*used);
-            }
-        }
-    }
-
-    /// Cancels a call whose answer was asked for, was given back, and is used by no other call
-    /// that is still wanted.
-    fn cancel_unwanted(&mut self, answer: Id) {
-        let unwanted = |call: &Running| call.asked && call.given_back && call.dependents == 0;
-        if !self.running.get(&answer).is_some_and(unwanted) {
-            return;
-        }
-        if let Some(running) = self.running.remove(&answer) {
-            self.events.push_back(Event::Cancel { answer });
-            self.unlink(&running);
-        }
-    }
-
-    /// Turns the words of a message into what they mean here, counting what it lends us.
-    fn understand(&mut self, value: Payload<Word>, uses: &mut Vec<Id>) -> Result<Payload<Ref>, Error> {
-        if value.refs.is_empty() {
-            return Ok(Payload { text: value.text, refs: Vec::new() });
-        }
-        let mut refs = Vec::with_capacity(value.refs.len());
-        for Slot { start, end, to } in value.refs {
-            refs.push(Slot { start, end, to: self.understand_word(to, uses)? });
-        }
-        Ok(Payload { text: value.text, refs })
-    }
-
-    fn understand_word(&mut self, word: Word, uses: &mut Vec<Id>) -> Result<Ref, Error> {
-        match word {
-            Word::Export(id) => {
-                self.import(id)?;
-                Ok(Ref::Import(id))
-            }
-            Word::Promise(id) => {
-                if id >= 0 || self.imports.contains_key(&id) {
-                    return protocol(format!("a promise under an id already used: {id}"));
-                }
-                self.imports.insert(id, Import { count: 1, handles: 0, state: ImportState::Promise });
-                self.check_imports()?;
-                Ok(Ref::Promise(id))
-            }
-            Word::Import(Use { id, path, args, awaited }) => {
-                self.check_export(id, uses)?;
-                if path.is_empty() && args.is_none() && !awaited {
-                    return Ok(Ref::Export(id));
-                }
-                let args = args.map(|args| self.understand(*args, uses)).transpose()?.map(Box::new);
-                Ok(Ref::Use { id, path, args, awaited })
-            }
-        }
-    }
-
-    /// The peer lends us something, perhaps again.
-    fn import(&mut self, id: Id) -> Result<(), Error> {
-        if id >= 0 {
-            return protocol(format!("an export under an id that is not the sender's: {id}"));
-        }
-        let new = Import { count: 0, handles: 0, state: ImportState::Object };
-        let import = self.imports.entry(id).or_insert(new);
-        if import.state != ImportState::Object {
-            return protocol(format!("an export under the id of a promise: {id}"));
-        }
-        import.count += 1;
-        self.check_imports()
-    }
-
-    fn check_imports(&self) -> Result<(), Error> {
-        if self.imports.len() <= self.limits.imports {
-            return Ok(());
-        }
-        let message = format!("more than {} references lent", self.limits.imports);
-        Err(Error::new(ErrorKind::Limit, message))
-    }
-
-    fn handle_pull(&mut self, id: Id) -> Result<(), Error> {
-        let Some(export) = self.exports.get(&id) else {
-            return protocol(format!("no such export ID: {id}"));
-        };
-        match (&export.what, self.running.get_mut(&id)) {
-            (Exported::Answer { .. }, Some(running)) => running.asked = true,
-            (Exported::Answer { sent: false }, None) => self.events.push_back(Event::Pull { answer: id }),
-            // One pull, one answer.
-            (Exported::Answer { sent: true }, None) => {}
-            (Exported::Index | Exported::Object(_), _) => self.events.push_back(Event::PullObject { export: id }),
-        }
-        Ok(())
-    }
-
-    fn handle_answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) -> Result<(), Error> {
-        let nothing = &mut Vec::new();
-        let outcome = match outcome {
-            Ok(value) => Ok(self.understand(value, nothing)?),
-            Err(error) => Err(self.understand(error, nothing)?),
-        };
-        match self.imports.get(&id).map(|import| &import.state) {
-            Some(ImportState::Stream { .. }) => drop(self.imports.remove(&id)),
-            // Its handle gives it back.
-            Some(ImportState::Call { .. }) => {
-                if let Some(import) = self.imports.get_mut(&id) {
-                    import.state = ImportState::Object;
-                }
-            }
-            Some(ImportState::Promise) => {
-                self.imports.remove(&id);
-                self.ops.push_back(Op::Release { id, count: 1 });
-            }
-            Some(ImportState::Object) | None => {}
-        }
-        self.events.push_back(Event::Answered { import: id, outcome });
-        Ok(())
-    }
-
-    fn handle_release(&mut self, id: Id, count: u64) -> Result<(), Error> {
-        if let Some(running) = self.running.get_mut(&id) {
-            if running.streamed && self.marked {
-                running.given_back = true;
-                self.cancel_unwanted(id);
-                return Ok(());
-            }
-        }
-        let Some(export) = self.exports.get_mut(&id) else {
-            // The answer of a stream and the release that cancels it may have crossed.
-            if (self.marked && (1..=self.last_answer).contains(&id)) || count == 0 {
-                return Ok(());
-            }
-            return protocol(format!("no such export ID: {id}"));
-        };
-        if count > export.count {
-            return protocol(format!("refcount would go negative: {} < {count}", export.count));
-        }
-        export.count -= count;
-        if export.count == 0 {
-            self.remove_export(id);
-        }
-        Ok(())
-    }
-
-    fn remove_export(&mut self, id: Id) {
-        let Some(export) = self.exports.remove(&id) else { return };
-        match export.what {
-            Exported::Index => {}
-            Exported::Object(object) => {
-                if self.ids.get(&object) == Some(&id) {
-                    self.ids.remove(&object);
-                }
-                self.events.push_back(Event::Dropped { export: id });
-            }
-            Exported::Answer { .. } => match self.running.get_mut(&id) {
-                Some(running) => {
-                    running.given_back = true;
-                    self.cancel_unwanted(id);
-                }
-                None => self.events.push_back(Event::Forget { answer: id }),
-            },
-        }
     }
 }

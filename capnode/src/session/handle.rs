@@ -1,0 +1,283 @@
+//! What the wire says: how a message of the peer's changes the tables.
+
+use super::{Event, Export, Exported, Import, ImportState, Ref, Running, Session, Side};
+use crate::error::{Error, ErrorKind};
+use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
+
+type Outcome<R> = Result<Payload<R>, Payload<R>>;
+
+fn protocol<T>(message: String) -> Result<T, Error> {
+    Err(Error::new(ErrorKind::Protocol, message))
+}
+
+impl Session {
+    /// Takes in a message. An error means that the peer broke the protocol or a limit: the session
+    /// cannot go on.
+    pub(crate) fn handle(&mut self, op: Op) -> Result<(), Error> {
+        match op {
+            Op::Call { target, path, args, answering } => {
+                let mut uses = Vec::new();
+                self.check_export(target, &mut uses)?;
+                let args = args.map(|args| self.understand(args, &mut uses)).transpose()?;
+                let answer = self.start(answering, uses);
+                self.events.push_back(Event::Call { answer, target, path, args });
+            }
+            Op::Evaluate { value, answering } => {
+                let mut uses = Vec::new();
+                let value = self.understand(value, &mut uses)?;
+                let answer = self.start(answering, uses);
+                self.events.push_back(Event::Evaluate { answer, value });
+            }
+            Op::Pull(id) => self.handle_pull(id)?,
+            Op::Answer { id, outcome } => self.handle_answer(id, outcome)?,
+            Op::Release { id, count } => self.handle_release(id, count)?,
+            Op::Mark => self.handle_mark(),
+            Op::Abort(reason) => {
+                let reason = self.understand(reason, &mut Vec::new())?;
+                self.events.push_back(Event::Aborted { reason });
+            }
+        }
+        self.check_limits()
+    }
+
+    fn check_limits(&self) -> Result<(), Error> {
+        let over =
+            |what: &str, limit: usize| Err(Error::new(ErrorKind::Limit, format!("more than {limit} {what}")));
+        if self.lent > self.limits.imports {
+            return over("references lent", self.limits.imports);
+        }
+        if self.lent_out() + self.loose > self.limits.exports {
+            return over("references and running calls", self.limits.exports);
+        }
+        Ok(())
+    }
+
+    /// Gives a call of the peer's its number, and notes that it uses the results of others that
+    /// still run.
+    fn start(&mut self, answering: Answering, uses: Vec<Id>) -> Id {
+        self.last_answer += 1;
+        let answer = self.last_answer;
+        let streamed = answering == Answering::Sent;
+        if !streamed {
+            self.exports.insert(answer, Export { count: 1, what: Exported::Answer { asked: false } });
+        }
+        for used in &uses {
+            if let Some(running) = self.running.get_mut(used) {
+                running.dependents += 1;
+            }
+        }
+        let running = Running { streamed, asked: streamed, given_back: false, dependents: 0, uses };
+        self.loose += usize::from(running.is_loose());
+        self.running.insert(answer, running);
+        answer
+    }
+
+    fn check_export(&mut self, id: Id, uses: &mut Vec<Id>) -> Result<(), Error> {
+        if !self.exports.contains_key(&id) {
+            return protocol(format!("no such entry on exports table: {id}"));
+        }
+        if self.running.contains_key(&id) {
+            uses.push(id);
+        }
+        Ok(())
+    }
+
+    /// A call that has ended uses nothing any more.
+    pub(super) fn unlink(&mut self, uses: Vec<Id>) {
+        for used in &uses {
+            if let Some(running) = self.running.get_mut(used) {
+                running.dependents -= 1;
+            }
+        }
+        self.cancel_unwanted(uses);
+    }
+
+    /// Cancels those of some calls whose answer was asked for, was given back, and is used by no
+    /// other call that is still wanted; then those that were wanted only by them.
+    fn cancel_unwanted(&mut self, mut doubtful: Vec<Id>) {
+        let unwanted = |call: &Running| call.asked && call.given_back && call.dependents == 0;
+        while let Some(answer) = doubtful.pop() {
+            if !self.running.get(&answer).is_some_and(unwanted) {
+                continue;
+            }
+            let Some(cancelled) = self.remove_running(answer) else { continue };
+            self.events.push_back(Event::Cancel { answer });
+            for used in cancelled.uses {
+                if let Some(running) = self.running.get_mut(&used) {
+                    running.dependents -= 1;
+                    doubtful.push(used);
+                }
+            }
+        }
+    }
+
+    pub(super) fn remove_running(&mut self, answer: Id) -> Option<Running> {
+        let running = self.running.remove(&answer)?;
+        self.loose -= usize::from(running.is_loose());
+        Some(running)
+    }
+
+    /// The peer gave back a call that still runs.
+    fn give_back(&mut self, answer: Id) {
+        let Some(running) = self.running.get_mut(&answer) else { return };
+        self.loose += usize::from(!running.is_loose());
+        running.given_back = true;
+        self.cancel_unwanted(vec![answer]);
+    }
+
+    /// Turns the words of a message into what they mean here, counting what it lends us.
+    fn understand(&mut self, value: Payload<Word>, uses: &mut Vec<Id>) -> Result<Payload<Ref>, Error> {
+        if value.refs.is_empty() {
+            return Ok(Payload { text: value.text, refs: Vec::new() });
+        }
+        let mut refs = Vec::with_capacity(value.refs.len());
+        for Slot { start, end, to } in value.refs {
+            refs.push(Slot { start, end, to: self.understand_word(to, uses)? });
+        }
+        Ok(Payload { text: value.text, refs })
+    }
+
+    fn understand_word(&mut self, word: Word, uses: &mut Vec<Id>) -> Result<Ref, Error> {
+        match word {
+            Word::Export(id) => {
+                self.import(id)?;
+                Ok(Ref::Import(id))
+            }
+            Word::Promise(id) => {
+                if id >= 0 || self.imports.contains_key(&id) {
+                    return protocol(format!("a promise under an id already used: {id}"));
+                }
+                self.imports.insert(id, Import { count: 1, handles: 0, state: ImportState::Promise });
+                self.lent += 1;
+                Ok(Ref::Promise(id))
+            }
+            Word::Import(Use { id, path, args, awaited }) => {
+                self.check_export(id, uses)?;
+                if path.is_empty() && args.is_none() && !awaited {
+                    return Ok(Ref::Export(id));
+                }
+                let args = args.map(|args| self.understand(*args, uses)).transpose()?.map(Box::new);
+                Ok(Ref::Use { id, path, args, awaited })
+            }
+        }
+    }
+
+    /// The peer lends us something, perhaps again.
+    fn import(&mut self, id: Id) -> Result<(), Error> {
+        if id >= 0 {
+            return protocol(format!("an export under an id that is not the sender's: {id}"));
+        }
+        let lent = &mut self.lent;
+        let import = self.imports.entry(id).or_insert_with(|| {
+            *lent += 1;
+            Import { count: 0, handles: 0, state: ImportState::Object }
+        });
+        if import.state != ImportState::Object {
+            return protocol(format!("an export under the id of a promise: {id}"));
+        }
+        import.count += 1;
+        Ok(())
+    }
+
+    pub(super) fn remove_import(&mut self, id: Id) {
+        if self.imports.remove(&id).is_some() && id < 0 {
+            self.lent -= 1;
+        }
+    }
+
+    fn handle_mark(&mut self) {
+        self.marked = true;
+        if self.side == Side::Accepting && !self.mark_sent {
+            self.mark_sent = true;
+            self.ops.push_back(Op::Mark);
+        }
+        // What was dropped before we knew that the peer may be told.
+        let mut unwanted: Vec<Id> =
+            self.imports.iter().filter(|(_, import)| import.is_unwanted()).map(|(id, _)| *id).collect();
+        unwanted.sort_unstable();
+        for id in unwanted {
+            self.drop_call(id);
+        }
+    }
+
+    fn handle_pull(&mut self, id: Id) -> Result<(), Error> {
+        let Some(export) = self.exports.get_mut(&id) else {
+            return protocol(format!("no such export ID: {id}"));
+        };
+        match (&mut export.what, self.running.get_mut(&id)) {
+            (Exported::Answer { .. }, Some(running)) => running.asked = true,
+            (Exported::Answer { asked: asked @ false }, None) => {
+                *asked = true;
+                self.events.push_back(Event::Pull { answer: id });
+            }
+            // One pull, one answer.
+            (Exported::Answer { asked: true }, None) => {}
+            (Exported::Index | Exported::Object(_), _) => {
+                self.events.push_back(Event::PullObject { export: id })
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_answer(&mut self, id: Id, outcome: Outcome<Word>) -> Result<(), Error> {
+        let nothing = &mut Vec::new();
+        let outcome = match outcome {
+            Ok(value) => Ok(self.understand(value, nothing)?),
+            Err(error) => Err(self.understand(error, nothing)?),
+        };
+        match self.imports.get_mut(&id).map(|import| &mut import.state) {
+            Some(ImportState::Stream { .. }) => self.remove_import(id),
+            // Its handle gives it back.
+            Some(state @ ImportState::Call { pulled: true }) => *state = ImportState::Object,
+            Some(ImportState::Promise) => {
+                self.remove_import(id);
+                self.ops.push_back(Op::Release { id, count: 1 });
+            }
+            // Nobody asked.
+            Some(ImportState::Call { pulled: false } | ImportState::Object) | None => {}
+        }
+        self.events.push_back(Event::Answered { import: id, outcome });
+        Ok(())
+    }
+
+    fn handle_release(&mut self, id: Id, count: u64) -> Result<(), Error> {
+        let streamed = self.running.get(&id).is_some_and(|running| running.streamed);
+        let held = match self.exports.get(&id) {
+            Some(export) => export.count,
+            None if count == 0 => return Ok(()),
+            None if streamed && self.marked => 1,
+            // The answer of a stream and the release that cancels it may have crossed.
+            None if self.marked && (1..=self.last_answer).contains(&id) => return Ok(()),
+            None => return protocol(format!("no such export ID: {id}")),
+        };
+        if count > held {
+            return protocol(format!("refcount would go negative: {held} < {count}"));
+        }
+        if streamed {
+            self.give_back(id);
+        } else {
+            self.unlend(id, count);
+        }
+        Ok(())
+    }
+
+    /// The peer holds `count` references less.
+    pub(super) fn unlend(&mut self, id: Id, count: u64) {
+        let Some(export) = self.exports.get_mut(&id) else { return };
+        export.count = export.count.saturating_sub(count);
+        if export.count > 0 {
+            return;
+        }
+        match self.exports.remove(&id).map(|export| export.what) {
+            None | Some(Exported::Index) => {}
+            Some(Exported::Object(object)) => {
+                if self.ids.get(&object) == Some(&id) {
+                    self.ids.remove(&object);
+                }
+                self.events.push_back(Event::Dropped { export: id });
+            }
+            Some(Exported::Answer { .. }) if self.running.contains_key(&id) => self.give_back(id),
+            Some(Exported::Answer { .. }) => self.events.push_back(Event::Forget { answer: id }),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Calls: asking, answering, giving back, cancelling.
+
+use super::super::Wanted;
+use super::*;
+
+fn cancelled(events: &[Event]) -> Vec<Id> {
+    let cancelled = |event: &Event| match event {
+        Event::Cancel { answer } => Some(*answer),
+        _ => None,
+    };
+    events.iter().filter_map(cancelled).collect()
+}
+
+#[test]
+fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
+    let mut pair = Pair::marked();
+    let call = pair.near.call(0, Path::Empty, None, Answering::Sent);
+    pair.settle();
+    events(&mut pair.far);
+    pair.near.drop_call(call);
+    assert_eq!(ops(&mut pair.near), [release(1, 1)]);
+    assert_eq!(say(&mut pair.far, [release(1, 1)]), [Event::Cancel { answer: 1 }]);
+    assert_eq!(pair.far.finish(1), Wanted::No);
+    assert!(pair.all_is_given_back());
+}
+
+#[test]
+fn a_call_dropped_before_the_peer_is_known_to_be_marked_is_released_once_it_is() {
+    let mut pair = Pair::new();
+    let dropped = pair.near.call(0, Path::Empty, None, Answering::Sent);
+    pair.near.call(0, Path::Empty, None, Answering::Sent);
+    pair.near.drop_call(dropped);
+    pair.settle();
+    assert_eq!(cancelled(&events(&mut pair.far)), [dropped]);
+    assert_eq!(pair.near.tables().calls, 1);
+}
+
+#[test]
+fn a_dropped_call_to_an_unmarked_peer_sends_nothing_and_its_late_answer_is_taken_in() {
+    let mut session = accepting();
+    let call = session.call(0, Path::Empty, None, Answering::Sent);
+    ops(&mut session);
+    session.drop_call(call);
+    assert_eq!(ops(&mut session), []);
+    let events = say(&mut session, [resolve(call, references([Word::Export(-1)]))]);
+    assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
+    // Whoever takes an answer that nobody waits for gives back what is in it.
+    session.hold(-1);
+    session.drop_import(-1);
+    assert_eq!(ops(&mut session), [release(-1, 1)]);
+    assert_eq!(session.tables(), Default::default());
+}
+
+#[test]
+fn an_answer_that_crosses_the_release_of_its_call_is_taken_in() {
+    let mut pair = Pair::marked();
+    let call = pair.near.call(0, Path::Empty, None, Answering::Sent);
+    pair.settle();
+    pair.near.drop_call(call);
+    assert_eq!(pair.far.finish(call), Wanted::Now);
+    let id = pair.far.export(OBJECT);
+    pair.far.answer(call, Ok(references([Word::Export(id)])));
+    pair.settle();
+    assert_eq!(taken(&events(&mut pair.near)), [id]);
+    pair.near.hold(id);
+    pair.near.drop_import(id);
+    pair.settle();
+    assert!(pair.all_is_given_back());
+}
+
+#[test]
+fn a_release_of_an_answered_stream_is_ignored_between_marked_peers() {
+    let mut session = marked();
+    say(&mut session, [stream(0)]);
+    session.finish(1);
+    session.answer(1, Ok(text("1")));
+    assert_eq!(say(&mut session, [release(1, 1)]), []);
+}
+
+#[test]
+fn a_release_of_a_stream_is_fatal_from_an_unmarked_peer() {
+    let mut session = accepting();
+    say(&mut session, [stream(0)]);
+    assert_eq!(fails(&mut session, release(1, 1)), "no such export ID: 1");
+    let mut session = accepting();
+    say(&mut session, [stream(0)]);
+    session.finish(1);
+    session.answer(1, Ok(text("1")));
+    assert_eq!(fails(&mut session, release(1, 1)), "no such export ID: 1");
+}
+
+#[test]
+fn a_stream_is_released_once_and_as_one() {
+    let mut session = marked();
+    say(&mut session, [stream(0)]);
+    assert_eq!(fails(&mut session, release(1, 2)), "refcount would go negative: 1 < 2");
+    // Nothing of the future can be given back either.
+    assert_eq!(fails(&mut session, release(2, 1)), "no such export ID: 2");
+}
+
+#[test]
+fn a_push_that_is_not_pulled_is_never_cancelled() {
+    let mut session = accepting();
+    assert_eq!(cancelled(&say(&mut session, [push(0), release(1, 1)])), NONE);
+    assert_eq!(session.finish(1), Wanted::No);
+}
+
+#[test]
+fn a_push_pulled_and_released_unanswered_is_cancelled() {
+    let mut session = accepting();
+    let events = say(&mut session, [push(0), Op::Pull(1), release(1, 1)]);
+    assert_eq!(cancelled(&events), [1]);
+    assert_eq!(session.finish(1), Wanted::No);
+    assert_eq!(session.tables(), Default::default());
+}
+
+#[test]
+fn an_answered_push_is_forgotten_when_released() {
+    let mut session = accepting();
+    say(&mut session, [push(0), Op::Pull(1)]);
+    assert_eq!(session.finish(1), Wanted::Now);
+    session.answer(1, Ok(text("1")));
+    assert!(session.is_kept(1));
+    assert_eq!(say(&mut session, [release(1, 1)]), [Event::Forget { answer: 1 }]);
+    assert!(!session.is_kept(1));
+}
+
+#[test]
+fn a_call_is_not_cancelled_while_calls_made_on_its_result_are_wanted() {
+    let mut session = accepting();
+    say(&mut session, [push(0), push(1), push(2), Op::Pull(1), Op::Pull(2), Op::Pull(3)]);
+    assert_eq!(say(&mut session, [release(1, 1), release(2, 1)]), []);
+    assert_eq!(cancelled(&say(&mut session, [release(3, 1)])), [3, 2, 1]);
+}
+
+#[test]
+fn a_call_made_on_a_result_and_not_pulled_keeps_it_wanted_until_it_ends() {
+    let mut session = accepting();
+    say(&mut session, [push(0), push(1), Op::Pull(1), release(1, 1), release(2, 1)]);
+    assert_eq!(events(&mut session), []);
+    assert_eq!(session.finish(2), Wanted::No);
+    assert_eq!(events(&mut session), [Event::Cancel { answer: 1 }]);
+}
+
+#[test]
+fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
+    let mut session = marked();
+    let waits = Op::Call {
+        target: 0,
+        path: Path::Empty,
+        args: Some(references([home(1), home(1)])),
+        answering: Answering::Sent,
+    };
+    say(&mut session, [push(0), waits, Op::Pull(1), release(1, 1)]);
+    assert_eq!(events(&mut session), []);
+    assert_eq!(cancelled(&say(&mut session, [release(2, 1)])), [2, 1]);
+}
+
+#[test]
+fn a_value_that_waits_for_a_result_keeps_it_wanted() {
+    let mut session = accepting();
+    let read = Import { id: 1, path: Path::name("a"), args: None, awaited: true };
+    let value = Op::Evaluate { value: references([Word::Import(read)]), answering: Answering::Kept };
+    let events = say(&mut session, [push(0), Op::Pull(1), value, release(1, 1)]);
+    assert_eq!(cancelled(&events), NONE);
+    assert_eq!(cancelled(&say(&mut session, [Op::Pull(2), release(2, 1)])), [2, 1]);
+}
+
+#[test]
+fn a_chain_as_long_as_the_limit_is_cancelled_in_no_time() {
+    let mut session = accepting();
+    let length = 200_000;
+    for id in 0..length {
+        session.handle(push(id)).unwrap();
+        session.handle(Op::Pull(id + 1)).unwrap();
+    }
+    events(&mut session);
+    for id in 1..=length {
+        session.handle(release(id, 1)).unwrap();
+    }
+    assert_eq!(cancelled(&events(&mut session)).len(), 200_000);
+    assert_eq!(session.tables(), Default::default());
+}
+
+#[test]
+fn a_call_cannot_use_its_own_result() {
+    fails(&mut accepting(), push(1));
+    let args = Some(references([home(1)]));
+    fails(&mut accepting(), Op::Call { target: 0, path: Path::Empty, args, answering: Answering::Kept });
+    fails(&mut accepting(), Op::Evaluate { value: references([home(1)]), answering: Answering::Kept });
+}
+
+#[test]
+fn a_call_cannot_use_the_result_of_a_stream() {
+    let mut session = marked();
+    say(&mut session, [stream(0)]);
+    fails(&mut session, push(1));
+}
+
+#[test]
+fn a_call_of_something_unknown_is_an_error() {
+    assert_eq!(fails(&mut accepting(), push(42)), "no such entry on exports table: 42");
+}
+
+#[test]
+fn a_pull_before_the_end_is_answered_at_the_end() {
+    let mut session = accepting();
+    assert!(matches!(say(&mut session, [push(0), Op::Pull(1)])[..], [Event::Call { answer: 1, .. }]));
+    assert_eq!(session.finish(1), Wanted::Now);
+}
+
+#[test]
+fn a_pull_after_the_end_asks_for_the_answer() {
+    let mut session = accepting();
+    say(&mut session, [push(0)]);
+    assert_eq!(session.finish(1), Wanted::Perhaps);
+    assert_eq!(say(&mut session, [Op::Pull(1)]), [Event::Pull { answer: 1 }]);
+}
+
+#[test]
+fn a_second_pull_gives_no_second_answer() {
+    let mut session = accepting();
+    say(&mut session, [push(0), push(0), Op::Pull(1), Op::Pull(1)]);
+    assert_eq!(session.finish(1), Wanted::Now);
+    assert_eq!(say(&mut session, [Op::Pull(1)]), [], "not even before the answer has been sent");
+    session.answer(1, Ok(text("1")));
+    assert_eq!(say(&mut session, [Op::Pull(1)]), []);
+    session.finish(2);
+    assert_eq!(say(&mut session, [Op::Pull(2), Op::Pull(2)]), [Event::Pull { answer: 2 }]);
+}
+
+#[test]
+fn we_pull_once() {
+    let mut session = accepting();
+    let call = session.call(0, Path::Empty, None, Answering::Kept);
+    session.pull(call);
+    session.pull(call);
+    assert_eq!(ops(&mut session)[1..], [Op::Pull(1)]);
+}
+
+#[test]
+fn a_pull_of_no_call_is_refused_by_whoever_keeps_the_objects() {
+    let mut session = accepting();
+    session.export(OBJECT);
+    let events = say(&mut session, [Op::Pull(0), Op::Pull(-1), Op::Pull(-1)]);
+    assert_eq!(events, [0, -1, -1].map(|export| Event::PullObject { export }));
+}
+
+#[test]
+fn a_pull_of_something_unknown_is_an_error() {
+    let mut session = accepting();
+    assert_eq!(fails(&mut session, Op::Pull(99)), "no such export ID: 99");
+    say(&mut session, [stream(0), push(0), release(2, 1)]);
+    fails(&mut session, Op::Pull(1));
+    fails(&mut session, Op::Pull(2));
+}
+
+#[test]
+fn answers_to_unknown_calls_are_ignored_but_what_they_lend_is_counted() {
+    let mut session = accepting();
+    say(&mut session, [resolve(77, references([Word::Export(-1)]))]);
+    say(&mut session, [Op::Answer { id: -77, outcome: Err(references([Word::Export(-2)])) }]);
+    assert_eq!(session.tables().imports, 2);
+    session.hold(-1);
+    session.drop_import(-1);
+    assert_eq!(ops(&mut session), [release(-1, 1)]);
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_is_no_answer() {
+    let mut session = accepting();
+    let call = session.call(0, Path::Empty, None, Answering::Kept);
+    say(&mut session, [resolve(call, text("1"))]);
+    session.pull(call);
+    assert_eq!(session.tables().calls, 1);
+    assert_eq!(ops(&mut session)[1..], [Op::Pull(call)]);
+}
+
+#[test]
+fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
+    let mut pair = Pair::unmarked();
+    let call = pair.near.call(0, Path::Empty, None, Answering::Kept);
+    let next = pair.near.call(call, Path::name("next"), None, Answering::Sent);
+    pair.near.pull(call);
+    pair.settle();
+    let arrived = events(&mut pair.far);
+    assert!(matches!(arrived[..], [Event::Call { target: 0, .. }, Event::Call { target: 1, .. }]));
+    for answer in [call, next] {
+        assert_eq!(pair.far.finish(answer), Wanted::Now);
+        pair.far.answer(answer, Ok(text("1")));
+    }
+    pair.settle();
+    assert_eq!(pair.near.tables().calls, 0);
+    pair.near.call(call, Path::name("again"), None, Answering::Sent);
+    pair.settle();
+    assert!(matches!(pair.far_event(), Event::Call { answer: 3, target: 1, .. }));
+    pair.far.finish(3);
+    pair.far.answer(3, Ok(text("1")));
+    pair.near.drop_import(call);
+    pair.settle();
+    assert_eq!(pair.far_event(), Event::Forget { answer: 1 });
+    assert!(pair.all_is_given_back());
+}
+
+#[test]
+fn calls_arrive_in_the_order_sent_whatever_their_answers_do() {
+    let mut pair = Pair::marked();
+    let ids: Vec<_> = (0..5).map(|_| pair.near.call(0, Path::Empty, None, Answering::Sent)).collect();
+    pair.settle();
+    let arrived = events(&mut pair.far);
+    let numbers = arrived.iter().map(|event| match event {
+        Event::Call { answer, .. } => *answer,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), ids);
+    for id in ids.iter().rev() {
+        pair.far.finish(*id);
+        pair.far.answer(*id, Ok(text("1")));
+    }
+    pair.settle();
+    assert_eq!(events(&mut pair.near).len(), 5);
+    assert!(pair.all_is_given_back());
+}

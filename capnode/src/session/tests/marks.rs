@@ -1,0 +1,65 @@
+//! Which peers are of this library.
+
+use super::*;
+
+#[test]
+fn the_connecting_side_offers_a_mark_first_of_all() {
+    let mut session = Session::new(Side::Connecting, Limits::default());
+    session.call(0, Path::Empty, None, Answering::Sent);
+    assert_eq!(session.poll_op(), Some(Op::Mark));
+    assert!(!session.is_marked());
+}
+
+#[test]
+fn an_accepting_side_answers_a_mark_and_then_both_are_marked() {
+    let mut pair = Pair::new();
+    assert!(pair.step(Way::ToFar));
+    assert!(pair.far.is_marked() && !pair.near.is_marked());
+    assert!(pair.step(Way::ToNear));
+    assert!(pair.near.is_marked());
+    assert!(!pair.step(Way::ToFar) && !pair.step(Way::ToNear));
+}
+
+#[test]
+fn an_accepting_side_sends_no_mark_that_was_not_offered() {
+    let mut session = accepting();
+    say(&mut session, [stream(0)]);
+    session.call(0, Path::Empty, None, Answering::Sent);
+    session.finish(1);
+    session.answer(1, Ok(text("1")));
+    assert!(!ops(&mut session).contains(&Op::Mark));
+    assert!(!session.is_marked());
+}
+
+#[test]
+fn a_mark_is_answered_once() {
+    let mut session = accepting();
+    say(&mut session, [Op::Mark, Op::Mark]);
+    assert_eq!(ops(&mut session), [Op::Mark]);
+}
+
+#[test]
+fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
+    let mut pair = Pair::new();
+    pair.send();
+    assert_eq!(pair.to_far.pop_front(), Some(Op::Mark));
+    pair.near.call(0, Path::Empty, None, Answering::Sent);
+    pair.settle();
+    assert_eq!(pair.far.finish(1), super::super::Wanted::Now);
+    pair.far.answer(1, Ok(text("1")));
+    pair.settle();
+    assert!(!pair.near.is_marked() && !pair.far.is_marked());
+    assert_eq!(ops(&mut pair.near), []);
+}
+
+#[test]
+fn an_accepting_side_may_use_the_marks_as_soon_as_it_has_got_one() {
+    let mut pair = Pair::new();
+    pair.step(Way::ToFar);
+    // The mark that answers is not there yet; what follows it may rely on it.
+    let call = pair.far.call(0, Path::Empty, None, Answering::Sent);
+    pair.far.drop_call(call);
+    pair.deliver(Way::ToNear);
+    let cancel = events(&mut pair.near).pop();
+    assert_eq!(cancel, Some(Event::Cancel { answer: 1 }));
+}

@@ -1,0 +1,203 @@
+//! Two sessions in memory and the messages between them: each rule of the protocol is a test of
+//! that name.
+
+use std::collections::VecDeque;
+
+use super::{Event, ObjectId, Ref, Session, Side};
+use crate::error::ErrorKind;
+use crate::limits::Limits;
+use crate::op::{Answering, Id, Import, Op, Path, Payload, Slot, Word};
+
+mod calls;
+mod limits;
+mod marks;
+mod random;
+mod references;
+
+/// A connection: messages in flight stay there until a test lets them arrive.
+struct Pair {
+    near: Session,
+    far: Session,
+    to_far: VecDeque<Op>,
+    to_near: VecDeque<Op>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    ToFar,
+    ToNear,
+}
+
+impl Pair {
+    /// Nothing has been said yet.
+    fn new() -> Self {
+        Self {
+            near: Session::new(Side::Connecting, Limits::default()),
+            far: Session::new(Side::Accepting, Limits::default()),
+            to_far: VecDeque::new(),
+            to_near: VecDeque::new(),
+        }
+    }
+
+    /// Both know that the other is of this library.
+    fn marked() -> Self {
+        let mut pair = Self::new();
+        pair.settle();
+        pair
+    }
+
+    /// As if both were some other implementation.
+    fn unmarked() -> Self {
+        let mut pair = Self::new();
+        assert_eq!(pair.near.poll_op(), Some(Op::Mark));
+        pair
+    }
+
+    /// Lets one message arrive, if there is one on that way.
+    fn step(&mut self, way: Way) -> bool {
+        self.send();
+        let (wire, to) = match way {
+            Way::ToFar => (&mut self.to_far, &mut self.far),
+            Way::ToNear => (&mut self.to_near, &mut self.near),
+        };
+        let Some(op) = wire.pop_front() else { return false };
+        let shown = format!("{op:?}");
+        to.handle(op).unwrap_or_else(|error| panic!("{way:?}: {shown}: {error}"));
+        true
+    }
+
+    /// Puts on the wire what the two have to say, where it stays.
+    fn send(&mut self) {
+        self.to_far.extend(std::iter::from_fn(|| self.near.poll_op()));
+        self.to_near.extend(std::iter::from_fn(|| self.far.poll_op()));
+    }
+
+    fn deliver(&mut self, way: Way) {
+        while self.step(way) {}
+    }
+
+    /// Lets all arrive, also what is said upon it.
+    fn settle(&mut self) {
+        while self.step(Way::ToFar) || self.step(Way::ToNear) {}
+    }
+
+    /// The one thing that the far side has been asked for.
+    fn far_event(&mut self) -> Event {
+        only(events(&mut self.far))
+    }
+
+    /// Lends an object of the far side's to the near side, which holds it.
+    fn lend(&mut self, object: ObjectId) -> Id {
+        let id = self.far.export(object);
+        self.far.answer(999, Ok(references([Word::Export(id)])));
+        self.deliver(Way::ToNear);
+        let taken = taken(&events(&mut self.near));
+        for id in &taken {
+            self.near.hold(*id);
+        }
+        only(taken)
+    }
+
+    fn all_is_given_back(&self) -> bool {
+        [&self.near, &self.far].iter().all(|session| session.tables() == Default::default())
+    }
+}
+
+fn only<T: std::fmt::Debug>(all: Vec<T>) -> T {
+    match <[T; 1]>::try_from(all) {
+        Ok([one]) => one,
+        Err(all) => panic!("not one but {all:?}"),
+    }
+}
+
+fn events(session: &mut Session) -> Vec<Event> {
+    std::iter::from_fn(|| session.poll_event()).collect()
+}
+
+fn ops(session: &mut Session) -> Vec<Op> {
+    std::iter::from_fn(|| session.poll_op()).collect()
+}
+
+/// The imports that came with some outcomes and arguments.
+fn taken(events: &[Event]) -> Vec<Id> {
+    let mut taken = Vec::new();
+    for event in events {
+        let value = match event {
+            Event::Call { args: Some(value), .. } | Event::Evaluate { value, .. } => value,
+            Event::Answered { outcome: Ok(value) | Err(value), .. } | Event::Aborted { reason: value } => {
+                value
+            }
+            _ => continue,
+        };
+        taken.extend(value.refs.iter().filter_map(|slot| match slot.to {
+            Ref::Import(id) => Some(id),
+            _ => None,
+        }));
+    }
+    taken
+}
+
+fn text<R>(text: &str) -> Payload<R> {
+    Payload::plain(text.to_owned())
+}
+
+/// A value with some references in it.
+fn references<const N: usize>(words: [Word; N]) -> Payload<Word> {
+    let refs = words.into_iter().map(|to| Slot { start: 0, end: 0, to }).collect();
+    Payload { text: "…".to_owned().into(), refs }
+}
+
+fn home(id: Id) -> Word {
+    Word::Import(Import { id, path: Path::Empty, args: None, awaited: false })
+}
+
+/// A call of `target` as it arrives.
+fn call(target: Id, answering: Answering) -> Op {
+    Op::Call { target, path: Path::Empty, args: Some(text("[]")), answering }
+}
+
+fn push(target: Id) -> Op {
+    call(target, Answering::Kept)
+}
+
+fn stream(target: Id) -> Op {
+    call(target, Answering::Sent)
+}
+
+fn release(id: Id, count: u64) -> Op {
+    Op::Release { id, count }
+}
+
+fn resolve(id: Id, value: Payload<Word>) -> Op {
+    Op::Answer { id, outcome: Ok(value) }
+}
+
+/// A session to which messages are said by hand, by a peer of another implementation.
+fn accepting() -> Session {
+    Session::new(Side::Accepting, Limits::default())
+}
+
+/// The same, by a peer of this library.
+fn marked() -> Session {
+    let mut session = accepting();
+    session.handle(Op::Mark).unwrap();
+    assert_eq!(ops(&mut session), [Op::Mark]);
+    session
+}
+
+fn say<const N: usize>(session: &mut Session, ops: [Op; N]) -> Vec<Event> {
+    for op in ops {
+        session.handle(op).unwrap();
+    }
+    events(session)
+}
+
+fn fails(session: &mut Session, op: Op) -> String {
+    let error = session.handle(op).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    error.to_string()
+}
+
+const OBJECT: ObjectId = ObjectId(1, 1);
+const OTHER: ObjectId = ObjectId(2, 1);
+const NONE: [Id; 0] = [];
