@@ -134,6 +134,20 @@ pub(crate) fn result_parts(ty: &Type) -> Option<(&Type, &Type)> {
     }
 }
 
+/// Whether a result is of a type that nobody has to think about.
+pub(crate) fn surely_travels(ty: &Type) -> bool {
+    const KNOWN: [&str; 17] = [
+        "bool", "char", "String", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64",
+        "i128", "isize", "f32", "f64",
+    ];
+    match bare(ty) {
+        Type::Path(path) => path.path.get_ident().is_some_and(|name| KNOWN.iter().any(|known| name == known)),
+        Type::Tuple(tuple) => tuple.elems.is_empty(),
+        Type::Verbatim(_) => true,
+        _ => false,
+    }
+}
+
 fn func_parameter(path: &Path) -> Option<&Type> {
     let last = path.segments.last().filter(|last| last.ident == "Func")?;
     let mut arguments = generic_arguments(last);

@@ -1,6 +1,6 @@
 //! The client: what callers hold. Each of its methods is a shim into the runtime.
 
-use super::{Expansion, moved, place_of};
+use super::{Expansion, place};
 use crate::model::{Argument, Method, Output, Pass};
 use crate::names::plain;
 use crate::types;
@@ -70,14 +70,12 @@ impl Expansion<'_> {
         });
         let constructors = self.constructors();
         let inherent = self.impl_of(self.client_path.clone());
-        let client = self.client_trait();
         let common = self.common_impls();
         quote! {
             #inherent {
                 #constructors
                 #(#methods)*
             }
-            #client
             #common
         }
     }
@@ -85,13 +83,17 @@ impl Expansion<'_> {
     /// A method's name comes before a constructor's, which has another spelling in the runtime.
     fn constructors(&self) -> TokenStream {
         let (vis, trait_path) = (&self.interface.item.vis, &self.trait_path);
+        let body = |body: TokenStream| if self.is_stand_in { quote!(::core::unreachable!()) } else { body };
+        let new = body(quote!(__p::serve(__p::Arc::new(object))));
+        let from_arc = body(quote!(__p::serve(object)));
+        let promise = body(quote!(__p::promise()));
         let free = |name: &str| self.interface.methods.iter().all(|method| method.ident() != name);
         let mut constructors = TokenStream::new();
         if free("new") {
             constructors.extend(quote! {
                 /// A reference to `object`, which lives until nobody holds one.
                 #vis fn new(object: impl #trait_path) -> Self {
-                    __p::serve(__p::Arc::new(object))
+                    #new
                 }
             });
         }
@@ -99,7 +101,7 @@ impl Expansion<'_> {
             constructors.extend(quote! {
                 /// A reference to an object that this program holds as well.
                 #vis fn from_arc(object: __p::Arc<impl #trait_path>) -> Self {
-                    __p::serve(object)
+                    #from_arc
                 }
             });
         }
@@ -107,7 +109,7 @@ impl Expansion<'_> {
             constructors.extend(quote! {
                 /// A reference to an object that the resolver will name: calls wait for it.
                 #vis fn promise() -> (Self, __p::Resolver<Self>) {
-                    __p::promise()
+                    #promise
                 }
             });
         }
@@ -119,12 +121,12 @@ impl Expansion<'_> {
         let arguments = method.arguments.iter().map(|argument| self.client_argument(argument));
         let (vis, call, table) = (&self.interface.item.vis, call_type(&method.output), self.table_path());
         let index = self.index_of(method);
-        let output = place_of(method.output.ty());
         let body = if method.is_property() {
-            quote_spanned!(output=> __p::read(&self.0, #table, #index))
+            quote!(__p::read(&self.0, #table, #index))
         } else {
             let values = method.arguments.iter().map(passed);
-            quote_spanned!(output=> __p::call(&self.0, #table, #index, (#(#values,)*)))
+            let call = quote_spanned!(name.span()=> __p::call);
+            quote!(#call(&self.0, #table, #index, (#(#values,)*)))
         };
         quote!(#vis fn #name(&self, #(#arguments),*) -> #call { #body })
     }
@@ -135,30 +137,10 @@ impl Expansion<'_> {
         match &argument.pass {
             Pass::Func { signature, .. } => {
                 let into = into_func(argument);
-                quote!(#name: impl #into<#signature>)
+                let place = place::of_type(&argument.written.ty);
+                quote_spanned!(place=> #name: impl #into<#signature>)
             }
             _ => quote!(#name: #ty),
-        }
-    }
-
-    /// What makes it a client for the runtime.
-    fn client_trait(&self) -> TokenStream {
-        let head = self.impl_of({
-            let client = &self.client_path;
-            quote!(__p::Client for #client)
-        });
-        let table = if self.has_generic_table() {
-            let table = self.table_value();
-            quote!(&#table)
-        } else {
-            quote!(&__TABLE)
-        };
-        let marker = self.interface.is_generic().then(|| quote!(, __p::PhantomData));
-        quote! {
-            #head {
-                const INTERFACE: &'static __p::Interface = #table;
-                fn from_cap(cap: __p::Cap) -> Self { Self(cap #marker) }
-            }
         }
     }
 
@@ -175,6 +157,8 @@ impl Expansion<'_> {
         let serialize = simple(quote!(__p::Serialize));
         let deserialize = self.impl_with(quote!('d,), quote!(), quote!(__p::Deserialize<'d> for #client));
         let [hasher, serializer, deserializer] = ["H", "S", "D"].map(|name| self.type_param(name));
+        let cloned = self.wrap(quote!(__p::Clone::clone(&self.0)));
+        let deserialized = self.wrap(quote!(cap));
         let into_cap = self.impl_of(quote!(__p::From<#client> for __p::Cap));
         let upcasts = self.parents.iter().map(|parent| {
             let head = self.impl_of(quote!(__p::From<#client> for #parent));
@@ -182,7 +166,7 @@ impl Expansion<'_> {
         });
         quote! {
             #deref { type Target = __p::Cap; fn deref(&self) -> &__p::Cap { &self.0 } }
-            #clone { fn clone(&self) -> Self { __p::Client::from_cap(__p::Clone::clone(&self.0)) } }
+            #clone { fn clone(&self) -> Self { #cloned } }
             #debug { fn fmt(&self, f: &mut __p::Formatter<'_>) -> __p::FmtResult { __p::Debug::fmt(&self.0, f) } }
             #partial_eq { fn eq(&self, other: &Self) -> bool { self.0 == other.0 } }
             #eq {}
@@ -194,7 +178,7 @@ impl Expansion<'_> {
             }
             #deserialize {
                 fn deserialize<#deserializer: __p::Deserializer<'d>>(from: #deserializer) -> __p::Result<Self, #deserializer::Error> {
-                    __p::Result::map(__p::Deserialize::deserialize(from), __p::Client::from_cap)
+                    __p::Result::map(__p::Deserialize::deserialize(from), |cap| #deserialized)
                 }
             }
             #into_cap { fn from(client: #client) -> Self { client.0 } }
@@ -220,8 +204,8 @@ pub(super) fn call_type(output: &Output) -> TokenStream {
 /// An argument as it is handed to the runtime, at the place of its type: there rustc points if the
 /// type can't travel.
 fn passed(argument: &Argument) -> TokenStream {
-    let place = place_of(&argument.written.ty);
-    let name = moved(&argument.name, place);
+    let place = place::of_type(&argument.written.ty);
+    let name = place::name_at(&argument.name, place);
     match &argument.pass {
         Pass::Give => quote_spanned!(place=> __p::Give(#name)),
         Pass::Lend(_) => quote_spanned!(place=> __p::Lend(#name)),
@@ -233,9 +217,10 @@ fn passed(argument: &Argument) -> TokenStream {
 }
 
 fn into_func(argument: &Argument) -> TokenStream {
+    let place = place::of_type(&argument.written.ty);
     match &argument.pass {
-        Pass::Func { fallible: true, .. } => quote!(__p::IntoFallibleFunc),
-        _ => quote!(__p::IntoFunc),
+        Pass::Func { fallible: true, .. } => quote_spanned!(place=> __p::IntoFallibleFunc),
+        _ => quote_spanned!(place=> __p::IntoFunc),
     }
 }
 

@@ -1,20 +1,39 @@
 //! The table of an interface, and what runs a call by its place in the table.
 
-use super::{Expansion, local, place_of};
+use super::{Expansion, local, place};
 use crate::model::{Method, Output, Pass};
 use crate::names::plain;
+use crate::types;
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Meta;
 
 impl Expansion<'_> {
-    /// The table as an item of its own, unless it must know the type parameters.
-    pub(super) fn table(&self) -> Option<TokenStream> {
-        let table = self.table_value();
-        (!self.has_generic_table()).then(|| quote!(static __TABLE: __p::Interface = #table;))
+    /// What makes the client one for the runtime: its table, the half that all clients have, and
+    /// the dispatcher. A stand-in with lifetimes can't be one.
+    pub(super) fn serving(&self) -> Option<TokenStream> {
+        if self.interface.item.generics.lifetimes().next().is_some() {
+            return None;
+        }
+        let (client, value) = (&self.client_path, self.table_value());
+        // As an item of its own it has one address, but there it can't know type parameters.
+        let (item, table) = match self.has_generic_table() {
+            true => (None, quote!(&#value)),
+            false => (Some(quote!(static __TABLE: __p::Interface = #value;)), quote!(&__TABLE)),
+        };
+        let head = self.impl_of(quote!(__p::Client for #client));
+        let (wrapped, serve) = (self.wrap(quote!(cap)), self.serve());
+        Some(quote! {
+            #item
+            #head {
+                const INTERFACE: &'static __p::Interface = #table;
+                fn from_cap(cap: __p::Cap) -> Self { #wrapped }
+            }
+            #serve
+        })
     }
 
-    pub(super) fn table_value(&self) -> TokenStream {
+    fn table_value(&self) -> TokenStream {
         let name = self.interface.name();
         let parents = self.parents.iter().map(|parent| quote!(<#parent as __p::Client>::INTERFACE));
         let methods = self.interface.methods.iter().map(entry);
@@ -32,7 +51,7 @@ impl Expansion<'_> {
     }
 
     /// The dispatcher.
-    pub(super) fn serve(&self) -> TokenStream {
+    fn serve(&self) -> TokenStream {
         let (client, trait_path) = (&self.client_path, &self.trait_path);
         let head = self.impl_with(quote!(), quote!(__T: #trait_path), quote!(__p::Serve<__T> for #client));
         let (object, index, request) = (local("o"), local("m"), local("r"));
@@ -68,7 +87,11 @@ impl Expansion<'_> {
             }
         });
         // For rustc this is the place of all that is wrong with the types of the method.
-        let place = if method.arguments.is_empty() { place_of(method.output.ty()) } else { name.span() };
+        let place = if types::surely_travels(method.output.ty()) {
+            name.span()
+        } else {
+            place::of_type(method.output.ty())
+        };
         let run = match method.output {
             Output::Value(_) => Ident::new("run", place),
             Output::Result(_) => Ident::new("run_result", place),
@@ -117,7 +140,7 @@ fn owned_types(method: &Method) -> Option<TokenStream> {
     let types = method.arguments.iter().map(|argument| match &argument.pass {
         Pass::Lend(ty) => {
             any = true;
-            quote_spanned!(place_of(ty)=> __p::Owned<#ty>)
+            quote_spanned!(place::of_type(ty)=> __p::Owned<#ty>)
         }
         _ => quote!(_),
     });

@@ -5,12 +5,13 @@
 
 mod client;
 mod dispatch;
+mod place;
 mod stand_in;
 mod trait_;
 
 use crate::model::{Interface, client_name};
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::{Attribute, GenericParam, Path};
 
 /// The expansion of an interface that keeps every rule.
@@ -64,9 +65,8 @@ impl<'a> Expansion<'a> {
         let deprecated = deprecated.then(|| quote!(deprecated,));
         let trait_ = self.trait_();
         let client = self.client();
-        let table = self.table();
-        let common = self.client_impls();
-        let serve = self.serve();
+        let client_impls = self.client_impls();
+        let serving = self.serving();
         quote! {
             #trait_
             #client
@@ -74,9 +74,8 @@ impl<'a> Expansion<'a> {
             #[allow(dead_code, unused_variables, #deprecated clippy::all, clippy::pedantic)]
             const _: () = {
                 use #krate::__private as __p;
-                #table
-                #common
-                #serve
+                #client_impls
+                #serving
             };
         }
     }
@@ -100,6 +99,12 @@ impl<'a> Expansion<'a> {
     fn type_param(&self, name: &str) -> Ident {
         let name = if self.interface.is_generic() { format!("__{name}") } else { name.to_owned() };
         Ident::new(&name, Span::call_site())
+    }
+
+    /// A client for the reference that `cap` is.
+    fn wrap(&self, cap: TokenStream) -> TokenStream {
+        let marker = self.interface.is_generic().then(|| quote!(, __p::PhantomData));
+        quote!(Self(#cap #marker))
     }
 
     /// The interface's table, as an expression.
@@ -133,6 +138,7 @@ fn params(interface: &Interface) -> TokenStream {
 
 /// The bound of a type parameter, at the place of the parameter.
 fn wire_bound(krate: &Path, param: &Ident) -> TokenStream {
+    let krate = place::path_at(krate, param.span());
     quote_spanned!(param.span()=> #krate::__private::Wire)
 }
 
@@ -143,20 +149,6 @@ fn client_of(parent: &Path) -> Path {
         last.ident = client_name(&last.ident);
     }
     path
-}
-
-/// Where errors about `tokens` should point. It is the user's own place, as if the user had written
-/// what is emitted there: then rustc finds the argument to blame, and speaks of no macro.
-fn place_of(tokens: &impl ToTokens) -> Span {
-    let first = tokens.to_token_stream().into_iter().next();
-    first.map_or_else(Span::call_site, |token| token.span())
-}
-
-/// `name` as if it stood at `place`.
-fn moved(name: &Ident, place: Span) -> Ident {
-    let mut name = name.clone();
-    name.set_span(place.resolved_at(name.span()));
-    name
 }
 
 /// A local name of the macro, which no name of the user's can meet.

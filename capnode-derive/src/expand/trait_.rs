@@ -1,6 +1,6 @@
 //! The trait: the user's, with `async fn` spelled out so that every future is `Send`.
 
-use super::{Expansion, place_of, wire_bound};
+use super::{Expansion, place, wire_bound};
 use crate::model::Method;
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
@@ -34,13 +34,14 @@ impl Expansion<'_> {
         if !method.sound {
             return self.trait_method_as_written(method);
         }
-        let private = &self.interface.options.krate;
-        let private = quote!(#private::__private);
         let mut signature = method.item.sig.clone();
         let output = method.output.ty();
         // Here rustc points when an implementation's future is not `Send`.
-        let place = place_of(&signature.ident);
-        let future = quote_spanned!(place=> impl #private::Future<Output = #output> + #private::Send);
+        let place = signature.ident.span();
+        let krate = place::path_at(&self.interface.options.krate, place);
+        let future = quote_spanned! {place=>
+            impl #krate::__private::Future<Output = #output> + #krate::__private::Send
+        };
         signature.asyncness = None;
         signature.output = ReturnType::Type(Default::default(), Box::new(Type::Verbatim(future)));
         let attributes = &method.item.attrs;

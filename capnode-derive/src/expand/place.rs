@@ -1,0 +1,41 @@
+//! Where errors about what is emitted should point: at the user's own code, as if the user had
+//! written it there. Then rustc finds the argument to blame, and speaks of no macro.
+
+use crate::types::bare;
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{Path, Type};
+
+/// The place of the part of a type that says most: of its name, or of its first token.
+pub(super) fn of_type(ty: &Type) -> Span {
+    match bare(ty) {
+        Type::Reference(reference) => of_type(&reference.elem),
+        Type::Path(path) => match path.path.segments.last() {
+            Some(last) => last.ident.span(),
+            None => first(ty),
+        },
+        ty => first(ty),
+    }
+}
+
+fn first(tokens: &impl ToTokens) -> Span {
+    let first = tokens.to_token_stream().into_iter().next();
+    first.map_or_else(Span::call_site, |token| token.span())
+}
+
+/// `name` as if it stood at `place`.
+pub(super) fn name_at(name: &Ident, place: Span) -> Ident {
+    let mut name = name.clone();
+    name.set_span(place.resolved_at(name.span()));
+    name
+}
+
+/// `path` as if it stood at `place`.
+pub(super) fn path_at(path: &Path, place: Span) -> TokenStream {
+    let tokens = path.to_token_stream().into_iter();
+    let moved = tokens.map(|mut token: TokenTree| {
+        token.set_span(place.resolved_at(token.span()));
+        token
+    });
+    moved.collect()
+}

@@ -1,0 +1,30 @@
+//! The other side must know the type.
+
+#[capnode::interface]
+pub trait Chat {
+    async fn join(&self, name: &str) -> u32;
+    async fn on(&self, f: impl Fn(u32) -> u32 + Send) -> u32;
+    async fn leave(&self);
+}
+
+struct Room;
+
+impl Chat for Room {
+    async fn join(&self, name: &str) -> u32 {
+        name.len() as u32
+    }
+
+    async fn on(&self, f: impl Fn(u32) -> u32 + Send) -> u32 {
+        f(3)
+    }
+
+    async fn leave(&self) {}
+}
+
+async fn use_it(chat: ChatClient) -> Result<(), capnode::Error> {
+    let _seat: u32 = chat.join("ann").await?;
+    let _on: u32 = chat.on(|n| n + 1).await?;
+    ChatClient::new(Room).leave().await
+}
+
+fn main() {}

@@ -1,0 +1,30 @@
+//! A borrow lasts for the call only.
+
+#[capnode::interface]
+pub trait Chat {
+    async fn join(&self, name: &str) -> u32;
+    async fn say(&self, text: &'static str) -> u32;
+    async fn leave(&self);
+}
+
+struct Room;
+
+impl Chat for Room {
+    async fn join(&self, name: &str) -> u32 {
+        name.len() as u32
+    }
+
+    async fn say(&self, text: &'static str) -> u32 {
+        text.len() as u32
+    }
+
+    async fn leave(&self) {}
+}
+
+async fn use_it(chat: ChatClient) -> Result<(), capnode::Error> {
+    let _seat: u32 = chat.join("ann").await?;
+    let _said: u32 = chat.say("hi").await?;
+    ChatClient::new(Room).leave().await
+}
+
+fn main() {}

@@ -1,0 +1,105 @@
+//! An object of an interface that extends others has their methods too, and its client converts to
+//! theirs.
+
+use capnode_ui::run;
+
+pub mod base {
+    #[capnode::interface]
+    pub trait Named {
+        async fn name(&self) -> String;
+        async fn same(&self) -> u32 {
+            1
+        }
+    }
+
+    #[capnode::interface]
+    pub trait Holder<T> {
+        async fn held(&self) -> T;
+    }
+}
+
+#[capnode::interface]
+pub trait Seat {
+    async fn say(&self, text: &str) -> String;
+}
+
+#[capnode::interface(extends(Seat, base::Named, base::Holder<u32>))]
+pub trait Moderator: std::fmt::Debug {
+    async fn mute(&self, name: &str) -> bool;
+    #[cfg(any())]
+    async fn gone(&self);
+    async fn same(&self) -> u32 {
+        2
+    }
+}
+
+#[capnode::interface(extends(Moderator))]
+pub trait Owner {}
+
+#[capnode::interface(extends(base::Holder<T>, base::Holder<Vec<T>>))]
+pub trait Both<T> {
+    async fn first(&self) -> Option<T>;
+}
+
+#[derive(Debug)]
+struct Ann;
+
+impl base::Named for Ann {
+    async fn name(&self) -> String {
+        "ann".to_owned()
+    }
+}
+
+impl base::Holder<u32> for Ann {
+    async fn held(&self) -> u32 {
+        7
+    }
+}
+
+impl base::Holder<Vec<u32>> for Ann {
+    async fn held(&self) -> Vec<u32> {
+        vec![7]
+    }
+}
+
+impl Seat for Ann {
+    async fn say(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+impl Moderator for Ann {
+    async fn mute(&self, name: &str) -> bool {
+        name.is_empty()
+    }
+}
+
+impl Owner for Ann {}
+
+impl Both<u32> for Ann {
+    async fn first(&self) -> Option<u32> {
+        Some(8)
+    }
+}
+
+fn main() {
+    run(async {
+        let owner = OwnerClient::new(Ann);
+        let moderator = ModeratorClient::from(owner.clone());
+        assert!(!moderator.mute("bob").await.unwrap());
+        assert_eq!(moderator.same().await.unwrap(), 2);
+        assert!(moderator.invoke::<u32>("gone", ()).await.is_err());
+        let named: base::NamedClient = moderator.clone().into();
+        assert_eq!(named.name().await.unwrap(), "ann");
+        let seat: SeatClient = moderator.clone().into();
+        assert_eq!(seat.say("hi").await.unwrap(), "hi");
+        let holder: base::HolderClient<u32> = moderator.into();
+        assert_eq!(holder.held().await.unwrap(), 7);
+        assert_eq!(owner.invoke::<u32>("held", ()).await.unwrap(), 7);
+
+        let both = BothClient::<u32>::new(Ann);
+        assert_eq!(both.first().await.unwrap(), Some(8));
+        let holder: base::HolderClient<u32> = both.into();
+        assert_eq!(holder.held().await.unwrap(), 7);
+    });
+}
