@@ -1,0 +1,196 @@
+//! Checks that any peer of the tour can be put to, whichever library it is written with.
+//!
+//! Each has a name, compares exact values and has five seconds. When it is done, all references that
+//! it lent or borrowed have to be given back on both sides, as far as this side can see.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use capnode::{Cap, Connection, Tables};
+use tokio::time::{Instant, timeout};
+
+use crate::tour::TourClient;
+use expect::Failure;
+
+mod calls;
+mod expect;
+mod methods;
+mod references;
+mod values;
+
+/// How long a check may take.
+const TIME: Duration = Duration::from_secs(5);
+
+/// What is expected of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// What every peer has to do, npm's `capnweb` among them.
+    Any,
+    /// All that a peer written with this library does: it refuses arguments of other types, its
+    /// errors have their types, and what comes home is the original.
+    Rust,
+}
+
+/// How many checks went well, and how many did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How many passed.
+    pub passed: usize,
+    /// How many failed.
+    pub failed: usize,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// What a check has to work with.
+#[derive(Clone)]
+struct Peer {
+    connection: Connection,
+    tour: TourClient,
+    expect: Expect,
+}
+
+impl Peer {
+    /// The index of the peer without its interface.
+    fn index(&self) -> Cap {
+        self.connection.peer()
+    }
+
+    fn is_rust(&self) -> bool {
+        self.expect == Expect::Rust
+    }
+
+    /// Waits until the connection holds what `wanted` says.
+    async fn tables(&self, wanted: impl Fn(Tables) -> bool) -> Result<(), Tables> {
+        let deadline = Instant::now() + TIME;
+        let mut turn = 0u32;
+        loop {
+            let tables = self.connection.tables();
+            if wanted(tables) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(tables);
+            }
+            turn += 1;
+            match turn {
+                // In this program it is a matter of turns, over a network one of time.
+                0..100 => tokio::task::yield_now().await,
+                _ => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+struct Check {
+    name: &'static str,
+    body: fn(Peer) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
+}
+
+/// A list of checks, each with its name.
+macro_rules! checks {
+    ($($name:literal => $body:ident),* $(,)?) => {
+        pub(super) const CHECKS: &[$crate::checks::Check] =
+            &[$($crate::checks::Check { name: $name, body: |peer| Box::pin($body(peer)) }),*];
+    };
+}
+use checks;
+
+/// The names of all checks, in the order they run.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    all().map(|check| check.name)
+}
+
+fn all() -> impl Iterator<Item = &'static Check> {
+    [methods::CHECKS, values::CHECKS, references::CHECKS, calls::CHECKS].into_iter().flatten()
+}
+
+/// Puts the peer of a connection to all checks, and tells of each: `ok NAME` or `FAILED NAME: why`.
+pub async fn run(connection: &Connection, expect: Expect, mut tell: impl FnMut(&str)) -> Summary {
+    let peer = Peer { connection: connection.clone(), tour: connection.index(), expect };
+    let mut summary = Summary { passed: 0, failed: 0 };
+    // A peer that answers nothing need not be asked everything.
+    let mut silent = 0;
+    for check in all() {
+        let failure = if silent == 3 {
+            Some(Failure::new("not run, since three checks in a row ran out of time"))
+        } else {
+            match run_one(&peer, check).await {
+                Ok(outcome) => {
+                    silent = 0;
+                    outcome.err()
+                }
+                Err(_elapsed) => {
+                    silent += 1;
+                    Some(Failure::new(format!("not done after {TIME:?}")))
+                }
+            }
+        };
+        match failure {
+            None => {
+                summary.passed += 1;
+                tell(&format!("ok {}", check.name));
+            }
+            Some(why) => {
+                summary.failed += 1;
+                tell(&format!("FAILED {}: {why}", check.name));
+            }
+        }
+    }
+    summary
+}
+
+async fn run_one(peer: &Peer, check: &Check) -> Result<Outcome, tokio::time::error::Elapsed> {
+    let before = peer.connection.tables();
+    // As a task of its own, so that a panic in it is a failure like any other.
+    let mut task = tokio::spawn((check.body)(peer.clone()));
+    let outcome = match timeout(TIME, &mut task).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panicked)) => Err(Failure::new(panicked.to_string())),
+        Err(elapsed) => {
+            task.abort();
+            return Err(elapsed);
+        }
+    };
+    if outcome.is_err() {
+        return Ok(outcome);
+    }
+    let given_back = peer.tables(|tables| tables == before).await;
+    Ok(given_back
+        .map_err(|after| Failure::new(format!("not everything was given back: {before:?} became {after:?}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_check_has_a_name_of_its_own() {
+        let mut seen = HashSet::new();
+        for name in names() {
+            assert!(seen.insert(name), "{name}");
+        }
+        assert!(seen.len() >= 40, "{} checks", seen.len());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_no_tour_fails() {
+        let (one, other) = capnode::transport::pair();
+        capnode::Node::new("no tour").serve(one).await.unwrap();
+        let connection: Connection = capnode::connect_over(other).await.unwrap();
+        let mut lines = Vec::new();
+        let summary = run(&connection, Expect::Any, |line| lines.push(line.to_owned())).await;
+        assert!(summary.failed > summary.passed, "{summary}");
+        assert_eq!(lines[0], "FAILED transform: text: 'transform' is not a function.");
+    }
+}

@@ -1,0 +1,36 @@
+//! Puts a tour server to the checks, whichever library it is written with.
+//!
+//! ```text
+//! cargo run --example tour_client -- --connect ws://127.0.0.1:5004
+//! ```
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use capnode::Connection;
+use capnode_examples::checks::{self, Expect};
+use capnode_examples::cli;
+
+const USAGE: &str = "usage: tour_client --connect URL [--strict]
+
+Runs the checks against the tour server at URL, such as ws://127.0.0.1:5004. With --strict it also
+expects what a peer written in Rust does and npm's `capnweb` cannot.
+
+Prints `ok NAME` or `FAILED NAME: why` for each check and last `N passed, M failed`. Exits with 1 if
+any failed.";
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let Some(options) = cli::options(std::env::args().skip(1), &["--connect"], &["--strict"], USAGE)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let url = options.iter().find(|(name, _)| name == "--connect").map(|(_, url)| url);
+    let url = url.ok_or_else(|| cli::misuse("--connect is missing", USAGE))?;
+    let strict = options.iter().any(|(name, _)| name == "--strict");
+
+    let connection: Connection = capnode::connect(url).await?;
+    let expect = if strict { Expect::Rust } else { Expect::Any };
+    let summary = checks::run(&connection, expect, |line| println!("{line}")).await;
+    println!("{summary}");
+    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

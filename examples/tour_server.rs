@@ -1,0 +1,44 @@
+//! Serves the tour until it is stopped.
+//!
+//! ```text
+//! cargo run --example tour_server -- --ws 127.0.0.1:5004 --tcp 127.0.0.1:5005
+//! ```
+
+use std::error::Error;
+use std::io::Write;
+
+use capnode::Node;
+use capnode_examples::{cli, tour};
+
+const USAGE: &str = "usage: tour_server [--ws HOST:PORT] [--tcp HOST:PORT]
+
+Serves the tour over WebSocket, TCP or both, and prints `listening on HOST:PORT` for each, first
+for WebSocket. Port 0 takes one that is free. Without options: --ws 127.0.0.1:5004";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let Some(options) = cli::options(std::env::args().skip(1), &["--ws", "--tcp"], &[], USAGE)? else {
+        return Ok(());
+    };
+    let of =
+        |name| options.iter().filter(move |(option, _)| option == name).map(|(_, address)| address.as_str());
+    let mut urls: Vec<_> = of("--ws").map(|address| format!("ws://{address}")).collect();
+    urls.extend(of("--tcp").map(|address| format!("tcp://{address}")));
+    if urls.is_empty() {
+        urls.push("ws://127.0.0.1:5004".to_owned());
+    }
+
+    let node = Node::new(tour::index());
+    let mut listeners = Vec::new();
+    for url in urls {
+        let listener = node.listen(&url).await?;
+        if let Some(address) = listener.local_addr() {
+            println!("listening on {address}");
+        }
+        listeners.push(listener);
+    }
+    // Whoever started this may be waiting for those lines in a pipe.
+    std::io::stdout().flush()?;
+    std::future::pending::<()>().await;
+    Ok(())
+}
