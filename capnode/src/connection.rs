@@ -23,13 +23,13 @@ use crate::transport::Transport;
 #[derive(Clone)]
 pub struct Connection {
     link: Arc<Link>,
-    /// Counts those who hold the connection itself.
-    held: Arc<()>,
+    /// Counts those who hold the connection itself. Always there, until it is dropped.
+    held: Option<Arc<()>>,
 }
 
 impl Connection {
     pub(crate) fn new(side: Side, index: Option<Cap>, limits: Limits) -> Self {
-        Self { link: Link::new(side, index, limits), held: Arc::new(()) }
+        Self { link: Link::new(side, index, limits), held: Some(Arc::new(())) }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -38,7 +38,7 @@ impl Connection {
 
     /// The future that moves the connection.
     pub(crate) fn driver<T: Transport + Unpin>(&self, side: Side, transport: T) -> Driver<T> {
-        let holders = (side == Side::Connecting).then(|| Arc::downgrade(&self.held));
+        let holders = self.held.as_ref().filter(|_| side == Side::Connecting).map(Arc::downgrade);
         Driver::new(self.link.clone(), transport, holders)
     }
 
@@ -90,7 +90,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Whether anybody needs it still is for the driver to see.
+        // Whether anybody needs it still is for the driver to see, and it may look at once.
+        self.held = None;
         self.link.nudge();
     }
 }

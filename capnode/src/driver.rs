@@ -26,13 +26,18 @@ pub(crate) struct Driver<T> {
     /// while somebody holds the connection itself.
     holders: Option<Weak<()>>,
     writable: bool,
+    /// Whether the peer has closed, or the transport failed.
+    ended: bool,
+    /// Whether our side of the transport is closed.
+    closed: bool,
     /// How long the end may still take.
     grace: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(link: Arc<Link>, transport: T, holders: Option<Weak<()>>) -> Self {
-        Self { link, transport, out: Outgoing::default(), holders, writable: true, grace: None }
+        let out = Outgoing::default();
+        Self { link, transport, out, holders, writable: true, ended: false, closed: false, grace: None }
     }
 
     /// Takes in what has arrived, up to the budget. Whether there may be more.
@@ -45,6 +50,7 @@ impl<T: Transport> Driver<T> {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => self.link.receive(frame),
                 Poll::Ready(None) => {
+                    self.ended = true;
                     self.link.close(Error::new(ErrorKind::Disconnected, "the peer closed the connection"));
                 }
                 Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::InvalidData => {
@@ -52,6 +58,7 @@ impl<T: Transport> Driver<T> {
                     self.link.abort(Error::new(ErrorKind::Protocol, message).with_source(error));
                 }
                 Poll::Ready(Some(Err(error))) => {
+                    self.ended = true;
                     let message = match error.kind() {
                         io::ErrorKind::ConnectionAborted => format!("the peer closed the connection: {error}"),
                         _ => "the connection was lost".to_owned(),
@@ -91,8 +98,32 @@ impl<T: Transport> Driver<T> {
         if self.writable && !self.out.is_empty() {
             return Poll::Pending;
         }
-        // However the transport ends, this is over.
-        self.transport.poll_close(cx, self.link.close_reason().as_deref()).map(drop)
+        if !self.closed {
+            match self.transport.poll_close(cx, self.link.close_reason().as_deref()) {
+                Poll::Pending => return Poll::Pending,
+                // However the transport ends, this is over.
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => self.closed = true,
+            }
+        }
+        self.poll_peer_end(cx)
+    }
+
+    /// Waits until the peer has closed as well, and drops what it still says: a socket that is closed
+    /// with something unread takes back what was written last.
+    fn poll_peer_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ended {
+            return Poll::Ready(());
+        }
+        for _ in 0..BUDGET {
+            match self.transport.poll_receive(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_unneeded(&self) -> bool {
@@ -126,7 +157,8 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if !this.link.set_driver(Some(cx.waker())) {
+            // Whoever gave up the connection since it was looked at has found nobody to wake.
+            if !this.link.set_driver(Some(cx.waker())) && !this.is_unneeded() {
                 return Poll::Pending;
             }
             this.link.set_driver(None);

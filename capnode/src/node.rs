@@ -442,15 +442,24 @@ impl<C: FromConnection> Connect<C> {
     async fn run(self) -> Result<C, Error> {
         let address: Address = self.url.parse()?;
         let url = self.url.clone();
-        let failed = |error| Error::new(ErrorKind::Connect, format!("cannot connect to {url}")).with_source(error);
+        let error = |kind, error| Error::new(kind, format!("cannot connect to {url}")).with_source(error);
+        let failed = |cause| error(ErrorKind::Connect, cause);
         let stream = dial(&address).await.map_err(failed)?;
         let limit = self.node.settings.limits.frame_bytes;
         match &address {
             #[cfg(feature = "ws")]
             Address::Ws { tls, host, path } => {
-                let stream = if *tls { self.secure(stream, host).await? } else { stream };
-                let socket = crate::transport::ws::connect(stream, host, path, &self.headers, limit);
-                self.node.connect_over(socket.await.map_err(failed)?).await
+                let handshake = async {
+                    let stream = if *tls { self.secure(stream, host).await? } else { stream };
+                    let socket = crate::transport::ws::connect(stream, host, path, &self.headers, limit).await;
+                    socket.map_err(|cause| match cause.kind() {
+                        io::ErrorKind::PermissionDenied => error(ErrorKind::Refused, cause),
+                        _ => failed(cause),
+                    })
+                };
+                let late = |_| failed(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"));
+                let socket = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(late)??;
+                self.node.connect_over(socket).await
             }
             #[cfg(not(feature = "ws"))]
             Address::Ws { .. } => {

@@ -26,6 +26,8 @@ pub struct Lines<S> {
     /// Up to where there is no line feed.
     searched: usize,
     limit: usize,
+    /// Whether what comes is of no interest any more.
+    discarding: bool,
 }
 
 /// Carries frames over any byte stream, such as a TCP connection: a line a frame.
@@ -34,7 +36,7 @@ pub struct Lines<S> {
 /// see [`Lines::limit`].
 pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Lines<S> {
     let limit = crate::Limits::default().frame_bytes;
-    Lines { stream, buffer: Vec::new(), filled: 0, start: 0, searched: 0, limit }
+    Lines { stream, buffer: Vec::new(), filled: 0, start: 0, searched: 0, limit, discarding: false }
 }
 
 /// The standard input and output of this process, for a program that another one started.
@@ -94,6 +96,9 @@ impl<S> Lines<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        if self.discarding {
+            return self.poll_discard(cx).map(|outcome| outcome.err().map(Err));
+        }
         let end = loop {
             if let Some(end) = self.find_line() {
                 break end;
@@ -131,11 +136,27 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+        self.discarding = true;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 impl<S: AsyncRead + Unpin> Lines<S> {
+    /// Reads to the end of the stream, keeping nothing.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        const TURNS: usize = 16;
+        for _ in 0..TURNS {
+            self.buffer.clear();
+            (self.start, self.searched) = (0, 0);
+            if ready!(self.poll_read(cx))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // Others want their turn, however much there is.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Reads what there is. The number of bytes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);

@@ -51,6 +51,13 @@ pub trait Message: Sized + Send + 'static {
 
     /// What a message that came in is.
     fn receive(self) -> Received<Self::Text>;
+
+    /// Whether it is the peer's fault that a message could not be read, for example because it is
+    /// too long. Then the peer is told, as far as it still listens.
+    fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
+        let _ = error;
+        false
+    }
 }
 
 impl Message for String {
@@ -103,7 +110,11 @@ where
         loop {
             let message = match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                Some(Err(error)) => {
+                    let error = error.into();
+                    let kind = if M::is_fault(&*error) { io::ErrorKind::InvalidData } else { io::ErrorKind::Other };
+                    return Poll::Ready(Some(Err(io::Error::new(kind, error))));
+                }
                 None => return Poll::Ready(None),
             };
             match message.receive() {
@@ -112,6 +123,8 @@ where
                 }
                 Received::Other => {}
                 Received::Close(reason) => {
+                    // The answer to it comes by itself when the sink is closed.
+                    self.said_goodbye = true;
                     self.goodbye = reason;
                     let closed = self.goodbye.clone().map(|reason| Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason)));
                     return Poll::Ready(closed);

@@ -50,13 +50,19 @@ impl Message for tungstenite::Message {
             _ => Received::Other,
         }
     }
+
+    fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
+        let error = error.downcast_ref();
+        matches!(error, Some(tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_)))
+    }
 }
 
 fn config(frame_bytes: usize) -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(Some(frame_bytes)).max_frame_size(Some(frame_bytes))
 }
 
-/// Does the handshake of the connecting side.
+/// Does the handshake of the connecting side. A server that answers, but opens no WebSocket, is a
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
 pub(crate) async fn connect(
     stream: Box<dyn Io>,
     host: &str,
@@ -76,7 +82,14 @@ pub(crate) async fn connect(
     }
     let request = request.body(()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let shaken = tokio_tungstenite::client_async_with_config(request, stream, Some(config(frame_bytes))).await;
-    shaken.map(|(socket, _)| web_socket(socket)).map_err(io::Error::other)
+    match shaken {
+        Ok((socket, _)) => Ok(web_socket(socket)),
+        Err(tungstenite::Error::Http(response)) => {
+            let message = format!("the server answered {}", response.status());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+        }
+        Err(error) => Err(io::Error::other(error)),
+    }
 }
 
 /// Does the handshake of the accepting side, and refuses a page of a foreign origin. The headers of
