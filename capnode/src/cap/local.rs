@@ -76,7 +76,8 @@ pub(crate) fn is_reserved(key: &Key) -> bool {
 pub(crate) fn not_a_function(name: Option<&Key>) -> Error {
     Error::type_error(match name {
         Some(name) => format!("'{name}' is not a function."),
-        None => "This is not a function.".to_owned(),
+        // As npm's `capnweb` says it.
+        None => "'' is not a function.".to_owned(),
     })
 }
 

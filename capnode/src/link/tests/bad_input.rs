@@ -14,7 +14,7 @@ fn answer(call: &str) -> String {
 fn a_wrong_call_is_told_method_argument_and_what_was_expected() {
     let reject = |message: &str| format!(r#"["reject",1,["error","TypeError","{message}"]]"#);
     assert_eq!(answer(r#"["pipeline",0,["nope"],[]]"#), reject("'nope' is not a function."));
-    assert_eq!(answer(r#"["pipeline",0,[],[]]"#), reject("This is not a function."));
+    assert_eq!(answer(r#"["pipeline",0,[],[]]"#), reject("'' is not a function."));
     assert_eq!(
         answer(r#"["pipeline",0,["note"],["five"]]"#),
         reject(r#"note: argument 1, `number`: invalid type: string \"five\", expected u32"#)
