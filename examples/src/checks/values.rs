@@ -163,11 +163,8 @@ async fn byte_kinds(peer: Peer) -> Outcome {
         ByteKind::Float64Array,
     ] {
         for data in [Vec::new(), (1..=8).collect(), (240..=255).collect()] {
-            equal_in(
-                kind.name(),
-                peer.tour.echo(Value::Bytes(Bytes { data: Vec::clone(&data), kind })).await?,
-                { Value::Bytes(Bytes { data, kind }) },
-            )?;
+            let value = Value::Bytes(Bytes { data, kind });
+            equal_in(kind.name(), peer.tour.echo(value.clone()).await?, value)?;
         }
     }
     Ok(())
