@@ -125,8 +125,10 @@ impl Expansion<'_> {
             quote!(__p::read(&self.0, #table, #index))
         } else {
             let values = method.arguments.iter().map(passed);
-            let call = quote_spanned!(name.span()=> __p::call);
-            quote!(#call(&self.0, #table, #index, (#(#values,)*)))
+            // All at one place, so that rustc finds the argument to blame; but `self` keeps its own,
+            // by which it is known within a macro.
+            let cap = quote!(&self.0);
+            quote_spanned!(name.span()=> __p::call(#cap, #table, #index, (#(#values,)*)))
         };
         quote!(#vis fn #name(&self, #(#arguments),*) -> #call { #body })
     }
