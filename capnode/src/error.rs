@@ -133,7 +133,8 @@ impl Error {
         self.change(|inner| inner.data = data)
     }
 
-    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+    /// The same failure, with what caused it. The cause stays in this program.
+    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 

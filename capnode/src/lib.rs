@@ -101,7 +101,8 @@
 //! | `tls` | yes | `wss://`, by rustls |
 //! | `axum` | no | a node as a route of an axum application |
 //!
-//! Without any, what is left is the core: references and the wire language, with no tokio.
+//! Without any, what is left is the core: references and the wire language, with no tokio. [`sans_io`] is how to
+//! drive it.
 
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
@@ -128,6 +129,7 @@ mod op;
 #[cfg(feature = "tokio")]
 mod origin;
 mod runtime;
+pub mod sans_io;
 mod session;
 #[cfg(feature = "tokio")]
 pub mod transport;

@@ -124,18 +124,6 @@ impl<R> Payload<R> {
             .collect();
         Payload { text: self.text, refs }
     }
-
-    /// Like [`map`](Self::map), for a change that can fail.
-    pub(crate) fn try_map<S, E>(
-        self,
-        mut change: impl FnMut(R) -> Result<S, E>,
-    ) -> Result<Payload<S>, E> {
-        let mut refs = Vec::with_capacity(self.refs.len());
-        for slot in self.refs {
-            refs.push(Slot { start: slot.start, end: slot.end, to: change(slot.to)? });
-        }
-        Ok(Payload { text: self.text, refs })
-    }
 }
 
 impl<R: Clone> Payload<R> {
@@ -173,6 +161,7 @@ pub(crate) enum Path {
 }
 
 impl Path {
+    #[cfg(test)]
     pub(crate) fn name(name: &'static str) -> Self {
         Path::One(Key::Name(Text::Static(name)))
     }

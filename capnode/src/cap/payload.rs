@@ -38,6 +38,11 @@ pub(crate) fn decode_args<T>(
     slot::decoding(|| decode(&mut capnweb::ArgsReader::new(args)))
 }
 
+/// An index from any value. One that cannot be written says so to whoever uses it.
+pub(crate) fn index(offered: &impl Serialize) -> Cap {
+    encode(offered).map_or_else(|error| Cap::broken(error.about("the index")), to_cap)
+}
+
 /// The value that is `undefined`.
 pub(crate) fn undefined() -> Body {
     Payload::plain(crate::op::Text::Static("[\"undefined\"]"))

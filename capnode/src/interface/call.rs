@@ -5,6 +5,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+#[cfg(feature = "tokio")]
 use std::time::Duration;
 
 use super::args::{IntoArgs, UntypedArgs};
@@ -13,7 +14,9 @@ use crate::cap::Cap;
 use crate::cap::payload::decode;
 use crate::cap::request::{self, Member, Request};
 use crate::cap::response::{Kind, Outcome, Reply, Response};
-use crate::error::{CallError, Data, Error, ErrorKind, Fate};
+#[cfg(feature = "tokio")]
+use crate::error::Fate;
+use crate::error::{CallError, Data, Error, ErrorKind};
 use crate::op::Path;
 
 /// A call of a method, not made yet.
@@ -39,6 +42,7 @@ use crate::op::Path;
 #[must_use = "a call does nothing unless it is awaited, pipelined on or sent"]
 pub struct Call<T, F = Error> {
     state: State,
+    #[cfg(feature = "tokio")]
     timeout: Option<Timeout>,
     result: PhantomData<fn() -> (T, F)>,
 }
@@ -52,9 +56,9 @@ enum State {
 }
 
 /// The time a call may take, counted from when it is first polled.
+#[cfg(feature = "tokio")]
 enum Timeout {
     After(Duration),
-    #[cfg(feature = "tokio")]
     At(Duration, Pin<Box<tokio::time::Sleep>>),
 }
 
@@ -85,7 +89,12 @@ impl<T, F> Call<T, F> {
             Ok(args) => State::Unsent(Box::new((cap.nearest(), Request { member, args, typed: true }))),
             Err(error) => State::Failed(error),
         };
-        Self { state, timeout: None, result: PhantomData }
+        Self {
+            state,
+            #[cfg(feature = "tokio")]
+            timeout: None,
+            result: PhantomData,
+        }
     }
 
     /// Calls what is a function itself.
@@ -104,6 +113,7 @@ impl<T, F> Call<T, F> {
 
     /// Gives the call `limit`, counted from when it is first polled. If it has no outcome by then,
     /// it fails with [`ErrorKind::Timeout`] and is given up as if dropped.
+    #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(Timeout::After(limit));
         self
@@ -156,32 +166,24 @@ impl<T, F> Call<T, F> {
         Poll::Ready(())
     }
 
+    #[cfg(feature = "tokio")]
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        match &mut self.timeout {
-            None => Poll::Pending,
-            #[cfg(feature = "tokio")]
-            Some(Timeout::After(limit)) => {
-                let limit = *limit;
-                if tokio::runtime::Handle::try_current().is_err() {
-                    let message = "a timeout needs a tokio runtime";
-                    return Poll::Ready(Error::new(ErrorKind::Unsupported, message));
-                }
-                self.timeout = Some(Timeout::At(limit, Box::pin(tokio::time::sleep(limit))));
-                self.poll_timeout(cx)
+        if let Some(Timeout::After(limit)) = self.timeout {
+            if tokio::runtime::Handle::try_current().is_err() {
+                return Poll::Ready(Error::new(ErrorKind::Unsupported, "a timeout needs a tokio runtime"));
             }
-            #[cfg(feature = "tokio")]
-            Some(Timeout::At(limit, sleep)) => sleep.as_mut().poll(cx).map(|()| {
-                let error = Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"));
-                let sent = matches!(self.state, State::Sent(_));
-                error.with_fate(if sent { Fate::MayHaveRun } else { Fate::NotSent })
-            }),
-            #[cfg(not(feature = "tokio"))]
-            Some(Timeout::After(_)) => {
-                let _ = cx;
-                let message = "a timeout needs capnode's feature `tokio`";
-                Poll::Ready(Error::new(ErrorKind::Unsupported, message))
-            }
+            self.timeout = Some(Timeout::At(limit, Box::pin(tokio::time::sleep(limit))));
         }
+        let Some(Timeout::At(limit, sleep)) = &mut self.timeout else { return Poll::Pending };
+        sleep.as_mut().poll(cx).map(|()| {
+            let fate = if matches!(self.state, State::Sent(_)) { Fate::MayHaveRun } else { Fate::NotSent };
+            Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")).with_fate(fate)
+        })
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    fn poll_timeout(&mut self, _: &mut Context<'_>) -> Poll<Error> {
+        Poll::Pending
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {

@@ -151,7 +151,9 @@ impl<F: ?Sized> IntoFallibleFunc<F> for Func<F> {
 }
 
 /// How a closure is served: `S` is its signature, and `K` how its result becomes an answer.
-struct Serves<C, S, K>(PhantomData<fn() -> (C, S, K)>);
+struct Serves<C, S, K> {
+    kind: PhantomData<fn(C, S) -> K>,
+}
 
 /// The result is a value.
 struct Value;
@@ -201,7 +203,7 @@ macro_rules! functions {
             Fut: Future<Output = R> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> R> {
-                let serving = &Serves::<C, fn($($arg),*) -> R, Value>(PhantomData);
+                let serving = &Serves::<C, fn($($arg),*) -> R, Value> { kind: PhantomData };
                 Func::from_cap(Local::new(Arc::new(self), serving).into())
             }
         }
@@ -212,7 +214,7 @@ macro_rules! functions {
             Fut: Future<Output = Result<T, E>> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
-                let serving = &Serves::<C, fn($($arg),*) -> Result<T, E>, Fallible>(PhantomData);
+                let serving = &Serves::<C, fn($($arg),*) -> Result<T, E>, Fallible> { kind: PhantomData };
                 Func::from_cap(Local::new(Arc::new(self), serving).into())
             }
         }

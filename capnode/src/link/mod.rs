@@ -109,6 +109,7 @@ impl Link {
     }
 
     /// What the peer is offered, decided before anything is received.
+    #[cfg(feature = "tokio")]
     pub(crate) fn set_index(&self, index: Option<Cap>) {
         let before = std::mem::replace(&mut lock(&self.state).index, index);
         drop(before);
@@ -216,11 +217,13 @@ impl Link {
         }
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_closed(&self) -> bool {
         lock(&self.state).closed.is_some()
     }
 
     /// What to tell the peer about the end, if it is not an ordinary one.
+    #[cfg(feature = "tokio")]
     pub(crate) fn close_reason(&self) -> Option<String> {
         let closed = self.closed()?;
         (closed.kind() != ErrorKind::Disconnected).then(|| closed.message().to_owned())
@@ -280,7 +283,7 @@ impl Link {
         for (_, running) in running {
             running.cancel();
         }
-        for (_, answer) in &answers {
+        for answer in answers.values() {
             if let Some(queue) = &answer.queue {
                 queue.resolve(Cap::broken(error.clone()));
             }
@@ -309,6 +312,7 @@ impl Link {
     }
 
     /// Lets the driver look whether the connection is still needed.
+    #[cfg(feature = "tokio")]
     pub(crate) fn nudge(&self) {
         self.wake();
     }

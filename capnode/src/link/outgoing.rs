@@ -31,11 +31,13 @@ impl Outgoing {
     }
 
     /// All that is left, as lines.
+    #[cfg(feature = "tokio")]
     pub fn lines(&self) -> &[u8] {
         self.buffer.as_bytes().get(self.written..).unwrap_or_default()
     }
 
     /// `bytes` of what is left have been written.
+    #[cfg(feature = "tokio")]
     pub fn advance(&mut self, bytes: usize) {
         self.written = (self.written + bytes).min(self.buffer.len());
         if self.is_empty() {

@@ -34,17 +34,18 @@ fn an_answer_that_crosses_the_giving_up_is_taken_and_given_back() {
     drop(call);
     drop(probe);
     pair.settle();
-    assert!(!pair.a.link.is_closed() && !pair.b.link.is_closed());
+    assert!(pair.a.link.closed().is_none() && pair.b.link.closed().is_none());
     assert_eq!(pair.tables(), [Tables::default(); 2]);
     assert_eq!(log.probes(), 1);
 }
 
+// A runtime is what it goes on in.
+#[cfg(feature = "tokio")]
 #[test]
 fn a_method_may_insist_on_its_end() {
     let log = Log::default();
     let mut pair = Pair::new(log.probe());
     let probe: ProbeClient = pair.index();
-    // A runtime is what it goes on in.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut call = probe.insist(1);

@@ -81,7 +81,7 @@ fn a_reference_passed_on_to_a_third_party_works_through_the_second() {
         if let Poll::Ready(answer) = poll(&mut call) {
             break answer;
         }
-        let moved = near.to_b() | far.to_b() | far.to_a() | near.to_a();
+        let moved = near.deliver_to_b() | far.deliver_to_b() | far.deliver_to_a() | near.deliver_to_a();
         assert!(moved | near.a.run() | near.b.run() | far.a.run() | far.b.run());
     };
     assert_eq!(answer.unwrap(), 9);

@@ -99,20 +99,20 @@ impl Pair {
     }
 
     /// Delivers one frame from `a`.
-    pub(super) fn to_b(&mut self) -> bool {
+    pub(super) fn deliver_to_b(&mut self) -> bool {
         self.a.flush();
         deliver(&mut self.a.wire, &self.b)
     }
 
     /// Delivers one frame from `b`.
-    pub(super) fn to_a(&mut self) -> bool {
+    pub(super) fn deliver_to_a(&mut self) -> bool {
         self.b.flush();
         deliver(&mut self.b.wire, &self.a)
     }
 
     /// Goes on until nothing moves any more.
     pub(super) fn settle(&mut self) {
-        while self.to_b() | self.to_a() | self.a.run() | self.b.run() {}
+        while self.deliver_to_b() | self.deliver_to_a() | self.a.run() | self.b.run() {}
     }
 
     /// Waits for a call in this quiet world: moves everything until it is done.
@@ -121,7 +121,7 @@ impl Pair {
             if let Poll::Ready(output) = poll(&mut future) {
                 return output;
             }
-            let moved = self.to_b() | self.to_a() | self.a.run() | self.b.run();
+            let moved = self.deliver_to_b() | self.deliver_to_a() | self.a.run() | self.b.run();
             assert!(moved, "nothing moves any more; sent {:?} and {:?}", self.a.sent, self.b.sent);
         }
     }
@@ -242,9 +242,11 @@ impl Log {
     }
 }
 
+type Function = Func<fn(u32) -> u32>;
+
 pub(super) struct Noting {
     log: Log,
-    kept: Mutex<Option<Func<fn(u32) -> u32>>>,
+    kept: Mutex<Option<Function>>,
 }
 
 impl Noting {

@@ -97,7 +97,7 @@ fn a_release_that_crosses_a_second_lending_loses_nothing() {
     let mut again = keeper.get();
     assert!(poll(&mut again).is_pending());
     // The answer that lends it again is on its way when the first handle is dropped.
-    while lender.to_b() {}
+    while lender.deliver_to_b() {}
     drop(first);
     lender.a.flush();
     let second = lender.wait(again).unwrap();

@@ -1,0 +1,174 @@
+//! The core without input and output, for whoever brings a runtime or a wire of their own: a browser, an
+//! embedded executor, a simulation, a fuzzer.
+//!
+//! A [`Core`] is one side of one connection. Its owner hands it the frames that arrive, writes the ones it
+//! gives out, and polls the handlers it has started. Nothing in it reads, writes, spawns, sleeps or knows the
+//! time.
+//!
+//! ```
+//! use std::future::Future as _;
+//! use std::pin::pin;
+//! use std::task::{Context, Poll, Waker};
+//!
+//! use capnode::sans_io::Core;
+//!
+//! #[capnode::interface]
+//! trait Adder {
+//!     async fn add(&self, a: u32, b: u32) -> u32;
+//! }
+//!
+//! struct Sum;
+//!
+//! impl Adder for Sum {
+//!     async fn add(&self, a: u32, b: u32) -> u32 {
+//!         a + b
+//!     }
+//! }
+//!
+//! let here = Core::connecting(());
+//! let there = Core::accepting(AdderClient::new(Sum));
+//!
+//! let adder: AdderClient = here.index();
+//! let mut call = pin!(adder.add(1, 2));
+//! let mut cx = Context::from_waker(Waker::noop());
+//! let sum = loop {
+//!     if let Poll::Ready(sum) = call.as_mut().poll(&mut cx) {
+//!         break sum;
+//!     }
+//!     while let Some(frame) = here.next_frame() {
+//!         there.receive(&frame);
+//!     }
+//!     while let Some(frame) = there.next_frame() {
+//!         here.receive(&frame);
+//!     }
+//! };
+//! assert_eq!(sum.unwrap(), 3);
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use serde::Serialize;
+
+use crate::cap::Cap;
+use crate::cap::payload::index;
+use crate::error::{Error, ErrorKind};
+use crate::interface::Client;
+use crate::limits::Limits;
+use crate::link::Link;
+use crate::link::outgoing::Outgoing;
+use crate::link::task::Task;
+use crate::lock;
+use crate::session::{Side, Tables};
+
+/// One side of one connection, without its transport.
+pub struct Core {
+    link: Arc<Link>,
+    out: Mutex<Outgoing>,
+}
+
+/// A handler of this side's that did not end at once. It ends when it is polled to its end, or when nobody
+/// wants it any more.
+#[must_use = "the handler gets nowhere unless it is polled"]
+pub struct Handler(Task);
+
+impl Core {
+    /// The side that opens the connection, and what it offers to the other.
+    pub fn connecting(offered: impl Serialize) -> Self {
+        Self::new(Side::Connecting, Some(index(&offered)), Limits::default())
+    }
+
+    /// The side that is connected to, and what it offers.
+    pub fn accepting(offered: impl Serialize) -> Self {
+        Self::new(Side::Accepting, Some(index(&offered)), Limits::default())
+    }
+
+    fn new(side: Side, index: Option<Cap>, limits: Limits) -> Self {
+        Self { link: Link::new(side, index, limits), out: Mutex::default() }
+    }
+
+    /// What the peer offers, as the client of an interface.
+    pub fn index<C: Client>(&self) -> C {
+        C::from_cap(self.peer())
+    }
+
+    /// What the peer offers, without an interface.
+    pub fn peer(&self) -> Cap {
+        self.link.peer_index()
+    }
+
+    /// Takes in a frame. One that breaks the protocol or a limit ends the session: see
+    /// [`closed`](Core::closed).
+    pub fn receive(&self, frame: &str) {
+        self.link.receive(frame);
+    }
+
+    /// The next frame to write.
+    pub fn next_frame(&self) -> Option<String> {
+        let mut out = lock(&self.out);
+        if out.is_empty() {
+            self.link.take_output(&mut out);
+        }
+        out.pop_frame().map(str::to_owned)
+    }
+
+    /// The handlers that have been started since the last time, to be polled until they end.
+    pub fn handlers(&self) -> Vec<Handler> {
+        self.link.unpark();
+        self.link.take_tasks().into_iter().map(Handler).collect()
+    }
+
+    /// Sets whom to wake when there is something to write, or a handler to poll. Whether there is already.
+    pub fn set_waker(&self, waker: &Waker) -> bool {
+        self.link.set_driver(Some(waker))
+    }
+
+    /// Ends the session, because the wire is cut or nobody needs it any more.
+    pub fn close(&self, reason: &str) {
+        self.link.close(Error::new(ErrorKind::Disconnected, reason));
+    }
+
+    /// Why the session has ended, if it has. There may be frames left to write.
+    pub fn closed(&self) -> Option<Error> {
+        self.link.closed()
+    }
+
+    /// Whether neither this program holds anything of the peer's, nor the peer anything of ours but the index.
+    pub fn is_idle(&self) -> bool {
+        self.link.is_idle()
+    }
+
+    /// How much the session holds at the moment.
+    pub fn tables(&self) -> Tables {
+        self.link.tables()
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.close("the core was dropped");
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("tables", &self.tables()).finish_non_exhaustive()
+    }
+}
+
+impl Future for Handler {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handler")
+    }
+}
