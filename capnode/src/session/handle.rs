@@ -1,6 +1,6 @@
 //! What the wire says: how a message of the peer's changes the tables.
 
-use super::{Event, Export, Exported, Import, ImportState, Ref, Running, Session, Side};
+use super::{Event, Export, Exported, Import, ImportState, Ref, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
 
@@ -187,7 +187,7 @@ impl Session {
 
     fn handle_mark(&mut self) {
         self.marked = true;
-        if self.side == Side::Accepting && !self.mark_sent {
+        if !self.mark_sent {
             self.mark_sent = true;
             self.ops.push_back(Op::Mark);
         }

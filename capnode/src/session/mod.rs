@@ -162,9 +162,9 @@ pub struct Tables {
 
 /// The state of one connection.
 pub(crate) struct Session {
-    side: Side,
     limits: Limits,
     marked: bool,
+    /// The connecting side sends one at once, the accepting side upon that.
     mark_sent: bool,
     imports: HashMap<Id, Import>,
     exports: HashMap<Id, Export>,
@@ -186,7 +186,6 @@ impl Session {
     pub(crate) fn new(side: Side, limits: Limits) -> Self {
         let index = Import { count: 0, handles: 0, state: ImportState::Object };
         let mut session = Self {
-            side,
             limits,
             marked: false,
             mark_sent: false,

@@ -267,7 +267,7 @@ impl World {
             assert!(sent.delivered && sent.ended, "call {number} was lost");
         }
         for program in &self.programs {
-            assert_eq!(program.session.tables(), Default::default());
+            assert!(is_empty(&program.session), "{:?}", program.session.tables());
             assert!(program.session.is_idle());
             assert!(program.objects.is_empty());
         }

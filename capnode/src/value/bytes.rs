@@ -1,0 +1,216 @@
+//! Bytes.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer};
+use serde::ser::{self, Serialize, Serializer};
+
+use super::marker;
+
+macro_rules! byte_kinds {
+    ($($kind:ident: $size:literal, $doc:literal;)*) => {
+        /// Which of JavaScript's byte containers some bytes are.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ByteKind {
+            /// Plain bytes, the default.
+            #[default]
+            Uint8Array,
+            $(#[doc = $doc] $kind,)*
+        }
+
+        impl ByteKind {
+            /// JavaScript's name of the type.
+            pub fn name(self) -> &'static str {
+                match self {
+                    ByteKind::Uint8Array => "Uint8Array",
+                    $(ByteKind::$kind => stringify!($kind),)*
+                }
+            }
+
+            /// The type of that name, if there is one.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    "Uint8Array" => Some(ByteKind::Uint8Array),
+                    $(stringify!($kind) => Some(ByteKind::$kind),)*
+                    _ => None,
+                }
+            }
+
+            /// Bytes an element: the length of the whole is a multiple of it.
+            pub fn element_size(self) -> usize {
+                match self {
+                    ByteKind::Uint8Array => 1,
+                    $(ByteKind::$kind => $size,)*
+                }
+            }
+        }
+    };
+}
+
+byte_kinds! {
+    ArrayBuffer: 1, "A bare buffer.";
+    DataView: 1, "A view without an element type.";
+    Int8Array: 1, "Signed bytes.";
+    Uint8ClampedArray: 1, "Bytes that clamp when written to.";
+    Int16Array: 2, "Little-endian, like all that follow.";
+    Uint16Array: 2, "Little-endian.";
+    Int32Array: 4, "Little-endian.";
+    Uint32Array: 4, "Little-endian.";
+    BigInt64Array: 8, "Little-endian.";
+    BigUint64Array: 8, "Little-endian.";
+    Float32Array: 4, "Little-endian.";
+    Float64Array: 8, "Little-endian.";
+}
+
+/// Bytes, as one of JavaScript's byte containers.
+///
+/// A `Vec<u8>` travels as an array of numbers, as serde has it, and is read from either; this type
+/// travels as bytes, at 4 characters for 3 bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Bytes {
+    /// The bytes.
+    pub data: Vec<u8>,
+    /// What JavaScript sees them as.
+    pub kind: ByteKind,
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(data: Vec<u8>) -> Self {
+        Self { data, kind: ByteKind::Uint8Array }
+    }
+}
+
+/// Serializes as bytes, which a slice does not do by itself.
+struct Raw<'a>(&'a [u8]);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+struct RawBuf(Vec<u8>);
+
+impl<'de> Deserialize<'de> for RawBuf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Buffer;
+
+        impl<'de> de::Visitor<'de> for Buffer {
+            type Value = RawBuf;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<RawBuf, E> {
+                Ok(RawBuf(bytes.to_vec()))
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<RawBuf, E> {
+                Ok(RawBuf(bytes))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<RawBuf, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = numbers.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(RawBuf(bytes))
+            }
+        }
+
+        deserializer.deserialize_byte_buf(Buffer)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.data.len() % self.kind.element_size() != 0 {
+            let (length, name, size) = (self.data.len(), self.kind.name(), self.kind.element_size());
+            return Err(ser::Error::custom(format_args!(
+                "{length} bytes are no {name}; expected a multiple of {size}"
+            )));
+        }
+        match self.kind {
+            ByteKind::Uint8Array => serializer.serialize_newtype_struct(marker::BYTES, &(Raw(&self.data),)),
+            kind => serializer.serialize_newtype_struct(marker::BYTES, &(Raw(&self.data), kind.name())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Outer;
+
+        impl<'de> de::Visitor<'de> for Outer {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Bytes, D::Error> {
+                if inner.is_human_readable() {
+                    inner.deserialize_any(BytesContent)
+                } else {
+                    inner.deserialize_seq(BytesContent)
+                }
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(marker::BYTES, Outer)
+    }
+}
+
+/// The content of [`Bytes`]: what [`marker::BYTES`] says, or the bytes alone if something on the
+/// way has forgotten that there was more.
+struct BytesContent;
+
+impl<'de> de::Visitor<'de> for BytesContent {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+        Ok(bytes.to_vec().into())
+    }
+
+    fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+        Ok(bytes.into())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut parts: A) -> Result<Bytes, A::Error> {
+        let RawBuf(data) = parts.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
+        let kind = match parts.next_element::<String>()? {
+            None => ByteKind::Uint8Array,
+            Some(name) => ByteKind::from_name(&name)
+                .ok_or_else(|| de::Error::custom("expected the name of a JavaScript byte container"))?,
+        };
+        Ok(Bytes { data, kind })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_formats_have_bytes_as_a_list_and_keep_their_kind() {
+        for kind in [ByteKind::Uint8Array, ByteKind::Int16Array] {
+            let bytes = Bytes { data: vec![1, 2], kind };
+            let json = serde_json::to_string(&bytes).unwrap();
+            assert_eq!(serde_json::from_str::<Bytes>(&json).unwrap(), bytes);
+        }
+        assert!(serde_json::from_str::<Bytes>("[[1,2],\"Wat\"]").is_err());
+    }
+
+    #[test]
+    fn bytes_that_fill_no_whole_elements_are_not_written() {
+        let odd = Bytes { data: vec![1, 2, 3], kind: ByteKind::Float64Array };
+        let error = serde_json::to_string(&odd).unwrap_err();
+        assert_eq!(error.to_string(), "3 bytes are no Float64Array; expected a multiple of 8");
+    }
+}
