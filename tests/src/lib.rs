@@ -1,1 +1,57 @@
-//! Tests.
+//! What the tests of whole behaviours share.
+
+use std::future::Future;
+use std::time::Duration;
+
+use capnode::Connection;
+use capnode_examples::checks::{self, Expect};
+
+pub mod js;
+
+/// The net under tests: whatever is waited for comes at once, or something is wrong.
+pub const NET: Duration = Duration::from_secs(20);
+
+/// The outcome of `future`, which has to come before long.
+///
+/// # Panics
+///
+/// If it does not come.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(NET, future).await {
+        Ok(outcome) => outcome,
+        Err(_) => panic!("not done after {NET:?}"),
+    }
+}
+
+/// Waits until `condition` holds. For what nothing tells of; each look leaves others a turn.
+///
+/// # Panics
+///
+/// If it does not come to hold.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(NET, waiting).await.is_err() {
+        panic!("not so after {NET:?}: {what}");
+    }
+}
+
+/// Puts the peer of a connection to all checks of the tour.
+///
+/// # Panics
+///
+/// If one fails.
+pub async fn assert_tour(connection: &Connection, expect: Expect) {
+    let mut failures = Vec::new();
+    let summary = checks::run(connection, expect, |line| {
+        if !line.starts_with("ok ") {
+            failures.push(line.to_owned());
+        }
+    })
+    .await;
+    assert!(failures.is_empty(), "{summary}\n{}", failures.join("\n"));
+    assert!(summary.passed >= 100, "{summary}");
+}

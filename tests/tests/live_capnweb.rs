@@ -1,0 +1,69 @@
+//! Against npm's `capnweb`: its client at our server, our client at its server.
+
+use capnode::{Connection, Node};
+use capnode_examples::checks::Expect;
+use capnode_examples::tour;
+use capnode_tests::{assert_tour, js, soon, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn npms_client_passes_all_checks_at_our_server() {
+    if !js::ready() {
+        return;
+    }
+    let listener = Node::new(tour::index()).listen("ws://127.0.0.1:0").await.unwrap();
+    // The strict ones are what no server in JavaScript passes.
+    let tour = js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-home"]).await;
+    let failed: Vec<_> = tour.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
+    assert!(failed.is_empty() && tour.success, "{}: {failed:#?}", tour.last());
+    let passed =
+        tour.last().strip_suffix(" passed, 0 failed").and_then(|number| number.parse::<usize>().ok());
+    assert!(passed.is_some_and(|passed| passed >= 140), "{}", tour.last());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_of_npms_clients_are_served_at_once() {
+    if !js::ready() {
+        return;
+    }
+    let listener = Node::new(tour::index()).listen("ws://127.0.0.1:0").await.unwrap();
+    let url = listener.url();
+    let arguments = [url.as_str(), "--only", "on:", "--only", "counter"];
+    let one = js::run("tour_client.mjs", &arguments);
+    let other = js::run("tour_client.mjs", &arguments);
+    let (one, other) = tokio::join!(one, other);
+    for tour in [one, other] {
+        assert!(tour.success && tour.last().ends_with(", 0 failed"), "{tour:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_client_passes_all_checks_at_npms_server() {
+    if !js::ready() {
+        return;
+    }
+    let server = js::Server::start("tour_server.mjs", &["--ws", "127.0.0.1:0"]).await;
+    let connection: Connection = capnode::connect(&format!("ws://{}", server.address())).await.unwrap();
+    assert_tour(&connection, Expect::Any).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn npms_server_goes_away() {
+    if !js::ready() {
+        return;
+    }
+    let server = js::Server::start("tour_server.mjs", &["--ws", "127.0.0.1:0"]).await;
+    let connection: Connection = capnode::connect(&format!("ws://{}", server.address())).await.unwrap();
+    let tour: tour::TourClient = connection.index();
+    let counter = tour.counter().await.unwrap();
+    let waiting = tokio::spawn(async move {
+        // Never answered: its callback does not end.
+        tour.on("slow", |_: String, _: String| std::future::pending()).await
+    });
+    until("the callback is called", || connection.tables().running == 1).await;
+    server.kill().await;
+    let error = soon(connection.closed()).await;
+    assert_eq!(error.kind(), capnode::ErrorKind::Disconnected);
+    assert_eq!(soon(waiting).await.unwrap().unwrap_err().to_string(), error.to_string());
+    let late = soon(counter.next()).await.unwrap_err();
+    assert_eq!((late.kind(), late.fate()), (capnode::ErrorKind::Disconnected, capnode::Fate::NotSent));
+}
