@@ -45,13 +45,10 @@ impl Expansion<'_> {
         signature.asyncness = None;
         signature.output = ReturnType::Type(Default::default(), Box::new(Type::Verbatim(future)));
         let attributes = &method.item.attrs;
-        match &method.item.default {
-            None => quote!(#(#attributes)* #signature;),
-            Some(body) => quote! {
-                #(#attributes)*
-                #[allow(clippy::manual_async_fn)]
-                #signature { async move #body }
-            },
-        }
+        let end = match &method.item.default {
+            None => method.item.semi_token.to_token_stream(),
+            Some(body) => quote_spanned!(place=> { async move #body }),
+        };
+        quote!(#(#attributes)* #signature #end)
     }
 }
