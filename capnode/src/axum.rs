@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::extract::FromRequestParts as _;
 use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Request};
-use axum::extract::FromRequestParts as _;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};

@@ -98,7 +98,10 @@ impl Drop for Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("tables", &self.tables()).field("closed", &self.link.closed()).finish()
+        f.debug_struct("Connection")
+            .field("tables", &self.tables())
+            .field("closed", &self.link.closed())
+            .finish()
     }
 }
 

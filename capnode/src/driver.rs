@@ -60,7 +60,9 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Some(Err(error))) => {
                     self.ended = true;
                     let message = match error.kind() {
-                        io::ErrorKind::ConnectionAborted => format!("the peer closed the connection: {error}"),
+                        io::ErrorKind::ConnectionAborted => {
+                            format!("the peer closed the connection: {error}")
+                        }
                         _ => "the connection was lost".to_owned(),
                     };
                     self.link.close(Error::new(ErrorKind::Disconnected, message).with_source(error));
@@ -83,7 +85,9 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
                     self.out.clear();
-                    self.link.close(Error::new(ErrorKind::Disconnected, "the connection was lost").with_source(error));
+                    self.link.close(
+                        Error::new(ErrorKind::Disconnected, "the connection was lost").with_source(error),
+                    );
                 }
             }
         }

@@ -126,7 +126,7 @@ mod link;
 #[cfg(feature = "tokio")]
 mod node;
 mod op;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "axum", feature = "ws"))]
 mod origin;
 mod runtime;
 pub mod sans_io;

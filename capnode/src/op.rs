@@ -305,7 +305,12 @@ mod tests {
         for language in [capnweb, capnode, q_connection] {
             assert!(matches!(
                 language,
-                [Op::Call { .. }, Op::Answer { outcome: Ok(_), .. }, Op::Release { .. }, Op::Answer { outcome: Err(_), .. }]
+                [
+                    Op::Call { .. },
+                    Op::Answer { outcome: Ok(_), .. },
+                    Op::Release { .. },
+                    Op::Answer { outcome: Err(_), .. }
+                ]
             ));
         }
     }

@@ -18,4 +18,6 @@ pub use crate::cap::response::Response;
 pub use crate::interface::args::{Give, Lend, Owned};
 pub use crate::interface::call::{call, read};
 pub use crate::interface::{Interface, IsResult, Method, promise, serve};
-pub use crate::{Call, CallError, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire};
+pub use crate::{
+    Call, CallError, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire,
+};

@@ -14,7 +14,9 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
             runtime.spawn(future);
             Ok(())
         }
-        Err(error) => Err(Error::new(ErrorKind::Unsupported, "this needs a tokio runtime").with_source(error)),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Unsupported, "this needs a tokio runtime").with_source(error))
+        }
     }
 }
 

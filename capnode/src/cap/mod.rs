@@ -1,9 +1,9 @@
 //! References: the one type behind all typed clients, and one file for each kind of it.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
-use std::any::Any;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -225,14 +225,17 @@ impl Cap {
 
     /// Equal for references to the same thing, as long as one of them lives.
     pub(crate) fn object_id(&self) -> ObjectId {
-        ObjectId(match &self.0 {
-            Kind::Local(local) => return local.object_id(),
-            Kind::Remote(import) => Arc::as_ptr(import).addr(),
-            Kind::Queued(queue) => Arc::as_ptr(queue).addr(),
-            Kind::At(at) => Arc::as_ptr(at).addr(),
-            // Nothing tells one broken reference from another but where it came from.
-            Kind::Broken(error) => error.addr(),
-        }, 0)
+        ObjectId(
+            match &self.0 {
+                Kind::Local(local) => return local.object_id(),
+                Kind::Remote(import) => Arc::as_ptr(import).addr(),
+                Kind::Queued(queue) => Arc::as_ptr(queue).addr(),
+                Kind::At(at) => Arc::as_ptr(at).addr(),
+                // Nothing tells one broken reference from another but where it came from.
+                Kind::Broken(error) => error.addr(),
+            },
+            0,
+        )
     }
 }
 

@@ -18,10 +18,16 @@ pub(crate) struct Queue {
 }
 
 enum State {
-    Waiting { requests: VecDeque<Waiting>, watchers: Vec<BrokenSlot> },
+    Waiting {
+        requests: VecDeque<Waiting>,
+        watchers: Vec<BrokenSlot>,
+    },
     /// The resolution is known, and what was asked before is being passed on to it. Whatever is
     /// asked meanwhile has to go after that.
-    Passing { requests: VecDeque<Waiting>, to: Cap },
+    Passing {
+        requests: VecDeque<Waiting>,
+        to: Cap,
+    },
     Resolved(Cap),
 }
 

@@ -159,7 +159,8 @@ impl Future for Response {
         loop {
             let outcome = match &mut this.state {
                 State::Ready(outcome) => {
-                    let again = || Err(Error::new(ErrorKind::Unsupported, "a response was polled after its end"));
+                    let again =
+                        || Err(Error::new(ErrorKind::Unsupported, "a response was polled after its end"));
                     return Poll::Ready(outcome.take().unwrap_or_else(again));
                 }
                 State::Queued(receiver) => match Pin::new(receiver).poll(cx) {

@@ -40,7 +40,9 @@ impl Serialize for Slot<'_> {
         if taken {
             serializer.serialize_unit()
         } else {
-            Err(ser::Error::custom("a reference can only be sent over a capnode connection, not written elsewhere"))
+            Err(ser::Error::custom(
+                "a reference can only be sent over a capnode connection, not written elsewhere",
+            ))
         }
     }
 }

@@ -106,7 +106,9 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
         request::Args::Wire(body) => body,
         request::Args::Typed(args) if args.is(TypeId::of::<A>()) => {
             let args = args.into_any().downcast();
-            return args.map(|args| *args).map_err(|_| Error::new(ErrorKind::Decode, "the arguments have another type"));
+            return args
+                .map(|args| *args)
+                .map_err(|_| Error::new(ErrorKind::Decode, "the arguments have another type"));
         }
         request::Args::Typed(args) => args.encode()?,
     };

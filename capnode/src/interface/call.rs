@@ -64,7 +64,12 @@ enum Timeout {
 
 /// Calls a method of an interface.
 #[doc(hidden)]
-pub fn call<A: IntoArgs, T, F>(cap: &Cap, interface: &'static Interface, method: usize, args: A) -> Call<T, F> {
+pub fn call<A: IntoArgs, T, F>(
+    cap: &Cap,
+    interface: &'static Interface,
+    method: usize,
+    args: A,
+) -> Call<T, F> {
     Call::new(cap, Member::Method(interface, method), write(cap, args))
 }
 
@@ -232,7 +237,9 @@ pub(crate) fn read_reply<T: Wire>(reply: Reply) -> Result<T, Error> {
         Kind::Wire(body) => body,
         Kind::Typed(value) if value.is(TypeId::of::<T>()) => {
             let value = value.into_any().downcast();
-            return value.map(|value| *value).map_err(|_| Error::new(ErrorKind::Decode, "the result has another type"));
+            return value
+                .map(|value| *value)
+                .map_err(|_| Error::new(ErrorKind::Decode, "the result has another type"));
         }
         Kind::Typed(value) => value.encode()?,
     };

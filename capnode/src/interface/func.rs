@@ -162,11 +162,7 @@ struct Value;
 struct Fallible;
 
 /// Answers what is asked of any function, but for the call itself.
-fn request_of_function(
-    local: &Local,
-    request: Request,
-    call: impl FnOnce(Request) -> Response,
-) -> Response {
+fn request_of_function(local: &Local, request: Request, call: impl FnOnce(Request) -> Response) -> Response {
     let path = request.member.clone().into_path();
     match (path.as_slice(), &request.args) {
         ([], Args::Read) => {

@@ -273,7 +273,11 @@ impl Request {
     }
 
     /// The same for a method that returns a `Result`.
-    pub fn run_result<T, A, R, E, Fut>(self, object: &Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    pub fn run_result<T, A, R, E, Fut>(
+        self,
+        object: &Arc<T>,
+        method: impl FnOnce(Arc<T>, A) -> Fut,
+    ) -> Response
     where
         A: Args,
         R: Wire,

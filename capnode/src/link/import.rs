@@ -44,7 +44,11 @@ impl Import {
         }
     }
 
-    fn call(self: &Arc<Self>, request: Request, answering: Answering) -> Result<(Id, Option<PendingAnswer>), Error> {
+    fn call(
+        self: &Arc<Self>,
+        request: Request,
+        answering: Answering,
+    ) -> Result<(Id, Option<PendingAnswer>), Error> {
         let Request { member, args, .. } = request;
         let args = args.encode()?;
         self.link.call(self, member.into_path(), args, answering)

@@ -8,10 +8,10 @@ use super::pending::Arrived;
 use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Link, State};
+use crate::cap::Cap;
 use crate::cap::payload::{Part, to_cap};
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
-use crate::cap::Cap;
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::lock;
@@ -33,7 +33,10 @@ enum What {
 /// What is to be done when the lock is free.
 enum Todo {
     Call(Call),
-    Deliver { caller: Option<oneshot::Sender<Arrived>>, answer: Arrived },
+    Deliver {
+        caller: Option<oneshot::Sender<Arrived>>,
+        answer: Arrived,
+    },
     Cancel(Option<Arc<Running>>, Option<Answer>),
     /// To be dropped, which may run code of the user's.
     Forget(Option<Answer>),
@@ -173,7 +176,8 @@ impl State {
                 self.answers.entry(call.answer).or_default();
             }
             // The call itself is among the running already.
-            let room = self.parked.is_empty() && self.session.running() <= link.limits.running_calls + self.calls.len();
+            let room = self.parked.is_empty()
+                && self.session.running() <= link.limits.running_calls + self.calls.len();
             if room {
                 todos.push(Todo::Call(call));
                 continue;

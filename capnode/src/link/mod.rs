@@ -406,7 +406,10 @@ impl Link {
         };
         drop(forgotten);
         if too_much {
-            self.close(Error::new(ErrorKind::Limit, "the peer reads too slowly: too much is waiting to be written"));
+            self.close(Error::new(
+                ErrorKind::Limit,
+                "the peer reads too slowly: too much is waiting to be written",
+            ));
         }
         self.wake();
     }
@@ -466,7 +469,9 @@ impl State {
         let outcome = match outcome {
             // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
             // own, so it gets a reference to us that passes everything on.
-            Ok(value) if value.root().is_some() && !self.session.is_marked() => Ok(value.map(|cap| self.lend(cap.nearest()))),
+            Ok(value) if value.root().is_some() && !self.session.is_marked() => {
+                Ok(value.map(|cap| self.lend(cap.nearest())))
+            }
             Ok(value) => Ok(value.map(|cap| self.word(link, cap))),
             Err(error) => Err(Payload::plain(capnweb::error_text(&error).unwrap_or_else(|_| {
                 // Its typed data could not be written; its message can.

@@ -63,7 +63,11 @@ impl Ask {
             return Staged::Cap(cap.at_path(path));
         }
         let response = make_request(&cap, path, args);
-        if awaited { Staged::Asked(response) } else { Staged::Cap(crate::cap::queue::Queue::of_response(response)) }
+        if awaited {
+            Staged::Asked(response)
+        } else {
+            Staged::Cap(crate::cap::queue::Queue::of_response(response))
+        }
     }
 }
 
@@ -107,7 +111,9 @@ async fn settle_within(value: Payload<Staged>, chain: usize) -> Result<Body, Err
             Staged::Cap(cap) => Part::Cap(cap),
             Staged::Asked(response) => Part::Value(response.await?.into_body()?),
             Staged::Promise(outcome) => {
-                let gone = |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
+                let gone = |_| {
+                    Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept")
+                };
                 let value = outcome.await.map_err(gone)??;
                 let Some(chain) = chain.checked_sub(1) else {
                     let message = format!("a value came as a promise in a promise, more than {CHAIN} times");

@@ -40,7 +40,9 @@ impl FromStr for Address {
 
     fn from_str(url: &str) -> Result<Self, Error> {
         let unknown = || {
-            let message = format!("`{url}` is no address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path");
+            let message = format!(
+                "`{url}` is no address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path"
+            );
             Error::new(ErrorKind::Connect, message)
         };
         let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
@@ -51,7 +53,9 @@ impl FromStr for Address {
         let rest = rest.strip_prefix("//").ok_or_else(unknown)?;
         let (host, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
         let with_port = |port: Option<&str>| match (host.rsplit_once(':'), port) {
-            (Some((name, number)), _) if !name.is_empty() && number.parse::<u16>().is_ok() => Ok(host.to_owned()),
+            (Some((name, number)), _) if !name.is_empty() && number.parse::<u16>().is_ok() => {
+                Ok(host.to_owned())
+            }
             (_, Some(port)) if !host.is_empty() => Ok(format!("{host}:{port}")),
             _ => Err(unknown()),
         };
@@ -125,7 +129,9 @@ impl Bound {
                 Ok(Bound::Unix(listener, path.clone()))
             }
             #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets here")),
+            Address::Unix(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets here"))
+            }
         }
     }
 
@@ -182,7 +188,8 @@ mod tests {
         ] {
             assert_eq!(url.parse::<Address>().unwrap().to_string(), written, "{url}");
         }
-        for url in ["", "localhost:80", "http://x", "tcp://x", "tcp://:80", "ws://", "unix:", "tcp://x:99999"] {
+        for url in ["", "localhost:80", "http://x", "tcp://x", "tcp://:80", "ws://", "unix:", "tcp://x:99999"]
+        {
             assert!(url.parse::<Address>().is_err(), "{url}");
         }
     }

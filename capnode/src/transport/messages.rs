@@ -112,7 +112,8 @@ where
                 Some(Ok(message)) => message,
                 Some(Err(error)) => {
                     let error = error.into();
-                    let kind = if M::is_fault(&*error) { io::ErrorKind::InvalidData } else { io::ErrorKind::Other };
+                    let kind =
+                        if M::is_fault(&*error) { io::ErrorKind::InvalidData } else { io::ErrorKind::Other };
                     return Poll::Ready(Some(Err(io::Error::new(kind, error))));
                 }
                 None => return Poll::Ready(None),
@@ -126,7 +127,10 @@ where
                     // The answer to it comes by itself when the sink is closed.
                     self.said_goodbye = true;
                     self.goodbye = reason;
-                    let closed = self.goodbye.clone().map(|reason| Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason)));
+                    let closed = self
+                        .goodbye
+                        .clone()
+                        .map(|reason| Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason)));
                     return Poll::Ready(closed);
                 }
                 Received::Bad(what) => {

@@ -44,9 +44,11 @@ impl Message for tungstenite::Message {
         match self {
             tungstenite::Message::Text(text) => Received::Frame(text),
             tungstenite::Message::Binary(_) => Received::Bad("a binary message, where messages are text"),
-            tungstenite::Message::Close(frame) => Received::Close(frame.filter(|frame| frame.code != CloseCode::Normal).map(
-                |frame| format!("{} {}", u16::from(frame.code), frame.reason),
-            )),
+            tungstenite::Message::Close(frame) => Received::Close(
+                frame
+                    .filter(|frame| frame.code != CloseCode::Normal)
+                    .map(|frame| format!("{} {}", u16::from(frame.code), frame.reason)),
+            ),
             _ => Received::Other,
         }
     }
@@ -81,7 +83,8 @@ pub(crate) async fn connect(
         request = request.header(name, value);
     }
     let request = request.body(()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let shaken = tokio_tungstenite::client_async_with_config(request, stream, Some(config(frame_bytes))).await;
+    let shaken =
+        tokio_tungstenite::client_async_with_config(request, stream, Some(config(frame_bytes))).await;
     match shaken {
         Ok((socket, _)) => Ok(web_socket(socket)),
         Err(tungstenite::Error::Http(response)) => {
@@ -113,7 +116,8 @@ pub(crate) async fn accept(
         *refusal.status_mut() = http::StatusCode::FORBIDDEN;
         Err(refusal)
     };
-    let shaken = tokio_tungstenite::accept_hdr_async_with_config(stream, look, Some(config(frame_bytes))).await;
+    let shaken =
+        tokio_tungstenite::accept_hdr_async_with_config(stream, look, Some(config(frame_bytes))).await;
     let socket = shaken.map_err(io::Error::other)?;
     Ok((web_socket(socket), headers))
 }

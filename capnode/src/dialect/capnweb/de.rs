@@ -435,7 +435,9 @@ impl<'a, R: Lookup> Reader<'a, R> {
                 self.depth -= 1;
                 return Ok(value);
             }
-            Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => form,
+            Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => {
+                form
+            }
             _ => {
                 self.pos = start;
                 return self.deserialize_any(visitor);
@@ -541,7 +543,12 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Result<V::Value> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value> {
         self.deserialize_seq(visitor)
     }
 
@@ -565,7 +572,9 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
             Next::Found(Found::Value(payload)) => {
                 Reader::nested(payload, self.depth + 1).deserialize_enum(name, variants, visitor)
             }
-            _ => Err(Failure(format!("expected one of the variants of {name}, as a string or an object of one member"))),
+            _ => Err(Failure(format!(
+                "expected one of the variants of {name}, as a string or an object of one member"
+            ))),
         }
     }
 
@@ -607,4 +616,3 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
         identifier
     }
 }
-

@@ -52,7 +52,10 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
             let id = scanner.integer()?;
             comma(&mut scanner)?;
             let count = scanner.integer()?;
-            let mark = (id, count) == (0, 0) && scanner.comma() && scanner.peek() == b'"' && scanner.string()? == MARK;
+            let mark = (id, count) == (0, 0)
+                && scanner.comma()
+                && scanner.peek() == b'"'
+                && scanner.string()? == MARK;
             let count = u64::try_from(count)
                 .map_err(|_| Error::new(ErrorKind::Protocol, "a release of fewer than no references"))?;
             if mark { Op::Mark } else { Op::Release { id, count } }
@@ -62,7 +65,9 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
             Op::Abort(scanner.payload(0)?)
         }
         "pipe" => return Err(Error::new(ErrorKind::Protocol, "streams are not supported by this version")),
-        unknown => return Err(Error::new(ErrorKind::Protocol, format!("unknown message: {}", short(unknown)))),
+        unknown => {
+            return Err(Error::new(ErrorKind::Protocol, format!("unknown message: {}", short(unknown))));
+        }
     };
     scanner.close()?;
     scanner.finish()?;
@@ -232,7 +237,9 @@ impl<R: Extract> ArgsWriter<R> {
             self.writer.raw(",");
         }
         self.count += 1;
-        value.serialize(&mut self.writer).map_err(|failure| encode_error(failure).about(format_args!("argument {}", self.count)))
+        value
+            .serialize(&mut self.writer)
+            .map_err(|failure| encode_error(failure).about(format_args!("argument {}", self.count)))
     }
 
     pub(crate) fn finish(mut self) -> Payload<R> {
@@ -261,7 +268,8 @@ impl<'a, R: Lookup> ArgsReader<'a, R> {
     /// The next argument; an argument that is not there is undefined.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let before = if std::mem::replace(&mut self.started, true) { b',' } else { b'[' };
-        let more = !self.ended && self.reader.take(before) && (before == b',' || !self.reader.at_end_of_list());
+        let more =
+            !self.ended && self.reader.take(before) && (before == b',' || !self.reader.at_end_of_list());
         if !more {
             self.ended = true;
             let missing = |failure: Failure| {

@@ -3,10 +3,10 @@
 //! What passes here is well formed to its last character, so that the reader that later turns it
 //! into Rust types meets no surprise but a type that does not fit.
 
-use crate::value::{BigInt, ByteKind, Url};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
+use crate::value::{BigInt, ByteKind, Url};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -399,7 +399,8 @@ impl<'a> Scanner<'a> {
         let base64 = self.string()?;
         let kind = if self.comma() {
             let name = self.string()?;
-            ByteKind::from_name(name).ok_or_else(|| protocol(format!("unknown bytes type marker: {}", excerpt(name))))?
+            ByteKind::from_name(name)
+                .ok_or_else(|| protocol(format!("unknown bytes type marker: {}", excerpt(name))))?
         } else {
             ByteKind::Uint8Array
         };

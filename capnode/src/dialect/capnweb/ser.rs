@@ -48,7 +48,10 @@ impl<R> Writer<R> {
             self.raw("[\"nan\"]");
         } else if float.is_infinite() {
             self.raw(if float > 0.0 { "[\"inf\"]" } else { "[\"-inf\"]" });
-        } else if float.fract() == 0.0 && float.abs() <= MAX_SAFE_INTEGER as f64 && !(float == 0.0 && float.is_sign_negative()) {
+        } else if float.fract() == 0.0
+            && float.abs() <= MAX_SAFE_INTEGER as f64
+            && !(float == 0.0 && float.is_sign_negative())
+        {
             self.raw(itoa::Buffer::new().format(float as i64));
         } else {
             self.raw(&serde_json::to_string(&shortest).map_err(ser::Error::custom)?);

@@ -99,8 +99,7 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
         out.push_str(&after[..next]);
         rest = &after[next..];
     }
-    out
-        .into()
+    out.into()
 }
 
 /// The character of a `uXXXX`, and how many such escapes it took.
@@ -150,7 +149,15 @@ mod tests {
     fn base64_of_both_alphabets_and_with_padding_is_read() {
         assert_eq!(read_base64("AQID/wCABwk").unwrap(), [1, 2, 3, 255, 0, 128, 7, 9]);
         assert_eq!(read_base64("AQID_wCABwk=").unwrap(), [1, 2, 3, 255, 0, 128, 7, 9]);
-        for (text, length) in [("", Some(0)), ("AQ", Some(1)), ("AQ==", Some(1)), ("AQI", Some(2)), ("A", None), ("A!", None), ("AQ===", None)] {
+        for (text, length) in [
+            ("", Some(0)),
+            ("AQ", Some(1)),
+            ("AQ==", Some(1)),
+            ("AQI", Some(2)),
+            ("A", None),
+            ("A!", None),
+            ("AQ===", None),
+        ] {
             assert_eq!(base64_len(text), length, "{text}");
             if length.is_some() {
                 assert_eq!(read_base64(text).ok().map(|bytes| bytes.len()), length);

@@ -107,10 +107,13 @@ fn two_sides_at_their_limit_whose_handlers_call_back_go_on() {
         })
         .collect();
     drop(there);
-    let mut calls: Vec<_> = calls.into_iter().map(|mut call| {
-        assert!(poll(&mut call).is_pending());
-        call
-    }).collect();
+    let mut calls: Vec<_> = calls
+        .into_iter()
+        .map(|mut call| {
+            assert!(poll(&mut call).is_pending());
+            call
+        })
+        .collect();
     for call in calls.drain(..) {
         assert_eq!(pair.wait(call).unwrap(), 11);
     }

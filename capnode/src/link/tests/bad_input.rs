@@ -84,7 +84,8 @@ fn a_promise_in_a_promise_without_end_is_refused() {
         peer.say(&format!(r#"["resolve",-{id},{{"next":["promise",-{}]}}]"#, id + 1));
     }
     let answers: Vec<_> = peer.heard().into_iter().filter(|frame| frame.starts_with("[\"re")).collect();
-    let refusal = answers.iter().find(|frame| frame.starts_with("[\"reject\",1,")).expect("the call is refused");
+    let refusal =
+        answers.iter().find(|frame| frame.starts_with("[\"reject\",1,")).expect("the call is refused");
     assert!(refusal.contains("a promise in a promise, more than 64 times"), "{refusal}");
     assert!(peer.end.link.closed().is_none());
 }

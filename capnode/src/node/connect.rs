@@ -1,0 +1,157 @@
+//! Connecting to others.
+
+use std::fmt;
+use std::future::IntoFuture;
+#[cfg(feature = "ws")]
+use std::io;
+use std::marker::PhantomData;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+
+#[cfg(feature = "ws")]
+use super::HANDSHAKE;
+use super::Node;
+use crate::cap::BoxFuture;
+use crate::connection::FromConnection;
+use crate::error::{Error, ErrorKind};
+#[cfg(feature = "ws")]
+use crate::transport::address::Io;
+use crate::transport::address::dial;
+use crate::transport::{Address, Transport, lines};
+
+/// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
+/// `unix:/path`. What comes of it is a client for what the peer offers, a [`Cap`], or the
+/// [`Connection`].
+///
+/// ```no_run
+/// # async fn example() -> Result<(), capnode::Error> {
+/// let peer: capnode::Cap = capnode::connect("ws://127.0.0.1:5004").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
+    Node::empty().connect(url)
+}
+
+/// A connection to be made: await it. See [`connect`].
+///
+/// # Errors
+///
+/// [`ErrorKind::Connect`] if there is nobody at the address, or it is no address, or a handshake
+/// fails.
+#[must_use = "nothing happens until it is awaited"]
+pub struct Connect<C> {
+    url: String,
+    node: Node,
+    headers: Vec<(String, String)>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
+    result: PhantomData<fn() -> C>,
+}
+
+impl<C: FromConnection> Connect<C> {
+    pub(super) fn new(url: &str, node: Node) -> Self {
+        Self {
+            url: url.to_owned(),
+            node,
+            headers: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            result: PhantomData,
+        }
+    }
+
+    /// Sends an HTTP header with the request for a WebSocket, such as `Authorization`.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets which certificates are trusted, and shown, for `wss://`. Without it the usual
+    /// authorities of the web are trusted.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    async fn run(self) -> Result<C, Error> {
+        let address: Address = self.url.parse()?;
+        let url = self.url.clone();
+        let error = |kind, error| Error::new(kind, format!("cannot connect to {url}")).with_source(error);
+        let failed = |cause| error(ErrorKind::Connect, cause);
+        let stream = dial(&address).await.map_err(failed)?;
+        let limit = self.node.settings.limits.frame_bytes;
+        match &address {
+            #[cfg(feature = "ws")]
+            Address::Ws { tls, host, path } => {
+                let handshake = async {
+                    let stream = if *tls { self.secure(stream, host).await? } else { stream };
+                    let socket =
+                        crate::transport::ws::connect(stream, host, path, &self.headers, limit).await;
+                    socket.map_err(|cause| match cause.kind() {
+                        io::ErrorKind::PermissionDenied => error(ErrorKind::Refused, cause),
+                        _ => failed(cause),
+                    })
+                };
+                let late = |_| failed(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"));
+                let socket = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(late)??;
+                self.node.connect_over(socket).await
+            }
+            #[cfg(not(feature = "ws"))]
+            Address::Ws { .. } => {
+                Err(Error::new(ErrorKind::Unsupported, "WebSockets need capnode's feature `ws`"))
+            }
+            Address::Tcp(_) | Address::Unix(_) => self.node.connect_over(lines(stream).limit(limit)).await,
+        }
+    }
+
+    /// Does the handshake of TLS.
+    #[cfg(feature = "tls")]
+    async fn secure(&self, stream: Box<dyn Io>, host: &str) -> Result<Box<dyn Io>, Error> {
+        use tokio_rustls::rustls::pki_types::ServerName;
+        use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(ErrorKind::Connect, format!("cannot connect securely to {host}"))
+                .with_source(io::Error::other(error))
+        };
+        let server = ServerName::try_from(name.to_owned()).map_err(|error| failed(error.into()))?;
+        let config = self.tls.clone().unwrap_or_else(|| {
+            let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+            Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        });
+        let stream = tokio_rustls::TlsConnector::from(config).connect(server, stream).await;
+        Ok(Box::new(stream.map_err(|error| failed(error.into()))?))
+    }
+
+    #[cfg(all(feature = "ws", not(feature = "tls")))]
+    async fn secure(&self, _: Box<dyn Io>, _: &str) -> Result<Box<dyn Io>, Error> {
+        Err(Error::new(ErrorKind::Unsupported, "wss:// needs capnode's feature `tls`"))
+    }
+}
+
+impl<C: FromConnection + 'static> IntoFuture for Connect<C> {
+    type Output = Result<C, Error>;
+    type IntoFuture = BoxFuture<Result<C, Error>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<C> fmt::Debug for Connect<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Connects over any transport.
+///
+/// # Errors
+///
+/// Outside a tokio runtime.
+pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) -> Result<C, Error> {
+    Node::empty().connect_over(transport).await
+}

@@ -1,0 +1,276 @@
+//! What a program offers, and the connections on which it does.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+mod connect;
+mod listener;
+
+pub use self::connect::{Connect, connect, connect_over};
+pub use self::listener::Listener;
+
+use crate::cap::{Cap, payload};
+use crate::connection::{Connection, FromConnection};
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+#[cfg(any(feature = "axum", feature = "ws"))]
+use crate::origin::Origins;
+use crate::session::Side;
+use crate::transport::{Address, Transport};
+
+/// How long a peer may take for the handshakes of TLS and WebSocket.
+#[cfg(feature = "ws")]
+const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What a program offers to those it is connected with: its index, and under which conditions.
+///
+/// Cheap to clone. Any number of listeners and connections can be open on one node.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), capnode::Error> {
+/// let node = capnode::Node::new(("any", "value"));
+/// let listener = node.listen("ws://127.0.0.1:5004").await?;
+/// println!("listening on {}", listener.url());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    admit: Arc<dyn Admit>,
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    #[cfg(any(feature = "axum", feature = "ws"))]
+    pub(crate) origins: Origins,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
+}
+
+/// Chooses the index for a connection, or refuses it.
+#[async_trait]
+trait Admit: Send + Sync {
+    async fn admit(&self, incoming: Incoming) -> Result<Option<Cap>, Error>;
+}
+
+/// The same index for all.
+struct Same(Option<Cap>);
+
+#[async_trait]
+impl Admit for Same {
+    async fn admit(&self, _: Incoming) -> Result<Option<Cap>, Error> {
+        Ok(self.0.clone())
+    }
+}
+
+struct Choose<F>(F);
+
+#[async_trait]
+impl<F, Fut, I, E> Admit for Choose<F>
+where
+    F: Fn(Incoming) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<I, E>> + Send,
+    I: Serialize + Send,
+    E: fmt::Display + Send,
+{
+    async fn admit(&self, incoming: Incoming) -> Result<Option<Cap>, Error> {
+        match (self.0)(incoming).await {
+            Ok(index) => Ok(Some(payload::index(&index))),
+            Err(refusal) => Err(Error::new(ErrorKind::Refused, refusal.to_string())),
+        }
+    }
+}
+
+/// Somebody who connects, before it is decided what is offered: see [`Node::with`].
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    pub(crate) connection: Connection,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) certificates: Vec<Vec<u8>>,
+}
+
+impl Incoming {
+    /// The connection: for what the peer offers, see [`Connection::index`].
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The address of the peer, where the transport has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The value of an HTTP header of a WebSocket's request. The name is in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    /// The certificates by which the peer has proved its identity, DER, its own first; empty if it
+    /// was not asked.
+    pub fn certificates(&self) -> &[Vec<u8>] {
+        &self.certificates
+    }
+}
+
+impl Node {
+    /// A node that offers `index` to everybody: a client, or any value that serializes, with
+    /// clients and functions in it perhaps.
+    pub fn new(index: impl Serialize) -> Self {
+        Self::of(Same(Some(payload::index(&index))))
+    }
+
+    /// A node that offers nothing: its peers can only be called, or call what they are sent.
+    pub fn empty() -> Self {
+        Self::of(Same(None))
+    }
+
+    /// A node that decides for each connection what it offers: `choose` returns the index, or as
+    /// `Err` the reason for refusing, which the peer is told.
+    pub fn with<F, Fut, I, E>(choose: F) -> Self
+    where
+        F: Fn(Incoming) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: Serialize + Send + 'static,
+        E: fmt::Display + Send + 'static,
+    {
+        Self::of(Choose(choose))
+    }
+
+    fn of(admit: impl Admit + 'static) -> Self {
+        Self { admit: Arc::new(admit), settings: Arc::default() }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    /// Sets what a peer may cost; see [`Limits`].
+    pub fn limits(self, limits: Limits) -> Self {
+        self.set(|settings| settings.limits = limits)
+    }
+
+    /// Lets pages of `origin`, such as `https://app.example`, open WebSockets here; `*` lets all.
+    /// Pages of the same host, and programs that are no browser, always may.
+    #[cfg(any(feature = "axum", feature = "ws"))]
+    pub fn allow_origin(self, origin: &str) -> Self {
+        self.set(|settings| settings.origins.add(origin))
+    }
+
+    /// Sets the certificate and key for `wss://` listeners.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
+        self.set(|settings| settings.tls = Some(config))
+    }
+
+    #[cfg(any(feature = "axum", feature = "ws"))]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Listens on an address: `ws://host:port`, `wss://host:port`, `tcp://host:port` or
+    /// `unix:/path`. Port 0 takes any that is free.
+    ///
+    /// Returns once the socket is bound.
+    ///
+    /// # Errors
+    ///
+    /// If the address is none, or cannot be bound, or is `wss://` and no certificate was
+    /// [set](Node::tls).
+    pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
+        let address: Address = url.parse()?;
+        self.check_listen(&address)?;
+        Listener::new(self.clone(), address).await
+    }
+
+    fn check_listen(&self, address: &Address) -> Result<(), Error> {
+        let missing = |what| Err(Error::new(ErrorKind::Unsupported, what));
+        match address {
+            #[cfg(not(feature = "ws"))]
+            Address::Ws { .. } => missing("WebSockets need capnode's feature `ws`"),
+            #[cfg(feature = "tls")]
+            Address::Ws { tls: true, .. } if self.settings.tls.is_none() => {
+                missing("a wss:// listener needs a certificate: set it with `Node::tls`")
+            }
+            #[cfg(all(feature = "ws", not(feature = "tls")))]
+            Address::Ws { tls: true, .. } => missing("wss:// needs capnode's feature `tls`"),
+            _ => {
+                let _: fn(&'static str) -> Result<(), Error> = missing;
+                Ok(())
+            }
+        }
+    }
+
+    /// Serves a peer that is connected already, over any transport, as the accepting side.
+    ///
+    /// The connection lives until either side closes it, whether or not it is held here.
+    ///
+    /// # Errors
+    ///
+    /// If [`Node::with`] refuses, or outside a tokio runtime.
+    pub async fn serve(&self, transport: impl Transport + Unpin) -> Result<Connection, Error> {
+        self.accept(transport, None, Vec::new(), Vec::new()).await
+    }
+
+    /// Decides about a connection, and starts it. A refusal is told to the peer.
+    pub(crate) async fn accept(
+        &self,
+        transport: impl Transport + Unpin,
+        address: Option<SocketAddr>,
+        headers: Vec<(String, String)>,
+        certificates: Vec<Vec<u8>>,
+    ) -> Result<Connection, Error> {
+        let connection = Connection::new(Side::Accepting, None, self.settings.limits.clone());
+        let incoming = Incoming { connection: connection.clone(), address, headers, certificates };
+        let admitted = self.admit.admit(incoming).await;
+        match &admitted {
+            Ok(index) => connection.link().set_index(index.clone()),
+            Err(refusal) => connection.link().abort(refusal.clone()),
+        }
+        crate::runtime::spawn(connection.driver(Side::Accepting, transport))?;
+        admitted.map(|_| connection)
+    }
+
+    /// Connects to an address and offers this node's index to the peer. What comes of it is a
+    /// client for what the peer offers, a [`Cap`], or the [`Connection`].
+    pub fn connect<C: FromConnection>(&self, url: &str) -> Connect<C> {
+        Connect::new(url, self.clone())
+    }
+
+    /// Connects over any transport, and offers this node's index to the peer.
+    ///
+    /// # Errors
+    ///
+    /// If [`Node::with`] refuses, or outside a tokio runtime.
+    pub async fn connect_over<C: FromConnection>(
+        &self,
+        transport: impl Transport + Unpin,
+    ) -> Result<C, Error> {
+        let connection = Connection::new(Side::Connecting, None, self.settings.limits.clone());
+        let incoming = Incoming {
+            connection: connection.clone(),
+            address: None,
+            headers: Vec::new(),
+            certificates: Vec::new(),
+        };
+        let index = self.admit.admit(incoming).await?;
+        connection.link().set_index(index);
+        crate::runtime::spawn(connection.driver(Side::Connecting, transport))?;
+        Ok(C::from_connection(connection))
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("limits", &self.settings.limits).finish_non_exhaustive()
+    }
+}
