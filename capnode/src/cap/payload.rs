@@ -23,6 +23,11 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
     capnweb::to_payload(value)
 }
 
+/// The outcome of a call that returned `value`: if it is an `Err`, a failed one.
+pub(crate) fn encode_outcome<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
+    capnweb::to_outcome(value)
+}
+
 pub(crate) fn decode<T: DeserializeOwned>(body: &Body) -> Result<T, Error> {
     if body.refs.is_empty() {
         return capnweb::from_payload(body);

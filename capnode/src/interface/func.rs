@@ -50,6 +50,9 @@ impl<F: ?Sized> Func<F> {
     }
 
     /// A function reference for `function`.
+    ///
+    /// If it returns a `Result`, its error reaches the caller as what it is, but its message is no more than
+    /// the written value: with [`fallible`](Func::fallible) it is what `Display` says.
     pub fn new(function: impl IntoFunc<F>) -> Self {
         function.into_func()
     }

@@ -15,7 +15,7 @@ pub(crate) mod func;
 
 use self::args::Args;
 use crate::cap::local::{Local, Serving, request_of_interface};
-use crate::cap::payload::{Body, encode};
+use crate::cap::payload::{Body, encode_outcome};
 use crate::cap::request::{Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
 use crate::cap::{self, Cap};
@@ -215,7 +215,7 @@ impl<T: Wire> TypedReply for T {
     }
 
     fn encode(&self) -> Result<Body, Error> {
-        encode(self)
+        encode_outcome(self)
     }
 }
 
@@ -239,7 +239,7 @@ impl<E: WireError> LocalData for Returned<E> {
 
 impl Reply {
     pub(crate) fn of<R: Wire>(value: R, typed: bool) -> Outcome {
-        if typed { Ok(Reply(Kind::Typed(Box::new(value)))) } else { encode(&value).map(Reply::wire) }
+        if typed { Ok(Reply(Kind::Typed(Box::new(value)))) } else { encode_outcome(&value).map(Reply::wire) }
     }
 
     /// The outcome of a method whose error has a type.

@@ -15,7 +15,7 @@ mod text;
 
 use self::de::Reader;
 use self::scan::Scanner;
-use self::ser::Writer;
+use self::ser::{Side, Writer};
 use crate::dialect::{Extract, Failure, Lookup};
 use crate::error::{Data, Error, ErrorKind};
 use crate::limits::Limits;
@@ -217,6 +217,25 @@ pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result
     let mut writer = Writer::new();
     value.serialize(&mut writer).map_err(encode_error)?;
     Ok(writer.finish())
+}
+
+/// Writes the outcome of a call: a value, or if it is a `Result` what is in it. An `Err` becomes an error with
+/// the value as its property `data`, and with its text as message if it is a string or a bare variant.
+pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
+    let mut writer = Writer::of_outcome();
+    value.serialize(&mut writer).map_err(encode_error)?;
+    let side = writer.side();
+    let written = writer.finish();
+    if side == Side::Ok {
+        return Ok(written);
+    }
+    if !written.refs.is_empty() {
+        return Err(Error::new(ErrorKind::Encode, "an error cannot carry references"));
+    }
+    let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());
+    let data: Payload<NoReference> = Payload { text: written.text, refs: Vec::new() };
+    let message = from_payload(&data).unwrap_or_else(|_| short(data.text.as_str()));
+    Err(Error::rejected(message).with_data(Data::Wire(properties.into())))
 }
 
 /// Writes the arguments of a call, one after the other.

@@ -111,3 +111,54 @@ fn a_panic_of_a_handler_is_an_error_to_its_caller_and_to_nobody_else() {
     assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "the handler panicked"));
     assert_eq!(pair.wait(probe.note(1)).unwrap(), 1);
 }
+
+#[test]
+fn a_function_may_fail_with_an_error_of_a_type() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    enum Refusal {
+        Full,
+        Banned { days: u32 },
+    }
+
+    impl std::fmt::Display for Refusal {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "refused: {self:?}")
+        }
+    }
+
+    type Asked = Func<fn(u32) -> Result<u32, Refusal>>;
+
+    async fn answer(days: u32) -> Result<u32, Refusal> {
+        match days {
+            0 => Ok(7),
+            1 => Err(Refusal::Full),
+            days => Err(Refusal::Banned { days }),
+        }
+    }
+
+    // With either constructor, in this program and over the wire.
+    for function in [Asked::new(answer), Asked::fallible(answer)] {
+        let log = Log::default();
+        let mut pair = Pair::new(log.probe());
+        let probe: ProbeClient = pair.index();
+        let sent = Value::Cap(function.cap().clone());
+        let there = pair.wait(probe.echo(Value::Array(vec![sent]))).unwrap();
+        let Value::Array(back) = there else { panic!("an array") };
+        assert_eq!(back[0].cap(), Some(function.cap()));
+        let mut remote = Pair::new(function.cap().clone());
+        let over_the_wire = Asked::from_cap(remote.a.link.peer_index());
+        for function in [function, over_the_wire] {
+            assert_eq!(remote.wait(function.call(0)).unwrap(), 7);
+            assert_eq!(remote.wait(function.call(1)).unwrap_err().returned(), Some(Refusal::Full));
+            let banned = remote.wait(function.call(2)).unwrap_err();
+            assert_eq!(banned.returned(), Some(Refusal::Banned { days: 2 }));
+        }
+    }
+    let mut peer = Foreign::new(Asked::fallible(answer).cap().clone());
+    peer.say(r#"["stream",["pipeline",0,[],[1]]]"#);
+    let mut plain = Foreign::new(Asked::new(answer).cap().clone());
+    plain.say(r#"["stream",["pipeline",0,[],[1]]]"#);
+    let rejected = |message| format!(r#"["reject",1,["error","Error","{message}",null,{{"data":"Full"}}]]"#);
+    assert_eq!(peer.heard(), [rejected("refused: Full")]);
+    assert_eq!(plain.heard(), [rejected("Full")]);
+}
