@@ -3,4 +3,5 @@
 
 pub mod checks;
 pub mod cli;
+pub mod line;
 pub mod tour;

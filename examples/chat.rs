@@ -1,0 +1,180 @@
+//! A chat: callbacks for what is said, an object for each seat, and who drops the seat has left.
+//!
+//! ```text
+//! cargo run --example chat
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use capnode::{Func, Listener, Node};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+/// What the server offers.
+#[capnode::interface]
+trait Chat {
+    /// Takes a seat. `on_message` is called with whatever is said from then on.
+    async fn join(&self, name: &str, on_message: Func<fn(Message)>) -> Result<SeatClient, JoinError>;
+}
+
+/// A seat belongs to who holds it. To drop it is to leave.
+#[capnode::interface]
+trait Seat {
+    /// Says something to all the others.
+    async fn say(&self, text: &str);
+
+    /// Who is there.
+    #[capnode(property)]
+    async fn members(&self) -> Vec<String>;
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Message {
+    from: String,
+    text: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum JoinError {
+    NameTaken(String),
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::NameTaken(name) => write!(f, "the name {name} is taken"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// Who is there, and how to tell them something.
+type Members = BTreeMap<String, Func<fn(Message)>>;
+
+#[derive(Clone, Default)]
+struct Room {
+    members: Arc<Mutex<Members>>,
+}
+
+impl Room {
+    fn members<T>(&self, with: impl FnOnce(&mut Members) -> T) -> T {
+        with(&mut self.members.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells all but `from`. Nobody waits for who is slow or gone.
+    fn tell(&self, from: &str, text: &str) {
+        let message = Message { from: from.to_owned(), text: text.to_owned() };
+        let others = self.members(|members| members.clone());
+        for (_, on_message) in others.iter().filter(|(name, _)| *name != from) {
+            // Who cannot be told any more is about to lose the seat.
+            let _gone = on_message.call(message.clone()).send();
+        }
+    }
+}
+
+impl Chat for Room {
+    async fn join(&self, name: &str, on_message: Func<fn(Message)>) -> Result<SeatClient, JoinError> {
+        let is_free = self.members(|members| {
+            let is_free = !members.contains_key(name);
+            if is_free {
+                members.insert(name.to_owned(), on_message);
+            }
+            is_free
+        });
+        if !is_free {
+            return Err(JoinError::NameTaken(name.to_owned()));
+        }
+        self.tell(name, "(comes in)");
+        Ok(SeatClient::new(Taken { room: self.clone(), name: name.to_owned() }))
+    }
+}
+
+struct Taken {
+    room: Room,
+    name: String,
+}
+
+impl Seat for Taken {
+    async fn say(&self, text: &str) {
+        self.room.tell(&self.name, text);
+    }
+
+    async fn members(&self) -> Vec<String> {
+        self.room.members(|members| members.keys().cloned().collect())
+    }
+}
+
+/// Runs when nobody holds the seat any more: it was dropped, or its holder's connection has ended.
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.members(|members| members.remove(&self.name));
+        self.room.tell(&self.name, "(leaves)");
+    }
+}
+
+/// Somebody at the other end of a connection of their own.
+struct Member {
+    chat: ChatClient,
+    name: &'static str,
+    heard: Arc<Notify>,
+}
+
+impl Member {
+    async fn connect(listener: &Listener, name: &'static str) -> Result<Self, capnode::Error> {
+        let chat = capnode::connect(&listener.url()).await?;
+        Ok(Self { chat, name, heard: Arc::default() })
+    }
+
+    /// Joins, and prints what is said from then on.
+    async fn join(&self) -> Result<SeatClient, capnode::CallError<JoinError>> {
+        let (name, heard) = (self.name, self.heard.clone());
+        let on_message = move |message: Message| {
+            println!("    {name} reads: {}: {}", message.from, message.text);
+            heard.notify_one();
+            async {}
+        };
+        self.chat.join(self.name, on_message).await
+    }
+
+    /// Waits until something was said.
+    async fn hears(&self) {
+        self.heard.notified().await;
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let listener = Node::new(ChatClient::new(Room::default())).listen("ws://127.0.0.1:0").await?;
+    let ann = Member::connect(&listener, "ann").await?;
+    let bob = Member::connect(&listener, "bob").await?;
+
+    println!("ann joins");
+    let anns_seat = ann.join().await?;
+
+    println!("bob joins");
+    let bobs_seat = bob.join().await?;
+    ann.hears().await;
+
+    println!("ann says hello");
+    anns_seat.say("hello").await?;
+    bob.hears().await;
+
+    println!("bob says hi");
+    bobs_seat.say("hi ann").await?;
+    ann.hears().await;
+
+    println!("somebody else wants to be ann");
+    let impostor = Member::connect(&listener, "ann").await?;
+    if let Err(error) = impostor.join().await {
+        println!("    refused: {error}");
+    }
+
+    println!("bob drops his seat");
+    drop(bobs_seat);
+    ann.hears().await;
+    println!("    still there: {}", anns_seat.members().await?.join(", "));
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What the library does, in a screenful: two programs in one process, over a real socket.
+//!
+//! ```text
+//! cargo run --example tour
+//! ```
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use capnode::{BigInt, Bytes, Date, Func, Incoming, Node, Value};
+use capnode_examples::line::watch;
+use capnode_examples::tour::{self, CounterClient, TourClient};
+use tokio::net::TcpStream;
+
+/// What the client offers: connections are the same in both directions.
+#[capnode::interface]
+trait Guest {
+    /// Greets whoever asks.
+    async fn greet(&self, who: &str) -> String;
+}
+
+struct Visitor;
+
+impl Guest for Visitor {
+    async fn greet(&self, who: &str) -> String {
+        format!("good day, {who}")
+    }
+}
+
+fn show(what: &str, result: impl Display) {
+    println!("{what:<62} {result}");
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // The server. What it offers may depend on who comes; here it only notes the connection.
+    let (met, mut meeting) = tokio::sync::mpsc::channel(1);
+    let node = Node::with(move |incoming: Incoming| {
+        let met = met.clone();
+        async move { met.send(incoming.connection().clone()).await.map(|()| tour::index()) }
+    });
+    let listener = node.listen("tcp://127.0.0.1:0").await?;
+    println!("Two nodes, connected by {}\n", listener.url());
+
+    // The client, with a witness on the line. `capnode::connect(&url)` does the same without one.
+    let address = listener.local_addr().ok_or("a TCP listener has an address")?;
+    let (transport, line) =
+        watch(capnode::transport::lines(TcpStream::connect(address).await?), Duration::ZERO);
+    let tour: TourClient = Node::new(GuestClient::new(Visitor)).connect_over(transport).await?;
+    let server = meeting.recv().await.ok_or("the server has met nobody")?;
+
+    show("transform(\"beep\")", tour.transform("beep").await?);
+    line.clear();
+    tour.transform("again").await?;
+    let (out, back) = line.count();
+    show("    frames of a call: out, back", format!("{out}, {back}"));
+
+    let counter = tour.counter().await?;
+    let counts = [counter.next().await?, counter.next().await?, counter.next().await?];
+    show("counter(), an object; its next(), three times", format!("{counts:?}"));
+
+    let (seen, mut calls) = tokio::sync::mpsc::unbounded_channel();
+    let callback = move |event: String, data: String| {
+        // The receiver lives as long as this program.
+        let _unread = seen.send(format!("{event}: {data}"));
+        async {}
+    };
+    tour.on("tick", callback).await?;
+    show("on(\"tick\", |event, data| ...), a callback", calls.recv().await.unwrap_or_default());
+    show("    calls of it before on() was answered", 1 + calls.len());
+
+    line.clear();
+    let name = tour.authenticate("ann").pipeline().profile().pipeline().name().await?;
+    show("authenticate(\"ann\").profile().name(), pipelined", name);
+    show("    frames out before the first answer came", line.out_before_first_in());
+
+    if let Err(error) = tour.fail().await {
+        show("fail(), an error with its type", format!("{error:?}"));
+    }
+    if let Err(error) = tour.invoke::<Value>("nosuch", ()).await {
+        show("nosuch(), a method that is not there", error);
+    }
+
+    let value = Value::from([
+        ("big", Value::from(BigInt::from(u64::MAX))),
+        ("when", Value::from(Date::from_millis(0.0))),
+        ("bytes", Value::from(Bytes::from(vec![1, 2, 3]))),
+        ("list", Value::from(vec![Value::Null, Value::Undefined, Value::from(f64::INFINITY)])),
+    ]);
+    show("echo(value), of any shape: the same comes back", tour.echo(value.clone()).await? == value);
+
+    let double = Func::<fn(u32) -> u32>::new(|x| async move { 2 * x });
+    let value = Value::from([("double", Value::from(capnode::Cap::from(double)))]);
+    let back = tour.echo(value).await?;
+    let double = back.get("double").and_then(Value::cap).ok_or("the function did not come back")?;
+    show("a function of ours in a value that came back; of 21 it makes", double.apply::<u32>((21,)).await?);
+
+    let (later, resolver) = CounterClient::promise();
+    let (number, ()) = tokio::join!(later.next(), async { resolver.resolve(counter.clone()) });
+    show("a promise, called before it was kept: the next number is", number?);
+
+    let guest: GuestClient = server.index();
+    show("the server calls us back: greet(\"server\")", guest.greet("server").await?);
+
+    let held = server.tables().exports;
+    drop((counter, later, back));
+    // The release travels before the call, and is there when it is answered.
+    tour.transform("").await?;
+    show(
+        "objects we hold of the server, before and after dropping them",
+        format!("{held}, {}", server.tables().exports),
+    );
+
+    let never = tour.on("never", |_: String, _: String| std::future::pending());
+    if let Err(error) = never.timeout(Duration::from_millis(20)).await {
+        show("a call with 20 ms to be done", error);
+    }
+
+    server.close();
+    if let Err(error) = tour.transform("beep").await {
+        show("a call when the server has closed the connection", error);
+    }
+    println!("\nThere are more checks: cargo run --example tour_server, and tour_client -- --connect URL");
+    Ok(())
+}
