@@ -1,0 +1,285 @@
+//! How a recording is played, and by which rules what a Rust node does may differ from it.
+//!
+//! Rules for all recordings, which the player applies by itself:
+//!
+//! * **One frame a call.** A call that is awaited is a `stream`, where npm sends `push`, `pull` and,
+//!   after the answer, `release`. Both take the next number.
+//! * **The mark.** A connecting node opens with `["release",0,0,"capnode"]`, which npm ignores.
+//! * **Releases in any order.** Releases that npm sends one after the other come in any order, but all
+//!   before whatever comes next.
+//! * **Nothing is left behind.** npm's program never disposes of some of what it holds. Ours lets go
+//!   of everything, at the end or earlier, and has to give back each of these once.
+//! * **The text of an abort.** It says why in other words; it also is the reason with which the
+//!   transport is closed, as with npm.
+//! * **An end is told as such.** A call that fails because the session ended has an error that says so,
+//!   in its kind or in front of the peer's text.
+//! * **Rejections are errors.** What JavaScript threw that is no error arrives as an error whose
+//!   message is the thing in the writing of the wire.
+//! * **Strings are Unicode.** Half a surrogate pair arrives as U+FFFD.
+//!
+//! Everything else has to be written down where the recording is listed, with one of the reasons in
+//! [`Why`], and has to occur: a difference that is not needed fails.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use capnode::{Cap, Connection, Error, ErrorKind, Node, Value};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::json::seen_error;
+use crate::objects::Log;
+use crate::recording::Side;
+
+/// Why a Rust node does not do the same as npm's package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A Rust method's error is of its own type, which travels as the property `data` of an `Error`;
+    /// it is no class of JavaScript's, and has no properties beside that.
+    TypedErrors,
+    /// What a Rust function fails with is an error, and what JavaScript threw arrives as one.
+    OnlyErrors,
+    /// A stack trace is internal, and never leaves the program.
+    NoStack,
+    /// A JavaScript class of errors that is not built in is known by its name, not taken for `Error`.
+    ErrorsKeepTheirName,
+    /// Fields of a Rust object are no members: one is not there, where npm says that it is private.
+    FieldsAreNoMembers,
+    /// A step of a path into a list may be written as a string, which is all that npm's client can
+    /// write; npm's server finds nothing there.
+    IndexesAsNames,
+    /// Names that every JavaScript object has are ordinary keys of data in Rust. npm drops them when
+    /// it reads them.
+    KeysAreData,
+    /// npm gives back one reference of an id that was introduced several times, and leaks the others.
+    ExactCounts,
+    /// A call that was given back unanswered is cancelled. npm runs it to its end and answers.
+    Cancelled,
+    /// A result of which nobody wants to know is asked for all the same, by `Call::send`, and so given
+    /// back; npm leaves it behind.
+    UnwantedResults,
+    /// An object handed out twice is dropped once. npm disposes of it for each time.
+    DroppedOnce,
+    /// A value is sent when all of it is there. npm sends promises for the parts that are not, or that
+    /// came of calls.
+    WholeValues,
+    /// A reference to a result not there yet travels as `import`, so that the call need not wait for
+    /// it. npm sends `pipeline`, and its callee waits.
+    ReferencesDoNotWait,
+    /// npm writes an `abort` to a socket that is closed already.
+    NothingAfterTheEnd,
+    /// Arguments may nest one level deeper than a peer reads. A test of its own tells when this is over.
+    OneLevelTooMany,
+    /// Streams are not part of this version: the session ends.
+    NoStreams,
+    /// A moved or dropped client can't be named in Rust, and nobody waits for a future that was
+    /// dropped.
+    NothingToAsk,
+    /// Rust's types have no such value.
+    NoSuchValue,
+}
+
+/// Something recorded that is otherwise with us.
+#[derive(Clone, Debug)]
+pub struct Instead {
+    pub recorded: Json,
+    /// Nothing, if we do not send it.
+    pub ours: Option<Json>,
+    pub why: Why,
+}
+
+/// A call that fails before it is sent: its name, how it is made, and with which error it fails.
+pub type Unsent = (&'static str, fn(Cap) -> Attempt, ErrorKind);
+
+pub type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;
+
+/// Where the calls come from that a side makes.
+#[derive(Clone, Copy)]
+pub enum Program {
+    /// Out of the objects that it serves.
+    Served,
+    /// Out of its program, in whose place they are made without an interface, as they were recorded.
+    Recorded,
+    /// Out of its program, written anew with typed clients.
+    Typed(fn(Connection, Saw) -> Running),
+}
+
+pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// What a typed program saw, in order.
+#[derive(Clone)]
+pub struct Saw(pub UnboundedSender<Json>);
+
+impl Saw {
+    pub fn value(&self, value: impl Serialize) {
+        // Whoever listens no more has found a difference already.
+        let _gone = self.0.send(serde_json::to_value(value).expect("plain data"));
+    }
+
+    /// A client or function.
+    pub fn stub(&self) {
+        self.value(json!({"js": "stub"}));
+    }
+
+    pub fn nothing(&self) {
+        self.value(json!({"js": "undefined"}));
+    }
+
+    /// An error without properties.
+    pub fn error<T>(&self, outcome: Result<T, Error>) {
+        self.value(match outcome {
+            Ok(_) => json!("no error"),
+            Err(error) => seen_error(error.name(), error.message(), &[]),
+        });
+    }
+}
+
+/// How the part of one side in a recording is played by a Rust node.
+#[derive(Clone)]
+pub struct Case {
+    pub rust: Side,
+    pub node: fn(&Log) -> Node,
+    pub program: Program,
+    pub instead: Vec<Instead>,
+    /// What the program saw that is otherwise with us: the call, what we see, and why.
+    pub seen: Vec<(&'static str, Json, Why)>,
+    pub unsent: Vec<Unsent>,
+    pub not_in_rust: Vec<(&'static str, Why)>,
+    /// The last event that is played, if not all is.
+    pub until: Option<(&'static str, Why)>,
+    /// A message of the peer's on which our session ends.
+    pub ends_at: Option<(Json, Why)>,
+    /// Who closes the transport in the course of things.
+    pub closed_by: Option<Side>,
+    /// Differences that the player knows how to take into account by itself.
+    pub also: Vec<Why>,
+}
+
+/// Whether and how the part of one side is covered.
+#[derive(Clone)]
+pub enum Cover {
+    Played(Box<Case>),
+    /// By the test of messages that end the session.
+    Fatal,
+    Not(&'static str),
+}
+
+impl fmt::Display for Cover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cover::Played(case) if case.until.is_some() || case.ends_at.is_some() => f.write_str("in part"),
+            Cover::Played(_) | Cover::Fatal => f.write_str("yes"),
+            Cover::Not(reason) => write!(f, "no, since {reason}"),
+        }
+    }
+}
+
+fn case(rust: Side, node: fn(&Log) -> Node, program: Program) -> Cover {
+    Cover::Played(Box::new(Case {
+        rust,
+        node,
+        program,
+        instead: Vec::new(),
+        seen: Vec::new(),
+        unsent: Vec::new(),
+        not_in_rust: Vec::new(),
+        until: None,
+        ends_at: None,
+        closed_by: None,
+        also: Vec::new(),
+    }))
+}
+
+/// A Rust node in the place of the recorded server.
+pub fn serves(node: fn(&Log) -> Node) -> Cover {
+    case(Side::B, node, Program::Served)
+}
+
+/// A Rust program in the place of the recorded client.
+pub fn calls() -> Cover {
+    calls_and_serves(|_| Node::empty())
+}
+
+/// The same for a client that serves something, too.
+pub fn calls_and_serves(node: fn(&Log) -> Node) -> Cover {
+    case(Side::A, node, Program::Recorded)
+}
+
+pub fn not(reason: &'static str) -> Cover {
+    Cover::Not(reason)
+}
+
+impl Cover {
+    fn with(mut self, change: impl FnOnce(&mut Case)) -> Self {
+        if let Cover::Played(case) = &mut self {
+            change(case);
+        }
+        self
+    }
+
+    /// The Rust node plays this side, not the usual one.
+    pub fn side(self, side: Side) -> Self {
+        self.with(|case| case.rust = side)
+    }
+
+    /// The program of this side makes calls, too.
+    pub fn and_calls(self) -> Self {
+        self.with(|case| case.program = Program::Recorded)
+    }
+
+    /// The program is written anew with typed clients.
+    pub fn typed(self, program: fn(Connection, Saw) -> Running) -> Self {
+        self.with(|case| case.program = Program::Typed(program))
+    }
+
+    /// We send something else.
+    pub fn instead(self, recorded: Json, ours: Json, why: Why) -> Self {
+        self.with(|case| case.instead.push(Instead { recorded, ours: Some(ours), why }))
+    }
+
+    /// We do not send this.
+    pub fn without(self, recorded: Json, why: Why) -> Self {
+        self.with(|case| case.instead.push(Instead { recorded, ours: None, why }))
+    }
+
+    /// We reject with an error of a Rust method: `recorded` is npm's.
+    pub fn typed_error(self, recorded: Json) -> Self {
+        let message = recorded[2][2].clone();
+        let ours = json!(["reject", recorded[1], ["error", "Error", message, null, {"data": message}]]);
+        self.instead(recorded, ours, Why::TypedErrors)
+    }
+
+    pub fn seen(self, call: &'static str, ours: Json, why: Why) -> Self {
+        self.with(|case| case.seen.push((call, ours, why)))
+    }
+
+    pub fn unsent(self, call: &'static str, attempt: fn(Cap) -> Attempt, kind: ErrorKind) -> Self {
+        self.with(|case| case.unsent.push((call, attempt, kind)))
+    }
+
+    /// These were made in a way for which there is nothing in Rust: [`Why::NothingToAsk`] or
+    /// [`Why::NoSuchValue`].
+    pub fn not_in_rust(self, calls: &[&'static str], why: Why) -> Self {
+        self.with(|case| case.not_in_rust.extend(calls.iter().map(|call| (*call, why))))
+    }
+
+    pub fn until(self, call: &'static str, why: Why) -> Self {
+        self.with(|case| case.until = Some((call, why)))
+    }
+
+    pub fn ends_at(self, message: Json, why: Why) -> Self {
+        self.with(|case| case.ends_at = Some((message, why)))
+    }
+
+    pub fn closed_by(self, side: Side) -> Self {
+        self.with(|case| case.closed_by = Some(side))
+    }
+
+    /// One of the differences that the player takes into account by itself: [`Why::WholeValues`],
+    /// [`Why::UnwantedResults`] or [`Why::DroppedOnce`].
+    pub fn also(self, why: Why) -> Self {
+        self.with(|case| case.also.push(why))
+    }
+}
