@@ -51,18 +51,6 @@ fn what_was_lent_before_the_mark_keeps_its_own_id() {
 }
 
 #[test]
-fn an_export_that_was_not_sent_is_taken_back() {
-    let mut session = marked();
-    session.export(OBJECT);
-    session.export(OBJECT);
-    session.unexport(-1);
-    assert_eq!(events(&mut session), []);
-    session.unexport(-1);
-    assert_eq!(events(&mut session), [Event::Dropped { export: -1 }]);
-    assert_eq!(session.tables().exports, 0);
-}
-
-#[test]
 fn the_last_handle_gives_back_all_that_was_lent() {
     let mut pair = Pair::marked();
     pair.lend(OBJECT);
