@@ -119,18 +119,18 @@ impl Expansion<'_> {
     fn shim(&self, method: &Method) -> TokenStream {
         let name = method.ident();
         let arguments = method.arguments.iter().map(|argument| self.client_argument(argument));
-        let (vis, call, table) = (&self.interface.item.vis, call_type(&method.output), self.table_path());
+        let (vis, output) = (&self.interface.item.vis, call_type(&method.output));
         let index = self.index_of(method);
         let body = if method.is_property() {
-            quote!(__p::read(&self.0, #table, #index))
+            quote!(__p::read(self, #index))
         } else {
             let values = method.arguments.iter().map(passed);
             // All at one place, so that rustc finds the argument to blame; but `self` keeps its own,
             // by which it is known within a macro.
-            let cap = quote!(&self.0);
-            quote_spanned!(name.span()=> __p::call(#cap, #table, #index, (#(#values,)*)))
+            let this = quote!(self);
+            quote_spanned!(name.span()=> __p::call(#this, #index, (#(#values,)*)))
         };
-        quote!(#vis fn #name(&self, #(#arguments),*) -> #call { #body })
+        quote!(#vis fn #name(&self, #(#arguments),*) -> #output { #body })
     }
 
     /// An argument as the client takes it.
@@ -161,7 +161,6 @@ impl Expansion<'_> {
         let [hasher, serializer, deserializer] = ["H", "S", "D"].map(|name| self.type_param(name));
         let cloned = self.wrap(quote!(__p::Clone::clone(&self.0)));
         let deserialized = self.wrap(quote!(cap));
-        let into_cap = self.impl_of(quote!(__p::From<#client> for __p::Cap));
         let upcasts = self.parents.iter().map(|parent| {
             let head = self.impl_of(quote!(__p::From<#client> for #parent));
             quote!(#head { fn from(client: #client) -> Self { __p::Client::from_cap(client.0) } })
@@ -183,7 +182,6 @@ impl Expansion<'_> {
                     __p::Result::map(__p::Deserialize::deserialize(from), |cap| #deserialized)
                 }
             }
-            #into_cap { fn from(client: #client) -> Self { client.0 } }
             #(#upcasts)*
         }
     }

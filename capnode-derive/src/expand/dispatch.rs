@@ -54,7 +54,7 @@ impl Expansion<'_> {
     fn serve(&self) -> TokenStream {
         let (client, trait_path) = (&self.client_path, &self.trait_path);
         let head = self.impl_with(quote!(), quote!(__T: #trait_path), quote!(__p::Serve<__T> for #client));
-        let (object, index, request) = (local("o"), local("m"), local("r"));
+        let (index, request) = (local("m"), local("r"));
         let body = if self.is_stand_in {
             quote!(::core::unreachable!())
         } else {
@@ -64,7 +64,7 @@ impl Expansion<'_> {
         };
         quote! {
             #head {
-                fn dispatch(#object: &__p::Arc<__T>, #index: usize, #request: __p::Request) -> __p::Response {
+                fn dispatch(#index: usize, #request: __p::Delivery<'_, __T>) -> __p::Response {
                     #body
                 }
             }
@@ -101,7 +101,6 @@ impl Expansion<'_> {
         quote! {
             #(#cfgs)*
             #index => #request.#run(
-                #object,
                 |#object, (#(#names,)*) #types| async move {
                     <__T as #trait_path>::#name(&#object, #(#values),*).await
                 }
@@ -111,7 +110,7 @@ impl Expansion<'_> {
 
     /// What runs a method of a trait extended, whose places come after those of this one.
     fn inherited(&self) -> TokenStream {
-        let (object, index, request) = (local("o"), local("m"), local("r"));
+        let (index, request) = (local("m"), local("r"));
         if self.parents.is_empty() {
             return quote!(#request.no_such_method(),);
         }
@@ -125,7 +124,7 @@ impl Expansion<'_> {
             steps.extend(quote! {
                 let #index = #index.wrapping_sub(#before);
                 if #index < <#parent as __p::Client>::INTERFACE.len() {
-                    return <#parent as __p::Serve<__T>>::dispatch(#object, #index, #request);
+                    return <#parent as __p::Serve<__T>>::dispatch(#index, #request);
                 }
             });
             before = quote!(<#parent as __p::Client>::INTERFACE.len());

@@ -107,11 +107,6 @@ impl<'a> Expansion<'a> {
         quote!(Self(#cap #marker))
     }
 
-    /// The interface's table, as an expression.
-    fn table_path(&self) -> TokenStream {
-        if self.has_generic_table() { quote!(<Self as __p::Client>::INTERFACE) } else { quote!(&__TABLE) }
-    }
-
     /// Whether the table must stand where the type parameters are known, for parents that use them.
     fn has_generic_table(&self) -> bool {
         self.interface.is_generic() && !self.parents.is_empty()

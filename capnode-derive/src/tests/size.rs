@@ -192,7 +192,7 @@ fn a_method_adds_fifteen_lines_at_most_in_the_median() {
 
 #[test]
 fn all_of_an_expansion_together_stays_small() {
-    for (count, most) in [(5, 29.0), (10, 20.0), (20, 16.0)] {
+    for (count, most) in [(5, 26.0), (10, 18.0), (20, 14.0)] {
         let lines = measure(TokenStream::new(), desk(count)).lines;
         let each = lines as f64 / count as f64;
         println!("{count} methods: {lines} lines, {each:.1} each");
@@ -209,5 +209,5 @@ fn what_every_interface_has_once_stays_small() {
         ),
     )
     .lines;
-    assert!(fixed <= 76, "{fixed}");
+    assert!(fixed <= 71, "{fixed}");
 }

@@ -1,7 +1,6 @@
 //! Arguments: borrowed or owned where a client is called, owned where a method is.
 
 use std::any::{Any, TypeId};
-use std::borrow::Borrow;
 
 use serde::{Serialize, Serializer};
 
@@ -18,7 +17,19 @@ pub struct Lend<'a, T: ?Sized>(pub &'a T);
 
 /// An argument given away.
 #[doc(hidden)]
-pub struct Give<T: Wire>(pub T);
+pub struct Give<T>(pub T);
+
+/// What an argument can be lent as: everything whose owned form can travel.
+#[diagnostic::on_unimplemented(
+    message = "`&{Self}` can't be lent over a connection",
+    label = "this has to be cloned, and to be written and read by serde",
+    note = "derive `Clone`, `serde::Serialize` and `serde::Deserialize` for it"
+)]
+#[doc(hidden)]
+pub trait Lent: Serialize + ToOwned<Owned: Wire> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + ToOwned<Owned: Wire> + ?Sized> Lent for T {}
 
 /// What the callee decodes for a borrowed argument.
 #[doc(hidden)]
@@ -43,10 +54,7 @@ pub trait IntoArg: Serialize {
     fn into_owned(self) -> Self::Owned;
 }
 
-impl<T: Serialize + ToOwned + ?Sized> IntoArg for Lend<'_, T>
-where
-    T::Owned: Wire + Borrow<T>,
-{
+impl<T: Lent + ?Sized> IntoArg for Lend<'_, T> {
     type Owned = T::Owned;
 
     fn into_owned(self) -> T::Owned {

@@ -64,19 +64,14 @@ enum Timeout {
 
 /// Calls a method of an interface.
 #[doc(hidden)]
-pub fn call<A: IntoArgs, T, F>(
-    cap: &Cap,
-    interface: &'static Interface,
-    method: usize,
-    args: A,
-) -> Call<T, F> {
-    Call::new(cap, Member::Method(interface, method), write(cap, args))
+pub fn call<C: Client, A: IntoArgs, T, F>(client: &C, method: usize, args: A) -> Call<T, F> {
+    Call::new(client, Member::Method(C::INTERFACE, method), write(client, args))
 }
 
 /// Reads a property of an interface.
 #[doc(hidden)]
-pub fn read<T, F>(cap: &Cap, interface: &'static Interface, method: usize) -> Call<T, F> {
-    Call::new(cap, Member::Method(interface, method), Ok(request::Args::Read))
+pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
+    Call::new(client, Member::Method(C::INTERFACE, method), Ok(request::Args::Read))
 }
 
 /// Arguments for a peer are written while they are borrowed; for an object in this program, and for

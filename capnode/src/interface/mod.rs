@@ -159,10 +159,23 @@ pub trait Client:
     fn from_cap(cap: Cap) -> Self;
 }
 
+impl<C: Client> From<C> for Cap {
+    fn from(client: C) -> Self {
+        (*client).clone()
+    }
+}
+
 /// A client whose interface `T` implements, so that it can stand for a `T`.
 pub trait Serve<T: ?Sized>: Client {
     #[doc(hidden)]
-    fn dispatch(object: &Arc<T>, method: usize, request: Request) -> Response;
+    fn dispatch(method: usize, request: Delivery<'_, T>) -> Response;
+}
+
+/// A request of an object that implements an interface.
+#[doc(hidden)]
+pub struct Delivery<'a, T: ?Sized> {
+    object: &'a Arc<T>,
+    request: Request,
 }
 
 /// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
@@ -186,7 +199,7 @@ impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
     fn request(&self, local: &Local, request: Request) -> Response {
         request_of_interface(local, C::INTERFACE, request, |method, request| {
             match local.object().downcast::<T>() {
-                Ok(object) => C::dispatch(&object, method, request),
+                Ok(object) => C::dispatch(method, Delivery { object: &object, request }),
                 Err(_) => request.no_such_method(),
             }
         })
@@ -260,9 +273,37 @@ impl Reply {
 }
 
 #[doc(hidden)]
-impl Request {
+impl<T> Delivery<'_, T> {
     /// Runs a method: decodes the arguments, and makes of what the method returns an answer.
-    pub fn run<T, A, R, Fut>(self, object: &Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    pub fn run<A, R, Fut>(self, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    where
+        A: Args,
+        R: Wire,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        self.request.run(self.object, method)
+    }
+
+    /// The same for a method that returns a `Result`.
+    pub fn run_result<A, R, E, Fut>(self, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    where
+        A: Args,
+        R: Wire,
+        E: WireError,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        self.request.run_result(self.object, method)
+    }
+
+    /// There is no such method.
+    pub fn no_such_method(self) -> Response {
+        self.request.no_such_method()
+    }
+}
+
+impl Request {
+    /// Runs a method or function: decodes the arguments, and makes of what it returns an answer.
+    pub(crate) fn run<T, A, R, Fut>(self, object: &Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
     where
         A: Args,
         R: Wire,
@@ -273,7 +314,7 @@ impl Request {
     }
 
     /// The same for a method that returns a `Result`.
-    pub fn run_result<T, A, R, E, Fut>(
+    pub(crate) fn run_result<T, A, R, E, Fut>(
         self,
         object: &Arc<T>,
         method: impl FnOnce(Arc<T>, A) -> Fut,
@@ -314,7 +355,7 @@ impl Request {
     }
 
     /// There is no such method.
-    pub fn no_such_method(self) -> Response {
+    pub(crate) fn no_such_method(self) -> Response {
         Response::error(Error::type_error(format!("'{}' is not a function.", self.member.describe())))
     }
 }
