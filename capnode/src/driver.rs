@@ -142,7 +142,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         // What is done here needs no waking: it is looked for before going to sleep.
-        this.link.set_driver(None);
+        this.link.set_driver(None, false);
         loop {
             let more = this.receive(cx);
             this.link.unpark();
@@ -161,11 +161,13 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            // What is left of the output here waits for the transport, and so does all behind it.
+            let can_write = this.out.is_empty();
             // Whoever gave up the connection since it was looked at has found nobody to wake.
-            if !this.link.set_driver(Some(cx.waker())) && !this.is_unneeded() {
+            if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
                 return Poll::Pending;
             }
-            this.link.set_driver(None);
+            this.link.set_driver(None, false);
         }
     }
 }

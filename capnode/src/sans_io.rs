@@ -123,7 +123,7 @@ impl Core {
 
     /// Sets whom to wake when there is something to write, or a handler to poll. Whether there is already.
     pub fn set_waker(&self, waker: &Waker) -> bool {
-        self.link.set_driver(Some(waker))
+        self.link.set_driver(Some(waker), true)
     }
 
     /// Ends the session, because the wire is cut or nobody needs it any more.

@@ -56,6 +56,7 @@ struct State {
     objects: HashMap<Id, Cap>,
     /// The peer's calls whose results it may still use.
     answers: HashMap<Id, Answer>,
+    kept_bytes: usize,
     running: HashMap<Id, Arc<Running>>,
     /// Handlers that did not end at once, to be driven.
     tasks: Vec<Task>,
@@ -74,6 +75,7 @@ struct Answer {
     /// Made when the result is used before it is there.
     queue: Option<Arc<Queue>>,
     outcome: Option<Result<Body, Error>>,
+    bytes: usize,
 }
 
 impl Link {
@@ -86,6 +88,7 @@ impl Link {
             imports: HashMap::new(),
             objects: HashMap::new(),
             answers: HashMap::new(),
+            kept_bytes: 0,
             running: HashMap::new(),
             tasks: Vec::new(),
             parked: VecDeque::new(),
@@ -263,6 +266,7 @@ impl Link {
             state.closed = Some(error.clone());
             state.session.end();
             state.parked_bytes = 0;
+            state.kept_bytes = 0;
             let ended = (
                 std::mem::take(&mut state.calls),
                 std::mem::take(&mut state.objects),
@@ -300,14 +304,15 @@ impl Link {
 
     // ------------------------------------------------------------------------ for the driver
 
-    /// Whom to wake when there is something to do. Whether there is already.
-    pub(crate) fn set_driver(&self, waker: Option<&Waker>) -> bool {
+    /// Whom to wake when there is something to do. Whether there is already: output only if it
+    /// `can_write`, or it would be asked again and again while the peer does not read.
+    pub(crate) fn set_driver(&self, waker: Option<&Waker>, can_write: bool) -> bool {
         *lock(&self.driver) = waker.cloned();
         if waker.is_none() {
             return false;
         }
         let state = lock(&self.state);
-        let work = !state.out.is_empty() || !state.tasks.is_empty() || state.closed.is_some();
+        let work = (can_write && !state.out.is_empty()) || !state.tasks.is_empty() || state.closed.is_some();
         work || !lock(&self.dropped).is_empty() || (!state.parked.is_empty() && state.has_room(self))
     }
 
@@ -380,25 +385,15 @@ impl Link {
             self.settle_drops(&mut state);
             let running = state.running.remove(&answer);
             let wanted = state.session.finish(answer);
-            let mut kept = state.answers.get_mut(&answer);
-            match wanted {
-                Wanted::No => kept = None,
-                Wanted::Perhaps => {
-                    if let Some(kept) = &mut kept {
-                        kept.outcome = Some(outcome);
-                    }
-                    state.write_ops();
-                    break ((running, None), false);
-                }
-                Wanted::Now => {}
-            }
             if wanted == Wanted::No {
-                let forgotten = state.answers.remove(&answer);
+                let forgotten = state.forget(answer);
                 state.write_ops();
                 break ((running, forgotten), false);
             }
-            if let Some(kept) = kept {
-                kept.outcome = Some(outcome.clone());
+            let outcome = state.keep(answer, outcome, self.limits.kept_bytes);
+            if wanted == Wanted::Perhaps {
+                state.write_ops();
+                break ((running, None), false);
             }
             state.send_answer(self, answer, outcome);
             let too_much = state.out.len() > self.limits.unwritten_bytes_hard;
@@ -420,6 +415,29 @@ impl State {
         while let Some(op) = self.session.poll_op() {
             self.out.push(|out| capnweb::write(&op, out));
         }
+    }
+
+    /// Keeps the outcome of a call whose result the peer may still use, as far as there is room for it.
+    fn keep(&mut self, answer: Id, outcome: Result<Body, Error>, limit: usize) -> Result<Body, Error> {
+        let Some(kept) = self.answers.get_mut(&answer) else { return outcome };
+        let outcome = outcome.and_then(|body| {
+            let bytes = body.text.as_str().len();
+            if self.kept_bytes + bytes > limit {
+                let message = format!("more than {limit} bytes of results were not given back");
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
+            kept.bytes = bytes;
+            self.kept_bytes += bytes;
+            Ok(Payload { text: body.text.share(), refs: body.refs })
+        });
+        kept.outcome.insert(outcome).clone()
+    }
+
+    /// The peer can use the result of a call no longer. What is returned is to be dropped elsewhere.
+    fn forget(&mut self, answer: Id) -> Option<Answer> {
+        let forgotten = self.answers.remove(&answer);
+        self.kept_bytes -= forgotten.as_ref().map_or(0, |answer| answer.bytes);
+        forgotten
     }
 
     /// The handle of an import, the one there is or a new one.
