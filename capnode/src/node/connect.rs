@@ -110,7 +110,6 @@ impl<C: FromConnection> Connect<C> {
     #[cfg(feature = "tls")]
     async fn secure(&self, stream: Box<dyn Io>, host: &str) -> Result<Box<dyn Io>, Error> {
         use tokio_rustls::rustls::pki_types::ServerName;
-        use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
@@ -118,10 +117,10 @@ impl<C: FromConnection> Connect<C> {
                 .with_source(io::Error::other(error))
         };
         let server = ServerName::try_from(name.to_owned()).map_err(|error| failed(error.into()))?;
-        let config = self.tls.clone().unwrap_or_else(|| {
-            let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-            Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
-        });
+        let config = match &self.tls {
+            Some(config) => config.clone(),
+            None => trust_the_web().map_err(|error| failed(error.into()))?,
+        };
         let stream = tokio_rustls::TlsConnector::from(config).connect(server, stream).await;
         Ok(Box::new(stream.map_err(|error| failed(error.into()))?))
     }
@@ -130,6 +129,21 @@ impl<C: FromConnection> Connect<C> {
     async fn secure(&self, _: Box<dyn Io>, _: &str) -> Result<Box<dyn Io>, Error> {
         Err(Error::new(ErrorKind::Unsupported, "wss:// needs capnode's feature `tls`"))
     }
+}
+
+/// Trusts the usual authorities of the web, and shows no certificate.
+#[cfg(feature = "tls")]
+fn trust_the_web() -> Result<Arc<tokio_rustls::rustls::ClientConfig>, tokio_rustls::rustls::Error> {
+    use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    // Chosen here, since rustls panics if it has two to choose from: another library of the same
+    // program may have brought the other.
+    let provider =
+        CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
+    let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
 impl<C: FromConnection + 'static> IntoFuture for Connect<C> {

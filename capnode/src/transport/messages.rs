@@ -87,8 +87,7 @@ pub struct Messages<S, M: Message> {
 
 /// Carries frames over anything that is a stream and a sink of messages: a message a frame.
 ///
-/// A pair of channels becomes one by `futures_util::stream::select`-like joining, for example with
-/// [`pair`](super::pair) as a model.
+/// `M` is `String`, or a type of yours that is a [`Message`].
 pub fn messages<S, M, E>(messages: S) -> Messages<S, M>
 where
     S: Stream<Item = Result<M, E>> + Sink<M> + Send + Unpin + 'static,
