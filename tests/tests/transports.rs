@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use capnode::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use capnode::rustls::server::WebPkiClientVerifier;
@@ -106,7 +107,9 @@ async fn standard_input_and_output_of_a_child_process() {
     assert_tour(&connection, Expect::Rust).await;
     // The child learns that nobody needs it any more, and ends.
     drop(connection);
-    let output = soon(child.wait_with_output()).await.unwrap();
+    // At once, and not when a patient peer would have been cut off.
+    let ending = tokio::time::timeout(Duration::from_secs(4), child.wait_with_output());
+    let output = ending.await.expect("it ends soon").unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "ended: the peer closed the connection\n");
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::process::{ChildStdin, ChildStdout};
 
 use super::{Outgoing, Transport};
 
@@ -51,13 +52,53 @@ pub fn stdio() -> Lines<tokio::io::Join<tokio::io::Stdin, tokio::io::Stdout>> {
 /// # Errors
 ///
 /// If one of them was not piped, or was taken before.
-pub fn child(
-    child: &mut tokio::process::Child,
-) -> io::Result<Lines<tokio::io::Join<tokio::process::ChildStdout, tokio::process::ChildStdin>>> {
+pub fn child(child: &mut tokio::process::Child) -> io::Result<Lines<ChildPipes>> {
     let missing = || io::Error::other("start the child with `stdin` and `stdout` set to `Stdio::piped()`");
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stdin = child.stdin.take().ok_or_else(missing)?;
-    Ok(lines(tokio::io::join(stdout, stdin)))
+    Ok(lines(ChildPipes { stdout, stdin: Some(stdin) }))
+}
+
+/// The pipes to a child process: see [`child`].
+#[derive(Debug)]
+pub struct ChildPipes {
+    stdout: ChildStdout,
+    /// Until it is closed, which nothing but dropping it does.
+    stdin: Option<ChildStdin>,
+}
+
+impl ChildPipes {
+    fn stdin(&mut self) -> io::Result<Pin<&mut ChildStdin>> {
+        self.stdin.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl AsyncRead for ChildPipes {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stdout).poll_read(cx, to)
+    }
+}
+
+impl AsyncWrite for ChildPipes {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stdin()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stdin()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(stdin) = &mut self.stdin {
+            ready!(Pin::new(stdin).poll_flush(cx))?;
+        }
+        self.stdin = None;
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<S> Lines<S> {

@@ -11,7 +11,7 @@ pub(crate) mod messages;
 pub(crate) mod ws;
 
 pub use self::address::Address;
-pub use self::lines::{Lines, child, lines, stdio};
+pub use self::lines::{ChildPipes, Lines, child, lines, stdio};
 pub use self::memory::{Memory, pair};
 pub use self::messages::{Message, Messages, Received, messages};
 #[cfg(feature = "ws")]
