@@ -6,8 +6,11 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::dialect::capnweb;
 use crate::op::Text;
+use crate::value::marker;
 
 /// Why a call, a connection or a conversion failed.
 ///
@@ -106,7 +109,8 @@ impl Error {
         }))
     }
 
-    /// An error for a handler to answer with, when it has no type of its own for it.
+    /// An error for a method to answer with, which returns `Result<T, capnode::Error>` because it has no type of
+    /// its own for it. The caller gets it as [`CallError::Returned`], a JavaScript peer as an `Error`.
     pub fn rejected(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Rejected, message)
     }
@@ -121,7 +125,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
+    /// The same failure, as an error of another class: `TypeError`, `RangeError`, ….
+    pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
         self.change(|inner| inner.name = name.into())
     }
 
@@ -204,6 +209,26 @@ impl fmt::Debug for Error {
             out.field("source", source);
         }
         out.finish()
+    }
+}
+
+/// As a value, an error is its class and message.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.message()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            name: String,
+            message: String,
+        }
+
+        let Parts { name, message } = Parts::deserialize(deserializer)?;
+        Ok(Error::rejected(message).with_name(name))
     }
 }
 

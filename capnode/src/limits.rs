@@ -21,6 +21,9 @@ pub struct Limits {
     pub running_calls: usize,
     /// Bytes of the peer's calls that may be parked. Default 16 MiB.
     pub parked_bytes: usize,
+    /// Bytes of results that the peer may still use: those of its calls that it has not given back. A result
+    /// for which there is no room is replaced by an error. Default 64 MiB.
+    pub kept_bytes: usize,
     /// Bytes waiting to be written above which an awaited call of ours waits for room. Default
     /// 1 MiB.
     pub unwritten_bytes_soft: usize,
@@ -39,6 +42,7 @@ impl Default for Limits {
             imports: 1_000_000,
             running_calls: 1_024,
             parked_bytes: 16 << 20,
+            kept_bytes: 64 << 20,
             unwritten_bytes_soft: 1 << 20,
             unwritten_bytes_hard: 64 << 20,
         }

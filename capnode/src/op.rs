@@ -51,6 +51,14 @@ impl Text {
         }
     }
 
+    /// The same text, cheap to clone.
+    pub(crate) fn share(self) -> Self {
+        match self {
+            Text::Own(text) => Text::frame(&text),
+            other => other,
+        }
+    }
+
     /// A part of the same buffer, by positions in that buffer.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         let frame = match self {

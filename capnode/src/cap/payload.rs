@@ -1,11 +1,13 @@
 //! Values on their way, with live references in them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Cap, data, slot};
 use crate::dialect::capnweb;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Payload, Slot};
 
 /// What stands in the place of a reference.
@@ -13,7 +15,53 @@ use crate::op::{Payload, Slot};
 pub(crate) enum Part {
     Cap(Cap),
     /// The outcome of a promise that stood here.
-    Value(Payload<Part>),
+    Value(Arc<Nested>),
+}
+
+/// A value inside another. Shared, since a peer can put one into many others; so what they come to unfolded is
+/// known and limited before anything is unfolded.
+#[derive(Debug)]
+pub(crate) struct Nested {
+    pub(crate) body: Body,
+    bytes: usize,
+    levels: usize,
+}
+
+/// How deep values may stand in values, each of which costs the stack of one.
+const LEVELS: usize = 64;
+
+impl Part {
+    pub(crate) fn value(body: Body) -> Self {
+        let (bytes, levels) = extent(&body);
+        Part::Value(Arc::new(Nested { body, bytes, levels }))
+    }
+}
+
+/// The bytes of a value with all in it unfolded, and how deep values stand in it.
+fn extent(body: &Body) -> (usize, usize) {
+    let own = (body.text.as_str().len(), 1);
+    body.refs.iter().fold(own, |(bytes, levels), slot| match &slot.to {
+        Part::Cap(_) => (bytes, levels),
+        Part::Value(nested) => (bytes.saturating_add(nested.bytes), levels.max(nested.levels + 1)),
+    })
+}
+
+/// The bytes of a value with all in it unfolded, references apart.
+pub(crate) fn unfolded_len(body: &Body) -> usize {
+    extent(body).0
+}
+
+/// Refuses a value that is too much when unfolded.
+pub(crate) fn check_extent(body: Body, bytes: usize) -> Result<Body, Error> {
+    let (unfolded, levels) = extent(&body);
+    let message = if unfolded > bytes {
+        format!("the values of the promises in it make a value of more than {bytes} bytes")
+    } else if levels > LEVELS {
+        format!("a value came as a promise in a promise, more than {LEVELS} times")
+    } else {
+        return Ok(body);
+    };
+    Err(Error::new(ErrorKind::Limit, message).with_fate(Fate::Answered))
 }
 
 /// A value of which everything is there.
@@ -57,7 +105,7 @@ pub(crate) fn undefined() -> Body {
 pub(crate) fn to_cap(body: Body) -> Cap {
     match body.root() {
         Some(Part::Cap(cap)) => cap.clone(),
-        Some(Part::Value(value)) => to_cap(value.clone()),
+        Some(Part::Value(nested)) => to_cap(nested.body.clone()),
         None => data::cap(body),
     }
 }
@@ -87,7 +135,7 @@ fn flatten_into(body: &Body, out: &mut String, refs: &mut Vec<Slot<Cap>>) {
         written = slot.end;
         match &slot.to {
             Part::Cap(cap) => refs.push(Slot { start: out.len(), end: out.len(), to: cap.clone() }),
-            Part::Value(value) => flatten_into(value, out, refs),
+            Part::Value(nested) => flatten_into(&nested.body, out, refs),
         }
     }
     out.push_str(&buffer[written..range.end]);

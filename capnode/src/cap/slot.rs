@@ -63,7 +63,7 @@ impl Extract for Part {
 impl Lookup for Part {
     fn look_up(&self) -> Found<'_, Self> {
         match self {
-            Part::Value(value) => Found::Value(value),
+            Part::Value(nested) => Found::Value(&nested.body),
             Part::Cap(cap) => IN.with_borrow_mut(|table| {
                 table.push(cap.clone());
                 Found::Reference(table.len() as u64 - 1)

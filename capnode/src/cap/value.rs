@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
 
 use super::Cap;
 use super::slot::Reference;
-use crate::value::{BigInt, Bytes, Date, Headers, Url, marker};
+use crate::value::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 
 /// A value of any shape that can travel, references included.
 ///
@@ -177,12 +177,14 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Number(number))
     }
 
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Number(number as f64))
+    fn visit_u64<E: de::Error>(self, integer: u64) -> Result<Value, E> {
+        let safe = integer <= MAX_SAFE_INTEGER;
+        Ok(if safe { Value::Number(integer as f64) } else { Value::BigInt(integer.into()) })
     }
 
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Number(number as f64))
+    fn visit_i64<E: de::Error>(self, integer: i64) -> Result<Value, E> {
+        let safe = integer.unsigned_abs() <= MAX_SAFE_INTEGER;
+        Ok(if safe { Value::Number(integer as f64) } else { Value::BigInt(integer.into()) })
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
@@ -233,7 +235,8 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 }
 
-/// An error as a map: its name, its message, and its properties.
+/// An error as it is read: a map of its name, its message, and its properties. Other formats have
+/// it as the list that it is written as.
 struct ErrorMembers;
 
 impl<'de> Visitor<'de> for ErrorMembers {
@@ -241,6 +244,10 @@ impl<'de> Visitor<'de> for ErrorMembers {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an error")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<ErrorValue, D::Error> {
+        if inner.is_human_readable() { inner.deserialize_any(self) } else { inner.deserialize_seq(self) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<ErrorValue, A::Error> {
@@ -253,13 +260,27 @@ impl<'de> Visitor<'de> for ErrorMembers {
                 _ => properties.push((key, members.next_value()?)),
             }
         }
-        Ok(ErrorValue { name: name.unwrap_or_default(), message: message.unwrap_or_default(), properties })
+        let missing = de::Error::missing_field;
+        let name = name.ok_or_else(|| missing("name"))?;
+        Ok(ErrorValue { name, message: message.ok_or_else(|| missing("message"))?, properties })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<ErrorValue, A::Error> {
+        let missing = || de::Error::custom("an error has a name and a message");
+        let name = parts.next_element()?.ok_or_else(missing)?;
+        let message = parts.next_element()?.ok_or_else(missing)?;
+        parts.next_element::<de::IgnoredAny>()?;
+        let properties = match parts.next_element()? {
+            Some(Value::Object(properties)) => properties,
+            _ => Vec::new(),
+        };
+        Ok(ErrorValue { name, message, properties })
     }
 }
 
 impl<'de> Deserialize<'de> for ErrorValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ErrorMembers)
+        deserializer.deserialize_newtype_struct(marker::ERROR, ErrorMembers)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A call as a client makes it: nothing happens until it is awaited, pipelined on or sent.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -14,9 +14,7 @@ use crate::cap::Cap;
 use crate::cap::payload::decode;
 use crate::cap::request::{self, Member, Request};
 use crate::cap::response::{Kind, Outcome, Reply, Response};
-#[cfg(feature = "tokio")]
-use crate::error::Fate;
-use crate::error::{CallError, Data, Error, ErrorKind};
+use crate::error::{CallError, Data, Error, ErrorKind, Fate};
 use crate::op::Path;
 
 /// A call of a method, not made yet.
@@ -255,6 +253,11 @@ impl Failed for Error {
 
 impl<E: WireError> Failed for CallError<E> {
     fn failed(error: Error) -> Self {
+        if TypeId::of::<E>() == TypeId::of::<Error>() && error.fate() == Fate::Answered {
+            // What was answered was the error itself.
+            let own: Box<dyn Any> = Box::new(error.clone());
+            return own.downcast().map_or(CallError::Failed(error), |own| CallError::Returned(*own));
+        }
         let returned = match error.data() {
             Data::None => None,
             Data::Wire(_) => error.property("data"),

@@ -20,7 +20,7 @@ use crate::cap::request::{Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
 use crate::cap::{self, Cap};
 use crate::dialect::capnweb;
-use crate::error::{Data, Error, ErrorKind, LocalData};
+use crate::error::{Data, Error, ErrorKind, Fate, LocalData};
 use crate::lock;
 
 /// What can travel: everything that serde can write and read.
@@ -260,6 +260,10 @@ impl Reply {
         match result {
             Ok(value) => Reply::of(value, typed),
             Err(error) => {
+                // The library's own error is passed on as it is.
+                if let Some(error) = (&error as &dyn Any).downcast_ref::<Error>() {
+                    return Err(error.clone().with_fate(Fate::Answered));
+                }
                 let rejected = Error::rejected(error.to_string());
                 if typed {
                     let data = Data::Local(Arc::new(Returned(Mutex::new(Some(error)))));

@@ -90,21 +90,24 @@ impl Link {
     }
 
     fn do_all(self: &Arc<Self>, todos: Vec<Todo>) {
+        let bytes = self.limits.frame_bytes;
         for todo in todos {
             match todo {
                 Todo::Call(Call { answer, what }) => {
                     let response = match what {
-                        What::Call { target, path, args } => make_request(&target, path, args),
-                        What::Evaluate(value) => match Staged::all_there(Staged::ask(value)) {
+                        What::Call { target, path, args } => make_request(&target, path, args, bytes),
+                        What::Evaluate(value) => match Staged::all_there(Staged::ask(value, bytes)) {
                             Ok(body) => Response::ready(Ok(Reply::wire(body))),
-                            Err(value) => Response::handler(async { settle(value).await.map(Reply::wire) }),
+                            Err(value) => {
+                                Response::handler(async move { settle(value, bytes).await.map(Reply::wire) })
+                            }
                         },
                     };
                     self.run(answer, response);
                 }
                 Todo::Deliver { caller: Some(caller), answer } => {
                     // If the caller has gone, what came is dropped, and so given back.
-                    let _gone = caller.send(answer.map(Staged::ask));
+                    let _gone = caller.send(answer.map(|answer| Staged::ask(answer, bytes)));
                 }
                 Todo::Deliver { caller: None, answer } => drop(answer),
                 Todo::Cancel(running, answer) => {
@@ -217,9 +220,9 @@ impl State {
                     self.parked_bytes -= call.as_ref().map_or(0, Call::size);
                     todos.push(Todo::Unpark(call));
                 }
-                Todo::Cancel(self.running.remove(&answer), self.answers.remove(&answer))
+                Todo::Cancel(self.running.remove(&answer), self.forget(answer))
             }
-            Event::Forget { answer } => Todo::Forget(self.answers.remove(&answer)),
+            Event::Forget { answer } => Todo::Forget(self.forget(answer)),
             Event::Dropped { export } => Todo::Drop(self.objects.remove(&export)),
             Event::Answered { import, outcome } => {
                 let caller = self.calls.remove(&import);

@@ -25,7 +25,7 @@ use self::import::Import;
 use self::outgoing::Outgoing;
 use self::pending::{Arrived, PendingAnswer};
 use self::task::{Running, Task};
-use crate::cap::payload::{Body, flatten, to_cap};
+use crate::cap::payload::{Body, flatten, to_cap, unfolded_len};
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, fire};
@@ -366,7 +366,13 @@ impl Link {
 
     /// A call of the peer's has its outcome.
     pub(crate) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome) {
-        let outcome = outcome.and_then(Reply::into_body);
+        let outcome = outcome.and_then(Reply::into_body).and_then(|body| {
+            if unfolded_len(&body) < self.limits.frame_bytes {
+                Ok(body)
+            } else {
+                Err(Error::new(ErrorKind::Limit, "the result is longer than a frame may be"))
+            }
+        });
         let mut told = false;
         let (forgotten, too_much) = loop {
             let mut state = lock(&self.state);
@@ -390,14 +396,14 @@ impl Link {
                 state.write_ops();
                 break ((running, forgotten), false);
             }
-            let outcome = state.keep(answer, outcome, self.limits.kept_bytes);
+            let (outcome, refused) = state.keep(answer, outcome, self.limits.kept_bytes);
             if wanted == Wanted::Perhaps {
                 state.write_ops();
-                break ((running, None), false);
+                break ((running, refused), false);
             }
             state.send_answer(self, answer, outcome);
             let too_much = state.out.len() > self.limits.unwritten_bytes_hard;
-            break ((running, None), too_much);
+            break ((running, refused), too_much);
         };
         drop(forgotten);
         if too_much {
@@ -417,20 +423,26 @@ impl State {
         }
     }
 
-    /// Keeps the outcome of a call whose result the peer may still use, as far as there is room for it.
-    fn keep(&mut self, answer: Id, outcome: Result<Body, Error>, limit: usize) -> Result<Body, Error> {
-        let Some(kept) = self.answers.get_mut(&answer) else { return outcome };
-        let outcome = outcome.and_then(|body| {
-            let bytes = body.text.as_str().len();
-            if self.kept_bytes + bytes > limit {
-                let message = format!("more than {limit} bytes of results were not given back");
-                return Err(Error::new(ErrorKind::Limit, message));
-            }
-            kept.bytes = bytes;
-            self.kept_bytes += bytes;
-            Ok(Payload { text: body.text.share(), refs: body.refs })
-        });
-        kept.outcome.insert(outcome).clone()
+    /// Keeps the outcome of a call whose result the peer may still use, if there is room for it. What to answer,
+    /// and what is to be dropped elsewhere.
+    fn keep(
+        &mut self,
+        answer: Id,
+        outcome: Result<Body, Error>,
+        limit: usize,
+    ) -> (Result<Body, Error>, Option<Answer>) {
+        let Some(kept) = self.answers.get_mut(&answer) else { return (outcome, None) };
+        let bytes = outcome.as_ref().map_or(0, |body| body.text.as_str().len());
+        if self.kept_bytes + bytes > limit {
+            let message = format!("more than {limit} bytes of results were not given back");
+            let error = Error::new(ErrorKind::Limit, message);
+            kept.outcome = Some(Err(error.clone()));
+            return (Err(error), Some(Answer { outcome: Some(outcome), ..Answer::default() }));
+        }
+        kept.bytes = bytes;
+        self.kept_bytes += bytes;
+        let outcome = outcome.map(|body| Payload { text: body.text.share(), refs: body.refs });
+        (kept.outcome.insert(outcome).clone(), None)
     }
 
     /// The peer can use the result of a call no longer. What is returned is to be dropped elsewhere.
@@ -476,14 +488,7 @@ impl State {
     }
 
     fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {
-        let outcome = outcome.and_then(|body| {
-            let value = flatten(body);
-            if value.text.as_str().len() < link.limits.frame_bytes {
-                Ok(value)
-            } else {
-                Err(Error::new(ErrorKind::Limit, "the result is longer than a frame may be"))
-            }
-        });
+        let outcome = outcome.map(flatten);
         let outcome = match outcome {
             // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
             // own, so it gets a reference to us that passes everything on.

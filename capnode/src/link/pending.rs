@@ -54,7 +54,8 @@ impl Future for PendingAnswer {
                     Poll::Ready(Ok(Ok(answer))) => match Staged::all_there(answer) {
                         Ok(body) => Ok(Reply::wire(body)),
                         Err(answer) => {
-                            let settled = async { settle(answer).await.map(Reply::wire) };
+                            let bytes = self.link.limits.frame_bytes;
+                            let settled = async move { settle(answer, bytes).await.map(Reply::wire) };
                             self.state = State::Settling(Box::pin(settled));
                             continue;
                         }

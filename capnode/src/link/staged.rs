@@ -4,7 +4,7 @@ use futures_channel::oneshot;
 
 use super::pending::Arrived;
 use crate::cap::Cap;
-use crate::cap::payload::{Body, Part};
+use crate::cap::payload::{Body, Part, check_extent};
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::Response;
 use crate::error::{Error, ErrorKind};
@@ -31,12 +31,12 @@ pub(super) struct Ask {
 
 impl Staged {
     /// Makes the requests in a value, in their order, inner ones first.
-    pub(super) fn ask(value: Payload<Staged>) -> Payload<Staged> {
+    pub(super) fn ask(value: Payload<Staged>, bytes: usize) -> Payload<Staged> {
         if value.refs.iter().all(|slot| !matches!(slot.to, Staged::Ask(_))) {
             return value;
         }
         value.map(|staged| match staged {
-            Staged::Ask(ask) => ask.make(),
+            Staged::Ask(ask) => ask.make(bytes),
             other => other,
         })
     }
@@ -57,12 +57,12 @@ impl Staged {
 }
 
 impl Ask {
-    fn make(self) -> Staged {
+    fn make(self, bytes: usize) -> Staged {
         let Ask { cap, path, args, awaited } = self;
         if args.is_none() && !awaited {
             return Staged::Cap(cap.at_path(path));
         }
-        let response = make_request(&cap, path, args);
+        let response = make_request(&cap, path, args, bytes);
         if awaited {
             Staged::Asked(response)
         } else {
@@ -71,19 +71,20 @@ impl Ask {
     }
 }
 
-/// Calls, or without arguments reads, a member, once all that stands in the arguments is there.
-pub(super) fn make_request(cap: &Cap, path: Path, args: Option<Payload<Staged>>) -> Response {
+/// Calls, or without arguments reads, a member, once all that stands in the arguments is there. They may come to
+/// so many bytes.
+pub(super) fn make_request(cap: &Cap, path: Path, args: Option<Payload<Staged>>, bytes: usize) -> Response {
     let member = Member::Path(path);
     let Some(args) = args else {
         return started(cap.request(Request { member, args: Args::Read, typed: false }));
     };
-    match Staged::all_there(Staged::ask(args)) {
+    match Staged::all_there(Staged::ask(args, bytes)) {
         Ok(body) => started(cap.request(Request { member, args: Args::Wire(body), typed: false })),
         Err(args) => {
             // Whoever sends a promise as an argument accepts that later calls may overtake.
             let cap = cap.clone();
             Response::handler(async move {
-                let args = Args::Wire(settle(args).await?);
+                let args = Args::Wire(settle(args, bytes).await?);
                 cap.request(Request { member, args, typed: false }).await
             })
         }
@@ -95,21 +96,25 @@ fn started(mut response: Response) -> Response {
     response
 }
 
+/// Waits for all promises in a value, and in what they turn out to be, which may come to so many bytes.
+pub(super) async fn settle(value: Payload<Staged>, bytes: usize) -> Result<Body, Error> {
+    settle_within(value, bytes, CHAIN).await
+}
+
 /// How many promises may turn out to be values with promises in them, one in the other. Each costs
 /// the stack of one.
 const CHAIN: usize = 64;
 
-/// Waits for all promises in a value, and in what they turn out to be.
-pub(super) async fn settle(value: Payload<Staged>) -> Result<Body, Error> {
-    settle_within(value, CHAIN).await
-}
-
-async fn settle_within(value: Payload<Staged>, chain: usize) -> Result<Body, Error> {
+async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Result<Body, Error> {
     let mut refs = Vec::with_capacity(value.refs.len());
     for Slot { start, end, to } in value.refs {
         let to = match to {
+            Staged::Ask(ask) => ask.make(bytes),
+            other => other,
+        };
+        let to = match to {
             Staged::Cap(cap) => Part::Cap(cap),
-            Staged::Asked(response) => Part::Value(response.await?.into_body()?),
+            Staged::Asked(response) => Part::value(response.await?.into_body()?),
             Staged::Promise(outcome) => {
                 let gone = |_| {
                     Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept")
@@ -119,15 +124,12 @@ async fn settle_within(value: Payload<Staged>, chain: usize) -> Result<Body, Err
                     let message = format!("a value came as a promise in a promise, more than {CHAIN} times");
                     return Err(Error::new(ErrorKind::Limit, message));
                 };
-                Part::Value(Box::pin(settle_within(value, chain)).await?)
+                Part::value(Box::pin(settle_within(value, bytes, chain)).await?)
             }
-            Staged::Ask(ask) => match ask.make() {
-                Staged::Cap(cap) => Part::Cap(cap),
-                Staged::Asked(response) => Part::Value(response.await?.into_body()?),
-                Staged::Ask(_) | Staged::Promise(_) => continue,
-            },
+            // Making a request leaves none to be made.
+            Staged::Ask(_) => continue,
         };
         refs.push(Slot { start, end, to });
     }
-    Ok(Payload { text: value.text, refs })
+    check_extent(Payload { text: value.text, refs }, bytes)
 }

@@ -49,6 +49,8 @@ pub(super) fn write_string(out: &mut String, text: &str) {
             b'\n' => "\\n",
             b'\r' => "\\r",
             b'\t' => "\\t",
+            0x08 => "\\b",
+            0x0c => "\\f",
             0..0x20 => "",
             _ => continue,
         };

@@ -162,3 +162,74 @@ fn a_function_may_fail_with_an_error_of_a_type() {
     assert_eq!(peer.heard(), [rejected("refused: Full")]);
     assert_eq!(plain.heard(), [rejected("Full")]);
 }
+
+#[test]
+fn a_method_may_answer_with_the_librarys_own_error() {
+    #[crate::interface]
+    trait Relay {
+        async fn relay(&self, function: Func<fn(u32) -> u32>) -> Result<u32, Error>;
+    }
+
+    struct Relaying;
+
+    impl Relay for Relaying {
+        async fn relay(&self, function: Func<fn(u32) -> u32>) -> Result<u32, Error> {
+            function.call(1).await.map_err(|error| error.with_name("RangeError"))
+        }
+    }
+
+    let mut peer = Foreign::new(RelayClient::new(Relaying));
+    peer.say(r#"["stream",["pipeline",0,["relay"],[["export",-1]]]]"#);
+    peer.say(r#"["reject",1,["error","Error","too far",null,{"code":7}]]"#);
+    let heard = peer.heard();
+    assert_eq!(heard[2], r#"["reject",1,["error","RangeError","too far",null,{"code":7}]]"#, "{heard:?}");
+
+    let mut pair = Pair::new(RelayClient::new(Relaying));
+    let relay: RelayClient = pair.index();
+    for relay in [relay, RelayClient::new(Relaying)] {
+        let function = Func::from_cap(Cap::broken(Error::rejected("too far").with_name("TypeError")));
+        let error = pair.wait(relay.relay(function)).unwrap_err().returned().expect("the method returned it");
+        assert_eq!((error.message(), error.name()), ("too far", "RangeError"));
+    }
+}
+
+#[test]
+fn results_that_are_not_given_back_have_a_limit() {
+    let limits = Limits { kept_bytes: 1_000, ..Limits::default() };
+    let log = Log::default();
+    let mut peer = Foreign { end: End::new(Side::Accepting, Some(log.probe().into()), limits) };
+    let text = "x".repeat(400);
+    for _ in 0..3 {
+        peer.say(&format!(r#"["push",["pipeline",0,["echo"],["{text}"]]]"#));
+    }
+    peer.say(r#"["pull",3]"#);
+    let refusal = r#"["reject",3,["error","Error","more than 1000 bytes of results were not given back"]]"#;
+    assert_eq!(peer.heard(), [refusal]);
+    for id in 1..=3 {
+        peer.say(&format!(r#"["release",{id},1]"#));
+    }
+    peer.say(&format!(r#"["push",["pipeline",0,["echo"],["{text}"]]]"#));
+    peer.say(r#"["pull",4]"#);
+    assert_eq!(peer.heard(), [format!(r#"["resolve",4,"{text}"]"#)]);
+}
+
+#[test]
+fn values_in_values_are_refused_before_they_are_unfolded() {
+    let log = Log::default();
+    // Each is two of the one before.
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",1]"#);
+    for id in 1..40 {
+        peer.say(&format!(r#"["push",[[["pipeline",{id}],["pipeline",{id}]]]]"#));
+    }
+    peer.say(r#"["pull",40]"#);
+    assert!(peer.heard()[0].contains("make a value of more than"), "it unfolds to 2^39 numbers");
+    // Each is inside the next.
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",1]"#);
+    for id in 1..50_000 {
+        peer.say(&format!(r#"["push",{{"in":["pipeline",{id}]}}]"#));
+    }
+    peer.say(r#"["pull",50000]"#);
+    assert!(peer.heard()[0].contains("a promise in a promise, more than 64 times"));
+}

@@ -1,176 +1,17 @@
-//! One pass over a frame: checks the text and finds every reference in it.
-//!
-//! What passes here is well formed to its last character, so that the reader that later turns it
-//! into Rust types meets no surprise but a type that does not fit.
+//! Expressions: values, special forms, references.
 
+use std::borrow::Cow;
+
+use super::super::text::{base64_len, unescape};
+use super::{Result, Scanner, excerpt, protocol};
 use crate::error::{Error, ErrorKind};
-use crate::limits::Limits;
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
 use crate::value::{BigInt, ByteKind, Url};
 
-type Result<T> = std::result::Result<T, Error>;
-
-pub(super) struct Scanner<'a> {
-    text: &'a Text,
-    buffer: &'a str,
-    pos: usize,
-    limits: &'a Limits,
-    refs: Vec<Slot<Word>>,
-}
-
-fn protocol(message: String) -> Error {
-    Error::new(ErrorKind::Protocol, message)
-}
-
-/// The start of a text that came from the peer, for a message.
-fn excerpt(text: &str) -> &str {
-    let end = text.char_indices().nth(60).map_or(text.len(), |(at, _)| at);
-    &text[..end]
-}
-
-impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a Text, limits: &'a Limits) -> Self {
-        Self { text, buffer: text.buffer(), pos: text.range().start, limits, refs: Vec::new() }
-    }
-
-    fn rest(&self) -> &'a str {
-        self.buffer.get(self.pos..).unwrap_or_default()
-    }
-
-    fn bad<T>(&self, what: &str) -> Result<T> {
-        Err(match self.rest() {
-            "" => protocol(format!("the message ends where there should be {what}")),
-            rest => protocol(format!(
-                "there should be {what} at byte {} of the message, at `{}`",
-                self.pos,
-                excerpt(rest)
-            )),
-        })
-    }
-
-    /// The next byte that is no white space, left where it is; 0 at the end.
-    pub(super) fn peek(&mut self) -> u8 {
-        let bytes = self.buffer.as_bytes();
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.pos) {
-            self.pos += 1;
-        }
-        bytes.get(self.pos).copied().unwrap_or(0)
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == byte;
-        self.pos += usize::from(found);
-        found
-    }
-
-    pub(super) fn expect(&mut self, byte: u8, what: &str) -> Result<()> {
-        if self.take(byte) { Ok(()) } else { self.bad(what) }
-    }
-
-    pub(super) fn comma(&mut self) -> bool {
-        self.take(b',')
-    }
-
-    /// Nothing but white space may follow.
-    pub(super) fn finish(&mut self) -> Result<()> {
-        if self.peek() == 0 && self.pos >= self.buffer.len() {
-            Ok(())
-        } else {
-            self.bad("the end of the message")
-        }
-    }
-
-    /// A string, as it stands between its quotes, checked.
-    pub(super) fn string(&mut self) -> Result<&'a str> {
-        self.expect(b'"', "a string")?;
-        let start = self.pos;
-        let bytes = self.buffer.as_bytes();
-        loop {
-            match bytes.get(self.pos) {
-                Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(0..0x20) => return self.bad("no bare control character in a string"),
-                Some(_) => self.pos += 1,
-                None => return self.bad("the end of a string"),
-            }
-        }
-        let found = &self.buffer[start..self.pos];
-        self.pos += 1;
-        Ok(found)
-    }
-
-    fn escape(&mut self) -> Result<()> {
-        let bytes = self.buffer.as_bytes();
-        let length = match bytes.get(self.pos + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') => match bytes.get(self.pos + 2..self.pos + 6) {
-                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
-                _ => return self.bad("four hexadecimal digits"),
-            },
-            _ => return self.bad("an escape that JSON knows"),
-        };
-        self.pos += length;
-        Ok(())
-    }
-
-    /// A number, as it stands, checked against JSON's grammar.
-    fn number(&mut self) -> Result<&'a str> {
-        self.peek();
-        let start = self.pos;
-        self.digit_run(true)?;
-        let bytes = self.buffer.as_bytes();
-        if bytes.get(self.pos) == Some(&b'.') {
-            self.pos += 1;
-            self.digit_run(false)?;
-        }
-        if let Some(b'e' | b'E') = bytes.get(self.pos) {
-            self.pos += 1;
-            if let Some(b'+' | b'-') = bytes.get(self.pos) {
-                self.pos += 1;
-            }
-            self.digit_run(false)?;
-        }
-        Ok(&self.buffer[start..self.pos])
-    }
-
-    fn digit_run(&mut self, whole_part: bool) -> Result<()> {
-        let bytes = self.buffer.as_bytes();
-        if whole_part && bytes.get(self.pos) == Some(&b'-') {
-            self.pos += 1;
-        }
-        let start = self.pos;
-        while bytes.get(self.pos).is_some_and(u8::is_ascii_digit) {
-            self.pos += 1;
-        }
-        let leading_zero = whole_part && self.pos > start + 1 && bytes[start] == b'0';
-        if self.pos == start || leading_zero { self.bad("a number") } else { Ok(()) }
-    }
-
-    /// A whole number, such as an id.
-    pub(super) fn integer(&mut self) -> Result<i64> {
-        let before = self.pos;
-        let integer = self.number().ok().and_then(|digits| digits.parse().ok());
-        integer.map_or_else(
-            || {
-                self.pos = before;
-                self.bad("a whole number")
-            },
-            Ok,
-        )
-    }
-
-    fn literal(&mut self, literal: &str) -> Result<()> {
-        if self.rest().starts_with(literal) {
-            self.pos += literal.len();
-            Ok(())
-        } else {
-            self.bad("a value")
-        }
-    }
-
+impl Scanner<'_> {
     /// An expression, as a value of its own.
-    pub(super) fn payload(&mut self, depth: usize) -> Result<Payload<Word>> {
-        self.part(|scanner| scanner.expression(depth))
+    pub(in super::super) fn payload(&mut self) -> Result<Payload<Word>> {
+        self.part(|scanner| scanner.expression(0))
     }
 
     /// What `scan` passes over, with the references found in it.
@@ -198,10 +39,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn check_depth(&self, depth: usize) -> Result<()> {
-        if depth < self.limits.depth {
+        if depth < self.max_depth {
             return Ok(());
         }
-        let message = format!("the message nests {} levels deep, which is too deep", self.limits.depth);
+        let message = format!("the message nests {} levels deep, which is too deep", self.max_depth);
         Err(Error::new(ErrorKind::Limit, message))
     }
 
@@ -235,14 +76,18 @@ impl<'a> Scanner<'a> {
     }
 
     /// Ends a form, passing over what it does not know: later versions may add elements.
-    pub(super) fn close(&mut self) -> Result<()> {
+    pub(in super::super) fn close(&mut self) -> Result<()> {
         while self.comma() {
-            self.json(0)?;
+            self.skip()?;
         }
         self.expect(b']', "the end of the form")
     }
 
     /// Passes over one JSON text in which nothing means anything.
+    pub(in super::super) fn skip(&mut self) -> Result<()> {
+        self.json(0)
+    }
+
     fn json(&mut self, depth: usize) -> Result<()> {
         self.check_depth(depth)?;
         let (open, close) = match self.peek() {
@@ -329,7 +174,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// What follows the name in `import` and `pipeline`, to the end of the form.
-    pub(super) fn import_parts(&mut self, depth: usize) -> Result<(Id, Path, Option<Payload<Word>>)> {
+    fn import_parts(&mut self, depth: usize) -> Result<(Id, Path, Option<Payload<Word>>)> {
         self.expect(b',', "an id")?;
         let id = self.integer()?;
         let path = if self.comma() { self.path()? } else { Path::Empty };
@@ -370,21 +215,21 @@ impl<'a> Scanner<'a> {
         }
         let raw = self.string()?;
         let start = self.pos - 1 - raw.len();
-        Ok(Key::Name(match super::text::unescape(raw) {
-            std::borrow::Cow::Borrowed(_) => self.text.slice(start..start + raw.len()),
-            std::borrow::Cow::Owned(name) => Text::Own(name),
+        Ok(Key::Name(match unescape(raw) {
+            Cow::Borrowed(_) => self.text.slice(start..start + raw.len()),
+            Cow::Owned(name) => Text::Own(name),
         }))
     }
 
     fn bigint(&mut self) -> Result<()> {
         self.expect(b',', "the digits of a big integer")?;
-        let digits = self.string()?;
+        let digits = unescape(self.string()?);
         if digits.len() > self.limits.bigint_chars {
             let message = format!("a big integer is longer than {} characters", self.limits.bigint_chars);
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        if !BigInt::is_js(digits) {
-            return Err(protocol(format!("not a big integer: {}", excerpt(digits))));
+        if !BigInt::is_js(&digits) {
+            return Err(protocol(format!("not a big integer: {}", excerpt(&digits))));
         }
         Ok(())
     }
@@ -396,7 +241,7 @@ impl<'a> Scanner<'a> {
 
     fn bytes(&mut self) -> Result<()> {
         self.expect(b',', "base64 text")?;
-        let base64 = self.string()?;
+        let base64 = unescape(self.string()?);
         let kind = if self.comma() {
             let name = self.string()?;
             ByteKind::from_name(name)
@@ -404,7 +249,7 @@ impl<'a> Scanner<'a> {
         } else {
             ByteKind::Uint8Array
         };
-        let length = super::text::base64_len(base64).ok_or_else(|| protocol("not base64 text".to_owned()))?;
+        let length = base64_len(&base64).ok_or_else(|| protocol("not base64 text".to_owned()))?;
         if length % kind.element_size() != 0 {
             let (name, size) = (kind.name(), kind.element_size());
             return Err(protocol(format!("{length} bytes are no {name}; expected a multiple of {size}")));
@@ -419,7 +264,7 @@ impl<'a> Scanner<'a> {
         self.string()?;
         if self.comma() {
             // The stack: a string, or null where only properties follow.
-            self.json(depth)?;
+            self.skip()?;
             if self.comma() {
                 if self.peek() != b'{' {
                     return self.bad("the properties of an error");
@@ -433,7 +278,7 @@ impl<'a> Scanner<'a> {
     fn url(&mut self) -> Result<()> {
         self.expect(b',', "a URL")?;
         let raw = self.string()?;
-        if !Url::is_absolute(&super::text::unescape(raw)) {
+        if !Url::is_absolute(&unescape(raw)) {
             return Err(protocol(format!("not a URL: {}", excerpt(raw))));
         }
         self.expect(b']', "nothing more in `url`")

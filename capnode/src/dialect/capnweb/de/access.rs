@@ -1,0 +1,235 @@
+//! The parts of a value under the reader: elements, members, variants.
+
+use std::borrow::Cow;
+
+use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
+
+use super::content::MapKey;
+use super::{Reader, Result};
+use crate::dialect::{Failure, Lookup};
+
+/// The elements of an array.
+pub(super) struct Elements<'a, 'b, R> {
+    pub(super) reader: &'b mut Reader<'a, R>,
+    first: bool,
+    ended: bool,
+}
+
+impl<'a, 'b, R: Lookup> Elements<'a, 'b, R> {
+    pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
+        Self { reader, first: true, ended: false }
+    }
+
+    /// Moves to the next element, if there is one.
+    pub(super) fn advance(&mut self) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        let more = match std::mem::replace(&mut self.first, false) {
+            true => !self.reader.at_end_of_list(),
+            false => self.reader.take(b','),
+        };
+        self.ended = !more;
+        Ok(more)
+    }
+
+    pub(super) fn finish(&mut self) -> Result<()> {
+        while self.advance()? {
+            self.reader.skip()?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de, R: Lookup> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
+    type Error = Failure;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        if self.advance()? { seed.deserialize(&mut *self.reader).map(Some) } else { Ok(None) }
+    }
+}
+
+/// The members of an object.
+pub(super) struct Members<'a, 'b, R> {
+    pub(super) reader: &'b mut Reader<'a, R>,
+    first: bool,
+    ended: bool,
+}
+
+impl<'a, 'b, R: Lookup> Members<'a, 'b, R> {
+    pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
+        Self { reader, first: true, ended: false }
+    }
+
+    /// Moves to the next member's value, if there is one, and tells its key.
+    pub(super) fn advance(&mut self) -> Result<Option<Cow<'a, str>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let first = std::mem::replace(&mut self.first, false);
+        if self.reader.peek() == b'}' {
+            self.ended = true;
+            return Ok(None);
+        }
+        if !first {
+            self.reader.comma()?;
+        }
+        let key = self.reader.string()?;
+        self.reader.expect(b':')?;
+        Ok(Some(key))
+    }
+
+    pub(super) fn finish(&mut self) -> Result<()> {
+        while self.advance()?.is_some() {
+            self.reader.skip()?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de, R: Lookup> de::MapAccess<'de> for &mut Members<'_, '_, R> {
+    type Error = Failure;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        let key = self.advance()?;
+        key.map(|key| seed.deserialize(MapKey(&key))).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        seed.deserialize(&mut *self.reader)
+    }
+}
+
+/// A variant of an enum with content.
+pub(super) struct Variant<'a, 'b, R> {
+    pub(super) reader: &'b mut Reader<'a, R>,
+    pub(super) variant: &'b str,
+}
+
+impl<'de, 'a, 'b, R: Lookup> de::EnumAccess<'de> for Variant<'a, 'b, R> {
+    type Error = Failure;
+    type Variant = Content<'a, 'b, R>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
+        Ok((seed.deserialize(MapKey(self.variant))?, Content { reader: self.reader }))
+    }
+}
+
+pub(super) struct Content<'a, 'b, R> {
+    pub(super) reader: &'b mut Reader<'a, R>,
+}
+
+impl<'de, R: Lookup> de::VariantAccess<'de> for Content<'_, '_, R> {
+    type Error = Failure;
+
+    fn unit_variant(self) -> Result<()> {
+        self.reader.skip()
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        seed.deserialize(self.reader)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {
+        self.reader.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
+        self.reader.deserialize_any(visitor)
+    }
+}
+
+/// A special value for a visitor that knows the kinds, as a variant named like its form.
+pub(super) struct Special<'a, 'b, R> {
+    pub(super) reader: &'b mut Reader<'a, R>,
+    pub(super) form: &'a str,
+}
+
+impl<'de, 'a, 'b, R: Lookup> de::EnumAccess<'de> for Special<'a, 'b, R> {
+    type Error = Failure;
+    type Variant = Content<'a, 'b, R>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
+        Ok((seed.deserialize(MapKey(self.form))?, Content { reader: self.reader }))
+    }
+}
+
+/// An error read as a map: `name`, `message`, then its properties.
+pub(super) struct ErrorMembers<'a, 'b, R> {
+    reader: &'b mut Reader<'a, R>,
+    stage: Stage,
+}
+
+enum Stage {
+    Name,
+    Message,
+    /// What may follow is the stack.
+    Stack,
+    /// Inside the properties; whether at the first.
+    Properties(bool),
+    Done,
+}
+
+impl<'a, 'b, R: Lookup> ErrorMembers<'a, 'b, R> {
+    pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
+        Self { reader, stage: Stage::Name }
+    }
+
+    /// Moves to the next member's value, if there is one, and tells its key.
+    fn advance(&mut self) -> Result<Option<Cow<'a, str>>> {
+        loop {
+            match self.stage {
+                Stage::Name | Stage::Message => {
+                    self.reader.comma()?;
+                    let name = matches!(self.stage, Stage::Name);
+                    self.stage = if name { Stage::Message } else { Stage::Stack };
+                    return Ok(Some(Cow::Borrowed(if name { "name" } else { "message" })));
+                }
+                Stage::Stack => {
+                    self.stage = Stage::Done;
+                    if self.reader.take(b',') {
+                        self.reader.skip()?;
+                        if self.reader.take(b',') {
+                            self.reader.expect(b'{')?;
+                            self.stage = Stage::Properties(true);
+                        }
+                    }
+                }
+                Stage::Properties(first) => {
+                    if self.reader.take(b'}') {
+                        self.stage = Stage::Done;
+                        continue;
+                    }
+                    if !first {
+                        self.reader.comma()?;
+                    }
+                    self.stage = Stage::Properties(false);
+                    let key = self.reader.string()?;
+                    self.reader.expect(b':')?;
+                    return Ok(Some(key));
+                }
+                Stage::Done => return Ok(None),
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Result<()> {
+        while self.advance()?.is_some() {
+            self.reader.skip()?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de, R: Lookup> de::MapAccess<'de> for &mut ErrorMembers<'_, '_, R> {
+    type Error = Failure;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        let key = self.advance()?;
+        key.map(|key| seed.deserialize(MapKey(&key))).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        seed.deserialize(&mut *self.reader)
+    }
+}

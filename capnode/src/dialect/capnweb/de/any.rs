@@ -1,0 +1,258 @@
+//! The deserializer itself: which value fits which type.
+
+use std::borrow::Cow;
+
+use serde::de::{self, Deserializer, IntoDeserializer, Unexpected, Visitor};
+
+use super::access::{Elements, Members, Variant};
+use super::content::Token;
+use super::{Next, Reader, Result, broken};
+use crate::dialect::capnweb::text::unescape;
+use crate::dialect::{Failure, Found, Lookup};
+use crate::value::{BigInt, MAX_SAFE_INTEGER, marker};
+
+impl<R: Lookup> Reader<'_, R> {
+    fn array<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        self.deeper()?;
+        let mut elements = Elements::new(self);
+        let value = visitor.visit_seq(&mut elements)?;
+        elements.finish()?;
+        self.expect(b']')?;
+        self.expect(b']')?;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    fn object<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        self.deeper()?;
+        let mut members = Members::new(self);
+        let value = visitor.visit_map(&mut members)?;
+        members.finish()?;
+        self.expect(b'}')?;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    /// A number read as an integer, as long as it is written as one.
+    fn integer<'de, V: Visitor<'de>>(&mut self, number: &str, visitor: V) -> Result<V::Value> {
+        if let Ok(integer) = number.parse() {
+            visitor.visit_u64(integer)
+        } else if let Ok(integer) = number.parse() {
+            visitor.visit_i64(integer)
+        } else {
+            visitor.visit_f64(number.parse().map_err(|_| broken())?)
+        }
+    }
+
+    fn wide_integer<'de, V: Visitor<'de>>(&mut self, bigint: &BigInt, visitor: V) -> Result<V::Value> {
+        if let Ok(integer) = u64::try_from(bigint) {
+            visitor.visit_u64(integer)
+        } else if let Ok(integer) = i64::try_from(bigint) {
+            visitor.visit_i64(integer)
+        } else if let Ok(integer) = i128::try_from(bigint) {
+            visitor.visit_i128(integer)
+        } else if let Ok(integer) = u128::try_from(bigint) {
+            visitor.visit_u128(integer)
+        } else {
+            Err(de::Error::invalid_value(Unexpected::Other("a big integer"), &visitor))
+        }
+    }
+
+    fn deserialize_integer<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        match self.next()? {
+            Next::Number(number) => self.integer(number, visitor),
+            Next::Form("bigint") => {
+                let bigint = self.bigint()?;
+                self.close()?;
+                self.wide_integer(&bigint, visitor)
+            }
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_integer(visitor),
+            _ => {
+                self.pos = start;
+                self.deserialize_any(visitor)
+            }
+        }
+    }
+}
+
+/// The number that is exactly this integer, if there is one.
+fn exact(bigint: &BigInt) -> Option<f64> {
+    let integer = i128::try_from(bigint).ok()?;
+    let float = integer as f64;
+    (float as i128 == integer && integer.unsigned_abs() < 1 << 120).then_some(float)
+}
+
+macro_rules! integers {
+    ($($method:ident)*) => { $(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            self.deserialize_integer(visitor)
+        }
+    )* };
+}
+
+impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.next()? {
+            Next::Found(Found::Reference(token)) => visitor.visit_newtype_struct(Token::Outer(token)),
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
+            Next::Null => visitor.visit_unit(),
+            Next::Bool(value) => visitor.visit_bool(value),
+            Next::Number(number) => {
+                let float: f64 = number.parse().map_err(|_| broken())?;
+                // Beyond that it is not known which integer was meant.
+                if float.abs() <= MAX_SAFE_INTEGER as f64 {
+                    self.integer(number, visitor)
+                } else {
+                    visitor.visit_f64(float)
+                }
+            }
+            Next::String(raw) => match unescape(raw) {
+                Cow::Borrowed(text) => visitor.visit_str(text),
+                Cow::Owned(text) => visitor.visit_string(text),
+            },
+            Next::Array => self.array(visitor),
+            Next::Object => self.object(visitor),
+            Next::Form(form) => self.form(form, visitor),
+        }
+    }
+
+    integers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        if let Next::Number(number) = self.next()? {
+            return visitor.visit_f32(number.parse().map_err(|_| broken())?);
+        }
+        self.pos = start;
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        match self.next()? {
+            Next::Number(number) => visitor.visit_f64(number.parse().map_err(|_| broken())?),
+            Next::Form("bigint") => {
+                let bigint = self.bigint()?;
+                self.close()?;
+                match exact(&bigint) {
+                    Some(float) => visitor.visit_f64(float),
+                    None => Err(de::Error::invalid_value(Unexpected::Other("a big integer"), &visitor)),
+                }
+            }
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_f64(visitor),
+            _ => {
+                self.pos = start;
+                self.deserialize_any(visitor)
+            }
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        match self.next()? {
+            Next::Null => visitor.visit_none(),
+            Next::Form("undefined") => {
+                self.close()?;
+                visitor.visit_none()
+            }
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_option(visitor),
+            _ => {
+                self.pos = start;
+                visitor.visit_some(self)
+            }
+        }
+    }
+
+    /// Whoever wants nothing is content with anything: a JavaScript callback may return what it
+    /// likes.
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.skip()?;
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
+        match name {
+            // Only a reference brings a newtype of its own; anything else does not fit there.
+            marker::REFERENCE | marker::ERROR => self.deserialize_any(visitor),
+            marker::VALUE => self.value(visitor),
+            marker::BIGINT => self.special("bigint", visitor),
+            marker::DATE => self.special("date", visitor),
+            marker::BYTES => self.special("bytes", visitor),
+            marker::URL => self.special("url", visitor),
+            marker::HEADERS => self.special("headers", visitor),
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        match self.next()? {
+            Next::Form(form) => self.list(form, visitor),
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
+            _ => {
+                self.pos = start;
+                self.deserialize_any(visitor)
+            }
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.next()? {
+            Next::String(raw) => return visitor.visit_enum(unescape(raw).as_ref().into_deserializer()),
+            Next::Found(Found::Value(payload)) => {
+                return self.nested(payload)?.deserialize_enum(name, variants, visitor);
+            }
+            Next::Object if self.peek() != b'}' => {
+                self.deeper()?;
+                let variant = self.string()?;
+                self.expect(b':')?;
+                let value = visitor.visit_enum(Variant { reader: &mut *self, variant: &variant })?;
+                if self.take(b'}') {
+                    self.depth -= 1;
+                    return Ok(value);
+                }
+            }
+            _ => {}
+        }
+        Err(Failure(format!(
+            "expected one of the variants of {name}, as a string or an object of one member"
+        )))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.skip()?;
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool char str string bytes byte_buf map struct identifier
+    }
+}

@@ -1,0 +1,148 @@
+//! Small deserializers for what stands in a value in another form than serde has it: keys,
+//! references, and the contents of special forms.
+
+use serde::de::value::SeqDeserializer;
+use serde::de::{Deserializer, IntoDeserializer, Visitor};
+
+use super::Result;
+use crate::dialect::Failure;
+
+/// A key of an object, which may stand for a number in a Rust map.
+pub(super) struct MapKey<'a>(pub(super) &'a str);
+
+macro_rules! number_keys {
+    ($($method:ident => $visit:ident),*) => { $(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            match self.0.parse() {
+                Ok(number) => visitor.$visit(number),
+                Err(_) => visitor.visit_str(self.0),
+            }
+        }
+    )* };
+}
+
+impl<'de> Deserializer<'de> for MapKey<'_> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_enum(self.0.into_deserializer())
+    }
+
+    number_keys! {
+        deserialize_bool => visit_bool,
+        deserialize_i8 => visit_i8, deserialize_i16 => visit_i16,
+        deserialize_i32 => visit_i32, deserialize_i64 => visit_i64, deserialize_i128 => visit_i128,
+        deserialize_u8 => visit_u8, deserialize_u16 => visit_u16,
+        deserialize_u32 => visit_u32, deserialize_u64 => visit_u64, deserialize_u128 => visit_u128,
+        deserialize_f32 => visit_f32, deserialize_f64 => visit_f64
+    }
+
+    serde::forward_to_deserialize_any! {
+        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
+        identifier ignored_any
+    }
+}
+
+/// A reference on its way through serde: a newtype in a newtype around a number. No data of a
+/// peer's ever makes a newtype, so none can be taken for a reference, not even after it was
+/// buffered by an untagged enum.
+pub(super) enum Token {
+    Outer(u64),
+    Inner(u64),
+}
+
+impl<'de> Deserializer<'de> for Token {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self {
+            Token::Outer(token) => visitor.visit_newtype_struct(Token::Inner(token)),
+            Token::Inner(token) => visitor.visit_u64(token),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        ignored_any
+    }
+}
+
+/// The content of a date.
+pub(super) struct Millis(pub(super) Option<f64>);
+
+impl<'de> Deserializer<'de> for Millis {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.0 {
+            Some(millis) => visitor.visit_some(millis.into_deserializer()),
+            None => visitor.visit_none(),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        ignored_any
+    }
+}
+
+/// The content of headers: a pair of strings.
+pub(super) struct Pair(pub(super) (String, String));
+
+impl<'de> IntoDeserializer<'de, Failure> for Pair {
+    type Deserializer = SeqDeserializer<std::array::IntoIter<String, 2>, Failure>;
+
+    fn into_deserializer(self) -> Self::Deserializer {
+        SeqDeserializer::new([self.0.0, self.0.1].into_iter())
+    }
+}
+
+/// The content of bytes.
+pub(super) enum Part {
+    Bytes(Vec<u8>),
+    Name(&'static str),
+}
+
+impl<'de> IntoDeserializer<'de, Failure> for Part {
+    type Deserializer = Part;
+
+    fn into_deserializer(self) -> Part {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Part {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self {
+            Part::Bytes(bytes) => visitor.visit_byte_buf(bytes),
+            Part::Name(name) => visitor.visit_str(name),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        ignored_any
+    }
+}

@@ -1,0 +1,209 @@
+//! Special forms: what stands in them, and how serde's words say it.
+
+use std::ops::Range;
+
+use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, StringDeserializer};
+use serde::de::{Deserializer, Visitor};
+
+use super::access::{ErrorMembers, Special};
+use super::content::{Millis, Pair, Part};
+use super::{Next, Reader, Result, broken};
+use crate::dialect::capnweb::text::{read_base64, unescape};
+use crate::dialect::{Found, Lookup};
+use crate::value::{BigInt, ByteKind, Bytes};
+
+impl<R: Lookup> Reader<'_, R> {
+    pub(super) fn bigint(&mut self) -> Result<BigInt> {
+        self.comma()?;
+        BigInt::from_js(&self.string()?).ok_or_else(broken)
+    }
+
+    fn date(&mut self) -> Result<Option<f64>> {
+        self.comma()?;
+        match self.word() {
+            "null" => Ok(None),
+            millis => millis.parse().map(Some).map_err(|_| broken()),
+        }
+    }
+
+    fn base64(&mut self) -> Result<Bytes> {
+        self.comma()?;
+        let data = read_base64(&self.string()?).map_err(|_| broken())?;
+        let kind = if self.take(b',') { ByteKind::from_name(self.raw_string()?) } else { None };
+        Ok(Bytes { data, kind: kind.unwrap_or_default() })
+    }
+
+    fn headers(&mut self) -> Result<Vec<(String, String)>> {
+        self.comma()?;
+        self.expect(b'[')?;
+        let mut headers = Vec::new();
+        while self.take(b'[') {
+            let name = self.string()?.into_owned();
+            self.comma()?;
+            headers.push((name, self.string()?.into_owned()));
+            self.expect(b']')?;
+            self.take(b',');
+        }
+        self.expect(b']')?;
+        Ok(headers)
+    }
+
+    /// Name, message and the place of the properties of the error that stands here.
+    pub(in super::super) fn error_parts(&mut self) -> Result<(String, String, Option<Range<usize>>)> {
+        let Next::Form("error") = self.next()? else { return Err(broken()) };
+        self.comma()?;
+        let name = self.string()?.into_owned();
+        self.comma()?;
+        let message = self.string()?.into_owned();
+        // The stack is of no use to anybody but the peer.
+        let stack = if self.take(b',') { Some(self.place()?) } else { None };
+        let properties = if stack.is_some() && self.take(b',') { Some(self.place()?) } else { None };
+        Ok((name, message, properties))
+    }
+
+    /// A special form read without knowing what for: what comes nearest to it among serde's words.
+    pub(super) fn form<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
+        let value = match form {
+            "undefined" => visitor.visit_unit(),
+            "inf" => visitor.visit_f64(f64::INFINITY),
+            "-inf" => visitor.visit_f64(f64::NEG_INFINITY),
+            "nan" => visitor.visit_f64(f64::NAN),
+            "bigint" => {
+                let bigint = self.bigint()?;
+                if let Ok(integer) = u64::try_from(&bigint) {
+                    visitor.visit_u64(integer)
+                } else if let Ok(integer) = i64::try_from(&bigint) {
+                    visitor.visit_i64(integer)
+                } else {
+                    visitor.visit_str(bigint.as_str())
+                }
+            }
+            "date" => visitor.visit_f64(self.date()?.unwrap_or(f64::NAN)),
+            "bytes" => visitor.visit_byte_buf(self.base64()?.data),
+            "url" => {
+                self.comma()?;
+                visitor.visit_str(&self.string()?)
+            }
+            "headers" => visitor.visit_map(MapDeserializer::new(self.headers()?.into_iter())),
+            "error" => {
+                self.deeper()?;
+                let mut members = ErrorMembers::new(self);
+                let value = visitor.visit_map(&mut members)?;
+                members.finish()?;
+                self.depth -= 1;
+                Ok(value)
+            }
+            _ => return Err(broken()),
+        }?;
+        self.close()?;
+        Ok(value)
+    }
+
+    /// A form read as a list: the numbers in a byte container, or pairs of headers.
+    pub(super) fn list<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
+        let value = match form {
+            "bytes" => visit_numbers(self.base64()?, visitor),
+            "headers" => visitor.visit_seq(SeqDeserializer::new(self.headers()?.into_iter().map(Pair))),
+            other => return self.form(other, visitor),
+        }?;
+        self.close()?;
+        Ok(value)
+    }
+
+    /// A value of one of the kinds that only this library has a word for, with its content handed
+    /// to the visitor as [`marker`](crate::value::marker) says.
+    pub(super) fn special<'de, V: Visitor<'de>>(
+        &mut self,
+        form: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
+        let start = self.pos;
+        match self.next()? {
+            Next::Found(Found::Value(payload)) => return self.nested(payload)?.special(form, visitor),
+            Next::Form(found) if found == form => {}
+            // Where a big integer or a date is wanted, a number will do; for a URL, a string.
+            Next::Number(number) if form == "bigint" && BigInt::parse(number).is_some() => {
+                return visitor.visit_newtype_struct(StrDeserializer::new(number));
+            }
+            Next::Number(number) if form == "date" => {
+                let millis: f64 = number.parse().map_err(|_| broken())?;
+                return visitor.visit_newtype_struct(Millis(Some(millis)));
+            }
+            Next::String(url) if form == "url" => {
+                return visitor.visit_newtype_struct(StringDeserializer::new(unescape(url).into_owned()));
+            }
+            _ => {
+                self.pos = start;
+                return self.deserialize_any(visitor);
+            }
+        }
+        let value = self.special_content(form, visitor)?;
+        self.close()?;
+        Ok(value)
+    }
+
+    fn special_content<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
+        match form {
+            "bigint" => visitor.visit_newtype_struct(StringDeserializer::new(self.bigint()?.to_string())),
+            "date" => visitor.visit_newtype_struct(Millis(self.date()?)),
+            "url" => {
+                self.comma()?;
+                visitor.visit_newtype_struct(StringDeserializer::new(self.string()?.into_owned()))
+            }
+            "headers" => {
+                let headers = self.headers()?.into_iter();
+                visitor.visit_newtype_struct(SeqDeserializer::new(headers.map(Pair)))
+            }
+            "bytes" => {
+                let Bytes { data, kind } = self.base64()?;
+                let name = (kind != ByteKind::Uint8Array).then_some(Part::Name(kind.name()));
+                let parts = [Some(Part::Bytes(data)), name].into_iter().flatten();
+                visitor.visit_newtype_struct(SeqDeserializer::new(parts))
+            }
+            _ => Err(broken()),
+        }
+    }
+
+    /// Any value, with the special ones told apart: see
+    /// [`marker::VALUE`](crate::value::marker::VALUE).
+    pub(super) fn value<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        let form = match self.next()? {
+            Next::Found(Found::Value(payload)) => return self.nested(payload)?.value(visitor),
+            Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => {
+                form
+            }
+            Next::Number(number) => return visitor.visit_f64(number.parse().map_err(|_| broken())?),
+            _ => {
+                self.pos = start;
+                return self.deserialize_any(visitor);
+            }
+        };
+        self.pos = start;
+        visitor.visit_enum(Special { reader: self, form })
+    }
+}
+
+/// The elements of a byte container, as the numbers that JavaScript sees.
+fn visit_numbers<'de, V: Visitor<'de>>(bytes: Bytes, visitor: V) -> Result<V::Value> {
+    macro_rules! numbers {
+        ($number:ty) => {{
+            let size = std::mem::size_of::<$number>();
+            let numbers = bytes.data.chunks_exact(size).filter_map(|element| element.try_into().ok());
+            visitor.visit_seq(SeqDeserializer::new(numbers.map(<$number>::from_le_bytes)))
+        }};
+    }
+
+    match bytes.kind {
+        ByteKind::Int8Array => numbers!(i8),
+        ByteKind::Int16Array => numbers!(i16),
+        ByteKind::Uint16Array => numbers!(u16),
+        ByteKind::Int32Array => numbers!(i32),
+        ByteKind::Uint32Array => numbers!(u32),
+        ByteKind::BigInt64Array => numbers!(i64),
+        ByteKind::BigUint64Array => numbers!(u64),
+        ByteKind::Float32Array => numbers!(f32),
+        ByteKind::Float64Array => numbers!(f64),
+        _ => visitor.visit_seq(SeqDeserializer::new(bytes.data.into_iter())),
+    }
+}

@@ -1,0 +1,235 @@
+//! Expressions to Rust values: a deserializer over the text of a payload.
+//!
+//! The text has passed the scanner or came from our own writer; what can still fail is that it
+//! does not fit the type it is read as. What the type does not ask for is skipped.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::MAX_DEPTH;
+use super::text::unescape;
+use crate::dialect::{Failure, Found, Lookup};
+use crate::op::{Payload, Slot};
+
+mod access;
+mod any;
+mod content;
+mod forms;
+
+use self::access::{Elements, Members};
+
+type Result<T> = std::result::Result<T, Failure>;
+
+pub(super) struct Reader<'a, R> {
+    buffer: &'a str,
+    pos: usize,
+    refs: &'a [Slot<R>],
+    depth: usize,
+}
+
+/// What kind of value stands at the reader's place.
+enum Next<'a, R> {
+    Found(Found<'a, R>),
+    Null,
+    Bool(bool),
+    Number(&'a str),
+    String(&'a str),
+    /// The brackets have been passed.
+    Array,
+    Object,
+    /// A special form, passed up to its name; [`Reader::close`] ends it.
+    Form(&'a str),
+}
+
+fn broken() -> Failure {
+    Failure("the text is damaged".to_owned())
+}
+
+impl<'a, R: Lookup> Reader<'a, R> {
+    pub(super) fn new(payload: &'a Payload<R>) -> Self {
+        let text = &payload.text;
+        Self { buffer: text.buffer(), pos: text.range().start, refs: &payload.refs, depth: 0 }
+    }
+
+    /// A reader of a value that came by another way, as if it stood here.
+    fn nested(&self, payload: &'a Payload<R>) -> Result<Self> {
+        let mut nested = Self { depth: self.depth, ..Self::new(payload) };
+        nested.deeper()?;
+        Ok(nested)
+    }
+
+    fn deeper(&mut self) -> Result<()> {
+        self.depth += 1;
+        if self.depth <= MAX_DEPTH { Ok(()) } else { Err(Failure("the value nests too deep".to_owned())) }
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        self.buffer.as_bytes()
+    }
+
+    /// The next byte that is no white space, left where it is; 0 at the end.
+    fn peek(&mut self) -> u8 {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.bytes().get(self.pos) {
+            self.pos += 1;
+        }
+        self.bytes().get(self.pos).copied().unwrap_or(0)
+    }
+
+    /// Passes over `byte`, if it is next. Not for places where a value may stand: a reference that
+    /// is not yet written takes no text.
+    pub(super) fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == byte;
+        self.pos += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.take(byte) { Ok(()) } else { Err(broken()) }
+    }
+
+    fn comma(&mut self) -> Result<()> {
+        self.expect(b',')
+    }
+
+    /// The reference that stands here, if one does.
+    fn slot(&mut self) -> Option<&'a Slot<R>> {
+        if self.refs.is_empty() {
+            return None;
+        }
+        self.peek();
+        let at = self.refs.binary_search_by_key(&self.pos, |slot| slot.start).ok()?;
+        self.refs.get(at)
+    }
+
+    /// Whether the list that was opened ends here without an element.
+    pub(super) fn at_end_of_list(&mut self) -> bool {
+        self.slot().is_none() && self.peek() == b']'
+    }
+
+    /// A string's raw content.
+    fn raw_string(&mut self) -> Result<&'a str> {
+        self.expect(b'"')?;
+        let start = self.pos;
+        loop {
+            match self.bytes().get(self.pos).ok_or_else(broken)? {
+                b'"' => break,
+                b'\\' => self.pos += 2,
+                _ => self.pos += 1,
+            }
+        }
+        self.pos += 1;
+        self.buffer.get(start..self.pos - 1).ok_or_else(broken)
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>> {
+        self.raw_string().map(unescape)
+    }
+
+    /// A number or literal.
+    fn word(&mut self) -> &'a str {
+        self.peek();
+        let rest = self.buffer.get(self.pos..).unwrap_or_default();
+        let end = rest.find([',', ']', '}', ' ', '\t', '\r', '\n']).unwrap_or(rest.len());
+        self.pos += end;
+        &rest[..end]
+    }
+
+    fn next(&mut self) -> Result<Next<'a, R>> {
+        if let Some(slot) = self.slot() {
+            self.pos = slot.end;
+            return Ok(Next::Found(slot.to.look_up()));
+        }
+        Ok(match self.peek() {
+            b'"' => Next::String(self.raw_string()?),
+            b'{' => {
+                self.pos += 1;
+                Next::Object
+            }
+            b'[' => {
+                self.pos += 1;
+                if self.take(b'[') { Next::Array } else { Next::Form(self.raw_string()?) }
+            }
+            _ => match self.word() {
+                "null" => Next::Null,
+                "true" => Next::Bool(true),
+                "false" => Next::Bool(false),
+                number => Next::Number(number),
+            },
+        })
+    }
+
+    /// Ends a special form, whatever is left of it.
+    fn close(&mut self) -> Result<()> {
+        while self.take(b',') {
+            self.skip()?;
+        }
+        self.expect(b']')
+    }
+
+    /// Passes over one value.
+    fn skip(&mut self) -> Result<()> {
+        if let Some(slot) = self.slot() {
+            self.pos = slot.end;
+            return Ok(());
+        }
+        let mut open = 0usize;
+        loop {
+            match self.peek() {
+                b'"' => drop(self.raw_string()?),
+                b'[' | b'{' => {
+                    open += 1;
+                    self.pos += 1;
+                }
+                b']' | b'}' => {
+                    open = open.checked_sub(1).ok_or_else(broken)?;
+                    self.pos += 1;
+                }
+                b',' | b':' if open > 0 => self.pos += 1,
+                _ if self.word().is_empty() => return Err(broken()),
+                _ => {}
+            }
+            if open == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Where the member of that name is, in the object that stands here. The last one of a name
+    /// counts, as in JavaScript.
+    pub(super) fn find_name(&mut self, name: &str) -> Option<Range<usize>> {
+        let Next::Object = self.next().ok()? else { return None };
+        let mut found = None;
+        let mut members = Members::new(self);
+        while let Some(key) = members.advance().ok()? {
+            let at = members.reader.place().ok()?;
+            if key == name {
+                found = Some(at);
+            }
+        }
+        found
+    }
+
+    /// Where the element of that index is, in the array that stands here.
+    pub(super) fn find_index(&mut self, index: u64) -> Option<Range<usize>> {
+        let Next::Array = self.next().ok()? else { return None };
+        let mut elements = Elements::new(self);
+        for _ in 0..index {
+            if !elements.advance().ok()? {
+                return None;
+            }
+            elements.reader.skip().ok()?;
+        }
+        if !elements.advance().ok()? {
+            return None;
+        }
+        elements.reader.place().ok()
+    }
+
+    /// Passes over one value and tells where it is.
+    fn place(&mut self) -> Result<Range<usize>> {
+        self.peek();
+        let start = self.pos;
+        self.skip()?;
+        Ok(start..self.pos)
+    }
+}

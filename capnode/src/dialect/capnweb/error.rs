@@ -1,0 +1,84 @@
+//! Errors as expressions.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::de::Reader;
+use super::text::write_string;
+use super::{NoReference, from_payload, member, short, to_payload};
+use crate::error::{Data, Error, ErrorKind};
+use crate::op::{Key, Payload, Text};
+
+/// The expression of an error. Neither its causes nor a stack leave this program.
+pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
+    let mut out = String::from("[\"error\",");
+    write_string(&mut out, error.name());
+    out.push(',');
+    write_string(&mut out, error.message());
+    match error.data() {
+        Data::None => {}
+        Data::Wire(properties) => {
+            out.push_str(",null,");
+            out.push_str(properties.as_str());
+        }
+        Data::Local(data) => {
+            out.push_str(",null,");
+            out.push_str(&data.encode()?);
+        }
+    }
+    out.push(']');
+    Ok(out)
+}
+
+/// The properties of an error that carries `data`.
+pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Error> {
+    #[derive(Serialize)]
+    struct Properties<'a, T: ?Sized> {
+        data: &'a T,
+    }
+
+    let payload: Payload<NoReference> = to_payload(&Properties { data })?;
+    Ok(payload.text.as_str().to_owned())
+}
+
+/// Reads the property `name` of an error's properties.
+pub(crate) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str) -> Option<T> {
+    let properties: Payload<NoReference> = Payload { text: properties.clone(), refs: Vec::new() };
+    let property = member(&properties, &Key::Name(Text::Own(name.to_owned())))?;
+    from_payload(&property).ok()
+}
+
+/// Reads what a peer rejected a call with, or ended the session with: any value at all.
+pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
+    let thrown = without_references(thrown);
+    if let Ok((name, message, properties)) = Reader::new(&thrown).error_parts() {
+        let error = Error::new(ErrorKind::Rejected, message).with_name(name);
+        return match properties {
+            Some(at) => error.with_data(Data::Wire(thrown.text.slice(at))),
+            None => error,
+        };
+    }
+    let message = match from_payload::<_, String>(&thrown) {
+        Ok(text) => text,
+        Err(_) => short(thrown.text.as_str()),
+    };
+    Error::new(ErrorKind::Rejected, message)
+}
+
+/// The same value with nothing in the places of its references. An error outlives its connection
+/// and may be passed on to another, where an id in it would stand for something else.
+fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
+    if value.refs.is_empty() {
+        return Payload { text: value.text.clone(), refs: Vec::new() };
+    }
+    let (buffer, range) = (value.text.buffer(), value.text.range());
+    let mut out = String::with_capacity(range.len());
+    let mut written = range.start;
+    for slot in &value.refs {
+        out.push_str(&buffer[written..slot.start]);
+        out.push_str("[\"undefined\"]");
+        written = slot.end;
+    }
+    out.push_str(&buffer[written..range.end]);
+    Payload::plain(out)
+}

@@ -1,0 +1,187 @@
+//! Messages: frames to ops and back.
+
+use super::scan::Scanner;
+use super::text::write_string;
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, Word};
+
+/// What the `release` that is a mark carries, beside dropping no reference to the index.
+const MARK: &str = "capnode";
+
+fn protocol(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Protocol, message)
+}
+
+/// Reads one message. An error means that the peer broke the protocol or a limit.
+pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
+    let mut scanner = Scanner::new(frame, limits);
+    scanner.expect(b'[', "a message, which is an array")?;
+    let op = match scanner.string()? {
+        "push" => call(&mut scanner, Answering::Kept)?,
+        "stream" => call(&mut scanner, Answering::Sent)?,
+        "pull" => Op::Pull(id(&mut scanner)?),
+        "resolve" => Op::Answer { id: id(&mut scanner)?, outcome: Ok(value(&mut scanner)?) },
+        "reject" => Op::Answer { id: id(&mut scanner)?, outcome: Err(value(&mut scanner)?) },
+        "release" => release(&mut scanner)?,
+        "abort" => Op::Abort(value(&mut scanner)?),
+        "pipe" => return Err(protocol("streams are not supported by this version")),
+        unknown => return Err(protocol(format!("unknown message: {}", super::short(unknown)))),
+    };
+    scanner.close()?;
+    scanner.finish()?;
+    Ok(op)
+}
+
+fn comma(scanner: &mut Scanner<'_>) -> Result<(), Error> {
+    scanner.expect(b',', "another element of the message")
+}
+
+fn id(scanner: &mut Scanner<'_>) -> Result<i64, Error> {
+    comma(scanner)?;
+    scanner.integer()
+}
+
+fn value(scanner: &mut Scanner<'_>) -> Result<Payload<Word>, Error> {
+    comma(scanner)?;
+    scanner.payload()
+}
+
+/// What follows `push` or `stream`.
+fn call(scanner: &mut Scanner<'_>, answering: Answering) -> Result<Op, Error> {
+    let mut value = value(scanner)?;
+    if matches!(value.root(), Some(Word::Import(_))) {
+        if let Some(slot) = value.refs.pop() {
+            if let Word::Import(Import { id, path, args, .. }) = slot.to {
+                return Ok(Op::Call { target: id, path, args: args.map(|args| *args), answering });
+            }
+        }
+    }
+    Ok(Op::Evaluate { value, answering })
+}
+
+fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
+    let id = id(scanner)?;
+    comma(scanner)?;
+    let count = scanner.integer()?;
+    let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
+    // The mark stands where elements are that mean nothing, to whoever does not know it.
+    if (id, count) == (0, 0) && scanner.comma() {
+        if scanner.peek() != b'"' {
+            scanner.skip()?;
+        } else if scanner.string()? == MARK {
+            return Ok(Op::Mark);
+        }
+    }
+    Ok(Op::Release { id, count })
+}
+
+/// Writes one message at the end of `out`.
+pub(crate) fn write(op: &Op, out: &mut String) {
+    match op {
+        Op::Call { target, path, args, answering } => {
+            open(name(*answering), out);
+            write_import("pipeline", *target, path, args.as_ref(), out);
+        }
+        Op::Evaluate { value, answering } => {
+            open(name(*answering), out);
+            write_payload(value, out);
+        }
+        Op::Pull(id) => {
+            open("pull", out);
+            write_number(*id, out);
+        }
+        Op::Answer { id, outcome } => {
+            let (name, value) = match outcome {
+                Ok(value) => ("resolve", value),
+                Err(error) => ("reject", error),
+            };
+            open(name, out);
+            write_number(*id, out);
+            out.push(',');
+            write_payload(value, out);
+        }
+        Op::Release { id, count } => {
+            open("release", out);
+            write_number(*id, out);
+            out.push(',');
+            write_number(*count, out);
+        }
+        Op::Mark => {
+            open("release", out);
+            out.push_str("0,0,");
+            write_string(out, MARK);
+        }
+        Op::Abort(error) => {
+            open("abort", out);
+            write_payload(error, out);
+        }
+    }
+    out.push(']');
+}
+
+fn name(answering: Answering) -> &'static str {
+    match answering {
+        Answering::Kept => "push",
+        Answering::Sent => "stream",
+    }
+}
+
+/// Opens a message or a form.
+fn open(name: &str, out: &mut String) {
+    out.push_str("[\"");
+    out.push_str(name);
+    out.push_str("\",");
+}
+
+fn write_number(number: impl itoa::Integer, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(number));
+}
+
+/// Writes a payload's text with its references in their places.
+fn write_payload(payload: &Payload<Word>, out: &mut String) {
+    let (buffer, range) = (payload.text.buffer(), payload.text.range());
+    let mut written = range.start;
+    for slot in &payload.refs {
+        out.push_str(&buffer[written..slot.start]);
+        written = slot.end;
+        match &slot.to {
+            Word::Export(id) => write_export("export", *id, out),
+            Word::Promise(id) => write_export("promise", *id, out),
+            Word::Import(Import { id, path, args, awaited }) => {
+                let form = if *awaited { "pipeline" } else { "import" };
+                write_import(form, *id, path, args.as_deref(), out);
+            }
+        }
+    }
+    out.push_str(&buffer[written..range.end]);
+}
+
+fn write_export(form: &str, id: i64, out: &mut String) {
+    open(form, out);
+    write_number(id, out);
+    out.push(']');
+}
+
+fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, out: &mut String) {
+    open(form, out);
+    write_number(id, out);
+    if !path.is_empty() || args.is_some() {
+        out.push_str(",[");
+        for (at, key) in path.as_slice().iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            match key {
+                Key::Name(name) => write_string(out, name.as_str()),
+                Key::Index(index) => write_number(*index, out),
+            }
+        }
+        out.push(']');
+    }
+    if let Some(args) = args {
+        out.push(',');
+        write_payload(args, out);
+    }
+    out.push(']');
+}

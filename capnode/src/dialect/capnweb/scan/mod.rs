@@ -1,0 +1,182 @@
+//! One pass over a frame: checks the text and finds every reference in it.
+//!
+//! What passes here is well formed to its last character, so that the reader that later turns it
+//! into Rust types meets no surprise but a type that does not fit.
+
+use super::MAX_DEPTH;
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::op::{Slot, Text, Word};
+
+mod expression;
+
+type Result<T> = std::result::Result<T, Error>;
+
+pub(super) struct Scanner<'a> {
+    text: &'a Text,
+    buffer: &'a str,
+    pos: usize,
+    limits: &'a Limits,
+    /// The depth at which nothing may stand.
+    max_depth: usize,
+    /// What was found in the value being passed over.
+    refs: Vec<Slot<Word>>,
+}
+
+fn protocol(message: String) -> Error {
+    Error::new(ErrorKind::Protocol, message)
+}
+
+/// The start of a text that came from the peer, for a message.
+fn excerpt(text: &str) -> &str {
+    let end = text.char_indices().nth(60).map_or(text.len(), |(at, _)| at);
+    &text[..end]
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a Text, limits: &'a Limits) -> Self {
+        Self {
+            text,
+            buffer: text.buffer(),
+            pos: text.range().start,
+            limits,
+            max_depth: limits.depth.min(MAX_DEPTH),
+            refs: Vec::new(),
+        }
+    }
+
+    fn rest(&self) -> &'a str {
+        self.buffer.get(self.pos..).unwrap_or_default()
+    }
+
+    fn bad<T>(&self, what: &str) -> Result<T> {
+        Err(match self.rest() {
+            "" => protocol(format!("the message ends where there should be {what}")),
+            rest => protocol(format!(
+                "there should be {what} at byte {} of the message, at `{}`",
+                self.pos,
+                excerpt(rest)
+            )),
+        })
+    }
+
+    /// The next byte that is no white space, left where it is; 0 at the end.
+    pub(super) fn peek(&mut self) -> u8 {
+        let bytes = self.buffer.as_bytes();
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.pos) {
+            self.pos += 1;
+        }
+        bytes.get(self.pos).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == byte;
+        self.pos += usize::from(found);
+        found
+    }
+
+    pub(super) fn expect(&mut self, byte: u8, what: &str) -> Result<()> {
+        if self.take(byte) { Ok(()) } else { self.bad(what) }
+    }
+
+    pub(super) fn comma(&mut self) -> bool {
+        self.take(b',')
+    }
+
+    /// Nothing but white space may follow.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        if self.peek() == 0 && self.pos >= self.buffer.len() {
+            Ok(())
+        } else {
+            self.bad("the end of the message")
+        }
+    }
+
+    /// A string, as it stands between its quotes, checked.
+    pub(super) fn string(&mut self) -> Result<&'a str> {
+        self.expect(b'"', "a string")?;
+        let start = self.pos;
+        let bytes = self.buffer.as_bytes();
+        loop {
+            match bytes.get(self.pos) {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                Some(0..0x20) => return self.bad("no bare control character in a string"),
+                Some(_) => self.pos += 1,
+                None => return self.bad("the end of a string"),
+            }
+        }
+        let found = &self.buffer[start..self.pos];
+        self.pos += 1;
+        Ok(found)
+    }
+
+    fn escape(&mut self) -> Result<()> {
+        let bytes = self.buffer.as_bytes();
+        let length = match bytes.get(self.pos + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') => match bytes.get(self.pos + 2..self.pos + 6) {
+                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
+                _ => return self.bad("four hexadecimal digits"),
+            },
+            _ => return self.bad("an escape that JSON knows"),
+        };
+        self.pos += length;
+        Ok(())
+    }
+
+    /// A number, as it stands, checked against JSON's grammar.
+    fn number(&mut self) -> Result<&'a str> {
+        self.peek();
+        let start = self.pos;
+        self.digit_run(true)?;
+        let bytes = self.buffer.as_bytes();
+        if bytes.get(self.pos) == Some(&b'.') {
+            self.pos += 1;
+            self.digit_run(false)?;
+        }
+        if let Some(b'e' | b'E') = bytes.get(self.pos) {
+            self.pos += 1;
+            if let Some(b'+' | b'-') = bytes.get(self.pos) {
+                self.pos += 1;
+            }
+            self.digit_run(false)?;
+        }
+        Ok(&self.buffer[start..self.pos])
+    }
+
+    fn digit_run(&mut self, whole_part: bool) -> Result<()> {
+        let bytes = self.buffer.as_bytes();
+        if whole_part && bytes.get(self.pos) == Some(&b'-') {
+            self.pos += 1;
+        }
+        let start = self.pos;
+        while bytes.get(self.pos).is_some_and(u8::is_ascii_digit) {
+            self.pos += 1;
+        }
+        let leading_zero = whole_part && self.pos > start + 1 && bytes[start] == b'0';
+        if self.pos == start || leading_zero { self.bad("a number") } else { Ok(()) }
+    }
+
+    /// A whole number, such as an id.
+    pub(super) fn integer(&mut self) -> Result<i64> {
+        let before = self.pos;
+        let integer = self.number().ok().and_then(|digits| digits.parse().ok());
+        integer.map_or_else(
+            || {
+                self.pos = before;
+                self.bad("a whole number")
+            },
+            Ok,
+        )
+    }
+
+    fn literal(&mut self, literal: &str) -> Result<()> {
+        if self.rest().starts_with(literal) {
+            self.pos += literal.len();
+            Ok(())
+        } else {
+            self.bad("a value")
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Arrays, objects and variants being written.
+
+use serde::ser::{self, Serialize};
+
+use super::key::KeyWriter;
+use super::{Result, Writer};
+use crate::dialect::capnweb::text::write_string;
+use crate::dialect::{Extract, Failure};
+
+/// A compound value being written, and what has to be written and restored at its end.
+pub(in super::super) struct Compound<'a, R> {
+    writer: &'a mut Writer<R>,
+    first: bool,
+    end: &'static str,
+    depth: usize,
+    plain: bool,
+}
+
+impl<'a, R: Extract> Compound<'a, R> {
+    pub(super) fn array(writer: &'a mut Writer<R>) -> Self {
+        let (depth, plain) = (writer.depth, writer.plain);
+        if let Some(form) = writer.form.take() {
+            writer.raw("[\"");
+            writer.raw(form);
+            writer.raw("\"");
+            return Self { writer, first: false, end: "]", depth, plain };
+        }
+        if plain {
+            writer.raw("[");
+            return Self { writer, first: true, end: "]", depth, plain };
+        }
+        writer.raw("[[");
+        writer.depth += 1;
+        Self { writer, first: true, end: "]]", depth, plain }
+    }
+
+    pub(super) fn object(writer: &'a mut Writer<R>) -> Self {
+        let (depth, plain) = (writer.depth, writer.plain);
+        writer.raw("{");
+        writer.depth += 1;
+        // What is inside an object of a special form is made of ordinary values again.
+        writer.plain = false;
+        Self { writer, first: true, end: "}", depth, plain }
+    }
+
+    /// An object of one member, whose value is still to come.
+    pub(super) fn variant(writer: &'a mut Writer<R>, variant: &str) -> Self {
+        let mut object = Self::object(writer);
+        object.key(variant);
+        object.first = true;
+        object
+    }
+
+    /// Opens the array that is the value of a variant.
+    pub(super) fn with_array(self) -> Result<Self> {
+        self.with("]]}", Self::array)
+    }
+
+    /// Opens the object that is the value of a variant.
+    pub(super) fn with_object(self) -> Result<Self> {
+        self.with("}}", Self::object)
+    }
+
+    fn with(self, end: &'static str, open: fn(&'a mut Writer<R>) -> Self) -> Result<Self> {
+        let Self { writer, depth, plain, .. } = self;
+        writer.check_depth()?;
+        Ok(Self { end, depth, plain, ..open(writer) })
+    }
+
+    fn comma(&mut self) {
+        if !std::mem::replace(&mut self.first, false) {
+            self.writer.raw(",");
+        }
+    }
+
+    pub(super) fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.comma();
+        self.writer.child(value)
+    }
+
+    fn key(&mut self, key: &str) {
+        self.comma();
+        write_string(&mut self.writer.out, key);
+        self.writer.raw(":");
+    }
+
+    pub(super) fn close(self) -> Result<()> {
+        self.writer.raw(self.end);
+        self.writer.depth = self.depth;
+        self.writer.plain = self.plain;
+        Ok(())
+    }
+}
+
+macro_rules! compound_seq {
+    ($($trait:ident::$method:ident),*) => { $(
+        impl<R: Extract> ser::$trait for Compound<'_, R> {
+            type Ok = ();
+            type Error = Failure;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+                self.element(value)
+            }
+
+            fn end(self) -> Result<()> {
+                self.close()
+            }
+        }
+    )* };
+}
+
+compound_seq!(SerializeSeq::serialize_element, SerializeTuple::serialize_element);
+compound_seq!(SerializeTupleStruct::serialize_field, SerializeTupleVariant::serialize_field);
+
+impl<R: Extract> ser::SerializeMap for Compound<'_, R> {
+    type Ok = ();
+    type Error = Failure;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
+        self.comma();
+        key.serialize(KeyWriter(&mut self.writer.out))?;
+        self.writer.raw(":");
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.writer.child(value)
+    }
+
+    fn end(self) -> Result<()> {
+        self.close()
+    }
+}
+
+macro_rules! compound_struct {
+    ($($trait:ident),*) => { $(
+        impl<R: Extract> ser::$trait for Compound<'_, R> {
+            type Ok = ();
+            type Error = Failure;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<()> {
+                self.key(key);
+                self.writer.child(value)
+            }
+
+            fn end(self) -> Result<()> {
+                self.close()
+            }
+        }
+    )* };
+}
+
+compound_struct!(SerializeStruct, SerializeStructVariant);

@@ -1,0 +1,297 @@
+//! Rust values to expressions: a serializer that writes text and notes where references belong.
+
+use std::fmt::Display;
+
+use serde::ser::{self, Serialize, Serializer};
+
+use super::MAX_DEPTH;
+use super::text::{write_base64, write_string};
+use crate::dialect::{Extract, Failure};
+use crate::op::{Payload, Slot};
+use crate::value::{MAX_SAFE_INTEGER, marker};
+
+mod compound;
+mod key;
+
+use self::compound::Compound;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// npm's `capnweb` reads no longer ones, sign included.
+const MAX_BIGINT: usize = 16_384;
+
+pub(super) struct Writer<R> {
+    out: String,
+    refs: Vec<Slot<R>>,
+    /// The depth of the value that is being written.
+    depth: usize,
+    /// Inside a special form arrays stand for themselves and bytes are bare base64.
+    plain: bool,
+    /// The name that opens the next sequence, which is then that form's body.
+    form: Option<&'static str>,
+}
+
+impl<R> Writer<R> {
+    pub(super) fn at_depth(depth: usize) -> Self {
+        Self { out: String::new(), refs: Vec::new(), depth, plain: false, form: None }
+    }
+
+    pub(super) fn finish(self) -> Payload<R> {
+        Payload { text: self.out.into(), refs: self.refs }
+    }
+
+    pub(super) fn raw(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// Writes a float as JavaScript does. In the larger type it is only looked at.
+    fn float(&mut self, float: f64, shortest: impl Display + Serialize) -> Result<()> {
+        let whole = float.fract() == 0.0 && !(float == 0.0 && float.is_sign_negative());
+        if float.is_nan() {
+            self.raw("[\"nan\"]");
+        } else if float.is_infinite() {
+            self.raw(if float > 0.0 { "[\"inf\"]" } else { "[\"-inf\"]" });
+        } else if whole && float.abs() <= MAX_SAFE_INTEGER as f64 {
+            self.raw(itoa::Buffer::new().format(float as i64));
+        } else if whole && float.abs() < 1e21 {
+            self.raw(&shortest.to_string());
+        } else {
+            self.raw(&serde_json::to_string(&shortest).map_err(ser::Error::custom)?);
+        }
+        Ok(())
+    }
+
+    fn integer(&mut self, integer: impl itoa::Integer, safe: bool) -> Result<()> {
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(integer);
+        if safe {
+            self.raw(digits);
+        } else {
+            self.raw("[\"bigint\",\"");
+            self.raw(digits);
+            self.raw("\"]");
+        }
+        Ok(())
+    }
+}
+
+impl<R: Extract> Writer<R> {
+    /// Writes a part of a compound value.
+    fn child<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.check_depth()?;
+        value.serialize(self)
+    }
+
+    fn check_depth(&self) -> Result<()> {
+        if self.depth < MAX_DEPTH {
+            return Ok(());
+        }
+        Err(Failure(format!("the value nests {MAX_DEPTH} levels deep, which no peer would read")))
+    }
+
+    /// A form whose content is a sequence of its parts.
+    fn form_of_parts<T: Serialize + ?Sized>(&mut self, name: &'static str, content: &T) -> Result<()> {
+        let outer = std::mem::replace(&mut self.plain, true);
+        self.form = Some(name);
+        content.serialize(&mut *self)?;
+        self.form = None;
+        self.plain = outer;
+        Ok(())
+    }
+
+    /// A form around a single part.
+    fn form_of_one<T: Serialize + ?Sized>(&mut self, name: &str, content: &T) -> Result<()> {
+        let outer = std::mem::replace(&mut self.plain, true);
+        self.raw("[\"");
+        self.raw(name);
+        self.raw("\",");
+        content.serialize(&mut *self)?;
+        self.raw("]");
+        self.plain = outer;
+        Ok(())
+    }
+
+    fn bigint<T: Serialize + ?Sized>(&mut self, digits: &T) -> Result<()> {
+        let before = self.out.len();
+        self.form_of_one("bigint", digits)?;
+        if self.out.len() - before - "[\"bigint\",\"\"]".len() > MAX_BIGINT {
+            return Err(Failure(format!("a big integer is longer than {MAX_BIGINT} characters")));
+        }
+        Ok(())
+    }
+
+    fn reference<T: Serialize + ?Sized>(&mut self, newtype: &T) -> Result<()> {
+        let to = R::extract(newtype).ok_or_else(|| Failure("no reference can be sent here".to_owned()))?;
+        let at = self.out.len();
+        self.refs.push(Slot { start: at, end: at, to });
+        Ok(())
+    }
+}
+
+impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
+    type Ok = ();
+    type Error = Failure;
+    type SerializeSeq = Compound<'a, R>;
+    type SerializeTuple = Compound<'a, R>;
+    type SerializeTupleStruct = Compound<'a, R>;
+    type SerializeTupleVariant = Compound<'a, R>;
+    type SerializeMap = Compound<'a, R>;
+    type SerializeStruct = Compound<'a, R>;
+    type SerializeStructVariant = Compound<'a, R>;
+
+    fn serialize_bool(self, v: bool) -> Result<()> {
+        self.raw(if v { "true" } else { "false" });
+        Ok(())
+    }
+
+    fn serialize_i8(self, v: i8) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_i16(self, v: i16) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_i32(self, v: i32) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_i64(self, v: i64) -> Result<()> {
+        self.integer(v, v.unsigned_abs() <= MAX_SAFE_INTEGER)
+    }
+
+    fn serialize_i128(self, v: i128) -> Result<()> {
+        self.integer(v, v.unsigned_abs() <= u128::from(MAX_SAFE_INTEGER))
+    }
+
+    fn serialize_u8(self, v: u8) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_u16(self, v: u16) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_u32(self, v: u32) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_u64(self, v: u64) -> Result<()> {
+        self.integer(v, v <= MAX_SAFE_INTEGER)
+    }
+
+    fn serialize_u128(self, v: u128) -> Result<()> {
+        self.integer(v, v <= u128::from(MAX_SAFE_INTEGER))
+    }
+
+    fn serialize_f32(self, v: f32) -> Result<()> {
+        self.float(f64::from(v), v)
+    }
+
+    fn serialize_f64(self, v: f64) -> Result<()> {
+        self.float(v, v)
+    }
+
+    fn serialize_char(self, v: char) -> Result<()> {
+        self.serialize_str(v.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, v: &str) -> Result<()> {
+        write_string(&mut self.out, v);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, v: &[u8]) -> Result<()> {
+        self.raw(if self.plain { "\"" } else { "[\"bytes\",\"" });
+        write_base64(&mut self.out, v);
+        self.raw(if self.plain { "\"" } else { "\"]" });
+        Ok(())
+    }
+
+    fn serialize_none(self) -> Result<()> {
+        self.raw("null");
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<()> {
+        self.raw("[\"undefined\"]");
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<()> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
+        match name {
+            marker::REFERENCE => self.reference(value),
+            marker::BIGINT => self.bigint(value),
+            marker::DATE => self.form_of_one("date", value),
+            marker::URL => self.form_of_one("url", value),
+            marker::HEADERS => self.form_of_one("headers", value),
+            marker::BYTES => self.form_of_parts("bytes", value),
+            marker::ERROR => self.form_of_parts("error", value),
+            _ => value.serialize(self),
+        }
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<()> {
+        let mut body = Compound::variant(self, variant);
+        body.element(value)?;
+        body.close()
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'a, R>> {
+        Ok(Compound::array(self))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Compound<'a, R>> {
+        Ok(Compound::array(self))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Compound<'a, R>> {
+        Ok(Compound::array(self))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a, R>> {
+        Compound::variant(self, variant).with_array()
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Compound<'a, R>> {
+        Ok(Compound::object(self))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Compound<'a, R>> {
+        Ok(Compound::object(self))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a, R>> {
+        Compound::variant(self, variant).with_object()
+    }
+}

@@ -1,0 +1,88 @@
+//! Failures of calls, as text.
+
+use std::error::Error as _;
+
+use super::*;
+use crate::error::Data;
+
+fn thrown(text: &str) -> Error {
+    let Op::Answer { outcome: Err(thrown), .. } = message(&format!("[\"reject\",1,{text}]")).unwrap() else {
+        panic!()
+    };
+    read_error(&thrown)
+}
+
+#[test]
+fn an_error_is_written_with_its_name_and_message() {
+    assert_eq!(error_text(&Error::rejected("it \"broke\"")).unwrap(), r#"["error","Error","it \"broke\""]"#);
+    assert_eq!(error_text(&Error::type_error("t")).unwrap(), r#"["error","TypeError","t"]"#);
+}
+
+#[test]
+fn causes_and_stacks_stay_here() {
+    let error = Error::rejected("m").with_source(std::io::Error::other("secret"));
+    assert!(error.source().is_some());
+    assert_eq!(error_text(&error).unwrap(), r#"["error","Error","m"]"#);
+}
+
+#[test]
+fn an_error_carries_its_typed_part_as_data() {
+    let properties = error_data(&vec![1u64, u64::MAX]).unwrap();
+    assert_eq!(properties, r#"{"data":[[1,["bigint","18446744073709551615"]]]}"#);
+    let error = Error::rejected("m").with_data(Data::Wire(properties.into()));
+    let text = error_text(&error).unwrap();
+    assert_eq!(text, r#"["error","Error","m",null,{"data":[[1,["bigint","18446744073709551615"]]]}]"#);
+    assert_eq!(thrown(&text).property::<Vec<u64>>("data"), Some(vec![1, u64::MAX]));
+}
+
+#[test]
+fn an_error_is_read_back() {
+    let error =
+        thrown(r#"["error","MyError","it broke","at x",{"code":7,"data":{"a":[[1]],"d":["date",3]}}]"#);
+    assert_eq!((error.kind(), error.name(), error.message()), (ErrorKind::Rejected, "MyError", "it broke"));
+    assert_eq!(error.property::<u8>("code"), Some(7));
+    assert_eq!(error.property::<String>("code"), None);
+    assert_eq!(error.property::<u8>("wat"), None);
+    assert_eq!(
+        error_text(&error).unwrap(),
+        r#"["error","MyError","it broke",null,{"code":7,"data":{"a":[[1]],"d":["date",3]}}]"#
+    );
+}
+
+#[test]
+fn anything_may_be_thrown() {
+    for (text, message) in [
+        (r#""te\u0078t""#, "text"),
+        ("5", "5"),
+        ("null", "null"),
+        (r#"{"code":1,"a":[[2]]}"#, r#"{"code":1,"a":[[2]]}"#),
+        (r#"["error","E",""]"#, ""),
+        (r#"["url","x:"]"#, "x:"),
+    ] {
+        assert_eq!(thrown(text).message(), message);
+    }
+    let long = format!("[[\"{}\"]]", "é".repeat(1000));
+    assert_eq!(thrown(&long).message().chars().count(), 60);
+}
+
+#[test]
+fn an_error_keeps_no_references() {
+    let error = thrown(
+        r#"["error","E","m",null,{"a":["export",-1],"b":[[["promise",-2],["import",3,["x"],[["export",-4]]],5]],"c":6}]"#,
+    );
+    // Passed on to another peer, an id would stand for something else there.
+    assert_eq!(
+        error_text(&error).unwrap(),
+        r#"["error","E","m",null,{"a":["undefined"],"b":[[["undefined"],["undefined"],5]],"c":6}]"#
+    );
+    assert_eq!(error.property::<u8>("c"), Some(6));
+    assert_eq!(error.property::<Option<u8>>("a"), Some(None));
+    assert_eq!(thrown(r#"["export",-1]"#).message(), r#"["undefined"]"#);
+    assert_eq!(thrown(r#"["error","E","m",null,{}]"#).property::<u8>("c"), None);
+}
+
+#[test]
+fn properties_are_found_whatever_stands_around_them() {
+    assert_eq!(error_property::<u8>(&Text::from("{\"a\":[[\"b\"]],\"b\":5}".to_owned()), "b"), Some(5));
+    assert_eq!(error_property::<u8>(&Text::from("damaged".to_owned()), "b"), None);
+}

@@ -1,0 +1,358 @@
+//! JavaScript's kinds of value, and values of any kind.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::*;
+
+fn bytes(kind: ByteKind) -> Bytes {
+    Bytes { data: vec![1, 2, 3, 255, 0, 128, 7, 9], kind }
+}
+
+fn headers() -> Headers {
+    [("content-type", "text/plain"), ("x-a", "1, 2")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect()
+}
+
+fn error() -> ErrorValue {
+    let properties =
+        vec![("code".to_owned(), Value::from(7)), ("list".to_owned(), Value::Array(vec![Value::from(1)]))];
+    ErrorValue { name: "MyError".to_owned(), message: "it broke".to_owned(), properties }
+}
+
+const KINDS: [ByteKind; 12] = [
+    ByteKind::ArrayBuffer,
+    ByteKind::DataView,
+    ByteKind::Int8Array,
+    ByteKind::Uint8ClampedArray,
+    ByteKind::Int16Array,
+    ByteKind::Uint16Array,
+    ByteKind::Int32Array,
+    ByteKind::Uint32Array,
+    ByteKind::BigInt64Array,
+    ByteKind::BigUint64Array,
+    ByteKind::Float32Array,
+    ByteKind::Float64Array,
+];
+
+#[test]
+fn each_kind_has_its_form() {
+    round(BigInt::parse("-1180591620717411303424").unwrap(), r#"["bigint","-1180591620717411303424"]"#);
+    round(BigInt::from(1), r#"["bigint","1"]"#);
+    round(Date::from_millis(1749342170815.0), r#"["date",1749342170815]"#);
+    round(Date::from_millis(-1.0), r#"["date",-1]"#);
+    round(bytes(ByteKind::Uint8Array), r#"["bytes","AQID/wCABwk"]"#);
+    round(Bytes::default(), r#"["bytes",""]"#);
+    for kind in KINDS {
+        round(bytes(kind), &format!(r#"["bytes","AQID/wCABwk","{}"]"#, kind.name()));
+    }
+    round(Url::parse("https://a.b/c?d=%20#e").unwrap(), r#"["url","https://a.b/c?d=%20#e"]"#);
+    round(headers(), r#"["headers",[["content-type","text/plain"],["x-a","1, 2"]]]"#);
+    round(Headers::default(), r#"["headers",[]]"#);
+    round(error(), r#"["error","MyError","it broke",null,{"code":7,"list":[[1]]}]"#);
+    let bare = ErrorValue { name: "Error".to_owned(), message: String::new(), properties: Vec::new() };
+    round(bare, r#"["error","Error",""]"#);
+}
+
+#[test]
+fn an_invalid_date_is_one_too() {
+    assert_eq!(written(&Date::INVALID), r#"["date",null]"#);
+    assert_eq!(read::<Date>(r#"["date",null]"#).unwrap().millis(), None);
+    assert_eq!(read::<Date>(r#"["date",1e400]"#).unwrap().millis(), None);
+    assert_eq!(read::<Date>(r#"["date",5.9]"#).unwrap().millis(), Some(5.0));
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Kinds {
+    big: BigInt,
+    date: Date,
+    bytes: Bytes,
+    url: Url,
+    headers: Headers,
+    error: ErrorValue,
+}
+
+fn kinds() -> Kinds {
+    Kinds {
+        big: BigInt::parse("12345678901234567890123").unwrap(),
+        date: Date::from_millis(5.0),
+        bytes: bytes(ByteKind::Uint8Array),
+        url: Url::parse("x:").unwrap(),
+        headers: headers(),
+        error: error(),
+    }
+}
+
+#[test]
+fn kinds_are_fields_of_ordinary_structs() {
+    let text = written(&kinds());
+    round(kinds(), &text);
+    round(vec![Some(Date::from_millis(1.0)), None], r#"[[["date",1],null]]"#);
+    round(
+        BTreeMap::from(
+            [(BigInt::from(5), Url::parse("x:").unwrap())].map(|(key, url)| (key.to_string(), url)),
+        ),
+        r#"{"5":["url","x:"]}"#,
+    );
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Kinds(Kinds),
+    Other(u8),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Flat {
+    x: u8,
+    #[serde(flatten)]
+    kinds: Kinds,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t")]
+enum Tagged {
+    Kinds(Kinds),
+}
+
+#[test]
+fn kinds_survive_where_serde_forgets_what_they_were() {
+    let round_self = |text: String| text;
+    round(Either::Kinds(kinds()), &round_self(written(&Either::Kinds(kinds()))));
+    round(Flat { x: 1, kinds: kinds() }, &round_self(written(&Flat { x: 1, kinds: kinds() })));
+    round(Tagged::Kinds(kinds()), &round_self(written(&Tagged::Kinds(kinds()))));
+    let small = Kinds { big: BigInt::from(-3), ..kinds() };
+    assert_eq!(read::<Either>(&written(&small)).unwrap(), Either::Kinds(small));
+}
+
+#[test]
+fn kinds_are_read_from_what_they_are_and_a_few_things_near() {
+    assert_eq!(read::<BigInt>("5").unwrap(), BigInt::from(5));
+    assert_eq!(read::<BigInt>(r#"["bigint"," 0x10 "]"#).unwrap(), BigInt::from(16));
+    assert_eq!(read::<Date>("5").unwrap(), Date::from_millis(5.0));
+    assert_eq!(read::<Url>(r#""x:""#).unwrap(), Url::parse("x:").unwrap());
+    assert_eq!(read::<Bytes>(r#"["bytes","AQID_wCABwk="]"#).unwrap(), bytes(ByteKind::Uint8Array));
+    assert_eq!(read::<Bytes>(r#"["bytes","AQID\/wCABwk"]"#).unwrap(), bytes(ByteKind::Uint8Array));
+    assert_eq!(read::<String>(r#"["url","x:"]"#).unwrap(), "x:");
+    assert_eq!(read::<ErrorValue>(r#"{"name":"E","message":"m"}"#).unwrap().message, "m");
+    assert_eq!(read::<BTreeMap<String, String>>(r#"["headers",[["a","b"]]]"#).unwrap()["a"], "b");
+    assert_eq!(
+        read::<Vec<(String, String)>>(r#"["headers",[["a","b"]]]"#).unwrap(),
+        [("a".into(), "b".into())]
+    );
+    #[derive(Debug, Deserialize)]
+    struct Seen {
+        message: String,
+        code: u8,
+    }
+    let seen: Seen = read(&written(&error())).unwrap();
+    assert_eq!((seen.message.as_str(), seen.code), ("it broke", 7));
+}
+
+#[test]
+fn kinds_are_read_from_nothing_else() {
+    assert!(misfit::<BigInt>("1.5").contains("a big integer"));
+    assert!(misfit::<BigInt>(r#"["date",5]"#).contains("a big integer"));
+    assert!(misfit::<Date>(r#""today""#).contains("a date"));
+    assert!(misfit::<Bytes>("[[1,2]]").contains("bytes"));
+    assert!(misfit::<Url>("5").contains("a URL"));
+    assert!(misfit::<Headers>("5").contains("headers"));
+    assert!(misfit::<ErrorValue>(r#"{"name":"E"}"#).contains("missing field `message`"));
+    assert!(misfit::<ErrorValue>("null").contains("an error"));
+}
+
+#[test]
+fn a_list_is_read_from_a_byte_container_as_the_numbers_javascript_sees() {
+    fn container<T: DeserializeOwned>(data: &[u8], kind: ByteKind) -> Result<T, Error> {
+        read(&written(&Bytes { data: data.to_vec(), kind }))
+    }
+
+    assert_eq!(read::<Vec<u8>>(r#"["bytes","AQID"]"#).unwrap(), [1, 2, 3]);
+    assert_eq!(read::<Vec<u8>>("[[1,2,3]]").unwrap(), [1, 2, 3]);
+    assert_eq!(read::<[u8; 3]>(r#"["bytes","AQID"]"#).unwrap(), [1, 2, 3]);
+    assert_eq!(container::<Vec<i8>>(&[255, 1], ByteKind::Int8Array).unwrap(), [-1, 1]);
+    assert_eq!(container::<Vec<i16>>(&[255, 255, 1, 0], ByteKind::Int16Array).unwrap(), [-1, 1]);
+    assert_eq!(container::<Vec<u32>>(&[1, 1, 0, 0], ByteKind::Uint32Array).unwrap(), [257]);
+    assert_eq!(container::<Vec<i64>>(&[255; 8], ByteKind::BigInt64Array).unwrap(), [-1]);
+    assert_eq!(container::<Vec<u64>>(&[255; 8], ByteKind::BigUint64Array).unwrap(), [u64::MAX]);
+    assert_eq!(container::<Vec<f32>>(&1.5f32.to_le_bytes(), ByteKind::Float32Array).unwrap(), [1.5]);
+    assert_eq!(container::<Vec<f64>>(&1.5f64.to_le_bytes(), ByteKind::Float64Array).unwrap(), [1.5]);
+    assert!(container::<Vec<u8>>(&[255, 255], ByteKind::Int16Array).is_err());
+    assert_eq!(written(&vec![1u8, 2]), "[[1,2]]");
+}
+
+#[test]
+fn a_big_integer_longer_than_peers_read_is_not_written() {
+    let digits = "9".repeat(16_384);
+    let most = BigInt::parse(&digits).unwrap();
+    assert!(encode(&most).is_ok());
+    assert!(message(&format!("[\"push\",{}]", written(&most))).is_ok());
+    let error = encode(&BigInt::parse(&format!("-{digits}")).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode);
+}
+
+#[test]
+fn every_kind_of_value_has_its_form() {
+    round(Value::Undefined, r#"["undefined"]"#);
+    round(Value::Null, "null");
+    round(Value::Bool(true), "true");
+    round(Value::Number(5.0), "5");
+    round(Value::Number(f64::INFINITY), r#"["inf"]"#);
+    round(Value::BigInt(BigInt::from(5)), r#"["bigint","5"]"#);
+    round(Value::String("x".into()), r#""x""#);
+    round(Value::Bytes(bytes(ByteKind::Int8Array)), r#"["bytes","AQID/wCABwk","Int8Array"]"#);
+    round(Value::Date(Date::from_millis(5.0)), r#"["date",5]"#);
+    round(Value::Url(Url::parse("x:").unwrap()), r#"["url","x:"]"#);
+    round(Value::Headers(headers()), r#"["headers",[["content-type","text/plain"],["x-a","1, 2"]]]"#);
+    round(Value::Error(Box::new(error())), r#"["error","MyError","it broke",null,{"code":7,"list":[[1]]}]"#);
+    round(Value::Array(vec![Value::Array(vec![]), Value::Undefined]), r#"[[[[]],["undefined"]]]"#);
+    round(Value::from([("a", Value::Null), ("", Value::from(1))]), r#"{"a":null,"":1}"#);
+}
+
+#[test]
+fn an_error_may_hold_errors_and_a_stack_that_nobody_reads() {
+    let text =
+        r#"["error","AggregateError","m","at x",{"cause":["error","E","inner"],"errors":[[1]],"name":2}]"#;
+    let Value::Error(error) = read(text).unwrap() else { panic!() };
+    let inner = ErrorValue { name: "E".into(), message: "inner".into(), properties: vec![] };
+    assert_eq!(error.properties[0], ("cause".to_owned(), Value::Error(Box::new(inner))));
+    assert_eq!(
+        error.properties[2],
+        ("name".to_owned(), Value::from(2)),
+        "a property of that name is another thing"
+    );
+    assert_eq!(written(&Value::Error(error)), text.replace(r#""at x""#, "null"));
+}
+
+#[test]
+fn what_follows_in_a_form_is_passed_over() {
+    for (text, value) in [
+        (r#"["inf",["wat"],{"a":[5]}]"#, Value::Number(f64::INFINITY)),
+        (r#"["bigint","5",1]"#, Value::BigInt(BigInt::from(5))),
+        (r#"["date",5,"x",[]]"#, Value::Date(Date::from_millis(5.0))),
+        (r#"["bytes","","Uint8Array",null]"#, Value::Bytes(Bytes::default())),
+    ] {
+        assert_eq!(read::<Value>(text).unwrap(), value, "{text}");
+        assert_eq!(read::<(Value, u8)>(&format!("[[{text},1]]")).unwrap(), (value, 1), "{text}");
+    }
+    let long = r#"["error","E","m",null,{},5]"#;
+    assert!(matches!(read::<Value>(long).unwrap(), Value::Error(_)));
+}
+
+#[test]
+fn values_are_found_by_their_names_and_numbers() {
+    let value: Value = read(r#"{"a":{"b":5},"a":{"b":6}}"#).unwrap();
+    assert_eq!(value.get("a").and_then(|a| a.get("b")), Some(&Value::from(5)));
+    assert_eq!((value.get("x"), Value::Null.get("a"), value.cap()), (None, None, None));
+}
+
+#[test]
+fn other_formats_have_values_as_plain_data() {
+    let value = Value::from([
+        ("n", Value::from(1.5)),
+        ("u", Value::Undefined),
+        ("b", Value::BigInt(BigInt::from(5))),
+    ]);
+    assert_eq!(serde_json::to_string(&value).unwrap(), r#"{"n":1.5,"u":null,"b":"5"}"#);
+    let read: Value =
+        serde_json::from_str(r#"{"n":[1,-1,null,true,"x"],"big":18446744073709551615}"#).unwrap();
+    let list = vec![Value::from(1), Value::from(-1), Value::Null, Value::Bool(true), Value::from("x")];
+    assert_eq!(read, Value::from([("n", Value::Array(list)), ("big", Value::BigInt(u64::MAX.into()))]));
+    let json = serde_json::to_string(&error()).unwrap();
+    assert_eq!(serde_json::from_str::<ErrorValue>(&json).unwrap(), error());
+    let json = serde_json::to_string(&kinds()).unwrap();
+    assert_eq!(serde_json::from_str::<Kinds>(&json).unwrap(), kinds());
+}
+
+#[test]
+fn a_value_that_passed_through_an_untagged_enum_is_never_rounded() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Loose {
+        Value(Value),
+    }
+
+    for big in [BigInt::from(u64::MAX), BigInt::from(i64::MIN), BigInt::from((1u64 << 53) + 1)] {
+        let read: Loose = read(&written(&Value::BigInt(big.clone()))).unwrap();
+        assert_eq!(read, Loose::Value(Value::BigInt(big)));
+    }
+    let number = Loose::Value(Value::Number((1u64 << 60) as f64));
+    assert_eq!(read::<Loose>("1152921504606847000").unwrap(), number);
+}
+
+pub(super) fn any_value() -> impl Strategy<Value = Value> {
+    let digits = prop::string::string_regex("-?[1-9][0-9]{0,40}").unwrap();
+    let leaf = prop_oneof![
+        Just(Value::Undefined),
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<f64>().prop_map(Value::Number),
+        any::<i32>().prop_map(Value::from),
+        digits.prop_map(|digits| Value::BigInt(BigInt::parse(&digits).unwrap())),
+        any::<String>().prop_map(Value::String),
+        (prop::collection::vec(any::<u8>(), 0..4), 0..KINDS.len()).prop_map(|(data, kind)| {
+            let kind = KINDS[kind];
+            let data = data.repeat(kind.element_size());
+            Value::Bytes(Bytes { data, kind })
+        }),
+        any::<f64>().prop_map(|millis| Value::Date(Date::from_millis(millis))),
+        Just(Value::Url(Url::parse("https://a.b/c").unwrap())),
+        Just(Value::Headers(headers())),
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        let members = prop::collection::vec((any::<String>(), inner.clone()), 0..6);
+        prop_oneof![
+            prop::collection::vec(inner, 0..6).prop_map(Value::Array),
+            members.clone().prop_map(Value::Object),
+            (any::<String>(), any::<String>(), members).prop_map(|(name, message, properties)| {
+                Value::Error(Box::new(ErrorValue { name, message, properties }))
+            }),
+        ]
+    })
+}
+
+/// Equality that takes what is not a number for itself.
+fn same(left: &Value, right: &Value) -> bool {
+    let all = |left: &[(String, Value)], right: &[(String, Value)]| {
+        left.len() == right.len()
+            && left.iter().zip(right).all(|(left, right)| left.0 == right.0 && same(&left.1, &right.1))
+    };
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => {
+            left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan())
+        }
+        (Value::Date(left), Value::Date(right)) => left.millis() == right.millis(),
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => all(left, right),
+        (Value::Error(left), Value::Error(right)) => {
+            (&left.name, &left.message) == (&right.name, &right.message)
+                && all(&left.properties, &right.properties)
+        }
+        (left, right) => left == right,
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_value_is_itself_again(value in any_value()) {
+        let text = written(&value);
+        let read: Value = read(&text).unwrap();
+        prop_assert!(same(&read, &value), "{} as {:?}", text, read);
+        prop_assert_eq!(written(&read), text);
+    }
+
+    #[test]
+    fn any_value_fits_whatever_asks_for_nothing(value in any_value()) {
+        let text = written(&value);
+        prop_assert_eq!(read::<(serde::de::IgnoredAny, u8)>(&format!("[[{text},5]]")).unwrap().1, 5);
+        read::<()>(&text).unwrap();
+        prop_assert!(read::<Option<Value>>(&text).is_ok());
+    }
+}

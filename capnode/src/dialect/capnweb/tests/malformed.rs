@@ -1,0 +1,361 @@
+//! What no peer should write: an error each time, and never a panic.
+
+use proptest::prelude::*;
+use serde::de::IgnoredAny;
+
+use super::*;
+
+/// Frames in which everything occurs.
+const COMPLEX: [&str; 5] = [
+    r#"["push",["pipeline",-12,["a\u0041\"",7],[{"k":["export",-1],"é😀":[[1.5e-7,-0,"\ud83d\ude00",null,true,false]]},["promise",-2],["import",3,["x"],[["undefined"]]]]]]"#,
+    r#"["resolve",1,{"n":[[["inf"],["-inf"],["nan"],["bigint","-0x"],["bigint","123"],["date",null],["date",-5.5]]],"b":[[["bytes","AQID"],["bytes","AQIDBA","Int16Array"],["bytes","AQ==","DataView"]]]}]"#,
+    r#"["reject",-1,["error","E","m","at x",{"cause":["error","F","n"],"errors":[[["url","http://a/"],["headers",[["a","b"],["c","d"]]]]]}]]"#,
+    r#" [ "release" , 0 , 0 , "capnode" , { "a" : [ 1 , { } ] } ] "#,
+    r#"["stream",[[["pipeline",0,[],[["pipeline",1,["f"],[["export",-9]]]]],[[]],{},""]]]"#,
+];
+
+/// The same, the one fault in the second mended.
+fn complex() -> [String; 5] {
+    COMPLEX.map(|frame| frame.replace(r#"["bigint","-0x"],"#, ""))
+}
+
+#[track_caller]
+fn fails(frame: &str) {
+    let error = message(frame).map(|op| panic!("{frame:?} is taken as {op:?}")).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Limit), "{frame:?}: {error:?}");
+}
+
+/// Does with a message all that is ever done with one.
+fn use_up(op: &Op) {
+    let mut out = String::new();
+    write(op, &mut out);
+    match op {
+        Op::Call { args: Some(args), .. } => {
+            let args = args.clone().map(|_| Part::Cap(cap()));
+            let _read: Result<Value, _> =
+                decode_args(&args, |args| args.next().and_then(|_: IgnoredAny| args.next()));
+            use_value(&args);
+        }
+        Op::Evaluate { value, .. } | Op::Answer { outcome: Ok(value), .. } => {
+            use_value(&value.clone().map(|_| Part::Cap(cap())))
+        }
+        Op::Answer { outcome: Err(value), .. } | Op::Abort(value) => {
+            let error = read_error(value);
+            let text = error_text(&error).unwrap();
+            message(&format!("[\"abort\",{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
+            use_value(&value.clone().map(|_| Part::Cap(cap())));
+        }
+        _ => {}
+    }
+}
+
+fn use_value(value: &Body) {
+    let decoded = [
+        decode::<Value>(value).map(drop),
+        decode::<IgnoredAny>(value).map(drop),
+        decode::<serde_json::Value>(value).map(drop),
+        decode::<Vec<Option<u8>>>(value).map(drop),
+        decode::<std::collections::HashMap<String, String>>(value).map(drop),
+    ];
+    assert!(decoded[1].is_ok());
+    let _found = member(value, &Key::Index(1));
+    let _found = member(value, &Key::Name("k".to_owned().into()));
+}
+
+#[test]
+fn messages_that_are_none() {
+    for frame in [
+        "",
+        " ",
+        "x",
+        "nonsense",
+        "null",
+        "1",
+        "\"push\"",
+        r#"{"a":1}"#,
+        "[]",
+        "[[]]",
+        "[1]",
+        "[null]",
+        r#"["frobnicate",1]"#,
+        r#"["push"]"#,
+        r#"["push",]"#,
+        r#"["push",["pipeline",0]"#,
+        r#"["push",["pipeline",0]]]"#,
+        r#"["push",["pipeline",0]] x"#,
+        r#"["push",["pipeline",0]]["pull",1]"#,
+        r#"["stream"]"#,
+        r#"["pull"]"#,
+        r#"["pull","1"]"#,
+        r#"["pull",[1]]"#,
+        r#"["resolve",1]"#,
+        r#"["resolve","x",1]"#,
+        r#"["reject",1]"#,
+        r#"["release",1]"#,
+        r#"["release",1,-1]"#,
+        r#"["release",1,1.5]"#,
+        r#"["release",1,"1"]"#,
+        r#"["abort"]"#,
+        r#"["pipe"]"#,
+        r#"["push" ["pipeline",0]]"#,
+        "[\"pull\",1]\0",
+        "\u{feff}[\"pull\",1]",
+        r#"["pull",99999999999999999999]"#,
+        r#"["pull",1,]"#,
+        r#"["pull",1,}]"#,
+        r#"["release",0,0,"capnode]"#,
+    ] {
+        fails(frame);
+    }
+}
+
+#[test]
+fn expressions_that_are_none() {
+    for expression in [
+        // JSON
+        "",
+        "wat",
+        "nul",
+        "nulll",
+        "True",
+        "undefined",
+        "NaN",
+        "Infinity",
+        "-",
+        "+1",
+        "01",
+        "-01",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "0x10",
+        "--1",
+        "\"",
+        "\"a",
+        "\"\\\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\u{1}\"",
+        "\"a\nb\"",
+        "'a'",
+        "{",
+        "}",
+        "[",
+        "]",
+        "{]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{1:2}",
+        "{,}",
+        "{\"a\":1 \"b\":2}",
+        "[[1,]]",
+        "[[,1]]",
+        "[[1 2]]",
+        "[[1]",
+        "[[1],]",
+        // forms
+        "[]",
+        "[1]",
+        "[null]",
+        "[{}]",
+        "[[1],2]",
+        "[[1],[2]]",
+        r#"["wat",1]"#,
+        r#"["Undefined"]"#,
+        r#"[""]"#,
+        r#"["undefined",1]"#,
+        r#"["undefined",]"#,
+        r#"["inf",]"#,
+        r#"["bigint"]"#,
+        r#"["bigint",5]"#,
+        r#"["bigint","0x1g"]"#,
+        r#"["bigint","1.5"]"#,
+        r#"["bigint","-0x1"]"#,
+        r#"["bigint","1n"]"#,
+        r#"["date"]"#,
+        r#"["date","x"]"#,
+        r#"["date",nul]"#,
+        r#"["date",true]"#,
+        r#"["date",[5]]"#,
+        r#"["bytes"]"#,
+        r#"["bytes",5]"#,
+        r#"["bytes","A"]"#,
+        r#"["bytes","A!"]"#,
+        r#"["bytes","AAAA","Nope"]"#,
+        r#"["bytes","AAAA",5]"#,
+        r#"["bytes","AAAA",null]"#,
+        r#"["bytes","AAAA","Int16Array"]"#,
+        r#"["bytes","AAAAAA","Float64Array"]"#,
+        r#"["error"]"#,
+        r#"["error","E"]"#,
+        r#"["error",5,"m"]"#,
+        r#"["error","E",null]"#,
+        r#"["error","E","m",null,5]"#,
+        r#"["error","E","m",null,null]"#,
+        r#"["error","E","m",null,[[1]]]"#,
+        r#"["error","E","m",null,{"a":["wat"]}]"#,
+        r#"["url"]"#,
+        r#"["url",5]"#,
+        r#"["url","not a url"]"#,
+        r#"["url","/x"]"#,
+        r#"["url","x:","y"]"#,
+        r#"["headers"]"#,
+        r#"["headers",{}]"#,
+        r#"["headers",[1]]"#,
+        r#"["headers",[["a"]]]"#,
+        r#"["headers",[["a",1]]]"#,
+        r#"["headers",[["a","b","c"]]]"#,
+        r#"["headers",[],1]"#,
+        r#"["headers",[["a","b"],]]"#,
+        r#"["export"]"#,
+        r#"["export","x"]"#,
+        r#"["export",1.5]"#,
+        r#"["promise"]"#,
+        r#"["promise",null]"#,
+        r#"["import"]"#,
+        r#"["import","x"]"#,
+        r#"["import",0,5]"#,
+        r#"["import",0,[null]]"#,
+        r#"["import",0,[-1]]"#,
+        r#"["import",0,[1.5]]"#,
+        r#"["import",0,["a"],5]"#,
+        r#"["import",0,["a"],{}]"#,
+        r#"["import",0,[["a"]]]"#,
+        r#"["pipeline",0,["a"],[],1]"#,
+        r#"["pipeline",0,["a",],[]]"#,
+        r#"["pipeline",0,["a"],[1,]]"#,
+        r#"["pipeline",0,["a"],[["wat"]]]"#,
+        // what this version does not know
+        r#"["remap",0,[],[],[]]"#,
+        r#"["readable",1]"#,
+        r#"["writable",-1]"#,
+        r#"["blob","",["readable",1]]"#,
+        r#"["request","http://a/",{}]"#,
+        r#"["response",null,{}]"#,
+    ] {
+        fails(&format!(r#"["push",{expression}]"#));
+        fails(&format!(r#"["resolve",1,{expression}]"#));
+        fails(&format!(r#"["push",["pipeline",0,["f"],[1,{expression}]]]"#));
+        fails(&format!(r#"["push",{{"a":[[{{"b":{expression}}}]]}}]"#));
+        fails(&format!(r#"["abort",["error","E","m",null,{{"p":{expression}}}]]"#));
+    }
+}
+
+#[test]
+fn what_is_said_of_a_fault_is_short() {
+    let long = "é".repeat(10_000);
+    for frame in [
+        format!(r#"["{long}",1]"#),
+        format!(r#"["push",["{long}",1]]"#),
+        format!(r#"["push",["bigint","{long}"]]"#),
+        format!(r#"["push",["url","{long}"]]"#),
+        format!(r#"["push",["bytes","AAAA","{long}"]]"#),
+        format!(r#"["push",x{long}]"#),
+    ] {
+        let error = message(&frame).unwrap_err();
+        assert!(error.to_string().len() < 300, "{error}");
+    }
+}
+
+#[test]
+fn a_message_cut_short_anywhere_is_none() {
+    for frame in complex() {
+        use_up(&message(&frame).unwrap_or_else(|error| panic!("{frame}: {error}")));
+        let whole = frame.trim_end().len();
+        for (end, _) in frame[..whole].char_indices() {
+            fails(&frame[..end]);
+        }
+    }
+}
+
+#[test]
+fn a_message_that_lacks_any_byte_is_another_or_none() {
+    for frame in complex() {
+        for (at, char) in frame.char_indices() {
+            let rest = format!("{}{}", &frame[..at], &frame[at + char.len_utf8()..]);
+            if let Ok(op) = message(&rest) {
+                use_up(&op);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_big_integer_has_a_limit_in_which_its_sign_counts() {
+    let limits = Limits { bigint_chars: 20, ..Limits::default() };
+    let parse = |digits: &str| parse(&Text::frame(&format!(r#"["push",["bigint","{digits}"]]"#)), &limits);
+    assert!(parse(&"1".repeat(20)).is_ok());
+    assert_eq!(parse(&"1".repeat(21)).unwrap_err().kind(), ErrorKind::Limit);
+    assert!(parse(&format!("-{}", "1".repeat(19))).is_ok());
+    assert_eq!(parse(&format!("-{}", "1".repeat(20))).unwrap_err().kind(), ErrorKind::Limit);
+    let digits = "9".repeat(16_384);
+    assert!(message(&format!(r#"["push",["bigint","{digits}"]]"#)).is_ok());
+    assert_eq!(message(&format!(r#"["push",["bigint","-{digits}"]]"#)).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn a_property_path_has_a_limit() {
+    let steps = |count| vec!["\"a\""; count].join(",");
+    assert!(message(&format!(r#"["push",["pipeline",0,[{}]]]"#, steps(256))).is_ok());
+    fails(&format!(r#"["push",["pipeline",0,[{}]]]"#, steps(257)));
+}
+
+#[test]
+fn a_frame_of_many_small_things_takes_no_long_time() {
+    let many = vec![r#"["export",-1]"#; 100_000].join(",");
+    let op = message(&format!(r#"["resolve",1,[[{many}]]]"#)).unwrap();
+    let Op::Answer { outcome: Ok(value), .. } = op else { panic!() };
+    let there = cap();
+    let value = value.map(|_| Part::Cap(there.clone()));
+    assert_eq!(decode::<Vec<Cap>>(&value).unwrap().len(), 100_000);
+    assert!(member(&value, &Key::Index(99_999)).is_some());
+}
+
+proptest! {
+    #[test]
+    fn a_message_with_a_few_bytes_changed_is_another_or_none(
+        which in 0..COMPLEX.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 1..6),
+    ) {
+        let mut bytes = complex()[which].clone().into_bytes();
+        for (at, byte, how) in changes {
+            let at = at.index(bytes.len());
+            let interesting = b"[]{}\",:0-\\ueE.+ ntf\x00";
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes[at] = interesting[usize::from(byte) % interesting.len()],
+                2 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, interesting[usize::from(byte) % interesting.len()]),
+            }
+        }
+        if let Ok(op) = message(&String::from_utf8_lossy(&bytes)) {
+            use_up(&op);
+        }
+    }
+
+    #[test]
+    fn parts_of_messages_put_together_anyhow_are_a_message_or_none(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "[", "]", "[[", "]]", "{", "}", ",", ":", "\"a\"", "1", "-1", "null", "true", "\"push\"", "\"resolve\"", "\"pipeline\"",
+            "\"import\"", "\"export\"", "\"bytes\"", "\"AQ\"", "\"error\"", "\"undefined\"", "\"bigint\"", "\"date\"", " ",
+        ]), 0..40),
+    ) {
+        let frame = parts.concat();
+        for frame in [format!("[\"push\",{frame}]"), format!("[\"reject\",1,{frame}]"), frame] {
+            if let Ok(op) = message(&frame) {
+                use_up(&op);
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_message_or_none(text: String) {
+        if let Ok(op) = message(&text) {
+            use_up(&op);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Messages as ops and back.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn text_of(op: &Op) -> String {
+    let mut out = String::new();
+    write(op, &mut out);
+    out
+}
+
+/// A message is that op, and that op is written as that message.
+#[track_caller]
+fn round(frame: &str, op: &Op) {
+    assert_eq!(&message(frame).unwrap(), op, "{frame}");
+    assert_eq!(text_of(op), frame);
+}
+
+fn import(id: i64, path: Path, args: Option<Payload<Word>>, awaited: bool) -> Word {
+    Word::Import(Import { id, path, args: args.map(Box::new), awaited })
+}
+
+fn name(name: &str) -> Key {
+    Key::Name(Text::Own(name.to_owned()))
+}
+
+/// A payload by its text, in which references stand as `<`…`>`.
+fn payload(frame: &str, start: usize, end: usize, refs: &[(&str, Word)]) -> Payload<Word> {
+    let text = Text::frame(frame).slice(start..end);
+    let mut from = start;
+    let refs = refs.iter().map(|(text, to)| {
+        let start = from + frame[from..].find(text).unwrap();
+        from = start + text.len();
+        Slot { start, end: from, to: to.clone() }
+    });
+    Payload { text, refs: refs.collect() }
+}
+
+#[test]
+fn calls() {
+    let frame = r#"["push",["pipeline",0,["add"],[1,2]]]"#;
+    let args = Some(payload(frame, 30, 35, &[]));
+    round(
+        frame,
+        &Op::Call { target: 0, path: Path::One(name("add")), args: args.clone(), answering: Answering::Kept },
+    );
+    let frame = r#"["stream",["pipeline",-3,["a","b",0],[]]]"#;
+    let path = Path::Many(vec![name("a"), name("b"), Key::Index(0)]);
+    let args = Some(Payload::plain("[]".to_owned()));
+    let op = Op::Call { target: -3, path, args, answering: Answering::Sent };
+    assert_eq!(text_of(&op), frame);
+    let Op::Call { args: Some(read), .. } = message(frame).unwrap() else { panic!() };
+    assert_eq!(read.text.as_str(), "[]");
+    let frame = r#"["push",["pipeline",5,[],[7]]]"#;
+    assert_eq!(text_of(&message(frame).unwrap()), frame);
+}
+
+#[test]
+fn reads() {
+    let call = |target, path| Op::Call { target, path, args: None, answering: Answering::Kept };
+    round(r#"["push",["pipeline",0]]"#, &call(0, Path::Empty));
+    round(r#"["push",["pipeline",1,["x"]]]"#, &call(1, Path::One(name("x"))));
+    // An import in the place of a call is called as well.
+    assert_eq!(message(r#"["push",["import",0]]"#).unwrap(), call(0, Path::Empty));
+    assert_eq!(message(r#"["push",["pipeline",0,[]]]"#).unwrap(), call(0, Path::Empty));
+    assert_eq!(
+        message(r#"["push",["pipeline",0,["\u0061\"",1]]]"#).unwrap(),
+        call(0, Path::Many(vec![name("a\""), Key::Index(1)]))
+    );
+}
+
+#[test]
+fn values_in_the_place_of_calls() {
+    let frame =
+        r#"["push",{"sum":["pipeline",0,["add"],[1,["export",-1]]],"list":[[["promise",-2],["import",3]]]}]"#;
+    let args = payload(frame, 37, 54, &[(r#"["export",-1]"#, Word::Export(-1))]);
+    let value = payload(
+        frame,
+        8,
+        frame.len() - 1,
+        &[
+            (
+                r#"["pipeline",0,["add"],[1,["export",-1]]]"#,
+                import(0, Path::One(name("add")), Some(args), true),
+            ),
+            (r#"["promise",-2]"#, Word::Promise(-2)),
+            (r#"["import",3]"#, import(3, Path::Empty, None, false)),
+        ],
+    );
+    round(frame, &Op::Evaluate { value, answering: Answering::Kept });
+    let frame = r#"["stream",["export",-1]]"#;
+    let value = payload(frame, 10, frame.len() - 1, &[(r#"["export",-1]"#, Word::Export(-1))]);
+    assert_eq!(value.root(), Some(&Word::Export(-1)));
+    round(frame, &Op::Evaluate { value, answering: Answering::Sent });
+}
+
+#[test]
+fn answers() {
+    let frame = r#"["resolve",1,["undefined"]]"#;
+    round(frame, &Op::Answer { id: 1, outcome: Ok(payload(frame, 13, 26, &[])) });
+    let frame = r#"["resolve",-1,["import",-2,["a"]]]"#;
+    let home = import(-2, Path::One(name("a")), None, false);
+    round(
+        frame,
+        &Op::Answer { id: -1, outcome: Ok(payload(frame, 14, 33, &[(r#"["import",-2,["a"]]"#, home)])) },
+    );
+    let frame = r#"["reject",2,["error","Error","no"]]"#;
+    round(frame, &Op::Answer { id: 2, outcome: Err(payload(frame, 12, 34, &[])) });
+}
+
+#[test]
+fn pulls_releases_and_ends() {
+    round(r#"["pull",7]"#, &Op::Pull(7));
+    round(r#"["pull",-7]"#, &Op::Pull(-7));
+    round(r#"["release",-1,3]"#, &Op::Release { id: -1, count: 3 });
+    let frame = r#"["abort","enough"]"#;
+    round(frame, &Op::Abort(payload(frame, 9, 17, &[])));
+}
+
+#[test]
+fn a_mark_is_a_release_of_nothing() {
+    round(r#"["release",0,0,"capnode"]"#, &Op::Mark);
+    for no_mark in [
+        r#"["release",0,0]"#,
+        r#"["release",0,0,"x"]"#,
+        r#"["release",0,0,5]"#,
+        r#"["release",0,0,["capnode"]]"#,
+        r#"["release",0,0,null,"capnode"]"#,
+    ] {
+        assert_eq!(message(no_mark).unwrap(), Op::Release { id: 0, count: 0 }, "{no_mark}");
+    }
+    for (no_mark, id, count) in
+        [(r#"["release",0,1,"capnode"]"#, 0, 1), (r#"["release",1,0,"capnode"]"#, 1, 0)]
+    {
+        assert_eq!(message(no_mark).unwrap(), Op::Release { id, count });
+    }
+    assert_eq!(message(r#"["release",0,0,"capnode","later"]"#).unwrap(), Op::Mark);
+}
+
+#[test]
+fn what_follows_in_a_message_is_passed_over() {
+    for (frame, more) in [
+        (r#"["pull",1]"#, r#"["pull",1,"x"]"#),
+        (r#"["release",1,1]"#, r#"["release",1,1,["wat"],{"a":[5]}]"#),
+        (
+            r#"["push",["pipeline",0,["add"],[1,2]]]"#,
+            r#"["push",["pipeline",0,["add"],[1,2]],["export",-9]]"#,
+        ),
+        (r#"["resolve",1,5]"#, r#"["resolve",1,5,["promise",1]]"#),
+        (r#"["abort",5]"#, r#"["abort",5,[]]"#),
+        (r#"["resolve",1,["export",-1]]"#, r#"["resolve",1,["export",-1,"x"]]"#),
+    ] {
+        assert_eq!(text_of(&message(more).unwrap()).replace(",\"x\"", ""), frame);
+    }
+}
+
+#[test]
+fn white_space_may_stand_between_tokens() {
+    let frame = " [ \"push\" ,\t[ \"pipeline\" , 0 , [ \"f\" , 1 ] , [ { \"a\" : [ [ [ \"export\" , -1 ] , [ \"bigint\" , \"5\" ] ] ] } ] ] ]\r\n ";
+    let Op::Call { args: Some(args), path, .. } = message(frame).unwrap() else { panic!() };
+    assert_eq!(path.as_slice(), [name("f"), Key::Index(1)]);
+    assert_eq!(args.refs.len(), 1);
+    let there = cap();
+    let args = args.map(|_| Part::Cap(there.clone()));
+    let read: Value = decode_args(&args, |args| args.next()).unwrap();
+    let list = Value::Array(vec![there.into(), BigInt::from(5).into()]);
+    assert_eq!(read, Value::from([("a", list)]));
+    for spaced in
+        ["\u{a0}[\"pull\",1]", "[\"pull\"\u{b},1]", "[\"pu ll\",1]", "[\"pull\",1 2]", "[\"pull\",- 1]"]
+    {
+        assert!(message(spaced).is_err(), "{spaced:?}");
+    }
+}
+
+#[test]
+fn a_peer_may_choose_among_several_ways_to_say_a_number() {
+    assert_eq!(message(r#"["pull",-0]"#).unwrap(), Op::Pull(0));
+    for no_id in ["1.5", "1e2", "9223372036854775808", "\"1\"", "null", "01", "+1"] {
+        assert!(message(&format!(r#"["pull",{no_id}]"#)).is_err(), "{no_id}");
+    }
+}
+
+fn any_key() -> impl Strategy<Value = Key> {
+    prop_oneof![any::<String>().prop_map(|key| name(&key)), (0..1u64 << 53).prop_map(Key::Index)]
+}
+
+fn any_path() -> impl Strategy<Value = Path> {
+    prop::collection::vec(any_key(), 0..4).prop_map(|keys| keys.into_iter().collect())
+}
+
+/// A word, and perhaps a call with words in its arguments.
+fn any_word() -> impl Strategy<Value = Word> {
+    let leaf = prop_oneof![
+        any::<i64>().prop_map(Word::Export),
+        any::<i64>().prop_map(Word::Promise),
+        (any::<i64>(), any_path(), any::<bool>())
+            .prop_map(|(id, path, awaited)| import(id, path, None, awaited)),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        let args = prop::collection::vec(inner, 0..3).prop_map(|words| list("[", words, "]"));
+        (any::<i64>(), any_path(), args, any::<bool>())
+            .prop_map(|(id, path, args, awaited)| import(id, path, Some(args), awaited))
+    })
+}
+
+/// A list of a few values, with words after them that have not been written yet.
+fn list(open: &str, words: Vec<Word>, close: &str) -> Payload<Word> {
+    let mut text = open.to_owned();
+    let mut refs = Vec::new();
+    text.push_str("1,{\"a\":[\"date\",5]}");
+    for to in words {
+        text.push(',');
+        refs.push(Slot { start: text.len(), end: text.len(), to });
+    }
+    text.push_str(close);
+    Payload { text: text.into(), refs }
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let value = prop_oneof![
+        prop::collection::vec(any_word(), 0..4).prop_map(|words| list("[[", words, "]]")),
+        any_word().prop_map(Payload::reference),
+        super::kinds::any_value().prop_map(|value| encode(&value).unwrap().map(|_| unreachable!())),
+    ];
+    let args =
+        prop::option::of(prop::collection::vec(any_word(), 0..4).prop_map(|words| list("[", words, "]")));
+    let answering = prop_oneof![Just(Answering::Kept), Just(Answering::Sent)];
+    let value = value.boxed();
+    prop_oneof![
+        (any::<i64>(), any_path(), args, answering.clone())
+            .prop_map(|(target, path, args, answering)| Op::Call { target, path, args, answering }),
+        (value.clone(), answering).prop_map(|(value, answering)| Op::Evaluate { value, answering }),
+        any::<i64>().prop_map(Op::Pull),
+        (any::<i64>(), value.clone()).prop_map(|(id, value)| Op::Answer { id, outcome: Ok(value) }),
+        (any::<i64>(), value.clone()).prop_map(|(id, value)| Op::Answer { id, outcome: Err(value) }),
+        (any::<i64>(), 0..1u64 << 62).prop_map(|(id, count)| Op::Release { id, count }),
+        Just(Op::Mark),
+        value.prop_map(Op::Abort),
+    ]
+}
+
+/// Where the words of a payload are does not matter here, only which.
+fn words(payload: &Payload<Word>) -> Vec<Word> {
+    let words = payload.refs.iter().map(|slot| match &slot.to {
+        Word::Import(Import { id, path, args: Some(args), awaited }) => {
+            let args = Payload {
+                text: Text::Static(""),
+                refs: words(args).into_iter().map(|to| Slot { start: 0, end: 0, to }).collect(),
+            };
+            import(*id, path.clone(), Some(args), *awaited)
+        }
+        other => other.clone(),
+    });
+    words.collect()
+}
+
+proptest! {
+    #[test]
+    fn any_op_is_itself_again(op in any_op()) {
+        let frame = text_of(&op);
+        let read = message(&frame).unwrap();
+        // In the place of a call an import is the same as a pipeline.
+        let frame = ["push", "stream"].iter().fold(frame, |frame, push| {
+            match frame.strip_prefix(&format!("[\"{push}\",[\"import\",")) {
+                Some(rest) => format!("[\"{push}\",[\"pipeline\",{rest}"),
+                None => frame,
+            }
+        });
+        prop_assert_eq!(text_of(&read), frame);
+        match (&op, &read) {
+            (Op::Call { target, path, args, answering }, Op::Call { target: t, path: p, args: a, answering: w }) => {
+                prop_assert_eq!((target, path, answering), (t, p, w));
+                prop_assert_eq!(args.as_ref().map(words), a.as_ref().map(words));
+            }
+            (Op::Evaluate { value, .. }, Op::Evaluate { value: v, .. }) => prop_assert_eq!(words(value), words(v)),
+            (Op::Answer { outcome: Ok(value), .. }, Op::Answer { outcome: Ok(v), .. }) => prop_assert_eq!(words(value), words(v)),
+            // The value may be nothing but a call.
+            (Op::Evaluate { value, .. }, Op::Call { .. }) => prop_assert!(matches!(value.root(), Some(Word::Import(_)))),
+            (op, read) => prop_assert_eq!(std::mem::discriminant(op), std::mem::discriminant(read)),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The language, as text. What npm's package writes is in `recordings`.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{
+    ArgsReader, ArgsWriter, error_data, error_property, error_text, member, parse, read_error, write,
+};
+use crate::cap::Cap;
+use crate::cap::payload::{Body, Part, decode, decode_args, encode};
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::op::{Answering, Import, Key, Op, Path, Payload, Slot, Text, Word};
+use crate::value::{BigInt, ByteKind, Bytes, Date, Headers, Url};
+use crate::{ErrorValue, Value};
+
+mod arguments;
+mod depth;
+mod errors;
+mod kinds;
+mod malformed;
+mod messages;
+mod recordings;
+mod references;
+mod values;
+
+/// A value as text, references as exports -1, -2, ….
+fn written<T: Serialize + ?Sized>(value: &T) -> String {
+    let mut id = 0;
+    let value = encode(value).unwrap().map(|_| {
+        id -= 1;
+        Word::Export(id)
+    });
+    let mut out = String::new();
+    write(&Op::Evaluate { value, answering: Answering::Kept }, &mut out);
+    out.strip_prefix("[\"push\",").unwrap().strip_suffix(']').unwrap().to_owned()
+}
+
+/// The value that a peer's text is, with `caps` for its exports -1, -2, ….
+fn body(text: &str, caps: &[Cap]) -> Body {
+    let op = message(&format!("[\"resolve\",1,{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let Op::Answer { outcome: Ok(value), .. } = op else { panic!("{op:?}") };
+    value.map(|word| match word {
+        Word::Export(id) => Part::Cap(caps[usize::try_from(-id - 1).unwrap()].clone()),
+        other => panic!("{other:?}"),
+    })
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    decode(&body(text, &[]))
+}
+
+/// Why a text does not fit a type.
+fn misfit<T: DeserializeOwned + std::fmt::Debug>(text: &str) -> String {
+    let error = read::<T>(text).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    error.to_string()
+}
+
+fn message(frame: &str) -> Result<Op, Error> {
+    parse(&Text::frame(frame), &Limits::default())
+}
+
+/// A value is written as `text` and is itself again, also after a way over the wire.
+#[track_caller]
+fn round<T>(value: T, text: &str)
+where
+    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    assert_eq!(written(&value), text);
+    assert_eq!(decode::<T>(&encode(&value).unwrap()).unwrap(), value, "{text}");
+    assert_eq!(read::<T>(text).unwrap(), value, "{text}");
+}
+
+/// Some reference.
+fn cap() -> Cap {
+    Cap::broken(Error::rejected("nobody"))
+}

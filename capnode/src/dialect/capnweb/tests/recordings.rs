@@ -1,0 +1,222 @@
+//! What npm's package really writes and reads: see `tests/transcripts/capnweb/README.md`.
+
+use std::path::Path as FilePath;
+
+use serde_json::Value as Json;
+
+use super::*;
+use crate::session::{Session, Side};
+
+/// One recorded conversation.
+struct Recording {
+    name: String,
+    lines: Vec<Line>,
+}
+
+enum Line {
+    Message {
+        from: char,
+        text: String,
+    },
+    /// The messages after this are of another connection.
+    NewConnection(String),
+}
+
+fn recordings() -> Vec<Recording> {
+    let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts/capnweb");
+    let mut recordings = Vec::new();
+    for file in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let lines = std::fs::read_to_string(&path).unwrap().lines().filter_map(read_line).collect();
+            recordings.push(Recording { name, lines });
+        }
+    }
+    recordings.sort_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(recordings.len(), 49);
+    recordings
+}
+
+fn read_line(line: &str) -> Option<Line> {
+    if let Some(message) = line.strip_prefix("{\"dir\":\"") {
+        let from = message.chars().next()?;
+        // The text as it was sent: reading and writing it anew would lose halves of surrogate pairs.
+        let message = message.split_once("\",").unwrap().1;
+        let text = match message.strip_prefix("\"msg\":") {
+            Some(text) if !text.contains(",\"raw\":") => text.strip_suffix('}').unwrap().to_owned(),
+            _ => serde_json::from_str::<Json>(line).unwrap()["raw"].as_str().unwrap().to_owned(),
+        };
+        return Some(Line::Message { from, text });
+    }
+    let event: Json = serde_json::from_str(line).ok()?;
+    let case = (event["event"] == "new-connection").then(|| event["case"].as_str().unwrap().to_owned())?;
+    Some(Line::NewConnection(case))
+}
+
+/// What the recorded peers were set to.
+fn limits(recording: &Recording) -> Limits {
+    match recording.name.as_str() {
+        "ws-limits-depth" => Limits { depth: 10, ..Limits::default() },
+        "ws-limits-bigint" | "ws-limits-bigint-2" => Limits { bigint_chars: 20, ..Limits::default() },
+        _ => Limits::default(),
+    }
+}
+
+/// Whether the peer ended the session for how a message was written, not for what it said.
+fn is_about_form(abort: &str) -> bool {
+    [
+        "bad RPC message",
+        "SyntaxError",
+        "unknown special value",
+        "Unknown bytes type marker",
+        "Invalid byte length",
+        "Invalid URL",
+        "Deserialization exceeded",
+        "Deserialized bigint exceeds",
+    ]
+    .iter()
+    .any(|reason| abort.contains(reason))
+}
+
+/// The messages of a recording, and whether the real peer could read each.
+fn messages(recording: &Recording) -> Vec<(&str, bool)> {
+    let mut messages: Vec<(char, &str, bool)> = Vec::new();
+    for line in &recording.lines {
+        let Line::Message { from, text } = line else { continue };
+        if text.starts_with("[\"abort\"") && is_about_form(text) {
+            let pull = |text: &str| text.starts_with("[\"pull\"");
+            let refused = messages.iter_mut().rfind(|(sender, text, _)| sender != from && !pull(text));
+            refused.unwrap().2 = false;
+        }
+        messages.push((*from, text, true));
+    }
+    messages.into_iter().map(|(_, text, good)| (text, good)).collect()
+}
+
+/// Streams are not of this version.
+fn is_unsupported(message: &str) -> bool {
+    message == "[\"pipe\"]"
+}
+
+#[test]
+fn what_the_real_peer_could_read_is_read_and_nothing_else() {
+    let (mut read, mut refused) = (0, 0);
+    for recording in recordings() {
+        let limits = limits(&recording);
+        for (text, good) in messages(&recording) {
+            match parse(&Text::frame(text), &limits) {
+                Ok(_) => assert!(good && !is_unsupported(text), "{}: {text} is taken", recording.name),
+                Err(error) => assert!(!good || is_unsupported(text), "{}: {text}: {error}", recording.name),
+            }
+            *(if good { &mut read } else { &mut refused }) += 1;
+        }
+    }
+    assert_eq!((read, refused), (929, 17));
+}
+
+/// A message without what means nothing in it.
+fn essence(text: &str) -> Json {
+    let mut message: Json = serde_json::from_str(text).unwrap();
+    let parts = message.as_array_mut().unwrap();
+    parts.truncate(match parts[0].as_str().unwrap() {
+        "resolve" | "reject" | "release" => 3,
+        _ => 2,
+    });
+    if parts[0] == "push" && parts[1][0] == "import" {
+        parts[1][0] = "pipeline".into();
+    }
+    message
+}
+
+#[test]
+fn what_was_read_is_written_as_the_real_peer_wrote_it() {
+    for recording in recordings() {
+        for (text, good) in messages(&recording) {
+            if !good || is_unsupported(text) {
+                continue;
+            }
+            let mut written = String::new();
+            write(&message(text).unwrap(), &mut written);
+            if written != text {
+                assert_eq!(essence(&written), essence(text), "{}", recording.name);
+            }
+        }
+    }
+}
+
+/// A value without the stacks of the errors in it, which are never passed on.
+fn without_stacks(value: Json) -> Json {
+    match value {
+        Json::Array(mut parts) => {
+            if parts.first().is_some_and(|form| form == "error") && parts.len() > 3 {
+                parts[3] = Json::Null;
+                if parts.len() == 4 {
+                    parts.pop();
+                }
+            }
+            parts.into_iter().map(without_stacks).collect()
+        }
+        Json::Object(members) => {
+            members.into_iter().map(|(key, value)| (key, without_stacks(value))).collect()
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn values_are_written_as_the_real_peer_writes_them() {
+    let mut compared = 0;
+    for recording in recordings() {
+        for (text, good) in messages(&recording) {
+            if !good || is_unsupported(text) {
+                continue;
+            }
+            let (value, args) = match message(text).unwrap() {
+                Op::Call { args: Some(args), .. } => (args, true),
+                Op::Evaluate { value, .. } | Op::Abort(value) => (value, false),
+                Op::Answer { outcome: Ok(value) | Err(value), .. } => (value, false),
+                _ => continue,
+            };
+            let original = value.text.as_str().to_owned();
+            let wrapped = if args { format!("[{original}]") } else { original };
+            let caps = value.refs.len();
+            let value = Payload { text: Text::frame(&wrapped), refs: value.refs };
+            if caps > 0 || wrapped.contains("extra ignored") {
+                continue;
+            }
+            let read: Value = decode(&value.map(|_| Part::Cap(cap()))).unwrap();
+            let written = written(&read);
+            compared += 1;
+            if written == wrapped {
+                continue;
+            }
+            let Ok(original) = serde_json::from_str::<Json>(&wrapped) else {
+                // Half of a surrogate pair, which becomes another character.
+                assert!(wrapped.contains("\\ud"));
+                continue;
+            };
+            let written: Json = serde_json::from_str(&written).unwrap();
+            assert_eq!(written, without_stacks(original), "{}", recording.name);
+        }
+    }
+    assert!(compared > 300, "{compared}");
+}
+
+#[test]
+fn what_is_fatal_to_the_real_peer_is_fatal_here() {
+    let mut cases = 0;
+    for recording in recordings().iter().filter(|recording| recording.name.starts_with("raw-fatal")) {
+        let mut lines = recording.lines.iter();
+        while let Some(line) = lines.next() {
+            let Line::NewConnection(case) = line else { continue };
+            let Some(Line::Message { text, .. }) = lines.next() else { panic!("{case}") };
+            let mut session = Session::new(Side::Accepting, Limits::default());
+            let outcome = message(text).and_then(|op| session.handle(op));
+            // An end is no fault.
+            assert_eq!(outcome.is_err(), !case.starts_with("abort"), "{case}: {outcome:?}");
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 21);
+}

@@ -1,0 +1,377 @@
+//! Values of ordinary serde types.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::*;
+
+#[test]
+fn integers_are_numbers_as_long_as_javascript_counts_them_exactly() {
+    round(0u8, "0");
+    round(i8::MIN, "-128");
+    round(u16::MAX, "65535");
+    round(i32::MIN, "-2147483648");
+    round((1i64 << 53) - 1, "9007199254740991");
+    round(1i64 - (1 << 53), "-9007199254740991");
+    round((1u128 << 53) - 1, "9007199254740991");
+}
+
+#[test]
+fn integers_beyond_that_are_big_integers() {
+    round(1i64 << 53, r#"["bigint","9007199254740992"]"#);
+    round(-(1i64 << 53), r#"["bigint","-9007199254740992"]"#);
+    round(1u64 << 53, r#"["bigint","9007199254740992"]"#);
+    round(i64::MIN, r#"["bigint","-9223372036854775808"]"#);
+    round(u64::MAX, r#"["bigint","18446744073709551615"]"#);
+    round(i128::MIN, r#"["bigint","-170141183460469231731687303715884105728"]"#);
+    round(u128::MAX, r#"["bigint","340282366920938463463374607431768211455"]"#);
+}
+
+#[test]
+fn an_integer_is_read_from_number_and_big_integer_alike_if_it_fits() {
+    assert_eq!(read::<u64>("18446744073709551615").unwrap(), u64::MAX);
+    assert_eq!(read::<u8>(r#"["bigint","255"]"#).unwrap(), 255);
+    assert_eq!(read::<i128>(r#"["bigint","0x10"]"#).unwrap(), 16);
+    assert!(misfit::<u8>("256").contains("u8"));
+    assert!(misfit::<u8>("-1").contains("u8"));
+    assert!(misfit::<u8>("1.5").contains("u8"));
+    assert!(misfit::<u64>(r#"["bigint","18446744073709551616"]"#).contains("u64"));
+    assert!(misfit::<u128>(&format!(r#"["bigint","{}0"]"#, u128::MAX)).contains("big integer"));
+    assert!(misfit::<u8>(r#""1""#).contains("u8"));
+}
+
+#[test]
+fn floats_keep_every_bit_but_are_written_short() {
+    round(0.0, "0");
+    round(1.0, "1");
+    round(-7.0, "-7");
+    round(0.1, "0.1");
+    round(0.1f32, "0.1");
+    round(5e-324, "5e-324");
+    round(1e-7, "1e-7");
+    round(f32::MIN_POSITIVE, "1.1754944e-38");
+    round(9007199254740992.0, "9007199254740992");
+    round(1e20, "100000000000000000000");
+    round(-1e20f32, "-100000000000000000000");
+    round((1u64 << 60) as f64, "1152921504606847000");
+    for large in [1e21, f64::MAX, -1e300] {
+        // How exactly is up to serde_json.
+        let text = written(&large);
+        assert_eq!(read::<f64>(&text).unwrap(), large, "{text}");
+        assert_eq!(read::<Value>(&text).unwrap(), Value::Number(large), "{text}");
+    }
+    round(f64::INFINITY, r#"["inf"]"#);
+    round(f32::NEG_INFINITY, r#"["-inf"]"#);
+    assert_eq!(written(&f64::NAN), r#"["nan"]"#);
+    assert!(read::<f64>(r#"["nan"]"#).unwrap().is_nan());
+}
+
+#[test]
+fn minus_zero_is_not_zero() {
+    assert_eq!(written(&-0.0), "-0.0");
+    for text in ["-0.0", "-0", "-0e5"] {
+        assert!(read::<f64>(text).unwrap().is_sign_negative(), "{text}");
+        assert!(read::<f32>(text).unwrap().is_sign_negative(), "{text}");
+        assert!(
+            matches!(read::<Value>(text).unwrap(), Value::Number(zero) if zero.is_sign_negative()),
+            "{text}"
+        );
+    }
+    assert_eq!(read::<i32>("-0").unwrap(), 0);
+}
+
+#[test]
+fn a_float_takes_a_big_integer_only_if_it_loses_nothing() {
+    assert_eq!(read::<f64>(r#"["bigint","9007199254740992"]"#).unwrap(), 9007199254740992.0);
+    assert!(misfit::<f64>(r#"["bigint","9007199254740993"]"#).contains("big integer"));
+    assert!(misfit::<f32>(r#"["bigint","1180591620717411303425"]"#).contains("big integer"));
+}
+
+#[test]
+fn numbers_may_be_written_in_any_way_that_json_knows() {
+    assert_eq!(read::<f64>("1e+21").unwrap(), 1e21);
+    assert_eq!(read::<f64>("1E2").unwrap(), 100.0);
+    assert_eq!(read::<f64>("1e400").unwrap(), f64::INFINITY);
+    assert_eq!(read::<f64>("18446744073709551616").unwrap(), 18446744073709551616.0);
+}
+
+#[test]
+fn strings_and_chars() {
+    round(String::new(), r#""""#);
+    let odd = "a \"b\" \\ / \n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}é\u{2028}😀";
+    round(odd.to_owned(), "\"a \\\"b\\\" \\\\ / \\n\\r\\t\\b\\f\\u0000\\u001f\u{7f}é\u{2028}😀\"");
+    round('é', "\"é\"");
+    round('"', r#""\"""#);
+    assert_eq!(read::<String>(r#""\u0041\/\ud83d\ude00""#).unwrap(), "A/😀");
+    assert!(misfit::<char>(r#""ab""#).contains("character"));
+}
+
+#[test]
+fn half_a_surrogate_pair_costs_one_character_and_not_the_connection() {
+    assert_eq!(read::<String>(r#""a\ud800b\udc00""#).unwrap(), "a\u{fffd}b\u{fffd}");
+    assert_eq!(read::<HashMap<String, u8>>(r#"{"\udfff":1}"#).unwrap()["\u{fffd}"], 1);
+}
+
+#[test]
+fn none_is_null_and_null_and_undefined_are_none() {
+    round(None::<u8>, "null");
+    round(Some(5), "5");
+    round((), r#"["undefined"]"#);
+    round(vec![None, Some(true)], "[[null,true]]");
+    assert_eq!(read::<Option<u8>>(r#"["undefined"]"#).unwrap(), None);
+    assert_eq!(read::<Option<Option<u8>>>("null").unwrap(), None);
+    assert!(misfit::<u8>("null").contains("u8"));
+}
+
+#[test]
+fn whoever_wants_nothing_is_content_with_anything() {
+    for text in ["5", "null", r#"{"a":[[1]]}"#, r#"["error","E","m"]"#, "\"x\""] {
+        read::<()>(text).unwrap();
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Unit;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Newtype(u8);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Pair(u8, String);
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Record {
+    a: u8,
+    b: Option<String>,
+    list: Vec<Vec<u8>>,
+}
+
+#[test]
+fn structs() {
+    round(Unit, r#"["undefined"]"#);
+    round(Newtype(5), "5");
+    round(Pair(1, "x".into()), r#"[[1,"x"]]"#);
+    round((1u8, "x".to_owned(), [true, false]), r#"[[1,"x",[[true,false]]]]"#);
+    round(
+        Record { a: 1, b: None, list: vec![vec![], vec![1, 2]] },
+        r#"{"a":1,"b":null,"list":[[[[]],[[1,2]]]]}"#,
+    );
+}
+
+#[test]
+fn fields_that_nobody_knows_are_passed_over() {
+    let text =
+        r#"{"x":{"y":["bytes","AQID"],"z":[[1,["date",5]]]},"a":7,"w":["error","E","m",null,{"p":1}]}"#;
+    assert_eq!(read::<Record>(text).unwrap(), Record { a: 7, ..Record::default() });
+    assert_eq!(read::<(u8, u8)>("[[1,2,3]]").unwrap(), (1, 2), "and so are elements");
+}
+
+#[test]
+fn a_key_twice_is_an_error_for_a_struct_and_the_last_one_counts_in_a_map() {
+    assert!(misfit::<Record>(r#"{"a":1,"a":2}"#).contains("duplicate field"));
+    assert_eq!(read::<HashMap<String, u8>>(r#"{"a":1,"a":2}"#).unwrap()["a"], 2);
+    let both = Value::from([("a", Value::from(1)), ("a", Value::from(2))]);
+    assert_eq!(read::<Value>(r#"{"a":1,"a":2}"#).unwrap(), both);
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Plain {
+    Unit,
+    Newtype(Option<u8>),
+    Tuple(u8, Vec<u8>),
+    Struct { a: u8 },
+    Empty {},
+}
+
+#[test]
+fn enums_are_a_string_or_an_object_of_one_member() {
+    round(Plain::Unit, r#""Unit""#);
+    round(Plain::Newtype(None), r#"{"Newtype":null}"#);
+    round(Plain::Newtype(Some(1)), r#"{"Newtype":1}"#);
+    round(Plain::Tuple(1, vec![2]), r#"{"Tuple":[[1,[[2]]]]}"#);
+    round(Plain::Struct { a: 1 }, r#"{"Struct":{"a":1}}"#);
+    round(Plain::Empty {}, r#"{"Empty":{}}"#);
+    round(vec![Plain::Unit, Plain::Struct { a: 2 }, Plain::Unit], r#"[["Unit",{"Struct":{"a":2}},"Unit"]]"#);
+    for text in ["{}", r#"{"Unit":1,"Newtype":2}"#, "5", "[[]]", r#"["undefined"]"#] {
+        let message = "expected one of the variants of Plain, as a string or an object of one member";
+        assert_eq!(misfit::<Plain>(text), message, "{text}");
+    }
+    assert!(misfit::<Plain>(r#""Wat""#).contains("unknown variant `Wat`"));
+    assert!(misfit::<Plain>(r#""Tuple""#).contains("unit variant"));
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(i64),
+    Float(f64),
+    Text(String),
+    Pair(u8, u8),
+    Record { a: u64, b: Option<bool> },
+    Nothing,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+enum Internal {
+    Unit,
+    Struct { big: u64, float: f64 },
+    Newtype(Inner),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Inner {
+    x: u8,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", content = "c")]
+enum Adjacent {
+    Unit,
+    Newtype(Option<u64>),
+    Tuple(u8, u8),
+    Struct { a: Vec<u8> },
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Flat {
+    first: u8,
+    #[serde(flatten)]
+    inner: Inner,
+    #[serde(flatten)]
+    rest: BTreeMap<String, u64>,
+}
+
+#[test]
+fn enums_without_a_tag() {
+    round(Untagged::Number(-5), "-5");
+    round(Untagged::Number(i64::MAX), r#"["bigint","9223372036854775807"]"#);
+    round(Untagged::Float(1.5), "1.5");
+    round(Untagged::Float(f64::INFINITY), r#"["inf"]"#);
+    round(Untagged::Text("x".into()), r#""x""#);
+    round(Untagged::Pair(1, 2), "[[1,2]]");
+    round(Untagged::Record { a: u64::MAX, b: None }, r#"{"a":["bigint","18446744073709551615"],"b":null}"#);
+    round(Untagged::Nothing, r#"["undefined"]"#);
+    // Which integer a number so large stands for, JavaScript has not said.
+    assert_eq!(read::<Untagged>("1152921504606847000").unwrap(), Untagged::Float((1u64 << 60) as f64));
+}
+
+#[test]
+fn enums_with_the_tag_inside() {
+    round(Internal::Unit, r#"{"type":"unit"}"#);
+    round(
+        Internal::Struct { big: u64::MAX, float: 2.0 },
+        r#"{"type":"struct","big":["bigint","18446744073709551615"],"float":2}"#,
+    );
+    round(Internal::Newtype(Inner { x: 1 }), r#"{"type":"newtype","x":1}"#);
+    assert_eq!(read::<Internal>(r#"{"x":1,"type":"newtype"}"#).unwrap(), Internal::Newtype(Inner { x: 1 }));
+}
+
+#[test]
+fn enums_with_the_tag_beside() {
+    round(Adjacent::Unit, r#"{"t":"Unit"}"#);
+    round(Adjacent::Newtype(None), r#"{"t":"Newtype","c":null}"#);
+    round(Adjacent::Newtype(Some(u64::MAX)), r#"{"t":"Newtype","c":["bigint","18446744073709551615"]}"#);
+    round(Adjacent::Tuple(1, 2), r#"{"t":"Tuple","c":[[1,2]]}"#);
+    round(Adjacent::Struct { a: vec![1] }, r#"{"t":"Struct","c":{"a":[[1]]}}"#);
+    assert_eq!(read::<Adjacent>(r#"{"c":[[1,2]],"t":"Tuple"}"#).unwrap(), Adjacent::Tuple(1, 2));
+}
+
+#[test]
+fn flattened_fields() {
+    let rest = [("big".to_owned(), u64::MAX), ("y".to_owned(), 2)].into();
+    round(
+        Flat { first: 1, inner: Inner { x: 3 }, rest },
+        r#"{"first":1,"x":3,"big":["bigint","18446744073709551615"],"y":2}"#,
+    );
+}
+
+#[test]
+fn keys_of_maps() {
+    round(
+        BTreeMap::from([(i64::MIN, "a".to_owned()), (5, "b".to_owned())]),
+        r#"{"-9223372036854775808":"a","5":"b"}"#,
+    );
+    round(BTreeMap::from([(u128::MAX, 1u8)]), r#"{"340282366920938463463374607431768211455":1}"#);
+    round(BTreeMap::from([(false, 1u8), (true, 2)]), r#"{"false":1,"true":2}"#);
+    round(BTreeMap::from([('"', ())]), r#"{"\"":["undefined"]}"#);
+    round(BTreeMap::from([(Some("x".to_owned()), 1u8)]), r#"{"x":1}"#);
+    round(
+        BTreeMap::from([("__proto__".to_owned(), 1u8), ("toJSON".to_owned(), 2)]),
+        r#"{"__proto__":1,"toJSON":2}"#,
+    );
+    assert_eq!(read::<HashMap<i32, u8>>(r#"{"\u0035":1}"#).unwrap()[&5], 1);
+    assert!(misfit::<HashMap<i32, u8>>(r#"{"x":1}"#).contains("i32"));
+    for key in [
+        encode(&BTreeMap::from([((1, 2), 3)])),
+        encode(&BTreeMap::from([(None::<u8>, 3)])),
+        encode(&BTreeMap::from([((), 3)])),
+    ] {
+        let error = key.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode);
+        assert_eq!(error.to_string(), "the key of a map has to be a string, a number or a bool");
+    }
+}
+
+#[test]
+fn keys_that_are_variants() {
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Colour {
+        Red,
+        Blue,
+    }
+
+    round(BTreeMap::from([(Colour::Red, 1u8), (Colour::Blue, 2)]), r#"{"red":1,"blue":2}"#);
+}
+
+#[test]
+fn json_values() {
+    let value = serde_json::json!({"a": [1, -2, 1.5, true, "x", [], {}], "b": {"c": u64::MAX}});
+    round(value, r#"{"a":[[1,-2,1.5,true,"x",[[]],{}]],"b":{"c":["bigint","18446744073709551615"]}}"#);
+    // Its null is a unit to serde.
+    round(serde_json::json!([null]), r#"[[["undefined"]]]"#);
+    // What JSON has no word for is what comes nearest.
+    let odd = read::<serde_json::Value>(
+        r#"[[["undefined"],["nan"],["date",5],["url","x:"],["error","E","m",null,{"p":1}]]]"#,
+    );
+    let near = serde_json::json!([null, null, 5.0, "x:", {"name": "E", "message": "m", "p": 1}]);
+    assert_eq!(odd.unwrap(), near);
+}
+
+#[test]
+fn a_value_inside_something_that_fails_to_be_written_fails() {
+    struct Fails;
+
+    impl Serialize for Fails {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("I will not"))
+        }
+    }
+
+    let error = encode(&vec![Fails]).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Encode, "I will not"));
+}
+
+proptest! {
+    #[test]
+    fn any_number_is_itself_again(float: f64, single: f32, signed: i128, unsigned: u128, long: i64) {
+        prop_assert_eq!(read::<f64>(&written(&float)).unwrap().to_bits(), float.to_bits());
+        prop_assert_eq!(read::<f32>(&written(&single)).unwrap().to_bits(), single.to_bits());
+        prop_assert_eq!(read::<i128>(&written(&signed)).unwrap(), signed);
+        prop_assert_eq!(read::<u128>(&written(&unsigned)).unwrap(), unsigned);
+        prop_assert_eq!(read::<i64>(&written(&long)).unwrap(), long);
+    }
+
+    #[test]
+    fn any_text_is_itself_again(text: String, letter: char) {
+        prop_assert_eq!(&written(&text), &serde_json::to_string(&text).unwrap());
+        prop_assert_eq!(&read::<String>(&written(&text)).unwrap(), &text);
+        prop_assert_eq!(read::<char>(&written(&letter)).unwrap(), letter);
+        let map = HashMap::from([(text, 1u8)]);
+        prop_assert_eq!(read::<HashMap<String, u8>>(&written(&map)).unwrap(), map);
+    }
+}
