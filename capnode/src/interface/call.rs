@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::args::{IntoArgs, UntypedArgs};
-use super::{Client, Interface, Wire, WireError};
+use super::{Client, Wire, WireError};
 use crate::cap::Cap;
 use crate::cap::payload::decode;
 use crate::cap::request::{self, Member, Request};

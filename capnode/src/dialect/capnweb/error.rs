@@ -4,8 +4,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::de::Reader;
+use super::ser::{Side, Writer};
 use super::text::write_string;
-use super::{NoReference, from_payload, member, short, to_payload};
+use super::{NoReference, encode_error, from_payload, member, short, to_payload};
+use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
 use crate::op::{Key, Payload, Text};
 
@@ -28,6 +30,25 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
     }
     out.push(']');
     Ok(out)
+}
+
+/// Writes the outcome of a call: a value, or if it is a `Result` what is in it. An `Err` becomes an error with
+/// the value as its property `data`, and with its text as message if it is a string or a bare variant.
+pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
+    let mut writer = Writer::of_outcome();
+    value.serialize(&mut writer).map_err(encode_error)?;
+    let side = writer.side();
+    let written = writer.finish();
+    if side == Side::Ok {
+        return Ok(written);
+    }
+    if !written.refs.is_empty() {
+        return Err(Error::new(ErrorKind::Encode, "an error cannot carry references"));
+    }
+    let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());
+    let data: Payload<NoReference> = Payload { text: written.text, refs: Vec::new() };
+    let message = from_payload(&data).unwrap_or_else(|_| short(data.text.as_str()));
+    Err(Error::rejected(message).with_data(Data::Wire(properties.into())))
 }
 
 /// The properties of an error that carries `data`.

@@ -26,7 +26,7 @@ mod tests;
 mod text;
 
 pub(crate) use self::args::{ArgsReader, ArgsWriter};
-pub(crate) use self::error::{error_data, error_property, error_text, read_error};
+pub(crate) use self::error::{error_data, error_property, error_text, read_error, to_outcome};
 pub(crate) use self::message::{parse, write};
 
 use self::de::Reader;

@@ -29,11 +29,31 @@ pub(super) struct Writer<R> {
     plain: bool,
     /// The name that opens the next sequence, which is then that form's body.
     form: Option<&'static str>,
+    /// Whether a `Result` that is all of the value is to be taken apart, and which it was.
+    outcome: Option<Side>,
+}
+
+/// The sides of a `Result`.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Side {
+    /// `Ok`, or no `Result` at all.
+    Ok,
+    Err,
 }
 
 impl<R> Writer<R> {
     pub(super) fn at_depth(depth: usize) -> Self {
-        Self { out: String::new(), refs: Vec::new(), depth, plain: false, form: None }
+        Self { out: String::new(), refs: Vec::new(), depth, plain: false, form: None, outcome: None }
+    }
+
+    /// A writer that takes a `Result` apart.
+    pub(super) fn of_outcome() -> Self {
+        Self { outcome: Some(Side::Ok), ..Self::at_depth(0) }
+    }
+
+    /// Which side of a `Result` was written.
+    pub(super) fn side(&self) -> Side {
+        self.outcome.unwrap_or(Side::Ok)
     }
 
     pub(super) fn finish(self) -> Payload<R> {
@@ -245,11 +265,15 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         _: u32,
         variant: &'static str,
         value: &T,
     ) -> Result<()> {
+        if self.outcome.is_some() && self.out.is_empty() && name == "Result" {
+            self.outcome = Some(if variant == "Err" { Side::Err } else { Side::Ok });
+            return value.serialize(self);
+        }
         let mut body = Compound::variant(self, variant);
         body.element(value)?;
         body.close()
