@@ -70,8 +70,6 @@ pub enum Why {
     ReferencesDoNotWait,
     /// npm writes an `abort` to a socket that is closed already.
     NothingAfterTheEnd,
-    /// Arguments may nest one level deeper than a peer reads. A test of its own tells when this is over.
-    OneLevelTooMany,
     /// Streams are not part of this version: the session ends.
     NoStreams,
     /// A moved or dropped client can't be named in Rust, and nobody waits for a future that was

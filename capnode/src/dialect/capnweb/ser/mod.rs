@@ -29,8 +29,9 @@ pub(super) struct Writer<R> {
     plain: bool,
     /// The name that opens the next sequence, which is then that form's body.
     form: Option<&'static str>,
-    /// Whether a `Result` that is all of the value is to be taken apart, and which it was.
-    outcome: Option<Side>,
+    /// Whether a `Result` is to be taken apart, if that is what comes next.
+    apart: bool,
+    side: Side,
 }
 
 /// The sides of a `Result`.
@@ -43,17 +44,18 @@ pub(super) enum Side {
 
 impl<R> Writer<R> {
     pub(super) fn at_depth(depth: usize) -> Self {
-        Self { out: String::new(), refs: Vec::new(), depth, plain: false, form: None, outcome: None }
+        let (out, refs) = (String::new(), Vec::new());
+        Self { out, refs, depth, plain: false, form: None, apart: false, side: Side::Ok }
     }
 
-    /// A writer that takes a `Result` apart.
+    /// A writer that takes a `Result` apart, if that is all of the value.
     pub(super) fn of_outcome() -> Self {
-        Self { outcome: Some(Side::Ok), ..Self::at_depth(0) }
+        Self { apart: true, ..Self::at_depth(0) }
     }
 
     /// Which side of a `Result` was written.
     pub(super) fn side(&self) -> Side {
-        self.outcome.unwrap_or(Side::Ok)
+        self.side
     }
 
     pub(super) fn finish(self) -> Payload<R> {
@@ -234,6 +236,7 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+        self.apart = false;
         value.serialize(self)
     }
 
@@ -251,6 +254,7 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
+        self.apart = false;
         match name {
             marker::REFERENCE => self.reference(value),
             marker::BIGINT => self.bigint(value),
@@ -270,9 +274,15 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
         variant: &'static str,
         value: &T,
     ) -> Result<()> {
-        if self.outcome.is_some() && self.out.is_empty() && name == "Result" {
-            self.outcome = Some(if variant == "Err" { Side::Err } else { Side::Ok });
-            return value.serialize(self);
+        if std::mem::take(&mut self.apart) && self.out.is_empty() {
+            match (name, variant) {
+                ("Result", "Ok") => return value.serialize(self),
+                ("Result", "Err") => {
+                    self.side = Side::Err;
+                    return value.serialize(self);
+                }
+                _ => {}
+            }
         }
         let mut body = Compound::variant(self, variant);
         body.element(value)?;

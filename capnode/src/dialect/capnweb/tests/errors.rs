@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use super::*;
+use crate::dialect::capnweb::to_outcome;
 use crate::error::Data;
 
 fn thrown(text: &str) -> Error {
@@ -85,4 +86,41 @@ fn an_error_keeps_no_references() {
 fn properties_are_found_whatever_stands_around_them() {
     assert_eq!(error_property::<u8>(&Text::from("{\"a\":[[\"b\"]],\"b\":5}".to_owned()), "b"), Some(5));
     assert_eq!(error_property::<u8>(&Text::from("damaged".to_owned()), "b"), None);
+}
+
+fn outcome<T: Serialize>(value: T) -> Result<String, Error> {
+    to_outcome::<Part, T>(&value).map(|value| value.text.as_str().to_owned())
+}
+
+#[test]
+fn the_outcome_of_a_call_is_what_a_result_holds() {
+    assert_eq!(outcome(5).unwrap(), "5");
+    assert_eq!(outcome(Ok::<_, String>(5)).unwrap(), "5");
+    assert_eq!(outcome(Ok::<_, String>(())).unwrap(), r#"["undefined"]"#);
+    let error = outcome(Err::<u8, _>("no")).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "no"));
+    assert_eq!(error_text(&error).unwrap(), r#"["error","Error","no",null,{"data":"no"}]"#);
+    let error = outcome(Err::<u8, _>((1, 2))).unwrap_err();
+    assert_eq!(error_text(&error).unwrap(), r#"["error","Error","[[1,2]]",null,{"data":[[1,2]]}]"#);
+    assert_eq!(outcome(Err::<u8, _>(cap())).unwrap_err().kind(), ErrorKind::Encode);
+    let there = to_outcome::<Part, _>(&Ok::<_, String>(cap())).unwrap();
+    assert!(there.root().is_some());
+}
+
+#[test]
+fn a_result_inside_something_is_a_value() {
+    #[derive(Serialize)]
+    enum Result {
+        Other(u8),
+    }
+
+    #[derive(Serialize)]
+    struct Newtype(std::result::Result<u8, u8>);
+
+    assert_eq!(outcome(Result::Other(1)).unwrap(), r#"{"Other":1}"#);
+    assert_eq!(outcome(Newtype(Err(1))).unwrap(), r#"{"Err":1}"#);
+    assert_eq!(outcome(Some(Err::<u8, u8>(1))).unwrap(), r#"{"Err":1}"#);
+    assert_eq!(outcome([Err::<u8, u8>(1)]).unwrap(), r#"[[{"Err":1}]]"#);
+    assert_eq!(outcome(Ok::<_, u8>(Err::<u8, u8>(1))).unwrap(), r#"{"Err":1}"#);
+    assert_eq!(outcome([Ok::<_, u8>(cap())]).unwrap(), r#"[[{"Ok":}]]"#);
 }

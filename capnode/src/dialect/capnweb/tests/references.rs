@@ -361,7 +361,7 @@ fn settled(text: &str, inner: Body) -> Body {
     let placeholder = r#"["export",-1]"#;
     let mut value = body(text, &[cap()]);
     assert!(text.contains(placeholder));
-    value.refs[0].to = Part::Value(inner);
+    value.refs[0].to = Part::value(inner);
     value
 }
 
