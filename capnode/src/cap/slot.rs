@@ -5,7 +5,7 @@
 //! into it; any other serializer finds the slot closed, and gets an error.
 //!
 //! In: a deserializer puts each reference it meets into the table of the decoding under way, and
-//! hands its number through serde in a form that no data can take (a newtype in a newtype).
+//! hands its number through serde in a form that no data can take (newtypes in newtypes).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -92,7 +92,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     deserializer.deserialize_newtype_struct(REFERENCE, Reference { inside: 0 })
 }
 
-/// Accepts a number only inside two newtypes.
+/// Accepts a number only inside two newtypes or more.
 pub(super) struct Reference {
     pub(super) inside: u8,
 }
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Reference {
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Cap, D::Error> {
-        if self.inside < 2 {
+        if self.inside < u8::MAX {
             inner.deserialize_any(Reference { inside: self.inside + 1 })
         } else {
             Err(de::Error::invalid_type(de::Unexpected::NewtypeStruct, &self))
@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for Reference {
             let token = usize::try_from(token).ok()?;
             IN.with_borrow(|table| table.get(token).cloned())
         };
-        match (self.inside == 2).then(found).flatten() {
+        match (self.inside >= 2).then(found).flatten() {
             Some(cap) => Ok(cap),
             None => Err(de::Error::invalid_type(de::Unexpected::Unsigned(token), &self)),
         }

@@ -96,7 +96,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.next()? {
-            Next::Found(Found::Reference(token)) => visitor.visit_newtype_struct(Token::Outer(token)),
+            Next::Found(Found::Reference(token)) => Token::new(token).deserialize_any(visitor),
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
             Next::Null => visitor.visit_unit(),
             Next::Bool(value) => visitor.visit_bool(value),

@@ -60,21 +60,28 @@ impl<'de> Deserializer<'de> for MapKey<'_> {
     }
 }
 
-/// A reference on its way through serde: a newtype in a newtype around a number. No data of a
-/// peer's ever makes a newtype, so none can be taken for a reference, not even after it was
-/// buffered by an untagged enum.
-pub(super) enum Token {
-    Outer(u64),
-    Inner(u64),
+/// A reference on its way through serde: newtypes in newtypes around a number. No data of a peer's
+/// ever makes a newtype, so none can be taken for a reference, not even after it was buffered by an
+/// untagged enum. Read from such a buffer, each newtype of the user's around the reference takes one
+/// of ours; two have to be left.
+pub(super) struct Token {
+    token: u64,
+    newtypes: u8,
+}
+
+impl Token {
+    pub(super) fn new(token: u64) -> Self {
+        Self { token, newtypes: 8 }
+    }
 }
 
 impl<'de> Deserializer<'de> for Token {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self {
-            Token::Outer(token) => visitor.visit_newtype_struct(Token::Inner(token)),
-            Token::Inner(token) => visitor.visit_u64(token),
+        match self.newtypes.checked_sub(1) {
+            Some(newtypes) => visitor.visit_newtype_struct(Token { newtypes, ..self }),
+            None => visitor.visit_u64(self.token),
         }
     }
 
