@@ -281,7 +281,7 @@ impl State {
     }
 }
 
-fn no_index() -> Error {
+pub(crate) fn no_index() -> Error {
     Error::rejected("This connection has no main object.")
 }
 

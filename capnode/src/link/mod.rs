@@ -22,6 +22,8 @@ pub(crate) mod task;
 pub(crate) mod tests;
 
 use self::import::Import;
+#[cfg(feature = "tokio")]
+pub(crate) use self::inbound::no_index;
 use self::outgoing::Outgoing;
 use self::pending::{Arrived, PendingAnswer};
 use self::task::{Running, Task};
@@ -111,11 +113,14 @@ impl Link {
         Dialect::CapnWeb
     }
 
-    /// What the peer is offered, decided before anything is received.
+    /// What the peer is offered from now on.
     #[cfg(feature = "tokio")]
     pub(crate) fn set_index(&self, index: Option<Cap>) {
-        let before = std::mem::replace(&mut lock(&self.state).index, index);
-        drop(before);
+        let not_used = {
+            let mut state = lock(&self.state);
+            if state.closed.is_none() { std::mem::replace(&mut state.index, index) } else { index }
+        };
+        drop(not_used);
     }
 
     /// What the peer offers.

@@ -14,10 +14,12 @@ mod listener;
 pub use self::connect::{Connect, connect, connect_over};
 pub use self::listener::Listener;
 
+use crate::cap::queue::Queue;
 use crate::cap::{Cap, payload};
 use crate::connection::{Connection, FromConnection};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
+use crate::link::{Link, no_index};
 #[cfg(any(feature = "axum", feature = "ws"))]
 use crate::origin::Origins;
 use crate::session::Side;
@@ -98,7 +100,8 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The connection: for what the peer offers, see [`Connection::index`].
+    /// The connection: for what the peer offers, see [`Connection::index`]. It may be asked already;
+    /// what the peer asks waits until it is decided.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -230,14 +233,23 @@ impl Node {
         certificates: Vec<Vec<u8>>,
     ) -> Result<Connection, Error> {
         let connection = Connection::new(Side::Accepting, None, self.settings.limits.clone());
-        let incoming = Incoming { connection: connection.clone(), address, headers, certificates };
-        let admitted = self.admit.admit(incoming).await;
-        match &admitted {
-            Ok(index) => connection.link().set_index(index.clone()),
-            Err(refusal) => connection.link().abort(refusal.clone()),
-        }
-        crate::runtime::spawn(connection.driver(Side::Accepting, transport))?;
-        admitted.map(|_| connection)
+        let incoming = Incoming { connection, address, headers, certificates };
+        self.start(Side::Accepting, transport, incoming).await
+    }
+
+    /// Starts a connection, and decides about it. A refusal is told to the peer.
+    async fn start(
+        &self,
+        side: Side,
+        transport: impl Transport + Unpin,
+        incoming: Incoming,
+    ) -> Result<Connection, Error> {
+        let connection = incoming.connection.clone();
+        let undecided = Undecided::new(connection.link().clone());
+        // It runs already, so that whoever decides may ask the peer.
+        crate::runtime::spawn(connection.driver(side, transport))?;
+        undecided.decide(self.admit.admit(incoming).await)?;
+        Ok(connection)
     }
 
     /// Connects to an address and offers this node's index to the peer. What comes of it is a
@@ -255,17 +267,47 @@ impl Node {
         &self,
         transport: impl Transport + Unpin,
     ) -> Result<C, Error> {
-        let connection = Connection::new(Side::Connecting, None, self.settings.limits.clone());
         let incoming = Incoming {
-            connection: connection.clone(),
+            connection: Connection::new(Side::Connecting, None, self.settings.limits.clone()),
             address: None,
             headers: Vec::new(),
             certificates: Vec::new(),
         };
-        let index = self.admit.admit(incoming).await?;
-        connection.link().set_index(index);
-        crate::runtime::spawn(connection.driver(Side::Connecting, transport))?;
-        Ok(C::from_connection(connection))
+        self.start(Side::Connecting, transport, incoming).await.map(C::from_connection)
+    }
+}
+
+/// A connection of which it is not decided yet what it offers. What the peer asks of the index waits.
+struct Undecided {
+    link: Arc<Link>,
+    index: Option<Arc<Queue>>,
+}
+
+impl Undecided {
+    fn new(link: Arc<Link>) -> Self {
+        let index = Queue::new();
+        link.set_index(Some(index.clone().into()));
+        Self { link, index: Some(index) }
+    }
+
+    fn decide(mut self, admitted: Result<Option<Cap>, Error>) -> Result<(), Error> {
+        let waiting = self.index.take();
+        let index = admitted.inspect_err(|refusal| self.link.abort(refusal.clone()))?;
+        // What has waited comes first; then the index is asked without a detour.
+        if let Some(waiting) = waiting {
+            waiting.resolve(index.clone().unwrap_or_else(|| Cap::broken(no_index())));
+        }
+        self.link.set_index(index);
+        Ok(())
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        if self.index.is_some() {
+            let message = "it was given up before it was decided what to offer";
+            self.link.abort(Error::new(ErrorKind::Refused, message));
+        }
     }
 }
 
