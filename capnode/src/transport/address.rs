@@ -52,11 +52,14 @@ impl FromStr for Address {
         }
         let rest = rest.strip_prefix("//").ok_or_else(unknown)?;
         let (host, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
-        let with_port = |port: Option<&str>| match (host.rsplit_once(':'), port) {
-            (Some((name, number)), _) if !name.is_empty() && number.parse::<u16>().is_ok() => {
-                Ok(host.to_owned())
-            }
-            (_, Some(port)) if !host.is_empty() => Ok(format!("{host}:{port}")),
+        // A colon within brackets belongs to the address.
+        let colon = host.rfind(':').filter(|at| host.find(']').is_none_or(|bracket| bracket < *at));
+        let (name, port) = colon.map_or((host, None), |at| (&host[..at], Some(&host[at + 1..])));
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let is_name = !bare.unwrap_or(name).is_empty()
+            && (bare.is_some() || !name.contains([':', '[', ']', '@', '#', ' ']));
+        let with_port = |default: Option<&str>| match port.or(default) {
+            Some(port) if is_name && port.parse::<u16>().is_ok() => Ok(format!("{name}:{port}")),
             _ => Err(unknown()),
         };
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -188,8 +191,22 @@ mod tests {
         ] {
             assert_eq!(url.parse::<Address>().unwrap().to_string(), written, "{url}");
         }
-        for url in ["", "localhost:80", "http://x", "tcp://x", "tcp://:80", "ws://", "unix:", "tcp://x:99999"]
-        {
+        for url in [
+            "",
+            "localhost:80",
+            "http://x",
+            "tcp://x",
+            "tcp://:80",
+            "ws://",
+            "unix:",
+            "tcp://x:99999",
+            "ws://x:99999",
+            "ws://:80",
+            "ws://a:b:1",
+            "ws://[]:1",
+            "ws://user@x",
+            "ws://x:",
+        ] {
             assert!(url.parse::<Address>().is_err(), "{url}");
         }
     }
