@@ -12,12 +12,15 @@ const COMPILER: &str = "rustc 1.95.";
 fn ui() {
     let tests = trybuild::TestCases::new();
     tests.pass("pass/*/*.rs");
-    let version = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("--version").output();
+    let version =
+        Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("--version").output();
     let version = String::from_utf8(version.expect("the compiler runs").stdout).expect("a version is text");
     if version.starts_with(COMPILER) {
         tests.compile_fail("fail/*/*.rs");
     } else {
         // Half of each message is the compiler's, which words it anew in every version.
-        eprintln!("left out: what is refused, since the messages are those of {COMPILER}x and this is {version}");
+        eprintln!(
+            "left out: what is refused, since the messages are those of {COMPILER}x and this is {version}"
+        );
     }
 }
