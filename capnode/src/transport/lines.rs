@@ -145,6 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
                 break end;
             }
             if self.filled - self.start > self.limit {
+                // What follows is the rest of it.
+                self.discarding = true;
                 let message = format!("a message is longer than {} bytes", self.limit);
                 return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, message))));
             }
@@ -187,8 +189,8 @@ impl<S: AsyncRead + Unpin> Lines<S> {
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         const TURNS: usize = 16;
         for _ in 0..TURNS {
-            self.buffer.clear();
-            (self.start, self.searched) = (0, 0);
+            self.start = self.filled;
+            self.make_room();
             if ready!(self.poll_read(cx))? == 0 {
                 return Poll::Ready(Ok(()));
             }
