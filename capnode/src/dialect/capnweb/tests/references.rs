@@ -385,9 +385,10 @@ fn a_value_that_came_later_reads_as_if_it_stood_there() {
     );
     assert_eq!(decode::<((), u8)>(&list(body("{}", &[]))).unwrap(), ((), 1));
     let real = cap();
-    let untagged: (Untagged, u8) = decode(&list(body(at, &[real.clone()]))).unwrap();
+    let untagged: (Untagged, u8) = decode(&list(body(at, std::slice::from_ref(&real)))).unwrap();
     assert_eq!(untagged.0, Untagged::Cap(real.clone()));
-    let record: Record = decode(&settled(&format!(r#"{{"cap":{at}}}"#), body(at, &[real.clone()]))).unwrap();
+    let record: Record =
+        decode(&settled(&format!(r#"{{"cap":{at}}}"#), body(at, std::slice::from_ref(&real)))).unwrap();
     assert_eq!(record.cap, real);
     let spaced = settled(&format!(" {{ \"a\" : [ [ {at} , 5 ] ] }} "), body(" 6 ", &[]));
     assert_eq!(decode::<HashMap<String, Vec<u8>>>(&spaced).unwrap()["a"], [6, 5]);
