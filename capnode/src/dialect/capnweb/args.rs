@@ -42,25 +42,22 @@ impl<R: Extract> ArgsWriter<R> {
 pub(crate) struct ArgsReader<'a, R> {
     reader: Reader<'a, R>,
     started: bool,
-    ended: bool,
 }
 
 impl<'a, R: Lookup> ArgsReader<'a, R> {
     pub(crate) fn new(args: &'a Payload<R>) -> Self {
-        Self { reader: Reader::new(args), started: false, ended: false }
+        Self { reader: Reader::new(args), started: false }
     }
 
     /// The next argument; an argument that is not there is undefined.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        let more = !self.ended
-            && match std::mem::replace(&mut self.started, true) {
-                false => self.reader.take(b'[') && !self.reader.at_end_of_list(),
-                true => self.reader.take(b','),
-            };
+        let more = match std::mem::replace(&mut self.started, true) {
+            false => self.reader.take(b'[') && !self.reader.at_end_of_list(),
+            true => self.reader.take(b','),
+        };
         if more {
             return T::deserialize(&mut self.reader).map_err(decode_error);
         }
-        self.ended = true;
         let undefined: Payload<R> = Payload { text: Text::Static("[\"undefined\"]"), refs: Vec::new() };
         let missing = |failure: Failure| {
             decode_error(Failure(failure.0.replace("invalid type: unit value", "it is missing")))

@@ -75,7 +75,8 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
     if let Ok((name, message, properties)) = Reader::new(&thrown).error_parts() {
         let error = Error::new(ErrorKind::Rejected, message).with_name(name);
         return match properties {
-            Some(at) => error.with_data(Data::Wire(thrown.text.slice(at))),
+            // An error may outlive its frame by far.
+            Some(at) => error.with_data(Data::Wire(thrown.text.slice(at).as_str().to_owned().into())),
             None => error,
         };
     }

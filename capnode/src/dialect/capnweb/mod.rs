@@ -66,7 +66,12 @@ fn encode_error(failure: Failure) -> Error {
 }
 
 fn decode_error(failure: Failure) -> Error {
-    Error::new(ErrorKind::Decode, failure.0)
+    // It may quote what came.
+    let message = match failure.0.char_indices().nth(400) {
+        Some((end, _)) => format!("{}…", &failure.0[..end]),
+        None => failure.0,
+    };
+    Error::new(ErrorKind::Decode, message)
 }
 
 /// The start of a text of the peer's, for a message.

@@ -266,9 +266,6 @@ impl Scanner<'_> {
             // The stack: a string, or null where only properties follow.
             self.skip()?;
             if self.comma() {
-                if self.peek() != b'{' {
-                    return self.bad("the properties of an error");
-                }
                 self.object(depth)?;
             }
         }

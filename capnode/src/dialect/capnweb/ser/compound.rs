@@ -13,34 +13,33 @@ pub(in super::super) struct Compound<'a, R> {
     first: bool,
     end: &'static str,
     depth: usize,
-    plain: bool,
 }
 
 impl<'a, R: Extract> Compound<'a, R> {
     pub(super) fn array(writer: &'a mut Writer<R>) -> Self {
-        let (depth, plain) = (writer.depth, writer.plain);
+        let depth = writer.depth;
         if let Some(form) = writer.form.take() {
             writer.raw("[\"");
             writer.raw(form);
             writer.raw("\"");
-            return Self { writer, first: false, end: "]", depth, plain };
+            return Self { writer, first: false, end: "]", depth };
         }
-        if plain {
+        if writer.plain {
             writer.raw("[");
-            return Self { writer, first: true, end: "]", depth, plain };
+            return Self { writer, first: true, end: "]", depth };
         }
         writer.raw("[[");
         writer.depth += 1;
-        Self { writer, first: true, end: "]]", depth, plain }
+        Self { writer, first: true, end: "]]", depth }
     }
 
     pub(super) fn object(writer: &'a mut Writer<R>) -> Self {
-        let (depth, plain) = (writer.depth, writer.plain);
+        let depth = writer.depth;
         writer.raw("{");
         writer.depth += 1;
-        // What is inside an object of a special form is made of ordinary values again.
+        // What is inside an object of a special form is made of ordinary values again; it comes last.
         writer.plain = false;
-        Self { writer, first: true, end: "}", depth, plain }
+        Self { writer, first: true, end: "}", depth }
     }
 
     /// An object of one member, whose value is still to come.
@@ -62,9 +61,9 @@ impl<'a, R: Extract> Compound<'a, R> {
     }
 
     fn with(self, end: &'static str, open: fn(&'a mut Writer<R>) -> Self) -> Result<Self> {
-        let Self { writer, depth, plain, .. } = self;
+        let Self { writer, depth, .. } = self;
         writer.check_depth()?;
-        Ok(Self { end, depth, plain, ..open(writer) })
+        Ok(Self { end, depth, ..open(writer) })
     }
 
     fn comma(&mut self) {
@@ -87,7 +86,6 @@ impl<'a, R: Extract> Compound<'a, R> {
     pub(super) fn close(self) -> Result<()> {
         self.writer.raw(self.end);
         self.writer.depth = self.depth;
-        self.writer.plain = self.plain;
         Ok(())
     }
 }

@@ -181,8 +181,38 @@ fn each_kind_of_variant_is_one_level_or_two() {
         assert!(encode(&Deep::Tuple(&deep, 1)).is_err());
         assert!(answer(&written(&Deep::Struct { k: &fits })).is_ok());
         assert!(encode(&Deep::Struct { k: &deep }).is_err());
-        // Nothing is left over from a level that was closed.
-        let wide = vec![value(254), value(254)];
-        assert!(answer(&written(&wide)).is_ok());
+        // What stands in a variant counts also if there is nothing in it.
+        #[derive(Serialize)]
+        enum Empty {
+            Struct {},
+        }
+        let nested = |depth| {
+            (0..depth).fold(Nested::Leaf(Empty::Struct {}), |inner, _| Nested::List([Box::new(inner)]))
+        };
+        assert!(answer(&written(&nested(254))).is_ok());
+        assert!(encode(&nested(255)).is_err());
     });
+
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Nested<T> {
+        Leaf(T),
+        List([Box<Nested<T>>; 1]),
+    }
+}
+
+#[test]
+fn nothing_is_left_over_from_a_level_that_was_closed() {
+    for one in ["[[[[1]]]]", r#"{"k":{"k":1}}"#, r#"["error","E","m",null,{"p":1}]"#, r#"["error","E","m"]"#]
+    {
+        let many = format!("[[{}]]", vec![one; 1000].join(","));
+        let read: Vec<Value> = read(&many).unwrap();
+        assert_eq!(written(&read), many);
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Variant {
+        Newtype(u8),
+    }
+    let variants: Vec<_> = (0..1000).map(|_| Variant::Newtype(1)).collect();
+    assert_eq!(read::<Vec<Variant>>(&written(&variants)).unwrap(), variants);
 }

@@ -95,6 +95,8 @@ fn numbers_may_be_written_in_any_way_that_json_knows() {
     assert_eq!(read::<f64>("1E2").unwrap(), 100.0);
     assert_eq!(read::<f64>("1e400").unwrap(), f64::INFINITY);
     assert_eq!(read::<f64>("18446744073709551616").unwrap(), 18446744073709551616.0);
+    // Read as the larger type first it would be rounded twice.
+    assert_eq!(read::<f32>("1.0000000596046447753906251").unwrap(), 1.0000001);
 }
 
 #[test]
@@ -167,6 +169,43 @@ fn fields_that_nobody_knows_are_passed_over() {
         r#"{"x":{"y":["bytes","AQID"],"z":[[1,["date",5]]]},"a":7,"w":["error","E","m",null,{"p":1}]}"#;
     assert_eq!(read::<Record>(text).unwrap(), Record { a: 7, ..Record::default() });
     assert_eq!(read::<(u8, u8)>("[[1,2,3]]").unwrap(), (1, 2), "and so are elements");
+}
+
+#[test]
+fn members_that_a_type_does_not_ask_for_are_passed_over() {
+    /// The first key of anything that has some.
+    #[derive(Debug, PartialEq)]
+    struct First(String);
+
+    impl<'de> Deserialize<'de> for First {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = First;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("members")
+                }
+
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut members: A) -> Result<First, A::Error> {
+                    let (key, _): (String, serde::de::IgnoredAny) = members.next_entry()?.unwrap();
+                    Ok(First(key))
+                }
+            }
+
+            deserializer.deserialize_map(Visitor)
+        }
+    }
+
+    for (text, key) in [
+        (r#"{"a":1,"b":[[2]]}"#, "a"),
+        (r#"["error","E","m","s",{"p":1}]"#, "name"),
+        (r#"["error","E","m"]"#, "name"),
+    ] {
+        let read: (First, u8) = read(&format!("[[{text},5]]")).unwrap();
+        assert_eq!(read, (First(key.to_owned()), 5));
+    }
 }
 
 #[test]
@@ -313,6 +352,25 @@ fn keys_of_maps() {
         let error = key.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Encode);
         assert_eq!(error.to_string(), "the key of a map has to be a string, a number or a bool");
+    }
+}
+
+#[test]
+fn keys_that_are_floats() {
+    #[derive(Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+    struct Float(f64);
+
+    impl Eq for Float {}
+
+    impl Ord for Float {
+        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            self.0.total_cmp(&other.0)
+        }
+    }
+
+    round(BTreeMap::from([(Float(-0.5), 1u8), (Float(1e300), 2)]), &format!(r#"{{"-0.5":1,"{}":2}}"#, 1e300));
+    for odd in [f64::NAN, f64::INFINITY] {
+        assert!(encode(&BTreeMap::from([(Float(odd), 1)])).is_err());
     }
 }
 
