@@ -6,7 +6,7 @@
 //! type on the way up ([`Word`] as a frame says it, ids as the session understands it, live
 //! references above), the text never does.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -124,6 +124,19 @@ impl<R> Payload<R> {
         }
     }
 
+    /// The same value, without the rest of a frame that is much longer.
+    pub(crate) fn compact(mut self) -> Self {
+        let (range, whole) = (self.text.range(), self.text.buffer().len());
+        if whole > 2 * range.len() + 256 {
+            self.text = Text::Own(self.text.as_str().to_owned());
+            for slot in &mut self.refs {
+                slot.start -= range.start;
+                slot.end -= range.start;
+            }
+        }
+        self
+    }
+
     pub(crate) fn map<S>(self, mut change: impl FnMut(R) -> S) -> Payload<S> {
         let refs = self
             .refs
@@ -153,7 +166,8 @@ pub(crate) enum Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Key::Name(name) => f.write_str(name.as_str()),
+            // For messages, in which a peer's name must not take more room than it deserves.
+            Key::Name(name) => name.as_str().chars().take(60).try_for_each(|letter| f.write_char(letter)),
             Key::Index(index) => index.fmt(f),
         }
     }
@@ -180,6 +194,15 @@ impl Path {
             Path::One(key) => std::slice::from_ref(key),
             Path::Many(keys) => keys,
         }
+    }
+
+    /// Bytes of its names.
+    pub(crate) fn len(&self) -> usize {
+        let step = |key: &Key| match key {
+            Key::Name(name) => name.as_str().len() + 3,
+            Key::Index(_) => 21,
+        };
+        self.as_slice().iter().map(step).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::request::Request;
 use super::response::Response;
-use super::{Cap, Kind};
+use super::{Cap, Kind, depth};
+use crate::error::{Error, ErrorKind};
 use crate::op::Path;
 
 pub(crate) struct At {
@@ -13,8 +14,15 @@ pub(crate) struct At {
     pub(super) path: Path,
 }
 
+/// How many steps a path may have.
+const STEPS: usize = 256;
+
 impl At {
     pub(super) fn cap(cap: Cap, path: Path) -> Cap {
+        if path.as_slice().len() > STEPS {
+            let message = format!("a path of more than {STEPS} steps");
+            return Cap::broken(Error::new(ErrorKind::Limit, message));
+        }
         Cap(Kind::At(Arc::new(Self { cap, path })))
     }
 
@@ -33,5 +41,16 @@ impl At {
     pub(super) fn path_text(&self) -> String {
         let steps: Vec<_> = self.path.as_slice().iter().map(ToString::to_string).collect();
         steps.join(".")
+    }
+}
+
+impl Drop for At {
+    fn drop(&mut self) {
+        // What it is inside of may be a link of a long chain.
+        if !matches!(self.cap.0, Kind::Remote(_)) {
+            let cap =
+                std::mem::replace(&mut self.cap, Cap::broken(Error::new(ErrorKind::Disconnected, "dropped")));
+            depth::drop_in_turn(cap);
+        }
     }
 }

@@ -16,7 +16,19 @@ use crate::op::Path;
 struct Data;
 
 pub(crate) fn cap(body: Body) -> Cap {
-    Local::new(Arc::new(body), &Data).into()
+    Local::new(Arc::new(Held(body)), &Data).into()
+}
+
+/// The value, which may hold references to others, and so on.
+struct Held(Body);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let refs = std::mem::take(&mut self.0.refs);
+        if !refs.is_empty() {
+            super::depth::drop_in_turn(refs);
+        }
+    }
 }
 
 impl Serving for Data {
@@ -29,8 +41,8 @@ impl Serving for Data {
     }
 
     fn request(&self, local: &Local, request: Request) -> Response {
-        match local.object().downcast::<Body>() {
-            Ok(body) => look(Body::clone(&body), request),
+        match local.object().downcast::<Held>() {
+            Ok(held) => look(held.0.clone(), request),
             Err(_) => Response::error(Error::type_error("not a value")),
         }
     }

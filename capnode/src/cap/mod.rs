@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) mod at;
 pub(crate) mod data;
+mod depth;
 pub(crate) mod local;
 pub(crate) mod payload;
 pub(crate) mod queue;
@@ -24,7 +25,7 @@ use self::queue::Queue;
 use self::request::Request;
 use self::response::Response;
 use crate::dialect::Dialect;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::interface::Wire;
 use crate::interface::args::UntypedArgs;
 use crate::interface::call::Call;
@@ -99,12 +100,15 @@ impl Cap {
     }
 
     fn watch(&self, slot: &BrokenSlot) {
-        match &self.nearest().0 {
-            Kind::Local(_) => {}
-            Kind::Remote(import) => import.link().on_closed(slot),
-            Kind::Queued(queue) => queue.watch(slot),
-            Kind::At(at) => at.cap.watch(slot),
-            Kind::Broken(error) => fire(slot, error),
+        let mut cap = self.nearest();
+        loop {
+            cap = match &cap.0 {
+                Kind::Local(_) => return,
+                Kind::Remote(import) => return import.link().on_closed(slot),
+                Kind::Queued(queue) => return queue.watch(slot),
+                Kind::At(at) => at.cap.nearest(),
+                Kind::Broken(error) => return fire(slot, error),
+            };
         }
     }
 
@@ -134,15 +138,15 @@ impl Cap {
     /// A reference to the property `name`, without asking for it: it can be used at once, also
     /// while this is still a promise.
     pub fn at(&self, name: &str) -> Cap {
-        let key = Key::Name(Text::Own(name.to_owned()));
-        match &self.0 {
-            Kind::At(at) => At::cap(at.cap.clone(), at.path.join(&[key])),
-            _ => At::cap(self.clone(), Path::One(key)),
-        }
+        self.at_path(Path::One(Key::Name(Text::Own(name.to_owned()))))
     }
 
     pub(crate) fn at_path(&self, path: Path) -> Cap {
-        if path.is_empty() { self.clone() } else { At::cap(self.clone(), path) }
+        match &self.0 {
+            _ if path.is_empty() => self.clone(),
+            Kind::At(at) => At::cap(at.cap.clone(), at.path.join(path.as_slice())),
+            _ => At::cap(self.clone(), path),
+        }
     }
 
     /// What a promise has turned out to be; anything else is itself. All that was asked of the
@@ -191,13 +195,16 @@ impl Cap {
     /// Delivers a request, now: what is requested of one reference starts in the order requested.
     /// Dropping the response cancels.
     pub(crate) fn request(&self, request: Request) -> Response {
-        match &self.0 {
+        let passed_on = depth::hop(|| match &self.0 {
             Kind::Local(local) => local.request(request),
             Kind::Remote(import) => import.request(request),
             Kind::Queued(queue) => Queue::request(queue, request),
             Kind::At(at) => at.request(request),
             Kind::Broken(error) => Response::error(error.clone()),
-        }
+        });
+        passed_on.unwrap_or_else(|| {
+            Response::error(Error::new(ErrorKind::Limit, "too many references lead from one to the next"))
+        })
     }
 
     /// Delivers a request whose result is wanted as a reference, at once.
@@ -287,7 +294,7 @@ impl fmt::Debug for Cap {
             Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
             Kind::Queued(_) => f.write_str("Cap(promise)"),
-            Kind::At(at) => write!(f, "{:?}.{}", at.cap, at.path_text()),
+            Kind::At(at) => write!(f, "Cap(at {})", at.path_text()),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }
     }
@@ -347,7 +354,7 @@ impl<C> Drop for Resolver<C> {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
             let message = "the resolver of the promise was dropped";
-            queue.resolve(Cap::broken(Error::new(crate::ErrorKind::Unresolved, message)));
+            queue.resolve(Cap::broken(Error::new(ErrorKind::Unresolved, message)));
         }
     }
 }

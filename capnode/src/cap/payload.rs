@@ -27,6 +27,9 @@ pub(crate) struct Nested {
     levels: usize,
 }
 
+/// Bytes that a reference comes to when it is written.
+pub(crate) const REFERENCE: usize = 32;
+
 /// How deep values may stand in values, each of which costs the stack of one.
 const LEVELS: usize = 64;
 
@@ -39,7 +42,7 @@ impl Part {
 
 /// The bytes of a value with all in it unfolded, and how deep values stand in it.
 fn extent(body: &Body) -> (usize, usize) {
-    let own = (body.text.as_str().len(), 1);
+    let own = (body.text.as_str().len() + body.refs.len() * REFERENCE, 1);
     body.refs.iter().fold(own, |(bytes, levels), slot| match &slot.to {
         Part::Cap(_) => (bytes, levels),
         Part::Value(nested) => (bytes.saturating_add(nested.bytes), levels.max(nested.levels + 1)),

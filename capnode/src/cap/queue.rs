@@ -2,14 +2,14 @@
 //! promise stands for.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::oneshot;
 
 use super::payload::to_cap;
 use super::request::Request;
 use super::response::Response;
-use super::{BrokenSlot, Cap};
+use super::{BrokenSlot, Cap, depth};
 use crate::error::{Error, ErrorKind};
 use crate::lock;
 
@@ -34,6 +34,17 @@ enum State {
 struct Waiting {
     request: Request,
     response: oneshot::Sender<Response>,
+}
+
+static RESOLVING: Mutex<()> = Mutex::new(());
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // It may be a link of a long chain.
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let nothing = State::Waiting { requests: VecDeque::new(), watchers: Vec::new() };
+        depth::drop_in_turn(std::mem::replace(state, nothing));
+    }
 }
 
 impl Queue {
@@ -100,17 +111,19 @@ impl Queue {
     /// The promise stands for `cap` from now on. The second time nothing happens.
     pub(crate) fn resolve(self: &Arc<Self>, cap: Cap) {
         let cap = cap.nearest();
-        let to = if self.leads_to_itself(&cap) {
-            Cap::broken(Error::new(ErrorKind::Unresolved, "the promise was resolved to itself"))
-        } else {
-            cap
-        };
-        let watchers = {
+        let (to, watchers) = {
+            // Two promises must not be resolved to each other at the same time.
+            let _one_at_a_time = lock(&RESOLVING);
+            let to = if self.leads_to_itself(&cap) {
+                Cap::broken(Error::new(ErrorKind::Unresolved, "the promise was resolved to itself"))
+            } else {
+                cap
+            };
             let mut state = lock(&self.state);
             let State::Waiting { requests, watchers } = &mut *state else { return };
             let (requests, watchers) = (std::mem::take(requests), std::mem::take(watchers));
             *state = State::Passing { requests, to: to.clone() };
-            watchers
+            (to, watchers)
         };
         self.pass_on(&to);
         for watcher in watchers {
@@ -146,6 +159,10 @@ impl Queue {
     fn leads_to_itself(self: &Arc<Self>, cap: &Cap) -> bool {
         let mut cap = cap.clone();
         loop {
+            if let Some(at) = cap.inside() {
+                cap = at.parts().0.clone();
+                continue;
+            }
             let Some(queue) = cap.queue() else { return false };
             if Arc::ptr_eq(queue, self) {
                 return true;

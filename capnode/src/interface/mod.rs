@@ -4,6 +4,7 @@
 use std::any::{Any, TypeId};
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -349,13 +350,17 @@ impl Request {
             },
             Member::Path(_) => ("the function", Manner::default(), &[] as &[&str]),
         };
-        let args = match args::take(self.args, names) {
-            Ok::<A, _>(args) => args,
+        // What is read into may be a type of the user's, and what is called may do more than make a future.
+        let args = self.args;
+        let started = catch_unwind(AssertUnwindSafe(|| {
+            args::take::<A>(args, names).map(|args| method(object.clone(), args))
+        }));
+        match started {
+            Ok(Ok(running)) => Response::handler(async move { reply(running.await) }).with_manner(manner),
             // Whoever called can do something about it: the class is JavaScript's for it.
-            Err(error) => return Response::error(Error::type_error(error.about(name).message())),
-        };
-        let running = method(object.clone(), args);
-        Response::handler(async move { reply(running.await) }).with_manner(manner)
+            Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),
+            Err(_) => Response::error(Error::rejected("the handler panicked")),
+        }
     }
 
     /// There is no such method.

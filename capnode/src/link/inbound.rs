@@ -69,6 +69,9 @@ impl Link {
             state.session.handle(op)?;
             state.stage_events(self, &mut todos)?;
             state.write_ops();
+            if state.out.len() > self.limits.unwritten_bytes_hard {
+                return Err(super::reads_too_slowly());
+            }
         }
         self.do_all(todos);
         self.wake();
@@ -80,6 +83,9 @@ impl Link {
         let mut todos = Vec::new();
         {
             let mut state = lock(&self.state);
+            // A call that ended may have been the last to want another.
+            let unwanted = state.stage_events(self, &mut todos);
+            debug_assert!(unwanted.is_ok(), "nothing new has arrived");
             while state.has_room(self) {
                 let Some(call) = state.parked.pop_front() else { break };
                 state.parked_bytes -= call.size();
@@ -156,7 +162,7 @@ impl State {
     /// room for one more: were it not so, two sides at their limit whose handlers all call back
     /// would wait for each other for ever.
     pub(super) fn has_room(&self, link: &Link) -> bool {
-        self.session.running() - self.parked.len() < link.limits.running_calls + self.calls.len()
+        self.session.running() - self.parked.len() < link.limits.running_calls + self.own_calls
     }
 
     fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Vec<Todo>) -> Result<(), Error> {
@@ -175,12 +181,18 @@ impl State {
                     continue;
                 }
             };
+            if call.requests() > link.limits.running_calls {
+                let message = format!("more than {} calls in one message", link.limits.running_calls);
+                // It is dropped where the others are, when the lock is free.
+                todos.push(Todo::Unpark(Some(call)));
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
             }
             // The call itself is among the running already.
             let room = self.parked.is_empty()
-                && self.session.running() <= link.limits.running_calls + self.calls.len();
+                && self.session.running() <= link.limits.running_calls + self.own_calls;
             if room {
                 todos.push(Todo::Call(call));
                 continue;
@@ -225,7 +237,7 @@ impl State {
             Event::Forget { answer } => Todo::Forget(self.forget(answer)),
             Event::Dropped { export } => Todo::Drop(self.objects.remove(&export)),
             Event::Answered { import, outcome } => {
-                let caller = self.calls.remove(&import);
+                let caller = self.take_caller(import);
                 let answer = match outcome {
                     Ok(value) => Ok(self.stage_value(link, value)),
                     Err(thrown) => {
@@ -286,6 +298,14 @@ pub(crate) fn no_index() -> Error {
 }
 
 impl Call {
+    /// How many calls and reads stand in its values.
+    fn requests(&self) -> usize {
+        match &self.what {
+            What::Call { args, .. } => args.as_ref().map_or(0, Staged::requests),
+            What::Evaluate(value) => Staged::requests(value),
+        }
+    }
+
     /// Bytes that it keeps.
     fn size(&self) -> usize {
         let text = match &self.what {

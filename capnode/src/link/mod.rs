@@ -27,7 +27,7 @@ pub(crate) use self::inbound::no_index;
 use self::outgoing::Outgoing;
 use self::pending::{Arrived, PendingAnswer};
 use self::task::{Running, Task};
-use crate::cap::payload::{Body, flatten, to_cap, unfolded_len};
+use crate::cap::payload::{Body, REFERENCE, flatten, to_cap, unfolded_len};
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, fire};
@@ -37,6 +37,9 @@ use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Answering, Id, Import as Use, Path, Payload, Word};
 use crate::session::{Session, Side, Tables, Wanted};
+
+/// Bytes of a message beside its path and its values.
+const ENVELOPE: usize = 64;
 
 pub(crate) struct Link {
     state: Mutex<State>,
@@ -59,6 +62,8 @@ struct State {
     /// The peer's calls whose results it may still use.
     answers: HashMap<Id, Answer>,
     kept_bytes: usize,
+    /// How many of `calls` are calls of ours.
+    own_calls: usize,
     running: HashMap<Id, Arc<Running>>,
     /// Handlers that did not end at once, to be driven.
     tasks: Vec<Task>,
@@ -91,6 +96,7 @@ impl Link {
             objects: HashMap::new(),
             answers: HashMap::new(),
             kept_bytes: 0,
+            own_calls: 0,
             running: HashMap::new(),
             tasks: Vec::new(),
             parked: VecDeque::new(),
@@ -145,8 +151,8 @@ impl Link {
         answering: Answering,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
         let args = args.map(flatten);
-        let size = args.as_ref().map_or(0, |args| args.text.as_str().len());
-        if size >= self.limits.frame_bytes {
+        let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
+        if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::new(ErrorKind::Limit, "the arguments are longer than a frame may be"));
         }
         let mut state = lock(&self.state);
@@ -162,6 +168,7 @@ impl Link {
         let pending = (answering == Answering::Sent).then(|| {
             let (sender, answer) = oneshot::channel();
             state.calls.insert(id, sender);
+            state.own_calls += 1;
             PendingAnswer::new(self.clone(), id, answer)
         });
         state.write_ops();
@@ -176,7 +183,7 @@ impl Link {
             let mut state = lock(&self.state);
             state.session.drop_call(id);
             state.write_ops();
-            state.calls.remove(&id)
+            state.take_caller(id)
         };
         drop(sender);
         self.wake();
@@ -272,6 +279,7 @@ impl Link {
             state.session.end();
             state.parked_bytes = 0;
             state.kept_bytes = 0;
+            state.own_calls = 0;
             let ended = (
                 std::mem::take(&mut state.calls),
                 std::mem::take(&mut state.objects),
@@ -289,6 +297,9 @@ impl Link {
             // A caller that has gone needs no cause.
             let _gone = caller.send(Err(error.clone()));
         }
+        for waker in room {
+            waker.wake();
+        }
         for (_, running) in running {
             running.cancel();
         }
@@ -300,9 +311,6 @@ impl Link {
         drop((objects, answers, imports, tasks, parked, index));
         for watcher in watchers {
             fire(&watcher, &error);
-        }
-        for waker in room {
-            waker.wake();
         }
         self.wake();
     }
@@ -318,6 +326,7 @@ impl Link {
         }
         let state = lock(&self.state);
         let work = (can_write && !state.out.is_empty()) || !state.tasks.is_empty() || state.closed.is_some();
+        let work = work || state.session.has_events();
         work || !lock(&self.dropped).is_empty() || (!state.parked.is_empty() && state.has_room(self))
     }
 
@@ -336,19 +345,24 @@ impl Link {
 
     /// Moves what is to be written into `out`, which has been written.
     pub(crate) fn take_output(&self, out: &mut Outgoing) {
-        let room = {
+        let (room, too_much) = {
             let mut state = lock(&self.state);
             if state.closed.is_none() {
                 self.settle_drops(&mut state);
                 state.write_ops();
             }
+            let too_much = state.closed.is_none() && state.out.len() > self.limits.unwritten_bytes_hard;
             if state.out.is_empty() || !out.is_empty() {
-                return;
+                (Vec::new(), too_much)
+            } else {
+                out.clear();
+                std::mem::swap(&mut state.out, out);
+                (std::mem::take(&mut state.room), false)
             }
-            out.clear();
-            std::mem::swap(&mut state.out, out);
-            std::mem::take(&mut state.room)
         };
+        if too_much {
+            self.close(reads_too_slowly());
+        }
         for waker in room {
             waker.wake();
         }
@@ -372,7 +386,7 @@ impl Link {
     /// A call of the peer's has its outcome.
     pub(crate) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome) {
         let outcome = outcome.and_then(Reply::into_body).and_then(|body| {
-            if unfolded_len(&body) < self.limits.frame_bytes {
+            if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
                 Ok(body)
             } else {
                 Err(Error::new(ErrorKind::Limit, "the result is longer than a frame may be"))
@@ -412,16 +426,24 @@ impl Link {
         };
         drop(forgotten);
         if too_much {
-            self.close(Error::new(
-                ErrorKind::Limit,
-                "the peer reads too slowly: too much is waiting to be written",
-            ));
+            self.close(reads_too_slowly());
         }
         self.wake();
     }
 }
 
+fn reads_too_slowly() -> Error {
+    Error::new(ErrorKind::Limit, "the peer reads too slowly: too much is waiting to be written")
+}
+
 impl State {
+    /// Who waits for an answer, and does so no longer.
+    fn take_caller(&mut self, id: Id) -> Option<oneshot::Sender<Arrived>> {
+        let caller = self.calls.remove(&id);
+        self.own_calls -= usize::from(caller.is_some() && id > 0);
+        caller
+    }
+
     fn write_ops(&mut self) {
         while let Some(op) = self.session.poll_op() {
             self.out.push(|out| capnweb::write(&op, out));
@@ -437,7 +459,11 @@ impl State {
         limit: usize,
     ) -> (Result<Body, Error>, Option<Answer>) {
         let Some(kept) = self.answers.get_mut(&answer) else { return (outcome, None) };
-        let bytes = outcome.as_ref().map_or(0, |body| body.text.as_str().len());
+        let outcome = outcome.map(Payload::compact);
+        let bytes = match &outcome {
+            Ok(body) => body.text.buffer().len() + body.refs.len() * REFERENCE,
+            Err(error) => error.message().len(),
+        };
         if self.kept_bytes + bytes > limit {
             let message = format!("more than {limit} bytes of results were not given back");
             let error = Error::new(ErrorKind::Limit, message);

@@ -1,12 +1,15 @@
 //! Values of the peer's in which promises stand that have to become values before delivery.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use futures_channel::oneshot;
 
 use super::pending::Arrived;
-use crate::cap::Cap;
 use crate::cap::payload::{Body, Part, check_extent};
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::Response;
+use crate::cap::{BoxFuture, Cap};
 use crate::error::{Error, ErrorKind};
 use crate::op::{Path, Payload, Slot};
 
@@ -41,6 +44,15 @@ impl Staged {
         })
     }
 
+    /// How many calls and reads stand in a value.
+    pub(super) fn requests(value: &Payload<Staged>) -> usize {
+        let of = |slot: &Slot<Staged>| match &slot.to {
+            Staged::Ask(ask) => 1 + ask.args.as_ref().map_or(0, Staged::requests),
+            _ => 0,
+        };
+        value.refs.iter().map(of).sum()
+    }
+
     /// The value, if no promise stands in it.
     pub(super) fn all_there(value: Payload<Staged>) -> Result<Body, Payload<Staged>> {
         if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_))) {
@@ -62,12 +74,12 @@ impl Ask {
         if args.is_none() && !awaited {
             return Staged::Cap(cap.at_path(path));
         }
-        let response = make_request(&cap, path, args, bytes);
-        if awaited {
-            Staged::Asked(response)
-        } else {
-            Staged::Cap(crate::cap::queue::Queue::of_response(response))
+        if !awaited {
+            // Nobody could cancel it, and no peer makes one.
+            let message = "a call inside a value is made by `pipeline`, not by `import`";
+            return Staged::Cap(Cap::broken(Error::rejected(message)));
         }
+        Staged::Asked(make_request(&cap, path, args, bytes))
     }
 }
 
@@ -106,30 +118,63 @@ pub(super) async fn settle(value: Payload<Staged>, bytes: usize) -> Result<Body,
 const CHAIN: usize = 64;
 
 async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Result<Body, Error> {
-    let mut refs = Vec::with_capacity(value.refs.len());
-    for Slot { start, end, to } in value.refs {
+    let mut refs: Vec<Slot<Option<Part>>> = Vec::with_capacity(value.refs.len());
+    let mut waiting: Vec<(usize, BoxFuture<Result<Part, Error>>)> = Vec::new();
+    for (at, Slot { start, end, to }) in value.refs.into_iter().enumerate() {
         let to = match to {
             Staged::Ask(ask) => ask.make(bytes),
             other => other,
         };
-        let to = match to {
-            Staged::Cap(cap) => Part::Cap(cap),
-            Staged::Asked(response) => Part::value(response.await?.into_body()?),
+        let part = match to {
+            Staged::Cap(cap) => Some(Part::Cap(cap)),
+            Staged::Asked(response) => {
+                waiting.push((at, Box::pin(async { response.await?.into_body().map(Part::value) })));
+                None
+            }
             Staged::Promise(outcome) => {
-                let gone = |_| {
-                    Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept")
-                };
-                let value = outcome.await.map_err(gone)??;
-                let Some(chain) = chain.checked_sub(1) else {
-                    let message = format!("a value came as a promise in a promise, more than {CHAIN} times");
-                    return Err(Error::new(ErrorKind::Limit, message));
-                };
-                Part::value(Box::pin(settle_within(value, bytes, chain)).await?)
+                waiting.push((at, keep(outcome, bytes, chain)));
+                None
             }
             // Making a request leaves none to be made.
-            Staged::Ask(_) => continue,
+            Staged::Ask(_) => None,
         };
-        refs.push(Slot { start, end, to });
+        refs.push(Slot { start, end, to: part });
     }
-    check_extent(Payload { text: value.text, refs }, bytes)
+    // All at once: one may be waiting for what another does.
+    poll_fn(|cx| {
+        let mut failed = None;
+        waiting.retain_mut(|(at, part)| match part.as_mut().poll(cx) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(part)) => {
+                refs[*at].to = Some(part);
+                false
+            }
+            Poll::Ready(Err(error)) => {
+                failed.get_or_insert(error);
+                false
+            }
+        });
+        match failed {
+            Some(error) => Poll::Ready(Err(error)),
+            None if waiting.is_empty() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    })
+    .await?;
+    let settled = refs.into_iter().filter_map(|Slot { start, end, to }| to.map(|to| Slot { start, end, to }));
+    check_extent(Payload { text: value.text, refs: settled.collect() }, bytes)
+}
+
+/// Waits for a promise of the peer's, and for those in what it turns out to be.
+fn keep(outcome: oneshot::Receiver<Arrived>, bytes: usize, chain: usize) -> BoxFuture<Result<Part, Error>> {
+    Box::pin(async move {
+        let gone =
+            |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
+        let value = outcome.await.map_err(gone)??;
+        let Some(chain) = chain.checked_sub(1) else {
+            let message = format!("a value came as a promise in a promise, more than {CHAIN} times");
+            return Err(Error::new(ErrorKind::Limit, message));
+        };
+        settle_within(value, bytes, chain).await.map(Part::value)
+    })
 }

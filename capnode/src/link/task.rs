@@ -40,10 +40,8 @@ impl Running {
     /// Drops the handler: here, or where it is being polled right now as soon as that is over.
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
-        if let Ok(mut response) = self.response.try_lock() {
-            let response = response.take();
-            drop(response);
-        }
+        let response = self.response.try_lock().ok().and_then(|mut response| response.take());
+        drop(response);
         if let Some(waker) = lock(&self.waker).take() {
             waker.wake();
         }

@@ -384,6 +384,11 @@ impl Session {
         self.ops.pop_front()
     }
 
+    /// Whether the peer wants or has done anything that has not been looked at.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next thing that the peer wants or has done.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
