@@ -1,0 +1,188 @@
+//! The examples, as whoever tries them sees them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use capnode_tests::soon;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// The examples, built as these tests are.
+fn examples() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        // This is `target/PROFILE/deps/examples_run-HASH`.
+        let this = std::env::current_exe().unwrap();
+        let target = this.parent().and_then(Path::parent).unwrap();
+        let profile = match target.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let build = Command::new(cargo)
+            .args(["build", "--quiet", "--examples", "--profile", profile])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .output()
+            .unwrap();
+        assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+        target.join("examples")
+    })
+}
+
+fn example(name: &str) -> tokio::process::Command {
+    let mut command =
+        tokio::process::Command::new(examples().join(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Runs an example to its end.
+async fn run(name: &str, arguments: &[&str]) -> Output {
+    let running = example(name).args(arguments).output();
+    match tokio::time::timeout(Duration::from_secs(120), running).await {
+        Ok(output) => output.unwrap(),
+        Err(_) => panic!("{name} did not end"),
+    }
+}
+
+/// What an example that ends well has printed.
+async fn printed(name: &str) -> String {
+    let output = run(name, &[]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    text
+}
+
+#[tokio::test]
+async fn transform() {
+    assert_eq!(printed("transform").await, "beep => BOOP\n");
+}
+
+#[tokio::test]
+async fn chat() {
+    let expected = "\
+ann joins
+bob joins
+    ann reads: bob: (comes in)
+ann says hello
+    bob reads: ann: hello
+bob says hi
+    ann reads: bob: hi ann
+somebody else wants to be ann
+    refused: the name ann is taken
+bob drops his seat
+    ann reads: bob: (leaves)
+    still there: ann
+";
+    assert_eq!(printed("chat").await, expected);
+}
+
+#[tokio::test]
+async fn accounts() {
+    let text = printed("accounts").await;
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let after = |title: &str| {
+        let at = lines.iter().position(|line| *line == title).unwrap_or_else(|| panic!("{text}"));
+        let ways = lines[at + 3].strip_prefix("time: ").and_then(|time| time.strip_suffix(" ways"));
+        (lines[at + 1], lines[at + 2], ways.and_then(|ways| ways.parse::<u32>().ok()).unwrap())
+    };
+    let (name, early, slow) = after("One after the other:");
+    assert_eq!((name, early), ("user of ann", "frames out before the first answer came: 1"));
+    let (name, early, fast) = after("Pipelined:");
+    assert_eq!((name, early), ("user of ann", "frames out before the first answer came: 3"));
+    // A machine that is busy takes longer, for either.
+    assert!(slow >= 6 && fast >= 2 && fast < slow, "{text}");
+}
+
+#[tokio::test]
+async fn tour() {
+    let text = printed("tour").await;
+    assert!(text.starts_with("Two nodes, connected by tcp://127.0.0.1:"), "{text}");
+    let shown: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.trim().split_once("  "))
+        .map(|(what, result)| (what, result.trim()))
+        .collect();
+    let expected = [
+        ("transform(\"beep\")", "BOOP"),
+        ("frames of a call: out, back", "1, 1"),
+        ("counter(), an object; its next(), three times", "[1, 2, 3]"),
+        ("on(\"tick\", |event, data| ...), a callback", "tick: data"),
+        ("calls of it before on() was answered", "3"),
+        ("authenticate(\"ann\").profile().name(), pipelined", "user of ann"),
+        ("frames out before the first answer came", "3"),
+        ("fail(), an error with its type", "Returned(Intentional)"),
+        ("nosuch(), a method that is not there", "'nosuch' is not a function."),
+        ("echo(value), of any shape: the same comes back", "true"),
+        ("a function of ours in a value that came back; of 21 it makes", "42"),
+        ("a promise, called before it was kept: the next number is", "4"),
+        ("the server calls us back: greet(\"server\")", "good day, server"),
+        ("objects we hold of the server, before and after dropping them", "1, 0"),
+        ("a call with 20 ms to be done", "no answer within 20ms"),
+        ("a call when the server has closed the connection", "the peer closed the connection"),
+    ];
+    assert_eq!(shown, expected, "{text}");
+    assert!(text.lines().count() < 25, "it is to fit a screen");
+}
+
+#[tokio::test]
+async fn the_tours_server_and_client_as_processes() {
+    let mut server = example("tour_server");
+    // In the other order than they are printed.
+    let mut server = server.args(["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0"]).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    for scheme in ["ws", "tcp"] {
+        let line = soon(lines.next_line()).await.unwrap().unwrap();
+        let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{line}");
+        let client = run("tour_client", &["--connect", &format!("{scheme}://{address}"), "--strict"]).await;
+        let text = String::from_utf8(client.stdout).unwrap();
+        let last = text.lines().last().unwrap();
+        let passed = last.strip_suffix(" passed, 0 failed").and_then(|number| number.parse::<usize>().ok());
+        assert!(client.status.success() && passed.is_some_and(|passed| passed >= 100), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), passed.unwrap());
+    }
+    // It has said nothing else, and serves until it is stopped.
+    assert!(server.try_wait().unwrap().is_none());
+    server.kill().await.unwrap();
+    assert_eq!(soon(lines.next_line()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_client_that_fails_says_so() {
+    let node = capnode::Node::new("no tour");
+    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let client = run("tour_client", &["--connect", &listener.url()]).await;
+    let text = String::from_utf8(client.stdout).unwrap();
+    assert_eq!(client.status.code(), Some(1));
+    assert!(text.starts_with("FAILED transform: text: 'transform' is not a function.\n"), "{text}");
+    assert!(!text.ends_with(" 0 failed\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_command_line_that_is_not_understood_is_said() {
+    for (name, arguments, problem) in [
+        ("tour_server", &["--wss", "x"][..], "unknown argument: --wss"),
+        ("tour_server", &["127.0.0.1:0"], "unknown argument: 127.0.0.1:0"),
+        ("tour_server", &["--ws"], "--ws needs a value"),
+        ("tour_client", &["--connect"], "--connect needs a value"),
+        ("tour_client", &[], "--connect is missing"),
+    ] {
+        let output = run(name, arguments).await;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.starts_with(&format!("Error: {problem}\n\nusage: {name} ")), "{text}");
+        assert!(output.stdout.is_empty());
+    }
+    for name in ["tour_server", "tour_client"] {
+        let output = run(name, &["--help"]).await;
+        assert!(output.status.success() && output.stderr.is_empty());
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with(&format!("usage: {name} ")));
+    }
+    let output = run("tour_client", &["--connect", "nowhere"]).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`nowhere` is no address"));
+    let output = run("tour_server", &["--ws", "nowhere"]).await;
+    assert_eq!(output.status.code(), Some(1));
+}
