@@ -16,8 +16,10 @@ use crate::{ErrorValue, Value};
 
 mod arguments;
 mod depth;
+mod enums;
 mod errors;
 mod kinds;
+mod later;
 mod malformed;
 mod messages;
 mod recordings;
