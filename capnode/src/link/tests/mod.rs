@@ -21,6 +21,7 @@ mod bad_input;
 mod cancellation;
 mod end;
 mod home;
+mod hostile;
 mod order;
 mod random;
 mod release;
