@@ -20,8 +20,8 @@ use crate::transport::address::dial;
 use crate::transport::{Address, Transport, lines};
 
 /// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
-/// `unix:/path`. What comes of it is a client for what the peer offers, a [`Cap`], or the
-/// [`Connection`].
+/// `unix:/path`. What comes of it is a client for what the peer offers, a [`Cap`](crate::Cap), or the
+/// [`Connection`](crate::Connection).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), capnode::Error> {
