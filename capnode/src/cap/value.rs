@@ -13,6 +13,11 @@ use crate::value::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 ///
 /// Members of objects keep their order. In a session a value arrives as what it was sent as; in
 /// other formats it is written and read as plain data, and references are an error.
+///
+/// Where serde puts a value aside before it knows what it is for (enums without a tag or with one
+/// inside, flattened fields) it has no words for all kinds: undefined becomes null, a date its
+/// milliseconds, a big integer beyond 64 bits its digits, a URL a string, an error or headers an
+/// object, and bytes forget their container. References survive.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
