@@ -8,7 +8,7 @@ pub struct Limits {
     /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message.
     pub frame_bytes: usize,
     /// How deep values may nest in a message, arguments counting from 1. Default 256, as in npm's
-    /// `capnweb`; we refuse to send the same depth.
+    /// `capnweb`, and never more; we refuse to send the same depth.
     pub depth: usize,
     /// Characters of a big integer, its sign included. Default 16,384, as in npm's `capnweb`.
     pub bigint_chars: usize,

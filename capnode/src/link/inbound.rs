@@ -120,6 +120,10 @@ impl Link {
                     if let Some(running) = running {
                         running.cancel();
                     }
+                    // Somebody may hold a reference to what the result would have been.
+                    if let Some(queue) = answer.as_ref().and_then(|answer| answer.queue.as_ref()) {
+                        queue.resolve(Cap::broken(Error::rejected("the call was cancelled")));
+                    }
                     drop(answer);
                 }
                 Todo::Forget(answer) => drop(answer),

@@ -177,3 +177,25 @@ fn a_call_that_was_never_polled_was_never_made() {
     pair.settle();
     assert_eq!(pair.a.sent, [""; 0]);
 }
+
+#[test]
+fn a_reference_to_the_result_of_a_cancelled_call_is_broken() {
+    let log = Log::default();
+    let kept = Arc::new(Mutex::new(None));
+    let keep = kept.clone();
+    let keeper = Func::<fn(ProbeClient)>::new(move |probe: ProbeClient| {
+        *lock(&keep) = Some(probe);
+        async {}
+    });
+    let index = Value::from([("probe", Value::Cap(log.probe().into())), ("keep", Value::Cap(keeper.into()))]);
+    let mut peer = Foreign::new(crate::cap::payload::index(&index));
+    peer.say(r#"["push",["pipeline",0,["probe","makeLate"],[]]]"#);
+    peer.say(r#"["pull",1]"#);
+    // The function keeps it beyond its call, so nothing that is wanted uses the result any more.
+    peer.say(r#"["stream",["pipeline",0,["keep"],[["import",1]]]]"#);
+    peer.say(r#"["release",1,1]"#);
+    assert_eq!(log.take(), ["cancelled 0"]);
+    let probe = lock(&kept).take().expect("it was kept");
+    let Poll::Ready(Err(error)) = poll(&mut probe.note(1)) else { panic!("it should fail at once") };
+    assert_eq!(error.message(), "the call was cancelled");
+}
