@@ -26,6 +26,8 @@ pub(crate) struct Driver<T> {
     /// while somebody holds the connection itself.
     holders: Option<Weak<()>>,
     writable: bool,
+    /// Whether the transport has not sent all it was given.
+    flushing: bool,
     /// Whether the peer has closed, or the transport failed.
     ended: bool,
     /// Whether our side of the transport is closed.
@@ -37,7 +39,17 @@ pub(crate) struct Driver<T> {
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(link: Arc<Link>, transport: T, holders: Option<Weak<()>>) -> Self {
         let out = Outgoing::default();
-        Self { link, transport, out, holders, writable: true, ended: false, closed: false, grace: None }
+        Self {
+            link,
+            transport,
+            out,
+            holders,
+            writable: true,
+            flushing: false,
+            ended: false,
+            closed: false,
+            grace: None,
+        }
     }
 
     /// Takes in what has arrived, up to the budget. Whether there may be more.
@@ -75,13 +87,19 @@ impl<T: Transport> Driver<T> {
     /// Writes what there is to write, as far as it goes.
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.writable {
-            self.link.take_output(&mut self.out);
-            if self.out.is_empty() {
-                return;
+            // What the transport has taken may still wait in it.
+            if !self.flushing {
+                self.link.take_output(&mut self.out);
+                if self.out.is_empty() {
+                    return;
+                }
             }
             match self.transport.poll_send(cx, &mut self.out) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(())) => {}
+                Poll::Pending => {
+                    self.flushing = true;
+                    return;
+                }
+                Poll::Ready(Ok(())) => self.flushing = false,
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
                     self.out.clear();
@@ -99,7 +117,7 @@ impl<T: Transport> Driver<T> {
         if grace.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if self.writable && !self.out.is_empty() {
+        if self.writable && (self.flushing || !self.out.is_empty()) {
             return Poll::Pending;
         }
         if !self.closed {
