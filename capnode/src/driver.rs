@@ -87,12 +87,11 @@ impl<T: Transport> Driver<T> {
     /// Writes what there is to write, as far as it goes.
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.writable {
+            // Also while the transport is busy: this settles what was dropped, and counts what waits.
+            self.link.take_output(&mut self.out);
             // What the transport has taken may still wait in it.
-            if !self.flushing {
-                self.link.take_output(&mut self.out);
-                if self.out.is_empty() {
-                    return;
-                }
+            if self.out.is_empty() && !self.flushing {
+                return;
             }
             match self.transport.poll_send(cx, &mut self.out) {
                 Poll::Pending => {
