@@ -95,6 +95,9 @@ pub(crate) struct Payload<R> {
     pub(crate) text: Text,
     /// In the order of their places.
     pub(crate) refs: Vec<Slot<R>>,
+    /// Where in the text's buffer the values stand that occur more than once in this one, or inside
+    /// themselves: a reference to such a node gives its number here. A Cap'n Web frame has none.
+    pub(crate) nodes: Vec<Range<usize>>,
 }
 
 /// A place in a payload's text where a reference stands: the text from `start` to `end` (by
@@ -108,12 +111,12 @@ pub(crate) struct Slot<R> {
 
 impl<R> Payload<R> {
     pub(crate) fn plain(text: impl Into<Text>) -> Self {
-        Self { text: text.into(), refs: Vec::new() }
+        Self { text: text.into(), refs: Vec::new(), nodes: Vec::new() }
     }
 
     /// The value that is nothing but one reference, not yet written.
     pub(crate) fn reference(to: R) -> Self {
-        Self { text: Text::Static(""), refs: vec![Slot { start: 0, end: 0, to }] }
+        Self { text: Text::Static(""), refs: vec![Slot { start: 0, end: 0, to }], nodes: Vec::new() }
     }
 
     /// The reference that is all of this value, if it is one.
@@ -127,7 +130,7 @@ impl<R> Payload<R> {
     /// The same value, without the rest of a frame that is much longer.
     pub(crate) fn compact(mut self) -> Self {
         let (range, whole) = (self.text.range(), self.text.buffer().len());
-        if whole > 2 * range.len() + 256 {
+        if self.nodes.is_empty() && whole > 2 * range.len() + 256 {
             self.text = Text::Own(self.text.as_str().to_owned());
             for slot in &mut self.refs {
                 slot.start -= range.start;
@@ -143,16 +146,17 @@ impl<R> Payload<R> {
             .into_iter()
             .map(|slot| Slot { start: slot.start, end: slot.end, to: change(slot.to) })
             .collect();
-        Payload { text: self.text, refs }
+        Payload { text: self.text, refs, nodes: self.nodes }
     }
 }
 
 impl<R: Clone> Payload<R> {
     /// The part of this value between two positions of its buffer.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        debug_assert!(self.nodes.is_empty(), "a part would have to keep what the nodes hold");
         let inside = |slot: &&Slot<R>| slot.start >= range.start && slot.end <= range.end;
         let refs = self.refs.iter().filter(inside).cloned().collect();
-        Self { text: self.text.slice(range), refs }
+        Self { text: self.text.slice(range), refs, nodes: Vec::new() }
     }
 }
 
@@ -161,6 +165,30 @@ impl<R: Clone> Payload<R> {
 pub(crate) enum Key {
     Name(Text),
     Index(u64),
+    /// Not a step, but something other than a read or a call to be done with what the steps before lead to. Always
+    /// the last.
+    Verb(Verb),
+}
+
+/// What Q-Connection can ask of an object beside reading and calling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// Sets the property that the steps before name, to the only argument.
+    Set,
+    /// Deletes the property that the steps before name. There are no arguments.
+    Delete,
+    /// Lists the names of the properties. There are no arguments.
+    Keys,
+}
+
+impl Verb {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verb::Set => "set",
+            Verb::Delete => "delete",
+            Verb::Keys => "keys",
+        }
+    }
 }
 
 impl fmt::Display for Key {
@@ -169,6 +197,7 @@ impl fmt::Display for Key {
             // For messages, in which a peer's name must not take more room than it deserves.
             Key::Name(name) => name.as_str().chars().take(60).try_for_each(|letter| f.write_char(letter)),
             Key::Index(index) => index.fmt(f),
+            Key::Verb(verb) => write!(f, "({})", verb.name()),
         }
     }
 }
@@ -201,6 +230,7 @@ impl Path {
         let step = |key: &Key| match key {
             Key::Name(name) => name.as_str().len() + 3,
             Key::Index(_) => 21,
+            Key::Verb(_) => 0,
         };
         self.as_slice().iter().map(step).sum()
     }
@@ -236,12 +266,16 @@ impl FromIterator<Key> for Path {
 /// receiver's export.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Word {
-    /// An object or function of the sender.
+    /// An object of the sender, or a function where the language does not tell them apart.
     Export(Id),
+    /// A function of the sender.
+    Function(Id),
     /// A promise of the sender, to be replaced by its outcome before delivery.
     Promise(Id),
     /// Something of the receiver's.
     Import(Import),
+    /// One of the nodes of the payload that this stands in.
+    Node(usize),
 }
 
 /// A use of one of the receiver's exports: the thing itself, a property of it, or a call.
@@ -276,6 +310,8 @@ pub(crate) enum Op {
     Pull(Id),
     /// The answer of a call, or the outcome of a promise: a value, or the reason why there is none.
     Answer { id: Id, outcome: Result<Payload<Word>, Payload<Word>> },
+    /// How far a call has come, before its answer.
+    Progress { id: Id, value: Payload<Word> },
     /// Gives back `count` references to the receiver's `id`.
     Release { id: Id, count: u64 },
     /// Says nothing on the wire but "I am of this library": see the session's marks.
@@ -350,7 +386,7 @@ mod tests {
     fn a_slice_keeps_the_references_inside_it() {
         let text = Text::frame(r#"{"a":<1>,"b":<2>}"#);
         let slot = |start, to| Slot { start, end: start + 3, to };
-        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')] };
+        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')], nodes: Vec::new() };
         let part = whole.slice(13..16);
         assert_eq!(part.text.as_str(), "<2>");
         assert_eq!(part.root(), Some(&'y'));

@@ -16,6 +16,8 @@ pub(crate) enum Part {
     Cap(Cap),
     /// The outcome of a promise that stood here.
     Value(Arc<Nested>),
+    /// One of the nodes of the payload that this stands in.
+    Inner(usize),
 }
 
 /// A value inside another. Shared, since a peer can put one into many others; so what they come to unfolded is
@@ -44,7 +46,7 @@ impl Part {
 fn extent(body: &Body) -> (usize, usize) {
     let own = (body.text.as_str().len() + body.refs.len() * REFERENCE, 1);
     body.refs.iter().fold(own, |(bytes, levels), slot| match &slot.to {
-        Part::Cap(_) => (bytes, levels),
+        Part::Cap(_) | Part::Inner(_) => (bytes, levels),
         Part::Value(nested) => (bytes.saturating_add(nested.bytes), levels.max(nested.levels + 1)),
     })
 }
@@ -109,7 +111,7 @@ pub(crate) fn to_cap(body: Body) -> Cap {
     match body.root() {
         Some(Part::Cap(cap)) => cap.clone(),
         Some(Part::Value(nested)) => to_cap(nested.body.clone()),
-        None => data::cap(body),
+        Some(Part::Inner(_)) | None => data::cap(body),
     }
 }
 
@@ -124,10 +126,10 @@ pub(crate) fn flatten(body: Body) -> Payload<Cap> {
                 refs.push(Slot { start, end, to });
             }
         }
-        return Payload { text: body.text, refs };
+        return Payload { text: body.text, refs, nodes: Vec::new() };
     }
     flatten_into(&body, &mut out, &mut refs);
-    Payload { text: out.into(), refs }
+    Payload { text: out.into(), refs, nodes: Vec::new() }
 }
 
 fn flatten_into(body: &Body, out: &mut String, refs: &mut Vec<Slot<Cap>>) {
@@ -139,6 +141,7 @@ fn flatten_into(body: &Body, out: &mut String, refs: &mut Vec<Slot<Cap>>) {
         match &slot.to {
             Part::Cap(cap) => refs.push(Slot { start: out.len(), end: out.len(), to: cap.clone() }),
             Part::Value(nested) => flatten_into(&nested.body, out, refs),
+            Part::Inner(_) => out.push_str("null"),
         }
     }
     out.push_str(&buffer[written..range.end]);

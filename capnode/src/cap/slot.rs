@@ -64,6 +64,7 @@ impl Lookup for Part {
     fn look_up(&self) -> Found<'_, Self> {
         match self {
             Part::Value(nested) => Found::Value(&nested.body),
+            Part::Inner(_) => Found::Reference(u64::MAX),
             Part::Cap(cap) => IN.with_borrow_mut(|table| {
                 table.push(cap.clone());
                 Found::Reference(table.len() as u64 - 1)

@@ -4,10 +4,12 @@
 //! several at once.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::op::Payload;
+use crate::error::Error;
+use crate::op::{Id, Payload};
 
 pub(crate) mod capnweb;
 
@@ -18,6 +20,23 @@ pub enum Dialect {
     /// Cap'n Web, as npm's `capnweb` speaks it; also the language between Rust programs.
     #[default]
     CapnWeb,
+}
+
+/// The names that a wire whose ids are strings has for what we lend the peer.
+pub(crate) trait Names {
+    /// What of ours is called so, if anything is. To ask is to use it: what is not used is forgotten first.
+    fn find(&mut self, name: &str) -> Option<Id>;
+
+    /// What an export of ours is called. The index has no name here.
+    fn name(&mut self, export: Id) -> Arc<str>;
+}
+
+/// Why a message was not written.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The call that cannot be made.
+    pub(crate) call: Id,
+    pub(crate) error: Error,
 }
 
 /// The kind of reference that a serializer finds in a value, and how.

@@ -253,6 +253,10 @@ impl State {
                 };
                 Todo::Deliver { caller, answer }
             }
+            Event::Progress { value, .. } => {
+                let staged = self.stage_value(link, value);
+                Todo::Deliver { caller: None, answer: Ok(staged) }
+            }
             Event::Aborted { reason } => {
                 let error = capnweb::read_error(&reason);
                 let message = format!("the peer ended the session: {}", error.message());
@@ -281,7 +285,8 @@ impl State {
 
     fn stage_value(&mut self, link: &Arc<Link>, value: Payload<Ref>) -> Payload<Staged> {
         value.map(|to| match to {
-            Ref::Import(id) => Staged::Cap(self.import(link, id).into()),
+            Ref::Import(id) | Ref::Function(id) => Staged::Cap(self.import(link, id).into()),
+            Ref::Node(node) => Staged::Node(node),
             Ref::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();
                 self.calls.insert(id, sender);

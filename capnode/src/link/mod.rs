@@ -472,7 +472,8 @@ impl State {
         }
         kept.bytes = bytes;
         self.kept_bytes += bytes;
-        let outcome = outcome.map(|body| Payload { text: body.text.share(), refs: body.refs });
+        let outcome =
+            outcome.map(|body| Payload { text: body.text.share(), refs: body.refs, nodes: Vec::new() });
         (kept.outcome.insert(outcome).clone(), None)
     }
 

@@ -13,9 +13,13 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Adds a frame, written by `write`.
+    /// Adds a frame, written by `write`; none if it writes nothing.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
+        let before = self.buffer.len();
         write(&mut self.buffer);
+        if self.buffer.len() == before {
+            return;
+        }
         self.ends.push_back(self.buffer.len());
         self.buffer.push('\n');
     }

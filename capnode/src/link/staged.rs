@@ -22,6 +22,8 @@ pub(super) enum Staged {
     Asked(Response),
     /// A promise of the peer's.
     Promise(oneshot::Receiver<Arrived>),
+    /// One of the nodes of the payload that this stands in.
+    Node(usize),
 }
 
 pub(super) struct Ask {
@@ -55,16 +57,20 @@ impl Staged {
 
     /// The value, if no promise stands in it.
     pub(super) fn all_there(value: Payload<Staged>) -> Result<Body, Payload<Staged>> {
-        if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_))) {
+        if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_) | Staged::Node(_))) {
             return Err(value);
         }
         let mut refs = Vec::with_capacity(value.refs.len());
         for Slot { start, end, to } in value.refs {
-            if let Staged::Cap(cap) = to {
-                refs.push(Slot { start, end, to: Part::Cap(cap) });
-            }
+            let to = match to {
+                Staged::Cap(cap) => Part::Cap(cap),
+                Staged::Node(node) => Part::Inner(node),
+                // Looked for above.
+                Staged::Ask(_) | Staged::Asked(_) | Staged::Promise(_) => continue,
+            };
+            refs.push(Slot { start, end, to });
         }
-        Ok(Payload { text: value.text, refs })
+        Ok(Payload { text: value.text, refs, nodes: value.nodes })
     }
 }
 
@@ -135,6 +141,7 @@ async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Re
                 waiting.push((at, keep(outcome, bytes, chain)));
                 None
             }
+            Staged::Node(node) => Some(Part::Inner(node)),
             // Making a request leaves none to be made.
             Staged::Ask(_) => None,
         };
@@ -162,7 +169,7 @@ async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Re
     })
     .await?;
     let settled = refs.into_iter().filter_map(|Slot { start, end, to }| to.map(|to| Slot { start, end, to }));
-    check_extent(Payload { text: value.text, refs: settled.collect() }, bytes)
+    check_extent(Payload { text: value.text, refs: settled.collect(), nodes: value.nodes }, bytes)
 }
 
 /// Waits for a promise of the peer's, and for those in what it turns out to be.

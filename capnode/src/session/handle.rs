@@ -28,6 +28,10 @@ impl Session {
                 let answer = self.start(answering, uses);
                 self.events.push_back(Event::Evaluate { answer, value });
             }
+            Op::Progress { id, value } => {
+                let value = self.understand(value, &mut Vec::new())?;
+                self.events.push_back(Event::Progress { import: id, value });
+            }
             Op::Pull(id) => self.handle_pull(id)?,
             Op::Answer { id, outcome } => self.handle_answer(id, outcome)?,
             Op::Release { id, count } => self.handle_release(id, count)?,
@@ -128,13 +132,13 @@ impl Session {
     /// Turns the words of a message into what they mean here, counting what it lends us.
     fn understand(&mut self, value: Payload<Word>, uses: &mut Vec<Id>) -> Result<Payload<Ref>, Error> {
         if value.refs.is_empty() {
-            return Ok(Payload { text: value.text, refs: Vec::new() });
+            return Ok(Payload { text: value.text, refs: Vec::new(), nodes: value.nodes });
         }
         let mut refs = Vec::with_capacity(value.refs.len());
         for Slot { start, end, to } in value.refs {
             refs.push(Slot { start, end, to: self.understand_word(to, uses)? });
         }
-        Ok(Payload { text: value.text, refs })
+        Ok(Payload { text: value.text, refs, nodes: value.nodes })
     }
 
     fn understand_word(&mut self, word: Word, uses: &mut Vec<Id>) -> Result<Ref, Error> {
@@ -143,6 +147,11 @@ impl Session {
                 self.import(id)?;
                 Ok(Ref::Import(id))
             }
+            Word::Function(id) => {
+                self.import(id)?;
+                Ok(Ref::Function(id))
+            }
+            Word::Node(node) => Ok(Ref::Node(node)),
             Word::Promise(id) => {
                 if id >= 0 || self.imports.contains_key(&id) {
                     return protocol(format!("a promise under an id already used: {id}"));

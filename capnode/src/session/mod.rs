@@ -35,6 +35,8 @@ pub(crate) struct ObjectId(pub(crate) usize, pub(crate) usize);
 pub(crate) enum Ref {
     /// Something of the peer's. Whoever takes it calls [`Session::hold`].
     Import(Id),
+    /// The same, and it is a function.
+    Function(Id),
     /// A promise of the peer's, whose outcome comes as [`Event::Answered`].
     Promise(Id),
     /// Something of ours, or the result of a call of the peer's.
@@ -42,6 +44,8 @@ pub(crate) enum Ref {
     /// A property or call of something of ours; or, awaited and with neither path nor arguments,
     /// the value of a promise.
     Use { id: Id, path: Path, args: Option<Box<Payload<Ref>>>, awaited: bool },
+    /// One of the nodes of the payload that this stands in.
+    Node(usize),
 }
 
 /// What the peer wants or has done.
@@ -64,6 +68,8 @@ pub(crate) enum Event {
     /// A call of ours, or a promise of the peer's, has its outcome. The call may be one that
     /// nobody waits for any more.
     Answered { import: Id, outcome: Result<Payload<Ref>, Payload<Ref>> },
+    /// How far a call of ours has come.
+    Progress { import: Id, value: Payload<Ref> },
     /// The peer has ended the session.
     Aborted { reason: Payload<Ref> },
 }

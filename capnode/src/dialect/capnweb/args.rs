@@ -58,7 +58,8 @@ impl<'a, R: Lookup> ArgsReader<'a, R> {
         if more {
             return T::deserialize(&mut self.reader).map_err(decode_error);
         }
-        let undefined: Payload<R> = Payload { text: Text::Static("[\"undefined\"]"), refs: Vec::new() };
+        let undefined: Payload<R> =
+            Payload { text: Text::Static("[\"undefined\"]"), refs: Vec::new(), nodes: Vec::new() };
         let missing = |failure: Failure| {
             decode_error(Failure(failure.0.replace("invalid type: unit value", "it is missing")))
         };

@@ -46,7 +46,7 @@ pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result
         return Err(Error::new(ErrorKind::Encode, "an error cannot carry references"));
     }
     let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());
-    let data: Payload<NoReference> = Payload { text: written.text, refs: Vec::new() };
+    let data: Payload<NoReference> = Payload { text: written.text, refs: Vec::new(), nodes: Vec::new() };
     let message = from_payload(&data).unwrap_or_else(|_| short(data.text.as_str()));
     Err(Error::rejected(message).with_data(Data::Wire(properties.into())))
 }
@@ -64,7 +64,8 @@ pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Erro
 
 /// Reads the property `name` of an error's properties.
 pub(crate) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str) -> Option<T> {
-    let properties: Payload<NoReference> = Payload { text: properties.clone(), refs: Vec::new() };
+    let properties: Payload<NoReference> =
+        Payload { text: properties.clone(), refs: Vec::new(), nodes: Vec::new() };
     let property = member(&properties, &Key::Name(Text::Own(name.to_owned())))?;
     from_payload(&property).ok()
 }
@@ -91,7 +92,7 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
 /// and may be passed on to another, where an id in it would stand for something else.
 fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
     if value.refs.is_empty() {
-        return Payload { text: value.text.clone(), refs: Vec::new() };
+        return Payload { text: value.text.clone(), refs: Vec::new(), nodes: Vec::new() };
     }
     let (buffer, range) = (value.text.buffer(), value.text.range());
     let mut out = String::with_capacity(range.len());

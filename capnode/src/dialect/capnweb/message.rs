@@ -112,6 +112,8 @@ pub(crate) fn write(op: &Op, out: &mut String) {
             out.push_str("0,0,");
             write_string(out, MARK);
         }
+        // The language has no word for it.
+        Op::Progress { .. } => return,
         Op::Abort(error) => {
             open("abort", out);
             write_payload(error, out);
@@ -146,12 +148,14 @@ fn write_payload(payload: &Payload<Word>, out: &mut String) {
         out.push_str(&buffer[written..slot.start]);
         written = slot.end;
         match &slot.to {
-            Word::Export(id) => write_export("export", *id, out),
+            Word::Export(id) | Word::Function(id) => write_export("export", *id, out),
             Word::Promise(id) => write_export("promise", *id, out),
             Word::Import(Import { id, path, args, awaited }) => {
                 let form = if *awaited { "pipeline" } else { "import" };
                 write_import(form, *id, path, args.as_deref(), out);
             }
+            // The language has no nodes; what is sent in it has been unfolded.
+            Word::Node(_) => out.push_str("null"),
         }
     }
     out.push_str(&buffer[written..range.end]);
@@ -175,6 +179,8 @@ fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, 
             match key {
                 Key::Name(name) => write_string(out, name.as_str()),
                 Key::Index(index) => write_number(*index, out),
+                // Refused before it came here.
+                Key::Verb(verb) => write_string(out, verb.name()),
             }
         }
         out.push(']');

@@ -57,6 +57,7 @@ pub(crate) fn member<R: Lookup + Clone>(value: &Payload<R>, key: &Key) -> Option
             Reader::new(value).find_index(index).filter(|_| index.to_string() == name.as_str())
         }),
         Key::Index(index) => Reader::new(value).find_index(*index),
+        Key::Verb(_) => None,
     }?;
     Some(value.slice(at))
 }

@@ -152,7 +152,7 @@ fn text<R>(text: &str) -> Payload<R> {
 /// A value with some references in it.
 fn references<const N: usize>(words: [Word; N]) -> Payload<Word> {
     let refs = words.into_iter().map(|to| Slot { start: 0, end: 0, to }).collect();
-    Payload { text: "…".to_owned().into(), refs }
+    Payload { text: "…".to_owned().into(), refs, nodes: Vec::new() }
 }
 
 fn home(id: Id) -> Word {

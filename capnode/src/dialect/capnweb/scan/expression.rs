@@ -21,7 +21,7 @@ impl Scanner<'_> {
         let outer = std::mem::take(&mut self.refs);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
-        Ok(Payload { text: self.text.slice(start..self.pos), refs })
+        Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: Vec::new() })
     }
 
     /// Passes over one expression and keeps the references in it.

@@ -59,7 +59,7 @@ impl<R> Writer<R> {
     }
 
     pub(super) fn finish(self) -> Payload<R> {
-        Payload { text: self.out.into(), refs: self.refs }
+        Payload { text: self.out.into(), refs: self.refs, nodes: Vec::new() }
     }
 
     pub(super) fn raw(&mut self, text: &str) {
