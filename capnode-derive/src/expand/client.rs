@@ -174,7 +174,7 @@ impl Expansion<'_> {
             #hash { fn hash<#hasher: __p::Hasher>(&self, to: &mut #hasher) { __p::Hash::hash(&self.0, to) } }
             #serialize {
                 fn serialize<#serializer: __p::Serializer>(&self, to: #serializer) -> __p::Result<#serializer::Ok, #serializer::Error> {
-                    __p::Serialize::serialize(&self.0, to)
+                    __p::serialize(self, to)
                 }
             }
             #deserialize {

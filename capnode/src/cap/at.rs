@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::request::Request;
 use super::response::Response;
-use super::{Cap, Kind, depth};
+use super::{Cap, Kind, Shape, depth};
 use crate::error::{Error, ErrorKind};
-use crate::op::Path;
+use crate::op::{Key, Path};
 
 pub(crate) struct At {
     pub(super) cap: Cap,
@@ -23,11 +23,20 @@ impl At {
             let message = format!("a path of more than {STEPS} steps");
             return Cap::broken(Error::new(ErrorKind::Limit, message));
         }
-        Cap(Kind::At(Arc::new(Self { cap, path })))
+        Cap(Kind::At(Arc::new(Self { cap, path })), Shape::Unknown)
     }
 
     pub(crate) fn parts(&self) -> (&Cap, &Path) {
         (&self.cap, &self.path)
+    }
+
+    /// A method of an object is a function.
+    pub(super) fn shape(&self) -> Shape {
+        let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
+            return Shape::Unknown;
+        };
+        let method = interface.find(name.as_str()).and_then(|number| interface.method(number));
+        if method.is_some_and(|method| !method.property) { Shape::Function } else { Shape::Unknown }
     }
 
     pub(super) fn inside(&self, request: Request) -> Request {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::payload::{Part, undefined};
 use super::request::{Member, Request};
 use super::response::{Reply, Response};
-use super::{Cap, payload};
+use super::{Cap, Shape, payload};
 use crate::error::Error;
 use crate::interface::Interface;
 use crate::op::{Key, Path, Payload};
@@ -23,6 +23,11 @@ pub(crate) struct Local {
 pub(crate) trait Serving: Send + Sync {
     /// The interface it answers to, if it is no function or value.
     fn interface(&self) -> Option<&'static Interface>;
+
+    /// What references to such objects stand for.
+    fn shape(&self) -> Shape {
+        self.interface().map_or(Shape::Unknown, Shape::Object)
+    }
 
     /// What the object is, for messages.
     fn name(&self) -> &'static str;
@@ -41,6 +46,10 @@ impl Local {
 
     pub(crate) fn name(&self) -> &'static str {
         self.serving.name()
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.serving.shape()
     }
 
     pub(super) fn request(&self, request: Request) -> Response {

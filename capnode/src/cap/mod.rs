@@ -26,7 +26,7 @@ use self::request::Request;
 use self::response::Response;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::interface::Wire;
+use crate::interface::{Interface, Wire};
 use crate::interface::args::UntypedArgs;
 use crate::interface::call::Call;
 use crate::link::import::Import;
@@ -41,7 +41,16 @@ use crate::session::ObjectId;
 ///
 /// It serializes, at any depth of a value that travels over a connection, and nowhere else.
 #[derive(Clone)]
-pub struct Cap(Kind);
+pub struct Cap(Kind, Shape);
+
+/// What a reference stands for, where it is known: some languages say different things with different words.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Shape {
+    #[default]
+    Unknown,
+    Function,
+    Object(&'static Interface),
+}
 
 #[derive(Clone)]
 enum Kind {
@@ -59,26 +68,26 @@ enum Kind {
 
 impl From<Local> for Cap {
     fn from(local: Local) -> Self {
-        Self(Kind::Local(local))
+        Self(Kind::Local(local), Shape::Unknown)
     }
 }
 
 impl From<Arc<Import>> for Cap {
     fn from(import: Arc<Import>) -> Self {
-        Self(Kind::Remote(import))
+        Self(Kind::Remote(import), Shape::Unknown)
     }
 }
 
 impl From<Arc<Queue>> for Cap {
     fn from(queue: Arc<Queue>) -> Self {
-        Self(Kind::Queued(queue))
+        Self(Kind::Queued(queue), Shape::Unknown)
     }
 }
 
 impl Cap {
     /// A reference on which every call fails with `error`.
     pub fn broken(error: Error) -> Self {
-        Self(Kind::Broken(error))
+        Self(Kind::Broken(error), Shape::Unknown)
     }
 
     /// The object itself, if it lives in this program and is a `T`.
@@ -149,13 +158,32 @@ impl Cap {
         }
     }
 
+    /// The same reference, of which is known what it stands for.
+    pub(crate) fn shaped(self, shape: Shape) -> Self {
+        Self(self.0, shape)
+    }
+
+    /// What this stands for, if that is known.
+    pub(crate) fn shape(&self) -> Shape {
+        match (self.1, &self.0) {
+            (Shape::Unknown, Kind::Local(local)) => local.shape(),
+            (Shape::Unknown, Kind::Remote(import)) if import.is_function() => Shape::Function,
+            (Shape::Unknown, Kind::Queued(_)) => match &self.nearest().0 {
+                Kind::Queued(_) => Shape::Unknown,
+                kind => Self(kind.clone(), Shape::Unknown).shape(),
+            },
+            (Shape::Unknown, Kind::At(at)) => at.shape(),
+            (shape, _) => shape,
+        }
+    }
+
     /// What a promise has turned out to be; anything else is itself. All that was asked of the
     /// promise has been passed on by then, so that going the short way overtakes nothing.
     pub(crate) fn nearest(&self) -> Cap {
         let mut cap = self.clone();
         while let Kind::Queued(queue) = &cap.0 {
             match queue.resolution() {
-                Some(nearer) => cap = nearer,
+                Some(nearer) => cap = Self(nearer.0, self.1),
                 None => break,
             }
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::args::Give;
 use super::call::Call;
 use super::{Interface, Wire, WireError};
-use crate::cap::Cap;
+use crate::cap::{Cap, Shape};
 use crate::cap::local::{Local, Serving, not_a_function};
 use crate::cap::payload::{Part, undefined};
 use crate::cap::request::{Args, Member, Request};
@@ -106,7 +106,7 @@ impl<F: ?Sized> Hash for Func<F> {
 
 impl<F: ?Sized> Serialize for Func<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.cap.serialize(serializer)
+        self.0.cap.clone().shaped(Shape::Function).serialize(serializer)
     }
 }
 
@@ -227,6 +227,10 @@ macro_rules! functions {
                 None
             }
 
+            fn shape(&self) -> Shape {
+                Shape::Function
+            }
+
             fn name(&self) -> &'static str {
                 "function"
             }
@@ -246,6 +250,10 @@ macro_rules! functions {
         {
             fn interface(&self) -> Option<&'static Interface> {
                 None
+            }
+
+            fn shape(&self) -> Shape {
+                Shape::Function
             }
 
             fn name(&self) -> &'static str {

@@ -19,7 +19,7 @@ use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
 use crate::cap::request::{Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
-use crate::cap::{self, Cap};
+use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, LocalData};
 use crate::lock;
@@ -129,6 +129,12 @@ impl Interface {
             number -= parent.len();
         }
         None
+    }
+
+    /// The names of all methods and properties.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let numbers = 0..self.len();
+        numbers.filter_map(|number| self.method(number)).map(|method| method.name).filter(|name| !name.is_empty())
     }
 
     /// The number of the method of that name.
@@ -367,6 +373,12 @@ impl Request {
     pub(crate) fn no_such_method(self) -> Response {
         Response::error(Error::type_error(format!("'{}' is not a function.", self.member.describe())))
     }
+}
+
+/// How every client is written: as its reference, of which the interface is known.
+#[doc(hidden)]
+pub fn serialize<C: Client, S: serde::Serializer>(client: &C, serializer: S) -> Result<S::Ok, S::Error> {
+    (**client).clone().shaped(Shape::Object(C::INTERFACE)).serialize(serializer)
 }
 
 /// The constructor behind every `ChatClient::promise`.

@@ -14,11 +14,17 @@ use crate::op::{Answering, Id};
 pub(crate) struct Import {
     link: Arc<Link>,
     id: Id,
+    /// Whether the peer has said that it is a function.
+    function: bool,
 }
 
 impl Import {
-    pub(super) fn new(link: Arc<Link>, id: Id) -> Arc<Self> {
-        Arc::new(Self { link, id })
+    pub(super) fn new(link: Arc<Link>, id: Id, function: bool) -> Arc<Self> {
+        Arc::new(Self { link, id, function })
+    }
+
+    pub(crate) fn is_function(&self) -> bool {
+        self.function
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -39,7 +45,7 @@ impl Import {
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
         match self.call(request, Answering::Kept) {
-            Ok((id, _)) => Import::new(self.link.clone(), id).into(),
+            Ok((id, _)) => Import::new(self.link.clone(), id, false).into(),
             Err(error) => Cap::broken(error),
         }
     }

@@ -11,6 +11,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Op, Path, Payload, Word};
 
@@ -18,11 +19,29 @@ mod handle;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::handle::ALL;
+
 /// Which side of the connection this is. Only the marks care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Connecting,
     Accepting,
+}
+
+/// What the peer can be expected to do and to understand, by its language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Whether there is a mark to be sent.
+    pub(crate) marks: bool,
+    /// Whether the peer gives back what it is lent. Of one that never does, nothing more can be asked than that it
+    /// bears with being forgotten.
+    pub(crate) releases: bool,
+    /// Whether an object keeps its id, however often it is lent.
+    pub(crate) reuses: bool,
+}
+
+impl Manner {
+    pub(crate) const CAPN_WEB: Self = Self { marks: true, releases: true, reuses: false };
 }
 
 /// What an object is called by whoever keeps the objects: equal for equal objects, as long as one
@@ -169,6 +188,7 @@ pub struct Tables {
 /// The state of one connection.
 pub(crate) struct Session {
     limits: Limits,
+    manner: Manner,
     marked: bool,
     /// The connecting side sends one at once, the accepting side upon that.
     mark_sent: bool,
@@ -189,10 +209,17 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// A session in Cap'n Web.
+    #[cfg(test)]
     pub(crate) fn new(side: Side, limits: Limits) -> Self {
+        Self::speaking(side, limits, Manner::CAPN_WEB)
+    }
+
+    pub(crate) fn speaking(side: Side, limits: Limits, manner: Manner) -> Self {
         let index = Import { count: 0, handles: 0, state: ImportState::Object };
         let mut session = Self {
             limits,
+            manner,
             marked: false,
             mark_sent: false,
             imports: HashMap::from([(0, index)]),
@@ -207,11 +234,16 @@ impl Session {
             ops: VecDeque::new(),
             events: VecDeque::new(),
         };
-        if side == Side::Connecting {
+        if side == Side::Connecting && manner.marks {
             session.mark_sent = true;
             session.ops.push_back(Op::Mark);
         }
         session
+    }
+
+    /// What the peer's language is has turned out.
+    pub(crate) fn set_manner(&mut self, manner: Manner) {
+        self.manner = manner;
     }
 
     /// Whether the peer is one of this library, and knows that we are.
@@ -328,11 +360,12 @@ impl Session {
 
     /// Lends the peer an object, and tells the id to write.
     ///
-    /// A marked peer gets the id it already has, so that equal references stay equal, and counts.
+    /// A marked peer of Cap'n Web gets the id it already has, so that equal references stay equal, and counts.
     /// Any other gets a new one each time, since npm's `capnweb` gives back only one reference of
     /// an id that it was given twice.
     pub(crate) fn export(&mut self, object: ObjectId) -> Id {
-        if self.marked {
+        let reuse = self.marked || self.manner.reuses;
+        if reuse {
             if let Some(id) = self.ids.get(&object) {
                 if let Some(export) = self.exports.get_mut(id) {
                     export.count += 1;
@@ -343,10 +376,20 @@ impl Session {
         self.last_export -= 1;
         let id = self.last_export;
         self.exports.insert(id, Export { count: 1, what: Exported::Object(object) });
-        if self.marked {
+        if reuse {
             self.ids.insert(object, id);
         }
         id
+    }
+
+    /// Something of the peer's that no message has lent us: its name has come by another way.
+    pub(crate) fn reconstruct(&mut self, id: Id) -> Result<(), Error> {
+        self.import(id)
+    }
+
+    /// A call of ours could not be said in the peer's language.
+    pub(crate) fn unsay(&mut self, call: Id) {
+        self.remove_import(call);
     }
 
     /// A call of the peer's has ended: what to do with its outcome.
