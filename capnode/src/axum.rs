@@ -44,7 +44,7 @@ async fn upgrade(node: Node, request: Request) -> Response {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let limit = node.settings().limits.frame_bytes;
+    let limit = node.settings().terms.limits.frame_bytes;
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(async move |socket: WebSocket| {
         // A refusal has been told to the peer.
         let _refused = node.accept(messages(socket), address, headers, Vec::new()).await;

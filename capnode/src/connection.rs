@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use futures_channel::oneshot;
 
 use crate::cap::{BrokenCallback, Cap};
+use crate::dialect::Dialect;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Client;
-use crate::limits::Limits;
-use crate::link::Link;
+use crate::link::{Link, Terms};
 use crate::session::{Side, Tables};
 use crate::transport::Transport;
 
@@ -28,8 +28,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(side: Side, index: Option<Cap>, limits: Limits) -> Self {
-        Self { link: Link::new(side, index, limits), held: Some(Arc::new(())) }
+    pub(crate) fn new(side: Side, terms: Terms) -> Self {
+        Self { link: Link::new(side, None, terms), held: Some(Arc::new(())) }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -53,6 +53,25 @@ impl Connection {
     /// [`Cap::get`] and [`Cap::at`].
     pub fn peer(&self) -> Cap {
         self.link.peer_index()
+    }
+
+    /// The peer's language: on the accepting side, once the peer has said something, unless it was
+    /// [given](crate::Node::dialect).
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.link.dialect()
+    }
+
+    /// A function of a Capnode peer's, by the id that it has there: valid on every connection of the peer's node.
+    /// Nothing is asked of the peer: whether it knows the id shows when the function is called.
+    ///
+    /// For what this program lends see [`Registry`](crate::Registry); for the other languages,
+    /// [`Restorer`](crate::Restorer).
+    ///
+    /// # Errors
+    ///
+    /// If the connection has ended, or its language is not Capnode.
+    pub fn reconstruct(&self, id: &str) -> Result<Cap, Error> {
+        self.link.reconstruct(id)
     }
 
     /// Waits for the end of the connection, and says why it ended.
@@ -79,7 +98,12 @@ impl Connection {
     /// Ends the connection. What was sent is still written; whoever waits for an answer on either
     /// side gets an error.
     pub fn close(&self) {
-        self.link.close(Error::new(ErrorKind::Disconnected, "the connection was closed"));
+        self.close_because("the connection was closed");
+    }
+
+    /// The same, with a reason, which is what every pending call of this side fails with.
+    pub fn close_because(&self, reason: &str) {
+        self.link.close(Error::new(ErrorKind::Disconnected, reason));
     }
 
     /// How much the connection holds at the moment.
@@ -99,6 +123,8 @@ impl Drop for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
+            .field("nickname", &self.link.nickname())
+            .field("dialect", &self.dialect())
             .field("tables", &self.tables())
             .field("closed", &self.link.closed())
             .finish()

@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind};
+use crate::dialect::{Dialect, capnode};
+use crate::error::{Error, ErrorKind, Fate};
 use crate::link::Link;
 use crate::link::outgoing::Outgoing;
 use crate::transport::Transport;
@@ -18,10 +19,25 @@ const BUDGET: usize = 128;
 /// How long a peer may take to read the last of what there is to say.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a peer may take to say something, once we have something to say and have to know its language.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long a Capnode peer on a byte stream is left alone with a frame: it takes whatever it reads at once for
+/// exactly one.
+const PAUSE: Duration = Duration::from_millis(25);
+
+type Timer = Pin<Box<tokio::time::Sleep>>;
+
 pub(crate) struct Driver<T> {
     link: Arc<Link>,
     transport: T,
     out: Outgoing,
+    /// The one frame that is being sent to a peer that takes one at a time.
+    single: Outgoing,
+    /// Until when no other follows it, and whether an answer to it would tell that it was read.
+    pause: Option<(Timer, bool)>,
+    /// Until when the peer has to say something.
+    silence: Option<Timer>,
     /// On the connecting side, the connection ends when nobody needs it any more: this is upgradable
     /// while somebody holds the connection itself.
     holders: Option<Weak<()>>,
@@ -33,7 +49,7 @@ pub(crate) struct Driver<T> {
     /// Whether our side of the transport is closed.
     closed: bool,
     /// How long the end may still take.
-    grace: Option<Pin<Box<tokio::time::Sleep>>>,
+    grace: Option<Timer>,
 }
 
 impl<T: Transport> Driver<T> {
@@ -43,6 +59,9 @@ impl<T: Transport> Driver<T> {
             link,
             transport,
             out,
+            single: Outgoing::default(),
+            pause: None,
+            silence: None,
             holders,
             writable: true,
             flushing: false,
@@ -89,16 +108,30 @@ impl<T: Transport> Driver<T> {
         while self.writable {
             // Also while the transport is busy: this settles what was dropped, and counts what waits.
             self.link.take_output(&mut self.out);
-            // What the transport has taken may still wait in it.
-            if self.out.is_empty() && !self.flushing {
+            if self.is_pausing(cx) {
                 return;
             }
-            match self.transport.poll_send(cx, &mut self.out) {
+            let one_at_a_time = self.takes_one_at_a_time();
+            if one_at_a_time && self.single.is_empty() {
+                self.out.move_frame(&mut self.single);
+            }
+            let asks = one_at_a_time && !capnode::is_answer(self.single.lines());
+            let out = if one_at_a_time { &mut self.single } else { &mut self.out };
+            // What the transport has taken may still wait in it.
+            if out.is_empty() && !self.flushing {
+                return;
+            }
+            match self.transport.poll_send(cx, out) {
                 Poll::Pending => {
                     self.flushing = true;
                     return;
                 }
-                Poll::Ready(Ok(())) => self.flushing = false,
+                Poll::Ready(Ok(())) => {
+                    self.flushing = false;
+                    if one_at_a_time {
+                        self.pause = Some((Box::pin(tokio::time::sleep(PAUSE)), asks));
+                    }
+                }
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
                     self.out.clear();
@@ -110,13 +143,41 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Whether the peer takes whatever it reads at once for one frame: so do Capnode's programs on a byte stream.
+    fn takes_one_at_a_time(&self) -> bool {
+        self.transport.is_byte_stream() && self.link.dialect() == Some(Dialect::Capnode)
+    }
+
+    /// Whether the peer may not have read the last frame yet. If it was a call, the answer tells.
+    fn is_pausing(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((pause, asks)) = &mut self.pause else { return false };
+        if pause.as_mut().poll(cx).is_pending() && !(*asks && self.link.is_answered()) {
+            return true;
+        }
+        self.pause = None;
+        false
+    }
+
+    /// Ends the connection if nothing can be said for too long.
+    fn check_silence(&mut self, cx: &mut Context<'_>) {
+        if !self.link.is_speechless() {
+            self.silence = None;
+            return;
+        }
+        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
+        if silence.as_mut().poll(cx).is_ready() {
+            let message = "the peer has said nothing, so that its language is not known";
+            self.link.close(Error::new(ErrorKind::Timeout, message).with_fate(Fate::NotSent));
+        }
+    }
+
     /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
         if grace.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if self.writable && (self.flushing || !self.out.is_empty()) {
+        if self.writable && (self.flushing || !self.out.is_empty() || !self.single.is_empty()) {
             return Poll::Pending;
         }
         if !self.closed {
@@ -171,6 +232,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 this.link.close(Error::new(ErrorKind::Disconnected, "nobody holds the connection any more"));
             }
             this.send(cx);
+            this.check_silence(cx);
             if this.link.is_closed() {
                 return this.poll_end(cx);
             }
@@ -179,7 +241,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 return Poll::Pending;
             }
             // What is left of the output here waits for the transport, and so does all behind it.
-            let can_write = this.out.is_empty();
+            let can_write = this.out.is_empty() && this.pause.is_none();
             // Whoever gave up the connection since it was looked at has found nobody to wake.
             if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
                 return Poll::Pending;

@@ -128,6 +128,7 @@ mod node;
 mod op;
 #[cfg(any(feature = "axum", feature = "ws"))]
 mod origin;
+mod registry;
 mod runtime;
 pub mod sans_io;
 mod session;
@@ -143,6 +144,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use capnode_derive::interface;
 
+pub use cap::progress::report_progress;
 pub use cap::value::{ErrorValue, Value};
 pub use cap::{Cap, OnBroken, Resolver, promise};
 #[cfg(feature = "tokio")]
@@ -156,6 +158,8 @@ pub use interface::{Client, Serve, Wire, WireError, serve};
 pub use limits::Limits;
 #[cfg(feature = "tokio")]
 pub use node::{Connect, Incoming, Listener, Node, connect, connect_over};
+pub use link::LostMessage;
+pub use registry::{Registered, Registry, Restorer, RestorerClient};
 pub use session::Tables;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;

@@ -55,10 +55,10 @@ use serde::Serialize;
 
 use crate::cap::Cap;
 use crate::cap::payload::index;
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Client;
-use crate::limits::Limits;
-use crate::link::Link;
+use crate::link::{Link, Terms};
 use crate::link::outgoing::Outgoing;
 use crate::link::task::Task;
 use crate::lock;
@@ -78,16 +78,26 @@ pub struct Handler(Task);
 impl Core {
     /// The side that opens the connection, and what it offers to the other.
     pub fn connecting(offered: impl Serialize) -> Self {
-        Self::new(Side::Connecting, Some(index(&offered)), Limits::default())
+        Self::connecting_in(Dialect::CapnWeb, offered)
     }
 
     /// The side that is connected to, and what it offers.
     pub fn accepting(offered: impl Serialize) -> Self {
-        Self::new(Side::Accepting, Some(index(&offered)), Limits::default())
+        Self::new(Side::Accepting, Some(index(&offered)), None)
     }
 
-    fn new(side: Side, index: Option<Cap>, limits: Limits) -> Self {
-        Self { link: Link::new(side, index, limits), out: Mutex::default() }
+    /// The side that opens the connection, in a language of its choice.
+    pub fn connecting_in(dialect: Dialect, offered: impl Serialize) -> Self {
+        Self::new(Side::Connecting, Some(index(&offered)), Some(dialect))
+    }
+
+    /// The peer's language: of the accepting side, once the peer has said something.
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.link.dialect()
+    }
+
+    fn new(side: Side, index: Option<Cap>, dialect: Option<Dialect>) -> Self {
+        Self { link: Link::new(side, index, Terms { dialect, ..Terms::default() }), out: Mutex::default() }
     }
 
     /// What the peer offers, as the client of an interface.

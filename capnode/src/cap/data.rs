@@ -50,14 +50,14 @@ impl Serving for Data {
 
 /// Follows a request into a value, as far as the value goes.
 fn look(mut body: Body, request: Request) -> Response {
-    let Request { member, args, typed } = request;
+    let Request { member, args, typed, progress } = request;
     let path = member.into_path();
     let keys = path.as_slice();
     let mut missing = false;
     for (at, key) in keys.iter().enumerate() {
         if let Some(Part::Cap(_) | Part::Value(_)) = body.root() {
             let member = Member::Path(Path::from(&keys[at..]));
-            return to_cap(body).request(Request { member, args, typed });
+            return to_cap(body).request(Request { member, args, typed, progress });
         }
         if missing {
             let message = format!("Cannot read properties of undefined (reading '{key}')");
@@ -69,7 +69,7 @@ fn look(mut body: Body, request: Request) -> Response {
     }
     if body.root().is_some() {
         let member = Member::Path(Path::Empty);
-        return to_cap(body).request(Request { member, args, typed });
+        return to_cap(body).request(Request { member, args, typed, progress });
     }
     if args.is_read() {
         return Response::ready(Ok(Reply::wire(body)));

@@ -126,7 +126,7 @@ pub(crate) fn request_of_interface(
     let member = Member::Method(interface, method);
     let value: Response = if property {
         let args = super::request::Args::Read;
-        dispatch(method, Request { member, args, typed: false })
+        dispatch(method, Request::new(member, args))
     } else {
         // The method itself as a value: a function bound to its object.
         let bound = Cap::from(local.clone()).at_path(Path::One(first.clone()));

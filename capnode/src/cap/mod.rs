@@ -13,6 +13,7 @@ pub(crate) mod data;
 mod depth;
 pub(crate) mod local;
 pub(crate) mod payload;
+pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -30,7 +31,7 @@ use crate::interface::{Interface, Wire};
 use crate::interface::args::UntypedArgs;
 use crate::interface::call::Call;
 use crate::link::import::Import;
-use crate::op::{Key, Path, Text};
+use crate::op::{Key, Path, Text, Verb};
 use crate::session::ObjectId;
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
@@ -138,6 +139,27 @@ impl Cap {
         Call::untyped(self, path, None)
     }
 
+    /// Sets the property `name`, where the owner lets others do so: see [`Object`](crate::Object). Cap'n Web has no
+    /// word for it; over that it fails, as not sent.
+    pub fn put(&self, name: &str, value: impl Serialize) -> Call<()> {
+        self.verb(Some(name), Verb::Set, Some(&(value,)))
+    }
+
+    /// Deletes the property `name`, where the owner lets others do so. Not over Cap'n Web.
+    pub fn delete(&self, name: &str) -> Call<()> {
+        self.verb(Some(name), Verb::Delete, Some(&()))
+    }
+
+    /// The names of the properties. Not over Cap'n Web.
+    pub fn keys(&self) -> Call<Vec<String>> {
+        self.verb(None, Verb::Keys, Some(&()))
+    }
+
+    fn verb<T: Wire>(&self, name: Option<&str>, verb: Verb, args: Option<&dyn UntypedArgs>) -> Call<T> {
+        let name = name.map(|name| Key::Name(Text::Own(name.to_owned())));
+        Call::untyped(self, name.into_iter().chain([Key::Verb(verb)]).collect(), args)
+    }
+
     /// Reads the thing itself: the value, if this stands for one, or a nearer reference to the
     /// same object, once it is known.
     pub fn read<T: Wire>(&self) -> Call<T> {
@@ -211,13 +233,19 @@ impl Cap {
         }
     }
 
-    /// The language in which arguments for this are best written right away, if there is one.
-    pub(crate) fn dialect(&self) -> Option<Dialect> {
+    /// Whether arguments for this are best written right away.
+    pub(crate) fn is_remote(&self) -> bool {
         match &self.0 {
-            Kind::Remote(import) => Some(import.link().dialect()),
-            Kind::At(at) => at.cap.dialect(),
-            _ => None,
+            Kind::Remote(_) => true,
+            Kind::At(at) => at.cap.is_remote(),
+            _ => false,
         }
+    }
+
+    /// The reference of a peer's that this is or is inside of, if calls can be made on results not there yet.
+    fn pipelines(&self) -> bool {
+        let dialect = self.import().and_then(|import| import.link().dialect());
+        dialect.is_some_and(Dialect::pipelines)
     }
 
     /// Delivers a request, now: what is requested of one reference starts in the order requested.
@@ -238,8 +266,8 @@ impl Cap {
     /// Delivers a request whose result is wanted as a reference, at once.
     pub(crate) fn pipeline(&self, request: Request) -> Cap {
         match &self.nearest().0 {
-            Kind::Remote(import) => import.pipeline(request),
-            Kind::At(at) if at.cap.nearest().import().is_some() => at.cap.pipeline(at.inside(request)),
+            Kind::Remote(import) if self.nearest().pipelines() => import.pipeline(request),
+            Kind::At(at) if at.cap.nearest().pipelines() => at.cap.pipeline(at.inside(request)),
             _ => Queue::of_response(self.request(request)),
         }
     }

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 
 use super::payload::Body;
+use super::progress::Progress;
 use crate::error::Error;
 use crate::interface::Interface;
 use crate::op::{Key, Path, Text};
@@ -14,6 +15,8 @@ pub struct Request {
     pub(crate) args: Args,
     /// Whether the one who asks can take the result as the Rust value it is.
     pub(crate) typed: bool,
+    /// Who wants to know how far it has come.
+    pub(crate) progress: Option<Progress>,
 }
 
 /// Which member is meant.
@@ -75,6 +78,11 @@ impl Args {
 }
 
 impl Request {
+    /// A request whose result is wanted as text.
+    pub(crate) fn new(member: Member, args: Args) -> Self {
+        Self { member, args, typed: false, progress: None }
+    }
+
     /// The same, asked of something on the way to what was meant.
     pub(crate) fn inside(self, prefix: &Path) -> Self {
         let path = prefix.join(self.member.into_path().as_slice());

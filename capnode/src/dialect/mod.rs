@@ -11,7 +11,10 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::op::{Id, Payload};
 
+pub(crate) mod capnode;
 pub(crate) mod capnweb;
+pub(crate) mod json;
+pub(crate) mod q;
 
 /// A wire language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,6 +23,10 @@ pub enum Dialect {
     /// Cap'n Web, as npm's `capnweb` speaks it; also the language between Rust programs.
     #[default]
     CapnWeb,
+    /// Capnode, as danfinlay's `capnode` 4.0.2 speaks it.
+    Capnode,
+    /// Q-Connection, as npm's `q-connection` 0.6.1 speaks it.
+    Q,
 }
 
 /// The names that a wire whose ids are strings has for what we lend the peer.
@@ -29,6 +36,12 @@ pub(crate) trait Names {
 
     /// What an export of ours is called. The index has no name here.
     fn name(&mut self, export: Id) -> Arc<str>;
+}
+
+/// A message to something that is not known.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) id: String,
 }
 
 /// Why a message was not written.

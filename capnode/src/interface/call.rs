@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
@@ -75,16 +76,17 @@ pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
 /// Arguments for a peer are written while they are borrowed; for an object in this program, and for
 /// a promise, they are kept as they are.
 fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
-    match cap.dialect() {
-        Some(_) => args.encode().map(|written| request::Args::Wire(written.0)),
-        None => Ok(request::Args::Typed(Box::new(args.into_owned()))),
+    if cap.is_remote() {
+        args.encode().map(|written| request::Args::Wire(written.0))
+    } else {
+        Ok(request::Args::Typed(Box::new(args.into_owned())))
     }
 }
 
 impl<T, F> Call<T, F> {
     pub(crate) fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let state = match args {
-            Ok(args) => State::Unsent(Box::new((cap.nearest(), Request { member, args, typed: true }))),
+            Ok(args) => State::Unsent(Box::new((cap.nearest(), Request { typed: true, ..Request::new(member, args) }))),
             Err(error) => State::Failed(error),
         };
         Self {
@@ -114,6 +116,19 @@ impl<T, F> Call<T, F> {
     #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(Timeout::After(limit));
+        self
+    }
+
+    /// Calls `progress` with each value by which the method [says](crate::report_progress) how far it has come, before
+    /// the call has its outcome. Values of another type are passed over.
+    pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
+        if let State::Unsent(unsent) = &mut self.state {
+            unsent.1.progress = Some(Arc::new(move |body| {
+                if let Ok(value) = decode(&body) {
+                    progress(value);
+                }
+            }));
+        }
         self
     }
 

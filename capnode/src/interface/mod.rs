@@ -17,6 +17,7 @@ pub(crate) mod func;
 use self::args::Args;
 use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
+use crate::cap::progress::Watched;
 use crate::cap::request::{Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
 use crate::cap::{self, Cap, Shape};
@@ -362,7 +363,14 @@ impl Request {
             args::take::<A>(args, names).map(|args| method(object.clone(), args))
         }));
         match started {
-            Ok(Ok(running)) => Response::handler(async move { reply(running.await) }).with_manner(manner),
+            Ok(Ok(running)) => {
+                let handler = async move { reply(running.await) };
+                let response = match self.progress {
+                    Some(progress) => Response::handler(Watched { handler: Box::pin(handler), progress }),
+                    None => Response::handler(handler),
+                };
+                response.with_manner(manner)
+            }
             // Whoever called can do something about it: the class is JavaScript's for it.
             Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),
             Err(_) => Response::error(Error::rejected("the handler panicked")),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::Link;
 use super::pending::PendingAnswer;
 use crate::cap::Cap;
-use crate::cap::request::Request;
-use crate::cap::response::Response;
-use crate::error::Error;
-use crate::op::{Answering, Id};
+use crate::cap::payload::{Part, to_cap};
+use crate::cap::request::{Args, Member, Request};
+use crate::cap::response::{Reply, Response};
+use crate::dialect::Dialect;
+use crate::error::{Error, ErrorKind, Fate};
+use crate::op::{Answering, Id, Key, Path, Payload};
 
 /// The handle of an import: dropping it gives the reference back.
 pub(crate) struct Import {
@@ -36,6 +38,43 @@ impl Import {
     }
 
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
+        let dialect = self.link.dialect().unwrap_or_default();
+        if !dialect.pipelines() {
+            let Request { member, args, typed, progress } = request;
+            let path = member.into_path();
+            if self.is_itself(dialect, &path, &args) {
+                let itself = Part::Cap(self.clone().into());
+                return Response::ready(Ok(Reply::wire(Payload::reference(itself))));
+            }
+            if let [first, second, ..] = path.as_slice() {
+                if !matches!(second, Key::Verb(_)) {
+                    let (first, rest) = (Path::One(first.clone()), Path::from(&path.as_slice()[1..]));
+                    return self.step(first, Request { member: Member::Path(rest), args, typed, progress });
+                }
+            }
+            return self.send(Request { member: Member::Path(path), args, typed, progress });
+        }
+        self.send(request)
+    }
+
+    /// Whether it is the reference itself that is asked for. Q-Connection's can be a promise, which the peer knows
+    /// more about.
+    fn is_itself(&self, dialect: Dialect, path: &Path, args: &Args) -> bool {
+        dialect == Dialect::Capnode && path.is_empty() && args.is_read()
+    }
+
+    /// Makes a request of something further inside, in a language that says one step at a time.
+    fn step(self: &Arc<Self>, first: Path, rest: Request) -> Response {
+        let read = Request::new(Member::Path(first), Args::Read);
+        let mut nearer = self.send(read);
+        nearer.start();
+        Response::handler(async move {
+            let nearer = nearer.await?.into_body()?;
+            to_cap(nearer).request(rest).await
+        })
+    }
+
+    fn send(self: &Arc<Self>, request: Request) -> Response {
         match self.call(request, Answering::Sent) {
             Ok((_, Some(pending))) => Response::sent(pending),
             Ok((_, None)) => Response::error(self.link.closed_error()),
@@ -55,9 +94,14 @@ impl Import {
         request: Request,
         answering: Answering,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
-        let Request { member, args, .. } = request;
+        let Request { member, args, progress, .. } = request;
         let args = args.encode()?;
-        self.link.call(self, member.into_path(), args, answering)
+        let path = member.into_path();
+        if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect()) {
+            let message = format!("Cap'n Web has no word for `{}`", verb.name());
+            return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
+        }
+        self.link.call(self, path, args, answering, progress)
     }
 }
 

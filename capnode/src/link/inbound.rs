@@ -5,17 +5,20 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::pending::Arrived;
+use super::language::Language;
 use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
-use super::{Answer, Link, State};
+use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::cap::Cap;
 use crate::cap::payload::{Part, to_cap};
+use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
-use crate::dialect::capnweb;
+use crate::dialect::{Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::lock;
-use crate::op::{Id, Path, Payload, Text};
+use crate::limits::Limits;
+use crate::op::{Id, Op, Path, Payload, Text};
 use crate::session::{Event, Ref};
 
 /// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
@@ -34,7 +37,7 @@ enum What {
 enum Todo {
     Call(Call),
     Deliver {
-        caller: Option<oneshot::Sender<Arrived>>,
+        caller: Option<Caller>,
         answer: Arrived,
     },
     Cancel(Option<Arc<Running>>, Option<Answer>),
@@ -42,6 +45,10 @@ enum Todo {
     Forget(Option<Answer>),
     Unpark(Option<Call>),
     Drop(Option<Cap>),
+    /// The language of a stranger is known, and so is how to ask for its index.
+    Introduce(Arc<Queue>, Cap),
+    Lost(LostMessage),
+    Progress(Option<Progress>, Payload<Staged>),
     Close(Error),
 }
 
@@ -58,17 +65,31 @@ impl Link {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        let op = capnweb::parse(&Text::frame(frame), &self.limits)?;
+        // One language is told by the first frame, and needs nothing of what the lock protects to be understood.
+        let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
+        let op = if self.dialect() == Some(Dialect::CapnWeb) { Some(parse()?) } else { None };
         let mut todos = Vec::new();
         {
             let mut state = lock(&self.state);
             if state.closed.is_some() {
                 return Ok(());
             }
+            if state.language.is_unknown() {
+                let Some(dialect) = Dialect::detect(frame) else { return Ok(()) };
+                state.speak(self, dialect, &mut todos);
+            }
             self.settle_drops(&mut state);
-            state.session.handle(op)?;
+            let op = match op {
+                Some(op) => Some(op),
+                None => state.parse(frame, &self.limits)?,
+            };
+            if let Some(op) = op {
+                state.session.handle(op)?;
+            }
             state.stage_events(self, &mut todos)?;
             state.write_ops();
+            let mut lost = std::mem::take(&mut state.lost);
+            todos.extend(lost.drain(..).map(Todo::Lost));
             if state.out.len() > self.limits.unwritten_bytes_hard {
                 return Err(super::reads_too_slowly());
             }
@@ -101,7 +122,9 @@ impl Link {
             match todo {
                 Todo::Call(Call { answer, what }) => {
                     let response = match what {
-                        What::Call { target, path, args } => make_request(&target, path, args, bytes),
+                        What::Call { target, path, args } => {
+                            make_request(&target, path, args, bytes, self.progress_of(answer))
+                        }
                         What::Evaluate(value) => match Staged::all_there(Staged::ask(value, bytes)) {
                             Ok(body) => Response::ready(Ok(Reply::wire(body))),
                             Err(value) => {
@@ -111,9 +134,14 @@ impl Link {
                     };
                     self.run(answer, response);
                 }
-                Todo::Deliver { caller: Some(caller), answer } => {
+                Todo::Deliver { caller: Some(Caller::Waits(caller, _)), answer } => {
                     // If the caller has gone, what came is dropped, and so given back.
                     let _gone = caller.send(answer.map(|answer| Staged::ask(answer, bytes)));
+                }
+                Todo::Deliver { caller: Some(Caller::Index(queue)), answer } => {
+                    let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
+                    let index = answer.and_then(|answer| Staged::all_there(answer).map_err(promise));
+                    queue.resolve(index.map_or_else(Cap::broken, to_cap));
                 }
                 Todo::Deliver { caller: None, answer } => drop(answer),
                 Todo::Cancel(running, answer) => {
@@ -129,6 +157,17 @@ impl Link {
                 Todo::Forget(answer) => drop(answer),
                 Todo::Unpark(call) => drop(call),
                 Todo::Drop(cap) => drop(cap),
+                Todo::Introduce(stranger, index) => stranger.resolve(index),
+                Todo::Progress(progress, value) => {
+                    if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value)) {
+                        progress(value);
+                    }
+                }
+                Todo::Lost(message) => {
+                    if let Some(tell) = &self.lost {
+                        tell(message);
+                    }
+                }
                 Todo::Close(error) => self.close(error),
             }
         }
@@ -169,10 +208,39 @@ impl State {
         self.session.running() - self.parked.len() < link.limits.running_calls + self.own_calls
     }
 
+    /// The peer's language is known.
+    fn speak(&mut self, link: &Arc<Link>, dialect: Dialect, todos: &mut Vec<Todo>) {
+        // There is only one who sets it, under the lock.
+        let _set = link.dialect.set(dialect);
+        self.language = Language::of(Some(dialect));
+        self.session.set_manner(dialect.manner());
+        for stranger in std::mem::take(&mut self.strangers) {
+            todos.push(Todo::Introduce(stranger, self.peer_index(link)));
+        }
+    }
+
+    fn parse(&mut self, frame: &str, limits: &Limits) -> Result<Option<Op>, Error> {
+        let Self { session, language, named, objects, .. } = self;
+        let op = language.parse(frame, limits, &mut Naming { named, session, objects });
+        while let Some(lost) = self.language.take_lost() {
+            self.lost.push(LostMessage { id: lost.id, message: frame.to_owned() });
+        }
+        op
+    }
+
     fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Vec<Todo>) -> Result<(), Error> {
+        if link.dialect().is_some_and(|dialect| !dialect.manner().releases) {
+            self.forget_oldest(link.limits.exports)?;
+            todos.extend(std::mem::take(&mut self.forgotten).into_iter().map(|cap| Todo::Drop(Some(cap))));
+        }
+        while let Some(unsaid) = self.unsaid.first().map(|unsaid| unsaid.call) {
+            let Some((error, caller)) = self.take_unsaid(unsaid) else { break };
+            todos.push(Todo::Deliver { caller, answer: Err(error) });
+        }
         while let Some(event) = self.session.poll_event() {
             let call = match event {
                 Event::Call { answer, target, path, args } => {
+                    self.named.begin(answer, target);
                     let target = self.target(target);
                     let args = args.map(|args| self.stage_value(link, args));
                     Call { answer, what: What::Call { target, path, args } }
@@ -236,10 +304,14 @@ impl State {
                     self.parked_bytes -= call.as_ref().map_or(0, Call::size);
                     todos.push(Todo::Unpark(call));
                 }
+                self.named.end(answer);
                 Todo::Cancel(self.running.remove(&answer), self.forget(answer))
             }
             Event::Forget { answer } => Todo::Forget(self.forget(answer)),
-            Event::Dropped { export } => Todo::Drop(self.objects.remove(&export)),
+            Event::Dropped { export } => {
+                todos.push(Todo::Drop(self.named.remove(export)));
+                Todo::Drop(self.objects.remove(&export))
+            }
             Event::Answered { import, outcome } => {
                 let caller = self.take_caller(import);
                 let answer = match outcome {
@@ -253,9 +325,12 @@ impl State {
                 };
                 Todo::Deliver { caller, answer }
             }
-            Event::Progress { value, .. } => {
-                let staged = self.stage_value(link, value);
-                Todo::Deliver { caller: None, answer: Ok(staged) }
+            Event::Progress { import, value } => {
+                let progress = match self.calls.get(&import) {
+                    Some(Caller::Waits(_, progress)) => progress.clone(),
+                    Some(Caller::Index(_)) | None => None,
+                };
+                Todo::Progress(progress, self.stage_value(link, value))
             }
             Event::Aborted { reason } => {
                 let error = capnweb::read_error(&reason);
@@ -285,11 +360,12 @@ impl State {
 
     fn stage_value(&mut self, link: &Arc<Link>, value: Payload<Ref>) -> Payload<Staged> {
         value.map(|to| match to {
-            Ref::Import(id) | Ref::Function(id) => Staged::Cap(self.import(link, id).into()),
+            Ref::Import(id) => Staged::Cap(self.import(link, id, false).into()),
+            Ref::Function(id) => Staged::Cap(self.import(link, id, true).into()),
             Ref::Node(node) => Staged::Node(node),
             Ref::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();
-                self.calls.insert(id, sender);
+                self.calls.insert(id, Caller::Waits(sender, None));
                 Staged::Promise(outcome)
             }
             Ref::Export(id) => Staged::Cap(self.target(id)),

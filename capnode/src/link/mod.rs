@@ -7,13 +7,15 @@
 //! reference is dropped under it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 
 pub(crate) mod import;
 mod inbound;
+mod language;
+mod named;
 pub(crate) mod outgoing;
 pub(crate) mod pending;
 mod staged;
@@ -22,28 +24,60 @@ pub(crate) mod task;
 pub(crate) mod tests;
 
 use self::import::Import;
+use self::language::Language;
+use self::named::{Named, Naming};
 #[cfg(feature = "tokio")]
 pub(crate) use self::inbound::no_index;
 use self::outgoing::Outgoing;
 use self::pending::{Arrived, PendingAnswer};
 use self::task::{Running, Task};
 use crate::cap::payload::{Body, REFERENCE, flatten, to_cap, unfolded_len};
+use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
-use crate::cap::{BrokenSlot, Cap, fire};
-use crate::dialect::{Dialect, capnweb};
+use crate::cap::{BrokenSlot, Cap, Shape, fire};
+use crate::dialect::{Dialect, Refused, capnweb};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
 use crate::lock;
-use crate::op::{Answering, Id, Import as Use, Path, Payload, Word};
-use crate::session::{Session, Side, Tables, Wanted};
+use crate::op::{Answering, Id, Import as Use, Op, Path, Payload, Word};
+use crate::registry::Registry;
+use crate::session::{ALL, Session, Side, Tables, Wanted};
 
 /// Bytes of a message beside its path and its values.
 const ENVELOPE: usize = 64;
 
+/// What is agreed about a connection before it begins.
+#[derive(Clone, Default)]
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    /// The peer's language; none if it shall turn out from what it says first.
+    pub(crate) dialect: Option<Dialect>,
+    /// Where the names of functions are known, in languages that have them for all of a node.
+    pub(crate) registry: Option<Registry>,
+    /// Who is told of messages to what is not known.
+    pub(crate) lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
+    /// What errors call the connection.
+    pub(crate) nickname: Option<Arc<str>>,
+}
+
+/// A message to something that was forgotten, or never was: see [`Node::on_message_lost`](crate::Node::on_message_lost).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostMessage {
+    /// The id that is not known.
+    pub id: String,
+    /// The whole message.
+    pub message: String,
+}
+
 pub(crate) struct Link {
     state: Mutex<State>,
+    /// Once it is known.
+    dialect: OnceLock<Dialect>,
     limits: Limits,
+    lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
+    nickname: Option<Arc<str>>,
     /// Imports whose handles were dropped. Apart from the rest, so that a reference can be dropped
     /// anywhere.
     dropped: Mutex<Vec<Id>>,
@@ -53,10 +87,20 @@ pub(crate) struct Link {
 
 struct State {
     session: Session,
+    language: Language,
+    named: Named,
+    /// Calls that could not be said in the peer's language.
+    unsaid: Vec<Refused>,
+    /// Messages to what is not known.
+    lost: Vec<LostMessage>,
+    /// What was forgotten, to be dropped where no lock is held.
+    forgotten: Vec<Cap>,
+    /// Who wants the index of a peer whose language is not known yet.
+    strangers: Vec<Arc<Queue>>,
     index: Option<Cap>,
     out: Outgoing,
     /// Who waits for the answers of our calls and the outcomes of the peer's promises.
-    calls: HashMap<Id, oneshot::Sender<Arrived>>,
+    calls: HashMap<Id, Caller>,
     imports: HashMap<Id, Weak<Import>>,
     objects: HashMap<Id, Cap>,
     /// The peer's calls whose results it may still use.
@@ -76,6 +120,13 @@ struct State {
     closed: Option<Error>,
 }
 
+/// Who waits for an answer.
+enum Caller {
+    Waits(oneshot::Sender<Arrived>, Option<Progress>),
+    /// A promise for the peer's index, in a language that has to be asked for it.
+    Index(Arc<Queue>),
+}
+
 /// The result of a call of the peer's, kept for what the peer may still do with it.
 #[derive(Default)]
 struct Answer {
@@ -86,9 +137,19 @@ struct Answer {
 }
 
 impl Link {
-    pub(crate) fn new(side: Side, index: Option<Cap>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
+        let Terms { limits, dialect, registry, lost, nickname } = terms;
+        // Who connects speaks first.
+        let dialect = dialect.or((side == Side::Connecting).then_some(Dialect::CapnWeb));
+        let manner = dialect.unwrap_or_default().manner();
         let state = State {
-            session: Session::new(side, limits.clone()),
+            session: Session::speaking(side, limits.clone(), manner),
+            language: Language::of(dialect),
+            named: Named::new(registry),
+            unsaid: Vec::new(),
+            lost: Vec::new(),
+            forgotten: Vec::new(),
+            strangers: Vec::new(),
             index,
             out: Outgoing::default(),
             calls: HashMap::new(),
@@ -107,7 +168,10 @@ impl Link {
         };
         let link = Self {
             state: Mutex::new(state),
+            dialect: dialect.map_or_else(OnceLock::new, OnceLock::from),
             limits,
+            lost,
+            nickname,
             dropped: Mutex::new(Vec::new()),
             driver: Mutex::new(None),
         };
@@ -115,8 +179,15 @@ impl Link {
         Arc::new(link)
     }
 
-    pub(crate) fn dialect(&self) -> Dialect {
-        Dialect::CapnWeb
+    /// The peer's language, once it is known.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        self.dialect.get().copied()
+    }
+
+    /// What the connection is called, for errors.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn nickname(&self) -> Option<&Arc<str>> {
+        self.nickname.as_ref()
     }
 
     /// What the peer is offered from now on.
@@ -131,12 +202,35 @@ impl Link {
 
     /// What the peer offers.
     pub(crate) fn peer_index(self: &Arc<Self>) -> Cap {
+        let index = {
+            let mut state = lock(&self.state);
+            match &state.closed {
+                Some(closed) => Cap::broken(closed.clone().with_fate(Fate::NotSent)),
+                None => state.peer_index(self),
+            }
+        };
+        self.wake();
+        index
+    }
+
+    /// Something of the peer's, by an id that came by another way.
+    pub(crate) fn reconstruct(self: &Arc<Self>, name: &str) -> Result<Cap, Error> {
         let mut state = lock(&self.state);
-        state.import(self, 0).into()
+        if let Some(closed) = &state.closed {
+            return Err(closed.clone().with_fate(Fate::NotSent));
+        }
+        let unsupported = || {
+            let message = "only Capnode has ids that are valid on all connections; elsewhere a `Restorer` knows them";
+            Error::new(ErrorKind::Unsupported, message)
+        };
+        let id = state.language.reconstruct(name).ok_or_else(unsupported)?;
+        state.session.reconstruct(id)?;
+        Ok(state.import(self, id, true).into())
     }
 
     pub(crate) fn tables(&self) -> Tables {
-        lock(&self.state).session.tables()
+        let state = lock(&self.state);
+        Tables { forgotten: state.named.forgotten(), ..state.session.tables() }
     }
 
     // ------------------------------------------------------------------ what this program wants
@@ -149,6 +243,7 @@ impl Link {
         path: Path,
         args: Option<Body>,
         answering: Answering,
+        progress: Option<Progress>,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
         let args = args.map(flatten);
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
@@ -165,16 +260,23 @@ impl Link {
         self.settle_drops(&mut state);
         let args = args.map(|args| args.map(|cap| state.word(self, cap)));
         let id = state.session.call(target.id(), path, args, answering);
-        let pending = (answering == Answering::Sent).then(|| {
+        let answer = (answering == Answering::Sent).then(|| {
             let (sender, answer) = oneshot::channel();
-            state.calls.insert(id, sender);
+            state.calls.insert(id, Caller::Waits(sender, progress));
             state.own_calls += 1;
-            PendingAnswer::new(self.clone(), id, answer)
+            answer
         });
         state.write_ops();
+        let unsaid = state.take_unsaid(id);
         drop(state);
         self.wake();
-        Ok((id, pending))
+        match unsaid {
+            Some((error, caller)) => {
+                drop(caller);
+                Err(error)
+            }
+            None => Ok((id, answer.map(|answer| PendingAnswer::new(self.clone(), id, answer)))),
+        }
     }
 
     /// Nobody waits for the answer of a call any more.
@@ -280,7 +382,12 @@ impl Link {
             state.parked_bytes = 0;
             state.kept_bytes = 0;
             state.own_calls = 0;
+            let unnamed = state.named.clear();
+            state.forgotten.extend(unnamed);
+            state.unsaid.clear();
+            let strangers = std::mem::take(&mut state.strangers);
             let ended = (
+                (strangers, std::mem::take(&mut state.forgotten)),
                 std::mem::take(&mut state.calls),
                 std::mem::take(&mut state.objects),
                 std::mem::take(&mut state.answers),
@@ -292,10 +399,18 @@ impl Link {
             );
             (ended, std::mem::take(&mut state.watchers), std::mem::take(&mut state.room))
         };
-        let (calls, objects, answers, imports, running, tasks, parked, index) = ended;
+        let ((strangers, forgotten), calls, objects, answers, imports, running, tasks, parked, index) = ended;
         for (_, caller) in calls {
-            // A caller that has gone needs no cause.
-            let _gone = caller.send(Err(error.clone()));
+            match caller {
+                Caller::Waits(caller, _) => {
+                    // A caller that has gone needs no cause.
+                    let _gone = caller.send(Err(error.clone()));
+                }
+                Caller::Index(queue) => queue.resolve(Cap::broken(error.clone())),
+            }
+        }
+        for stranger in strangers {
+            stranger.resolve(Cap::broken(error.clone()));
         }
         for waker in room {
             waker.wake();
@@ -308,7 +423,7 @@ impl Link {
                 queue.resolve(Cap::broken(error.clone()));
             }
         }
-        drop((objects, answers, imports, tasks, parked, index));
+        drop((objects, answers, imports, tasks, parked, index, forgotten));
         for watcher in watchers {
             fire(&watcher, &error);
         }
@@ -334,6 +449,19 @@ impl Link {
     #[cfg(feature = "tokio")]
     pub(crate) fn nudge(&self) {
         self.wake();
+    }
+
+    /// Whether something has to be said, and it is not known in which language.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_speechless(&self) -> bool {
+        let state = lock(&self.state);
+        state.language.is_unknown() && (state.session.has_ops() || !state.strangers.is_empty())
+    }
+
+    /// Whether all calls of ours have been answered.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_answered(&self) -> bool {
+        lock(&self.state).own_calls == 0
     }
 
     fn wake(&self) {
@@ -383,6 +511,32 @@ impl Link {
 
     // ------------------------------------------------------------------------ outcomes of calls
 
+    /// Who is told how far a call of the peer's has come, if its language has a word for it.
+    fn progress_of(self: &Arc<Self>, answer: Id) -> Option<Progress> {
+        if self.dialect() != Some(Dialect::Q) {
+            return None;
+        }
+        let link = Arc::downgrade(self);
+        Some(Arc::new(move |value| {
+            if let Some(link) = link.upgrade() {
+                link.report(answer, value);
+            }
+        }))
+    }
+
+    fn report(self: &Arc<Self>, answer: Id, value: Body) {
+        let value = flatten(value);
+        {
+            let mut state = lock(&self.state);
+            if state.session.is_running(answer) {
+                let value = value.map(|cap| state.word(self, cap));
+                state.session.report(answer, value);
+                state.write_ops();
+            }
+        }
+        self.wake();
+    }
+
     /// A call of the peer's has its outcome.
     pub(crate) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome) {
         let outcome = outcome.and_then(Reply::into_body).and_then(|body| {
@@ -409,6 +563,7 @@ impl Link {
             }
             self.settle_drops(&mut state);
             let running = state.running.remove(&answer);
+            state.named.end(answer);
             let wanted = state.session.finish(answer);
             if wanted == Wanted::No {
                 let forgotten = state.forget(answer);
@@ -438,15 +593,62 @@ fn reads_too_slowly() -> Error {
 
 impl State {
     /// Who waits for an answer, and does so no longer.
-    fn take_caller(&mut self, id: Id) -> Option<oneshot::Sender<Arrived>> {
+    fn take_caller(&mut self, id: Id) -> Option<Caller> {
         let caller = self.calls.remove(&id);
         self.own_calls -= usize::from(caller.is_some() && id > 0);
         caller
     }
 
     fn write_ops(&mut self) {
-        while let Some(op) = self.session.poll_op() {
-            self.out.push(|out| capnweb::write(&op, out));
+        if self.language.is_unknown() {
+            return;
+        }
+        let Self { session, language, named, objects, out, unsaid, .. } = self;
+        while let Some(op) = session.poll_op() {
+            let names = &mut Naming { named: &mut *named, session: &mut *session, objects: &mut *objects };
+            out.push(|out| unsaid.extend(language.write(&op, names, out).err()));
+        }
+        while let Some(reply) = language.take_reply() {
+            out.push(|out| out.push_str(&reply));
+        }
+    }
+
+    /// Forgets what was not used for the longest time of what is lent to a peer that never gives it back.
+    fn forget_oldest(&mut self, limit: usize) -> Result<(), Error> {
+        while let Some(oldest) = self.named.oldest_beyond(limit) {
+            let unnamed = self.named.remove(oldest);
+            self.forgotten.extend(unnamed);
+            self.session.handle(Op::Release { id: oldest, count: ALL })?;
+        }
+        Ok(())
+    }
+
+    /// Why a call could not be said in the peer's language, if that is so, and who made it.
+    fn take_unsaid(&mut self, call: Id) -> Option<(Error, Option<Caller>)> {
+        let at = self.unsaid.iter().position(|unsaid| unsaid.call == call)?;
+        let Refused { call, error } = self.unsaid.swap_remove(at);
+        self.session.unsay(call);
+        Some((error.with_fate(Fate::NotSent), self.take_caller(call)))
+    }
+
+    /// What the peer offers.
+    fn peer_index(&mut self, link: &Arc<Link>) -> Cap {
+        match link.dialect() {
+            Some(Dialect::CapnWeb | Dialect::Q) => self.import(link, 0, false).into(),
+            // It has no name of its own there, and is asked for.
+            Some(Dialect::Capnode) => {
+                let queue = Queue::new();
+                let id = self.session.call(0, Path::Empty, None, Answering::Sent);
+                self.calls.insert(id, Caller::Index(queue.clone()));
+                self.own_calls += 1;
+                self.write_ops();
+                queue.into()
+            }
+            None => {
+                let queue = Queue::new();
+                self.strangers.push(queue.clone());
+                queue.into()
+            }
         }
     }
 
@@ -485,11 +687,11 @@ impl State {
     }
 
     /// The handle of an import, the one there is or a new one.
-    fn import(&mut self, link: &Arc<Link>, id: Id) -> Arc<Import> {
+    fn import(&mut self, link: &Arc<Link>, id: Id, function: bool) -> Arc<Import> {
         if let Some(import) = self.imports.get(&id).and_then(Weak::upgrade) {
             return import;
         }
-        let import = Import::new(link.clone(), id);
+        let import = Import::new(link.clone(), id, function);
         self.session.hold(id);
         self.imports.insert(id, Arc::downgrade(&import));
         import
@@ -499,6 +701,9 @@ impl State {
     /// it.
     fn word(&mut self, link: &Arc<Link>, cap: Cap) -> Word {
         let cap = cap.nearest();
+        if link.dialect().is_some_and(|dialect| !dialect.sends_home()) {
+            return self.lend(cap);
+        }
         if let Some(import) = cap.import() {
             if Arc::ptr_eq(import.link(), link) {
                 return Word::Import(Use { id: import.id(), path: Path::Empty, args: None, awaited: false });
@@ -515,8 +720,9 @@ impl State {
 
     fn lend(&mut self, cap: Cap) -> Word {
         let id = self.session.export(cap.object_id());
+        let function = matches!(cap.shape(), Shape::Function);
         self.objects.insert(id, cap);
-        Word::Export(id)
+        if function { Word::Function(id) } else { Word::Export(id) }
     }
 
     fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {

@@ -56,6 +56,17 @@ impl Outgoing {
         self.buffer.get(start..end)
     }
 
+    /// Moves the next frame to the end of another's.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn move_frame(&mut self, to: &mut Outgoing) {
+        if let Some(frame) = self.pop_frame() {
+            to.push(|out| out.push_str(frame));
+        }
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         // One large message should not be remembered for ever.
         if self.buffer.capacity() > 1 << 20 {

@@ -7,6 +7,7 @@ use futures_channel::oneshot;
 
 use super::pending::Arrived;
 use crate::cap::payload::{Body, Part, check_extent};
+use crate::cap::progress::Progress;
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::Response;
 use crate::cap::{BoxFuture, Cap};
@@ -85,25 +86,31 @@ impl Ask {
             let message = "a call inside a value is made by `pipeline`, not by `import`";
             return Staged::Cap(Cap::broken(Error::rejected(message)));
         }
-        Staged::Asked(make_request(&cap, path, args, bytes))
+        Staged::Asked(make_request(&cap, path, args, bytes, None))
     }
 }
 
 /// Calls, or without arguments reads, a member, once all that stands in the arguments is there. They may come to
 /// so many bytes.
-pub(super) fn make_request(cap: &Cap, path: Path, args: Option<Payload<Staged>>, bytes: usize) -> Response {
+pub(super) fn make_request(
+    cap: &Cap,
+    path: Path,
+    args: Option<Payload<Staged>>,
+    bytes: usize,
+    progress: Option<Progress>,
+) -> Response {
     let member = Member::Path(path);
     let Some(args) = args else {
-        return started(cap.request(Request { member, args: Args::Read, typed: false }));
+        return started(cap.request(Request::new(member, Args::Read)));
     };
     match Staged::all_there(Staged::ask(args, bytes)) {
-        Ok(body) => started(cap.request(Request { member, args: Args::Wire(body), typed: false })),
+        Ok(body) => started(cap.request(Request { progress, ..Request::new(member, Args::Wire(body)) })),
         Err(args) => {
             // Whoever sends a promise as an argument accepts that later calls may overtake.
             let cap = cap.clone();
             Response::handler(async move {
                 let args = Args::Wire(settle(args, bytes).await?);
-                cap.request(Request { member, args, typed: false }).await
+                cap.request(Request { progress, ..Request::new(member, args) }).await
             })
         }
     }

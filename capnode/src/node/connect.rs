@@ -13,6 +13,7 @@ use super::HANDSHAKE;
 use super::Node;
 use crate::cap::BoxFuture;
 use crate::connection::FromConnection;
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "ws")]
 use crate::transport::address::Io;
@@ -61,6 +62,12 @@ impl<C: FromConnection> Connect<C> {
         }
     }
 
+    /// Speaks this language, instead of Cap'n Web or what the [node](Node::dialect) says.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.node = self.node.dialect(dialect);
+        self
+    }
+
     /// Sends an HTTP header with the request for a WebSocket, such as `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -81,7 +88,7 @@ impl<C: FromConnection> Connect<C> {
         let error = |kind, error| Error::new(kind, format!("cannot connect to {url}")).with_source(error);
         let failed = |cause| error(ErrorKind::Connect, cause);
         let stream = dial(&address).await.map_err(failed)?;
-        let limit = self.node.settings.limits.frame_bytes;
+        let limit = self.node.settings.terms.limits.frame_bytes;
         match &address {
             #[cfg(feature = "ws")]
             Address::Ws { tls, host, path } => {

@@ -94,7 +94,7 @@ async fn accept_one(
                 let (stream, certificates) = secure(node, stream, *tls).await?;
                 let settings = node.settings();
                 let (socket, headers) =
-                    crate::transport::ws::accept(stream, &settings.origins, settings.limits.frame_bytes)
+                    crate::transport::ws::accept(stream, &settings.origins, settings.terms.limits.frame_bytes)
                         .await?;
                 io::Result::Ok((socket, headers, certificates))
             };
@@ -105,7 +105,7 @@ async fn accept_one(
             node.accept(socket, peer, headers, certificates).await?;
         }
         _ => {
-            let transport = lines(stream).limit(node.settings.limits.frame_bytes);
+            let transport = lines(stream).limit(node.settings.terms.limits.frame_bytes);
             node.accept(transport, peer, Vec::new(), Vec::new()).await?;
         }
     }

@@ -17,11 +17,13 @@ pub use self::listener::Listener;
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, payload};
 use crate::connection::{Connection, FromConnection};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::link::{Link, no_index};
+use crate::link::{Link, LostMessage, Terms, no_index};
 #[cfg(any(feature = "axum", feature = "ws"))]
 use crate::origin::Origins;
+use crate::registry::Registry;
 use crate::session::Side;
 use crate::transport::{Address, Transport};
 
@@ -49,7 +51,7 @@ pub struct Node {
 
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
-    pub(crate) limits: Limits,
+    pub(crate) terms: Terms,
     #[cfg(any(feature = "axum", feature = "ws"))]
     pub(crate) origins: Origins,
     #[cfg(feature = "tls")]
@@ -149,7 +151,9 @@ impl Node {
     }
 
     fn of(admit: impl Admit + 'static) -> Self {
-        Self { admit: Arc::new(admit), settings: Arc::default() }
+        let terms = Terms { registry: Some(Registry::default()), ..Terms::default() };
+        let settings = Settings { terms, ..Settings::default() };
+        Self { admit: Arc::new(admit), settings: Arc::new(settings) }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -159,7 +163,38 @@ impl Node {
 
     /// Sets what a peer may cost; see [`Limits`].
     pub fn limits(self, limits: Limits) -> Self {
-        self.set(|settings| settings.limits = limits)
+        self.set(|settings| settings.terms.limits = limits)
+    }
+
+    /// Sets the wire language. Without it, whoever connects to this node chooses, and this node speaks Cap'n Web to
+    /// those it connects to.
+    ///
+    /// A listener that is given the language may also speak first; otherwise what it says waits until the peer has
+    /// said something.
+    pub fn dialect(self, dialect: Dialect) -> Self {
+        self.set(|settings| settings.terms.dialect = Some(dialect))
+    }
+
+    /// Sets where this node's functions have their ids: those that Capnode peers know them by, and those of whatever is
+    /// [registered](Registry::register). Without it each node has a registry of its own.
+    pub fn registry(self, registry: &Registry) -> Self {
+        self.set(|settings| settings.terms.registry = Some(registry.clone()))
+    }
+
+    /// Lets a function's id be valid only on the connection that it was told on. Capnode's users expect the opposite.
+    pub fn private_ids(self) -> Self {
+        self.set(|settings| settings.terms.registry = None)
+    }
+
+    /// Gives the connections of this node a name, by which errors and [`Debug`](fmt::Debug) tell them from others.
+    pub fn nickname(self, name: &str) -> Self {
+        self.set(|settings| settings.terms.nickname = Some(name.into()))
+    }
+
+    /// Calls `lost` for each message to something of ours that is not known, in languages that have no better way to
+    /// say so: for example because it was forgotten, see [`Limits::exports`].
+    pub fn on_message_lost(self, lost: impl Fn(LostMessage) + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.terms.lost = Some(Arc::new(lost)))
     }
 
     /// Lets pages of `origin`, such as `https://app.example`, open WebSockets here; `*` lets all.
@@ -232,7 +267,7 @@ impl Node {
         headers: Vec<(String, String)>,
         certificates: Vec<Vec<u8>>,
     ) -> Result<Connection, Error> {
-        let connection = Connection::new(Side::Accepting, None, self.settings.limits.clone());
+        let connection = Connection::new(Side::Accepting, self.settings.terms.clone());
         let incoming = Incoming { connection, address, headers, certificates };
         self.start(Side::Accepting, transport, incoming).await
     }
@@ -268,7 +303,7 @@ impl Node {
         transport: impl Transport + Unpin,
     ) -> Result<C, Error> {
         let incoming = Incoming {
-            connection: Connection::new(Side::Connecting, None, self.settings.limits.clone()),
+            connection: Connection::new(Side::Connecting, self.settings.terms.clone()),
             address: None,
             headers: Vec::new(),
             certificates: Vec::new(),
@@ -313,6 +348,6 @@ impl Drop for Undecided {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("limits", &self.settings.limits).finish_non_exhaustive()
+        f.debug_struct("Node").field("limits", &self.settings.terms.limits).finish_non_exhaustive()
     }
 }

@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// The peer lends us something, perhaps again.
-    fn import(&mut self, id: Id) -> Result<(), Error> {
+    pub(super) fn import(&mut self, id: Id) -> Result<(), Error> {
         if id >= 0 {
             return protocol(format!("an export under an id that is not the sender's: {id}"));
         }

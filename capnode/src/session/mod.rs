@@ -183,6 +183,9 @@ pub struct Tables {
     pub calls: usize,
     /// Calls of the peer's that have not ended.
     pub running: usize,
+    /// References that we lent the peer and have forgotten since, because there were too many and its language has no
+    /// way to give them back. Counted from the beginning of the connection.
+    pub forgotten: u64,
 }
 
 /// The state of one connection.
@@ -260,6 +263,7 @@ impl Session {
             exports: self.lent_out(),
             calls: self.imports.values().filter(unanswered).count(),
             running: self.running.len(),
+            forgotten: 0,
         }
     }
 
@@ -405,6 +409,16 @@ impl Session {
         if running.asked { Wanted::Now } else { Wanted::Perhaps }
     }
 
+    /// Whether a call of the peer's has not ended.
+    pub(crate) fn is_running(&self, answer: Id) -> bool {
+        self.running.contains_key(&answer)
+    }
+
+    /// Sends how far a call of the peer's has come.
+    pub(crate) fn report(&mut self, answer: Id, value: Payload<Word>) {
+        self.ops.push_back(Op::Progress { id: answer, value });
+    }
+
     /// Sends the outcome of a call of the peer's, or refuses a [`Event::PullObject`].
     pub(crate) fn answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) {
         self.ops.push_back(Op::Answer { id, outcome });
@@ -431,6 +445,12 @@ impl Session {
     /// The next message to write.
     pub(crate) fn poll_op(&mut self) -> Option<Op> {
         self.ops.pop_front()
+    }
+
+    /// Whether there are messages to write.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_ops(&self) -> bool {
+        !self.ops.is_empty()
     }
 
     /// Whether the peer wants or has done anything that has not been looked at.

@@ -1,4 +1,4 @@
-//! Byte streams, a line a frame.
+//! Byte streams, a line a frame; or with nothing between the frames, from peers that do it so.
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use super::texts::{Byte, Text};
 use super::{Outgoing, Transport};
 
 /// Room for a read.
@@ -27,17 +28,32 @@ pub struct Lines<S> {
     /// Up to where there is no line feed.
     searched: usize,
     limit: usize,
+    framing: Framing,
     /// Whether what comes is of no interest any more.
     discarding: bool,
 }
 
+/// What separates the frames that arrive.
+#[derive(Debug)]
+enum Framing {
+    /// The first byte tells.
+    Unknown,
+    /// A line feed: every frame of Cap'n Web begins with a bracket.
+    Lines,
+    /// Nothing, or white space: every frame of the other languages begins with a brace, and programs that speak
+    /// Capnode put nothing between them.
+    Texts(Text),
+}
+
 /// Carries frames over any byte stream, such as a TCP connection: a line a frame.
+///
+/// From a peer that does not speak Cap'n Web, frames are taken with nothing between them, too.
 ///
 /// A line may be as long as [`Limits::frame_bytes`](crate::Limits::frame_bytes) says by default;
 /// see [`Lines::limit`].
 pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Lines<S> {
     let limit = crate::Limits::default().frame_bytes;
-    Lines { stream, buffer: Vec::new(), filled: 0, start: 0, searched: 0, limit, discarding: false }
+    Lines { stream, buffer: Vec::new(), filled: 0, start: 0, searched: 0, limit, framing: Framing::Unknown, discarding: false }
 }
 
 /// The standard input and output of this process, for a program that another one started.
@@ -108,7 +124,44 @@ impl<S> Lines<S> {
         self
     }
 
-    /// The end of the line that begins at `start`, if all of it is there.
+    /// Where the frame that begins at `start` ends, and where the next begins, if all of it is there.
+    fn find_frame(&mut self) -> Option<(usize, usize)> {
+        if let Framing::Unknown = self.framing {
+            let white = |byte: &&u8| byte.is_ascii_whitespace();
+            self.start += self.buffer.get(self.start..self.filled)?.iter().take_while(white).count();
+            self.framing = match self.buffer.get(self.start..self.filled)?.first()? {
+                b'{' => Framing::Texts(Text::default()),
+                _ => Framing::Lines,
+            };
+        }
+        match self.framing {
+            Framing::Texts(_) => self.find_text(),
+            _ => self.find_line().map(|end| (end, end + 1)),
+        }
+    }
+
+    fn find_text(&mut self) -> Option<(usize, usize)> {
+        let Framing::Texts(text) = &mut self.framing else { return None };
+        let from = self.start.max(self.searched);
+        for (at, byte) in self.buffer.get(from..self.filled)?.iter().enumerate() {
+            let at = from + at;
+            let next = match text.look(*byte) {
+                Byte::Before => {
+                    self.start = at + 1;
+                    continue;
+                }
+                Byte::Inside => continue,
+                Byte::Last => at + 1,
+                Byte::Behind => at,
+            };
+            *text = Text::default();
+            self.searched = next;
+            return Some((next, next));
+        }
+        self.searched = self.filled;
+        None
+    }
+
     fn find_line(&mut self) -> Option<usize> {
         let from = self.start.max(self.searched);
         let found = memchr::memchr(b'\n', self.buffer.get(from..self.filled)?);
@@ -140,9 +193,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         if self.discarding {
             return self.poll_discard(cx).map(|outcome| outcome.err().map(Err));
         }
-        let end = loop {
-            if let Some(end) = self.find_line() {
-                break end;
+        let (end, next) = loop {
+            if let Some(found) = self.find_frame() {
+                break found;
             }
             if self.filled - self.start > self.limit {
                 // What follows is the rest of it.
@@ -163,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             }
         };
         let line = &self.buffer[self.start..end];
-        self.start = end + 1;
+        self.start = next;
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         Poll::Ready(Some(std::str::from_utf8(line).map_err(invalid)))
     }
@@ -176,6 +229,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             }
         }
         Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn is_byte_stream(&self) -> bool {
+        true
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {

@@ -7,6 +7,7 @@ pub(crate) mod address;
 pub(crate) mod lines;
 pub(crate) mod memory;
 pub(crate) mod messages;
+mod texts;
 #[cfg(feature = "ws")]
 pub(crate) mod ws;
 
@@ -31,6 +32,12 @@ pub trait Transport: Send + 'static {
     /// Takes frames out of `frames` and sends them; ready when all are on their way.
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>>;
 
+    /// Whether what is sent in one go may reach the peer in several, or together with what was sent before. There are
+    /// peers that do not bear it, and are sent a frame at a time.
+    fn is_byte_stream(&self) -> bool {
+        false
+    }
+
     /// Closes, telling the peer `reason` where the transport can. `None` is an ordinary end.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>>;
 }
@@ -42,6 +49,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         (**self).poll_send(cx, frames)
+    }
+
+    fn is_byte_stream(&self) -> bool {
+        (**self).is_byte_stream()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 
-use super::Link;
+use super::{Link, Terms};
 use super::outgoing::Outgoing;
 use super::task::Task;
 use crate::session::{Side, Tables};
@@ -39,7 +39,7 @@ pub(super) struct End {
 
 impl End {
     fn new(side: Side, index: Option<Cap>, limits: Limits) -> Self {
-        let link = Link::new(side, index, limits);
+        let link = Link::new(side, index, Terms { limits, ..Terms::default() });
         Self { link, out: Outgoing::default(), wire: VecDeque::new(), sent: Vec::new(), tasks: Vec::new() }
     }
 

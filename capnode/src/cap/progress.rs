@@ -1,0 +1,94 @@
+//! How far a call has come: what its handler says before it ends, and who wants to know.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+
+use super::BoxFuture;
+use super::payload::{Body, encode};
+use super::response::Outcome;
+use crate::error::Error;
+
+/// Where the progress of a call goes.
+pub(crate) type Progress = Arc<dyn Fn(Body) + Send + Sync>;
+
+thread_local! {
+    /// Of the call whose handler is being polled.
+    static CURRENT: RefCell<Option<Progress>> = const { RefCell::new(None) };
+}
+
+/// Tells the caller of the method that is running how far it has come. Whether there is anybody to be told: a caller in
+/// this program who [wants to know](crate::Call::on_progress), or a peer that speaks Q-Connection, where it is a
+/// notification. The other languages have no word for it.
+///
+/// To be called from the method itself, not from a task it has spawned.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// #[capnode::interface]
+/// trait Copier {
+///     async fn copy(&self, files: u32) -> u32;
+/// }
+///
+/// struct Disk;
+///
+/// impl Copier for Disk {
+///     async fn copy(&self, files: u32) -> u32 {
+///         for file in 1..=files {
+///             // ...
+///             capnode::report_progress(&file).ok();
+///         }
+///         files
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let copier = CopierClient::new(Disk);
+/// let seen = Arc::new(Mutex::new(Vec::new()));
+/// let sees = seen.clone();
+/// copier.copy(3).on_progress(move |file: u32| sees.lock().unwrap().push(file)).await?;
+/// assert_eq!(*seen.lock().unwrap(), [1, 2, 3]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// If the value cannot be written.
+pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
+    let current = CURRENT.with_borrow(Clone::clone);
+    let Some(progress) = current else { return Ok(false) };
+    progress(encode(value)?);
+    Ok(true)
+}
+
+/// A handler whose progress somebody wants to know.
+pub(crate) struct Watched {
+    pub(crate) handler: BoxFuture<Outcome>,
+    pub(crate) progress: Progress,
+}
+
+impl Future for Watched {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        /// Puts back what was there before, also if the handler panics.
+        struct Back(Option<Progress>);
+
+        impl Drop for Back {
+            fn drop(&mut self) {
+                let ended = CURRENT.replace(self.0.take());
+                drop(ended);
+            }
+        }
+
+        let _back = Back(CURRENT.replace(Some(self.progress.clone())));
+        self.handler.as_mut().poll(cx)
+    }
+}

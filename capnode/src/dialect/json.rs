@@ -1,0 +1,2 @@
+//! stub
+pub(crate) fn string_member(_: &str, _: &str) -> Option<String> { None }

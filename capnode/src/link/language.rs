@@ -1,0 +1,123 @@
+//! The wire language of a connection, and what it has to remember.
+
+use super::named::Naming;
+use crate::dialect::{Dialect, Lost, Refused, capnode, capnweb, q};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::op::{Id, Op, Text};
+use crate::session::Manner;
+
+pub(super) enum Language {
+    /// It turns out when the peer says something.
+    Unknown,
+    CapnWeb,
+    Capnode(Box<capnode::Speech>),
+    Q(Box<q::Speech>),
+}
+
+impl Language {
+    pub(super) fn of(dialect: Option<Dialect>) -> Self {
+        match dialect {
+            None => Language::Unknown,
+            Some(Dialect::CapnWeb) => Language::CapnWeb,
+            Some(Dialect::Capnode) => Language::Capnode(Box::default()),
+            Some(Dialect::Q) => Language::Q(Box::default()),
+        }
+    }
+
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Language::Unknown)
+    }
+
+    /// Takes in a frame. Nothing comes of one that the language's own programs would pass over.
+    pub(super) fn parse(
+        &mut self,
+        frame: &str,
+        limits: &Limits,
+        names: &mut Naming<'_>,
+    ) -> Result<Option<Op>, Error> {
+        match self {
+            Language::Unknown => Ok(None),
+            Language::CapnWeb => capnweb::parse(&Text::frame(frame), limits).map(Some),
+            Language::Capnode(speech) => speech.parse(frame, limits, names),
+            Language::Q(speech) => speech.parse(frame, limits, names),
+        }
+    }
+
+    /// Writes one message at the end of `out`, if the language has one for it.
+    pub(super) fn write(
+        &mut self,
+        op: &Op,
+        names: &mut Naming<'_>,
+        out: &mut String,
+    ) -> Result<(), Refused> {
+        match self {
+            Language::Unknown => Ok(()),
+            Language::CapnWeb => {
+                capnweb::write(op, out);
+                Ok(())
+            }
+            Language::Capnode(speech) => speech.write(op, names, out),
+            Language::Q(speech) => speech.write(op, names, out),
+        }
+    }
+
+    /// A frame that is sent without an op.
+    pub(super) fn take_reply(&mut self) -> Option<String> {
+        match self {
+            Language::Unknown | Language::CapnWeb => None,
+            Language::Capnode(speech) => speech.take_reply(),
+            Language::Q(speech) => speech.take_reply(),
+        }
+    }
+
+    /// A message to something that is not, or no longer, known.
+    pub(super) fn take_lost(&mut self) -> Option<Lost> {
+        match self {
+            Language::Unknown | Language::CapnWeb => None,
+            Language::Capnode(speech) => speech.take_lost(),
+            Language::Q(speech) => speech.take_lost(),
+        }
+    }
+
+    /// The id of something of the peer's whose name came by another way.
+    pub(super) fn reconstruct(&mut self, name: &str) -> Option<Id> {
+        match self {
+            Language::Capnode(speech) => Some(speech.reconstruct(name)),
+            Language::Unknown | Language::CapnWeb | Language::Q(_) => None,
+        }
+    }
+}
+
+impl Dialect {
+    pub(crate) fn manner(self) -> Manner {
+        match self {
+            Dialect::CapnWeb => Manner::CAPN_WEB,
+            Dialect::Capnode | Dialect::Q => Manner { marks: false, releases: false, reuses: true },
+        }
+    }
+
+    /// Whether a reference of the peer's can be sent back as what it is. Elsewhere it goes as a reference of ours, that
+    /// passes everything on.
+    pub(super) fn sends_home(self) -> bool {
+        self == Dialect::CapnWeb
+    }
+
+    /// Whether calls can be made on the result of a call before it is there.
+    pub(crate) fn pipelines(self) -> bool {
+        self == Dialect::CapnWeb
+    }
+
+    /// In which language a peer has begun to speak; none if the frame could be of any. What is in none of them is
+    /// for Cap'n Web to refuse.
+    pub(super) fn detect(frame: &str) -> Option<Self> {
+        if !frame.trim_start().starts_with('{') {
+            return Some(Dialect::CapnWeb);
+        }
+        match crate::dialect::json::string_member(frame, "type")?.as_str() {
+            "index" | "invocation" | "return" | "error" | "dealloc" => Some(Dialect::Capnode),
+            "send" | "resolve" | "notify" => Some(Dialect::Q),
+            _ => None,
+        }
+    }
+}

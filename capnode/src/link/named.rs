@@ -1,0 +1,141 @@
+//! What we lend a peer whose language has names for it instead of numbers, and never or seldom gives it back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::cap::Cap;
+use crate::dialect::Names;
+use crate::op::Id;
+use crate::registry::{Registry, random_name};
+use crate::session::Session;
+
+/// The names of our exports on one connection, and which of them was used last.
+#[derive(Default)]
+pub(super) struct Named {
+    ids: HashMap<Arc<str>, Id>,
+    exports: HashMap<Id, Export>,
+    /// By when they were last used.
+    order: BTreeMap<u64, Id>,
+    clock: u64,
+    /// Which export each running call of the peer's is made on.
+    calls: HashMap<Id, Id>,
+    /// Where names are known to all connections of the node.
+    registry: Option<Registry>,
+    forgotten: u64,
+}
+
+struct Export {
+    name: Arc<str>,
+    used: u64,
+    /// How many calls on it are running.
+    calls: usize,
+}
+
+impl Named {
+    pub(super) fn new(registry: Option<Registry>) -> Self {
+        Self { registry, ..Self::default() }
+    }
+
+    fn insert(&mut self, id: Id, name: Arc<str>) {
+        self.clock += 1;
+        self.order.insert(self.clock, id);
+        self.ids.insert(name.clone(), id);
+        self.exports.insert(id, Export { name, used: self.clock, calls: 0 });
+    }
+
+    fn touch(&mut self, id: Id) {
+        if let Some(export) = self.exports.get_mut(&id) {
+            self.clock += 1;
+            self.order.remove(&export.used);
+            self.order.insert(self.clock, id);
+            export.used = self.clock;
+        }
+    }
+
+    /// A call of the peer's on an export begins.
+    pub(super) fn begin(&mut self, answer: Id, target: Id) {
+        if let Some(export) = self.exports.get_mut(&target) {
+            export.calls += 1;
+            self.calls.insert(answer, target);
+        }
+    }
+
+    /// A call of the peer's has ended.
+    pub(super) fn end(&mut self, answer: Id) {
+        let target = self.calls.remove(&answer);
+        if let Some(export) = target.and_then(|target| self.exports.get_mut(&target)) {
+            export.calls -= 1;
+        }
+    }
+
+    /// Which export was not used for the longest time, if there are more than `limit`. None with a call running.
+    pub(super) fn oldest_beyond(&mut self, limit: usize) -> Option<Id> {
+        if self.exports.len() <= limit {
+            return None;
+        }
+        let idle = |id: &&Id| self.exports.get(*id).is_some_and(|export| export.calls == 0);
+        let oldest = self.order.values().find(idle).copied();
+        self.forgotten += u64::from(oldest.is_some());
+        oldest
+    }
+
+    /// How many exports were forgotten because there were too many.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// An export is one no longer. What the registry held for it, to be dropped where no lock is held.
+    pub(super) fn remove(&mut self, id: Id) -> Option<Cap> {
+        let export = self.exports.remove(&id)?;
+        self.order.remove(&export.used);
+        self.ids.remove(&export.name);
+        self.registry.as_ref().and_then(|registry| registry.let_go(&export.name))
+    }
+
+    /// All at once.
+    pub(super) fn clear(&mut self) -> Vec<Cap> {
+        let exports = std::mem::take(&mut self.exports);
+        self.ids.clear();
+        self.order.clear();
+        self.calls.clear();
+        let registry = self.registry.as_ref();
+        exports.values().filter_map(|export| registry?.let_go(&export.name)).collect()
+    }
+}
+
+/// The names of a connection with what is needed to lend something under one.
+pub(super) struct Naming<'a> {
+    pub(super) named: &'a mut Named,
+    pub(super) session: &'a mut Session,
+    pub(super) objects: &'a mut HashMap<Id, Cap>,
+}
+
+impl Names for Naming<'_> {
+    fn find(&mut self, name: &str) -> Option<Id> {
+        if let Some(id) = self.named.ids.get(name).copied() {
+            self.named.touch(id);
+            return Some(id);
+        }
+        // Another connection of the node may have been told of it; from now on this one holds it too.
+        let (name, cap) = self.named.registry.as_ref()?.hold(name)?;
+        let id = self.session.export(cap.object_id());
+        self.objects.insert(id, cap);
+        self.named.insert(id, name);
+        Some(id)
+    }
+
+    fn name(&mut self, export: Id) -> Arc<str> {
+        if let Some(Export { name, .. }) = self.named.exports.get(&export) {
+            let name = name.clone();
+            self.named.touch(export);
+            return name;
+        }
+        let cap = self.objects.get(&export);
+        let name = match (&self.named.registry, cap) {
+            (Some(registry), Some(cap)) => registry.name(cap),
+            _ => random_name(),
+        };
+        self.named.insert(export, name.clone());
+        name
+    }
+}

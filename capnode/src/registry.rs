@@ -1,0 +1,203 @@
+//! Names that stand for references outside of any connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use crate::cap::Cap;
+use crate::error::{Error, ErrorKind};
+use crate::lock;
+use crate::session::ObjectId;
+
+/// The ids under which a program's objects and functions can be asked for by whoever knows the id.
+///
+/// An id is 128 bits from the system's generator, in hexadecimal digits: whoever was not told one does not guess it,
+/// and whoever knows it may use what it stands for, for as long as it is registered.
+///
+/// * Peers that speak **Capnode** know every function by such an id, on all connections of a node: those are kept here
+///   for as long as a connection holds them.
+/// * What is [registered](Registry::register) by this program stays until the [`Registered`] is dropped. Peers of
+///   the other languages get at it through a [`Restorer`], if the program offers one.
+///
+/// Cheap to clone; a clone is the same registry. One registry can serve several nodes, one after the other too: see
+/// [`Node::registry`](crate::Node::registry).
+///
+/// ```
+/// use capnode::{Func, Registry, RestorerClient};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let registry = Registry::default();
+/// let double: Func<fn(u32) -> u32> = Func::new(|x: u32| async move { 2 * x });
+/// let registered = registry.register(double);
+///
+/// // Whoever is given a restorer, and told the id, has the function.
+/// let restorer = RestorerClient::new(registry);
+/// let restored = Func::<fn(u32) -> u32>::from_cap(restorer.restore(registered.id()).await.unwrap());
+/// assert_eq!(restored.call(4).await?, 8);
+/// drop(registered);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Registry(Arc<Mutex<Entries>>);
+
+#[derive(Default)]
+struct Entries {
+    entries: HashMap<Arc<str>, Entry>,
+    names: HashMap<ObjectId, Arc<str>>,
+}
+
+struct Entry {
+    cap: Cap,
+    /// Connections that were told of it, or that have used it.
+    connections: usize,
+    /// How often it was registered.
+    registered: usize,
+}
+
+/// Gives what was lent under an id to whoever knows the id.
+#[crate::interface(crate = crate)]
+pub trait Restorer {
+    /// What is registered under `id`.
+    async fn restore(&self, id: &str) -> Result<Cap, Error>;
+}
+
+impl Restorer for Registry {
+    async fn restore(&self, id: &str) -> Result<Cap, Error> {
+        let entries = lock(&self.0);
+        let found = entries.entries.get(id).filter(|entry| entry.registered > 0);
+        // The id is a secret, and is not repeated to where it may be logged.
+        let unknown = || Error::rejected("nothing is registered under this id");
+        found.map(|entry| entry.cap.clone()).ok_or_else(unknown)
+    }
+}
+
+impl Registry {
+    /// Makes `cap` available under an id, until the result is dropped.
+    pub fn register(&self, cap: impl Into<Cap>) -> Registered {
+        let cap = cap.into().nearest();
+        let name = lock(&self.0).enter(&cap, |entry| entry.registered += 1);
+        Registered { registry: self.clone(), id: name }
+    }
+
+    /// Makes `cap` available under an id that was used before, perhaps by an earlier run of the program. The id has to
+    /// be one that cannot be guessed.
+    ///
+    /// # Errors
+    ///
+    /// If the id stands for something else already, or is empty.
+    pub fn register_as(&self, id: &str, cap: impl Into<Cap>) -> Result<Registered, Error> {
+        let cap = cap.into().nearest();
+        let mut entries = lock(&self.0);
+        let taken = || Error::new(ErrorKind::Unsupported, "the id is empty, or stands for something else");
+        if id.is_empty() || entries.entries.get(id).is_some_and(|entry| entry.cap != cap) {
+            return Err(taken());
+        }
+        let name: Arc<str> = id.into();
+        let entry = entries.entries.entry(name.clone());
+        entry.or_insert_with(|| Entry { cap: cap.clone(), connections: 0, registered: 0 }).registered += 1;
+        entries.names.insert(cap.object_id(), name.clone());
+        drop(entries);
+        Ok(Registered { registry: self.clone(), id: name })
+    }
+
+    /// What a connection calls `cap`, and holds from now on.
+    pub(crate) fn name(&self, cap: &Cap) -> Arc<str> {
+        lock(&self.0).enter(cap, |entry| entry.connections += 1)
+    }
+
+    /// A connection uses a name that it was not told, and holds it from now on.
+    pub(crate) fn hold(&self, name: &str) -> Option<(Arc<str>, Cap)> {
+        let mut entries = lock(&self.0);
+        let (name, _) = entries.entries.get_key_value(name)?;
+        let name = name.clone();
+        let entry = entries.entries.get_mut(&name)?;
+        entry.connections += 1;
+        Some((name, entry.cap.clone()))
+    }
+
+    /// A connection holds the name no longer. What is to be dropped, where no lock is held.
+    pub(crate) fn let_go(&self, name: &str) -> Option<Cap> {
+        lock(&self.0).leave(name, |entry| entry.connections -= 1)
+    }
+}
+
+impl Entries {
+    fn enter(&mut self, cap: &Cap, change: impl FnOnce(&mut Entry)) -> Arc<str> {
+        let object = cap.object_id();
+        let name = self.names.entry(object).or_insert_with(random_name).clone();
+        let entry = self.entries.entry(name.clone());
+        change(entry.or_insert_with(|| Entry { cap: cap.clone(), connections: 0, registered: 0 }));
+        name
+    }
+
+    fn leave(&mut self, name: &str, change: impl FnOnce(&mut Entry)) -> Option<Cap> {
+        let entry = self.entries.get_mut(name)?;
+        change(entry);
+        if entry.connections + entry.registered > 0 {
+            return None;
+        }
+        let left = self.entries.remove(name)?;
+        let object = left.cap.object_id();
+        if self.names.get(&object).is_some_and(|known| **known == *name) {
+            self.names.remove(&object);
+        }
+        Some(left.cap)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = lock(&self.0).entries.len();
+        f.debug_struct("Registry").field("entries", &entries).finish_non_exhaustive()
+    }
+}
+
+/// Something that is available under an id: see [`Registry::register`]. Dropping it ends that, but for the connections
+/// that hold it already.
+#[must_use = "dropping it makes the id unknown"]
+pub struct Registered {
+    registry: Registry,
+    id: Arc<str>,
+}
+
+impl Registered {
+    /// The id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let left = lock(&self.registry.0).leave(&self.id, |entry| entry.registered -= 1);
+        drop(left);
+    }
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The id is a secret.
+        f.write_str("Registered")
+    }
+}
+
+/// A name that nobody guesses.
+///
+/// # Panics
+///
+/// If the system gives no random numbers, without which nothing can be kept secret.
+pub(crate) fn random_name() -> Arc<str> {
+    use std::fmt::Write as _;
+
+    let mut bytes = [0; 16];
+    #[allow(clippy::expect_used)]
+    getrandom::fill(&mut bytes).expect("the system gives random numbers");
+    let mut name = String::with_capacity(32);
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _infallible = write!(name, "{byte:02x}");
+    }
+    name.into()
+}
