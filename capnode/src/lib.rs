@@ -125,6 +125,7 @@ mod limits;
 mod link;
 #[cfg(feature = "tokio")]
 mod node;
+mod object;
 mod op;
 #[cfg(any(feature = "axum", feature = "ws"))]
 mod origin;
@@ -157,8 +158,9 @@ pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
 pub use interface::{Client, Serve, Wire, WireError, serve};
 pub use limits::Limits;
 #[cfg(feature = "tokio")]
-pub use node::{Connect, Incoming, Listener, Node, connect, connect_over};
+pub use node::{Connect, Incoming, Listener, Node, cap_wrap, connect, connect_over};
 pub use link::LostMessage;
+pub use object::Object;
 pub use registry::{Registered, Registry, Restorer, RestorerClient};
 pub use session::Tables;
 #[cfg(feature = "tls")]

@@ -239,6 +239,14 @@ impl Path {
         self.as_slice().is_empty()
     }
 
+    /// The steps, and what is to be done where they lead, if it is neither a read nor a call.
+    pub(crate) fn split_verb(&self) -> (&[Key], Option<Verb>) {
+        match self.as_slice() {
+            [steps @ .., Key::Verb(verb)] => (steps, Some(*verb)),
+            steps => (steps, None),
+        }
+    }
+
     /// This path, then `rest`.
     pub(crate) fn join(&self, rest: &[Key]) -> Self {
         self.as_slice().iter().chain(rest).cloned().collect()

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::Cap;
+use super::{Cap, Shape};
 use super::local::{Local, Serving};
-use super::payload::{Body, Part, to_cap, undefined};
-use super::request::{Member, Request};
+use super::payload::{Body, Part, encode, to_cap, undefined};
+use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
 use crate::dialect::capnweb;
 use crate::error::Error;
 use crate::interface::Interface;
-use crate::op::Path;
+use crate::op::{Key, Path, Text, Verb};
 
 struct Data;
 
@@ -42,21 +42,22 @@ impl Serving for Data {
 
     fn request(&self, local: &Local, request: Request) -> Response {
         match local.object().downcast::<Held>() {
-            Ok(held) => look(held.0.clone(), request),
+            Ok(held) => look_from(held.0.clone(), None, request),
             Err(_) => Response::error(Error::type_error("not a value")),
         }
     }
 }
 
-/// Follows a request into a value, as far as the value goes.
-fn look(mut body: Body, request: Request) -> Response {
+/// Follows a request into a value, as far as the value goes. `name` is what led to the value.
+pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) -> Response {
     let Request { member, args, typed, progress } = request;
+    let property = member.is_property();
     let path = member.into_path();
-    let keys = path.as_slice();
+    let (keys, verb) = path.split_verb();
     let mut missing = false;
     for (at, key) in keys.iter().enumerate() {
         if let Some(Part::Cap(_) | Part::Value(_)) = body.root() {
-            let member = Member::Path(Path::from(&keys[at..]));
+            let member = Member::Path(Path::from(&path.as_slice()[at..]));
             return to_cap(body).request(Request { member, args, typed, progress });
         }
         if missing {
@@ -68,11 +69,19 @@ fn look(mut body: Body, request: Request) -> Response {
         body = own.unwrap_or_else(undefined);
     }
     if body.root().is_some() {
-        let member = Member::Path(Path::Empty);
-        return to_cap(body).request(Request { member, args, typed, progress });
+        // A function in the place of a property is what gives the property.
+        let cap = to_cap(body);
+        let asks = property && matches!(cap.shape(), Shape::Function);
+        let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
+        let member = Member::Path(verb.map_or(Path::Empty, |verb| Path::One(Key::Verb(verb))));
+        return cap.request(Request { member, args, typed, progress });
     }
-    if args.is_read() {
+    if args.is_read() && verb.is_none() {
         return Response::ready(Ok(Reply::wire(body)));
     }
-    Response::error(super::local::not_a_function(keys.last()))
+    match verb {
+        Some(Verb::Keys) => Response::ready(capnweb::keys(&body).and_then(|keys| encode(&keys)).map(Reply::wire)),
+        Some(verb) => Response::error(super::local::cannot(verb)),
+        None => Response::error(super::local::not_a_function(keys.last().or(name))),
+    }
 }

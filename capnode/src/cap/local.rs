@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::payload::{Part, undefined};
+use super::payload::{Body, Part, undefined};
 use super::request::{Member, Request};
 use super::response::{Reply, Response};
 use super::{Cap, Shape, payload};
+use crate::dialect::capnweb;
 use crate::error::Error;
 use crate::interface::Interface;
-use crate::op::{Key, Path, Payload};
+use crate::op::{Key, Path, Payload, Slot, Text, Verb};
 use crate::session::ObjectId;
 
 /// An object, and how requests are made of it.
@@ -29,6 +30,12 @@ pub(crate) trait Serving: Send + Sync {
         self.interface().map_or(Shape::Unknown, Shape::Object)
     }
 
+    /// What the object is to a peer whose language has no words for objects: a record of functions and values.
+    fn record(&self, local: &Local) -> Option<Body> {
+        let interface = self.interface()?;
+        Some(record_of(interface, &local.clone().into()))
+    }
+
     /// What the object is, for messages.
     fn name(&self) -> &'static str;
 
@@ -46,6 +53,10 @@ impl Local {
 
     pub(crate) fn name(&self) -> &'static str {
         self.serving.name()
+    }
+
+    pub(super) fn record(&self) -> Option<Body> {
+        self.serving.record(self)
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -82,12 +93,38 @@ pub(crate) fn is_reserved(key: &Key) -> bool {
     matches!(key, Key::Name(name) if RESERVED.contains(&name.as_str()))
 }
 
+/// What is asked that only an [`Object`](crate::Object) may allow.
+pub(crate) fn cannot(verb: Verb) -> Error {
+    Error::type_error(match verb {
+        Verb::Set => "no property of it can be set",
+        Verb::Delete => "no property of it can be deleted",
+        Verb::Keys => "it has no list of its properties",
+    })
+}
+
 pub(crate) fn not_a_function(name: Option<&Key>) -> Error {
     Error::type_error(match name {
         Some(name) => format!("'{name}' is not a function."),
         // As npm's `capnweb` says it.
         None => "'' is not a function.".to_owned(),
     })
+}
+
+/// The record of an object's methods, each a function that is bound to it. A property is one without arguments.
+pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
+    let mut text = String::from("{");
+    let mut refs = Vec::new();
+    for name in interface.names() {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        capnweb::write_string(&mut text, name);
+        text.push(':');
+        let to = cap.at_path(Path::One(Key::Name(Text::Static(name)))).shaped(Shape::Function);
+        refs.push(Slot { start: text.len(), end: text.len(), to: Part::Cap(to) });
+    }
+    text.push('}');
+    Payload { text: text.into(), refs, nodes: Vec::new() }
 }
 
 /// Makes a request of an object with an interface: finds the method and calls it by `dispatch`.
@@ -104,6 +141,16 @@ pub(crate) fn request_of_interface(
         }
         other => other.clone().into_path(),
     };
+    if let (steps, Some(verb)) = path.split_verb() {
+        return match (steps, verb) {
+            ([], Verb::Keys) => {
+                let names: Vec<&str> = interface.names().collect();
+                Response::ready(payload::encode(&names).map(Reply::wire))
+            }
+            ([] | [_], _) => Response::error(cannot(verb)),
+            ([first, ..], _) => missing(first, &path.as_slice()[1..], &request),
+        };
+    }
     let Some((first, rest)) = path.as_slice().split_first() else {
         return if request.args.is_read() {
             let itself = Part::Cap(local.clone().into());

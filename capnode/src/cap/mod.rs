@@ -199,6 +199,15 @@ impl Cap {
         }
     }
 
+    /// What this is to a peer whose language has no words for objects, if it is known to be one.
+    pub(crate) fn record(&self) -> Option<payload::Body> {
+        match (self.1, &self.nearest().0) {
+            (Shape::Unknown, Kind::Local(local)) => local.record(),
+            (Shape::Object(interface), _) => Some(local::record_of(interface, self)),
+            _ => None,
+        }
+    }
+
     /// What a promise has turned out to be; anything else is itself. All that was asked of the
     /// promise has been passed on by then, so that going the short way overtakes nothing.
     pub(crate) fn nearest(&self) -> Cap {

@@ -38,6 +38,14 @@ impl Member {
         }
     }
 
+    /// Whether it is a property of an interface.
+    pub(crate) fn is_property(&self) -> bool {
+        match self {
+            Member::Method(interface, method) => interface.method(*method).is_some_and(|method| method.property),
+            Member::Path(_) => false,
+        }
+    }
+
     /// The name of the member, for messages.
     pub(crate) fn describe(&self) -> String {
         let path = self.clone().into_path();

@@ -31,7 +31,7 @@ pub(crate) use self::inbound::no_index;
 use self::outgoing::Outgoing;
 use self::pending::{Arrived, PendingAnswer};
 use self::task::{Running, Task};
-use crate::cap::payload::{Body, REFERENCE, flatten, to_cap, unfolded_len};
+use crate::cap::payload::{Body, REFERENCE, flatten, to_cap, unfolded_len, with_records};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
@@ -118,6 +118,8 @@ struct State {
     room: Vec<Waker>,
     watchers: Vec<BrokenSlot>,
     closed: Option<Error>,
+    /// What to tell the peer about it, if it is not an ordinary end.
+    reason: Option<String>,
 }
 
 /// Who waits for an answer.
@@ -165,6 +167,7 @@ impl Link {
             room: Vec::new(),
             watchers: Vec::new(),
             closed: None,
+            reason: None,
         };
         let link = Self {
             state: Mutex::new(state),
@@ -245,7 +248,7 @@ impl Link {
         answering: Answering,
         progress: Option<Progress>,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
-        let args = args.map(flatten);
+        let args = args.map(|args| flatten(self.wording(args)));
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::new(ErrorKind::Limit, "the arguments are longer than a frame may be"));
@@ -277,6 +280,11 @@ impl Link {
             }
             None => Ok((id, answer.map(|answer| PendingAnswer::new(self.clone(), id, answer)))),
         }
+    }
+
+    /// A value with nothing in it that the peer's language has no words for.
+    fn wording(&self, body: Body) -> Body {
+        if self.dialect() == Some(Dialect::Capnode) { with_records(body) } else { body }
     }
 
     /// Nobody waits for the answer of a call any more.
@@ -342,8 +350,7 @@ impl Link {
     /// What to tell the peer about the end, if it is not an ordinary one.
     #[cfg(feature = "tokio")]
     pub(crate) fn close_reason(&self) -> Option<String> {
-        let closed = self.closed()?;
-        (closed.kind() != ErrorKind::Disconnected).then(|| closed.message().to_owned())
+        lock(&self.state).reason.clone()
     }
 
     /// Why the connection ended, if it has.
@@ -372,12 +379,19 @@ impl Link {
     /// Ends the session: whoever waits for anything gets `error`, and all references are dropped.
     /// The second time nothing happens.
     pub(crate) fn close(&self, error: Error) {
+        let reason = (error.kind() != ErrorKind::Disconnected).then(|| error.message().to_owned());
+        // Which connection it was is nothing for the peer.
+        let error = match &self.nickname {
+            Some(nickname) => error.about(nickname),
+            None => error,
+        };
         let (ended, watchers, room) = {
             let mut state = lock(&self.state);
             if state.closed.is_some() {
                 return;
             }
             state.closed = Some(error.clone());
+            state.reason = reason;
             state.session.end();
             state.parked_bytes = 0;
             state.kept_bytes = 0;
@@ -525,7 +539,7 @@ impl Link {
     }
 
     fn report(self: &Arc<Self>, answer: Id, value: Body) {
-        let value = flatten(value);
+        let value = flatten(self.wording(value));
         {
             let mut state = lock(&self.state);
             if state.session.is_running(answer) {
@@ -726,7 +740,7 @@ impl State {
     }
 
     fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {
-        let outcome = outcome.map(flatten);
+        let outcome = outcome.map(|body| flatten(link.wording(body)));
         let outcome = match outcome {
             // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
             // own, so it gets a reference to us that passes everything on.

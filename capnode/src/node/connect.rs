@@ -176,3 +176,25 @@ impl<C> fmt::Debug for Connect<C> {
 pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) -> Result<C, Error> {
     Node::empty().connect_over(transport).await
 }
+
+/// What `offered` looks like from the other end of a connection: all of it goes through a real one inside this program,
+/// so that nothing of it is shared but what is shared by reference. For tests, and to hand out a copy that cannot be
+/// changed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let wrapped: capnode::Cap = capnode::cap_wrap(vec![1, 2, 3]).await?;
+/// assert_eq!(wrapped.read::<Vec<u32>>().await?, [1, 2, 3]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// Outside a tokio runtime.
+pub async fn cap_wrap<C: FromConnection>(offered: impl serde::Serialize) -> Result<C, Error> {
+    let (here, there) = crate::transport::pair();
+    Node::new(offered).serve(there).await?;
+    connect_over(here).await
+}

@@ -11,7 +11,7 @@ use serde::Serialize;
 mod connect;
 mod listener;
 
-pub use self::connect::{Connect, connect, connect_over};
+pub use self::connect::{Connect, cap_wrap, connect, connect_over};
 pub use self::listener::Listener;
 
 use crate::cap::queue::Queue;

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+mod adapters;
 pub(crate) mod address;
 pub(crate) mod lines;
 pub(crate) mod memory;
@@ -11,6 +12,7 @@ mod texts;
 #[cfg(feature = "ws")]
 pub(crate) mod ws;
 
+pub use self::adapters::{Channels, Translated, channels, translated};
 pub use self::address::Address;
 pub use self::lines::{ChildPipes, Lines, child, lines, stdio};
 pub use self::memory::{Memory, pair};
@@ -23,7 +25,8 @@ pub use crate::link::outgoing::Outgoing;
 /// Something that carries frames both ways, in order.
 ///
 /// There are ready ones for byte streams ([`lines`]), for streams and sinks of messages
-/// ([`messages`]), for WebSockets and for the inside of one program ([`pair`]).
+/// ([`messages`]), for WebSockets, for channels ([`channels`]) and for the inside of one program
+/// ([`pair`]). [`translated`] is the place for a writing of your own.
 pub trait Transport: Send + 'static {
     /// The next frame; `None` when the peer has closed. An [`io::ErrorKind::InvalidData`] error is
     /// the peer's fault, and it is told.

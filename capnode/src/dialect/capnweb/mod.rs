@@ -28,6 +28,7 @@ mod text;
 pub(crate) use self::args::{ArgsReader, ArgsWriter};
 pub(crate) use self::error::{error_data, error_property, error_text, read_error, to_outcome};
 pub(crate) use self::message::{parse, write};
+pub(crate) use self::text::write_string;
 
 use self::de::Reader;
 use self::ser::Writer;
@@ -60,6 +61,11 @@ pub(crate) fn member<R: Lookup + Clone>(value: &Payload<R>, key: &Key) -> Option
         Key::Verb(_) => None,
     }?;
     Some(value.slice(at))
+}
+
+/// The names of what is in a value: the members of an object, the indexes of an array.
+pub(crate) fn keys<R: Lookup>(value: &Payload<R>) -> Result<Vec<String>, Error> {
+    Reader::new(value).keys().map_err(decode_error)
 }
 
 fn encode_error(failure: Failure) -> Error {

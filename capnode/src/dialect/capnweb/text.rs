@@ -39,7 +39,7 @@ pub(super) fn read_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
 }
 
 /// Writes `text` as a JSON string.
-pub(super) fn write_string(out: &mut String, text: &str) {
+pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut written = 0;
     for (at, byte) in text.bytes().enumerate() {

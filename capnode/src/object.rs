@@ -1,0 +1,310 @@
+//! Objects that are put together at run time.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cap::local::{Local, Serving, is_reserved, not_a_function};
+use crate::cap::payload::{Body, Part, decode, encode, undefined};
+use crate::cap::request::{Member as Asked, Request};
+use crate::cap::response::{Reply, Response};
+use crate::cap::value::Value;
+use crate::cap::{Cap, data};
+use crate::error::{Error, ErrorKind};
+use crate::interface::{Interface, args};
+use crate::lock;
+use crate::op::{Key, Path, Payload, Verb};
+
+/// An object put together at run time, of plain values, functions and references to other objects, which others may
+/// read, and write, delete and list as far as its owner allows.
+///
+/// Whoever holds a reference to it uses it by [`Cap::get`], [`Cap::put`], [`Cap::delete`], [`Cap::keys`] and
+/// [`Cap::invoke`]; a peer that speaks Q-Connection by the operations of that name. To a Capnode peer it is a record of
+/// what is in it at the moment.
+///
+/// Cheap to clone; a clone is the same object.
+///
+/// ```
+/// use capnode::{Func, Object};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let object = Object::new()
+///     .with("name", "ann")
+///     .with("double", Func::<fn(u32) -> u32>::new(|x: u32| async move { 2 * x }))
+///     .with_writable("mood", "fine");
+///
+/// // What the other side of a connection can do.
+/// let theirs = object.cap();
+/// assert_eq!(theirs.get::<String>("name").await?, "ann");
+/// assert_eq!(theirs.invoke::<u32>("double", (4,)).await?, 8);
+/// assert_eq!(theirs.keys().await?, ["name", "double", "mood"]);
+/// theirs.put("mood", "great").await?;
+/// assert!(theirs.put("name", "bob").await.is_err());
+///
+/// assert_eq!(object.get::<String>("mood")?, "great");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Object(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner(Mutex<Members>);
+
+struct Members {
+    list: Vec<Member>,
+    /// Whether others may add some.
+    open: bool,
+    /// How many there may be, those that others add included.
+    limit: usize,
+    /// What the ones that others add may come to.
+    bytes: usize,
+}
+
+struct Member {
+    name: String,
+    value: Body,
+    /// Whether others may set and delete it.
+    writable: bool,
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self { list: Vec::new(), open: false, limit: 1_024, bytes: 1 << 20 }
+    }
+}
+
+impl Member {
+    fn bytes(&self) -> usize {
+        self.name.len() + self.value.text.as_str().len() + self.value.refs.len() * 64
+    }
+}
+
+impl Object {
+    /// An object with nothing in it, which others can only read.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a property that others can only read: any value that serializes, a function, a client. A value that cannot
+    /// be written says so to whoever reads it.
+    pub fn with(self, name: &str, value: impl Serialize) -> Self {
+        self.put(name, encode(&value), false);
+        self
+    }
+
+    /// With a property that others can read, set and delete.
+    pub fn with_writable(self, name: &str, value: impl Serialize) -> Self {
+        self.put(name, encode(&value), true);
+        self
+    }
+
+    /// Lets others add properties, which are writable then: up to 1,024 properties in all, and 1 MiB of values.
+    pub fn open(self) -> Self {
+        lock(&self.0.0).open = true;
+        self
+    }
+
+    fn put(&self, name: &str, value: Result<Body, Error>, writable: bool) {
+        let broken = |error: Error| Payload::reference(Part::Cap(Cap::broken(error.about(name))));
+        let member = Member { name: name.to_owned(), value: value.unwrap_or_else(broken), writable };
+        let replaced = lock(&self.0.0).insert(member);
+        drop(replaced);
+    }
+
+    /// The reference to hand out.
+    pub fn cap(&self) -> Cap {
+        Local::new(self.0.clone(), &Dynamic).into()
+    }
+
+    /// Reads a property, as its owner.
+    ///
+    /// # Errors
+    ///
+    /// If it is of another type. One that is missing is undefined, which an `Option` or `()` takes.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        let value = lock(&self.0.0).find(name).map(|member| member.value.clone());
+        decode(&value.unwrap_or_else(undefined)).map_err(|error| error.about(name))
+    }
+
+    /// Sets a property, as its owner. One that is new can only be read by others.
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be written.
+    pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), Error> {
+        let value = encode(&value)?;
+        let writable = lock(&self.0.0).find(name).is_some_and(|member| member.writable);
+        self.put(name, Ok(value), writable);
+        Ok(())
+    }
+
+    /// Deletes a property, as its owner. Whether it was there.
+    pub fn remove(&self, name: &str) -> bool {
+        let removed = lock(&self.0.0).remove(name);
+        removed.is_some()
+    }
+
+    /// The names of the properties, in the order in which they were added.
+    pub fn names(&self) -> Vec<String> {
+        lock(&self.0.0).list.iter().map(|member| member.name.clone()).collect()
+    }
+}
+
+impl Members {
+    fn find(&self, name: &str) -> Option<&Member> {
+        self.list.iter().find(|member| member.name == name)
+    }
+
+    /// What was there before, to be dropped where no lock is held.
+    fn insert(&mut self, member: Member) -> Option<Member> {
+        match self.list.iter_mut().find(|old| old.name == member.name) {
+            Some(old) => Some(std::mem::replace(old, member)),
+            None => {
+                self.list.push(member);
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Member> {
+        let at = self.list.iter().position(|member| member.name == name)?;
+        Some(self.list.remove(at))
+    }
+
+    /// Sets a property for somebody who is not the owner.
+    fn set(&mut self, name: &str, value: Body) -> Result<Option<Member>, Error> {
+        let refused = |why: &str| Err(Error::type_error(format!("'{name}' cannot be set: {why}")));
+        match self.find(name) {
+            Some(member) if !member.writable => return refused("it can only be read"),
+            None if !self.open => return refused("no property can be added"),
+            _ => {}
+        }
+        let member = Member { name: name.to_owned(), value, writable: true };
+        let others = self.list.iter().filter(|other| other.writable && other.name != name);
+        let (count, bytes) = others.fold((1, member.bytes()), |(count, bytes), other| (count + 1, bytes + other.bytes()));
+        if count > self.limit || bytes > self.bytes {
+            return Err(Error::new(ErrorKind::Limit, format!("'{name}' cannot be set: there is no room for it")));
+        }
+        Ok(self.insert(member))
+    }
+
+    /// Deletes a property for somebody who is not the owner.
+    fn delete(&mut self, name: &str) -> Result<Option<Member>, Error> {
+        match self.find(name) {
+            Some(member) if !member.writable => {
+                Err(Error::type_error(format!("'{name}' cannot be deleted: it can only be read")))
+            }
+            _ => Ok(self.remove(name)),
+        }
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.cap().serialize(serializer)
+    }
+}
+
+impl From<Object> for Cap {
+    fn from(object: Object) -> Self {
+        object.cap()
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Object").field(&self.names()).finish()
+    }
+}
+
+struct Dynamic;
+
+impl Serving for Dynamic {
+    fn interface(&self) -> Option<&'static Interface> {
+        None
+    }
+
+    fn name(&self) -> &'static str {
+        "object"
+    }
+
+    fn request(&self, local: &Local, request: Request) -> Response {
+        match local.object().downcast::<Inner>() {
+            Ok(inner) => inner.request(local, request),
+            Err(_) => Response::error(Error::type_error("not an object")),
+        }
+    }
+
+    fn record(&self, local: &Local) -> Option<Body> {
+        local.object().downcast::<Inner>().ok().and_then(|inner| inner.record().ok())
+    }
+}
+
+fn done(outcome: Result<Option<Member>, Error>) -> Response {
+    match outcome {
+        Ok(replaced) => {
+            drop(replaced);
+            Response::ready(Ok(Reply::wire(undefined())))
+        }
+        Err(error) => Response::error(error),
+    }
+}
+
+impl Inner {
+    fn request(&self, local: &Local, request: Request) -> Response {
+        let path = request.member.clone().into_path();
+        match path.as_slice() {
+            [] if request.args.is_read() => {
+                Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(local.clone().into())))))
+            }
+            [] => Response::error(not_a_function(None)),
+            [Key::Verb(Verb::Keys)] => {
+                let names: Vec<String> = lock(&self.0).list.iter().map(|member| member.name.clone()).collect();
+                Response::ready(encode(&names).map(Reply::wire))
+            }
+            [Key::Name(name), Key::Verb(Verb::Set)] if !is_reserved(&path.as_slice()[0]) => {
+                match args::take::<(Value,)>(request.args, &["value"]).and_then(|(value,)| encode(&value)) {
+                    Ok(value) => {
+                        let outcome = lock(&self.0).set(name.as_str(), value.compact());
+                        done(outcome)
+                    }
+                    Err(error) => Response::error(error.about(format_args!("'{}'", path.as_slice()[0]))),
+                }
+            }
+            [Key::Name(name), Key::Verb(Verb::Delete)] => {
+                let outcome = lock(&self.0).delete(name.as_str());
+                done(outcome)
+            }
+            [first @ Key::Name(name), rest @ ..] if !is_reserved(first) => {
+                let value = lock(&self.0).find(name.as_str()).map(|member| member.value.clone());
+                let member = Asked::Path(Path::from(rest));
+                data::look_from(value.unwrap_or_else(undefined), Some(first), Request { member, ..request })
+            }
+            [first, rest @ ..] => {
+                let member = Asked::Path(Path::from(rest));
+                data::look_from(undefined(), Some(first), Request { member, ..request })
+            }
+        }
+    }
+
+    /// All that is in it, as a value.
+    fn record(&self) -> Result<Body, Error> {
+        /// The members, each as the value that it has been written as.
+        struct Record(Vec<(String, Value)>);
+
+        impl Serialize for Record {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+            }
+        }
+
+        let members: Vec<(String, Body)> =
+            lock(&self.0).list.iter().map(|member| (member.name.clone(), member.value.clone())).collect();
+        let read = |(name, body): (String, Body)| Ok((name, decode(&body)?));
+        encode(&Record(members.into_iter().map(read).collect::<Result<_, Error>>()?))
+    }
+}

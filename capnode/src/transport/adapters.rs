@@ -1,0 +1,142 @@
+//! Small transports made of others, and of channels.
+
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use super::{Outgoing, Transport};
+
+/// Frames over a pair of channels: see [`channels`].
+#[derive(Debug)]
+pub struct Channels {
+    /// None once it is closed.
+    outgoing: Option<UnboundedSender<String>>,
+    incoming: UnboundedReceiver<String>,
+    current: String,
+}
+
+/// Carries frames over a pair of channels, one for each direction: for whoever moves messages by other means.
+///
+/// Closing the connection closes both, and so does dropping the other ends.
+pub fn channels(outgoing: UnboundedSender<String>, incoming: UnboundedReceiver<String>) -> Channels {
+    Channels { outgoing: Some(outgoing), incoming, current: String::new() }
+}
+
+impl Transport for Channels {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        match ready!(self.incoming.poll_recv(cx)) {
+            Some(frame) => {
+                self.current = frame;
+                Poll::Ready(Some(Ok(&self.current)))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn poll_send(&mut self, _: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let outgoing = self.outgoing.as_ref().ok_or_else(gone)?;
+        while let Some(frame) = frames.pop_frame() {
+            outgoing.send(frame.to_owned()).map_err(|_| gone())?;
+        }
+        frames.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+        self.outgoing = None;
+        self.incoming.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Frames in another writing: see [`translated`].
+pub struct Translated<T, W, R> {
+    transport: T,
+    write: W,
+    read: R,
+    /// What has been translated and is not sent yet.
+    pending: Outgoing,
+    current: String,
+}
+
+/// Carries frames over `transport` in a writing of one's own: each passes through `write` on the way out, and through
+/// `read` on the way in. That is the place for another serialization, for compression, for encryption.
+///
+/// What `read` cannot make sense of ends the connection, and the peer is told why.
+///
+/// ```
+/// use capnode::{Node, transport};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// // Frames that are written backwards.
+/// let backwards = |frame: &str| frame.chars().rev().collect::<String>();
+/// let (one, other) = transport::pair();
+/// let one = transport::translated(one, backwards, move |frame| Ok(backwards(frame)));
+/// let other = transport::translated(other, backwards, move |frame| Ok(backwards(frame)));
+///
+/// let _served = Node::new("any value").serve(one).await?;
+/// let peer: capnode::Cap = capnode::connect_over(other).await?;
+/// assert_eq!(peer.read::<String>().await?, "any value");
+/// # Ok(())
+/// # }
+/// ```
+pub fn translated<T, W, R>(transport: T, write: W, read: R) -> Translated<T, W, R>
+where
+    T: Transport,
+    W: Fn(&str) -> String + Send + 'static,
+    R: Fn(&str) -> io::Result<String> + Send + 'static,
+{
+    Translated { transport, write, read, pending: Outgoing::default(), current: String::new() }
+}
+
+impl<T, W, R> Transport for Translated<T, W, R>
+where
+    T: Transport,
+    W: Fn(&str) -> String + Send + 'static,
+    R: Fn(&str) -> io::Result<String> + Send + 'static,
+{
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        let frame = match ready!(self.transport.poll_receive(cx)) {
+            Some(Ok(frame)) => (self.read)(frame),
+            Some(Err(error)) => Err(error),
+            None => return Poll::Ready(None),
+        };
+        Poll::Ready(Some(match frame {
+            Ok(frame) => {
+                self.current = frame;
+                Ok(&self.current)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Other => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+            Err(error) => Err(error),
+        }))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        while let Some(frame) = frames.pop_frame() {
+            let written = (self.write)(frame);
+            self.pending.push(|out| out.push_str(&written));
+        }
+        frames.clear();
+        self.transport.poll_send(cx, &mut self.pending)
+    }
+
+    fn is_byte_stream(&self) -> bool {
+        self.transport.is_byte_stream()
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+        self.transport.poll_close(cx, reason)
+    }
+}
+
+impl<T, W, R> fmt::Debug for Translated<T, W, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Translated").finish_non_exhaustive()
+    }
+}
