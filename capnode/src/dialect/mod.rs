@@ -4,11 +4,12 @@
 //! several at once.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::op::{Id, Payload};
 
 pub(crate) mod capnode;
@@ -27,6 +28,23 @@ pub enum Dialect {
     Capnode,
     /// Q-Connection, as npm's `q-connection` 0.6.1 speaks it.
     Q,
+}
+
+impl FromStr for Dialect {
+    type Err = Error;
+
+    /// Reads `capnweb`, `capnode`, or `q` (also `q-connection`).
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "capnweb" => Ok(Dialect::CapnWeb),
+            "capnode" => Ok(Dialect::Capnode),
+            "q" | "q-connection" => Ok(Dialect::Q),
+            _ => {
+                let message = format!("`{name}` is no language; there are capnweb, capnode and q");
+                Err(Error::new(ErrorKind::Unsupported, message))
+            }
+        }
+    }
 }
 
 /// The names that a wire whose ids are strings has for what we lend the peer.
