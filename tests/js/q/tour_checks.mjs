@@ -98,14 +98,6 @@ check("apply: a member, under each of its names", async ({ tour }) => {
   equal(await values(transform.fapply(["bee"]), transform.fcall("moo"), transform.fbind("queue")()), ["BOO", "MOO", "QOO"]);
 });
 
-check("post without a name calls the object itself", async ({ tour }) => {
-  const far = tour.invoke("echo", (a, b) => [a, b]);
-  const f = await value(far);
-  equal(await value(f(1, 2)), [1, 2]);
-  const { name } = (await boxed(tour.invoke("authenticate", "t").invoke("profile"))).it;
-  equal(await value(Q(name).post(undefined, [])), "user of t");
-});
-
 check("keys: of results", async ({ tour }) => {
   equal(await value(tour.invoke("echo", { b: 1, a: 2 }).keys()), ["b", "a"]);
   equal(await value(tour.invoke("echo", [7, 8]).keys()), ["0", "1"]);
@@ -603,6 +595,54 @@ check("messages: paths start at the arguments, and at the result", async ({ raw 
   const wire = await raw();
   wire.send(send("x", "post", "echo", [{ o: { a: 1 }, again: { $: "/1/0/o" }, self: { $: "/1/0" } }]));
   equal((await wire.receive()).resolution, { o: { a: 1 }, again: { $: "/o" }, self: { $: "" } });
+});
+
+check("messages: a post without a name calls the object itself", async ({ raw }) => {
+  const wire = await raw();
+  wire.send(send("g", "get", "transform"));
+  const { resolution } = await wire.receive();
+  for (const name of [null, { "%": "undefined" }]) {
+    wire.send(JSON.stringify({ type: "send", to: resolution["@"], from: "p", op: "post", args: [name, ["bee"]] }));
+    equal(await wire.receive(), { type: "resolve", to: "p", resolution: "BOO" });
+  }
+});
+
+check("messages: a path to a function is that function", async ({ raw }) => {
+  const wire = await raw();
+  wire.send(send("x", "post", "echo", [{ f: { "@": "mine", type: "function" }, g: { $: "/1/0/f" } }]));
+  const { resolution } = await wire.receive();
+  for (const { "@": id, type } of [resolution.f, resolution.g]) {
+    equal(type, "function");
+    wire.send(JSON.stringify({ type: "send", to: id, from: "a", op: "apply", args: [{ "%": "undefined" }, [1]] }));
+    const call = await wire.receive();
+    equal([call.type, call.to, call.op, call.args], ["send", "mine", "apply", [{ "%": "undefined" }, [1]]]);
+    wire.send(JSON.stringify({ type: "resolve", to: call.from, resolution: "called" }));
+    equal(await wire.receive(), { type: "resolve", to: "a", resolution: "called" });
+  }
+}, RUST);
+
+check("messages: a rejection is one whatever the reason, and goes on as one that JavaScript takes for one", async ({ raw }) => {
+  const wire = await raw();
+  for (const reason of [0, "", false, null, { "%": "undefined" }, "text", { message: "m" }]) {
+    wire.send(send("x", "post", "on", ["e", { "@": "mine", type: "function" }]));
+    const { from } = await wire.receive();
+    wire.send(JSON.stringify({ type: "resolve", to: from, resolution: { "!": reason } }));
+    const { to, resolution } = await wire.receive();
+    equal([to, Boolean(resolution?.["!"])], ["x", true], JSON.stringify(reason));
+  }
+}, RUST);
+
+check("messages: an answer may lack its value, a call its arguments", async ({ raw }) => {
+  const wire = await raw();
+  wire.send(send("x", "post", "on", ["e", { "@": "mine", type: "function" }]));
+  for (let i = 0; i < 3; i++) {
+    const { from, args } = await wire.receive();
+    equal(args[1], ["e", "data"]);
+    wire.send(JSON.stringify({ type: "resolve", to: from }));
+  }
+  equal(await wire.receive(), { type: "resolve", to: "x", resolution: { "%": "undefined" } });
+  wire.send(send("y", "post", "echo"));
+  equal(await wire.receive(), { type: "resolve", to: "y", resolution: { "%": "undefined" } });
 });
 
 check("messages: `when` waits for the value", async ({ raw }) => {
