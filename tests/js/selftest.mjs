@@ -74,4 +74,34 @@ const nobody = await run("tour_client.mjs", url, "--only", "transform: plain tex
 equal(nobody.code, 1, "the exit code of a tour without a server");
 equal(nobody.lines.at(-1), "0 passed, 1 failed");
 
+// Capnode and Q: each tour passes over each transport, and the Capnode peer does what the real one was recorded to do.
+
+async function tours(language, kind, least) {
+  const server = start(`${language}/tour_server.mjs`, "--ws", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--until-stdin-closes");
+  process.on("exit", () => server.kill());
+  const exited = once(server, "exit");
+  const greetings = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
+  const greeting = async () => (await within(greetings.next(), `the ${language} server to listen`)).value;
+  const urls = [await greeting(), await greeting()].map((text) => /^listening on ((?:ws|tcp):\/\/127\.0\.0\.1:\d+)$/.exec(text)?.[1]);
+  isTrue(urls.some((url) => url?.startsWith("ws:")) && urls.some((url) => url?.startsWith("tcp:")), `the server printed ${urls}`);
+  for (const url of urls) {
+    const { code, lines } = await run(`${language}/tour_client.mjs`, "--connect", url, "--server", kind);
+    for (const line of lines.filter((line) => line.startsWith("FAILED"))) console.log(line);
+    console.log(`${language} over ${new URL(url).protocol} ${lines.at(-1)}`);
+    const [, passed] = /^(\d+) passed, 0 failed$/.exec(lines.at(-1)) ?? [];
+    isTrue(Number(passed) >= least, `fewer checks of ${language} passed than there should be`);
+    equal(code, 0, "the exit code of a tour that passed");
+  }
+  server.stdin.end();
+  await within(exited, "the server to end");
+  const nobody = await run(`${language}/tour_client.mjs`, "--connect", urls[0], "--only", "transform: plain text");
+  equal([nobody.code, nobody.lines.at(-1)], [1, "0 passed, 1 failed"], "a tour without a server");
+}
+
+const recordings = await run("capnode/recordings.test.mjs");
+for (const line of recordings.lines) console.log(line);
+equal(recordings.code, 0, "the recordings of Capnode");
+await tours("capnode", "capnode", 60);
+await tours("q", "npm", 80);
+
 console.log("selftest passed");

@@ -1,0 +1,25 @@
+// The index of the tour, for a Capnode peer. All of it is async: what a function throws at once is never answered.
+
+export const tour = {
+  transform: async (s) => s.replace(/[aeiou]{2,}/, "oo").toUpperCase(),
+
+  async counter() {
+    let count = 0;
+    return { next: async () => ++count, reset: async () => void (count = 0) };
+  },
+
+  async on(event, callback) {
+    for (let i = 0; i < 3; i++) await callback(event, "data");
+  },
+
+  async fail() {
+    throw new Error("intentional failure");
+  },
+
+  async authenticate(token) {
+    const name = async () => `user of ${token}`;
+    return { profile: async () => ({ name }) };
+  },
+
+  echo: async (x) => x,
+};
