@@ -1,0 +1,98 @@
+//! Against programs in Capnode and Q-Connection: their clients at our server, our client at their servers, and all
+//! three languages at one port.
+
+use capnode::{Connection, Dialect, Node};
+use capnode_examples::checks::Expect;
+use capnode_examples::tour;
+use capnode_tests::{assert_tour, js};
+
+/// Runs a tour client in JavaScript at a server of ours, and expects at least that many checks to pass.
+async fn client_at_our_server(script: &str, transport: &str, at_least: usize) {
+    if !js::ready() {
+        return;
+    }
+    let listener = Node::new(tour::index()).listen(&format!("{transport}://127.0.0.1:0")).await.unwrap();
+    let tour = js::run(script, &["--connect", &listener.url(), "--server", "rust"]).await;
+    let failed: Vec<_> = tour.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
+    assert!(failed.is_empty() && tour.success, "{}: {failed:#?}", tour.last());
+    let passed =
+        tour.last().strip_suffix(" passed, 0 failed").and_then(|number| number.parse::<usize>().ok());
+    assert!(passed.is_some_and(|passed| passed >= at_least), "{}", tour.last());
+}
+
+/// Puts a server in JavaScript to our checks.
+async fn our_client_at(script: &str, transport: &str, dialect: Dialect) {
+    if !js::ready() {
+        return;
+    }
+    let server = js::Server::start(script, &[&format!("--{transport}"), "127.0.0.1:0"]).await;
+    let connection: Connection = capnode::connect(server.address()).dialect(dialect).await.unwrap();
+    assert_tour(&connection, Expect::Any).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_capnode_client_at_our_server_over_web_socket() {
+    client_at_our_server("capnode/tour_client.mjs", "ws", 70).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_capnode_client_at_our_server_over_tcp() {
+    client_at_our_server("capnode/tour_client.mjs", "tcp", 65).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn npms_q_connection_at_our_server_over_web_socket() {
+    client_at_our_server("q/tour_client.mjs", "ws", 83).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn npms_q_connection_at_our_server_over_tcp() {
+    client_at_our_server("q/tour_client.mjs", "tcp", 83).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_client_at_a_capnode_server_over_web_socket() {
+    our_client_at("capnode/tour_server.mjs", "ws", Dialect::Capnode).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_client_at_a_capnode_server_over_tcp() {
+    our_client_at("capnode/tour_server.mjs", "tcp", Dialect::Capnode).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_client_at_npms_q_connection_over_web_socket() {
+    our_client_at("q/tour_server.mjs", "ws", Dialect::Q).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_client_at_npms_q_connection_over_tcp() {
+    our_client_at("q/tour_server.mjs", "tcp", Dialect::Q).await;
+}
+
+/// The tour between two Rust programs, in another language.
+async fn tour_in(dialect: Dialect, url: &str) {
+    let listener = Node::new(tour::index()).listen(url).await.unwrap();
+    let connection: Connection = capnode::connect(&listener.url()).dialect(dialect).await.unwrap();
+    assert_tour(&connection, Expect::Rust).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rust_to_rust_in_capnode() {
+    tour_in(Dialect::Capnode, "ws://127.0.0.1:0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rust_to_rust_in_capnode_over_tcp() {
+    tour_in(Dialect::Capnode, "tcp://127.0.0.1:0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rust_to_rust_in_q() {
+    tour_in(Dialect::Q, "ws://127.0.0.1:0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rust_to_rust_in_q_over_tcp() {
+    tour_in(Dialect::Q, "tcp://127.0.0.1:0").await;
+}
