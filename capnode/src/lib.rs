@@ -133,7 +133,7 @@ pub mod sans_io;
 mod session;
 #[cfg(feature = "tokio")]
 pub mod transport;
-mod value;
+pub mod value;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -143,7 +143,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use capnode_derive::interface;
 
-pub use cap::value::{ErrorValue, Value};
 pub use cap::{Cap, OnBroken, Resolver, promise};
 #[cfg(feature = "tokio")]
 pub use connection::{Connection, FromConnection};
@@ -159,7 +158,8 @@ pub use node::{Connect, Incoming, Listener, Node, connect, connect_over};
 pub use session::Tables;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
-pub use value::{BigInt, ByteKind, Bytes, Date, Headers, Url};
+#[doc(inline)]
+pub use value::{BigInt, ByteKind, Bytes, Date, ErrorValue, Headers, Url, Value};
 
 /// Locks, also after a panic of user code that held no lock of ours.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

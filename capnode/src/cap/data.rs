@@ -48,28 +48,41 @@ impl Serving for Data {
     }
 }
 
+/// How many shared values may be nothing but the next.
+const LEADS: usize = 64;
+
+/// The value that a shared one is, to be looked into.
+fn opened(body: &Body) -> Body {
+    let mut body = body.clone();
+    for _ in 0..LEADS {
+        match body.root() {
+            Some(Part::Shared(node)) => body = node.body(),
+            _ => return body,
+        }
+    }
+    undefined()
+}
+
 /// Follows a request into a value, as far as the value goes.
 fn look(mut body: Body, request: Request) -> Response {
     let Request { member, args, typed } = request;
     let path = member.into_path();
     let keys = path.as_slice();
     let mut missing = false;
-    for (at, key) in keys.iter().enumerate() {
-        if let Some(Part::Cap(_) | Part::Value(_)) = body.root() {
+    for at in 0..=keys.len() {
+        let own = opened(&body);
+        if own.root().is_some() {
             let member = Member::Path(Path::from(&keys[at..]));
-            return to_cap(body).request(Request { member, args, typed });
+            return to_cap(own).request(Request { member, args, typed });
         }
+        let Some(key) = keys.get(at) else { break };
         if missing {
             let message = format!("Cannot read properties of undefined (reading '{key}')");
             return Response::error(Error::type_error(message));
         }
-        let own = if super::local::is_reserved(key) { None } else { capnweb::member(&body, key) };
+        let own = if super::local::is_reserved(key) { None } else { capnweb::member(&own, key) };
         missing = own.is_none();
         body = own.unwrap_or_else(undefined);
-    }
-    if body.root().is_some() {
-        let member = Member::Path(Path::Empty);
-        return to_cap(body).request(Request { member, args, typed });
     }
     if args.is_read() {
         return Response::ready(Ok(Reply::wire(body)));

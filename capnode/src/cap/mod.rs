@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(crate) mod at;
 pub(crate) mod data;
 mod depth;
+pub(crate) mod graph;
 pub(crate) mod local;
 pub(crate) mod payload;
 pub(crate) mod queue;
@@ -302,7 +303,7 @@ impl fmt::Debug for Cap {
 
 impl Serialize for Cap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        slot::serialize(self, serializer)
+        slot::serialize(&payload::Part::Cap(self.clone()), serializer)
     }
 }
 

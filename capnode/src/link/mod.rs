@@ -27,7 +27,7 @@ pub(crate) use self::inbound::no_index;
 use self::outgoing::Outgoing;
 use self::pending::{Arrived, PendingAnswer};
 use self::task::{Running, Task};
-use crate::cap::payload::{Body, REFERENCE, flatten, to_cap, unfolded_len};
+use crate::cap::payload::{Body, REFERENCE, held_len, to_cap, unfold, unfolded_len};
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, fire};
@@ -74,6 +74,8 @@ struct State {
     room: Vec<Waker>,
     watchers: Vec<BrokenSlot>,
     closed: Option<Error>,
+    /// Values that were written otherwise than they stand, to be dropped when the lock is free.
+    left: Vec<Body>,
 }
 
 /// The result of a call of the peer's, kept for what the peer may still do with it.
@@ -104,6 +106,7 @@ impl Link {
             room: Vec::new(),
             watchers: Vec::new(),
             closed: None,
+            left: Vec::new(),
         };
         let link = Self {
             state: Mutex::new(state),
@@ -150,7 +153,7 @@ impl Link {
         args: Option<Body>,
         answering: Answering,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
-        let args = args.map(flatten);
+        let args = args.map(|args| unfold(args, self.limits.frame_bytes).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::new(ErrorKind::Limit, "the arguments are longer than a frame may be"));
@@ -345,8 +348,10 @@ impl Link {
 
     /// Moves what is to be written into `out`, which has been written.
     pub(crate) fn take_output(&self, out: &mut Outgoing) {
+        let left;
         let (room, too_much) = {
             let mut state = lock(&self.state);
+            left = std::mem::take(&mut state.left);
             if state.closed.is_none() {
                 self.settle_drops(&mut state);
                 state.write_ops();
@@ -360,6 +365,7 @@ impl Link {
                 (std::mem::take(&mut state.room), false)
             }
         };
+        drop(left);
         if too_much {
             self.close(reads_too_slowly());
         }
@@ -461,7 +467,7 @@ impl State {
         let Some(kept) = self.answers.get_mut(&answer) else { return (outcome, None) };
         let outcome = outcome.map(Payload::compact);
         let bytes = match &outcome {
-            Ok(body) => body.text.buffer().len() + body.refs.len() * REFERENCE,
+            Ok(body) => held_len(body),
             Err(error) => error.message().len(),
         };
         if self.kept_bytes + bytes > limit {
@@ -520,7 +526,11 @@ impl State {
     }
 
     fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {
-        let outcome = outcome.map(flatten);
+        let outcome = outcome.and_then(|body| {
+            let (value, left) = unfold(body, link.limits.frame_bytes);
+            self.left.extend(left);
+            value
+        });
         let outcome = match outcome {
             // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
             // own, so it gets a reference to us that passes everything on.
