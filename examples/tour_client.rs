@@ -22,7 +22,9 @@ any failed.";
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let Some(options) = cli::options(std::env::args().skip(1), &["--connect", "--dialect"], &["--strict"], USAGE)? else {
+    let Some(options) =
+        cli::options(std::env::args().skip(1), &["--connect", "--dialect"], &["--strict"], USAGE)?
+    else {
         return Ok(ExitCode::SUCCESS);
     };
     let url = options.iter().find(|(name, _)| name == "--connect").map(|(_, url)| url);
@@ -30,7 +32,9 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let strict = options.iter().any(|(name, _)| name == "--strict");
 
     let dialect = match options.iter().rfind(|(name, _)| name == "--dialect") {
-        Some((_, name)) => name.parse().map_err(|error: capnode::Error| cli::misuse(error.to_string(), USAGE))?,
+        Some((_, name)) => {
+            name.parse().map_err(|error: capnode::Error| cli::misuse(error.to_string(), USAGE))?
+        }
         None => Dialect::CapnWeb,
     };
 

@@ -135,7 +135,7 @@ pub mod sans_io;
 mod session;
 #[cfg(feature = "tokio")]
 pub mod transport;
-mod value;
+pub mod value;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -146,7 +146,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use capnode_derive::interface;
 
 pub use cap::progress::report_progress;
-pub use cap::value::{ErrorValue, Value};
 pub use cap::{Cap, OnBroken, Resolver, promise};
 #[cfg(feature = "tokio")]
 pub use connection::{Connection, FromConnection};
@@ -157,15 +156,16 @@ pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
 pub use interface::{Client, Serve, Wire, WireError, serve};
 pub use limits::Limits;
+pub use link::LostMessage;
 #[cfg(feature = "tokio")]
 pub use node::{Connect, Incoming, Listener, Node, cap_wrap, connect, connect_over};
-pub use link::LostMessage;
 pub use object::Object;
 pub use registry::{Registered, Registry, Restorer, RestorerClient};
 pub use session::Tables;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
-pub use value::{BigInt, ByteKind, Bytes, Date, Headers, Url};
+#[doc(inline)]
+pub use value::{BigInt, ByteKind, Bytes, Date, ErrorValue, Headers, Url, Value};
 
 /// Locks, also after a panic of user code that held no lock of ours.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

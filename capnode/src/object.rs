@@ -185,9 +185,13 @@ impl Members {
         }
         let member = Member { name: name.to_owned(), value, writable: true };
         let others = self.list.iter().filter(|other| other.writable && other.name != name);
-        let (count, bytes) = others.fold((1, member.bytes()), |(count, bytes), other| (count + 1, bytes + other.bytes()));
+        let (count, bytes) =
+            others.fold((1, member.bytes()), |(count, bytes), other| (count + 1, bytes + other.bytes()));
         if count > self.limit || bytes > self.bytes {
-            return Err(Error::new(ErrorKind::Limit, format!("'{name}' cannot be set: there is no room for it")));
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("'{name}' cannot be set: there is no room for it"),
+            ));
         }
         Ok(self.insert(member))
     }
@@ -263,7 +267,8 @@ impl Inner {
             }
             [] => Response::error(not_a_function(None)),
             [Key::Verb(Verb::Keys)] => {
-                let names: Vec<String> = lock(&self.0).list.iter().map(|member| member.name.clone()).collect();
+                let names: Vec<String> =
+                    lock(&self.0).list.iter().map(|member| member.name.clone()).collect();
                 Response::ready(encode(&names).map(Reply::wire))
             }
             [Key::Name(name), Key::Verb(Verb::Set)] if !is_reserved(&path.as_slice()[0]) => {

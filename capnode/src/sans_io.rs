@@ -58,9 +58,9 @@ use crate::cap::payload::index;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Client;
-use crate::link::{Link, Terms};
 use crate::link::outgoing::Outgoing;
 use crate::link::task::Task;
+use crate::link::{Link, Terms};
 use crate::lock;
 use crate::session::{Side, Tables};
 

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Cap, Shape};
 use super::local::{Local, Serving};
 use super::payload::{Body, Part, encode, to_cap, undefined};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
+use super::{Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::Error;
 use crate::interface::Interface;
@@ -48,6 +48,21 @@ impl Serving for Data {
     }
 }
 
+/// How many shared values may be nothing but the next.
+const LEADS: usize = 64;
+
+/// The value that a shared one is, to be looked into.
+fn opened(body: &Body) -> Body {
+    let mut body = body.clone();
+    for _ in 0..LEADS {
+        match body.root() {
+            Some(Part::Shared(node)) => body = node.body(),
+            _ => return body,
+        }
+    }
+    undefined()
+}
+
 /// Follows a request into a value, as far as the value goes. `name` is what led to the value.
 pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) -> Response {
     let Request { member, args, typed, progress } = request;
@@ -55,32 +70,32 @@ pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) ->
     let path = member.into_path();
     let (keys, verb) = path.split_verb();
     let mut missing = false;
-    for (at, key) in keys.iter().enumerate() {
-        if let Some(Part::Cap(_) | Part::Value(_)) = body.root() {
+    for at in 0..=keys.len() {
+        let own = opened(&body);
+        if own.root().is_some() {
+            let cap = to_cap(own);
+            // A function in the place of a property is what gives the property.
+            let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
+            let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
             let member = Member::Path(Path::from(&path.as_slice()[at..]));
-            return to_cap(body).request(Request { member, args, typed, progress });
+            return cap.request(Request { member, args, typed, progress });
         }
+        let Some(key) = keys.get(at) else { break };
         if missing {
             let message = format!("Cannot read properties of undefined (reading '{key}')");
             return Response::error(Error::type_error(message));
         }
-        let own = if super::local::is_reserved(key) { None } else { capnweb::member(&body, key) };
+        let own = if super::local::is_reserved(key) { None } else { capnweb::member(&own, key) };
         missing = own.is_none();
         body = own.unwrap_or_else(undefined);
-    }
-    if body.root().is_some() {
-        // A function in the place of a property is what gives the property.
-        let cap = to_cap(body);
-        let asks = property && matches!(cap.shape(), Shape::Function);
-        let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
-        let member = Member::Path(verb.map_or(Path::Empty, |verb| Path::One(Key::Verb(verb))));
-        return cap.request(Request { member, args, typed, progress });
     }
     if args.is_read() && verb.is_none() {
         return Response::ready(Ok(Reply::wire(body)));
     }
     match verb {
-        Some(Verb::Keys) => Response::ready(capnweb::keys(&body).and_then(|keys| encode(&keys)).map(Reply::wire)),
+        Some(Verb::Keys) => {
+            Response::ready(capnweb::keys(&opened(&body)).and_then(|keys| encode(&keys)).map(Reply::wire))
+        }
         Some(verb) => Response::error(super::local::cannot(verb)),
         None => Response::error(super::local::not_a_function(keys.last().or(name))),
     }

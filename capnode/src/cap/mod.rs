@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(crate) mod at;
 pub(crate) mod data;
 mod depth;
+pub(crate) mod graph;
 pub(crate) mod local;
 pub(crate) mod payload;
 pub(crate) mod progress;
@@ -27,9 +28,9 @@ use self::request::Request;
 use self::response::Response;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::interface::{Interface, Wire};
 use crate::interface::args::UntypedArgs;
 use crate::interface::call::Call;
+use crate::interface::{Interface, Wire};
 use crate::link::import::Import;
 use crate::op::{Key, Path, Text, Verb};
 use crate::session::ObjectId;
@@ -367,7 +368,7 @@ impl fmt::Debug for Cap {
 
 impl Serialize for Cap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        slot::serialize(self, serializer)
+        slot::serialize(&payload::Part::Cap(self.clone()), serializer)
     }
 }
 

@@ -1,14 +1,17 @@
 //! Values on their way, with live references in them.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::graph::{Graph, SharedNode};
 use super::{Cap, data, slot};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::op::{Payload, Slot};
+use crate::op::{Payload, Slot, Text};
 
 /// What stands in the place of a reference.
 #[derive(Clone, Debug)]
@@ -16,7 +19,9 @@ pub(crate) enum Part {
     Cap(Cap),
     /// The outcome of a promise that stood here.
     Value(Arc<Nested>),
-    /// One of the nodes of the payload that this stands in.
+    /// A value that occurs more than once, or inside itself.
+    Shared(SharedNode),
+    /// One of the nodes of the payload or graph that this stands in. Not in a [`Body`].
     Inner(usize),
 }
 
@@ -27,6 +32,7 @@ pub(crate) struct Nested {
     pub(crate) body: Body,
     bytes: usize,
     levels: usize,
+    callable: bool,
 }
 
 /// Bytes that a reference comes to when it is written.
@@ -38,7 +44,18 @@ const LEVELS: usize = 64;
 impl Part {
     pub(crate) fn value(body: Body) -> Self {
         let (bytes, levels) = extent(&body);
-        Part::Value(Arc::new(Nested { body, bytes, levels }))
+        let callable = body.refs.iter().any(|slot| slot.to.is_callable());
+        Part::Value(Arc::new(Nested { body, bytes, levels, callable }))
+    }
+
+    /// Whether there is anything to call in it, as far as can be told without following it.
+    pub(crate) fn is_callable(&self) -> bool {
+        match self {
+            Part::Cap(_) => true,
+            Part::Value(nested) => nested.callable,
+            Part::Shared(node) => node.graph.is_callable(),
+            Part::Inner(_) => false,
+        }
     }
 }
 
@@ -47,6 +64,8 @@ fn extent(body: &Body) -> (usize, usize) {
     let own = (body.text.as_str().len() + body.refs.len() * REFERENCE, 1);
     body.refs.iter().fold(own, |(bytes, levels), slot| match &slot.to {
         Part::Cap(_) | Part::Inner(_) => (bytes, levels),
+        // What is in it does not count: it may be itself.
+        Part::Shared(node) => (bytes.saturating_add(node.len()), levels),
         Part::Value(nested) => (bytes.saturating_add(nested.bytes), levels.max(nested.levels + 1)),
     })
 }
@@ -54,6 +73,24 @@ fn extent(body: &Body) -> (usize, usize) {
 /// The bytes of a value with all in it unfolded, references apart.
 pub(crate) fn unfolded_len(body: &Body) -> usize {
     extent(body).0
+}
+
+/// The bytes that a value keeps from being freed, references apart.
+pub(crate) fn held_len(body: &Body) -> usize {
+    let mut counted: Vec<*const Graph> = Vec::new();
+    let own = body.text.buffer().len() + body.refs.len() * REFERENCE;
+    body.refs.iter().fold(own, |bytes, slot| match &slot.to {
+        Part::Cap(_) | Part::Inner(_) => bytes,
+        Part::Value(nested) => bytes.saturating_add(nested.bytes),
+        Part::Shared(node) if counted.contains(&Arc::as_ptr(&node.graph)) => bytes,
+        Part::Shared(node) => {
+            // Nearly all come of one message.
+            if counted.len() < 16 {
+                counted.push(Arc::as_ptr(&node.graph));
+            }
+            bytes.saturating_add(node.graph.len())
+        }
+    })
 }
 
 /// Refuses a value that is too much when unfolded.
@@ -103,7 +140,7 @@ pub(crate) fn index(offered: &impl Serialize) -> Cap {
 
 /// The value that is `undefined`.
 pub(crate) fn undefined() -> Body {
-    Payload::plain(crate::op::Text::Static("[\"undefined\"]"))
+    Payload::plain(Text::Static("[\"undefined\"]"))
 }
 
 /// The value as something that can be called or looked into.
@@ -111,7 +148,7 @@ pub(crate) fn to_cap(body: Body) -> Cap {
     match body.root() {
         Some(Part::Cap(cap)) => cap.clone(),
         Some(Part::Value(nested)) => to_cap(nested.body.clone()),
-        Some(Part::Inner(_)) | None => data::cap(body),
+        Some(Part::Shared(_) | Part::Inner(_)) | None => data::cap(body),
     }
 }
 
@@ -144,34 +181,214 @@ fn expand(mut body: Body, depth: usize, left: &mut usize) -> Body {
     body
 }
 
-/// The value in one text, with nothing but references in it.
-pub(crate) fn flatten(body: Body) -> Payload<Cap> {
-    let simple = body.refs.iter().all(|slot| matches!(slot.to, Part::Cap(_)));
-    let mut out = String::new();
-    let mut refs = Vec::with_capacity(body.refs.len());
-    if simple {
-        for Slot { start, end, to } in body.refs {
-            if let Part::Cap(to) = to {
-                refs.push(Slot { start, end, to });
-            }
-        }
-        return Payload { text: body.text, refs, nodes: Vec::new() };
-    }
-    flatten_into(&body, &mut out, &mut refs);
-    Payload { text: out.into(), refs, nodes: Vec::new() }
+/// What stands in the place of a reference in a value that is to be sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Lent {
+    Cap(Cap),
+    /// One of the nodes of the payload that this stands in.
+    Node(usize),
 }
 
-fn flatten_into(body: &Body, out: &mut String, refs: &mut Vec<Slot<Cap>>) {
-    let (buffer, range) = (body.text.buffer(), body.text.range());
-    let mut written = range.start;
-    for slot in &body.refs {
-        out.push_str(&buffer[written..slot.start]);
-        written = slot.end;
-        match &slot.to {
-            Part::Cap(cap) => refs.push(Slot { start: out.len(), end: out.len(), to: cap.clone() }),
-            Part::Value(nested) => flatten_into(&nested.body, out, refs),
-            Part::Inner(_) => out.push_str("null"),
+/// A value with nothing but references in it, as it is.
+fn plain(body: Body) -> Result<Payload<Cap>, Body> {
+    if !body.refs.iter().all(|slot| matches!(slot.to, Part::Cap(_))) {
+        return Err(body);
+    }
+    let mut refs = Vec::with_capacity(body.refs.len());
+    for Slot { start, end, to } in body.refs {
+        if let Part::Cap(to) = to {
+            refs.push(Slot { start, end, to });
         }
     }
-    out.push_str(&buffer[written..range.end]);
+    Ok(Payload { text: body.text, refs, nodes: Vec::new() })
+}
+
+/// Stands for a reference in a text of several values, so that its place is not where the next value begins.
+const PLACEHOLDER: &str = "null";
+
+/// The value as a language says it that has words for values that occur more than once: each of them is a node. It may
+/// come to so many bytes.
+pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Payload<Lent>, Error> {
+    let body = match plain(body) {
+        Ok(payload) => return Ok(payload.map(Lent::Cap)),
+        Err(body) => body,
+    };
+    let mut out = Out::new(bytes);
+    let mut numbers: HashMap<(usize, usize), usize> = HashMap::new();
+    // In the order in which they were met.
+    let mut met: Vec<(&Arc<Graph>, usize)> = Vec::new();
+    let mut nodes: Vec<Range<usize>> = Vec::new();
+    let mut frames = vec![Frame::of(&body)];
+    let mut root = None;
+    loop {
+        let start = out.text.len();
+        while let Some(frame) = frames.last_mut() {
+            match frame.next(&mut out)? {
+                Some(Step::Cap(cap)) => out.reference(Lent::Cap(cap.clone()), PLACEHOLDER)?,
+                Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
+                Some(Step::Node(graph, index)) => {
+                    let number = *numbers.entry((Arc::as_ptr(graph).addr(), index)).or_insert_with(|| {
+                        met.push((graph, index));
+                        met.len() - 1
+                    });
+                    out.reference(Lent::Node(number), PLACEHOLDER)?;
+                }
+                None => drop(frames.pop()),
+            }
+        }
+        match root {
+            None => root = Some(out.text.len()),
+            Some(_) => nodes.push(start..out.text.len()),
+        }
+        let Some((graph, index)) = met.get(nodes.len()) else { break };
+        frames.push(Frame::of_node(graph, *index)?);
+    }
+    let text = match root {
+        Some(end) if !nodes.is_empty() => Text::Shared { frame: out.text.into(), start: 0, end },
+        _ => Text::Own(out.text),
+    };
+    Ok(Payload { text, refs: out.refs, nodes })
+}
+
+/// The value as Cap'n Web says it, with all that occurs more than once written each time. It may come to so many bytes.
+/// What is left of the value, where it is not in the result, is to be dropped where that may be done.
+pub(crate) fn unfold(body: Body, bytes: usize) -> (Result<Payload<Cap>, Error>, Option<Body>) {
+    match plain(body) {
+        Ok(payload) => (Ok(payload), None),
+        Err(body) => (unfolded(&body, bytes), Some(body)),
+    }
+}
+
+fn unfolded(body: &Body, bytes: usize) -> Result<Payload<Cap>, Error> {
+    let mut out = Out::new(bytes);
+    let mut frames = vec![Frame::of(body)];
+    while let Some(frame) = frames.last_mut() {
+        match frame.next(&mut out)? {
+            Some(Step::Cap(cap)) => out.reference(cap.clone(), "")?,
+            Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
+            Some(Step::Node(graph, index)) => {
+                if frames.iter().any(|frame| frame.is_node(graph, index)) {
+                    return Err(Error::new(
+                        ErrorKind::Encode,
+                        "the value contains itself, which Cap'n Web cannot say",
+                    ));
+                }
+                let node = Frame::of_node(graph, index)?;
+                out.charge(NODE)?;
+                out.go_into(&mut frames, node)?;
+            }
+            None => drop(frames.pop()),
+        }
+    }
+    Ok(Payload { text: out.text.into(), refs: out.refs, nodes: Vec::new() })
+}
+
+/// What a node costs beside its text, so that many empty ones cost as well.
+const NODE: usize = 32;
+
+/// A value that is being written into another.
+struct Frame<'a> {
+    buffer: &'a str,
+    written: usize,
+    end: usize,
+    refs: std::slice::Iter<'a, Slot<Part>>,
+    node: Option<(&'a Arc<Graph>, usize)>,
+}
+
+/// What comes next in a value, behind text that has been written.
+enum Step<'a> {
+    Cap(&'a Cap),
+    Into(Frame<'a>),
+    Node(&'a Arc<Graph>, usize),
+}
+
+impl<'a> Frame<'a> {
+    fn of(body: &'a Body) -> Self {
+        let Range { start, end } = body.text.range();
+        Self { buffer: body.text.buffer(), written: start, end, refs: body.refs.iter(), node: None }
+    }
+
+    fn of_node(graph: &'a Arc<Graph>, index: usize) -> Result<Self, Error> {
+        let missing = || Error::new(ErrorKind::Encode, "a part of the value is not there");
+        let place = graph.place(index).ok_or_else(missing)?;
+        let Range { start, end } = place.range;
+        let (buffer, refs) = (place.buffer, place.refs.iter());
+        Ok(Self { buffer, written: start, end, refs, node: Some((graph, index)) })
+    }
+
+    fn is_node(&self, graph: &Arc<Graph>, index: usize) -> bool {
+        self.node.is_some_and(|(own, at)| at == index && Arc::ptr_eq(own, graph))
+    }
+
+    /// Writes the text up to the next reference, or to the end.
+    fn next<R>(&mut self, out: &mut Out<R>) -> Result<Option<Step<'a>>, Error> {
+        let slot = self.refs.next();
+        let (start, end) = slot.map_or((self.end, self.end), |slot| (slot.start, slot.end));
+        out.push(self.buffer.get(self.written..start).unwrap_or_default())?;
+        self.written = end;
+        let Some(slot) = slot else { return Ok(None) };
+        Ok(Some(match (&slot.to, self.node) {
+            (Part::Cap(cap), _) => Step::Cap(cap),
+            (Part::Value(nested), _) => Step::Into(Frame::of(&nested.body)),
+            (Part::Shared(node), _) => Step::Node(&node.graph, node.index),
+            (Part::Inner(index), Some((graph, _))) => Step::Node(graph, *index),
+            (Part::Inner(_), None) => {
+                return Err(Error::new(ErrorKind::Encode, "a part of the value is not there"));
+            }
+        }))
+    }
+}
+
+/// A text that is being put together, and what is known of it.
+struct Out<R> {
+    text: String,
+    refs: Vec<Slot<R>>,
+    limit: usize,
+    /// What counts beside the text.
+    extra: usize,
+    depth: capnweb::Depth,
+}
+
+impl<R> Out<R> {
+    fn new(limit: usize) -> Self {
+        Self { text: String::new(), refs: Vec::new(), limit, extra: 0, depth: capnweb::Depth::default() }
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), Error> {
+        self.charge(0)?;
+        if text.len() > self.limit - self.text.len() {
+            return Err(self.too_long());
+        }
+        self.text.push_str(text);
+        self.depth.follow(text)
+    }
+
+    fn reference(&mut self, to: R, placeholder: &str) -> Result<(), Error> {
+        self.charge(REFERENCE)?;
+        let start = self.text.len();
+        self.text.push_str(placeholder);
+        self.depth.reference();
+        self.refs.push(Slot { start, end: self.text.len(), to });
+        Ok(())
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Error> {
+        self.extra = self.extra.saturating_add(bytes);
+        if self.text.len().saturating_add(self.extra) > self.limit { Err(self.too_long()) } else { Ok(()) }
+    }
+
+    fn too_long(&self) -> Error {
+        let message =
+            format!("the value comes to more than {} bytes, written with all that is in it", self.limit);
+        Error::new(ErrorKind::Limit, message)
+    }
+
+    /// Writes `next` before the rest of the others.
+    fn go_into<'a>(&self, frames: &mut Vec<Frame<'a>>, next: Frame<'a>) -> Result<(), Error> {
+        if frames.len() > capnweb::MAX_DEPTH + LEVELS {
+            return Err(Error::new(ErrorKind::Limit, "the value nests too deep"));
+        }
+        frames.push(next);
+        Ok(())
+    }
 }

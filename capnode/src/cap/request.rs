@@ -41,7 +41,9 @@ impl Member {
     /// Whether it is a property of an interface.
     pub(crate) fn is_property(&self) -> bool {
         match self {
-            Member::Method(interface, method) => interface.method(*method).is_some_and(|method| method.property),
+            Member::Method(interface, method) => {
+                interface.method(*method).is_some_and(|method| method.property)
+            }
             Member::Path(_) => false,
         }
     }

@@ -9,24 +9,34 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::ser::{self, Serialize, Serializer};
 
 use super::Cap;
-use super::payload::Part;
-use crate::dialect::{Extract, Found, Lookup};
+use super::graph::{Graph, SharedNode};
+use super::payload::{Part, to_cap};
+use crate::dialect::{Extract, Found, Lookup, Node, Place};
+use crate::op::{self, Payload, Text};
 use crate::value::marker::REFERENCE;
 
 thread_local! {
     /// Whether a reference may be put down, and the one that was.
-    static OUT: RefCell<Option<Option<Cap>>> = const { RefCell::new(None) };
+    static OUT: RefCell<Option<Option<Part>>> = const { RefCell::new(None) };
     /// The references met in the decoding under way.
-    static IN: RefCell<Vec<Cap>> = const { RefCell::new(Vec::new()) };
+    static IN: RefCell<Vec<Met>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a number that is handed through serde stands for.
+#[derive(Clone)]
+pub(super) enum Met {
+    Cap(Cap),
+    Shared(SharedNode),
 }
 
 /// What is inside the newtype.
-struct Slot<'a>(&'a Cap);
+struct Slot<'a>(&'a Part);
 
 impl Serialize for Slot<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -38,45 +48,93 @@ impl Serialize for Slot<'_> {
             None => false,
         });
         if taken {
-            serializer.serialize_unit()
-        } else {
-            Err(ser::Error::custom(
-                "a reference can only be sent over a capnode connection, not written elsewhere",
-            ))
+            return serializer.serialize_unit();
         }
+        Err(ser::Error::custom(match self.0 {
+            Part::Cap(_) => "a reference can only be sent over a capnode connection, not written elsewhere",
+            _ => "a shared value can only be sent over a capnode connection, not written elsewhere",
+        }))
     }
 }
 
-pub(super) fn serialize<S: Serializer>(cap: &Cap, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_newtype_struct(REFERENCE, &Slot(cap))
+pub(super) fn serialize<S: Serializer>(part: &Part, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_newtype_struct(REFERENCE, &Slot(part))
 }
 
 impl Extract for Part {
     fn extract<T: Serialize + ?Sized>(newtype: &T) -> Option<Self> {
         OUT.set(Some(None));
         let written = newtype.serialize(serde_json::value::Serializer);
-        let cap = OUT.take().flatten();
-        written.ok().and(cap).map(Part::Cap)
+        let part = OUT.take().flatten();
+        written.ok().and(part)
     }
 }
 
+/// Puts something into the table of the decoding under way.
+fn meet(met: Met) -> u64 {
+    IN.with_borrow_mut(|table| {
+        table.push(met);
+        table.len() as u64 - 1
+    })
+}
+
 impl Lookup for Part {
-    fn look_up(&self) -> Found<'_, Self> {
-        match self {
-            Part::Value(nested) => Found::Value(&nested.body),
-            Part::Inner(_) => Found::Reference(u64::MAX),
-            Part::Cap(cap) => IN.with_borrow_mut(|table| {
-                table.push(cap.clone());
-                Found::Reference(table.len() as u64 - 1)
-            }),
+    type Graph = Arc<Graph>;
+
+    fn look_up<'a>(&'a self, graph: Option<&'a Arc<Graph>>) -> Found<'a, Self> {
+        match (self, graph) {
+            (Part::Cap(cap), _) => Found::Reference(meet(Met::Cap(cap.clone()))),
+            (Part::Value(nested), _) => Found::Value(&nested.body),
+            (Part::Shared(node), _) => Found::Node(Node { graph: &node.graph, index: node.index }),
+            (Part::Inner(index), Some(graph)) => Found::Node(Node { graph, index: *index }),
+            (Part::Inner(_), None) => Found::Reference(u64::MAX),
         }
+    }
+
+    fn node(graph: &Arc<Graph>, index: usize) -> Option<Place<'_, Self>> {
+        graph.place(index)
+    }
+
+    fn address(graph: &Arc<Graph>) -> *const () {
+        Arc::as_ptr(graph).cast()
+    }
+
+    fn token(node: Node<'_, Self>) -> Option<u64> {
+        Some(meet(Met::Shared(SharedNode { graph: node.graph.clone(), index: node.index })))
+    }
+
+    fn record(record: Place<'_, Self>, node: Option<Node<'_, Self>>) -> Option<u64> {
+        let Place { buffer, range, refs, graph } = record;
+        let is_callable = |part: &Part| match part {
+            Part::Inner(_) => graph.is_some_and(|graph| graph.is_callable()),
+            other => other.is_callable(),
+        };
+        if !refs.iter().any(|slot| is_callable(&slot.to)) {
+            return None;
+        }
+        let body = match node {
+            Some(Node { graph, index }) => {
+                Payload::reference(Part::Shared(SharedNode { graph: graph.clone(), index }))
+            }
+            // By itself: whoever keeps it should not keep all that it came with.
+            None => {
+                let moved = |slot: &op::Slot<Part>| {
+                    let slot = slot.outside(graph);
+                    op::Slot { start: slot.start - range.start, end: slot.end - range.start, to: slot.to }
+                };
+                let refs = refs.iter().map(moved).collect();
+                let text = Text::Own(buffer.get(range.clone())?.to_owned()).share();
+                Payload { text, refs, nodes: Vec::new() }
+            }
+        };
+        Some(meet(Met::Cap(to_cap(body))))
     }
 }
 
 /// Runs a decoding with a table of its own.
 pub(super) fn decoding<T>(decode: impl FnOnce() -> T) -> T {
     /// Puts the outer table back, also when a `Deserialize` of the user's panics.
-    struct Restore(Vec<Cap>);
+    struct Restore(Vec<Met>);
 
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -90,7 +148,11 @@ pub(super) fn decoding<T>(decode: impl FnOnce() -> T) -> T {
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cap, D::Error> {
-    deserializer.deserialize_newtype_struct(REFERENCE, Reference { inside: 0 })
+    match deserializer.deserialize_newtype_struct(REFERENCE, Reference { inside: 0 })? {
+        Met::Cap(cap) => Ok(cap),
+        // Put aside as a shared value, and then wanted as a reference.
+        Met::Shared(node) => Ok(to_cap(Payload::reference(Part::Shared(node)))),
+    }
 }
 
 /// Accepts a number only inside two newtypes or more.
@@ -99,13 +161,13 @@ pub(super) struct Reference {
 }
 
 impl<'de> Visitor<'de> for Reference {
-    type Value = Cap;
+    type Value = Met;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object or function")
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Cap, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Met, D::Error> {
         if self.inside < u8::MAX {
             inner.deserialize_any(Reference { inside: self.inside + 1 })
         } else {
@@ -113,13 +175,13 @@ impl<'de> Visitor<'de> for Reference {
         }
     }
 
-    fn visit_u64<E: de::Error>(self, token: u64) -> Result<Cap, E> {
+    fn visit_u64<E: de::Error>(self, token: u64) -> Result<Met, E> {
         let found = || {
             let token = usize::try_from(token).ok()?;
             IN.with_borrow(|table| table.get(token).cloned())
         };
         match (self.inside >= 2).then(found).flatten() {
-            Some(cap) => Ok(cap),
+            Some(met) => Ok(met),
             None => Err(de::Error::invalid_type(de::Unexpected::Unsigned(token), &self)),
         }
     }

@@ -1,18 +1,21 @@
 //! Values of any shape.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
 
 use super::Cap;
-use super::slot::Reference;
+use super::graph::Shared;
+use super::slot::{Met, Reference};
+use crate::error::Error;
 use crate::value::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 
 /// A value of any shape that can travel, references included.
 ///
 /// Members of objects keep their order. In a session a value arrives as what it was sent as; in
-/// other formats it is written and read as plain data, and references are an error.
+/// other formats it is written and read as plain data; references, and values that are shared, are an error.
 ///
 /// Where serde puts a value aside before it knows what it is for (enums without a tag or with one
 /// inside, flattened fields) it has no words for all kinds: undefined becomes null, a date its
@@ -50,14 +53,38 @@ pub enum Value {
     Object(Vec<(String, Value)>),
     /// A reference to an object or function.
     Cap(Cap),
+    /// A value that occurs more than once in what it came in, or inside itself. Equal only to itself.
+    Shared(Shared),
 }
 
 impl Value {
-    /// The member `name` of a record.
+    /// The member `name` of a record. To look into one that is [shared](Value::Shared), use
+    /// [`member`](Self::member).
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, value)| value),
             _ => None,
+        }
+    }
+
+    /// The member `name` of a record, shared or not.
+    pub fn member(&self, name: &str) -> Option<Value> {
+        self.open().ok()?.get(name).cloned()
+    }
+
+    /// The element at `index` of a list, shared or not.
+    pub fn element(&self, index: usize) -> Option<Value> {
+        match &*self.open().ok()? {
+            Value::Array(elements) => elements.get(index).cloned(),
+            _ => None,
+        }
+    }
+
+    /// The value itself, where this is a [shared](Value::Shared) one.
+    pub fn open(&self) -> Result<Cow<'_, Value>, Error> {
+        match self {
+            Value::Shared(shared) => shared.get().map(Cow::Owned),
+            other => Ok(Cow::Borrowed(other)),
         }
     }
 
@@ -133,6 +160,7 @@ impl Serialize for Value {
             Value::Array(elements) => serializer.collect_seq(elements),
             Value::Object(members) => Properties(members).serialize(serializer),
             Value::Cap(cap) => cap.serialize(serializer),
+            Value::Shared(shared) => shared.serialize(serializer),
         }
     }
 }
@@ -158,7 +186,10 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
         match self.inside {
             0 => inner.deserialize_any(AnyValue { inside: 1 }),
-            _ => inner.deserialize_any(Reference { inside: 2 }).map(Value::Cap),
+            _ => Ok(match inner.deserialize_any(Reference { inside: 2 })? {
+                Met::Cap(cap) => Value::Cap(cap),
+                Met::Shared(node) => Value::Shared(Shared(node)),
+            }),
         }
     }
 
@@ -301,6 +332,7 @@ macro_rules! from {
 
 from!(bool => Bool, f64 => Number, i32 => Number, u32 => Number, &str => String, String => String);
 from!(BigInt => BigInt, Bytes => Bytes, Date => Date, Url => Url, Headers => Headers, Cap => Cap, Vec<Value> => Array);
+from!(Shared => Shared);
 
 impl<K: Into<String>, const N: usize> From<[(K, Value); N]> for Value {
     fn from(members: [(K, Value); N]) -> Self {

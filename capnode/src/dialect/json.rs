@@ -1,2 +1,4 @@
 //! stub
-pub(crate) fn string_member(_: &str, _: &str) -> Option<String> { None }
+pub(crate) fn string_member(_: &str, _: &str) -> Option<String> {
+    None
+}

@@ -4,13 +4,14 @@
 //! several at once.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
-use crate::op::{Id, Payload};
+use crate::op::{Id, Payload, Slot};
 
 pub(crate) mod capnode;
 pub(crate) mod capnweb;
@@ -77,16 +78,64 @@ pub(crate) trait Extract: Sized {
 }
 
 /// What stands at a place of a payload that is being read.
-pub(crate) enum Found<'a, R> {
+pub(crate) enum Found<'a, R: Lookup> {
     /// A reference: its token, by which [`Extract`]'s counterpart finds it.
     Reference(u64),
     /// A value that came by another way, to be read as if it stood here.
     Value(&'a Payload<R>),
+    /// A value that stands in several places, or inside itself.
+    Node(Node<'a, R>),
+}
+
+/// One of the values of a graph.
+pub(crate) struct Node<'a, R: Lookup> {
+    pub(crate) graph: &'a R::Graph,
+    pub(crate) index: usize,
+}
+
+impl<R: Lookup> Clone for Node<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R: Lookup> Copy for Node<'_, R> {}
+
+impl<R: Lookup> PartialEq for Node<'_, R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && R::address(self.graph) == R::address(other.graph)
+    }
+}
+
+/// A value where it stands in a longer text.
+pub(crate) struct Place<'a, R: Lookup> {
+    pub(crate) buffer: &'a str,
+    pub(crate) range: Range<usize>,
+    /// Those inside the range, and perhaps others.
+    pub(crate) refs: &'a [Slot<R>],
+    /// Whose nodes the references can lead to.
+    pub(crate) graph: Option<&'a R::Graph>,
 }
 
 /// How a deserializer hands out a reference.
 pub(crate) trait Lookup: Sized {
-    fn look_up(&self) -> Found<'_, Self>;
+    /// What holds the values that stand in several places.
+    type Graph;
+
+    /// What stands here. A number of a node is meant in `graph`.
+    fn look_up<'a>(&'a self, graph: Option<&'a Self::Graph>) -> Found<'a, Self>;
+
+    /// Where a node stands.
+    fn node(graph: &Self::Graph, index: usize) -> Option<Place<'_, Self>>;
+
+    /// The same for the same graph.
+    fn address(graph: &Self::Graph) -> *const ();
+
+    /// The token of a node that is handed out as itself, unread.
+    fn token(node: Node<'_, Self>) -> Option<u64>;
+
+    /// The token of a reference to a record: there is none to a record without anything to call in it.
+    fn record(record: Place<'_, Self>, node: Option<Node<'_, Self>>) -> Option<u64>;
 }
 
 /// Why a value could not be written or read.

@@ -86,7 +86,10 @@ fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
 impl<T, F> Call<T, F> {
     pub(crate) fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let state = match args {
-            Ok(args) => State::Unsent(Box::new((cap.nearest(), Request { typed: true, ..Request::new(member, args) }))),
+            Ok(args) => State::Unsent(Box::new((
+                cap.nearest(),
+                Request { typed: true, ..Request::new(member, args) },
+            ))),
             Err(error) => State::Failed(error),
         };
         Self {

@@ -12,11 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::args::Give;
 use super::call::Call;
 use super::{Interface, Wire, WireError};
-use crate::cap::{Cap, Shape};
 use crate::cap::local::{Local, Serving, not_a_function};
 use crate::cap::payload::{Part, undefined};
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::{Reply, Response};
+use crate::cap::{Cap, Shape};
 use crate::error::CallError;
 use crate::op::{Path, Payload};
 

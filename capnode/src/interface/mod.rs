@@ -135,7 +135,10 @@ impl Interface {
     /// The names of all methods and properties.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         let numbers = 0..self.len();
-        numbers.filter_map(|number| self.method(number)).map(|method| method.name).filter(|name| !name.is_empty())
+        numbers
+            .filter_map(|number| self.method(number))
+            .map(|method| method.name)
+            .filter(|name| !name.is_empty())
     }
 
     /// The number of the method of that name.

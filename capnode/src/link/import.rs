@@ -97,7 +97,8 @@ impl Import {
         let Request { member, args, progress, .. } = request;
         let args = args.encode()?;
         let path = member.into_path();
-        if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect()) {
+        if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect())
+        {
             let message = format!("Cap'n Web has no word for `{}`", verb.name());
             return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::pending::Arrived;
 use super::language::Language;
+use super::pending::Arrived;
 use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
@@ -16,8 +16,8 @@ use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate};
-use crate::lock;
 use crate::limits::Limits;
+use crate::lock;
 use crate::op::{Id, Op, Path, Payload, Text};
 use crate::session::{Event, Ref};
 

@@ -45,12 +45,7 @@ impl Language {
     }
 
     /// Writes one message at the end of `out`, if the language has one for it.
-    pub(super) fn write(
-        &mut self,
-        op: &Op,
-        names: &mut Naming<'_>,
-        out: &mut String,
-    ) -> Result<(), Refused> {
+    pub(super) fn write(&mut self, op: &Op, names: &mut Naming<'_>, out: &mut String) -> Result<(), Refused> {
         match self {
             Language::Unknown => Ok(()),
             Language::CapnWeb => {

@@ -24,14 +24,16 @@ pub(crate) mod task;
 pub(crate) mod tests;
 
 use self::import::Import;
-use self::language::Language;
-use self::named::{Named, Naming};
 #[cfg(feature = "tokio")]
 pub(crate) use self::inbound::no_index;
+use self::language::Language;
+use self::named::{Named, Naming};
 use self::outgoing::Outgoing;
 use self::pending::{Arrived, PendingAnswer};
 use self::task::{Running, Task};
-use crate::cap::payload::{Body, REFERENCE, flatten, to_cap, unfolded_len, with_records};
+use crate::cap::payload::{
+    Body, Lent, REFERENCE, flatten, held_len, to_cap, unfold, unfolded_len, with_records,
+};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
@@ -120,6 +122,8 @@ struct State {
     closed: Option<Error>,
     /// What to tell the peer about it, if it is not an ordinary end.
     reason: Option<String>,
+    /// Values that were written otherwise than they stand, to be dropped when the lock is free.
+    left: Vec<Body>,
 }
 
 /// Who waits for an answer.
@@ -168,6 +172,7 @@ impl Link {
             watchers: Vec::new(),
             closed: None,
             reason: None,
+            left: Vec::new(),
         };
         let link = Self {
             state: Mutex::new(state),
@@ -223,7 +228,8 @@ impl Link {
             return Err(closed.clone().with_fate(Fate::NotSent));
         }
         let unsupported = || {
-            let message = "only Capnode has ids that are valid on all connections; elsewhere a `Restorer` knows them";
+            let message =
+                "only Capnode has ids that are valid on all connections; elsewhere a `Restorer` knows them";
             Error::new(ErrorKind::Unsupported, message)
         };
         let id = state.language.reconstruct(name).ok_or_else(unsupported)?;
@@ -248,7 +254,7 @@ impl Link {
         answering: Answering,
         progress: Option<Progress>,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
-        let args = args.map(|args| flatten(self.wording(args)));
+        let args = args.map(|args| self.wording(args).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::new(ErrorKind::Limit, "the arguments are longer than a frame may be"));
@@ -261,7 +267,7 @@ impl Link {
             return Err(Error::new(ErrorKind::Limit, "too much is waiting to be written"));
         }
         self.settle_drops(&mut state);
-        let args = args.map(|args| args.map(|cap| state.word(self, cap)));
+        let args = args.map(|args| args.map(|lent| state.word(self, lent)));
         let id = state.session.call(target.id(), path, args, answering);
         let answer = (answering == Answering::Sent).then(|| {
             let (sender, answer) = oneshot::channel();
@@ -282,9 +288,16 @@ impl Link {
         }
     }
 
-    /// A value with nothing in it that the peer's language has no words for.
-    fn wording(&self, body: Body) -> Body {
-        if self.dialect() == Some(Dialect::Capnode) { with_records(body) } else { body }
+    /// A value with nothing in it that the peer's language has no words for; and what is left of it, to be dropped
+    /// where no lock is held.
+    fn wording(&self, body: Body) -> (Result<Payload<Lent>, Error>, Option<Body>) {
+        let dialect = self.dialect().unwrap_or_default();
+        if dialect == Dialect::CapnWeb {
+            let (value, left) = unfold(body, self.limits.frame_bytes);
+            return (value.map(|value| value.map(Lent::Cap)), left);
+        }
+        let body = if dialect == Dialect::Capnode { with_records(body) } else { body };
+        (flatten(body.clone(), self.limits.frame_bytes), Some(body))
     }
 
     /// Nobody waits for the answer of a call any more.
@@ -487,8 +500,10 @@ impl Link {
 
     /// Moves what is to be written into `out`, which has been written.
     pub(crate) fn take_output(&self, out: &mut Outgoing) {
+        let left;
         let (room, too_much) = {
             let mut state = lock(&self.state);
+            left = std::mem::take(&mut state.left);
             if state.closed.is_none() {
                 self.settle_drops(&mut state);
                 state.write_ops();
@@ -502,6 +517,7 @@ impl Link {
                 (std::mem::take(&mut state.room), false)
             }
         };
+        drop(left);
         if too_much {
             self.close(reads_too_slowly());
         }
@@ -539,11 +555,11 @@ impl Link {
     }
 
     fn report(self: &Arc<Self>, answer: Id, value: Body) {
-        let value = flatten(self.wording(value));
+        let (Ok(value), _left) = self.wording(value) else { return };
         {
             let mut state = lock(&self.state);
             if state.session.is_running(answer) {
-                let value = value.map(|cap| state.word(self, cap));
+                let value = value.map(|lent| state.word(self, lent));
                 state.session.report(answer, value);
                 state.write_ops();
             }
@@ -677,7 +693,7 @@ impl State {
         let Some(kept) = self.answers.get_mut(&answer) else { return (outcome, None) };
         let outcome = outcome.map(Payload::compact);
         let bytes = match &outcome {
-            Ok(body) => body.text.buffer().len() + body.refs.len() * REFERENCE,
+            Ok(body) => held_len(body),
             Err(error) => error.message().len(),
         };
         if self.kept_bytes + bytes > limit {
@@ -713,8 +729,11 @@ impl State {
 
     /// How to say a reference to this peer. What it lent us goes home; anything else is lent to
     /// it.
-    fn word(&mut self, link: &Arc<Link>, cap: Cap) -> Word {
-        let cap = cap.nearest();
+    fn word(&mut self, link: &Arc<Link>, lent: Lent) -> Word {
+        let cap = match lent {
+            Lent::Cap(cap) => cap.nearest(),
+            Lent::Node(node) => return Word::Node(node),
+        };
         if link.dialect().is_some_and(|dialect| !dialect.sends_home()) {
             return self.lend(cap);
         }
@@ -740,14 +759,21 @@ impl State {
     }
 
     fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {
-        let outcome = outcome.map(|body| flatten(link.wording(body)));
+        let outcome = outcome.and_then(|body| {
+            let (value, left) = link.wording(body);
+            self.left.extend(left);
+            value
+        });
         let outcome = match outcome {
             // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
             // own, so it gets a reference to us that passes everything on.
             Ok(value) if value.root().is_some() && !self.session.is_marked() => {
-                Ok(value.map(|cap| self.lend(cap.nearest())))
+                Ok(value.map(|lent| match lent {
+                    Lent::Cap(cap) => self.lend(cap.nearest()),
+                    Lent::Node(node) => Word::Node(node),
+                }))
             }
-            Ok(value) => Ok(value.map(|cap| self.word(link, cap))),
+            Ok(value) => Ok(value.map(|lent| self.word(link, lent))),
             Err(error) => Err(Payload::plain(capnweb::error_text(&error).unwrap_or_else(|_| {
                 // Its typed data could not be written; its message can.
                 capnweb::error_text(&Error::rejected(error.message())).unwrap_or_default()

@@ -6,6 +6,7 @@ use std::task::Poll;
 use futures_channel::oneshot;
 
 use super::pending::Arrived;
+use crate::cap::graph::tie;
 use crate::cap::payload::{Body, Part, check_extent};
 use crate::cap::progress::Progress;
 use crate::cap::request::{Args, Member, Request};
@@ -71,7 +72,7 @@ impl Staged {
             };
             refs.push(Slot { start, end, to });
         }
-        Ok(Payload { text: value.text, refs, nodes: value.nodes })
+        Ok(tie(Payload { text: value.text, refs, nodes: value.nodes }))
     }
 }
 
@@ -176,7 +177,7 @@ async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Re
     })
     .await?;
     let settled = refs.into_iter().filter_map(|Slot { start, end, to }| to.map(|to| Slot { start, end, to }));
-    check_extent(Payload { text: value.text, refs: settled.collect(), nodes: value.nodes }, bytes)
+    check_extent(Payload { text: value.text, refs: settled.collect(), nodes: value.nodes }, bytes).map(tie)
 }
 
 /// Waits for a promise of the peer's, and for those in what it turns out to be.

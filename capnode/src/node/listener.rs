@@ -93,9 +93,12 @@ async fn accept_one(
             let handshake = async {
                 let (stream, certificates) = secure(node, stream, *tls).await?;
                 let settings = node.settings();
-                let (socket, headers) =
-                    crate::transport::ws::accept(stream, &settings.origins, settings.terms.limits.frame_bytes)
-                        .await?;
+                let (socket, headers) = crate::transport::ws::accept(
+                    stream,
+                    &settings.origins,
+                    settings.terms.limits.frame_bytes,
+                )
+                .await?;
                 io::Result::Ok((socket, headers, certificates))
             };
             let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);

@@ -53,7 +53,16 @@ enum Framing {
 /// see [`Lines::limit`].
 pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Lines<S> {
     let limit = crate::Limits::default().frame_bytes;
-    Lines { stream, buffer: Vec::new(), filled: 0, start: 0, searched: 0, limit, framing: Framing::Unknown, discarding: false }
+    Lines {
+        stream,
+        buffer: Vec::new(),
+        filled: 0,
+        start: 0,
+        searched: 0,
+        limit,
+        framing: Framing::Unknown,
+        discarding: false,
+    }
 }
 
 /// The standard input and output of this process, for a program that another one started.

@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_a_text_too() {
-        assert_eq!(split(r#"null 1.5e3 "a\"b"{}true{"a":1}"#), ["null", "1.5e3", r#""a\"b""#, "{}", "true", r#"{"a":1}"#]);
+        assert_eq!(
+            split(r#"null 1.5e3 "a\"b"{}true{"a":1}"#),
+            ["null", "1.5e3", r#""a\"b""#, "{}", "true", r#"{"a":1}"#]
+        );
     }
 
     #[test]

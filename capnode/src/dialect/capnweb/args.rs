@@ -39,7 +39,7 @@ impl<R: Extract> ArgsWriter<R> {
 }
 
 /// Reads the arguments of a call, one after the other.
-pub(crate) struct ArgsReader<'a, R> {
+pub(crate) struct ArgsReader<'a, R: Lookup> {
     reader: Reader<'a, R>,
     started: bool,
 }
@@ -56,6 +56,7 @@ impl<'a, R: Lookup> ArgsReader<'a, R> {
             true => self.reader.take(b','),
         };
         if more {
+            self.reader.begin();
             return T::deserialize(&mut self.reader).map_err(decode_error);
         }
         let undefined: Payload<R> =

@@ -11,12 +11,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::dialect::{Extract, Failure, Found, Lookup};
+use crate::dialect::{Extract, Failure, Found, Lookup, Node, Place};
 use crate::error::{Error, ErrorKind};
 use crate::op::{Key, Payload};
 
 mod args;
 mod de;
+mod depth;
 mod error;
 mod message;
 mod scan;
@@ -26,6 +27,7 @@ mod tests;
 mod text;
 
 pub(crate) use self::args::{ArgsReader, ArgsWriter};
+pub(crate) use self::depth::Depth;
 pub(crate) use self::error::{error_data, error_property, error_text, read_error, to_outcome};
 pub(crate) use self::message::{parse, write};
 pub(crate) use self::text::write_string;
@@ -35,7 +37,7 @@ use self::ser::Writer;
 
 /// An expression at this depth is refused by npm's `capnweb`, by the sender and by the receiver;
 /// so it is here. The arguments of a call are at depth 1, and each object or array adds one.
-const MAX_DEPTH: usize = 256;
+pub(crate) const MAX_DEPTH: usize = 256;
 
 /// Writes a value as an expression.
 pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
@@ -97,7 +99,25 @@ impl Extract for NoReference {
 }
 
 impl Lookup for NoReference {
-    fn look_up(&self) -> Found<'_, Self> {
+    type Graph = NoReference;
+
+    fn look_up<'a>(&'a self, _: Option<&'a NoReference>) -> Found<'a, Self> {
         match *self {}
+    }
+
+    fn node(graph: &NoReference, _: usize) -> Option<Place<'_, Self>> {
+        match *graph {}
+    }
+
+    fn address(graph: &NoReference) -> *const () {
+        match *graph {}
+    }
+
+    fn token(node: Node<'_, Self>) -> Option<u64> {
+        match *node.graph {}
+    }
+
+    fn record(_: Place<'_, Self>, _: Option<Node<'_, Self>>) -> Option<u64> {
+        None
     }
 }

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 
-use super::{Link, Terms};
 use super::outgoing::Outgoing;
 use super::task::Task;
+use super::{Link, Terms};
 use crate::session::{Side, Tables};
 use crate::{Cap, Client, Func, Limits, Value, lock};
 

@@ -9,7 +9,7 @@ use super::{Reader, Result};
 use crate::dialect::{Failure, Lookup};
 
 /// The elements of an array.
-pub(super) struct Elements<'a, 'b, R> {
+pub(super) struct Elements<'a, 'b, R: Lookup> {
     pub(super) reader: &'b mut Reader<'a, R>,
     first: bool,
     ended: bool,
@@ -50,7 +50,7 @@ impl<'de, R: Lookup> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
 }
 
 /// The members of an object.
-pub(super) struct Members<'a, 'b, R> {
+pub(super) struct Members<'a, 'b, R: Lookup> {
     pub(super) reader: &'b mut Reader<'a, R>,
     first: bool,
     ended: bool,
@@ -101,7 +101,7 @@ impl<'de, R: Lookup> de::MapAccess<'de> for &mut Members<'_, '_, R> {
 }
 
 /// A variant of an enum with content.
-pub(super) struct Variant<'a, 'b, R> {
+pub(super) struct Variant<'a, 'b, R: Lookup> {
     pub(super) reader: &'b mut Reader<'a, R>,
     pub(super) variant: &'b str,
 }
@@ -115,7 +115,7 @@ impl<'de, 'a, 'b, R: Lookup> de::EnumAccess<'de> for Variant<'a, 'b, R> {
     }
 }
 
-pub(super) struct Content<'a, 'b, R> {
+pub(super) struct Content<'a, 'b, R: Lookup> {
     pub(super) reader: &'b mut Reader<'a, R>,
 }
 
@@ -140,7 +140,7 @@ impl<'de, R: Lookup> de::VariantAccess<'de> for Content<'_, '_, R> {
 }
 
 /// A special value for a visitor that knows the kinds, as a variant named like its form.
-pub(super) struct Special<'a, 'b, R> {
+pub(super) struct Special<'a, 'b, R: Lookup> {
     pub(super) reader: &'b mut Reader<'a, R>,
     pub(super) form: &'a str,
 }
@@ -155,7 +155,7 @@ impl<'de, 'a, 'b, R: Lookup> de::EnumAccess<'de> for Special<'a, 'b, R> {
 }
 
 /// An error read as a map: `name`, `message`, then its properties.
-pub(super) struct ErrorMembers<'a, 'b, R> {
+pub(super) struct ErrorMembers<'a, 'b, R: Lookup> {
     reader: &'b mut Reader<'a, R>,
     stage: Stage,
 }

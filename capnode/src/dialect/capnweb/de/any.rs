@@ -68,6 +68,7 @@ impl<R: Lookup> Reader<'_, R> {
                 self.wide_integer(&bigint, visitor)
             }
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_integer(visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_integer(visitor),
             _ => {
                 self.pos = start;
                 self.deserialize_any(visitor)
@@ -98,6 +99,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
         match self.next()? {
             Next::Found(Found::Reference(token)) => Token::new(token).deserialize_any(visitor),
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_any(visitor),
             Next::Null => visitor.visit_unit(),
             Next::Bool(value) => visitor.visit_bool(value),
             Next::Number(number) => {
@@ -146,6 +148,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
                 }
             }
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_f64(visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_f64(visitor),
             _ => {
                 self.pos = start;
                 self.deserialize_any(visitor)
@@ -162,6 +165,10 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
                 visitor.visit_none()
             }
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_option(visitor),
+            // One that is there may be wanted as itself.
+            Next::Found(Found::Node(node)) if !self.is_container(node) => {
+                self.enter(node)?.deserialize_option(visitor)
+            }
             _ => {
                 self.pos = start;
                 visitor.visit_some(self)
@@ -182,8 +189,8 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         match name {
-            // Only a reference brings a newtype of its own; anything else does not fit there.
-            marker::REFERENCE | marker::ERROR => self.deserialize_any(visitor),
+            marker::REFERENCE => self.reference(visitor),
+            marker::ERROR => self.deserialize_any(visitor),
             marker::VALUE => self.value(visitor),
             marker::BIGINT => self.special("bigint", visitor),
             marker::DATE => self.special("date", visitor),
@@ -199,6 +206,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
         match self.next()? {
             Next::Form(form) => self.list(form, visitor),
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
             _ => {
                 self.pos = start;
                 self.deserialize_any(visitor)
@@ -229,6 +237,9 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
             Next::String(raw) => return visitor.visit_enum(unescape(raw).as_ref().into_deserializer()),
             Next::Found(Found::Value(payload)) => {
                 return self.nested(payload)?.deserialize_enum(name, variants, visitor);
+            }
+            Next::Found(Found::Node(node)) => {
+                return self.enter(node)?.deserialize_enum(name, variants, visitor);
             }
             Next::Object if self.peek() != b'}' => {
                 self.deeper()?;

@@ -6,7 +6,7 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, String
 use serde::de::{Deserializer, Visitor};
 
 use super::access::{ErrorMembers, Special};
-use super::content::{Millis, Pair, Part};
+use super::content::{Millis, Pair, Part, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::{read_base64, unescape};
 use crate::dialect::{Found, Lookup};
@@ -120,6 +120,7 @@ impl<R: Lookup> Reader<'_, R> {
         let start = self.pos;
         match self.next()? {
             Next::Found(Found::Value(payload)) => return self.nested(payload)?.special(form, visitor),
+            Next::Found(Found::Node(node)) => return self.enter(node)?.special(form, visitor),
             Next::Form(found) if found == form => {}
             // Where a big integer or a date is wanted, a number will do; for a URL, a string.
             Next::Number(number) if form == "bigint" && BigInt::parse(number).is_some() => {
@@ -170,6 +171,12 @@ impl<R: Lookup> Reader<'_, R> {
         let start = self.pos;
         let form = match self.next()? {
             Next::Found(Found::Value(payload)) => return self.nested(payload)?.value(visitor),
+            Next::Found(Found::Node(node)) => {
+                return match R::token(node) {
+                    Some(token) => Token::new(token).deserialize_any(visitor),
+                    None => self.enter(node)?.value(visitor),
+                };
+            }
             Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => {
                 form
             }

@@ -4,31 +4,41 @@
 //! does not fit the type it is read as. What the type does not ask for is skipped.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::MAX_DEPTH;
 use super::text::unescape;
-use crate::dialect::{Failure, Found, Lookup};
+use crate::dialect::{Failure, Found, Lookup, Node};
 use crate::op::{Payload, Slot};
 
 mod access;
 mod any;
 mod content;
 mod forms;
+mod shared;
 
 use self::access::{Elements, Members};
 
 type Result<T> = std::result::Result<T, Failure>;
 
-pub(super) struct Reader<'a, R> {
+pub(super) struct Reader<'a, R: Lookup> {
     buffer: &'a str,
+    /// Where the value begins.
+    start: usize,
     pos: usize,
     refs: &'a [Slot<R>],
     depth: usize,
+    /// The node that is being read, or whose text what is being read came by.
+    node: Option<Node<'a, R>>,
+    /// The reader of the value that this one stands in by reference.
+    outer: Option<&'a Reader<'a, R>>,
+    /// What has been read of nodes in this decoding; the outermost reader counts.
+    entered: Cell<usize>,
 }
 
 /// What kind of value stands at the reader's place.
-enum Next<'a, R> {
+enum Next<'a, R: Lookup> {
     Found(Found<'a, R>),
     Null,
     Bool(bool),
@@ -48,12 +58,26 @@ fn broken() -> Failure {
 impl<'a, R: Lookup> Reader<'a, R> {
     pub(super) fn new(payload: &'a Payload<R>) -> Self {
         let text = &payload.text;
-        Self { buffer: text.buffer(), pos: text.range().start, refs: &payload.refs, depth: 0 }
+        let start = text.range().start;
+        Self {
+            buffer: text.buffer(),
+            start,
+            pos: start,
+            refs: &payload.refs,
+            depth: 0,
+            node: None,
+            outer: None,
+            entered: Cell::new(0),
+        }
     }
 
     /// A reader of a value that came by another way, as if it stood here.
-    fn nested(&self, payload: &'a Payload<R>) -> Result<Self> {
-        let mut nested = Self { depth: self.depth, ..Self::new(payload) };
+    fn nested<'s>(&'s self, payload: &'s Payload<R>) -> Result<Reader<'s, R>> {
+        if self.node.is_some() || self.outer.is_some() {
+            // A node that this stands in can be read any number of times.
+            self.charge(payload.text.range().len())?;
+        }
+        let mut nested = Reader { depth: self.depth, outer: Some(self), ..Reader::new(payload) };
         nested.deeper()?;
         Ok(nested)
     }
@@ -137,7 +161,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     fn next(&mut self) -> Result<Next<'a, R>> {
         if let Some(slot) = self.slot() {
             self.pos = slot.end;
-            return Ok(Next::Found(slot.to.look_up()));
+            return Ok(Next::Found(slot.to.look_up(self.node.map(|node| node.graph))));
         }
         Ok(match self.peek() {
             b'"' => Next::String(self.raw_string()?),

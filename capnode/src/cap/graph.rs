@@ -1,0 +1,294 @@
+//! Values that occur more than once in another, or inside themselves, and keep that.
+//!
+//! In a message such a value is a *node*, and each of its occurrences says the node's number. Once all of a message is
+//! there, its nodes are tied into one graph, which owns them all; from then on an occurrence is a [`SharedNode`]. Inside
+//! the graph nodes still go by their numbers, so that it never holds itself.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+
+use super::payload::{Body, Part, decode, encode};
+use super::slot;
+use super::value::Value;
+use crate::dialect::Place;
+use crate::error::{Error, ErrorKind};
+use crate::op::{Payload, Slot, Text};
+
+/// The nodes of one message.
+#[derive(Debug, Default)]
+pub(crate) struct Graph(OnceLock<Contents>);
+
+#[derive(Debug)]
+struct Contents {
+    text: Text,
+    /// Those of each node together, in the order of the nodes.
+    refs: Vec<Slot<Part>>,
+    nodes: Vec<Spot>,
+    /// Whether there is anything to call in it.
+    callable: bool,
+}
+
+/// Where a node is in the text, and its references among all.
+#[derive(Clone, Debug)]
+struct Spot {
+    text: Range<usize>,
+    refs: Range<usize>,
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        let refs = std::mem::take(&mut self.refs);
+        if !refs.is_empty() {
+            super::depth::drop_in_turn(refs);
+        }
+    }
+}
+
+impl Contents {
+    /// The nodes at `nodes` in `text`, whose references are among `refs`.
+    fn new(text: Text, refs: Vec<Slot<Part>>, nodes: &[Range<usize>]) -> Self {
+        let callable = refs.iter().any(|slot| slot.to.is_callable());
+        let spot = |range: &Range<usize>| {
+            // A node that is nowhere would be the fault of whoever read the message.
+            let range = text.buffer().get(range.clone()).map_or(0..0, |_| range.clone());
+            let start = refs.partition_point(|slot| slot.start < range.start);
+            let end = refs.partition_point(|slot| slot.end <= range.end);
+            Spot { text: range, refs: start..end.max(start) }
+        };
+        let nodes = nodes.iter().map(spot).collect();
+        Self { text, refs, nodes, callable }
+    }
+}
+
+impl Graph {
+    /// Where a node stands, with its references.
+    pub(crate) fn place<'a>(self: &'a Arc<Self>, index: usize) -> Option<Place<'a, Part>> {
+        let contents = self.0.get()?;
+        let spot = contents.nodes.get(index)?;
+        let refs = contents.refs.get(spot.refs.clone())?;
+        Some(Place { buffer: contents.text.buffer(), range: spot.text.clone(), refs, graph: Some(self) })
+    }
+
+    pub(crate) fn is_callable(&self) -> bool {
+        self.0.get().is_some_and(|contents| contents.callable)
+    }
+
+    /// Bytes that it keeps.
+    pub(crate) fn len(&self) -> usize {
+        let of = |contents: &Contents| {
+            contents.text.buffer().len() + contents.refs.len() * super::payload::REFERENCE
+        };
+        self.0.get().map_or(0, of)
+    }
+}
+
+/// An occurrence of a node.
+#[derive(Clone)]
+pub(crate) struct SharedNode {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) index: usize,
+}
+
+impl SharedNode {
+    /// Equal for all occurrences of one node.
+    pub(crate) fn id(&self) -> (usize, usize) {
+        (Arc::as_ptr(&self.graph).addr(), self.index)
+    }
+
+    /// The node as a value of its own.
+    pub(crate) fn body(&self) -> Body {
+        match (self.graph.0.get(), self.graph.place(self.index)) {
+            (Some(contents), Some(place)) => {
+                let refs = place.refs.iter().map(|slot| slot.outside(Some(&self.graph))).collect();
+                Payload { text: contents.text.slice(place.range), refs, nodes: Vec::new() }
+            }
+            _ => super::payload::undefined(),
+        }
+    }
+
+    /// Bytes of the node itself.
+    pub(crate) fn len(&self) -> usize {
+        let place = self.graph.place(self.index);
+        place.map_or(0, |place| place.range.len() + place.refs.len() * super::payload::REFERENCE)
+    }
+}
+
+impl fmt::Debug for SharedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is in it may be itself.
+        write!(f, "Shared(#{})", self.index)
+    }
+}
+
+impl PartialEq for SharedNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for SharedNode {}
+
+impl Hash for SharedNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl Slot<Part> {
+    /// The same outside of the graph that it is in.
+    pub(crate) fn outside(&self, graph: Option<&Arc<Graph>>) -> Self {
+        let to = match (&self.to, graph) {
+            (Part::Inner(index), Some(graph)) => {
+                Part::Shared(SharedNode { graph: graph.clone(), index: *index })
+            }
+            (other, _) => other.clone(),
+        };
+        Slot { start: self.start, end: self.end, to }
+    }
+}
+
+/// A message of which everything is there, with its nodes as shared values.
+pub(crate) fn tie(payload: Payload<Part>) -> Body {
+    if payload.nodes.is_empty() {
+        return payload;
+    }
+    let Payload { text, refs, nodes } = payload;
+    let (text, graph) = (text.share(), Arc::new(Graph::default()));
+    let root = text.range();
+    let is_inside = |slot: &Slot<Part>| slot.start >= root.start && slot.end <= root.end;
+    let (own, inner): (Vec<_>, Vec<_>) = refs.into_iter().partition(is_inside);
+    let own = own.iter().map(|slot| slot.outside(Some(&graph))).collect();
+    debug_assert!(nodes.iter().all(|node| node.start >= root.end || node.end <= root.start));
+    // Nobody else has it yet.
+    let _new = graph.0.set(Contents::new(text.clone(), inner, &nodes));
+    Payload { text, refs: own, nodes: Vec::new() }
+}
+
+/// A value that occurs more than once in the value it came in, or inside itself: that it is the same one each time is
+/// kept, also when it is sent on.
+///
+/// The languages of Capnode and Q-Connection can say so; in Cap'n Web's, each occurrence is written out, and a value
+/// inside itself is an error. Two of these are equal if they are the same one; what is in them is not compared.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Shared(pub(crate) SharedNode);
+
+impl Shared {
+    /// The value, one level of it: what occurs more than once in it is again shared.
+    pub fn get(&self) -> Result<Value, Error> {
+        self.read()
+    }
+
+    /// The value as a `T`. Where that is no [`Value`], what occurs more than once is read each time, and a value inside
+    /// itself is an error, unless `T` leaves it out.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if self.0.graph.0.get().is_none() {
+            return Err(unfinished());
+        }
+        decode(&self.0.body())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Shared {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        slot::serialize(&Part::Shared(self.0.clone()), serializer)
+    }
+}
+
+/// Makes values that occur more than once, or inside themselves.
+///
+/// ```
+/// use capnode::Value;
+/// use capnode::value::GraphBuilder;
+///
+/// let mut graph = GraphBuilder::new();
+/// let (ann, bob) = (graph.node(), graph.node());
+/// graph.set(&ann, &Value::from([("name", "ann".into()), ("friend", bob.clone().into())]))?;
+/// graph.set(&bob, &Value::from([("name", "bob".into()), ("friend", ann.clone().into())]))?;
+/// let ann = graph.finish(ann)?;
+///
+/// let friend_of_friend = ann.member("friend").and_then(|bob| bob.member("friend"));
+/// assert_eq!(friend_of_friend, Some(ann));
+/// # Ok::<(), capnode::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct GraphBuilder {
+    graph: Arc<Graph>,
+    nodes: Vec<Option<Body>>,
+}
+
+impl GraphBuilder {
+    /// A graph without any values.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A new value, to be [`set`](Self::set) later. It can be used in others right away.
+    pub fn node(&mut self) -> Shared {
+        self.nodes.push(None);
+        Shared(SharedNode { graph: self.graph.clone(), index: self.nodes.len() - 1 })
+    }
+
+    /// Says what a value of this graph is: a record or list, that may hold any values of this graph.
+    pub fn set<T: Serialize + ?Sized>(&mut self, node: &Shared, value: &T) -> Result<(), Error> {
+        let own = Arc::ptr_eq(&node.0.graph, &self.graph);
+        let Some(place) = self.nodes.get_mut(node.0.index).filter(|_| own) else {
+            return Err(Error::new(ErrorKind::Encode, "the value is of another graph"));
+        };
+        let mut body = encode(value)?;
+        for slot in &mut body.refs {
+            if let Part::Shared(other) = &slot.to {
+                if Arc::ptr_eq(&other.graph, &self.graph) {
+                    slot.to = Part::Inner(other.index);
+                } else if other.graph.0.get().is_none() {
+                    // Two graphs in each other would keep each other for ever.
+                    return Err(unfinished());
+                }
+            }
+        }
+        if !(body.text.as_str().starts_with('{') || body.text.as_str().starts_with("[[")) {
+            return Err(Error::new(ErrorKind::Encode, "a value of a graph has to be a record or a list"));
+        }
+        *place = Some(body);
+        Ok(())
+    }
+
+    /// The value `root` of the graph. From now on its values can be read and sent.
+    pub fn finish(self, root: Shared) -> Result<Value, Error> {
+        if !Arc::ptr_eq(&root.0.graph, &self.graph) {
+            return Err(Error::new(ErrorKind::Encode, "the value is of another graph"));
+        }
+        let (mut text, mut refs, mut nodes) = (String::new(), Vec::new(), Vec::new());
+        for body in self.nodes {
+            let Some(body) = body else {
+                return Err(Error::new(ErrorKind::Encode, "a value of the graph was never set"));
+            };
+            let (start, from) = (text.len(), body.text.range().start);
+            text.push_str(body.text.as_str());
+            let moved = |at: usize| at - from + start;
+            refs.extend(body.refs.into_iter().map(|slot| Slot {
+                start: moved(slot.start),
+                end: moved(slot.end),
+                to: slot.to,
+            }));
+            nodes.push(start..text.len());
+        }
+        // It is this builder that fills it, and only once.
+        let _new = self.graph.0.set(Contents::new(Text::frame(&text), refs, &nodes));
+        Ok(Value::Shared(root))
+    }
+}
+
+fn unfinished() -> Error {
+    Error::new(ErrorKind::Encode, "the value is of a graph that is not finished")
+}
