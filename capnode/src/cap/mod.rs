@@ -19,6 +19,8 @@ pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod response;
 mod slot;
+#[cfg(test)]
+mod tests;
 pub(crate) mod value;
 
 use self::at::At;

@@ -20,7 +20,7 @@ use crate::value::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 /// Where serde puts a value aside before it knows what it is for (enums without a tag or with one
 /// inside, flattened fields) it has no words for all kinds: undefined becomes null, a date its
 /// milliseconds, a big integer beyond 64 bits its digits, a URL a string, an error or headers an
-/// object, and bytes forget their container. References survive.
+/// object, bytes forget their container, and what is shared is copied. References survive.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {

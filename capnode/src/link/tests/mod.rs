@@ -25,6 +25,7 @@ mod hostile;
 mod order;
 mod random;
 mod release;
+mod shared;
 
 /// One core, with what it has sent and what is running in it.
 pub(super) struct End {
