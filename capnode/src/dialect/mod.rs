@@ -11,7 +11,14 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::op::{Id, Payload};
 
+mod canonical;
+
 pub(crate) mod capnweb;
+mod ids;
+mod json;
+pub(crate) mod q;
+#[cfg(test)]
+mod testing;
 
 /// A wire language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

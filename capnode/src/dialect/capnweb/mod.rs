@@ -23,7 +23,7 @@ mod scan;
 mod ser;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(in crate::dialect) mod text;
 
 pub(crate) use self::args::{ArgsReader, ArgsWriter};
 pub(crate) use self::error::{error_data, error_property, error_text, read_error, to_outcome};

@@ -247,6 +247,7 @@ fn words(payload: &Payload<Word>) -> Vec<Word> {
             let args = Payload {
                 text: Text::Static(""),
                 refs: words(args).into_iter().map(|to| Slot { start: 0, end: 0, to }).collect(),
+                nodes: Vec::new(),
             };
             import(*id, path.clone(), Some(args), *awaited)
         }

@@ -332,7 +332,7 @@ fn a_reference_is_not_written_elsewhere_during_an_encoding_either() {
     let copes = encode(&Copes { before: a.clone(), no_leak: cap(), after: b.clone() }).unwrap();
     let caps = copes.refs.iter().map(|slot| match &slot.to {
         Part::Cap(cap) => cap.clone(),
-        Part::Value(_) => panic!(),
+        _ => panic!(),
     });
     assert_eq!(caps.collect::<Vec<_>>(), [a, b]);
 }
