@@ -14,7 +14,7 @@ impl Speech {
     pub(crate) fn take_reply(&mut self) -> Option<String> {
         None
     }
-    pub(crate) fn take_lost(&mut self) -> Option<Lost> {
+    pub(crate) fn take_lost(&mut self) -> Option<super::q::Lost> {
         None
     }
     pub(crate) fn reconstruct(&mut self, _: &str) -> Id {

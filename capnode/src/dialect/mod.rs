@@ -11,12 +11,17 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
+use self::json::Json;
 use crate::op::{Id, Payload, Slot};
 
+mod canonical;
 pub(crate) mod capnode;
 pub(crate) mod capnweb;
-pub(crate) mod json;
+mod ids;
+mod json;
 pub(crate) mod q;
+#[cfg(test)]
+mod testing;
 
 /// A wire language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,6 +34,22 @@ pub enum Dialect {
     Capnode,
     /// Q-Connection, as npm's `q-connection` 0.6.1 speaks it.
     Q,
+}
+
+impl Dialect {
+    /// In which language a peer has begun to speak; none if the frame could be of any. What is in none of them is
+    /// for Cap'n Web to refuse.
+    pub(crate) fn detect(frame: &str) -> Option<Self> {
+        if !frame.trim_start().starts_with('{') {
+            return Some(Dialect::CapnWeb);
+        }
+        let message = Json::parse(frame, canonical::MAX_DEPTH).ok()?;
+        match &*message.get("type")?.text()? {
+            "index" | "invocation" | "return" | "error" | "dealloc" => Some(Dialect::Capnode),
+            "send" | "resolve" | "notify" => Some(Dialect::Q),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Dialect {
@@ -55,12 +76,6 @@ pub(crate) trait Names {
 
     /// What an export of ours is called. The index has no name here.
     fn name(&mut self, export: Id) -> Arc<str>;
-}
-
-/// A message to something that is not known.
-#[derive(Debug)]
-pub(crate) struct Lost {
-    pub(crate) id: String,
 }
 
 /// Why a message was not written.

@@ -223,7 +223,7 @@ impl State {
         let Self { session, language, named, objects, .. } = self;
         let op = language.parse(frame, limits, &mut Naming { named, session, objects });
         while let Some(lost) = self.language.take_lost() {
-            self.lost.push(LostMessage { id: lost.id, message: frame.to_owned() });
+            self.lost.push(LostMessage { id: lost, message: frame.to_owned() });
         }
         op
     }

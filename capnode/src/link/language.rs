@@ -1,10 +1,11 @@
 //! The wire language of a connection, and what it has to remember.
 
 use super::named::Naming;
-use crate::dialect::{Dialect, Lost, Refused, capnode, capnweb, q};
+use crate::dialect::{Dialect, Refused, capnode, capnweb, q};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Id, Op, Text};
+use crate::registry::random;
 use crate::session::Manner;
 
 pub(super) enum Language {
@@ -21,7 +22,7 @@ impl Language {
             None => Language::Unknown,
             Some(Dialect::CapnWeb) => Language::CapnWeb,
             Some(Dialect::Capnode) => Language::Capnode(Box::default()),
-            Some(Dialect::Q) => Language::Q(Box::default()),
+            Some(Dialect::Q) => Language::Q(Box::new(q::Speech::new(random()))),
         }
     }
 
@@ -66,12 +67,12 @@ impl Language {
         }
     }
 
-    /// A message to something that is not, or no longer, known.
-    pub(super) fn take_lost(&mut self) -> Option<Lost> {
+    /// Whom a message was for that is not, or no longer, known.
+    pub(super) fn take_lost(&mut self) -> Option<String> {
         match self {
             Language::Unknown | Language::CapnWeb => None,
-            Language::Capnode(speech) => speech.take_lost(),
-            Language::Q(speech) => speech.take_lost(),
+            Language::Capnode(speech) => speech.take_lost().map(|lost| lost.to),
+            Language::Q(speech) => speech.take_lost().map(|lost| lost.to),
         }
     }
 
@@ -101,18 +102,5 @@ impl Dialect {
     /// Whether calls can be made on the result of a call before it is there.
     pub(crate) fn pipelines(self) -> bool {
         self == Dialect::CapnWeb
-    }
-
-    /// In which language a peer has begun to speak; none if the frame could be of any. What is in none of them is
-    /// for Cap'n Web to refuse.
-    pub(super) fn detect(frame: &str) -> Option<Self> {
-        if !frame.trim_start().starts_with('{') {
-            return Some(Dialect::CapnWeb);
-        }
-        match crate::dialect::json::string_member(frame, "type")?.as_str() {
-            "index" | "invocation" | "return" | "error" | "dealloc" => Some(Dialect::Capnode),
-            "send" | "resolve" | "notify" => Some(Dialect::Q),
-            _ => None,
-        }
     }
 }

@@ -24,7 +24,7 @@ mod scan;
 mod ser;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(in crate::dialect) mod text;
 
 pub(crate) use self::args::{ArgsReader, ArgsWriter};
 pub(crate) use self::depth::Depth;

@@ -15,13 +15,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-pub(super) fn write_base64(out: &mut String, bytes: &[u8]) {
+pub(in crate::dialect) fn write_base64(out: &mut String, bytes: &[u8]) {
     BASE64.encode_string(bytes, out);
 }
 
 /// Whether `text` is base64 in the standard or the URL alphabet (Node accepts both), and how many
 /// bytes it stands for.
-pub(super) fn base64_len(text: &str) -> Option<usize> {
+pub(in crate::dialect) fn base64_len(text: &str) -> Option<usize> {
     let digits = text.trim_end_matches('=');
     let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
     let whole = digits.len() % 4 != 1 && text.len() - digits.len() <= 2;
@@ -29,7 +29,7 @@ pub(super) fn base64_len(text: &str) -> Option<usize> {
 }
 
 /// Decodes text that [`base64_len`] has passed.
-pub(super) fn read_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+pub(in crate::dialect) fn read_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     let digits = text.trim_end_matches('=');
     if digits.bytes().any(|byte| matches!(byte, b'-' | b'_')) {
         BASE64.decode(digits.replace('-', "+").replace('_', "/"))
@@ -73,7 +73,7 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
 ///
 /// JavaScript's strings may hold half of a surrogate pair, which no Rust string can: it becomes
 /// U+FFFD, and the session goes on.
-pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
+pub(in crate::dialect) fn unescape(raw: &str) -> Cow<'_, str> {
     let Some(first) = raw.find('\\') else {
         return Cow::Borrowed(raw);
     };

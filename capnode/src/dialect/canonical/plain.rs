@@ -1,0 +1,235 @@
+//! Values as bare JSON, for places where a language has no forms: reasons of rejections.
+
+use super::other_members;
+use super::{Builder, Element, Form, MAX_DEPTH, Trees, elements, exact_integer, exact_number, form, number};
+use crate::dialect::json::{Json, is_key};
+use crate::op::Word;
+
+/// Writes values as bare JSON and leaves out what that cannot say: an answer must never be lost for it.
+pub(in crate::dialect) struct Plain<'t, 'a> {
+    trees: &'t Trees<'a>,
+    /// The nodes that have been written. Shared values would grow without bound if they were unfolded.
+    seen: Vec<bool>,
+    /// How a key is to be written that would mean something to the peer.
+    escape: fn(&str) -> bool,
+}
+
+impl<'t, 'a> Plain<'t, 'a> {
+    /// `escape` says which keys get a backslash before them.
+    pub(in crate::dialect) fn new(trees: &'t Trees<'a>, escape: fn(&str) -> bool) -> Self {
+        Self { trees, seen: vec![false; trees.nodes.len()], escape }
+    }
+
+    /// Writes what a call is rejected with. That is always an object: others have been seen to be taken for
+    /// values, or to be lost.
+    pub(in crate::dialect) fn reason(&mut self, out: &mut String) {
+        let mut root = &self.trees.root;
+        if let Json::Slot(slot) = root {
+            if let Some(node) = self.node(*slot) {
+                self.seen[node] = true;
+                root = &self.trees.nodes[node];
+            }
+        }
+        match form(root) {
+            Form::Error { name, message, properties } => self.error(name, message, properties, out),
+            Form::Object(members) => self.object(members, out),
+            Form::String(raw) | Form::Url(raw) => {
+                out.push_str("{\"message\":\"");
+                out.push_str(raw);
+                out.push_str("\"}");
+            }
+            _ => {
+                let mut said = String::new();
+                if !self.value(root, 0, &mut said) {
+                    said.push_str("undefined");
+                }
+                let message: String = said.chars().take(200).collect();
+                out.push_str("{\"message\":");
+                crate::dialect::capnweb::text::write_string(out, &message);
+                out.push('}');
+            }
+        }
+    }
+
+    /// The node that the reference is to, if it is one.
+    fn node(&self, slot: usize) -> Option<usize> {
+        match self.trees.slots.get(slot)?.to {
+            Word::Node(node) if node < self.trees.nodes.len() => Some(node),
+            _ => None,
+        }
+    }
+
+    fn error(&mut self, name: &str, message: &str, properties: &'t [(&'a str, Json<'a>)], out: &mut String) {
+        self.error_at(name, message, properties, 0, out);
+    }
+
+    fn error_at(
+        &mut self,
+        name: &str,
+        message: &str,
+        properties: &'t [(&'a str, Json<'a>)],
+        depth: usize,
+        out: &mut String,
+    ) {
+        out.push_str("{\"message\":\"");
+        out.push_str(message);
+        out.push('"');
+        if name != "Error" {
+            out.push_str(",\"name\":\"");
+            out.push_str(name);
+            out.push('"');
+        }
+        for (key, value) in other_members(properties) {
+            self.member(key, value, depth, out);
+        }
+        out.push('}');
+    }
+
+    fn object(&mut self, members: &'t [(&'a str, Json<'a>)], out: &mut String) {
+        self.object_at(members, 0, out);
+    }
+
+    fn object_at(&mut self, members: &'t [(&'a str, Json<'a>)], depth: usize, out: &mut String) {
+        out.push('{');
+        for (key, value) in members {
+            self.member(key, value, depth, out);
+        }
+        out.push('}');
+    }
+
+    fn member(&mut self, key: &str, value: &'t Json<'a>, depth: usize, out: &mut String) {
+        if is_key(key, "__proto__") {
+            return;
+        }
+        let before = out.len();
+        if !out.ends_with('{') {
+            out.push(',');
+        }
+        out.push('"');
+        if (self.escape)(key) {
+            out.push_str("\\\\");
+        }
+        out.push_str(key);
+        out.push_str("\":");
+        if !self.value(value, depth + 1, out) {
+            out.truncate(before);
+        }
+    }
+
+    /// Writes a value, if JSON can say it.
+    fn value(&mut self, json: &'t Json<'a>, depth: usize, out: &mut String) -> bool {
+        if depth > MAX_DEPTH {
+            return false;
+        }
+        match form(json) {
+            Form::Null => out.push_str("null"),
+            Form::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+            Form::Number(number) | Form::Date(Some(number)) => out.push_str(number),
+            Form::BigInt(raw) => match exact_number(raw) {
+                Some(number) => out.push_str(&number),
+                None => return quote(raw, out),
+            },
+            Form::String(raw) | Form::Url(raw) => return quote(raw, out),
+            Form::Bytes(parts) => {
+                let Ok(elements) = elements(parts) else { return false };
+                list(elements, out, |element, out| {
+                    let said = match element {
+                        Element::Number(float) => float.is_finite().then(|| number(float)),
+                        Element::Integer(integer) => exact_integer(integer),
+                    };
+                    said.is_some_and(|number| {
+                        out.push_str(&number);
+                        true
+                    })
+                });
+            }
+            Form::Headers(pairs) => write_json(pairs, out, "[", "]"),
+            Form::Array(elements) => {
+                list(elements, out, |element, out| self.value(element, depth + 1, out));
+            }
+            Form::Object(members) => self.object_at(members, depth, out),
+            Form::Error { name, message, properties } => {
+                self.error_at(name, message, properties, depth, out);
+            }
+            Form::Slot(slot) => match self.node(slot) {
+                Some(node) if !std::mem::replace(&mut self.seen[node], true) => {
+                    return self.value(&self.trees.nodes[node], depth + 1, out);
+                }
+                _ => return false,
+            },
+            Form::Undefined
+            | Form::NaN
+            | Form::Infinity
+            | Form::NegativeInfinity
+            | Form::Date(None)
+            | Form::Damaged => return false,
+        }
+        true
+    }
+}
+
+fn quote(raw: &str, out: &mut String) -> bool {
+    out.push('"');
+    out.push_str(raw);
+    out.push('"');
+    true
+}
+
+/// Writes a list, with null in the place of what cannot be said.
+fn list<T>(
+    elements: impl IntoIterator<Item = T>,
+    out: &mut String,
+    mut write: impl FnMut(T, &mut String) -> bool,
+) {
+    out.push('[');
+    for (at, element) in elements.into_iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        if !write(element, out) {
+            out.push_str("null");
+        }
+    }
+    out.push(']');
+}
+
+/// Writes a tree as JSON, its arrays between these brackets. Its depth was bounded when it was read.
+pub(in crate::dialect) fn write_json(json: &Json<'_>, out: &mut String, open: &str, close: &str) {
+    match json {
+        Json::Null | Json::Slot(_) => out.push_str("null"),
+        Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Json::Number(number) => out.push_str(number),
+        Json::String(raw) => {
+            quote(raw, out);
+        }
+        Json::Array(elements) => {
+            out.push_str(open);
+            for (at, element) in elements.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write_json(element, out, open, close);
+            }
+            out.push_str(close);
+        }
+        Json::Object(members) => {
+            out.push('{');
+            for (at, (key, value)) in members.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                quote(key, out);
+                out.push(':');
+                write_json(value, out, open, close);
+            }
+            out.push('}');
+        }
+    }
+}
+
+impl Builder {
+    /// Bare JSON as a value.
+    pub(in crate::dialect) fn json(&mut self, json: &Json<'_>) {
+        write_json(json, &mut self.out, "[[", "]]");
+    }
+}

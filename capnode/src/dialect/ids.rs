@@ -1,0 +1,124 @@
+//! What wires whose ids are strings need to be spoken of in numbers.
+
+use std::collections::HashMap;
+
+use super::capnweb::text::write_string;
+use super::json::Json;
+use crate::op::Id;
+
+/// What the peer lends us, by the strings that name it. A string is kept as it stands in JSON, quotes included:
+/// some peers use numbers, which have to go back as numbers.
+#[derive(Default)]
+pub(super) struct Lent {
+    ids: HashMap<Box<str>, Id>,
+    names: HashMap<Id, Box<str>>,
+    last: Id,
+}
+
+impl Lent {
+    /// The id of what the peer calls `name`, the same as before if we still hold it.
+    pub(super) fn intern(&mut self, name: &str) -> Id {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        self.last -= 1;
+        self.ids.insert(name.into(), self.last);
+        self.names.insert(self.last, name.into());
+        self.last
+    }
+
+    pub(super) fn name(&self, id: Id) -> Option<&str> {
+        self.names.get(&id).map(|name| &**name)
+    }
+
+    pub(super) fn forget(&mut self, id: Id) -> Option<Box<str>> {
+        let name = self.names.remove(&id)?;
+        self.ids.remove(&name);
+        Some(name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+/// The peer's calls that have not been answered, numbered as they came, and where their answers are to go.
+#[derive(Default)]
+pub(super) struct Asked {
+    last: Id,
+    places: HashMap<Id, Box<str>>,
+}
+
+impl Asked {
+    /// Numbers a call. One that says no place for its answer gets none.
+    pub(super) fn add(&mut self, place: Option<String>) {
+        self.last += 1;
+        if let Some(place) = place {
+            self.places.insert(self.last, place.into());
+        }
+    }
+
+    pub(super) fn place(&self, call: Id) -> Option<&str> {
+        self.places.get(&call).map(|place| &**place)
+    }
+
+    pub(super) fn done(&mut self, call: Id) -> Option<Box<str>> {
+        self.places.remove(&call)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+/// An id of the peer's, as it stands in JSON. Nothing and the empty string are none.
+pub(super) fn peer_id(json: Option<&Json<'_>>) -> Option<String> {
+    match json? {
+        Json::String("") => None,
+        Json::String(raw) => Some(format!("\"{raw}\"")),
+        Json::Number(number) => Some((*number).to_owned()),
+        _ => None,
+    }
+}
+
+/// What an id of the peer's is called in our tables, which know only strings.
+pub(super) fn own_name(json: &Json<'_>) -> Option<String> {
+    match json {
+        Json::String(_) => json.text().map(Into::into),
+        Json::Number(number) => Some((*number).to_owned()),
+        _ => None,
+    }
+}
+
+/// Turns a seed into the next of a row of numbers that have nothing visible in common.
+pub(super) fn scramble(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *seed;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+/// Opens an object with the member `type`.
+pub(super) fn open(out: &mut String, kind: &str) {
+    out.push_str("{\"type\":\"");
+    out.push_str(kind);
+    out.push('"');
+}
+
+/// Writes a member of which `json` is the value.
+pub(super) fn member(out: &mut String, name: &str, json: &str) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
+    out.push_str(json);
+}
+
+/// `text` as a JSON string.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    write_string(&mut out, text);
+    out
+}

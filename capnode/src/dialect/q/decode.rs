@@ -1,0 +1,362 @@
+//! Values out of the language's writing.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::{key, too_deep};
+use crate::dialect::Names;
+use crate::dialect::canonical::{Builder, other_members};
+use crate::dialect::capnweb::text::{unescape, write_string};
+use crate::dialect::ids::{Lent, own_name, peer_id};
+use crate::dialect::json::Json;
+use crate::error::Error;
+use crate::op::{Import, Path, Payload, Word};
+
+mod paths;
+
+use self::paths::Paths;
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Where a tree stands in memory: it is the same object as long as it is the same tree.
+type Place<'a> = *const Json<'a>;
+
+/// What an object in JSON is.
+enum Form<'t, 'a> {
+    /// The object at a path from the root of the value.
+    Path(Option<Cow<'a, str>>),
+    Special(Cow<'a, str>),
+    /// A rejected promise. There is no such value outside JavaScript: it is read as the error that it is.
+    Rejected(&'t Json<'a>),
+    Reference {
+        id: &'t Json<'a>,
+        function: bool,
+    },
+    /// Something of ours.
+    Own(&'t Json<'a>),
+    Plain(&'t [(&'a str, Json<'a>)]),
+}
+
+/// In the order in which the package looks. A form whose value JavaScript does not take for true is none.
+fn form<'t, 'a>(json: &'t Json<'a>) -> Option<Form<'t, 'a>> {
+    let Json::Object(members) = json else { return None };
+    let possible = members.iter().any(|(raw, _)| key::is_form(raw));
+    let truthy = |name| json.get(name).filter(|value| possible && value.is_truthy());
+    Some(if !possible {
+        Form::Plain(members)
+    } else if let Some(path) = json.get("$") {
+        Form::Path(path.text())
+    } else if let Some(name) = truthy("%") {
+        Form::Special(name.text().unwrap_or_default())
+    } else if let Some(reason) = truthy("!") {
+        Form::Rejected(reason)
+    } else if let Some(id) = truthy("@").or_else(|| truthy("@r")) {
+        let function = json.get("type").and_then(Json::text).is_some_and(|kind| kind == "function");
+        Form::Reference { id, function }
+    } else if let Some(id) = json.get("@l").filter(|id| matches!(id, Json::String(_))) {
+        Form::Own(id)
+    } else {
+        Form::Plain(members)
+    })
+}
+
+pub(super) struct Decoder<'t, 'a, 'n> {
+    /// What each path in the message leads to.
+    found: HashMap<Place<'a>, &'t Json<'a>>,
+    /// The arrays and plain objects that occur more than once.
+    shared: HashSet<Place<'a>>,
+    numbers: HashMap<Place<'a>, usize>,
+    waiting: VecDeque<&'t Json<'a>>,
+    whole: Option<&'t Json<'a>>,
+    max_depth: usize,
+    lent: &'n mut Lent,
+    names: &'n mut dyn Names,
+    builder: Builder,
+}
+
+impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
+    /// A decoder of a part of `whole`, from which the paths in it are counted.
+    pub(super) fn new(
+        frame: &str,
+        whole: Option<&'t Json<'a>>,
+        max_depth: usize,
+        lent: &'n mut Lent,
+        names: &'n mut dyn Names,
+    ) -> Self {
+        let mut decoder = Self {
+            found: HashMap::new(),
+            shared: HashSet::new(),
+            numbers: HashMap::new(),
+            waiting: VecDeque::new(),
+            whole,
+            max_depth,
+            lent,
+            names,
+            builder: Builder::default(),
+        };
+        if frame.contains("\"$\"") || frame.contains("\\u0024") {
+            if let Some(whole) = whole {
+                decoder.found = Paths::of(whole);
+            }
+            let containers = decoder.found.values().filter(|json| is_container(json));
+            decoder.shared = containers.map(|json| std::ptr::from_ref(*json)).collect();
+        }
+        decoder
+    }
+
+    /// What stands in `json` is read as a part of the message too, so it occurs once more if `json` is a value.
+    fn share_inside(&mut self, json: &'t Json<'a>) {
+        if !self.shared.contains(&std::ptr::from_ref(json)) {
+            return;
+        }
+        let mut share = |inside: &'t Json<'a>| {
+            if is_container(inside) {
+                self.shared.insert(inside);
+            }
+        };
+        match json {
+            Json::Array(elements) => elements.iter().for_each(&mut share),
+            Json::Object(members) => members.iter().for_each(|(_, value)| share(value)),
+            _ => {}
+        }
+    }
+
+    /// A value that is all of the message's, or nothing.
+    pub(super) fn value(mut self, json: Option<&'t Json<'a>>) -> Result<Payload<Word>> {
+        match json {
+            Some(json) => self.write(json, 0)?,
+            None => self.builder.undefined(),
+        }
+        self.finish()
+    }
+
+    /// A list of arguments.
+    pub(super) fn list(mut self, list: &'t Json<'a>) -> Result<Payload<Word>> {
+        self.share_whole();
+        self.share_inside(list);
+        match list {
+            Json::Array(elements) => self.elements(elements, 1)?,
+            _ => self.builder.out.push_str("[]"),
+        }
+        self.finish()
+    }
+
+    /// A list of one argument.
+    pub(super) fn only(mut self, argument: Option<&'t Json<'a>>) -> Result<Payload<Word>> {
+        self.share_whole();
+        self.builder.out.push('[');
+        match argument {
+            Some(argument) => self.write(argument, 1)?,
+            None => self.builder.undefined(),
+        }
+        self.builder.out.push(']');
+        self.finish()
+    }
+
+    fn share_whole(&mut self) {
+        if let Some(whole) = self.whole {
+            self.share_inside(whole);
+        }
+    }
+
+    /// Why a call was rejected.
+    pub(super) fn reason(mut self, reason: &'t Json<'a>) -> Result<Payload<Word>> {
+        self.share_whole();
+        match reason.get("message") {
+            Some(Json::String(message)) if is_container(reason) => {
+                self.share_inside(reason);
+                self.error(message, reason, 0)?;
+            }
+            _ => self.write(reason, 0)?,
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> Result<Payload<Word>> {
+        self.builder.next();
+        while let Some(json) = self.waiting.pop_front() {
+            self.content(json, 0)?;
+            self.builder.next();
+        }
+        Ok(self.builder.finish())
+    }
+
+    /// Writes what stands at a place, which is a reference if it occurs elsewhere too.
+    fn write(&mut self, json: &'t Json<'a>, depth: usize) -> Result<()> {
+        if !self.shared.contains(&std::ptr::from_ref(json)) {
+            return self.content(json, depth);
+        }
+        let next = self.numbers.len();
+        let number = *self.numbers.entry(json).or_insert(next);
+        if number == next {
+            self.waiting.push_back(json);
+        }
+        self.builder.word(Word::Node(number));
+        Ok(())
+    }
+
+    fn content(&mut self, json: &'t Json<'a>, depth: usize) -> Result<()> {
+        if depth >= self.max_depth {
+            return Err(too_deep(self.max_depth));
+        }
+        match json {
+            Json::Array(elements) => {
+                self.builder.out.push('[');
+                self.elements(elements, depth + 1)?;
+                self.builder.out.push(']');
+            }
+            Json::Object(_) => return self.object(json, depth),
+            other => self.builder.json(other),
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, elements: &'t [Json<'a>], depth: usize) -> Result<()> {
+        self.builder.out.push('[');
+        for (at, element) in elements.iter().enumerate() {
+            if at > 0 {
+                self.builder.out.push(',');
+            }
+            self.write(element, depth)?;
+        }
+        self.builder.out.push(']');
+        Ok(())
+    }
+
+    fn object(&mut self, json: &'t Json<'a>, depth: usize) -> Result<()> {
+        match form(json) {
+            Some(Form::Path(_)) => {
+                let Some(found) = self.found.get(&std::ptr::from_ref(json)).copied() else {
+                    self.builder.undefined();
+                    return Ok(());
+                };
+                return self.write(found, depth);
+            }
+            Some(Form::Special(name)) => match &*name {
+                "undefined" => self.builder.undefined(),
+                "NaN" => self.builder.out.push_str("[\"nan\"]"),
+                "+Infinity" => self.builder.out.push_str("[\"inf\"]"),
+                "-Infinity" => self.builder.out.push_str("[\"-inf\"]"),
+                name => {
+                    let name: String = name.chars().take(60).collect();
+                    self.failed(&format!("there is no special value called {name}"));
+                }
+            },
+            Some(Form::Rejected(reason)) => return self.rejected(reason, depth),
+            Some(Form::Reference { id, function }) => match peer_id(Some(id)) {
+                Some(name) => {
+                    let id = self.lent.intern(&name);
+                    self.builder.word(if function { Word::Function(id) } else { Word::Export(id) });
+                }
+                None => self.failed("this reference has no id"),
+            },
+            Some(Form::Own(id)) => {
+                let own = match own_name(id) {
+                    Some(name) if name.is_empty() => Some(0),
+                    Some(name) => self.names.find(&name),
+                    None => None,
+                };
+                match own {
+                    Some(id) => self.builder.word(Word::Import(Import {
+                        id,
+                        path: Path::Empty,
+                        args: None,
+                        awaited: false,
+                    })),
+                    None => self.failed("there is no such object here, or it has been forgotten"),
+                }
+            }
+            Some(Form::Plain(members)) => {
+                self.builder.out.push('{');
+                let members = members.iter().map(|(key, value)| (*key, value));
+                self.members(members, depth + 1)?;
+                self.builder.out.push('}');
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// An error in the place of a value that is not there.
+    fn failed(&mut self, why: &str) {
+        self.builder.out.push_str("[\"error\",\"Error\",");
+        write_string(&mut self.builder.out, why);
+        self.builder.out.push(']');
+    }
+
+    /// A rejected promise in a value.
+    fn rejected(&mut self, reason: &'t Json<'a>, depth: usize) -> Result<()> {
+        match reason.get("message") {
+            Some(Json::String(message)) if is_container(reason) => {
+                self.share_inside(reason);
+                self.error(message, reason, depth)?;
+            }
+            _ => match reason {
+                Json::String(raw) => {
+                    self.builder.out.push_str("[\"error\",\"Error\",");
+                    self.builder.raw_string(raw);
+                    self.builder.out.push(']');
+                }
+                _ => {
+                    self.builder
+                        .out
+                        .push_str("[\"error\",\"Error\",\"the promise was rejected\",null,{\"data\":");
+                    self.write(reason, depth + 1)?;
+                    self.builder.out.push_str("}]");
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// What has a message is an error.
+    fn error(&mut self, message: &str, reason: &'t Json<'a>, depth: usize) -> Result<()> {
+        if depth >= self.max_depth {
+            return Err(too_deep(self.max_depth));
+        }
+        self.builder.out.push_str("[\"error\",");
+        match reason.get("name") {
+            Some(Json::String(name)) => self.builder.raw_string(name),
+            _ => self.builder.raw_string("Error"),
+        }
+        self.builder.out.push(',');
+        self.builder.raw_string(message);
+        let Json::Object(members) = reason else { return Ok(()) };
+        if other_members(members).next().is_some() {
+            self.builder.out.push_str(",null,{");
+            self.members(other_members(members), depth + 1)?;
+            self.builder.out.push('}');
+        }
+        self.builder.out.push(']');
+        Ok(())
+    }
+
+    fn members(
+        &mut self,
+        members: impl Iterator<Item = (&'a str, &'t Json<'a>)>,
+        depth: usize,
+    ) -> Result<()> {
+        let mut plain: Vec<(Cow<'a, str>, &'t Json<'a>)> =
+            members.map(|(raw, value)| (key::unescape(raw), value)).collect();
+        if plain.iter().any(|(key, _)| matches!(key, Cow::Owned(_))) {
+            // Two keys may have become one: of these the last counts.
+            let last: HashMap<_, _> =
+                plain.iter().enumerate().map(|(at, (key, _))| (unescape(key).into_owned(), at)).collect();
+            let mut at = 0..;
+            plain.retain(|(key, _)| last.get(&*unescape(key)).copied() == at.next());
+        }
+        for (at, (key, value)) in plain.into_iter().enumerate() {
+            if at > 0 {
+                self.builder.out.push(',');
+            }
+            self.builder.raw_string(&key);
+            self.builder.out.push(':');
+            self.write(value, depth)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_container(json: &Json<'_>) -> bool {
+    matches!(json, Json::Array(_)) || matches!(form(json), Some(Form::Plain(_)))
+}

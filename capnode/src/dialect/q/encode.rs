@@ -1,0 +1,233 @@
+//! Values into the language's writing.
+
+use super::key;
+use crate::dialect::Names;
+use crate::dialect::canonical::{
+    Element, Form, MAX_DEPTH, Plain, Trees, Unsayable, elements, exact_integer, exact_number, form, number,
+    other_members, unsayable,
+};
+use crate::dialect::capnweb::text::{unescape, write_string};
+use crate::dialect::json::Json;
+use crate::op::{Payload, Word};
+
+/// Bytes of all paths in one message. Each says where an object stands that occurs again, from the root on: long
+/// keys around many such objects would make a message without bound.
+const MAX_PATHS: usize = 32 << 20;
+
+/// Writes a value; what occurs in it for the second time is written as the path to the first.
+pub(super) struct Encoder<'t, 'a, 'n> {
+    trees: &'t Trees<'a>,
+    names: &'n mut dyn Names,
+    out: &'n mut String,
+    /// Where each node stands, if it has been written.
+    written: Vec<Option<String>>,
+    /// Where the value stands that is being written.
+    path: String,
+    paths: usize,
+}
+
+type Result<T> = std::result::Result<T, Unsayable>;
+
+/// Writes a resolution that says why a call failed. The package does not decode reasons, so there are no forms in
+/// it, and keys are escaped only where they would be taken for one.
+pub(super) fn reason(payload: &Payload<Word>, out: &mut String) {
+    out.push_str("{\"!\":");
+    match Trees::read(payload) {
+        Ok(trees) => Plain::new(&trees, key::is_form).reason(out),
+        Err(Unsayable(why)) => {
+            out.push_str("{\"message\":");
+            write_string(out, &why);
+            out.push('}');
+        }
+    }
+    out.push('}');
+}
+
+impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
+    fn new(trees: &'t Trees<'a>, path: &str, names: &'n mut dyn Names, out: &'n mut String) -> Self {
+        let written = vec![None; trees.nodes.len()];
+        Self { trees, names, out, written, path: path.to_owned(), paths: 0 }
+    }
+
+    /// Writes a value that is all of a resolution.
+    pub(super) fn write(
+        payload: &Payload<Word>,
+        names: &'n mut dyn Names,
+        out: &'n mut String,
+    ) -> Result<()> {
+        let trees = Trees::read(payload)?;
+        Encoder::new(&trees, "", names, out).value(&trees.root, 0)
+    }
+
+    /// Writes the arguments of a call, which are the second part of a message's.
+    pub(super) fn list(payload: &Payload<Word>, names: &'n mut dyn Names, out: &'n mut String) -> Result<()> {
+        let trees = Trees::read(payload)?;
+        let arguments = trees.arguments()?;
+        Encoder::new(&trees, "/1", names, out).array(arguments, 0)
+    }
+
+    /// Writes the only argument of a call, which is the second part of a message's.
+    pub(super) fn only(payload: &Payload<Word>, names: &'n mut dyn Names, out: &'n mut String) -> Result<()> {
+        let trees = Trees::read(payload)?;
+        match trees.arguments()? {
+            [value] => Encoder::new(&trees, "/1", names, out).value(value, 0),
+            _ => unsayable("a property is set to one value"),
+        }
+    }
+
+    fn value(&mut self, json: &'t Json<'a>, depth: usize) -> Result<()> {
+        if depth > MAX_DEPTH {
+            return unsayable(format!("the value nests more than {MAX_DEPTH} levels deep"));
+        }
+        match form(json) {
+            Form::Undefined => self.special("undefined"),
+            Form::NaN => self.special("NaN"),
+            Form::Infinity => self.special("+Infinity"),
+            Form::NegativeInfinity => self.special("-Infinity"),
+            Form::Null => self.out.push_str("null"),
+            Form::Bool(value) => self.out.push_str(if value { "true" } else { "false" }),
+            Form::Number(number) => self.out.push_str(number),
+            Form::BigInt(raw) => match exact_number(raw) {
+                Some(number) => self.out.push_str(&number),
+                None => {
+                    let digits: String = unescape(raw).chars().take(60).collect();
+                    return unsayable(format!("Q-Connection has no integer as large as {digits}"));
+                }
+            },
+            Form::String(raw) | Form::Url(raw) => self.string(raw),
+            Form::Bytes(parts) => return self.bytes(parts),
+            Form::Date(_) => {
+                return unsayable("a date cannot be said in Q-Connection; send its milliseconds");
+            }
+            Form::Headers(_) => {
+                return unsayable("headers cannot be said in Q-Connection; send them as pairs of strings");
+            }
+            Form::Array(elements) => return self.array(elements, depth),
+            Form::Object(members) => {
+                self.out.push('{');
+                for (at, (key, value)) in members.iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(',');
+                    }
+                    self.member(key, value, depth)?;
+                }
+                self.out.push('}');
+            }
+            // As the package sends one: its message and its own properties, as an object.
+            Form::Error { name, message, properties } => {
+                self.out.push_str("{\"message\":");
+                self.string(message);
+                if name != "Error" {
+                    self.out.push_str(",\"name\":");
+                    self.string(name);
+                }
+                for (key, value) in other_members(properties) {
+                    self.out.push(',');
+                    self.member(key, value, depth)?;
+                }
+                self.out.push('}');
+            }
+            Form::Slot(slot) => return self.reference(slot, depth),
+            Form::Damaged => return unsayable("the text of the value is damaged"),
+        }
+        Ok(())
+    }
+
+    fn special(&mut self, name: &str) {
+        self.out.push_str("{\"%\":\"");
+        self.out.push_str(name);
+        self.out.push_str("\"}");
+    }
+
+    fn string(&mut self, raw: &str) {
+        self.out.push('"');
+        self.out.push_str(raw);
+        self.out.push('"');
+    }
+
+    fn bytes(&mut self, parts: &[Json<'_>]) -> Result<()> {
+        self.out.push('[');
+        for (at, element) in elements(parts)?.into_iter().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            match element {
+                Element::Number(float) if float.is_finite() => self.out.push_str(&number(float)),
+                Element::Number(float) if float.is_nan() => self.special("NaN"),
+                Element::Number(float) => self.special(if float > 0.0 { "+Infinity" } else { "-Infinity" }),
+                Element::Integer(integer) => match exact_integer(integer) {
+                    Some(number) => self.out.push_str(&number),
+                    None => return unsayable(format!("Q-Connection has no integer as large as {integer}")),
+                },
+            }
+        }
+        self.out.push(']');
+        Ok(())
+    }
+
+    fn array(&mut self, elements: &'t [Json<'a>], depth: usize) -> Result<()> {
+        self.out.push('[');
+        for (at, element) in elements.iter().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            let here = self.path.len();
+            self.path.push('/');
+            self.path.push_str(itoa::Buffer::new().format(at));
+            self.value(element, depth + 1)?;
+            self.path.truncate(here);
+        }
+        self.out.push(']');
+        Ok(())
+    }
+
+    fn member(&mut self, key: &str, value: &'t Json<'a>, depth: usize) -> Result<()> {
+        let key = key::escape(key);
+        self.string(&key);
+        self.out.push(':');
+        let here = self.path.len();
+        self.path.push('/');
+        self.path.push_str(&unescape(&key));
+        self.value(value, depth + 1)?;
+        self.path.truncate(here);
+        Ok(())
+    }
+
+    fn reference(&mut self, slot: usize, depth: usize) -> Result<()> {
+        let (id, kind) = match self.trees.slots.get(slot).map(|slot| &slot.to) {
+            Some(Word::Function(id)) => (*id, "function"),
+            Some(Word::Export(id)) => (*id, "object"),
+            Some(Word::Node(node)) => return self.node(*node, depth),
+            _ => return unsayable("Q-Connection cannot name what is the peer's own"),
+        };
+        self.out.push_str("{\"@\":");
+        write_string(self.out, &self.names.name(id));
+        self.out.push_str(",\"type\":\"");
+        self.out.push_str(kind);
+        self.out.push_str("\"}");
+        Ok(())
+    }
+
+    fn node(&mut self, node: usize, depth: usize) -> Result<()> {
+        let Some(json) = self.trees.nodes.get(node) else {
+            return unsayable("the text of the value is damaged");
+        };
+        let longer = |paths: usize, path: &str| match paths + path.len() {
+            more @ ..=MAX_PATHS => Ok(more),
+            _ => unsayable("the paths to the objects that occur more than once are too long"),
+        };
+        if let Some(path) = &self.written[node] {
+            self.paths = longer(self.paths, path)?;
+            self.out.push_str("{\"$\":");
+            write_string(self.out, path);
+            self.out.push('}');
+            return Ok(());
+        }
+        // Anything else is no object in JavaScript, so nothing can be there twice.
+        if matches!(form(json), Form::Array(_) | Form::Object(_) | Form::Error { .. } | Form::Bytes(_)) {
+            self.paths = longer(self.paths, &self.path)?;
+            self.written[node] = Some(self.path.clone());
+        }
+        self.value(json, depth + 1)
+    }
+}

@@ -1,0 +1,369 @@
+//! Q-Connection, as npm's `q-connection` 0.6.1 speaks it.
+//!
+//! A frame is a JSON object: `send` performs an operation on one of the receiver's objects, `resolve` answers it
+//! and `notify` tells how far it has come. Values are JSON with a few forms; ids are strings, and nothing is ever
+//! given back. Messages that make no sense are ignored, as the package does.
+
+use std::collections::VecDeque;
+
+use super::canonical::{Unsayable, unsayable};
+use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
+use super::json::{Broken, Json};
+use super::{Names, Refused};
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, Verb, Word};
+
+mod decode;
+mod encode;
+mod key;
+#[cfg(test)]
+mod tests;
+
+use self::decode::Decoder;
+use self::encode::Encoder;
+
+/// Levels of a frame around its values.
+const ENVELOPE: usize = 4;
+
+/// A message to something that we do not have, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// `send`, `resolve` or `notify`.
+    pub(crate) kind: &'static str,
+    /// Whom it was for, as the peer wrote it, at most 100 characters of it.
+    pub(crate) to: String,
+}
+
+/// What one connection knows of its peer's ids, and the peer of ours.
+pub(crate) struct Speech {
+    lent: Lent,
+    asked: Asked,
+    /// The ids of our calls are this and their number.
+    prefix: String,
+    calls: Id,
+    replies: VecDeque<String>,
+    lost: VecDeque<Lost>,
+}
+
+impl Speech {
+    /// A new connection's. The seed makes the ids of its calls unlike those of others.
+    pub(crate) fn new(mut seed: u64) -> Self {
+        let bits = scramble(&mut seed);
+        let prefix = format!("{:08X}-{:04X}-4{:03X}-", bits >> 32, (bits >> 16) & 0xFFFF, bits & 0xFFF);
+        let (replies, lost) = (VecDeque::new(), VecDeque::new());
+        Self { lent: Lent::default(), asked: Asked::default(), prefix, calls: 0, replies, lost }
+    }
+
+    /// Reads one message; nothing comes of those that make no sense. An error means that a limit was broken. What
+    /// is to be answered at once is then among the [replies](Self::take_reply).
+    pub(crate) fn parse(
+        &mut self,
+        frame: &str,
+        limits: &Limits,
+        names: &mut dyn Names,
+    ) -> Result<Option<Op>, Error> {
+        let depth = limits.depth.min(super::canonical::MAX_DEPTH);
+        let message = match Json::parse(frame, depth + ENVELOPE) {
+            Ok(message) => message,
+            Err(Broken::Malformed) => return Ok(None),
+            Err(Broken::Deep) => return Err(too_deep(depth)),
+        };
+        let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
+        match &*kind {
+            "send" => self.parse_send(&message, frame, depth, names),
+            "resolve" => self.parse_answer("resolve", &message, frame, depth, names),
+            "notify" => self.parse_answer("notify", &message, frame, depth, names),
+            _ => Ok(None),
+        }
+    }
+
+    fn parse_send(
+        &mut self,
+        message: &Json<'_>,
+        frame: &str,
+        depth: usize,
+        names: &mut dyn Names,
+    ) -> Result<Option<Op>, Error> {
+        let from = peer_id(message.get("from"));
+        let to = message.get("to").and_then(own_name);
+        let target = match to.as_deref() {
+            Some("") => Some(0),
+            Some(name) => names.find(name),
+            None => None,
+        };
+        let Some(target) = target else {
+            self.lose("send", to.unwrap_or_default());
+            self.reject(from, "there is no such object here, or it has been forgotten");
+            return Ok(None);
+        };
+        let op = message.get("op").and_then(Json::text).unwrap_or_default();
+        let whole = message.get("args");
+        let args = match whole {
+            Some(Json::Array(args)) => args.as_slice(),
+            _ => &[],
+        };
+        let one = || Path::One(property(args.first()));
+        let (path, list) = match &*op {
+            "get" => (one(), None),
+            "post" => (
+                args.first().filter(|name| !is_nothing(name)).map_or(Path::Empty, |_| one()),
+                Some(args.get(1)),
+            ),
+            "apply" => (Path::Empty, Some(args.get(1))),
+            "set" | "put" => {
+                let path = [property(args.first()), Key::Verb(Verb::Set)].into_iter().collect();
+                let args = Decoder::new(frame, whole, depth, &mut self.lent, names).only(args.get(1))?;
+                return Ok(Some(self.call(from, target, path, Some(args))));
+            }
+            "delete" | "del" => {
+                let path = [property(args.first()), Key::Verb(Verb::Delete)].into_iter().collect();
+                return Ok(Some(self.call(from, target, path, Some(Payload::plain(Text::Static("[]"))))));
+            }
+            "keys" => {
+                let args = Payload::plain(Text::Static("[]"));
+                return Ok(Some(self.call(from, target, Path::One(Key::Verb(Verb::Keys)), Some(args))));
+            }
+            "when" => (Path::Empty, None),
+            _ => {
+                let op: String = op.chars().take(60).collect();
+                self.reject(from, &format!("Promise does not support operation: {op}"));
+                return Ok(None);
+            }
+        };
+        let args = match list {
+            None => None,
+            Some(Some(list @ Json::Array(_))) => {
+                Some(Decoder::new(frame, whole, depth, &mut self.lent, names).list(list)?)
+            }
+            Some(list) if list.is_none_or(is_nothing) => Some(Payload::plain(Text::Static("[]"))),
+            Some(_) => {
+                self.reject(from, "the arguments of a call have to be a list");
+                return Ok(None);
+            }
+        };
+        Ok(Some(self.call(from, target, path, args)))
+    }
+
+    fn call(&mut self, from: Option<String>, target: Id, path: Path, args: Option<Payload<Word>>) -> Op {
+        self.asked.add(from);
+        Op::Call { target, path, args, answering: Answering::Sent }
+    }
+
+    fn parse_answer(
+        &mut self,
+        kind: &'static str,
+        message: &Json<'_>,
+        frame: &str,
+        depth: usize,
+        names: &mut dyn Names,
+    ) -> Result<Option<Op>, Error> {
+        let to = message.get("to").and_then(own_name).unwrap_or_default();
+        let Some(id) = self.number(&to) else {
+            self.lose(kind, to);
+            return Ok(None);
+        };
+        let resolution = message.get("resolution");
+        let decoder = Decoder::new(frame, resolution, depth, &mut self.lent, names);
+        let reason = resolution.and_then(|resolution| resolution.get("!"));
+        Ok(Some(match (kind, reason) {
+            ("notify", _) => Op::Progress { id, value: decoder.value(resolution)? },
+            (_, Some(reason)) => Op::Answer { id, outcome: Err(decoder.reason(reason)?) },
+            (_, None) => Op::Answer { id, outcome: Ok(decoder.value(resolution)?) },
+        }))
+    }
+
+    /// The number of the call of ours that has this id.
+    fn number(&self, id: &str) -> Option<Id> {
+        let number = Id::from_str_radix(id.strip_prefix(&self.prefix)?, 16).ok()?;
+        ((1..=self.calls).contains(&number) && self.id(number) == id).then_some(number)
+    }
+
+    fn id(&self, call: Id) -> String {
+        format!("{}{call:012X}", self.prefix)
+    }
+
+    fn lose(&mut self, kind: &'static str, to: String) {
+        let to = if to.len() > 100 { to.chars().take(100).collect() } else { to };
+        self.lost.push_back(Lost { kind, to });
+    }
+
+    /// Rejects a call at once.
+    fn reject(&mut self, from: Option<String>, why: &str) {
+        if let Some(from) = from {
+            let mut reply = String::new();
+            rejection(&from, why, &mut reply);
+            self.replies.push_back(reply);
+        }
+    }
+
+    /// A frame that has to be sent because of what was read. Ask after each message, until there is none.
+    pub(crate) fn take_reply(&mut self) -> Option<String> {
+        self.replies.pop_front()
+    }
+
+    /// A message for nobody, which the application may want to hear of. Ask after each message.
+    pub(crate) fn take_lost(&mut self) -> Option<Lost> {
+        self.lost.pop_front()
+    }
+
+    /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
+    /// said is refused, and counts; an answer that cannot be said becomes a rejection that says why.
+    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Refused> {
+        let start = out.len();
+        match op {
+            Op::Call { target, path, args, .. } => {
+                self.calls += 1;
+                self.write_call(*target, path, args.as_ref(), names, out).or_else(|why| {
+                    out.truncate(start);
+                    self.refuse(why)
+                })?;
+            }
+            Op::Evaluate { .. } => {
+                self.calls += 1;
+                return self
+                    .refuse(Unsayable("a call inside a value cannot be said in Q-Connection".to_owned()));
+            }
+            Op::Answer { id, outcome } => {
+                let Some(place) = self.asked.done(*id) else { return Ok(()) };
+                open(out, "resolve");
+                member(out, "to", &place);
+                out.push_str(",\"resolution\":");
+                match outcome {
+                    Ok(value) => {
+                        if let Err(Unsayable(why)) = Encoder::write(value, names, out) {
+                            out.truncate(start);
+                            rejection(&place, &why, out);
+                            return Ok(());
+                        }
+                    }
+                    Err(reason) => encode::reason(reason, out),
+                }
+                out.push('}');
+            }
+            Op::Progress { id, value } => {
+                let Some(place) = self.asked.place(*id) else { return Ok(()) };
+                open(out, "notify");
+                member(out, "to", place);
+                out.push_str(",\"resolution\":");
+                if Encoder::write(value, names, out).is_err() {
+                    // Nobody waits for it.
+                    out.truncate(start);
+                    return Ok(());
+                }
+                out.push('}');
+            }
+            Op::Release { id, .. } => {
+                self.lent.forget(*id);
+            }
+            // Answers are not asked for, and a connection ends with its transport.
+            Op::Pull(_) | Op::Mark | Op::Abort(_) => {}
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, Unsayable(why): Unsayable) -> Result<(), Refused> {
+        Err(Refused { call: self.calls, error: Error::new(ErrorKind::Encode, why) })
+    }
+
+    fn write_call(
+        &self,
+        target: Id,
+        path: &Path,
+        args: Option<&Payload<Word>>,
+        names: &mut dyn Names,
+        out: &mut String,
+    ) -> Result<(), Unsayable> {
+        let to = match (target, self.lent.name(target)) {
+            (0, _) => "\"\"",
+            (_, Some(name)) => name,
+            (1.., None) => return unsayable("Q-Connection has no calls on a result that is not there yet"),
+            (_, None) => return unsayable("what is called has been given back"),
+        };
+        open(out, "send");
+        member(out, "to", to);
+        member(out, "from", &quoted(&self.id(self.calls)));
+        let op = |name: &str, out: &mut String| {
+            member(out, "op", &quoted(name));
+            out.push_str(",\"args\":[");
+        };
+        match (path.as_slice(), args) {
+            ([], None) => op("when", out),
+            ([], Some(args)) => {
+                op("apply", out);
+                out.push_str("{\"%\":\"undefined\"},");
+                Encoder::list(args, names, out)?;
+            }
+            ([step @ (Key::Name(_) | Key::Index(_))], None) => {
+                op("get", out);
+                out.push_str(&name(step));
+            }
+            ([step @ (Key::Name(_) | Key::Index(_))], Some(args)) => {
+                op("post", out);
+                out.push_str(&name(step));
+                out.push(',');
+                Encoder::list(args, names, out)?;
+            }
+            ([step, Key::Verb(Verb::Set)], Some(args)) => {
+                op("set", out);
+                out.push_str(&name(step));
+                out.push(',');
+                Encoder::only(args, names, out)?;
+            }
+            ([step, Key::Verb(Verb::Delete)], _) => {
+                op("delete", out);
+                out.push_str(&name(step));
+            }
+            ([Key::Verb(Verb::Keys)], _) => op("keys", out),
+            _ => return unsayable("Q-Connection takes one step of a property path in a message"),
+        }
+        out.push_str("]}");
+        Ok(())
+    }
+}
+
+fn too_deep(depth: usize) -> Error {
+    Error::new(ErrorKind::Limit, format!("the message nests {depth} levels deep, which is too deep"))
+}
+
+/// A property's name as JSON.
+fn name(step: &Key) -> String {
+    match step {
+        Key::Name(name) => quoted(name.as_str()),
+        Key::Index(index) => quoted(&index.to_string()),
+        // Never alone before another verb.
+        Key::Verb(verb) => quoted(verb.name()),
+    }
+}
+
+/// The property that an operation names, as JavaScript makes a name of it.
+fn property(name: Option<&Json<'_>>) -> Key {
+    let text = match name {
+        Some(Json::Number(number)) => match number.parse() {
+            Ok(index) => return Key::Index(index),
+            Err(_) => (*number).to_owned(),
+        },
+        Some(Json::Bool(value)) => value.to_string(),
+        Some(Json::Null) => "null".to_owned(),
+        Some(string @ Json::String(_)) => string.text().unwrap_or_default().into_owned(),
+        Some(object) if !is_nothing(object) => "[object Object]".to_owned(),
+        _ => "undefined".to_owned(),
+    };
+    Key::Name(text.into())
+}
+
+/// Whether a value is null or undefined.
+fn is_nothing(json: &Json<'_>) -> bool {
+    match json {
+        Json::Null => true,
+        object => object.get("%").and_then(Json::text).is_some_and(|name| name == "undefined"),
+    }
+}
+
+/// Rejects a call with a message.
+fn rejection(to: &str, why: &str, out: &mut String) {
+    open(out, "resolve");
+    member(out, "to", to);
+    member(out, "resolution", &format!("{{\"!\":{{\"message\":{}}}}}", quoted(why)));
+    out.push('}');
+}

@@ -1,0 +1,224 @@
+//! The language, as text.
+
+use super::*;
+use crate::dialect::testing::{Few, shown};
+
+mod recordings;
+mod values;
+
+/// Reads a frame from a peer that has all of `f1` to `f9`.
+fn read(speech: &mut Speech, frame: &str) -> Option<Op> {
+    speech.parse(frame, &Limits::default(), &mut Few(9)).unwrap()
+}
+
+/// What a frame does: nothing, or a call with its target, path and arguments, or an answer.
+fn said(op: Option<Op>) -> String {
+    match op {
+        None => "nothing".to_owned(),
+        Some(Op::Call { target, path, args, answering: Answering::Sent }) => {
+            let steps: Vec<String> = path.as_slice().iter().map(ToString::to_string).collect();
+            let args = args.as_ref().map_or("-".to_owned(), shown);
+            format!("{target} .{} {args}", steps.join("."))
+        }
+        Some(Op::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
+        Some(Op::Answer { id, outcome: Err(reason) }) => format!("{id} err {}", shown(&reason)),
+        Some(Op::Progress { id, value }) => format!("{id} so far {}", shown(&value)),
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+fn written(speech: &mut Speech, op: &Op) -> String {
+    let mut out = String::new();
+    speech.write(op, &mut Few(9), &mut out).unwrap();
+    out
+}
+
+fn call(target: Id, path: Path, args: Option<&str>) -> Op {
+    let args = args.map(|args| Payload::plain(args.to_owned()));
+    Op::Call { target, path, args, answering: Answering::Sent }
+}
+
+fn send(op: &str, args: &str) -> String {
+    format!(r#"{{"type":"send","to":"","from":"a","op":"{op}","args":{args}}}"#)
+}
+
+#[test]
+fn each_operation_becomes_a_call() {
+    for (op, args, expected) in [
+        ("get", r#"["n"]"#, "0 .n -"),
+        ("get", "[3]", "0 .3 -"),
+        ("get", "[]", "0 .undefined -"),
+        ("post", r#"["m",[1,"b"]]"#, r#"0 .m [1,"b"]"#),
+        ("post", r#"["m"]"#, "0 .m []"),
+        ("post", r#"["m",{"%":"undefined"}]"#, "0 .m []"),
+        ("post", "[null,[7]]", "0 . [7]"),
+        ("post", r#"[{"%":"undefined"},[7]]"#, "0 . [7]"),
+        ("apply", r#"[{"%":"undefined"},[1]]"#, "0 . [1]"),
+        ("set", r#"["n",5]"#, "0 .n.(set) [5]"),
+        ("put", r#"["n"]"#, r#"0 .n.(set) [["undefined"]]"#),
+        ("delete", r#"["n"]"#, "0 .n.(delete) []"),
+        ("del", r#"["n"]"#, "0 .n.(delete) []"),
+        ("keys", "[]", "0 .(keys) []"),
+        ("when", "[]", "0 . -"),
+    ] {
+        let mut speech = Speech::new(1);
+        assert_eq!(said(read(&mut speech, &send(op, args))), expected, "{op} {args}");
+        assert_eq!(speech.asked.len(), 1);
+        assert_eq!(speech.take_reply(), None);
+    }
+}
+
+#[test]
+fn each_call_becomes_an_operation() {
+    let name = |name: &str| Key::Name(name.to_owned().into());
+    let set = |verb| [name("n"), Key::Verb(verb)].into_iter().collect::<Path>();
+    for (path, args, expected) in [
+        (Path::Empty, None, r#""op":"when","args":[]}"#),
+        (Path::Empty, Some("[1]"), r#""op":"apply","args":[{"%":"undefined"},[1]]}"#),
+        (Path::One(name("n")), None, r#""op":"get","args":["n"]}"#),
+        (Path::One(Key::Index(2)), None, r#""op":"get","args":["2"]}"#),
+        (Path::One(name("n")), Some("[1,[[]]]"), r#""op":"post","args":["n",[1,[]]]}"#),
+        (set(Verb::Set), Some("[5]"), r#""op":"set","args":["n",5]}"#),
+        (set(Verb::Delete), Some("[]"), r#""op":"delete","args":["n"]}"#),
+        (Path::One(Key::Verb(Verb::Keys)), Some("[]"), r#""op":"keys","args":[]}"#),
+    ] {
+        let mut speech = Speech::new(1);
+        let frame = written(&mut speech, &call(0, path, args));
+        let from = speech.id(1);
+        assert_eq!(frame, format!(r#"{{"type":"send","to":"","from":"{from}",{expected}"#));
+        let groups: Vec<usize> = from.split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 12]);
+    }
+}
+
+#[test]
+fn what_cannot_be_said_is_refused_and_counts() {
+    let mut speech = Speech::new(1);
+    let steps = [Key::Name("a".to_owned().into()), Key::Name("b".to_owned().into())];
+    let refused = [
+        call(0, steps.into_iter().collect(), None),
+        call(-4, Path::Empty, Some("[]")),
+        call(3, Path::Empty, Some("[]")),
+        call(0, Path::Empty, Some(r#"[["date",1]]"#)),
+        call(0, Path::Empty, Some(r#"[["headers",[]]]"#)),
+        call(0, Path::Empty, Some(r#"[["bigint","9007199254740993"]]"#)),
+        Op::Evaluate { value: Payload::plain("1".to_owned()), answering: Answering::Kept },
+    ];
+    for (at, op) in refused.iter().enumerate() {
+        let mut out = String::from("before");
+        let refused = speech.write(op, &mut Few(9), &mut out).unwrap_err();
+        assert_eq!((usize::try_from(refused.call).unwrap(), out.as_str()), (at + 1, "before"));
+    }
+    assert!(written(&mut speech, &call(0, Path::Empty, None)).contains(&speech.id(8)));
+}
+
+#[test]
+fn answers_are_known_by_their_ids() {
+    let mut speech = Speech::new(7);
+    for _ in 0..2 {
+        written(&mut speech, &call(0, Path::Empty, Some("[]")));
+    }
+    let (first, second, third) = (speech.id(1), speech.id(2), speech.id(3));
+    let resolve = |to: &str, rest: &str| format!(r#"{{"type":"resolve","to":"{to}"{rest}}}"#);
+    assert_eq!(said(read(&mut speech, &resolve(&second, r#","resolution":[1]"#))), "2 ok [[1]]");
+    assert_eq!(said(read(&mut speech, &resolve(&first, ""))), r#"1 ok ["undefined"]"#);
+    let notify = format!(r#"{{"type":"notify","to":"{first}","resolution":10}}"#);
+    assert_eq!(said(read(&mut speech, &notify)), "1 so far 10");
+    assert_eq!(speech.take_lost(), None);
+    for stranger in [third.as_str(), "", "x", &first.to_lowercase(), &format!("{first}0")] {
+        let lost = resolve(stranger, r#","resolution":1"#);
+        // Without letters, lower case is the same.
+        if *stranger != first {
+            assert_eq!(said(read(&mut speech, &lost)), "nothing");
+            assert_eq!(speech.take_lost(), Some(Lost { kind: "resolve", to: stranger.to_owned() }));
+        }
+    }
+}
+
+#[test]
+fn calls_are_answered_where_they_asked() {
+    let mut speech = Speech::new(1);
+    for from in [r#""from":"a""#, r#""from":7"#, r#""extra":1"#, r#""from":"""#, r#""from":"b""#] {
+        let frame = format!(r#"{{"type":"send","to":"f1",{from},"op":"get","args":["n"]}}"#);
+        assert_eq!(said(read(&mut speech, &frame)), "-1 .n -");
+    }
+    let answer = |id, value: &str| Op::Answer { id, outcome: Ok(Payload::plain(value.to_owned())) };
+    assert_eq!(written(&mut speech, &answer(2, "1")), r#"{"type":"resolve","to":7,"resolution":1}"#);
+    let progress = Op::Progress { id: 1, value: Payload::plain("5".to_owned()) };
+    assert_eq!(written(&mut speech, &progress), r#"{"type":"notify","to":"a","resolution":5}"#);
+    assert_eq!(written(&mut speech, &answer(1, "2")), r#"{"type":"resolve","to":"a","resolution":2}"#);
+    // Once only, and not at all where there is no place for it.
+    for id in [1, 3, 4, 9, -1] {
+        assert_eq!(written(&mut speech, &answer(id, "2")), "");
+    }
+    // An answer is never lost.
+    let said = written(&mut speech, &answer(5, r#"["date",1]"#));
+    assert!(
+        said.starts_with(r#"{"type":"resolve","to":"b","resolution":{"!":{"message":"a date "#),
+        "{said}"
+    );
+    assert_eq!(speech.asked.len(), 0);
+}
+
+#[test]
+fn what_is_for_nobody_is_reported_and_rejected() {
+    let mut speech = Speech::new(1);
+    let frame = r#"{"type":"send","to":"nobody","from":"a","op":"get","args":["n"]}"#;
+    assert_eq!(read(&mut speech, frame), None);
+    assert_eq!(speech.take_lost(), Some(Lost { kind: "send", to: "nobody".to_owned() }));
+    assert_eq!(speech.take_lost(), None);
+    let reply = speech.take_reply().unwrap();
+    assert!(reply.starts_with(r#"{"type":"resolve","to":"a","resolution":{"!":{"message":""#), "{reply}");
+    assert_eq!(read(&mut speech, r#"{"type":"send","to":"nobody","op":"get","args":["n"]}"#), None);
+    assert_eq!(speech.take_reply(), None);
+}
+
+#[test]
+fn an_operation_that_is_not_known_is_rejected() {
+    let mut speech = Speech::new(1);
+    assert_eq!(read(&mut speech, &send("bogus", "[1]")), None);
+    let message = r#"{"message":"Promise does not support operation: bogus"}"#;
+    let expected = format!(r#"{{"type":"resolve","to":"a","resolution":{{"!":{message}}}}}"#);
+    assert_eq!(speech.take_reply(), Some(expected));
+    assert_eq!(read(&mut speech, &send("post", r#"["m",{}]"#)), None);
+    assert!(speech.take_reply().is_some());
+    // Neither counts as a call.
+    assert!(read(&mut speech, &send("get", r#"["n"]"#)).is_some());
+    assert!(speech.asked.place(1).is_some());
+}
+
+#[test]
+fn what_makes_no_sense_is_ignored() {
+    let mut speech = Speech::new(1);
+    for frame in
+        ["", "not json", "{}", "5", "null", "[]", r#"{"type":5}"#, r#"{"type":"nope","to":""}"#, "{\"type\":"]
+    {
+        assert_eq!(read(&mut speech, frame), None, "{frame}");
+    }
+    assert_eq!((speech.take_reply(), speech.take_lost()), (None, None));
+}
+
+#[test]
+fn what_nests_too_deep_breaks_a_limit() {
+    let limits = Limits { depth: 10, ..Limits::default() };
+    let frame =
+        |depth: usize| send("post", &format!("[\"m\",[{}1{}]]", "[".repeat(depth), "]".repeat(depth)));
+    let mut speech = Speech::new(1);
+    assert!(speech.parse(&frame(8), &limits, &mut Few(1)).unwrap().is_some());
+    for depth in [9, 300, 1_000_000] {
+        let error = speech.parse(&frame(depth), &limits, &mut Few(1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+    }
+}
+
+#[test]
+fn a_string_that_was_given_back_is_a_new_reference() {
+    let mut speech = Speech::new(1);
+    let frame = send("post", r#"["m",[{"@":"x","type":"object"},{"@":"x","type":"function"},{"@":5}]]"#);
+    assert_eq!(said(read(&mut speech, &frame)), "0 .m [<object -1>,<function -1>,<object -2>]");
+    let call = call(-2, Path::Empty, Some("[]"));
+    assert!(written(&mut speech, &call).starts_with(r#"{"type":"send","to":5,"#));
+    assert_eq!(written(&mut speech, &Op::Release { id: -1, count: 1 }), "");
+    assert_eq!(said(read(&mut speech, &frame)), "0 .m [<object -3>,<function -3>,<object -2>]");
+    assert_eq!(speech.lent.len(), 2);
+}

@@ -1,0 +1,144 @@
+//! What the real package wrote: see `tests/transcripts`.
+
+use serde_json::{Value as Tree, json};
+
+use super::*;
+use crate::dialect::testing::{Everything, recorded, tree};
+
+/// Reads a recorded frame as its receiver does, and writes what it says as its sender does.
+fn again(text: &str) -> Option<String> {
+    let tree = tree(text).unwrap_or_default();
+    let (mut receiver, mut sender) = (Speech::new(1), Speech::new(2));
+    let mut names = Everything::default();
+    let (mut frame, answer) = (text.to_owned(), tree["type"] != "send");
+    if answer {
+        // The call that is answered.
+        receiver.calls = 1;
+        frame = text.replacen(&tree["to"].to_string(), &quoted(&receiver.id(1)), 1);
+        sender.asked.add(Some(tree["to"].to_string()));
+    }
+    let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
+    assert_eq!((receiver.take_reply(), receiver.take_lost()), (None, None), "{text}");
+    let (Op::Call { args: Some(value), .. }
+    | Op::Answer { outcome: Ok(value) | Err(value), .. }
+    | Op::Progress { value, .. }) = &mut op
+    else {
+        return Some(rewritten(&mut sender, op, &tree, &mut names));
+    };
+    for slot in &mut value.refs {
+        if let Word::Function(id) | Word::Export(id) = &mut slot.to {
+            let name: Tree = serde_json::from_str(receiver.lent.name(*id).unwrap()).unwrap();
+            *id = names.find(name.as_str().unwrap_or("5")).unwrap();
+        }
+    }
+    Some(rewritten(&mut sender, op, &tree, &mut names))
+}
+
+fn rewritten(sender: &mut Speech, mut op: Op, tree: &Tree, names: &mut Everything) -> String {
+    if let Op::Call { target: target @ ..0, .. } = &mut op {
+        *target = sender.lent.intern(&quoted(&names.name(*target)));
+    }
+    let mut out = String::new();
+    sender.write(&op, names, &mut out).unwrap();
+    out.replacen(&quoted(&sender.id(1)), &tree["from"].to_string(), 1)
+}
+
+/// A message as this library would say it: reasons have no stacks and are objects.
+fn said_our_way(mut message: Tree) -> Tree {
+    if let Some(reason) = message.pointer_mut("/resolution/!") {
+        if reason["message"].is_string() {
+            reason.as_object_mut().unwrap().remove("stack");
+        } else if !reason.is_object() {
+            let text = reason.as_str().map_or_else(|| reason.to_string(), str::to_owned);
+            *reason = json!({ "message": text });
+        } else if reason.get("%").is_some() {
+            let name = reason["%"].as_str().unwrap();
+            *reason = json!({ "message": if name == "NaN" { "undefined" } else { name } });
+        } else if reason.get("@").is_some() {
+            *reason = json!({ "message": "undefined" });
+        }
+    }
+    if message["type"] == "resolve" && message.get("resolution").is_none() {
+        message["resolution"] = json!({ "%": "undefined" });
+    }
+    if message["op"] == "post" && !message["args"][0].is_string() {
+        message["op"] = "apply".into();
+        message["args"][0] = json!({ "%": "undefined" });
+    }
+    if message["op"] == "post" && !message["args"][1].is_array() {
+        message["args"][1] = json!([]);
+    }
+    message
+}
+
+/// Paths to references, which are written as what they lead to.
+fn has_paths_to_references(name: &str) -> bool {
+    name == "same-function-twice"
+}
+
+#[test]
+fn what_was_read_is_written_as_the_package_wrote_it() {
+    let (mut same, mut alike) = (0, 0);
+    for (name, _, text) in recorded("q-connection") {
+        if name.starts_with("inject") || has_paths_to_references(&name) || text.contains("bogus") {
+            continue;
+        }
+        let written = again(&text).unwrap_or_else(|| panic!("{name}: {text}"));
+        if written == text {
+            same += 1;
+            continue;
+        }
+        let (original, written) = (tree(&text).unwrap(), tree(&written).unwrap());
+        assert_eq!(written, said_our_way(original), "{name}: {text}");
+        alike += 1;
+    }
+    assert!(same > 200 && alike > 5, "{same} {alike}");
+}
+
+#[test]
+fn every_message_is_taken() {
+    let mut speech = Speech::new(1);
+    let mut messages = 0;
+    for (name, _, text) in recorded("q-connection") {
+        let op = speech.parse(&text, &Limits::default(), &mut Few(1));
+        assert!(op.is_ok(), "{name}: {text}");
+        messages += 1;
+    }
+    assert!(messages > 300, "{messages}");
+}
+
+#[test]
+fn damaged_messages_are_no_danger() {
+    let mut speech = Speech::new(1);
+    let mut names = Everything::default();
+    for _ in 0..4 {
+        written(&mut speech, &call(0, Path::Empty, None));
+    }
+    let mut random = 1;
+    for (_, _, text) in recorded("q-connection") {
+        let text = match serde_json::from_str::<Tree>(&text) {
+            Ok(tree) if tree["type"] != "send" => {
+                text.replacen(&tree["to"].to_string(), &quoted(&speech.id(2)), 1)
+            }
+            _ => text,
+        };
+        for _ in 0..12 {
+            let mut bytes = text.clone().into_bytes();
+            let at = usize::try_from(scramble(&mut random) % bytes.len() as u64).unwrap();
+            match scramble(&mut random) % 3 {
+                0 => bytes.truncate(at),
+                1 => bytes[at] ^= 1 << (scramble(&mut random) % 7),
+                _ => bytes[at] = b"{}[]\",:$%@!/\\0"[usize::try_from(scramble(&mut random) % 14).unwrap()],
+            }
+            let frame = String::from_utf8_lossy(&bytes);
+            let op = speech.parse(&frame, &Limits::default(), &mut names).unwrap();
+            if let Some(
+                Op::Call { args: Some(value), .. } | Op::Answer { outcome: Ok(value) | Err(value), .. },
+            ) = op
+            {
+                shown(&value);
+            }
+            while speech.take_reply().is_some() || speech.take_lost().is_some() {}
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What the tests of the languages share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value as Tree;
+
+use super::Names;
+use super::canonical::Trees;
+use super::json::Json;
+use crate::op::{Id, Payload, Word};
+
+/// The recorded messages of a peer: the name of the recording, who sent it, and the text.
+pub(super) fn recorded(peer: &str) -> Vec<(String, char, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts").join(peer);
+    let mut messages = Vec::new();
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    for path in files {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let Some(message) = line.strip_prefix("{\"dir\":\"") else { continue };
+            let from = message.chars().next().unwrap();
+            let message = message.split_once("\",").unwrap().1;
+            // The text as it was sent: reading and writing it anew would lose halves of surrogate pairs.
+            let text = match message.strip_prefix("\"msg\":") {
+                Some(text) if !text.contains(",\"raw\":") => text.strip_suffix('}').unwrap().to_owned(),
+                _ => serde_json::from_str::<Tree>(line).unwrap()["raw"].as_str().unwrap().to_owned(),
+            };
+            messages.push((name.clone(), from, text));
+        }
+    }
+    messages
+}
+
+/// A message for comparing. Halves of surrogate pairs are more than serde_json takes, so they stay as they are
+/// written.
+pub(super) fn tree(text: &str) -> Option<Tree> {
+    serde_json::from_str(&text.replace("\\ud", "\\\\ud")).ok()
+}
+
+/// Names of everything: what is asked for is given an id, and keeps it.
+#[derive(Default)]
+pub(super) struct Everything(pub(super) Vec<Arc<str>>);
+
+impl Names for Everything {
+    fn find(&mut self, name: &str) -> Option<Id> {
+        let at = self.0.iter().position(|known| **known == *name).unwrap_or_else(|| {
+            self.0.push(name.into());
+            self.0.len() - 1
+        });
+        Some(-1 - Id::try_from(at).unwrap())
+    }
+
+    fn name(&mut self, export: Id) -> Arc<str> {
+        self.0[usize::try_from(-1 - export).unwrap()].clone()
+    }
+}
+
+/// Names of nothing but what has been given out as `f1`, `f2`, ….
+pub(super) struct Few(pub(super) Id);
+
+impl Names for Few {
+    fn find(&mut self, name: &str) -> Option<Id> {
+        let number: Id = name.strip_prefix('f')?.parse().ok()?;
+        (1..=self.0).contains(&number).then_some(-number)
+    }
+
+    fn name(&mut self, export: Id) -> Arc<str> {
+        format!("f{}", -export).into()
+    }
+}
+
+/// A payload for people: references as `<word>`, then the nodes as ` #0=…`.
+pub(super) fn shown(payload: &Payload<Word>) -> String {
+    let trees = Trees::read(payload).unwrap_or_else(|error| panic!("{error:?} in {payload:?}"));
+    let mut out = String::new();
+    show(&trees.root, &trees, &mut out);
+    for (number, node) in trees.nodes.iter().enumerate() {
+        out.push_str(&format!(" #{number}="));
+        show(node, &trees, &mut out);
+    }
+    out
+}
+
+fn show(json: &Json<'_>, trees: &Trees<'_>, out: &mut String) {
+    match json {
+        Json::Null => out.push_str("null"),
+        Json::Bool(value) => out.push_str(&value.to_string()),
+        Json::Number(number) => out.push_str(number),
+        Json::String(raw) => out.push_str(&format!("\"{raw}\"")),
+        Json::Array(elements) => {
+            out.push('[');
+            for (at, element) in elements.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                show(element, trees, out);
+            }
+            out.push(']');
+        }
+        Json::Object(members) => {
+            out.push('{');
+            for (at, (key, value)) in members.iter().enumerate() {
+                out.push_str(&format!("{}\"{key}\":", if at > 0 { "," } else { "" }));
+                show(value, trees, out);
+            }
+            out.push('}');
+        }
+        Json::Slot(slot) => out.push_str(&match &trees.slots[*slot].to {
+            Word::Export(id) => format!("<object {id}>"),
+            Word::Function(id) => format!("<function {id}>"),
+            Word::Node(node) => format!("<#{node}>"),
+            Word::Import(import) => format!("<own {}>", import.id),
+            Word::Promise(id) => format!("<promise {id}>"),
+        }),
+    }
+}
