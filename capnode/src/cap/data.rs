@@ -63,6 +63,11 @@ fn opened(body: &Body) -> Body {
     undefined()
 }
 
+/// Whether a value is one that has no properties at all.
+fn is_nothing(body: &Body) -> bool {
+    matches!(body.text.as_str(), "null" | "[\"undefined\"]")
+}
+
 /// Follows a request into a value, as far as the value goes. `name` is what led to the value.
 pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) -> Response {
     let Request { member, args, typed, progress } = request;
@@ -81,7 +86,7 @@ pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) ->
             return cap.request(Request { member, args, typed, progress });
         }
         let Some(key) = keys.get(at) else { break };
-        if missing {
+        if missing || is_nothing(&own) {
             let message = format!("Cannot read properties of undefined (reading '{key}')");
             return Response::error(Error::type_error(message));
         }

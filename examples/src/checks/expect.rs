@@ -6,8 +6,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use capnode::{Call, CallError, Cap, Error, ErrorKind, Fate, Value, Wire};
+use capnode::{Call, CallError, Cap, Dialect, Error, ErrorKind, Fate, Value, Wire};
 
+use super::Peer;
 use crate::tour::{TourClient, TourError};
 
 /// Why a check failed.
@@ -95,9 +96,11 @@ pub(super) fn tour_error(
 }
 
 /// The error that a member that is not there, or a call that does not fit, is answered with.
-pub(super) async fn type_error<T: Wire + fmt::Debug>(call: Call<T>) -> Result<Error, Failure> {
+pub(super) async fn type_error<T: Wire + fmt::Debug>(peer: &Peer, call: Call<T>) -> Result<Error, Failure> {
     let error = rejected(call).await?;
-    equal_in("the class of the error", error.name(), "TypeError")?;
+    // The programs of the other languages do not say it.
+    let says = peer.is_rust() || peer.dialect() == Dialect::CapnWeb;
+    equal_in("the class of the error", error.name(), if says { "TypeError" } else { "Error" })?;
     Ok(error)
 }
 

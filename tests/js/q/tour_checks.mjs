@@ -387,13 +387,13 @@ check("functions answer late", async ({ tour }) => {
 });
 
 check("a function of the server comes home", async ({ tour }) => {
-  const { profile } = await value(tour.invoke("authenticate", "t"));
+  const profile = await value(tour.invoke("authenticate", "t").get("profile"));
   const returned = await value(tour.invoke("echo", { list: [profile] }));
   equal(await value(returned.list[0]().invoke("name")), "user of t");
 });
 
 check("a function of the server comes home as a callback", async ({ tour }) => {
-  const { profile } = await value(tour.invoke("authenticate", "t"));
+  const profile = await value(tour.invoke("authenticate", "t").get("profile"));
   equal(await value(tour.invoke("on", "tick", profile)), undefined);
 });
 
@@ -668,7 +668,13 @@ check("messages: what is not understood ends nothing", async ({ raw }) => {
     wire.send(JSON.stringify(message));
   }
   wire.send(send("x", "post", "transform", ["bee"]));
-  equal(await wire.receive(), { type: "resolve", to: "x", resolution: "BOO" });
+  let answer = await wire.receive();
+  // A server may say that the object is not known, where the real one says nothing.
+  if (answer.to === "lost") {
+    isTrue("!" in answer.resolution, "a rejection");
+    answer = await wire.receive();
+  }
+  equal(answer, { type: "resolve", to: "x", resolution: "BOO" });
 });
 
 check("messages: references are strings, and never twice the same", async ({ raw }) => {
