@@ -13,6 +13,7 @@ use crate::op::{Id, Payload};
 
 mod canonical;
 
+pub(crate) mod capnode;
 pub(crate) mod capnweb;
 mod ids;
 mod json;
