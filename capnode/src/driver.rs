@@ -115,7 +115,7 @@ impl<T: Transport> Driver<T> {
             if one_at_a_time && self.single.is_empty() {
                 self.out.move_frame(&mut self.single);
             }
-            let asks = one_at_a_time && !capnode::is_answer(self.single.lines());
+            let asks = one_at_a_time && capnode::asks(self.single.lines());
             let out = if one_at_a_time { &mut self.single } else { &mut self.out };
             // What the transport has taken may still wait in it.
             if out.is_empty() && !self.flushing {

@@ -53,5 +53,5 @@ pub async fn assert_tour(connection: &Connection, expect: Expect) {
     })
     .await;
     assert!(failures.is_empty(), "{summary}\n{}", failures.join("\n"));
-    assert!(summary.passed >= 100, "{summary}");
+    assert!(summary.passed >= 80, "{summary}");
 }

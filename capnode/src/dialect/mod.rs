@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind};
 use self::json::Json;
+use crate::error::{Error, ErrorKind};
 use crate::op::{Id, Payload, Slot};
 
 mod canonical;

@@ -21,7 +21,7 @@ impl Language {
         match dialect {
             None => Language::Unknown,
             Some(Dialect::CapnWeb) => Language::CapnWeb,
-            Some(Dialect::Capnode) => Language::Capnode(Box::default()),
+            Some(Dialect::Capnode) => Language::Capnode(Box::new(capnode::Speech::new(random()))),
             Some(Dialect::Q) => Language::Q(Box::new(q::Speech::new(random()))),
         }
     }

@@ -156,7 +156,9 @@ async fn additional_function(peer: Peer) -> Outcome {
 async fn missing_method(peer: Peer) -> Outcome {
     for name in ["nosuch", "", "constructor", "toString", "hasOwnProperty", "__proto__", "a.b", "é"] {
         let error = type_error(&peer, peer.index().invoke::<Value>(name, ("with", "arguments"))).await?;
-        equal(error.message(), format!("'{name}' is not a function."))?;
+        if peer.says_what() {
+            equal(error.message(), format!("'{name}' is not a function."))?;
+        }
         equal(error.fate(), Fate::Answered)?;
     }
     Ok(())

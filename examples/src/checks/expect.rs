@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use capnode::{Call, CallError, Cap, Dialect, Error, ErrorKind, Fate, Value, Wire};
+use capnode::{Call, CallError, Cap, Error, ErrorKind, Fate, Value, Wire};
 
 use super::Peer;
 use crate::tour::{TourClient, TourError};
@@ -99,8 +99,9 @@ pub(super) fn tour_error(
 pub(super) async fn type_error<T: Wire + fmt::Debug>(peer: &Peer, call: Call<T>) -> Result<Error, Failure> {
     let error = rejected(call).await?;
     // The programs of the other languages do not say it.
-    let says = peer.is_rust() || peer.dialect() == Dialect::CapnWeb;
-    equal_in("the class of the error", error.name(), if says { "TypeError" } else { "Error" })?;
+    if peer.says_what() {
+        equal_in("the class of the error", error.name(), "TypeError")?;
+    }
     Ok(error)
 }
 

@@ -208,7 +208,9 @@ async fn counter_missing(peer: Peer) -> Outcome {
     let counter = peer.tour.counter().await?;
     for name in ["nosuch", "transform", "constructor", "toString", "__proto__"] {
         let error = type_error(&peer, counter.invoke::<Value>(name, ())).await?;
-        equal(error.message(), format!("'{name}' is not a function."))?;
+        if peer.says_what() {
+            equal(error.message(), format!("'{name}' is not a function."))?;
+        }
     }
     equal(counter.next().await?, 1)
 }

@@ -66,6 +66,11 @@ impl Peer {
         self.connection.dialect().unwrap_or_default()
     }
 
+    /// Whether what it says of a mistake is known: the programs of the other languages say what their engine says.
+    fn says_what(&self) -> bool {
+        self.is_rust() || self.dialect() == Dialect::CapnWeb
+    }
+
     fn is_rust(&self) -> bool {
         self.expect == Expect::Rust
     }

@@ -36,7 +36,7 @@ checks! {
     "promises: calls on one that came back wait in order" => promise_order,
     "promises: one that is rejected" => promise_rejected,
     "promises: one whose resolver is dropped" => promise_dropped,
-    "releases: objects of the peer's" => release_imports,
+    "releases: objects of the peer's" [CapnWeb] => release_imports,
     "releases: functions of ours" [CapnWeb] => release_exports,
     "releases: results given up" => release_given_up,
     "releases: an object outlives the copies of its reference" => release_copies,
@@ -275,7 +275,10 @@ async fn object_members(peer: Peer) -> Outcome {
     equal(chest.label().await?, "a chest")?;
     equal(chest.lid().pipeline().open().await?, "open")?;
     equal(chest.get::<Value>("nosuch").await?, Value::Undefined)?;
-    equal(type_error(&peer, chest.invoke::<Value>("nosuch", ())).await?.message(), "'nosuch' is not a function.")?;
+    equal(
+        type_error(&peer, chest.invoke::<Value>("nosuch", ())).await?.message(),
+        "'nosuch' is not a function.",
+    )?;
     holds(
         type_error(&peer, chest.invoke::<Value>("label", ())).await?.message().contains("is not a function"),
         "a property was called",

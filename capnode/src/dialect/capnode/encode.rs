@@ -1,0 +1,294 @@
+//! Values into tables.
+
+use std::collections::HashMap;
+
+use crate::dialect::Names;
+use crate::dialect::canonical::{
+    Element, Form, MAX_DEPTH, Trees, Unsayable, elements, exact_integer, exact_number, form, number,
+    other_members, unsayable,
+};
+use crate::dialect::capnweb::text::unescape;
+use crate::dialect::ids::quoted;
+use crate::dialect::json::{Json, is_key};
+use crate::op::{Id, Payload, Word};
+
+/// What stands in a list in the place of undefined, which the language cannot say there: a pointer past the end of
+/// the table, which is read as that. No table is as long.
+const NOTHING: &str = r#"{"type":0,"id":4294967295}"#;
+
+type Result<T> = std::result::Result<T, Unsayable>;
+
+pub(super) struct Encoder<'t, 'a, 'n> {
+    trees: &'t Trees<'a>,
+    names: &'n mut dyn Names,
+    links: Vec<String>,
+    /// Where each function stands that occurs, and each node.
+    functions: HashMap<Id, usize>,
+    nodes: Vec<Option<String>>,
+}
+
+impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
+    fn new(trees: &'t Trees<'a>, names: &'n mut dyn Names) -> Self {
+        let nodes = vec![None; trees.nodes.len()];
+        Self { trees, names, links: Vec::new(), functions: HashMap::new(), nodes }
+    }
+
+    /// Writes a result.
+    pub(super) fn value(payload: &Payload<Word>, names: &'n mut dyn Names, out: &mut String) -> Result<()> {
+        let trees = Trees::read(payload)?;
+        let mut encoder = Encoder::new(&trees, names);
+        let mut root = String::new();
+        let there = encoder.leaf(&trees.root, 0, &mut root)?;
+        encoder.finish(there.then_some(root), out);
+        Ok(())
+    }
+
+    /// Writes the arguments of a call.
+    pub(super) fn arguments(
+        payload: &Payload<Word>,
+        names: &'n mut dyn Names,
+        out: &mut String,
+    ) -> Result<()> {
+        let trees = Trees::read(payload)?;
+        let mut encoder = Encoder::new(&trees, names);
+        let mut root = String::new();
+        encoder.array(trees.arguments()?, None, 0, &mut root)?;
+        encoder.finish(Some(root), out);
+        Ok(())
+    }
+
+    fn finish(self, root: Option<String>, out: &mut String) {
+        out.push_str("{\"links\":[");
+        for (at, link) in self.links.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            out.push_str(link);
+        }
+        out.push(']');
+        if let Some(root) = root {
+            out.push_str(",\"value\":");
+            out.push_str(&root);
+        }
+        out.push('}');
+    }
+
+    /// Writes what stands in the place of a value, unless it is undefined or null: the language has neither.
+    fn leaf(&mut self, json: &'t Json<'a>, depth: usize, out: &mut String) -> Result<bool> {
+        if depth > MAX_DEPTH {
+            return unsayable(format!("the value nests more than {MAX_DEPTH} levels deep"));
+        }
+        match form(json) {
+            Form::Undefined | Form::Null => return Ok(false),
+            Form::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+            Form::Number(number) => out.push_str(number),
+            Form::NaN => return unsayable("Capnode has no NaN"),
+            Form::Infinity | Form::NegativeInfinity => return unsayable("Capnode has no infinity"),
+            Form::BigInt(raw) => match exact_number(raw) {
+                Some(number) => out.push_str(&number),
+                None => {
+                    let digits: String = unescape(raw).chars().take(60).collect();
+                    return unsayable(format!("Capnode has no integer as large as {digits}"));
+                }
+            },
+            Form::Date(_) => return unsayable("a date cannot be said in Capnode; send its milliseconds"),
+            Form::Headers(_) => {
+                return unsayable("headers cannot be said in Capnode; send them as pairs of strings");
+            }
+            Form::String(raw) | Form::Url(raw) => {
+                out.push('"');
+                out.push_str(raw);
+                out.push('"');
+            }
+            Form::Array(_) | Form::Bytes(_) | Form::Object(_) | Form::Error { .. } => {
+                self.container(json, None, depth, out)?;
+            }
+            Form::Slot(slot) => return self.reference(slot, depth, out),
+            Form::Damaged => return unsayable("the text of the value is damaged"),
+        }
+        Ok(true)
+    }
+
+    fn reference(&mut self, slot: usize, depth: usize, out: &mut String) -> Result<bool> {
+        let id = match self.trees.slots.get(slot).map(|slot| &slot.to) {
+            Some(Word::Function(id) | Word::Export(id)) => *id,
+            Some(Word::Node(node)) => return self.node(*node, depth, out),
+            _ => return unsayable("Capnode cannot name what is the peer's own"),
+        };
+        let at = match self.functions.get(&id) {
+            Some(at) => *at,
+            None => {
+                let name = quoted(&self.names.name(id));
+                self.links.push(name);
+                self.functions.insert(id, self.links.len() - 1);
+                self.links.len() - 1
+            }
+        };
+        point(1, at, out);
+        Ok(true)
+    }
+
+    fn node(&mut self, node: usize, depth: usize, out: &mut String) -> Result<bool> {
+        let Some(json) = self.trees.nodes.get(node) else {
+            return unsayable("the text of the value is damaged");
+        };
+        if let Some(pointer) = &self.nodes[node] {
+            out.push_str(pointer);
+            return Ok(true);
+        }
+        match form(json) {
+            Form::Array(_) | Form::Bytes(_) | Form::Object(_) | Form::Error { .. } => {
+                self.container(json, Some(node), depth, out)?;
+                Ok(true)
+            }
+            // Anything else is no object in JavaScript, so nothing can be there twice.
+            _ => self.leaf(json, depth + 1, out),
+        }
+    }
+
+    fn container(
+        &mut self,
+        json: &'t Json<'a>,
+        node: Option<usize>,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<()> {
+        match form(json) {
+            Form::Array(elements) => self.array(elements, node, depth, out),
+            Form::Bytes(parts) => self.bytes(parts, node, out),
+            Form::Object(members) => {
+                let members = members.iter().map(|(key, value)| (*key, value));
+                self.object(String::from("{"), members, node, depth, out)
+            }
+            // As much of it as an object can hold.
+            Form::Error { name, message, properties } => {
+                let mut text = format!("{{\"message\":\"{message}\"");
+                if name != "Error" {
+                    text.push_str(&format!(",\"name\":\"{name}\""));
+                }
+                self.object(text, other_members(properties), node, depth, out)
+            }
+            _ => unsayable("the text of the value is damaged"),
+        }
+    }
+
+    /// Remembers where a node stands.
+    fn place(&mut self, node: Option<usize>, kind: u8, at: usize) {
+        if let Some(node) = node {
+            let mut pointer = String::new();
+            point(kind, at, &mut pointer);
+            self.nodes[node] = Some(pointer);
+        }
+    }
+
+    /// An object stands in the table before what is in it.
+    fn object(
+        &mut self,
+        mut text: String,
+        members: impl Iterator<Item = (&'a str, &'t Json<'a>)>,
+        node: Option<usize>,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<()>
+    where
+        'a: 't,
+    {
+        let at = self.links.len();
+        self.links.push(String::new());
+        self.place(node, 0, at);
+        for (key, value) in members {
+            // The real receiver takes that for the prototype.
+            if is_key(key, "__proto__") {
+                continue;
+            }
+            let before = text.len();
+            if before > 1 {
+                text.push(',');
+            }
+            text.push('"');
+            text.push_str(key);
+            text.push_str("\":");
+            if !self.leaf(value, depth + 1, &mut text)? {
+                text.truncate(before);
+            }
+        }
+        text.push('}');
+        self.links[at] = text;
+        point(0, at, out);
+        Ok(())
+    }
+
+    /// A list stands in the table after what is in it, unless it may be in itself.
+    fn array(
+        &mut self,
+        elements: &'t [Json<'a>],
+        node: Option<usize>,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<()> {
+        let early = node.map(|_| {
+            self.links.push(String::new());
+            self.links.len() - 1
+        });
+        if let Some(at) = early {
+            self.place(node, 2, at);
+        }
+        let mut text = String::from("[");
+        for (at, element) in elements.iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            if !self.leaf(element, depth + 1, &mut text)? {
+                text.push_str(NOTHING);
+            }
+        }
+        text.push(']');
+        self.list(text, early, out);
+        Ok(())
+    }
+
+    fn list(&mut self, text: String, early: Option<usize>, out: &mut String) {
+        let at = match early {
+            Some(at) => {
+                self.links[at] = text;
+                at
+            }
+            None => {
+                self.links.push(text);
+                self.links.len() - 1
+            }
+        };
+        point(2, at, out);
+    }
+
+    fn bytes(&mut self, parts: &[Json<'_>], node: Option<usize>, out: &mut String) -> Result<()> {
+        let mut text = String::from("[");
+        for (at, element) in elements(parts)?.into_iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            match element {
+                Element::Number(float) if float.is_finite() => text.push_str(&number(float)),
+                Element::Number(_) => return unsayable("Capnode has no NaN and no infinity"),
+                Element::Integer(integer) => match exact_integer(integer) {
+                    Some(number) => text.push_str(&number),
+                    None => return unsayable(format!("Capnode has no integer as large as {integer}")),
+                },
+            }
+        }
+        text.push(']');
+        let at = self.links.len();
+        self.place(node, 2, at);
+        self.list(text, None, out);
+        Ok(())
+    }
+}
+
+/// Writes a pointer.
+fn point(kind: u8, at: usize, out: &mut String) {
+    out.push_str("{\"type\":");
+    out.push_str(itoa::Buffer::new().format(kind));
+    out.push_str(",\"id\":");
+    out.push_str(itoa::Buffer::new().format(at));
+    out.push('}');
+}

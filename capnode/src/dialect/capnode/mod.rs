@@ -1,0 +1,400 @@
+//! Capnode, as danfinlay's `capnode` 4.0.2 speaks it.
+//!
+//! A frame is a JSON object: `index` asks for the other side's main value, `invocation` calls a function by its
+//! id, `return` and `error` answer, `dealloc` gives a function back. There are no references but to functions, and
+//! no properties: an object is a record of functions. A value is a table of objects, lists and function ids with
+//! one of them as root.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use super::canonical::{Builder, MAX_DEPTH, Plain, Trees, Unsayable, other_members, unsayable};
+use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
+use super::json::{Broken, Json};
+use super::{Names, Refused};
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::op::{Answering, Id, Op, Path, Payload, Text, Word};
+
+mod decode;
+mod encode;
+mod replies;
+#[cfg(test)]
+mod tests;
+
+use self::decode::Table;
+use self::encode::Encoder;
+use self::replies::{Replies, Reply};
+
+/// The most that a message of the peer's may nest: its tables are flat, but not what it says of an error.
+const ENVELOPE: usize = 4;
+
+/// Functions given back that the peer may be silent about.
+const MAX_DYING: usize = 65_536;
+
+/// A message to something that we do not have, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// `invocation`, `return` or `error`.
+    pub(crate) kind: &'static str,
+    /// Whom it was for, at most 100 characters of it.
+    pub(crate) to: String,
+}
+
+/// Whether a frame of ours asks for an answer that somebody waits for.
+#[cfg(feature = "tokio")]
+pub(crate) fn asks(frame: &[u8]) -> bool {
+    frame.starts_with(b"{\"type\":\"invocation\"") || frame.starts_with(b"{\"type\":\"index\"")
+}
+
+/// The functions of the peer's, and which of them can be given back.
+#[derive(Default)]
+struct Functions {
+    lent: Lent,
+    /// Those that an index listed. A peer computes its index once: what is given back of it is gone for everybody.
+    listed: HashSet<Box<str>>,
+    /// Those given back of which the peer has not said that it knows, by the number of the message.
+    dying: BTreeMap<Id, Box<str>>,
+    dying_names: HashSet<Box<str>>,
+    /// Those that came again after they were given back, and before the peer knew.
+    dead: HashSet<Id>,
+}
+
+impl Functions {
+    /// The id of a function that is mentioned in a message, which may be the answer to an `index`.
+    fn mention(&mut self, name: &str, in_index: bool) -> Id {
+        let id = self.lent.intern(name);
+        if in_index && !self.listed.contains(name) {
+            self.listed.insert(name.into());
+        }
+        if self.dying_names.contains(name) {
+            self.dead.insert(id);
+        } else {
+            // The peer lends it anew.
+            self.dead.remove(&id);
+        }
+        id
+    }
+
+    /// A function is being given back. A peer that never says that it knows must not make us remember for ever.
+    fn give_back(&mut self, number: Id, name: Box<str>) {
+        self.dying_names.insert(name.clone());
+        self.dying.insert(number, name);
+        if self.dying.len() > MAX_DYING {
+            if let Some((_, oldest)) = self.dying.pop_first() {
+                self.dying_names.remove(&oldest);
+            }
+        }
+    }
+
+    /// The peer knows that a function was given back.
+    fn given_back(&mut self, number: Id) {
+        if let Some(name) = self.dying.remove(&number) {
+            self.dying_names.remove(&name);
+        }
+    }
+}
+
+/// What one connection knows of its peer's ids, and the peer of ours.
+pub(crate) struct Speech {
+    functions: Functions,
+    asked: Asked,
+    own: Replies,
+    replies: VecDeque<String>,
+    lost: VecDeque<Lost>,
+}
+
+impl Speech {
+    /// A new connection's. The seed makes the ids of its calls unlike those of others.
+    pub(crate) fn new(seed: u64) -> Self {
+        let (replies, lost) = (VecDeque::new(), VecDeque::new());
+        Self {
+            functions: Functions::default(),
+            asked: Asked::default(),
+            own: Replies::new(seed),
+            replies,
+            lost,
+        }
+    }
+
+    /// The id of a function of the peer's whose name came by another way. It is not given back: others have it too.
+    pub(crate) fn reconstruct(&mut self, name: &str) -> Id {
+        self.functions.mention(&quoted(name), true)
+    }
+
+    /// Reads one message; nothing comes of those that make no sense. An error means that a limit was broken. What
+    /// is to be answered at once is then among the [replies](Self::take_reply).
+    pub(crate) fn parse(
+        &mut self,
+        frame: &str,
+        limits: &Limits,
+        names: &mut dyn Names,
+    ) -> Result<Option<Op>, Error> {
+        let depth = limits.depth.min(MAX_DEPTH);
+        let message = match Json::parse(frame, depth + ENVELOPE) {
+            Ok(message) => message,
+            Err(Broken::Malformed) => return Ok(None),
+            Err(Broken::Deep) => return Err(too_deep(depth)),
+        };
+        let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
+        let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };
+        match &*kind {
+            "index" => {
+                self.asked.add(Some(method));
+                Ok(Some(Op::Call { target: 0, path: Path::Empty, args: None, answering: Answering::Sent }))
+            }
+            "invocation" => self.parse_invocation(&message, depth, names),
+            "return" => self.parse_answer("return", &message, depth),
+            "error" => self.parse_answer("error", &message, depth),
+            "dealloc" => {
+                // Whether it was known or not, and how often it is said.
+                if let Some(reply) = peer_id(message.get("replyId")) {
+                    let mut frame = String::new();
+                    open(&mut frame, "return");
+                    member(&mut frame, "methodId", &reply);
+                    frame.push('}');
+                    self.replies.push_back(frame);
+                }
+                let id = message.get("methodId").and_then(own_name).and_then(|name| names.find(&name));
+                Ok(id.map(|id| Op::Release { id, count: u64::MAX }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn parse_invocation(
+        &mut self,
+        message: &Json<'_>,
+        depth: usize,
+        names: &mut dyn Names,
+    ) -> Result<Option<Op>, Error> {
+        let reply = peer_id(message.get("replyId"));
+        let name = message.get("methodId").and_then(own_name).unwrap_or_default();
+        let Some(target) = names.find(&name) else {
+            self.lose("invocation", &name);
+            self.fail(reply, "there is no such function here, or it has been given back");
+            return Ok(None);
+        };
+        let args = match message.get("arguments") {
+            None => Payload::plain(Text::Static("[]")),
+            Some(arguments) => match Table::new(arguments).arguments(&mut self.functions, depth)? {
+                Some(args) => args,
+                None => {
+                    self.fail(reply, "the arguments of a call have to be a list");
+                    return Ok(None);
+                }
+            },
+        };
+        self.asked.add(reply);
+        Ok(Some(Op::Call { target, path: Path::Empty, args: Some(args), answering: Answering::Sent }))
+    }
+
+    fn parse_answer(
+        &mut self,
+        kind: &'static str,
+        message: &Json<'_>,
+        depth: usize,
+    ) -> Result<Option<Op>, Error> {
+        let to = message.get("methodId").and_then(own_name).unwrap_or_default();
+        let (id, in_index) = match self.own.find(&to) {
+            Some(Reply::Index(id)) => (id, true),
+            Some(Reply::Call(id)) => (id, false),
+            Some(Reply::Dealloc(number)) => {
+                self.functions.given_back(number);
+                return Ok(None);
+            }
+            None => {
+                self.lose(kind, &to);
+                return Ok(None);
+            }
+        };
+        let value = message.get("value");
+        let outcome = if kind == "error" {
+            Err(reason(value))
+        } else {
+            Ok(match value {
+                Some(value) => Table::new(value).value(&mut self.functions, in_index, depth)?,
+                None => Payload::plain(Text::Static("[\"undefined\"]")),
+            })
+        };
+        Ok(Some(Op::Answer { id, outcome }))
+    }
+
+    fn lose(&mut self, kind: &'static str, to: &str) {
+        self.lost.push_back(Lost { kind, to: to.chars().take(100).collect() });
+    }
+
+    /// Answers a call at once with an error.
+    fn fail(&mut self, reply: Option<String>, why: &str) {
+        if let Some(reply) = reply {
+            let mut frame = String::new();
+            failure(&reply, why, &mut frame);
+            self.replies.push_back(frame);
+        }
+    }
+
+    /// A frame that has to be sent because of what was read. Ask after each message, until there is none.
+    pub(crate) fn take_reply(&mut self) -> Option<String> {
+        self.replies.pop_front()
+    }
+
+    /// A message for nobody. Ask after each message.
+    pub(crate) fn take_lost(&mut self) -> Option<Lost> {
+        self.lost.pop_front()
+    }
+
+    /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
+    /// said is refused, and counts; an answer that cannot be said becomes an error that says why.
+    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Refused> {
+        let start = out.len();
+        match op {
+            Op::Call { target, path, args, .. } => {
+                let call = self.own.next_call();
+                self.write_call(call, *target, path, args.as_ref(), names, out).or_else(|why| {
+                    out.truncate(start);
+                    refuse(call, why)
+                })?;
+            }
+            Op::Evaluate { .. } => {
+                let why = "a call inside a value cannot be said in Capnode";
+                return refuse(self.own.next_call(), Unsayable(why.to_owned()));
+            }
+            Op::Answer { id, outcome } => {
+                let Some(place) = self.asked.done(*id) else { return Ok(()) };
+                match outcome {
+                    Ok(value) => {
+                        open(out, "return");
+                        member(out, "methodId", &place);
+                        out.push_str(",\"value\":");
+                        if let Err(Unsayable(why)) = Encoder::value(value, names, out) {
+                            out.truncate(start);
+                            failure(&place, &why, out);
+                            return Ok(());
+                        }
+                    }
+                    Err(error) => {
+                        open(out, "error");
+                        member(out, "methodId", &place);
+                        out.push_str(",\"value\":");
+                        match Trees::read(error) {
+                            Ok(trees) => Plain::new(&trees, |_| false).reason(out),
+                            Err(Unsayable(why)) => {
+                                out.push_str("{\"message\":");
+                                out.push_str(&quoted(&why));
+                                out.push('}');
+                            }
+                        }
+                    }
+                }
+                out.push('}');
+            }
+            Op::Release { id, .. } => self.write_release(*id, out),
+            // Answers are not asked for, nothing tells how far they have come, and a connection ends with its
+            // transport.
+            Op::Pull(_) | Op::Progress { .. } | Op::Mark | Op::Abort(_) => {}
+        }
+        Ok(())
+    }
+
+    fn write_release(&mut self, id: Id, out: &mut String) {
+        let Some(name) = self.functions.lent.forget(id) else { return };
+        let dead = self.functions.dead.remove(&id);
+        if dead || self.functions.listed.contains(&name) {
+            return;
+        }
+        let (number, reply) = self.own.next_dealloc();
+        open(out, "dealloc");
+        member(out, "methodId", &name);
+        member(out, "replyId", &quoted(&reply));
+        out.push('}');
+        self.functions.give_back(number, name);
+    }
+
+    fn write_call(
+        &self,
+        call: Id,
+        target: Id,
+        path: &Path,
+        args: Option<&Payload<Word>>,
+        names: &mut dyn Names,
+        out: &mut String,
+    ) -> Result<(), Unsayable> {
+        match (target, path.is_empty(), args) {
+            (0, true, None) => {
+                open(out, "index");
+                member(out, "methodId", &quoted(&self.own.index(call)));
+                out.push('}');
+                return Ok(());
+            }
+            (0, _, _) => return unsayable("an index in Capnode can only be read as a whole"),
+            (1.., _, _) => return unsayable("Capnode has no calls on a result that is not there yet"),
+            (_, false, _) => return unsayable("functions in Capnode have no properties"),
+            (_, true, None) => return unsayable("a function in Capnode can only be called"),
+            (_, true, Some(args)) => {
+                let Some(name) =
+                    self.functions.lent.name(target).filter(|_| !self.functions.dead.contains(&target))
+                else {
+                    return unsayable("the function was given back");
+                };
+                open(out, "invocation");
+                member(out, "methodId", name);
+                member(out, "replyId", &quoted(&self.own.reply(call)));
+                out.push_str(",\"arguments\":");
+                Encoder::arguments(args, names, out)?;
+            }
+        }
+        out.push('}');
+        Ok(())
+    }
+}
+
+fn refuse(call: Id, Unsayable(why): Unsayable) -> Result<(), Refused> {
+    Err(Refused { call, error: Error::new(ErrorKind::Encode, why) })
+}
+
+fn too_deep(depth: usize) -> Error {
+    Error::new(ErrorKind::Limit, format!("the message nests {depth} levels deep, which is too deep"))
+}
+
+/// Answers a call with an error.
+fn failure(reply: &str, why: &str, out: &mut String) {
+    open(out, "error");
+    member(out, "methodId", reply);
+    member(out, "value", &format!("{{\"message\":{}}}", quoted(why)));
+    out.push('}');
+}
+
+/// What the peer says of an error: not a table but bare JSON, and whatever it likes.
+fn reason(value: Option<&Json<'_>>) -> Payload<Word> {
+    let mut builder = Builder::default();
+    match value {
+        None | Some(Json::Null | Json::Object(_)) => {
+            let (name, message) = (value.and_then(|v| v.get("name")), value.and_then(|v| v.get("message")));
+            builder.out.push_str("[\"error\",");
+            builder.raw_string(match name {
+                Some(Json::String(name)) => name,
+                _ => "Error",
+            });
+            builder.out.push(',');
+            builder.raw_string(match message {
+                Some(Json::String(message)) => message,
+                _ => "the peer gave no message",
+            });
+            if let Some(Json::Object(members)) = value {
+                let mut between = ",null,{";
+                for (key, value) in other_members(members) {
+                    builder.out.push_str(between);
+                    between = ",";
+                    builder.raw_string(key);
+                    builder.out.push(':');
+                    builder.json(value);
+                }
+                if between == "," {
+                    builder.out.push('}');
+                }
+            }
+            builder.out.push(']');
+        }
+        Some(other) => builder.json(other),
+    }
+    builder.finish()
+}

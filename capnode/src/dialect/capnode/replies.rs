@@ -1,0 +1,66 @@
+//! The ids by which we know the answers to what we asked.
+
+use super::scramble;
+use crate::op::Id;
+
+/// What an answer is to.
+pub(super) enum Reply {
+    Index(Id),
+    Call(Id),
+    Dealloc(Id),
+}
+
+/// Numbers what we ask, and makes ids of the numbers that look like those of the package: 20 hexadecimal digits, or
+/// 40 for an index. The first are the connection's, the last ten the number.
+pub(super) struct Replies {
+    index: String,
+    call: String,
+    dealloc: String,
+    calls: Id,
+    deallocs: Id,
+}
+
+impl Replies {
+    pub(super) fn new(mut seed: u64) -> Self {
+        let mut ten = || format!("{:010x}", scramble(&mut seed) >> 24);
+        let index = format!("{}{}{}", ten(), ten(), ten());
+        let call = ten();
+        let mut dealloc = ten();
+        if dealloc == call {
+            dealloc =
+                if call.starts_with('0') { format!("1{}", &call[1..]) } else { format!("0{}", &call[1..]) };
+        }
+        Self { index, call, dealloc, calls: 0, deallocs: 0 }
+    }
+
+    pub(super) fn next_call(&mut self) -> Id {
+        self.calls += 1;
+        self.calls
+    }
+
+    pub(super) fn next_dealloc(&mut self) -> (Id, String) {
+        self.deallocs += 1;
+        (self.deallocs, format!("{}{:010x}", self.dealloc, self.deallocs))
+    }
+
+    pub(super) fn index(&self, call: Id) -> String {
+        format!("{}{call:010x}", self.index)
+    }
+
+    pub(super) fn reply(&self, call: Id) -> String {
+        format!("{}{call:010x}", self.call)
+    }
+
+    /// What of ours has this id. Upper case is not ours.
+    pub(super) fn find(&self, id: &str) -> Option<Reply> {
+        let number = |prefix: &str, last: Id| {
+            let digits = id.strip_prefix(prefix)?;
+            let number = Id::from_str_radix(digits, 16).ok()?;
+            ((1..=last).contains(&number) && format!("{number:010x}") == digits).then_some(number)
+        };
+        let index = || number(&self.index, self.calls).map(Reply::Index);
+        let call = || number(&self.call, self.calls).map(Reply::Call);
+        let dealloc = || number(&self.dealloc, self.deallocs).map(Reply::Dealloc);
+        index().or_else(call).or_else(dealloc)
+    }
+}

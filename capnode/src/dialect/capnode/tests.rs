@@ -1,0 +1,412 @@
+//! The language, as text.
+
+use super::*;
+use crate::dialect::testing::{Few, shown};
+use crate::op::Slot;
+
+mod recordings;
+
+fn read(speech: &mut Speech, frame: &str) -> Option<Op> {
+    speech.parse(frame, &Limits::default(), &mut Few(9)).unwrap()
+}
+
+fn said(op: Option<Op>) -> String {
+    match op {
+        None => "nothing".to_owned(),
+        Some(Op::Call { target, path: Path::Empty, args, answering: Answering::Sent }) => {
+            format!("{target} {}", args.as_ref().map_or("-".to_owned(), shown))
+        }
+        Some(Op::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
+        Some(Op::Answer { id, outcome: Err(reason) }) => format!("{id} err {}", shown(&reason)),
+        Some(Op::Release { id, count: u64::MAX }) => format!("release {id}"),
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+fn written(speech: &mut Speech, op: &Op) -> String {
+    let mut out = String::new();
+    speech.write(op, &mut Few(9), &mut out).unwrap();
+    out
+}
+
+fn refused(speech: &mut Speech, op: &Op) -> String {
+    let mut out = String::from("before");
+    let refused = speech.write(op, &mut Few(9), &mut out).unwrap_err();
+    assert_eq!((refused.call, out.as_str()), (speech.own.next_call() - 1, "before"));
+    refused.error.to_string()
+}
+
+fn call(target: Id, args: Option<&str>) -> Op {
+    let args = args.map(|args| Payload::plain(args.to_owned()));
+    Op::Call { target, path: Path::Empty, args, answering: Answering::Sent }
+}
+
+/// A value in an invocation's place for one.
+fn arguments(table: &str) -> String {
+    let frame = format!(r#"{{"type":"invocation","methodId":"f1","replyId":"r","arguments":{table}}}"#);
+    let mut speech = Speech::new(1);
+    let said = said(read(&mut speech, &frame));
+    match speech.take_reply() {
+        None => said.strip_prefix("-1 ").unwrap().to_owned(),
+        Some(reply) => reply,
+    }
+}
+
+/// What the answer to an `index` says.
+fn index(speech: &mut Speech, table: &str) -> String {
+    let frame = written(speech, &call(0, None));
+    let id = frame.strip_prefix(r#"{"type":"index","methodId":""#).unwrap().strip_suffix("\"}").unwrap();
+    assert_eq!(id.len(), 40);
+    said(read(speech, &format!(r#"{{"type":"return","methodId":"{id}","value":{table}}}"#)))
+}
+
+fn value(table: &str) -> String {
+    index(&mut Speech::new(1), table).strip_prefix("1 ok ").unwrap().to_owned()
+}
+
+fn outcome(outcome: Result<Payload<Word>, Payload<Word>>) -> String {
+    let mut speech = Speech::new(1);
+    read(&mut speech, r#"{"type":"index","methodId":"r"}"#);
+    written(&mut speech, &Op::Answer { id: 1, outcome })
+}
+
+fn table(text: &str) -> String {
+    table_of(Payload::plain(text.to_owned()))
+}
+
+fn table_of(payload: Payload<Word>) -> String {
+    let frame = outcome(Ok(payload));
+    let table = frame.strip_prefix(r#"{"type":"return","methodId":"r","value":"#);
+    table.map_or(frame.clone(), |table| table.strip_suffix('}').unwrap().to_owned())
+}
+
+/// A payload in whose text `<0>` is a reference to node 0 and `<-1>` one to our function -1.
+fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
+    let (mut buffer, mut refs, mut ranges) = (String::new(), Vec::new(), Vec::new());
+    for part in [root].iter().chain(nodes) {
+        let start = buffer.len();
+        let mut rest = *part;
+        while let Some((before, after)) = rest.split_once('<') {
+            let (number, after) = after.split_once('>').unwrap();
+            buffer.push_str(before);
+            let number: i64 = number.parse().unwrap();
+            let to = usize::try_from(number).map_or(Word::Function(number), Word::Node);
+            refs.push(Slot { start: buffer.len(), end: buffer.len(), to });
+            rest = after;
+        }
+        buffer.push_str(rest);
+        ranges.push(start..buffer.len());
+    }
+    let end = ranges.remove(0).end;
+    Payload { text: Text::Shared { frame: buffer.into(), start: 0, end }, refs, nodes: ranges }
+}
+
+#[test]
+fn the_messages_both_ways() {
+    let mut speech = Speech::new(1);
+    assert_eq!(said(read(&mut speech, r#"{"type":"index","methodId":"i"}"#)), "0 -");
+    let invocation = r#"{"type":"invocation","methodId":"f2","replyId":7,"arguments":{"links":[[1]],"value":{"type":2,"id":0}}}"#;
+    assert_eq!(said(read(&mut speech, invocation)), "-2 [1]");
+    assert_eq!(said(read(&mut speech, r#"{"methodId":"f3","type":"invocation"}"#)), "-3 []");
+    let answer = |id| Op::Answer { id, outcome: Ok(Payload::plain("5".to_owned())) };
+    let expected = r#"{"type":"return","methodId":7,"value":{"links":[],"value":5}}"#;
+    assert_eq!(written(&mut speech, &answer(2)), expected);
+    for id in [2, 3, 9, -1] {
+        assert_eq!(written(&mut speech, &answer(id)), "");
+    }
+    assert_eq!(speech.asked.len(), 1);
+
+    assert_eq!(index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#), "1 ok <function -1>");
+    let frame = written(&mut speech, &call(-1, Some("[[[]]]")));
+    let reply = speech.own.reply(2);
+    assert_eq!(reply.len(), 20);
+    let arguments = r#"{"links":[[],[{"type":2,"id":0}]],"value":{"type":2,"id":1}}"#;
+    let expected =
+        format!(r#"{{"type":"invocation","methodId":"a","replyId":"{reply}","arguments":{arguments}}}"#);
+    assert_eq!(frame, expected);
+    let error = format!(r#"{{"type":"error","methodId":"{reply}","value":{{"message":"no","stack":"at"}}}}"#);
+    assert_eq!(said(read(&mut speech, &error)), r#"2 err ["error","Error","no"]"#);
+}
+
+#[test]
+fn what_the_language_cannot_ask_is_refused_and_counts() {
+    let mut speech = Speech::new(1);
+    index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
+    let path = Op::Call { target: -1, path: Path::name("n"), args: None, answering: Answering::Sent };
+    for op in [
+        call(0, Some("[]")),
+        call(-1, None),
+        call(5, Some("[]")),
+        call(-2, Some("[]")),
+        path,
+        call(-1, Some(r#"[["nan"]]"#)),
+        call(-1, Some(r#"[["inf"]]"#)),
+        call(-1, Some(r#"[["date",1]]"#)),
+        call(-1, Some(r#"[["headers",[]]]"#)),
+        call(-1, Some(r#"[["bigint","9007199254740993"]]"#)),
+        Op::Evaluate { value: Payload::plain("1".to_owned()), answering: Answering::Kept },
+    ] {
+        refused(&mut speech, &op);
+    }
+}
+
+#[test]
+fn a_function_that_is_not_known_is_an_error_and_not_silence() {
+    let mut speech = Speech::new(1);
+    let frame = r#"{"type":"invocation","methodId":"gone","replyId":"r1","arguments":{"links":[[]],"value":{"type":2,"id":0}}}"#;
+    assert_eq!(read(&mut speech, frame), None);
+    let reply = speech.take_reply().unwrap();
+    assert!(reply.starts_with(r#"{"type":"error","methodId":"r1","value":{"message":""#), "{reply}");
+    assert_eq!(speech.take_lost(), Some(Lost { kind: "invocation", to: "gone".to_owned() }));
+    assert_eq!(read(&mut speech, r#"{"type":"invocation","methodId":"gone"}"#), None);
+    assert_eq!(speech.take_reply(), None);
+}
+
+#[test]
+fn every_dealloc_is_answered() {
+    let mut speech = Speech::new(1);
+    for (id, expected) in [("f1", "release -1"), ("f1", "release -1"), ("gone", "nothing")] {
+        let frame = format!(r#"{{"type":"dealloc","methodId":"{id}","replyId":"r"}}"#);
+        assert_eq!(said(read(&mut speech, &frame)), expected);
+        assert_eq!(speech.take_reply().as_deref(), Some(r#"{"type":"return","methodId":"r"}"#));
+    }
+    assert_eq!(said(read(&mut speech, r#"{"type":"dealloc","methodId":"f1"}"#)), "release -1");
+    assert_eq!(speech.take_reply(), None);
+}
+
+#[test]
+fn answers_that_nobody_waits_for_and_what_makes_no_sense_are_ignored() {
+    let mut speech = Speech::new(1);
+    for frame in [
+        "",
+        "str",
+        "null",
+        "0",
+        "[]",
+        "{}",
+        r#"{"type":"nope","methodId":"x"}"#,
+        r#"{"type":"index"}"#,
+        r#"{"type":"index","methodId":null}"#,
+        r#"{"type":"return"}"#,
+        r#"{"type":"dealloc","replyId":"r"}"#,
+        r#"{"type":"return","methodId":"x","value":{"links":[],"value":1}}"#,
+        r#"{"type":"error","methodId":"x","value":{"message":"m"}}"#,
+    ] {
+        assert_eq!(read(&mut speech, frame), None, "{frame}");
+    }
+    assert_eq!(speech.take_reply(), None);
+    assert_eq!(speech.asked.len(), 0);
+    // Ids of calls that were not made yet.
+    let early = format!(r#"{{"type":"return","methodId":"{}"}}"#, speech.own.reply(1));
+    assert_eq!(read(&mut speech, &early), None);
+}
+
+#[test]
+fn leaves_are_read() {
+    for (theirs, ours) in [
+        (r#"{"links":[]}"#, r#"["undefined"]"#),
+        (r#"{}"#, r#"["undefined"]"#),
+        (r#"5"#, r#"["undefined"]"#),
+        (r#"{"value":"a\ud800"}"#, r#""a\ud800""#),
+        (r#"{"links":[],"value":null}"#, "null"),
+        (r#"{"links":[[null,1.5,true]],"value":{"type":2,"id":0}}"#, "[[null,1.5,true]]"),
+        (r#"{"links":[{"":1,"type":1,"id":2}],"value":{"type":0,"id":0}}"#, r#"{"":1,"type":1,"id":2}"#),
+        (r#"{"links":[],"value":{"type":0,"id":3}}"#, r#"["undefined"]"#),
+        (r#"{"links":[[{"type":0,"id":4294967295}]],"value":{"type":2,"id":0}}"#, r#"[[["undefined"]]]"#),
+        (r#"{"links":[[]],"value":{"type":1,"id":0}}"#, r#"["undefined"]"#),
+        (r#"{"links":[[]],"value":{"type":0,"id":-1}}"#, r#"["undefined"]"#),
+        (r#"{"links":[[]],"value":{"type":0,"id":0.5}}"#, r#"["undefined"]"#),
+        (r#"{"links":[[[1],{}]],"value":{"type":2,"id":0}}"#, r#"[[["undefined"],["undefined"]]]"#),
+        (r#"{"links":["x",7],"value":{"type":1,"id":1}}"#, "<function -1>"),
+    ] {
+        assert_eq!(value(theirs), ours);
+    }
+}
+
+#[test]
+fn links_are_read_in_any_order() {
+    for (theirs, ours) in [
+        (r#"{"links":[["a",{"type":2,"id":1}],["b"]],"value":{"type":2,"id":0}}"#, r#"["a",[["b"]]]"#),
+        (
+            r#"{"links":[{"k":"v"},"unused-id",[{"type":0,"id":0}]],"value":{"type":2,"id":2}}"#,
+            r#"[{"k":"v"}]"#,
+        ),
+        (r#"{"value":{"id":0,"type":2},"links":[["swapped"]]}"#, r#"["swapped"]"#),
+        (
+            r#"{"links":[[{"type":0,"id":1},{"type":0,"id":1}],{}],"value":{"type":2,"id":0}}"#,
+            "[<#0>,<#0>] #0={}",
+        ),
+        (
+            r#"{"links":[[{"type":2,"id":0},{"type":0,"id":1}],{}],"value":{"type":2,"id":0}}"#,
+            "[<#0>,<#1>] #0=[[<#0>,<#1>]] #1={}",
+        ),
+    ] {
+        assert_eq!(arguments(theirs), ours);
+    }
+    assert!(arguments(r#"{"links":[{}],"value":{"type":0,"id":0}}"#).starts_with(r#"{"type":"error""#));
+    assert!(arguments(r#"{"links":["x"],"value":{"type":2,"id":0}}"#).starts_with(r#"{"type":"error""#));
+    assert_eq!(arguments(r#"{"links":[]}"#), "[]");
+    assert_eq!(
+        value(r#"{"links":[{"me":{"type":0,"id":0}}],"value":{"type":0,"id":0}}"#),
+        r#"<#0> #0={"me":<#0>}"#
+    );
+}
+
+#[test]
+fn a_function_listed_twice_is_repaired_as_far_as_the_highest_pointer_shows_it() {
+    for (theirs, ours) in [
+        // As recorded: in arguments, inside an object, and where `off` would have hit the wrong function.
+        (
+            r#"{"links":["e","e",[{"type":1,"id":0},{"type":1,"id":0}]],"value":{"type":2,"id":1}}"#,
+            "[[<function -1>,<function -1>]]",
+        ),
+        (
+            r#"{"links":[{"on":{"type":1,"id":1},"add":{"type":1,"id":1},"off":{"type":1,"id":2}},"a","a","b"],"value":{"type":0,"id":0}}"#,
+            r#"{"on":<function -1>,"add":<function -1>,"off":<function -2>}"#,
+        ),
+        (
+            r#"{"links":[{"a":{"type":1,"id":1},"b":{"type":1,"id":1},"after":{"type":0,"id":2},"list":{"type":2,"id":3}},"a","a",{"hello":"world"},[1,2]],"value":{"type":0,"id":0}}"#,
+            r#"{"a":<function -1>,"b":<function -1>,"after":{"hello":"world"},"list":[[1,2]]}"#,
+        ),
+        // A sender that lists a function more than once and counts it.
+        (
+            r#"{"links":["a","a",[{"type":1,"id":0},{"type":1,"id":1}]],"value":{"type":2,"id":2}}"#,
+            "[[<function -1>,<function -1>]]",
+        ),
+    ] {
+        assert_eq!(value(theirs), ours);
+    }
+}
+
+#[test]
+fn values_are_written_as_the_package_does() {
+    for (ours, theirs) in [
+        (r#"["undefined"]"#, r#"{"links":[]}"#),
+        ("null", r#"{"links":[]}"#),
+        ("5", r#"{"links":[],"value":5}"#),
+        (
+            r#"{"a":[[1]],"n":null,"u":["undefined"],"__proto__":{},"b":{}}"#,
+            r#"{"links":[{"a":{"type":2,"id":1},"b":{"type":0,"id":2}},[1],{}],"value":{"type":0,"id":0}}"#,
+        ),
+        ("[[null,1]]", r#"{"links":[[{"type":0,"id":4294967295},1]],"value":{"type":2,"id":0}}"#),
+        (r#"["bigint","12"]"#, r#"{"links":[],"value":12}"#),
+        (r#"["url","http://a/"]"#, r#"{"links":[],"value":"http://a/"}"#),
+        (r#"["bytes","AQL/"]"#, r#"{"links":[[1,2,255]],"value":{"type":2,"id":0}}"#),
+        (
+            r#"["error","TypeError","no",null,{"code":5}]"#,
+            r#"{"links":[{"message":"no","name":"TypeError","code":5}],"value":{"type":0,"id":0}}"#,
+        ),
+        ("[[]]", r#"{"links":[[]],"value":{"type":2,"id":0}}"#),
+    ] {
+        assert_eq!(table(ours), theirs);
+    }
+    for ours in [r#"["nan"]"#, r#"["date",1]"#, r#"[[["-inf"]]]"#] {
+        assert!(table(ours).starts_with(r#"{"type":"error","methodId":"r","value":{"message":""#), "{ours}");
+    }
+}
+
+#[test]
+fn a_function_is_listed_once_however_often_it_occurs() {
+    assert_eq!(
+        table_of(marked(r#"{"on":<-1>,"add":<-1>,"off":<-2>}"#, &[])),
+        r#"{"links":[{"on":{"type":1,"id":1},"add":{"type":1,"id":1},"off":{"type":1,"id":2}},"f1","f2"],"value":{"type":0,"id":0}}"#
+    );
+}
+
+#[test]
+fn what_occurs_twice_is_one_link() {
+    for (root, nodes, theirs) in [
+        ("<0>", vec![r#"{"me":<0>}"#], r#"{"links":[{"me":{"type":0,"id":0}}],"value":{"type":0,"id":0}}"#),
+        ("<0>", vec!["[[<0>]]"], r#"{"links":[[{"type":2,"id":0}]],"value":{"type":2,"id":0}}"#),
+        (
+            "[[<0>,<0>]]",
+            vec!["{}"],
+            r#"{"links":[{},[{"type":0,"id":0},{"type":0,"id":0}]],"value":{"type":2,"id":1}}"#,
+        ),
+        ("[[<0>,<0>]]", vec!["1"], r#"{"links":[[1,1]],"value":{"type":2,"id":0}}"#),
+    ] {
+        assert_eq!(table_of(marked(root, &nodes)), theirs);
+    }
+    assert!(table_of(marked("<0>", &["<0>"])).starts_with(r#"{"type":"error""#));
+}
+
+#[test]
+fn errors_of_any_shape_are_read() {
+    for (theirs, ours) in [
+        (r#","value":{"message":"m"}"#, r#"["error","Error","m"]"#),
+        (
+            r#","value":{"message":"m","name":"E","data":[1,{"a":[]}]}"#,
+            r#"["error","E","m",null,{"data":[[1,{"a":[[]]}]]}]"#,
+        ),
+        (r#","value":{}"#, r#"["error","Error","the peer gave no message"]"#),
+        ("", r#"["error","Error","the peer gave no message"]"#),
+        (r#","value":"text""#, r#""text""#),
+        (r#","value":[1]"#, "[[1]]"),
+    ] {
+        let mut speech = Speech::new(1);
+        written(&mut speech, &call(0, None));
+        let frame = format!(r#"{{"type":"error","methodId":"{}"{theirs}}}"#, speech.own.index(1));
+        assert_eq!(said(read(&mut speech, &frame)), format!("1 err {ours}"));
+    }
+    let error = |text: &str| outcome(Err(Payload::plain(text.to_owned())));
+    for (ours, theirs) in [
+        (
+            r#"["error","E","no",null,{"data":[[1,["nan"]]],"__proto__":1}]"#,
+            r#"{"message":"no","name":"E","data":[1,null]}"#,
+        ),
+        (r#""why""#, r#"{"message":"why"}"#),
+        ("null", r#"{"message":"null"}"#),
+    ] {
+        assert_eq!(error(ours), format!(r#"{{"type":"error","methodId":"r","value":{theirs}}}"#));
+    }
+}
+
+#[test]
+fn what_an_index_lists_is_never_given_back() {
+    let mut speech = Speech::new(1);
+    index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
+    assert_eq!(written(&mut speech, &Op::Release { id: -1, count: 1 }), "");
+    refused(&mut speech, &call(-1, Some("[]")));
+    // Nor if it comes by another way.
+    let lend = r#"{"type":"invocation","methodId":"f1","arguments":{"links":["a",[{"type":1,"id":0}]],"value":{"type":2,"id":1}}}"#;
+    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -2>]");
+    assert_eq!(written(&mut speech, &Op::Release { id: -2, count: 1 }), "");
+}
+
+#[test]
+fn what_was_given_back_is_dead_until_the_peer_knows() {
+    let mut speech = Speech::new(1);
+    let lend = r#"{"type":"invocation","methodId":"f1","arguments":{"links":["a",[{"type":1,"id":0}]],"value":{"type":2,"id":1}}}"#;
+    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -1>]");
+    let frame = written(&mut speech, &Op::Release { id: -1, count: 1 });
+    let reply = frame.strip_prefix(r#"{"type":"dealloc","methodId":"a","replyId":""#).unwrap();
+    let reply = reply.strip_suffix("\"}").unwrap();
+    assert_eq!(reply.len(), 20);
+    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -2>]");
+    assert!(refused(&mut speech, &call(-2, Some("[]"))).contains("the function was given back"));
+    assert_eq!(written(&mut speech, &Op::Release { id: -2, count: 1 }), "");
+    assert_eq!(read(&mut speech, &format!(r#"{{"type":"return","methodId":"{reply}"}}"#)), None);
+    assert_eq!((speech.take_reply(), speech.take_lost()), (None, None));
+    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -3>]");
+    assert!(written(&mut speech, &call(-3, Some("[]"))).contains(r#""methodId":"a""#));
+}
+
+#[test]
+fn long_chains_break_a_limit_and_circles_do_not() {
+    let chain = |length: usize| {
+        let link = |at: usize| format!(r#"{{"next":{{"type":0,"id":{}}}}}"#, at + 1);
+        let links: Vec<String> = (0..length - 1).map(link).collect();
+        format!(r#"{{"links":[{},{{}}],"value":{{"type":0,"id":0}}}}"#, links.join(","))
+    };
+    assert!(value(&chain(255)).starts_with(r#"{"next":{"next""#));
+    let mut speech = Speech::new(1);
+    written(&mut speech, &call(0, None));
+    let id = speech.own.index(1);
+    let frame = format!(r#"{{"type":"return","methodId":"{id}","value":{}}}"#, chain(100_000));
+    assert_eq!(speech.parse(&frame, &Limits::default(), &mut Few(1)).unwrap_err().kind(), ErrorKind::Limit);
+    // What unfolded would be 2^100 values.
+    let link = |at: usize| format!(r#"[{{"type":2,"id":{0}}},{{"type":2,"id":{0}}}]"#, at + 1);
+    let links: Vec<String> = (0..100).map(link).collect();
+    let bomb = format!(r#"{{"links":[{},[]],"value":{{"type":2,"id":0}}}}"#, links.join(","));
+    assert!(value(&bomb).ends_with("#99=[[]]"));
+}
