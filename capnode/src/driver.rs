@@ -26,6 +26,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// exactly one.
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// How long a function that nobody holds any more is kept, in a language where the peer may be about to send it again.
+const LEAVING: Duration = Duration::from_millis(200);
+
 type Timer = Pin<Box<tokio::time::Sleep>>;
 
 pub(crate) struct Driver<T> {
@@ -38,6 +41,8 @@ pub(crate) struct Driver<T> {
     pause: Option<(Timer, bool)>,
     /// Until when the peer has to say something.
     silence: Option<Timer>,
+    /// When to give back what nobody holds any more.
+    leaving: Option<Timer>,
     /// On the connecting side, the connection ends when nobody needs it any more: this is upgradable
     /// while somebody holds the connection itself.
     holders: Option<Weak<()>>,
@@ -62,6 +67,7 @@ impl<T: Transport> Driver<T> {
             single: Outgoing::default(),
             pause: None,
             silence: None,
+            leaving: None,
             holders,
             writable: true,
             flushing: false,
@@ -171,6 +177,19 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Gives back what has not come again for a while.
+    fn give_back(&mut self, cx: &mut Context<'_>) {
+        if !self.link.is_leaving() {
+            self.leaving = None;
+            return;
+        }
+        let leaving = self.leaving.get_or_insert_with(|| Box::pin(tokio::time::sleep(LEAVING)));
+        if leaving.as_mut().poll(cx).is_ready() {
+            self.leaving = None;
+            self.link.flush();
+        }
+    }
+
     /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
@@ -231,6 +250,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             if this.is_unneeded() {
                 this.link.close(Error::new(ErrorKind::Disconnected, "nobody holds the connection any more"));
             }
+            this.give_back(cx);
             this.send(cx);
             this.check_silence(cx);
             if this.link.is_closed() {

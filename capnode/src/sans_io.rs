@@ -122,6 +122,10 @@ impl Core {
         if out.is_empty() {
             self.link.take_output(&mut out);
         }
+        if out.is_empty() && self.link.is_leaving() {
+            self.link.flush();
+            self.link.take_output(&mut out);
+        }
         out.pop_frame().map(str::to_owned)
     }
 

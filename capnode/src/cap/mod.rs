@@ -94,6 +94,27 @@ impl Cap {
         Self(Kind::Broken(error), Shape::Unknown)
     }
 
+    /// A reference to a value: what is in it can be read by [`get`](Cap::get), and functions in it be called by
+    /// [`invoke`](Cap::invoke), as if it were an object.
+    ///
+    /// ```
+    /// use capnode::{Cap, Value};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), capnode::Error> {
+    /// let cap = Cap::holding(&Value::from([("answer", Value::from(42))]))?;
+    /// assert_eq!(cap.get::<u32>("answer").await?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be written.
+    pub fn holding(value: &impl Serialize) -> Result<Self, Error> {
+        payload::encode(value).map(payload::to_cap)
+    }
+
     /// The object itself, if it lives in this program and is a `T`.
     pub fn local<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         match self.nearest().0 {

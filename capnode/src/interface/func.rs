@@ -74,7 +74,7 @@ impl<F: ?Sized> Deref for Func<F> {
 
 impl<F: ?Sized> From<Func<F>> for Cap {
     fn from(func: Func<F>) -> Self {
-        func.0.cap
+        func.0.cap.shaped(Shape::Function)
     }
 }
 

@@ -172,7 +172,7 @@ pub trait Client:
 
 impl<C: Client> From<C> for Cap {
     fn from(client: C) -> Self {
-        (*client).clone()
+        (*client).clone().shaped(Shape::Object(C::INTERFACE))
     }
 }
 

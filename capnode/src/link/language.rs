@@ -21,7 +21,11 @@ impl Language {
         match dialect {
             None => Language::Unknown,
             Some(Dialect::CapnWeb) => Language::CapnWeb,
-            Some(Dialect::Capnode) => Language::Capnode(Box::new(capnode::Speech::new(random()))),
+            Some(Dialect::Capnode) => {
+                let mut speech = capnode::Speech::new(random());
+                speech.defer();
+                Language::Capnode(Box::new(speech))
+            }
             Some(Dialect::Q) => Language::Q(Box::new(q::Speech::new(random()))),
         }
     }
@@ -65,6 +69,24 @@ impl Language {
             Language::Capnode(speech) => speech.take_reply(),
             Language::Q(speech) => speech.take_reply(),
         }
+    }
+
+    /// Whether there is something to give back that may still be kept if it comes again.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self, Language::Capnode(speech) if speech.is_leaving())
+    }
+
+    /// Gives it back.
+    pub(super) fn flush(&mut self) {
+        if let Language::Capnode(speech) = self {
+            speech.flush();
+        }
+    }
+
+    /// Whether what was asked last has been answered, in a language in which it matters.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_answered(&self) -> bool {
+        !matches!(self, Language::Capnode(speech) if !speech.is_answered())
     }
 
     /// Whom a message was for that is not, or no longer, known.

@@ -485,10 +485,22 @@ impl Link {
         state.language.is_unknown() && (state.session.has_ops() || !state.strangers.is_empty())
     }
 
-    /// Whether all calls of ours have been answered.
+    /// Whether what was asked last has been answered.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_answered(&self) -> bool {
-        lock(&self.state).own_calls == 0
+        lock(&self.state).language.is_answered()
+    }
+
+    /// Whether there is something to give back that may still be kept if it comes again.
+    pub(crate) fn is_leaving(&self) -> bool {
+        lock(&self.state).language.is_leaving()
+    }
+
+    /// Gives it back.
+    pub(crate) fn flush(&self) {
+        let mut state = lock(&self.state);
+        state.language.flush();
+        state.write_ops();
     }
 
     fn wake(&self) {

@@ -123,6 +123,10 @@ pub(super) async fn keep(tour: &TourClient, reference: impl Into<Cap>) -> Result
 }
 
 pub(super) fn reference_in(value: &Value) -> Result<Cap, Failure> {
+    // In Capnode an object is a record of functions.
+    if let Value::Object(_) = value {
+        return Ok(Cap::holding(value)?);
+    }
     value.cap().cloned().ok_or_else(|| Failure(format!("got {}, expected a reference", show(value))))
 }
 

@@ -581,6 +581,8 @@ check("messages: a callback's failure without a stack, and an answer without a v
 
 check("messages: what is not understood ends nothing", async ({ raw }) => {
   const wire = await raw();
+  // A server of several languages has to be told first which it is.
+  await rawIndex(wire);
   for (const text of [
     '{"type":"nope"}',
     "{}",

@@ -57,12 +57,16 @@ struct Functions {
     dying_names: HashSet<Box<str>>,
     /// Those that came again after they were given back, and before the peer knew.
     dead: HashSet<Id>,
+    /// Those that nobody here holds any more, and that may still be kept if they come again.
+    leaving: VecDeque<Box<str>>,
+    leaving_names: HashSet<Box<str>>,
 }
 
 impl Functions {
     /// The id of a function that is mentioned in a message, which may be the answer to an `index`.
     fn mention(&mut self, name: &str, in_index: bool) -> Id {
         let id = self.lent.intern(name);
+        self.leaving_names.remove(name);
         if in_index && !self.listed.contains(name) {
             self.listed.insert(name.into());
         }
@@ -101,6 +105,8 @@ pub(crate) struct Speech {
     own: Replies,
     replies: VecDeque<String>,
     lost: VecDeque<Lost>,
+    /// Whether functions are given back only when [`flush`](Self::flush) says so.
+    defers: bool,
 }
 
 impl Speech {
@@ -113,6 +119,7 @@ impl Speech {
             own: Replies::new(seed),
             replies,
             lost,
+            defers: false,
         }
     }
 
@@ -207,6 +214,7 @@ impl Speech {
                 return Ok(None);
             }
         };
+        self.own.answered(id);
         let value = message.get("value");
         let outcome = if kind == "error" {
             Err(reason(value))
@@ -301,12 +309,51 @@ impl Speech {
         if dead || self.functions.listed.contains(&name) {
             return;
         }
+        if self.defers {
+            if self.functions.leaving_names.insert(name.clone()) {
+                self.functions.leaving.push_back(name);
+            }
+        } else {
+            self.write_dealloc(name, out);
+        }
+    }
+
+    fn write_dealloc(&mut self, name: Box<str>, out: &mut String) {
         let (number, reply) = self.own.next_dealloc();
         open(out, "dealloc");
         member(out, "methodId", &name);
         member(out, "replyId", &quoted(&reply));
         out.push('}');
         self.functions.give_back(number, name);
+    }
+
+    /// From now on functions are given back only when [`flush`](Self::flush) says so. A program that hands out the same
+    /// function again, which has one id for good, would otherwise often find that it has been given back meanwhile:
+    /// nothing in the language tells a reference that crossed its `dealloc` on the way.
+    pub(crate) fn defer(&mut self) {
+        self.defers = true;
+    }
+
+    /// Whether there are functions to give back.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !self.functions.leaving.is_empty()
+    }
+
+    /// Gives back what has not come again. The frames are among the [replies](Self::take_reply).
+    pub(crate) fn flush(&mut self) {
+        while let Some(name) = self.functions.leaving.pop_front() {
+            if self.functions.leaving_names.remove(&name) {
+                let mut frame = String::new();
+                self.write_dealloc(name, &mut frame);
+                self.replies.push_back(frame);
+            }
+        }
+    }
+
+    /// Whether what was asked last has been answered.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_answered(&self) -> bool {
+        self.own.is_answered()
     }
 
     fn write_call(

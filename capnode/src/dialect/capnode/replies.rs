@@ -18,6 +18,8 @@ pub(super) struct Replies {
     dealloc: String,
     calls: Id,
     deallocs: Id,
+    /// Whether the last of the calls has its answer.
+    answered: bool,
 }
 
 impl Replies {
@@ -30,12 +32,22 @@ impl Replies {
             dealloc =
                 if call.starts_with('0') { format!("1{}", &call[1..]) } else { format!("0{}", &call[1..]) };
         }
-        Self { index, call, dealloc, calls: 0, deallocs: 0 }
+        Self { index, call, dealloc, calls: 0, deallocs: 0, answered: true }
     }
 
     pub(super) fn next_call(&mut self) -> Id {
         self.calls += 1;
+        self.answered = false;
         self.calls
+    }
+
+    pub(super) fn answered(&mut self, call: Id) {
+        self.answered |= call == self.calls;
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
     }
 
     pub(super) fn next_dealloc(&mut self) -> (Id, String) {
