@@ -8,6 +8,9 @@ use std::ops::Range;
 use super::capnweb::text::unescape;
 use crate::op::Slot;
 
+#[cfg(test)]
+mod tests;
+
 /// A JSON value. Strings and keys stand as between their quotes, checked and not unescaped; numbers as they
 /// were written. Of equal keys in an object only the last is left, in the place of the first.
 #[derive(Clone, Debug, PartialEq)]

@@ -22,6 +22,8 @@ mod json;
 pub(crate) mod q;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod values;
 
 /// A wire language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -240,6 +240,11 @@ impl Speech {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn lent_name(&self, id: Id) -> Option<&str> {
+        self.functions.lent.name(id)
+    }
+
     /// A frame that has to be sent because of what was read. Ask after each message, until there is none.
     pub(crate) fn take_reply(&mut self) -> Option<String> {
         self.replies.pop_front()

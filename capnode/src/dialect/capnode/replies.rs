@@ -26,11 +26,9 @@ impl Replies {
     pub(super) fn new(mut seed: u64) -> Self {
         let mut ten = || format!("{:010x}", scramble(&mut seed) >> 24);
         let index = format!("{}{}{}", ten(), ten(), ten());
-        let call = ten();
-        let mut dealloc = ten();
-        if dealloc == call {
-            dealloc =
-                if call.starts_with('0') { format!("1{}", &call[1..]) } else { format!("0{}", &call[1..]) };
+        let (call, mut dealloc) = (ten(), ten());
+        while dealloc == call {
+            dealloc = ten();
         }
         Self { index, call, dealloc, calls: 0, deallocs: 0, answered: true }
     }

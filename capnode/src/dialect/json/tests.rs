@@ -1,0 +1,99 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Json<'_>> {
+    Json::parse(text, 8)
+}
+
+#[test]
+fn what_is_json_is_read_and_nothing_else() {
+    for text in [
+        "null",
+        " true ",
+        "-0.5e+7",
+        "0",
+        "[]",
+        "[1,[2]]",
+        "{}",
+        r#"{"a":{"b":[]}}"#,
+        r#""\u00e9\"\\\/""#,
+        r#""\ud800""#,
+        "\"\u{7f}é\"",
+        "\t[ 1 , 2 ]\r\n",
+    ] {
+        let ours = parse(text);
+        assert!(ours.is_ok(), "{text}");
+        assert!(text.contains("\\ud") || serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}");
+    }
+    for text in [
+        "",
+        " ",
+        "nul",
+        "truex",
+        "01",
+        "-",
+        "1.",
+        ".5",
+        "1e",
+        "+1",
+        "[",
+        "[1",
+        "[1,]",
+        "[,]",
+        "]",
+        "{",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "\"",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"\\u12\"",
+        "\"\n\"",
+        "1 2",
+        "'a'",
+        "NaN",
+        "[1]]",
+        "\"\\",
+        "{\"a\":1 \"b\":2}",
+    ] {
+        assert_eq!(parse(text), Err(Broken::Malformed), "{text}");
+    }
+}
+
+#[test]
+fn what_nests_too_deep_is_told_apart() {
+    assert!(parse(&format!("{}{}", "[".repeat(8), "]".repeat(8))).is_ok());
+    assert_eq!(parse(&"[".repeat(9)), Err(Broken::Deep));
+    assert_eq!(parse(&"{\"a\":".repeat(1_000_000)), Err(Broken::Deep));
+    // Beside each other is not inside each other.
+    assert!(parse(&format!("[{}0]", "[],{},".repeat(100))).is_ok());
+}
+
+#[test]
+fn of_equal_keys_the_last_counts() {
+    let json = parse(r#"{"a":1,"b":2,"a":3,"\u0062":4}"#).unwrap();
+    assert_eq!(json, Json::Object(vec![("a", Json::Number("3")), ("b", Json::Number("4"))]));
+    let many: Vec<String> = (0..1000).map(|at| format!("\"{}\":{at}", at % 100)).collect();
+    let many = format!("{{{}}}", many.join(","));
+    let Ok(Json::Object(members)) = parse(&many) else { panic!() };
+    assert_eq!(members.len(), 100);
+    assert_eq!(members[7], ("7", Json::Number("907")));
+}
+
+#[test]
+fn references_stand_where_values_would() {
+    let slot = |start: usize, end: usize| Slot { start, end, to: () };
+    let part = |buffer: &'static str, range, slots: &[Slot<()>]| Json::parse_part(buffer, range, slots, 0, 8);
+    let list = |slots: &[usize]| Json::Array(slots.iter().map(|slot| Json::Slot(*slot)).collect());
+    assert_eq!(part("", 0..0, &[slot(0, 0)]), Ok((Json::Slot(0), 1)));
+    assert_eq!(part("[]", 0..2, &[slot(1, 1)]), Ok((list(&[0]), 1)));
+    assert_eq!(part("[,]", 0..3, &[slot(1, 1), slot(2, 2)]), Ok((list(&[0, 1]), 2)));
+    assert_eq!(part("[ , ]x", 0..5, &[slot(1, 1), slot(4, 4)]), Ok((list(&[0, 1]), 2)));
+    assert_eq!(part(r#"[["export",-1]]"#, 0..15, &[slot(1, 14)]), Ok((list(&[0]), 1)));
+    let object = Json::Object(vec![("a", Json::Slot(0)), ("b", Json::Number("1"))]);
+    assert_eq!(part(r#"{"a":,"b":1}"#, 0..12, &[slot(5, 5)]), Ok((object, 1)));
+    // What lies outside the part is not looked at.
+    assert_eq!(part("[1]", 1..2, &[slot(2, 2)]), Ok((Json::Number("1"), 0)));
+    assert!(part("[1", 0..9, &[]).is_err());
+}
