@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long a Capnode peer on a byte stream is left alone with a frame: it takes whatever it reads at once for
 /// exactly one.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a function that nobody holds any more is kept, in a language where the peer may be about to send it again.
 const LEAVING: Duration = Duration::from_millis(200);

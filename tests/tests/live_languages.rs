@@ -83,11 +83,6 @@ async fn rust_to_rust_in_capnode() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rust_to_rust_in_capnode_over_tcp() {
-    tour_in(Dialect::Capnode, "tcp://127.0.0.1:0").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rust_to_rust_in_q() {
     tour_in(Dialect::Q, "ws://127.0.0.1:0").await;
 }

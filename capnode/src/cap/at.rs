@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use super::request::Request;
+use super::request::{Args, Member, Request};
 use super::response::Response;
 use super::{Cap, Kind, Shape, depth};
 use crate::error::{Error, ErrorKind};
 use crate::op::{Key, Path};
+use crate::session::ObjectId;
 
 pub(crate) struct At {
     pub(super) cap: Cap,
     pub(super) path: Path,
+    /// Whether it is a function that reads what is there: what a property is in a record.
+    reads: bool,
 }
 
 /// How many steps a path may have.
@@ -23,7 +26,22 @@ impl At {
             let message = format!("a path of more than {STEPS} steps");
             return Cap::broken(Error::new(ErrorKind::Limit, message));
         }
-        Cap(Kind::At(Arc::new(Self { cap, path })), Shape::Unknown)
+        Cap(Kind::At(Arc::new(Self { cap, path, reads: false })), Shape::Unknown)
+    }
+
+    /// A function without arguments that reads the property at `path`.
+    pub(super) fn reader(cap: Cap, path: Path) -> Cap {
+        Cap(Kind::At(Arc::new(Self { cap, path, reads: true })), Shape::Function)
+    }
+
+    /// Equal for the same method of the same object, however often it is asked for.
+    pub(super) fn object_id(&self) -> Option<ObjectId> {
+        let (Kind::Local(local), [Key::Name(name)]) = (&self.cap.0, self.path.as_slice()) else {
+            return None;
+        };
+        let interface = local.interface()?;
+        let method = interface.method(interface.find(name.as_str())?)?;
+        Some(ObjectId(local.object_id().0, std::ptr::from_ref(method).addr()))
     }
 
     pub(crate) fn parts(&self) -> (&Cap, &Path) {
@@ -32,6 +50,9 @@ impl At {
 
     /// A method of an object is a function.
     pub(super) fn shape(&self) -> Shape {
+        if self.reads {
+            return Shape::Function;
+        }
         let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
             return Shape::Unknown;
         };
@@ -39,11 +60,20 @@ impl At {
         if method.is_some_and(|method| !method.property) { Shape::Function } else { Shape::Unknown }
     }
 
+    pub(super) fn is_reader(&self) -> bool {
+        self.reads
+    }
+
     pub(super) fn inside(&self, request: Request) -> Request {
         request.inside(&self.path)
     }
 
     pub(super) fn request(&self, request: Request) -> Response {
+        let call = self.reads && !request.args.is_read();
+        let request = match call && matches!(&request.member, Member::Path(path) if path.is_empty()) {
+            true => Request { args: Args::Read, ..request },
+            false => request,
+        };
         self.cap.request(self.inside(request))
     }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::at::At;
 use super::payload::{Body, Part, undefined};
 use super::request::{Member, Request};
 use super::response::{Reply, Response};
@@ -53,6 +54,10 @@ impl Local {
 
     pub(crate) fn name(&self) -> &'static str {
         self.serving.name()
+    }
+
+    pub(super) fn interface(&self) -> Option<&'static Interface> {
+        self.serving.interface()
     }
 
     pub(super) fn record(&self) -> Option<Body> {
@@ -114,13 +119,21 @@ pub(crate) fn not_a_function(name: Option<&Key>) -> Error {
 pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
     let mut text = String::from("{");
     let mut refs = Vec::new();
-    for name in interface.names() {
+    for method in (0..interface.len()).filter_map(|number| interface.method(number)) {
+        let name = method.name;
+        if name.is_empty() {
+            continue;
+        }
         if text.len() > 1 {
             text.push(',');
         }
         capnweb::write_string(&mut text, name);
         text.push(':');
-        let to = cap.at_path(Path::One(Key::Name(Text::Static(name)))).shaped(Shape::Function);
+        let path = Path::One(Key::Name(Text::Static(name)));
+        let to = match method.property {
+            true => At::reader(cap.clone(), path),
+            false => cap.at_path(path).shaped(Shape::Function),
+        };
         refs.push(Slot { start: text.len(), end: text.len(), to: Part::Cap(to) });
     }
     text.push('}');

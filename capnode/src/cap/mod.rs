@@ -300,7 +300,9 @@ impl Cap {
     pub(crate) fn pipeline(&self, request: Request) -> Cap {
         match &self.nearest().0 {
             Kind::Remote(import) if self.nearest().pipelines() => import.pipeline(request),
-            Kind::At(at) if at.cap.nearest().pipelines() => at.cap.pipeline(at.inside(request)),
+            Kind::At(at) if at.cap.nearest().pipelines() && !at.is_reader() => {
+                at.cap.pipeline(at.inside(request))
+            }
             _ => Queue::of_response(self.request(request)),
         }
     }
@@ -326,7 +328,10 @@ impl Cap {
                 Kind::Local(local) => return local.object_id(),
                 Kind::Remote(import) => Arc::as_ptr(import).addr(),
                 Kind::Queued(queue) => Arc::as_ptr(queue).addr(),
-                Kind::At(at) => Arc::as_ptr(at).addr(),
+                Kind::At(at) => match at.object_id() {
+                    Some(id) => return id,
+                    None => Arc::as_ptr(at).addr(),
+                },
                 // Nothing tells one broken reference from another but where it came from.
                 Kind::Broken(error) => error.addr(),
             },

@@ -71,6 +71,16 @@ impl Peer {
         self.is_rust() || self.dialect() == Dialect::CapnWeb
     }
 
+    /// How many calls are many. A Capnode peer on a byte stream is sent one frame at a time, with a pause after each.
+    fn many(&self) -> usize {
+        if self.dialect() == Dialect::Capnode { 20 } else { 200 }
+    }
+
+    /// Whether it passes on what a function of ours fails with: the real Capnode makes an error without a message of it.
+    fn passes_errors_on(&self) -> bool {
+        self.is_rust() || self.dialect() != Dialect::Capnode
+    }
+
     fn is_rust(&self) -> bool {
         self.expect == Expect::Rust
     }

@@ -1,0 +1,336 @@
+//! What the three languages have in common, and what only some can do: between Rust programs.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Object, Registry, Value, transport};
+use capnode_examples::tour::{self, TourClient};
+use capnode_tests::{js, soon, until};
+
+const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
+
+/// A connection in memory, in a language: what each end sees of the other.
+async fn connected(node: &Node, dialect: Dialect) -> (Connection, Connection) {
+    let (there, here) = transport::pair();
+    let served = node.serve(there).await.unwrap();
+    (served, Node::empty().dialect(dialect).connect_over(here).await.unwrap())
+}
+
+/// A board on which everybody leaves a function for the next one.
+#[capnode::interface]
+trait Board {
+    /// Calls what is on the board with `text`, and leaves `callback` there.
+    async fn swap(&self, text: &str, callback: Func<fn(String) -> String>) -> String;
+}
+
+#[derive(Default)]
+struct Slot(Mutex<Option<Func<fn(String) -> String>>>);
+
+impl Board for Slot {
+    async fn swap(&self, text: &str, callback: Func<fn(String) -> String>) -> String {
+        let before = self.0.lock().unwrap().replace(callback);
+        match before {
+            Some(before) => before.call(text.to_owned()).await.unwrap_or_else(|error| error.to_string()),
+            None => "nothing".to_owned(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_port_serves_three_languages_that_call_each_others_callbacks() {
+    for address in ["ws://127.0.0.1:0", "tcp://127.0.0.1:0"] {
+        let listener = Node::new(BoardClient::new(Slot::default())).listen(address).await.unwrap();
+        let mut boards: Vec<(Dialect, BoardClient, Connection)> = Vec::new();
+        for dialect in ALL {
+            let connection: Connection = capnode::connect(&listener.url()).dialect(dialect).await.unwrap();
+            boards.push((dialect, connection.index(), connection));
+        }
+        let mut expected = "nothing".to_owned();
+        for round in 0..2 {
+            for (dialect, board, _) in &boards {
+                let dialect = *dialect;
+                let said = board
+                    .swap("hi", move |text: String| async move { format!("{dialect:?} {round} {text}") });
+                assert_eq!(soon(said).await.unwrap(), expected);
+                expected = format!("{dialect:?} {round} hi");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_peers_language_is_known_once_it_has_said_something() {
+    for dialect in ALL {
+        let (served, connection) = connected(&Node::new(tour::index()), dialect).await;
+        let tour: TourClient = connection.index();
+        assert_eq!(soon(tour.transform("beep")).await.unwrap(), "BOOP");
+        assert_eq!(served.dialect(), Some(dialect));
+        assert_eq!(connection.dialect(), Some(dialect));
+    }
+}
+
+#[tokio::test]
+async fn an_accepting_side_waits_with_what_it_has_to_say() {
+    for dialect in ALL {
+        let (there, here) = transport::pair();
+        let served = Node::empty().serve(there).await.unwrap();
+        let tour: TourClient = served.index();
+        let waiting = tokio::spawn(async move { tour.transform("beep").await });
+        let connection: Connection =
+            Node::new(tour::index()).dialect(dialect).connect_over(here).await.unwrap();
+        // The first thing that is said is said by whoever connects.
+        let _asked = connection.peer().read::<Value>().await;
+        assert_eq!(soon(waiting).await.unwrap().unwrap(), "BOOP", "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_accepting_side_that_was_given_the_language_speaks_first() {
+    for dialect in ALL {
+        let (there, here) = transport::pair();
+        let served = Node::empty().dialect(dialect).serve(there).await.unwrap();
+        let connecting = Node::new(tour::index()).dialect(dialect);
+        let _connection: Connection = connecting.connect_over(here).await.unwrap();
+        let tour: TourClient = served.index();
+        assert_eq!(soon(tour.transform("beep")).await.unwrap(), "BOOP", "{dialect:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_nothing_is_given_up_and_what_was_to_be_said_was_not_sent() {
+    let (there, _here) = transport::pair();
+    let served = Node::empty().serve(there).await.unwrap();
+    let error = served.index::<TourClient>().transform("beep").await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::NotSent), "{error}");
+    assert_eq!(served.closed().await.kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn what_a_handler_reports_reaches_the_caller_in_q_and_in_this_program() {
+    #[capnode::interface]
+    trait Worker {
+        async fn work(&self) -> String;
+    }
+
+    struct Works;
+
+    impl Worker for Works {
+        async fn work(&self) -> String {
+            let mut heard = Vec::new();
+            for percent in [10, 50, 90] {
+                tokio::task::yield_now().await;
+                heard.push(capnode::report_progress(&percent).unwrap());
+            }
+            format!("{heard:?}")
+        }
+    }
+
+    async fn run(worker: WorkerClient) -> (String, Vec<u32>) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sees = seen.clone();
+        let done = worker.work().on_progress(move |percent: u32| sees.lock().unwrap().push(percent)).await;
+        let seen = seen.lock().unwrap().clone();
+        (done.unwrap(), seen)
+    }
+
+    let worker = WorkerClient::new(Works);
+    assert_eq!(run(worker.clone()).await, ("[true, true, true]".to_owned(), vec![10, 50, 90]));
+    for dialect in ALL {
+        let (_served, connection) = connected(&Node::new(worker.clone()), dialect).await;
+        let expected = match dialect {
+            Dialect::Q => ("[true, true, true]".to_owned(), vec![10, 50, 90]),
+            _ => ("[false, false, false]".to_owned(), vec![]),
+        };
+        assert_eq!(soon(run(connection.index())).await, expected, "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_put_together_at_run_time_is_used_as_far_as_its_owner_allows() {
+    let object = Object::new()
+        .with("name", "ann")
+        .with("double", Func::<fn(u32) -> u32>::new(|x: u32| async move { 2 * x }))
+        .with_writable("mood", "fine")
+        .open();
+    let (_served, connection) = connected(&Node::new(&object), Dialect::Q).await;
+    let theirs: Cap = connection.peer();
+    assert_eq!(theirs.keys().await.unwrap(), ["name", "double", "mood"]);
+    assert_eq!(theirs.get::<String>("name").await.unwrap(), "ann");
+    assert_eq!(theirs.invoke::<u32>("double", (4,)).await.unwrap(), 8);
+    theirs.put("mood", vec![1, 2]).await.unwrap();
+    assert_eq!(object.get::<Vec<u32>>("mood").unwrap(), [1, 2]);
+    theirs.put("new", Value::Null).await.unwrap();
+    theirs.delete("mood").await.unwrap();
+    assert_eq!(object.names(), ["name", "double", "new"]);
+    for refused in [theirs.put("name", "bob"), theirs.delete("double")] {
+        let error = soon(refused).await.unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
+    }
+    let error = theirs.put("__proto__", 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(object.names(), ["name", "double", "new"]);
+
+    // To Capnode it is a record, and Cap'n Web has no words for changes.
+    let (_served, connection) = connected(&Node::new(&object), Dialect::Capnode).await;
+    assert_eq!(connection.peer().get::<String>("name").await.unwrap(), "ann");
+    assert_eq!(connection.peer().invoke::<u32>("double", (4,)).await.unwrap(), 8);
+    let (_served, connection) = connected(&Node::new(&object), Dialect::CapnWeb).await;
+    assert_eq!(connection.peer().get::<String>("name").await.unwrap(), "ann");
+    let error = connection.peer().put("name", 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent));
+}
+
+#[tokio::test]
+async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_one_holds_it() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let counted = Counted(dropped.clone());
+    let function = Func::<fn() -> u32>::new(move || {
+        let _held = &counted;
+        async { 7 }
+    });
+    let registry = Registry::default();
+    let node = Node::empty().registry(&registry);
+    let registered = registry.register(function);
+    let id = registered.id().to_owned();
+    assert_eq!(id.len(), 32, "{id}");
+
+    let (_one, here) = connected(&node, Dialect::Capnode).await;
+    let (_two, there) = connected(&node, Dialect::Capnode).await;
+    let call = |cap: &Cap| soon(cap.apply::<u32>(()).into_future());
+    use std::future::IntoFuture;
+    let first = here.reconstruct(&id).unwrap();
+    assert_eq!(call(&first).await.unwrap(), 7);
+    // It is held by the connection that has used it, and can be used on the other.
+    drop(registered);
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    let second = there.reconstruct(&id).unwrap();
+    assert_eq!(call(&second).await.unwrap(), 7);
+    here.close();
+    soon(here.closed()).await;
+    assert_eq!(call(&second).await.unwrap(), 7);
+    there.close();
+    until("nobody holds it", || dropped.load(Ordering::SeqCst) == 1).await;
+
+    // Nobody knows it any more, and whoever asks is told.
+    let (_three, late) = connected(&node, Dialect::Capnode).await;
+    let error = call(&late.reconstruct(&id).unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
+    // Elsewhere there are no such ids.
+    let (_four, other) = connected(&node, Dialect::Q).await;
+    assert_eq!(other.reconstruct(&id).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn private_ids_are_valid_on_one_connection_only() {
+    let registry = Registry::default();
+    let function = registry.register(Func::<fn() -> u32>::new(|| async { 7 }));
+    let node = Node::empty().registry(&registry).private_ids();
+    let (_served, connection) = connected(&node, Dialect::Capnode).await;
+    let error = soon(connection.reconstruct(function.id()).unwrap().apply::<u32>(())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_gives_back_is_forgotten_what_it_has_not_used_for_longest() {
+    #[capnode::interface]
+    trait Maker {
+        async fn make(&self, number: u32) -> Func<fn() -> u32>;
+    }
+
+    struct Makes;
+
+    impl Maker for Makes {
+        async fn make(&self, number: u32) -> Func<fn() -> u32> {
+            Func::new(move || async move { number })
+        }
+    }
+
+    let lost = Arc::new(Mutex::new(Vec::new()));
+    let note = lost.clone();
+    let mut limits = capnode::Limits::default();
+    limits.exports = 3;
+    let node = Node::new(MakerClient::new(Makes))
+        .limits(limits)
+        .on_message_lost(move |message| note.lock().unwrap().push(message.id));
+    let (served, connection) = connected(&node, Dialect::Q).await;
+    let maker: MakerClient = connection.index();
+    let mut made = Vec::new();
+    for number in 0..3 {
+        made.push(soon(maker.make(number)).await.unwrap());
+    }
+    // The first is used once more, so that the second is the oldest.
+    assert_eq!(soon(made[0].call()).await.unwrap(), 0);
+    made.push(soon(maker.make(3)).await.unwrap());
+    // What is too much is looked for when the peer says something.
+    assert_eq!(soon(made[3].call()).await.unwrap(), 3);
+    let error = soon(made[1].call()).await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
+    assert_eq!(soon(made[0].call()).await.unwrap(), 0);
+    assert_eq!(served.tables().forgotten, 1);
+    assert_eq!(lost.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reason_for_closing_reaches_every_pending_call() {
+    for dialect in ALL {
+        let (_served, connection) = connected(&Node::new(tour::index()), dialect).await;
+        let tour: TourClient = connection.index();
+        let called = Arc::new(AtomicUsize::new(0));
+        let counts = called.clone();
+        let waiting = tokio::spawn(async move {
+            tour.on("slow", move |_: String, _: String| {
+                counts.fetch_add(1, Ordering::SeqCst);
+                std::future::pending::<()>()
+            })
+            .await
+        });
+        until("the callback is called", || called.load(Ordering::SeqCst) == 1).await;
+        connection.close_because("the link is down");
+        let error = soon(waiting).await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the link is down", "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_nickname_is_in_what_the_connection_says_of_itself() {
+    let (there, here) = transport::pair();
+    let _served = Node::new(tour::index()).serve(there).await.unwrap();
+    let connection: Connection = Node::empty().nickname("the kitchen").connect_over(here).await.unwrap();
+    assert!(format!("{connection:?}").contains("the kitchen"), "{connection:?}");
+    connection.close();
+    let error = soon(connection.closed()).await;
+    assert_eq!(error.to_string(), "the kitchen: the connection was closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_in_all_three_languages_at_one_port_at_once() {
+    if !js::ready() {
+        return;
+    }
+    for transport in ["ws", "tcp"] {
+        let listener = Node::new(tour::index()).listen(&format!("{transport}://127.0.0.1:0")).await.unwrap();
+        let url = listener.url();
+        let connect = ["--connect", url.as_str(), "--server", "rust"];
+        let capnode = js::run("capnode/tour_client.mjs", &connect);
+        let q = js::run("q/tour_client.mjs", &connect);
+        let mut ended = Vec::new();
+        if transport == "ws" {
+            let only = [url.as_str(), "--only", "on:", "--only", "counter"];
+            let capnweb = js::run("tour_client.mjs", &only);
+            let (one, two, three) = tokio::join!(capnode, q, capnweb);
+            ended.extend([one, two, three]);
+        } else {
+            let (one, two) = tokio::join!(capnode, q);
+            ended.extend([one, two]);
+        }
+        for tour in ended {
+            assert!(tour.success && tour.last().ends_with(", 0 failed"), "{tour:#?}");
+        }
+    }
+}
