@@ -88,13 +88,15 @@ fn faults_of_tables(text: &str) -> Vec<String> {
         }
         let cells = cells(line);
         // The first cell of a heading may be empty.
-        let empty = cells.iter().enumerate().any(|(at, cell)| cell.is_empty() && (at > 0 || columns.is_some()));
+        let empty =
+            cells.iter().enumerate().any(|(at, cell)| cell.is_empty() && (at > 0 || columns.is_some()));
         let columns = *columns.get_or_insert(cells.len());
         if empty {
             faults.push(format!("line {number}: a cell is empty: {line}"));
         }
         if cells.len() != columns {
-            faults.push(format!("line {number}: {} cells, where the table has {columns}: {line}", cells.len()));
+            faults
+                .push(format!("line {number}: {} cells, where the table has {columns}: {line}", cells.len()));
         }
     }
     faults
@@ -144,7 +146,9 @@ fn every_link_of_a_document_leads_somewhere() {
 fn no_table_of_a_document_has_an_empty_cell_or_one_too_few() {
     let faults: Vec<String> = documents()
         .iter()
-        .flat_map(|path| faults_of_tables(&read(path)).into_iter().map(move |fault| format!("{}: {fault}", path.display())))
+        .flat_map(|path| {
+            faults_of_tables(&read(path)).into_iter().map(move |fault| format!("{}: {fault}", path.display()))
+        })
         .collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
