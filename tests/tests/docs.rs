@@ -1,0 +1,202 @@
+//! What the documents say of themselves: their tables are complete, and their links lead somewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The lines outside of code blocks, with their numbers.
+fn prose(text: &str) -> Vec<(usize, &str)> {
+    let mut code = false;
+    let mut lines = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            code = !code;
+        } else if !code {
+            lines.push((at + 1, line));
+        }
+    }
+    assert!(!code, "a code block does not end");
+    lines
+}
+
+/// What links call a heading: small letters, digits and hyphens.
+fn anchor(heading: &str) -> String {
+    let mut anchor = String::new();
+    for c in heading.trim().to_lowercase().chars() {
+        match c {
+            ' ' => anchor.push('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => anchor.push(c),
+            _ => {}
+        }
+    }
+    anchor
+}
+
+/// The anchors of all headings. A heading that is there twice has a number behind it the second time.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut seen = BTreeMap::<String, usize>::new();
+    let mut anchors = BTreeSet::new();
+    for (_, line) in prose(text) {
+        let heading = line.trim_start_matches('#');
+        if heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        let name = anchor(heading);
+        let before = seen.entry(name.clone()).or_default();
+        anchors.insert(if *before == 0 { name } else { format!("{name}-{before}") });
+        *before += 1;
+    }
+    anchors
+}
+
+/// The targets of all links in a line, code apart.
+fn links(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    // Every other part is code.
+    for text in line.split('`').step_by(2) {
+        for link in text.split("](").skip(1) {
+            found.extend(link.split_once(')').map(|(target, _)| target));
+        }
+    }
+    // A link whose text is code has its target in the next part of prose.
+    found
+}
+
+/// The cells of a row of a table.
+fn cells(row: &str) -> Vec<&str> {
+    let row = row.trim();
+    let row = row.strip_prefix('|').unwrap_or(row);
+    row.strip_suffix('|').unwrap_or(row).split('|').map(str::trim).collect()
+}
+
+/// What is wrong with the tables of a document.
+fn faults_of_tables(text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut columns = None;
+    for (number, line) in prose(text) {
+        if !line.starts_with('|') {
+            columns = None;
+            continue;
+        }
+        let cells = cells(line);
+        // The first cell of a heading may be empty.
+        let empty =
+            cells.iter().enumerate().any(|(at, cell)| cell.is_empty() && (at > 0 || columns.is_some()));
+        let columns = *columns.get_or_insert(cells.len());
+        if empty {
+            faults.push(format!("line {number}: a cell is empty: {line}"));
+        }
+        if cells.len() != columns {
+            faults
+                .push(format!("line {number}: {} cells, where the table has {columns}: {line}", cells.len()));
+        }
+    }
+    faults
+}
+
+/// What is wrong with the links of the document at `path`.
+fn faults_of_links(path: &Path, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let own = anchors(text);
+    for (number, line) in prose(text) {
+        for link in links(line) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let file = path.with_file_name(file);
+            let found = match (link.starts_with('#'), anchor) {
+                (true, anchor) => own.contains(anchor),
+                (false, "") => file.exists(),
+                (false, anchor) => file.exists() && anchors(&read(&file)).contains(anchor),
+            };
+            if !found {
+                faults.push(format!("{}:{number}: nothing is at {link}", path.display()));
+            }
+        }
+    }
+    faults
+}
+
+fn documents() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let mut documents: Vec<PathBuf> = docs.map(|entry| entry.unwrap().path()).collect();
+    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    documents.push(root().join("README.md"));
+    documents.sort();
+    documents
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let faults: Vec<String> =
+        documents().iter().flat_map(|path| faults_of_links(path, &read(path))).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn no_table_of_a_document_has_an_empty_cell_or_one_too_few() {
+    let faults: Vec<String> = documents()
+        .iter()
+        .flat_map(|path| {
+            faults_of_tables(&read(path)).into_iter().map(move |fault| format!("{}: {fault}", path.display()))
+        })
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The rows of the tables under the heading `heading`.
+fn rows<'a>(text: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let lines = prose(text);
+    let lines = lines.iter().map(|(_, line)| *line).skip_while(|line| *line != heading).skip(1);
+    let table = lines.take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with('|'));
+    table.skip(2).map(cells).collect()
+}
+
+#[test]
+fn every_feature_of_the_javascript_libraries_has_an_example() {
+    let text = read(&root().join("docs/from-javascript.md"));
+    let anchors = anchors(&text);
+    let mut linked = BTreeSet::new();
+    for heading in ["## Capnode", "## Q-Connection"] {
+        let rows = rows(&text, heading);
+        assert!(rows.len() >= 25, "{heading}: {} rows", rows.len());
+        for row in rows {
+            let links = links(row.last().unwrap());
+            assert!(!links.is_empty(), "no link to an example: {row:?}");
+            for link in links {
+                let anchor = link.strip_prefix('#').unwrap_or_else(|| panic!("elsewhere: {row:?}"));
+                assert!(anchors.contains(anchor), "no heading for {link}: {row:?}");
+                linked.insert(anchor.to_owned());
+            }
+        }
+    }
+    // And every example has code, and a feature that it is for.
+    let examples = text.split("\n## Examples\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    for example in examples.split("\n### ").skip(1) {
+        let (heading, body) = example.split_once('\n').unwrap();
+        assert!(body.contains("```rust"), "no code: {heading}");
+        assert!(linked.contains(&anchor(heading)), "no feature: {heading}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_document_is_found() {
+    let table = "| a | b |\n|---|---|\n| 1 | |\n| 1 |\n| 1 | 2 |\n";
+    assert_eq!(faults_of_tables(table).len(), 2);
+    assert!(faults_of_tables("| | b |\n|---|---|\n| 1 | 2 |\n```\n| |\n```\n").is_empty());
+
+    let path = root().join("docs/from-javascript.md");
+    let text = "# A heading, of two\n[here](#a-heading-of-two) [gone](#nothing) `[code](#gone)`\n[`code`](gone.md)\n";
+    let faults = faults_of_links(&path, text);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults_of_links(&path, "[x](semantics.md#order), [y](https://example.com)").is_empty());
+}
