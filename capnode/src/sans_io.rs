@@ -110,6 +110,15 @@ impl Core {
         self.link.peer_index()
     }
 
+    /// A function of a Capnode peer's, by the id that it has there.
+    ///
+    /// # Errors
+    ///
+    /// If the session has ended, or its language is not Capnode.
+    pub fn reconstruct(&self, id: &str) -> Result<Cap, Error> {
+        self.link.reconstruct(id)
+    }
+
     /// Takes in a frame. One that breaks the protocol or a limit ends the session: see
     /// [`closed`](Core::closed).
     pub fn receive(&self, frame: &str) {

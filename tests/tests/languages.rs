@@ -23,8 +23,10 @@ trait Board {
     async fn swap(&self, text: &str, callback: Func<fn(String) -> String>) -> String;
 }
 
+type Callback = Func<fn(String) -> String>;
+
 #[derive(Default)]
-struct Slot(Mutex<Option<Func<fn(String) -> String>>>);
+struct Slot(Mutex<Option<Callback>>);
 
 impl Board for Slot {
     async fn swap(&self, text: &str, callback: Func<fn(String) -> String>) -> String {
