@@ -10,6 +10,7 @@ use crate::dialect::Dialect;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Client;
+use crate::interface::func::Func;
 use crate::link::{Link, Terms};
 use crate::session::{Side, Tables};
 use crate::transport::Transport;
@@ -74,6 +75,14 @@ impl Connection {
         self.link.reconstruct(id)
     }
 
+    /// The id of a function that a Capnode peer has lent over this connection; by it whoever is told can
+    /// [reconstruct](Self::reconstruct) the function on a connection of their own. `None` for anything else.
+    ///
+    /// For what this program lends there is [`Registry::register`](crate::Registry::register).
+    pub fn id_of(&self, cap: &Cap) -> Option<String> {
+        self.link.id_of(cap)
+    }
+
     /// Waits for the end of the connection, and says why it ended.
     ///
     /// # Cancel safety
@@ -131,7 +140,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What [`connect`](crate::connect) can give: a client for what the peer offers, a [`Cap`], or the
+/// What [`connect`](crate::connect) can give: a client or function for what the peer offers, a [`Cap`], or the
 /// [`Connection`] itself.
 pub trait FromConnection: Sized + Send {
     #[doc(hidden)]
@@ -147,6 +156,12 @@ impl FromConnection for Connection {
 impl FromConnection for Cap {
     fn from_connection(connection: Connection) -> Self {
         connection.peer()
+    }
+}
+
+impl<F: ?Sized> FromConnection for Func<F> {
+    fn from_connection(connection: Connection) -> Self {
+        Self::from_cap(connection.peer())
     }
 }
 

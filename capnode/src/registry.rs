@@ -102,6 +102,16 @@ impl Registry {
         Ok(Registered { registry: self.clone(), id: name })
     }
 
+    /// How many ids stand for something, those included that only a connection holds.
+    pub fn len(&self) -> usize {
+        lock(&self.0).entries.len()
+    }
+
+    /// Whether no id stands for anything.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// What a connection calls `cap`, and holds from now on.
     pub(crate) fn name(&self, cap: &Cap) -> Arc<str> {
         lock(&self.0).enter(cap, |entry| entry.connections += 1)

@@ -208,6 +208,8 @@ async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_on
     use std::future::IntoFuture;
     let first = here.reconstruct(&id).unwrap();
     assert_eq!(call(&first).await.unwrap(), 7);
+    assert_eq!(here.id_of(&first), Some(id.clone()));
+    assert_eq!(registry.len(), 1);
     // It is held by the connection that has used it, and can be used on the other.
     drop(registered);
     assert_eq!(dropped.load(Ordering::SeqCst), 0);
@@ -335,4 +337,42 @@ async fn programs_in_all_three_languages_at_one_port_at_once() {
             assert!(tour.success && tour.last().ends_with(", 0 failed"), "{tour:#?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_cycle_is_the_whole_result_of_a_call() {
+    let function = Func::<fn() -> Value>::new(|| async {
+        let mut graph = capnode::value::GraphBuilder::new();
+        let node = graph.node();
+        graph.set(&node, &Value::from([("self", node.clone().into())])).unwrap();
+        graph.finish(node).unwrap()
+    });
+    for dialect in [Dialect::Capnode, Dialect::Q] {
+        let (_served, connection) = connected(&Node::new(&function), dialect).await;
+        let back: Value = soon(connection.peer().apply(())).await.unwrap();
+        let itself = back.member("self").unwrap();
+        assert_eq!(itself.member("self"), Some(itself), "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_the_index_is_not_forgotten() {
+    let make = Func::<fn(u32) -> Func<fn() -> u32>>::new(|number: u32| async move {
+        Func::<fn() -> u32>::new(move || async move { number })
+    });
+    let other = Func::<fn() -> u32>::new(|| async { 7 });
+    let mut limits = capnode::Limits::default();
+    limits.exports = 2;
+    let index = Object::new().with("make", make).with("other", other);
+    let (served, connection) = connected(&Node::new(index).limits(limits), Dialect::Capnode).await;
+    let peer: Value = soon(connection.peer().read()).await.unwrap();
+    let peer = Cap::holding(&peer).unwrap();
+    let mut made = Vec::new();
+    for number in 0..6 {
+        made.push(soon(peer.invoke::<Cap>("make", (number,))).await.unwrap());
+    }
+    assert_eq!(soon(peer.invoke::<u32>("other", ())).await.unwrap(), 7);
+    assert_eq!(soon(made[5].apply::<u32>(())).await.unwrap(), 5);
+    assert!(soon(made[0].apply::<u32>(())).await.is_err());
+    assert_eq!(served.tables().forgotten, 4);
 }

@@ -10,7 +10,7 @@ use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::{Reply, Response};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::op::{Answering, Id, Key, Path, Payload};
+use crate::op::{Answering, Id, Key, Path, Payload, Verb};
 
 /// The handle of an import: dropping it gives the reference back.
 pub(crate) struct Import {
@@ -99,7 +99,8 @@ impl Import {
         let path = member.into_path();
         if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect())
         {
-            let message = format!("Cap'n Web has no word for `{}`", verb.name());
+            let method = if *verb == Verb::Set { "put" } else { verb.name() };
+            let message = format!("Cap'n Web has no word for `{method}`");
             return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         }
         self.link.call(self, path, args, answering, progress)

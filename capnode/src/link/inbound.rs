@@ -241,6 +241,13 @@ impl State {
             let call = match event {
                 Event::Call { answer, target, path, args } => {
                     self.named.begin(answer, target);
+                    if target == 0
+                        && path.is_empty()
+                        && args.is_none()
+                        && link.dialect() == Some(Dialect::Capnode)
+                    {
+                        self.named.asks_index(answer);
+                    }
                     let target = self.target(target);
                     let args = args.map(|args| self.stage_value(link, args));
                     Call { answer, what: What::Call { target, path, args } }

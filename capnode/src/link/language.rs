@@ -98,6 +98,15 @@ impl Language {
         }
     }
 
+    /// The name of something of the peer's that is valid on other connections, too.
+    #[cfg(feature = "tokio")]
+    pub(super) fn name_of(&self, id: Id) -> Option<String> {
+        match self {
+            Language::Capnode(speech) => speech.name_of(id),
+            Language::Unknown | Language::CapnWeb | Language::Q(_) => None,
+        }
+    }
+
     /// The id of something of the peer's whose name came by another way.
     pub(super) fn reconstruct(&mut self, name: &str) -> Option<Id> {
         match self {

@@ -244,6 +244,14 @@ impl Link {
 
     // ------------------------------------------------------------------ what this program wants
 
+    /// The id by which others can reconstruct something that the peer has lent.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn id_of(self: &Arc<Self>, cap: &Cap) -> Option<String> {
+        let cap = cap.nearest();
+        let import = cap.import().filter(|import| Arc::ptr_eq(import.link(), self))?;
+        lock(&self.state).language.name_of(import.id())
+    }
+
     /// Calls, or without arguments reads, what an import stands for. The id of the result, and if
     /// the answer is to be sent, the future of it.
     fn call(
@@ -791,6 +799,13 @@ impl State {
                 capnweb::error_text(&Error::rejected(error.message())).unwrap_or_default()
             }))),
         };
+        if let Ok(value) = &outcome {
+            let exports = value.refs.iter().filter_map(|slot| match slot.to {
+                Word::Export(id) | Word::Function(id) => Some(id),
+                _ => None,
+            });
+            self.named.answers(answer, exports);
+        }
         self.session.answer(answer, outcome);
         self.write_ops();
     }

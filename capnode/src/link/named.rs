@@ -1,6 +1,6 @@
 //! What we lend a peer whose language has names for it instead of numbers, and never or seldom gives it back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::cap::Cap;
@@ -19,6 +19,10 @@ pub(super) struct Named {
     clock: u64,
     /// Which export each running call of the peer's is made on.
     calls: HashMap<Id, Id>,
+    /// Which calls ask for the index, in a language where it has no name of its own.
+    indexes: HashSet<Id>,
+    /// What is in the index, which is not forgotten.
+    kept: HashSet<Id>,
     /// Where names are known to all connections of the node.
     registry: Option<Registry>,
     forgotten: u64,
@@ -60,6 +64,18 @@ impl Named {
         }
     }
 
+    /// A call asks for the index.
+    pub(super) fn asks_index(&mut self, answer: Id) {
+        self.indexes.insert(answer);
+    }
+
+    /// A call is answered, with these exports in the answer: if it is the index, they are not forgotten.
+    pub(super) fn answers(&mut self, answer: Id, exports: impl Iterator<Item = Id>) {
+        if self.indexes.remove(&answer) {
+            self.kept.extend(exports);
+        }
+    }
+
     /// A call of the peer's has ended.
     pub(super) fn end(&mut self, answer: Id) {
         let target = self.calls.remove(&answer);
@@ -70,10 +86,12 @@ impl Named {
 
     /// Which export was not used for the longest time, if there are more than `limit`. None with a call running.
     pub(super) fn oldest_beyond(&mut self, limit: usize) -> Option<Id> {
-        if self.exports.len() <= limit {
+        if self.exports.len() - self.kept.len().min(self.exports.len()) <= limit {
             return None;
         }
-        let idle = |id: &&Id| self.exports.get(*id).is_some_and(|export| export.calls == 0);
+        let idle = |id: &&Id| {
+            !self.kept.contains(id) && self.exports.get(*id).is_some_and(|export| export.calls == 0)
+        };
         let oldest = self.order.values().find(idle).copied();
         self.forgotten += u64::from(oldest.is_some());
         oldest
@@ -86,6 +104,7 @@ impl Named {
 
     /// An export is one no longer. What the registry held for it, to be dropped where no lock is held.
     pub(super) fn remove(&mut self, id: Id) -> Option<Cap> {
+        self.kept.remove(&id);
         let export = self.exports.remove(&id)?;
         self.order.remove(&export.used);
         self.ids.remove(&export.name);
@@ -98,6 +117,8 @@ impl Named {
         self.ids.clear();
         self.order.clear();
         self.calls.clear();
+        self.indexes.clear();
+        self.kept.clear();
         let registry = self.registry.as_ref();
         exports.values().filter_map(|export| registry?.let_go(&export.name)).collect()
     }

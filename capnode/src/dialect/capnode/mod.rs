@@ -123,6 +123,13 @@ impl Speech {
         }
     }
 
+    /// What the peer calls a function of its own.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn name_of(&self, id: Id) -> Option<String> {
+        let name = Json::parse(self.functions.lent.name(id)?, 1).ok()?;
+        own_name(&name)
+    }
+
     /// The id of a function of the peer's whose name came by another way. It is not given back: others have it too.
     pub(crate) fn reconstruct(&mut self, name: &str) -> Id {
         self.functions.mention(&quoted(name), true)

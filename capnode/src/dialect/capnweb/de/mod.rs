@@ -120,8 +120,15 @@ impl<'a, R: Lookup> Reader<'a, R> {
         if self.refs.is_empty() {
             return None;
         }
-        self.peek();
-        let at = self.refs.binary_search_by_key(&self.pos, |slot| slot.start).ok()?;
+        // One that is not written yet stands right here, whatever white space follows.
+        let here = |pos: usize| self.refs.binary_search_by_key(&pos, |slot| slot.start).ok();
+        let at = match here(self.pos) {
+            Some(at) => at,
+            None => {
+                self.peek();
+                self.refs.binary_search_by_key(&self.pos, |slot| slot.start).ok()?
+            }
+        };
         self.refs.get(at)
     }
 
