@@ -80,7 +80,9 @@
 //! * [`promise`] makes a client for what does not exist yet.
 //! * [`Node`] is what a program offers, and to whom; [`connect`] gets at what another offers;
 //!   [`Connection`] is the connection itself.
-//! * [`Cap`] and [`Value`] are for what has no interface: references of any kind, values of any shape.
+//! * [`Cap`] and [`Value`] are for what has no interface: references of any kind, values of any shape. [`Object`] is an
+//!   object put together at run time.
+//! * [`Registry`] keeps ids by which references can be asked for on other connections.
 //! * [`transport`] has ready transports, and the trait for your own.
 //!
 //! What may be relied upon (order, release, cancellation, the end) is written down in the repository's
@@ -91,6 +93,10 @@
 //! The wire language is Cap'n Web's, that of npm's `capnweb`. A browser page or a Node program with that package
 //! calls Rust objects, and is called, without any glue. Streams, blobs, `map` and HTTP batches are not supported
 //! yet; a peer that uses them gets an error that says so.
+//!
+//! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens tells the language by the first
+//! frame, and [`Connect::dialect`] chooses one. What each feature of those two libraries is called here is listed in the
+//! repository's `docs/from-javascript.md`.
 //!
 //! # Features
 //!
