@@ -161,6 +161,11 @@ impl Expansion<'_> {
         let [hasher, serializer, deserializer] = ["H", "S", "D"].map(|name| self.type_param(name));
         let cloned = self.wrap(quote!(__p::Clone::clone(&self.0)));
         let deserialized = self.wrap(quote!(cap));
+        // One that has been refused is no `Client`, and should not be told so a second time.
+        let serialized = match self.interface.item.generics.lifetimes().next() {
+            None => quote!(__p::serialize(self, to)),
+            Some(_) => quote!(__p::Serialize::serialize(&self.0, to)),
+        };
         let upcasts = self.parents.iter().map(|parent| {
             let head = self.impl_of(quote!(__p::From<#client> for #parent));
             quote!(#head { fn from(client: #client) -> Self { __p::Client::from_cap(client.0) } })
@@ -174,7 +179,7 @@ impl Expansion<'_> {
             #hash { fn hash<#hasher: __p::Hasher>(&self, to: &mut #hasher) { __p::Hash::hash(&self.0, to) } }
             #serialize {
                 fn serialize<#serializer: __p::Serializer>(&self, to: #serializer) -> __p::Result<#serializer::Ok, #serializer::Error> {
-                    __p::serialize(self, to)
+                    #serialized
                 }
             }
             #deserialize {
