@@ -274,5 +274,6 @@ impl<T: Transport + Unpin> Future for Driver<T> {
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
         self.link.close(Error::new(ErrorKind::Disconnected, "the runtime of the connection was shut down"));
+        self.link.set_gone();
     }
 }

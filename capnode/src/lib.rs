@@ -164,7 +164,7 @@ pub use interface::{Client, Serve, Wire, WireError, serve};
 pub use limits::Limits;
 pub use link::LostMessage;
 #[cfg(feature = "tokio")]
-pub use node::{Connect, Incoming, Listener, Node, cap_wrap, connect, connect_over};
+pub use node::{Connect, Drained, Incoming, Listener, Node, cap_wrap, connect, connect_over};
 pub use object::Object;
 pub use registry::{Registered, Registry, Restorer, RestorerClient};
 pub use session::Tables;

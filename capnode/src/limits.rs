@@ -5,6 +5,8 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
+    /// Connections that a node accepts at a time. Default 10,000. One more is refused.
+    pub connections: usize,
     /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message.
     pub frame_bytes: usize,
     /// How deep values may nest in a message, arguments counting from 1. Default 256, as in npm's
@@ -35,6 +37,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 10_000,
             frame_bytes: 32 << 20,
             depth: 256,
             bigint_chars: 16_384,

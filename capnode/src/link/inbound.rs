@@ -15,7 +15,7 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
 use crate::dialect::{Dialect, capnweb};
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Data, Error, ErrorKind, Fate};
 use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Id, Op, Path, Payload, Text};
@@ -41,6 +41,8 @@ enum Todo {
         answer: Arrived,
     },
     Cancel(Option<Arc<Running>>, Option<Answer>),
+    /// It came too late.
+    Refuse(Call),
     /// To be dropped, which may run code of the user's.
     Forget(Option<Answer>),
     Unpark(Option<Call>),
@@ -95,6 +97,7 @@ impl Link {
             }
         }
         self.do_all(todos);
+        self.tell_quiet();
         self.wake();
         Ok(())
     }
@@ -153,6 +156,10 @@ impl Link {
                         queue.resolve(Cap::broken(Error::rejected("the call was cancelled")));
                     }
                     drop(answer);
+                }
+                Todo::Refuse(Call { answer, what }) => {
+                    drop(what);
+                    self.finish(answer, Err(shutting_down()));
                 }
                 Todo::Forget(answer) => drop(answer),
                 Todo::Unpark(call) => drop(call),
@@ -269,6 +276,10 @@ impl State {
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
             }
+            if self.draining {
+                todos.push(Todo::Refuse(call));
+                continue;
+            }
             // The call itself is among the running already.
             let room = self.parked.is_empty()
                 && self.session.running() <= link.limits.running_calls + self.own_calls;
@@ -383,6 +394,13 @@ impl State {
             }
         })
     }
+}
+
+/// What a call gets that comes when the node is shutting down. It has not run; a program in JavaScript sees that by the
+/// property `code`.
+fn shutting_down() -> Error {
+    let code = Data::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
+    Error::rejected("the node is shutting down").with_data(code)
 }
 
 pub(crate) fn no_index() -> Error {

@@ -119,6 +119,12 @@ struct State {
     /// Callers waiting until less is unwritten.
     room: Vec<Waker>,
     watchers: Vec<BrokenSlot>,
+    /// Whether the peer's calls are refused from now on.
+    draining: bool,
+    /// Who waits for the last of the peer's calls to end, and for the end of the driver.
+    quiet: Vec<Waker>,
+    /// Whether nothing moves the connection any more.
+    gone: bool,
     closed: Option<Error>,
     /// What to tell the peer about it, if it is not an ordinary end.
     reason: Option<String>,
@@ -170,6 +176,9 @@ impl Link {
             parked_bytes: 0,
             room: Vec::new(),
             watchers: Vec::new(),
+            draining: false,
+            quiet: Vec::new(),
+            gone: false,
             closed: None,
             reason: None,
             left: Vec::new(),
@@ -388,6 +397,10 @@ impl Link {
         {
             let mut state = lock(&self.state);
             if state.closed.is_none() {
+                // What a stranger has to be told is told in the language that most speak.
+                if state.language.is_unknown() {
+                    state.language = Language::CapnWeb;
+                }
                 if let Ok(text) = capnweb::error_text(&error) {
                     state.session.abort(Payload::plain(text));
                     state.write_ops();
@@ -462,6 +475,7 @@ impl Link {
         for watcher in watchers {
             fire(&watcher, &error);
         }
+        self.tell_quiet();
         self.wake();
     }
 
@@ -491,6 +505,54 @@ impl Link {
     pub(crate) fn is_speechless(&self) -> bool {
         let state = lock(&self.state);
         state.language.is_unknown() && (state.session.has_ops() || !state.strangers.is_empty())
+    }
+
+    /// Refuses the peer's calls from now on. Those that it has made already go on.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn drain(&self) {
+        lock(&self.state).draining = true;
+    }
+
+    /// Ready when none of the peer's calls is running.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.closed.is_some() || state.session.running() == 0 {
+            return Poll::Ready(());
+        }
+        state.wait_quietly(cx)
+    }
+
+    /// Ready when nothing moves the connection any more.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.gone { Poll::Ready(()) } else { state.wait_quietly(cx) }
+    }
+
+    /// Nothing moves the connection any more.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_gone(&self) {
+        let quiet = {
+            let mut state = lock(&self.state);
+            state.gone = true;
+            std::mem::take(&mut state.quiet)
+        };
+        for waker in quiet {
+            waker.wake();
+        }
+    }
+
+    /// Tells who waits for it that none of the peer's calls is running, if that is so.
+    fn tell_quiet(&self) {
+        let quiet = {
+            let mut state = lock(&self.state);
+            let quiet = state.draining && (state.closed.is_some() || state.session.running() == 0);
+            if quiet { std::mem::take(&mut state.quiet) } else { Vec::new() }
+        };
+        for waker in quiet {
+            waker.wake();
+        }
     }
 
     /// Whether what was asked last has been answered.
@@ -633,6 +695,7 @@ impl Link {
         if too_much {
             self.close(reads_too_slowly());
         }
+        self.tell_quiet();
         self.wake();
     }
 }
@@ -642,6 +705,14 @@ fn reads_too_slowly() -> Error {
 }
 
 impl State {
+    #[cfg(feature = "tokio")]
+    fn wait_quietly(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !self.quiet.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.quiet.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     /// Who waits for an answer, and does so no longer.
     fn take_caller(&mut self, id: Id) -> Option<Caller> {
         let caller = self.calls.remove(&id);

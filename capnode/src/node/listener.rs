@@ -65,8 +65,14 @@ impl Drop for Listener {
 }
 
 async fn accept_all(node: Node, bound: Bound, address: Address) {
+    let mut closing = node.shared.closing();
     loop {
-        match bound.accept().await {
+        let accepted = tokio::select! {
+            accepted = bound.accept() => accepted,
+            // The sender is the node's, which is here.
+            _ = closing.wait_for(|closing| *closing) => return,
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 let (node, address) = (node.clone(), address.clone());
                 tokio::spawn(async move {

@@ -4,15 +4,19 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use self::shared::Shared;
 use async_trait::async_trait;
 use serde::Serialize;
 
 mod connect;
 mod listener;
+mod shared;
 
 pub use self::connect::{Connect, cap_wrap, connect, connect_over};
 pub use self::listener::Listener;
+pub use self::shared::Drained;
 
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, payload};
@@ -47,6 +51,7 @@ const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
 pub struct Node {
     admit: Arc<dyn Admit>,
     settings: Arc<Settings>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Clone, Default)]
@@ -153,7 +158,7 @@ impl Node {
     fn of(admit: impl Admit + 'static) -> Self {
         let terms = Terms { registry: Some(Registry::default()), ..Terms::default() };
         let settings = Settings { terms, ..Settings::default() };
-        Self { admit: Arc::new(admit), settings: Arc::new(settings) }
+        Self { admit: Arc::new(admit), settings: Arc::new(settings), shared: Arc::default() }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -280,11 +285,36 @@ impl Node {
         incoming: Incoming,
     ) -> Result<Connection, Error> {
         let connection = incoming.connection.clone();
+        // Somebody who must not come in is told so, like one who is refused.
+        let entered = match side {
+            Side::Accepting => self.shared.enter(connection.link(), self.settings.terms.limits.connections),
+            // How many this program opens is its own affair.
+            Side::Connecting => self.shared.enter(connection.link(), usize::MAX),
+        };
         let undecided = Undecided::new(connection.link().clone());
         // It runs already, so that whoever decides may ask the peer.
         crate::runtime::spawn(connection.driver(side, transport))?;
-        undecided.decide(self.admit.admit(incoming).await)?;
+        let admitted = match entered {
+            Ok(()) => self.admit.admit(incoming).await,
+            Err(refusal) => Err(refusal),
+        };
+        undecided.decide(admitted)?;
         Ok(connection)
+    }
+
+    /// Shuts down: stops accepting, refuses new calls, lets the running ones end, and closes all connections of this
+    /// node and its clones when they have, or when `deadline` is over. Returns when all are closed, or given up after five
+    /// seconds more.
+    ///
+    /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`; it has not run. Who
+    /// connects is refused.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the node accepts nothing any more, and its connections are left as they are. It may
+    /// be called again.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        self.shared.drain(deadline).await
     }
 
     /// Connects to an address and offers this node's index to the peer. What comes of it is a
