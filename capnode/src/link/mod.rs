@@ -124,6 +124,7 @@ struct State {
     /// Who waits for the last of the peer's calls to end, and for the end of the driver.
     quiet: Vec<Waker>,
     /// Whether nothing moves the connection any more.
+    #[cfg(feature = "tokio")]
     gone: bool,
     closed: Option<Error>,
     /// What to tell the peer about it, if it is not an ordinary end.
@@ -178,6 +179,7 @@ impl Link {
             watchers: Vec::new(),
             draining: false,
             quiet: Vec::new(),
+            #[cfg(feature = "tokio")]
             gone: false,
             closed: None,
             reason: None,
