@@ -58,5 +58,6 @@ pub async fn assert_tour(connection: &Connection, expect: Expect) {
 
 /// The examples for whoever comes from JavaScript, which are to compile, and to run.
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/exposing.md")]
 #[doc = include_str!("../../docs/from-javascript.md")]
 struct FromJavaScript;
