@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::capnweb::text::{read_base64, unescape};
-use super::json::{Broken, Json, is_key};
+use super::json::{Broken, Json, MAX_VALUES, is_key};
 use crate::op::{Payload, Slot, Text, Word};
 use crate::value::{BigInt, ByteKind};
 
@@ -37,6 +37,7 @@ impl<'a> Trees<'a> {
         let (buffer, slots) = (payload.text.buffer(), payload.refs.as_slice());
         let failed = |broken| match broken {
             Broken::Deep => Unsayable(format!("the value nests more than {MAX_DEPTH} levels deep")),
+            Broken::Large => Unsayable(format!("the value holds more than {MAX_VALUES} values")),
             Broken::Malformed => Unsayable("the text of the value is damaged".to_owned()),
         };
         let first = |range: &Range<usize>| slots.partition_point(|slot| slot.start < range.start);

@@ -30,14 +30,19 @@ pub(crate) enum Json<'a> {
 pub(crate) enum Broken {
     Malformed,
     Deep,
+    Large,
 }
+
+/// How many values a text may hold. As a tree each takes some thirty bytes, and two in a text: without this a frame would
+/// come to many times its size.
+pub(crate) const MAX_VALUES: usize = 2 << 20;
 
 type Result<T> = std::result::Result<T, Broken>;
 
 impl<'a> Json<'a> {
     /// Reads all of `text`, in which nothing may stand at `depth`.
     pub(crate) fn parse(text: &'a str, depth: usize) -> Result<Self> {
-        Parser::<()> { buffer: text, pos: 0, end: text.len(), slots: &[], next: 0, depth }.whole()
+        Parser::<()> { buffer: text, pos: 0, end: text.len(), slots: &[], next: 0, depth, left: MAX_VALUES }.whole()
     }
 
     /// Reads a part of a payload's text, whose references begin with the slot `next`.
@@ -49,7 +54,7 @@ impl<'a> Json<'a> {
         depth: usize,
     ) -> Result<(Self, usize)> {
         let end = range.end.min(buffer.len());
-        let mut parser = Parser { buffer, pos: range.start, end, slots, next, depth };
+        let mut parser = Parser { buffer, pos: range.start, end, slots, next, depth, left: MAX_VALUES };
         let json = parser.whole()?;
         Ok((json, parser.next))
     }
@@ -116,6 +121,8 @@ struct Parser<'a, 's, R> {
     next: usize,
     /// How many levels may still be opened.
     depth: usize,
+    /// How many values may still come.
+    left: usize,
 }
 
 impl<'a, R> Parser<'a, '_, R> {
@@ -147,6 +154,7 @@ impl<'a, R> Parser<'a, '_, R> {
     }
 
     fn value(&mut self) -> Result<Json<'a>> {
+        self.left = self.left.checked_sub(1).ok_or(Broken::Large)?;
         let found = self.peek();
         if let Some(slot) = self.slots.get(self.next) {
             // White space may stand around an empty one.

@@ -80,6 +80,11 @@ pub(crate) trait Names {
     fn name(&mut self, export: Id) -> Arc<str>;
 }
 
+/// A message would come to more than it may as a tree.
+fn too_large() -> Error {
+    Error::new(ErrorKind::Limit, format!("a message holds more than {} values", json::MAX_VALUES))
+}
+
 /// Why a message was not written.
 #[derive(Debug)]
 pub(crate) struct Refused {

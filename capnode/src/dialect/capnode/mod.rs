@@ -148,6 +148,7 @@ impl Speech {
             Ok(message) => message,
             Err(Broken::Malformed) => return Ok(None),
             Err(Broken::Deep) => return Err(too_deep(depth)),
+            Err(Broken::Large) => return Err(super::too_large()),
         };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };

@@ -66,6 +66,9 @@ fn what_nests_too_deep_is_told_apart() {
     assert!(parse(&format!("{}{}", "[".repeat(8), "]".repeat(8))).is_ok());
     assert_eq!(parse(&"[".repeat(9)), Err(Broken::Deep));
     assert_eq!(parse(&"{\"a\":".repeat(1_000_000)), Err(Broken::Deep));
+    let list = |length: usize| format!("[{}1]", "1,".repeat(length - 1));
+    assert!(parse(&list(MAX_VALUES - 1)).is_ok());
+    assert_eq!(parse(&list(MAX_VALUES)), Err(Broken::Large));
     // Beside each other is not inside each other.
     assert!(parse(&format!("[{}0]", "[],{},".repeat(100))).is_ok());
 }
