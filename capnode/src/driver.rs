@@ -250,8 +250,9 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             if this.is_unneeded() {
                 this.link.close(Error::new(ErrorKind::Disconnected, "nobody holds the connection any more"));
             }
-            this.give_back(cx);
             this.send(cx);
+            // What was dropped has been taken note of now.
+            this.give_back(cx);
             this.check_silence(cx);
             if this.link.is_closed() {
                 return this.poll_end(cx);

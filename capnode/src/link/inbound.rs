@@ -10,7 +10,7 @@ use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::cap::Cap;
-use crate::cap::payload::{Part, to_cap};
+use crate::cap::payload::{Part, to_cap, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
@@ -362,7 +362,7 @@ impl State {
     /// What an export of ours stands for.
     fn target(&mut self, export: Id) -> Cap {
         if export == 0 {
-            return self.index.clone().unwrap_or_else(|| Cap::broken(no_index()));
+            return self.index.clone().unwrap_or_else(|| no_index_in(self.language.dialect()));
         }
         if let Some(cap) = self.objects.get(&export) {
             return cap.clone();
@@ -403,7 +403,15 @@ fn shutting_down() -> Error {
     Error::rejected("the node is shutting down").with_data(code)
 }
 
-pub(crate) fn no_index() -> Error {
+/// What stands for an index that is not there. Capnode's programs get it as undefined.
+pub(crate) fn no_index_in(dialect: Option<Dialect>) -> Cap {
+    match dialect {
+        Some(Dialect::Capnode) => to_cap(undefined()),
+        _ => Cap::broken(no_index()),
+    }
+}
+
+fn no_index() -> Error {
     Error::rejected("This connection has no main object.")
 }
 

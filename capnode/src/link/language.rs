@@ -30,6 +30,15 @@ impl Language {
         }
     }
 
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        match self {
+            Language::Unknown => None,
+            Language::CapnWeb => Some(Dialect::CapnWeb),
+            Language::Capnode(_) => Some(Dialect::Capnode),
+            Language::Q(_) => Some(Dialect::Q),
+        }
+    }
+
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self, Language::Unknown)
     }

@@ -25,7 +25,7 @@ pub(crate) mod tests;
 
 use self::import::Import;
 #[cfg(feature = "tokio")]
-pub(crate) use self::inbound::no_index;
+pub(crate) use self::inbound::no_index_in;
 use self::language::Language;
 use self::named::{Named, Naming};
 use self::outgoing::Outgoing;

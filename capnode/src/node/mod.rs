@@ -24,7 +24,7 @@ use crate::connection::{Connection, FromConnection};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::link::{Link, LostMessage, Terms, no_index};
+use crate::link::{Link, LostMessage, Terms, no_index_in};
 #[cfg(any(feature = "axum", feature = "ws"))]
 use crate::origin::Origins;
 use crate::registry::Registry;
@@ -360,7 +360,8 @@ impl Undecided {
         let index = admitted.inspect_err(|refusal| self.link.abort(refusal.clone()))?;
         // What has waited comes first; then the index is asked without a detour.
         if let Some(waiting) = waiting {
-            waiting.resolve(index.clone().unwrap_or_else(|| Cap::broken(no_index())));
+            let none = || no_index_in(self.link.dialect());
+            waiting.resolve(index.clone().unwrap_or_else(none));
         }
         self.link.set_index(index);
         Ok(())

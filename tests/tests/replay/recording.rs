@@ -84,7 +84,8 @@ pub fn parse(text: &str) -> Result<Json, String> {
         // JavaScript escapes no surrogate that has its other half.
         let lone = escape.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("\\ud"))
             && matches!(escape.as_bytes().get(3), Some(b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F'));
-        let length = if lone { 6 } else { 2 };
+        let escaped = rest[at + 1..].chars().next();
+        let length = if lone { 6 } else { 1 + escaped.map_or(0, char::len_utf8) };
         whole.push_str(&rest[..at]);
         whole.push_str(if lone { "\\ufffd" } else { &rest[at..at + length] });
         rest = &rest[at + length..];

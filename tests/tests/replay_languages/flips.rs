@@ -1,0 +1,187 @@
+//! Recordings with one bit that is wrong: whatever comes of the session, it ends when its transport does, nobody panics,
+//! and another session of the same node goes on.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use capnode::{Connection, Dialect, Func, Node, Value};
+
+use crate::player::play_damaged;
+use crate::recording::{self, Line, Recording, Side};
+use crate::script::{self, Script};
+use crate::table::{self, Cover};
+
+/// How often a bit of a recording is flipped: half of it in what either side gets, if both get something.
+const FLIPS: usize = 100;
+
+fn flips(recording: &Recording, both: bool) -> usize {
+    let sends =
+        |side| recording.lines.iter().any(|line| matches!(line, Line::Frame { from, .. } if *from == side));
+    if both && sends(Side::A) && sends(Side::B) { FLIPS / 2 } else { FLIPS }
+}
+
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts the panics of this process from now on, wherever they are caught.
+pub fn count_panics() -> usize {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            before(info);
+        }));
+    });
+    PANICS.load(Ordering::SeqCst)
+}
+
+/// Numbers that are the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn of(name: &str, side: Side) -> Self {
+        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self(seed ^ side as u64)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % end as u64) as usize
+    }
+}
+
+/// A text with another bit. A transport that takes bytes either refuses what is no UTF-8 or replaces it.
+fn flipped(text: &str, bit: usize) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The same recording with one bit flipped in what one side has sent, if it has sent anything.
+fn damaged(recording: &Recording, from: Side, random: &mut Random) -> Option<Recording> {
+    let bits = |line: &Line| match line {
+        Line::Frame { from: side, text } if *side == from => text.len() * 8,
+        _ => 0,
+    };
+    let all = recording.lines.iter().map(bits).sum();
+    let mut bit = if all > 0 { random.below(all) } else { return None };
+    let mut damaged = recording.clone();
+    for line in &mut damaged.lines {
+        let here = bits(line);
+        if let (Line::Frame { text, .. }, true) = (&mut *line, bit < here) {
+            *text = flipped(text, bit);
+            break;
+        }
+        bit -= here;
+    }
+    Some(damaged)
+}
+
+/// Makes texts short of which there is nothing but the length to be seen.
+fn shorten(recording: &mut Recording) {
+    for line in &mut recording.lines {
+        if let Line::Frame { text, .. } = line {
+            *text = text.replace("200000", "2000").replace(&"y".repeat(1_000), "y");
+        }
+    }
+}
+
+fn other(side: Side) -> Side {
+    match side {
+        Side::A => Side::B,
+        Side::B => Side::A,
+    }
+}
+
+/// Damages all recordings of a language, as one side gets them.
+pub fn flip_all(dialect: Dialect, side: Side) {
+    let before = count_panics();
+    for row in table::rows(dialect) {
+        let Cover::Played(part) = row.cover(side) else { continue };
+        let mut recording = recording::read(dialect, row.name);
+        shorten(&mut recording);
+        let mut random = Random::of(row.name, side);
+        let both = matches!((&row.a, &row.b), (Cover::Played(_), Cover::Played(_)));
+        script::run(async {
+            for flip in 0..flips(&recording, both) {
+                let Some(damaged) = damaged(&recording, other(side), &mut random) else { break };
+                let outcome = play_damaged(&damaged, side, part).await;
+                assert_eq!(outcome, Ok(()), "{}, flip {flip}", row.name);
+            }
+        });
+    }
+    assert_eq!(PANICS.load(Ordering::SeqCst), before, "something panicked");
+}
+
+/// The same for Cap'n Web, whose ids need no translation.
+pub fn flip_all_of_capn_web(side: Side) {
+    let before = count_panics();
+    for name in recording::names(Dialect::CapnWeb) {
+        let recording = recording::read(Dialect::CapnWeb, &name);
+        let mut random = Random::of(&name, side);
+        script::run(async {
+            for flip in 0..flips(&recording, true) {
+                let Some(damaged) = damaged(&recording, other(side), &mut random) else { break };
+                let outcome = capn_web(&damaged, side).await;
+                assert_eq!(outcome, Ok(()), "{name}, flip {flip}");
+            }
+        });
+    }
+    assert_eq!(PANICS.load(Ordering::SeqCst), before, "something panicked");
+}
+
+async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {
+    const LONG: Duration = Duration::from_secs(3600);
+    let echo = Func::<fn(Value) -> Value>::new(|value: Value| async move { value });
+    let add = Func::<fn(u32, u32) -> u32>::new(|a: u32, b: u32| async move { a.wrapping_add(b) });
+    let index = ["echo", "kind", "nothing", "counter", "call", "later", "authenticate"];
+    let mut index: Vec<_> =
+        index.iter().map(|name| ((*name).to_owned(), Value::Cap(echo.cap().clone()))).collect();
+    index.push(("add".to_owned(), Value::Cap(add.into())));
+    let node = Node::new(Value::Object(index));
+    let (here, there) = capnode::transport::pair();
+    node.serve(there).await.map_err(|error| error.to_string())?;
+    let healthy: Connection = Node::empty().connect_over(here).await.map_err(|error| error.to_string())?;
+    let (transport, to_node, from_node) = Script::new();
+    let connection = match side {
+        Side::A => node.connect_over::<Connection>(transport).await,
+        Side::B => node.serve(transport).await,
+    };
+    let connection = connection.map_err(|error| error.to_string())?;
+    let mut calls = Vec::new();
+    if side == Side::A {
+        for _ in 0..8 {
+            let call = connection.peer().invoke::<Value>("call", (Value::Cap(echo.cap().clone()),));
+            calls.push(tokio::spawn(call.into_future()));
+        }
+    }
+    for line in &recording.lines {
+        if let Line::Frame { from, text } = line {
+            if *from != side {
+                // The session may have ended.
+                let _gone = to_node.send(text.clone());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+    drop((to_node, from_node));
+    if tokio::time::timeout(LONG, connection.closed()).await.is_err() {
+        return Err("the damaged session does not end".to_owned());
+    }
+    for call in calls {
+        match tokio::time::timeout(LONG, call).await {
+            Ok(Ok(_)) => {}
+            outcome => return Err(format!("a call of the damaged session: {outcome:?}")),
+        }
+    }
+    match tokio::time::timeout(LONG, healthy.peer().invoke::<u32>("add", (20, 22))).await {
+        Ok(Ok(42)) => Ok(()),
+        outcome => Err(format!("another session got {outcome:?}")),
+    }
+}
