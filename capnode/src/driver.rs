@@ -7,10 +7,11 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::dialect::{Dialect, capnode};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::link::Link;
 use crate::link::outgoing::Outgoing;
+use crate::op::Id;
 use crate::transport::Transport;
 
 /// How many frames are taken in before others get their turn.
@@ -37,8 +38,8 @@ pub(crate) struct Driver<T> {
     out: Outgoing,
     /// The one frame that is being sent to a peer that takes one at a time.
     single: Outgoing,
-    /// Until when no other follows it, and whether an answer to it would tell that it was read.
-    pause: Option<(Timer, bool)>,
+    /// Until when no other follows it; and the call that it makes, whose answer tells that it was read.
+    pause: Option<(Timer, Option<Id>)>,
     /// Until when the peer has to say something.
     silence: Option<Timer>,
     /// When to give back what nobody holds any more.
@@ -121,7 +122,12 @@ impl<T: Transport> Driver<T> {
             if one_at_a_time && self.single.is_empty() {
                 self.out.move_frame(&mut self.single);
             }
-            let asks = one_at_a_time && capnode::asks(self.single.lines());
+            let asked = match one_at_a_time {
+                true => {
+                    std::str::from_utf8(self.single.lines()).ok().and_then(|frame| self.link.asked_in(frame))
+                }
+                false => None,
+            };
             let out = if one_at_a_time { &mut self.single } else { &mut self.out };
             // What the transport has taken may still wait in it.
             if out.is_empty() && !self.flushing {
@@ -135,7 +141,7 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Ok(())) => {
                     self.flushing = false;
                     if one_at_a_time {
-                        self.pause = Some((Box::pin(tokio::time::sleep(PAUSE)), asks));
+                        self.pause = Some((Box::pin(tokio::time::sleep(PAUSE)), asked));
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -156,8 +162,9 @@ impl<T: Transport> Driver<T> {
 
     /// Whether the peer may not have read the last frame yet. If it was a call, the answer tells.
     fn is_pausing(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((pause, asks)) = &mut self.pause else { return false };
-        if pause.as_mut().poll(cx).is_pending() && !(*asks && self.link.is_answered()) {
+        let Some((pause, asked)) = &mut self.pause else { return false };
+        let answered = asked.is_some_and(|call| self.link.is_answered(call));
+        if pause.as_mut().poll(cx).is_pending() && !answered {
             return true;
         }
         self.pause = None;
@@ -186,7 +193,9 @@ impl<T: Transport> Driver<T> {
         let leaving = self.leaving.get_or_insert_with(|| Box::pin(tokio::time::sleep(LEAVING)));
         if leaving.as_mut().poll(cx).is_ready() {
             self.leaving = None;
-            self.link.flush();
+            self.link.flush(false);
+            // What is left was dropped since.
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -265,6 +274,9 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             let can_write = this.out.is_empty() && this.pause.is_none();
             // Whoever gave up the connection since it was looked at has found nobody to wake.
             if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
+                // That, too, takes note of what was dropped.
+                this.give_back(cx);
+                this.check_silence(cx);
                 return Poll::Pending;
             }
             this.link.set_driver(None, false);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cap::local::{Local, Serving, is_reserved, not_a_function};
-use crate::cap::payload::{Body, Part, decode, encode, undefined};
+use crate::cap::payload::{Body, Part, decode, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
 use crate::cap::response::{Reply, Response};
 use crate::cap::value::Value;
@@ -79,7 +79,7 @@ impl Default for Members {
 
 impl Member {
     fn bytes(&self) -> usize {
-        self.name.len() + self.value.text.as_str().len() + self.value.refs.len() * 64
+        self.name.len() + held_len(&self.value)
     }
 }
 
@@ -175,23 +175,22 @@ impl Members {
         Some(self.list.remove(at))
     }
 
-    /// Sets a property for somebody who is not the owner.
-    fn set(&mut self, name: &str, value: Body) -> Result<Option<Member>, Error> {
-        let refused = |why: &str| Err(Error::type_error(format!("'{name}' cannot be set: {why}")));
-        match self.find(name) {
-            Some(member) if !member.writable => return refused("it can only be read"),
-            None if !self.open => return refused("no property can be added"),
+    /// Sets a property for somebody who is not the owner. What was there, or what was refused, is to be dropped where no
+    /// lock is held.
+    fn set(&mut self, member: Member) -> Result<Option<Member>, (Error, Member)> {
+        let name = member.name.clone();
+        let refused = |why: &str| Error::type_error(format!("'{name}' cannot be set: {why}"));
+        match self.find(&name) {
+            Some(old) if !old.writable => return Err((refused("it can only be read"), member)),
+            None if !self.open => return Err((refused("no property can be added"), member)),
             _ => {}
         }
-        let member = Member { name: name.to_owned(), value, writable: true };
         let others = self.list.iter().filter(|other| other.writable && other.name != name);
         let (count, bytes) =
             others.fold((1, member.bytes()), |(count, bytes), other| (count + 1, bytes + other.bytes()));
         if count > self.limit || bytes > self.bytes {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("'{name}' cannot be set: there is no room for it"),
-            ));
+            let message = format!("'{name}' cannot be set: there is no room for it");
+            return Err((Error::new(ErrorKind::Limit, message), member));
         }
         Ok(self.insert(member))
     }
@@ -274,8 +273,13 @@ impl Inner {
             [Key::Name(name), Key::Verb(Verb::Set)] if !is_reserved(&path.as_slice()[0]) => {
                 match args::take::<(Value,)>(request.args, &["value"]).and_then(|(value,)| encode(&value)) {
                     Ok(value) => {
-                        let outcome = lock(&self.0).set(name.as_str(), value.compact());
-                        done(outcome)
+                        let name = name.as_str().to_owned();
+                        let member = Member { name, value: value.compact(), writable: true };
+                        let outcome = lock(&self.0).set(member);
+                        done(outcome.map_err(|(error, refused)| {
+                            drop(refused);
+                            error
+                        }))
                     }
                     Err(error) => Response::error(error.about(format_args!("'{}'", path.as_slice()[0]))),
                 }

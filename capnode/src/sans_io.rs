@@ -132,7 +132,7 @@ impl Core {
             self.link.take_output(&mut out);
         }
         if out.is_empty() && self.link.is_leaving() {
-            self.link.flush();
+            self.link.flush(true);
             self.link.take_output(&mut out);
         }
         out.pop_frame().map(str::to_owned)

@@ -36,12 +36,12 @@ impl At {
 
     /// Equal for the same method of the same object, however often it is asked for.
     pub(super) fn object_id(&self) -> Option<ObjectId> {
-        let (Kind::Local(local), [Key::Name(name)]) = (&self.cap.0, self.path.as_slice()) else {
+        let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
             return None;
         };
-        let interface = local.interface()?;
         let method = interface.method(interface.find(name.as_str())?)?;
-        Some(ObjectId(local.object_id().0, std::ptr::from_ref(method).addr()))
+        let of = std::ptr::from_ref(method).addr() + usize::from(self.reads);
+        Some(ObjectId(self.cap.nearest().object_id().0, of))
     }
 
     pub(crate) fn parts(&self) -> (&Cap, &Path) {

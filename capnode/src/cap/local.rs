@@ -56,10 +56,6 @@ impl Local {
         self.serving.name()
     }
 
-    pub(super) fn interface(&self) -> Option<&'static Interface> {
-        self.serving.interface()
-    }
-
     pub(super) fn record(&self) -> Option<Body> {
         self.serving.record(self)
     }

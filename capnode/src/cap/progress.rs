@@ -71,24 +71,36 @@ pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
 /// A handler whose progress somebody wants to know.
 pub(crate) struct Watched {
     pub(crate) handler: BoxFuture<Outcome>,
-    pub(crate) progress: Progress,
+    /// None keeps it from being taken for that of a handler that waits for this one.
+    pub(crate) progress: Option<Progress>,
 }
 
 impl Future for Watched {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        /// Puts back what was there before, also if the handler panics.
-        struct Back(Option<Progress>);
-
-        impl Drop for Back {
-            fn drop(&mut self) {
-                let ended = CURRENT.replace(self.0.take());
-                drop(ended);
-            }
-        }
-
-        let _back = Back(CURRENT.replace(Some(self.progress.clone())));
-        self.handler.as_mut().poll(cx)
+        let this = &mut *self;
+        within(this.progress.clone(), || this.handler.as_mut().poll(cx))
     }
+}
+
+/// Whether a handler whose progress somebody wants to know is being polled.
+pub(crate) fn is_watched() -> bool {
+    CURRENT.with_borrow(Option::is_some)
+}
+
+/// Runs a part of a handler, the progress of which goes there.
+pub(crate) fn within<T>(progress: Option<Progress>, run: impl FnOnce() -> T) -> T {
+    /// Puts back what was there before, also if the handler panics.
+    struct Back(Option<Progress>);
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            let ended = CURRENT.replace(self.0.take());
+            drop(ended);
+        }
+    }
+
+    let _back = Back(CURRENT.replace(progress));
+    run()
 }

@@ -73,10 +73,14 @@ impl Asked {
     }
 }
 
-/// An id of the peer's, as it stands in JSON. Nothing and the empty string are none.
+/// Bytes that an id may have. Those of the packages have some thirty; each mention of one is looked up.
+pub(super) const MAX_ID: usize = 1_024;
+
+/// An id of the peer's, as it stands in JSON. Nothing, the empty string and what is too long are none.
 pub(super) fn peer_id(json: Option<&Json<'_>>) -> Option<String> {
     match json? {
         Json::String("") => None,
+        Json::String(raw) | Json::Number(raw) if raw.len() > MAX_ID => None,
         Json::String(raw) => Some(format!("\"{raw}\"")),
         Json::Number(number) => Some((*number).to_owned()),
         _ => None,
@@ -86,6 +90,7 @@ pub(super) fn peer_id(json: Option<&Json<'_>>) -> Option<String> {
 /// What an id of the peer's is called in our tables, which know only strings.
 pub(super) fn own_name(json: &Json<'_>) -> Option<String> {
     match json {
+        Json::String(raw) | Json::Number(raw) if raw.len() > MAX_ID => None,
         Json::String(_) => json.text().map(Into::into),
         Json::Number(number) => Some((*number).to_owned()),
         _ => None,

@@ -42,7 +42,8 @@ type Result<T> = std::result::Result<T, Broken>;
 impl<'a> Json<'a> {
     /// Reads all of `text`, in which nothing may stand at `depth`.
     pub(crate) fn parse(text: &'a str, depth: usize) -> Result<Self> {
-        Parser::<()> { buffer: text, pos: 0, end: text.len(), slots: &[], next: 0, depth, left: MAX_VALUES }.whole()
+        Parser::<()> { buffer: text, pos: 0, end: text.len(), slots: &[], next: 0, depth, left: MAX_VALUES }
+            .whole()
     }
 
     /// Reads a part of a payload's text, whose references begin with the slot `next`.

@@ -17,7 +17,7 @@ pub(crate) mod func;
 use self::args::Args;
 use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
-use crate::cap::progress::Watched;
+use crate::cap::progress::{self, Watched};
 use crate::cap::request::{Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
 use crate::cap::{self, Cap, Shape};
@@ -362,15 +362,19 @@ impl Request {
         };
         // What is read into may be a type of the user's, and what is called may do more than make a future.
         let args = self.args;
-        let started = catch_unwind(AssertUnwindSafe(|| {
-            args::take::<A>(args, names).map(|args| method(object.clone(), args))
+        let progress = self.progress;
+        let watched = progress.is_some() || progress::is_watched();
+        let start = || args::take::<A>(args, names).map(|args| method(object.clone(), args));
+        let started = catch_unwind(AssertUnwindSafe(|| match watched {
+            true => progress::within(progress.clone(), start),
+            false => start(),
         }));
         match started {
             Ok(Ok(running)) => {
                 let handler = async move { reply(running.await) };
-                let response = match self.progress {
-                    Some(progress) => Response::handler(Watched { handler: Box::pin(handler), progress }),
-                    None => Response::handler(handler),
+                let response = match watched {
+                    true => Response::handler(Watched { handler: Box::pin(handler), progress }),
+                    false => Response::handler(handler),
                 };
                 response.with_manner(manner)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Link;
 use super::pending::PendingAnswer;
 use crate::cap::Cap;
-use crate::cap::payload::{Part, to_cap};
+use crate::cap::payload::Part;
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::{Reply, Response};
 use crate::dialect::Dialect;
@@ -47,9 +47,9 @@ impl Import {
                 return Response::ready(Ok(Reply::wire(Payload::reference(itself))));
             }
             if let [first, second, ..] = path.as_slice() {
-                if !matches!(second, Key::Verb(_)) {
-                    let (first, rest) = (Path::One(first.clone()), Path::from(&path.as_slice()[1..]));
-                    return self.step(first, Request { member: Member::Path(rest), args, typed, progress });
+                if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) {
+                    let member = Member::Path(Path::from(&path.as_slice()[1..]));
+                    return self.link.step(self, first).request(Request { member, args, typed, progress });
                 }
             }
             return self.send(Request { member: Member::Path(path), args, typed, progress });
@@ -63,15 +63,9 @@ impl Import {
         dialect == Dialect::Capnode && path.is_empty() && args.is_read()
     }
 
-    /// Makes a request of something further inside, in a language that says one step at a time.
-    fn step(self: &Arc<Self>, first: Path, rest: Request) -> Response {
-        let read = Request::new(Member::Path(first), Args::Read);
-        let mut nearer = self.send(read);
-        nearer.start();
-        Response::handler(async move {
-            let nearer = nearer.await?.into_body()?;
-            to_cap(nearer).request(rest).await
-        })
+    /// Reads what is at `path`.
+    pub(super) fn read(self: &Arc<Self>, path: Path) -> Response {
+        self.send(Request::new(Member::Path(path), Args::Read))
     }
 
     fn send(self: &Arc<Self>, request: Request) -> Response {

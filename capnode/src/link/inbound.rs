@@ -1,5 +1,6 @@
 //! Taking in a frame: what it says is taken down under the lock, and done after.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -81,9 +82,11 @@ impl Link {
                 state.speak(self, dialect, &mut todos);
             }
             self.settle_drops(&mut state);
+            // What has been given back has to be said before the same name is read again.
+            state.write_ops();
             let op = match op {
                 Some(op) => Some(op),
-                None => state.parse(frame, &self.limits)?,
+                None => state.parse(frame, &self.limits, self.lost.is_some())?,
             };
             if let Some(op) = op {
                 state.session.handle(op)?;
@@ -167,12 +170,13 @@ impl Link {
                 Todo::Introduce(stranger, index) => stranger.resolve(index),
                 Todo::Progress(progress, value) => {
                     if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value)) {
-                        progress(value);
+                        // It is the user's, and must not take the connection with it.
+                        let _panicked = catch_unwind(AssertUnwindSafe(|| progress(value)));
                     }
                 }
                 Todo::Lost(message) => {
                     if let Some(tell) = &self.lost {
-                        tell(message);
+                        let _panicked = catch_unwind(AssertUnwindSafe(|| tell(message)));
                     }
                 }
                 Todo::Close(error) => self.close(error),
@@ -226,11 +230,13 @@ impl State {
         }
     }
 
-    fn parse(&mut self, frame: &str, limits: &Limits) -> Result<Option<Op>, Error> {
+    fn parse(&mut self, frame: &str, limits: &Limits, tell_lost: bool) -> Result<Option<Op>, Error> {
         let Self { session, language, named, objects, .. } = self;
         let op = language.parse(frame, limits, &mut Naming { named, session, objects });
         while let Some(lost) = self.language.take_lost() {
-            self.lost.push(LostMessage { id: lost, message: frame.to_owned() });
+            if tell_lost {
+                self.lost.push(LostMessage { id: lost, message: frame.to_owned() });
+            }
         }
         op
     }

@@ -85,17 +85,26 @@ impl Language {
         matches!(self, Language::Capnode(speech) if speech.is_leaving())
     }
 
-    /// Gives it back.
-    pub(super) fn flush(&mut self) {
+    /// Gives back what has not come again for a turn; or all of it.
+    pub(super) fn flush(&mut self, all: bool) {
         if let Language::Capnode(speech) = self {
-            speech.flush();
+            speech.flush(all);
         }
     }
 
-    /// Whether what was asked last has been answered, in a language in which it matters.
+    /// Which call of ours a frame asks for the answer of, in a language in which it matters.
     #[cfg(feature = "tokio")]
-    pub(super) fn is_answered(&self) -> bool {
-        !matches!(self, Language::Capnode(speech) if !speech.is_answered())
+    pub(super) fn asked_in(&self, frame: &str) -> Option<Id> {
+        match self {
+            Language::Capnode(speech) => speech.asked_in(frame),
+            _ => None,
+        }
+    }
+
+    /// Whether a call of ours has its answer.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_answered(&self, call: Id) -> bool {
+        !matches!(self, Language::Capnode(speech) if !speech.is_answered(call))
     }
 
     /// Whom a message was for that is not, or no longer, known.

@@ -38,11 +38,11 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, Shape, fire};
-use crate::dialect::{Dialect, Refused, capnweb};
+use crate::dialect::{Dialect, Names as _, Refused, capnweb};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
 use crate::lock;
-use crate::op::{Answering, Id, Import as Use, Op, Path, Payload, Word};
+use crate::op::{Answering, Id, Import as Use, Key, Op, Path, Payload, Word};
 use crate::registry::Registry;
 use crate::session::{ALL, Session, Side, Tables, Wanted};
 
@@ -85,6 +85,8 @@ pub(crate) struct Link {
     dropped: Mutex<Vec<Id>>,
     /// Wakes the driver.
     driver: Mutex<Option<Waker>>,
+    /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
+    steps: Mutex<HashMap<(Id, String), Weak<Queue>>>,
 }
 
 struct State {
@@ -193,6 +195,7 @@ impl Link {
             nickname,
             dropped: Mutex::new(Vec::new()),
             driver: Mutex::new(None),
+            steps: Mutex::default(),
         };
         lock(&link.state).write_ops();
         Arc::new(link)
@@ -317,6 +320,23 @@ impl Link {
         }
         let body = if dialect == Dialect::Capnode { with_records(body) } else { body };
         (flatten(body.clone(), self.limits.frame_bytes), Some(body))
+    }
+
+    /// What a property of an import turns out to be. Whoever asks while it is being asked for gets the same promise, so
+    /// that what is called on it keeps its order.
+    fn step(self: &Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {
+        let place = (from.id(), name.to_string());
+        let asked = lock(&self.steps).get(&place).and_then(Weak::upgrade);
+        if let Some(asked) = asked.filter(|asked| asked.resolution().is_none()) {
+            return asked.into();
+        }
+        let promise = Queue::of_response(from.read(Path::One(name.clone())));
+        if let Some(queue) = promise.queue() {
+            let mut steps = lock(&self.steps);
+            steps.retain(|_, asked| asked.strong_count() > 0);
+            steps.insert(place, Arc::downgrade(queue));
+        }
+        promise
     }
 
     /// Nobody waits for the answer of a call any more.
@@ -557,10 +577,16 @@ impl Link {
         }
     }
 
-    /// Whether what was asked last has been answered.
+    /// Which call of ours a frame asks for the answer of, in a language in which it matters.
     #[cfg(feature = "tokio")]
-    pub(crate) fn is_answered(&self) -> bool {
-        lock(&self.state).language.is_answered()
+    pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
+        lock(&self.state).language.asked_in(frame)
+    }
+
+    /// Whether a call of ours has its answer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_answered(&self, call: Id) -> bool {
+        lock(&self.state).language.is_answered(call)
     }
 
     /// Whether there is something to give back that may still be kept if it comes again.
@@ -568,10 +594,10 @@ impl Link {
         lock(&self.state).language.is_leaving()
     }
 
-    /// Gives it back.
-    pub(crate) fn flush(&self) {
+    /// Gives back what has not come again for a turn; or all of it.
+    pub(crate) fn flush(&self, all: bool) {
         let mut state = lock(&self.state);
-        state.language.flush();
+        state.language.flush(all);
         state.write_ops();
     }
 
@@ -677,19 +703,21 @@ impl Link {
             }
             self.settle_drops(&mut state);
             let running = state.running.remove(&answer);
-            state.named.end(answer);
             let wanted = state.session.finish(answer);
             if wanted == Wanted::No {
+                state.named.end(answer);
                 let forgotten = state.forget(answer);
                 state.write_ops();
                 break ((running, forgotten), false);
             }
             let (outcome, refused) = state.keep(answer, outcome, self.limits.kept_bytes);
             if wanted == Wanted::Perhaps {
+                state.named.end(answer);
                 state.write_ops();
                 break ((running, refused), false);
             }
             state.send_answer(self, answer, outcome);
+            state.named.end(answer);
             let too_much = state.out.len() > self.limits.unwritten_bytes_hard;
             break ((running, refused), too_much);
         };
@@ -741,6 +769,10 @@ impl State {
         while let Some(oldest) = self.named.oldest_beyond(limit) {
             let unnamed = self.named.remove(oldest);
             self.forgotten.extend(unnamed);
+            // The peer may have given it back by the very message that is being taken in.
+            if !self.session.is_kept(oldest) {
+                continue;
+            }
             self.session.handle(Op::Release { id: oldest, count: ALL })?;
         }
         Ok(())
@@ -848,6 +880,11 @@ impl State {
         let id = self.session.export(cap.object_id());
         let function = matches!(cap.shape(), Shape::Function);
         self.objects.insert(id, cap);
+        if matches!(self.language, Language::Capnode(_) | Language::Q(_)) {
+            // It is known from now on, and so can be forgotten, also if the message is never written.
+            let Self { named, session, objects, .. } = self;
+            let _name = Naming { named, session, objects }.name(id);
+        }
         if function { Word::Function(id) } else { Word::Export(id) }
     }
 

@@ -118,12 +118,15 @@ where
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
-        while let Some(frame) = frames.pop_frame() {
+        // What is not on its way yet stays where it is counted.
+        loop {
+            ready!(self.transport.poll_send(cx, &mut self.pending))?;
+            let Some(frame) = frames.pop_frame() else { break };
             let written = (self.write)(frame);
             self.pending.push(|out| out.push_str(&written));
         }
         frames.clear();
-        self.transport.poll_send(cx, &mut self.pending)
+        Poll::Ready(Ok(()))
     }
 
     fn is_byte_stream(&self) -> bool {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{Functions, too_deep};
 use crate::dialect::canonical::Builder;
+use crate::dialect::ids::MAX_ID;
 use crate::dialect::json::Json;
 use crate::error::Error;
 use crate::op::{Payload, Word};
@@ -69,6 +70,7 @@ impl<'t, 'a> Table<'t, 'a> {
         };
         match (kind, self.links.get(id)) {
             (0, Some(Json::Object(_))) | (2, Some(Json::Array(_))) => Leaf::Container(id),
+            (1, Some(Json::String(raw) | Json::Number(raw))) if raw.len() > MAX_ID => Leaf::Undefined,
             (1, Some(Json::String(raw))) if !raw.is_empty() => Leaf::Function(format!("\"{raw}\"")),
             (1, Some(Json::Number(number))) => Leaf::Function((*number).to_owned()),
             _ => Leaf::Undefined,

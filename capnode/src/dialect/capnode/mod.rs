@@ -5,7 +5,7 @@
 //! no properties: an object is a record of functions. A value is a table of objects, lists and function ids with
 //! one of them as root.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::canonical::{Builder, MAX_DEPTH, Plain, Trees, Unsayable, other_members, unsayable};
 use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
@@ -29,7 +29,7 @@ use self::replies::{Replies, Reply};
 const ENVELOPE: usize = 4;
 
 /// Functions given back that the peer may be silent about.
-const MAX_DYING: usize = 65_536;
+const MAX_DYING: usize = 8_192;
 
 /// A message to something that we do not have, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +38,6 @@ pub(crate) struct Lost {
     pub(crate) kind: &'static str,
     /// Whom it was for, at most 100 characters of it.
     pub(crate) to: String,
-}
-
-/// Whether a frame of ours asks for an answer that somebody waits for.
-#[cfg(feature = "tokio")]
-pub(crate) fn asks(frame: &[u8]) -> bool {
-    frame.starts_with(b"{\"type\":\"invocation\"") || frame.starts_with(b"{\"type\":\"index\"")
 }
 
 /// The functions of the peer's, and which of them can be given back.
@@ -57,16 +51,19 @@ struct Functions {
     dying_names: HashSet<Box<str>>,
     /// Those that came again after they were given back, and before the peer knew.
     dead: HashSet<Id>,
-    /// Those that nobody here holds any more, and that may still be kept if they come again.
-    leaving: VecDeque<Box<str>>,
-    leaving_names: HashSet<Box<str>>,
+    /// Those that nobody here holds any more, and that may still be kept if they come again, each with the turn in which
+    /// it was dropped.
+    leaving: HashMap<Box<str>, u64>,
+    /// The same in the order in which they were dropped, and some that have come again.
+    leaving_order: VecDeque<(Box<str>, u64)>,
+    turn: u64,
 }
 
 impl Functions {
     /// The id of a function that is mentioned in a message, which may be the answer to an `index`.
     fn mention(&mut self, name: &str, in_index: bool) -> Id {
         let id = self.lent.intern(name);
-        self.leaving_names.remove(name);
+        self.leaving.remove(name);
         if in_index && !self.listed.contains(name) {
             self.listed.insert(name.into());
         }
@@ -211,6 +208,8 @@ impl Speech {
     ) -> Result<Option<Op>, Error> {
         let to = message.get("methodId").and_then(own_name).unwrap_or_default();
         let (id, in_index) = match self.own.find(&to) {
+            // A second answer to the same question must not add to what is known for good.
+            Some(Reply::Index(id)) if !self.own.is_open(id) => return Ok(None),
             Some(Reply::Index(id)) => (id, true),
             Some(Reply::Call(id)) => (id, false),
             Some(Reply::Dealloc(number)) => {
@@ -272,6 +271,7 @@ impl Speech {
                 let call = self.own.next_call();
                 self.write_call(call, *target, path, args.as_ref(), names, out).or_else(|why| {
                     out.truncate(start);
+                    self.own.answered(call);
                     refuse(call, why)
                 })?;
             }
@@ -323,9 +323,9 @@ impl Speech {
             return;
         }
         if self.defers {
-            if self.functions.leaving_names.insert(name.clone()) {
-                self.functions.leaving.push_back(name);
-            }
+            let Functions { leaving, leaving_order, turn, .. } = &mut self.functions;
+            leaving.insert(name.clone(), *turn);
+            leaving_order.push_back((name, *turn));
         } else {
             self.write_dealloc(name, out);
         }
@@ -349,13 +349,22 @@ impl Speech {
 
     /// Whether there are functions to give back.
     pub(crate) fn is_leaving(&self) -> bool {
-        !self.functions.leaving.is_empty()
+        !self.functions.leaving_order.is_empty()
     }
 
-    /// Gives back what has not come again. The frames are among the [replies](Self::take_reply).
-    pub(crate) fn flush(&mut self) {
-        while let Some(name) = self.functions.leaving.pop_front() {
-            if self.functions.leaving_names.remove(&name) {
+    /// Gives back what has not come again since the turn before; or all of it. The frames are among the
+    /// [replies](Self::take_reply).
+    pub(crate) fn flush(&mut self, all: bool) {
+        let now = self.functions.turn;
+        self.functions.turn += 1;
+        while let Some((name, turn)) = self.functions.leaving_order.pop_front() {
+            if turn == now && !all {
+                self.functions.leaving_order.push_front((name, turn));
+                break;
+            }
+            // It may have come again, and have been dropped again later.
+            if self.functions.leaving.get(&name) == Some(&turn) {
+                self.functions.leaving.remove(&name);
                 let mut frame = String::new();
                 self.write_dealloc(name, &mut frame);
                 self.replies.push_back(frame);
@@ -363,10 +372,21 @@ impl Speech {
         }
     }
 
-    /// Whether what was asked last has been answered.
+    /// Which call of ours a frame asks for the answer of.
     #[cfg(feature = "tokio")]
-    pub(crate) fn is_answered(&self) -> bool {
-        self.own.is_answered()
+    pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
+        let message = Json::parse(frame, MAX_DEPTH + ENVELOPE).ok()?;
+        let id = message.get("replyId").or_else(|| message.get("methodId")).and_then(own_name)?;
+        match self.own.find(&id)? {
+            Reply::Index(call) | Reply::Call(call) => Some(call),
+            Reply::Dealloc(_) => None,
+        }
+    }
+
+    /// Whether a call of ours has its answer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_answered(&self, call: Id) -> bool {
+        !self.own.is_open(call)
     }
 
     fn write_call(

@@ -1,5 +1,7 @@
 //! The ids by which we know the answers to what we asked.
 
+use std::collections::HashSet;
+
 use super::scramble;
 use crate::op::Id;
 
@@ -18,8 +20,8 @@ pub(super) struct Replies {
     dealloc: String,
     calls: Id,
     deallocs: Id,
-    /// Whether the last of the calls has its answer.
-    answered: bool,
+    /// Calls without an answer.
+    open: HashSet<Id>,
 }
 
 impl Replies {
@@ -30,22 +32,22 @@ impl Replies {
         while dealloc == call {
             dealloc = ten();
         }
-        Self { index, call, dealloc, calls: 0, deallocs: 0, answered: true }
+        Self { index, call, dealloc, calls: 0, deallocs: 0, open: HashSet::new() }
     }
 
     pub(super) fn next_call(&mut self) -> Id {
         self.calls += 1;
-        self.answered = false;
+        self.open.insert(self.calls);
         self.calls
     }
 
     pub(super) fn answered(&mut self, call: Id) {
-        self.answered |= call == self.calls;
+        self.open.remove(&call);
     }
 
-    #[cfg(feature = "tokio")]
-    pub(super) fn is_answered(&self) -> bool {
-        self.answered
+    /// Whether a call has no answer yet.
+    pub(super) fn is_open(&self, call: Id) -> bool {
+        self.open.contains(&call)
     }
 
     pub(super) fn next_dealloc(&mut self) -> (Id, String) {

@@ -22,6 +22,7 @@ mod cancellation;
 mod end;
 mod home;
 mod hostile;
+mod languages;
 mod order;
 mod random;
 mod release;

@@ -1,0 +1,253 @@
+//! Peers of Capnode and Q-Connection, whose frames are written by hand: what their languages have no words for must
+//! neither leak nor lose anything.
+
+use super::*;
+use crate::Object;
+use crate::link::outgoing::Outgoing;
+
+type Callback = Func<fn(u32) -> u32>;
+
+/// A side that is connected to, and what it says.
+struct Served {
+    link: Arc<Link>,
+    out: Outgoing,
+}
+
+impl Served {
+    fn new(index: &Object, change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let terms = Terms { limits, ..Terms::default() };
+        Self { link: Link::new(Side::Accepting, Some(index.cap()), terms), out: Outgoing::default() }
+    }
+
+    /// Hands in a frame. What is said then.
+    fn hear(&mut self, frame: &str) -> Vec<String> {
+        self.link.receive(frame);
+        self.said()
+    }
+
+    fn said(&mut self) -> Vec<String> {
+        self.link.unpark();
+        let mut said = Vec::new();
+        self.link.take_output(&mut self.out);
+        while let Some(frame) = self.out.pop_frame() {
+            said.push(frame.to_owned());
+        }
+        self.out.clear();
+        said
+    }
+
+    fn exports(&self) -> usize {
+        self.link.tables().exports
+    }
+}
+
+/// What a handler was given, to be kept or dropped.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Option<Callback>>>);
+
+impl Kept {
+    /// An index with `keep(callback)`, `make()`, which gives a new function each time, and `bad()`, which gives one in a
+    /// value that cannot be said.
+    fn index(&self) -> Object {
+        let slot = self.0.clone();
+        Object::new()
+            .with(
+                "keep",
+                Func::<fn(Callback)>::new(move |callback: Callback| {
+                    let before = lock(&slot).replace(callback);
+                    drop(before);
+                    async {}
+                }),
+            )
+            .with("make", Func::<fn() -> Callback>::new(|| async { Func::new(|x: u32| async move { x }) }))
+            .with(
+                "bad",
+                Func::<fn() -> (f64, Callback)>::new(|| async {
+                    (f64::NAN, Func::new(|x: u32| async move { x }))
+                }),
+            )
+    }
+
+    fn forget(&self) {
+        let before = lock(&self.0).take();
+        drop(before);
+    }
+
+    fn call(&self) -> crate::Call<u32> {
+        lock(&self.0).as_ref().map(|callback| callback.call(1)).expect("it was kept")
+    }
+}
+
+fn post(id: &str, name: &str, args: &str) -> String {
+    format!(r#"{{"type":"send","to":"","from":"{id}","op":"post","args":["{name}",[{args}]]}}"#)
+}
+
+#[test]
+fn a_reference_that_comes_again_right_after_it_was_dropped_can_be_used() {
+    let kept = Kept::default();
+    let mut served = Served::new(&kept.index(), |_| {});
+    served.hear(&post("a", "keep", r#"{"@":"f","type":"function"}"#));
+    kept.forget();
+    served.hear(&post("b", "keep", r#"{"@":"f","type":"function"}"#));
+    let mut call = kept.call();
+    assert!(poll(&mut call).is_pending());
+    let said = served.said();
+    assert!(said.iter().any(|frame| frame.contains(r#""to":"f""#)), "{said:?}");
+}
+
+/// The ids of the functions of the index.
+fn ask_index(served: &mut Served, number: usize) -> Vec<(String, String)> {
+    let said = served.hear(&format!(r#"{{"type":"index","methodId":"index-{number}"}}"#));
+    let answer: serde_json::Value = serde_json::from_str(&said[0]).unwrap();
+    let links = answer["value"]["links"].as_array().unwrap();
+    let members = links[0].as_object().unwrap().iter();
+    let id = |leaf: &serde_json::Value| {
+        links[usize::try_from(leaf["id"].as_u64().unwrap()).unwrap()].as_str().unwrap().to_owned()
+    };
+    members.map(|(name, leaf)| (name.clone(), id(leaf))).collect()
+}
+
+fn invoke(id: &str, reply: &str, links: &str, list: &str, last: usize) -> String {
+    format!(
+        r#"{{"type":"invocation","methodId":"{id}","replyId":"{reply}","arguments":{{"links":[{links}[{list}]],"value":{{"type":2,"id":{last}}}}}}}"#
+    )
+}
+
+#[test]
+fn a_capnode_function_that_comes_again_soon_is_not_given_back() {
+    let kept = Kept::default();
+    let mut served = Served::new(&kept.index(), |_| {});
+    let index = ask_index(&mut served, 1);
+    let keep = &index.iter().find(|(name, _)| name == "keep").unwrap().1;
+    let lend = |reply: &str| invoke(keep, reply, r#""f","#, r#"{"type":1,"id":0}"#, 1);
+    served.hear(&lend("a"));
+    kept.forget();
+    assert_eq!(served.said(), [""; 0]);
+    served.hear(&lend("b"));
+    // Two turns pass, and it is still held.
+    served.link.flush(false);
+    served.link.flush(false);
+    assert_eq!(served.said(), [""; 0]);
+    let mut call = kept.call();
+    assert!(poll(&mut call).is_pending());
+    assert!(served.said()[0].contains(r#""methodId":"f""#));
+    drop(call);
+    // Now it is dropped for good: not in the turn in which it was, but in the next.
+    kept.forget();
+    assert_eq!(served.said(), [""; 0]);
+    served.link.flush(false);
+    assert_eq!(served.said(), [""; 0]);
+    served.link.flush(false);
+    let said = served.said();
+    assert!(said.len() == 1 && said[0].starts_with(r#"{"type":"dealloc","methodId":"f""#), "{said:?}");
+}
+
+#[test]
+fn what_nobody_is_told_of_is_forgotten_like_what_is() {
+    let kept = Kept::default();
+    let mut served = Served::new(&kept.index(), |limits| limits.exports = 3);
+    // A call without a place for its answer.
+    for _ in 0..50 {
+        served.hear(r#"{"type":"send","to":"","op":"post","args":["make",[]]}"#);
+    }
+    assert!(served.exports() <= 4, "{:?}", served.link.tables());
+
+    let mut served = Served::new(&kept.index(), |limits| limits.exports = 3);
+    let index = ask_index(&mut served, 1);
+    let bad = &index.iter().find(|(name, _)| name == "bad").unwrap().1;
+    for number in 0..50 {
+        let said = served.hear(&invoke(bad, &number.to_string(), "", "", 0));
+        assert!(said[0].starts_with(r#"{"type":"error""#), "{said:?}");
+    }
+    // The three functions of the index apart.
+    assert!(served.exports() <= 3 + 4, "{:?}", served.link.tables());
+}
+
+#[test]
+fn the_index_asked_for_again_and_again_lends_no_more() {
+    let kept = Kept::default();
+    let mut served = Served::new(&kept.index(), |_| {});
+    let first = ask_index(&mut served, 0);
+    for number in 1..100 {
+        assert_eq!(ask_index(&mut served, number), first);
+    }
+    assert_eq!(served.exports(), 3);
+}
+
+#[test]
+fn a_dealloc_at_the_limit_ends_nothing() {
+    let kept = Kept::default();
+    let mut served = Served::new(&kept.index(), |limits| limits.exports = 1);
+    let index = ask_index(&mut served, 1);
+    let make = &index.iter().find(|(name, _)| name == "make").unwrap().1;
+    for number in 0..20 {
+        let said = served.hear(&invoke(make, &number.to_string(), "", "", 0));
+        let id = said[0].split(r#""links":[""#).nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let said = served.hear(&format!(r#"{{"type":"dealloc","methodId":"{id}","replyId":"d"}}"#));
+        assert_eq!(said, [r#"{"type":"return","methodId":"d"}"#]);
+    }
+    assert!(served.link.closed().is_none(), "{:?}", served.link.closed());
+    assert_eq!(served.exports(), 3);
+}
+
+#[test]
+fn an_id_that_is_longer_than_ids_are_is_none() {
+    let kept = Kept::default();
+    let mut served = Served::new(&kept.index(), |_| {});
+    let long = "f".repeat(5_000);
+    let said = served.hear(&post("a", "keep", &format!(r#"{{"@":"{long}","type":"function"}}"#)));
+    assert!(said[0].contains("\"!\""), "{said:?}");
+    assert_eq!(served.hear(&post(&long, "make", "")), [""; 0]);
+    assert!(served.link.closed().is_none());
+}
+
+#[test]
+fn a_reason_to_drop_something_under_a_lock_of_an_object_is_none() {
+    /// Touches the object when it is dropped.
+    struct Touches(Object);
+
+    impl Drop for Touches {
+        fn drop(&mut self) {
+            assert!(!self.0.names().is_empty());
+        }
+    }
+
+    let object = Object::new().with("fixed", 1);
+    let touches = Touches(object.clone());
+    let function = Callback::new(move |x: u32| {
+        let _held = &touches;
+        async move { x }
+    });
+    let refused = now(object.cap().put("fixed", function)).unwrap_err();
+    assert!(refused.message().contains("can only be read"), "{refused}");
+}
+
+#[test]
+fn a_handlers_progress_is_not_taken_for_that_of_another_that_it_is_called_by() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let inner = Func::<fn() -> bool>::new(|| async { crate::report_progress(&"inner").unwrap() });
+    let outer = Func::<fn() -> bool>::new(move || {
+        // Also what is said before the first await reaches the caller.
+        let told = crate::report_progress(&"outer").unwrap();
+        let inner = inner.clone();
+        async move { told && !inner.call().await.unwrap() }
+    });
+    let sees = seen.clone();
+    let call = outer.call().on_progress(move |said: String| lock(&sees).push(said));
+    assert!(now(call).unwrap());
+    assert_eq!(*lock(&seen), ["outer"]);
+}
+
+/// What comes at once, of a call within this program.
+fn now<T>(call: crate::Call<T>) -> Result<T, crate::Error>
+where
+    T: crate::Wire,
+{
+    let mut call = call;
+    match poll(&mut call) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => panic!("it does not come at once"),
+    }
+}
