@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use capnode::{Call, Cap, Connection, Error, ErrorKind, Fate, Value};
+use capnode::{Call, Cap, Connection, Dialect, Error, ErrorKind, Fate, Value};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -59,7 +59,8 @@ pub async fn play(recording: &Recording, case: &Case) -> Result<(), String> {
     let plan = plan(recording, case)?;
     let log = Log::default();
     *log.answers.lock().unwrap() = plan.answers;
-    let node = (case.node)(&log);
+    // Some of the recorded servers speak first, which takes knowing the language.
+    let node = (case.node)(&log).dialect(Dialect::CapnWeb);
     let (transport, to_node, from_node) = Script::new();
     let connection = match case.rust {
         Side::A => node.connect_over::<Connection>(transport).await,
