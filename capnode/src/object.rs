@@ -175,24 +175,31 @@ impl Members {
         Some(self.list.remove(at))
     }
 
-    /// Sets a property for somebody who is not the owner. What was there, or what was refused, is to be dropped where no
-    /// lock is held.
-    fn set(&mut self, member: Member) -> Result<Option<Member>, (Error, Member)> {
-        let name = member.name.clone();
-        let refused = |why: &str| Error::type_error(format!("'{name}' cannot be set: {why}"));
-        match self.find(&name) {
-            Some(old) if !old.writable => return Err((refused("it can only be read"), member)),
-            None if !self.open => return Err((refused("no property can be added"), member)),
+    /// Sets a property for somebody who is not the owner. What was there, or was refused, is to be dropped where no lock
+    /// is held.
+    fn set(&mut self, member: Member) -> (Result<(), Error>, Option<Member>) {
+        match self.may_set(&member) {
+            Ok(()) => (Ok(()), self.insert(member)),
+            Err(error) => (Err(error), Some(member)),
+        }
+    }
+
+    fn may_set(&self, member: &Member) -> Result<(), Error> {
+        let name = &member.name;
+        let refused = |why: &str| Err(Error::type_error(format!("'{name}' cannot be set: {why}")));
+        match self.find(name) {
+            Some(old) if !old.writable => return refused("it can only be read"),
+            None if !self.open => return refused("no property can be added"),
             _ => {}
         }
-        let others = self.list.iter().filter(|other| other.writable && other.name != name);
-        let (count, bytes) =
-            others.fold((1, member.bytes()), |(count, bytes), other| (count + 1, bytes + other.bytes()));
+        let others = self.list.iter().filter(|other| other.writable && other.name != *name);
+        let own = (1, member.bytes());
+        let (count, bytes) = others.fold(own, |(count, bytes), other| (count + 1, bytes + other.bytes()));
         if count > self.limit || bytes > self.bytes {
             let message = format!("'{name}' cannot be set: there is no room for it");
-            return Err((Error::new(ErrorKind::Limit, message), member));
+            return Err(Error::new(ErrorKind::Limit, message));
         }
-        Ok(self.insert(member))
+        Ok(())
     }
 
     /// Deletes a property for somebody who is not the owner.
@@ -247,12 +254,9 @@ impl Serving for Dynamic {
     }
 }
 
-fn done(outcome: Result<Option<Member>, Error>) -> Response {
+fn done(outcome: Result<(), Error>) -> Response {
     match outcome {
-        Ok(replaced) => {
-            drop(replaced);
-            Response::ready(Ok(Reply::wire(undefined())))
-        }
+        Ok(()) => Response::ready(Ok(Reply::wire(undefined()))),
         Err(error) => Response::error(error),
     }
 }
@@ -275,18 +279,16 @@ impl Inner {
                     Ok(value) => {
                         let name = name.as_str().to_owned();
                         let member = Member { name, value: value.compact(), writable: true };
-                        let outcome = lock(&self.0).set(member);
-                        done(outcome.map_err(|(error, refused)| {
-                            drop(refused);
-                            error
-                        }))
+                        let (outcome, left) = lock(&self.0).set(member);
+                        drop(left);
+                        done(outcome)
                     }
                     Err(error) => Response::error(error.about(format_args!("'{}'", path.as_slice()[0]))),
                 }
             }
             [Key::Name(name), Key::Verb(Verb::Delete)] => {
-                let outcome = lock(&self.0).delete(name.as_str());
-                done(outcome)
+                let deleted = lock(&self.0).delete(name.as_str());
+                done(deleted.map(drop))
             }
             [first @ Key::Name(name), rest @ ..] if !is_reserved(first) => {
                 let value = lock(&self.0).find(name.as_str()).map(|member| member.value.clone());

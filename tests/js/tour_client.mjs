@@ -1,4 +1,4 @@
-// A client of npm's capnweb that checks a tour server over WebSocket.
+// A client of npm's capnweb that checks a tour server over WebSocket, or over TCP with a message a line (tcp://…).
 //
 //   node tour_client.mjs URL [options]
 //
@@ -19,6 +19,7 @@ import { once } from "node:events";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { TIME_LIMIT, equal, within } from "./expect.mjs";
+import { LineSocket } from "./line_socket.mjs";
 import { checks } from "./tour_checks.mjs";
 import { traceFrames } from "./trace.mjs";
 
@@ -50,7 +51,7 @@ class Connections {
   sessions = [];
 
   async #open(name) {
-    const socket = new WebSocket(url);
+    const socket = url.startsWith("tcp:") ? new LineSocket(url) : new WebSocket(url);
     this.#sockets.push(socket);
     socket.on("error", () => {}); // whoever waits for something learns of it, and otherwise it ends no process
     if (options.trace) traceFrames(socket, name);

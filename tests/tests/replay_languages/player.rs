@@ -674,7 +674,8 @@ impl Player<'_> {
         let is_end = |error: &Error| error.kind() == ErrorKind::Disconnected;
         // The recorded programs do not say what index they got.
         let counts = |outcome: &&Outcome| {
-            !(self.dialect == Dialect::Capnode && is_index(outcome)) && !outcome.as_ref().is_err_and(is_end)
+            let is_ours = self.dialect == Dialect::Capnode && is_index(outcome);
+            !is_ours && !outcome.as_ref().is_err_and(is_end)
         };
         let leftover = outcomes.filter(counts).count();
         if leftover != self.part.unsaid {

@@ -145,7 +145,7 @@ fn qson(json: &Json) -> Graph {
 fn qson_leaf(json: &Json, path: &str, nodes: &mut Vec<Node>, places: &mut HashMap<String, Leaf>) -> Leaf {
     let truthy = |json: &&Json| {
         !matches!(json, Json::Null | Json::Bool(false))
-            && **json != Json::from("")
+            && json.as_str() != Some("")
             && json.as_f64() != Some(0.0)
     };
     let leaf = match json {
@@ -517,13 +517,13 @@ pub fn is_seen(value: &Value, recorded: &Json) -> bool {
         value: &Value,
         recorded: &Json,
         path: &str,
-        seen: &mut HashMap<capnode::value::Shared, String>,
+        seen: &mut Vec<(capnode::value::Shared, String)>,
     ) -> bool {
         if let Value::Shared(shared) = value {
-            if let Some(before) = seen.get(shared) {
+            if let Some((_, before)) = seen.iter().find(|(before, _)| before == shared) {
                 return recorded["js"] == "ref" && recorded["path"] == before.as_str();
             }
-            seen.insert(shared.clone(), path.to_owned());
+            seen.push((shared.clone(), path.to_owned()));
             return value.open().is_ok_and(|value| go(&value, recorded, path, seen));
         }
         let is_js = |name: &str| recorded["js"] == name;
@@ -558,5 +558,5 @@ pub fn is_seen(value: &Value, recorded: &Json) -> bool {
             _ => false,
         }
     }
-    go(value, recorded, "$", &mut HashMap::new())
+    go(value, recorded, "$", &mut Vec::new())
 }
