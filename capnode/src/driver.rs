@@ -254,7 +254,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             this.link.unpark();
             for task in this.link.take_tasks() {
                 // This runs in a runtime, or it would not run at all.
-                tokio::spawn(task);
+                tokio::spawn(crate::runtime::in_current(task));
             }
             if this.is_unneeded() {
                 this.link.close(Error::new(ErrorKind::Disconnected, "nobody holds the connection any more"));

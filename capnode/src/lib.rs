@@ -105,6 +105,7 @@
 //! | `tokio` | yes | nodes, connections, transports over TCP, Unix sockets and child processes |
 //! | `ws` | yes | WebSockets |
 //! | `tls` | yes | `wss://`, by rustls |
+//! | `tracing` | no | a span for each connection, around what its handlers say |
 //! | `axum` | no | a node as a route of an axum application |
 //!
 //! Without any, what is left is the core: references and the wire language, with no tokio. [`sans_io`] is how to

@@ -1,6 +1,8 @@
 //! The only place that spawns.
 
 use std::future::Future;
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
 
 use crate::cap::BoxFuture;
 use crate::cap::response::Outcome;
@@ -25,6 +27,33 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     drop(future);
     Err(Error::new(ErrorKind::Unsupported, "this needs capnode's feature `tokio`"))
+}
+
+/// What a connection does, in a span that says which connection it is.
+#[cfg(feature = "tokio")]
+pub(crate) fn in_connection<F: Future>(
+    future: F,
+    nickname: Option<Arc<str>>,
+) -> impl Future<Output = F::Output> {
+    #[cfg(feature = "tracing")]
+    return {
+        use tracing::Instrument as _;
+        future.instrument(tracing::info_span!("connection", nickname = nickname.as_deref()))
+    };
+    #[cfg(not(feature = "tracing"))]
+    {
+        let _nobody_looks = nickname;
+        future
+    }
+}
+
+/// What goes on by itself, in the span of who began it.
+#[cfg(feature = "tokio")]
+pub(crate) fn in_current<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    #[cfg(feature = "tracing")]
+    return tracing::Instrument::in_current_span(future);
+    #[cfg(not(feature = "tracing"))]
+    future
 }
 
 /// Runs a handler that blocks on a thread for such. Dropping the future cancels the handler at its

@@ -369,3 +369,39 @@ async fn what_is_in_the_index_is_not_forgotten() {
     assert!(soon(made[0].apply::<u32>(())).await.is_err());
     assert_eq!(served.tables().forgotten, 4);
 }
+
+#[tokio::test]
+async fn what_a_handler_says_is_in_the_span_of_its_connection() {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let talks = Func::<fn()>::new(|| async {
+        tracing::info!("at once");
+        tokio::task::yield_now().await;
+        tracing::info!("later");
+    });
+    let (there, here) = transport::pair();
+    let _served = Node::new(talks).nickname("the kitchen").serve(there).await.unwrap();
+    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    soon(peer.apply::<()>(())).await.unwrap();
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for said in ["at once", "later"] {
+        let line = text.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("{text}"));
+        assert!(line.contains("connection{nickname=\"the kitchen\"}"), "{line}");
+    }
+}

@@ -191,7 +191,8 @@ impl Node {
         self.set(|settings| settings.terms.registry = None)
     }
 
-    /// Gives the connections of this node a name, by which errors and [`Debug`](fmt::Debug) tell them from others.
+    /// Gives the connections of this node a name, by which errors, [`Debug`](fmt::Debug), and with the feature `tracing`
+    /// the span `connection` tell them from others.
     pub fn nickname(self, name: &str) -> Self {
         self.set(|settings| settings.terms.nickname = Some(name.into()))
     }
@@ -293,7 +294,8 @@ impl Node {
         };
         let undecided = Undecided::new(connection.link().clone());
         // It runs already, so that whoever decides may ask the peer.
-        crate::runtime::spawn(connection.driver(side, transport))?;
+        let nickname = self.settings.terms.nickname.clone();
+        crate::runtime::spawn(crate::runtime::in_connection(connection.driver(side, transport), nickname))?;
         let admitted = match entered {
             Ok(()) => self.admit.admit(incoming).await,
             Err(refusal) => Err(refusal),
