@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 
+mod drive;
 pub(crate) mod import;
 mod inbound;
 mod language;
@@ -19,6 +20,7 @@ mod named;
 pub(crate) mod outgoing;
 pub(crate) mod pending;
 mod staged;
+mod state;
 pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -29,22 +31,20 @@ pub(crate) use self::inbound::no_index_in;
 use self::language::Language;
 use self::named::{Named, Naming};
 use self::outgoing::Outgoing;
-use self::pending::{Arrived, PendingAnswer};
-use self::task::{Running, Task};
-use crate::cap::payload::{
-    Body, Lent, REFERENCE, flatten, held_len, to_cap, unfold, unfolded_len, with_records,
-};
+use self::pending::PendingAnswer;
+use self::state::{Answer, Caller, State};
+use crate::cap::payload::{Body, Lent, REFERENCE, flatten, to_cap, unfold, unfolded_len, with_records};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
-use crate::cap::{BrokenSlot, Cap, Shape, fire};
-use crate::dialect::{Dialect, Names as _, Refused, capnweb};
+use crate::cap::{BrokenSlot, Cap, fire};
+use crate::dialect::{Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
 use crate::lock;
-use crate::op::{Answering, Id, Import as Use, Key, Op, Path, Payload, Word};
+use crate::op::{Answering, Id, Key, Path, Payload};
 use crate::registry::Registry;
-use crate::session::{ALL, Session, Side, Tables, Wanted};
+use crate::session::{Session, Side, Tables, Wanted};
 
 /// Bytes of a message beside its path and its values.
 const ENVELOPE: usize = 64;
@@ -87,68 +87,6 @@ pub(crate) struct Link {
     driver: Mutex<Option<Waker>>,
     /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
     steps: Mutex<HashMap<(Id, String), Weak<Queue>>>,
-}
-
-struct State {
-    session: Session,
-    language: Language,
-    named: Named,
-    /// Calls that could not be said in the peer's language.
-    unsaid: Vec<Refused>,
-    /// Messages to what is not known.
-    lost: Vec<LostMessage>,
-    /// What was forgotten, to be dropped where no lock is held.
-    forgotten: Vec<Cap>,
-    /// Who wants the index of a peer whose language is not known yet.
-    strangers: Vec<Arc<Queue>>,
-    index: Option<Cap>,
-    out: Outgoing,
-    /// Who waits for the answers of our calls and the outcomes of the peer's promises.
-    calls: HashMap<Id, Caller>,
-    imports: HashMap<Id, Weak<Import>>,
-    objects: HashMap<Id, Cap>,
-    /// The peer's calls whose results it may still use.
-    answers: HashMap<Id, Answer>,
-    kept_bytes: usize,
-    /// How many of `calls` are calls of ours.
-    own_calls: usize,
-    running: HashMap<Id, Arc<Running>>,
-    /// Handlers that did not end at once, to be driven.
-    tasks: Vec<Task>,
-    /// Calls of the peer's that wait for others to end.
-    parked: VecDeque<inbound::Call>,
-    parked_bytes: usize,
-    /// Callers waiting until less is unwritten.
-    room: Vec<Waker>,
-    watchers: Vec<BrokenSlot>,
-    /// Whether the peer's calls are refused from now on.
-    draining: bool,
-    /// Who waits for the last of the peer's calls to end, and for the end of the driver.
-    quiet: Vec<Waker>,
-    /// Whether nothing moves the connection any more.
-    #[cfg(feature = "tokio")]
-    gone: bool,
-    closed: Option<Error>,
-    /// What to tell the peer about it, if it is not an ordinary end.
-    reason: Option<String>,
-    /// Values that were written otherwise than they stand, to be dropped when the lock is free.
-    left: Vec<Body>,
-}
-
-/// Who waits for an answer.
-enum Caller {
-    Waits(oneshot::Sender<Arrived>, Option<Progress>),
-    /// A promise for the peer's index, in a language that has to be asked for it.
-    Index(Arc<Queue>),
-}
-
-/// The result of a call of the peer's, kept for what the peer may still do with it.
-#[derive(Default)]
-struct Answer {
-    /// Made when the result is used before it is there.
-    queue: Option<Arc<Queue>>,
-    outcome: Option<Result<Body, Error>>,
-    bytes: usize,
 }
 
 impl Link {
@@ -501,154 +439,6 @@ impl Link {
         self.wake();
     }
 
-    // ------------------------------------------------------------------------ for the driver
-
-    /// Whom to wake when there is something to do. Whether there is already: output only if it
-    /// `can_write`, or it would be asked again and again while the peer does not read.
-    pub(crate) fn set_driver(&self, waker: Option<&Waker>, can_write: bool) -> bool {
-        *lock(&self.driver) = waker.cloned();
-        if waker.is_none() {
-            return false;
-        }
-        let state = lock(&self.state);
-        let work = (can_write && !state.out.is_empty()) || !state.tasks.is_empty() || state.closed.is_some();
-        let work = work || state.session.has_events();
-        work || !lock(&self.dropped).is_empty() || (!state.parked.is_empty() && state.has_room(self))
-    }
-
-    /// Lets the driver look whether the connection is still needed.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn nudge(&self) {
-        self.wake();
-    }
-
-    /// Whether something has to be said, and it is not known in which language.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_speechless(&self) -> bool {
-        let state = lock(&self.state);
-        state.language.is_unknown() && (state.session.has_ops() || !state.strangers.is_empty())
-    }
-
-    /// Refuses the peer's calls from now on. Those that it has made already go on.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn drain(&self) {
-        lock(&self.state).draining = true;
-    }
-
-    /// Ready when none of the peer's calls is running.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.state);
-        if state.closed.is_some() || state.session.running() == 0 {
-            return Poll::Ready(());
-        }
-        state.wait_quietly(cx)
-    }
-
-    /// Ready when nothing moves the connection any more.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.state);
-        if state.gone { Poll::Ready(()) } else { state.wait_quietly(cx) }
-    }
-
-    /// Nothing moves the connection any more.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn set_gone(&self) {
-        let quiet = {
-            let mut state = lock(&self.state);
-            state.gone = true;
-            std::mem::take(&mut state.quiet)
-        };
-        for waker in quiet {
-            waker.wake();
-        }
-    }
-
-    /// Tells who waits for it that none of the peer's calls is running, if that is so.
-    fn tell_quiet(&self) {
-        let quiet = {
-            let mut state = lock(&self.state);
-            let quiet = state.draining && (state.closed.is_some() || state.session.running() == 0);
-            if quiet { std::mem::take(&mut state.quiet) } else { Vec::new() }
-        };
-        for waker in quiet {
-            waker.wake();
-        }
-    }
-
-    /// Which call of ours a frame asks for the answer of, in a language in which it matters.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
-        lock(&self.state).language.asked_in(frame)
-    }
-
-    /// Whether a call of ours has its answer.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_answered(&self, call: Id) -> bool {
-        lock(&self.state).language.is_answered(call)
-    }
-
-    /// Whether there is something to give back that may still be kept if it comes again.
-    pub(crate) fn is_leaving(&self) -> bool {
-        lock(&self.state).language.is_leaving()
-    }
-
-    /// Gives back what has not come again for a turn; or all of it.
-    pub(crate) fn flush(&self, all: bool) {
-        let mut state = lock(&self.state);
-        state.language.flush(all);
-        state.write_ops();
-    }
-
-    fn wake(&self) {
-        let waker = lock(&self.driver).clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Moves what is to be written into `out`, which has been written.
-    pub(crate) fn take_output(&self, out: &mut Outgoing) {
-        let left;
-        let (room, too_much) = {
-            let mut state = lock(&self.state);
-            left = std::mem::take(&mut state.left);
-            if state.closed.is_none() {
-                self.settle_drops(&mut state);
-                state.write_ops();
-            }
-            let too_much = state.closed.is_none() && state.out.len() > self.limits.unwritten_bytes_hard;
-            if state.out.is_empty() || !out.is_empty() {
-                (Vec::new(), too_much)
-            } else {
-                out.clear();
-                std::mem::swap(&mut state.out, out);
-                (std::mem::take(&mut state.room), false)
-            }
-        };
-        drop(left);
-        if too_much {
-            self.close(reads_too_slowly());
-        }
-        for waker in room {
-            waker.wake();
-        }
-    }
-
-    /// Handlers to be driven from now on.
-    pub(crate) fn take_tasks(&self) -> Vec<Task> {
-        std::mem::take(&mut lock(&self.state).tasks)
-    }
-
-    /// Whether nobody needs the connection: neither this program, nor the peer but for the index.
-    pub(crate) fn is_idle(&self) -> bool {
-        let mut state = lock(&self.state);
-        self.settle_drops(&mut state);
-        state.write_ops();
-        state.session.is_idle()
-    }
-
     // ------------------------------------------------------------------------ outcomes of calls
 
     /// Who is told how far a call of the peer's has come, if its language has a word for it.
@@ -732,191 +522,4 @@ impl Link {
 
 fn reads_too_slowly() -> Error {
     Error::new(ErrorKind::Limit, "the peer reads too slowly: too much is waiting to be written")
-}
-
-impl State {
-    #[cfg(feature = "tokio")]
-    fn wait_quietly(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if !self.quiet.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.quiet.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// Who waits for an answer, and does so no longer.
-    fn take_caller(&mut self, id: Id) -> Option<Caller> {
-        let caller = self.calls.remove(&id);
-        self.own_calls -= usize::from(caller.is_some() && id > 0);
-        caller
-    }
-
-    fn write_ops(&mut self) {
-        if self.language.is_unknown() {
-            return;
-        }
-        let Self { session, language, named, objects, out, unsaid, .. } = self;
-        while let Some(op) = session.poll_op() {
-            let names = &mut Naming { named: &mut *named, session: &mut *session, objects: &mut *objects };
-            out.push(|out| unsaid.extend(language.write(&op, names, out).err()));
-        }
-        while let Some(reply) = language.take_reply() {
-            out.push(|out| out.push_str(&reply));
-        }
-    }
-
-    /// Forgets what was not used for the longest time of what is lent to a peer that never gives it back.
-    fn forget_oldest(&mut self, limit: usize) -> Result<(), Error> {
-        while let Some(oldest) = self.named.oldest_beyond(limit) {
-            let unnamed = self.named.remove(oldest);
-            self.forgotten.extend(unnamed);
-            // The peer may have given it back by the very message that is being taken in.
-            if !self.session.is_kept(oldest) {
-                continue;
-            }
-            self.session.handle(Op::Release { id: oldest, count: ALL })?;
-        }
-        Ok(())
-    }
-
-    /// Why a call could not be said in the peer's language, if that is so, and who made it.
-    fn take_unsaid(&mut self, call: Id) -> Option<(Error, Option<Caller>)> {
-        let at = self.unsaid.iter().position(|unsaid| unsaid.call == call)?;
-        let Refused { call, error } = self.unsaid.swap_remove(at);
-        self.session.unsay(call);
-        Some((error.with_fate(Fate::NotSent), self.take_caller(call)))
-    }
-
-    /// What the peer offers.
-    fn peer_index(&mut self, link: &Arc<Link>) -> Cap {
-        match link.dialect() {
-            Some(Dialect::CapnWeb | Dialect::Q) => self.import(link, 0, false).into(),
-            // It has no name of its own there, and is asked for.
-            Some(Dialect::Capnode) => {
-                let queue = Queue::new();
-                let id = self.session.call(0, Path::Empty, None, Answering::Sent);
-                self.calls.insert(id, Caller::Index(queue.clone()));
-                self.own_calls += 1;
-                self.write_ops();
-                queue.into()
-            }
-            None => {
-                let queue = Queue::new();
-                self.strangers.push(queue.clone());
-                queue.into()
-            }
-        }
-    }
-
-    /// Keeps the outcome of a call whose result the peer may still use, if there is room for it. What to answer,
-    /// and what is to be dropped elsewhere.
-    fn keep(
-        &mut self,
-        answer: Id,
-        outcome: Result<Body, Error>,
-        limit: usize,
-    ) -> (Result<Body, Error>, Option<Answer>) {
-        let Some(kept) = self.answers.get_mut(&answer) else { return (outcome, None) };
-        let outcome = outcome.map(Payload::compact);
-        let bytes = match &outcome {
-            Ok(body) => held_len(body),
-            Err(error) => error.message().len(),
-        };
-        if self.kept_bytes + bytes > limit {
-            let message = format!("more than {limit} bytes of results were not given back");
-            let error = Error::new(ErrorKind::Limit, message);
-            kept.outcome = Some(Err(error.clone()));
-            return (Err(error), Some(Answer { outcome: Some(outcome), ..Answer::default() }));
-        }
-        kept.bytes = bytes;
-        self.kept_bytes += bytes;
-        let outcome =
-            outcome.map(|body| Payload { text: body.text.share(), refs: body.refs, nodes: Vec::new() });
-        (kept.outcome.insert(outcome).clone(), None)
-    }
-
-    /// The peer can use the result of a call no longer. What is returned is to be dropped elsewhere.
-    fn forget(&mut self, answer: Id) -> Option<Answer> {
-        let forgotten = self.answers.remove(&answer);
-        self.kept_bytes -= forgotten.as_ref().map_or(0, |answer| answer.bytes);
-        forgotten
-    }
-
-    /// The handle of an import, the one there is or a new one.
-    fn import(&mut self, link: &Arc<Link>, id: Id, function: bool) -> Arc<Import> {
-        if let Some(import) = self.imports.get(&id).and_then(Weak::upgrade) {
-            return import;
-        }
-        let import = Import::new(link.clone(), id, function);
-        self.session.hold(id);
-        self.imports.insert(id, Arc::downgrade(&import));
-        import
-    }
-
-    /// How to say a reference to this peer. What it lent us goes home; anything else is lent to
-    /// it.
-    fn word(&mut self, link: &Arc<Link>, lent: Lent) -> Word {
-        let cap = match lent {
-            Lent::Cap(cap) => cap.nearest(),
-            Lent::Node(node) => return Word::Node(node),
-        };
-        if link.dialect().is_some_and(|dialect| !dialect.sends_home()) {
-            return self.lend(cap);
-        }
-        if let Some(import) = cap.import() {
-            if Arc::ptr_eq(import.link(), link) {
-                return Word::Import(Use { id: import.id(), path: Path::Empty, args: None, awaited: false });
-            }
-        }
-        if let Some(at) = cap.inside() {
-            let (base, path) = at.parts();
-            if let Some(import) = base.nearest().import().filter(|import| Arc::ptr_eq(import.link(), link)) {
-                return Word::Import(Use { id: import.id(), path: path.clone(), args: None, awaited: false });
-            }
-        }
-        self.lend(cap)
-    }
-
-    fn lend(&mut self, cap: Cap) -> Word {
-        let id = self.session.export(cap.object_id());
-        let function = matches!(cap.shape(), Shape::Function);
-        self.objects.insert(id, cap);
-        if matches!(self.language, Language::Capnode(_) | Language::Q(_)) {
-            // It is known from now on, and so can be forgotten, also if the message is never written.
-            let Self { named, session, objects, .. } = self;
-            let _name = Naming { named, session, objects }.name(id);
-        }
-        if function { Word::Function(id) } else { Word::Export(id) }
-    }
-
-    fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {
-        let outcome = outcome.and_then(|body| {
-            let (value, left) = link.wording(body);
-            self.left.extend(left);
-            value
-        });
-        let outcome = match outcome {
-            // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
-            // own, so it gets a reference to us that passes everything on.
-            Ok(value) if value.root().is_some() && !self.session.is_marked() => {
-                Ok(value.map(|lent| match lent {
-                    Lent::Cap(cap) => self.lend(cap.nearest()),
-                    Lent::Node(node) => Word::Node(node),
-                }))
-            }
-            Ok(value) => Ok(value.map(|lent| self.word(link, lent))),
-            Err(error) => Err(Payload::plain(capnweb::error_text(&error).unwrap_or_else(|_| {
-                // Its typed data could not be written; its message can.
-                capnweb::error_text(&Error::rejected(error.message())).unwrap_or_default()
-            }))),
-        };
-        if let Ok(value) = &outcome {
-            let exports = value.refs.iter().filter_map(|slot| match slot.to {
-                Word::Export(id) | Word::Function(id) => Some(id),
-                _ => None,
-            });
-            self.named.answers(answer, exports);
-        }
-        self.session.answer(answer, outcome);
-        self.write_ops();
-    }
 }

@@ -5,10 +5,10 @@
 //! no properties: an object is a record of functions. A value is a table of objects, lists and function ids with
 //! one of them as root.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::canonical::{Builder, MAX_DEPTH, Plain, Trees, Unsayable, other_members, unsayable};
-use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
+use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Broken, Json};
 use super::{Names, Refused};
 use crate::error::{Error, ErrorKind};
@@ -17,19 +17,18 @@ use crate::op::{Answering, Id, Op, Path, Payload, Text, Word};
 
 mod decode;
 mod encode;
+mod functions;
 mod replies;
 #[cfg(test)]
 mod tests;
 
 use self::decode::Table;
 use self::encode::Encoder;
+use self::functions::Functions;
 use self::replies::{Replies, Reply};
 
 /// The most that a message of the peer's may nest: its tables are flat, but not what it says of an error.
 const ENVELOPE: usize = 4;
-
-/// Functions given back that the peer may be silent about.
-const MAX_DYING: usize = 8_192;
 
 /// A message to something that we do not have, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,61 +37,6 @@ pub(crate) struct Lost {
     pub(crate) kind: &'static str,
     /// Whom it was for, at most 100 characters of it.
     pub(crate) to: String,
-}
-
-/// The functions of the peer's, and which of them can be given back.
-#[derive(Default)]
-struct Functions {
-    lent: Lent,
-    /// Those that an index listed. A peer computes its index once: what is given back of it is gone for everybody.
-    listed: HashSet<Box<str>>,
-    /// Those given back of which the peer has not said that it knows, by the number of the message.
-    dying: BTreeMap<Id, Box<str>>,
-    dying_names: HashSet<Box<str>>,
-    /// Those that came again after they were given back, and before the peer knew.
-    dead: HashSet<Id>,
-    /// Those that nobody here holds any more, and that may still be kept if they come again, each with the turn in which
-    /// it was dropped.
-    leaving: HashMap<Box<str>, u64>,
-    /// The same in the order in which they were dropped, and some that have come again.
-    leaving_order: VecDeque<(Box<str>, u64)>,
-    turn: u64,
-}
-
-impl Functions {
-    /// The id of a function that is mentioned in a message, which may be the answer to an `index`.
-    fn mention(&mut self, name: &str, in_index: bool) -> Id {
-        let id = self.lent.intern(name);
-        self.leaving.remove(name);
-        if in_index && !self.listed.contains(name) {
-            self.listed.insert(name.into());
-        }
-        if self.dying_names.contains(name) {
-            self.dead.insert(id);
-        } else {
-            // The peer lends it anew.
-            self.dead.remove(&id);
-        }
-        id
-    }
-
-    /// A function is being given back. A peer that never says that it knows must not make us remember for ever.
-    fn give_back(&mut self, number: Id, name: Box<str>) {
-        self.dying_names.insert(name.clone());
-        self.dying.insert(number, name);
-        if self.dying.len() > MAX_DYING {
-            if let Some((_, oldest)) = self.dying.pop_first() {
-                self.dying_names.remove(&oldest);
-            }
-        }
-    }
-
-    /// The peer knows that a function was given back.
-    fn given_back(&mut self, number: Id) {
-        if let Some(name) = self.dying.remove(&number) {
-            self.dying_names.remove(&name);
-        }
-    }
 }
 
 /// What one connection knows of its peer's ids, and the peer of ours.

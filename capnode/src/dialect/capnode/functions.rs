@@ -1,0 +1,64 @@
+//! The functions that a peer lends, by their names, and how they are given back.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use crate::dialect::ids::Lent;
+use crate::op::Id;
+
+/// Functions given back that the peer may be silent about.
+const MAX_DYING: usize = 8_192;
+
+/// The functions of the peer's, and which of them can be given back.
+#[derive(Default)]
+pub(super) struct Functions {
+    pub(super) lent: Lent,
+    /// Those that an index listed. A peer computes its index once: what is given back of it is gone for everybody.
+    pub(super) listed: HashSet<Box<str>>,
+    /// Those given back of which the peer has not said that it knows, by the number of the message.
+    pub(super) dying: BTreeMap<Id, Box<str>>,
+    pub(super) dying_names: HashSet<Box<str>>,
+    /// Those that came again after they were given back, and before the peer knew.
+    pub(super) dead: HashSet<Id>,
+    /// Those that nobody here holds any more, and that may still be kept if they come again, each with the turn in which
+    /// it was dropped.
+    pub(super) leaving: HashMap<Box<str>, u64>,
+    /// The same in the order in which they were dropped, and some that have come again.
+    pub(super) leaving_order: VecDeque<(Box<str>, u64)>,
+    pub(super) turn: u64,
+}
+
+impl Functions {
+    /// The id of a function that is mentioned in a message, which may be the answer to an `index`.
+    pub(super) fn mention(&mut self, name: &str, in_index: bool) -> Id {
+        let id = self.lent.intern(name);
+        self.leaving.remove(name);
+        if in_index && !self.listed.contains(name) {
+            self.listed.insert(name.into());
+        }
+        if self.dying_names.contains(name) {
+            self.dead.insert(id);
+        } else {
+            // The peer lends it anew.
+            self.dead.remove(&id);
+        }
+        id
+    }
+
+    /// A function is being given back. A peer that never says that it knows must not make us remember for ever.
+    pub(super) fn give_back(&mut self, number: Id, name: Box<str>) {
+        self.dying_names.insert(name.clone());
+        self.dying.insert(number, name);
+        if self.dying.len() > MAX_DYING {
+            if let Some((_, oldest)) = self.dying.pop_first() {
+                self.dying_names.remove(&oldest);
+            }
+        }
+    }
+
+    /// The peer knows that a function was given back.
+    pub(super) fn given_back(&mut self, number: Id) {
+        if let Some(name) = self.dying.remove(&number) {
+            self.dying_names.remove(&name);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The side of a link that whoever drives it sees: what there is to write, to run and to wait for.
+
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
+
+use super::outgoing::Outgoing;
+use super::task::Task;
+use super::{Link, reads_too_slowly};
+use crate::lock;
+#[cfg(feature = "tokio")]
+use crate::op::Id;
+
+impl Link {
+    /// Whom to wake when there is something to do. Whether there is already: output only if it
+    /// `can_write`, or it would be asked again and again while the peer does not read.
+    pub(crate) fn set_driver(&self, waker: Option<&Waker>, can_write: bool) -> bool {
+        *lock(&self.driver) = waker.cloned();
+        if waker.is_none() {
+            return false;
+        }
+        let state = lock(&self.state);
+        let work = (can_write && !state.out.is_empty()) || !state.tasks.is_empty() || state.closed.is_some();
+        let work = work || state.session.has_events();
+        work || !lock(&self.dropped).is_empty() || (!state.parked.is_empty() && state.has_room(self))
+    }
+
+    /// Lets the driver look whether the connection is still needed.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn nudge(&self) {
+        self.wake();
+    }
+
+    /// Whether something has to be said, and it is not known in which language.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_speechless(&self) -> bool {
+        let state = lock(&self.state);
+        state.language.is_unknown() && (state.session.has_ops() || !state.strangers.is_empty())
+    }
+
+    /// Refuses the peer's calls from now on. Those that it has made already go on.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn drain(&self) {
+        lock(&self.state).draining = true;
+    }
+
+    /// Ready when none of the peer's calls is running.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.closed.is_some() || state.session.running() == 0 {
+            return Poll::Ready(());
+        }
+        state.wait_quietly(cx)
+    }
+
+    /// Ready when nothing moves the connection any more.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.gone { Poll::Ready(()) } else { state.wait_quietly(cx) }
+    }
+
+    /// Nothing moves the connection any more.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_gone(&self) {
+        let quiet = {
+            let mut state = lock(&self.state);
+            state.gone = true;
+            std::mem::take(&mut state.quiet)
+        };
+        for waker in quiet {
+            waker.wake();
+        }
+    }
+
+    /// Tells who waits for it that none of the peer's calls is running, if that is so.
+    pub(super) fn tell_quiet(&self) {
+        let quiet = {
+            let mut state = lock(&self.state);
+            let quiet = state.draining && (state.closed.is_some() || state.session.running() == 0);
+            if quiet { std::mem::take(&mut state.quiet) } else { Vec::new() }
+        };
+        for waker in quiet {
+            waker.wake();
+        }
+    }
+
+    /// Which call of ours a frame asks for the answer of, in a language in which it matters.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
+        lock(&self.state).language.asked_in(frame)
+    }
+
+    /// Whether a call of ours has its answer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_answered(&self, call: Id) -> bool {
+        lock(&self.state).language.is_answered(call)
+    }
+
+    /// Whether there is something to give back that may still be kept if it comes again.
+    pub(crate) fn is_leaving(&self) -> bool {
+        lock(&self.state).language.is_leaving()
+    }
+
+    /// Gives back what has not come again for a turn; or all of it.
+    pub(crate) fn flush(&self, all: bool) {
+        let mut state = lock(&self.state);
+        state.language.flush(all);
+        state.write_ops();
+    }
+
+    pub(super) fn wake(&self) {
+        let waker = lock(&self.driver).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Moves what is to be written into `out`, which has been written.
+    pub(crate) fn take_output(&self, out: &mut Outgoing) {
+        let left;
+        let (room, too_much) = {
+            let mut state = lock(&self.state);
+            left = std::mem::take(&mut state.left);
+            if state.closed.is_none() {
+                self.settle_drops(&mut state);
+                state.write_ops();
+            }
+            let too_much = state.closed.is_none() && state.out.len() > self.limits.unwritten_bytes_hard;
+            if state.out.is_empty() || !out.is_empty() {
+                (Vec::new(), too_much)
+            } else {
+                out.clear();
+                std::mem::swap(&mut state.out, out);
+                (std::mem::take(&mut state.room), false)
+            }
+        };
+        drop(left);
+        if too_much {
+            self.close(reads_too_slowly());
+        }
+        for waker in room {
+            waker.wake();
+        }
+    }
+
+    /// Handlers to be driven from now on.
+    pub(crate) fn take_tasks(&self) -> Vec<Task> {
+        std::mem::take(&mut lock(&self.state).tasks)
+    }
+
+    /// Whether nobody needs the connection: neither this program, nor the peer but for the index.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut state = lock(&self.state);
+        self.settle_drops(&mut state);
+        state.write_ops();
+        state.session.is_idle()
+    }
+}
