@@ -405,3 +405,56 @@ async fn what_a_handler_says_is_in_the_span_of_its_connection() {
         assert!(line.contains("connection{nickname=\"the kitchen\"}"), "{line}");
     }
 }
+
+#[tokio::test]
+async fn texts_are_found_in_a_byte_stream_however_it_is_cut() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let node = Node::new(Func::<fn(String) -> usize>::new(|text: String| async move { text.len() }));
+    let (mut stream, there) = tokio::io::duplex(1 << 20);
+    let _served = node.serve(transport::lines(there)).await.unwrap();
+    let mut read = String::new();
+    let mut buffer = vec![0; 1 << 16];
+    let text = |reply: &str, argument: &str| {
+        format!(
+            r#"{{"type":"invocation","methodId":"ID","replyId":"{reply}","arguments":{{"links":[["{argument}"]],"value":{{"type":2,"id":0}}}}}}"#
+        )
+    };
+    stream.write_all(br#"{"type":"index","methodId":"i"}"#).await.unwrap();
+    let mut id = None;
+    let mut sent = false;
+    let long = "x".repeat(200_000);
+    loop {
+        let size = soon(stream.read(&mut buffer)).await.unwrap();
+        read.push_str(std::str::from_utf8(&buffer[..size]).unwrap());
+        if id.is_none() {
+            id =
+                read.split(r#""links":[""#).nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);
+        }
+        if let (Some(id), false) = (&id, sent) {
+            sent = true;
+            // Two in one chunk, with nothing between.
+            let two = format!("{}{}", text("one", "ab"), text("two", "abc")).replace("ID", id);
+            stream.write_all(two.as_bytes()).await.unwrap();
+            // One in three, cut within a character, with white space before it.
+            let three = format!(" \n{}", text("three", "aé🙂")).replace("ID", id);
+            let bytes = three.as_bytes();
+            let within = bytes.iter().position(|byte| *byte == 0xf0).unwrap() + 2;
+            for part in [&bytes[..20], &bytes[20..within], &bytes[within..]] {
+                stream.write_all(part).await.unwrap();
+                stream.flush().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            // One that is longer than any segment.
+            stream.write_all(text("four", &long).replace("ID", id).as_bytes()).await.unwrap();
+        }
+        if read.contains("four") {
+            break;
+        }
+    }
+    for (reply, length) in [("one", 2), ("two", 3), ("three", 7), ("four", 200_000)] {
+        let answer =
+            format!(r#"{{"type":"return","methodId":"{reply}","value":{{"links":[],"value":{length}}}}}"#);
+        assert!(read.contains(&answer), "{read}");
+    }
+}
