@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use capnode::{BigInt, Bytes, Date, Func, Incoming, Node, Value};
+use capnode::{BigInt, Bytes, Date, Dialect, Func, Incoming, Node, Value};
 use capnode_examples::line::watch;
 use capnode_examples::tour::{self, CounterClient, TourClient};
 use tokio::net::TcpStream;
@@ -114,6 +114,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let never = tour.on("never", |_: String, _: String| std::future::pending());
     if let Err(error) = never.timeout(Duration::from_millis(20)).await {
         show("a call with 20 ms to be done", error);
+    }
+
+    for (language, dialect) in [("Capnode", Dialect::Capnode), ("Q-Connection", Dialect::Q)] {
+        let tour: TourClient = capnode::connect(&listener.url()).dialect(dialect).await?;
+        meeting.recv().await.ok_or("the server has met nobody")?;
+        let name = tour.authenticate("bob").pipeline().profile().pipeline().name().await?;
+        show(&format!("the same port, in the language of {language}"), name);
     }
 
     server.close();
