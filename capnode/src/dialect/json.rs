@@ -145,9 +145,12 @@ impl<'a, R> Parser<'a, '_, R> {
     }
 
     fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.pos += usize::from(found);
-        found
+        // See `Reader::take`.
+        if self.peek() != Some(byte) {
+            return false;
+        }
+        self.pos += 1;
+        true
     }
 
     fn expect(&mut self, byte: u8) -> Result<()> {
@@ -263,7 +266,9 @@ impl<'a, R> Parser<'a, '_, R> {
 
     fn number(&mut self) -> Result<&'a str> {
         let start = self.pos;
-        self.pos += usize::from(self.byte(self.pos) == Some(b'-'));
+        if self.byte(self.pos) == Some(b'-') {
+            self.pos += 1;
+        }
         let whole = self.pos;
         self.digits()?;
         if self.byte(whole) == Some(b'0') && self.pos > whole + 1 {

@@ -70,9 +70,12 @@ impl<'a> Scanner<'a> {
     }
 
     fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == byte;
-        self.pos += usize::from(found);
-        found
+        // See `Reader::take`.
+        if self.peek() != byte {
+            return false;
+        }
+        self.pos += 1;
+        true
     }
 
     pub(super) fn expect(&mut self, byte: u8, what: &str) -> Result<()> {
