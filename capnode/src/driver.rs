@@ -173,7 +173,8 @@ impl<T: Transport> Driver<T> {
 
     /// Ends the connection if nothing can be said for too long.
     fn check_silence(&mut self, cx: &mut Context<'_>) {
-        if !self.link.is_speechless() {
+        // Nearly always it is known, which takes no lock to see.
+        if self.link.dialect().is_some() || !self.link.is_speechless() {
             self.silence = None;
             return;
         }
@@ -186,7 +187,7 @@ impl<T: Transport> Driver<T> {
 
     /// Gives back what has not come again for a while.
     fn give_back(&mut self, cx: &mut Context<'_>) {
-        if !self.link.is_leaving() {
+        if self.link.dialect() != Some(Dialect::Capnode) || !self.link.is_leaving() {
             self.leaving = None;
             return;
         }

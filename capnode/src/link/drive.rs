@@ -1,5 +1,6 @@
 //! The side of a link that whoever drives it sees: what there is to write, to run and to wait for.
 
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
@@ -41,7 +42,7 @@ impl Link {
     /// Refuses the peer's calls from now on. Those that it has made already go on.
     #[cfg(feature = "tokio")]
     pub(crate) fn drain(&self) {
-        lock(&self.state).draining = true;
+        self.draining.store(true, Ordering::SeqCst);
     }
 
     /// Ready when none of the peer's calls is running.
@@ -76,9 +77,12 @@ impl Link {
 
     /// Tells who waits for it that none of the peer's calls is running, if that is so.
     pub(super) fn tell_quiet(&self) {
+        if !self.draining.load(Ordering::SeqCst) {
+            return;
+        }
         let quiet = {
             let mut state = lock(&self.state);
-            let quiet = state.draining && (state.closed.is_some() || state.session.running() == 0);
+            let quiet = state.closed.is_some() || state.session.running() == 0;
             if quiet { std::mem::take(&mut state.quiet) } else { Vec::new() }
         };
         for waker in quiet {

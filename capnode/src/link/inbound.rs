@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_channel::oneshot;
 
@@ -282,7 +283,7 @@ impl State {
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
             }
-            if self.draining {
+            if link.draining.load(Ordering::SeqCst) {
                 todos.push(Todo::Refuse(call));
                 continue;
             }

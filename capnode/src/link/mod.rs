@@ -7,6 +7,7 @@
 //! reference is dropped under it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -83,6 +84,8 @@ pub(crate) struct Link {
     /// Imports whose handles were dropped. Apart from the rest, so that a reference can be dropped
     /// anywhere.
     dropped: Mutex<Vec<Id>>,
+    /// Whether the peer's calls are refused from now on. Beside the lock, since it is looked at for every call.
+    draining: AtomicBool,
     /// Wakes the driver.
     driver: Mutex<Option<Waker>>,
     /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
@@ -117,7 +120,6 @@ impl Link {
             parked_bytes: 0,
             room: Vec::new(),
             watchers: Vec::new(),
-            draining: false,
             quiet: Vec::new(),
             #[cfg(feature = "tokio")]
             gone: false,
@@ -132,6 +134,7 @@ impl Link {
             lost,
             nickname,
             dropped: Mutex::new(Vec::new()),
+            draining: AtomicBool::new(false),
             driver: Mutex::new(None),
             steps: Mutex::default(),
         };

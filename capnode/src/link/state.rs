@@ -58,8 +58,6 @@ pub(super) struct State {
     /// Callers waiting until less is unwritten.
     pub(super) room: Vec<Waker>,
     pub(super) watchers: Vec<BrokenSlot>,
-    /// Whether the peer's calls are refused from now on.
-    pub(super) draining: bool,
     /// Who waits for the last of the peer's calls to end, and for the end of the driver.
     pub(super) quiet: Vec<Waker>,
     /// Whether nothing moves the connection any more.
