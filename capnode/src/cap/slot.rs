@@ -95,6 +95,10 @@ impl Lookup for Part {
         graph.place(index)
     }
 
+    fn unfolded_bytes(graph: &Arc<Graph>) -> usize {
+        graph.unfolded_bytes
+    }
+
     fn address(graph: &Arc<Graph>) -> *const () {
         Arc::as_ptr(graph).cast()
     }

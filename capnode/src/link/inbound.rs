@@ -67,7 +67,7 @@ impl Link {
     fn take_in(self: &Arc<Self>, frame: &str) -> Result<(), Error> {
         if frame.len() > self.limits.frame_bytes {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
-            return Err(Error::new(ErrorKind::Limit, message));
+            return Err(Error::over("frame_bytes", message));
         }
         // One language is told by the first frame, and needs nothing of what the lock protects to be understood.
         let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
@@ -124,18 +124,18 @@ impl Link {
     }
 
     fn do_all(self: &Arc<Self>, todos: Vec<Todo>) {
-        let bytes = self.limits.frame_bytes;
+        let limits = self.limits.unfolding();
         for todo in todos {
             match todo {
                 Todo::Call(Call { answer, what }) => {
                     let response = match what {
                         What::Call { target, path, args } => {
-                            make_request(&target, path, args, bytes, self.progress_of(answer))
+                            make_request(&target, path, args, limits, self.progress_of(answer))
                         }
-                        What::Evaluate(value) => match Staged::all_there(Staged::ask(value, bytes)) {
+                        What::Evaluate(value) => match Staged::all_there(Staged::ask(value, limits), limits) {
                             Ok(body) => Response::ready(Ok(Reply::wire(body))),
                             Err(value) => {
-                                Response::handler(async move { settle(value, bytes).await.map(Reply::wire) })
+                                Response::handler(async move { settle(value, limits).await.map(Reply::wire) })
                             }
                         },
                     };
@@ -143,11 +143,11 @@ impl Link {
                 }
                 Todo::Deliver { caller: Some(Caller::Waits(caller, _)), answer } => {
                     // If the caller has gone, what came is dropped, and so given back.
-                    let _gone = caller.send(answer.map(|answer| Staged::ask(answer, bytes)));
+                    let _gone = caller.send(answer.map(|answer| Staged::ask(answer, limits)));
                 }
                 Todo::Deliver { caller: Some(Caller::Index(queue)), answer } => {
                     let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
-                    let index = answer.and_then(|answer| Staged::all_there(answer).map_err(promise));
+                    let index = answer.and_then(|answer| Staged::all_there(answer, limits).map_err(promise));
                     queue.resolve(index.map_or_else(Cap::broken, to_cap));
                 }
                 Todo::Deliver { caller: None, answer } => drop(answer),
@@ -170,7 +170,7 @@ impl Link {
                 Todo::Drop(cap) => drop(cap),
                 Todo::Introduce(stranger, index) => stranger.resolve(index),
                 Todo::Progress(progress, value) => {
-                    if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value)) {
+                    if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value, limits)) {
                         // It is the user's, and must not take the connection with it.
                         let _panicked = catch_unwind(AssertUnwindSafe(|| progress(value)));
                     }
@@ -278,7 +278,7 @@ impl State {
                 let message = format!("more than {} calls in one message", link.limits.running_calls);
                 // It is dropped where the others are, when the lock is free.
                 todos.push(Todo::Unpark(Some(call)));
-                return Err(Error::new(ErrorKind::Limit, message));
+                return Err(Error::over("running_calls", message));
             }
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
@@ -298,7 +298,7 @@ impl State {
             self.parked.push_back(call);
             if self.parked_bytes > link.limits.parked_bytes {
                 let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
-                return Err(Error::new(ErrorKind::Limit, message));
+                return Err(Error::over("parked_bytes", message));
             }
         }
         Ok(())

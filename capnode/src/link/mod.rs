@@ -220,14 +220,14 @@ impl Link {
         let args = args.map(|args| self.wording(args).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
-            return Err(Error::new(ErrorKind::Limit, "the arguments are longer than a frame may be"));
+            return Err(Error::over("frame_bytes", "the arguments are longer than a frame may be"));
         }
         let mut state = lock(&self.state);
         if let Some(closed) = &state.closed {
             return Err(closed.clone().with_fate(Fate::NotSent));
         }
         if state.out.len() + size > self.limits.unwritten_bytes_hard {
-            return Err(Error::new(ErrorKind::Limit, "too much is waiting to be written"));
+            return Err(Error::over("unwritten_bytes_hard", "too much is waiting to be written"));
         }
         self.settle_drops(&mut state);
         let args = args.map(|args| args.map(|lent| state.word(self, lent)));
@@ -476,7 +476,7 @@ impl Link {
             if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
                 Ok(body)
             } else {
-                Err(Error::new(ErrorKind::Limit, "the result is longer than a frame may be"))
+                Err(Error::over("frame_bytes", "the result is longer than a frame may be"))
             }
         });
         let mut told = false;
@@ -524,5 +524,5 @@ impl Link {
 }
 
 fn reads_too_slowly() -> Error {
-    Error::new(ErrorKind::Limit, "the peer reads too slowly: too much is waiting to be written")
+    Error::over("unwritten_bytes_hard", "the peer reads too slowly: too much is waiting to be written")
 }

@@ -51,11 +51,11 @@ impl Future for PendingAnswer {
             let outcome = match &mut self.state {
                 State::Waiting(answer) => match Pin::new(answer).poll(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Ok(answer))) => match Staged::all_there(answer) {
+                    Poll::Ready(Ok(Ok(answer))) => match Staged::all_there(answer, self.link.limits.unfolding()) {
                         Ok(body) => Ok(Reply::wire(body)),
                         Err(answer) => {
-                            let bytes = self.link.limits.frame_bytes;
-                            let settled = async move { settle(answer, bytes).await.map(Reply::wire) };
+                            let limits = self.link.limits.unfolding();
+                            let settled = async move { settle(answer, limits).await.map(Reply::wire) };
                             self.state = State::Settling(Box::pin(settled));
                             continue;
                         }

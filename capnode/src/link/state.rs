@@ -21,7 +21,7 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::{BrokenSlot, Cap, Shape};
 use crate::dialect::{Dialect, Names as _, Refused, capnweb};
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, Fate};
 use crate::op::{Answering, Id, Import as Use, Op, Path, Payload, Word};
 use crate::session::{ALL, Session};
 
@@ -175,7 +175,7 @@ impl State {
         };
         if self.kept_bytes + bytes > limit {
             let message = format!("more than {limit} bytes of results were not given back");
-            let error = Error::new(ErrorKind::Limit, message);
+            let error = Error::over("kept_bytes", message);
             kept.outcome = Some(Err(error.clone()));
             return (Err(error), Some(Answer { outcome: Some(outcome), ..Answer::default() }));
         }

@@ -56,7 +56,7 @@ impl Shared {
             links.sweep = links.list.len() + SWEEP;
         }
         if links.list.len() >= limit {
-            return Err(Error::new(ErrorKind::Limit, format!("more than {limit} connections")));
+            return Err(Error::over("connections", format!("more than {limit} connections")));
         }
         links.list.push(Arc::downgrade(link));
         // Who began to drain meanwhile has not seen it.

@@ -2,6 +2,7 @@
 
 use super::{Event, Export, Exported, Import, ImportState, Ref, Running, Session};
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
 
 /// Stands for all references, in the release of a language that does not count them.
@@ -48,13 +49,12 @@ impl Session {
     }
 
     fn check_limits(&self) -> Result<(), Error> {
-        let over =
-            |what: &str, limit: usize| Err(Error::new(ErrorKind::Limit, format!("more than {limit} {what}")));
-        if self.lent > self.limits.imports {
-            return over("references lent", self.limits.imports);
+        let Limits { imports, exports, .. } = self.limits;
+        if self.lent > imports {
+            return Err(Error::over("imports", format!("more than {imports} references lent")));
         }
-        if self.manner.releases && self.lent_out() + self.loose > self.limits.exports {
-            return over("references and running calls", self.limits.exports);
+        if self.manner.releases && self.lent_out() + self.loose > exports {
+            return Err(Error::over("exports", format!("more than {exports} references and running calls")));
         }
         Ok(())
     }

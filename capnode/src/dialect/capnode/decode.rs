@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{Functions, too_deep};
+use super::Functions;
+use crate::dialect::too_deep;
 use crate::dialect::canonical::Builder;
 use crate::dialect::ids::MAX_ID;
 use crate::dialect::json::Json;

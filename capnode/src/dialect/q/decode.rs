@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{key, too_deep};
+use super::key;
+use crate::dialect::too_deep;
 use crate::dialect::Names;
 use crate::dialect::canonical::{Builder, other_members};
 use crate::dialect::capnweb::text::{unescape, write_string};
