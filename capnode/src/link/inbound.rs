@@ -90,7 +90,7 @@ impl Link {
                 None => state.parse(frame, &self.limits, self.lost.is_some())?,
             };
             if let Some(op) = op {
-                state.session.handle(op)?;
+                state.session.receive(op, now)?;
             }
             state.stage_events(self, &mut todos)?;
             state.write_ops();
@@ -244,7 +244,7 @@ impl State {
 
     fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Vec<Todo>) -> Result<(), Error> {
         if link.dialect().is_some_and(|dialect| !dialect.manner().releases) {
-            self.forget_oldest(link.limits.exports)?;
+            self.forget_oldest(link.limits.exports);
             todos.extend(std::mem::take(&mut self.forgotten).into_iter().map(|cap| Todo::Drop(Some(cap))));
         }
         while let Some(unsaid) = self.unsaid.first().map(|unsaid| unsaid.call) {

@@ -22,8 +22,8 @@ use crate::cap::queue::Queue;
 use crate::cap::{BrokenSlot, Cap, Shape};
 use crate::dialect::{Dialect, Names as _, Refused, capnweb};
 use crate::error::{Error, Fate};
-use crate::op::{Answering, Id, Import as Use, Op, Path, Payload, Word};
-use crate::session::{ALL, Session};
+use crate::op::{Answering, Id, Import as Use, Path, Payload, Word};
+use crate::session::Session;
 
 /// All that is under the lock of a link.
 pub(super) struct State {
@@ -117,7 +117,7 @@ impl State {
     }
 
     /// Forgets what was not used for the longest time of what is lent to a peer that never gives it back.
-    pub(super) fn forget_oldest(&mut self, limit: usize) -> Result<(), Error> {
+    pub(super) fn forget_oldest(&mut self, limit: usize) {
         while let Some(oldest) = self.named.oldest_beyond(limit) {
             let unnamed = self.named.remove(oldest);
             self.forgotten.extend(unnamed);
@@ -125,9 +125,8 @@ impl State {
             if !self.session.is_kept(oldest) {
                 continue;
             }
-            self.session.handle(Op::Release { id: oldest, count: ALL })?;
+            self.session.take_back(oldest);
         }
-        Ok(())
     }
 
     /// Why a call could not be said in the peer's language, if that is so, and who made it.
