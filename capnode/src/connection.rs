@@ -1,7 +1,7 @@
 //! A connection, as a program holds it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_channel::oneshot;
 
@@ -13,6 +13,7 @@ use crate::interface::Client;
 use crate::interface::func::Func;
 use crate::link::{Link, Terms};
 use crate::session::{Side, Tables};
+use crate::sync::Mutex;
 use crate::transport::Transport;
 
 /// A connection to a peer.

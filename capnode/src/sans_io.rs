@@ -48,7 +48,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use serde::Serialize;
@@ -63,6 +63,7 @@ use crate::link::task::Task;
 use crate::link::{Link, Terms};
 use crate::lock;
 use crate::session::{Side, Tables};
+use crate::sync::Mutex;
 
 /// One side of one connection, without its transport.
 pub struct Core {

@@ -19,6 +19,7 @@ use super::graph::{Graph, SharedNode};
 use super::payload::{Part, to_cap};
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
 use crate::op::{self, Payload, Text};
+use crate::sync::thread_local;
 use crate::value::marker::REFERENCE;
 
 thread_local! {

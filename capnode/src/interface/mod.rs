@@ -5,7 +5,7 @@ use std::any::{Any, TypeId};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,7 @@ use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, LocalData};
 use crate::lock;
+use crate::sync::Mutex;
 
 /// What can travel: everything that serde can write and read.
 ///

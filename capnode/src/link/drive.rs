@@ -1,6 +1,5 @@
 //! The side of a link that whoever drives it sees: what there is to write, to run and to wait for.
 
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
@@ -11,6 +10,7 @@ use super::{Link, reads_too_slowly};
 use crate::lock;
 #[cfg(feature = "tokio")]
 use crate::op::Id;
+use crate::sync::atomic::Ordering;
 
 impl Link {
     /// Whom to wake when there is something to do. Whether there is already: output only if it

@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_channel::oneshot;
 
@@ -22,6 +21,7 @@ use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Id, Op, Path, Payload, Text};
 use crate::session::{Event, Ref};
+use crate::sync::atomic::Ordering;
 
 /// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
 /// be released by the very next message; nothing of it is decoded or started.

@@ -7,8 +7,7 @@
 //! reference is dropped under it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
@@ -46,6 +45,8 @@ use crate::lock;
 use crate::op::{Answering, Id, Key, Path, Payload};
 use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
+use crate::sync::Mutex;
+use crate::sync::atomic::AtomicBool;
 
 /// Bytes of a message beside its path and its values.
 const ENVELOPE: usize = 64;

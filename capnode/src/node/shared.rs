@@ -1,8 +1,7 @@
 //! What all clones of a node share: its connections, and whether it is still open.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,6 +9,8 @@ use tokio::sync::watch;
 use crate::error::{Error, ErrorKind};
 use crate::link::Link;
 use crate::lock;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// How many connections are added until those that have ended are looked for.
 const SWEEP: usize = 64;
