@@ -70,7 +70,7 @@ fn is_nothing(body: &Body) -> bool {
 
 /// Follows a request into a value, as far as the value goes. `name` is what led to the value.
 pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) -> Response {
-    let Request { member, args, typed, progress } = request;
+    let Request { member, args, typed, extras } = request;
     let property = member.is_property();
     let path = member.into_path();
     let (keys, verb) = path.split_verb();
@@ -83,7 +83,7 @@ pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) ->
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
             let member = Member::Path(Path::from(&path.as_slice()[at..]));
-            return cap.request(Request { member, args, typed, progress });
+            return cap.request(Request { member, args, typed, extras });
         }
         let Some(key) = keys.get(at) else { break };
         if missing || is_nothing(&own) {

@@ -363,7 +363,7 @@ impl Request {
         };
         // What is read into may be a type of the user's, and what is called may do more than make a future.
         let args = self.args;
-        let progress = self.progress;
+        let progress = self.extras.progress;
         let watched = progress.is_some() || progress::is_watched();
         let start = || args::take::<A>(args, names).map(|args| method(object.clone(), args));
         let started = catch_unwind(AssertUnwindSafe(|| match watched {

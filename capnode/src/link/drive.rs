@@ -131,12 +131,16 @@ impl Link {
                 self.settle_drops(&mut state);
                 state.write_ops();
             }
-            let too_much = state.closed.is_none() && state.out.len() > self.limits.unwritten_bytes_hard;
+            state.writing = out.len();
+            let too_much = state.closed.is_none() && state.unwritten() > self.limits.unwritten_bytes_hard;
             if state.out.is_empty() || !out.is_empty() {
                 (Vec::new(), too_much)
             } else {
                 out.clear();
                 std::mem::swap(&mut state.out, out);
+                state.writing = out.len();
+                // It can only have become less.
+                let _less = self.tell_pool(&state);
                 (std::mem::take(&mut state.room), false)
             }
         };

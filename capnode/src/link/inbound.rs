@@ -72,7 +72,9 @@ impl Link {
         // One language is told by the first frame, and needs nothing of what the lock protects to be understood.
         let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
         let op = if self.dialect() == Some(Dialect::CapnWeb) { Some(parse()?) } else { None };
+        let now = self.now();
         let mut todos = Vec::new();
+        let over;
         {
             let mut state = lock(&self.state);
             if state.closed.is_some() {
@@ -82,6 +84,7 @@ impl Link {
                 let Some(dialect) = Dialect::detect(frame) else { return Ok(()) };
                 state.speak(self, dialect, &mut todos);
             }
+            state.session.count_frame(now)?;
             self.settle_drops(&mut state);
             // What has been given back has to be said before the same name is read again.
             state.write_ops();
@@ -90,15 +93,20 @@ impl Link {
                 None => state.parse(frame, &self.limits, self.lost.is_some())?,
             };
             if let Some(op) = op {
+                state.clock.heard(&op, now);
                 state.session.receive(op, now)?;
             }
             state.stage_events(self, &mut todos)?;
             state.write_ops();
             let mut lost = std::mem::take(&mut state.lost);
             todos.extend(lost.drain(..).map(Todo::Lost));
-            if state.out.len() > self.limits.unwritten_bytes_hard {
+            if state.unwritten() > self.limits.unwritten_bytes_hard {
                 return Err(super::reads_too_slowly());
             }
+            over = self.tell_pool(&state);
+        }
+        if over {
+            self.relieve();
         }
         self.do_all(todos);
         self.tell_quiet();
@@ -127,7 +135,9 @@ impl Link {
         let limits = self.limits.unfolding();
         for todo in todos {
             match todo {
-                Todo::Call(Call { answer, what }) => {
+                Todo::Call(call) => {
+                    let bytes = call.size();
+                    let Call { answer, what } = call;
                     let response = match what {
                         What::Call { target, path, args } => {
                             make_request(&target, path, args, limits, self.progress_of(answer))
@@ -139,9 +149,9 @@ impl Link {
                             }
                         },
                     };
-                    self.run(answer, response);
+                    self.run(answer, response, bytes);
                 }
-                Todo::Deliver { caller: Some(Caller::Waits(caller, _)), answer } => {
+                Todo::Deliver { caller: Some(Caller::Waits { caller, .. }), answer } => {
                     // If the caller has gone, what came is dropped, and so given back.
                     let _gone = caller.send(answer.map(|answer| Staged::ask(answer, limits)));
                 }
@@ -186,26 +196,28 @@ impl Link {
     }
 
     /// Runs a call of the peer's: here, if it ends at once.
-    fn run(self: &Arc<Self>, answer: Id, mut response: Response) {
+    fn run(self: &Arc<Self>, answer: Id, mut response: Response, bytes: usize) {
         match response.poll_now() {
             Some(outcome) => {
                 drop(response);
                 self.finish(answer, outcome);
             }
             None => {
-                let (task, running) = Task::new(self.clone(), answer, response);
-                let ended = {
-                    let mut state = lock(&self.state);
-                    if state.closed.is_none() {
-                        state.running.insert(answer, running);
-                        state.tasks.push(task);
-                        None
-                    } else {
-                        Some((task, running))
-                    }
-                };
-                if let Some((_, running)) = ended {
-                    running.cancel();
+                let (task, running) = Task::new(self.clone(), answer, response, bytes);
+                let limit = self.limits.call_bytes;
+                let mut state = lock(&self.state);
+                if state.closed.is_some() {
+                    drop(state);
+                    return running.cancel();
+                }
+                state.running.insert(answer, running);
+                state.tasks.push(task);
+                state.call_bytes += bytes;
+                let too_much = state.call_bytes + state.parked_bytes > limit;
+                drop(state);
+                if too_much {
+                    let message = format!("more than {limit} bytes of calls have not ended");
+                    self.abort(Error::over("call_bytes", message).with_fate(Fate::MayHaveRun));
                 }
             }
         }
@@ -330,7 +342,7 @@ impl State {
                     todos.push(Todo::Unpark(call));
                 }
                 self.named.end(answer);
-                Todo::Cancel(self.running.remove(&answer), self.forget(answer))
+                Todo::Cancel(self.take_running(answer), self.forget(answer))
             }
             Event::Forget { answer } => Todo::Forget(self.forget(answer)),
             Event::Dropped { export } => {
@@ -352,7 +364,7 @@ impl State {
             }
             Event::Progress { import, value } => {
                 let progress = match self.calls.get(&import) {
-                    Some(Caller::Waits(_, progress)) => progress.clone(),
+                    Some(Caller::Waits { progress, .. }) => progress.clone(),
                     Some(Caller::Index(_)) | None => None,
                 };
                 Todo::Progress(progress, self.stage_value(link, value))
@@ -390,7 +402,7 @@ impl State {
             Ref::Node(node) => Staged::Node(node),
             Ref::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();
-                self.calls.insert(id, Caller::Waits(sender, None));
+                self.calls.insert(id, Caller::Waits { caller: sender, progress: None, since: None });
                 Staged::Promise(outcome)
             }
             Ref::Export(id) => Staged::Cap(self.target(id)),

@@ -9,7 +9,7 @@ use super::pending::Arrived;
 use crate::cap::graph::tie_within;
 use crate::cap::payload::{Body, Part, check_extent, too_many_promises};
 use crate::cap::progress::Progress;
-use crate::cap::request::{Args, Member, Request};
+use crate::cap::request::{Args, Extras, Member, Request};
 use crate::cap::response::Response;
 use crate::cap::{BoxFuture, Cap};
 use crate::error::{Error, ErrorKind};
@@ -106,13 +106,13 @@ pub(super) fn make_request(
         return started(cap.request(Request::new(member, Args::Read)));
     };
     match Staged::all_there(Staged::ask(args, limits), limits) {
-        Ok(body) => started(cap.request(Request { progress, ..Request::new(member, Args::Wire(body)) })),
+        Ok(body) => started(cap.request(Request { extras: Extras::watched_by(progress), ..Request::new(member, Args::Wire(body)) })),
         Err(args) => {
             // Whoever sends a promise as an argument accepts that later calls may overtake.
             let cap = cap.clone();
             Response::handler(async move {
                 let args = Args::Wire(settle(args, limits).await?);
-                cap.request(Request { progress, ..Request::new(member, args) }).await
+                cap.request(Request { extras: Extras::watched_by(progress), ..Request::new(member, args) }).await
             })
         }
     }

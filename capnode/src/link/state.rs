@@ -5,9 +5,11 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 
+use super::clock::Clock;
 use super::import::Import;
 use super::inbound::Call;
 use super::language::Language;
@@ -55,6 +57,11 @@ pub(super) struct State {
     /// Calls of the peer's that wait for others to end.
     pub(super) parked: VecDeque<Call>,
     pub(super) parked_bytes: usize,
+    /// Bytes of those that have been started and not ended.
+    pub(super) call_bytes: usize,
+    /// Bytes that the driver has taken and not written, as far as it has said.
+    pub(super) writing: usize,
+    pub(super) clock: Clock,
     /// Callers waiting until less is unwritten.
     pub(super) room: Vec<Waker>,
     pub(super) watchers: Vec<BrokenSlot>,
@@ -72,9 +79,27 @@ pub(super) struct State {
 
 /// Who waits for an answer.
 pub(super) enum Caller {
-    Waits(oneshot::Sender<Arrived>, Option<Progress>),
+    Waits {
+        caller: oneshot::Sender<Arrived>,
+        progress: Option<Progress>,
+        /// From when on its time counts, if it has not more of it.
+        since: Option<Duration>,
+    },
     /// A promise for the peer's index, in a language that has to be asked for it.
     Index(Arc<Queue>),
+}
+
+impl Caller {
+    /// What it waits for does not come.
+    pub(super) fn fail(self, error: Error) {
+        match self {
+            Caller::Waits { caller, .. } => {
+                // A caller that has gone needs no cause.
+                let _gone = caller.send(Err(error));
+            }
+            Caller::Index(queue) => queue.resolve(Cap::broken(error)),
+        }
+    }
 }
 
 /// The result of a call of the peer's, kept for what the peer may still do with it.
@@ -100,6 +125,13 @@ impl State {
         let caller = self.calls.remove(&id);
         self.own_calls -= usize::from(caller.is_some() && id > 0);
         caller
+    }
+
+    /// A call of the peer's that runs no longer.
+    pub(super) fn take_running(&mut self, answer: Id) -> Option<Arc<Running>> {
+        let running = self.running.remove(&answer);
+        self.call_bytes -= running.as_ref().map_or(0, |running| running.bytes);
+        running
     }
 
     pub(super) fn write_ops(&mut self) {

@@ -24,14 +24,17 @@ pub(super) struct Running {
     response: Mutex<Option<Response>>,
     cancelled: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// Of the call, as it came.
+    pub(super) bytes: usize,
 }
 
 impl Task {
-    pub(super) fn new(link: Arc<Link>, answer: Id, response: Response) -> (Self, Arc<Running>) {
+    pub(super) fn new(link: Arc<Link>, answer: Id, response: Response, bytes: usize) -> (Self, Arc<Running>) {
         let running = Arc::new(Running {
             response: Mutex::new(Some(response)),
             cancelled: AtomicBool::new(false),
             waker: Mutex::new(None),
+            bytes,
         });
         (Self { link, answer, running: running.clone() }, running)
     }

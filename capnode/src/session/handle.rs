@@ -252,9 +252,9 @@ impl Session {
     }
 
     pub(super) fn remove_import(&mut self, id: Id) {
-        if self.imports.remove(&id).is_some() && id < 0 {
-            self.lent -= 1;
-        }
+        let Some(import) = self.imports.remove(&id) else { return };
+        self.lent -= usize::from(id < 0);
+        self.unanswered -= usize::from(matches!(import.state, ImportState::Stream { .. }));
     }
 
     fn handle_mark(&mut self) {

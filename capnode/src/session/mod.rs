@@ -229,6 +229,8 @@ pub(crate) struct Session {
     running: HashMap<Id, Running>,
     /// How many imports are the peer's, and no results of calls of ours.
     lent: usize,
+    /// How many imports are calls of ours whose answer comes by itself, and has not.
+    unanswered: usize,
     /// How many running calls have no result among the exports.
     loose: usize,
     /// Under which id an object is exported: only between marked peers, see [`Session::export`].
@@ -262,6 +264,7 @@ impl Session {
             exports: HashMap::from([(0, Export { count: 1, what: Exported::Index })]),
             running: HashMap::new(),
             lent: 0,
+            unanswered: 0,
             loose: 0,
             ids: HashMap::new(),
             last_call: 0,
@@ -311,6 +314,11 @@ impl Session {
         self.rates.counts
     }
 
+    /// How many calls of ours the peer has not answered, those included of which it could not be told that nobody waits.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
     /// How many calls of the peer's have not ended.
     pub(crate) fn running(&self) -> usize {
         self.running.len()
@@ -351,17 +359,24 @@ impl Session {
             Answering::Sent => (0, ImportState::Stream { wanted: true }),
         };
         self.imports.insert(self.last_call, Import { count: 1, handles, state });
+        self.unanswered += usize::from(answering == Answering::Sent);
         self.ops.push_back(Op::Call { target, path, args, answering });
         self.last_call
     }
 
-    /// Sends what any peer answers, to see whether it is there. Nobody waits for what it answers.
-    pub(crate) fn probe(&mut self) {
+    /// Sends what any peer answers, to see whether it is there: a value, or a read of the index at a path. Nobody waits
+    /// for what it answers.
+    pub(crate) fn probe(&mut self, path: Option<Path>) -> Id {
         self.last_call += 1;
         let state = ImportState::Stream { wanted: false };
         self.imports.insert(self.last_call, Import { count: 1, handles: 0, state });
-        let (value, answering) = (Payload::plain(Text::Static("null")), Answering::Sent);
-        self.ops.push_back(Op::Evaluate { value, answering });
+        self.unanswered += 1;
+        let answering = Answering::Sent;
+        self.ops.push_back(match path {
+            Some(path) => Op::Call { target: 0, path, args: None, answering },
+            None => Op::Evaluate { value: Payload::plain(Text::Static("null")), answering },
+        });
+        self.last_call
     }
 
     /// Asks for the answer of a call that was sent without. Ours are read by further calls instead; in the
@@ -486,7 +501,7 @@ impl Session {
         self.imports.clear();
         self.exports.clear();
         self.running.clear();
-        (self.lent, self.loose) = (0, 0);
+        (self.lent, self.unanswered, self.loose) = (0, 0, 0);
         self.ids.clear();
         self.ops.clear();
         self.events.clear();
