@@ -317,6 +317,7 @@ impl Cap {
     pub(crate) fn poll_room(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         match &self.0 {
             Kind::Remote(import) => import.link().poll_room(cx),
+            Kind::Local(local) => local.poll_room(cx),
             Kind::At(at) => at.cap.poll_room(cx),
             _ => std::task::Poll::Ready(()),
         }
