@@ -214,7 +214,11 @@ impl Link {
                 state.tasks.push(task);
                 state.call_bytes += bytes;
                 let too_much = state.call_bytes + state.parked_bytes > limit;
+                let over = self.tell_pool(&state);
                 drop(state);
+                if over {
+                    self.relieve();
+                }
                 if too_much {
                     let message = format!("more than {limit} bytes of calls have not ended");
                     self.abort(Error::over("call_bytes", message).with_fate(Fate::MayHaveRun));
