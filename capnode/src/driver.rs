@@ -68,7 +68,11 @@ pub(crate) struct Driver<T> {
 /// When to look at the time.
 enum Alarm {
     Unset,
-    Set { timer: Timer, at: Duration, waker: Waker },
+    Set {
+        timer: Timer,
+        at: Duration,
+        waker: Waker,
+    },
     /// No limit is about time.
     Never,
 }

@@ -166,8 +166,8 @@ pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
 pub use interface::{Client, Serve, Wire, WireError, serve};
 pub use limits::Limits;
-pub use link::report::Report;
 pub use link::LostMessage;
+pub use link::report::Report;
 #[cfg(feature = "tokio")]
 pub use node::{Connect, Drained, Incoming, Listener, Node, cap_wrap, connect, connect_over};
 pub use object::Object;

@@ -95,7 +95,8 @@ pub(crate) fn held_len(body: &Body) -> usize {
 pub(crate) fn check_extent(body: Body, limits: Unfolding) -> Result<Body, Error> {
     let (bytes, levels) = extent(&body);
     if bytes > limits.bytes {
-        let message = format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
+        let message =
+            format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
         return Err(Error::over("unfolded_bytes", message).with_fate(Fate::Answered));
     }
     // The value itself is one of them.

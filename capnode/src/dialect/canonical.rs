@@ -38,7 +38,9 @@ impl<'a> Trees<'a> {
         let failed = |broken| match broken {
             Broken::Deep => Unsayable(format!("the value nests more than {MAX_DEPTH} levels deep")),
             // What is ours may be as long as a frame.
-            Broken::Long | Broken::Large => Unsayable(format!("the value holds more than {MAX_VALUES} values")),
+            Broken::Long | Broken::Large => {
+                Unsayable(format!("the value holds more than {MAX_VALUES} values"))
+            }
             Broken::Malformed => Unsayable("the text of the value is damaged".to_owned()),
         };
         let first = |range: &Range<usize>| slots.partition_point(|slot| slot.start < range.start);

@@ -138,17 +138,20 @@ impl Link {
                 Todo::Call(call) => {
                     let bytes = call.size();
                     let Call { answer, what } = call;
-                    let response = match what {
-                        What::Call { target, path, args } => {
-                            make_request(&target, path, args, limits, self.progress_of(answer))
-                        }
-                        What::Evaluate(value) => match Staged::all_there(Staged::ask(value, limits), limits) {
-                            Ok(body) => Response::ready(Ok(Reply::wire(body))),
-                            Err(value) => {
-                                Response::handler(async move { settle(value, limits).await.map(Reply::wire) })
+                    let response =
+                        match what {
+                            What::Call { target, path, args } => {
+                                make_request(&target, path, args, limits, self.progress_of(answer))
                             }
-                        },
-                    };
+                            What::Evaluate(value) => {
+                                match Staged::all_there(Staged::ask(value, limits), limits) {
+                                    Ok(body) => Response::ready(Ok(Reply::wire(body))),
+                                    Err(value) => Response::handler(async move {
+                                        settle(value, limits).await.map(Reply::wire)
+                                    }),
+                                }
+                            }
+                        };
                     self.run(answer, response, bytes);
                 }
                 Todo::Deliver { caller: Some(Caller::Waits { caller, .. }), answer } => {

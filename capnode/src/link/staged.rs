@@ -106,13 +106,17 @@ pub(super) fn make_request(
         return started(cap.request(Request::new(member, Args::Read)));
     };
     match Staged::all_there(Staged::ask(args, limits), limits) {
-        Ok(body) => started(cap.request(Request { extras: Extras::watched_by(progress), ..Request::new(member, Args::Wire(body)) })),
+        Ok(body) => started(cap.request(Request {
+            extras: Extras::watched_by(progress),
+            ..Request::new(member, Args::Wire(body))
+        })),
         Err(args) => {
             // Whoever sends a promise as an argument accepts that later calls may overtake.
             let cap = cap.clone();
             Response::handler(async move {
                 let args = Args::Wire(settle(args, limits).await?);
-                cap.request(Request { extras: Extras::watched_by(progress), ..Request::new(member, args) }).await
+                cap.request(Request { extras: Extras::watched_by(progress), ..Request::new(member, args) })
+                    .await
             })
         }
     }
@@ -179,7 +183,11 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
 }
 
 /// Waits for a promise of the peer's, and for those in what it turns out to be.
-fn keep(outcome: oneshot::Receiver<Arrived>, limits: Unfolding, chain: usize) -> BoxFuture<Result<Part, Error>> {
+fn keep(
+    outcome: oneshot::Receiver<Arrived>,
+    limits: Unfolding,
+    chain: usize,
+) -> BoxFuture<Result<Part, Error>> {
     Box::pin(async move {
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::Functions;
-use crate::dialect::too_deep;
 use crate::dialect::canonical::Builder;
 use crate::dialect::ids::MAX_ID;
 use crate::dialect::json::Json;
+use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::op::{Payload, Word};
 

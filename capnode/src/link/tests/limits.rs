@@ -77,7 +77,10 @@ fn offered() -> Object {
     let kept = Sink::default();
     Object::new()
         .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
-        .with("rows", Func::<fn(Vec<Vec<u32>>) -> usize>::new(|rows: Vec<Vec<u32>>| async move { rows.len() }))
+        .with(
+            "rows",
+            Func::<fn(Vec<Vec<u32>>) -> usize>::new(|rows: Vec<Vec<u32>>| async move { rows.len() }),
+        )
         .with("wait", Func::<fn(Value) -> Value>::new(|_: Value| std::future::pending()))
         .with("make", Func::<fn() -> Func<fn() -> u8>>::new(|| async { Func::new(|| async { 1 }) }))
         .with(
@@ -511,7 +514,13 @@ fn cancels_per_second() {
         two.calls.clear();
         two.settle();
     };
-    counted("cancels_per_second", &CAPN_WEB, 5, |limits, limit| limits.cancels_per_second = limit as u32, storm);
+    counted(
+        "cancels_per_second",
+        &CAPN_WEB,
+        5,
+        |limits, limit| limits.cancels_per_second = limit as u32,
+        storm,
+    );
     let mut two = Two::new(Dialect::CapnWeb, |limits| limits.cancels_per_second = 5);
     storm(&mut two, 5);
     two.there.tick(Duration::from_secs(1));
