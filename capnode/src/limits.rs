@@ -72,7 +72,8 @@ pub struct Limits {
     /// Frames in a second. No limit by default, since what they ask for has its own. More end the session.
     pub frames_per_second: Option<u32>,
     /// For how long a connection that a node has accepted may be open with nothing going on: no frame but signs of
-    /// life, no call running, nothing lent either way. Default one hour. After that it is closed.
+    /// life, no call running, and nothing lent either way, as far as the peer's language tells. Default one hour. After
+    /// that it is closed.
     pub idle: Option<Duration>,
     /// After how long without a frame the peer is asked for a sign of life: by a ping where the transport has it, else
     /// in Cap'n Web and Q-Connection by a message that any peer answers. If there is none for as long again, the

@@ -109,7 +109,7 @@ impl Link {
     fn look(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
         let mut next = None;
         if let Some(idle) = self.idle {
-            if !state.session.is_idle() || !state.parked.is_empty() {
+            if !state.session.is_unused() || !state.parked.is_empty() {
                 state.clock.used = now;
             }
             let end = state.clock.used.saturating_add(idle);

@@ -507,7 +507,7 @@ impl Link {
             }
         });
         let mut told = false;
-        let (forgotten, too_much, over) = loop {
+        let (forgotten, room, over) = loop {
             let mut state = lock(&self.state);
             let queue = state.answers.get(&answer).and_then(|answer| answer.queue.clone());
             if let (Some(queue), false) = (queue, told) {
@@ -528,25 +528,29 @@ impl Link {
                 state.named.end(answer);
                 let forgotten = state.forget(answer);
                 state.write_ops();
-                break ((running, forgotten), false, self.tell_pool(&state));
+                break ((running, forgotten), Ok(()), self.tell_pool(&state));
             }
             let (outcome, refused) = state.keep(answer, outcome, self.limits.kept_bytes);
             if wanted == Wanted::Perhaps {
                 state.named.end(answer);
                 state.write_ops();
-                break ((running, refused), false, self.tell_pool(&state));
+                break ((running, refused), Ok(()), self.tell_pool(&state));
             }
             state.send_answer(self, answer, outcome);
             state.named.end(answer);
-            let too_much = state.unwritten() > self.limits.unwritten_bytes_hard;
-            break ((running, refused), too_much, self.tell_pool(&state));
+            let room = match state.unwritten() > self.limits.unwritten_bytes_hard {
+                true => Err(reads_too_slowly()),
+                // The answer may have lent something.
+                false => state.session.check_limits(),
+            };
+            break ((running, refused), room, self.tell_pool(&state));
         };
         drop(forgotten);
         if over {
             self.relieve();
         }
-        if too_much {
-            self.close(reads_too_slowly());
+        if let Err(error) = room {
+            self.abort(error);
         }
         self.tell_quiet();
         self.wake();

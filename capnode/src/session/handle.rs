@@ -94,7 +94,8 @@ impl Session {
         Ok(())
     }
 
-    fn check_limits(&self) -> Result<(), Error> {
+    /// Whether each table has room for what is in it.
+    pub(crate) fn check_limits(&self) -> Result<(), Error> {
         let Limits { imports, exports, .. } = self.limits;
         if self.lent > imports {
             return Err(Error::over("imports", format!("more than {imports} references lent")));

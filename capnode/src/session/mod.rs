@@ -331,13 +331,23 @@ impl Session {
 
     /// Whether nothing is left that this program holds or waits for, nor the peer but the index.
     pub(crate) fn is_idle(&self) -> bool {
+        self.lent_out() == 0 && self.is_quiet()
+    }
+
+    /// The same, as far as can be told: in some languages a peer never says that it needs something no longer.
+    pub(crate) fn is_unused(&self) -> bool {
+        (!self.manner.releases || self.lent_out() == 0) && self.is_quiet()
+    }
+
+    /// Whether this program holds nothing and waits for nothing, and nothing runs.
+    fn is_quiet(&self) -> bool {
         let dead = |import: &Import| match import.state {
             ImportState::Stream { .. } => import.is_unwanted(),
             // Whoever got the value that it stands in waits for it.
             ImportState::Promise => false,
             ImportState::Object | ImportState::Call { .. } => import.handles == 0,
         };
-        self.lent_out() == 0 && self.running.is_empty() && self.imports.values().all(dead)
+        self.running.is_empty() && self.imports.values().all(dead)
     }
 
     // ------------------------------------------------------------------ what this program wants
