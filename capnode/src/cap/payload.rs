@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::graph::{Graph, SharedNode};
 use super::{Cap, data, slot};
 use crate::dialect::capnweb;
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::op::{Payload, Slot, Text};
 
 /// What stands in the place of a reference.
@@ -103,7 +103,7 @@ pub(crate) fn check_extent(body: Body, bytes: usize) -> Result<Body, Error> {
     } else {
         return Ok(body);
     };
-    Err(Error::new(ErrorKind::Limit, message).with_fate(Fate::Answered))
+    Err(Error::new(ErrorKind::Limit, message).with_fate(Fate::Answered).with_fault(Fault::Peer))
 }
 
 /// A value of which everything is there.

@@ -40,7 +40,7 @@ use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, fire};
 use crate::dialect::{Dialect, capnweb};
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Answering, Id, Key, Path, Payload};
@@ -376,10 +376,15 @@ impl Link {
     /// Ends the session: whoever waits for anything gets `error`, and all references are dropped.
     /// The second time nothing happens.
     pub(crate) fn close(&self, error: Error) {
-        let reason = (error.kind() != ErrorKind::Disconnected).then(|| error.message().to_owned());
-        // Which connection it was is nothing for the peer.
+        let reason = (error.kind() != ErrorKind::Disconnected).then(|| error.told().to_owned());
+        self.end(error, reason);
+    }
+
+    /// Ends the session, and tells the peer `reason` where the transport can.
+    pub(crate) fn end(&self, error: Error, reason: Option<String>) {
+        // Which connection it was is nothing for the peer, or any other.
         let error = match &self.nickname {
-            Some(nickname) => error.about(nickname),
+            Some(nickname) => error.about_here(nickname),
             None => error,
         };
         let (ended, watchers, room) = {
@@ -479,6 +484,8 @@ impl Link {
                 Err(Error::new(ErrorKind::Limit, "the result is longer than a frame may be"))
             }
         });
+        // Below, the lock is held.
+        let outcome = outcome.map_err(Error::written);
         let mut told = false;
         let (forgotten, too_much) = loop {
             let mut state = lock(&self.state);
@@ -524,5 +531,6 @@ impl Link {
 }
 
 fn reads_too_slowly() -> Error {
-    Error::new(ErrorKind::Limit, "the peer reads too slowly: too much is waiting to be written")
+    let message = "the peer reads too slowly: too much is waiting to be written";
+    Error::new(ErrorKind::Limit, message).with_fault(Fault::Peer)
 }

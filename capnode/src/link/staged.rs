@@ -12,7 +12,7 @@ use crate::cap::progress::Progress;
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::Response;
 use crate::cap::{BoxFuture, Cap};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fault};
 use crate::op::{Path, Payload, Slot};
 
 /// What stands in the place of a reference in a message that has been taken in.
@@ -188,7 +188,7 @@ fn keep(outcome: oneshot::Receiver<Arrived>, bytes: usize, chain: usize) -> BoxF
         let value = outcome.await.map_err(gone)??;
         let Some(chain) = chain.checked_sub(1) else {
             let message = format!("a value came as a promise in a promise, more than {CHAIN} times");
-            return Err(Error::new(ErrorKind::Limit, message));
+            return Err(Error::new(ErrorKind::Limit, message).with_fault(Fault::Peer));
         };
         settle_within(value, bytes, chain).await.map(Part::value)
     })
