@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
 
 use crate::node::Node;
-use crate::transport::messages::{Message, Received, messages};
+use crate::transport::messages::{FAILED, Message, Received, close_reason, messages};
 
 /// A route at which a node is served over WebSockets.
 ///
@@ -60,8 +60,8 @@ impl Message for ws::Message {
 
     fn closing(reason: Option<&str>) -> Option<Self> {
         let (code, reason) = match reason {
-            None => (ws::close_code::NORMAL, ""),
-            Some(reason) => (crate::transport::messages::FAILED, crate::transport::messages::cut(reason)),
+            None => (ws::close_code::NORMAL, String::new()),
+            Some(reason) => (FAILED, close_reason(reason)),
         };
         Some(ws::Message::Close(Some(ws::CloseFrame { code, reason: reason.into() })))
     }
@@ -81,5 +81,15 @@ impl Message for ws::Message {
             ),
             ws::Message::Ping(_) | ws::Message::Pong(_) => Received::Other,
         }
+    }
+
+    // axum's errors are those of a WebSocket library that it does not show, so they are told by their words.
+
+    fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
+        error.to_string().starts_with("UTF-8 encoding error")
+    }
+
+    fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+        error.to_string().starts_with("Space limit exceeded")
     }
 }

@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 use crate::cap::{BrokenCallback, Cap};
 use crate::dialect::Dialect;
 use crate::driver::Driver;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fault};
 use crate::interface::Client;
 use crate::interface::func::Func;
 use crate::link::report::Report;
@@ -109,12 +109,13 @@ impl Connection {
     /// Ends the connection. What was sent is still written; whoever waits for an answer on either
     /// side gets an error.
     pub fn close(&self) {
-        self.close_because("the connection was closed");
+        self.link.close(closed("the connection was closed"));
     }
 
-    /// The same, with a reason, which is what every pending call of this side fails with.
+    /// The same, with a reason, which is what every pending call of this side fails with. The peer is told it over a
+    /// WebSocket, where 123 bytes of it have room.
     pub fn close_because(&self, reason: &str) {
-        self.link.close(Error::new(ErrorKind::Disconnected, reason));
+        self.link.end(closed(reason), Some(reason.to_owned()));
     }
 
     /// How the connection stands with its [`Limits`](crate::Limits).
@@ -126,6 +127,11 @@ impl Connection {
     pub fn tables(&self) -> Tables {
         self.link.tables()
     }
+}
+
+/// The end of a connection that this program wants.
+fn closed(reason: &str) -> Error {
+    Error::new(ErrorKind::Disconnected, reason).with_fault(Fault::Here)
 }
 
 impl Drop for Connection {

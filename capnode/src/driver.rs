@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dialect::Dialect;
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::link::Link;
 use crate::link::outgoing::Outgoing;
 use crate::op::Id;
@@ -77,6 +77,10 @@ enum Alarm {
     Never,
 }
 
+fn ended(fault: Fault, why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Disconnected, why).with_fault(fault)
+}
+
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(link: Arc<Link>, transport: T, holders: Option<Weak<()>>) -> Self {
         let out = Outgoing::default();
@@ -111,21 +115,25 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Some(Ok(frame))) => self.link.receive(frame),
                 Poll::Ready(None) => {
                     self.ended = true;
-                    self.link.close(Error::new(ErrorKind::Disconnected, "the peer closed the connection"));
+                    self.link.close(ended(Fault::Peer, "the peer closed the connection"));
                 }
                 Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::InvalidData => {
                     let message = error.to_string();
                     self.link.abort(Error::new(ErrorKind::Protocol, message).with_source(error));
                 }
+                Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    let broken = Error::over("frame_bytes", error.to_string()).with_source(error);
+                    self.link.break_off(broken);
+                }
                 Poll::Ready(Some(Err(error))) => {
                     self.ended = true;
-                    let message = match error.kind() {
+                    let cause = match error.kind() {
                         io::ErrorKind::ConnectionAborted => {
-                            format!("the peer closed the connection: {error}")
+                            ended(Fault::Peer, format!("the peer closed the connection: {error}"))
                         }
-                        _ => "the connection was lost".to_owned(),
+                        _ => ended(Fault::Network, "the connection was lost"),
                     };
-                    self.link.close(Error::new(ErrorKind::Disconnected, message).with_source(error));
+                    self.link.close(cause.with_source(error));
                 }
             }
         }
@@ -219,9 +227,7 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
                     self.out.clear();
-                    self.link.close(
-                        Error::new(ErrorKind::Disconnected, "the connection was lost").with_source(error),
-                    );
+                    self.link.close(ended(Fault::Network, "the connection was lost").with_source(error));
                 }
             }
         }
@@ -333,7 +339,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 tokio::spawn(crate::runtime::in_current(task));
             }
             if this.is_unneeded() {
-                this.link.close(Error::new(ErrorKind::Disconnected, "nobody holds the connection any more"));
+                this.link.close(ended(Fault::Here, "nobody holds the connection any more"));
             }
             this.send(cx);
             // What was dropped has been taken note of now.
@@ -362,7 +368,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
 
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
-        self.link.close(Error::new(ErrorKind::Disconnected, "the runtime of the connection was shut down"));
+        self.link.close(ended(Fault::Here, "the runtime of the connection was shut down"));
         self.link.set_gone();
     }
 }

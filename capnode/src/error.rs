@@ -9,7 +9,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::dialect::capnweb;
+use crate::names::is_reserved;
 use crate::op::Text;
+use crate::panics::caught;
+use crate::printable::Printable;
 use crate::value::marker;
 
 /// Why a call, a connection or a conversion failed.
@@ -22,9 +25,12 @@ pub struct Error(Arc<Inner>);
 struct Inner {
     kind: ErrorKind,
     fate: Fate,
+    fault: Fault,
     /// The class a JavaScript peer sees or sent: `Error`, `TypeError`, ….
     name: Cow<'static, str>,
     message: String,
+    /// What others are told instead of the message, which says something that is no concern of theirs.
+    told: Option<String>,
     data: Data,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// Which limit was reached.
@@ -89,6 +95,22 @@ pub enum Fate {
     Answered,
 }
 
+/// Who can do something about a failure.
+///
+/// What has gone wrong is the [kind](ErrorKind) of an [`Error`], which is not the same: a [limit](ErrorKind::Limit) may
+/// have been broken by either side, and a connection ends because one side wants it to, or because a cable is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// This program: what it asked for or sent cannot be done, or it ended the connection itself.
+    Here,
+    /// The other side of a call or connection: it answered with an error, did not answer, broke the protocol or a
+    /// limit, or ended the connection. Of a call within one program that is the object that was called.
+    Peer,
+    /// What is between the two: nobody could be reached, or the connection was lost.
+    Network,
+}
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let fate = match kind {
@@ -101,11 +123,24 @@ impl Error {
             | ErrorKind::Refused
             | ErrorKind::Unsupported => Fate::NotSent,
         };
+        let fault = match kind {
+            ErrorKind::Encode | ErrorKind::Limit | ErrorKind::Unresolved | ErrorKind::Unsupported => {
+                Fault::Here
+            }
+            ErrorKind::Rejected
+            | ErrorKind::Decode
+            | ErrorKind::Protocol
+            | ErrorKind::Refused
+            | ErrorKind::Timeout => Fault::Peer,
+            ErrorKind::Connect | ErrorKind::Disconnected => Fault::Network,
+        };
         Self(Arc::new(Inner {
             kind,
             fate,
+            fault,
             name: Cow::Borrowed("Error"),
             message: message.into(),
+            told: None,
             data: Data::None,
             source: None,
             exceeded: None,
@@ -138,13 +173,35 @@ impl Error {
         self
     }
 
-    /// The same failure, as an error of another class: `TypeError`, `RangeError`, ….
+    /// The same failure, as an error of another class: `TypeError`, `RangeError`, …. A name that every JavaScript
+    /// object has, such as `constructor`, is no class.
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.change(|inner| inner.name = name.into())
+        let name = name.into();
+        if is_reserved(&name) { self } else { self.change(|inner| inner.name = name) }
     }
 
     pub(crate) fn with_fate(self, fate: Fate) -> Self {
         if self.0.fate == fate { self } else { self.change(|inner| inner.fate = fate) }
+    }
+
+    pub(crate) fn with_fault(self, fault: Fault) -> Self {
+        if self.0.fault == fault { self } else { self.change(|inner| inner.fault = fault) }
+    }
+
+    /// The same failure, of which others learn only that.
+    pub(crate) fn telling(self, told: impl Into<String>) -> Self {
+        self.change(|inner| inner.told = Some(told.into()))
+    }
+
+    /// The same failure, with its data written: that is the user's code, and runs here.
+    pub(crate) fn written(self) -> Self {
+        let Data::Local(data) = &self.0.data else { return self };
+        let written = match caught("the data of an error", || data.encode()) {
+            Ok(Ok(properties)) => Data::Wire(properties.into()),
+            // The message is left.
+            Ok(Err(_)) | Err(_) => Data::None,
+        };
+        self.with_data(written)
     }
 
     pub(crate) fn with_data(self, data: Data) -> Self {
@@ -158,7 +215,17 @@ impl Error {
 
     /// The same failure, said about something: `about: message`.
     pub(crate) fn about(self, about: impl fmt::Display) -> Self {
-        self.change(|inner| inner.message = format!("{about}: {}", inner.message))
+        self.change(|inner| {
+            let said = |message: &str| format!("{about}: {message}");
+            inner.told = inner.told.as_deref().map(said);
+            inner.message = said(&inner.message);
+        })
+    }
+
+    /// The same failure, said about something that is no concern of others.
+    pub(crate) fn about_here(self, about: impl fmt::Display) -> Self {
+        let told = self.told().to_owned();
+        self.about(about).telling(told)
     }
 
     /// What kind of failure this is.
@@ -171,14 +238,25 @@ impl Error {
         self.0.fate
     }
 
+    /// Who can do something about it.
+    pub fn fault(&self) -> Fault {
+        self.0.fault
+    }
+
     /// The name of the field of [`Limits`](crate::Limits) that was the reason, if one was: of ours, not of the peer's.
     pub fn exceeded(&self) -> Option<&'static str> {
         self.0.exceeded
     }
 
-    /// The message, without the causes.
+    /// The message, without the causes. It may be the peer's, and is as it came: to be printed, an error itself escapes
+    /// what would move a terminal's cursor or begin a new line in a log.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// The message as others are told it.
+    pub(crate) fn told(&self) -> &str {
+        self.0.told.as_deref().unwrap_or(&self.0.message)
     }
 
     /// The class of the error as a JavaScript peer knows it: `Error`, `TypeError`, ….
@@ -208,14 +286,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        Printable(&self.0.message).fmt(f)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Error");
-        out.field("kind", &self.0.kind).field("fate", &self.0.fate);
+        out.field("kind", &self.0.kind).field("fate", &self.0.fate).field("fault", &self.0.fault);
         if self.0.name != "Error" {
             out.field("name", &self.0.name);
         }
@@ -236,7 +314,7 @@ impl fmt::Debug for Error {
 /// As a value, an error is its class and message.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.message()))
+        serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.told()))
     }
 }
 

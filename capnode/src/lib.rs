@@ -105,7 +105,7 @@
 //! | `tokio` | yes | nodes, connections, transports over TCP, Unix sockets and child processes |
 //! | `ws` | yes | WebSockets |
 //! | `tls` | yes | `wss://`, by rustls |
-//! | `tracing` | no | a span for each connection, around what its handlers say |
+//! | `tracing` | no | a span for each connection, around what its handlers say; an event for each of their panics |
 //! | `axum` | no | a node as a route of an axum application |
 //!
 //! Without any, what is left is the core: references and the wire language, with no tokio. [`sans_io`] is how to
@@ -130,12 +130,15 @@ mod error;
 mod interface;
 mod limits;
 mod link;
+mod names;
 #[cfg(feature = "tokio")]
 mod node;
 mod object;
 mod op;
 #[cfg(any(feature = "axum", feature = "ws"))]
 mod origin;
+mod panics;
+mod printable;
 mod registry;
 mod runtime;
 pub mod sans_io;
@@ -160,7 +163,7 @@ pub use cap::{Cap, OnBroken, Resolver, promise};
 #[cfg(feature = "tokio")]
 pub use connection::{Connection, FromConnection};
 pub use dialect::Dialect;
-pub use error::{CallError, Error, ErrorKind, Fate};
+pub use error::{CallError, Error, ErrorKind, Fate, Fault};
 pub use interface::args::UntypedArgs;
 pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};

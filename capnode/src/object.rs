@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cap::local::{Local, Serving, is_reserved, not_a_function};
+use crate::cap::local::{Local, Serving, not_a_function};
 use crate::cap::payload::{Body, Part, decode, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
 use crate::cap::response::{Reply, Response};
@@ -15,6 +15,7 @@ use crate::cap::{Cap, data};
 use crate::error::{Error, ErrorKind};
 use crate::interface::{Interface, args};
 use crate::lock;
+use crate::names::is_reserved;
 use crate::op::{Key, Path, Payload, Verb};
 use crate::sync::Mutex;
 
@@ -24,6 +25,8 @@ use crate::sync::Mutex;
 /// Whoever holds a reference to it uses it by [`Cap::get`], [`Cap::put`], [`Cap::delete`], [`Cap::keys`] and
 /// [`Cap::invoke`]; a peer that speaks Q-Connection by the operations of that name. To a Capnode peer it is a record of
 /// what is in it at the moment.
+///
+/// Names that JavaScript gives a meaning of its own (`constructor`, `then`, `toJSON`, …) are nobody's but the owner's.
 ///
 /// Cheap to clone; a clone is the same object.
 ///
@@ -156,6 +159,11 @@ impl Object {
 }
 
 impl Members {
+    /// What others can get at: not what has a name that nothing has to them.
+    fn visible(&self) -> impl Iterator<Item = &Member> {
+        self.list.iter().filter(|member| !is_reserved(&member.name))
+    }
+
     fn find(&self, name: &str) -> Option<&Member> {
         self.list.iter().find(|member| member.name == name)
     }
@@ -271,11 +279,10 @@ impl Inner {
             }
             [] => Response::error(not_a_function(None)),
             [Key::Verb(Verb::Keys)] => {
-                let names: Vec<String> =
-                    lock(&self.0).list.iter().map(|member| member.name.clone()).collect();
+                let names: Vec<String> = lock(&self.0).visible().map(|member| member.name.clone()).collect();
                 Response::ready(encode(&names).map(Reply::wire))
             }
-            [Key::Name(name), Key::Verb(Verb::Set)] if !is_reserved(&path.as_slice()[0]) => {
+            [Key::Name(name), Key::Verb(Verb::Set)] => {
                 match args::take::<(Value,)>(request.args, &["value"]).and_then(|(value,)| encode(&value)) {
                     Ok(value) => {
                         let name = name.as_str().to_owned();
@@ -291,7 +298,7 @@ impl Inner {
                 let deleted = lock(&self.0).delete(name.as_str());
                 done(deleted.map(drop))
             }
-            [first @ Key::Name(name), rest @ ..] if !is_reserved(first) => {
+            [first @ Key::Name(name), rest @ ..] => {
                 let value = lock(&self.0).find(name.as_str()).map(|member| member.value.clone());
                 let member = Asked::Path(Path::from(rest));
                 data::look_from(value.unwrap_or_else(undefined), Some(first), Request { member, ..request })
@@ -315,7 +322,7 @@ impl Inner {
         }
 
         let members: Vec<(String, Body)> =
-            lock(&self.0).list.iter().map(|member| (member.name.clone(), member.value.clone())).collect();
+            lock(&self.0).visible().map(|member| (member.name.clone(), member.value.clone())).collect();
         let read = |(name, body): (String, Body)| Ok((name, decode(&body)?));
         encode(&Record(members.into_iter().map(read).collect::<Result<_, Error>>()?))
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::cap::BoxFuture;
-use crate::cap::response::Outcome;
+use crate::cap::response::{Outcome, Response};
 use crate::error::{Error, ErrorKind};
 
 /// Runs a future by itself; dropping the handle does nothing.
@@ -59,30 +59,23 @@ pub(crate) fn in_current<F: Future>(future: F) -> impl Future<Output = F::Output
 /// Runs a handler that blocks on a thread for such. Dropping the future cancels the handler at its
 /// next await.
 #[cfg(feature = "tokio")]
-pub(crate) fn run_blocking(handler: BoxFuture<Outcome>) -> BoxFuture<Outcome> {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return handler };
+pub(crate) fn run_blocking(handler: Response) -> BoxFuture<Outcome> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Box::pin(handler) };
     let (mut ended, end) = futures_channel::oneshot::channel();
     let on = runtime.clone();
-    runtime.spawn_blocking(move || {
-        on.block_on(async {
-            let caught = std::panic::AssertUnwindSafe(handler);
-            let outcome = tokio::select! {
-                outcome = futures_util::FutureExt::catch_unwind(caught) => outcome,
-                () = ended.cancellation() => return,
-            };
-            // If the receiver is gone, nobody wants to know.
-            let _unwanted = ended.send(outcome);
-        });
+    let running = in_current(async move {
+        let outcome = tokio::select! {
+            outcome = handler => outcome,
+            () = ended.cancellation() => return,
+        };
+        // If the receiver is gone, nobody wants to know.
+        let _unwanted = ended.send(outcome);
     });
-    Box::pin(async move {
-        match end.await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => Err(Error::rejected("the handler panicked")),
-        }
-    })
+    runtime.spawn_blocking(move || on.block_on(running));
+    Box::pin(async move { end.await.unwrap_or_else(|_| Err(Error::rejected("the handler was given up"))) })
 }
 
 #[cfg(not(feature = "tokio"))]
-pub(crate) fn run_blocking(handler: BoxFuture<Outcome>) -> BoxFuture<Outcome> {
-    handler
+pub(crate) fn run_blocking(handler: Response) -> BoxFuture<Outcome> {
+    Box::pin(handler)
 }

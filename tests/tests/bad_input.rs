@@ -349,7 +349,7 @@ async fn a_line_that_is_too_long_is_refused_while_it_is_read() {
     let reason = "a message is longer than 100000 bytes";
     assert_eq!(raw.receive().await, Some(abort(reason)));
     let error = soon(connection.closed()).await;
-    assert_eq!((error.kind(), error.message()), (ErrorKind::Protocol, reason));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Limit, reason));
     // What else it sends is of no interest, but is read: a socket that is closed with something unread
     // takes back what it was to say last.
     assert_eq!(raw.rest().await, [""; 0]);

@@ -7,7 +7,7 @@ use quote::quote;
 use syn::{Attribute, Meta};
 
 /// Names that a JavaScript peer can't call: its stubs use them, or `Object.prototype` has them.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 20] = [
     "then",
     "catch",
     "finally",
@@ -15,6 +15,7 @@ const RESERVED: [&str; 19] = [
     "dup",
     "onRpcBroken",
     "constructor",
+    "prototype",
     "toString",
     "toJSON",
     "valueOf",

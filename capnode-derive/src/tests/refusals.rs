@@ -231,6 +231,7 @@ fn each_reserved_name_is_refused() {
         "dup",
         "onRpcBroken",
         "constructor",
+        "prototype",
         "toString",
         "toJSON",
         "valueOf",

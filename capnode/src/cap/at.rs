@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use super::payload::{to_cap, undefined};
 use super::request::{Args, Member, Request};
 use super::response::Response;
 use super::{Cap, Kind, Shape, depth};
 use crate::error::{Error, ErrorKind};
+use crate::names::find_reserved;
 use crate::op::{Key, Path};
 use crate::session::ObjectId;
 
@@ -25,6 +27,9 @@ impl At {
         if path.as_slice().len() > STEPS {
             let message = format!("a path of more than {STEPS} steps");
             return Cap::broken(Error::new(ErrorKind::Limit, message));
+        }
+        if find_reserved(path.as_slice()).is_some() {
+            return to_cap(undefined());
         }
         Cap(Kind::At(Arc::new(Self { cap, path, reads: false })), Shape::Unknown)
     }

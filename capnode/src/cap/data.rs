@@ -101,7 +101,7 @@ pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) ->
             let message = format!("Cannot read properties of undefined (reading '{key}')");
             return Response::error(Error::type_error(message));
         }
-        let own = if super::local::is_reserved(key) { None } else { capnweb::member(&own, key) };
+        let own = capnweb::member(&own, key);
         missing = own.is_none();
         body = own.unwrap_or_else(undefined);
     }

@@ -7,19 +7,33 @@ use std::task::{Context, Poll};
 use super::at::At;
 use super::payload::{Body, Part, undefined};
 use super::request::{Member, Request};
-use super::response::{Reply, Response};
+use super::response::{Outcome, Reply, Response};
 use super::{Cap, Shape, payload};
 use crate::dialect::capnweb;
-use crate::error::Error;
+use crate::error::{Error, Fate, Fault};
 use crate::interface::Interface;
+use crate::names::find_reserved;
 use crate::op::{Key, Path, Payload, Slot, Text, Verb};
+use crate::panics::contained;
 use crate::session::ObjectId;
 
 /// An object, and how requests are made of it.
 #[derive(Clone)]
 pub(crate) struct Local {
-    object: Arc<dyn Any + Send + Sync>,
+    object: Held,
     serving: &'static dyn Serving,
+}
+
+/// A share in an object, until it is dropped. The last one drops the object, which is the user's.
+#[derive(Clone)]
+struct Held(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            contained("drop", || drop(object));
+        }
+    }
 }
 
 /// How requests are made of a kind of object: the part of it that is the same for all of the kind.
@@ -51,11 +65,11 @@ pub(crate) trait Serving: Send + Sync {
 
 impl Local {
     pub(crate) fn new(object: Arc<dyn Any + Send + Sync>, serving: &'static dyn Serving) -> Self {
-        Self { object, serving }
+        Self { object: Held(Some(object)), serving }
     }
 
     pub(crate) fn object(&self) -> Arc<dyn Any + Send + Sync> {
-        self.object.clone()
+        self.object.0.clone().unwrap_or_else(|| Arc::new(()))
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -81,27 +95,18 @@ impl Local {
     /// One object may be handed out under several interfaces, and is another reference in each.
     pub(super) fn object_id(&self) -> ObjectId {
         let interface = self.serving.interface().map_or(0, |interface| std::ptr::from_ref(interface).addr());
-        ObjectId(Arc::as_ptr(&self.object).cast::<()>().addr(), interface)
+        let object = self.object.0.as_ref().map_or(0, |object| Arc::as_ptr(object).cast::<()>().addr());
+        ObjectId(object, interface)
     }
 }
 
-/// What a method name is in no interface: names that a JavaScript object has by itself.
-pub(crate) fn is_reserved(key: &Key) -> bool {
-    const RESERVED: [&str; 12] = [
-        "constructor",
-        "hasOwnProperty",
-        "isPrototypeOf",
-        "propertyIsEnumerable",
-        "toLocaleString",
-        "toString",
-        "valueOf",
-        "__proto__",
-        "__defineGetter__",
-        "__defineSetter__",
-        "__lookupGetter__",
-        "__lookupSetter__",
-    ];
-    matches!(key, Key::Name(name) if RESERVED.contains(&name.as_str()))
+/// What comes of a request for a name that nothing has. Nobody is asked, here or elsewhere.
+pub(super) fn reserved(request: &Request) -> Option<Response> {
+    let Member::Path(path) = &request.member else { return None };
+    let path = path.as_slice();
+    let at = find_reserved(path)?;
+    let nothing = undefined_at(&path[at], &path[at + 1..], request);
+    Some(Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here))))
 }
 
 /// What is asked that only an [`Object`](crate::Object) may allow.
@@ -179,7 +184,7 @@ pub(crate) fn request_of_interface(
         };
     };
     let method = match first {
-        Key::Name(name) if !is_reserved(first) => interface.find(name.as_str()),
+        Key::Name(name) => interface.find(name.as_str()),
         _ => None,
     };
     let Some(method) = method else {
@@ -214,12 +219,17 @@ pub(crate) fn request_of_interface(
 }
 
 fn missing(first: &Key, rest: &[Key], request: &Request) -> Response {
+    Response::ready(undefined_at(first, rest, request))
+}
+
+/// What comes of a request for `first` where there is none.
+fn undefined_at(first: &Key, rest: &[Key], request: &Request) -> Outcome {
     match (rest, request.args.is_read()) {
-        ([], true) => Response::ready(Ok(Reply::wire(undefined()))),
-        ([], false) => Response::error(not_a_function(Some(first))),
+        ([], true) => Ok(Reply::wire(undefined())),
+        ([], false) => Err(not_a_function(Some(first))),
+        ([Key::Verb(verb)], _) => Err(cannot(*verb)),
         ([next, ..], _) => {
-            let message = format!("Cannot read properties of undefined (reading '{next}')");
-            Response::error(Error::type_error(message))
+            Err(Error::type_error(format!("Cannot read properties of undefined (reading '{next}')")))
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::interface::call::Call;
 use crate::interface::{Interface, Wire};
 use crate::link::import::Import;
 use crate::op::{Key, Path, Text, Verb};
+use crate::printable::Printable;
 use crate::session::ObjectId;
 use crate::sync::Mutex;
 
@@ -285,6 +286,9 @@ impl Cap {
     /// Delivers a request, now: what is requested of one reference starts in the order requested.
     /// Dropping the response cancels.
     pub(crate) fn request(&self, request: Request) -> Response {
+        if let Some(refused) = local::reserved(&request) {
+            return refused;
+        }
         let passed_on = depth::hop(|| match &self.0 {
             Kind::Local(local) => local.request(request),
             Kind::Remote(import) => import.request(request),
@@ -300,6 +304,8 @@ impl Cap {
     /// Delivers a request whose result is wanted as a reference, at once.
     pub(crate) fn pipeline(&self, request: Request) -> Cap {
         match &self.nearest().0 {
+            // What is answered here is asked of nobody.
+            _ if local::reserved(&request).is_some() => Queue::of_response(self.request(request)),
             Kind::Remote(import) if self.nearest().pipelines() => import.pipeline(request),
             Kind::At(at) if at.cap.nearest().pipelines() && !at.is_reader() => {
                 at.cap.pipeline(at.inside(request))
@@ -349,7 +355,7 @@ pub(crate) type BrokenSlot = Arc<Mutex<Option<BrokenCallback>>>;
 pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
     let callback = crate::lock(slot).take();
     if let Some(callback) = callback {
-        callback(error.clone());
+        crate::panics::contained("on_broken", || callback(error.clone()));
     }
 }
 
@@ -390,7 +396,7 @@ impl fmt::Debug for Cap {
             Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
             Kind::Queued(_) => f.write_str("Cap(promise)"),
-            Kind::At(at) => write!(f, "Cap(at {})", at.path_text()),
+            Kind::At(at) => write!(f, "Cap(at {})", Printable(&at.path_text())),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }
     }

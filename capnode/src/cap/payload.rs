@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::graph::{Graph, SharedNode};
 use super::{Cap, data, slot};
 use crate::dialect::capnweb;
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::{MAX_PROMISE_DEPTH, Unfolding};
 use crate::op::{Payload, Slot, Text};
 
@@ -94,22 +94,23 @@ pub(crate) fn held_len(body: &Body) -> usize {
 /// Refuses a value that is too much when unfolded.
 pub(crate) fn check_extent(body: Body, limits: Unfolding) -> Result<Body, Error> {
     let (bytes, levels) = extent(&body);
-    if bytes > limits.bytes {
+    let error = if bytes > limits.bytes {
         let message =
             format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
-        return Err(Error::over("unfolded_bytes", message).with_fate(Fate::Answered));
-    }
-    // The value itself is one of them.
-    if levels > limits.depth + 1 {
-        return Err(too_many_promises(limits.depth).with_fate(Fate::Answered));
-    }
-    Ok(body)
+        Error::over("unfolded_bytes", message).with_fault(Fault::Peer)
+    } else if levels > limits.depth + 1 {
+        // The value itself is one of them.
+        too_many_promises(limits.depth)
+    } else {
+        return Ok(body);
+    };
+    Err(error.with_fate(Fate::Answered))
 }
 
 /// A promise has turned out to be a value with a promise in it, and so on.
 pub(crate) fn too_many_promises(depth: usize) -> Error {
     let message = format!("a value came as a promise in a promise, more than {depth} times");
-    Error::over("promise_depth", message)
+    Error::over("promise_depth", message).with_fault(Fault::Peer)
 }
 
 /// A value of which everything is there.

@@ -4,9 +4,10 @@ use std::any::{Any, TypeId};
 
 use super::payload::Body;
 use super::progress::Progress;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::interface::Interface;
 use crate::op::{Key, Path, Text};
+use crate::panics::{Panicked, caught};
 
 /// A call or a read, on its way to whatever its target turns out to be.
 #[doc(hidden)]
@@ -91,7 +92,13 @@ impl Args {
     pub(crate) fn encode(self) -> Result<Option<Body>, Error> {
         match self {
             Args::Read => Ok(None),
-            Args::Typed(args) => args.encode().map(Some),
+            Args::Typed(args) => match caught("an argument", || args.encode()) {
+                Ok(written) => written.map(Some),
+                Err(Panicked(id)) => {
+                    let message = format!("an argument panicked while it was written (id {id})");
+                    Err(Error::new(ErrorKind::Encode, message))
+                }
+            },
             Args::Wire(body) => Ok(Some(body)),
         }
     }

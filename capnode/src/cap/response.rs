@@ -3,7 +3,6 @@
 
 use std::any::{Any, TypeId};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -13,6 +12,7 @@ use super::BoxFuture;
 use super::payload::Body;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::link::pending::PendingAnswer;
+use crate::panics::{caught, contained};
 
 /// The result of a request.
 #[doc(hidden)]
@@ -39,7 +39,7 @@ impl Reply {
     pub(crate) fn into_body(self) -> Result<Body, Error> {
         match self.0 {
             Kind::Wire(body) => Ok(body),
-            Kind::Typed(value) => value.encode(),
+            Kind::Typed(value) => caught("a result", || value.encode())?,
         }
     }
 }
@@ -61,6 +61,8 @@ pub(crate) struct Manner {
 pub struct Response {
     state: State,
     manner: Manner,
+    /// Whose handler it is, for the log.
+    name: &'static str,
 }
 
 enum State {
@@ -75,7 +77,7 @@ enum State {
 
 impl Response {
     fn new(state: State) -> Self {
-        Self { state, manner: Manner::default() }
+        Self { state, manner: Manner::default(), name: "a handler" }
     }
 
     pub(crate) fn ready(outcome: Outcome) -> Self {
@@ -90,10 +92,11 @@ impl Response {
         Self::new(State::Handler(Box::pin(handler)))
     }
 
-    pub(crate) fn with_manner(self, manner: Manner) -> Self {
-        let mut this = self;
-        this.manner = manner;
-        this
+    /// The handler of the method of that name.
+    pub(crate) fn of_method(mut self, name: &'static str, manner: Manner) -> Self {
+        self.name = name;
+        self.manner = manner;
+        self
     }
 
     pub(crate) fn sent(pending: PendingAnswer) -> Self {
@@ -146,7 +149,16 @@ impl Response {
         }
         let nothing = State::Ready(None);
         if let State::Handler(handler) = std::mem::replace(&mut self.state, nothing) {
-            self.state = State::Handler(crate::runtime::run_blocking(handler));
+            let moved = Self { state: State::Handler(handler), manner: Manner::default(), name: self.name };
+            self.state = State::Handler(crate::runtime::run_blocking(moved));
+        }
+    }
+
+    /// Drops what the handler holds, which is the user's.
+    fn end(&mut self) {
+        let ended = std::mem::replace(&mut self.state, State::Ready(None));
+        if let State::Handler(handler) = ended {
+            contained(self.name, || drop(handler));
         }
     }
 }
@@ -167,6 +179,7 @@ impl Future for Response {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(mut response)) => {
                         this.manner = std::mem::take(&mut response.manner);
+                        this.name = response.name;
                         this.state = std::mem::replace(&mut response.state, State::Ready(None));
                         continue;
                     }
@@ -180,16 +193,14 @@ impl Future for Response {
                     this.move_off();
                     continue;
                 }
-                State::Handler(handler) => {
-                    match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(outcome)) => outcome,
-                        Err(_) => Err(Error::rejected("the handler panicked")),
-                    }
-                }
+                State::Handler(handler) => match caught(this.name, || handler.as_mut().poll(cx)) {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(outcome)) => outcome,
+                    Err(panicked) => Err(panicked.into()),
+                },
             };
             // What the handler held is dropped before anybody learns of the outcome.
-            this.state = State::Ready(None);
+            this.end();
             return Poll::Ready(outcome);
         }
     }
@@ -198,11 +209,13 @@ impl Future for Response {
 impl Drop for Response {
     fn drop(&mut self) {
         if !self.manner.no_cancel {
-            return;
+            return self.end();
         }
         if let State::Handler(handler) = std::mem::replace(&mut self.state, State::Ready(None)) {
+            let detached =
+                Self { state: State::Handler(handler), manner: Manner::default(), name: self.name };
             // Without a runtime there is nobody left to run it.
-            let _unrunnable = crate::runtime::spawn(async move { drop(handler.await) });
+            let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
         }
     }
 }

@@ -10,6 +10,7 @@ use super::Cap;
 use super::graph::Shared;
 use super::slot::{Met, Reference};
 use crate::error::Error;
+use crate::names::is_reserved;
 use crate::value::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 
 /// A value of any shape that can travel, references included.
@@ -120,13 +121,18 @@ impl Serialize for Properties<'_> {
     }
 }
 
+/// The class of an error. A name that every JavaScript object has is none.
+fn class(name: &str) -> &str {
+    if is_reserved(name) { "Error" } else { name }
+}
+
 struct ErrorContent<'a>(&'a ErrorValue);
 
 impl Serialize for ErrorContent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let bare = self.0.properties.is_empty();
         let mut parts = serializer.serialize_tuple(if bare { 2 } else { 4 })?;
-        parts.serialize_element(&self.0.name)?;
+        parts.serialize_element(class(&self.0.name))?;
         parts.serialize_element(&self.0.message)?;
         if !bare {
             // In the place of the stack.
@@ -297,13 +303,15 @@ impl<'de> Visitor<'de> for ErrorMembers {
             }
         }
         let missing = de::Error::missing_field;
-        let name = name.ok_or_else(|| missing("name"))?;
+        let name: String = name.ok_or_else(|| missing("name"))?;
+        let name = class(&name).to_owned();
         Ok(ErrorValue { name, message: message.ok_or_else(|| missing("message"))?, properties })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<ErrorValue, A::Error> {
         let missing = || de::Error::custom("an error has a name and a message");
-        let name = parts.next_element()?.ok_or_else(missing)?;
+        let name: String = parts.next_element()?.ok_or_else(missing)?;
+        let name = class(&name).to_owned();
         let message = parts.next_element()?.ok_or_else(missing)?;
         parts.next_element::<de::IgnoredAny>()?;
         let properties = match parts.next_element()? {

@@ -17,6 +17,7 @@ use crate::cap::request::{self, Member, Request};
 use crate::cap::response::{Kind, Outcome, Reply, Response};
 use crate::error::{CallError, Data, Error, ErrorKind, Fate};
 use crate::op::Path;
+use crate::panics::contained;
 
 /// A call of a method, not made yet.
 ///
@@ -127,9 +128,12 @@ impl<T, F> Call<T, F> {
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
         if let State::Unsent(unsent) = &mut self.state {
             unsent.1.extras.progress = Some(Arc::new(move |body| {
-                if let Ok(value) = decode(&body) {
-                    progress(value);
-                }
+                // It must take neither the connection nor the method with it.
+                contained("on_progress", || {
+                    if let Ok(value) = decode(&body) {
+                        progress(value);
+                    }
+                });
             }));
         }
         self

@@ -4,7 +4,6 @@
 use std::any::{Any, TypeId};
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -22,8 +21,9 @@ use crate::cap::request::{Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
 use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
-use crate::error::{Data, Error, ErrorKind, Fate, LocalData};
+use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
 use crate::lock;
+use crate::panics::caught;
 use crate::sync::Mutex;
 
 /// What can travel: everything that serde can write and read.
@@ -274,7 +274,7 @@ impl Reply {
             Err(error) => {
                 // The library's own error is passed on as it is.
                 if let Some(error) = (&error as &dyn Any).downcast_ref::<Error>() {
-                    return Err(error.clone().with_fate(Fate::Answered));
+                    return Err(error.clone().with_fate(Fate::Answered).with_fault(Fault::Peer));
                 }
                 let rejected = Error::rejected(error.to_string());
                 if typed {
@@ -366,10 +366,10 @@ impl Request {
         let progress = self.extras.progress;
         let watched = progress.is_some() || progress::is_watched();
         let start = || args::take::<A>(args, names).map(|args| method(object.clone(), args));
-        let started = catch_unwind(AssertUnwindSafe(|| match watched {
+        let started = caught(name, || match watched {
             true => progress::within(progress.clone(), start),
             false => start(),
-        }));
+        });
         match started {
             Ok(Ok(running)) => {
                 let handler = async move { reply(running.await) };
@@ -377,11 +377,11 @@ impl Request {
                     true => Response::handler(Watched { handler: Box::pin(handler), progress }),
                     false => Response::handler(handler),
                 };
-                response.with_manner(manner)
+                response.of_method(name, manner)
             }
             // Whoever called can do something about it: the class is JavaScript's for it.
             Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),
-            Err(_) => Response::error(Error::rejected("the handler panicked")),
+            Err(panicked) => Response::error(panicked.into()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::state::Caller;
 use super::{Link, State};
 use crate::dialect::Dialect;
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::lock;
 use crate::op::{Answering, Id, Key, Op, Path, Text};
 use crate::sync::atomic::Ordering;
@@ -115,7 +115,8 @@ impl Link {
             let end = state.clock.used.saturating_add(idle);
             if end <= now {
                 let message = format!("nothing has been going on for {idle:?}");
-                return Err(Error::new(ErrorKind::Disconnected, message).of_limit("idle"));
+                let error = Error::new(ErrorKind::Disconnected, message).with_fault(Fault::Here);
+                return Err(error.of_limit("idle"));
             }
             next = Some(end);
         }

@@ -146,7 +146,7 @@ impl Link {
         };
         drop(left);
         if too_much {
-            self.close(reads_too_slowly());
+            self.break_off(reads_too_slowly());
         }
         for waker in room {
             waker.wake();

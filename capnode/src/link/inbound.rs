@@ -1,6 +1,5 @@
 //! Taking in a frame: what it says is taken down under the lock, and done after.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -16,10 +15,11 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
 use crate::dialect::{Dialect, capnweb};
-use crate::error::{Data, Error, ErrorKind, Fate};
+use crate::error::{Data, Error, ErrorKind};
 use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Id, Op, Path, Payload, Text};
+use crate::panics::contained;
 use crate::session::{Event, Ref};
 use crate::sync::atomic::Ordering;
 
@@ -60,7 +60,7 @@ impl Link {
     /// Takes in one frame. A frame that breaks the protocol or a limit ends the session.
     pub(crate) fn receive(self: &Arc<Self>, frame: &str) {
         if let Err(error) = self.take_in(frame) {
-            self.abort(error.with_fate(Fate::MayHaveRun));
+            self.break_off(error);
         }
     }
 
@@ -184,13 +184,12 @@ impl Link {
                 Todo::Introduce(stranger, index) => stranger.resolve(index),
                 Todo::Progress(progress, value) => {
                     if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value, limits)) {
-                        // It is the user's, and must not take the connection with it.
-                        let _panicked = catch_unwind(AssertUnwindSafe(|| progress(value)));
+                        progress(value);
                     }
                 }
                 Todo::Lost(message) => {
                     if let Some(tell) = &self.lost {
-                        let _panicked = catch_unwind(AssertUnwindSafe(|| tell(message)));
+                        contained("on_message_lost", || tell(message));
                     }
                 }
                 Todo::Close(error) => self.close(error),
@@ -224,7 +223,7 @@ impl Link {
                 }
                 if too_much {
                     let message = format!("more than {limit} bytes of calls have not ended");
-                    self.abort(Error::over("call_bytes", message).with_fate(Fate::MayHaveRun));
+                    self.break_off(Error::over("call_bytes", message));
                 }
             }
         }

@@ -46,7 +46,7 @@ use crate::cap::request::Extras;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, fire};
 use crate::dialect::{Dialect, capnweb};
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Answering, Id, Key, Path, Payload};
@@ -387,6 +387,11 @@ impl Link {
     }
 
     /// Ends the session because the peer broke the protocol or a limit, and tells it why.
+    pub(crate) fn break_off(&self, error: Error) {
+        self.abort(error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer));
+    }
+
+    /// Ends the session, and tells the peer why.
     pub(crate) fn abort(&self, error: Error) {
         {
             let mut state = lock(&self.state);
@@ -407,10 +412,15 @@ impl Link {
     /// Ends the session: whoever waits for anything gets `error`, and all references are dropped.
     /// The second time nothing happens.
     pub(crate) fn close(&self, error: Error) {
-        let reason = (error.kind() != ErrorKind::Disconnected).then(|| error.message().to_owned());
-        // Which connection it was is nothing for the peer.
+        let reason = (error.kind() != ErrorKind::Disconnected).then(|| error.told().to_owned());
+        self.end(error, reason);
+    }
+
+    /// Ends the session, and tells the peer `reason` where the transport can.
+    pub(crate) fn end(&self, error: Error, reason: Option<String>) {
+        // Which connection it was is nothing for the peer, or any other.
         let error = match &self.nickname {
-            Some(nickname) => error.about(nickname),
+            Some(nickname) => error.about_here(nickname),
             None => error,
         };
         let (ended, watchers, room) = {
@@ -506,6 +516,8 @@ impl Link {
                 Err(Error::over("frame_bytes", "the result is longer than a frame may be"))
             }
         });
+        // Below, the lock is held.
+        let outcome = outcome.map_err(Error::written);
         let mut told = false;
         let (forgotten, room, over) = loop {
             let mut state = lock(&self.state);
@@ -550,7 +562,7 @@ impl Link {
             self.relieve();
         }
         if let Err(error) = room {
-            self.abort(error);
+            self.break_off(error);
         }
         self.tell_quiet();
         self.wake();
@@ -558,5 +570,6 @@ impl Link {
 }
 
 fn reads_too_slowly() -> Error {
-    Error::over("unwritten_bytes_hard", "the peer reads too slowly: too much is waiting to be written")
+    let message = "the peer reads too slowly: too much is waiting to be written";
+    Error::over("unwritten_bytes_hard", message)
 }

@@ -140,7 +140,7 @@ impl Link {
     /// Ends the session because there is no room for it, with nothing but that said.
     fn cut_off(&self, error: Error) {
         lock(&self.state).out.clear();
-        self.abort(error);
+        self.break_off(error);
     }
 }
 

@@ -289,7 +289,7 @@ impl State {
             Ok(value) => Ok(value.map(|lent| self.word(link, lent))),
             Err(error) => Err(Payload::plain(capnweb::error_text(&error).unwrap_or_else(|_| {
                 // Its typed data could not be written; its message can.
-                capnweb::error_text(&Error::rejected(error.message())).unwrap_or_default()
+                capnweb::error_text(&Error::rejected(error.told())).unwrap_or_default()
             }))),
         };
         if let Ok(value) = &outcome {

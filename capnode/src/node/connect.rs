@@ -85,7 +85,10 @@ impl<C: FromConnection> Connect<C> {
     async fn run(self) -> Result<C, Error> {
         let address: Address = self.url.parse()?;
         let url = self.url.clone();
-        let error = |kind, error| Error::new(kind, format!("cannot connect to {url}")).with_source(error);
+        let error = |kind, error| {
+            let failed = Error::new(kind, format!("cannot connect to {url}")).with_source(error);
+            failed.telling("cannot connect")
+        };
         let failed = |cause| error(ErrorKind::Connect, cause);
         let stream = dial(&address).await.map_err(failed)?;
         let limit = self.node.settings.terms.limits.frame_bytes;
@@ -121,6 +124,7 @@ impl<C: FromConnection> Connect<C> {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Connect, format!("cannot connect securely to {host}"))
+                .telling("cannot connect securely")
                 .with_source(io::Error::other(error))
         };
         let server = ServerName::try_from(name.to_owned()).map_err(|error| failed(error.into()))?;

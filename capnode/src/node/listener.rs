@@ -25,8 +25,10 @@ pub struct Listener {
 
 impl Listener {
     pub(super) async fn new(node: Node, address: Address) -> Result<Self, Error> {
-        let cannot =
-            |error| Error::new(ErrorKind::Connect, format!("cannot listen on {address}")).with_source(error);
+        let cannot = |error| {
+            let failed = Error::new(ErrorKind::Connect, format!("cannot listen on {address}"));
+            failed.telling("cannot listen").with_source(error)
+        };
         let bound = Bound::new(&address).await.map_err(cannot)?;
         let local = bound.local_addr();
         let url = match (&address, local) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fault};
 use crate::link::Link;
 use crate::link::pool::Pool;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ impl Shared {
     /// Takes in a connection, if there may be one more.
     pub(super) fn enter(&self, link: &Arc<Link>, limit: usize) -> Result<(), Error> {
         if self.draining.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN));
+            return Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN).with_fault(Fault::Here));
         }
         self.pool.enter(link, limit)?;
         // Who began to drain meanwhile has not seen it.
@@ -75,7 +75,7 @@ impl Shared {
         let _late = tokio::time::timeout(deadline, quiet).await;
         let cut = links.iter().map(|link| link.tables().running).sum();
         for link in &links {
-            link.close(Error::new(ErrorKind::Disconnected, SHUTTING_DOWN));
+            link.close(Error::new(ErrorKind::Disconnected, SHUTTING_DOWN).with_fault(Fault::Here));
         }
         for link in &links {
             poll_fn(|cx| link.poll_gone(cx)).await;

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fault};
 
 /// Where to connect to, or to listen: `ws://host:port/path`, `wss://host:port/path`,
 /// `tcp://host:port` or `unix:/path`.
@@ -43,7 +43,7 @@ impl FromStr for Address {
             let message = format!(
                 "`{url}` is no address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path"
             );
-            Error::new(ErrorKind::Connect, message)
+            Error::new(ErrorKind::Connect, message).with_fault(Fault::Here).telling("no address")
         };
         let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
         if scheme == "unix" {

@@ -203,14 +203,17 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             return self.poll_discard(cx).map(|outcome| outcome.err().map(Err));
         }
         let (end, next) = loop {
-            if let Some(found) = self.find_frame() {
-                break found;
-            }
-            if self.filled - self.start > self.limit {
+            let found = self.find_frame();
+            // Also one that has come as a whole.
+            let length = found.map_or(self.filled, |(end, _)| end) - self.start;
+            if length > self.limit {
                 // What follows is the rest of it.
                 self.discarding = true;
                 let message = format!("a message is longer than {} bytes", self.limit);
-                return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, message))));
+                return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::FileTooLarge, message))));
+            }
+            if let Some(found) = found {
+                break found;
             }
             self.make_room();
             match ready!(self.poll_read(cx)) {

@@ -10,20 +10,23 @@ use std::task::{Context, Poll, ready};
 use futures_util::{Sink, Stream};
 
 use super::{Outgoing, Transport};
+use crate::printable::Printable;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The close code with which npm's `capnweb` ends a session that failed.
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
 pub(crate) const FAILED: u16 = 3000;
 
-/// A close reason may have 123 bytes.
+/// A close reason may have 123 bytes. It is made to be printed.
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
-pub(crate) fn cut(reason: &str) -> &str {
+pub(crate) fn close_reason(reason: &str) -> String {
+    let mut reason = Printable(reason).to_string();
     let mut end = reason.len().min(123);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    &reason[..end]
+    reason.truncate(end);
+    reason
 }
 
 /// What a message that came in is.
@@ -59,9 +62,15 @@ pub trait Message: Sized + Send + 'static {
     /// What a message that came in is.
     fn receive(self) -> Received<Self::Text>;
 
-    /// Whether it is the peer's fault that a message could not be read, for example because it is
-    /// too long. Then the peer is told, as far as it still listens.
+    /// Whether it is the peer's fault that a message could not be read. Then the peer is told, as far as it still
+    /// listens.
     fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
+        let _ = error;
+        false
+    }
+
+    /// Whether a message was not read because it is too long, which the peer is told, too.
+    fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
         let _ = error;
         false
     }
@@ -140,8 +149,11 @@ where
                 Some(Ok(message)) => message,
                 Some(Err(error)) => {
                     let error = error.into();
-                    let kind =
-                        if M::is_fault(&*error) { io::ErrorKind::InvalidData } else { io::ErrorKind::Other };
+                    let kind = match (M::is_too_long(&*error), M::is_fault(&*error)) {
+                        (true, _) => io::ErrorKind::FileTooLarge,
+                        (false, true) => io::ErrorKind::InvalidData,
+                        (false, false) => io::ErrorKind::Other,
+                    };
                     return Poll::Ready(Some(Err(io::Error::new(kind, error))));
                 }
                 None => return Poll::Ready(None),
@@ -222,10 +234,22 @@ impl<S, M: Message> fmt::Debug for Messages<S, M> {
 
 #[cfg(test)]
 mod tests {
+    use super::close_reason;
+
     #[test]
     fn a_close_reason_is_cut_between_characters() {
-        assert_eq!(super::cut("short"), "short");
+        assert_eq!(close_reason("short"), "short");
+        let just = format!("{}é", "x".repeat(121));
+        assert_eq!((close_reason(&just), just.len()), (just.clone(), 123));
         let long = format!("{}é!", "x".repeat(122));
-        assert_eq!(super::cut(&long), "x".repeat(122));
+        assert_eq!(close_reason(&long), "x".repeat(122));
+        assert_eq!(close_reason(&"🙂".repeat(100)).len(), 120);
+    }
+
+    #[test]
+    fn a_close_reason_has_no_control_characters() {
+        assert_eq!(close_reason("a\r\nINFO b\u{1b}[2J\0"), "a\\r\\nINFO b\\u{1b}[2J\\u{0}");
+        // Escaped, it is longer.
+        assert_eq!(close_reason(&"\n".repeat(123)).len(), 123);
     }
 }

@@ -31,7 +31,7 @@ pub use crate::link::outgoing::Outgoing;
 /// ([`pair`]). [`translated`] is the place for a writing of your own.
 pub trait Transport: Send + 'static {
     /// The next frame; `None` when the peer has closed. An [`io::ErrorKind::InvalidData`] error is
-    /// the peer's fault, and it is told.
+    /// the peer's fault, and it is told; and so is [`io::ErrorKind::FileTooLarge`], for a frame longer than there may be.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>>;
 
     /// Takes frames out of `frames` and sends them; ready when all are on their way.

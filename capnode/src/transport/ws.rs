@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use super::address::Io;
-use super::messages::{FAILED, Message, Messages, Received, cut, messages};
+use super::messages::{FAILED, Message, Messages, Received, close_reason, messages};
 use super::metered::Metered;
 use crate::origin::Origins;
 
@@ -39,7 +39,7 @@ impl Message for tungstenite::Message {
     fn closing(reason: Option<&str>) -> Option<Self> {
         let frame = match reason {
             None => CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() },
-            Some(reason) => CloseFrame { code: CloseCode::from(FAILED), reason: cut(reason).into() },
+            Some(reason) => CloseFrame { code: CloseCode::from(FAILED), reason: close_reason(reason).into() },
         };
         Some(tungstenite::Message::Close(Some(frame)))
     }
@@ -62,8 +62,11 @@ impl Message for tungstenite::Message {
     }
 
     fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
-        let error = error.downcast_ref();
-        matches!(error, Some(tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_)))
+        matches!(error.downcast_ref(), Some(tungstenite::Error::Utf8(_)))
+    }
+
+    fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+        matches!(error.downcast_ref(), Some(tungstenite::Error::Capacity(_)))
     }
 }
 

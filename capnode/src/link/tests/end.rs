@@ -108,7 +108,8 @@ fn a_panic_of_a_handler_is_an_error_to_its_caller_and_to_nobody_else() {
     let mut pair = Pair::new(log.probe());
     let probe: ProbeClient = pair.index();
     let error = pair.wait(probe.panic()).unwrap_err();
-    assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "the handler panicked"));
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered));
+    assert!(error.message().starts_with("the handler panicked (id "), "{error}");
     assert_eq!(pair.wait(probe.note(1)).unwrap(), 1);
 }
 

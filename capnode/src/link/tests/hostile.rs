@@ -118,6 +118,13 @@ fn a_call_that_ends_gives_up_what_only_it_wanted() {
     assert_eq!(log.take(), ["cancelled 1"]);
 }
 
+/// Whether a panic is all that a peer was told of, by an id.
+fn is_panic(heard: &[String]) -> bool {
+    let told =
+        |frame: &String| frame.starts_with(r#"["reject",1,["error","Error","the handler panicked (id "#);
+    heard.len() == 1 && heard.iter().all(told)
+}
+
 #[test]
 fn a_panic_while_arguments_are_read_is_an_error_to_the_caller_alone() {
     struct Fragile;
@@ -136,7 +143,7 @@ fn a_panic_while_arguments_are_read_is_an_error_to_the_caller_alone() {
 
     let mut peer = Foreign::new(Func::<fn(Fragile)>::new(|_: Fragile| async {}).cap().clone());
     peer.say(r#"["stream",["pipeline",0,[],[1]]]"#);
-    assert_eq!(peer.heard(), [r#"["reject",1,["error","Error","the handler panicked"]]"#]);
+    assert!(is_panic(&peer.heard()));
     // And where a closure panics before it has made its future.
     let early = Func::<fn()>::new(|| {
         assert!(std::hint::black_box(false), "on purpose");
@@ -144,7 +151,7 @@ fn a_panic_while_arguments_are_read_is_an_error_to_the_caller_alone() {
     });
     let mut peer = Foreign::new(early.cap().clone());
     peer.say(r#"["stream",["pipeline",0,[],[]]]"#);
-    assert_eq!(peer.heard(), [r#"["reject",1,["error","Error","the handler panicked"]]"#]);
+    assert!(is_panic(&peer.heard()));
 }
 
 #[test]

@@ -1,0 +1,33 @@
+//! Names that JavaScript gives a meaning of its own.
+
+use crate::op::Key;
+
+/// Names that no method, step of a path or class of an error has, whoever says them: every JavaScript object has those
+/// of `Object.prototype` by itself, and JavaScript calls `then` and `toJSON` of what it is given without being asked.
+/// As keys in data they are names like any other.
+pub(crate) const RESERVED: [&str; 15] = [
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "__proto__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "prototype",
+    "then",
+    "toJSON",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
+
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// Where in a path such a name stands first.
+pub(crate) fn find_reserved(path: &[Key]) -> Option<usize> {
+    path.iter().position(|key| matches!(key, Key::Name(name) if is_reserved(name.as_str())))
+}

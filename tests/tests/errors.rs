@@ -1,0 +1,564 @@
+//! What an error tells: what happened, whether the call may have run, whose fault it was, and what caused it. And what
+//! no error, log or debug output tells.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use capnode::ErrorKind::{
+    Connect, Decode, Disconnected, Encode, Limit, Protocol, Refused, Rejected, Timeout, Unresolved,
+    Unsupported,
+};
+use capnode::Fate::{Answered, MayHaveRun, NotSent};
+use capnode::Fault::{Here, Network, Peer};
+use capnode::transport::{self, Lines, Memory};
+use capnode::{
+    CallError, Cap, Connection, Dialect, Error, ErrorKind, Fate, Fault, Func, Incoming, Limits, Node, Value,
+};
+use capnode_tests::{soon, until};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+#[capnode::interface]
+trait Failing {
+    async fn fail(&self) -> Result<(), String>;
+    async fn pass_on(&self) -> Result<(), Error>;
+    async fn number(&self, number: u32) -> u32;
+    async fn panic(&self, text: String);
+    async fn wait(&self);
+}
+
+struct Object;
+
+impl Failing for Object {
+    async fn fail(&self) -> Result<(), String> {
+        Err("no".to_owned())
+    }
+
+    /// What another, nearby, has failed with.
+    async fn pass_on(&self) -> Result<(), Error> {
+        let nowhere: Connection = capnode::connect("unix:/a/secret/path").await?;
+        drop(nowhere);
+        Ok(())
+    }
+
+    async fn number(&self, number: u32) -> u32 {
+        number
+    }
+
+    async fn panic(&self, text: String) {
+        panic!("{text}")
+    }
+
+    async fn wait(&self) {
+        std::future::pending().await
+    }
+}
+
+/// A value that cannot be written.
+#[derive(Deserialize)]
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("it is a secret"))
+    }
+}
+
+fn index() -> Cap {
+    FailingClient::new(Object).into()
+}
+
+/// A connection to an object that fails in all ways, and the other end of it.
+async fn connected(node: Node) -> (Connection, Connection) {
+    let (here, there): (Memory, Memory) = transport::pair();
+    let served = Node::new(index()).serve(there).await.unwrap();
+    (node.connect_over(here).await.unwrap(), served)
+}
+
+/// A connection to a peer that is played by the test.
+async fn to_raw(node: Node) -> (Connection, DuplexStream) {
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let lines: Lines<DuplexStream> = transport::lines(here).limit(10_000);
+    (node.connect_over(lines).await.unwrap(), there)
+}
+
+/// What a call of `wait` fails with when `act` is done by the peer that the test plays, after it has read the call.
+async fn while_pending(node: Node, act: impl AsyncFnOnce(&Connection, &mut DuplexStream)) -> (Error, Error) {
+    let (connection, mut peer) = to_raw(node).await;
+    let client: FailingClient = connection.index();
+    let pending = client.wait();
+    let mut pending = tokio::spawn(pending);
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains("wait") {
+        soon(peer.read_buf(&mut read)).await.unwrap();
+    }
+    act(&connection, &mut peer).await;
+    let error = soon(&mut pending).await.unwrap().unwrap_err();
+    let late = soon(client.wait()).await.unwrap_err();
+    (error, late)
+}
+
+/// A connection by WebSocket to a server that is played by the test, which ends it by `closing` after a call.
+async fn closed_by(closing: Option<CloseFrame>) -> Error {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while !soon(socket.next()).await.unwrap().unwrap().to_string().contains("wait") {}
+        socket.close(closing).await.unwrap();
+        while soon(socket.next()).await.is_some() {}
+    });
+    let client: FailingClient = capnode::connect(&url).await.unwrap();
+    let error = soon(client.wait()).await.unwrap_err();
+    soon(server).await.unwrap();
+    error
+}
+
+/// The errors of all the ways in which a call, or a connection, can fail.
+async fn all() -> Vec<(&'static str, Error)> {
+    let (connection, _served) = connected(Node::empty()).await;
+    let client: FailingClient = connection.index();
+    let cap: Cap = client.clone().into();
+    let mut all = vec![
+        ("the method fails", cap.invoke::<()>("fail", ()).await.unwrap_err()),
+        ("the object is here", index().invoke::<()>("fail", ()).await.unwrap_err()),
+        ("no such method", cap.invoke::<()>("nothing", ()).await.unwrap_err()),
+        ("a wrong argument", cap.invoke::<u32>("number", ("x",)).await.unwrap_err()),
+        ("the handler panics", client.panic("on purpose".to_owned()).await.unwrap_err()),
+        ("the result is of another type", cap.invoke::<String>("number", (1,)).await.unwrap_err()),
+        ("an argument cannot be written", cap.invoke::<()>("number", (Unwritable,)).await.unwrap_err()),
+        ("a name that nothing has", cap.invoke::<()>("then", ()).await.unwrap_err()),
+        ("no word for it", cap.put("number", 1).await.unwrap_err()),
+        ("the time is over", client.wait().timeout(Duration::from_millis(1)).await.unwrap_err()),
+    ];
+    let (promised, resolver) = FailingClient::promise();
+    drop(resolver);
+    all.push(("the promise was dropped", promised.wait().await.unwrap_err()));
+    let mut deep = cap.clone();
+    for _ in 0..300 {
+        deep = deep.at("x");
+    }
+    all.push(("too many steps", deep.read::<Value>().await.unwrap_err()));
+
+    let mut limits = Limits::default();
+    limits.frame_bytes = 10_000;
+    let (connection, _served) = connected(Node::empty().limits(limits)).await;
+    let long = "x".repeat(20_000);
+    all.push(("too long an argument", connection.peer().invoke::<()>("panic", (long,)).await.unwrap_err()));
+
+    let mut limits = Limits::default();
+    limits.unwritten_bytes_soft = 1_000;
+    limits.unwritten_bytes_hard = 3_000;
+    let (here, _deaf) = tokio::io::duplex(64);
+    let connection: Connection =
+        Node::empty().limits(limits).connect_over(transport::lines(here)).await.unwrap();
+    let fill = || {
+        let mut sending = (0..1_000).map(|_| connection.peer().invoke::<()>("x", ("x".repeat(900),)).send());
+        sending.find_map(Result::err).unwrap()
+    };
+    all.push(("too much is unwritten", fill()));
+    // What has been handed to the transport does not count. This is behind it.
+    tokio::task::yield_now().await;
+    fill();
+    let waits = connection.index::<FailingClient>().wait().timeout(Duration::from_millis(1));
+    all.push(("the time is over before it is sent", waits.await.unwrap_err()));
+
+    let (here, there) = transport::pair();
+    let served = Node::new(index()).serve(there).await.unwrap();
+    let spoken: Connection = Node::empty().dialect(Dialect::Capnode).connect_over(here).await.unwrap();
+    let number = spoken.peer().invoke::<()>("number", (f64::NAN,));
+    all.push(("nothing the language can say", number.await.unwrap_err()));
+    drop(served);
+
+    // Ends of a connection.
+    let (error, late) = while_pending(Node::empty(), async |_, peer| {
+        peer.write_all(b"[\"resol").await.unwrap();
+        peer.shutdown().await.unwrap();
+    })
+    .await;
+    all.push(("the connection is lost", error));
+    all.push(("a call after that", late));
+    let (error, late) = while_pending(Node::empty(), async |_, peer| peer.shutdown().await.unwrap()).await;
+    all.push(("the peer closes", error));
+    all.push(("a call after that", late));
+    let (error, late) = while_pending(Node::empty(), async |connection, _| connection.close()).await;
+    all.push(("we close", error));
+    all.push(("a call after that", late));
+    for (what, frame) in [
+        ("the peer breaks the protocol", "nonsense\n".to_owned()),
+        ("the peer ends the session", "[\"abort\",[\"error\",\"Error\",\"bye\"]]\n".to_owned()),
+        ("the peer breaks a limit", format!("[\"push\",{}1{}]\n", "[[".repeat(300), "]]".repeat(300))),
+        ("too long a message of the peer's", format!("[\"push\",\"{}\"]\n", "x".repeat(20_000))),
+    ] {
+        let says =
+            async |_: &Connection, peer: &mut DuplexStream| peer.write_all(frame.as_bytes()).await.unwrap();
+        all.push((what, while_pending(Node::empty(), says).await.0));
+    }
+    let invalid =
+        while_pending(Node::empty(), async |_, peer| peer.write_all(b"\xff\n").await.unwrap()).await;
+    all.push(("what is no text", invalid.0));
+    all.push(("the peer closes a WebSocket", closed_by(None).await));
+    let reason = CloseFrame { code: 4001.into(), reason: "late".into() };
+    all.push(("the peer closes a WebSocket, and why", closed_by(Some(reason)).await));
+
+    // Connecting.
+    let refuses = Node::with(async |_: Incoming| Err::<(), _>("not you"));
+    let (here, there) = transport::pair();
+    let refusing = refuses.serve(there).await.unwrap_err();
+    all.push(("we refuse", refusing));
+    let refused: FailingClient = capnode::connect_over(here).await.unwrap();
+    all.push(("we are refused", refused.wait().await.unwrap_err()));
+    let listener = Node::empty().listen("ws://127.0.0.1:0").await.unwrap();
+    let foreign = capnode::connect::<Cap>(&listener.url()).header("Origin", "https://evil.example");
+    all.push(("we are refused by the handshake", foreign.await.unwrap_err()));
+    let nowhere = capnode::connect::<Cap>("unix:/no/such/socket");
+    all.push(("there is nobody", nowhere.await.unwrap_err()));
+    all.push(("it is no address", capnode::connect::<Cap>("nowhere").await.unwrap_err()));
+
+    // The node of the peer shuts down while a call runs.
+    let node = Node::new(index());
+    let (here, there) = transport::pair();
+    let served = node.serve(there).await.unwrap();
+    let client: FailingClient = capnode::connect_over(here).await.unwrap();
+    let running = tokio::spawn(client.wait());
+    until("the call runs", || served.tables().running == 1).await;
+    let draining = tokio::spawn(async move { node.drain(Duration::from_millis(50)).await });
+    // Until it drains, calls are answered.
+    let late = loop {
+        match soon(client.number(1)).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    all.push(("the peer shuts down: a late call", late));
+    all.push(("the peer shuts down: a running call", soon(running).await.unwrap().unwrap_err()));
+    soon(draining).await.unwrap();
+    all
+}
+
+#[tokio::test]
+async fn every_failure_tells_what_happened_whether_it_ran_whose_fault_it_was_and_why() {
+    let expected: &[(&str, ErrorKind, Fate, Fault, bool)] = &[
+        ("the method fails", Rejected, Answered, Peer, false),
+        ("the object is here", Rejected, Answered, Peer, false),
+        ("no such method", Rejected, Answered, Peer, false),
+        ("a wrong argument", Rejected, Answered, Peer, false),
+        ("the handler panics", Rejected, Answered, Peer, false),
+        ("the result is of another type", Decode, Answered, Peer, false),
+        ("an argument cannot be written", Encode, NotSent, Here, false),
+        ("a name that nothing has", Rejected, NotSent, Here, false),
+        ("no word for it", Unsupported, NotSent, Here, false),
+        ("the time is over", Timeout, MayHaveRun, Peer, false),
+        ("the promise was dropped", Unresolved, NotSent, Here, false),
+        ("too many steps", Limit, NotSent, Here, false),
+        ("too long an argument", Limit, NotSent, Here, false),
+        ("too much is unwritten", Limit, NotSent, Here, false),
+        ("the time is over before it is sent", Timeout, NotSent, Peer, false),
+        ("nothing the language can say", Encode, NotSent, Here, false),
+        ("the connection is lost", Disconnected, MayHaveRun, Network, true),
+        ("a call after that", Disconnected, NotSent, Network, true),
+        ("the peer closes", Disconnected, MayHaveRun, Peer, false),
+        ("a call after that", Disconnected, NotSent, Peer, false),
+        ("we close", Disconnected, MayHaveRun, Here, false),
+        ("a call after that", Disconnected, NotSent, Here, false),
+        ("the peer breaks the protocol", Protocol, MayHaveRun, Peer, false),
+        ("the peer ends the session", Protocol, MayHaveRun, Peer, false),
+        ("the peer breaks a limit", Limit, MayHaveRun, Peer, false),
+        ("too long a message of the peer's", Limit, MayHaveRun, Peer, true),
+        ("what is no text", Protocol, MayHaveRun, Peer, true),
+        ("the peer closes a WebSocket", Disconnected, MayHaveRun, Peer, false),
+        ("the peer closes a WebSocket, and why", Disconnected, MayHaveRun, Peer, true),
+        ("we refuse", Refused, NotSent, Peer, false),
+        ("we are refused", Protocol, MayHaveRun, Peer, false),
+        ("we are refused by the handshake", Refused, NotSent, Peer, true),
+        ("there is nobody", Connect, NotSent, Network, true),
+        ("it is no address", Connect, NotSent, Here, false),
+        ("the peer shuts down: a late call", Rejected, Answered, Peer, false),
+        ("the peer shuts down: a running call", Disconnected, MayHaveRun, Peer, false),
+    ];
+    let all = all().await;
+    let told: Vec<_> = all
+        .iter()
+        .map(|(what, error)| (*what, error.kind(), error.fate(), error.fault(), error.source().is_some()))
+        .collect();
+    for (told, expected) in told.iter().zip(expected) {
+        assert_eq!(told, expected);
+    }
+    assert_eq!(told.len(), expected.len());
+    // A cause is not said twice: neither a message of its own text behind it, nor the error itself.
+    let io = all.iter().filter(|(_, error)| error.source().is_some_and(|source| source.is::<io::Error>()));
+    assert_eq!(io.count(), expected.iter().filter(|row| row.4).count());
+}
+
+#[tokio::test]
+async fn all_calls_that_an_end_has_ended_have_its_cause() {
+    let (connection, mut peer) = to_raw(Node::empty()).await;
+    let client: FailingClient = connection.index();
+    let pending = [client.wait(), client.wait(), client.wait()].map(tokio::spawn);
+    let mut read = Vec::new();
+    while String::from_utf8_lossy(&read).matches("wait").count() < 3 {
+        soon(peer.read_buf(&mut read)).await.unwrap();
+    }
+    peer.write_all(b"half").await.unwrap();
+    drop(peer);
+    for call in pending {
+        let error = soon(call).await.unwrap().unwrap_err();
+        let source = error.source().unwrap();
+        assert_eq!(source.to_string(), "the connection ended in the middle of a message");
+        assert_eq!(error.message(), "the connection was lost");
+    }
+}
+
+// ------------------------------------------------------------------------------------- what leaks
+
+/// Lines of a log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The log of all tests here. A subscriber for one thread does not hear of what other threads were asked for first.
+    fn global() -> &'static Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Log::default();
+            let writer = log.clone();
+            let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+            tracing::subscriber::set_global_default(lines.finish()).unwrap();
+            log
+        })
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Text that would be a line of its own, if it were printed as it is.
+const FORGED: &str = "secret\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{202e}";
+
+#[tokio::test]
+async fn a_panic_is_an_id_to_the_caller_by_which_the_log_has_the_rest() {
+    let log = Log::global();
+    let (here, there) = transport::pair();
+    let _served = Node::new(index()).nickname("the kitchen").serve(there).await.unwrap();
+    let client: FailingClient = capnode::connect_over(here).await.unwrap();
+    let error = soon(client.panic(format!("kitchen {FORGED}"))).await.unwrap_err();
+    let id =
+        error.message().strip_prefix("the handler panicked (id ").and_then(|rest| rest.strip_suffix(')'));
+    let id = id.unwrap_or_else(|| panic!("{error:?}")).to_owned();
+    assert!(!format!("{error:?}").contains("secret"));
+    // All of it in one line, in the span of its connection.
+    let text = log.text();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains(&id)).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    for said in ["ERROR", "kitchen secret\\n", "forged", "the kitchen", "what=\"panic\""] {
+        assert!(lines[0].contains(said), "{said} in {text}");
+    }
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    assert_eq!(soon(client.number(1)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_blocking_handler_that_panics_is_no_different() {
+    #[capnode::interface]
+    trait Blocking {
+        #[capnode(blocking)]
+        async fn panic(&self);
+    }
+
+    struct Blocks;
+
+    impl Blocking for Blocks {
+        async fn panic(&self) {
+            panic!("on purpose")
+        }
+    }
+
+    let (here, there) = transport::pair();
+    let _served = Node::new(BlockingClient::new(Blocks)).serve(there).await.unwrap();
+    let client: BlockingClient = capnode::connect_over(here).await.unwrap();
+    for _ in 0..2 {
+        let error = soon(client.panic()).await.unwrap_err();
+        assert!(error.message().starts_with("the handler panicked (id "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_error_says_of_this_program_does_not_leave_it() {
+    let (connection, _served) = connected(Node::empty()).await;
+    let client: FailingClient = connection.index();
+    let error = match soon(client.pass_on()).await.unwrap_err() {
+        CallError::Returned(error) | CallError::Failed(error) => error,
+    };
+    assert_eq!(error.message(), "cannot connect");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    // The program itself is told all of it.
+    let error = FailingClient::new(Object).pass_on().await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot connect to unix:/a/secret/path");
+
+    // Nor does the name that a connection has here.
+    let (here, there) = transport::pair();
+    let kitchen: Connection = Node::empty().nickname("the kitchen").connect_over(here).await.unwrap();
+    drop(there);
+    assert!(soon(kitchen.closed()).await.to_string().starts_with("the kitchen: "));
+    let asks = kitchen.peer();
+    let relay = Func::<fn() -> Result<(), Error>>::fallible(move || {
+        let asks = asks.clone();
+        async move { asks.invoke::<()>("x", ()).await }
+    });
+    let (here, there) = transport::pair();
+    let _served = Node::new(relay).serve(there).await.unwrap();
+    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    let error = soon(peer.apply::<()>(())).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("kitchen"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_error_of_a_peer_forges_no_line_of_a_log() {
+    let log = Log::global();
+    let fails = Func::<fn() -> Result<(), Error>>::fallible(|| async { Err(Error::rejected(FORGED)) });
+    let (here, there) = transport::pair();
+    let _served = Node::new(fails).serve(there).await.unwrap();
+    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    let error = soon(peer.apply::<()>(())).await.unwrap_err();
+    assert_eq!(error.message(), FORGED, "as it was sent");
+    let broken = Cap::broken(error.clone());
+    tracing::info!("a peer says: {error}, {error:?}, {broken:?}, {:?}", peer.at(FORGED));
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("a peer says")).unwrap();
+    assert_eq!(line.matches("forged").count(), 4, "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+}
+
+#[tokio::test]
+async fn who_connects_is_shown_without_what_proves_who_it_is() {
+    let shown = Arc::new(Mutex::new(String::new()));
+    let shows = shown.clone();
+    let node = Node::with(move |incoming: Incoming| {
+        *shows.lock().unwrap() = format!("{incoming:?}");
+        async { Ok::<_, Error>("index") }
+    });
+    let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
+    let connect = capnode::connect::<Cap>(&listener.url()).header("Authorization", "Bearer s3cret");
+    let connect = connect.header("Cookie", "session=s3cret");
+    assert!(!format!("{connect:?}").contains("s3cret"));
+    let peer = soon(connect.into_future()).await.unwrap();
+    assert_eq!(soon(peer.read::<String>()).await.unwrap(), "index");
+    let shown = shown.lock().unwrap().to_lowercase();
+    assert!(shown.contains("authorization") && shown.contains("cookie"), "{shown}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_header_cannot_bring_another_along() {
+    let listener = Node::new("index").listen("ws://127.0.0.1:0").await.unwrap();
+    for (name, value) in [("X-One", "1\r\nX-Two: 2"), ("X-One\r\nX-Two", "2")] {
+        let error = capnode::connect::<Cap>(&listener.url()).header(name, value).await.unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (Connect, NotSent));
+    }
+}
+
+// --------------------------------------------------------------------------- how a WebSocket ends
+
+/// How a WebSocket to `url` ends, after `says` was said.
+async fn end_of(url: &str, says: Option<String>) -> (u16, String) {
+    let (mut socket, _) = {
+        let address = url.strip_prefix("ws://").unwrap();
+        let stream = tokio::net::TcpStream::connect(address.trim_end_matches('/')).await.unwrap();
+        tokio_tungstenite::client_async(url, stream).await.unwrap()
+    };
+    if let Some(says) = says {
+        // The rest of a long one may be refused.
+        let _refused = socket.send(Message::text(says)).await;
+    }
+    loop {
+        match soon(socket.next()).await {
+            Some(Ok(Message::Close(Some(close)))) => return (close.code.into(), close.reason.to_string()),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A node with small messages, and the connections to it, at a listener of ours and at a route of axum's.
+async fn served()
+-> (Vec<String>, tokio::sync::mpsc::UnboundedReceiver<Connection>, Vec<Box<dyn std::any::Any>>) {
+    let (sender, met) = tokio::sync::mpsc::unbounded_channel();
+    let mut limits = Limits::default();
+    limits.frame_bytes = 10_000;
+    let node = Node::with(move |incoming: Incoming| {
+        sender.send(incoming.connection().clone()).unwrap();
+        async { Ok::<_, Error>("index") }
+    });
+    let node = node.limits(limits);
+    let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
+    let bound = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let urls = vec![listener.url(), format!("ws://{}/", bound.local_addr().unwrap())];
+    let router = capnode::axum::router(node);
+    let axum = tokio::spawn(async move { axum::serve(bound, router).await });
+    (urls, met, vec![Box::new(listener), Box::new(axum)])
+}
+
+#[tokio::test]
+async fn a_web_socket_is_told_why_we_close_it() {
+    let (urls, mut met, _running) = served().await;
+    for url in &urls {
+        for (reason, told) in [
+            ("it is late", "it is late".to_owned()),
+            (FORGED, "secret\\n2026-01-01T00:00:00Z ERROR forged\\u{1b}[2J\\u{202e}".to_owned()),
+            (&"é".repeat(100), "é".repeat(61)),
+        ] {
+            let (end, ()) = tokio::join!(end_of(url, None), async {
+                met.recv().await.unwrap().close_because(reason);
+            });
+            assert_eq!(end, (3000, told));
+        }
+        let (end, ()) = tokio::join!(end_of(url, None), async { met.recv().await.unwrap().close() });
+        assert_eq!(end, (1000, String::new()), "an ordinary end has no reason");
+    }
+    // And a peer of ours has it in its error.
+    let client: FailingClient = capnode::connect(&urls[0]).await.unwrap();
+    let (error, ()) = tokio::join!(client.wait(), async {
+        met.recv().await.unwrap().close_because("it is late");
+    });
+    assert_eq!(error.unwrap_err().message(), "the peer closed the connection: 3000 it is late");
+}
+
+#[tokio::test]
+async fn text_of_a_peer_does_not_come_back_raw_in_how_its_socket_is_closed() {
+    let (urls, _met, _running) = served().await;
+    for url in &urls {
+        let (code, reason) = end_of(url, Some(format!("[\"pull\",\"{FORGED}{}\"]", "é".repeat(100)))).await;
+        assert_eq!(code, 3000);
+        assert!(reason.len() <= 123 && !reason.contains(['\n', '\u{1b}', '\u{202e}']), "{reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn too_long_a_message_over_a_web_socket_is_a_limit_that_the_peer_is_told_of() {
+    let (urls, mut met, _running) = served().await;
+    for url in &urls {
+        let (end, connection) = tokio::join!(end_of(url, Some("x".repeat(20_000))), met.recv());
+        let error = soon(connection.unwrap().closed()).await;
+        assert_eq!((error.kind(), error.fault()), (Limit, Peer), "{error:?}");
+        assert_eq!(end, (3000, error.message().to_owned()));
+        assert!(error.message().contains("too long"), "{error}");
+    }
+}
