@@ -289,7 +289,7 @@ impl Cap {
             Kind::Remote(import) => import.request(request),
             Kind::Queued(queue) => Queue::request(queue, request),
             Kind::At(at) => at.request(request),
-            Kind::Broken(error) => Response::error(error.clone()),
+            Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
         });
         passed_on.unwrap_or_else(|| {
             Response::error(Error::new(ErrorKind::Limit, "too many references lead from one to the next"))
