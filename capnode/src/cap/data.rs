@@ -32,6 +32,23 @@ impl Drop for Held {
     }
 }
 
+/// The references in a value that is held by this one: of those that a peer lends, one for each peer. Those of this
+/// program's own are left out.
+pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
+    let mut lent: Vec<Cap> = Vec::new();
+    let Ok(held) = local.object().downcast::<Held>() else { return lent };
+    for slot in &held.0.refs {
+        let Part::Cap(cap) = &slot.to else { continue };
+        let cap = cap.nearest();
+        let link = |cap: &Cap| cap.import().map(|import| Arc::as_ptr(import.link()));
+        let known = link(&cap).is_some() && lent.iter().any(|other| link(other) == link(&cap));
+        if !known && !matches!(cap.0, super::Kind::Local(_)) {
+            lent.push(cap);
+        }
+    }
+    lent
+}
+
 impl Serving for Data {
     fn interface(&self) -> Option<&'static Interface> {
         None

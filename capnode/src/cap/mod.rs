@@ -127,7 +127,7 @@ impl Cap {
 
     /// Calls `callback` once, with the reason, when this reference stops working: at once if it
     /// already has. Dropping the returned guard unregisters it. A reference to a local object
-    /// never breaks.
+    /// never breaks; one to a value does when a reference in it does, such as a function of a Capnode peer's index.
     #[must_use = "dropping the guard unregisters the callback"]
     pub fn on_broken(&self, callback: impl FnOnce(Error) + Send + 'static) -> OnBroken {
         let slot = Arc::new(Mutex::new(Some(Box::new(callback) as BrokenCallback)));
@@ -139,7 +139,8 @@ impl Cap {
         let mut cap = self.nearest();
         loop {
             cap = match &cap.0 {
-                Kind::Local(_) => return,
+                // A value is as good as what stands in it.
+                Kind::Local(local) => return data::lent_in(local).iter().for_each(|cap| cap.watch(slot)),
                 Kind::Remote(import) => return import.link().on_closed(slot),
                 Kind::Queued(queue) => return queue.watch(slot),
                 Kind::At(at) => at.cap.nearest(),
@@ -294,7 +295,7 @@ impl Cap {
             Kind::Remote(import) => import.request(request),
             Kind::Queued(queue) => Queue::request(queue, request),
             Kind::At(at) => at.request(request),
-            Kind::Broken(error) => Response::error(error.clone()),
+            Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
         });
         passed_on.unwrap_or_else(|| {
             Response::error(Error::new(ErrorKind::Limit, "too many references lead from one to the next"))

@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 
 use super::payload::Body;
 use super::progress::Progress;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fate};
 use crate::interface::Interface;
 use crate::op::{Key, Path, Text};
 use crate::panics::{Panicked, caught};
@@ -112,6 +112,13 @@ impl Request {
     /// A request whose result is wanted as text.
     pub(crate) fn new(member: Member, args: Args) -> Self {
         Self { member, args, typed: false, extras: Extras::default() }
+    }
+
+    /// The error with which it fails if that is why there is nobody to ask. What may have run is something else, and
+    /// this has not been sent; unless it only asks for the outcome of that.
+    pub(super) fn failing_with(&self, why: Error) -> Error {
+        let for_itself = self.args.is_read() && matches!(&self.member, Member::Path(path) if path.is_empty());
+        if why.fate() == Fate::MayHaveRun && !for_itself { why.with_fate(Fate::NotSent) } else { why }
     }
 
     /// The same, asked of something on the way to what was meant.

@@ -16,9 +16,11 @@ use super::{Link, Terms};
 use crate::session::{Side, Tables};
 use crate::{Cap, Client, Func, Limits, Value, lock};
 
+mod abuse;
 mod backpressure;
 mod bad_input;
 mod cancellation;
+mod cut;
 mod end;
 mod home;
 mod hostile;
@@ -29,6 +31,8 @@ mod order;
 mod panics;
 mod random;
 mod release;
+mod scenarios;
+mod search;
 mod shared;
 
 /// One core, with what it has sent and what is running in it.

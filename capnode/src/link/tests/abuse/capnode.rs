@@ -1,0 +1,237 @@
+//! Capnode, whose ids are text: of functions, and of the places for answers.
+
+use super::Outcome::{Error, Goes, Ignored};
+use super::named::{Offered, random_in};
+use super::*;
+
+all! {
+    /// What the peer says, and where the id stands.
+    enum Kind {
+        /// Asks for the index, with the id as the place for the answer.
+        Index,
+        /// Calls it.
+        Invocation,
+        /// Calls something else, with the id as the place for the answer.
+        Reply,
+        /// Calls something else, with the id as that of a function in the arguments.
+        Function,
+        Return,
+        Failure,
+        Dealloc,
+        /// A kind that the language does not have.
+        NoKind,
+    }
+}
+
+all! {
+    /// What the id is. All but the last six are text.
+    enum State {
+        /// Of nothing that ever was.
+        Unknown,
+        /// A function of the index.
+        Listed,
+        /// A function that was lent and is held.
+        Lent,
+        /// One that was lent and given back.
+        Dropped,
+        /// One that was forgotten, since there were too many.
+        Forgotten,
+        /// A function of the peer's own.
+        Theirs,
+        /// The place for the answer of a call of ours that waits.
+        Pending,
+        /// The same of one that was answered.
+        Answered,
+        /// The same of one that was given up.
+        GivenUp,
+        /// Of a function that is lent on another connection.
+        OtherConnection,
+        /// A name that every object has in JavaScript.
+        Reserved,
+        Empty,
+        /// The same message was said just before, of what was lent.
+        Twice,
+        /// Longer than any id.
+        TooLong,
+        Number,
+        HugeNumber,
+        NotAnId,
+        Missing,
+        /// The session has ended.
+        Ended,
+    }
+}
+
+use Kind::*;
+use State::*;
+
+/// A session with ids in all states.
+struct Furnished {
+    peer: Foreign,
+    offered: Offered,
+    held: Held,
+    listed: [String; 4],
+    lent: String,
+    dropped: String,
+    forgotten: String,
+    elsewhere: String,
+    /// The places for the answers of our calls: one waits, one has come, one was given up.
+    places: [String; 3],
+}
+
+fn invoke(function: &str, place: &str, links: &str, arguments: &str) -> String {
+    let last = if links.is_empty() { 0 } else { 1 };
+    let comma = if links.is_empty() { "" } else { "," };
+    format!(
+        r#"{{"type":"invocation","methodId":"{function}","replyId":"{place}","arguments":{{"links":[{links}{comma}[{arguments}]],"value":{{"type":2,"id":{last}}}}}}}"#
+    )
+}
+
+/// The functions of the index, in its order.
+fn ask_index(peer: &mut Foreign) -> [String; 4] {
+    peer.say(r#"{"type":"index","methodId":"i"}"#);
+    random_in(&peer.heard().concat()).try_into().expect("four functions")
+}
+
+fn make(peer: &mut Foreign, function: &str) -> String {
+    peer.say(&invoke(function, "m", "", ""));
+    random_in(&peer.heard().concat()).pop().expect("a function is lent")
+}
+
+fn furnished() -> Furnished {
+    let offered = Offered::new();
+    let mut other = offered.peer(100);
+    let there = ask_index(&mut other);
+    let elsewhere = make(&mut other, &there[1]);
+    let mut peer = offered.peer(2);
+    let listed = ask_index(&mut peer);
+    // For a third there is no room.
+    let [forgotten, dropped, lent] = [(), (), ()].map(|()| make(&mut peer, &listed[1]));
+    peer.say(&format!(r#"{{"type":"dealloc","methodId":"{dropped}","replyId":"d"}}"#));
+    peer.say(&invoke(&listed[2], "k", r#""theirs""#, r#"{"type":1,"id":0}"#));
+    drop(peer.heard());
+    let theirs = offered.kept.take().expect("it was kept");
+    let mut calls: Vec<crate::Call<Value>> = (0..3).map(|number| theirs.apply((number,))).collect();
+    let mut places = calls.iter_mut().map(|call| {
+        assert!(poll(call).is_pending());
+        random_in(&peer.heard().concat()).pop().expect("a place for the answer")
+    });
+    let places = [(); 3].map(|()| places.next().expect("three calls"));
+    peer.say(&format!(r#"{{"type":"return","methodId":"{}","value":{{"links":[],"value":1}}}}"#, places[1]));
+    drop(calls.pop());
+    Furnished {
+        peer,
+        offered,
+        held: Box::new((theirs, calls, other)),
+        listed,
+        lent,
+        dropped,
+        forgotten,
+        elsewhere,
+        places,
+    }
+}
+
+impl Kind {
+    /// The message, with the id as it is written; none leaves it out.
+    fn message(self, listed: &[String; 4], id: Option<&str>) -> String {
+        let member = |name: &str| id.map_or_else(String::new, |id| format!(r#","{name}":{id}"#));
+        let five = r#","arguments":{"links":[[5]],"value":{"type":2,"id":0}}"#;
+        let value = r#","value":{"links":[],"value":5}"#;
+        match self {
+            Index => format!(r#"{{"type":"index"{}}}"#, member("methodId")),
+            Invocation => format!(r#"{{"type":"invocation"{},"replyId":"p"{five}}}"#, member("methodId")),
+            Reply => {
+                format!(r#"{{"type":"invocation","methodId":"{}"{}{five}}}"#, listed[0], member("replyId"))
+            }
+            Function => invoke(&listed[2], "p", id.unwrap_or("null"), r#"{"type":1,"id":0}"#),
+            Return => format!(r#"{{"type":"return"{}{value}}}"#, member("methodId")),
+            Failure => format!(r#"{{"type":"error"{},"value":{{"message":"no"}}}}"#, member("methodId")),
+            Dealloc => format!(r#"{{"type":"dealloc"{},"replyId":"p"}}"#, member("methodId")),
+            NoKind => format!(r#"{{"type":"release"{}}}"#, member("methodId")),
+        }
+    }
+
+    fn scenes(self, state: State) -> Vec<Scene> {
+        let count = match state {
+            NotAnId => 4,
+            Reserved => 3,
+            _ => 1,
+        };
+        (0..count).map(|number| self.scene(state, number)).collect()
+    }
+
+    fn scene(self, state: State, number: usize) -> Scene {
+        let Furnished { mut peer, offered, held, listed, lent, dropped, forgotten, elsewhere, places } =
+            furnished();
+        let quoted = |text: &str| format!("\"{text}\"");
+        let id = match state {
+            Unknown => quoted("nobody"),
+            Listed => quoted(&listed[0]),
+            Lent | Twice | Ended => quoted(&lent),
+            Dropped => quoted(&dropped),
+            Forgotten => quoted(&forgotten),
+            Theirs => quoted("theirs"),
+            Pending => quoted(&places[0]),
+            Answered => quoted(&places[1]),
+            GivenUp => quoted(&places[2]),
+            OtherConnection => quoted(&elsewhere),
+            Reserved => quoted(["__proto__", "constructor", "toString"][number]),
+            Empty => quoted(""),
+            TooLong => quoted(&"x".repeat(1_025)),
+            Number => "7".to_owned(),
+            HugeNumber => "1e400".to_owned(),
+            NotAnId => ["null", "{}", "[]", "true"][number].to_owned(),
+            Missing => String::new(),
+        };
+        let message = self.message(&listed, Some(id.as_str()).filter(|id| !id.is_empty()));
+        match state {
+            Twice => peer.say(&message),
+            // A message that is longer than any may be.
+            Ended => peer.say(&" ".repeat(20_001)),
+            _ => {}
+        }
+        let probe = (invoke(&listed[0], "q", "", "77"), "77");
+        let Offered { log, index, kept } = offered;
+        Scene { peer, log, held: Box::new((held, index, kept)), id, message, probe }
+    }
+}
+
+#[test]
+fn each_kind_of_message_with_an_id_in_each_state() {
+    let played = play(TABLE, &[], Kind::ALL, State::ALL, Kind::scenes);
+    eprintln!("{} cells, in {played} scenes", Kind::ALL.len() * State::ALL.len());
+}
+
+#[rustfmt::skip]
+const TABLE: &[Row<Kind, State>] = &[
+    (Index, &[Unknown, Lent, Dropped, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, Twice, Number, HugeNumber], Goes(r#"{"type":"return","methodId":#,"value":{"links":[{"note":{"type":1,"id":1},"make":{"type":1,"id":2},"keep":{"type":1,"id":3},"wait":{"type":1,"id":4}},"*","*","*","*"],"value":{"type":0,"id":0}}}"#)),
+    (Index, &[Listed], Goes(r#"{"type":"return","methodId":#,"value":{"links":[{"note":{"type":1,"id":1},"make":{"type":1,"id":2},"keep":{"type":1,"id":3},"wait":{"type":1,"id":4}},#,"*","*","*"],"value":{"type":0,"id":0}}}"#)),
+    (Index, &[Empty, TooLong, NotAnId, Missing, Ended], Ignored),
+
+    (Invocation, &[Unknown, Dropped, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, Number, HugeNumber], Error("there is no such function here, or it has been given back")),
+    (Invocation, &[Listed, Lent, Twice], Goes(r#"{"type":"return","methodId":"p","value":{"links":[],"value":5}} called 5"#)),
+    (Invocation, &[Empty, TooLong, NotAnId, Missing, Ended], Ignored),
+
+    (Reply, &[Unknown, Listed, Lent, Dropped, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, Twice, Number, HugeNumber], Goes(r#"{"type":"return","methodId":#,"value":{"links":[],"value":5}} called 5"#)),
+    (Reply, &[Empty, TooLong, NotAnId, Missing], Goes("called 5")),
+    (Reply, &[Ended], Ignored),
+
+    (Function, &[Unknown, Listed, Lent, Dropped, Forgotten, Pending, Answered, GivenUp, OtherConnection, Reserved, Number, HugeNumber], Goes(r#"{"type":"return","methodId":"p","value":{"links":[]}} imports+1"#)),
+    (Function, &[Theirs, Twice], Goes(r#"{"type":"return","methodId":"p","value":{"links":[]}}"#)),
+    (Function, &[Empty, TooLong, NotAnId, Missing], Error("the function: argument 1: invalid type: unit value, expected an object or function")),
+    (Function, &[Ended], Ignored),
+
+    (Return, &[Unknown, Listed, Lent, Dropped, Forgotten, Theirs, Answered, OtherConnection, Reserved, Empty, Twice, TooLong, Number, HugeNumber, NotAnId, Missing, Ended], Ignored),
+    (Return, &[Pending, GivenUp], Goes("imports-1 calls-1")),
+
+    (Failure, &[Unknown, Listed, Lent, Dropped, Forgotten, Theirs, Answered, OtherConnection, Reserved, Empty, Twice, TooLong, Number, HugeNumber, NotAnId, Missing, Ended], Ignored),
+    (Failure, &[Pending, GivenUp], Goes("imports-1 calls-1")),
+
+    (Dealloc, &[Unknown, Dropped, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, Twice, Number, HugeNumber], Goes(r#"{"type":"return","methodId":"p"}"#)),
+    (Dealloc, &[Listed], Goes(r#"{"type":"return","methodId":"p"} exports-1 gone"#)),
+    (Dealloc, &[Lent], Goes(r#"{"type":"return","methodId":"p"} exports-1"#)),
+    (Dealloc, &[Empty, TooLong, NotAnId, Missing, Ended], Ignored),
+
+    (NoKind, &[Unknown, Listed, Lent, Dropped, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, Empty, Twice, TooLong, Number, HugeNumber, NotAnId, Missing, Ended], Ignored),
+];

@@ -1,0 +1,407 @@
+//! Cap'n Web, whose ids are numbers.
+
+use super::Outcome::{Ends, Error, Goes, Ignored};
+use super::*;
+use crate::dialect::capnweb::parse;
+use crate::op::{Op, Text, Word};
+
+all! {
+    /// What the peer says, and where the id stands.
+    enum Kind {
+        /// A call on it, with an answer that is kept.
+        Push,
+        /// A call on it, with an answer that is sent.
+        Stream,
+        /// A value in the place of a call, with a reference to it.
+        Evaluate,
+        Pull,
+        Resolve,
+        Reject,
+        /// Gives back none, one, two, more than a table could count, and fewer than none.
+        ReleaseNone,
+        Release,
+        ReleaseTwo,
+        ReleaseHuge,
+        ReleaseNegative,
+        /// What is the mark if it is said of the index.
+        Mark,
+        /// The end, with a reference to it in the reason.
+        Abort,
+        /// A word of another language.
+        Progress,
+        /// Words in the arguments of a call.
+        Export,
+        Import,
+        Pipeline,
+        Promise,
+    }
+}
+
+all! {
+    /// What the id stands for. Whose it is follows from the message: what is called or released is ours, what is answered
+    /// or exported is the peer's.
+    enum State {
+        /// 0.
+        Index,
+        /// Of a call that was never made.
+        UnknownCall,
+        /// Of something that was never lent.
+        UnknownObject,
+        /// In use, but by the other side.
+        OtherSide,
+        /// A call that runs, of which the answer is sent.
+        Streamed,
+        /// A call that runs, of which the answer is kept.
+        Pushed,
+        /// A call that has ended.
+        Resolved,
+        /// A call that runs, and was given back.
+        GivenUp,
+        /// A call that has ended, and was given back.
+        Released,
+        /// Lent and held.
+        Lent,
+        /// A promise that is not resolved yet.
+        Promised,
+        /// Lent, and given back.
+        Dropped,
+        HugeCall,
+        HugeObject,
+        /// Beyond what any table can count.
+        Beyond,
+        NotANumber,
+        /// The same message was said just before.
+        Twice,
+        /// More was given back than was held, which has ended the session.
+        OverReleased,
+    }
+}
+
+use Kind::*;
+use State::*;
+
+/// Which kinds of message an op is said by. A new op does not compile until it is here.
+fn kinds_of(op: &Op) -> &'static [Kind] {
+    match op {
+        Op::Call { .. } => {
+            &[Kind::Push, Kind::Stream, Kind::Export, Kind::Import, Kind::Pipeline, Kind::Promise]
+        }
+        Op::Evaluate { .. } => &[Kind::Evaluate],
+        Op::Pull(_) => &[Kind::Pull],
+        Op::Answer { outcome: Ok(_), .. } => &[Kind::Resolve],
+        Op::Answer { outcome: Err(_), .. } => &[Kind::Reject],
+        // It has no word here: it is said by one that is not known.
+        Op::Progress { .. } => &[Kind::Progress],
+        Op::Release { .. } => &[
+            Kind::ReleaseNone,
+            Kind::Release,
+            Kind::ReleaseTwo,
+            Kind::ReleaseHuge,
+            Kind::ReleaseNegative,
+            Kind::Mark,
+        ],
+        Op::Mark => &[Kind::Mark],
+        Op::Abort(_) => &[Kind::Abort],
+    }
+}
+
+/// The same of the words in a value.
+fn kind_of_word(word: &Word) -> Option<Kind> {
+    match word {
+        // There is one word for both.
+        Word::Export(_) | Word::Function(_) => Some(Kind::Export),
+        Word::Promise(_) => Some(Kind::Promise),
+        Word::Import(import) if import.awaited => Some(Kind::Pipeline),
+        Word::Import(_) => Some(Kind::Import),
+        // The language has none.
+        Word::Node(_) => None,
+    }
+}
+
+impl Kind {
+    fn message(self, id: &str) -> String {
+        let echo = |word: &str| format!(r#"["stream",["pipeline",0,["echo"],[["{word}",{id}]]]]"#);
+        match self {
+            Kind::Push => format!(r#"["push",["pipeline",{id},["note"],[5]]]"#),
+            Kind::Stream => format!(r#"["stream",["pipeline",{id},["note"],[5]]]"#),
+            Kind::Evaluate => format!(r#"["stream",[[["import",{id}]]]]"#),
+            Kind::Pull => format!(r#"["pull",{id}]"#),
+            Kind::Resolve => format!(r#"["resolve",{id},5]"#),
+            Kind::Reject => format!(r#"["reject",{id},["error","Error","no"]]"#),
+            Kind::ReleaseNone => format!(r#"["release",{id},0]"#),
+            Kind::Release => format!(r#"["release",{id},1]"#),
+            Kind::ReleaseTwo => format!(r#"["release",{id},2]"#),
+            Kind::ReleaseHuge => format!(r#"["release",{id},9223372036854775807]"#),
+            Kind::ReleaseNegative => format!(r#"["release",{id},-1]"#),
+            Kind::Mark => format!(r#"["release",{id},0,"capnode"]"#),
+            Kind::Abort => format!(r#"["abort",{{"of":["import",{id}]}}]"#),
+            Kind::Progress => format!(r#"["progress",{id},5]"#),
+            Kind::Export => echo("export"),
+            Kind::Import => echo("import"),
+            Kind::Pipeline => echo("pipeline"),
+            Kind::Promise => echo("promise"),
+        }
+    }
+
+    /// Whether the id is one of the peer's own.
+    fn is_theirs(self) -> bool {
+        matches!(self, Kind::Resolve | Kind::Reject | Kind::Export | Kind::Promise | Kind::Progress)
+    }
+
+    fn ids(self, state: State) -> &'static [&'static str] {
+        match (state, self.is_theirs()) {
+            (State::Index, _) => &["0", "-0"],
+            (State::UnknownCall, _) => &["99"],
+            (State::UnknownObject, _) => &["-99"],
+            (State::OtherSide, false) => &["-50"],
+            (State::OtherSide, true) => &["-3"],
+            (State::Streamed, _) => &["2"],
+            (State::Pushed, _) => &["1"],
+            (State::Resolved, _) => &["3"],
+            (State::Released, _) => &["4"],
+            (State::GivenUp, _) => &["5"],
+            (State::Lent, false) => &["-1"],
+            (State::Lent, true) => &["-50"],
+            (State::Dropped, false) => &["-2"],
+            (State::Dropped, true) => &["-51"],
+            (State::Promised, false) => &["-3"],
+            (State::Promised, true) => &["-52"],
+            (State::HugeCall, _) => &["9223372036854775807", "9007199254740993"],
+            (State::HugeObject, _) => &["-9223372036854775808", "-9007199254740993"],
+            (State::Beyond, _) => &["9223372036854775808", "-9223372036854775809", "1e400", "1e-400"],
+            (State::NotANumber, _) => &["1.5", "\"1\"", "null", "1e0", "[1]", "true", "{}", ""],
+            (State::Twice, _) => match self {
+                Kind::Pull => &["3"],
+                Kind::Resolve | Kind::Reject => &["2"],
+                _ if self.is_theirs() => &["-60"],
+                _ => &["-1"],
+            },
+            (State::OverReleased, _) => &["-1"],
+        }
+    }
+
+    fn scenes(self, state: State, marked: bool) -> Vec<Scene> {
+        let scene = |id: &&str| {
+            let (mut peer, log, held) = furnished(marked);
+            let message = self.message(id);
+            let probe = (r#"["stream",["pipeline",0,["note"],[77]]]"#.to_owned(), ",77]");
+            match state {
+                State::Twice => peer.say(&message),
+                State::OverReleased => peer.say(r#"["release",-1,2]"#),
+                _ => {}
+            }
+            Scene { peer, log, held, id: (*id).to_owned(), message, probe }
+        };
+        self.ids(state).iter().map(scene).collect()
+    }
+}
+
+/// A session with ids in all states. Whether the peer is marked.
+fn furnished(marked: bool) -> (Foreign, Log, Held) {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    if marked {
+        peer.say(r#"["release",0,0,"capnode"]"#);
+    }
+    for frame in [
+        // 1 to 5, calls of the peer's.
+        r#"["push",["pipeline",0,["wait"],[1]]]"#,
+        r#"["stream",["pipeline",0,["wait"],[2]]]"#,
+        r#"["push",["pipeline",0,["make"],[]]]"#,
+        r#"["push",["pipeline",0,["make"],[]]]"#,
+        r#"["push",["pipeline",0,["wait"],[5]]]"#,
+        r#"["release",4,1]"#,
+        r#"["release",5,1]"#,
+        // 6 to 8: -1 is lent, -2 is lent and given back, -3 is a promise.
+        r#"["stream",["pipeline",0,["make"],[]]]"#,
+        r#"["stream",["pipeline",0,["make"],[]]]"#,
+        r#"["release",-2,1]"#,
+        r#"["stream",["pipeline",0,["backInside"],[["import",1]]]]"#,
+        // 9 to 11: the peer's -50 is held, its -51 was given back, its -52 is a promise.
+        r#"["stream",["pipeline",0,["keep"],[["export",-50]]]]"#,
+        r#"["stream",["pipeline",0,["note"],[1,["export",-51]]]]"#,
+        r#"["stream",["pipeline",0,["note"],[["promise",-52]]]]"#,
+    ] {
+        peer.say(frame);
+    }
+    // Calls of ours: a kept one, one that waits, one with an answer, a kept one that was dropped, one given up.
+    let theirs = peer.end.link.peer_index();
+    let kept = theirs.invoke::<Value>("x", (1,)).pipeline_cap();
+    let mut waiting: Vec<crate::Call<Value>> = (2..=3).map(|number| theirs.invoke("x", (number,))).collect();
+    waiting.iter_mut().for_each(|call| assert!(poll(call).is_pending()));
+    peer.say(r#"["resolve",3,3]"#);
+    drop(theirs.invoke::<Value>("x", (4,)).pipeline_cap());
+    let mut given_up = theirs.invoke::<Value>("x", (5,));
+    assert!(poll(&mut given_up).is_pending());
+    drop(given_up);
+    drop(peer.heard());
+    (peer, log, Box::new((theirs, kept, waiting)))
+}
+
+#[test]
+fn each_kind_of_message_with_an_id_in_each_state() {
+    let stranger = play(TABLE, &[], Kind::ALL, State::ALL, |kind, state| kind.scenes(state, false));
+    let marked = play(TABLE, MARKED, Kind::ALL, State::ALL, |kind, state| kind.scenes(state, true));
+    eprintln!("{} cells, in {stranger} and {marked} scenes", Kind::ALL.len() * State::ALL.len());
+}
+
+#[test]
+fn the_kinds_are_all_that_can_be_said() {
+    let mut said = HashSet::new();
+    for kind in Kind::ALL {
+        let frame = Text::frame(&kind.message(kind.ids(State::Lent)[0]));
+        match parse(&frame, &Limits::default()) {
+            Ok(op) => {
+                assert!(kinds_of(&op).contains(kind), "{kind:?} is {op:?}");
+                said.insert(std::mem::discriminant(&op));
+                if let Op::Call { args: Some(args), .. } = &op {
+                    let words: Vec<_> = args.refs.iter().filter_map(|slot| kind_of_word(&slot.to)).collect();
+                    let call = matches!(kind, Kind::Push | Kind::Stream);
+                    assert!(if call { words.is_empty() } else { words == [*kind] }, "{kind:?}: {words:?}");
+                }
+            }
+            Err(_) => assert!(matches!(kind, Kind::Progress | Kind::ReleaseNegative), "{kind:?}"),
+        }
+    }
+    let mark = Text::frame(&Kind::Mark.message("0"));
+    assert_eq!(parse(&mark, &Limits::default()).unwrap(), Op::Mark);
+    assert_eq!(said.len() + 2, 8, "all ops but the mark, which needs another id, and progress");
+}
+
+#[rustfmt::skip]
+const TABLE: &[Row<Kind, State>] = &[
+    (Push, &[Index, Resolved, Lent, Twice], Goes("5 exports+1")),
+    (Push, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Push, &[Pushed, Promised], Goes("exports+1 running+1")),
+    (Push, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Push, &[OverReleased], Ignored),
+
+    (Stream, &[Index, Resolved, Lent], Goes(r#"["resolve",12,5] 5"#)),
+    (Stream, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Stream, &[Pushed, Promised], Goes("running+1")),
+    (Stream, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Stream, &[Twice], Goes(r#"["resolve",13,5] 5"#)),
+    (Stream, &[OverReleased], Ignored),
+
+    (Evaluate, &[Index, Pushed, Resolved, Lent, Promised], Goes(r#"["resolve",12,[[["export",-4]]]] exports+1"#)),
+    (Evaluate, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Evaluate, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Evaluate, &[Twice], Goes(r#"["resolve",13,[[["export",-5]]]] exports+1"#)),
+    (Evaluate, &[OverReleased], Ignored),
+
+    (Pull, &[Index], Goes(r#"["resolve",0,["export",-4]] exports+1"#)),
+    (Pull, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such export ID: #")),
+    (Pull, &[Pushed, Twice, OverReleased], Ignored),
+    (Pull, &[Resolved], Goes(r#"["resolve",3,["export",-4]] exports+1"#)),
+    (Pull, &[Lent, Promised], Error("Tried to resolve a non-promise stub.")),
+    (Pull, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+
+    (Resolve, &[Index, UnknownCall, UnknownObject, OtherSide, Pushed, Resolved, Released, Lent, Dropped, HugeCall, HugeObject, Twice, OverReleased], Ignored),
+    (Resolve, &[Streamed, GivenUp], Goes("imports-1 calls-1")),
+    (Resolve, &[Promised], Goes(r#"["release",#,1] ["resolve",11,5] 5 imports-1 running-1"#)),
+    (Resolve, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+
+    (Reject, &[Index, UnknownCall, UnknownObject, OtherSide, Pushed, Resolved, Released, Lent, Dropped, HugeCall, HugeObject, Twice, OverReleased], Ignored),
+    (Reject, &[Streamed, GivenUp], Goes("imports-1 calls-1")),
+    (Reject, &[Promised], Error("no")),
+    (Reject, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+
+    (ReleaseNone, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice, OverReleased], Ignored),
+    (ReleaseNone, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+
+    (Release, &[Index], Goes("gone")),
+    (Release, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject, Twice], Ends("no such export ID: #")),
+    (Release, &[Pushed, Resolved, Lent, Promised], Goes("exports-1")),
+    (Release, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Release, &[OverReleased], Ignored),
+
+    (ReleaseTwo, &[Index, Resolved, Lent, Promised], Ends("refcount would go negative: 1 < 2")),
+    (ReleaseTwo, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such export ID: #")),
+    (ReleaseTwo, &[Pushed], Ends("refcount would go negative: # < 2")),
+    (ReleaseTwo, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (ReleaseTwo, &[Twice, OverReleased], Ignored),
+
+    (ReleaseHuge, &[Index, Resolved, Lent, Promised], Ends("refcount would go negative: 1 < 9223372036854775807")),
+    (ReleaseHuge, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such export ID: #")),
+    (ReleaseHuge, &[Pushed], Ends("refcount would go negative: # < 9223372036854775807")),
+    (ReleaseHuge, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (ReleaseHuge, &[Twice, OverReleased], Ignored),
+
+    (ReleaseNegative, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject], Ends("a release of fewer than no references")),
+    (ReleaseNegative, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (ReleaseNegative, &[Twice, OverReleased], Ignored),
+
+    (Mark, &[Index], Goes(r#"["release",0,0,"capnode"] ["release",5,1] imports-1 calls-1"#)),
+    (Mark, &[UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice, OverReleased], Ignored),
+    (Mark, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+
+    (Abort, &[Index, Pushed, Resolved, Lent, Promised], Ends(r#"the peer ended the session: {"of":["undefined"]}"#)),
+    (Abort, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Abort, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Abort, &[Twice, OverReleased], Ignored),
+
+    (Progress, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Beyond, NotANumber], Ends("unknown message: progress")),
+    (Progress, &[Twice, OverReleased], Ignored),
+
+    (Export, &[Index, UnknownCall, Streamed, Pushed, Resolved, GivenUp, Released, HugeCall], Ends("an export under an id that is not the sender's: #")),
+    (Export, &[UnknownObject, OtherSide, Dropped, HugeObject], Goes(r#"["resolve",12,["export",-4]] imports+1 exports+1"#)),
+    (Export, &[Lent], Goes(r#"["resolve",12,["export",-4]] exports+1"#)),
+    (Export, &[Promised], Ends("an export under the id of a promise: #")),
+    (Export, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Export, &[Twice], Goes(r#"["resolve",13,["export",-5]] exports+1"#)),
+    (Export, &[OverReleased], Ignored),
+
+    (Import, &[Index, Pushed, Resolved, Lent, Promised], Goes(r#"["resolve",12,["export",-4]] exports+1"#)),
+    (Import, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Import, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Import, &[Twice], Goes(r#"["resolve",13,["export",-5]] exports+1"#)),
+    (Import, &[OverReleased], Ignored),
+
+    (Pipeline, &[Index, Resolved, Lent], Goes(r#"["resolve",12,["export",-4]] exports+1"#)),
+    (Pipeline, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Pipeline, &[Pushed, Promised], Goes("running+1")),
+    (Pipeline, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Pipeline, &[Twice], Goes(r#"["resolve",13,["export",-5]] exports+1"#)),
+    (Pipeline, &[OverReleased], Ignored),
+
+    (Promise, &[Index, UnknownCall, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, HugeCall, Twice], Ends("a promise under an id already used: #")),
+    (Promise, &[UnknownObject, OtherSide, Dropped, HugeObject], Goes("imports+1 running+1")),
+    (Promise, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Promise, &[OverReleased], Ignored),
+];
+
+/// What is different with a peer that is marked: it may cancel a stream, which can cross the answer, and the same object
+/// has the same id.
+#[rustfmt::skip]
+const MARKED: &[Row<Kind, State>] = &[
+    (Evaluate, &[Pushed, Promised], Goes(r#"["resolve",12,[[["export",-3]]]]"#)),
+    (Evaluate, &[Lent], Goes(r#"["resolve",12,[[["export",-1]]]]"#)),
+    (Evaluate, &[Twice], Goes(r#"["resolve",13,[[["export",-1]]]]"#)),
+
+    (Resolve, &[GivenUp], Ignored),
+
+    (Reject, &[GivenUp], Ignored),
+
+    (Release, &[Streamed], Goes("cancelled 2 running-1")),
+    (Release, &[GivenUp, Released], Ignored),
+
+    (ReleaseTwo, &[Streamed], Ends("refcount would go negative: 1 < #")),
+    (ReleaseTwo, &[GivenUp, Released], Ignored),
+
+    (ReleaseHuge, &[Streamed], Ends("refcount would go negative: 1 < 9223372036854775807")),
+    (ReleaseHuge, &[GivenUp, Released], Ignored),
+
+    (Mark, &[Index], Ignored),
+
+    (Export, &[UnknownObject, Dropped, HugeObject], Goes(r#"["resolve",12,["import",#]] ["release",#,1]"#)),
+    (Export, &[OtherSide], Goes(r#"["resolve",12,["import",-3]] ["release",-3,1]"#)),
+    (Export, &[Lent], Goes(r#"["resolve",12,["import",#]]"#)),
+    (Export, &[Twice], Goes(r#"["resolve",13,["import",#]] ["release",#,1]"#)),
+
+    (Import, &[Pushed, Promised], Goes(r#"["resolve",12,["export",-3]]"#)),
+    (Import, &[Lent], Goes(r#"["resolve",12,["export",-1]]"#)),
+    (Import, &[Twice], Goes(r#"["resolve",13,["export",-1]]"#)),
+
+    (Pipeline, &[Lent], Goes(r#"["resolve",12,["export",-1]]"#)),
+    (Pipeline, &[Twice], Goes(r#"["resolve",13,["export",-1]]"#)),
+];

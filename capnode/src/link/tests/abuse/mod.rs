@@ -1,0 +1,264 @@
+//! Every kind of message with an id in every state that ids can be in: what comes of it stands in a table, one for each
+//! language. A kind or a state without a cell fails, and so does a cell that says something else than what happens.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use super::*;
+
+mod capnode;
+mod capnweb;
+mod named;
+mod q;
+
+/// What comes of a message. In texts `#` stands for the id, and `*` for what is drawn at random.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Outcome {
+    /// It is taken in: what is said in answer, what happens to objects, and how the tables change. `gone` says that what
+    /// all messages begin with, the index or a function in it, is there no longer.
+    Goes(&'static str),
+    /// As if nothing had been said.
+    Ignored,
+    /// The session goes on, and whoever asked is told so.
+    Error(&'static str),
+    /// The session ends with this, and nothing is left of it. The peer is told if its language has a word for it.
+    Ends(&'static str),
+}
+
+use Outcome::{Ends, Error, Goes, Ignored};
+
+/// Some cells of a table: those of one kind of message, for ids in these states.
+type Row<K, S> = (K, &'static [S], Outcome);
+
+/// An enum of which all variants are known.
+macro_rules! all {
+    ($(#[$attribute:meta])* enum $name:ident { $($(#[$doc:meta])* $variant:ident,)* }) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+        }
+    };
+}
+use all;
+
+/// A session in which ids are in all sorts of states, and a message to be said in it.
+struct Scene {
+    peer: Foreign,
+    log: Log,
+    /// What this side keeps of it.
+    held: Held,
+    /// The id that the message is about, as it is written.
+    id: String,
+    message: String,
+    /// Another message, to something that is there, and what its answer has in it.
+    probe: (String, &'static str),
+}
+
+type Held = Box<dyn std::any::Any>;
+
+/// The cell of a table, if there is just one.
+fn cell<K: Copy + Debug + PartialEq, S: Copy + Debug + PartialEq>(
+    table: &[Row<K, S>],
+    kind: K,
+    state: S,
+) -> Outcome {
+    let mut cells = table.iter().filter(|(of, states, _)| *of == kind && states.contains(&state));
+    match (cells.next(), cells.next()) {
+        (Some((_, _, outcome)), None) => *outcome,
+        (None, _) => panic!("the table has no cell for {kind:?} with an id that is {state:?}"),
+        (Some(_), Some(_)) => panic!("the table has two cells for {kind:?} with an id that is {state:?}"),
+    }
+}
+
+/// Plays all cells of a table, with some of them replaced by exceptions. How many scenes that were.
+fn play<K, S>(
+    table: &[Row<K, S>],
+    exceptions: &[Row<K, S>],
+    kinds: &[K],
+    states: &[S],
+    scenes: impl Fn(K, S) -> Vec<Scene>,
+) -> usize
+where
+    K: Copy + Debug + Eq + Hash,
+    S: Copy + Debug + Eq + Hash,
+{
+    assert_eq!(kinds.iter().collect::<HashSet<_>>().len(), kinds.len());
+    let bystander_log = Log::default();
+    let mut bystander = Pair::new(bystander_log.probe());
+    let at_bystander: ProbeClient = bystander.index();
+    let before = bystander.tables();
+    let mut played = 0;
+    let mut wrong = Vec::new();
+    for kind in kinds {
+        for state in states {
+            let excepted = |(of, states, _): &Row<K, S>| of == kind && states.contains(state);
+            let table = if exceptions.iter().any(excepted) { exceptions } else { table };
+            let expected = cell(table, *kind, *state);
+            let all = scenes(*kind, *state);
+            assert!(!all.is_empty(), "nothing is said for {kind:?}, {state:?}");
+            for scene in all {
+                let (id, message) = (scene.id.clone(), scene.message.clone());
+                let found = scene.play();
+                if !found.is(expected) {
+                    wrong
+                        .push(format!("{kind:?}, {state:?}, {id}: {message}\n  {found:?}, not {expected:?}"));
+                }
+                // Another session of the same program has seen nothing of it.
+                assert_eq!(bystander.wait(at_bystander.note(1)).unwrap(), 1);
+                bystander.settle();
+                assert_eq!(bystander.tables(), before);
+                played += 1;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} cells:\n{}", wrong.len(), wrong.join("\n"));
+    played
+}
+
+/// What came of a message.
+#[derive(Debug)]
+enum Found {
+    Goes(String),
+    Ignored,
+    Error(String),
+    Ends(String),
+}
+
+impl Found {
+    fn is(&self, expected: Outcome) -> bool {
+        match (self, expected) {
+            (Found::Ignored, Ignored) => true,
+            (Found::Goes(found), Goes(expected)) => found == expected,
+            (Found::Error(found), Error(expected)) | (Found::Ends(found), Ends(expected)) => {
+                // What follows may be an excerpt of the message.
+                found == expected || expected.strip_suffix('…').is_some_and(|start| found.starts_with(start))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Scene {
+    fn play(mut self) -> Found {
+        let forget_ended = self.peer.end.link.closed().is_some();
+        drop((self.peer.heard(), self.log.take()));
+        let before = self.peer.end.link.tables();
+        self.peer.say(&self.message);
+        let said = self.peer.heard();
+        let events = self.log.take();
+        let after = self.peer.end.link.tables();
+        let found = match self.peer.end.link.closed() {
+            Some(_) if forget_ended => {
+                assert_eq!((said.len(), events.len(), after), (0, 0, before));
+                Found::Ignored
+            }
+            Some(error) => {
+                let told = said.iter().filter(|frame| frame.starts_with(r#"["abort""#)).count();
+                let tells = self.peer.end.link.dialect() == Some(crate::dialect::Dialect::CapnWeb);
+                assert!(told <= usize::from(tells), "{said:?}");
+                assert_eq!(Tables { forgotten: 0, ..after }, Tables::default());
+                Found::Ends(self.plain(error.message(), 1))
+            }
+            None => {
+                self.peer.say(&self.probe.0);
+                let goes_on = self.peer.heard().iter().any(|frame| frame.contains(self.probe.1));
+                let failed = said.iter().find_map(|frame| self.failure(frame));
+                let mut happened = self.happened(&said, &events, before, after);
+                if !goes_on {
+                    happened.push_str(if happened.is_empty() { "gone" } else { " gone" });
+                }
+                match failed {
+                    Some(error) => Found::Error(error),
+                    None if happened.is_empty() => Found::Ignored,
+                    None => Found::Goes(happened),
+                }
+            }
+        };
+        self.end();
+        found
+    }
+
+    /// Everything that was begun ends, and all objects are dropped.
+    fn end(self) {
+        let Self { mut peer, log, held, .. } = self;
+        peer.end.link.close(crate::Error::new(crate::ErrorKind::Disconnected, "over"));
+        while peer.end.run() {}
+        let tables = Tables { forgotten: 0, ..peer.end.link.tables() };
+        assert_eq!((tables, peer.end.running()), (Tables::default(), 0));
+        drop((peer, held));
+        assert_eq!(log.probes(), 0, "objects are left");
+    }
+
+    fn happened(&self, said: &[String], events: &[String], before: Tables, after: Tables) -> String {
+        // A number of one digit may stand for something else.
+        let web = self.peer.end.link.dialect() == Some(crate::dialect::Dialect::CapnWeb);
+        let letters = if web { 3 } else { 1 };
+        let mut happened: Vec<String> = said.iter().map(|frame| self.plain(frame, letters)).collect();
+        happened.extend(events.iter().cloned());
+        let columns = [
+            ("imports", before.imports, after.imports),
+            ("exports", before.exports, after.exports),
+            ("calls", before.calls, after.calls),
+            ("running", before.running, after.running),
+        ];
+        for (name, before, after) in columns {
+            match after.cmp(&before) {
+                std::cmp::Ordering::Less => happened.push(format!("{name}-{}", before - after)),
+                std::cmp::Ordering::Equal => {}
+                std::cmp::Ordering::Greater => happened.push(format!("{name}+{}", after - before)),
+            }
+        }
+        happened.join(" ")
+    }
+
+    /// What an answer fails with, if it does.
+    fn failure(&self, frame: &str) -> Option<String> {
+        let frame: serde_json::Value = serde_json::from_str(frame).ok()?;
+        let text = match frame[0].as_str() {
+            Some("reject") => frame[2][2].as_str(),
+            Some(_) => None,
+            None if frame["type"] == "error" => frame["value"]["message"].as_str(),
+            None => frame["resolution"]["!"]["message"].as_str(),
+        };
+        text.map(|text| self.plain(text, 1))
+    }
+
+    /// A text in which neither the id stands, if it is of so many letters, nor what is drawn at random.
+    fn plain(&self, text: &str, letters: usize) -> String {
+        let part_of_number =
+            |letter: Option<char>| letter.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-');
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let written = (self.id.len() > 2).then(|| rest.strip_prefix(&self.id)).flatten();
+            if let (Some(after), true) = (written, self.id.starts_with('"')) {
+                plain.push('#');
+                rest = after;
+                continue;
+            }
+            let bare = if self.id == "-0" { "0" } else { self.id.trim_matches('"') };
+            let after = rest.strip_prefix(bare).filter(|after| !part_of_number(after.chars().next()));
+            match after.filter(|_| bare.len() >= letters && !part_of_number(plain.chars().last())) {
+                Some(after) => {
+                    plain.push('#');
+                    rest = after;
+                }
+                None => {
+                    let random = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').count();
+                    if random >= 20 {
+                        plain.push('*');
+                        rest = &rest[random..];
+                    } else {
+                        plain.push(first);
+                        rest = &rest[first.len_utf8()..];
+                    }
+                }
+            }
+        }
+        plain
+    }
+}

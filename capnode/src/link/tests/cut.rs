@@ -1,0 +1,53 @@
+//! The wire is cut before each frame of each scenario, in either direction: everything ends with the one cause, and
+//! nothing is left on either side.
+
+use super::scenarios::{Cut, Loss, Scenario, Stage, scenarios, shown};
+use crate::dialect::Dialect;
+
+/// Whether a scenario can be played here.
+fn plays(scenario: &Scenario, dialect: Dialect) -> bool {
+    cfg!(feature = "tokio") || !scenario.waits_here || dialect.pipelines()
+}
+
+/// Plays a scenario undisturbed, then with every cut that there is. How many there are.
+fn cut_everywhere(scenario: &Scenario, dialect: Dialect) -> usize {
+    let mut whole = Stage::new(dialect, &scenario.limits, None);
+    whole.play(scenario);
+    let outcomes: Vec<_> = whole
+        .begun
+        .iter()
+        .map(|begun| {
+            let outcome = begun.outcome.as_ref();
+            let outcome = outcome.unwrap_or_else(|| panic!("{}: {} never ends", scenario.name, begun.number));
+            (begun.number, shown(outcome))
+        })
+        .collect();
+    assert!(whole.a.link.closed().is_none() && whole.b.link.closed().is_none(), "{}", scenario.name);
+    let mut cuts = 0;
+    for loss in [Loss::Seen, Loss::Silent, Loss::Half] {
+        for to_b in [true, false] {
+            // The last time it is cut when all has arrived.
+            for before in 0..=whole.delivered[usize::from(to_b)] {
+                let mut stage = Stage::new(dialect, &scenario.limits, Some(Cut { to_b, before, loss }));
+                stage.play(scenario);
+                stage.check(scenario.name, &outcomes);
+                cuts += 1;
+            }
+        }
+    }
+    cuts
+}
+
+#[test]
+fn a_cut_before_any_frame_ends_everything_with_the_one_cause() {
+    let mut played = 0;
+    let mut cuts = 0;
+    for scenario in scenarios() {
+        for dialect in scenario.languages.iter().copied().filter(|dialect| plays(&scenario, *dialect)) {
+            played += 1;
+            cuts += cut_everywhere(&scenario, dialect);
+        }
+    }
+    eprintln!("{played} scenarios, {cuts} cuts");
+    assert!(cuts > 1_000, "{cuts}");
+}

@@ -1,0 +1,723 @@
+//! What two programs may be doing when something happens to the wire between them: each scenario by its name, in every
+//! language that has words for it.
+
+use std::error::Error as _;
+
+use super::*;
+use crate::dialect::Dialect::{self, *};
+use crate::{Error, ErrorKind, Fate, OnBroken};
+
+/// Each call has a number, by which it is found among the frames.
+#[crate::interface]
+pub(super) trait Actor {
+    async fn say(&self, number: u32) -> u32;
+    async fn fail(&self, number: u32) -> Result<u32, Error>;
+    async fn panic(&self, number: u32) -> u32;
+    /// Goes on when the gate is opened.
+    async fn wait(&self, number: u32) -> u32;
+    async fn call(&self, function: Func<fn(u32) -> u32>, number: u32) -> u32;
+    /// Calls a function that is given a function, and calls that.
+    async fn nest(&self, function: Func<fn(Func<fn(u32) -> u32>) -> u32>, number: u32) -> u32;
+    async fn make(&self, number: u32) -> ActorClient;
+    async fn make_late(&self, number: u32) -> ActorClient;
+    /// The same each time.
+    async fn same(&self, number: u32) -> ActorClient;
+    async fn say_on(&self, actor: ActorClient, number: u32) -> u32;
+    async fn back(&self, actor: ActorClient, number: u32) -> Vec<ActorClient>;
+    async fn keep(&self, function: Func<fn(u32) -> u32>, number: u32) -> u32;
+    async fn steps(&self, number: u32) -> u32;
+    async fn long(&self, text: String, number: u32) -> u32;
+}
+
+/// Notes the beginning and the end of each handler, and counts who is alive.
+pub(super) struct Acting {
+    log: Log,
+    same: Mutex<Option<ActorClient>>,
+    kept: Arc<Mutex<Option<Func<fn(u32) -> u32>>>>,
+}
+
+impl Acting {
+    fn new(log: &Log) -> Self {
+        log.0.probes.fetch_add(1, Ordering::SeqCst);
+        Self { log: log.clone(), same: Mutex::default(), kept: Arc::default() }
+    }
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        self.log.0.probes.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A handler under way.
+struct Under<'a>(&'a Log, u32, &'static str);
+
+impl<'a> Under<'a> {
+    fn way(log: &'a Log, number: u32) -> Self {
+        log.push(format_args!("begun {number}"));
+        Self(log, number, "dropped")
+    }
+
+    fn done(mut self) -> u32 {
+        self.2 = "ended";
+        self.1
+    }
+}
+
+impl Drop for Under<'_> {
+    fn drop(&mut self) {
+        self.0.push(format_args!("{} {}", self.2, self.1));
+    }
+}
+
+impl Actor for Acting {
+    async fn say(&self, number: u32) -> u32 {
+        Under::way(&self.log, number).done()
+    }
+
+    async fn fail(&self, number: u32) -> Result<u32, Error> {
+        Err(Error::rejected("no").with_name(format!("Error{}", Under::way(&self.log, number).done())))
+    }
+
+    async fn panic(&self, number: u32) -> u32 {
+        let _under = Under::way(&self.log, number);
+        // As a panic does, but for what it prints.
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }
+
+    async fn wait(&self, number: u32) -> u32 {
+        let under = Under::way(&self.log, number);
+        self.log.gate().await;
+        under.done()
+    }
+
+    async fn call(&self, function: Func<fn(u32) -> u32>, number: u32) -> u32 {
+        let under = Under::way(&self.log, number);
+        let answer = function.call(number).await.unwrap_or(0);
+        under.done().max(answer)
+    }
+
+    async fn nest(&self, function: Func<fn(Func<fn(u32) -> u32>) -> u32>, number: u32) -> u32 {
+        let under = Under::way(&self.log, number);
+        let log = self.log.clone();
+        let inner = Func::new(move |number: u32| {
+            let log = log.clone();
+            async move { Under::way(&log, number).done() }
+        });
+        function.call(inner).await.unwrap_or(0);
+        under.done()
+    }
+
+    async fn make(&self, number: u32) -> ActorClient {
+        Under::way(&self.log, number).done();
+        ActorClient::new(Acting::new(&self.log))
+    }
+
+    async fn make_late(&self, number: u32) -> ActorClient {
+        self.wait(number).await;
+        ActorClient::new(Acting::new(&self.log))
+    }
+
+    async fn same(&self, number: u32) -> ActorClient {
+        Under::way(&self.log, number).done();
+        lock(&self.same).get_or_insert_with(|| ActorClient::new(Acting::new(&self.log))).clone()
+    }
+
+    async fn say_on(&self, actor: ActorClient, number: u32) -> u32 {
+        let under = Under::way(&self.log, number);
+        actor.say(number + 1).await.unwrap_or(0);
+        under.done()
+    }
+
+    async fn back(&self, actor: ActorClient, number: u32) -> Vec<ActorClient> {
+        Under::way(&self.log, number).done();
+        vec![actor]
+    }
+
+    async fn keep(&self, function: Func<fn(u32) -> u32>, number: u32) -> u32 {
+        let before = lock(&self.kept).replace(function);
+        drop(before);
+        Under::way(&self.log, number).done()
+    }
+
+    async fn steps(&self, number: u32) -> u32 {
+        let under = Under::way(&self.log, number);
+        for step in 0..3 {
+            crate::report_progress(&step).expect("a number can be written");
+            self.log.gate().await;
+        }
+        under.done()
+    }
+
+    async fn long(&self, text: String, number: u32) -> u32 {
+        assert!(text.len() > 100);
+        Under::way(&self.log, number).done()
+    }
+}
+
+impl Log {
+    /// Waits until [`Log::open`].
+    async fn gate(&self) {
+        let (sender, gate) = oneshot::channel();
+        lock(&self.0.gates).push(sender);
+        gate.await.expect("the gate opens");
+    }
+}
+
+/// What happens to the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It is cut, and both sides see so at once.
+    Seen,
+    /// Nothing arrives any more at either side, which is seen only when all has become quiet.
+    Silent,
+    /// Nothing arrives any more in this one direction; so much is seen when all has become quiet.
+    Half,
+}
+
+/// When it happens: before the frame of this number in one direction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) to_b: bool,
+    pub(super) before: usize,
+    pub(super) loss: Loss,
+}
+
+/// A future of which the outcome is to be known.
+pub(super) struct Begun {
+    pub(super) number: u32,
+    future: Option<BoxFuture>,
+    pub(super) outcome: Option<Result<String, Error>>,
+    /// Whether the end that it is called from is `b`.
+    at_b: bool,
+    /// Whether the session had ended before it was begun.
+    late: bool,
+}
+
+type Fetched = Arc<Mutex<Option<ActorClient>>>;
+
+type BoxFuture = Pin<Box<dyn Future<Output = Result<String, Error>>>>;
+
+/// Who is to be told that a reference is broken.
+struct Watch {
+    what: &'static str,
+    told: Arc<Mutex<Vec<Error>>>,
+    _guard: OnBroken,
+}
+
+/// Two programs and what has come of them.
+pub(super) struct Stage {
+    pub(super) a: End,
+    pub(super) b: End,
+    pub(super) log: Log,
+    pub(super) begun: Vec<Begun>,
+    pub(super) delivered: [usize; 2],
+    dialect: Dialect,
+    kept: Arc<Mutex<Option<Func<fn(u32) -> u32>>>>,
+    watches: Vec<Watch>,
+    cut: Option<Cut>,
+    lost: [bool; 2],
+    #[cfg(feature = "tokio")]
+    runtime: tokio::runtime::Runtime,
+}
+
+/// The cause with which everything has to end.
+pub(super) fn cable_cut() -> Error {
+    let cause = std::io::Error::other("unplugged");
+    Error::new(ErrorKind::Disconnected, "cable cut").with_source(cause)
+}
+
+impl Stage {
+    pub(super) fn new(dialect: Dialect, limits: &Limits, cut: Option<Cut>) -> Self {
+        let log = Log::default();
+        let acting = Acting::new(&log);
+        let kept = acting.kept.clone();
+        let index = ActorClient::new(acting);
+        let speaks = Terms { limits: limits.clone(), dialect: Some(dialect), ..Terms::default() };
+        let hears = Terms { limits: limits.clone(), ..Terms::default() };
+        let end = |link| End {
+            link,
+            out: Outgoing::default(),
+            wire: VecDeque::new(),
+            sent: Vec::new(),
+            tasks: Vec::new(),
+        };
+        Self {
+            a: end(Link::new(Side::Connecting, None, speaks)),
+            b: end(Link::new(Side::Accepting, Some(index.into()), hears)),
+            log,
+            begun: Vec::new(),
+            delivered: [0, 0],
+            dialect,
+            kept,
+            watches: Vec::new(),
+            cut,
+            lost: [false, false],
+            #[cfg(feature = "tokio")]
+            runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
+        }
+    }
+
+    /// What `b` offers.
+    fn index(&mut self) -> ActorClient {
+        let index = ActorClient::from_cap(self.a.link.peer_index());
+        self.watch("the index", &index);
+        index
+    }
+
+    fn own(&self) -> ActorClient {
+        ActorClient::new(Acting::new(&self.log))
+    }
+
+    /// A function here that notes that it is called.
+    fn function(&self) -> Func<fn(u32) -> u32> {
+        let log = self.log.clone();
+        // Counted like an object.
+        let counted = Arc::new(Acting::new(&self.log));
+        Func::new(move |number: u32| {
+            let (log, _counted) = (log.clone(), counted.clone());
+            async move { Under::way(&log, number).done() }
+        })
+    }
+
+    fn begin<T: std::fmt::Debug + 'static>(
+        &mut self,
+        number: u32,
+        future: impl Future<Output = Result<T, Error>> + 'static,
+    ) {
+        self.begin_at(false, number, future);
+    }
+
+    fn begin_at<T: std::fmt::Debug + 'static>(
+        &mut self,
+        at_b: bool,
+        number: u32,
+        future: impl Future<Output = Result<T, Error>> + 'static,
+    ) {
+        let end = if at_b { &self.b } else { &self.a };
+        let late = end.link.closed().is_some();
+        let future = async move { future.await.map(|outcome| format!("{outcome:?}")) };
+        let begun = Begun { number, future: Some(Box::pin(future)), outcome: None, at_b, late };
+        self.begun.push(begun);
+        self.poll();
+    }
+
+    /// Calls for a reference, which is there when it has come.
+    fn fetch(&mut self, number: u32, call: crate::Call<ActorClient>) -> Fetched {
+        let fetched = Fetched::default();
+        let comes = fetched.clone();
+        self.begin(number, async move {
+            *lock(&comes) = Some(call.await?);
+            Ok("a reference")
+        });
+        fetched
+    }
+
+    fn give_up(&mut self, number: u32) {
+        self.begun.retain(|begun| begun.number != number || begun.outcome.is_some());
+    }
+
+    fn watch(&mut self, what: &'static str, cap: &Cap) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = told.clone();
+        let _guard = cap.on_broken(move |error| lock(&tell).push(error));
+        self.watches.push(Watch { what, told, _guard });
+    }
+
+    /// Polls what waits. Whether anything came.
+    fn poll(&mut self) -> bool {
+        let mut any = false;
+        for begun in &mut self.begun {
+            let Some(future) = &mut begun.future else { continue };
+            if let Poll::Ready(outcome) = poll(future) {
+                begun.outcome = Some(outcome);
+                begun.future = None;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Lets one frame arrive, unless the wire is cut before.
+    fn deliver(&mut self, to_b: bool) -> bool {
+        let direction = usize::from(to_b);
+        let (from, to) = if to_b { (&mut self.a, &self.b) } else { (&mut self.b, &self.a) };
+        from.flush();
+        if self.lost[direction] {
+            from.wire.clear();
+            return false;
+        }
+        let Some(frame) = from.wire.pop_front() else { return false };
+        match self.cut.filter(|cut| cut.to_b == to_b && cut.before == self.delivered[direction]) {
+            Some(cut) => {
+                self.lost = if cut.loss == Loss::Half { self.lost } else { [true, true] };
+                self.lost[direction] = true;
+                if cut.loss == Loss::Seen {
+                    self.close();
+                }
+            }
+            None => {
+                self.delivered[direction] += 1;
+                to.link.receive(&frame);
+            }
+        }
+        true
+    }
+
+    /// Goes on until nothing moves any more.
+    fn go(&mut self) {
+        while self.deliver(true) | self.deliver(false) | self.run() | self.poll() {}
+    }
+
+    fn run(&mut self) -> bool {
+        #[cfg(feature = "tokio")]
+        {
+            let before = self.runtime.metrics().num_alive_tasks();
+            self.runtime.block_on(async {
+                for _ in 0..8 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            let ran = self.a.run() | self.b.run();
+            ran || self.runtime.metrics().num_alive_tasks() < before
+        }
+        #[cfg(not(feature = "tokio"))]
+        {
+            self.a.run() | self.b.run()
+        }
+    }
+
+    /// Plays a scenario to its end, and lets both sides see that the wire is cut when all has become quiet.
+    pub(super) fn play(&mut self, scenario: &Scenario) {
+        #[cfg(feature = "tokio")]
+        let runtime = self.runtime.handle().clone();
+        #[cfg(feature = "tokio")]
+        let _entered = runtime.enter();
+        (scenario.play)(self);
+        self.go();
+        if self.cut.is_some() {
+            self.close();
+            self.go();
+        }
+    }
+
+    /// Both sides see that the wire is cut.
+    fn close(&mut self) {
+        self.a.link.close(cable_cut());
+        self.b.link.close(cable_cut());
+    }
+
+    fn open(&mut self) {
+        self.log.open();
+        self.go();
+    }
+
+    /// All is over: what has to be true of it.
+    pub(super) fn check(mut self, name: &str, undisturbed: &[(u32, Outcome)]) {
+        let what = format!("{name}, {:?}, {:?}", self.dialect, self.cut);
+        let cause = cable_cut();
+        for begun in &self.begun {
+            let number = begun.number;
+            let outcome = begun.outcome.as_ref().unwrap_or_else(|| panic!("{what}: {number} never ends"));
+            let expected = undisturbed.iter().find(|(other, _)| *other == number).map(|(_, outcome)| outcome);
+            let cut = matches!(outcome, Err(error) if error.kind() == ErrorKind::Disconnected);
+            if !cut {
+                assert!(
+                    expected.is_none_or(|expected| *expected == shown(outcome)),
+                    "{what}: {number} ended with {outcome:?} instead of {expected:?}"
+                );
+                continue;
+            }
+            let Err(error) = outcome else { continue };
+            assert_eq!(error.message(), cause.message(), "{what}: {number}");
+            let source = error.source().map(ToString::to_string);
+            assert_eq!(source.as_deref(), Some("unplugged"), "{what}: {number}");
+            let sent = if begun.at_b { &self.b.sent } else { &self.a.sent };
+            let argument = format!("{number}]");
+            let was_sent = !begun.late && sent.iter().any(|frame| frame.contains(&argument));
+            let fate = if was_sent { Fate::MayHaveRun } else { Fate::NotSent };
+            if number >= WITHOUT_ARGUMENT {
+                continue;
+            }
+            assert_eq!(error.fate(), fate, "{what}: {number}, of {sent:?}");
+        }
+        for watch in &self.watches {
+            let told: Vec<_> = lock(&watch.told).iter().map(ToString::to_string).collect();
+            assert_eq!(told, ["cable cut"], "{what}: of {}", watch.what);
+        }
+        assert_eq!([self.a.link.tables(), self.b.link.tables()], [Tables::default(); 2], "{what}");
+        assert_eq!((self.a.running(), self.b.running()), (0, 0), "{what}");
+        #[cfg(feature = "tokio")]
+        assert_eq!(self.runtime.metrics().num_alive_tasks(), 0, "{what}");
+        let events = self.log.take();
+        let count = |of: &str, number: &str| {
+            events.iter().filter(|event| **event == format!("{of} {number}")).count()
+        };
+        for number in events.iter().filter_map(|event| event.strip_prefix("begun ")) {
+            let ends = count("ended", number) + count("dropped", number);
+            assert_eq!(count("begun", number), ends, "{what}: handler {number} is still there: {events:?}");
+        }
+        self.begun.clear();
+        self.watches.clear();
+        let left = lock(&self.kept).take();
+        drop(left);
+        assert_eq!(self.log.probes(), 0, "{what}: objects are left");
+    }
+}
+
+/// An outcome that can be compared.
+pub(super) type Outcome = String;
+
+pub(super) fn shown(outcome: &Result<String, Error>) -> Outcome {
+    format!("{outcome:?}")
+}
+
+/// What two programs do.
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) languages: &'static [Dialect],
+    /// Whether it needs a runtime where calls on results that are not there yet have to wait on this side.
+    pub(super) waits_here: bool,
+    pub(super) limits: Limits,
+    pub(super) play: fn(&mut Stage),
+}
+
+const ALL: &[Dialect] = &[CapnWeb, Capnode, Q];
+
+/// Calls of these numbers have no arguments in which they could be found.
+const WITHOUT_ARGUMENT: u32 = 9_000;
+
+fn scenario(name: &'static str, languages: &'static [Dialect], play: fn(&mut Stage)) -> Scenario {
+    Scenario { name, languages, waits_here: false, limits: Limits::default(), play }
+}
+
+/// All of them.
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let waiting = |name, play| Scenario { waits_here: true, ..scenario(name, ALL, play) };
+    let parked = Limits { running_calls: 1, ..Limits::default() };
+    let full = Limits { unwritten_bytes_soft: 300, ..Limits::default() };
+    vec![
+        scenario("a call", ALL, a_call),
+        scenario("a call that fails", ALL, a_call_that_fails),
+        scenario("a slow call overtaken", ALL, a_slow_call_overtaken),
+        scenario("a callback", ALL, a_callback),
+        scenario("a callback in a callback", ALL, a_callback_in_a_callback),
+        scenario("a kept callback", ALL, a_kept_callback),
+        waiting("a pipelined chain", a_pipelined_chain),
+        waiting("calls on a late result", calls_on_a_late_result),
+        waiting("a result not there yet as an argument", a_late_result_as_an_argument),
+        scenario("a promise as an argument", ALL, a_promise_as_an_argument),
+        scenario("home again", ALL, home_again),
+        scenario("cancellation", ALL, cancellation),
+        scenario("a release crosses a second lending", ALL, a_release_crosses_a_second_lending),
+        Scenario { limits: parked, ..scenario("parked calls", ALL, parked_calls) },
+        Scenario { limits: full, ..scenario("too much to write", ALL, too_much_to_write) },
+        scenario("watched progress", ALL, watched_progress),
+        scenario("sent and forgotten", ALL, sent_and_forgotten),
+        scenario("the index asked for", ALL, the_index_asked_for),
+        scenario("many at once", ALL, many_at_once),
+    ]
+}
+
+fn a_call(stage: &mut Stage) {
+    let actor = stage.index();
+    stage.begin(7701, actor.say(7701));
+    stage.go();
+    stage.begin(7702, actor.say(7702));
+}
+
+fn a_call_that_fails(stage: &mut Stage) {
+    let actor = stage.index();
+    stage.begin(7701, async_failed(actor.fail(7701)));
+    stage.begin(7702, actor.panic(7702));
+    stage.begin(7703, actor.invoke::<u32>("missing", (7703,)));
+}
+
+async fn async_failed(call: crate::Call<u32, crate::CallError<Error>>) -> Result<u32, Error> {
+    call.await.map_err(|error| match error {
+        crate::CallError::Returned(error) | crate::CallError::Failed(error) => error,
+    })
+}
+
+fn a_slow_call_overtaken(stage: &mut Stage) {
+    let actor = stage.index();
+    stage.begin(7701, actor.wait(7701));
+    stage.begin(7702, actor.say(7702));
+    stage.go();
+    stage.open();
+}
+
+fn a_callback(stage: &mut Stage) {
+    let actor = stage.index();
+    let function = stage.function();
+    stage.begin(7701, actor.call(function, 7701));
+}
+
+fn a_callback_in_a_callback(stage: &mut Stage) {
+    let actor = stage.index();
+    let nested = Func::new(|inner: Func<fn(u32) -> u32>| async move { inner.call(7790).await.unwrap_or(0) });
+    stage.begin(7701, actor.nest(nested, 7701));
+}
+
+fn a_kept_callback(stage: &mut Stage) {
+    let actor = stage.index();
+    let function = stage.function();
+    stage.begin(7701, actor.keep(function, 7701));
+    stage.go();
+    let kept = lock(&stage.kept).take();
+    if let Some(kept) = kept {
+        stage.watch("a callback", kept.cap());
+        stage.begin_at(true, 7702, kept.call(7702));
+        stage.go();
+        stage.begin_at(true, 7703, kept.call(7703));
+        drop(kept);
+    }
+    stage.go();
+}
+
+fn a_pipelined_chain(stage: &mut Stage) {
+    let actor = stage.index();
+    let second = actor.make(7701).pipeline().make(7702).pipeline();
+    stage.begin(7703, second.say(7703));
+    stage.begin(7704, second.say(7704));
+}
+
+fn calls_on_a_late_result(stage: &mut Stage) {
+    let actor = stage.index();
+    let late = actor.make_late(7701).pipeline();
+    stage.watch("a late result", &late);
+    stage.begin(7702, late.say(7702));
+    stage.go();
+    stage.begin(7703, late.say(7703));
+    stage.open();
+    stage.begin(7704, late.say(7704));
+}
+
+fn a_late_result_as_an_argument(stage: &mut Stage) {
+    let actor = stage.index();
+    let late = actor.make_late(7701).pipeline();
+    stage.begin(7702, actor.say_on(late, 7702));
+    stage.go();
+    stage.open();
+}
+
+fn a_promise_as_an_argument(stage: &mut Stage) {
+    let actor = stage.index();
+    let (promised, resolver) = ActorClient::promise();
+    stage.begin(7701, actor.say_on(promised, 7701));
+    stage.go();
+    resolver.resolve(stage.own());
+}
+
+fn home_again(stage: &mut Stage) {
+    let actor = stage.index();
+    let own = stage.own();
+    let same = own.clone();
+    let home = stage.dialect == CapnWeb;
+    stage.begin(7701, async move {
+        let back = actor.back(own.clone(), 7701).await?;
+        Ok(back.len() == 1 && (back[0] == own) == home)
+    });
+    stage.go();
+    stage.begin(7702, same.say(7702));
+}
+
+fn cancellation(stage: &mut Stage) {
+    let actor = stage.index();
+    let function = stage.function();
+    stage.begin(7701, actor.wait(7701));
+    stage.begin(7702, actor.call(function, 7702));
+    stage.begin(7703, actor.make_late(7703));
+    stage.go();
+    stage.give_up(7701);
+    stage.give_up(7702);
+    stage.give_up(7703);
+    stage.go();
+    stage.open();
+    stage.begin(7704, actor.say(7704));
+}
+
+fn a_release_crosses_a_second_lending(stage: &mut Stage) {
+    let actor = stage.index();
+    let first = stage.fetch(7701, actor.same(7701));
+    stage.go();
+    let again = stage.fetch(7702, actor.same(7702));
+    // The answer that lends it again is on its way.
+    stage.deliver(true);
+    let first = lock(&first).take();
+    drop(first);
+    stage.go();
+    let again = lock(&again).take();
+    if let Some(again) = again {
+        stage.watch("what was lent again", &again);
+        stage.begin(7703, again.say(7703));
+    }
+}
+
+fn parked_calls(stage: &mut Stage) {
+    let actor = stage.index();
+    let function = stage.function();
+    stage.begin(7701, actor.wait(7701));
+    stage.begin(7702, actor.wait(7702));
+    stage.begin(7703, actor.call(function, 7703));
+    stage.begin(7704, actor.say(7704));
+    stage.go();
+    stage.give_up(7703);
+    stage.go();
+    for _ in 0..4 {
+        stage.open();
+    }
+}
+
+fn too_much_to_write(stage: &mut Stage) {
+    let actor = stage.index();
+    for number in 7701..7706 {
+        stage.begin(number, actor.long("x".repeat(250), number));
+    }
+}
+
+fn watched_progress(stage: &mut Stage) {
+    let actor = stage.index();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = seen.clone();
+    stage.begin(7701, actor.steps(7701).on_progress(move |step: u32| lock(&sees).push(step)));
+    stage.go();
+    for _ in 0..3 {
+        stage.open();
+    }
+    let seen = lock(&seen).clone();
+    let all = if stage.dialect == Q { vec![0, 1, 2] } else { Vec::new() };
+    assert!(all.starts_with(&seen), "{seen:?}");
+    assert!(stage.cut.is_some() || all == seen, "{seen:?}");
+}
+
+fn sent_and_forgotten(stage: &mut Stage) {
+    let actor = stage.index();
+    // A promise for the index would need a runtime to pass on what nobody awaits.
+    stage.go();
+    for number in 7701..7704 {
+        // Where the session has ended it says so, and otherwise nobody asks.
+        let sent = actor.wait(number).send();
+        assert!(sent.is_ok() || stage.a.link.closed().is_some() || stage.cut.is_some());
+    }
+    stage.go();
+    stage.open();
+}
+
+fn the_index_asked_for(stage: &mut Stage) {
+    let actor = stage.index();
+    stage.go();
+    stage.begin(9000, async move { actor.read::<ActorClient>().await.map(|_| "a reference") });
+    stage.go();
+    let again = stage.index();
+    stage.begin(7701, again.say(7701));
+}
+
+fn many_at_once(stage: &mut Stage) {
+    let actor = stage.index();
+    for number in 7701..7708 {
+        let function = stage.function();
+        stage.begin(number, actor.call(function, number));
+        stage.begin(number + 20, actor.say(number + 20));
+    }
+}

@@ -1,0 +1,571 @@
+//! Nodes in a row, each connected to the next: the last offers an object, the others offer on what they are offered. The
+//! first runs a program.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Wake;
+
+use super::super::*;
+use super::explore::World;
+use crate::{Call, Resolver};
+
+#[crate::interface]
+pub(super) trait Place {
+    async fn note(&self, number: u32) -> u32;
+    /// The same object each time.
+    async fn same(&self) -> PlaceClient;
+    /// A new one, as soon as the gate is open.
+    async fn late(&self) -> PlaceClient;
+    async fn back(&self, place: PlaceClient) -> PlaceClient;
+    /// Has it noted over there.
+    async fn tell(&self, place: PlaceClient, number: u32) -> u32;
+}
+
+/// What the objects of a world have in common.
+#[derive(Default)]
+struct Ground {
+    /// In the order of delivery.
+    noted: Mutex<Vec<u32>>,
+    gates: Mutex<Vec<oneshot::Sender<()>>>,
+    open: AtomicBool,
+    objects: AtomicUsize,
+}
+
+struct Spot {
+    ground: Arc<Ground>,
+    same: Option<PlaceClient>,
+}
+
+impl Spot {
+    fn client(ground: &Arc<Ground>, same: Option<PlaceClient>) -> PlaceClient {
+        ground.objects.fetch_add(1, Ordering::SeqCst);
+        PlaceClient::new(Self { ground: ground.clone(), same })
+    }
+}
+
+impl Drop for Spot {
+    fn drop(&mut self) {
+        self.ground.objects.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Place for Spot {
+    async fn note(&self, number: u32) -> u32 {
+        lock(&self.ground.noted).push(number);
+        number
+    }
+
+    async fn same(&self) -> PlaceClient {
+        self.same.clone().expect("the object at the end has one")
+    }
+
+    async fn late(&self) -> PlaceClient {
+        if !self.ground.open.load(Ordering::SeqCst) {
+            let (sender, gate) = oneshot::channel();
+            lock(&self.ground.gates).push(sender);
+            gate.await.expect("the gate opens");
+        }
+        Spot::client(&self.ground, None)
+    }
+
+    async fn back(&self, place: PlaceClient) -> PlaceClient {
+        place
+    }
+
+    async fn tell(&self, place: PlaceClient, number: u32) -> u32 {
+        place.note(number).await.unwrap_or(u32::MAX)
+    }
+}
+
+/// One thing that a program does. References stand in numbered slots; 0 is what the chain offers. A step waits until
+/// there is something in the slots that it uses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Calls and awaits.
+    Note {
+        on: usize,
+        number: u32,
+    },
+    /// Calls without waiting for the answer.
+    Send {
+        on: usize,
+        number: u32,
+    },
+    /// Awaits an answer no longer.
+    GiveUp {
+        number: u32,
+    },
+    /// An object of the first node's own.
+    Own {
+        into: usize,
+    },
+    /// Asks for the object that is always the same, and takes it when it comes.
+    Same {
+        on: usize,
+        into: usize,
+    },
+    /// Pipelined: there is a promise at once.
+    Late {
+        on: usize,
+        into: usize,
+    },
+    /// Pipelined: a promise for what is sent along, which so turns out to be nearer.
+    Back {
+        on: usize,
+        what: usize,
+        into: usize,
+    },
+    /// The callee calls back.
+    Tell {
+        on: usize,
+        what: usize,
+        number: u32,
+    },
+    /// What a promise has turned out to be, when that is known.
+    Read {
+        of: usize,
+        into: usize,
+    },
+    Promise {
+        into: usize,
+    },
+    Resolve {
+        promise: usize,
+        to: usize,
+    },
+    Drop {
+        slot: usize,
+    },
+}
+
+/// What is to happen, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    pub(super) hops: usize,
+    /// At the first node, in this order.
+    pub(super) steps: Vec<Step>,
+    /// The last node opens the gate at some time.
+    pub(super) gate: bool,
+    /// The second node offers a promise, which it resolves at some time.
+    pub(super) promised: bool,
+    /// The ends have not said yet that they are of this library.
+    pub(super) strangers: bool,
+    /// When a handler that was woken goes on is a choice of its own.
+    pub(super) handlers: bool,
+}
+
+/// Something that can happen. All that it changes is at one node, but for what is added to wires.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Action {
+    node: usize,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// The first node takes its next step.
+    Step,
+    /// The oldest frame on its way over this link arrives.
+    Deliver {
+        link: usize,
+    },
+    /// A handler that was woken goes on: at an end of this link, by its number there.
+    Run {
+        link: usize,
+        number: usize,
+    },
+    Open,
+    Resolve,
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {}", self.what, self.node)
+    }
+}
+
+/// Sees whether a future has been woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Flag {
+    /// Polls a future that has been woken.
+    fn poll<F: Future + Unpin>(self: &Arc<Self>, future: &mut F) -> Poll<F::Output> {
+        self.0.store(false, Ordering::SeqCst);
+        Pin::new(future).poll(&mut Context::from_waker(&Waker::from(self.clone())))
+    }
+
+    fn is_up(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// One end of one link.
+struct Port {
+    end: End,
+    /// Handlers by the order in which they came, each with the flag of its waker.
+    handlers: Vec<(usize, Task, Arc<Flag>)>,
+    started: usize,
+}
+
+impl Port {
+    fn new(side: Side, index: Option<Cap>) -> Self {
+        Self { end: End::new(side, index, Limits::default()), handlers: Vec::new(), started: 0 }
+    }
+
+    /// Does what a driver does after each thing that happens. Whether there was anything.
+    fn drive(&mut self, run_all: bool) -> bool {
+        self.end.link.unpark();
+        let mut any = false;
+        for mut task in self.end.link.take_tasks() {
+            let flag = Arc::default();
+            self.started += 1;
+            // Its wakers have to be known.
+            if Flag::poll(&flag, &mut task).is_pending() {
+                self.handlers.push((self.started, task, flag));
+            }
+            any = true;
+        }
+        if run_all {
+            let before = self.handlers.len();
+            self.handlers.retain_mut(|(_, task, flag)| !flag.is_up() || flag.poll(task).is_pending());
+            any |= self.handlers.len() < before;
+        }
+        any | self.end.flush()
+    }
+}
+
+/// What the first node holds and waits for, and what has to come of it.
+#[derive(Default)]
+struct Holder {
+    slots: HashMap<usize, PlaceClient>,
+    resolvers: HashMap<usize, Resolver<PlaceClient>>,
+    notes: Vec<(u32, Call<u32>, Arc<Flag>)>,
+    /// Calls for a reference, with the slot where it goes, and what is known to be delivered before what is called on it.
+    arriving: Vec<(usize, Vec<u32>, Call<PlaceClient>, Arc<Flag>)>,
+    /// What was called on each reference.
+    called: HashMap<usize, Vec<u32>>,
+    expected: Vec<u32>,
+    given_up: Vec<u32>,
+    /// Pairs of which the first has to be delivered before the second.
+    order: Vec<(u32, u32)>,
+}
+
+impl Holder {
+    fn number(&mut self, on: usize, number: u32) -> PlaceClient {
+        let called = self.called.entry(on).or_default();
+        self.order.extend(called.iter().map(|before| (*before, number)));
+        called.push(number);
+        self.expected.push(number);
+        self.slots[&on].clone()
+    }
+
+    fn hold(&mut self, slot: usize, place: PlaceClient, before: Vec<u32>) {
+        self.slots.insert(slot, place);
+        self.called.insert(slot, before);
+    }
+
+    fn await_note(&mut self, number: u32, mut call: Call<u32>) {
+        let flag = Arc::default();
+        match Flag::poll(&flag, &mut call) {
+            Poll::Pending => self.notes.push((number, call, flag)),
+            Poll::Ready(answer) => assert_eq!(answer.expect("the call succeeds"), number),
+        }
+    }
+
+    fn await_place(&mut self, slot: usize, before: Vec<u32>, mut call: Call<PlaceClient>) {
+        let flag = Arc::default();
+        match Flag::poll(&flag, &mut call) {
+            Poll::Pending => self.arriving.push((slot, before, call, flag)),
+            Poll::Ready(place) => self.hold(slot, place.expect("the call succeeds"), before),
+        }
+    }
+
+    /// Takes what has come. Whether there was anything.
+    fn poll(&mut self) -> bool {
+        let before = self.notes.len() + self.arriving.len();
+        self.notes.retain_mut(|(number, call, flag)| match flag.is_up().then(|| flag.poll(call)) {
+            Some(Poll::Ready(answer)) => {
+                assert_eq!(answer.expect("the call succeeds"), *number);
+                false
+            }
+            _ => true,
+        });
+        for (slot, known, mut call, flag) in std::mem::take(&mut self.arriving) {
+            match flag.is_up().then(|| flag.poll(&mut call)) {
+                Some(Poll::Ready(place)) => self.hold(slot, place.expect("the call succeeds"), known),
+                _ => self.arriving.push((slot, known, call, flag)),
+            }
+        }
+        self.notes.len() + self.arriving.len() < before
+    }
+
+    fn waits_for_nothing(&self) -> bool {
+        self.notes.is_empty() && self.arriving.is_empty()
+    }
+
+    fn can(&self, step: Step) -> bool {
+        let held = |slot| self.slots.contains_key(&slot);
+        match step {
+            Step::Note { on, .. } | Step::Send { on, .. } => held(on),
+            Step::Same { on, .. } | Step::Late { on, .. } => held(on),
+            Step::Back { on, what, .. } | Step::Tell { on, what, .. } => held(on) && held(what),
+            Step::Read { of, .. } => held(of),
+            Step::Resolve { to, .. } => held(to),
+            Step::Drop { slot } => held(slot),
+            Step::GiveUp { .. } | Step::Own { .. } | Step::Promise { .. } => true,
+        }
+    }
+
+    fn take(&mut self, step: Step, ground: &Arc<Ground>) {
+        match step {
+            Step::Note { on, number } => {
+                let call = self.number(on, number).note(number);
+                self.await_note(number, call);
+            }
+            Step::Send { on, number } => {
+                self.number(on, number).note(number).send().expect("there is room");
+            }
+            Step::GiveUp { number } => {
+                self.notes.retain(|(waiting, ..)| *waiting != number);
+                self.given_up.push(number);
+            }
+            Step::Own { into } => self.hold(into, Spot::client(ground, None), Vec::new()),
+            Step::Same { on, into } => {
+                let call = self.slots[&on].same();
+                self.await_place(into, Vec::new(), call);
+            }
+            Step::Late { on, into } => {
+                let late = self.slots[&on].late().pipeline();
+                self.hold(into, late, Vec::new());
+            }
+            Step::Back { on, what, into } => {
+                let back = self.slots[&on].back(self.slots[&what].clone()).pipeline();
+                self.hold(into, back, Vec::new());
+            }
+            Step::Tell { on, what, number } => {
+                // It is made there, later than what is called meanwhile.
+                self.expected.push(number);
+                let call = self.slots[&on].tell(self.slots[&what].clone(), number);
+                self.await_note(number, call);
+            }
+            Step::Read { of, into } => {
+                let before = self.called.get(&of).cloned().unwrap_or_default();
+                let call = self.slots[&of].read();
+                self.await_place(into, before, call);
+            }
+            Step::Promise { into } => {
+                let (promised, resolver) = PlaceClient::promise();
+                self.resolvers.insert(into, resolver);
+                self.hold(into, promised, Vec::new());
+            }
+            Step::Resolve { promise, to } => {
+                let target = self.slots[&to].clone();
+                self.resolvers.remove(&promise).expect("it is not resolved yet").resolve(target);
+                // All that was called on either comes before what is called on either from now on.
+                let mut both = self.called.get(&promise).cloned().unwrap_or_default();
+                both.extend(self.called.get(&to).into_iter().flatten());
+                self.called.insert(promise, both.clone());
+                self.called.insert(to, both);
+            }
+            Step::Drop { slot } => drop(self.slots.remove(&slot)),
+        }
+    }
+}
+
+pub(super) struct Chain {
+    program: Program,
+    done: usize,
+    ground: Arc<Ground>,
+    /// From the first link on, its near and its far end.
+    links: Vec<[Port; 2]>,
+    holder: Holder,
+    /// Of the second node's promise, and what that will be.
+    resolver: Option<(Resolver<PlaceClient>, PlaceClient)>,
+    /// All has been done, and is given back.
+    left: bool,
+}
+
+impl Chain {
+    pub(super) fn new(program: &Program) -> Self {
+        let ground = Arc::<Ground>::default();
+        let same = Spot::client(&ground, None);
+        let mut index = Spot::client(&ground, Some(same));
+        let mut links = Vec::new();
+        let mut resolver = None;
+        for link in (0..program.hops).rev() {
+            let ends = [Port::new(Side::Connecting, None), Port::new(Side::Accepting, Some(index.into()))];
+            index = PlaceClient::from_cap(ends[0].end.link.peer_index());
+            if program.promised && link == 1 {
+                let (promised, resolve) = PlaceClient::promise();
+                resolver = Some((resolve, std::mem::replace(&mut index, promised)));
+            }
+            links.insert(0, ends);
+        }
+        let mut holder = Holder::default();
+        holder.hold(0, index, Vec::new());
+        let program = program.clone();
+        let mut chain = Self { program, done: 0, ground, links, holder, resolver, left: false };
+        (0..=chain.links.len()).for_each(|node| chain.drive(node));
+        if !chain.program.strangers {
+            loop {
+                let delivery = chain.deliveries().next();
+                let Some(delivery) = delivery else { break };
+                chain.take(delivery);
+            }
+        }
+        chain
+    }
+
+    /// The ends that a node has: of the link before it and of the one behind.
+    fn ends(&mut self, node: usize) -> impl Iterator<Item = &mut Port> {
+        self.links.iter_mut().enumerate().flat_map(move |(link, ends)| {
+            let here = move |(end, port): (usize, _)| (link + end == node).then_some(port);
+            ends.iter_mut().enumerate().filter_map(here)
+        })
+    }
+
+    /// Each end with its node and its link.
+    fn all_ends(&self) -> impl Iterator<Item = (usize, usize, &Port)> {
+        let ends = self.links.iter().enumerate();
+        ends.flat_map(|(link, ends)| ends.iter().enumerate().map(move |(end, port)| (link + end, link, port)))
+    }
+
+    fn deliveries(&self) -> impl Iterator<Item = Action> {
+        let arrives = |(node, link, port): (usize, usize, &Port)| {
+            // Where it is sent from is one end of the link, where it arrives the other.
+            let to = if node == link { link + 1 } else { link };
+            (!port.end.wire.is_empty()).then_some(Action { node: to, what: What::Deliver { link } })
+        };
+        self.all_ends().filter_map(arrives)
+    }
+
+    /// Lets a node do what follows from what has happened there.
+    fn drive(&mut self, node: usize) {
+        let run_all = !self.program.handlers;
+        loop {
+            let mut any = node == 0 && self.holder.poll();
+            self.ends(node).for_each(|port| any |= port.drive(run_all));
+            if !any {
+                return;
+            }
+        }
+    }
+
+    fn can_step(&self) -> bool {
+        match self.program.steps.get(self.done) {
+            Some(step) => self.holder.can(*step),
+            None => !self.left && self.holder.waits_for_nothing(),
+        }
+    }
+
+    fn can_open(&self) -> bool {
+        self.program.gate && !self.ground.open.load(Ordering::SeqCst)
+    }
+
+    fn step(&mut self) {
+        match self.program.steps.get(self.done).copied() {
+            Some(step) => {
+                self.done += 1;
+                self.holder.take(step, &self.ground);
+            }
+            None => {
+                self.left = true;
+                self.holder.slots.clear();
+            }
+        }
+    }
+}
+
+impl World for Chain {
+    type Action = Action;
+
+    fn enabled(&self) -> Vec<Action> {
+        let mut enabled = Vec::new();
+        if self.can_step() {
+            enabled.push(Action { node: 0, what: What::Step });
+        }
+        enabled.extend(self.deliveries());
+        for (node, link, port) in self.all_ends() {
+            let woken = port.handlers.iter().filter(|(_, _, flag)| flag.is_up());
+            enabled
+                .extend(woken.map(|(number, ..)| Action { node, what: What::Run { link, number: *number } }));
+        }
+        if self.can_open() {
+            enabled.push(Action { node: self.program.hops, what: What::Open });
+        }
+        if self.resolver.is_some() {
+            enabled.push(Action { node: 1, what: What::Resolve });
+        }
+        enabled
+    }
+
+    fn take(&mut self, Action { node, what }: Action) {
+        match what {
+            What::Step => self.step(),
+            What::Deliver { link } => {
+                let end = node - link;
+                let frame = self.links[link][1 - end].end.wire.pop_front().expect("it is on its way");
+                self.links[link][end].end.link.receive(&frame);
+            }
+            What::Run { link, number } => {
+                let handlers = &mut self.links[link][node - link].handlers;
+                let at = handlers.iter().position(|(other, ..)| *other == number).expect("it runs");
+                let (_, task, flag) = &mut handlers[at];
+                if flag.poll(task).is_ready() {
+                    drop(handlers.remove(at));
+                }
+            }
+            What::Open => {
+                self.ground.open.store(true, Ordering::SeqCst);
+                for gate in std::mem::take(&mut *lock(&self.ground.gates)) {
+                    // Who waited may have been cancelled.
+                    let _cancelled = gate.send(());
+                }
+            }
+            What::Resolve => {
+                let (resolver, place) = self.resolver.take().expect("it is not resolved yet");
+                resolver.resolve(place);
+            }
+        }
+        self.drive(node);
+    }
+
+    fn commute(first: Action, second: Action) -> bool {
+        first.node != second.node
+    }
+
+    fn end(self) {
+        assert!(self.left, "nothing moves any more before step {} is taken", self.done);
+        let noted = lock(&self.ground.noted).clone();
+        let times = |number| noted.iter().filter(|other| **other == number).count();
+        for number in &self.holder.expected {
+            let times = times(*number);
+            let least = usize::from(!self.holder.given_up.contains(number));
+            assert!((least..=1).contains(&times), "call {number} was delivered {times} times: {noted:?}");
+        }
+        assert!(noted.iter().all(|number| self.holder.expected.contains(number)));
+        let at = |number| noted.iter().position(|other| *other == number);
+        for (before, after) in &self.holder.order {
+            if let (Some(before), Some(after)) = (at(*before), at(*after)) {
+                assert!(before < after, "calls on one reference changed their order: {noted:?}");
+            }
+        }
+        for (node, link, port) in self.all_ends() {
+            let place = format!("at node {node}, on link {link}");
+            assert!(port.end.link.closed().is_none(), "{place}: {:?}", port.end.link.closed());
+            assert_eq!(port.end.link.tables(), Tables::default(), "{place}");
+            assert!(port.handlers.is_empty(), "{place}");
+        }
+        assert!(self.links[0][0].end.link.is_idle());
+        assert_eq!(self.ground.objects.load(Ordering::SeqCst), 2, "only what the last node offers is left");
+    }
+}
