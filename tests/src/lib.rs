@@ -7,6 +7,7 @@ use capnode::Connection;
 use capnode_examples::checks::{self, Expect};
 
 pub mod js;
+pub mod soak;
 
 /// The net under tests: whatever is waited for comes at once, or something is wrong.
 pub const NET: Duration = Duration::from_secs(20);
