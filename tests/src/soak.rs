@@ -471,16 +471,3 @@ fn count_panics() {
         }));
     });
 }
-
-/// What the system says this process occupies, in bytes, where it says so in `/proc`.
-pub fn resident() -> Option<u64> {
-    resident_of(std::process::id())
-}
-
-/// The same of another process.
-pub fn resident_of(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kibibytes << 10)
-}

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use capnode::Dialect;
 use capnode_examples::cli;
-use capnode_tests::soak::{Amount, Soak, panics, resident};
+use capnode_tests::memory::resident;
+use capnode_tests::soak::{Amount, Soak, panics};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -126,7 +127,7 @@ impl Memory {
     fn now() -> Self {
         let stats = ALLOCATED.stats();
         let allocated = stats.bytes_allocated.saturating_sub(stats.bytes_deallocated);
-        Self { resident: resident(), allocated }
+        Self { resident: resident(std::process::id()), allocated }
     }
 }
 
