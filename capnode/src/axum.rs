@@ -66,6 +66,10 @@ impl Message for ws::Message {
         Some(ws::Message::Close(Some(ws::CloseFrame { code, reason: reason.into() })))
     }
 
+    fn ping() -> Option<Self> {
+        Some(ws::Message::Ping(Default::default()))
+    }
+
     fn receive(self) -> Received<ws::Utf8Bytes> {
         match self {
             ws::Message::Text(text) => Received::Frame(text),

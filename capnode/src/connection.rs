@@ -1,7 +1,7 @@
 //! A connection, as a program holds it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_channel::oneshot;
 
@@ -11,8 +11,10 @@ use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Client;
 use crate::interface::func::Func;
+use crate::link::report::Report;
 use crate::link::{Link, Terms};
 use crate::session::{Side, Tables};
+use crate::sync::Mutex;
 use crate::transport::Transport;
 
 /// A connection to a peer.
@@ -113,6 +115,11 @@ impl Connection {
     /// The same, with a reason, which is what every pending call of this side fails with.
     pub fn close_because(&self, reason: &str) {
         self.link.close(Error::new(ErrorKind::Disconnected, reason));
+    }
+
+    /// How the connection stands with its [`Limits`](crate::Limits).
+    pub fn report(&self) -> Report {
+        self.link.report()
     }
 
     /// How much the connection holds at the moment.

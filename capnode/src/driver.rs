@@ -4,8 +4,10 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate};
@@ -59,6 +61,23 @@ pub(crate) struct Driver<T> {
     closed: bool,
     /// How long the end may still take.
     grace: Option<Timer>,
+    /// What all times are counted from.
+    started: Instant,
+    alarm: Alarm,
+    /// How many signs of life the transport had counted.
+    signs_of_life: u64,
+}
+
+/// When to look at the time.
+enum Alarm {
+    Unset,
+    Set {
+        timer: Timer,
+        at: Duration,
+        waker: Waker,
+    },
+    /// No limit is about time.
+    Never,
 }
 
 impl<T: Transport> Driver<T> {
@@ -78,6 +97,9 @@ impl<T: Transport> Driver<T> {
             ended: false,
             closed: false,
             grace: None,
+            started: Instant::now(),
+            alarm: Alarm::Unset,
+            signs_of_life: 0,
         }
     }
 
@@ -118,6 +140,56 @@ impl<T: Transport> Driver<T> {
             }
         }
         true
+    }
+
+    /// Takes in what has arrived, and notes what else the transport tells of the peer.
+    fn take_in(&mut self, cx: &mut Context<'_>) -> bool {
+        let more = self.receive(cx);
+        self.link.set_arriving(self.transport.arriving());
+        let signs_of_life = self.transport.signs_of_life();
+        if std::mem::replace(&mut self.signs_of_life, signs_of_life) != signs_of_life {
+            self.link.sign_of_life();
+        }
+        more
+    }
+
+    /// Does what is due because time has passed.
+    fn keep_time(&mut self, now: Duration, cx: &mut Context<'_>) {
+        loop {
+            match &mut self.alarm {
+                Alarm::Never => return,
+                Alarm::Unset => {}
+                // Nearly always, and it takes no looking at the timer to see.
+                Alarm::Set { at, waker, .. } if now < *at && waker.will_wake(cx.waker()) => return,
+                Alarm::Set { timer, waker, .. } => {
+                    waker.clone_from(cx.waker());
+                    if timer.as_mut().poll(cx).is_pending() {
+                        return;
+                    }
+                    self.link.set_now(self.started.elapsed());
+                }
+            }
+            let tick = self.link.tick();
+            if tick.ask {
+                if self.transport.ping() {
+                    self.flushing = true;
+                } else {
+                    self.link.probe();
+                }
+            }
+            let Some(at) = tick.next else {
+                self.alarm = Alarm::Never;
+                return;
+            };
+            let timer = Box::pin(tokio::time::sleep_until(self.started + at));
+            self.alarm = Alarm::Set { timer, at, waker: cx.waker().clone() };
+            // It has to be looked at once to wake anybody.
+            if let Alarm::Set { timer, .. } = &mut self.alarm {
+                if timer.as_mut().poll(cx).is_pending() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Writes what there is to write, as far as it goes.
@@ -260,8 +332,11 @@ impl<T: Transport + Unpin> Future for Driver<T> {
         let this = self.get_mut();
         // What is done here needs no waking: it is looked for before going to sleep.
         this.link.set_driver(None, false);
+        let now = this.started.elapsed();
+        this.link.set_now(now);
         loop {
-            let more = this.receive(cx);
+            let more = this.take_in(cx);
+            this.keep_time(now, cx);
             this.link.unpark();
             for task in this.link.take_tasks() {
                 // This runs in a runtime, or it would not run at all.

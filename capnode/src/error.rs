@@ -27,6 +27,8 @@ struct Inner {
     message: String,
     data: Data,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// Which limit was reached.
+    exceeded: Option<&'static str>,
 }
 
 /// What goes with a rejection beside its message.
@@ -106,7 +108,18 @@ impl Error {
             message: message.into(),
             data: Data::None,
             source: None,
+            exceeded: None,
         }))
+    }
+
+    /// A limit was reached: the field `limit` of [`Limits`](crate::Limits).
+    pub(crate) fn over(limit: &'static str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Limit, message).of_limit(limit)
+    }
+
+    /// The same failure, for which a limit was the reason.
+    pub(crate) fn of_limit(self, limit: &'static str) -> Self {
+        self.change(|inner| inner.exceeded = Some(limit))
     }
 
     /// An error for a method to answer with, which returns `Result<T, capnode::Error>` because it has no type of
@@ -158,6 +171,11 @@ impl Error {
         self.0.fate
     }
 
+    /// The name of the field of [`Limits`](crate::Limits) that was the reason, if one was: of ours, not of the peer's.
+    pub fn exceeded(&self) -> Option<&'static str> {
+        self.0.exceeded
+    }
+
     /// The message, without the causes.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -204,6 +222,9 @@ impl fmt::Debug for Error {
         out.field("message", &self.0.message);
         if let Data::Wire(properties) = &self.0.data {
             out.field("properties", properties);
+        }
+        if let Some(limit) = self.0.exceeded {
+            out.field("exceeded", &limit);
         }
         if let Some(source) = &self.0.source {
             out.field("source", source);

@@ -140,6 +140,7 @@ mod registry;
 mod runtime;
 pub mod sans_io;
 mod session;
+mod sync;
 #[cfg(feature = "tokio")]
 pub mod transport;
 pub mod value;
@@ -148,7 +149,9 @@ pub mod value;
 #[path = "private.rs"]
 pub mod __private;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use sync::{Mutex, MutexGuard};
 
 pub use capnode_derive::interface;
 
@@ -164,6 +167,7 @@ pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
 pub use interface::{Client, Serve, Wire, WireError, serve};
 pub use limits::Limits;
 pub use link::LostMessage;
+pub use link::report::Report;
 #[cfg(feature = "tokio")]
 pub use node::{Connect, Drained, Incoming, Listener, Node, cap_wrap, connect, connect_over};
 pub use object::Object;

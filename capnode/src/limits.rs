@@ -1,28 +1,52 @@
 //! What one peer may cost us.
 
-/// Limits on what a peer can make a session do or hold. Each is on by default; breaking one ends
-/// the session of the peer that broke it, and no other.
+use std::time::Duration;
+
+/// Limits on what a peer can make a session do or hold. Each is on by default, with the exception of
+/// [`frames_per_second`](Self::frames_per_second). What happens beyond one is said at it; whoever is told of it gets
+/// an [`Error`](crate::Error) whose [`exceeded`](crate::Error::exceeded) names it. Breaking one ends, if
+/// anything, the session of the peer that broke it, and no other; only [`node_bytes`](Self::node_bytes) ends the one
+/// that holds most.
+///
+/// What a session holds at the moment is told by [`Connection::report`](crate::Connection::report).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Connections that a node accepts at a time. Default 10,000. One more is refused.
     pub connections: usize,
-    /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message.
+    /// Bytes that all sessions of a node hold together: of frames that have not arrived whole, calls that have not
+    /// ended, results that the peer may still use, what is unwritten, and 256 for each entry of a table. Default
+    /// 1 GiB. Beyond it the session that holds most is ended.
+    pub node_bytes: usize,
+    /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message. A longer one is
+    /// refused while it is being read, and ends the session.
     pub frame_bytes: usize,
     /// How deep values may nest in a message, arguments counting from 1. Default 256, as in npm's
-    /// `capnweb`, and never more; we refuse to send the same depth.
+    /// `capnweb`, and never more; we refuse to send the same depth. A deeper one ends the session.
     pub depth: usize,
-    /// Characters of a big integer, its sign included. Default 16,384, as in npm's `capnweb`.
+    /// Bytes of a string or name in a message, as it is written. Default 32 MiB: as much as a frame. A longer one ends
+    /// the session.
+    pub string_bytes: usize,
+    /// Characters of a big integer, its sign included. Default 16,384, as in npm's `capnweb`: reading one takes time
+    /// that grows with the square. A longer one ends the session.
     pub bigint_chars: usize,
-    /// References of ours that the peer may hold, unfinished calls included. Default 1,000,000.
+    /// References of ours that the peer may hold, unfinished calls included. Default 1,000,000. In Cap'n Web one more
+    /// ends the session; to a peer of a language that never gives back, what was not used for the longest time is
+    /// forgotten.
     pub exports: usize,
-    /// References that the peer may lend us and that we still hold. Default 1,000,000.
+    /// References that the peer may lend us and that we still hold. Default 1,000,000. One more ends the session.
     pub imports: usize,
+    /// Calls of ours that the peer may leave without an answer. Default 1,000,000. One more fails as not sent.
+    pub calls: usize,
     /// Calls of the peer running at once. Further ones are parked, neither decoded nor started,
-    /// until one ends; answers and releases go on meanwhile. Default 1,024.
+    /// until one ends; answers and releases go on meanwhile. Default 1,024. More than that in one message end the
+    /// session.
     pub running_calls: usize,
-    /// Bytes of the peer's calls that may be parked. Default 16 MiB.
+    /// Bytes of the peer's calls that may be parked. Default 16 MiB. More end the session.
     pub parked_bytes: usize,
+    /// Bytes of all calls of the peer that have not ended: those that are parked, those that wait for a result which is
+    /// not there yet, and those whose handler runs. Default 256 MiB. More end the session.
+    pub call_bytes: usize,
     /// Bytes of results that the peer may still use: those of its calls that it has not given back. A result
     /// for which there is no room is replaced by an error. Default 64 MiB.
     pub kept_bytes: usize,
@@ -32,22 +56,125 @@ pub struct Limits {
     /// Bytes waiting to be written above which calls that do not wait fail as not sent, and above
     /// which, for anything else, the session ends. Default 64 MiB.
     pub unwritten_bytes_hard: usize,
+    /// How many promises of the peer's may turn out to be values with promises in them, one in the other. Default 64,
+    /// and never more, since each costs the stack of one. The call that a deeper one was for fails.
+    pub promise_depth: usize,
+    /// Bytes that a value may come to with all in it written out: the outcomes of promises, and what is shared. Default
+    /// 32 MiB. The call that a larger one was for fails.
+    pub unfolded_bytes: usize,
+    /// Calls of the peer that it gives up before they have ended, in a second. Default 10,000. More end the session:
+    /// starting a handler costs us more than starting and giving up a call costs the peer.
+    pub cancels_per_second: u32,
+    /// Messages about ids that are not where they should be, in a second: something lent under an id that is not the
+    /// one after the last, an answer that nobody asked for. Both happen to honest peers whose messages cross ours.
+    /// Default 10,000. More end the session.
+    pub stray_ids_per_second: u32,
+    /// Frames in a second. No limit by default, since what they ask for has its own. More end the session.
+    pub frames_per_second: Option<u32>,
+    /// For how long a connection that a node has accepted may be open with nothing going on: no frame but signs of
+    /// life, no call running, and nothing lent either way, as far as the peer's language tells. Default one hour. After
+    /// that it is closed.
+    pub idle: Option<Duration>,
+    /// After how long without a frame the peer is asked for a sign of life: by a ping where the transport has it, else
+    /// in Cap'n Web and Q-Connection by a message that any peer answers. If there is none for as long again, the
+    /// connection is closed. Default 60 seconds. Capnode on a byte stream has nothing to ask with.
+    pub probe: Option<Duration>,
+    /// How long an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay silent; one
+    /// with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that it fails.
+    pub call_timeout: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            node_bytes: 1 << 30,
             frame_bytes: 32 << 20,
             depth: 256,
+            string_bytes: 32 << 20,
             bigint_chars: 16_384,
             exports: 1_000_000,
             imports: 1_000_000,
+            calls: 1_000_000,
             running_calls: 1_024,
             parked_bytes: 16 << 20,
+            call_bytes: 256 << 20,
             kept_bytes: 64 << 20,
             unwritten_bytes_soft: 1 << 20,
             unwritten_bytes_hard: 64 << 20,
+            promise_depth: MAX_PROMISE_DEPTH,
+            unfolded_bytes: 32 << 20,
+            cancels_per_second: 10_000,
+            stray_ids_per_second: 10_000,
+            frames_per_second: None,
+            idle: Some(Duration::from_secs(3_600)),
+            probe: Some(Duration::from_secs(60)),
+            call_timeout: Some(Duration::from_secs(300)),
         }
+    }
+}
+
+/// Each promise in a promise costs the stack of one.
+pub(crate) const MAX_PROMISE_DEPTH: usize = 64;
+
+impl Limits {
+    /// What a value may come to that is put together from what promises turn out to be.
+    pub(crate) fn unfolding(&self) -> Unfolding {
+        Unfolding { bytes: self.unfolded_bytes, depth: self.promise_depth.min(MAX_PROMISE_DEPTH) }
+    }
+}
+
+/// What a value may come to that is put together from what promises turn out to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfolding {
+    pub(crate) bytes: usize,
+    pub(crate) depth: usize,
+}
+
+/// So many of something in a second, and as many at once after a second without any.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    limit: u32,
+    /// How many may still come, as of `at`.
+    left: f64,
+    at: Duration,
+}
+
+impl Rate {
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit, left: f64::from(limit), at: Duration::ZERO }
+    }
+
+    /// Counts one at `now`. Whether it is within the limit.
+    pub(crate) fn count(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        let limit = f64::from(self.limit);
+        self.left = (self.left + passed * limit).min(limit) - 1.0;
+        self.left >= 0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_lets_as_many_pass_in_a_second_as_it_says_and_not_one_more() {
+        let mut rate = Rate::new(500);
+        assert!((0..500).all(|_| rate.count(Duration::ZERO)));
+        assert!(!rate.count(Duration::ZERO));
+        let mut rate = Rate::new(500);
+        assert!((0..500).all(|_| rate.count(Duration::ZERO)));
+        assert!((0..250).all(|_| rate.count(Duration::from_millis(501))));
+        assert!(!rate.count(Duration::from_millis(501)));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing_away() {
+        let mut rate = Rate::new(1);
+        assert!(rate.count(Duration::from_secs(9)));
+        assert!(!rate.count(Duration::from_secs(1)));
+        assert!(!rate.count(Duration::from_secs(9)));
     }
 }

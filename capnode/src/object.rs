@@ -1,7 +1,7 @@
 //! Objects that are put together at run time.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::interface::{Interface, args};
 use crate::lock;
 use crate::op::{Key, Path, Payload, Verb};
+use crate::sync::Mutex;
 
 /// An object put together at run time, of plain values, functions and references to other objects, which others may
 /// read, and write, delete and list as far as its owner allows.

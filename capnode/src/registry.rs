@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::cap::Cap;
 use crate::error::{Error, ErrorKind};
 use crate::lock;
 use crate::session::ObjectId;
+use crate::sync::Mutex;
 
 /// The ids under which a program's objects and functions can be asked for by whoever knows the id.
 ///

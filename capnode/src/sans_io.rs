@@ -2,8 +2,8 @@
 //! embedded executor, a simulation, a fuzzer.
 //!
 //! A [`Core`] is one side of one connection. Its owner hands it the frames that arrive, writes the ones it
-//! gives out, and polls the handlers it has started. Nothing in it reads, writes, spawns, sleeps or knows the
-//! time.
+//! gives out, and polls the handlers it has started. Nothing in it reads, writes, spawns or sleeps, and it
+//! knows the time only if it is [told](Core::tick).
 //!
 //! ```
 //! use std::future::Future as _;
@@ -48,8 +48,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -58,11 +59,14 @@ use crate::cap::payload::index;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Client;
+use crate::limits::Limits;
 use crate::link::outgoing::Outgoing;
+use crate::link::report::Report;
 use crate::link::task::Task;
 use crate::link::{Link, Terms};
 use crate::lock;
 use crate::session::{Side, Tables};
+use crate::sync::Mutex;
 
 /// One side of one connection, without its transport.
 pub struct Core {
@@ -83,12 +87,23 @@ impl Core {
 
     /// The side that is connected to, and what it offers.
     pub fn accepting(offered: impl Serialize) -> Self {
-        Self::new(Side::Accepting, Some(index(&offered)), None)
+        Self::accepting_within(Limits::default(), offered)
+    }
+
+    /// The side that is connected to, and what it offers, within limits of its own.
+    pub fn accepting_within(limits: Limits, offered: impl Serialize) -> Self {
+        Self::new(Side::Accepting, Some(index(&offered)), Terms { limits, ..Terms::default() })
     }
 
     /// The side that opens the connection, in a language of its choice.
     pub fn connecting_in(dialect: Dialect, offered: impl Serialize) -> Self {
-        Self::new(Side::Connecting, Some(index(&offered)), Some(dialect))
+        Self::connecting_within(Limits::default(), dialect, offered)
+    }
+
+    /// The same, within limits of its own.
+    pub fn connecting_within(limits: Limits, dialect: Dialect, offered: impl Serialize) -> Self {
+        let terms = Terms { limits, dialect: Some(dialect), ..Terms::default() };
+        Self::new(Side::Connecting, Some(index(&offered)), terms)
     }
 
     /// The peer's language: of the accepting side, once the peer has said something.
@@ -96,8 +111,8 @@ impl Core {
         self.link.dialect()
     }
 
-    fn new(side: Side, index: Option<Cap>, dialect: Option<Dialect>) -> Self {
-        Self { link: Link::new(side, index, Terms { dialect, ..Terms::default() }), out: Mutex::default() }
+    fn new(side: Side, index: Option<Cap>, terms: Terms) -> Self {
+        Self { link: Link::new(side, index, terms), out: Mutex::default() }
     }
 
     /// What the peer offers, as the client of an interface.
@@ -123,6 +138,17 @@ impl Core {
     /// [`closed`](Core::closed).
     pub fn receive(&self, frame: &str) {
         self.link.receive(frame);
+    }
+
+    /// Says how much time has passed since the core was made, for those of its [`Limits`](crate::Limits) that are
+    /// about time. Does what is due, and says when to tell the time again: never, if there is no such limit.
+    pub fn tick(&self, now: Duration) -> Option<Duration> {
+        self.link.set_now(now);
+        let tick = self.link.tick();
+        if tick.ask {
+            self.link.probe();
+        }
+        tick.next
     }
 
     /// The next frame to write.
@@ -162,6 +188,11 @@ impl Core {
     /// Whether neither this program holds anything of the peer's, nor the peer anything of ours but the index.
     pub fn is_idle(&self) -> bool {
         self.link.is_idle()
+    }
+
+    /// How the session stands with its [`Limits`](crate::Limits).
+    pub fn report(&self) -> Report {
+        self.link.report()
     }
 
     /// How much the session holds at the moment.

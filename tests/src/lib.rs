@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use capnode::Connection;
+use capnode::{Connection, Limits};
 use capnode_examples::checks::{self, Expect};
 
 pub mod examples;
@@ -40,6 +40,13 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     if tokio::time::timeout(NET, waiting).await.is_err() {
         panic!("not so after {NET:?}: {what}");
     }
+}
+
+/// The limits of a node in a test that lets the clock run: none about time.
+pub fn timeless() -> Limits {
+    let mut limits = Limits::default();
+    (limits.idle, limits.probe, limits.call_timeout) = (None, None, None);
+    limits
 }
 
 /// Puts the peer of a connection to all checks of the tour.

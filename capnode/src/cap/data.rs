@@ -2,6 +2,7 @@
 //! a peer makes further calls on.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use super::local::{Local, Serving};
 use super::payload::{Body, Part, encode, to_cap, undefined};
@@ -40,6 +41,16 @@ impl Serving for Data {
         "value"
     }
 
+    /// What is in it may be a peer's.
+    fn poll_room(&self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(held) = local.object().downcast::<Held>() else { return Poll::Ready(()) };
+        let remote = held.0.refs.iter().find_map(|slot| match &slot.to {
+            Part::Cap(cap) => cap.import().cloned(),
+            _ => None,
+        });
+        remote.map_or(Poll::Ready(()), |import| import.link().poll_room(cx))
+    }
+
     fn request(&self, local: &Local, request: Request) -> Response {
         match local.object().downcast::<Held>() {
             Ok(held) => look_from(held.0.clone(), None, request),
@@ -70,7 +81,7 @@ fn is_nothing(body: &Body) -> bool {
 
 /// Follows a request into a value, as far as the value goes. `name` is what led to the value.
 pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) -> Response {
-    let Request { member, args, typed, progress } = request;
+    let Request { member, args, typed, extras } = request;
     let property = member.is_property();
     let path = member.into_path();
     let (keys, verb) = path.split_verb();
@@ -83,7 +94,7 @@ pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) ->
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
             let member = Member::Path(Path::from(&path.as_slice()[at..]));
-            return cap.request(Request { member, args, typed, progress });
+            return cap.request(Request { member, args, typed, extras });
         }
         let Some(key) = keys.get(at) else { break };
         if missing || is_nothing(&own) {

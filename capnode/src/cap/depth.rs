@@ -4,6 +4,8 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 
+use crate::sync::thread_local;
+
 /// How many references a request may be passed on by, one inside the other.
 const HOPS: usize = 64;
 

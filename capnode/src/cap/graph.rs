@@ -17,11 +17,22 @@ use super::slot;
 use super::value::Value;
 use crate::dialect::Place;
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::op::{Payload, Slot, Text};
 
 /// The nodes of one message.
-#[derive(Debug, Default)]
-pub(crate) struct Graph(OnceLock<Contents>);
+#[derive(Debug)]
+pub(crate) struct Graph {
+    contents: OnceLock<Contents>,
+    /// Bytes that may be read of it at once, each node as often as it is met.
+    pub(crate) unfolded_bytes: usize,
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self::within(Limits::default().unfolded_bytes)
+    }
+}
 
 #[derive(Debug)]
 struct Contents {
@@ -66,16 +77,20 @@ impl Contents {
 }
 
 impl Graph {
+    fn within(unfolded_bytes: usize) -> Self {
+        Self { contents: OnceLock::new(), unfolded_bytes }
+    }
+
     /// Where a node stands, with its references.
     pub(crate) fn place<'a>(self: &'a Arc<Self>, index: usize) -> Option<Place<'a, Part>> {
-        let contents = self.0.get()?;
+        let contents = self.contents.get()?;
         let spot = contents.nodes.get(index)?;
         let refs = contents.refs.get(spot.refs.clone())?;
         Some(Place { buffer: contents.text.buffer(), range: spot.text.clone(), refs, graph: Some(self) })
     }
 
     pub(crate) fn is_callable(&self) -> bool {
-        self.0.get().is_some_and(|contents| contents.callable)
+        self.contents.get().is_some_and(|contents| contents.callable)
     }
 
     /// Bytes that it keeps.
@@ -83,7 +98,7 @@ impl Graph {
         let of = |contents: &Contents| {
             contents.text.buffer().len() + contents.refs.len() * super::payload::REFERENCE
         };
-        self.0.get().map_or(0, of)
+        self.contents.get().map_or(0, of)
     }
 }
 
@@ -102,7 +117,7 @@ impl SharedNode {
 
     /// The node as a value of its own.
     pub(crate) fn body(&self) -> Body {
-        match (self.graph.0.get(), self.graph.place(self.index)) {
+        match (self.graph.contents.get(), self.graph.place(self.index)) {
             (Some(contents), Some(place)) => {
                 let refs = place.refs.iter().map(|slot| slot.outside(Some(&self.graph))).collect();
                 Payload { text: contents.text.slice(place.range), refs, nodes: Vec::new() }
@@ -152,20 +167,26 @@ impl Slot<Part> {
     }
 }
 
-/// A message of which everything is there, with its nodes as shared values.
+/// A message of ours with its nodes as shared values.
+#[cfg(test)]
 pub(crate) fn tie(payload: Payload<Part>) -> Body {
+    tie_within(payload, Limits::default().unfolded_bytes)
+}
+
+/// A message of which everything is there, with its nodes as shared values, of which so much may be read at once.
+pub(crate) fn tie_within(payload: Payload<Part>, unfolded_bytes: usize) -> Body {
     if payload.nodes.is_empty() {
         return payload;
     }
     let Payload { text, refs, nodes } = payload;
-    let (text, graph) = (text.share(), Arc::new(Graph::default()));
+    let (text, graph) = (text.share(), Arc::new(Graph::within(unfolded_bytes)));
     let root = text.range();
     let is_inside = |slot: &Slot<Part>| slot.start >= root.start && slot.end <= root.end;
     let (own, inner): (Vec<_>, Vec<_>) = refs.into_iter().partition(is_inside);
     let own = own.iter().map(|slot| slot.outside(Some(&graph))).collect();
     debug_assert!(nodes.iter().all(|node| node.start >= root.end || node.end <= root.start));
     // Nobody else has it yet.
-    let _new = graph.0.set(Contents::new(text.clone(), inner, &nodes));
+    let _new = graph.contents.set(Contents::new(text.clone(), inner, &nodes));
     Payload { text, refs: own, nodes: Vec::new() }
 }
 
@@ -186,7 +207,7 @@ impl Shared {
     /// The value as a `T`. Where that is no [`Value`], what occurs more than once is read each time, and a value inside
     /// itself is an error, unless `T` leaves it out.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        if self.0.graph.0.get().is_none() {
+        if self.0.graph.contents.get().is_none() {
             return Err(unfinished());
         }
         decode(&self.0.body())
@@ -250,7 +271,7 @@ impl GraphBuilder {
             if let Part::Shared(other) = &slot.to {
                 if Arc::ptr_eq(&other.graph, &self.graph) {
                     slot.to = Part::Inner(other.index);
-                } else if other.graph.0.get().is_none() {
+                } else if other.graph.contents.get().is_none() {
                     // Two graphs in each other would keep each other for ever.
                     return Err(unfinished());
                 }
@@ -284,7 +305,7 @@ impl GraphBuilder {
             nodes.push(start..text.len());
         }
         // It is this builder that fills it, and only once.
-        let _new = self.graph.0.set(Contents::new(Text::frame(&text), refs, &nodes));
+        let _new = self.graph.contents.set(Contents::new(Text::frame(&text), refs, &nodes));
         Ok(Value::Shared(root))
     }
 }

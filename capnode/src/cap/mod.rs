@@ -36,6 +36,7 @@ use crate::interface::{Interface, Wire};
 use crate::link::import::Import;
 use crate::op::{Key, Path, Text, Verb};
 use crate::session::ObjectId;
+use crate::sync::Mutex;
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
 /// connection, or nowhere yet.
@@ -128,7 +129,7 @@ impl Cap {
     /// never breaks.
     #[must_use = "dropping the guard unregisters the callback"]
     pub fn on_broken(&self, callback: impl FnOnce(Error) + Send + 'static) -> OnBroken {
-        let slot = Arc::new(std::sync::Mutex::new(Some(Box::new(callback) as BrokenCallback)));
+        let slot = Arc::new(Mutex::new(Some(Box::new(callback) as BrokenCallback)));
         self.watch(&slot);
         OnBroken(slot)
     }
@@ -316,6 +317,7 @@ impl Cap {
     pub(crate) fn poll_room(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         match &self.0 {
             Kind::Remote(import) => import.link().poll_room(cx),
+            Kind::Local(local) => local.poll_room(cx),
             Kind::At(at) => at.cap.poll_room(cx),
             _ => std::task::Poll::Ready(()),
         }
@@ -341,7 +343,7 @@ impl Cap {
 }
 
 pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;
-pub(crate) type BrokenSlot = Arc<std::sync::Mutex<Option<BrokenCallback>>>;
+pub(crate) type BrokenSlot = Arc<Mutex<Option<BrokenCallback>>>;
 
 /// Calls what is registered, unless its guard was dropped.
 pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {

@@ -11,6 +11,7 @@ use super::graph::{Graph, SharedNode};
 use super::{Cap, data, slot};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate};
+use crate::limits::{MAX_PROMISE_DEPTH, Unfolding};
 use crate::op::{Payload, Slot, Text};
 
 /// What stands in the place of a reference.
@@ -37,9 +38,6 @@ pub(crate) struct Nested {
 
 /// Bytes that a reference comes to when it is written.
 pub(crate) const REFERENCE: usize = 32;
-
-/// How deep values may stand in values, each of which costs the stack of one.
-const LEVELS: usize = 64;
 
 impl Part {
     pub(crate) fn value(body: Body) -> Self {
@@ -94,16 +92,24 @@ pub(crate) fn held_len(body: &Body) -> usize {
 }
 
 /// Refuses a value that is too much when unfolded.
-pub(crate) fn check_extent(body: Body, bytes: usize) -> Result<Body, Error> {
-    let (unfolded, levels) = extent(&body);
-    let message = if unfolded > bytes {
-        format!("the values of the promises in it make a value of more than {bytes} bytes")
-    } else if levels > LEVELS {
-        format!("a value came as a promise in a promise, more than {LEVELS} times")
-    } else {
-        return Ok(body);
-    };
-    Err(Error::new(ErrorKind::Limit, message).with_fate(Fate::Answered))
+pub(crate) fn check_extent(body: Body, limits: Unfolding) -> Result<Body, Error> {
+    let (bytes, levels) = extent(&body);
+    if bytes > limits.bytes {
+        let message =
+            format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
+        return Err(Error::over("unfolded_bytes", message).with_fate(Fate::Answered));
+    }
+    // The value itself is one of them.
+    if levels > limits.depth + 1 {
+        return Err(too_many_promises(limits.depth).with_fate(Fate::Answered));
+    }
+    Ok(body)
+}
+
+/// A promise has turned out to be a value with a promise in it, and so on.
+pub(crate) fn too_many_promises(depth: usize) -> Error {
+    let message = format!("a value came as a promise in a promise, more than {depth} times");
+    Error::over("promise_depth", message)
 }
 
 /// A value of which everything is there.
@@ -380,12 +386,12 @@ impl<R> Out<R> {
     fn too_long(&self) -> Error {
         let message =
             format!("the value comes to more than {} bytes, written with all that is in it", self.limit);
-        Error::new(ErrorKind::Limit, message)
+        Error::over("frame_bytes", message)
     }
 
     /// Writes `next` before the rest of the others.
     fn go_into<'a>(&self, frames: &mut Vec<Frame<'a>>, next: Frame<'a>) -> Result<(), Error> {
-        if frames.len() > capnweb::MAX_DEPTH + LEVELS {
+        if frames.len() > capnweb::MAX_DEPTH + MAX_PROMISE_DEPTH + 1 {
             return Err(Error::new(ErrorKind::Limit, "the value nests too deep"));
         }
         frames.push(next);

@@ -12,6 +12,7 @@ use super::BoxFuture;
 use super::payload::{Body, encode};
 use super::response::Outcome;
 use crate::error::Error;
+use crate::sync::thread_local;
 
 /// Where the progress of a call goes.
 pub(crate) type Progress = Arc<dyn Fn(Body) + Send + Sync>;

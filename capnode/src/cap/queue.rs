@@ -2,7 +2,7 @@
 //! promise stands for.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use futures_channel::oneshot;
 
@@ -12,6 +12,7 @@ use super::response::Response;
 use super::{BrokenSlot, Cap, depth};
 use crate::error::{Error, ErrorKind};
 use crate::lock;
+use crate::sync::{Mutex, static_mutex};
 
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -36,7 +37,7 @@ struct Waiting {
     response: oneshot::Sender<Response>,
 }
 
-static RESOLVING: Mutex<()> = Mutex::new(());
+static_mutex!(RESOLVING);
 
 impl Drop for Queue {
     fn drop(&mut self) {

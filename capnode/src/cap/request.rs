@@ -15,8 +15,16 @@ pub struct Request {
     pub(crate) args: Args,
     /// Whether the one who asks can take the result as the Rust value it is.
     pub(crate) typed: bool,
+    pub(crate) extras: Extras,
+}
+
+/// What a call may have beside what the callee sees.
+#[derive(Default)]
+pub(crate) struct Extras {
     /// Who wants to know how far it has come.
     pub(crate) progress: Option<Progress>,
+    /// Whether it has a time limit of its own.
+    pub(crate) timed: bool,
 }
 
 /// Which member is meant.
@@ -25,6 +33,12 @@ pub(crate) enum Member {
     /// A method of an interface, by its number there.
     Method(&'static Interface, usize),
     Path(Path),
+}
+
+impl Extras {
+    pub(crate) fn watched_by(progress: Option<Progress>) -> Self {
+        Self { progress, timed: false }
+    }
 }
 
 impl Member {
@@ -90,7 +104,7 @@ impl Args {
 impl Request {
     /// A request whose result is wanted as text.
     pub(crate) fn new(member: Member, args: Args) -> Self {
-        Self { member, args, typed: false, progress: None }
+        Self { member, args, typed: false, extras: Extras::default() }
     }
 
     /// The same, asked of something on the way to what was meant.

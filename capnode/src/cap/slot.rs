@@ -19,6 +19,7 @@ use super::graph::{Graph, SharedNode};
 use super::payload::{Part, to_cap};
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
 use crate::op::{self, Payload, Text};
+use crate::sync::thread_local;
 use crate::value::marker::REFERENCE;
 
 thread_local! {
@@ -93,6 +94,10 @@ impl Lookup for Part {
 
     fn node(graph: &Arc<Graph>, index: usize) -> Option<Place<'_, Self>> {
         graph.place(index)
+    }
+
+    fn unfolded_bytes(graph: &Arc<Graph>) -> usize {
+        graph.unfolded_bytes
     }
 
     fn address(graph: &Arc<Graph>) -> *const () {

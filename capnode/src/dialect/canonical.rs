@@ -37,7 +37,10 @@ impl<'a> Trees<'a> {
         let (buffer, slots) = (payload.text.buffer(), payload.refs.as_slice());
         let failed = |broken| match broken {
             Broken::Deep => Unsayable(format!("the value nests more than {MAX_DEPTH} levels deep")),
-            Broken::Large => Unsayable(format!("the value holds more than {MAX_VALUES} values")),
+            // What is ours may be as long as a frame.
+            Broken::Long | Broken::Large => {
+                Unsayable(format!("the value holds more than {MAX_VALUES} values"))
+            }
             Broken::Malformed => Unsayable("the text of the value is damaged".to_owned()),
         };
         let first = |range: &Range<usize>| slots.partition_point(|slot| slot.start < range.start);

@@ -30,6 +30,8 @@ pub(crate) enum Json<'a> {
 pub(crate) enum Broken {
     Malformed,
     Deep,
+    /// A string is.
+    Long,
     Large,
 }
 
@@ -40,10 +42,10 @@ pub(crate) const MAX_VALUES: usize = 2 << 20;
 type Result<T> = std::result::Result<T, Broken>;
 
 impl<'a> Json<'a> {
-    /// Reads all of `text`, in which nothing may stand at `depth`.
-    pub(crate) fn parse(text: &'a str, depth: usize) -> Result<Self> {
-        Parser::<()> { buffer: text, pos: 0, end: text.len(), slots: &[], next: 0, depth, left: MAX_VALUES }
-            .whole()
+    /// Reads all of `text`, in which nothing may stand at `depth`, and no string be longer than `string`.
+    pub(crate) fn parse(text: &'a str, depth: usize, string: usize) -> Result<Self> {
+        let (end, left) = (text.len(), MAX_VALUES);
+        Parser::<()> { buffer: text, pos: 0, end, slots: &[], next: 0, depth, string, left }.whole()
     }
 
     /// Reads a part of a payload's text, whose references begin with the slot `next`.
@@ -55,7 +57,8 @@ impl<'a> Json<'a> {
         depth: usize,
     ) -> Result<(Self, usize)> {
         let end = range.end.min(buffer.len());
-        let mut parser = Parser { buffer, pos: range.start, end, slots, next, depth, left: MAX_VALUES };
+        let (pos, string, left) = (range.start, usize::MAX, MAX_VALUES);
+        let mut parser = Parser { buffer, pos, end, slots, next, depth, string, left };
         let json = parser.whole()?;
         Ok((json, parser.next))
     }
@@ -122,6 +125,8 @@ struct Parser<'a, 's, R> {
     next: usize,
     /// How many levels may still be opened.
     depth: usize,
+    /// How long a string may be.
+    string: usize,
     /// How many values may still come.
     left: usize,
 }
@@ -247,8 +252,9 @@ impl<'a, R> Parser<'a, '_, R> {
                 Some(_) => self.pos += 1,
             }
         }
+        let found = &self.buffer[start..self.pos];
         self.pos += 1;
-        Ok(&self.buffer[start..self.pos - 1])
+        if found.len() > self.string { Err(Broken::Long) } else { Ok(found) }
     }
 
     fn escape(&mut self) -> Result<()> {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use self::json::Json;
+use self::json::{Broken, Json};
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::op::{Id, Payload, Slot};
 
 mod canonical;
@@ -45,7 +46,7 @@ impl Dialect {
         if !frame.trim_start().starts_with('{') {
             return Some(Dialect::CapnWeb);
         }
-        let message = Json::parse(frame, canonical::MAX_DEPTH).ok()?;
+        let message = Json::parse(frame, canonical::MAX_DEPTH, usize::MAX).ok()?;
         match &*message.get("type")?.text()? {
             "index" | "invocation" | "return" | "error" | "dealloc" => Some(Dialect::Capnode),
             "send" | "resolve" | "notify" => Some(Dialect::Q),
@@ -80,9 +81,26 @@ pub(crate) trait Names {
     fn name(&mut self, export: Id) -> Arc<str>;
 }
 
-/// A message would come to more than it may as a tree.
-fn too_large() -> Error {
-    Error::new(ErrorKind::Limit, format!("a message holds more than {} values", json::MAX_VALUES))
+/// Reads a message as a tree, in which no value may stand at `depth`. Nothing comes of what is no JSON.
+fn tree<'a>(frame: &'a str, depth: usize, limits: &Limits) -> Result<Option<Json<'a>>, Error> {
+    match Json::parse(frame, depth, limits.string_bytes) {
+        Ok(message) => Ok(Some(message)),
+        Err(Broken::Malformed) => Ok(None),
+        Err(Broken::Deep) => Err(too_deep(limits.depth)),
+        Err(Broken::Long) => Err(too_long(limits.string_bytes)),
+        Err(Broken::Large) => {
+            let message = format!("a message holds more than {} values", json::MAX_VALUES);
+            Err(Error::new(ErrorKind::Limit, message))
+        }
+    }
+}
+
+fn too_deep(depth: usize) -> Error {
+    Error::over("depth", format!("the message nests {depth} levels deep, which is too deep"))
+}
+
+fn too_long(bytes: usize) -> Error {
+    Error::over("string_bytes", format!("a string is longer than {bytes} bytes"))
 }
 
 /// Why a message was not written.
@@ -149,6 +167,9 @@ pub(crate) trait Lookup: Sized {
 
     /// Where a node stands.
     fn node(graph: &Self::Graph, index: usize) -> Option<Place<'_, Self>>;
+
+    /// Bytes that may be read of a graph's nodes at once, each as often as it is met.
+    fn unfolded_bytes(graph: &Self::Graph) -> usize;
 
     /// The same for the same graph.
     fn address(graph: &Self::Graph) -> *const ();

@@ -126,7 +126,7 @@ impl<T, F> Call<T, F> {
     /// the call has its outcome. Values of another type are passed over.
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
         if let State::Unsent(unsent) = &mut self.state {
-            unsent.1.progress = Some(Arc::new(move |body| {
+            unsent.1.extras.progress = Some(Arc::new(move |body| {
                 if let Ok(value) = decode(&body) {
                     progress(value);
                 }
@@ -177,6 +177,12 @@ impl<T, F> Call<T, F> {
         }
         if let State::Unsent(unsent) = std::mem::replace(&mut self.state, State::Done) {
             let (cap, request) = *unsent;
+            #[cfg(feature = "tokio")]
+            let request = {
+                let mut request = request;
+                request.extras.timed = self.timeout.is_some();
+                request
+            };
             self.state = State::Sent(cap.request(request));
         }
         Poll::Ready(())

@@ -5,7 +5,7 @@ use std::any::{Any, TypeId};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,7 @@ use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, LocalData};
 use crate::lock;
+use crate::sync::Mutex;
 
 /// What can travel: everything that serde can write and read.
 ///
@@ -362,7 +363,7 @@ impl Request {
         };
         // What is read into may be a type of the user's, and what is called may do more than make a future.
         let args = self.args;
-        let progress = self.progress;
+        let progress = self.extras.progress;
         let watched = progress.is_some() || progress::is_watched();
         let start = || args::take::<A>(args, names).map(|args| method(object.clone(), args));
         let started = catch_unwind(AssertUnwindSafe(|| match watched {

@@ -1,6 +1,5 @@
 //! The side of a link that whoever drives it sees: what there is to write, to run and to wait for.
 
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
@@ -11,6 +10,7 @@ use super::{Link, reads_too_slowly};
 use crate::lock;
 #[cfg(feature = "tokio")]
 use crate::op::Id;
+use crate::sync::atomic::Ordering;
 
 impl Link {
     /// Whom to wake when there is something to do. Whether there is already: output only if it
@@ -133,12 +133,16 @@ impl Link {
                 self.settle_drops(&mut state);
                 state.write_ops();
             }
-            let too_much = state.closed.is_none() && state.out.len() > self.limits.unwritten_bytes_hard;
+            state.writing = out.len();
+            let too_much = state.closed.is_none() && state.unwritten() > self.limits.unwritten_bytes_hard;
             if state.out.is_empty() || !out.is_empty() {
                 (Vec::new(), too_much)
             } else {
                 out.clear();
                 std::mem::swap(&mut state.out, out);
+                state.writing = out.len();
+                // It can only have become less.
+                let _less = self.tell_pool(&state);
                 (std::mem::take(&mut state.room), false)
             }
         };

@@ -40,7 +40,7 @@ impl Import {
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
         let dialect = self.link.dialect().unwrap_or_default();
         if !dialect.pipelines() {
-            let Request { member, args, typed, progress } = request;
+            let Request { member, args, typed, extras } = request;
             let path = member.into_path();
             if self.is_itself(dialect, &path, &args) {
                 let itself = Part::Cap(self.clone().into());
@@ -49,10 +49,10 @@ impl Import {
             if let [first, second, ..] = path.as_slice() {
                 if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) {
                     let member = Member::Path(Path::from(&path.as_slice()[1..]));
-                    return self.link.step(self, first).request(Request { member, args, typed, progress });
+                    return self.link.step(self, first).request(Request { member, args, typed, extras });
                 }
             }
-            return self.send(Request { member: Member::Path(path), args, typed, progress });
+            return self.send(Request { member: Member::Path(path), args, typed, extras });
         }
         self.send(request)
     }
@@ -88,7 +88,7 @@ impl Import {
         request: Request,
         answering: Answering,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
-        let Request { member, args, progress, .. } = request;
+        let Request { member, args, extras, .. } = request;
         let args = args.encode()?;
         let path = member.into_path();
         if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect())
@@ -97,7 +97,7 @@ impl Import {
             let message = format!("Cap'n Web has no word for `{method}`");
             return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         }
-        self.link.call(self, path, args, answering, progress)
+        self.link.call(self, path, args, answering, extras)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_channel::oneshot;
 
@@ -22,6 +21,7 @@ use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Id, Op, Path, Payload, Text};
 use crate::session::{Event, Ref};
+use crate::sync::atomic::Ordering;
 
 /// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
 /// be released by the very next message; nothing of it is decoded or started.
@@ -67,12 +67,14 @@ impl Link {
     fn take_in(self: &Arc<Self>, frame: &str) -> Result<(), Error> {
         if frame.len() > self.limits.frame_bytes {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
-            return Err(Error::new(ErrorKind::Limit, message));
+            return Err(Error::over("frame_bytes", message));
         }
         // One language is told by the first frame, and needs nothing of what the lock protects to be understood.
         let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
         let op = if self.dialect() == Some(Dialect::CapnWeb) { Some(parse()?) } else { None };
+        let now = self.now();
         let mut todos = Vec::new();
+        let over;
         {
             let mut state = lock(&self.state);
             if state.closed.is_some() {
@@ -82,6 +84,7 @@ impl Link {
                 let Some(dialect) = Dialect::detect(frame) else { return Ok(()) };
                 state.speak(self, dialect, &mut todos);
             }
+            state.session.count_frame(now)?;
             self.settle_drops(&mut state);
             // What has been given back has to be said before the same name is read again.
             state.write_ops();
@@ -90,15 +93,20 @@ impl Link {
                 None => state.parse(frame, &self.limits, self.lost.is_some())?,
             };
             if let Some(op) = op {
-                state.session.handle(op)?;
+                state.clock.heard(&op, now);
+                state.session.receive(op, now)?;
             }
             state.stage_events(self, &mut todos)?;
             state.write_ops();
             let mut lost = std::mem::take(&mut state.lost);
             todos.extend(lost.drain(..).map(Todo::Lost));
-            if state.out.len() > self.limits.unwritten_bytes_hard {
+            if state.unwritten() > self.limits.unwritten_bytes_hard {
                 return Err(super::reads_too_slowly());
             }
+            over = self.tell_pool(&state);
+        }
+        if over {
+            self.relieve();
         }
         self.do_all(todos);
         self.tell_quiet();
@@ -124,30 +132,35 @@ impl Link {
     }
 
     fn do_all(self: &Arc<Self>, todos: Vec<Todo>) {
-        let bytes = self.limits.frame_bytes;
+        let limits = self.limits.unfolding();
         for todo in todos {
             match todo {
-                Todo::Call(Call { answer, what }) => {
-                    let response = match what {
-                        What::Call { target, path, args } => {
-                            make_request(&target, path, args, bytes, self.progress_of(answer))
-                        }
-                        What::Evaluate(value) => match Staged::all_there(Staged::ask(value, bytes)) {
-                            Ok(body) => Response::ready(Ok(Reply::wire(body))),
-                            Err(value) => {
-                                Response::handler(async move { settle(value, bytes).await.map(Reply::wire) })
+                Todo::Call(call) => {
+                    let bytes = call.size();
+                    let Call { answer, what } = call;
+                    let response =
+                        match what {
+                            What::Call { target, path, args } => {
+                                make_request(&target, path, args, limits, self.progress_of(answer))
                             }
-                        },
-                    };
-                    self.run(answer, response);
+                            What::Evaluate(value) => {
+                                match Staged::all_there(Staged::ask(value, limits), limits) {
+                                    Ok(body) => Response::ready(Ok(Reply::wire(body))),
+                                    Err(value) => Response::handler(async move {
+                                        settle(value, limits).await.map(Reply::wire)
+                                    }),
+                                }
+                            }
+                        };
+                    self.run(answer, response, bytes);
                 }
-                Todo::Deliver { caller: Some(Caller::Waits(caller, _)), answer } => {
+                Todo::Deliver { caller: Some(Caller::Waits { caller, .. }), answer } => {
                     // If the caller has gone, what came is dropped, and so given back.
-                    let _gone = caller.send(answer.map(|answer| Staged::ask(answer, bytes)));
+                    let _gone = caller.send(answer.map(|answer| Staged::ask(answer, limits)));
                 }
                 Todo::Deliver { caller: Some(Caller::Index(queue)), answer } => {
                     let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
-                    let index = answer.and_then(|answer| Staged::all_there(answer).map_err(promise));
+                    let index = answer.and_then(|answer| Staged::all_there(answer, limits).map_err(promise));
                     queue.resolve(index.map_or_else(Cap::broken, to_cap));
                 }
                 Todo::Deliver { caller: None, answer } => drop(answer),
@@ -170,7 +183,7 @@ impl Link {
                 Todo::Drop(cap) => drop(cap),
                 Todo::Introduce(stranger, index) => stranger.resolve(index),
                 Todo::Progress(progress, value) => {
-                    if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value)) {
+                    if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value, limits)) {
                         // It is the user's, and must not take the connection with it.
                         let _panicked = catch_unwind(AssertUnwindSafe(|| progress(value)));
                     }
@@ -186,26 +199,32 @@ impl Link {
     }
 
     /// Runs a call of the peer's: here, if it ends at once.
-    fn run(self: &Arc<Self>, answer: Id, mut response: Response) {
+    fn run(self: &Arc<Self>, answer: Id, mut response: Response, bytes: usize) {
         match response.poll_now() {
             Some(outcome) => {
                 drop(response);
                 self.finish(answer, outcome);
             }
             None => {
-                let (task, running) = Task::new(self.clone(), answer, response);
-                let ended = {
-                    let mut state = lock(&self.state);
-                    if state.closed.is_none() {
-                        state.running.insert(answer, running);
-                        state.tasks.push(task);
-                        None
-                    } else {
-                        Some((task, running))
-                    }
-                };
-                if let Some((_, running)) = ended {
-                    running.cancel();
+                let (task, running) = Task::new(self.clone(), answer, response, bytes);
+                let limit = self.limits.call_bytes;
+                let mut state = lock(&self.state);
+                if state.closed.is_some() {
+                    drop(state);
+                    return running.cancel();
+                }
+                state.running.insert(answer, running);
+                state.tasks.push(task);
+                state.call_bytes += bytes;
+                let too_much = state.call_bytes + state.parked_bytes > limit;
+                let over = self.tell_pool(&state);
+                drop(state);
+                if over {
+                    self.relieve();
+                }
+                if too_much {
+                    let message = format!("more than {limit} bytes of calls have not ended");
+                    self.abort(Error::over("call_bytes", message).with_fate(Fate::MayHaveRun));
                 }
             }
         }
@@ -244,7 +263,7 @@ impl State {
 
     fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Vec<Todo>) -> Result<(), Error> {
         if link.dialect().is_some_and(|dialect| !dialect.manner().releases) {
-            self.forget_oldest(link.limits.exports)?;
+            self.forget_oldest(link.limits.exports);
             todos.extend(std::mem::take(&mut self.forgotten).into_iter().map(|cap| Todo::Drop(Some(cap))));
         }
         while let Some(unsaid) = self.unsaid.first().map(|unsaid| unsaid.call) {
@@ -278,7 +297,7 @@ impl State {
                 let message = format!("more than {} calls in one message", link.limits.running_calls);
                 // It is dropped where the others are, when the lock is free.
                 todos.push(Todo::Unpark(Some(call)));
-                return Err(Error::new(ErrorKind::Limit, message));
+                return Err(Error::over("running_calls", message));
             }
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
@@ -298,7 +317,7 @@ impl State {
             self.parked.push_back(call);
             if self.parked_bytes > link.limits.parked_bytes {
                 let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
-                return Err(Error::new(ErrorKind::Limit, message));
+                return Err(Error::over("parked_bytes", message));
             }
         }
         Ok(())
@@ -330,7 +349,7 @@ impl State {
                     todos.push(Todo::Unpark(call));
                 }
                 self.named.end(answer);
-                Todo::Cancel(self.running.remove(&answer), self.forget(answer))
+                Todo::Cancel(self.take_running(answer), self.forget(answer))
             }
             Event::Forget { answer } => Todo::Forget(self.forget(answer)),
             Event::Dropped { export } => {
@@ -352,7 +371,7 @@ impl State {
             }
             Event::Progress { import, value } => {
                 let progress = match self.calls.get(&import) {
-                    Some(Caller::Waits(_, progress)) => progress.clone(),
+                    Some(Caller::Waits { progress, .. }) => progress.clone(),
                     Some(Caller::Index(_)) | None => None,
                 };
                 Todo::Progress(progress, self.stage_value(link, value))
@@ -390,7 +409,7 @@ impl State {
             Ref::Node(node) => Staged::Node(node),
             Ref::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();
-                self.calls.insert(id, Caller::Waits(sender, None));
+                self.calls.insert(id, Caller::Waits { caller: sender, progress: None, since: None });
                 Staged::Promise(outcome)
             }
             Ref::Export(id) => Staged::Cap(self.target(id)),

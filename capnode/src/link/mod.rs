@@ -7,12 +7,13 @@
 //! reference is dropped under it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 
+mod clock;
 mod drive;
 pub(crate) mod import;
 mod inbound;
@@ -20,12 +21,15 @@ mod language;
 mod named;
 pub(crate) mod outgoing;
 pub(crate) mod pending;
+pub(crate) mod pool;
+pub(crate) mod report;
 mod staged;
 mod state;
 pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use self::clock::Clock;
 use self::import::Import;
 #[cfg(feature = "tokio")]
 pub(crate) use self::inbound::no_index_in;
@@ -33,10 +37,12 @@ use self::language::Language;
 use self::named::{Named, Naming};
 use self::outgoing::Outgoing;
 use self::pending::PendingAnswer;
+use self::pool::{Pool, Share};
 use self::state::{Answer, Caller, State};
 use crate::cap::payload::{Body, Lent, REFERENCE, flatten, to_cap, unfold, unfolded_len, with_records};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
+use crate::cap::request::Extras;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, fire};
 use crate::dialect::{Dialect, capnweb};
@@ -46,6 +52,8 @@ use crate::lock;
 use crate::op::{Answering, Id, Key, Path, Payload};
 use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Bytes of a message beside its path and its values.
 const ENVELOPE: usize = 64;
@@ -62,6 +70,8 @@ pub(crate) struct Terms {
     pub(crate) lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
     /// What errors call the connection.
     pub(crate) nickname: Option<Arc<str>>,
+    /// What counts together with others of the node.
+    pub(crate) pool: Option<Arc<Pool>>,
 }
 
 /// A message to something that was forgotten, or never was: see [`Node::on_message_lost`](crate::Node::on_message_lost).
@@ -79,6 +89,11 @@ pub(crate) struct Link {
     /// Once it is known.
     dialect: OnceLock<Dialect>,
     limits: Limits,
+    /// How long nothing may be going on.
+    idle: Option<Duration>,
+    /// Microseconds since the beginning, as of when somebody last looked.
+    now: AtomicU64,
+    share: Share,
     lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
     nickname: Option<Arc<str>>,
     /// Imports whose handles were dropped. Apart from the rest, so that a reference can be dropped
@@ -94,7 +109,8 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
-        let Terms { limits, dialect, registry, lost, nickname } = terms;
+        let Terms { limits, dialect, registry, lost, nickname, pool } = terms;
+        let node_bytes = limits.node_bytes;
         // Who connects speaks first.
         let dialect = dialect.or((side == Side::Connecting).then_some(Dialect::CapnWeb));
         let manner = dialect.unwrap_or_default().manner();
@@ -118,6 +134,9 @@ impl Link {
             tasks: Vec::new(),
             parked: VecDeque::new(),
             parked_bytes: 0,
+            call_bytes: 0,
+            writing: 0,
+            clock: Clock::default(),
             room: Vec::new(),
             watchers: Vec::new(),
             quiet: Vec::new(),
@@ -130,7 +149,11 @@ impl Link {
         let link = Self {
             state: Mutex::new(state),
             dialect: dialect.map_or_else(OnceLock::new, OnceLock::from),
+            // Who has connected knows for how long.
+            idle: limits.idle.filter(|_| side == Side::Accepting),
             limits,
+            now: AtomicU64::new(0),
+            share: Share::of(pool, node_bytes),
             lost,
             nickname,
             dropped: Mutex::new(Vec::new()),
@@ -193,7 +216,10 @@ impl Link {
     }
 
     pub(crate) fn tables(&self) -> Tables {
-        let state = lock(&self.state);
+        self.tables_of(&lock(&self.state))
+    }
+
+    fn tables_of(&self, state: &State) -> Tables {
         Tables { forgotten: state.named.forgotten(), ..state.session.tables() }
     }
 
@@ -215,26 +241,31 @@ impl Link {
         path: Path,
         args: Option<Body>,
         answering: Answering,
-        progress: Option<Progress>,
+        extras: Extras,
     ) -> Result<(Id, Option<PendingAnswer>), Error> {
         let args = args.map(|args| self.wording(args).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
-            return Err(Error::new(ErrorKind::Limit, "the arguments are longer than a frame may be"));
+            return Err(Error::over("frame_bytes", "the arguments are longer than a frame may be"));
         }
         let mut state = lock(&self.state);
         if let Some(closed) = &state.closed {
             return Err(closed.clone().with_fate(Fate::NotSent));
         }
-        if state.out.len() + size > self.limits.unwritten_bytes_hard {
-            return Err(Error::new(ErrorKind::Limit, "too much is waiting to be written"));
+        let calls = self.limits.calls;
+        if answering == Answering::Sent && state.session.unanswered() >= calls {
+            return Err(Error::over("calls", format!("{calls} calls are without an answer")));
+        }
+        if state.unwritten() + size > self.limits.unwritten_bytes_hard {
+            return Err(Error::over("unwritten_bytes_hard", "too much is waiting to be written"));
         }
         self.settle_drops(&mut state);
         let args = args.map(|args| args.map(|lent| state.word(self, lent)));
         let id = state.session.call(target.id(), path, args, answering);
         let answer = (answering == Answering::Sent).then(|| {
             let (sender, answer) = oneshot::channel();
-            state.calls.insert(id, Caller::Waits(sender, progress));
+            let since = self.call_since().filter(|_| !extras.timed);
+            state.calls.insert(id, Caller::Waits { caller: sender, progress: extras.progress, since });
             state.own_calls += 1;
             answer
         });
@@ -391,6 +422,8 @@ impl Link {
             state.reason = reason;
             state.session.end();
             state.parked_bytes = 0;
+            state.call_bytes = 0;
+            self.leave_pool();
             state.kept_bytes = 0;
             state.own_calls = 0;
             let unnamed = state.named.clear();
@@ -412,13 +445,7 @@ impl Link {
         };
         let ((strangers, forgotten), calls, objects, answers, imports, running, tasks, parked, index) = ended;
         for (_, caller) in calls {
-            match caller {
-                Caller::Waits(caller, _) => {
-                    // A caller that has gone needs no cause.
-                    let _gone = caller.send(Err(error.clone()));
-                }
-                Caller::Index(queue) => queue.resolve(Cap::broken(error.clone())),
-            }
+            caller.fail(error.clone());
         }
         for stranger in strangers {
             stranger.resolve(Cap::broken(error.clone()));
@@ -452,12 +479,12 @@ impl Link {
         let link = Arc::downgrade(self);
         Some(Arc::new(move |value| {
             if let Some(link) = link.upgrade() {
-                link.report(answer, value);
+                link.report_progress(answer, value);
             }
         }))
     }
 
-    fn report(self: &Arc<Self>, answer: Id, value: Body) {
+    fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
         let (Ok(value), _left) = self.wording(value) else { return };
         {
             let mut state = lock(&self.state);
@@ -476,11 +503,11 @@ impl Link {
             if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
                 Ok(body)
             } else {
-                Err(Error::new(ErrorKind::Limit, "the result is longer than a frame may be"))
+                Err(Error::over("frame_bytes", "the result is longer than a frame may be"))
             }
         });
         let mut told = false;
-        let (forgotten, too_much) = loop {
+        let (forgotten, room, over) = loop {
             let mut state = lock(&self.state);
             let queue = state.answers.get(&answer).and_then(|answer| answer.queue.clone());
             if let (Some(queue), false) = (queue, told) {
@@ -495,28 +522,35 @@ impl Link {
                 continue;
             }
             self.settle_drops(&mut state);
-            let running = state.running.remove(&answer);
+            let running = state.take_running(answer);
             let wanted = state.session.finish(answer);
             if wanted == Wanted::No {
                 state.named.end(answer);
                 let forgotten = state.forget(answer);
                 state.write_ops();
-                break ((running, forgotten), false);
+                break ((running, forgotten), Ok(()), self.tell_pool(&state));
             }
             let (outcome, refused) = state.keep(answer, outcome, self.limits.kept_bytes);
             if wanted == Wanted::Perhaps {
                 state.named.end(answer);
                 state.write_ops();
-                break ((running, refused), false);
+                break ((running, refused), Ok(()), self.tell_pool(&state));
             }
             state.send_answer(self, answer, outcome);
             state.named.end(answer);
-            let too_much = state.out.len() > self.limits.unwritten_bytes_hard;
-            break ((running, refused), too_much);
+            let room = match state.unwritten() > self.limits.unwritten_bytes_hard {
+                true => Err(reads_too_slowly()),
+                // The answer may have lent something.
+                false => state.session.check_limits(),
+            };
+            break ((running, refused), room, self.tell_pool(&state));
         };
         drop(forgotten);
-        if too_much {
-            self.close(reads_too_slowly());
+        if over {
+            self.relieve();
+        }
+        if let Err(error) = room {
+            self.abort(error);
         }
         self.tell_quiet();
         self.wake();
@@ -524,5 +558,5 @@ impl Link {
 }
 
 fn reads_too_slowly() -> Error {
-    Error::new(ErrorKind::Limit, "the peer reads too slowly: too much is waiting to be written")
+    Error::over("unwritten_bytes_hard", "the peer reads too slowly: too much is waiting to be written")
 }

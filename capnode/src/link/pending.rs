@@ -51,15 +51,17 @@ impl Future for PendingAnswer {
             let outcome = match &mut self.state {
                 State::Waiting(answer) => match Pin::new(answer).poll(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Ok(answer))) => match Staged::all_there(answer) {
-                        Ok(body) => Ok(Reply::wire(body)),
-                        Err(answer) => {
-                            let bytes = self.link.limits.frame_bytes;
-                            let settled = async move { settle(answer, bytes).await.map(Reply::wire) };
-                            self.state = State::Settling(Box::pin(settled));
-                            continue;
+                    Poll::Ready(Ok(Ok(answer))) => {
+                        match Staged::all_there(answer, self.link.limits.unfolding()) {
+                            Ok(body) => Ok(Reply::wire(body)),
+                            Err(answer) => {
+                                let limits = self.link.limits.unfolding();
+                                let settled = async move { settle(answer, limits).await.map(Reply::wire) };
+                                self.state = State::Settling(Box::pin(settled));
+                                continue;
+                            }
                         }
-                    },
+                    }
                     Poll::Ready(Ok(Err(error))) => Err(error),
                     Poll::Ready(Err(_)) => Err(self.link.closed_error()),
                 },

@@ -6,13 +6,14 @@ use std::task::Poll;
 use futures_channel::oneshot;
 
 use super::pending::Arrived;
-use crate::cap::graph::tie;
-use crate::cap::payload::{Body, Part, check_extent};
+use crate::cap::graph::tie_within;
+use crate::cap::payload::{Body, Part, check_extent, too_many_promises};
 use crate::cap::progress::Progress;
-use crate::cap::request::{Args, Member, Request};
+use crate::cap::request::{Args, Extras, Member, Request};
 use crate::cap::response::Response;
 use crate::cap::{BoxFuture, Cap};
 use crate::error::{Error, ErrorKind};
+use crate::limits::Unfolding;
 use crate::op::{Path, Payload, Slot};
 
 /// What stands in the place of a reference in a message that has been taken in.
@@ -38,12 +39,12 @@ pub(super) struct Ask {
 
 impl Staged {
     /// Makes the requests in a value, in their order, inner ones first.
-    pub(super) fn ask(value: Payload<Staged>, bytes: usize) -> Payload<Staged> {
+    pub(super) fn ask(value: Payload<Staged>, limits: Unfolding) -> Payload<Staged> {
         if value.refs.iter().all(|slot| !matches!(slot.to, Staged::Ask(_))) {
             return value;
         }
         value.map(|staged| match staged {
-            Staged::Ask(ask) => ask.make(bytes),
+            Staged::Ask(ask) => ask.make(limits),
             other => other,
         })
     }
@@ -58,7 +59,7 @@ impl Staged {
     }
 
     /// The value, if no promise stands in it.
-    pub(super) fn all_there(value: Payload<Staged>) -> Result<Body, Payload<Staged>> {
+    pub(super) fn all_there(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
         if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_) | Staged::Node(_))) {
             return Err(value);
         }
@@ -72,12 +73,12 @@ impl Staged {
             };
             refs.push(Slot { start, end, to });
         }
-        Ok(tie(Payload { text: value.text, refs, nodes: value.nodes }))
+        Ok(tie_within(Payload { text: value.text, refs, nodes: value.nodes }, limits.bytes))
     }
 }
 
 impl Ask {
-    fn make(self, bytes: usize) -> Staged {
+    fn make(self, limits: Unfolding) -> Staged {
         let Ask { cap, path, args, awaited } = self;
         if args.is_none() && !awaited {
             return Staged::Cap(cap.at_path(path));
@@ -87,31 +88,35 @@ impl Ask {
             let message = "a call inside a value is made by `pipeline`, not by `import`";
             return Staged::Cap(Cap::broken(Error::rejected(message)));
         }
-        Staged::Asked(make_request(&cap, path, args, bytes, None))
+        Staged::Asked(make_request(&cap, path, args, limits, None))
     }
 }
 
-/// Calls, or without arguments reads, a member, once all that stands in the arguments is there. They may come to
-/// so many bytes.
+/// Calls, or without arguments reads, a member, once all that stands in the arguments is there, as far as
+/// the limits go.
 pub(super) fn make_request(
     cap: &Cap,
     path: Path,
     args: Option<Payload<Staged>>,
-    bytes: usize,
+    limits: Unfolding,
     progress: Option<Progress>,
 ) -> Response {
     let member = Member::Path(path);
     let Some(args) = args else {
         return started(cap.request(Request::new(member, Args::Read)));
     };
-    match Staged::all_there(Staged::ask(args, bytes)) {
-        Ok(body) => started(cap.request(Request { progress, ..Request::new(member, Args::Wire(body)) })),
+    match Staged::all_there(Staged::ask(args, limits), limits) {
+        Ok(body) => started(cap.request(Request {
+            extras: Extras::watched_by(progress),
+            ..Request::new(member, Args::Wire(body))
+        })),
         Err(args) => {
             // Whoever sends a promise as an argument accepts that later calls may overtake.
             let cap = cap.clone();
             Response::handler(async move {
-                let args = Args::Wire(settle(args, bytes).await?);
-                cap.request(Request { progress, ..Request::new(member, args) }).await
+                let args = Args::Wire(settle(args, limits).await?);
+                cap.request(Request { extras: Extras::watched_by(progress), ..Request::new(member, args) })
+                    .await
             })
         }
     }
@@ -122,21 +127,17 @@ fn started(mut response: Response) -> Response {
     response
 }
 
-/// Waits for all promises in a value, and in what they turn out to be, which may come to so many bytes.
-pub(super) async fn settle(value: Payload<Staged>, bytes: usize) -> Result<Body, Error> {
-    settle_within(value, bytes, CHAIN).await
+/// Waits for all promises in a value, and in what they turn out to be, as far as the limits go.
+pub(super) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Error> {
+    settle_within(value, limits, limits.depth).await
 }
 
-/// How many promises may turn out to be values with promises in them, one in the other. Each costs
-/// the stack of one.
-const CHAIN: usize = 64;
-
-async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Result<Body, Error> {
+async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) -> Result<Body, Error> {
     let mut refs: Vec<Slot<Option<Part>>> = Vec::with_capacity(value.refs.len());
     let mut waiting: Vec<(usize, BoxFuture<Result<Part, Error>>)> = Vec::new();
     for (at, Slot { start, end, to }) in value.refs.into_iter().enumerate() {
         let to = match to {
-            Staged::Ask(ask) => ask.make(bytes),
+            Staged::Ask(ask) => ask.make(limits),
             other => other,
         };
         let part = match to {
@@ -146,7 +147,7 @@ async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Re
                 None
             }
             Staged::Promise(outcome) => {
-                waiting.push((at, keep(outcome, bytes, chain)));
+                waiting.push((at, keep(outcome, limits, chain)));
                 None
             }
             Staged::Node(node) => Some(Part::Inner(node)),
@@ -177,19 +178,23 @@ async fn settle_within(value: Payload<Staged>, bytes: usize, chain: usize) -> Re
     })
     .await?;
     let settled = refs.into_iter().filter_map(|Slot { start, end, to }| to.map(|to| Slot { start, end, to }));
-    check_extent(Payload { text: value.text, refs: settled.collect(), nodes: value.nodes }, bytes).map(tie)
+    check_extent(Payload { text: value.text, refs: settled.collect(), nodes: value.nodes }, limits)
+        .map(|body| tie_within(body, limits.bytes))
 }
 
 /// Waits for a promise of the peer's, and for those in what it turns out to be.
-fn keep(outcome: oneshot::Receiver<Arrived>, bytes: usize, chain: usize) -> BoxFuture<Result<Part, Error>> {
+fn keep(
+    outcome: oneshot::Receiver<Arrived>,
+    limits: Unfolding,
+    chain: usize,
+) -> BoxFuture<Result<Part, Error>> {
     Box::pin(async move {
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
         let value = outcome.await.map_err(gone)??;
         let Some(chain) = chain.checked_sub(1) else {
-            let message = format!("a value came as a promise in a promise, more than {CHAIN} times");
-            return Err(Error::new(ErrorKind::Limit, message));
+            return Err(too_many_promises(limits.depth));
         };
-        settle_within(value, bytes, chain).await.map(Part::value)
+        settle_within(value, limits, chain).await.map(Part::value)
     })
 }

@@ -5,9 +5,11 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 
+use super::clock::Clock;
 use super::import::Import;
 use super::inbound::Call;
 use super::language::Language;
@@ -21,9 +23,9 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::{BrokenSlot, Cap, Shape};
 use crate::dialect::{Dialect, Names as _, Refused, capnweb};
-use crate::error::{Error, ErrorKind, Fate};
-use crate::op::{Answering, Id, Import as Use, Op, Path, Payload, Word};
-use crate::session::{ALL, Session};
+use crate::error::{Error, Fate};
+use crate::op::{Answering, Id, Import as Use, Path, Payload, Word};
+use crate::session::Session;
 
 /// All that is under the lock of a link.
 pub(super) struct State {
@@ -55,6 +57,11 @@ pub(super) struct State {
     /// Calls of the peer's that wait for others to end.
     pub(super) parked: VecDeque<Call>,
     pub(super) parked_bytes: usize,
+    /// Bytes of those that have been started and not ended.
+    pub(super) call_bytes: usize,
+    /// Bytes that the driver has taken and not written, as far as it has said.
+    pub(super) writing: usize,
+    pub(super) clock: Clock,
     /// Callers waiting until less is unwritten.
     pub(super) room: Vec<Waker>,
     pub(super) watchers: Vec<BrokenSlot>,
@@ -72,9 +79,27 @@ pub(super) struct State {
 
 /// Who waits for an answer.
 pub(super) enum Caller {
-    Waits(oneshot::Sender<Arrived>, Option<Progress>),
+    Waits {
+        caller: oneshot::Sender<Arrived>,
+        progress: Option<Progress>,
+        /// From when on its time counts, if it has not more of it.
+        since: Option<Duration>,
+    },
     /// A promise for the peer's index, in a language that has to be asked for it.
     Index(Arc<Queue>),
+}
+
+impl Caller {
+    /// What it waits for does not come.
+    pub(super) fn fail(self, error: Error) {
+        match self {
+            Caller::Waits { caller, .. } => {
+                // A caller that has gone needs no cause.
+                let _gone = caller.send(Err(error));
+            }
+            Caller::Index(queue) => queue.resolve(Cap::broken(error)),
+        }
+    }
 }
 
 /// The result of a call of the peer's, kept for what the peer may still do with it.
@@ -102,6 +127,13 @@ impl State {
         caller
     }
 
+    /// A call of the peer's that runs no longer.
+    pub(super) fn take_running(&mut self, answer: Id) -> Option<Arc<Running>> {
+        let running = self.running.remove(&answer);
+        self.call_bytes -= running.as_ref().map_or(0, |running| running.bytes);
+        running
+    }
+
     pub(super) fn write_ops(&mut self) {
         if self.language.is_unknown() {
             return;
@@ -117,7 +149,7 @@ impl State {
     }
 
     /// Forgets what was not used for the longest time of what is lent to a peer that never gives it back.
-    pub(super) fn forget_oldest(&mut self, limit: usize) -> Result<(), Error> {
+    pub(super) fn forget_oldest(&mut self, limit: usize) {
         while let Some(oldest) = self.named.oldest_beyond(limit) {
             let unnamed = self.named.remove(oldest);
             self.forgotten.extend(unnamed);
@@ -125,9 +157,8 @@ impl State {
             if !self.session.is_kept(oldest) {
                 continue;
             }
-            self.session.handle(Op::Release { id: oldest, count: ALL })?;
+            self.session.take_back(oldest);
         }
-        Ok(())
     }
 
     /// Why a call could not be said in the peer's language, if that is so, and who made it.
@@ -175,7 +206,7 @@ impl State {
         };
         if self.kept_bytes + bytes > limit {
             let message = format!("more than {limit} bytes of results were not given back");
-            let error = Error::new(ErrorKind::Limit, message);
+            let error = Error::over("kept_bytes", message);
             kept.outcome = Some(Err(error.clone()));
             return (Err(error), Some(Answer { outcome: Some(outcome), ..Answer::default() }));
         }

@@ -2,14 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::Link;
 use crate::cap::response::Response;
 use crate::lock;
 use crate::op::Id;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A running call, to be polled by whoever drives the link.
 pub(crate) struct Task {
@@ -23,14 +24,17 @@ pub(super) struct Running {
     response: Mutex<Option<Response>>,
     cancelled: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// Of the call, as it came.
+    pub(super) bytes: usize,
 }
 
 impl Task {
-    pub(super) fn new(link: Arc<Link>, answer: Id, response: Response) -> (Self, Arc<Running>) {
+    pub(super) fn new(link: Arc<Link>, answer: Id, response: Response, bytes: usize) -> (Self, Arc<Running>) {
         let running = Arc::new(Running {
             response: Mutex::new(Some(response)),
             cancelled: AtomicBool::new(false),
             waker: Mutex::new(None),
+            bytes,
         });
         (Self { link, answer, running: running.clone() }, running)
     }

@@ -265,6 +265,11 @@ impl Node {
         self.accept(transport, None, Vec::new(), Vec::new()).await
     }
 
+    /// What is agreed about the node's connections.
+    fn terms(&self) -> Terms {
+        Terms { pool: Some(self.shared.pool()), ..self.settings.terms.clone() }
+    }
+
     /// Decides about a connection, and starts it. A refusal is told to the peer.
     pub(crate) async fn accept(
         &self,
@@ -273,7 +278,7 @@ impl Node {
         headers: Vec<(String, String)>,
         certificates: Vec<Vec<u8>>,
     ) -> Result<Connection, Error> {
-        let connection = Connection::new(Side::Accepting, self.settings.terms.clone());
+        let connection = Connection::new(Side::Accepting, self.terms());
         let incoming = Incoming { connection, address, headers, certificates };
         self.start(Side::Accepting, transport, incoming).await
     }
@@ -335,7 +340,7 @@ impl Node {
         transport: impl Transport + Unpin,
     ) -> Result<C, Error> {
         let incoming = Incoming {
-            connection: Connection::new(Side::Connecting, self.settings.terms.clone()),
+            connection: Connection::new(Side::Connecting, self.terms()),
             address: None,
             headers: Vec::new(),
             certificates: Vec::new(),

@@ -1,36 +1,27 @@
 //! What all clones of a node share: its connections, and whether it is still open.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind};
 use crate::link::Link;
-use crate::lock;
+use crate::link::pool::Pool;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// How many connections are added until those that have ended are looked for.
-const SWEEP: usize = 64;
-
+#[derive(Debug)]
 pub(super) struct Shared {
-    links: Mutex<Links>,
+    pool: Arc<Pool>,
     draining: AtomicBool,
     /// Tells listeners to stop.
     closing: watch::Sender<bool>,
 }
 
-#[derive(Default)]
-struct Links {
-    list: Vec<Weak<Link>>,
-    /// When to look for those that have ended.
-    sweep: usize,
-}
-
 impl Default for Shared {
     fn default() -> Self {
-        Self { links: Mutex::default(), draining: AtomicBool::new(false), closing: watch::Sender::new(false) }
+        Self { pool: Arc::default(), draining: AtomicBool::new(false), closing: watch::Sender::new(false) }
     }
 }
 
@@ -50,15 +41,7 @@ impl Shared {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN));
         }
-        let mut links = lock(&self.links);
-        if links.list.len() >= links.sweep.min(limit) {
-            links.list.retain(|link| link.upgrade().is_some_and(|link| !link.is_closed()));
-            links.sweep = links.list.len() + SWEEP;
-        }
-        if links.list.len() >= limit {
-            return Err(Error::new(ErrorKind::Limit, format!("more than {limit} connections")));
-        }
-        links.list.push(Arc::downgrade(link));
+        self.pool.enter(link, limit)?;
         // Who began to drain meanwhile has not seen it.
         if self.draining.load(Ordering::SeqCst) {
             link.drain();
@@ -66,9 +49,9 @@ impl Shared {
         Ok(())
     }
 
-    fn links(&self) -> Vec<Arc<Link>> {
-        let links = lock(&self.links);
-        links.list.iter().filter_map(Weak::upgrade).filter(|link| !link.is_closed()).collect()
+    /// What the connections hold together.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        self.pool.clone()
     }
 
     /// Ready when listeners are to stop.
@@ -79,7 +62,7 @@ impl Shared {
     pub(super) async fn drain(&self, deadline: Duration) -> Drained {
         self.draining.store(true, Ordering::SeqCst);
         self.closing.send_replace(true);
-        let links = self.links();
+        let links = self.pool.links();
         for link in &links {
             link.drain();
         }

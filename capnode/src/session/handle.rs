@@ -1,11 +1,14 @@
 //! What the wire says: how a message of the peer's changes the tables.
 
-use super::{Event, Export, Exported, Import, ImportState, Ref, Running, Session};
+use std::time::Duration;
+
+use super::{Counts, Event, Export, Exported, Import, ImportState, Ref, Running, Session};
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
 
 /// Stands for all references, in the release of a language that does not count them.
-pub(crate) const ALL: u64 = u64::MAX;
+const ALL: u64 = u64::MAX;
 
 type Outcome<R> = Result<Payload<R>, Payload<R>>;
 
@@ -14,9 +17,53 @@ fn protocol<T>(message: String) -> Result<T, Error> {
 }
 
 impl Session {
-    /// Takes in a message. An error means that the peer broke the protocol or a limit: the session
-    /// cannot go on.
+    /// Counts a frame that has come at `now`, which like all times here is counted from the beginning of the session.
+    pub(crate) fn count_frame(&mut self, now: Duration) -> Result<(), Error> {
+        self.rates.counts.frames += 1;
+        if self.rates.frames.as_mut().is_none_or(|frames| frames.count(now)) {
+            return Ok(());
+        }
+        let limit = self.limits.frames_per_second.unwrap_or_default();
+        Err(Error::over("frames_per_second", format!("more than {limit} frames in a second")))
+    }
+
+    /// The same, when no time has passed.
+    #[cfg(test)]
     pub(crate) fn handle(&mut self, op: Op) -> Result<(), Error> {
+        self.receive(op, Duration::ZERO)
+    }
+
+    /// Takes in a message that has come at `now`. An error means that the peer broke the protocol or a limit: the
+    /// session cannot go on.
+    pub(crate) fn receive(&mut self, op: Op, now: Duration) -> Result<(), Error> {
+        let Counts { cancels, strays, .. } = self.rates.counts;
+        self.take_in(op)?;
+        for _ in cancels..self.rates.counts.cancels {
+            if !self.rates.cancels.count(now) {
+                let limit = self.limits.cancels_per_second;
+                let message = format!("more than {limit} calls given up in a second");
+                return Err(Error::over("cancels_per_second", message));
+            }
+        }
+        for _ in strays..self.rates.counts.strays {
+            if !self.rates.strays.count(now) {
+                let limit = self.limits.stray_ids_per_second;
+                let message = format!("more than {limit} ids in a second that are not where they should be");
+                return Err(Error::over("stray_ids_per_second", message));
+            }
+        }
+        self.check_limits()
+    }
+
+    /// A message is about an id that is not there, or not there yet.
+    fn stray(&mut self) {
+        match self.rates.crossing.checked_sub(1) {
+            Some(left) => self.rates.crossing = left,
+            None => self.rates.counts.strays += 1,
+        }
+    }
+
+    fn take_in(&mut self, op: Op) -> Result<(), Error> {
         match op {
             Op::Call { target, path, args, answering } => {
                 let mut uses = Vec::new();
@@ -44,17 +91,17 @@ impl Session {
                 self.events.push_back(Event::Aborted { reason });
             }
         }
-        self.check_limits()
+        Ok(())
     }
 
-    fn check_limits(&self) -> Result<(), Error> {
-        let over =
-            |what: &str, limit: usize| Err(Error::new(ErrorKind::Limit, format!("more than {limit} {what}")));
-        if self.lent > self.limits.imports {
-            return over("references lent", self.limits.imports);
+    /// Whether each table has room for what is in it.
+    pub(crate) fn check_limits(&self) -> Result<(), Error> {
+        let Limits { imports, exports, .. } = self.limits;
+        if self.lent > imports {
+            return Err(Error::over("imports", format!("more than {imports} references lent")));
         }
-        if self.manner.releases && self.lent_out() + self.loose > self.limits.exports {
-            return over("references and running calls", self.limits.exports);
+        if self.manner.releases && self.lent_out() + self.loose > exports {
+            return Err(Error::over("exports", format!("more than {exports} references and running calls")));
         }
         Ok(())
     }
@@ -108,6 +155,7 @@ impl Session {
                 continue;
             }
             let Some(cancelled) = self.remove_running(answer) else { continue };
+            self.rates.counts.cancels += 1;
             self.events.push_back(Event::Cancel { answer });
             for used in cancelled.uses {
                 if let Some(running) = self.running.get_mut(&used) {
@@ -159,6 +207,7 @@ impl Session {
                 if id >= 0 || self.imports.contains_key(&id) {
                     return protocol(format!("a promise under an id already used: {id}"));
                 }
+                self.see(id);
                 self.imports.insert(id, Import { count: 1, handles: 0, state: ImportState::Promise });
                 self.lent += 1;
                 Ok(Ref::Promise(id))
@@ -179,6 +228,7 @@ impl Session {
         if id >= 0 {
             return protocol(format!("an export under an id that is not the sender's: {id}"));
         }
+        self.see(id);
         let lent = &mut self.lent;
         let import = self.imports.entry(id).or_insert_with(|| {
             *lent += 1;
@@ -191,10 +241,21 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn remove_import(&mut self, id: Id) {
-        if self.imports.remove(&id).is_some() && id < 0 {
-            self.lent -= 1;
+    /// The peer lends us something under an id. New ones go down by one.
+    fn see(&mut self, id: Id) {
+        if self.imports.contains_key(&id) {
+            return;
         }
+        if Some(id) != self.last_lent.checked_sub(1) {
+            self.stray();
+        }
+        self.last_lent = self.last_lent.min(id);
+    }
+
+    pub(super) fn remove_import(&mut self, id: Id) {
+        let Some(import) = self.imports.remove(&id) else { return };
+        self.lent -= usize::from(id < 0);
+        self.unanswered -= usize::from(matches!(import.state, ImportState::Stream { .. }));
     }
 
     fn handle_mark(&mut self) {
@@ -246,7 +307,7 @@ impl Session {
                 self.ops.push_back(Op::Release { id, count: 1 });
             }
             // Nobody asked.
-            Some(ImportState::Call { pulled: false } | ImportState::Object) | None => {}
+            Some(ImportState::Call { pulled: false } | ImportState::Object) | None => self.stray(),
         }
         self.events.push_back(Event::Answered { import: id, outcome });
         Ok(())
@@ -272,6 +333,11 @@ impl Session {
             self.unlend(id, count);
         }
         Ok(())
+    }
+
+    /// Forgets what the peer holds, which does not know it.
+    pub(crate) fn take_back(&mut self, id: Id) {
+        self.unlend(id, ALL);
     }
 
     /// The peer holds `count` references less.

@@ -1,10 +1,10 @@
 //! The tables of one connection: what the peer lends us, what we lend it, and which calls are
-//! under way. It knows ids and counts, never objects, text, tasks or time.
+//! under way. It knows ids and counts, never objects, text or tasks.
 //!
-//! Three kinds of method: [`handle`](Session::handle) is what the wire says and fails only if the
-//! peer broke the protocol; verbs ([`call`](Session::call), [`export`](Session::export),
+//! Three kinds of method: [`receive`](Session::receive) is what the wire says and fails only if the
+//! peer broke the protocol or a limit; verbs ([`call`](Session::call), [`export`](Session::export),
 //! [`drop_import`](Session::drop_import), …) are what this program wants; `poll_*` is what the
-//! caller must do next.
+//! caller must do next. What time it is, it is told.
 //!
 //! The model is Cap'n Web's: two tables, **imports** (what the peer lends us) and **exports** (what
 //! we lend it), and the result of a call is an import from the moment the call is sent.
@@ -12,14 +12,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::error::Error;
-use crate::limits::Limits;
-use crate::op::{Answering, Id, Op, Path, Payload, Word};
+use crate::limits::{Limits, Rate};
+use crate::op::{Answering, Id, Op, Path, Payload, Text, Word};
 
 mod handle;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use self::handle::ALL;
 
 /// Which side of the connection this is. Only the marks care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +186,37 @@ pub struct Tables {
     pub forgotten: u64,
 }
 
+/// What is counted by the second.
+struct Rates {
+    frames: Option<Rate>,
+    cancels: Rate,
+    strays: Rate,
+    /// What came of it all in all.
+    counts: Counts,
+    /// How many messages may still cross one of ours, and so be about an id that is not there any more.
+    crossing: u64,
+}
+
+/// What has been counted since the session began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) frames: u64,
+    pub(crate) cancels: u64,
+    pub(crate) strays: u64,
+}
+
+impl Rates {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            frames: limits.frames_per_second.map(Rate::new),
+            cancels: Rate::new(limits.cancels_per_second),
+            strays: Rate::new(limits.stray_ids_per_second),
+            counts: Counts::default(),
+            crossing: 0,
+        }
+    }
+}
+
 /// The state of one connection.
 pub(crate) struct Session {
     limits: Limits,
@@ -200,6 +229,8 @@ pub(crate) struct Session {
     running: HashMap<Id, Running>,
     /// How many imports are the peer's, and no results of calls of ours.
     lent: usize,
+    /// How many imports are calls of ours whose answer comes by itself, and has not.
+    unanswered: usize,
     /// How many running calls have no result among the exports.
     loose: usize,
     /// Under which id an object is exported: only between marked peers, see [`Session::export`].
@@ -207,6 +238,9 @@ pub(crate) struct Session {
     last_call: Id,
     last_export: Id,
     last_answer: Id,
+    /// The lowest id under which the peer has lent us anything.
+    last_lent: Id,
+    rates: Rates,
     ops: VecDeque<Op>,
     events: VecDeque<Event>,
 }
@@ -221,6 +255,7 @@ impl Session {
     pub(crate) fn speaking(side: Side, limits: Limits, manner: Manner) -> Self {
         let index = Import { count: 0, handles: 0, state: ImportState::Object };
         let mut session = Self {
+            rates: Rates::new(&limits),
             limits,
             manner,
             marked: false,
@@ -229,11 +264,13 @@ impl Session {
             exports: HashMap::from([(0, Export { count: 1, what: Exported::Index })]),
             running: HashMap::new(),
             lent: 0,
+            unanswered: 0,
             loose: 0,
             ids: HashMap::new(),
             last_call: 0,
             last_export: 0,
             last_answer: 0,
+            last_lent: 0,
             ops: VecDeque::new(),
             events: VecDeque::new(),
         };
@@ -272,6 +309,16 @@ impl Session {
         self.exports.len() - usize::from(self.exports.contains_key(&0))
     }
 
+    /// What has been counted since the session began.
+    pub(crate) fn counts(&self) -> Counts {
+        self.rates.counts
+    }
+
+    /// How many calls of ours the peer has not answered, those included of which it could not be told that nobody waits.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
     /// How many calls of the peer's have not ended.
     pub(crate) fn running(&self) -> usize {
         self.running.len()
@@ -284,13 +331,23 @@ impl Session {
 
     /// Whether nothing is left that this program holds or waits for, nor the peer but the index.
     pub(crate) fn is_idle(&self) -> bool {
+        self.lent_out() == 0 && self.is_quiet()
+    }
+
+    /// The same, as far as can be told: in some languages a peer never says that it needs something no longer.
+    pub(crate) fn is_unused(&self) -> bool {
+        (!self.manner.releases || self.lent_out() == 0) && self.is_quiet()
+    }
+
+    /// Whether this program holds nothing and waits for nothing, and nothing runs.
+    fn is_quiet(&self) -> bool {
         let dead = |import: &Import| match import.state {
             ImportState::Stream { .. } => import.is_unwanted(),
             // Whoever got the value that it stands in waits for it.
             ImportState::Promise => false,
             ImportState::Object | ImportState::Call { .. } => import.handles == 0,
         };
-        self.lent_out() == 0 && self.running.is_empty() && self.imports.values().all(dead)
+        self.running.is_empty() && self.imports.values().all(dead)
     }
 
     // ------------------------------------------------------------------ what this program wants
@@ -312,7 +369,23 @@ impl Session {
             Answering::Sent => (0, ImportState::Stream { wanted: true }),
         };
         self.imports.insert(self.last_call, Import { count: 1, handles, state });
+        self.unanswered += usize::from(answering == Answering::Sent);
         self.ops.push_back(Op::Call { target, path, args, answering });
+        self.last_call
+    }
+
+    /// Sends what any peer answers, to see whether it is there: a value, or a read of the index at a path. Nobody waits
+    /// for what it answers.
+    pub(crate) fn probe(&mut self, path: Option<Path>) -> Id {
+        self.last_call += 1;
+        let state = ImportState::Stream { wanted: false };
+        self.imports.insert(self.last_call, Import { count: 1, handles: 0, state });
+        self.unanswered += 1;
+        let answering = Answering::Sent;
+        self.ops.push_back(match path {
+            Some(path) => Op::Call { target: 0, path, args: None, answering },
+            None => Op::Evaluate { value: Payload::plain(Text::Static("null")), answering },
+        });
         self.last_call
     }
 
@@ -338,6 +411,8 @@ impl Session {
         *wanted = false;
         if self.marked {
             self.remove_import(id);
+            // Its answer may be on its way.
+            self.rates.crossing += 1;
             self.ops.push_back(Op::Release { id, count: 1 });
         }
     }
@@ -358,6 +433,8 @@ impl Session {
         if import.handles == 0 && id != 0 {
             let count = import.count;
             self.remove_import(id);
+            // The peer may have lent it again meanwhile, or answered it.
+            self.rates.crossing += 1;
             self.ops.push_back(Op::Release { id, count });
         }
     }
@@ -434,7 +511,7 @@ impl Session {
         self.imports.clear();
         self.exports.clear();
         self.running.clear();
-        (self.lent, self.loose) = (0, 0);
+        (self.lent, self.unanswered, self.loose) = (0, 0, 0);
         self.ids.clear();
         self.ops.clear();
         self.events.clear();

@@ -133,6 +133,18 @@ where
         self.transport.is_byte_stream()
     }
 
+    fn ping(&mut self) -> bool {
+        self.transport.ping()
+    }
+
+    fn signs_of_life(&self) -> u64 {
+        self.transport.signs_of_life()
+    }
+
+    fn arriving(&self) -> usize {
+        self.transport.arriving()
+    }
+
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
         self.transport.poll_close(cx, reason)
     }

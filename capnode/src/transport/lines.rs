@@ -242,6 +242,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    fn arriving(&self) -> usize {
+        self.filled - self.start
+    }
+
     fn is_byte_stream(&self) -> bool {
         true
     }

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::{Outgoing, Transport};
 use crate::lock;
+use crate::sync::Mutex;
 
 /// One end of a connection inside one program: see [`pair`].
 #[derive(Debug)]

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 
 use super::{Outgoing, Transport};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The close code with which npm's `capnweb` ends a session that failed.
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
@@ -49,6 +51,11 @@ pub trait Message: Sized + Send + 'static {
     /// The message that says goodbye, if there is such.
     fn closing(reason: Option<&str>) -> Option<Self>;
 
+    /// The message that asks for a sign of life, if there is such.
+    fn ping() -> Option<Self> {
+        None
+    }
+
     /// What a message that came in is.
     fn receive(self) -> Received<Self::Text>;
 
@@ -83,6 +90,20 @@ pub struct Messages<S, M: Message> {
     said_goodbye: bool,
     /// Why the peer closed.
     goodbye: Option<String>,
+    /// What asks the peer for a sign of life, and how many it has given.
+    ping: Option<M>,
+    signs_of_life: u64,
+    /// Counts the bytes of a message that has not arrived whole.
+    meter: Option<Arc<AtomicUsize>>,
+}
+
+impl<S, M: Message> Messages<S, M> {
+    /// With a count of the bytes that have been read, which is set back with each message.
+    #[cfg(feature = "ws")]
+    pub(crate) fn with_meter(mut self, meter: Arc<AtomicUsize>) -> Self {
+        self.meter = Some(meter);
+        self
+    }
 }
 
 /// Carries frames over anything that is a stream and a sink of messages: a message a frame.
@@ -95,7 +116,15 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    Messages { messages, current: None, said_goodbye: false, goodbye: None }
+    Messages {
+        messages,
+        current: None,
+        said_goodbye: false,
+        goodbye: None,
+        ping: None,
+        signs_of_life: 0,
+        meter: None,
+    }
 }
 
 impl<S, M, E> Transport for Messages<S, M>
@@ -117,11 +146,14 @@ where
                 }
                 None => return Poll::Ready(None),
             };
+            if let Some(meter) = &self.meter {
+                meter.store(0, Ordering::Relaxed);
+            }
             match message.receive() {
                 Received::Frame(text) => {
                     return Poll::Ready(Some(Ok(&**self.current.insert(text))));
                 }
-                Received::Other => {}
+                Received::Other => self.signs_of_life += 1,
                 Received::Close(reason) => {
                     // The answer to it comes by itself when the sink is closed.
                     self.said_goodbye = true;
@@ -141,6 +173,12 @@ where
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         let mut sink = Pin::new(&mut self.messages);
+        if self.ping.is_some() {
+            ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
+            if let Some(ping) = self.ping.take() {
+                sink.as_mut().start_send(ping).map_err(io::Error::other)?;
+            }
+        }
         while !frames.is_empty() {
             ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
             let Some(frame) = frames.pop_frame() else { break };
@@ -148,6 +186,19 @@ where
         }
         frames.clear();
         sink.poll_flush(cx).map_err(io::Error::other)
+    }
+
+    fn ping(&mut self) -> bool {
+        self.ping = M::ping();
+        self.ping.is_some()
+    }
+
+    fn signs_of_life(&self) -> u64 {
+        self.signs_of_life
+    }
+
+    fn arriving(&self) -> usize {
+        self.meter.as_ref().map_or(0, |meter| meter.load(Ordering::Relaxed))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

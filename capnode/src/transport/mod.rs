@@ -8,6 +8,8 @@ pub(crate) mod address;
 pub(crate) mod lines;
 pub(crate) mod memory;
 pub(crate) mod messages;
+#[cfg(feature = "ws")]
+mod metered;
 mod texts;
 #[cfg(feature = "ws")]
 pub(crate) mod ws;
@@ -41,6 +43,22 @@ pub trait Transport: Send + 'static {
         false
     }
 
+    /// Asks the peer for a sign of life in a way of the transport's own, with the next [`poll_send`](Self::poll_send).
+    /// Whether there is such a way.
+    fn ping(&mut self) -> bool {
+        false
+    }
+
+    /// How many signs of life have come that were no frames.
+    fn signs_of_life(&self) -> u64 {
+        0
+    }
+
+    /// Bytes of a frame that has not arrived whole, as far as is known.
+    fn arriving(&self) -> usize {
+        0
+    }
+
     /// Closes, telling the peer `reason` where the transport can. `None` is an ordinary end.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>>;
 }
@@ -56,6 +74,18 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn is_byte_stream(&self) -> bool {
         (**self).is_byte_stream()
+    }
+
+    fn ping(&mut self) -> bool {
+        (**self).ping()
+    }
+
+    fn signs_of_life(&self) -> u64 {
+        (**self).signs_of_life()
+    }
+
+    fn arriving(&self) -> usize {
+        (**self).arriving()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

@@ -12,10 +12,14 @@ use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use super::address::Io;
 use super::messages::{FAILED, Message, Messages, Received, cut, messages};
+use super::metered::Metered;
 use crate::origin::Origins;
 
 /// Frames over a WebSocket: see [`web_socket`].
 pub type WebSocket<S> = Messages<WebSocketStream<S>, tungstenite::Message>;
+
+/// One of a node's.
+pub(crate) type Socket = WebSocket<Metered<Box<dyn Io>>>;
 
 /// Carries frames over a WebSocket whose handshake is done, a text message a frame.
 pub fn web_socket<S>(socket: WebSocketStream<S>) -> WebSocket<S>
@@ -38,6 +42,10 @@ impl Message for tungstenite::Message {
             Some(reason) => CloseFrame { code: CloseCode::from(FAILED), reason: cut(reason).into() },
         };
         Some(tungstenite::Message::Close(Some(frame)))
+    }
+
+    fn ping() -> Option<Self> {
+        Some(tungstenite::Message::Ping(Default::default()))
     }
 
     fn receive(self) -> Received<Utf8Bytes> {
@@ -71,7 +79,7 @@ pub(crate) async fn connect(
     path: &str,
     headers: &[(String, String)],
     frame_bytes: usize,
-) -> io::Result<WebSocket<Box<dyn Io>>> {
+) -> io::Result<Socket> {
     let mut request = http::Request::builder()
         .uri(format!("ws://{host}{path}"))
         .header("Host", host)
@@ -83,10 +91,11 @@ pub(crate) async fn connect(
         request = request.header(name, value);
     }
     let request = request.body(()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let (stream, meter) = Metered::new(stream);
     let shaken =
         tokio_tungstenite::client_async_with_config(request, stream, Some(config(frame_bytes))).await;
     match shaken {
-        Ok((socket, _)) => Ok(web_socket(socket)),
+        Ok((socket, _)) => Ok(web_socket(socket).with_meter(meter)),
         Err(tungstenite::Error::Http(response)) => {
             let message = format!("the server answered {}", response.status());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
@@ -103,7 +112,7 @@ pub(crate) async fn accept(
     stream: Box<dyn Io>,
     origins: &Origins,
     frame_bytes: usize,
-) -> io::Result<(WebSocket<Box<dyn Io>>, Vec<(String, String)>)> {
+) -> io::Result<(Socket, Vec<(String, String)>)> {
     let mut headers = Vec::new();
     let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -116,8 +125,9 @@ pub(crate) async fn accept(
         *refusal.status_mut() = http::StatusCode::FORBIDDEN;
         Err(refusal)
     };
+    let (stream, meter) = Metered::new(stream);
     let shaken =
         tokio_tungstenite::accept_hdr_async_with_config(stream, look, Some(config(frame_bytes))).await;
     let socket = shaken.map_err(io::Error::other)?;
-    Ok((web_socket(socket), headers))
+    Ok((web_socket(socket).with_meter(meter), headers))
 }

@@ -197,7 +197,7 @@ pub fn serves(node: fn(&Log) -> Node) -> Cover {
 
 /// A Rust program in the place of the recorded client.
 pub fn calls() -> Cover {
-    calls_and_serves(|_| Node::empty())
+    calls_and_serves(|_| Node::empty().limits(capnode_tests::timeless()))
 }
 
 /// The same for a client that serves something, too.

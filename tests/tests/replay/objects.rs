@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use capnode::{Func, Limits, Node, Value};
+use capnode::{Func, Node, Value};
+use capnode_tests::timeless;
 use serde::{Deserialize, Serialize};
 
 /// An error that is nothing but its message.
@@ -251,25 +252,30 @@ impl Tour for Guide {
     }
 }
 
+/// The clock of these tests runs.
+fn node(index: impl serde::Serialize) -> Node {
+    Node::new(index).limits(timeless())
+}
+
 pub fn tour(log: &Log) -> Node {
-    Node::new(TourClient::new(Guide { log: log.clone(), shared: Count::client(log, 1) }))
+    node(TourClient::new(Guide { log: log.clone(), shared: Count::client(log, 1) }))
 }
 
 /// The recorded servers whose limits were set as low.
 pub fn tour_of_depth_10(log: &Log) -> Node {
-    let mut limits = Limits::default();
+    let mut limits = timeless();
     limits.depth = 10;
     tour(log).limits(limits)
 }
 
 pub fn tour_of_20_digits(log: &Log) -> Node {
-    let mut limits = Limits::default();
+    let mut limits = timeless();
     limits.bigint_chars = 20;
     tour(log).limits(limits)
 }
 
 pub fn tour_of_256_bytes(log: &Log) -> Node {
-    let mut limits = Limits::default();
+    let mut limits = timeless();
     limits.frame_bytes = 256;
     tour(log).limits(limits)
 }
@@ -346,7 +352,7 @@ impl Caller for Events {
 }
 
 fn events(log: &Log, waits: bool, values: Vec<Value>) -> Node {
-    Node::new(CallerClient::new(Events { log: log.clone(), values, waits, kept: Mutex::new(None) }))
+    node(CallerClient::new(Events { log: log.clone(), values, waits, kept: Mutex::new(None) }))
 }
 
 pub fn callbacks(log: &Log) -> Node {
@@ -407,7 +413,7 @@ impl Members for Fields {
 }
 
 pub fn members(_: &Log) -> Node {
-    Node::new(MembersClient::new(Fields { secret: 1 }))
+    node(MembersClient::new(Fields { secret: 1 }))
 }
 
 /// A plain value with a function in it.
@@ -420,7 +426,7 @@ pub fn plain_object(_: &Log) -> Node {
     }
 
     let hello = Func::new(|name: String| async move { format!("hi {name}") });
-    Node::new(Plain { hello, k: 5, list: [1, 2] })
+    node(Plain { hello, k: 5, list: [1, 2] })
 }
 
 #[capnode::interface]
@@ -460,7 +466,7 @@ impl Functions for Log {
 }
 
 pub fn functions(log: &Log) -> Node {
-    Node::new(FunctionsClient::new(log.clone()))
+    node(FunctionsClient::new(log.clone()))
 }
 
 #[capnode::interface]
@@ -489,7 +495,7 @@ impl Promises for Slow {
 }
 
 pub fn promises(_: &Log) -> Node {
-    Node::new(PromisesClient::new(Slow))
+    node(PromisesClient::new(Slow))
 }
 
 #[capnode::interface]
@@ -547,7 +553,7 @@ impl Errors for Broken {
 }
 
 pub fn errors(_: &Log) -> Node {
-    Node::new(ErrorsClient::new(Broken))
+    node(ErrorsClient::new(Broken))
 }
 
 // ---------------------------------------------------------------------------------- clients that serve
@@ -571,13 +577,13 @@ impl Page for Named {
 }
 
 pub fn page(_: &Log) -> Node {
-    Node::new(PageClient::new(Named("clientp")))
+    node(PageClient::new(Named("clientp")))
 }
 
 pub fn second_page(_: &Log) -> Node {
-    Node::new(PageClient::new(Named("clienth")))
+    node(PageClient::new(Named("clienth")))
 }
 
 pub fn nothing(_: &Log) -> Node {
-    Node::empty()
+    Node::empty().limits(timeless())
 }

@@ -144,10 +144,14 @@ async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {
     let mut index: Vec<_> =
         index.iter().map(|name| ((*name).to_owned(), Value::Cap(echo.cap().clone()))).collect();
     index.push(("add".to_owned(), Value::Cap(add.into())));
-    let node = Node::new(Value::Object(index));
+    let node = Node::new(Value::Object(index)).limits(capnode_tests::timeless());
     let (here, there) = capnode::transport::pair();
     node.serve(there).await.map_err(|error| error.to_string())?;
-    let healthy: Connection = Node::empty().connect_over(here).await.map_err(|error| error.to_string())?;
+    let healthy: Connection = Node::empty()
+        .limits(capnode_tests::timeless())
+        .connect_over(here)
+        .await
+        .map_err(|error| error.to_string())?;
     let (transport, to_node, from_node) = Script::new();
     let connection = match side {
         Side::A => node.connect_over::<Connection>(transport).await,

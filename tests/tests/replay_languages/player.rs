@@ -197,7 +197,7 @@ async fn start<'a>(
     } else {
         index.map_or_else(Node::empty, Node::new)
     };
-    let node = node.dialect(dialect);
+    let node = node.dialect(dialect).limits(capnode_tests::timeless());
     let lost = world.clone();
     let node = node.on_message_lost(move |message| lost.lose(message)).registry(&world.registry);
     let connection = match rust {
@@ -209,7 +209,11 @@ async fn start<'a>(
     if with_other {
         let (here, there) = capnode::transport::pair();
         node.serve(there).await.map_err(|error| error.to_string())?;
-        let asks = Node::empty().dialect(dialect).connect_over::<Connection>(here).await;
+        let asks = Node::empty()
+            .dialect(dialect)
+            .limits(capnode_tests::timeless())
+            .connect_over::<Connection>(here)
+            .await;
         other = Some(asks.map_err(|error| error.to_string())?);
     }
     let mut frames = Vec::new();

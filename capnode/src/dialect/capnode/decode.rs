@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{Functions, too_deep};
+use super::Functions;
 use crate::dialect::canonical::Builder;
 use crate::dialect::ids::MAX_ID;
 use crate::dialect::json::Json;
+use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::op::{Payload, Word};
 
@@ -178,7 +179,11 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
         Ok(self.builder.finish())
     }
 
+    /// Writes what stands at a place. Tables nest without brackets, so this is where depth is counted.
     fn write(&mut self, leaf: &'t Json<'a>, depth: usize) -> Result<()> {
+        if depth >= self.max_depth {
+            return Err(too_deep(self.max_depth));
+        }
         match self.table.leaf(leaf) {
             Leaf::Undefined => self.builder.undefined(),
             Leaf::Scalar(scalar) => self.builder.json(scalar),
@@ -199,11 +204,8 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
         Ok(())
     }
 
-    /// A list or object. Tables nest without brackets, so this is where depth is counted.
+    /// A list or object.
     fn container(&mut self, id: usize, depth: usize) -> Result<()> {
-        if depth >= self.max_depth {
-            return Err(too_deep(self.max_depth));
-        }
         match self.table.links[id] {
             Json::Array(elements) => {
                 self.builder.out.push('[');

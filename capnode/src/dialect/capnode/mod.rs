@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::canonical::{Builder, MAX_DEPTH, Plain, Trees, Unsayable, other_members, unsayable};
 use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
-use super::json::{Broken, Json};
+use super::json::Json;
 use super::{Names, Refused};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -67,7 +67,7 @@ impl Speech {
     /// What the peer calls a function of its own.
     #[cfg(feature = "tokio")]
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
-        let name = Json::parse(self.functions.lent.name(id)?, 1).ok()?;
+        let name = Json::parse(self.functions.lent.name(id)?, 1, usize::MAX).ok()?;
         own_name(&name)
     }
 
@@ -85,12 +85,7 @@ impl Speech {
         names: &mut dyn Names,
     ) -> Result<Option<Op>, Error> {
         let depth = limits.depth.min(MAX_DEPTH);
-        let message = match Json::parse(frame, depth + ENVELOPE) {
-            Ok(message) => message,
-            Err(Broken::Malformed) => return Ok(None),
-            Err(Broken::Deep) => return Err(too_deep(depth)),
-            Err(Broken::Large) => return Err(super::too_large()),
-        };
+        let Some(message) = super::tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };
         match &*kind {
@@ -319,7 +314,7 @@ impl Speech {
     /// Which call of ours a frame asks for the answer of.
     #[cfg(feature = "tokio")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
-        let message = Json::parse(frame, MAX_DEPTH + ENVELOPE).ok()?;
+        let message = Json::parse(frame, MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;
         let id = message.get("replyId").or_else(|| message.get("methodId")).and_then(own_name)?;
         match self.own.find(&id)? {
             Reply::Index(call) | Reply::Call(call) => Some(call),
@@ -373,10 +368,6 @@ impl Speech {
 
 fn refuse(call: Id, Unsayable(why): Unsayable) -> Result<(), Refused> {
     Err(Refused { call, error: Error::new(ErrorKind::Encode, why) })
-}
-
-fn too_deep(depth: usize) -> Error {
-    Error::new(ErrorKind::Limit, format!("the message nests {depth} levels deep, which is too deep"))
 }
 
 /// Answers a call with an error.

@@ -109,6 +109,10 @@ impl Lookup for NoReference {
         match *graph {}
     }
 
+    fn unfolded_bytes(graph: &Self::Graph) -> usize {
+        match *graph {}
+    }
+
     fn address(graph: &NoReference) -> *const () {
         match *graph {}
     }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn parse(text: &str) -> Result<Json<'_>> {
-    Json::parse(text, 8)
+    Json::parse(text, 8, 64)
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{key, too_deep};
+use super::key;
 use crate::dialect::Names;
 use crate::dialect::canonical::{Builder, other_members};
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::ids::{Lent, own_name, peer_id};
 use crate::dialect::json::Json;
+use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::op::{Import, Path, Payload, Word};
 

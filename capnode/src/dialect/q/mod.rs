@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::canonical::{Unsayable, unsayable};
 use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
-use super::json::{Broken, Json};
+use super::json::Json;
 use super::{Names, Refused};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -64,12 +64,7 @@ impl Speech {
         names: &mut dyn Names,
     ) -> Result<Option<Op>, Error> {
         let depth = limits.depth.min(super::canonical::MAX_DEPTH);
-        let message = match Json::parse(frame, depth + ENVELOPE) {
-            Ok(message) => message,
-            Err(Broken::Malformed) => return Ok(None),
-            Err(Broken::Deep) => return Err(too_deep(depth)),
-            Err(Broken::Large) => return Err(super::too_large()),
-        };
+        let Some(message) = super::tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         match &*kind {
             "send" => self.parse_send(&message, frame, depth, names),
@@ -326,10 +321,6 @@ impl Speech {
         out.push_str("]}");
         Ok(())
     }
-}
-
-fn too_deep(depth: usize) -> Error {
-    Error::new(ErrorKind::Limit, format!("the message nests {depth} levels deep, which is too deep"))
 }
 
 /// A property's name as JSON.

@@ -23,6 +23,7 @@ mod end;
 mod home;
 mod hostile;
 mod languages;
+mod limits;
 mod order;
 mod random;
 mod release;

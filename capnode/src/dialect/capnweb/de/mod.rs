@@ -73,10 +73,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
 
     /// A reader of a value that came by another way, as if it stood here.
     fn nested<'s>(&'s self, payload: &'s Payload<R>) -> Result<Reader<'s, R>> {
-        if self.node.is_some() || self.outer.is_some() {
-            // A node that this stands in can be read any number of times.
-            self.charge(payload.text.range().len())?;
-        }
+        // A node that this stands in can be read any number of times.
+        self.charge(payload.text.range().len(), None)?;
         let mut nested = Reader { depth: self.depth, outer: Some(self), ..Reader::new(payload) };
         nested.deeper()?;
         Ok(nested)

@@ -10,15 +10,9 @@ use serde::de::{Deserializer, Visitor};
 use super::content::Token;
 use super::{Next, Reader, Result};
 use crate::dialect::{Failure, Found, Lookup, Node, Place};
-use crate::limits::Limits;
 
 /// What a node costs beside its text when it is read.
 const NODE: usize = 32;
-
-/// Bytes of nodes that one decoding may read, each as often as it is met.
-fn budget() -> usize {
-    Limits::default().frame_bytes
-}
 
 /// A step on the way to a place in a text.
 enum Step<'a> {
@@ -46,7 +40,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             }
             around = reader.outer;
         }
-        self.charge(place.range.len())?;
+        self.charge(place.range.len(), Some(node))?;
         let mut nested = self.at_node(node, place);
         if !nested.at_container() {
             // One that leads to the next can do so for ever.
@@ -72,18 +66,22 @@ impl<'a, R: Lookup> Reader<'a, R> {
         self.slot().is_none() && matches!(self.peek(), b'{' | b'[')
     }
 
-    /// Counts what is read of nodes.
-    pub(super) fn charge(&self, bytes: usize) -> Result<()> {
-        let mut outermost = self;
+    /// Counts what is read of nodes, each as often as it is met.
+    pub(super) fn charge(&self, bytes: usize, node: Option<Node<'_, R>>) -> Result<()> {
+        let (mut outermost, mut node) = (self, node.or(self.node));
         while let Some(outer) = outermost.outer {
             outermost = outer;
+            node = node.or(outer.node);
         }
+        // What stands in no node is read once.
+        let Some(node) = node else { return Ok(()) };
+        let limit = R::unfolded_bytes(node.graph);
         let entered = outermost.entered.get().saturating_add(bytes).saturating_add(NODE);
         outermost.entered.set(entered);
-        if entered <= budget() {
+        if entered <= limit {
             return Ok(());
         }
-        Err(Failure(format!("the value unfolds into more than {} bytes", budget())))
+        Err(Failure(format!("the value unfolds into more than {limit} bytes")))
     }
 
     /// Whether a node is a value with parts.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::super::text::{base64_len, unescape};
 use super::{Result, Scanner, excerpt, protocol};
-use crate::error::{Error, ErrorKind};
+use crate::dialect::too_deep;
+use crate::error::Error;
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
 use crate::value::{BigInt, ByteKind, Url};
 
@@ -42,8 +43,7 @@ impl Scanner<'_> {
         if depth < self.max_depth {
             return Ok(());
         }
-        let message = format!("the message nests {} levels deep, which is too deep", self.max_depth);
-        Err(Error::new(ErrorKind::Limit, message))
+        Err(too_deep(self.max_depth))
     }
 
     fn object(&mut self, depth: usize) -> Result<()> {
@@ -226,7 +226,7 @@ impl Scanner<'_> {
         let digits = unescape(self.string()?);
         if digits.len() > self.limits.bigint_chars {
             let message = format!("a big integer is longer than {} characters", self.limits.bigint_chars);
-            return Err(Error::new(ErrorKind::Limit, message));
+            return Err(Error::over("bigint_chars", message));
         }
         if !BigInt::is_js(&digits) {
             return Err(protocol(format!("not a big integer: {}", excerpt(&digits))));

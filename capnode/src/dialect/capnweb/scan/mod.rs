@@ -4,6 +4,7 @@
 //! into Rust types meets no surprise but a type that does not fit.
 
 use super::MAX_DEPTH;
+use crate::dialect::too_long;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Slot, Text, Word};
@@ -111,6 +112,9 @@ impl<'a> Scanner<'a> {
         }
         let found = &self.buffer[start..self.pos];
         self.pos += 1;
+        if found.len() > self.limits.string_bytes {
+            return Err(too_long(self.limits.string_bytes));
+        }
         Ok(found)
     }
 

@@ -1,0 +1,193 @@
+//! What a link does because time has passed: it looks whether the peer is still there, closes what nobody uses, and
+//! gives up calls that nobody answers. What time it is, whoever drives it says.
+
+use std::time::Duration;
+
+use super::state::Caller;
+use super::{Link, State};
+use crate::dialect::Dialect;
+use crate::error::{Error, ErrorKind, Fate};
+use crate::lock;
+use crate::op::{Answering, Id, Key, Op, Path, Text};
+use crate::sync::atomic::Ordering;
+
+/// A property that nothing has. A peer of Q-Connection is asked for it to see whether it is there.
+const PROBE: &str = "capnode:probe";
+
+/// When what has happened. All times are counted from the beginning of the link.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// The last frame or other sign of life.
+    heard: Duration,
+    /// When anything was going on last.
+    used: Duration,
+    /// When the peer was asked for a sign of life, if it has given none since.
+    asked: Option<Duration>,
+    /// The message by which it was asked, if it was one.
+    probe: Option<Id>,
+}
+
+/// What is to be done when a link has looked at the time.
+pub(crate) struct Tick {
+    /// When to look again; never, if no limit is about time.
+    pub(crate) next: Option<Duration>,
+    /// Whether the peer is to be asked for a sign of life.
+    pub(crate) ask: bool,
+}
+
+impl Clock {
+    /// Takes note of a message that has come at `now`.
+    pub(super) fn heard(&mut self, op: &Op, now: Duration) {
+        self.sign_of_life(now);
+        let of_life = match op {
+            Op::Evaluate { value, answering: Answering::Sent } => value.text.as_str() == "null",
+            Op::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
+                name.as_str() == PROBE
+            }
+            Op::Answer { id, .. } => self.probe == Some(*id),
+            _ => false,
+        };
+        if !of_life {
+            self.used = now;
+        }
+    }
+
+    fn sign_of_life(&mut self, now: Duration) {
+        self.heard = now;
+        self.asked = None;
+    }
+
+    pub(super) fn quiet_since(&self) -> Duration {
+        self.heard
+    }
+}
+
+impl Link {
+    /// Says what time it is.
+    pub(crate) fn set_now(&self, now: Duration) {
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.now.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// What time it was when somebody last said so.
+    pub(super) fn now(&self) -> Duration {
+        Duration::from_micros(self.now.load(Ordering::Relaxed))
+    }
+
+    /// The peer is there, which something else than a frame has shown.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn sign_of_life(&self) {
+        lock(&self.state).clock.sign_of_life(self.now());
+    }
+
+    /// Does what is due, and says when to look again.
+    pub(crate) fn tick(&self) -> Tick {
+        let now = self.now();
+        let mut late = Vec::new();
+        let tick = {
+            let mut state = lock(&self.state);
+            if state.closed.is_some() {
+                return Tick { next: None, ask: false };
+            }
+            self.settle_drops(&mut state);
+            let next_call = self.give_up_calls(&mut state, now, &mut late);
+            self.look(&mut state, now).map(|mut tick| {
+                tick.next = [tick.next, next_call].into_iter().flatten().min();
+                tick
+            })
+        };
+        for (caller, error) in late {
+            caller.fail(error);
+        }
+        tick.unwrap_or_else(|error| {
+            self.close(error);
+            Tick { next: None, ask: false }
+        })
+    }
+
+    /// Looks whether anybody uses the connection, and whether the peer is there.
+    fn look(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
+        let mut next = None;
+        if let Some(idle) = self.idle {
+            if !state.session.is_unused() || !state.parked.is_empty() {
+                state.clock.used = now;
+            }
+            let end = state.clock.used.saturating_add(idle);
+            if end <= now {
+                let message = format!("nothing has been going on for {idle:?}");
+                return Err(Error::new(ErrorKind::Disconnected, message).of_limit("idle"));
+            }
+            next = Some(end);
+        }
+        let mut ask = false;
+        if let Some(probe) = self.limits.probe {
+            let clock = &mut state.clock;
+            let (due, end) = (clock.heard + probe, clock.asked.map(|asked| asked + probe));
+            if end.is_some_and(|end| end <= now) {
+                let message = format!("the peer has given no sign of life for {:?}", now - clock.heard);
+                return Err(Error::new(ErrorKind::Disconnected, message).of_limit("probe"));
+            }
+            if clock.asked.is_none() && due <= now {
+                clock.asked = Some(now);
+                ask = true;
+            }
+            let end = clock.asked.map_or(due, |asked| asked + probe);
+            next = Some(next.map_or(end, |next| end.min(next)));
+        }
+        Ok(Tick { next, ask })
+    }
+
+    /// Asks the peer for a sign of life, if its language has a way.
+    pub(crate) fn probe(&self) {
+        {
+            let mut state = lock(&self.state);
+            if state.closed.is_some() {
+                return;
+            }
+            let question = match self.dialect() {
+                Some(Dialect::CapnWeb) => None,
+                Some(Dialect::Q) => Some(Path::One(Key::Name(Text::Static(PROBE)))),
+                Some(Dialect::Capnode) | None => {
+                    // Nothing can be asked, so nothing can be concluded.
+                    let now = self.now();
+                    state.clock.sign_of_life(now);
+                    return;
+                }
+            };
+            state.clock.probe = Some(state.session.probe(question));
+            state.write_ops();
+        }
+        self.wake();
+    }
+
+    /// Takes out the calls of ours whose time is over. When to look again.
+    fn give_up_calls(
+        &self,
+        state: &mut State,
+        now: Duration,
+        late: &mut Vec<(Caller, Error)>,
+    ) -> Option<Duration> {
+        let limit = self.limits.call_timeout?;
+        let end = |caller: &Caller| match caller {
+            Caller::Waits { since: Some(since), .. } => Some(*since + limit),
+            Caller::Waits { since: None, .. } | Caller::Index(_) => None,
+        };
+        let ends = state.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
+        let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);
+        for (id, _) in over {
+            let message = format!("no answer within {limit:?}");
+            let error = Error::new(ErrorKind::Timeout, message).of_limit("call_timeout");
+            let Some(caller) = state.take_caller(id) else { continue };
+            state.session.drop_call(id);
+            late.push((caller, error.with_fate(Fate::MayHaveRun)));
+        }
+        // Looked at all together, so that a million of them are not looked through for each.
+        let first = open.into_iter().map(|(_, end)| end).min().unwrap_or(now + limit);
+        Some(first.max(now + limit / 16))
+    }
+
+    /// From when on the time of a call counts, in a language in which a peer may stay silent.
+    pub(super) fn call_since(&self) -> Option<Duration> {
+        (self.dialect() != Some(Dialect::CapnWeb)).then(|| self.now())
+    }
+}

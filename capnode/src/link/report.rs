@@ -1,0 +1,59 @@
+//! What a connection holds, and what has gone over it.
+
+use std::time::Duration;
+
+use super::Link;
+use crate::limits::Limits;
+use crate::lock;
+use crate::session::Tables;
+
+/// How a connection stands with its [`Limits`]: each of them has its figure here.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The entries of its tables: for `exports`, `imports`, `calls` and `running_calls`.
+    pub tables: Tables,
+    /// Calls of the peer that wait until others have ended.
+    pub parked_calls: usize,
+    /// Bytes of those.
+    pub parked_bytes: usize,
+    /// Bytes of all calls of the peer that have not ended.
+    pub call_bytes: usize,
+    /// Bytes of results that the peer may still use.
+    pub kept_bytes: usize,
+    /// Bytes waiting to be written.
+    pub unwritten_bytes: usize,
+    /// Bytes of a frame that has not arrived whole, as far as the transport tells.
+    pub arriving_bytes: usize,
+    /// Frames that have arrived.
+    pub frames: u64,
+    /// Calls that the peer has given up before they ended.
+    pub cancels: u64,
+    /// Messages about ids that were not where they should be.
+    pub stray_ids: u64,
+    /// Since when the peer has given no sign of life: for `idle` and `probe`.
+    pub quiet: Duration,
+    /// What applies to the connection.
+    pub limits: Limits,
+}
+
+impl Link {
+    pub(crate) fn report(&self) -> Report {
+        let state = lock(&self.state);
+        let counts = state.session.counts();
+        Report {
+            tables: self.tables_of(&state),
+            parked_calls: state.parked.len(),
+            parked_bytes: state.parked_bytes,
+            call_bytes: state.parked_bytes + state.call_bytes,
+            kept_bytes: state.kept_bytes,
+            unwritten_bytes: state.unwritten(),
+            arriving_bytes: self.share.arriving(),
+            frames: counts.frames,
+            cancels: counts.cancels,
+            stray_ids: counts.strays,
+            quiet: self.now().saturating_sub(state.clock.quiet_since()),
+            limits: self.limits.clone(),
+        }
+    }
+}

@@ -1,0 +1,725 @@
+//! Each limit: what is exactly at it passes, and one past it is told by its name, in each language that it applies to.
+
+use std::pin::pin;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::*;
+use crate::sans_io::{Core, Handler};
+use crate::value::GraphBuilder;
+use crate::{BigInt, Call, Dialect, Error, ErrorKind, Fate, Object, Wire};
+
+const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
+const CAPN_WEB: [Dialect; 1] = [Dialect::CapnWeb];
+
+/// The limits that have a test here, of the name that they have in `Limits`; those of whole nodes are tested where nodes
+/// are.
+const COVERED: &[&str] = &[
+    "frame_bytes",
+    "depth",
+    "string_bytes",
+    "bigint_chars",
+    "exports",
+    "imports",
+    "calls",
+    "running_calls",
+    "parked_bytes",
+    "call_bytes",
+    "kept_bytes",
+    "unwritten_bytes_soft",
+    "unwritten_bytes_hard",
+    "promise_depth",
+    "unfolded_bytes",
+    "cancels_per_second",
+    "stray_ids_per_second",
+    "frames_per_second",
+    "idle",
+    "probe",
+    "call_timeout",
+];
+
+const OF_NODES: &[&str] = &["connections", "node_bytes"];
+
+#[test]
+fn every_limit_has_a_test() {
+    let shown = format!("{:#?}", Limits::default());
+    let fields = shown.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+    let names: Vec<_> = fields.filter_map(|line| line.trim().split_once(':')).map(|(name, _)| name).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in &names {
+        assert!(COVERED.contains(name) || OF_NODES.contains(name), "`{name}` has no test");
+    }
+    assert_eq!(names.len(), COVERED.len() + OF_NODES.len());
+}
+
+fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+/// A client and the side under test, which offers functions, moved by hand.
+struct Two {
+    here: Core,
+    there: Core,
+    handlers: Vec<Handler>,
+    /// What the client asked and has no answer to.
+    calls: Vec<Call<Value>>,
+    /// What the client holds.
+    held: Vec<Cap>,
+    index: Cap,
+}
+
+type Sink = Arc<Mutex<Vec<Cap>>>;
+
+/// `echo(value)`, `rows(lists)` which reads its value, `wait()` without end, `make()` a function,
+/// `many(count)` of them, `keep(function)`.
+fn offered() -> Object {
+    let kept = Sink::default();
+    Object::new()
+        .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
+        .with(
+            "rows",
+            Func::<fn(Vec<Vec<u32>>) -> usize>::new(|rows: Vec<Vec<u32>>| async move { rows.len() }),
+        )
+        .with("wait", Func::<fn(Value) -> Value>::new(|_: Value| std::future::pending()))
+        .with("make", Func::<fn() -> Func<fn() -> u8>>::new(|| async { Func::new(|| async { 1 }) }))
+        .with(
+            "many",
+            Func::<fn(usize) -> Vec<Func<fn()>>>::new(|count: usize| async move {
+                (0..count).map(|_| Func::new(|| async {})).collect::<Vec<_>>()
+            }),
+        )
+        .with(
+            "keep",
+            Func::<fn(Cap)>::new(move |function: Cap| {
+                lock(&kept).push(function);
+                async {}
+            }),
+        )
+}
+
+impl Two {
+    fn new(dialect: Dialect, change: impl FnOnce(&mut Limits)) -> Self {
+        let there = Core::accepting_within(limits(change), offered());
+        Self::of(Core::connecting_in(dialect, ()), there)
+    }
+
+    /// The side under test is the one that calls.
+    fn calling(dialect: Dialect, change: impl FnOnce(&mut Limits)) -> Self {
+        let here = Core::connecting_within(limits(change), dialect, ());
+        Self::of(here, Core::accepting(offered()))
+    }
+
+    fn of(here: Core, there: Core) -> Self {
+        let index = here.peer();
+        let mut two = Self { here, there, handlers: Vec::new(), calls: Vec::new(), held: Vec::new(), index };
+        two.settle();
+        two
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            while let Some(frame) = self.here.next_frame() {
+                self.there.receive(&frame);
+                moved = true;
+            }
+            while let Some(frame) = self.there.next_frame() {
+                self.here.receive(&frame);
+                moved = true;
+            }
+            self.handlers.extend(self.here.handlers());
+            self.handlers.extend(self.there.handlers());
+            let before = self.handlers.len();
+            self.handlers.retain_mut(|handler| poll(handler).is_pending());
+            if !moved && before == self.handlers.len() {
+                return;
+            }
+        }
+    }
+
+    /// Makes a call, sends it and leaves it without an answer, if there is none.
+    fn begin(&mut self, method: &str, value: impl Into<Value>) {
+        let mut call = self.index.invoke::<Value>(method, (value.into(),));
+        assert!(poll(&mut call).is_pending());
+        self.calls.push(call);
+    }
+
+    fn wait<T: Wire>(&mut self, call: Call<T>) -> Result<T, Error> {
+        let mut call = pin!(call);
+        for _ in 0..4 {
+            if let Poll::Ready(outcome) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return outcome;
+            }
+            self.settle();
+        }
+        panic!("there is no answer");
+    }
+
+    fn echo(&mut self, value: impl Into<Value>) -> Result<Value, Error> {
+        self.wait(self.index.invoke("echo", (value.into(),)))
+    }
+
+    /// The side under test goes on.
+    fn goes_on(&mut self) {
+        assert!(self.there.closed().is_none(), "{:?}", self.there.closed());
+        assert_eq!(self.echo(7).unwrap(), Value::from(7));
+    }
+}
+
+/// Ended by the limit of that name.
+#[track_caller]
+fn ended_by(core: &Core, limit: &str) {
+    let closed = core.closed().expect("it has ended");
+    assert_eq!(closed.exceeded(), Some(limit), "{closed:?}");
+}
+
+/// Does something `limit` times and once more; `limit` is the one called `name`.
+fn counted(
+    name: &str,
+    dialects: &[Dialect],
+    limit: usize,
+    set: impl Fn(&mut Limits, usize),
+    act: impl Fn(&mut Two, usize),
+) {
+    for &dialect in dialects {
+        let mut two = Two::new(dialect, |limits| set(limits, limit));
+        act(&mut two, limit);
+        two.settle();
+        assert!(two.there.closed().is_none(), "{dialect:?}, at the limit: {:?}", two.there.closed());
+        let mut two = Two::new(dialect, |limits| set(limits, limit));
+        act(&mut two, limit + 1);
+        two.settle();
+        ended_by(&two.there, name);
+        let told = two.here.closed();
+        let speaks_of_ends = dialect == Dialect::CapnWeb;
+        assert_eq!(told.is_some(), speaks_of_ends, "{dialect:?}: the peer is told, if it can be: {told:?}");
+    }
+}
+
+/// The same for bytes: first it is measured what something comes to.
+fn measured(
+    name: &str,
+    set: impl Fn(&mut Limits, usize),
+    act: impl Fn(&mut Two),
+    bytes: impl Fn(&Core) -> usize,
+) {
+    for dialect in ALL {
+        let mut two = Two::new(dialect, |limits| set(limits, usize::MAX >> 1));
+        act(&mut two);
+        let all = bytes(&two.there);
+        assert!(all > 0);
+        let mut two = Two::new(dialect, |limits| set(limits, all));
+        act(&mut two);
+        assert!(two.there.closed().is_none(), "{dialect:?}, at the limit: {:?}", two.there.closed());
+        let mut two = Two::new(dialect, |limits| set(limits, all - 1));
+        act(&mut two);
+        ended_by(&two.there, name);
+    }
+}
+
+#[test]
+fn frame_bytes() {
+    for dialect in ALL {
+        for past in [0, 1] {
+            let mut two = Two::new(dialect, |limits| limits.frame_bytes = 1_000);
+            let mut call = two.index.invoke::<Value>("echo", (7,));
+            assert!(poll(&mut call).is_pending());
+            let frame = two.here.next_frame().expect("the call");
+            let padded = format!("{frame}{}", " ".repeat(1_000 + past - frame.len()));
+            two.there.receive(&padded);
+            if past == 0 {
+                assert_eq!(two.wait(call).unwrap(), Value::from(7));
+                two.goes_on();
+            } else {
+                ended_by(&two.there, "frame_bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn depth() {
+    let nested = |levels| (0..levels).fold(Value::from(7), |value, _| Value::Array(vec![value]));
+    // The deepest value that arrives, within the list of arguments that it stands in.
+    for (dialect, deepest) in [(Dialect::CapnWeb, 18), (Dialect::Capnode, 18), (Dialect::Q, 18)] {
+        let mut two = Two::new(dialect, |limits| limits.depth = 20);
+        assert_eq!(two.echo(nested(deepest)).unwrap(), nested(deepest), "{dialect:?}");
+        two.goes_on();
+        two.begin("echo", nested(deepest + 1));
+        two.settle();
+        assert!(two.there.closed().is_some(), "{dialect:?}");
+        ended_by(&two.there, "depth");
+    }
+}
+
+#[test]
+fn string_bytes() {
+    counted(
+        "string_bytes",
+        &ALL,
+        100,
+        |limits, limit| limits.string_bytes = limit,
+        |two, bytes| two.begin("echo", "x".repeat(bytes)),
+    );
+    // The name of a property is one as well.
+    counted(
+        "string_bytes",
+        &ALL,
+        100,
+        |limits, limit| limits.string_bytes = limit,
+        |two, bytes| two.begin("echo", Value::from([("x".repeat(bytes).as_str(), 1.into())])),
+    );
+}
+
+#[test]
+fn bigint_chars() {
+    counted(
+        "bigint_chars",
+        &CAPN_WEB,
+        50,
+        |limits, limit| limits.bigint_chars = limit,
+        |two, chars| two.begin("echo", Value::BigInt(BigInt::parse(&"9".repeat(chars)).unwrap())),
+    );
+}
+
+#[test]
+fn exports() {
+    // Unfinished calls count.
+    counted(
+        "exports",
+        &CAPN_WEB,
+        5,
+        |limits, limit| limits.exports = limit,
+        |two, count| (0..count).for_each(|_| two.begin("wait", 1)),
+    );
+    // So does what an answer lends, at once.
+    for (made, passes) in [(4, true), (5, false)] {
+        let mut two = Two::new(Dialect::CapnWeb, |limits| limits.exports = 4);
+        let mut call = two.index.invoke::<Vec<Cap>>("many", (made,));
+        assert!(poll(&mut call).is_pending());
+        two.settle();
+        if passes { assert!(two.there.closed().is_none()) } else { ended_by(&two.there, "exports") }
+    }
+    for dialect in [Dialect::Capnode, Dialect::Q] {
+        let mut two = Two::new(dialect, |limits| limits.exports = 20);
+        for _ in 0..50 {
+            let made = two.wait(two.index.invoke::<Cap>("make", ())).unwrap();
+            two.held.push(made);
+        }
+        let tables = two.there.report().tables;
+        assert!(tables.forgotten >= 29 && tables.exports <= 26, "{dialect:?}: {tables:?}");
+        let (first, last) = (two.held[0].clone(), two.held[49].clone());
+        assert!(two.wait(first.apply::<u8>(())).is_err(), "the oldest was forgotten");
+        assert_eq!(two.wait(last.apply::<u8>(())).unwrap(), 1);
+        two.goes_on();
+    }
+}
+
+#[test]
+fn imports() {
+    counted(
+        "imports",
+        &ALL,
+        5,
+        |limits, limit| limits.imports = limit,
+        |two, count| {
+            for _ in 0..count {
+                let function = Func::<fn() -> u8>::new(|| async { 1 });
+                let mut call = two.index.invoke::<()>("keep", (function.cap().clone(),));
+                assert!(poll(&mut call).is_pending());
+                two.settle();
+            }
+        },
+    );
+}
+
+#[test]
+fn calls() {
+    for dialect in ALL {
+        let mut two = Two::calling(dialect, |limits| limits.calls = 5);
+        // In one of the languages the index is asked for by a call.
+        assert_eq!(two.here.report().tables.calls, 0);
+        (0..5).for_each(|_| two.begin("wait", 1));
+        let mut call = two.index.invoke::<Value>("wait", (1,));
+        let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("there is no room for it") };
+        assert_eq!((error.exceeded(), error.fate()), (Some("calls"), Fate::NotSent));
+        two.settle();
+        assert_eq!(two.there.report().tables.running, 5);
+        assert!(two.here.closed().is_none());
+    }
+}
+
+#[test]
+fn running_calls() {
+    for dialect in ALL {
+        let mut two = Two::new(dialect, |limits| limits.running_calls = 5);
+        (0..5).for_each(|_| two.begin("wait", 1));
+        two.settle();
+        assert_eq!((two.there.report().tables.running, two.there.report().parked_calls), (5, 0));
+        two.begin("echo", 1);
+        two.settle();
+        assert_eq!(two.there.report().parked_calls, 1);
+        assert!(two.there.closed().is_none());
+    }
+    for (calls, passes) in [(5, true), (6, false)] {
+        let there = Core::accepting_within(limits(|limits| limits.running_calls = 5), offered());
+        let all = vec![r#"["pipeline",0,["wait"],[1]]"#; calls].join(",");
+        there.receive(&format!(r#"["push",[[{all}]]]"#));
+        if passes { assert!(there.closed().is_none()) } else { ended_by(&there, "running_calls") }
+    }
+}
+
+#[test]
+fn parked_bytes() {
+    measured(
+        "parked_bytes",
+        |limits, bytes| {
+            limits.running_calls = 1;
+            limits.parked_bytes = bytes;
+        },
+        |two| {
+            (0..4).for_each(|_| two.begin("wait", "x".repeat(100)));
+            two.settle();
+        },
+        |core| core.report().parked_bytes,
+    );
+}
+
+#[test]
+fn call_bytes() {
+    measured(
+        "call_bytes",
+        |limits, bytes| limits.call_bytes = bytes,
+        |two| {
+            (0..4).for_each(|_| two.begin("wait", "x".repeat(100)));
+            two.settle();
+        },
+        |core| core.report().call_bytes,
+    );
+}
+
+#[test]
+fn kept_bytes() {
+    let act = |two: &mut Two| {
+        let echo = |text: &str| two.index.invoke::<Value>("echo", (text,)).pipeline_cap();
+        let kept = [echo("first"), echo("second")];
+        two.settle();
+        let last = kept[1].read::<Value>();
+        let outcome = two.wait(last);
+        two.held.extend(kept);
+        outcome
+    };
+    let mut two = Two::new(Dialect::CapnWeb, |_| {});
+    assert_eq!(act(&mut two).unwrap(), Value::from("second"));
+    let all = two.there.report().kept_bytes;
+    let mut two = Two::new(Dialect::CapnWeb, |limits| limits.kept_bytes = all);
+    assert_eq!(act(&mut two).unwrap(), Value::from("second"));
+    let mut two = Two::new(Dialect::CapnWeb, |limits| limits.kept_bytes = all - 1);
+    let error = act(&mut two).unwrap_err();
+    assert!(error.message().contains("bytes of results were not given back"), "{error}");
+    two.goes_on();
+}
+
+#[test]
+fn unwritten_bytes_soft() {
+    for dialect in ALL {
+        let mut two = Two::calling(dialect, |_| {});
+        two.begin("wait", 1);
+        let one = two.here.report().unwritten_bytes;
+        let (mut sent, mut waited) = (false, false);
+        // Names are not always of the same length.
+        for soft in one - 5..one + 5 {
+            let mut two = Two::calling(dialect, |limits| limits.unwritten_bytes_soft = soft);
+            two.begin("wait", 1);
+            let room = two.here.report().unwritten_bytes < soft;
+            two.begin("wait", 1);
+            let frames = std::iter::from_fn(|| two.here.next_frame()).count();
+            assert_eq!(frames, if room { 2 } else { 1 }, "{dialect:?}");
+            sent |= room;
+            waited |= !room;
+        }
+        assert!(sent && waited);
+    }
+}
+
+#[test]
+fn unwritten_bytes_hard() {
+    measured(
+        "unwritten_bytes_hard",
+        |limits, bytes| limits.unwritten_bytes_hard = bytes,
+        |two| {
+            // Nothing of what is answered is read.
+            (0..4).for_each(|_| two.begin("echo", "x".repeat(100)));
+            while let Some(frame) = two.here.next_frame() {
+                two.there.receive(&frame);
+            }
+        },
+        |core| core.report().unwritten_bytes,
+    );
+}
+
+#[test]
+fn promise_depth() {
+    for (promises, passes) in [(3, true), (4, false)] {
+        let there = Core::accepting_within(limits(|limits| limits.promise_depth = 3), offered());
+        there.receive(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
+        let mut handlers = there.handlers();
+        for id in 1..promises {
+            there.receive(&format!(r#"["resolve",-{id},[[["promise",-{}]]]]"#, id + 1));
+        }
+        there.receive(&format!(r#"["resolve",-{promises},7]"#));
+        handlers.retain_mut(|handler| poll(handler).is_pending());
+        let said: Vec<_> = std::iter::from_fn(|| there.next_frame()).collect();
+        let answer = said.last().expect("an answer");
+        assert_eq!(answer.starts_with(r#"["resolve",1"#), passes, "{answer}");
+        assert!(passes || answer.contains("a promise in a promise, more than 3 times"), "{answer}");
+        assert!(there.closed().is_none());
+    }
+}
+
+#[test]
+fn unfolded_bytes() {
+    // What promises turn out to be.
+    let result = r#"[[["pipeline",1],["pipeline",1],["pipeline",1]]]"#;
+    let value = format!(r#""{}""#, "x".repeat(100));
+    let outer = result.len() + 3 * 32;
+    for (limit, passes) in [(outer + 3 * value.len(), true), (outer + 3 * value.len() - 1, false)] {
+        let there = Core::accepting_within(limits(|limits| limits.unfolded_bytes = limit), offered());
+        there.receive(&format!(r#"["push",{value}]"#));
+        there.receive(&format!(r#"["stream",{result}]"#));
+        let mut handlers = there.handlers();
+        handlers.retain_mut(|handler| poll(handler).is_pending());
+        let said: Vec<_> = std::iter::from_fn(|| there.next_frame()).collect();
+        let answer = said.last().expect("an answer");
+        assert_eq!(answer.starts_with(r#"["resolve",2"#), passes, "{answer}");
+        assert!(there.closed().is_none());
+    }
+    // What is shared, read as if it stood in each place.
+    for dialect in [Dialect::Capnode, Dialect::Q] {
+        let shared = || {
+            let mut graph = GraphBuilder::new();
+            let (all, row) = (graph.node(), graph.node());
+            graph.set(&row, &[1, 2, 3]).unwrap();
+            graph.set(&all, &vec![row.clone(); 4]).unwrap();
+            graph.finish(all).unwrap()
+        };
+        let fails = |limit: usize| {
+            let mut two = Two::new(dialect, |limits| limits.unfolded_bytes = limit);
+            let outcome = two.wait(two.index.invoke::<usize>("rows", (shared(),)));
+            assert!(two.there.closed().is_none());
+            if let Ok(rows) = &outcome {
+                assert_eq!(*rows, 4);
+            }
+            outcome.is_err()
+        };
+        // Each of the four counts, its text and what a node costs.
+        let rows = 4 * ("[[1,2,3]]".len() + 32);
+        let smallest = (0..2_000).find(|limit| !fails(*limit)).expect("enough");
+        assert!((rows..rows + 100).contains(&smallest), "{dialect:?}: {smallest}, of {rows}");
+    }
+}
+
+#[test]
+fn cancels_per_second() {
+    let storm = |two: &mut Two, count: usize| {
+        (0..count).for_each(|_| two.begin("wait", 1));
+        two.settle();
+        two.calls.clear();
+        two.settle();
+    };
+    counted(
+        "cancels_per_second",
+        &CAPN_WEB,
+        5,
+        |limits, limit| limits.cancels_per_second = limit as u32,
+        storm,
+    );
+    let mut two = Two::new(Dialect::CapnWeb, |limits| limits.cancels_per_second = 5);
+    storm(&mut two, 5);
+    two.there.tick(Duration::from_secs(1));
+    storm(&mut two, 5);
+    assert_eq!(two.there.report().cancels, 10);
+    two.goes_on();
+}
+
+#[test]
+fn an_honest_burst_passes() {
+    let mut two = Two::new(Dialect::CapnWeb, |_| {});
+    (0..500).for_each(|_| two.begin("wait", 1));
+    two.settle();
+    two.calls.clear();
+    two.settle();
+    assert_eq!(two.there.report().cancels, 500);
+    for dialect in ALL {
+        let mut two = Two::new(dialect, |_| {});
+        (0..1_000).for_each(|number| two.begin("echo", number));
+        two.settle();
+        assert!(two.calls.iter_mut().all(|call| matches!(poll(call), Poll::Ready(Ok(_)))), "{dialect:?}");
+        two.goes_on();
+    }
+}
+
+#[test]
+fn stray_ids_per_second() {
+    let strays = |two: &mut Two, count: usize| {
+        (0..count).for_each(|number| two.there.receive(&format!(r#"["resolve",{},1]"#, 90 + number)));
+    };
+    counted(
+        "stray_ids_per_second",
+        &CAPN_WEB,
+        5,
+        |limits, limit| limits.stray_ids_per_second = limit as u32,
+        strays,
+    );
+    // What is lent under ids that skip some.
+    let there = Core::accepting_within(limits(|limits| limits.stray_ids_per_second = 5), offered());
+    for number in 1..=6 {
+        assert!(there.closed().is_none());
+        there.receive(&format!(r#"["stream",["pipeline",0,["keep"],[["export",-{}]]]]"#, number * 10));
+    }
+    ended_by(&there, "stray_ids_per_second");
+}
+
+#[test]
+fn frames_per_second() {
+    for dialect in ALL {
+        for past in [0, 1] {
+            let mut two = Two::new(dialect, |limits| limits.frames_per_second = Some(20));
+            assert_eq!(two.echo(7).unwrap(), Value::from(7));
+            let before = two.there.report().frames;
+            // As many as it can be, however many there were.
+            two.there.tick(Duration::from_secs(1));
+            (0..20 + past).for_each(|_| two.begin("wait", 1));
+            two.settle();
+            if past == 0 {
+                assert!(two.there.closed().is_none(), "{dialect:?}: {:?}", two.there.closed());
+                assert_eq!(two.there.report().frames, before + 20);
+            } else {
+                ended_by(&two.there, "frames_per_second");
+            }
+        }
+    }
+}
+
+const IDLE: Duration = Duration::from_secs(100);
+const MOMENT: Duration = Duration::from_millis(1);
+
+#[test]
+fn idle() {
+    for dialect in ALL {
+        let mut two = Two::new(dialect, |limits| {
+            limits.idle = Some(IDLE);
+            limits.probe = None;
+        });
+        let start = Duration::from_secs(7);
+        two.there.tick(start);
+        two.goes_on();
+        two.there.tick(start + IDLE - MOMENT);
+        assert!(two.there.closed().is_none());
+        // A call that runs is something that goes on.
+        two.begin("wait", 1);
+        two.settle();
+        two.there.tick(start + 5 * IDLE);
+        assert!(two.there.closed().is_none(), "{dialect:?}: {:?}", two.there.closed());
+        if dialect == Dialect::CapnWeb {
+            two.calls.clear();
+            two.settle();
+            two.there.tick(start + 6 * IDLE - MOMENT);
+            assert!(two.there.closed().is_none());
+            two.there.tick(start + 6 * IDLE);
+            ended_by(&two.there, "idle");
+        }
+        let mut two = Two::new(dialect, |limits| {
+            limits.idle = Some(IDLE);
+            limits.probe = None;
+        });
+        two.settle();
+        two.there.tick(IDLE - MOMENT);
+        assert!(two.there.closed().is_none());
+        two.there.tick(IDLE);
+        // Also of those who have been lent something and never say whether they need it still.
+        ended_by(&two.there, "idle");
+    }
+}
+
+#[test]
+fn signs_of_life_are_not_something_going_on() {
+    for dialect in [Dialect::CapnWeb, Dialect::Q] {
+        let mut two = Two::new(dialect, |limits| {
+            limits.idle = Some(IDLE);
+            limits.probe = Some(IDLE / 4);
+        });
+        two.goes_on();
+        for quarter in 1..4 {
+            two.there.tick(IDLE / 4 * quarter);
+            two.here.tick(IDLE / 4 * quarter);
+            two.settle();
+            assert!(two.there.closed().is_none());
+            assert_eq!(two.there.report().quiet, Duration::ZERO);
+        }
+        two.there.tick(IDLE);
+        ended_by(&two.there, "idle");
+    }
+}
+
+#[test]
+fn probe() {
+    let probe = Duration::from_secs(10);
+    for dialect in [Dialect::CapnWeb, Dialect::Q] {
+        let mut two = Two::new(dialect, |limits| limits.probe = Some(probe));
+        two.goes_on();
+        assert_eq!(two.there.tick(probe - MOMENT), Some(probe));
+        assert_eq!(two.there.next_frame(), None);
+        // Who answers lives on.
+        two.there.tick(probe);
+        two.settle();
+        two.there.tick(2 * probe);
+        assert!(two.there.closed().is_none());
+        two.goes_on();
+        assert_eq!(two.there.report().tables.calls, 0);
+        // Who does not has as long again.
+        two.there.tick(3 * probe);
+        assert!(two.there.next_frame().is_some(), "it was asked");
+        two.there.tick(4 * probe - MOMENT);
+        assert!(two.there.closed().is_none());
+        two.there.tick(4 * probe);
+        ended_by(&two.there, "probe");
+        assert_eq!(two.there.closed().unwrap().kind(), ErrorKind::Disconnected);
+    }
+    let mut two = Two::new(Dialect::Capnode, |limits| limits.probe = Some(probe));
+    two.goes_on();
+    for round in 1..10 {
+        two.there.tick(probe * round);
+        assert_eq!(two.there.next_frame(), None, "there is nothing to ask with");
+    }
+    two.goes_on();
+}
+
+#[test]
+fn call_timeout() {
+    let limit = Duration::from_secs(10);
+    for dialect in ALL {
+        let mut two = Two::calling(dialect, |limits| {
+            limits.call_timeout = Some(limit);
+            limits.probe = None;
+        });
+        two.goes_on();
+        let mut call = two.index.invoke::<Value>("wait", (1,));
+        assert!(poll(&mut call).is_pending());
+        two.settle();
+        two.here.tick(limit - MOMENT);
+        assert!(poll(&mut call).is_pending());
+        two.here.tick(limit);
+        match (dialect, poll(&mut call)) {
+            (Dialect::CapnWeb, Poll::Pending) => {}
+            (Dialect::Capnode | Dialect::Q, Poll::Ready(Err(error))) => {
+                assert_eq!(error.kind(), ErrorKind::Timeout);
+                assert_eq!((error.exceeded(), error.fate()), (Some("call_timeout"), Fate::MayHaveRun));
+            }
+            (_, other) => panic!("{dialect:?}: {other:?}"),
+        }
+        two.goes_on();
+    }
+}

@@ -1,0 +1,161 @@
+//! The limits that a node and its driver see to: what all connections hold together, and those of time.
+
+use std::time::Duration;
+
+use capnode::{Connection, Dialect, ErrorKind, Func, Limits, Node, Object, Value, transport};
+use capnode_tests::{soon, until};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::AsyncWriteExt as _;
+use tokio_tungstenite::tungstenite::Message;
+
+fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+/// `echo(value)`, and `wait(value)` which never ends.
+fn offered() -> Object {
+    Object::new()
+        .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
+        .with("wait", Func::<fn(Value) -> Value>::new(|_: Value| std::future::pending()))
+}
+
+/// A connection within the program: the side that serves, and the one that called it.
+async fn connect(node: &Node, dialect: Dialect) -> (Connection, Connection) {
+    let (there, here) = transport::pair();
+    let served = node.serve(there).await.unwrap();
+    (served, Node::empty().dialect(dialect).connect_over(here).await.unwrap())
+}
+
+#[tokio::test]
+async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let node = Node::new(offered()).limits(limits(|limits| limits.node_bytes = 1_000_000));
+        let mut peers = Vec::new();
+        // Within the limit, all together.
+        for bytes in [100_000, 500_000, 300_000] {
+            let (served, peer) = connect(&node, dialect).await;
+            peer.peer().invoke::<Value>("wait", ("x".repeat(bytes),)).send().unwrap();
+            until("the call to arrive", || served.report().call_bytes >= bytes).await;
+            peers.push((served, peer));
+        }
+        assert!(peers.iter().all(|(served, _)| !served.is_closed()));
+        // Now it is one too many.
+        peers[0].1.peer().invoke::<Value>("wait", ("x".repeat(150_000),)).send().unwrap();
+        let ended = soon(peers[1].0.closed()).await;
+        assert_eq!(ended.exceeded(), Some("node_bytes"), "{ended:?}");
+        for at in [0, 2] {
+            let echo = peers[at].1.peer().invoke::<u32>("echo", (7,));
+            assert_eq!(soon(echo).await.unwrap(), 7, "{dialect:?}");
+        }
+        // What it held counts no longer.
+        let (served, peer) = connect(&node, dialect).await;
+        peer.peer().invoke::<Value>("wait", ("x".repeat(400_000),)).send().unwrap();
+        until("the call to arrive", || served.report().call_bytes >= 400_000).await;
+        assert!([&peers[0].0, &peers[2].0, &served].iter().all(|served| !served.is_closed()));
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_never_ends_counts_as_far_as_it_has_come() {
+    let node = Node::new(offered()).limits(limits(|limits| limits.node_bytes = 1_000_000));
+    let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let ws = node.listen("ws://127.0.0.1:0").await.unwrap();
+    let honest: Connection = capnode::connect(&ws.url()).await.unwrap();
+    // Half of it over TCP, and the other half as a fragment of a WebSocket message.
+    let mut drip = tokio::net::TcpStream::connect(tcp.local_addr().unwrap()).await.unwrap();
+    drip.write_all(format!("[\"push\",\"{}", "x".repeat(600_000)).as_bytes()).await.unwrap();
+    let stream = tokio::net::TcpStream::connect(ws.local_addr().unwrap()).await.unwrap();
+    let (mut fragments, _) = tokio_tungstenite::client_async(ws.url(), stream).await.unwrap();
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    let first = Frame::message(vec![b'x'; 500_000], OpCode::Data(Data::Text), false);
+    fragments.send(Message::Frame(first)).await.unwrap();
+    // The one over TCP holds more. It is told, and closed.
+    let mut said = Vec::new();
+    soon(tokio::io::AsyncReadExt::read_to_end(&mut drip, &mut said)).await.unwrap();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("hold more than 1000000 bytes together"), "{said}");
+    assert_eq!(soon(honest.peer().invoke::<u32>("echo", (7,))).await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_has_vanished_is_noticed() {
+    for dialect in [Dialect::CapnWeb, Dialect::Q] {
+        let node = Node::new(offered()).dialect(dialect);
+        let (there, vanished) = transport::pair();
+        let served = node.serve(there).await.unwrap();
+        let waiting = served.peer().invoke::<Value>("anything", ());
+        let before = tokio::time::Instant::now();
+        let error = waiting.await.unwrap_err();
+        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Disconnected, Some("probe")), "{error:?}");
+        assert_eq!(before.elapsed().as_secs(), 120);
+        drop(vanished);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
+    for dialect in [Dialect::CapnWeb, Dialect::Q] {
+        let node = Node::new(offered());
+        let (served, peer) = connect(&node, dialect).await;
+        assert_eq!(peer.peer().invoke::<u32>("echo", (7,)).await.unwrap(), 7);
+        let before = tokio::time::Instant::now();
+        // Both ask each other all the time, which is nothing that goes on.
+        let ended = served.closed().await;
+        assert_eq!(ended.exceeded(), Some("idle"), "{ended:?}");
+        assert_eq!(before.elapsed().as_secs(), 3_600);
+        assert!(served.report().frames > 50, "{:?}", served.report());
+    }
+}
+
+#[tokio::test]
+async fn a_web_socket_is_asked_by_a_ping() {
+    let probe = Duration::from_millis(100);
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let node = Node::new(offered()).dialect(dialect).limits(limits(|limits| limits.probe = Some(probe)));
+        let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut socket, _) = tokio_tungstenite::client_async(listener.url(), stream).await.unwrap();
+        let mut pings = 0;
+        // It answers by itself.
+        while pings < 3 {
+            match soon(socket.next()).await.unwrap().unwrap() {
+                Message::Ping(_) => pings += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        // A program that hangs does not, and neither does its machine.
+        let close = async {
+            tokio::time::sleep(3 * probe).await;
+            loop {
+                match socket.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame,
+                    Some(Ok(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let _closed = soon(close).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_a_time_of_its_own_is_not_given_up_before() {
+    for dialect in [Dialect::Capnode, Dialect::Q] {
+        let node = Node::new(offered());
+        let (_served, peer) = connect(&node, dialect).await;
+        let before = tokio::time::Instant::now();
+        let index = peer.peer();
+        let plain = index.invoke::<Value>("wait", (1,));
+        let timed = index.invoke::<Value>("wait", (1,)).timeout(Duration::from_secs(1_000));
+        let error = plain.await.unwrap_err();
+        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Timeout, Some("call_timeout")), "{error:?}");
+        assert!((300..320).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
+        let before = tokio::time::Instant::now();
+        let error = timed.await.unwrap_err();
+        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Timeout, None), "{error:?}");
+        assert_eq!(before.elapsed().as_secs(), 1_000);
+    }
+}
