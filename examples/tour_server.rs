@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         urls.push("ws://127.0.0.1:5004".to_owned());
     }
 
-    let node = Node::new(tour::index());
+    let node = Node::new(tour::index()).limits(tour::limits());
     let mut listeners = Vec::new();
     for url in urls {
         let listener = node.listen(&url).await?;

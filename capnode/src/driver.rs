@@ -19,6 +19,9 @@ use crate::transport::Transport;
 /// How many frames are taken in before others get their turn.
 const BUDGET: usize = 128;
 
+/// How many bytes of frames. The last one may be longer.
+const BUDGET_BYTES: usize = 256 << 10;
+
 /// How long a peer may take to read the last of what there is to say.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -106,13 +109,20 @@ impl<T: Transport> Driver<T> {
 
     /// Takes in what has arrived, up to the budget. Whether there may be more.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut bytes = 0;
         for _ in 0..BUDGET {
             if self.link.is_closed() {
                 return false;
             }
+            if bytes > BUDGET_BYTES {
+                break;
+            }
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Some(Ok(frame))) => self.link.receive(frame),
+                Poll::Ready(Some(Ok(frame))) => {
+                    bytes += frame.len();
+                    self.link.receive(frame);
+                }
                 Poll::Ready(None) => {
                     self.ended = true;
                     self.link.close(ended(Fault::Peer, "the peer closed the connection"));

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use capnode::{Func, Value};
+use capnode::{Func, Limits, Value};
 use serde::{Deserialize, Serialize};
 
 /// The index of a tour server.
@@ -75,6 +75,21 @@ impl fmt::Display for TourError {
 }
 
 impl std::error::Error for TourError {}
+
+/// What a peer of the tour server may cost it: messages are short here, and nobody needs many references.
+pub fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.connections = 1_000;
+    limits.frame_bytes = 1 << 20;
+    limits.exports = 2_000;
+    limits.imports = 2_000;
+    limits.running_calls = 256;
+    limits.parked_bytes = 1 << 20;
+    limits.kept_bytes = 1 << 20;
+    limits.unwritten_bytes_soft = 256 << 10;
+    limits.unwritten_bytes_hard = 2 << 20;
+    limits
+}
 
 /// A reference to a new tour.
 pub fn index() -> TourClient {

@@ -6,7 +6,10 @@ use std::time::Duration;
 use capnode::{Connection, Limits};
 use capnode_examples::checks::{self, Expect};
 
+pub mod examples;
 pub mod js;
+pub mod memory;
+pub mod soak;
 
 /// The net under tests: whatever is waited for comes at once, or something is wrong.
 pub const NET: Duration = Duration::from_secs(20);

@@ -1,41 +1,11 @@
 //! The examples, as whoever tries them sees them.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::process::Output;
 use std::time::Duration;
 
+use capnode_tests::examples::example;
 use capnode_tests::soon;
 use tokio::io::{AsyncBufReadExt, BufReader};
-
-/// The examples, built as these tests are.
-fn examples() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // This is `target/PROFILE/deps/examples_run-HASH`.
-        let this = std::env::current_exe().unwrap();
-        let target = this.parent().and_then(Path::parent).unwrap();
-        let profile = match target.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => "dev",
-            Some(profile) => profile,
-        };
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = Command::new(cargo)
-            .args(["build", "--quiet", "--examples", "--profile", profile])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-            .output()
-            .unwrap();
-        assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-        target.join("examples")
-    })
-}
-
-fn example(name: &str) -> tokio::process::Command {
-    let mut command =
-        tokio::process::Command::new(examples().join(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command
-}
 
 /// Runs an example to its end.
 async fn run(name: &str, arguments: &[&str]) -> Output {

@@ -68,6 +68,8 @@ impl Link {
         let quiet = {
             let mut state = lock(&self.state);
             state.gone = true;
+            // Whoever still holds the connection need not hold what nobody will write.
+            state.out = Outgoing::default();
             std::mem::take(&mut state.quiet)
         };
         for waker in quiet {

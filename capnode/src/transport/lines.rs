@@ -190,8 +190,10 @@ impl<S> Lines<S> {
         if self.filled == 0 && self.buffer.len() > LARGE {
             self.buffer = Vec::new();
         }
-        if self.buffer.len() - self.filled < CHUNK {
-            let room = (self.filled * 2).max(self.filled + CHUNK);
+        if self.buffer.len() - self.filled < CHUNK / 4 {
+            // As much again, but no more than the longest line needs.
+            let room = (self.filled * 2).min(self.limit.max(self.filled)) + CHUNK;
+            self.buffer.reserve_exact(room - self.buffer.len());
             self.buffer.resize(room, 0);
         }
     }

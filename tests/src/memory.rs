@@ -1,0 +1,18 @@
+//! What the system says a process occupies, where it says so in `/proc`.
+
+/// Bytes of it in memory now.
+pub fn resident(process: u32) -> Option<u64> {
+    status(process, "VmRSS:")
+}
+
+/// The most that there ever were.
+pub fn peak(process: u32) -> Option<u64> {
+    status(process, "VmHWM:")
+}
+
+fn status(process: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes << 10)
+}

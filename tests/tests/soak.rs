@@ -1,0 +1,44 @@
+//! Some thousand calls, callbacks and cut connections, and nothing is left of them. `cargo run --release -p
+//! capnode-tests --bin soak` does the same with millions.
+
+use std::alloc::System;
+
+use capnode::Dialect;
+use capnode_tests::soak::{Amount, STAYING, Soak, panics};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const AMOUNT: Amount = Amount { calls: 20_000, callbacks: 5_000, connections: 500 };
+
+/// What buffers that have grown keep, and what the runtime is about to free: less than 7 bytes a call, or 27 a callback, or
+/// 270 a connection.
+const SLACK: usize = 128 << 10;
+
+fn allocated() -> usize {
+    let stats = ALLOCATED.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+}
+
+// The only test here, since whatever else runs allocates too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_many_calls_callbacks_and_cut_connections() {
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let soak = Soak::start(dialect).await;
+        soak.run(AMOUNT.divided_by(2)).await;
+        let (before, allocated_before) = (soak.quiet().await, allocated());
+        soak.run(AMOUNT).await;
+        let (after, allocated_after) = (soak.quiet().await, allocated());
+        assert!(after.is_like(&before, dialect), "{dialect:?}\nbefore: {before}\nafter:  {after}");
+        let (connections, ended) = soak.end().await;
+        assert!(ended.is_empty(), "{dialect:?}: {ended}");
+        assert_eq!(connections, STAYING, "those that were cut are gone");
+        assert!(
+            allocated_after <= allocated_before + SLACK,
+            "{dialect:?}: {allocated_before} bytes were allocated, and now {allocated_after}"
+        );
+        assert_eq!(panics(), 0);
+        eprintln!("{dialect:?}: {allocated_before} bytes before, {allocated_after} after; {after}");
+    }
+}
