@@ -22,8 +22,15 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
     }
 }
 
+/// Where orders of threads are tried, it is one more thread.
+#[cfg(capnode_shuttle)]
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+    drop(shuttle::future::spawn(future));
+    Ok(())
+}
+
 /// Without the feature `tokio` there is nothing to run it on.
-#[cfg(not(feature = "tokio"))]
+#[cfg(not(any(feature = "tokio", capnode_shuttle)))]
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     drop(future);
     Err(Error::new(ErrorKind::Unsupported, "this needs capnode's feature `tokio`"))

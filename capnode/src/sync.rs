@@ -7,7 +7,7 @@ pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 pub(crate) use std::thread_local;
 
 #[cfg(capnode_shuttle)]
-pub(crate) use self::tried::{LocalKey, thread_local};
+pub(crate) use self::tried::{LocalKey, local_keys as thread_local};
 #[cfg(capnode_shuttle)]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
 
@@ -32,13 +32,14 @@ pub(crate) use static_mutex;
 #[cfg(capnode_shuttle)]
 mod tried {
     use std::cell::{Cell, RefCell};
+    use std::marker::PhantomData;
 
     /// Shuttle's, with the functions that it does not have.
     pub(crate) struct LocalKey<T: 'static>(shuttle::thread::LocalKey<T>);
 
     impl<T> LocalKey<T> {
         pub(crate) const fn new(first: fn() -> T) -> Self {
-            Self(shuttle::thread::LocalKey::new(first))
+            Self(shuttle::thread::LocalKey { init: first, _p: PhantomData })
         }
     }
 
@@ -64,6 +65,10 @@ mod tried {
             self.0.with(|cell| change(&mut cell.borrow_mut()))
         }
 
+        pub(crate) fn set(&'static self, value: T) {
+            self.replace(value);
+        }
+
         pub(crate) fn replace(&'static self, value: T) -> T {
             self.0.with(|cell| cell.replace(value))
         }
@@ -76,12 +81,12 @@ mod tried {
         }
     }
 
-    macro_rules! thread_local {
+    macro_rules! local_keys {
         ($($(#[$attribute:meta])* static $name:ident: $type:ty = const { $first:expr };)*) => {
             $($(#[$attribute])* static $name: $crate::sync::LocalKey<$type> =
                 $crate::sync::LocalKey::new(|| $first);)*
         };
     }
 
-    pub(crate) use thread_local;
+    pub(crate) use local_keys;
 }
