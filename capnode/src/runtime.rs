@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::cap::BoxFuture;
 use crate::cap::response::Outcome;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+#[cfg(any(feature = "tokio", not(capnode_shuttle)))]
+use crate::error::ErrorKind;
 
 /// Runs a future by itself; dropping the handle does nothing.
 #[cfg(feature = "tokio")]

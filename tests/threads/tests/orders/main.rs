@@ -20,7 +20,7 @@ use shuttle::thread::JoinHandle;
 use shuttle::{Config, Runner};
 
 /// How many orders of each kind are tried.
-const ORDERS: usize = 300;
+const ORDERS: usize = 500;
 
 /// Runs a scenario in many orders: half of them with a choice at each step, half with few changes of thread at places
 /// that are hard to hit.

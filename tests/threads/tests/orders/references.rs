@@ -20,6 +20,7 @@ fn a_reference_dropped_while_it_is_lent_again() {
         assert_eq!(block_on(again.note(1)).unwrap(), 1);
         dropping.join().unwrap();
         assert_eq!(block_on(again.note(2)).unwrap(), 2);
+        assert_eq!(block_on(index.other()).unwrap(), again);
         assert_eq!(world.there.tables().exports, 1);
         drop((index, again));
         world.end_when_empty();

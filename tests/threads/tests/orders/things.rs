@@ -1,10 +1,11 @@
 //! The object of these tests: it notes what happens to it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use capnode::Func;
 use futures_channel::oneshot;
+use shuttle::sync::Mutex;
+use shuttle::sync::atomic::{AtomicUsize, Ordering};
 
 #[capnode::interface]
 pub trait Thing {
@@ -18,7 +19,7 @@ pub trait Thing {
     async fn length(&self, text: &str) -> u32;
 }
 
-/// What has happened, in order. Its locks are the standard library's: they are no place to change threads.
+/// What has happened, in order.
 #[derive(Clone, Default)]
 pub struct Log(Arc<State>);
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use capnode::sans_io::Core;
 use capnode::{Client, Tables};
 use serde::Serialize;
-use shuttle::future;
+use shuttle::future::{self, JoinHandle};
 use shuttle::sync::Mutex;
 
 pub struct World {
@@ -16,8 +16,12 @@ pub struct World {
     pub here: Arc<Core>,
     pub there: Arc<Core>,
     turns: Arc<Turns>,
-    drivers: [future::JoinHandle<()>; 2],
+    handlers: Arc<Handlers>,
+    drivers: [JoinHandle<()>; 2],
 }
+
+/// Handlers are threads of their own.
+type Handlers = Mutex<Vec<JoinHandle<()>>>;
 
 impl World {
     /// `there` offers something.
@@ -26,11 +30,12 @@ impl World {
         let there = Arc::new(Core::accepting(offered));
         let turns = Arc::<Turns>::default();
         let (forth, back) = (Arc::<Way>::default(), Arc::<Way>::default());
+        let handlers = Arc::<Handlers>::default();
         let drivers = [
-            future::spawn(drive(here.clone(), back.clone(), forth.clone(), turns.clone())),
-            future::spawn(drive(there.clone(), forth, back, turns.clone())),
+            future::spawn(drive(here.clone(), back.clone(), forth.clone(), turns.clone(), handlers.clone())),
+            future::spawn(drive(there.clone(), forth, back, turns.clone(), handlers.clone())),
         ];
-        Self { here, there, turns, drivers }
+        Self { here, there, turns, handlers, drivers }
     }
 
     pub fn index<C: Client>(&self) -> C {
@@ -51,16 +56,25 @@ impl World {
     /// Sleeps until all that was lent has been given back and all calls have ended, then ends.
     pub fn end_when_empty(self) {
         self.until(|here, there| here == Tables::default() && there == Tables::default());
+        self.join_handlers();
         self.end();
     }
 
+    fn join_handlers(&self) {
+        let handlers = std::mem::take(&mut *self.handlers.lock().unwrap());
+        for handler in handlers {
+            future::block_on(handler).unwrap();
+        }
+    }
+
     /// Ends both sides, and waits for their drivers.
-    pub fn end(self) {
+    pub fn end(mut self) {
         self.here.close("the end");
         self.there.close("the end");
-        for driver in self.drivers {
+        for driver in &mut self.drivers {
             future::block_on(driver).unwrap();
         }
+        self.join_handlers();
         assert_eq!(self.here.tables(), Tables::default());
         assert_eq!(self.there.tables(), Tables::default());
     }
@@ -109,15 +123,20 @@ impl Way {
     }
 }
 
-/// Handlers are threads of their own.
-async fn drive(core: Arc<Core>, incoming: Arc<Way>, outgoing: Arc<Way>, turns: Arc<Turns>) {
+async fn drive(
+    core: Arc<Core>,
+    incoming: Arc<Way>,
+    outgoing: Arc<Way>,
+    turns: Arc<Turns>,
+    handlers: Arc<Handlers>,
+) {
     poll_fn(|cx| {
         loop {
             while let Some(frame) = incoming.take(cx) {
                 core.receive(&frame);
             }
             for handler in core.handlers() {
-                drop(future::spawn(handler));
+                handlers.lock().unwrap().push(future::spawn(handler));
             }
             while let Some(frame) = core.next_frame() {
                 outgoing.put(frame);
