@@ -31,7 +31,7 @@ fn in_many_orders(scenario: fn()) {
 
 /// The same for a scenario that takes its time.
 fn in_some_orders(scenario: fn()) {
-    explore(ORDERS / 20, scenario);
+    explore(ORDERS / 5, scenario);
 }
 
 fn explore(orders: usize, scenario: fn()) {
