@@ -1,6 +1,6 @@
 //! Calls, from several threads and in both directions.
 
-use capnode::Func;
+use capnode::{Cap, Dialect, Func, Object};
 use shuttle::future::block_on;
 use shuttle::thread;
 
@@ -112,5 +112,29 @@ fn handlers_of_both_sides_that_call_back() {
         join(calling);
         world.end_when_empty();
         assert_eq!((log.notes().len(), log.things()), (2, 0));
+    });
+}
+
+#[test]
+fn calls_inside_a_property_keep_their_order_where_it_is_asked_for_first() {
+    in_many_orders(|| {
+        let log = Log::default();
+        let object = Object::new().with("inner", log.single());
+        let world = World::speaking(Dialect::Q, object);
+        let index: Cap = world.here.peer();
+        let calling = [10, 20].map(|first| {
+            let inner = index.at("inner");
+            thread::spawn(move || {
+                inner.invoke::<u32>("note", (first,)).send().unwrap();
+                inner.invoke::<u32>("note", (first + 1,)).send().unwrap();
+                assert_eq!(block_on(inner.invoke::<u32>("note", (first + 2,))).unwrap(), first + 2);
+            })
+        });
+        join(calling);
+        let notes = log.notes();
+        assert_eq!(notes.len(), 6, "{notes:?}");
+        assert!(notes.iter().filter(|number| **number < 20).is_sorted(), "{notes:?}");
+        assert!(notes.iter().filter(|number| **number >= 20).is_sorted(), "{notes:?}");
+        world.end();
     });
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use capnode::sans_io::Core;
-use capnode::{Client, Tables};
+use capnode::{Client, Dialect, Tables};
 use serde::Serialize;
 use shuttle::future::{self, JoinHandle};
 use shuttle::sync::Mutex;
@@ -26,7 +26,11 @@ type Handlers = Mutex<Vec<JoinHandle<()>>>;
 impl World {
     /// `there` offers something.
     pub fn new(offered: impl Serialize) -> Self {
-        let here = Arc::new(Core::connecting(()));
+        Self::speaking(Dialect::CapnWeb, offered)
+    }
+
+    pub fn speaking(dialect: Dialect, offered: impl Serialize) -> Self {
+        let here = Arc::new(Core::connecting_in(dialect, ()));
         let there = Arc::new(Core::accepting(offered));
         let turns = Arc::<Turns>::default();
         let (forth, back) = (Arc::<Way>::default(), Arc::<Way>::default());
