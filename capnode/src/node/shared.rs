@@ -48,10 +48,11 @@ pub struct Drained {
 impl Shared {
     /// Takes in a connection, if there may be one more.
     pub(super) fn enter(&self, link: &Arc<Link>, limit: usize) -> Result<(), Error> {
+        let mut links = lock(&self.links);
+        // Looked at under the lock: who begins to drain after this finds the connection among the others.
         if self.draining.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN));
         }
-        let mut links = lock(&self.links);
         if links.list.len() >= links.sweep.min(limit) {
             links.list.retain(|link| link.upgrade().is_some_and(|link| !link.is_closed()));
             links.sweep = links.list.len() + SWEEP;
@@ -60,10 +61,6 @@ impl Shared {
             return Err(Error::new(ErrorKind::Limit, format!("more than {limit} connections")));
         }
         links.list.push(Arc::downgrade(link));
-        // Who began to drain meanwhile has not seen it.
-        if self.draining.load(Ordering::SeqCst) {
-            link.drain();
-        }
         Ok(())
     }
 
