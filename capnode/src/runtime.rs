@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::cap::BoxFuture;
 use crate::cap::response::{Outcome, Response};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+#[cfg(any(feature = "tokio", not(capnode_shuttle)))]
+use crate::error::ErrorKind;
 
 /// Runs a future by itself; dropping the handle does nothing.
 #[cfg(feature = "tokio")]
@@ -22,8 +24,15 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
     }
 }
 
+/// Where orders of threads are tried, it is one more thread.
+#[cfg(capnode_shuttle)]
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+    drop(shuttle::future::spawn(future));
+    Ok(())
+}
+
 /// Without the feature `tokio` there is nothing to run it on.
-#[cfg(not(feature = "tokio"))]
+#[cfg(not(any(feature = "tokio", capnode_shuttle)))]
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     drop(future);
     Err(Error::new(ErrorKind::Unsupported, "this needs capnode's feature `tokio`"))

@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 
 use super::payload::to_cap;
 use super::request::Request;
-use super::response::Response;
+use super::response::{Outcome, Reply, Response};
 use super::{BrokenSlot, Cap, depth};
 use crate::error::{Error, ErrorKind};
 use crate::lock;
@@ -57,21 +57,23 @@ impl Queue {
     /// A promise for what a response will be. The response is driven from now on.
     pub(crate) fn of_response(mut response: Response) -> Cap {
         if let Some(outcome) = response.poll_now() {
-            return match outcome.and_then(|reply| reply.into_body()) {
-                Ok(body) => to_cap(body),
-                Err(error) => Cap::broken(error),
-            };
+            return result_of(outcome);
         }
         let queue = Queue::new();
-        let promise = queue.clone();
-        let driving = async move {
-            let outcome = response.await.and_then(|reply| reply.into_body());
-            promise.resolve(outcome.map_or_else(Cap::broken, to_cap));
-        };
-        if let Err(error) = crate::runtime::spawn(driving) {
-            queue.resolve(Cap::broken(error));
-        }
+        queue.follow(response);
         queue.into()
+    }
+
+    /// The promise is for what a response will be. The response is driven from now on.
+    pub(crate) fn follow(self: &Arc<Self>, mut response: Response) {
+        if let Some(outcome) = response.poll_now() {
+            return self.resolve(result_of(outcome));
+        }
+        let promise = self.clone();
+        let driving = async move { promise.resolve(result_of(response.await)) };
+        if let Err(error) = crate::runtime::spawn(driving) {
+            self.resolve(Cap::broken(error));
+        }
     }
 
     /// What the promise has turned out to be, once all that was asked of it has been passed on.
@@ -179,4 +181,8 @@ impl Queue {
             }
         }
     }
+}
+
+fn result_of(outcome: Outcome) -> Cap {
+    outcome.and_then(Reply::into_body).map_or_else(Cap::broken, to_cap)
 }

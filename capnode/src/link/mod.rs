@@ -298,17 +298,22 @@ impl Link {
     /// that what is called on it keeps its order.
     fn step(self: &Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {
         let place = (from.id(), name.to_string());
-        let asked = lock(&self.steps).get(&place).and_then(Weak::upgrade);
-        if let Some(asked) = asked.filter(|asked| asked.resolution().is_none()) {
-            return asked.into();
-        }
-        let promise = Queue::of_response(from.read(Path::One(name.clone())));
-        if let Some(queue) = promise.queue() {
+        let asked;
+        let promise = {
             let mut steps = lock(&self.steps);
-            steps.retain(|_, asked| asked.strong_count() > 0);
-            steps.insert(place, Arc::downgrade(queue));
-        }
-        promise
+            asked = steps.get(&place).and_then(Weak::upgrade);
+            match &asked {
+                Some(asked) if asked.resolution().is_none() => return asked.clone().into(),
+                _ => {
+                    let promise = Queue::new();
+                    steps.retain(|_, asked| asked.strong_count() > 0);
+                    steps.insert(place, Arc::downgrade(&promise));
+                    promise
+                }
+            }
+        };
+        promise.follow(from.read(Path::One(name.clone())));
+        promise.into()
     }
 
     /// Nobody waits for the answer of a call any more.

@@ -43,9 +43,15 @@ pub(super) struct Share {
 }
 
 impl Pool {
-    /// Takes in a link, if there may be one more.
-    pub(crate) fn enter(&self, link: &Arc<Link>, limit: usize) -> Result<(), Error> {
+    /// Takes in a link, if there may be one more, and it is `open` at that moment.
+    pub(crate) fn enter(
+        &self,
+        link: &Arc<Link>,
+        limit: usize,
+        open: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut links = lock(&self.links);
+        open()?;
         if links.list.len() >= links.sweep.min(limit) {
             links.list.retain(|link| link.upgrade().is_some_and(|link| link.closed().is_none()));
             links.sweep = links.list.len() + SWEEP;

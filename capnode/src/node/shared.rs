@@ -38,15 +38,12 @@ pub struct Drained {
 impl Shared {
     /// Takes in a connection, if there may be one more.
     pub(super) fn enter(&self, link: &Arc<Link>, limit: usize) -> Result<(), Error> {
-        if self.draining.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN).with_fault(Fault::Here));
-        }
-        self.pool.enter(link, limit)?;
-        // Who began to drain meanwhile has not seen it.
-        if self.draining.load(Ordering::SeqCst) {
-            link.drain();
-        }
-        Ok(())
+        // Looked at while nobody else enters: who begins to drain after this finds the connection among the others.
+        let open = || match self.draining.load(Ordering::SeqCst) {
+            true => Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN).with_fault(Fault::Here)),
+            false => Ok(()),
+        };
+        self.pool.enter(link, limit, open)
     }
 
     /// What the connections hold together.
