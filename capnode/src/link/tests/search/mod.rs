@@ -8,11 +8,13 @@
 
 mod chain;
 mod explore;
+mod place;
 mod programs;
 mod random;
 
-use self::chain::{Chain, Program};
+use self::chain::Chain;
 use self::explore::{Explored, explore};
+use self::place::Program;
 use self::programs::programs;
 
 /// Searches all of some programs, and says how much that was.
