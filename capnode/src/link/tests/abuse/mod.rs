@@ -36,6 +36,7 @@ macro_rules! all {
     ($(#[$attribute:meta])* enum $name:ident { $($(#[$doc:meta])* $variant:ident,)* }) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(clippy::enum_variant_names)]
         enum $name { $($(#[$doc])* $variant,)* }
 
         impl $name {

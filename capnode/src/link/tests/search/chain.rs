@@ -3,158 +3,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
 use super::super::*;
 use super::explore::World;
+use super::place::{Ground, PlaceClient, Program, Spot, Step};
 use crate::{Call, Resolver};
-
-#[crate::interface]
-pub(super) trait Place {
-    async fn note(&self, number: u32) -> u32;
-    /// The same object each time.
-    async fn same(&self) -> PlaceClient;
-    /// A new one, as soon as the gate is open.
-    async fn late(&self) -> PlaceClient;
-    async fn back(&self, place: PlaceClient) -> PlaceClient;
-    /// Has it noted over there.
-    async fn tell(&self, place: PlaceClient, number: u32) -> u32;
-}
-
-/// What the objects of a world have in common.
-#[derive(Default)]
-struct Ground {
-    /// In the order of delivery.
-    noted: Mutex<Vec<u32>>,
-    gates: Mutex<Vec<oneshot::Sender<()>>>,
-    open: AtomicBool,
-    objects: AtomicUsize,
-}
-
-struct Spot {
-    ground: Arc<Ground>,
-    same: Option<PlaceClient>,
-}
-
-impl Spot {
-    fn client(ground: &Arc<Ground>, same: Option<PlaceClient>) -> PlaceClient {
-        ground.objects.fetch_add(1, Ordering::SeqCst);
-        PlaceClient::new(Self { ground: ground.clone(), same })
-    }
-}
-
-impl Drop for Spot {
-    fn drop(&mut self) {
-        self.ground.objects.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Place for Spot {
-    async fn note(&self, number: u32) -> u32 {
-        lock(&self.ground.noted).push(number);
-        number
-    }
-
-    async fn same(&self) -> PlaceClient {
-        self.same.clone().expect("the object at the end has one")
-    }
-
-    async fn late(&self) -> PlaceClient {
-        if !self.ground.open.load(Ordering::SeqCst) {
-            let (sender, gate) = oneshot::channel();
-            lock(&self.ground.gates).push(sender);
-            gate.await.expect("the gate opens");
-        }
-        Spot::client(&self.ground, None)
-    }
-
-    async fn back(&self, place: PlaceClient) -> PlaceClient {
-        place
-    }
-
-    async fn tell(&self, place: PlaceClient, number: u32) -> u32 {
-        place.note(number).await.unwrap_or(u32::MAX)
-    }
-}
-
-/// One thing that a program does. References stand in numbered slots; 0 is what the chain offers. A step waits until
-/// there is something in the slots that it uses.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Step {
-    /// Calls and awaits.
-    Note {
-        on: usize,
-        number: u32,
-    },
-    /// Calls without waiting for the answer.
-    Send {
-        on: usize,
-        number: u32,
-    },
-    /// Awaits an answer no longer.
-    GiveUp {
-        number: u32,
-    },
-    /// An object of the first node's own.
-    Own {
-        into: usize,
-    },
-    /// Asks for the object that is always the same, and takes it when it comes.
-    Same {
-        on: usize,
-        into: usize,
-    },
-    /// Pipelined: there is a promise at once.
-    Late {
-        on: usize,
-        into: usize,
-    },
-    /// Pipelined: a promise for what is sent along, which so turns out to be nearer.
-    Back {
-        on: usize,
-        what: usize,
-        into: usize,
-    },
-    /// The callee calls back.
-    Tell {
-        on: usize,
-        what: usize,
-        number: u32,
-    },
-    /// What a promise has turned out to be, when that is known.
-    Read {
-        of: usize,
-        into: usize,
-    },
-    Promise {
-        into: usize,
-    },
-    Resolve {
-        promise: usize,
-        to: usize,
-    },
-    Drop {
-        slot: usize,
-    },
-}
-
-/// What is to happen, and where.
-#[derive(Clone, Debug)]
-pub(super) struct Program {
-    pub(super) name: &'static str,
-    pub(super) hops: usize,
-    /// At the first node, in this order.
-    pub(super) steps: Vec<Step>,
-    /// The last node opens the gate at some time.
-    pub(super) gate: bool,
-    /// The second node offers a promise, which it resolves at some time.
-    pub(super) promised: bool,
-    /// The ends have not said yet that they are of this library.
-    pub(super) strangers: bool,
-    /// When a handler that was woken goes on is a choice of its own.
-    pub(super) handlers: bool,
-}
 
 /// Something that can happen. All that it changes is at one node, but for what is added to wires.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -243,6 +98,8 @@ impl Port {
     }
 }
 
+type Arriving = (usize, Vec<u32>, Call<PlaceClient>, Arc<Flag>);
+
 /// What the first node holds and waits for, and what has to come of it.
 #[derive(Default)]
 struct Holder {
@@ -250,7 +107,7 @@ struct Holder {
     resolvers: HashMap<usize, Resolver<PlaceClient>>,
     notes: Vec<(u32, Call<u32>, Arc<Flag>)>,
     /// Calls for a reference, with the slot where it goes, and what is known to be delivered before what is called on it.
-    arriving: Vec<(usize, Vec<u32>, Call<PlaceClient>, Arc<Flag>)>,
+    arriving: Vec<Arriving>,
     /// What was called on each reference.
     called: HashMap<usize, Vec<u32>>,
     expected: Vec<u32>,

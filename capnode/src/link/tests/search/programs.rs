@@ -1,7 +1,7 @@
 //! What is searched: small programs, each with up to four messages.
 
-use super::chain::Program;
-use super::chain::Step::{self, *};
+use super::place::Program;
+use super::place::Step::{self, *};
 
 /// A program of which nothing but the steps is special.
 fn plain(name: &'static str, steps: &[Step]) -> Program {

@@ -1,8 +1,9 @@
 //! Longer programs over three links, drawn at random, each in a schedule drawn at random.
 
-use super::chain::Step::{self, *};
-use super::chain::{Chain, Program};
+use super::chain::Chain;
 use super::explore::wander;
+use super::place::Program;
+use super::place::Step::{self, *};
 
 /// Numbers that follow from a seed (SplitMix64).
 struct Draw(u64);
@@ -63,12 +64,14 @@ impl Writing {
             }
             10 => {
                 let into = self.slot();
-                (self.held.push(into), self.remote.push(into));
+                self.held.push(into);
+                self.remote.push(into);
                 Late { on: 0, into }
             }
             11 | 12 => {
                 let into = self.slot();
-                (self.held.push(into), self.remote.push(into));
+                self.held.push(into);
+                self.remote.push(into);
                 if self.unknown.contains(&on) {
                     self.unknown.push(into);
                 }

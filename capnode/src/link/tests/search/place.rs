@@ -1,0 +1,151 @@
+//! The objects that a chain of nodes calls, and what there is to say of a program that calls them.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::super::*;
+
+#[crate::interface]
+pub(super) trait Place {
+    async fn note(&self, number: u32) -> u32;
+    /// The same object each time.
+    async fn same(&self) -> PlaceClient;
+    /// A new one, as soon as the gate is open.
+    async fn late(&self) -> PlaceClient;
+    async fn back(&self, place: PlaceClient) -> PlaceClient;
+    /// Has it noted over there.
+    async fn tell(&self, place: PlaceClient, number: u32) -> u32;
+}
+
+/// What the objects of a world have in common.
+#[derive(Default)]
+pub(super) struct Ground {
+    /// In the order of delivery.
+    pub(super) noted: Mutex<Vec<u32>>,
+    pub(super) gates: Mutex<Vec<oneshot::Sender<()>>>,
+    pub(super) open: AtomicBool,
+    pub(super) objects: AtomicUsize,
+}
+
+pub(super) struct Spot {
+    ground: Arc<Ground>,
+    same: Option<PlaceClient>,
+}
+
+impl Spot {
+    pub(super) fn client(ground: &Arc<Ground>, same: Option<PlaceClient>) -> PlaceClient {
+        ground.objects.fetch_add(1, Ordering::SeqCst);
+        PlaceClient::new(Self { ground: ground.clone(), same })
+    }
+}
+
+impl Drop for Spot {
+    fn drop(&mut self) {
+        self.ground.objects.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Place for Spot {
+    async fn note(&self, number: u32) -> u32 {
+        lock(&self.ground.noted).push(number);
+        number
+    }
+
+    async fn same(&self) -> PlaceClient {
+        self.same.clone().expect("the object at the end has one")
+    }
+
+    async fn late(&self) -> PlaceClient {
+        if !self.ground.open.load(Ordering::SeqCst) {
+            let (sender, gate) = oneshot::channel();
+            lock(&self.ground.gates).push(sender);
+            gate.await.expect("the gate opens");
+        }
+        Spot::client(&self.ground, None)
+    }
+
+    async fn back(&self, place: PlaceClient) -> PlaceClient {
+        place
+    }
+
+    async fn tell(&self, place: PlaceClient, number: u32) -> u32 {
+        place.note(number).await.unwrap_or(u32::MAX)
+    }
+}
+
+/// One thing that a program does. References stand in numbered slots; 0 is what the chain offers. A step waits until
+/// there is something in the slots that it uses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Calls and awaits.
+    Note {
+        on: usize,
+        number: u32,
+    },
+    /// Calls without waiting for the answer.
+    Send {
+        on: usize,
+        number: u32,
+    },
+    /// Awaits an answer no longer.
+    GiveUp {
+        number: u32,
+    },
+    /// An object of the first node's own.
+    Own {
+        into: usize,
+    },
+    /// Asks for the object that is always the same, and takes it when it comes.
+    Same {
+        on: usize,
+        into: usize,
+    },
+    /// Pipelined: there is a promise at once.
+    Late {
+        on: usize,
+        into: usize,
+    },
+    /// Pipelined: a promise for what is sent along, which so turns out to be nearer.
+    Back {
+        on: usize,
+        what: usize,
+        into: usize,
+    },
+    /// The callee calls back.
+    Tell {
+        on: usize,
+        what: usize,
+        number: u32,
+    },
+    /// What a promise has turned out to be, when that is known.
+    Read {
+        of: usize,
+        into: usize,
+    },
+    Promise {
+        into: usize,
+    },
+    Resolve {
+        promise: usize,
+        to: usize,
+    },
+    Drop {
+        slot: usize,
+    },
+}
+
+/// What is to happen, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    pub(super) hops: usize,
+    /// At the first node, in this order.
+    pub(super) steps: Vec<Step>,
+    /// The last node opens the gate at some time.
+    pub(super) gate: bool,
+    /// The second node offers a promise, which it resolves at some time.
+    pub(super) promised: bool,
+    /// The ends have not said yet that they are of this library.
+    pub(super) strangers: bool,
+    /// When a handler that was woken goes on is a choice of its own.
+    pub(super) handlers: bool,
+}
