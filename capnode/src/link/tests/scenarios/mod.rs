@@ -478,7 +478,9 @@ impl Stage {
 pub(super) type Outcome = String;
 
 pub(super) fn shown(outcome: &Result<String, Error>) -> Outcome {
-    format!("{outcome:?}")
+    let shown = format!("{outcome:?}");
+    // The id of a panic is another one each time.
+    shown.split_once(" (id ").map_or(shown.clone(), |(before, _)| before.to_owned())
 }
 
 /// What two programs do.
