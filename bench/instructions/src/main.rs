@@ -1,0 +1,165 @@
+//! Runs one hot path a number of times, so that callgrind can count what once of it takes: `PATH COUNT`, or `--list`.
+//!
+//! Both sides of a connection are in memory and moved by hand. What a path is about is between the frames that go before
+//! and those that come after, and everything else is in every count alike.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use capnode::Func;
+use capnode::sans_io::Core;
+
+#[capnode::interface]
+trait Hot {
+    async fn add(&self, a: u32, b: u32) -> u32;
+    async fn greet(&self, name: &str) -> String;
+    async fn take(&self, callback: Func<fn(u32) -> u32>);
+    async fn make(&self) -> HotClient;
+}
+
+struct Spot;
+
+impl Hot for Spot {
+    async fn add(&self, a: u32, b: u32) -> u32 {
+        a + b
+    }
+
+    async fn greet(&self, name: &str) -> String {
+        format!("hello {name}")
+    }
+
+    async fn take(&self, _: Func<fn(u32) -> u32>) {}
+
+    async fn make(&self) -> HotClient {
+        HotClient::new(Spot)
+    }
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+struct Pair {
+    here: Core,
+    there: Core,
+    hot: HotClient,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (here, there) = (Core::connecting(()), Core::accepting(HotClient::new(Spot)));
+        let hot = here.index();
+        let pair = Self { here, there, hot };
+        pair.settle();
+        pair
+    }
+
+    fn settle(&self) {
+        while self.forth() | self.back() {}
+    }
+
+    fn forth(&self) -> bool {
+        carry(&self.here, &self.there)
+    }
+
+    fn back(&self) -> bool {
+        carry(&self.there, &self.here)
+    }
+
+    fn call<T>(&self, call: capnode::Call<T>) -> T
+    where
+        T: capnode::Wire,
+    {
+        let mut call = pin!(call);
+        assert!(poll(call.as_mut()).is_pending());
+        self.forth();
+        self.back();
+        match poll(call) {
+            Poll::Ready(Ok(outcome)) => outcome,
+            Poll::Ready(Err(error)) => panic!("{error}"),
+            Poll::Pending => panic!("there is no answer"),
+        }
+    }
+}
+
+fn carry(from: &Core, to: &Core) -> bool {
+    let mut any = false;
+    while let Some(frame) = from.next_frame() {
+        to.receive(&frame);
+        any = true;
+    }
+    any
+}
+
+/// A name, and what is done a number of times.
+type Path = (&'static str, fn(usize));
+
+const PATHS: &[Path] = &[
+    ("call", |count| {
+        // All of it: encoded, decoded, dispatched, answered, and the answer read.
+        let pair = Pair::new();
+        for number in 0..count {
+            assert_eq!(black_box(pair.call(pair.hot.add(black_box(number as u32), 1))), number as u32 + 1);
+        }
+    }),
+    ("encode a call", |count| {
+        let pair = Pair::new();
+        let mut calls = Vec::with_capacity(count);
+        for number in 0..count {
+            let mut call = Box::pin(pair.hot.add(black_box(number as u32), 1));
+            assert!(poll(call.as_mut()).is_pending());
+            calls.push(call);
+        }
+        std::mem::forget(calls);
+        std::process::exit(0);
+    }),
+    ("decode, dispatch and answer", |count| {
+        let pair = Pair::new();
+        for _ in 0..count {
+            pair.there.receive(black_box(r#"["stream",["pipeline",0,["add"],[1,2]]]"#));
+        }
+        std::process::exit(0);
+    }),
+    ("text argument and result", |count| {
+        let pair = Pair::new();
+        for _ in 0..count {
+            black_box(pair.call(pair.hot.greet(black_box("somebody whose name is not short"))));
+        }
+    }),
+    ("callback passed and given back", |count| {
+        let pair = Pair::new();
+        for _ in 0..count {
+            pair.call(pair.hot.take(|number: u32| async move { number }));
+            pair.settle();
+        }
+    }),
+    ("object made and given back", |count| {
+        let pair = Pair::new();
+        for _ in 0..count {
+            drop(black_box(pair.call(pair.hot.make())));
+            pair.settle();
+        }
+    }),
+    ("local call", |count| {
+        let hot = HotClient::new(Spot);
+        for number in 0..count {
+            let call = pin!(hot.add(black_box(number as u32), 1));
+            assert!(matches!(poll(call), Poll::Ready(Ok(sum)) if sum == number as u32 + 1));
+        }
+    }),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [list] if list == "--list" => PATHS.iter().for_each(|(name, _)| println!("{name}")),
+        [name, count] => {
+            let count = count.parse().expect("a count");
+            let path = PATHS.iter().find(|(known, _)| known == name).expect("one of --list");
+            (path.1)(count);
+        }
+        _ => panic!("usage: PATH COUNT, or --list"),
+    }
+}
