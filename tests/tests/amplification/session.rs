@@ -20,11 +20,13 @@ pub enum Use {
     Answered,
 }
 
+type Running = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;
+
 /// One side, and the future of a call that it has made.
 pub struct Session {
     pub core: Core,
     handlers: Vec<Handler>,
-    call: Option<Pin<Box<dyn Future<Output = Result<Value, Error>>>>>,
+    call: Option<Running>,
 }
 
 fn offered() -> Value {

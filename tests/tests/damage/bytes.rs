@@ -135,7 +135,7 @@ async fn damaged(node: &Node, stream: &Stream, (harm, at): (Harm, usize)) -> Res
         }
     };
     match tokio::time::timeout(LONG, well).await {
-        Ok(Ok(42)) => Ok(format!("{end:?}")),
+        Ok(Ok(42)) => Ok(format!("{:?}", end.kind())),
         outcome => Err(format!("another session got {outcome:?}")),
     }
 }

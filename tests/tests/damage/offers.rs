@@ -192,9 +192,11 @@ impl Profile for Token {
     }
 }
 
+type Kept = Func<fn(u32) -> String>;
+
 #[derive(Default)]
 struct Everything {
-    kept: Mutex<Option<Func<fn(u32) -> String>>>,
+    kept: Mutex<Option<Kept>>,
 }
 
 impl All for Everything {
