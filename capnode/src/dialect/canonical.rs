@@ -30,6 +30,8 @@ pub(super) struct Trees<'a> {
     pub(super) root: Json<'a>,
     pub(super) nodes: Vec<Json<'a>>,
     pub(super) slots: &'a [Slot<Word>],
+    /// How long all of the text is.
+    pub(super) bytes: usize,
 }
 
 impl<'a> Trees<'a> {
@@ -56,7 +58,8 @@ impl<'a> Trees<'a> {
             nodes.push(node.0);
             (next, end) = (node.1, range.end);
         }
-        Ok(Self { root, nodes, slots })
+        let bytes = range.len() + payload.nodes.iter().map(Range::len).sum::<usize>();
+        Ok(Self { root, nodes, slots, bytes })
     }
 
     /// The elements, if this is a list of arguments.

@@ -201,31 +201,31 @@ fn bytes_of_a_stream() {
 }
 
 #[test]
-fn a_hundred_flipped_bits_in_what_a_capnode_server_gets() {
+fn flipped_bits_in_what_a_capnode_server_gets() {
     flips::flip_all(Dialect::Capnode, Side::B);
 }
 
 #[test]
-fn a_hundred_flipped_bits_in_what_a_capnode_client_gets() {
+fn flipped_bits_in_what_a_capnode_client_gets() {
     flips::flip_all(Dialect::Capnode, Side::A);
 }
 
 #[test]
-fn a_hundred_flipped_bits_in_what_a_q_connection_server_gets() {
+fn flipped_bits_in_what_a_q_connection_server_gets() {
     flips::flip_all(Dialect::Q, Side::B);
 }
 
 #[test]
-fn a_hundred_flipped_bits_in_what_a_q_connection_client_gets() {
+fn flipped_bits_in_what_a_q_connection_client_gets() {
     flips::flip_all(Dialect::Q, Side::A);
 }
 
 #[test]
-fn a_hundred_flipped_bits_in_what_a_capn_web_server_gets() {
+fn flipped_bits_in_what_a_capn_web_server_gets() {
     flips::flip_all_of_capn_web(Side::B);
 }
 
 #[test]
-fn a_hundred_flipped_bits_in_what_a_capn_web_client_gets() {
+fn flipped_bits_in_what_a_capn_web_client_gets() {
     flips::flip_all_of_capn_web(Side::A);
 }

@@ -11,8 +11,10 @@ use crate::dialect::json::Json;
 use crate::op::{Payload, Word};
 
 /// Bytes of all paths in one message. Each says where an object stands that occurs again, from the root on: long
-/// keys around many such objects would make a message without bound.
-const MAX_PATHS: usize = 32 << 20;
+/// keys around many such objects would make a message that grows with the square of the value. So the paths may be
+/// this much longer than the value, and some.
+const PATHS_PER_BYTE: usize = 64;
+const PATHS: usize = 256 << 10;
 
 /// Writes a value; what occurs in it for the second time is written as the path to the first.
 pub(super) struct Encoder<'t, 'a, 'n> {
@@ -24,6 +26,7 @@ pub(super) struct Encoder<'t, 'a, 'n> {
     /// Where the value stands that is being written.
     path: String,
     paths: usize,
+    max_paths: usize,
 }
 
 type Result<T> = std::result::Result<T, Unsayable>;
@@ -46,7 +49,8 @@ pub(super) fn reason(payload: &Payload<Word>, out: &mut String) {
 impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     fn new(trees: &'t Trees<'a>, path: &str, names: &'n mut dyn Names, out: &'n mut String) -> Self {
         let written = vec![None; trees.nodes.len()];
-        Self { trees, names, out, written, path: path.to_owned(), paths: 0 }
+        let max_paths = PATHS + PATHS_PER_BYTE * trees.bytes;
+        Self { trees, names, out, written, path: path.to_owned(), paths: 0, max_paths }
     }
 
     /// Writes a value that is all of a resolution.
@@ -212,8 +216,9 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         let Some(json) = self.trees.nodes.get(node) else {
             return unsayable("the text of the value is damaged");
         };
+        let max = self.max_paths;
         let longer = |paths: usize, path: &str| match paths + path.len() {
-            more @ ..=MAX_PATHS => Ok(more),
+            more if more <= max => Ok(more),
             _ => unsayable("the paths to the objects that occur more than once are too long"),
         };
         if let Some(path) = &self.written[node] {

@@ -1,0 +1,143 @@
+//! What a byte of a peer's costs: for everything that can be written into a message, at two sizes, how many allocations,
+//! how many bytes of memory, and how many bytes of answer. None may grow faster than the message.
+//!
+//! Counted is what is allocated, not how long it takes. The times are printed, so that work that allocates nothing and
+//! still grows with the square of the message can be seen: with `CAPNODE_TIMES` set, the best of several.
+
+mod constructs;
+mod session;
+
+use std::alloc::System;
+use std::time::{Duration, Instant};
+
+use capnode::Dialect;
+use constructs::{Construct, constructs};
+use session::{Use, is_result, start};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The small size. The large one is four times as much.
+const SMALL: usize = 16 << 10;
+
+/// How much a byte may cost. The bytes are all that were allocated one after the other, not all at once. Where most is
+/// needed, every two bytes of the message are an array of their own, which is read, kept and written again.
+const ALLOCATIONS: f64 = 3.0;
+const BYTES: f64 = 400.0;
+const ANSWER: f64 = 8.0;
+
+/// What four times as much may cost, and what any message may.
+const GROWTH: f64 = 4.5;
+const ANYWAY: usize = 16 << 10;
+
+#[derive(Debug)]
+struct Cost {
+    received: usize,
+    allocations: usize,
+    bytes: usize,
+    answer: usize,
+    time: Duration,
+    taken: bool,
+    /// What is still allocated when all is dropped.
+    left: usize,
+}
+
+fn cost(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> Cost {
+    let (mut answer, mut taken) = (0, false);
+    let whole = Region::new(GLOBAL);
+    let (mut session, frame) = start(dialect, construct, used, n);
+    let region = Region::new(GLOBAL);
+    let start = Instant::now();
+    session.core.receive(&frame);
+    let outcome = session.pump(|frame| {
+        answer += frame.len();
+        taken |= is_result(dialect, &frame);
+    });
+    let time = start.elapsed();
+    let change = region.change();
+    taken |= matches!(outcome, Some(Ok(_)));
+    let received = frame.len();
+    drop((outcome, session, frame));
+    let all = whole.change();
+    Cost {
+        received,
+        allocations: change.allocations + change.reallocations,
+        bytes: change.bytes_allocated,
+        answer,
+        time,
+        taken,
+        left: all.bytes_allocated.saturating_sub(all.bytes_deallocated),
+    }
+}
+
+#[test]
+fn nothing_costs_more_than_in_proportion() {
+    let mut wrong = Vec::new();
+    let times = std::env::var_os("CAPNODE_TIMES").is_some();
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        println!(
+            "\n{:<48} {:>8} {:>11} {:>8} {:>8} {:>10} {:>10}",
+            format!("{dialect:?}, a byte"),
+            "allocs",
+            "bytes",
+            "answer",
+            "growth",
+            "time x 4",
+            "time"
+        );
+        for construct in constructs(dialect) {
+            for used in [Use::Echoed, Use::Ignored, Use::Answered] {
+                // What is made once in a program is made.
+                cost(dialect, &construct, used, 256);
+                let small = cost(dialect, &construct, used, SMALL);
+                let large = cost(dialect, &construct, used, 4 * SMALL);
+                let again = if times { 5 } else { 0 };
+                let time = |once: &Cost, n| {
+                    (0..again).map(|_| cost(dialect, &construct, used, n).time).fold(once.time, Ord::min)
+                };
+                let (soon, late) = (time(&small, SMALL), time(&large, 4 * SMALL));
+                let each = |count: usize| count as f64 / large.received as f64;
+                let growth = large.bytes as f64 / small.bytes as f64;
+                let name = format!("{}, {used:?}", construct.name).to_lowercase();
+                println!(
+                    "{name:<48} {:>8.3} {:>11.1} {:>8.1} {growth:>8.1} {:>10.1} {:>10?}{}",
+                    each(large.allocations),
+                    each(large.bytes),
+                    each(large.answer),
+                    late.as_secs_f64() / soon.as_secs_f64(),
+                    late,
+                    if large.taken { "" } else { " refused" },
+                );
+                wrong.extend(
+                    problems(&construct, used, &small, &large)
+                        .into_iter()
+                        .map(|what| format!("{dialect:?}, {name}: {what}\n  {small:?}\n  {large:?}")),
+                );
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn problems(construct: &Construct, used: Use, small: &Cost, large: &Cost) -> Vec<&'static str> {
+    let mut problems = Vec::new();
+    let mut check = |what, holds: bool| {
+        if !holds {
+            problems.push(what);
+        }
+    };
+    for cost in [small, large] {
+        let at_most = |count: usize, each: f64| count as f64 <= each * cost.received as f64 + ANYWAY as f64;
+        check("too many allocations", at_most(cost.allocations, ALLOCATIONS));
+        check("too many bytes", at_most(cost.bytes, BYTES));
+        check("too long an answer", at_most(cost.answer, ANSWER));
+        check("something is left", cost.left <= ANYWAY);
+        check("it is taken otherwise", construct.taken.fits(used, cost.taken));
+    }
+    let grows = |small: usize, large: usize| large as f64 <= GROWTH * small as f64 + ANYWAY as f64;
+    check("allocations grow faster", grows(small.allocations, large.allocations));
+    check("bytes grow faster", grows(small.bytes, large.bytes));
+    check("the answer grows faster", grows(small.answer, large.answer));
+    problems
+}

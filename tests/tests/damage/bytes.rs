@@ -1,0 +1,141 @@
+//! What is in no message: the bytes between them on a byte stream, and a stream that ends anywhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use capnode::{Connection, Dialect, Node, Value, transport};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::harm::{Harm, is_thorough};
+use crate::offers::{self, Offer, WELL};
+use crate::panics;
+use crate::recording::{self, Line, Side};
+use crate::script;
+
+/// Longer than anything takes. The clock only moves when there is nothing left to do.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A stream, and where its messages end.
+struct Stream {
+    name: String,
+    dialect: Dialect,
+    offer: Offer,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+const RECORDED: &[(Dialect, &str)] = &[
+    (Dialect::CapnWeb, "raw-lifecycle"),
+    (Dialect::CapnWeb, "ws-simple-call"),
+    (Dialect::Capnode, "tcp-example"),
+    (Dialect::Capnode, "tcp-one-message-two-chunks"),
+    (Dialect::Capnode, "tcp-trailing-whitespace"),
+    (Dialect::Capnode, "tcp-two-messages-one-chunk"),
+    (Dialect::Q, "returned-object-with-methods"),
+];
+
+/// The client's messages with something between them. What was recorded in chunks stays as it was written.
+fn stream(dialect: Dialect, name: &str, between: &str) -> Stream {
+    let mut stream = Stream {
+        name: format!("{name} with {between:?}"),
+        dialect,
+        offer: Offer::of(dialect, name, Side::B),
+        bytes: Vec::new(),
+        ends: Vec::new(),
+    };
+    for line in recording::read(dialect, name).lines {
+        match line {
+            Line::Frame { from: Side::A, text } => {
+                stream.bytes.extend_from_slice(text.as_bytes());
+                stream.ends.push(stream.bytes.len());
+                stream.bytes.extend_from_slice(between.as_bytes());
+            }
+            Line::Event(event) if event["event"] == "chunk-sent" => {
+                stream.bytes.extend_from_slice(event["text"].as_str().unwrap_or_default().as_bytes());
+                stream.ends.push(stream.bytes.len());
+            }
+            _ => {}
+        }
+    }
+    assert!(!stream.bytes.is_empty(), "{name} has no messages");
+    stream
+}
+
+/// Every damage around the ends of messages, and an end of the stream at every byte.
+fn harms(stream: &Stream) -> Vec<(Harm, usize)> {
+    let near = |at: usize| stream.ends.iter().any(|end| at + 1 == *end || at == *end || at == end + 1);
+    let mut harms = Vec::new();
+    for at in 0..stream.bytes.len() {
+        harms.push((Harm::Cut, at));
+        if near(at) || is_thorough() {
+            harms.extend([(Harm::Deleted, at), (Harm::Doubled, at)]);
+            harms.extend((0..8).map(|bit| (Harm::Flipped(bit), at)));
+        }
+    }
+    harms
+}
+
+pub fn sweep() {
+    let (mut cases, mut ends, mut failed) = (0, BTreeMap::<String, usize>::new(), Vec::new());
+    for (dialect, name) in RECORDED {
+        // Only frames of the other languages can come with nothing between them.
+        let between: &[&str] = if *dialect == Dialect::CapnWeb { &["\n"] } else { &["", "\n"] };
+        for between in between {
+            let stream = stream(*dialect, name, between);
+            script::run(async {
+                let world = offers::world();
+                let node = Node::new(stream.offer.index(&world));
+                for (harm, at) in harms(&stream) {
+                    panics::begin(format_args!("bytes, {}, byte {at} {harm:?}", stream.name));
+                    cases += 1;
+                    match damaged(&node, &stream, (harm, at)).await {
+                        Ok(end) => *ends.entry(end).or_default() += 1,
+                        Err(error) => failed.push(format!("{}, {harm:?} {at}: {error}", stream.name)),
+                    }
+                }
+            });
+        }
+    }
+    println!("byte streams: {cases} cases, {ends:?}");
+    let panics = panics::of("bytes");
+    assert!(failed.is_empty() && panics.is_empty(), "{failed:#?}\n{panics:#?}");
+    assert!(cases > 5_000, "only {cases}");
+}
+
+async fn damaged(node: &Node, stream: &Stream, (harm, at): (Harm, usize)) -> Result<String, String> {
+    let mut bytes = stream.bytes.clone();
+    harm.apply(at, &mut bytes);
+    let (mut here, there) = tokio::io::duplex(1 << 16);
+    let connection = node.serve(transport::lines(there)).await.map_err(|error| error.to_string())?;
+    let ended = async {
+        // The node may have hung up in the middle.
+        let _gone = here.write_all(&bytes).await;
+        let _gone = here.shutdown().await;
+        let mut answers = Vec::new();
+        let _gone = here.read_to_end(&mut answers).await;
+        connection.closed().await
+    };
+    let end = tokio::time::timeout(LONG, ended).await.map_err(|_| "the session does not end".to_owned())?;
+    let tables = connection.tables();
+    if (tables.imports, tables.exports, tables.calls, tables.running) != (0, 0, 0, 0) {
+        return Err(format!("it leaves {tables:?}"));
+    }
+    let (here, there) = transport::pair();
+    node.serve(there).await.map_err(|error| error.to_string())?;
+    let other = Node::empty().dialect(stream.dialect).connect_over::<Connection>(here).await;
+    let other = other.map_err(|error| error.to_string())?;
+    let well = async {
+        let index: Value = match stream.dialect {
+            Dialect::Capnode => other.peer().read().await?,
+            _ => Value::Undefined,
+        };
+        match index.member(WELL) {
+            Some(Value::Cap(well)) => well.apply::<u32>((20, 22)).await,
+            _ => other.peer().invoke::<u32>(WELL, (20, 22)).await,
+        }
+    };
+    match tokio::time::timeout(LONG, well).await {
+        Ok(Ok(42)) => Ok(format!("{:?}", end.kind())),
+        outcome => Err(format!("another session got {outcome:?}")),
+    }
+}

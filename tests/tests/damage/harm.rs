@@ -1,0 +1,57 @@
+//! What can happen to a byte.
+
+/// What happens to one byte of a message.
+#[derive(Clone, Copy, Debug)]
+pub enum Harm {
+    Deleted,
+    /// One of its bits, from the lowest on.
+    Flipped(u8),
+    Doubled,
+    /// It and all behind it are missing.
+    Cut,
+}
+
+/// Whether all eight bits of each byte are flipped in turn, and not one of them.
+pub fn is_thorough() -> bool {
+    std::env::var_os("CAPNODE_DAMAGE").is_some_and(|value| value == "thorough")
+}
+
+/// All that can happen to a text, but for what comes to the same: of several equal bytes in a row it does not matter
+/// which one is missing, or there twice. `may_vary` says which bytes are others each time.
+pub fn harms(text: &[u8], may_vary: impl Fn(usize) -> bool) -> Vec<(Harm, usize)> {
+    let mut harms = Vec::new();
+    for at in 0..text.len() {
+        let again = at > 0 && text[at - 1] == text[at] && !may_vary(at - 1) && !may_vary(at);
+        if !again {
+            harms.extend([(Harm::Deleted, at), (Harm::Doubled, at)]);
+        }
+        if is_thorough() {
+            harms.extend((0..8).map(|bit| (Harm::Flipped(bit), at)));
+        } else {
+            // Every bit has its turn.
+            harms.push((Harm::Flipped((at % 8) as u8), at));
+        }
+        harms.push((Harm::Cut, at));
+    }
+    harms
+}
+
+impl Harm {
+    pub fn apply(self, at: usize, bytes: &mut Vec<u8>) {
+        assert!(at < bytes.len(), "byte {at} of {:?}", String::from_utf8_lossy(bytes));
+        match self {
+            Harm::Deleted => drop(bytes.remove(at)),
+            Harm::Flipped(bit) => bytes[at] ^= 1 << bit,
+            Harm::Doubled => bytes.insert(at, bytes[at]),
+            Harm::Cut => bytes.truncate(at),
+        }
+    }
+
+    /// A text in which this has happened. What is no UTF-8 any more is read as a transport of texts would.
+    pub fn of(self, at: usize, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        self.apply(at, &mut bytes);
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+}

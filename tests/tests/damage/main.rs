@@ -1,0 +1,77 @@
+//! Every byte of every recorded message, damaged: deleted, flipped, doubled, or the last that comes.
+//!
+//! A core takes the place of either side of a recording, gets the other side's messages with one of them damaged, and
+//! then the rest. No damage may make anything panic or hang; the session either goes on and answers an honest call
+//! right, or has ended with an error of a kind that says why; then nothing is left of it, and another session of the
+//! same objects answers right.
+
+mod bytes;
+mod harm;
+mod offers;
+mod panics;
+mod play;
+mod scenario;
+mod sweep;
+
+#[path = "../replay/recording.rs"]
+#[allow(dead_code)]
+mod capnweb;
+#[path = "../replay/json.rs"]
+#[allow(dead_code)]
+mod json;
+#[path = "../replay_languages/programs.rs"]
+#[allow(dead_code)]
+mod programs;
+#[path = "../replay_languages/recording.rs"]
+#[allow(dead_code)]
+mod recording;
+#[path = "../replay/script.rs"]
+#[allow(dead_code)]
+mod script;
+#[path = "../replay_languages/table.rs"]
+#[allow(dead_code)]
+mod table;
+#[path = "../replay_languages/wire.rs"]
+#[allow(dead_code)]
+mod wire;
+
+use capnode::Dialect;
+
+use crate::recording::Side;
+use crate::sweep::sweep;
+
+#[test]
+fn what_a_capn_web_server_gets() {
+    sweep(Dialect::CapnWeb, Side::B);
+}
+
+#[test]
+fn what_a_capn_web_client_gets() {
+    sweep(Dialect::CapnWeb, Side::A);
+}
+
+#[test]
+fn what_a_capnode_server_gets() {
+    sweep(Dialect::Capnode, Side::B);
+}
+
+#[test]
+fn what_a_capnode_client_gets() {
+    sweep(Dialect::Capnode, Side::A);
+}
+
+#[test]
+fn what_a_q_connection_server_gets() {
+    sweep(Dialect::Q, Side::B);
+}
+
+#[test]
+fn what_a_q_connection_client_gets() {
+    sweep(Dialect::Q, Side::A);
+}
+
+/// What is in no message, but in the bytes between them.
+#[test]
+fn what_a_byte_stream_brings() {
+    bytes::sweep();
+}

@@ -1,0 +1,407 @@
+//! One session of a core in the place of one side.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use capnode::sans_io::{Core, Handler};
+use capnode::{Call, Cap, Dialect, Error, ErrorKind, Value};
+use serde_json::{Value as Json, json};
+
+use crate::json::form;
+use crate::offers::{self, WELL};
+use crate::recording::Side;
+use crate::scenario::{Make, Message, Piece, Recorded, Scenario, Step, ids};
+use crate::wire::{Leaf, pair, values};
+
+type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
+
+pub struct Play<'a> {
+    scenario: &'a Scenario,
+    core: Core,
+    /// What the core has sent.
+    pub sent: Vec<String>,
+    handlers: Vec<Handler>,
+    calls: Vec<Option<Made>>,
+    /// What the other side has lent the program, by its ids there.
+    lent: HashMap<String, Cap>,
+    exported: HashMap<String, Cap>,
+}
+
+enum Made {
+    Running(Attempt),
+    Ended(Result<Value, Error>),
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Not: it answers.
+    GoesOn,
+    /// An honest call fails in it, as it does in the recording as it is.
+    Refuses,
+    Closed(&'static str),
+}
+
+impl<'a> Play<'a> {
+    pub fn new(scenario: &'a Scenario, index: &Value) -> Self {
+        let core = match scenario.side {
+            Side::A => Core::connecting_in(scenario.dialect, index),
+            Side::B => Core::accepting(index),
+        };
+        Self {
+            scenario,
+            core,
+            sent: Vec::new(),
+            handlers: Vec::new(),
+            calls: Vec::new(),
+            lent: HashMap::new(),
+            exported: HashMap::new(),
+        }
+    }
+
+    /// Lets everything happen that does so without waiting.
+    pub fn pump(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            self.handlers.extend(self.core.handlers());
+            self.handlers.retain_mut(|handler| Pin::new(handler).poll(&mut cx).is_pending());
+            for made in self.calls.iter_mut().flatten() {
+                if let Made::Running(running) = made {
+                    if let std::task::Poll::Ready(outcome) = running.as_mut().poll(&mut cx) {
+                        *made = Made::Ended(outcome);
+                    }
+                }
+            }
+            let before = self.sent.len();
+            self.sent.extend(std::iter::from_fn(|| self.core.next_frame()));
+            if self.sent.len() == before {
+                break;
+            }
+        }
+    }
+
+    /// Lets happen what needs a while.
+    pub async fn wait(&mut self) {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.pump();
+        }
+    }
+
+    pub fn receive(&mut self, text: &str) {
+        self.core.receive(text);
+        self.pump();
+    }
+
+    /// What a message is in this session.
+    pub fn render(&self, pieces: &[Piece]) -> String {
+        let mut text = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(part) => text.push_str(part),
+                Piece::Id(frame, at) => {
+                    let id = self.sent.get(*frame).and_then(|frame| ids(frame).nth(*at));
+                    text.push_str(id.unwrap_or("gone"));
+                }
+            }
+        }
+        text
+    }
+
+    /// Plays one step as it was recorded.
+    pub async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Send(message) => {
+                let text = self.render(&message.pieces);
+                self.receive(&text);
+                if message.waits {
+                    self.wait().await;
+                }
+                self.note(message);
+            }
+            Step::Make(make) => {
+                let made = self.make(make).map(Made::Running);
+                self.calls.push(made);
+                self.pump();
+            }
+        }
+    }
+
+    /// Notes what a message has lent the program.
+    pub fn note(&mut self, message: &Message) {
+        let Some((call, recorded)) = &message.answers else { return };
+        let Some(Some(Made::Ended(Ok(value)))) = self.calls.get(*call) else { return };
+        match recorded {
+            Recorded::Graph(graph) => {
+                pair(graph, &graph.root, value, &mut self.lent);
+            }
+            Recorded::Expression(expression) => lend(expression, value, &mut self.lent),
+        }
+    }
+
+    /// What is to be seen of all that has come so far.
+    pub fn trace(&self) -> impl PartialEq + use<'a> {
+        let tables = self.core.tables();
+        let tables = [tables.imports, tables.exports, tables.calls, tables.running];
+        (tables, self.sent.len(), self.answered(), self.handlers.len(), self.is_closed())
+    }
+
+    pub fn answered(&self) -> usize {
+        self.calls.iter().flatten().filter(|made| matches!(made, Made::Ended(_))).count()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.core.closed().is_some()
+    }
+
+    // -------------------------------------------------------------------------------- the program
+
+    /// Makes a call of the program's, if what it needs is there.
+    fn make(&mut self, make: &Make) -> Option<Attempt> {
+        match make {
+            Make::Index => Some(Box::pin(self.core.peer().read::<Value>().into_future())),
+            Make::Expression { number, expression, awaited } => {
+                let (_, parts) = form(expression).filter(|(form, _)| *form == "pipeline")?;
+                let target = match parts.first()?.as_i64()? {
+                    0 => self.core.peer(),
+                    id => self.lent.get(&id.to_string())?.clone(),
+                };
+                let path = parts.get(1)?.as_array()?;
+                let cap = |id: i64, peer: &Core| match id {
+                    0 => Some(peer.peer()),
+                    id => self.lent.get(&id.to_string()).cloned(),
+                };
+                let mut reference = |form: &str, id: i64| match form {
+                    "export" => Some(offers::callback()),
+                    _ => cap(id, &self.core),
+                };
+                let args = match parts.get(2).and_then(Json::as_array) {
+                    Some(args) => {
+                        let args = args.iter().map(|arg| crate::json::value(arg, &mut reference));
+                        Some(args.collect::<Option<Vec<_>>>()?)
+                    }
+                    None => None,
+                };
+                let (last, before) = match path.split_last() {
+                    Some((last, before)) => (last.as_str(), before),
+                    None => (None, path.as_slice()),
+                };
+                let target = before.iter().filter_map(Json::as_str).fold(target, |cap, name| cap.at(name));
+                let call = match (args, last) {
+                    (Some(args), last) => with(&target, last, args),
+                    (None, Some(last)) => target.get(last),
+                    (None, None) => target.read(),
+                };
+                if *awaited {
+                    return Some(Box::pin(call.into_future()));
+                }
+                self.lent.insert(number.to_string(), call.pipeline_cap());
+                None
+            }
+            Make::Call { target, op, name, graph, args } => {
+                let target = match target {
+                    None => self.core.peer(),
+                    Some(id) => self.lent.get(id)?.clone(),
+                };
+                let exported = &mut self.exported;
+                let mut reference = |leaf: &Leaf| {
+                    let (Leaf::Function(id) | Leaf::Object(id)) = leaf else { return None };
+                    let make = || match leaf {
+                        Leaf::Function(_) => offers::callback(),
+                        _ => offers::object(),
+                    };
+                    Some(exported.entry(id.to_string()).or_insert_with(make).clone())
+                };
+                let args = values(graph, args, &mut reference)?;
+                let nothing = |()| Value::Undefined;
+                Some(match (op.as_str(), name) {
+                    ("get", Some(name)) => Box::pin(target.get(name).into_future()),
+                    ("set", Some(name)) => {
+                        let call = target.put(name, args.first()?);
+                        Box::pin(async move { call.await.map(nothing) })
+                    }
+                    ("delete", Some(name)) => {
+                        let call = target.delete(name);
+                        Box::pin(async move { call.await.map(nothing) })
+                    }
+                    ("keys", _) => {
+                        let call = target.keys();
+                        Box::pin(async move { call.await.map(|_| Value::Undefined) })
+                    }
+                    ("post", name) => Box::pin(with(&target, name.as_deref(), args).into_future()),
+                    ("" | "apply", _) => Box::pin(with(&target, None, args).into_future()),
+                    _ => return None,
+                })
+            }
+        }
+    }
+
+    // -------------------------------------------------------------------------------- the end
+
+    /// Asks what an honest peer, or program, would: whether two and two make four.
+    pub fn probe(&mut self) -> Result<End, String> {
+        let end = match self.scenario.side {
+            Side::A => self.ask(),
+            Side::B => self.be_asked(),
+        };
+        match self.core.closed() {
+            None => end,
+            Some(error) => match error.kind() {
+                ErrorKind::Protocol => Ok(End::Closed("by us, as the protocol was broken")),
+                ErrorKind::Limit => Ok(End::Closed("by us, as a limit was passed")),
+                ErrorKind::Disconnected => Ok(End::Closed("by the peer")),
+                kind => Err(format!("the session was closed with {kind:?}: {error}")),
+            },
+        }
+    }
+
+    fn be_asked(&mut self) -> Result<End, String> {
+        let before = self.sent.len();
+        match self.scenario.dialect {
+            Dialect::CapnWeb => {
+                self.receive(r#"["stream",["pipeline",0,["is all well"],[20,22]]]"#);
+                let right = |frame: &String| frame.starts_with("[\"resolve\",") && frame.ends_with(",42]");
+                match self.sent[before..].iter().any(right) {
+                    true => Ok(End::GoesOn),
+                    false => Err(format!("the honest call got {:?}", &self.sent[before..])),
+                }
+            }
+            Dialect::Capnode => {
+                self.receive(r#"{"type":"index","methodId":"honest index"}"#);
+                let index = self.answer(before, "methodId", "honest index")?;
+                let links = index["value"]["links"].as_array().cloned().unwrap_or_default();
+                let Some(place) = links.iter().find_map(|link| link[WELL]["id"].as_u64()) else {
+                    return Ok(End::Refuses);
+                };
+                let asks = json!({"type": "invocation", "methodId": links[place as usize],
+                    "replyId": "honest call",
+                    "arguments": {"links": [[20, 22]], "value": {"type": 2, "id": 0}}});
+                self.receive(&asks.to_string());
+                let answer = self.answer(before, "methodId", "honest call")?;
+                if answer["type"] == "return" && answer["value"]["value"] == 42 {
+                    return Ok(End::GoesOn);
+                }
+                Err(format!("the honest call got {answer}"))
+            }
+            _ => {
+                let asks = json!({"type": "send", "to": "", "from": "honest call", "op": "post",
+                    "args": [WELL, [20, 22]]});
+                self.receive(&asks.to_string());
+                let answer = self.answer(before, "to", "honest call")?;
+                Ok(if answer["resolution"] == 42 { End::GoesOn } else { End::Refuses })
+            }
+        }
+    }
+
+    fn answer(&self, from: usize, member: &str, id: &str) -> Result<Json, String> {
+        let sent = self.sent.get(from..).unwrap_or_default();
+        let mut sent = sent.iter().filter_map(|frame| crate::recording::parse(frame).ok());
+        sent.find(|frame| frame[member] == id).ok_or_else(|| format!("{id} is not answered"))
+    }
+
+    fn ask(&mut self) -> Result<End, String> {
+        let before = self.sent.len();
+        let peer = self.core.peer();
+        let call = match self.scenario.dialect {
+            Dialect::Capnode => peer.read::<Value>(),
+            _ => peer.invoke(WELL, (20, 22)),
+        };
+        let place = self.calls.len();
+        self.calls.push(Some(Made::Running(Box::pin(call.into_future()))));
+        self.pump();
+        if let Some(Some(Made::Ended(outcome))) = self.calls.get(place) {
+            return match outcome {
+                Err(error) if self.is_closed() && error.kind() == ErrorKind::Disconnected => Ok(End::GoesOn),
+                outcome => Err(format!("the honest call got {outcome:?} before it was answered")),
+            };
+        }
+        let asked = self.sent.get(before..).unwrap_or_default().iter();
+        let asked: Vec<_> = asked.filter_map(|frame| crate::recording::parse(frame).ok()).collect();
+        let answer = match self.scenario.dialect {
+            Dialect::CapnWeb => {
+                let calls =
+                    |frame: &&String| frame.starts_with("[\"push\"") || frame.starts_with("[\"stream\"");
+                json!(["resolve", self.sent.iter().filter(calls).count(), 42])
+            }
+            Dialect::Capnode => {
+                let id = asked.iter().find(|frame| frame["type"] == "index").map(|frame| &frame["methodId"]);
+                json!({"type": "return", "methodId": id, "value": {"links": [], "value": 42}})
+            }
+            _ => {
+                let id = asked.iter().find(|frame| frame["type"] == "send").map(|frame| &frame["from"]);
+                json!({"type": "resolve", "to": id, "resolution": 42})
+            }
+        };
+        self.receive(&answer.to_string());
+        match self.calls.get(place) {
+            Some(Some(Made::Ended(Ok(Value::Number(42.0))))) => Ok(End::GoesOn),
+            Some(Some(Made::Ended(outcome))) => Err(format!("the honest call got {outcome:?}")),
+            _ => Err(format!("the honest call does not end, with {asked:?} answered by {answer}")),
+        }
+    }
+
+    /// Ends the session, if it has not ended. Nothing may be left.
+    pub fn finish(mut self) -> Result<(), String> {
+        self.core.close("the test is over");
+        self.pump();
+        if self.core.closed().is_none() {
+            return Err("the session does not end".to_owned());
+        }
+        let running = self.calls.iter().flatten().filter(|made| matches!(made, Made::Running(_))).count();
+        if running > 0 || !self.handlers.is_empty() {
+            return Err(format!("{running} calls and {} handlers go on after the end", self.handlers.len()));
+        }
+        let tables = self.core.tables();
+        match (tables.imports, tables.exports, tables.calls, tables.running) {
+            (0, 0, 0, 0) => Ok(()),
+            _ => Err(format!("the session leaves {tables:?}")),
+        }
+    }
+}
+
+/// Notes which reference in a value is which of the peer's exports.
+fn lend(expression: &Json, value: &Value, lent: &mut HashMap<String, Cap>) {
+    match (expression, value) {
+        (_, Value::Cap(cap)) => {
+            if let Some(("export" | "promise", [id, ..])) = form(expression) {
+                lent.insert(id.to_string(), cap.clone());
+            }
+        }
+        (Json::Array(elements), Value::Array(values)) => {
+            let elements = elements.first().and_then(Json::as_array).into_iter().flatten();
+            elements.zip(values).for_each(|(element, value)| lend(element, value, lent));
+        }
+        (Json::Object(members), Value::Object(values)) => {
+            for (key, value) in values {
+                if let Some(member) = members.get(key) {
+                    lend(member, value, lent);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Makes a call with as many arguments as there are.
+fn with(cap: &Cap, name: Option<&str>, args: Vec<Value>) -> Call<Value> {
+    let count = args.len();
+    let mut args = args.into_iter();
+    let mut next = || args.next().unwrap_or_default();
+    macro_rules! call {
+        ($($next:expr),*) => {
+            match name {
+                Some(name) => cap.invoke(name, ($($next,)*)),
+                None => cap.apply(($($next,)*)),
+            }
+        };
+    }
+    match count {
+        0 => call!(),
+        1 => call!(next()),
+        2 => call!(next(), next()),
+        3 => call!(next(), next(), next()),
+        _ => call!(next(), next(), next(), next(), next(), next(), next()),
+    }
+}

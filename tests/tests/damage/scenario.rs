@@ -1,0 +1,269 @@
+//! A recording as a row of steps for one side: what its program does, and what the other side sends.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use capnode::Dialect;
+use serde_json::Value as Json;
+
+use crate::offers::Offer;
+use crate::recording::{self, Line, Recording, Side};
+use crate::wire::{Graph, Ids, Leaf, compare};
+
+pub struct Scenario {
+    pub name: String,
+    pub dialect: Dialect,
+    pub side: Side,
+    pub offer: Offer,
+    pub steps: Vec<Step>,
+}
+
+pub enum Step {
+    Send(Message),
+    Make(Make),
+}
+
+/// A message of the other side's.
+pub struct Message {
+    /// As it was recorded.
+    pub text: String,
+    /// Its parts, once it is known which of them are ids that our side makes.
+    pub pieces: Vec<Piece>,
+    /// What our program gets by it: the number of its call, and the recorded value.
+    pub answers: Option<(usize, Recorded)>,
+    /// Whether something is only sent upon it after a while.
+    pub waits: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    Text(String),
+    /// The id at this place in what our side has sent: the number of the frame, and of the id in it.
+    Id(usize, usize),
+}
+
+/// A recorded value, to tell which references it lends.
+pub enum Recorded {
+    Graph(Graph),
+    Expression(Json),
+}
+
+/// A call that the program makes.
+pub enum Make {
+    /// Of Cap'n Web: the expression, and whether its result is awaited.
+    Expression { number: i64, expression: Json, awaited: bool },
+    /// Asks for the index of a Capnode peer.
+    Index,
+    /// Of the other two languages.
+    Call { target: Option<String>, op: String, name: Option<String>, graph: Arc<Graph>, args: Vec<Leaf> },
+}
+
+pub fn text(json: &Json) -> String {
+    json.as_str().map_or_else(|| json.to_string(), str::to_owned)
+}
+
+/// The id by which a request is answered.
+pub fn reply_id(dialect: Dialect, message: &Json) -> Option<&Json> {
+    match (dialect, message["type"].as_str()?) {
+        (Dialect::Capnode, "index") => message.get("methodId"),
+        (Dialect::Capnode, "invocation") => message.get("replyId"),
+        (Dialect::Q, "send") => message.get("from"),
+        _ => None,
+    }
+}
+
+/// The id of the request that a message answers.
+fn answers(dialect: Dialect, message: &Json) -> Option<&Json> {
+    match (dialect, message["type"].as_str()?) {
+        (Dialect::Capnode, "return" | "error") => message.get("methodId"),
+        (Dialect::Q, "resolve") => message.get("to"),
+        _ => None,
+    }
+}
+
+/// All connections of all recordings in which the other side says something.
+pub fn scenarios(dialect: Dialect, side: Side) -> Vec<Scenario> {
+    let mut scenarios = Vec::new();
+    for name in recording::names(dialect) {
+        let recording = recording::read(dialect, &name);
+        let starts = |line: &Line| matches!(line, Line::Event(event) if event["event"] == "new-connection");
+        for (number, lines) in recording.lines.chunk_by(|_, next| !starts(next)).enumerate() {
+            let lines: Vec<_> = lines.iter().map(shortened).collect();
+            let theirs = |line: &Line| matches!(line, Line::Frame { from, .. } if *from != side);
+            if lines.iter().any(theirs) {
+                let recording = Recording { dialect, lines };
+                let one = if number > 0 { format!("{name}, connection {number}") } else { name.clone() };
+                scenarios.push(Scenario::new(one, Offer::of(dialect, &name, side), &recording, side));
+            }
+        }
+    }
+    scenarios
+}
+
+/// Makes texts short of which there is nothing but the length to be seen.
+fn shortened(line: &Line) -> Line {
+    let mut line = line.clone();
+    if let Line::Frame { text, .. } = &mut line {
+        if text.len() > 3_000 {
+            *text = text.replace("200000", "2000").replace(&"y".repeat(1_000), "y");
+        }
+    }
+    line
+}
+
+impl Scenario {
+    fn new(name: String, offer: Offer, recording: &Recording, side: Side) -> Self {
+        let dialect = recording.dialect;
+        let steps = match dialect {
+            Dialect::CapnWeb => numbered(recording, side, offer.calls),
+            _ => named(recording, side, offer.calls),
+        };
+        Self { name, dialect, side, offer, steps }
+    }
+
+    /// The messages, by the numbers of their steps.
+    pub fn messages(&self) -> impl Iterator<Item = (usize, &Message)> {
+        self.steps.iter().enumerate().filter_map(|(at, step)| match step {
+            Step::Send(message) => Some((at, message)),
+            Step::Make(_) => None,
+        })
+    }
+}
+
+fn message(text: &str, answers: Option<(usize, Recorded)>) -> Step {
+    let pieces = vec![Piece::Text(text.to_owned())];
+    Step::Send(Message { text: text.to_owned(), pieces, answers, waits: true })
+}
+
+/// The steps in Cap'n Web, whose ids are counted.
+fn numbered(recording: &Recording, side: Side, calls: bool) -> Vec<Step> {
+    let frames: Vec<_> = (recording.lines.iter())
+        .filter_map(|line| match line {
+            Line::Frame { from, text } => {
+                Some((*from == side, text, recording::parse(text).unwrap_or_default()))
+            }
+            Line::Event(_) => None,
+        })
+        .collect();
+    let pulled: HashSet<_> = frames
+        .iter()
+        .filter(|(ours, _, json)| *ours && json[0] == "pull")
+        .map(|frame| frame.2[1].as_i64())
+        .collect();
+    let (mut number, mut made, mut steps) = (0, HashMap::new(), Vec::new());
+    for (ours, text, json) in &frames {
+        let kind = json[0].as_str().unwrap_or_default();
+        if *ours && matches!(kind, "push" | "stream") {
+            number += 1;
+            // Calls on anything but the index may be a handler's.
+            if calls || json[1][1] == 0 {
+                made.insert(number, made.len());
+                let awaited = kind == "stream" || pulled.contains(&Some(number));
+                steps.push(Step::Make(Make::Expression { number, expression: json[1].clone(), awaited }));
+            }
+        } else if !*ours {
+            let call = json[1].as_i64().and_then(|id| made.get(&id)).filter(|_| kind == "resolve");
+            let answers = call.map(|call| (*call, Recorded::Expression(json[2].clone())));
+            steps.push(message(text, answers));
+        }
+    }
+    steps
+}
+
+/// The steps in a language whose ids are names.
+fn named(recording: &Recording, side: Side, calls: bool) -> Vec<Step> {
+    let dialect = recording.dialect;
+    let (mut made, mut steps) = (HashMap::new(), Vec::new());
+    for line in &recording.lines {
+        let Line::Frame { from, text: raw } = line else { continue };
+        let json = recording::parse(raw).unwrap_or_default();
+        if *from != side {
+            let call = answers(dialect, &json).and_then(|id| made.get(&text(id)));
+            let answers = call.map(|call| (*call, Recorded::Graph(Graph::of(dialect, &json))));
+            steps.push(message(raw, answers));
+            continue;
+        }
+        let Some(id) = reply_id(dialect, &json).filter(|_| calls) else { continue };
+        made.insert(text(id), made.len());
+        let op = json["op"].as_str().unwrap_or_default().to_owned();
+        let graph = Graph::of(dialect, &json);
+        let args = graph.arguments(dialect, &op);
+        let to = text(&json[if dialect == Dialect::Capnode { "methodId" } else { "to" }]);
+        steps.push(Step::Make(match json["type"].as_str() {
+            Some("index") => Make::Index,
+            _ => Make::Call {
+                target: Some(to).filter(|to| !to.is_empty()),
+                op,
+                name: json["args"][0].as_str().map(str::to_owned),
+                graph: Arc::new(graph),
+                args,
+            },
+        }));
+    }
+    steps
+}
+
+/// The ids in a frame: strings that look like one.
+pub fn ids(frame: &str) -> impl Iterator<Item = &str> {
+    let is_id = |part: &&str| {
+        matches!(part.len(), 20 | 30..=36 | 40)
+            && part.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    };
+    frame.split('"').filter(is_id)
+}
+
+/// Finds out which ids of the recorded side are which of ours.
+pub struct Learner {
+    ids: Ids,
+    /// What the recorded side has sent, and whether ours has sent the same.
+    recorded: Vec<(Json, bool)>,
+    looked: usize,
+}
+
+impl Learner {
+    pub fn new(recording: impl IntoIterator<Item = Json>) -> Self {
+        let recorded = recording.into_iter().map(|json| (json, false)).collect();
+        Self { ids: Ids::default(), recorded, looked: 0 }
+    }
+
+    /// Our side has sent all this.
+    pub fn look(&mut self, dialect: Dialect, sent: &[String]) {
+        for frame in &sent[self.looked..] {
+            let Ok(ours) = recording::parse(frame) else { continue };
+            let ids = &mut self.ids;
+            let same =
+                |(json, taken): &&mut (Json, bool)| !taken && compare(dialect, json, &ours, ids).is_ok();
+            if let Some((_, taken)) = self.recorded.iter_mut().find(same) {
+                *taken = true;
+            }
+        }
+        self.looked = sent.len();
+    }
+
+    /// A recorded message with our ids.
+    pub fn pieces(&mut self, dialect: Dialect, message: &str, sent: &[String]) -> Vec<Piece> {
+        let json = recording::parse(message).unwrap_or_default();
+        let translated = self.ids.translate(dialect, message, &json);
+        let mut pieces = Vec::new();
+        let mut before = String::new();
+        for (number, (part, recorded)) in translated.split('"').zip(message.split('"')).enumerate() {
+            if number > 0 {
+                before.push('"');
+            }
+            let places = || {
+                sent.iter()
+                    .enumerate()
+                    .flat_map(|(frame, sent)| ids(sent).enumerate().map(move |(at, id)| (frame, at, id)))
+            };
+            match places().find(|(.., id)| part != recorded && *id == part) {
+                Some((frame, at, _)) => {
+                    pieces.push(Piece::Text(std::mem::take(&mut before)));
+                    pieces.push(Piece::Id(frame, at));
+                }
+                None => before.push_str(recorded),
+            }
+        }
+        pieces.push(Piece::Text(before));
+        pieces
+    }
+}
