@@ -80,11 +80,13 @@ impl std::error::Error for TourError {}
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.connections = 1_000;
+    limits.node_bytes = 64 << 20;
     limits.frame_bytes = 1 << 20;
     limits.exports = 2_000;
     limits.imports = 2_000;
     limits.running_calls = 256;
     limits.parked_bytes = 1 << 20;
+    limits.call_bytes = 4 << 20;
     limits.kept_bytes = 1 << 20;
     limits.unwritten_bytes_soft = 256 << 10;
     limits.unwritten_bytes_hard = 2 << 20;

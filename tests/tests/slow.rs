@@ -1,4 +1,4 @@
-//! Peers that read nothing, and peers that send a frame in drips: how much they can make us hold, and that nobody else
+//! Peers that read nothing, that send a frame in drips, or that have vanished: how much they can make us hold, and that nobody else
 //! notices.
 
 use std::alloc::System;
@@ -16,6 +16,7 @@ use capnode_examples::tour::{self, TourClient};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Builder;
+use tokio::time::Instant;
 
 #[global_allocator]
 static ALLOCATED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -45,6 +46,8 @@ struct Asks {
     dialect: Dialect,
     text: String,
     asked: Arc<AtomicUsize>,
+    /// After how many questions it is heard of no more.
+    vanishes: usize,
     reads: usize,
     heard: usize,
     /// Capnode's id of the method.
@@ -61,6 +64,7 @@ impl Asks {
             dialect,
             text: "x".repeat(bytes),
             asked: Arc::default(),
+            vanishes: usize::MAX,
             reads,
             heard: 0,
             method: None,
@@ -72,14 +76,15 @@ impl Asks {
 
     /// One that says nothing either.
     fn nothing() -> Self {
-        let peer = Self::new(Dialect::Capnode, 0, 0);
-        peer.asked.store(1, Ordering::SeqCst);
-        peer
+        Self { vanishes: 0, ..Self::new(Dialect::CapnWeb, 0, 0) }
     }
 
     /// What it says next, if it knows.
     fn next(&mut self) -> Option<String> {
         let Self { text, .. } = self;
+        if self.asked.load(Ordering::SeqCst) == self.vanishes {
+            return None;
+        }
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
         match (self.dialect, number, &self.method) {
             (Dialect::CapnWeb, ..) => Some(format!(r#"["stream",["pipeline",0,["echo"],["{text}"]]]"#)),
@@ -124,9 +129,10 @@ impl Transport for Asks {
         while self.heard < self.reads {
             let Some(frame) = frames.pop_frame().map(str::to_owned) else { break };
             self.hear(&frame);
-        }
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
+            // Now it may know what to say.
+            if let Some(waiting) = self.waiting.take() {
+                waiting.wake();
+            }
         }
         if self.heard == self.reads { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
@@ -162,14 +168,12 @@ async fn reads_nothing() {
         let (most, asked) = (peer.most.clone(), peer.asked.clone());
         let before = allocated();
         let connection = node.serve(peer).await.unwrap();
-        let mut answers = 0;
         let mut closed = pin!(connection.closed());
         let error = loop {
             tokio::select! {
                 error = &mut closed => break error,
                 answer = honest.transform("beep") => assert_eq!(answer.unwrap(), "BOOP"),
             }
-            answers += 1;
         };
         assert_eq!(error.kind(), ErrorKind::Limit, "{dialect:?}: {error}");
         assert_eq!(error.message(), "the peer reads too slowly: too much is waiting to be written");
@@ -179,7 +183,7 @@ async fn reads_nothing() {
         assert!(held <= 3 * HARD, "{dialect:?}: {held} bytes");
         assert!(held > HARD, "{dialect:?}: it was about something");
         let asked = asked.load(Ordering::SeqCst);
-        assert!(answers > 0, "others had their turns");
+        assert_eq!(honest.transform("beep").await.unwrap(), "BOOP");
         // It never closes its end, and is waited for only so long.
         tokio::time::sleep(Duration::from_secs(10)).await;
         let left = allocated().saturating_sub(before);
@@ -237,6 +241,39 @@ async fn is_asked_and_reads_nothing() {
         println!(
             "{dialect:?}: {sent} calls of 10 kB sent, {calls} in all wait for answers, {held} bytes held"
         );
+    }
+}
+
+#[test]
+fn a_peer_that_has_vanished_with_all_it_held_is_given_up() {
+    alone(vanishes());
+}
+
+async fn vanishes() {
+    const PROBE: Duration = Duration::from_secs(10);
+    // Capnode has nothing to ask with on such a transport.
+    for dialect in [Dialect::CapnWeb, Dialect::Q] {
+        let mut limits = Limits::default();
+        limits.probe = Some(PROBE);
+        let node = Node::new(tour::index()).limits(limits);
+        let honest = honest(&node).await;
+        let before = allocated();
+        // What it was told last is on its way for ever, and it says no goodbye.
+        let peer = Asks { vanishes: 50, ..Asks::new(dialect, 10_000, 3) };
+        let start = Instant::now();
+        let connection = node.serve(peer).await.unwrap();
+        tokio::time::sleep(PROBE / 2).await;
+        assert!(!connection.is_closed());
+        let held = allocated() - before;
+        assert!(held >= 47 * 10_000, "{dialect:?}: {held} bytes");
+        let error = connection.closed().await;
+        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Disconnected, Some("probe")), "{error}");
+        assert_eq!(start.elapsed().as_secs(), 2 * PROBE.as_secs(), "{dialect:?}");
+        assert_eq!(honest.transform("beep").await.unwrap(), "BOOP");
+        tokio::time::sleep(PROBE).await;
+        let left = allocated().saturating_sub(before);
+        assert!(left <= SLACK, "{dialect:?}: {left} bytes are left");
+        println!("{dialect:?}: vanished with {held} bytes held, {left} after the end");
     }
 }
 
