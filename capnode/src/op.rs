@@ -6,6 +6,7 @@
 //! type on the way up ([`Word`] as a frame says it, ids as the session understands it, live
 //! references above), the text never does.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use std::sync::Arc;
 ///
 /// A dialect whose ids are strings keeps the map from them to these.
 pub(crate) type Id = i64;
+
+/// What is known of ids. Peers choose some of them, so the hashes are keyed; they need not bear more than that.
+pub(crate) type IdMap<V> = HashMap<Id, V, foldhash::fast::RandomState>;
 
 /// A piece of text, cheap to take out of the frame it came in.
 #[derive(Clone)]

@@ -49,7 +49,7 @@ use crate::dialect::{Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
 use crate::lock;
-use crate::op::{Answering, Id, Key, Path, Payload};
+use crate::op::{Answering, Id, IdMap, Key, Path, Payload};
 use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
 use crate::sync::Mutex;
@@ -124,13 +124,13 @@ impl Link {
             strangers: Vec::new(),
             index,
             out: Outgoing::default(),
-            calls: HashMap::new(),
-            imports: HashMap::new(),
-            objects: HashMap::new(),
-            answers: HashMap::new(),
+            calls: IdMap::default(),
+            imports: IdMap::default(),
+            objects: IdMap::default(),
+            answers: IdMap::default(),
             kept_bytes: 0,
             own_calls: 0,
-            running: HashMap::new(),
+            running: IdMap::default(),
             tasks: Vec::new(),
             parked: VecDeque::new(),
             parked_bytes: 0,

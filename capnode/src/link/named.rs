@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cap::Cap;
 use crate::dialect::Names;
-use crate::op::Id;
+use crate::op::{Id, IdMap};
 use crate::registry::{Registry, random_name};
 use crate::session::Session;
 
@@ -13,12 +13,12 @@ use crate::session::Session;
 #[derive(Default)]
 pub(super) struct Named {
     ids: HashMap<Arc<str>, Id>,
-    exports: HashMap<Id, Export>,
+    exports: IdMap<Export>,
     /// By when they were last used.
     order: BTreeMap<u64, Id>,
     clock: u64,
     /// Which export each running call of the peer's is made on.
-    calls: HashMap<Id, Id>,
+    calls: IdMap<Id>,
     /// Which calls ask for the index, in a language where it has no name of its own.
     indexes: HashSet<Id>,
     /// What is in the index, which is not forgotten.
@@ -130,7 +130,7 @@ impl Named {
 pub(super) struct Naming<'a> {
     pub(super) named: &'a mut Named,
     pub(super) session: &'a mut Session,
-    pub(super) objects: &'a mut HashMap<Id, Cap>,
+    pub(super) objects: &'a mut IdMap<Cap>,
 }
 
 impl Names for Naming<'_> {

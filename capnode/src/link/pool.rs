@@ -9,6 +9,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many links are added until those that have ended are looked for.
+#[cfg(feature = "tokio")]
 const SWEEP: usize = 64;
 
 /// Bytes that an entry of a table is counted as.
@@ -28,6 +29,7 @@ pub(crate) struct Pool {
 struct Links {
     list: Vec<Weak<Link>>,
     /// When to look for those that have ended.
+    #[cfg(feature = "tokio")]
     sweep: usize,
 }
 
@@ -44,6 +46,7 @@ pub(super) struct Share {
 
 impl Pool {
     /// Takes in a link, if there may be one more, and it is `open` at that moment.
+    #[cfg(feature = "tokio")]
     pub(crate) fn enter(
         &self,
         link: &Arc<Link>,

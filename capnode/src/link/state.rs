@@ -1,6 +1,6 @@
 //! What a connection has under its lock: its session, and what the session's ids stand for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 #[cfg(feature = "tokio")]
@@ -24,7 +24,7 @@ use crate::cap::queue::Queue;
 use crate::cap::{BrokenSlot, Cap, Shape};
 use crate::dialect::{Dialect, Names as _, Refused, capnweb};
 use crate::error::{Error, Fate};
-use crate::op::{Answering, Id, Import as Use, Path, Payload, Word};
+use crate::op::{Answering, Id, IdMap, Import as Use, Path, Payload, Word};
 use crate::session::Session;
 
 /// All that is under the lock of a link.
@@ -43,15 +43,15 @@ pub(super) struct State {
     pub(super) index: Option<Cap>,
     pub(super) out: Outgoing,
     /// Who waits for the answers of our calls and the outcomes of the peer's promises.
-    pub(super) calls: HashMap<Id, Caller>,
-    pub(super) imports: HashMap<Id, Weak<Import>>,
-    pub(super) objects: HashMap<Id, Cap>,
+    pub(super) calls: IdMap<Caller>,
+    pub(super) imports: IdMap<Weak<Import>>,
+    pub(super) objects: IdMap<Cap>,
     /// The peer's calls whose results it may still use.
-    pub(super) answers: HashMap<Id, Answer>,
+    pub(super) answers: IdMap<Answer>,
     pub(super) kept_bytes: usize,
     /// How many of `calls` are calls of ours.
     pub(super) own_calls: usize,
-    pub(super) running: HashMap<Id, Arc<Running>>,
+    pub(super) running: IdMap<Arc<Running>>,
     /// Handlers that did not end at once, to be driven.
     pub(super) tasks: Vec<Task>,
     /// Calls of the peer's that wait for others to end.

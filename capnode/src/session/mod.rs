@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::error::Error;
 use crate::limits::{Limits, Rate};
-use crate::op::{Answering, Id, Op, Path, Payload, Text, Word};
+use crate::op::{Answering, Id, IdMap, Op, Path, Payload, Text, Word};
 
 mod handle;
 #[cfg(test)]
@@ -224,9 +224,9 @@ pub(crate) struct Session {
     marked: bool,
     /// The connecting side sends one at once, the accepting side upon that.
     mark_sent: bool,
-    imports: HashMap<Id, Import>,
-    exports: HashMap<Id, Export>,
-    running: HashMap<Id, Running>,
+    imports: IdMap<Import>,
+    exports: IdMap<Export>,
+    running: IdMap<Running>,
     /// How many imports are the peer's, and no results of calls of ours.
     lent: usize,
     /// How many imports are calls of ours whose answer comes by itself, and has not.
@@ -234,7 +234,7 @@ pub(crate) struct Session {
     /// How many running calls have no result among the exports.
     loose: usize,
     /// Under which id an object is exported: only between marked peers, see [`Session::export`].
-    ids: HashMap<ObjectId, Id>,
+    ids: HashMap<ObjectId, Id, foldhash::fast::RandomState>,
     last_call: Id,
     last_export: Id,
     last_answer: Id,
@@ -260,13 +260,13 @@ impl Session {
             manner,
             marked: false,
             mark_sent: false,
-            imports: HashMap::from([(0, index)]),
-            exports: HashMap::from([(0, Export { count: 1, what: Exported::Index })]),
-            running: HashMap::new(),
+            imports: IdMap::from_iter([(0, index)]),
+            exports: IdMap::from_iter([(0, Export { count: 1, what: Exported::Index })]),
+            running: IdMap::default(),
             lent: 0,
             unanswered: 0,
             loose: 0,
-            ids: HashMap::new(),
+            ids: HashMap::default(),
             last_call: 0,
             last_export: 0,
             last_answer: 0,
