@@ -23,7 +23,7 @@ impl Link {
         let state = lock(&self.state);
         let work = (can_write && !state.out.is_empty()) || !state.tasks.is_empty() || state.closed.is_some();
         let work = work || state.session.has_events();
-        work || !lock(&self.dropped).is_empty() || (!state.parked.is_empty() && state.has_room(self))
+        work || self.any_dropped.load(Ordering::SeqCst) || (!state.parked.is_empty() && state.has_room(self))
     }
 
     /// Lets the driver look whether the connection is still needed.

@@ -56,6 +56,26 @@ enum Todo {
     Close(Error),
 }
 
+/// What is to be done, in its order. Nearly always it is one thing, which takes no list.
+#[derive(Default)]
+struct Todos {
+    first: Option<Todo>,
+    rest: Vec<Todo>,
+}
+
+impl Todos {
+    fn push(&mut self, todo: Todo) {
+        match &self.first {
+            None => self.first = Some(todo),
+            Some(_) => self.rest.push(todo),
+        }
+    }
+
+    fn extend(&mut self, todos: impl IntoIterator<Item = Todo>) {
+        todos.into_iter().for_each(|todo| self.push(todo));
+    }
+}
+
 impl Link {
     /// Takes in one frame. A frame that breaks the protocol or a limit ends the session.
     pub(crate) fn receive(self: &Arc<Self>, frame: &str) {
@@ -73,7 +93,7 @@ impl Link {
         let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
         let op = if self.dialect() == Some(Dialect::CapnWeb) { Some(parse()?) } else { None };
         let now = self.now();
-        let mut todos = Vec::new();
+        let mut todos = Todos::default();
         let over;
         {
             let mut state = lock(&self.state);
@@ -98,8 +118,7 @@ impl Link {
             }
             state.stage_events(self, &mut todos)?;
             state.write_ops();
-            let mut lost = std::mem::take(&mut state.lost);
-            todos.extend(lost.drain(..).map(Todo::Lost));
+            todos.extend(std::mem::take(&mut state.lost).into_iter().map(Todo::Lost));
             if state.unwritten() > self.limits.unwritten_bytes_hard {
                 return Err(super::reads_too_slowly());
             }
@@ -116,7 +135,7 @@ impl Link {
 
     /// Starts calls that were parked, if there is room for them now.
     pub(crate) fn unpark(self: &Arc<Self>) {
-        let mut todos = Vec::new();
+        let mut todos = Todos::default();
         {
             let mut state = lock(&self.state);
             // A call that ended may have been the last to want another.
@@ -131,9 +150,9 @@ impl Link {
         self.do_all(todos);
     }
 
-    fn do_all(self: &Arc<Self>, todos: Vec<Todo>) {
+    fn do_all(self: &Arc<Self>, todos: Todos) {
         let limits = self.limits.unfolding();
-        for todo in todos {
+        for todo in todos.first.into_iter().chain(todos.rest) {
             match todo {
                 Todo::Call(call) => {
                     let bytes = call.size();
@@ -239,7 +258,7 @@ impl State {
     }
 
     /// The peer's language is known.
-    fn speak(&mut self, link: &Arc<Link>, dialect: Dialect, todos: &mut Vec<Todo>) {
+    fn speak(&mut self, link: &Arc<Link>, dialect: Dialect, todos: &mut Todos) {
         // There is only one who sets it, under the lock.
         let _set = link.dialect.set(dialect);
         self.language = Language::of(Some(dialect));
@@ -260,7 +279,7 @@ impl State {
         op
     }
 
-    fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Vec<Todo>) -> Result<(), Error> {
+    fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Todos) -> Result<(), Error> {
         if link.dialect().is_some_and(|dialect| !dialect.manner().releases) {
             self.forget_oldest(link.limits.exports);
             todos.extend(std::mem::take(&mut self.forgotten).into_iter().map(|cap| Todo::Drop(Some(cap))));
@@ -322,7 +341,7 @@ impl State {
         Ok(())
     }
 
-    fn stage(&mut self, link: &Arc<Link>, event: Event, todos: &mut Vec<Todo>) {
+    fn stage(&mut self, link: &Arc<Link>, event: Event, todos: &mut Todos) {
         let todo = match event {
             // These were dealt with where there may be no room for them.
             Event::Call { .. } | Event::Evaluate { .. } => return,

@@ -53,7 +53,7 @@ use crate::op::{Answering, Id, IdMap, Key, Path, Payload};
 use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of a message beside its path and its values.
 const ENVELOPE: usize = 64;
@@ -99,6 +99,8 @@ pub(crate) struct Link {
     /// Imports whose handles were dropped. Apart from the rest, so that a reference can be dropped
     /// anywhere.
     dropped: Mutex<Vec<Id>>,
+    /// Whether there are any. Changed under their lock, and looked at without.
+    any_dropped: AtomicBool,
     /// Whether the peer's calls are refused from now on. Beside the lock, since it is looked at for every call.
     draining: AtomicBool,
     /// Wakes the driver.
@@ -157,6 +159,7 @@ impl Link {
             lost,
             nickname,
             dropped: Mutex::new(Vec::new()),
+            any_dropped: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
             steps: Mutex::default(),
@@ -330,13 +333,25 @@ impl Link {
 
     /// The handle of an import was dropped. This may happen anywhere, so nothing is done here.
     fn give_back(&self, id: Id) {
-        lock(&self.dropped).push(id);
+        {
+            let mut dropped = lock(&self.dropped);
+            dropped.push(id);
+            self.any_dropped.store(true, Ordering::SeqCst);
+        }
         self.wake();
     }
 
     /// Does what was put off by [`give_back`](Self::give_back).
     fn settle_drops(&self, state: &mut State) {
-        let dropped = std::mem::take(&mut *lock(&self.dropped));
+        // Whoever drops one after this wakes the driver, which looks again.
+        if !self.any_dropped.load(Ordering::SeqCst) {
+            return;
+        }
+        let dropped = {
+            let mut dropped = lock(&self.dropped);
+            self.any_dropped.store(false, Ordering::SeqCst);
+            std::mem::take(&mut *dropped)
+        };
         for id in dropped {
             state.session.drop_import(id);
             if state.imports.get(&id).is_some_and(|import| import.strong_count() == 0) {

@@ -49,7 +49,11 @@ fn value(scanner: &mut Scanner<'_>) -> Result<Payload<Word>, Error> {
 
 /// What follows `push` or `stream`.
 fn call(scanner: &mut Scanner<'_>, answering: Answering) -> Result<Op, Error> {
-    let mut value = value(scanner)?;
+    comma(scanner)?;
+    if let Some((target, path, args)) = scanner.plain_call()? {
+        return Ok(Op::Call { target, path, args, answering });
+    }
+    let mut value = scanner.payload()?;
     if matches!(value.root(), Some(Word::Import(_))) {
         if let Some(slot) = value.refs.pop() {
             if let Word::Import(Import { id, path, args, .. }) = slot.to {

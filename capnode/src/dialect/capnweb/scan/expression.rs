@@ -15,6 +15,20 @@ impl Scanner<'_> {
         self.part(|scanner| scanner.expression(0))
     }
 
+    /// What follows `push` or `stream`: if it is a call as everybody writes it, that without a detour, since it stands
+    /// in nearly every message.
+    pub(in super::super) fn plain_call(&mut self) -> Result<Option<(Id, Path, Option<Payload<Word>>)>> {
+        const START: &str = "[\"pipeline\"";
+        self.peek();
+        if !self.rest().starts_with(START) {
+            return Ok(None);
+        }
+        // As deep as in an expression.
+        self.check_depth(0)?;
+        self.pos += START.len();
+        self.import_parts(1).map(Some)
+    }
+
     /// What `scan` passes over, with the references found in it.
     fn part(&mut self, scan: impl FnOnce(&mut Self) -> Result<()>) -> Result<Payload<Word>> {
         self.peek();

@@ -44,7 +44,8 @@ pub(super) enum Side {
 
 impl<R> Writer<R> {
     pub(super) fn at_depth(depth: usize) -> Self {
-        let (out, refs) = (String::new(), Vec::new());
+        // Most values are small.
+        let (out, refs) = (String::with_capacity(56), Vec::new());
         Self { out, refs, depth, plain: false, form: None, apart: false, side: Side::Ok }
     }
 
