@@ -245,11 +245,11 @@ impl World {
             20 => drop(self.pair.run(side)),
             21 => self.poll_all(),
             22 => match input.byte() {
-                0 => {
+                0..16 => {
                     self.pair.cut();
                     self.cut = true;
                 }
-                1..32 => self.restock(),
+                16..48 => self.restock(),
                 _ => self.pair.settle(),
             },
             _ => self.attack(side, input),
