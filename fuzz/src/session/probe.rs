@@ -56,13 +56,15 @@ impl Log {
         lock(&self.0.noted).clone()
     }
 
-    /// Lets all that wait go on.
-    pub fn open(&self) {
+    /// Lets all that wait go on. Whether anything did.
+    pub fn open(&self) -> bool {
         let gates = std::mem::take(&mut *lock(&self.0.gates));
+        let any = !gates.is_empty();
         for gate in gates {
             // Who waited may have been cancelled.
             let _cancelled = gate.send(());
         }
+        any
     }
 
     /// Lets every object forget what it keeps: two that keep each other would be kept for ever.
