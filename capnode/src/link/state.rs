@@ -106,10 +106,26 @@ impl State {
         if self.language.is_unknown() {
             return;
         }
-        let Self { session, language, named, objects, out, unsaid, .. } = self;
+        let Self { session, language, named, objects, out, unsaid, forgotten, .. } = self;
         while let Some(op) = session.poll_op() {
             let names = &mut Naming { named: &mut *named, session: &mut *session, objects: &mut *objects };
+            let before = unsaid.len();
             out.push(|out| unsaid.extend(language.write(&op, names, out).err()));
+            // What is in a call that was not written has not been lent.
+            let lent = match &op {
+                Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. } if unsaid.len() > before => {
+                    value.refs.as_slice()
+                }
+                _ => &[],
+            };
+            for slot in lent {
+                if let Word::Export(id) | Word::Function(id) = slot.to {
+                    if session.take_back(id) {
+                        forgotten.extend(named.remove(id));
+                        forgotten.extend(objects.remove(&id));
+                    }
+                }
+            }
         }
         while let Some(reply) = language.take_reply() {
             out.push(|out| out.push_str(&reply));
