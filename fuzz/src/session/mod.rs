@@ -5,6 +5,9 @@
 //! not sent. With a hostile peer every call still ends, nothing is kept, and another connection goes on as if nothing
 //! were.
 
+mod bystander;
+mod end;
+mod input;
 mod pair;
 mod probe;
 
@@ -13,6 +16,8 @@ use std::task::Poll;
 
 use capnode::{Call, Dialect, Error, Fate, Value};
 
+use self::bystander::Bystander;
+use self::input::{Input, value, with_number};
 use self::pair::{Pair, poll};
 use self::probe::{Log, ProbeClient};
 
@@ -20,28 +25,6 @@ const LANGUAGES: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q]
 
 /// Steps of one run: more of them find nothing that fewer do not.
 const STEPS: usize = 400;
-
-/// The input, as numbers to choose with. When it is over they are zero.
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn byte(&mut self) -> usize {
-        match self.0.split_first() {
-            Some((first, rest)) => {
-                self.0 = rest;
-                usize::from(*first)
-            }
-            None => 0,
-        }
-    }
-
-    fn text(&mut self) -> String {
-        let count = self.byte();
-        let (text, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
-        String::from_utf8_lossy(text).into_owned()
-    }
-}
 
 /// A reference that one of the programs holds, and the number that the next call on it notes.
 struct Held {
@@ -395,147 +378,5 @@ impl World {
             }
         }
         self.pair.cores[side].receive(&String::from_utf8_lossy(&frame));
-    }
-
-    fn end(&mut self, pump: &impl Fn()) {
-        for _ in 0..if self.hostile { 3 } else { 200 } {
-            self.log.open();
-            self.pair.settle();
-            pump();
-            self.poll_all();
-            if self.pending.is_empty() && !self.log.open() && !self.pair.step() {
-                break;
-            }
-        }
-        if !self.hostile && !self.cut {
-            assert!(self.pending.is_empty(), "{} calls were never answered", self.pending.len());
-            assert!(!self.pair.is_closed(), "{:?}", self.pair.cores[0].closed());
-            self.check_numbers();
-            self.drop_all(pump);
-            self.check_tables();
-        }
-        self.pair.cut();
-        for _ in 0..50 {
-            self.log.open();
-            self.pair.settle();
-            pump();
-            self.poll_all();
-        }
-        assert!(self.pending.is_empty(), "{} calls outlived the connection", self.pending.len());
-        assert_eq!(self.pair.running(), 0, "handlers outlived the connection");
-        assert_eq!(self.pair.tables(), [[0; 4]; 2]);
-        self.check_numbers();
-        self.drop_all(pump);
-    }
-
-    fn drop_all(&mut self, pump: &impl Fn()) {
-        self.held = Default::default();
-        self.pending.clear();
-        for _ in 0..4 {
-            self.log.forget();
-            self.log.open();
-            self.pair.settle();
-            pump();
-        }
-    }
-
-    /// What is held when everything was dropped is what was held in the beginning. Q-Connection has no word to give
-    /// anything back: what was lent stays lent, and so does what that leads to.
-    fn check_tables(&self) {
-        let start = self.start;
-        let mut now = self.pair.tables();
-        if self.dialect == Dialect::Q {
-            (0..2).for_each(|side| now[side][..2].copy_from_slice(&start[side][..2]));
-        }
-        assert_eq!(now, start, "something is left in the tables (imports, exports, calls, running)");
-        assert!(self.dialect == Dialect::Q || self.log.alive() == 2, "{} objects are left", self.log.alive());
-    }
-
-    /// Each call was delivered as its outcome says, and never twice; and those of a reference in their order.
-    fn check_numbers(&self) {
-        if self.hostile {
-            return;
-        }
-        let noted = self.log.noted();
-        let mut last = HashMap::<u32, u32>::new();
-        let mut times = HashMap::<u32, usize>::new();
-        for number in noted {
-            *times.entry(number).or_default() += 1;
-            if !self.late.contains(&number) {
-                let before = last.insert(number / 1_000, number);
-                assert!(before.is_none_or(|before| before < number), "{number} was noted after {before:?}");
-            }
-        }
-        for (number, became) in &self.numbers {
-            let times = times.get(number).copied().unwrap_or(0);
-            let right = match became {
-                Became::Ended => times == 1,
-                Became::NotSent => times == 0,
-                // Where nothing is lost.
-                Became::Sent if !self.cut && self.dialect != Dialect::Capnode => times == 1,
-                Became::Sent | Became::Unsure | Became::Waiting => times <= 1,
-            };
-            assert!(right, "{number} was delivered {times} times, though {became:?}, in {:?}", self.dialect);
-        }
-    }
-}
-
-/// A small value of any shape that all languages have.
-fn value(input: &mut Input<'_>, depth: usize) -> Value {
-    match input.byte() % 8 {
-        0 => Value::Bool(true),
-        1 => Value::Number(input.byte() as f64),
-        2 | 3 => Value::String(input.text()),
-        4 if depth < 4 => Value::Array((0..input.byte() % 4).map(|_| value(input, depth + 1)).collect()),
-        5 if depth < 4 => {
-            let count = input.byte() % 3;
-            Value::Object(
-                (0..count).map(|at| (format!("{at}{}", input.text()), value(input, depth + 1))).collect(),
-            )
-        }
-        6 => Value::Number(-0.5),
-        _ => Value::Null,
-    }
-}
-
-/// The frame with another number in the place of the first behind a position.
-fn with_number(frame: &[u8], at: usize, number: usize) -> Vec<u8> {
-    let from = frame.iter().skip(at).position(u8::is_ascii_digit).map_or(frame.len(), |found| at + found);
-    let digits = frame[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let number = match number {
-        255 => i64::MAX.to_string(),
-        254 => i64::MIN.to_string(),
-        number => (number as i64 - 127).to_string(),
-    };
-    [&frame[..from], number.as_bytes(), &frame[from + digits..]].concat()
-}
-
-/// Another connection of the same program, with a call that is being answered all the while.
-struct Bystander {
-    pair: Pair,
-    log: Log,
-    call: Call<u32>,
-}
-
-impl Bystander {
-    fn new(dialect: Dialect) -> Self {
-        let log = Log::default();
-        let mut pair = Pair::new(dialect, &log);
-        let mut call = pair.index(0).wait(1);
-        assert!(poll(&mut call).is_pending());
-        pair.settle();
-        Self { pair, log, call }
-    }
-
-    fn end(mut self) {
-        self.log.open();
-        self.pair.settle();
-        assert!(matches!(poll(&mut self.call), Poll::Ready(Ok(1))), "another connection was disturbed");
-        let mut call = self.pair.index(1).note(2);
-        assert!(poll(&mut call).is_pending());
-        self.pair.settle();
-        assert!(matches!(poll(&mut call), Poll::Ready(Ok(2))), "another connection was disturbed");
-        assert_eq!(self.log.noted(), [1, 2]);
-        assert_eq!(self.pair.running(), 0);
     }
 }
