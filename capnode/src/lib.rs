@@ -127,6 +127,9 @@ mod dialect;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+#[cfg(all(any(fuzzing, test), feature = "ws"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod interface;
 mod limits;
 mod link;

@@ -168,7 +168,7 @@ impl Slot<Part> {
 }
 
 /// A message of ours with its nodes as shared values.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn tie(payload: Payload<Part>) -> Body {
     tie_within(payload, Limits::default().unfolded_bytes)
 }

@@ -19,7 +19,7 @@ mod canonical;
 pub(crate) mod capnode;
 pub(crate) mod capnweb;
 mod ids;
-mod json;
+pub(crate) mod json;
 pub(crate) mod q;
 #[cfg(test)]
 mod testing;

@@ -274,7 +274,9 @@ impl Link {
         });
         state.write_ops();
         let unsaid = state.take_unsaid(id);
+        let left = unsaid.is_some().then(|| std::mem::take(&mut state.forgotten));
         drop(state);
+        drop(left);
         self.wake();
         match unsaid {
             Some((error, caller)) => {

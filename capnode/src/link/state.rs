@@ -24,7 +24,7 @@ use crate::cap::queue::Queue;
 use crate::cap::{BrokenSlot, Cap, Shape};
 use crate::dialect::{Dialect, Names as _, Refused, capnweb};
 use crate::error::{Error, Fate};
-use crate::op::{Answering, Id, IdMap, Import as Use, Path, Payload, Word};
+use crate::op::{Answering, Id, IdMap, Import as Use, Op, Path, Payload, Word};
 use crate::session::Session;
 
 /// All that is under the lock of a link.
@@ -138,10 +138,26 @@ impl State {
         if self.language.is_unknown() {
             return;
         }
-        let Self { session, language, named, objects, out, unsaid, .. } = self;
+        let Self { session, language, named, objects, out, unsaid, forgotten, .. } = self;
         while let Some(op) = session.poll_op() {
             let names = &mut Naming { named: &mut *named, session: &mut *session, objects: &mut *objects };
+            let before = unsaid.len();
             out.push(|out| unsaid.extend(language.write(&op, names, out).err()));
+            // What is in a call that was not written has not been lent.
+            let lent = match &op {
+                Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. } if unsaid.len() > before => {
+                    value.refs.as_slice()
+                }
+                _ => &[],
+            };
+            for slot in lent {
+                if let Word::Export(id) | Word::Function(id) = slot.to {
+                    if session.take_back(id) {
+                        forgotten.extend(named.remove(id));
+                        forgotten.extend(objects.remove(&id));
+                    }
+                }
+            }
         }
         while let Some(reply) = language.take_reply() {
             out.push(|out| out.push_str(&reply));
@@ -157,7 +173,7 @@ impl State {
             if !self.session.is_kept(oldest) {
                 continue;
             }
-            self.session.take_back(oldest);
+            self.session.forget(oldest);
         }
     }
 

@@ -336,7 +336,7 @@ impl Session {
     }
 
     /// Forgets what the peer holds, which does not know it.
-    pub(crate) fn take_back(&mut self, id: Id) {
+    pub(crate) fn forget(&mut self, id: Id) {
         self.unlend(id, ALL);
     }
 

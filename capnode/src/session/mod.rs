@@ -468,6 +468,22 @@ impl Session {
         self.import(id)
     }
 
+    /// An object was lent in a message that was not written. Whether it is lent no longer.
+    pub(crate) fn take_back(&mut self, id: Id) -> bool {
+        let Some(Export { count, what: Exported::Object(object) }) = self.exports.get_mut(&id) else {
+            return false;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return false;
+        }
+        if self.ids.get(object) == Some(&id) {
+            self.ids.remove(object);
+        }
+        self.exports.remove(&id);
+        true
+    }
+
     /// A call of ours could not be said in the peer's language.
     pub(crate) fn unsay(&mut self, call: Id) {
         self.remove_import(call);

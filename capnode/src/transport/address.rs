@@ -79,7 +79,11 @@ impl fmt::Display for Address {
             Address::Ws { tls, host, path } => {
                 write!(f, "{}://{host}{path}", if *tls { "wss" } else { "ws" })
             }
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Unix(path) => {
+                // Two slashes in front would be read as those of the address.
+                let slashes = if path.to_string_lossy().starts_with("//") { "//" } else { "" };
+                write!(f, "unix:{slashes}{}", path.display())
+            }
         }
     }
 }
@@ -188,8 +192,11 @@ mod tests {
             ("unix:/run/x", "unix:/run/x"),
             ("unix:///run/x", "unix:/run/x"),
             ("unix:relative", "unix:relative"),
+            ("unix:////run/x", "unix:////run/x"),
         ] {
-            assert_eq!(url.parse::<Address>().unwrap().to_string(), written, "{url}");
+            let address: Address = url.parse().unwrap();
+            assert_eq!(address.to_string(), written, "{url}");
+            assert_eq!(written.parse::<Address>().unwrap(), address, "{url}");
         }
         for url in [
             "",

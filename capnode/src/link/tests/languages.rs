@@ -204,6 +204,33 @@ fn an_id_that_is_longer_than_ids_are_is_none() {
 }
 
 #[test]
+fn a_call_that_cannot_be_said_lends_nothing() {
+    let kept = Kept::default();
+    let mut served = Served::new(&kept.index(), |_| {});
+    let index = ask_index(&mut served, 1);
+    let keep = &index.iter().find(|(name, _)| name == "keep").unwrap().1;
+    served.hear(&invoke(keep, "a", r#""f","#, r#"{"type":1,"id":0}"#, 1));
+    let held = Arc::new(());
+    let lent = |held: Arc<()>| {
+        Callback::new(move |x: u32| {
+            let _held = &held;
+            async move { x }
+        })
+    };
+    let function = lock(&kept.0).as_ref().map(|function| function.cap().clone()).unwrap();
+    let mut call = function.apply::<u32>((f64::NAN, lent(held.clone())));
+    let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("there is no word for this number") };
+    assert_eq!(error.fate(), crate::Fate::NotSent);
+    drop(call);
+    assert_eq!((served.exports(), Arc::strong_count(&held)), (3, 1));
+    // What the peer had before, it keeps.
+    let own = Func::<fn() -> Callback>::new(|| async { Func::new(|x: u32| async move { x }) });
+    assert!(poll(&mut function.apply::<u32>((own.clone(),))).is_pending());
+    assert!(poll(&mut function.apply::<u32>((f64::NAN, own))).is_ready());
+    assert_eq!(served.exports(), 4);
+}
+
+#[test]
 fn a_reason_to_drop_something_under_a_lock_of_an_object_is_none() {
     /// Touches the object when it is dropped.
     struct Touches(Object);

@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
 use crate::value::{BigInt, ByteKind, Url};
 
+/// The id, path and arguments of `import` and `pipeline`.
+type Parts = (Id, Path, Option<Payload<Word>>);
+
 impl Scanner<'_> {
     /// An expression, as a value of its own.
     pub(in super::super) fn payload(&mut self) -> Result<Payload<Word>> {
@@ -17,7 +20,7 @@ impl Scanner<'_> {
 
     /// What follows `push` or `stream`: if it is a call as everybody writes it, that without a detour, since it stands
     /// in nearly every message.
-    pub(in super::super) fn plain_call(&mut self) -> Result<Option<(Id, Path, Option<Payload<Word>>)>> {
+    pub(in super::super) fn plain_call(&mut self) -> Result<Option<Parts>> {
         const START: &str = "[\"pipeline\"";
         self.peek();
         if !self.rest().starts_with(START) {
@@ -188,7 +191,7 @@ impl Scanner<'_> {
     }
 
     /// What follows the name in `import` and `pipeline`, to the end of the form.
-    fn import_parts(&mut self, depth: usize) -> Result<(Id, Path, Option<Payload<Word>>)> {
+    fn import_parts(&mut self, depth: usize) -> Result<Parts> {
         self.expect(b',', "an id")?;
         let id = self.integer()?;
         let path = if self.comma() { self.path()? } else { Path::Empty };

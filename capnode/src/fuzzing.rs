@@ -1,0 +1,203 @@
+//! The functions that take in what others wrote, for fuzzers: bytes in, and a panic if anything is wrong.
+//!
+//! This is there only under `cfg(fuzzing)`, which `cargo fuzz` sets, and in this crate's own tests. Each function is a
+//! target of the same name in `fuzz/fuzz_targets`.
+
+use std::sync::Arc;
+
+use serde::de::IgnoredAny;
+
+use crate::cap::Cap;
+use crate::cap::graph::tie;
+use crate::cap::payload::{Body, Lent, Part, flatten};
+use crate::dialect::{Names, capnweb};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::op::{Id, Op, Payload, Text, Word};
+
+mod frames;
+#[cfg(test)]
+mod tests;
+mod transports;
+mod values;
+
+pub use self::frames::{canonical, capnode_frame, capnweb_frame, detect, ids, json_tree, q_frame};
+pub use self::transports::{address, byte_stream, origin};
+pub use self::values::{arguments, expression, scalars};
+
+/// A target, and the functions that it reaches, by file and name.
+pub struct Target {
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+    pub entries: &'static [&'static str],
+}
+
+/// All targets but `session`, which has a model of its own in `fuzz/src/session`.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "capnweb_frame",
+        run: capnweb_frame,
+        entries: &[
+            "dialect/capnweb/message.rs::parse",
+            "dialect/capnweb/scan/mod.rs::new",
+            "dialect/capnweb/scan/mod.rs::expect",
+            "dialect/capnweb/text.rs::base64_len",
+        ],
+    },
+    Target {
+        name: "capnode_frame",
+        run: capnode_frame,
+        entries: &[
+            "dialect/capnode/mod.rs::parse",
+            "dialect/capnode/mod.rs::parse_invocation",
+            "dialect/capnode/mod.rs::parse_answer",
+            "dialect/capnode/mod.rs::asked_in",
+            "dialect/capnode/replies.rs::find",
+        ],
+    },
+    Target {
+        name: "q_frame",
+        run: q_frame,
+        entries: &[
+            "dialect/q/mod.rs::parse",
+            "dialect/q/mod.rs::parse_send",
+            "dialect/q/mod.rs::parse_answer",
+            "dialect/q/decode.rs::new",
+            "dialect/q/key.rs::unescape",
+            "dialect/q/key.rs::is_form",
+        ],
+    },
+    Target {
+        name: "expression",
+        run: expression,
+        entries: &[
+            "dialect/capnweb/mod.rs::from_payload",
+            "dialect/capnweb/mod.rs::member",
+            "dialect/capnweb/mod.rs::keys",
+            "dialect/capnweb/error.rs::read_error",
+            "dialect/capnweb/error.rs::error_property",
+            "dialect/capnweb/depth.rs::follow",
+            "dialect/capnweb/text.rs::unescape",
+            "dialect/capnweb/text.rs::read_base64",
+            "dialect/capnweb/de/mod.rs::find_name",
+            "dialect/capnweb/de/mod.rs::new",
+            "dialect/capnweb/de/forms.rs::form",
+            "dialect/capnweb/de/forms.rs::list",
+        ],
+    },
+    Target {
+        name: "arguments",
+        run: arguments,
+        entries: &["cap/payload.rs::decode_args", "dialect/capnweb/args.rs::new"],
+    },
+    Target {
+        name: "json_tree",
+        run: json_tree,
+        entries: &[
+            "dialect/json.rs::parse",
+            "dialect/json.rs::parse_part",
+            "dialect/json.rs::get",
+            "dialect/json.rs::is_key",
+        ],
+    },
+    Target {
+        name: "canonical",
+        run: canonical,
+        entries: &[
+            "dialect/canonical.rs::read",
+            "dialect/canonical.rs::exact_number",
+            "dialect/canonical/plain.rs::new",
+            "dialect/capnode/encode.rs::value",
+            "dialect/capnode/encode.rs::arguments",
+            "dialect/q/encode.rs::write",
+            "dialect/q/encode.rs::list",
+            "dialect/q/encode.rs::only",
+            "dialect/q/key.rs::escape",
+        ],
+    },
+    Target { name: "detect", run: detect, entries: &["dialect/mod.rs::detect", "dialect/mod.rs::from_str"] },
+    Target {
+        name: "byte_stream",
+        run: byte_stream,
+        entries: &["transport/lines.rs::poll_receive", "transport/texts.rs::look"],
+    },
+    Target { name: "address", run: address, entries: &["transport/address.rs::from_str"] },
+    Target {
+        name: "scalars",
+        run: scalars,
+        entries: &[
+            "value/bigint.rs::parse",
+            "value/bigint.rs::is_js",
+            "value/bigint.rs::from_js",
+            "value/bytes.rs::from_name",
+            "value/url.rs::parse",
+            "value/url.rs::is_absolute",
+        ],
+    },
+    Target { name: "origin", run: origin, entries: &["origin.rs::allow"] },
+    Target {
+        name: "ids",
+        run: ids,
+        entries: &["dialect/capnode/mod.rs::reconstruct", "dialect/ids.rs::own_name"],
+    },
+];
+
+/// Names of everything, whatever it is called.
+#[derive(Default)]
+struct Anything(Vec<Arc<str>>);
+
+impl Names for Anything {
+    fn find(&mut self, name: &str) -> Option<Id> {
+        let at = self.0.iter().position(|known| **known == *name).unwrap_or_else(|| {
+            self.0.push(name.into());
+            self.0.len() - 1
+        });
+        Some(-1 - Id::try_from(at).ok()?)
+    }
+
+    fn name(&mut self, export: Id) -> Arc<str> {
+        format!("f{}", -export).into()
+    }
+}
+
+fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}
+
+/// Whether this is JSON, by another reader; nothing if it nests deeper than that one reads.
+fn is_json(text: &str) -> Option<bool> {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Some(true),
+        Err(error) if error.to_string().starts_with("recursion limit") => None,
+        Err(_) => Some(false),
+    }
+}
+
+fn assert_json(text: &str) {
+    assert_ne!(is_json(text), Some(false), "this is no JSON: {text}");
+}
+/// A value as it is above the languages, with broken references in it.
+fn body(payload: Payload<Word>) -> Body {
+    let broken = Cap::broken(Error::rejected("broken"));
+    tie(payload.map(|word| match word {
+        Word::Node(node) => Part::Inner(node),
+        _ => Part::Cap(broken.clone()),
+    }))
+}
+
+/// The same on its way to a peer; all references are to one function.
+fn lent(body: Body) -> Option<Payload<Word>> {
+    let word = |lent| match lent {
+        Lent::Cap(_) => Word::Function(-1),
+        Lent::Node(node) => Word::Node(node),
+    };
+    Some(flatten(body, 1 << 20).ok()?.map(word))
+}
+/// The value of an expression of the peer's.
+fn value_of(expression: &str) -> Option<Payload<Word>> {
+    let frame = format!("[\"resolve\",1,{expression}]");
+    match capnweb::parse(&Text::frame(&frame), &Limits::default()).ok()? {
+        Op::Answer { outcome: Ok(value), .. } => Some(value),
+        _ => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! No function that takes in what others wrote is without a target, and what was recorded goes through all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::TARGETS;
+
+/// What looks like one of these functions, and the reason why it is none.
+const NO_ENTRIES: &[(&str, &str)] = &[
+    ("link/inbound.rs::parse", SESSION),
+    ("link/inbound.rs::receive", SESSION),
+    ("link/inbound.rs::take_in", SESSION),
+    ("link/language.rs::parse", SESSION),
+    ("link/language.rs::asked_in", SESSION),
+    ("link/language.rs::reconstruct", SESSION),
+    ("link/drive.rs::asked_in", SESSION),
+    ("link/mod.rs::reconstruct", SESSION),
+    ("sans_io.rs::receive", SESSION),
+    ("sans_io.rs::reconstruct", "for the target `ids`"),
+    ("connection.rs::reconstruct", "for the target `ids`"),
+    ("session/mod.rs::reconstruct", "takes a number"),
+    ("driver.rs::receive", "hands the frames of a transport to the link"),
+    ("transport/messages.rs::receive", MESSAGE),
+    ("transport/ws.rs::receive", MESSAGE),
+    ("axum.rs::receive", MESSAGE),
+    ("transport/ws.rs::connect", "what it is given is the user's own; the handshake is read by tungstenite"),
+    ("dialect/capnweb/ser/compound.rs::variant", "writes"),
+];
+
+/// The target with the model.
+const SESSION: &str = "part of the target `session`";
+
+const MESSAGE: &str = "tells kinds of message apart, which tungstenite has read";
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The source files that are not tests, by their names in `src`.
+fn files(folder: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let test = ["tests", "tests.rs", "testing.rs", "fuzzing.rs", "fuzzing"].contains(&&*name)
+            || path.ends_with("dialect/values.rs");
+        if test {
+            continue;
+        }
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            let text = read(&path);
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+            let name = path.strip_prefix(source()).unwrap().to_string_lossy().replace('\\', "/");
+            found.insert(name, text);
+        }
+    }
+}
+
+/// Names that functions have that take in what others wrote, wherever they are.
+fn is_entry_by_name(name: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "from_str",
+        "detect",
+        "from_js",
+        "is_js",
+        "look",
+        "asked_in",
+        "reconstruct",
+        "receive",
+        "take_in",
+        "unescape",
+        "decode_args",
+    ];
+    NAMES.contains(&name) || name.starts_with("parse")
+}
+
+/// Whether a function is known outside its module, takes text and can say that it is none of its kind: where text is
+/// read, that is an entry, whatever it is called.
+fn is_entry_by_shape(file: &str, signature: &str) -> bool {
+    let reads = ["dialect/", "transport/", "value/", "origin.rs"].iter().any(|place| file.starts_with(place));
+    let (takes, gives) = signature.split_once("->").unwrap_or((signature, ""));
+    let text = ["&str", "&'a str", "&[u8]", "&Text", "&Payload<", "&'a Payload<", "&'a Text"];
+    let verdict = ["Option<", "Result<", "bool", "Cow<", "Self", "Error"];
+    let public = signature.trim_start().starts_with("pub");
+    reads
+        && public
+        && text.iter().any(|text| takes.contains(text))
+        && verdict.iter().any(|kind| gives.contains(kind))
+}
+
+/// All functions that are entries, by file and name.
+fn entries() -> BTreeSet<String> {
+    let mut sources = BTreeMap::new();
+    files(&source(), &mut sources);
+    let mut found = BTreeSet::new();
+    for (file, text) in &sources {
+        let mut at = 0;
+        while let Some(next) = text[at..].find("fn ") {
+            let place = at + next;
+            at = place + 3;
+            let line = text[..place].rfind('\n').map_or(0, |end| end + 1);
+            let before = text[line..place].trim();
+            let declares = before.split_whitespace().all(|word| {
+                word.starts_with("pub") || ["const", "async", "in", "crate::dialect)"].contains(&word)
+            });
+            let name: String = text[at..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // One without a body is a trait's, and has it elsewhere.
+            let end = text[at..].find(['{', ';']).map_or(text.len(), |end| at + end);
+            if !declares || name.is_empty() || text[end..].starts_with(';') {
+                continue;
+            }
+            if is_entry_by_name(&name) || is_entry_by_shape(file, &text[line..end]) {
+                found.insert(format!("{file}::{name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_function_that_takes_in_what_others_wrote_has_a_target() {
+    let found = entries();
+    let excused: BTreeSet<_> = NO_ENTRIES.iter().map(|(entry, _)| (*entry).to_owned()).collect();
+    let covered: BTreeSet<_> =
+        TARGETS.iter().flat_map(|target| target.entries).map(|entry| (*entry).to_owned()).collect();
+    let missing: Vec<_> =
+        found.iter().filter(|entry| !covered.contains(*entry) && !excused.contains(*entry)).collect();
+    assert!(missing.is_empty(), "no target in src/fuzzing.rs names {missing:#?}");
+    // Also what the search does not find, such as a trait's method, has to be there.
+    let mut sources = BTreeMap::new();
+    files(&source(), &mut sources);
+    for entry in covered.iter().chain(&excused) {
+        let (file, name) = entry.split_once("::").unwrap();
+        let text = sources.get(file).unwrap_or_else(|| panic!("there is no {file}"));
+        let there =
+            [format!("fn {name}("), format!("fn {name}<")].iter().any(|declared| text.contains(declared));
+        assert!(there, "there is no {entry}");
+    }
+}
+
+#[test]
+fn every_target_can_be_run() {
+    let named: BTreeSet<_> =
+        TARGETS.iter().map(|target| target.name.to_owned()).chain(["session".to_owned()]).collect();
+    let manifest = read(&fuzz().join("Cargo.toml"));
+    let mut there = BTreeSet::new();
+    for file in fs::read_dir(fuzz().join("fuzz_targets")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let runs =
+            if name == "session" { "session::run(".to_owned() } else { format!("capnode::fuzzing::{name}(") };
+        assert!(read(&path).contains(&runs), "{} runs something else", path.display());
+        let listed = format!("[[bin]]\nname = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\n");
+        assert!(manifest.contains(&listed), "{name} is not in fuzz/Cargo.toml");
+        there.insert(name);
+    }
+    assert_eq!(there, named);
+    assert_eq!(manifest.matches("[[bin]]").count(), named.len());
+}
+
+/// What the peers said, in all recordings.
+fn recorded() -> Vec<String> {
+    let mut messages = Vec::new();
+    for peer in ["capnweb", "capnode", "q-connection"] {
+        let folder = fuzz().join("../tests/transcripts").join(peer);
+        for file in fs::read_dir(&folder).unwrap() {
+            for line in read(&file.unwrap().path()).lines() {
+                let message = line.split_once("\"msg\":").and_then(|(_, message)| message.strip_suffix('}'));
+                messages.extend(message.filter(|_| line.starts_with("{\"dir\"")).map(str::to_owned));
+            }
+        }
+    }
+    assert!(messages.len() > 1_000, "{} messages", messages.len());
+    messages
+}
+
+#[test]
+fn the_recordings_go_through_every_target() {
+    for message in recorded() {
+        // The message itself; and for what takes values, the innermost list or object in it.
+        let inside = message.rfind(['[', '{']).and_then(|from| {
+            let length = message[from..].find([']', '}'])?;
+            Some(&message[from..=from + length])
+        });
+        for target in TARGETS {
+            (target.run)(message.as_bytes());
+            (target.run)(inside.unwrap_or("null").as_bytes());
+        }
+    }
+}

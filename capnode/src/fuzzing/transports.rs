@@ -1,0 +1,96 @@
+//! What transports read.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::text;
+use crate::origin::Origins;
+use crate::transport::{Address, Transport, lines};
+
+/// A byte stream that comes in pieces: the first byte says of which size. However it is cut, the frames are the same.
+pub fn byte_stream(data: &[u8]) {
+    let Some((size, stream)) = data.split_first() else { return };
+    let size = usize::from(size % 32) + 1;
+    let whole = received(stream, stream.len().max(1), usize::MAX);
+    assert_eq!(received(stream, size, usize::MAX), whole);
+    // All of it was said, in this order.
+    let mut rest = stream;
+    for frame in whole.iter().filter_map(|frame| frame.as_ref().ok()) {
+        let at = rest.windows(frame.len().max(1)).position(|part| part.starts_with(frame.as_bytes()));
+        rest = &rest[at.unwrap_or(0) + frame.len()..];
+    }
+    let limit = 16;
+    for frame in received(stream, size, limit).iter().filter_map(|frame| frame.as_ref().ok()) {
+        assert!(frame.len() <= limit + size, "{frame}");
+    }
+}
+
+/// A stream that is read in pieces of a size.
+struct Pieces {
+    stream: Vec<u8>,
+    at: usize,
+    size: usize,
+}
+
+impl AsyncRead for Pieces {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let end = self.stream.len().min(self.at + self.size.min(to.remaining()));
+        to.put_slice(&self.stream[self.at..end]);
+        self.at = end;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Pieces {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The frames of a stream, and what kind of error came between or at the end.
+fn received(stream: &[u8], size: usize, limit: usize) -> Vec<Result<String, io::ErrorKind>> {
+    let mut lines = lines(Pieces { stream: stream.to_vec(), at: 0, size }).limit(limit);
+    let mut frames = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        match lines.poll_receive(&mut cx) {
+            Poll::Ready(Some(frame)) => frames.push(frame.map(str::to_owned).map_err(|error| error.kind())),
+            // Only in between is there a pause, when much is thrown away.
+            Poll::Pending => {}
+            Poll::Ready(None) => return frames,
+        }
+    }
+}
+/// An address. Written, it is read as the same.
+pub fn address(data: &[u8]) {
+    let Some(Ok(address)) = text(data).map(str::parse::<Address>) else { return };
+    assert_eq!(address.to_string().parse::<Address>().ok(), Some(address));
+}
+/// An origin that is let in, the one that a request has, and the host that it is to, with spaces between.
+pub fn origin(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let mut words = text.split(' ');
+    let mut origins = Origins::default();
+    let (allowed, asking, host) = (words.next().unwrap_or_default(), words.next(), words.next());
+    let before = origins.allow(asking, host);
+    origins.add(allowed);
+    assert!(asking.is_some() || before);
+    assert!(!before || origins.allow(asking, host));
+    let trimmed = allowed.trim_end_matches('/');
+    assert!(origins.allow(Some(trimmed), None), "what was let in is not");
+}

@@ -1,0 +1,3 @@
+//! What the fuzz targets need beside the library.
+
+pub mod session;
