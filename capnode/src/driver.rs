@@ -290,6 +290,11 @@ impl<T: Transport> Driver<T> {
 
     /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.grace.is_none() && !self.out.is_empty() && self.link.is_overfull() {
+            // It does not read, and what it leaves unread is what there is no room for.
+            self.writable = false;
+            (self.out, self.single) = (Outgoing::default(), Outgoing::default());
+        }
         let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
         if grace.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());

@@ -184,6 +184,12 @@ async fn reads_nothing() {
         assert!(held > HARD, "{dialect:?}: it was about something");
         let asked = asked.load(Ordering::SeqCst);
         assert_eq!(honest.transform("beep").await.unwrap(), "BOOP");
+        // What it has not read goes at once.
+        let ended = tokio::time::Instant::now();
+        while allocated().saturating_sub(before) > SLACK {
+            assert_eq!(ended.elapsed(), Duration::ZERO, "{dialect:?}: {} bytes", allocated() - before);
+            tokio::task::yield_now().await;
+        }
         // It never closes its end, and is waited for only so long.
         tokio::time::sleep(Duration::from_secs(10)).await;
         let left = allocated().saturating_sub(before);

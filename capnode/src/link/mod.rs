@@ -399,6 +399,12 @@ impl Link {
         lock(&self.state).reason.clone()
     }
 
+    /// Whether the session has ended because there was no room for what is unwritten.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_overfull(&self) -> bool {
+        lock(&self.state).closed.as_ref().is_some_and(is_for_room)
+    }
+
     /// Why the connection ended, if it has.
     pub(crate) fn closed(&self) -> Option<Error> {
         lock(&self.state).closed.clone()
@@ -410,6 +416,10 @@ impl Link {
 
     /// Ends the session because the peer broke the protocol or a limit, and tells it why.
     pub(crate) fn break_off(&self, error: Error) {
+        if is_for_room(&error) {
+            // It goes at once, and is not written.
+            lock(&self.state).out.clear();
+        }
         self.abort(error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer));
     }
 
@@ -589,6 +599,11 @@ impl Link {
         self.tell_quiet();
         self.wake();
     }
+}
+
+/// Whether a session ends for an error because there is no room for what it holds.
+fn is_for_room(error: &Error) -> bool {
+    matches!(error.exceeded(), Some("unwritten_bytes_hard" | "node_bytes"))
 }
 
 fn reads_too_slowly() -> Error {

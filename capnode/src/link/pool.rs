@@ -84,7 +84,7 @@ impl Pool {
         while self.held() > limit {
             let Some(largest) = links.pop() else { return };
             let message = format!("the connections of this node hold more than {limit} bytes together");
-            largest.cut_off(Error::over("node_bytes", message));
+            largest.break_off(Error::over("node_bytes", message));
         }
     }
 }
@@ -144,12 +144,6 @@ impl Link {
         if too_much {
             self.relieve();
         }
-    }
-
-    /// Ends the session because there is no room for it, with nothing but that said.
-    fn cut_off(&self, error: Error) {
-        lock(&self.state).out.clear();
-        self.break_off(error);
     }
 }
 
