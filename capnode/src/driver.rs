@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -55,6 +56,9 @@ pub(crate) struct Driver<T> {
     writable: bool,
     /// Whether the transport has not sent all it was given.
     flushing: bool,
+    /// Whether the transport took no more the last time, and whether it has since.
+    blocked: bool,
+    moved: bool,
     /// Whether the peer has closed, or the transport failed.
     ended: bool,
     /// Whether our side of the transport is closed.
@@ -98,6 +102,8 @@ impl<T: Transport> Driver<T> {
             holders,
             writable: true,
             flushing: false,
+            blocked: false,
+            moved: false,
             ended: false,
             closed: false,
             grace: None,
@@ -177,6 +183,9 @@ impl<T: Transport> Driver<T> {
                     self.link.set_now(self.started.elapsed());
                 }
             }
+            if std::mem::take(&mut self.moved) {
+                self.link.sign_of_life();
+            }
             let tick = self.link.tick();
             if tick.ask {
                 if self.transport.ping() {
@@ -189,7 +198,16 @@ impl<T: Transport> Driver<T> {
                 self.alarm = Alarm::Never;
                 return;
             };
-            let timer = Box::pin(tokio::time::sleep_until(self.started + at));
+            // Never is as good as so late.
+            let Some(end) = self.started.checked_add(at) else {
+                self.alarm = Alarm::Never;
+                return;
+            };
+            let Ok(timer) = catch_unwind(|| Box::pin(tokio::time::sleep_until(end))) else {
+                let message = "the runtime has no timers: build it with `enable_time` or `enable_all`";
+                self.link.close(Error::new(ErrorKind::Unsupported, message));
+                return;
+            };
             self.alarm = Alarm::Set { timer, at, waker: cx.waker().clone() };
             // It has to be looked at once to wake anybody.
             if let Alarm::Set { timer, .. } = &mut self.alarm {
@@ -219,11 +237,16 @@ impl<T: Transport> Driver<T> {
                 false => None,
             };
             let out = if one_at_a_time { &mut self.single } else { &mut self.out };
+            let before = out.len();
             // What the transport has taken may still wait in it.
             if out.is_empty() && !self.flushing {
                 return;
             }
-            match self.transport.poll_send(cx, out) {
+            let sent = self.transport.poll_send(cx, out);
+            // What did not move moves: somebody reads.
+            self.moved |= self.blocked && (sent.is_ready() || out.len() < before);
+            self.blocked = sent.is_pending();
+            match sent {
                 Poll::Pending => {
                     self.flushing = true;
                     return;
@@ -290,8 +313,8 @@ impl<T: Transport> Driver<T> {
 
     /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.grace.is_none() && !self.out.is_empty() && self.link.is_overfull() {
-            // It does not read, and what it leaves unread is what there is no room for.
+        if self.grace.is_none() && self.link.is_overfull(self.out.len() + self.single.len()) {
+            // It does not read, and there is no room for what it leaves unread.
             self.writable = false;
             (self.out, self.single) = (Outgoing::default(), Outgoing::default());
         }

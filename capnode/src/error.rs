@@ -193,6 +193,15 @@ impl Error {
         self.change(|inner| inner.told = Some(told.into()))
     }
 
+    /// Bytes that it keeps.
+    pub(crate) fn held_len(&self) -> usize {
+        let data = match &self.0.data {
+            Data::Wire(properties) => properties.buffer().len(),
+            Data::None | Data::Local(_) => 0,
+        };
+        self.0.message.len() + self.0.name.len() + data
+    }
+
     /// The same failure, with its data written: that is the user's code, and runs here.
     pub(crate) fn written(self) -> Self {
         let Data::Local(data) = &self.0.data else { return self };

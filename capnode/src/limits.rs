@@ -12,7 +12,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections that a node accepts at a time. Default 10,000. One more is refused.
+    /// Connections that a node may have for one more to be accepted, those included that it has opened itself. Default
+    /// 10,000. One more is refused. As many may be in the middle of a handshake.
     pub connections: usize,
     /// Bytes that all sessions of a node hold together: of frames that have not arrived whole, calls that have not
     /// ended, results that the peer may still use, what is unwritten, and 256 for each entry of a table. Default

@@ -239,6 +239,21 @@ impl Path {
         self.as_slice().iter().map(step).sum()
     }
 
+    /// The same path, without the frame that its names stand in.
+    pub(crate) fn compact(mut self) -> Self {
+        let keys = match &mut self {
+            Path::Empty => &mut [],
+            Path::One(key) => std::slice::from_mut(key),
+            Path::Many(keys) => keys.as_mut_slice(),
+        };
+        for key in keys {
+            if let Key::Name(name @ Text::Shared { .. }) = key {
+                *name = Text::Own(name.as_str().to_owned());
+            }
+        }
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.as_slice().is_empty()
     }

@@ -74,8 +74,10 @@ pub(crate) fn run_blocking(handler: Response) -> BoxFuture<Outcome> {
     let on = runtime.clone();
     let running = in_current(async move {
         let outcome = tokio::select! {
-            outcome = handler => outcome,
+            // Who was given up while it waited for a thread does not begin.
+            biased;
             () = ended.cancellation() => return,
+            outcome = handler => outcome,
         };
         // If the receiver is gone, nobody wants to know.
         let _unwanted = ended.send(outcome);

@@ -5,9 +5,23 @@ use capnode::{Connection, Dialect, Node};
 use capnode_examples::checks::Expect;
 use capnode_examples::tour;
 use capnode_tests::{assert_tour, js};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+type Turn = (Option<RwLockReadGuard<'static, ()>>, Option<RwLockWriteGuard<'static, ()>>);
+
+/// A Capnode program takes whatever it reads from a byte stream at once for one frame, so it has to read in time. Its tests
+/// have the machine to themselves, as far as these are concerned.
+async fn turn(dialect: Dialect, transport: &str) -> Turn {
+    static TURNS: RwLock<()> = RwLock::const_new(());
+    match (dialect, transport) {
+        (Dialect::Capnode, "tcp") => (None, Some(TURNS.write().await)),
+        _ => (Some(TURNS.read().await), None),
+    }
+}
 
 /// Runs a tour client in JavaScript at a server of ours, and expects at least that many checks to pass.
-async fn client_at_our_server(script: &str, transport: &str, at_least: usize) {
+async fn client_at_our_server(dialect: Dialect, script: &str, transport: &str, at_least: usize) {
+    let _turn = turn(dialect, transport).await;
     if !js::ready() {
         return;
     }
@@ -22,6 +36,7 @@ async fn client_at_our_server(script: &str, transport: &str, at_least: usize) {
 
 /// Puts a server in JavaScript to our checks.
 async fn our_client_at(script: &str, transport: &str, dialect: Dialect) {
+    let _turn = turn(dialect, transport).await;
     if !js::ready() {
         return;
     }
@@ -32,22 +47,22 @@ async fn our_client_at(script: &str, transport: &str, dialect: Dialect) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_capnode_client_at_our_server_over_web_socket() {
-    client_at_our_server("capnode/tour_client.mjs", "ws", 70).await;
+    client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "ws", 70).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_capnode_client_at_our_server_over_tcp() {
-    client_at_our_server("capnode/tour_client.mjs", "tcp", 65).await;
+    client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "tcp", 65).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn npms_q_connection_at_our_server_over_web_socket() {
-    client_at_our_server("q/tour_client.mjs", "ws", 83).await;
+    client_at_our_server(Dialect::Q, "q/tour_client.mjs", "ws", 83).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn npms_q_connection_at_our_server_over_tcp() {
-    client_at_our_server("q/tour_client.mjs", "tcp", 83).await;
+    client_at_our_server(Dialect::Q, "q/tour_client.mjs", "tcp", 83).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,6 +87,7 @@ async fn our_client_at_npms_q_connection_over_tcp() {
 
 /// The tour between two Rust programs, in another language.
 async fn tour_in(dialect: Dialect, url: &str) {
+    let _turn = turn(dialect, "ws").await;
     let listener = Node::new(tour::index()).listen(url).await.unwrap();
     let connection: Connection = capnode::connect(&listener.url()).dialect(dialect).await.unwrap();
     assert_tour(&connection, Expect::Rust).await;

@@ -31,6 +31,8 @@ impl At {
         if find_reserved(path.as_slice()).is_some() {
             return to_cap(undefined());
         }
+        // It may be kept for long.
+        let path = path.compact();
         Cap(Kind::At(Arc::new(Self { cap, path, reads: false })), Shape::Unknown)
     }
 

@@ -78,7 +78,8 @@ pub(crate) fn held_len(body: &Body) -> usize {
     let mut counted: Vec<*const Graph> = Vec::new();
     let own = body.text.buffer().len() + body.refs.len() * REFERENCE;
     body.refs.iter().fold(own, |bytes, slot| match &slot.to {
-        Part::Cap(_) | Part::Inner(_) => bytes,
+        Part::Cap(cap) => bytes + cap.inside().map_or(0, |at| at.parts().1.len()),
+        Part::Inner(_) => bytes,
         Part::Value(nested) => bytes.saturating_add(nested.bytes),
         Part::Shared(node) if counted.contains(&Arc::as_ptr(&node.graph)) => bytes,
         Part::Shared(node) => {

@@ -14,11 +14,16 @@ use crate::sync::atomic::Ordering;
 /// A property that nothing has. A peer of Q-Connection is asked for it to see whether it is there.
 const PROBE: &str = "capnode:probe";
 
+/// How often unanswered calls are looked at, at the most.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// When what has happened. All times are counted from the beginning of the link.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// The last frame or other sign of life.
     heard: Duration,
+    /// When there was no way to ask for one.
+    unaskable: Duration,
     /// When anything was going on last.
     used: Duration,
     /// When the peer was asked for a sign of life, if it has given none since.
@@ -59,6 +64,10 @@ impl Clock {
 
     pub(super) fn quiet_since(&self) -> Duration {
         self.heard
+    }
+
+    pub(super) fn unused_since(&self) -> Duration {
+        self.used
     }
 }
 
@@ -123,7 +132,8 @@ impl Link {
         let mut ask = false;
         if let Some(probe) = self.limits.probe {
             let clock = &mut state.clock;
-            let (due, end) = (clock.heard + probe, clock.asked.map(|asked| asked + probe));
+            let due = clock.heard.max(clock.unaskable).saturating_add(probe);
+            let end = clock.asked.map(|asked| asked.saturating_add(probe));
             if end.is_some_and(|end| end <= now) {
                 let message = format!("the peer has given no sign of life for {:?}", now - clock.heard);
                 return Err(Error::new(ErrorKind::Disconnected, message).of_limit("probe"));
@@ -132,7 +142,7 @@ impl Link {
                 clock.asked = Some(now);
                 ask = true;
             }
-            let end = clock.asked.map_or(due, |asked| asked + probe);
+            let end = clock.asked.map_or(due, |asked| asked.saturating_add(probe));
             next = Some(next.map_or(end, |next| end.min(next)));
         }
         Ok(Tick { next, ask })
@@ -150,8 +160,7 @@ impl Link {
                 Some(Dialect::Q) => Some(Path::One(Key::Name(Text::Static(PROBE)))),
                 Some(Dialect::Capnode) | None => {
                     // Nothing can be asked, so nothing can be concluded.
-                    let now = self.now();
-                    state.clock.sign_of_life(now);
+                    (state.clock.asked, state.clock.unaskable) = (None, self.now());
                     return;
                 }
             };
@@ -170,7 +179,7 @@ impl Link {
     ) -> Option<Duration> {
         let limit = self.limits.call_timeout?;
         let end = |caller: &Caller| match caller {
-            Caller::Waits { since: Some(since), .. } => Some(*since + limit),
+            Caller::Waits { since: Some(since), .. } => Some(since.saturating_add(limit)),
             Caller::Waits { since: None, .. } | Caller::Index(_) => None,
         };
         let ends = state.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
@@ -183,8 +192,8 @@ impl Link {
             late.push((caller, error.with_fate(Fate::MayHaveRun)));
         }
         // Looked at all together, so that a million of them are not looked through for each.
-        let first = open.into_iter().map(|(_, end)| end).min().unwrap_or(now + limit);
-        Some(first.max(now + limit / 16))
+        let first = open.into_iter().map(|(_, end)| end).min().unwrap_or(now.saturating_add(limit));
+        Some(first.max(now.saturating_add((limit / 16).max(SHORTEST))))
     }
 
     /// From when on the time of a call counts, in a language in which a peer may stay silent.

@@ -28,6 +28,8 @@ use crate::sync::atomic::Ordering;
 pub(super) struct Call {
     answer: Id,
     what: What,
+    /// What it keeps: the frame that it came in, and itself.
+    bytes: usize,
 }
 
 enum What {
@@ -100,11 +102,11 @@ impl Link {
             if state.closed.is_some() {
                 return Ok(());
             }
+            state.session.count_frame(now)?;
             if state.language.is_unknown() {
                 let Some(dialect) = Dialect::detect(frame) else { return Ok(()) };
                 state.speak(self, dialect, &mut todos);
             }
-            state.session.count_frame(now)?;
             self.settle_drops(&mut state);
             // What has been given back has to be said before the same name is read again.
             state.write_ops();
@@ -116,7 +118,7 @@ impl Link {
                 state.clock.heard(&op, now);
                 state.session.receive(op, now)?;
             }
-            state.stage_events(self, &mut todos)?;
+            state.stage_events(self, &mut todos, frame.len())?;
             state.write_ops();
             todos.extend(std::mem::take(&mut state.lost).into_iter().map(Todo::Lost));
             if state.unwritten() > self.limits.unwritten_bytes_hard {
@@ -139,11 +141,11 @@ impl Link {
         {
             let mut state = lock(&self.state);
             // A call that ended may have been the last to want another.
-            let unwanted = state.stage_events(self, &mut todos);
+            let unwanted = state.stage_events(self, &mut todos, 0);
             debug_assert!(unwanted.is_ok(), "nothing new has arrived");
             while state.has_room(self) {
                 let Some(call) = state.parked.pop_front() else { break };
-                state.parked_bytes -= call.size();
+                state.parked_bytes -= call.bytes;
                 todos.push(Todo::Call(call));
             }
         }
@@ -155,8 +157,7 @@ impl Link {
         for todo in todos.first.into_iter().chain(todos.rest) {
             match todo {
                 Todo::Call(call) => {
-                    let bytes = call.size();
-                    let Call { answer, what } = call;
+                    let Call { answer, what, bytes } = call;
                     let response =
                         match what {
                             What::Call { target, path, args } => {
@@ -193,7 +194,7 @@ impl Link {
                     }
                     drop(answer);
                 }
-                Todo::Refuse(Call { answer, what }) => {
+                Todo::Refuse(Call { answer, what, .. }) => {
                     drop(what);
                     self.finish(answer, Err(shutting_down()));
                 }
@@ -225,7 +226,6 @@ impl Link {
             }
             None => {
                 let (task, running) = Task::new(self.clone(), answer, response, bytes);
-                let limit = self.limits.call_bytes;
                 let mut state = lock(&self.state);
                 if state.closed.is_some() {
                     drop(state);
@@ -234,15 +234,14 @@ impl Link {
                 state.running.insert(answer, running);
                 state.tasks.push(task);
                 state.call_bytes += bytes;
-                let too_much = state.call_bytes + state.parked_bytes > limit;
+                let room = state.check_calls(&self.limits);
                 let over = self.tell_pool(&state);
                 drop(state);
                 if over {
                     self.relieve();
                 }
-                if too_much {
-                    let message = format!("more than {limit} bytes of calls have not ended");
-                    self.break_off(Error::over("call_bytes", message));
+                if let Err(error) = room {
+                    self.break_off(error);
                 }
             }
         }
@@ -255,6 +254,15 @@ impl State {
     /// would wait for each other for ever.
     pub(super) fn has_room(&self, link: &Link) -> bool {
         self.session.running() - self.parked.len() < link.limits.running_calls + self.own_calls
+    }
+
+    /// Whether there is room for all calls that have not ended.
+    fn check_calls(&self, limits: &Limits) -> Result<(), Error> {
+        let limit = limits.call_bytes;
+        if self.call_bytes + self.parked_bytes <= limit {
+            return Ok(());
+        }
+        Err(Error::over("call_bytes", format!("more than {limit} bytes of calls have not ended")))
     }
 
     /// The peer's language is known.
@@ -279,7 +287,8 @@ impl State {
         op
     }
 
-    fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Todos) -> Result<(), Error> {
+    /// `bytes` are those of the frame that it came in.
+    fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Todos, bytes: usize) -> Result<(), Error> {
         if link.dialect().is_some_and(|dialect| !dialect.manner().releases) {
             self.forget_oldest(link.limits.exports);
             todos.extend(std::mem::take(&mut self.forgotten).into_iter().map(|cap| Todo::Drop(Some(cap))));
@@ -288,6 +297,7 @@ impl State {
             let Some((error, caller)) = self.take_unsaid(unsaid) else { break };
             todos.push(Todo::Deliver { caller, answer: Err(error) });
         }
+        let bytes = bytes + std::mem::size_of::<Call>();
         while let Some(event) = self.session.poll_event() {
             let call = match event {
                 Event::Call { answer, target, path, args } => {
@@ -301,10 +311,10 @@ impl State {
                     }
                     let target = self.target(target);
                     let args = args.map(|args| self.stage_value(link, args));
-                    Call { answer, what: What::Call { target, path, args } }
+                    Call { answer, what: What::Call { target, path, args }, bytes }
                 }
                 Event::Evaluate { answer, value } => {
-                    Call { answer, what: What::Evaluate(self.stage_value(link, value)) }
+                    Call { answer, what: What::Evaluate(self.stage_value(link, value)), bytes }
                 }
                 event => {
                     self.stage(link, event, todos);
@@ -331,12 +341,13 @@ impl State {
                 todos.push(Todo::Call(call));
                 continue;
             }
-            self.parked_bytes += call.size();
+            self.parked_bytes += call.bytes;
             self.parked.push_back(call);
             if self.parked_bytes > link.limits.parked_bytes {
                 let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
                 return Err(Error::over("parked_bytes", message));
             }
+            self.check_calls(&link.limits)?;
         }
         Ok(())
     }
@@ -363,7 +374,7 @@ impl State {
             Event::Cancel { answer } => {
                 if let Some(at) = self.parked.iter().position(|call| call.answer == answer) {
                     let call = self.parked.remove(at);
-                    self.parked_bytes -= call.as_ref().map_or(0, Call::size);
+                    self.parked_bytes -= call.as_ref().map_or(0, |call| call.bytes);
                     todos.push(Todo::Unpark(call));
                 }
                 self.named.end(answer);
@@ -466,14 +477,5 @@ impl Call {
             What::Call { args, .. } => args.as_ref().map_or(0, Staged::requests),
             What::Evaluate(value) => Staged::requests(value),
         }
-    }
-
-    /// Bytes that it keeps.
-    fn size(&self) -> usize {
-        let text = match &self.what {
-            What::Call { args, .. } => args.as_ref().map_or(0, |args| args.text.buffer().len()),
-            What::Evaluate(value) => value.text.buffer().len(),
-        };
-        text + std::mem::size_of::<Self>()
     }
 }

@@ -49,7 +49,7 @@ use crate::dialect::{Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
 use crate::lock;
-use crate::op::{Answering, Id, IdMap, Key, Path, Payload};
+use crate::op::{Answering, Id, IdMap, Key, Path, Payload, Text};
 use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
 use crate::sync::Mutex;
@@ -399,10 +399,18 @@ impl Link {
         lock(&self.state).reason.clone()
     }
 
-    /// Whether the session has ended because there was no room for what is unwritten.
+    /// Whether the session has ended by a fault of the peer's, and too much is unwritten to wait for its being read: here,
+    /// which is dropped, and the `writing` that the driver has taken.
     #[cfg(feature = "tokio")]
-    pub(crate) fn is_overfull(&self) -> bool {
-        lock(&self.state).closed.as_ref().is_some_and(is_for_room)
+    pub(crate) fn is_overfull(&self, writing: usize) -> bool {
+        let mut state = lock(&self.state);
+        let Some(closed) = &state.closed else { return false };
+        let much = writing + state.out.len() > self.limits.unwritten_bytes_soft;
+        let overfull = (is_for_room(closed) && writing > 0) || (closed.fault() == Fault::Peer && much);
+        if overfull {
+            state.out.clear();
+        }
+        overfull
     }
 
     /// Why the connection ended, if it has.
@@ -417,8 +425,11 @@ impl Link {
     /// Ends the session because the peer broke the protocol or a limit, and tells it why.
     pub(crate) fn break_off(&self, error: Error) {
         if is_for_room(&error) {
-            // It goes at once, and is not written.
-            lock(&self.state).out.clear();
+            let mut state = lock(&self.state);
+            if state.closed.is_none() {
+                // It goes at once, and is not written.
+                state.out.clear();
+            }
         }
         self.abort(error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer));
     }
@@ -537,6 +548,18 @@ impl Link {
             }
         }
         self.wake();
+    }
+
+    /// What is written of an error: without what goes with it, if that cannot be written or is too long.
+    fn error_text(&self, error: &Error) -> Text {
+        let fits = |text: &String| text.len() + ENVELOPE < self.limits.frame_bytes;
+        let plain = || capnweb::error_text(&Error::rejected(error.message())).ok().filter(fits);
+        let whole = capnweb::error_text(error).ok().filter(fits);
+        let text = whole.or_else(plain).unwrap_or_else(|| {
+            capnweb::error_text(&Error::rejected("an error that is longer than a frame may be"))
+                .unwrap_or_default()
+        });
+        text.into()
     }
 
     /// A call of the peer's has its outcome.

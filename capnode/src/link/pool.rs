@@ -94,6 +94,11 @@ impl Share {
         Self { pool, limit, ..Self::default() }
     }
 
+    /// What all links of the pool hold.
+    pub(super) fn of_all(&self) -> usize {
+        self.pool.as_ref().map_or(0, |pool| pool.held())
+    }
+
     pub(super) fn arriving(&self) -> usize {
         self.arriving.load(Ordering::Relaxed)
     }
@@ -106,9 +111,8 @@ impl Share {
             return false;
         }
         let told = self.told.swap(held, Ordering::Relaxed);
-        // It may wrap between the two, never after them.
-        pool.held.fetch_add(held, Ordering::Relaxed);
-        pool.held.fetch_sub(told, Ordering::Relaxed);
+        // In one step, or somebody else would see too much between two.
+        pool.held.fetch_add(held.wrapping_sub(told), Ordering::Relaxed);
         held > told && pool.held() > self.limit
     }
 }

@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::lock;
 use crate::session::Tables;
 
-/// How a connection stands with its [`Limits`]: each of them has its figure here.
+/// How a connection stands with its [`Limits`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -31,8 +31,12 @@ pub struct Report {
     pub cancels: u64,
     /// Messages about ids that were not where they should be.
     pub stray_ids: u64,
-    /// Since when the peer has given no sign of life: for `idle` and `probe`.
+    /// For how long the peer has given no sign of life: for `probe`.
     pub quiet: Duration,
+    /// For how long nothing has been going on, as of when that was looked at: for `idle`.
+    pub unused: Duration,
+    /// Bytes that all connections of the node hold; nothing if there is no node.
+    pub node_bytes: usize,
     /// What applies to the connection.
     pub limits: Limits,
 }
@@ -53,6 +57,8 @@ impl Link {
             cancels: counts.cancels,
             stray_ids: counts.strays,
             quiet: self.now().saturating_sub(state.clock.quiet_since()),
+            unused: self.now().saturating_sub(state.clock.unused_since()),
+            node_bytes: self.share.of_all(),
             limits: self.limits.clone(),
         }
     }

@@ -22,7 +22,7 @@ use crate::cap::payload::{Body, Lent, held_len};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::{BrokenSlot, Cap, Shape};
-use crate::dialect::{Dialect, Names as _, Refused, capnweb};
+use crate::dialect::{Dialect, Names as _, Refused};
 use crate::error::{Error, Fate};
 use crate::op::{Answering, Id, IdMap, Import as Use, Op, Path, Payload, Word};
 use crate::session::Session;
@@ -218,7 +218,7 @@ impl State {
         let outcome = outcome.map(Payload::compact);
         let bytes = match &outcome {
             Ok(body) => held_len(body),
-            Err(error) => error.message().len(),
+            Err(error) => error.held_len(),
         };
         if self.kept_bytes + bytes > limit {
             let message = format!("more than {limit} bytes of results were not given back");
@@ -303,10 +303,7 @@ impl State {
                 }))
             }
             Ok(value) => Ok(value.map(|lent| self.word(link, lent))),
-            Err(error) => Err(Payload::plain(capnweb::error_text(&error).unwrap_or_else(|_| {
-                // Its typed data could not be written; its message can.
-                capnweb::error_text(&Error::rejected(error.told())).unwrap_or_default()
-            }))),
+            Err(error) => Err(Payload::plain(link.error_text(&error))),
         };
         if let Ok(value) = &outcome {
             let exports = value.refs.iter().filter_map(|slot| match slot.to {

@@ -3,8 +3,10 @@
 #[cfg(feature = "ws")]
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 #[cfg(feature = "ws")]
@@ -68,7 +70,14 @@ impl Drop for Listener {
 
 async fn accept_all(node: Node, bound: Bound, address: Address) {
     let mut closing = node.shared.closing();
+    let most = node.settings.terms.limits.connections.min(Semaphore::MAX_PERMITS);
+    let handshakes = Arc::new(Semaphore::new(most));
     loop {
+        // Nobody closes it. Who comes meanwhile waits in the system's queue.
+        let entering = tokio::select! {
+            entering = handshakes.clone().acquire_owned() => entering,
+            _ = closing.wait_for(|closing| *closing) => return,
+        };
         let accepted = tokio::select! {
             accepted = bound.accept() => accepted,
             // The sender is the node's, which is here.
@@ -78,6 +87,7 @@ async fn accept_all(node: Node, bound: Bound, address: Address) {
             Ok((stream, peer)) => {
                 let (node, address) = (node.clone(), address.clone());
                 tokio::spawn(async move {
+                    let _entering = entering;
                     // One that does not get through the handshake, or is refused, has been told as
                     // far as it can be; it concerns nobody else.
                     let _refused = accept_one(&node, stream, peer, &address).await;

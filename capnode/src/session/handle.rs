@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Counts, Event, Export, Exported, Import, ImportState, Ref, Running, Session};
+use super::{Event, Export, Exported, Import, ImportState, Rates, Ref, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
@@ -36,22 +36,24 @@ impl Session {
     /// Takes in a message that has come at `now`. An error means that the peer broke the protocol or a limit: the
     /// session cannot go on.
     pub(crate) fn receive(&mut self, op: Op, now: Duration) -> Result<(), Error> {
-        let Counts { cancels, strays, .. } = self.rates.counts;
         self.take_in(op)?;
-        for _ in cancels..self.rates.counts.cancels {
-            if !self.rates.cancels.count(now) {
+        let Rates { counts, rated, cancels, strays, .. } = &mut self.rates;
+        // Also those that came of a call's end since.
+        for _ in rated.cancels..counts.cancels {
+            if !cancels.count(now) {
                 let limit = self.limits.cancels_per_second;
                 let message = format!("more than {limit} calls given up in a second");
                 return Err(Error::over("cancels_per_second", message));
             }
         }
-        for _ in strays..self.rates.counts.strays {
-            if !self.rates.strays.count(now) {
+        for _ in rated.strays..counts.strays {
+            if !strays.count(now) {
                 let limit = self.limits.stray_ids_per_second;
                 let message = format!("more than {limit} ids in a second that are not where they should be");
                 return Err(Error::over("stray_ids_per_second", message));
             }
         }
+        *rated = *counts;
         self.check_limits()
     }
 

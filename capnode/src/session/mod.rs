@@ -193,6 +193,8 @@ struct Rates {
     strays: Rate,
     /// What came of it all in all.
     counts: Counts,
+    /// As far as it has been held against the limits.
+    rated: Counts,
     /// How many messages may still cross one of ours, and so be about an id that is not there any more.
     crossing: u64,
 }
@@ -212,6 +214,7 @@ impl Rates {
             cancels: Rate::new(limits.cancels_per_second),
             strays: Rate::new(limits.stray_ids_per_second),
             counts: Counts::default(),
+            rated: Counts::default(),
             crossing: 0,
         }
     }

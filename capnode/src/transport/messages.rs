@@ -158,10 +158,12 @@ where
                 }
                 None => return Poll::Ready(None),
             };
-            if let Some(meter) = &self.meter {
+            let message = message.receive();
+            // What a ping comes between is still there.
+            if let (Some(meter), false) = (&self.meter, matches!(message, Received::Other)) {
                 meter.store(0, Ordering::Relaxed);
             }
-            match message.receive() {
+            match message {
                 Received::Frame(text) => {
                     return Poll::Ready(Some(Ok(&**self.current.insert(text))));
                 }

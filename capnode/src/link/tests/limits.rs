@@ -723,3 +723,63 @@ fn call_timeout() {
         two.goes_on();
     }
 }
+
+#[test]
+fn a_long_name_counts_as_long_as_it_is() {
+    let name = "x".repeat(1_000);
+    // Of calls that wait.
+    let there = Core::accepting_within(limits(|limits| limits.call_bytes = 10_000), offered());
+    there.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    let _handlers = there.handlers();
+    for _ in 0..20 {
+        there.receive(&format!(r#"["push",["pipeline",1,["{name}"]]]"#));
+    }
+    ended_by(&there, "call_bytes");
+    // Of what a result refers to.
+    let there = Core::accepting(offered());
+    there.receive(&format!(r#"["push",[[["import",0,["{name}"]]]]]"#));
+    assert!(there.report().kept_bytes >= 1_000, "{:?}", there.report());
+}
+
+#[test]
+fn what_comes_with_an_error_counts_as_a_result() {
+    let fails = Func::<fn(Func<fn() -> u8>) -> Result<u8, Error>>::fallible(
+        |callback: Func<fn() -> u8>| async move { callback.call().await },
+    );
+    let there = Core::accepting(Object::new().with("pass", fails));
+    there.receive(r#"["push",["pipeline",0,["pass"],[["export",-1]]]]"#);
+    let mut handlers = there.handlers();
+    while there.next_frame().is_some() {}
+    let rest = "x".repeat(1_000);
+    there.receive(&format!(r#"["reject",1,["error","Error","no",null,{{"rest":"{rest}"}}]]"#));
+    handlers.retain_mut(|handler| poll(handler).is_pending());
+    assert!(handlers.is_empty() && there.closed().is_none(), "{:?}", there.closed());
+    assert!(there.report().kept_bytes >= 1_000, "{:?}", there.report());
+}
+
+#[test]
+fn what_is_in_no_language_counts_as_a_frame() {
+    let there = Core::accepting_within(limits(|limits| limits.frames_per_second = Some(5)), offered());
+    (0..5).for_each(|_| there.receive(r#"{"type":"nothing"}"#));
+    assert!(there.closed().is_none());
+    there.receive(r#"{"type":"nothing"}"#);
+    ended_by(&there, "frames_per_second");
+}
+
+#[test]
+fn the_longest_time_is_never() {
+    for dialect in ALL {
+        let never = |limits: &mut Limits| {
+            let all = Some(Duration::MAX);
+            (limits.idle, limits.probe, limits.call_timeout) = (all, all, all);
+        };
+        let mut two = Two::calling(dialect, never);
+        two.begin("wait", 1);
+        assert_eq!(two.here.tick(Duration::from_secs(1 << 40)), Some(Duration::MAX));
+        // And the shortest is not all the time.
+        let mut two = Two::calling(dialect, |limits| limits.call_timeout = Some(Duration::ZERO));
+        two.begin("wait", 1);
+        let now = Duration::from_secs(5);
+        assert!(two.here.tick(now).is_some_and(|next| next > now));
+    }
+}
