@@ -140,7 +140,7 @@ impl Core {
         self.link.receive(frame);
     }
 
-    /// Says how much time has passed since the core was made, for those of its [`Limits`](crate::Limits) that are
+    /// Says how much time has passed since the core was made, for those of its [`Limits`] that are
     /// about time. Does what is due, and says when to tell the time again: never, if there is no such limit.
     pub fn tick(&self, now: Duration) -> Option<Duration> {
         self.link.set_now(now);
@@ -190,7 +190,7 @@ impl Core {
         self.link.is_idle()
     }
 
-    /// How the session stands with its [`Limits`](crate::Limits).
+    /// How the session stands with its [`Limits`].
     pub fn report(&self) -> Report {
         self.link.report()
     }
