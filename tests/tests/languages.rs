@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Object, Registry, Value, transport};
+use capnode::{
+    Bytes, Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Object, Registry, Value, transport,
+};
 use capnode_examples::tour::{self, TourClient};
 use capnode_tests::{js, soon, until};
 
@@ -456,5 +458,22 @@ async fn texts_are_found_in_a_byte_stream_however_it_is_cut() {
         let answer =
             format!(r#"{{"type":"return","methodId":"{reply}","value":{{"links":[],"value":{length}}}}}"#);
         assert!(read.contains(&answer), "{read}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_numbers_where_a_language_has_no_words_for_them() {
+    let echo = Func::<fn(Bytes) -> Bytes>::new(|bytes: Bytes| async move { bytes });
+    for dialect in ALL {
+        let (_served, connection) =
+            connected(&Node::new(Object::new().with("echo", echo.clone())), dialect).await;
+        let bytes = Bytes::from(vec![0, 127, 255]);
+        assert_eq!(
+            connection.peer().invoke::<Bytes>("echo", (bytes.clone(),)).await.unwrap(),
+            bytes,
+            "{dialect:?}"
+        );
+        let no_byte = connection.peer().invoke::<Bytes>("echo", ([256],)).await.unwrap_err();
+        assert_eq!(no_byte.kind(), ErrorKind::Rejected, "{dialect:?}");
     }
 }

@@ -150,6 +150,15 @@ impl<'de> Deserialize<'de> for Bytes {
                 f.write_str("bytes")
             }
 
+            /// As languages without words for bytes have them: numbers.
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Bytes, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = numbers.next_element::<u8>()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes.into())
+            }
+
             fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Bytes, D::Error> {
                 if inner.is_human_readable() {
                     inner.deserialize_any(BytesContent)
