@@ -1,0 +1,11 @@
+//! What the programs of this workspace share: the peers, the scenarios, and how both are measured.
+
+pub mod js;
+pub mod measure;
+pub mod one;
+pub mod peer;
+pub mod peers;
+pub mod record;
+pub mod report;
+pub mod scenarios;
+pub mod socket;

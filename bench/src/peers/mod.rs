@@ -1,0 +1,114 @@
+//! Who is compared.
+
+mod capnode;
+mod floor;
+
+use std::time::Duration;
+
+use crate::measure::Measurement;
+use crate::scenarios::{self, Scenario};
+
+/// A peer, as tables and charts have it.
+#[derive(Debug)]
+pub struct Info {
+    /// What it is called on the command line and in `results.json`.
+    pub id: &'static str,
+    /// What a table says.
+    pub label: &'static str,
+    /// The package whose version is said beside it.
+    pub package: &'static str,
+    pub kind: Kind,
+    /// Whether functions and objects can be passed.
+    pub references: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Floor,
+    Ours,
+    Json,
+    Binary,
+    JavaScript,
+}
+
+const fn peer(
+    id: &'static str,
+    label: &'static str,
+    package: &'static str,
+    kind: Kind,
+    references: bool,
+) -> Info {
+    Info { id, label, package, kind, references }
+}
+
+/// The order is that of the table's columns.
+pub const ALL: &[Info] = &[
+    peer("floor", "floor", "tokio", Kind::Floor, false),
+    peer("capnode", "capnode", "capnode", Kind::Ours, true),
+    peer("capnode-ws", "capnode, WebSocket", "capnode", Kind::Ours, true),
+    peer("capnode-capnode", "capnode, Capnode's language", "capnode", Kind::Ours, true),
+    peer("capnode-q", "capnode, Q-Connection's language", "capnode", Kind::Ours, true),
+];
+
+pub fn info(id: &str) -> Option<&'static Info> {
+    ALL.iter().find(|peer| peer.id == id)
+}
+
+/// Whether the peer has what the scenario is about.
+pub fn supports(peer: &Info, scenario: Scenario) -> bool {
+    let pipelines = peer.kind == Kind::Ours && !matches!(peer.id, "capnode-capnode" | "capnode-q");
+    match scenario {
+        Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Floor,
+        // In the two older languages nothing is given back.
+        Scenario::ObjectBytes => peer.references && !matches!(peer.id, "capnode-capnode" | "capnode-q"),
+        // remoc has a connection of its own inside the connection for each: there can't be so many.
+        Scenario::Held { .. } => pipelines && peer.id != "remoc",
+        Scenario::Connections { .. } => matches!(peer.id, "floor" | "capnode"),
+        Scenario::Local => matches!(peer.id, "capnode" | "capnp-rpc"),
+        Scenario::JsClient { .. } => matches!(peer.id, "capnode-ws" | "capnweb"),
+        _ => true,
+    }
+}
+
+/// How many objects the measurement of what one takes has room for.
+pub fn most_objects(peer: &str) -> u32 {
+    if peer == "remoc" { 10_000 } else { 100_000 }
+}
+
+macro_rules! with_peer {
+    ($id:expr, $peer:ident => $run:expr) => {
+        match $id {
+            "floor" => {
+                type $peer = floor::Floor;
+                $run
+            }
+            "capnode" => {
+                type $peer = capnode::Tcp<0>;
+                $run
+            }
+            "capnode-ws" => {
+                type $peer = capnode::WebSocket;
+                $run
+            }
+            "capnode-capnode" => {
+                type $peer = capnode::Tcp<1>;
+                $run
+            }
+            "capnode-q" => {
+                type $peer = capnode::Tcp<2>;
+                $run
+            }
+            other => panic!("there is no peer `{other}`"),
+        }
+    };
+}
+
+/// Makes one measurement.
+pub async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurement {
+    with_peer!(peer, P => scenarios::run::<P>(scenario, time).await)
+}
+
+/// Serves until standard input ends; see [`scenarios::objects::serve`].
+pub async fn serve(peer: &str, on_heap: impl Fn() -> usize) {
+    with_peer!(peer, P => scenarios::objects::serve::<P>(on_heap).await);
+}
