@@ -11,32 +11,26 @@ use crate::measure::Measurement;
 use crate::scenarios::Scenario;
 
 pub async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurement {
-    let seconds = time.as_secs_f64().to_string();
-    let id = scenario.id();
-    let mut arguments = vec![id.as_str(), seconds.as_str()];
-    let server;
-    let address;
-    if matches!(scenario, Scenario::JsClient { .. } | Scenario::ObjectBytes) {
-        server = if peer == "capnweb" { start(node("server.mjs", &[])) } else { start(ours(peer)) };
-        let mut server = server;
-        address = line(&mut server.1).await;
-        arguments.push(&address);
-        return client(&arguments).await;
+    let mut client = node("client.mjs");
+    client.arg(scenario.id()).arg(time.as_secs_f64().to_string());
+    if !matches!(scenario, Scenario::JsClient { .. } | Scenario::ObjectBytes) {
+        return result(client).await;
     }
-    client(&arguments).await
+    let mut server = Script::start(if peer == "capnweb" { node("server.mjs") } else { ours(peer) });
+    client.arg(server.line().await);
+    result(client).await
 }
 
-async fn client(arguments: &[&str]) -> Measurement {
-    let (mut child, mut lines) = start(node("client.mjs", arguments));
-    let measured = line(&mut lines).await;
-    assert!(child.wait().await.expect("it can be waited for").success(), "the client failed");
+async fn result(client: Command) -> Measurement {
+    let mut script = Script::start(client);
+    let measured = script.line().await;
+    assert!(script.child.wait().await.expect("it can be waited for").success(), "the client failed");
     serde_json::from_str(&measured).expect("a measurement")
 }
 
-fn node(script: &str, arguments: &[&str]) -> Command {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("js");
+fn node(script: &str) -> Command {
     let mut command = Command::new("node");
-    command.arg("--expose-gc").arg(directory.join(script)).args(arguments);
+    command.arg("--expose-gc").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("js").join(script));
     command
 }
 
@@ -46,16 +40,21 @@ fn ours(peer: &str) -> Command {
     command
 }
 
-type Started = (Child, Lines<BufReader<ChildStdout>>);
-
-fn start(mut command: Command) -> Started {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut child =
-        command.spawn().expect("node, from https://nodejs.org or your distribution, can be started");
-    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-    (child, lines)
+/// A process that prints lines. It ends when this is dropped.
+struct Script {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
-async fn line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
-    lines.next_line().await.expect("it can be read").expect("it says something before it ends")
+impl Script {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("the program can be started");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        Self { child, lines }
+    }
+
+    async fn line(&mut self) -> String {
+        self.lines.next_line().await.expect("it can be read").expect("it says something before it ends")
+    }
 }

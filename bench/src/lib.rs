@@ -9,3 +9,9 @@ pub mod record;
 pub mod report;
 pub mod scenarios;
 pub mod socket;
+
+// The generated code expects to be here.
+#[rustfmt::skip]
+#[allow(clippy::all, unused_qualifications)]
+#[path = "generated/schema_capnp.rs"]
+mod schema_capnp;

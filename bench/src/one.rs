@@ -13,7 +13,7 @@ const USAGE: &str = "usage: bench-one PEER SCENARIO SECONDS, or PEER serve";
 /// # Panics
 ///
 /// If that is nothing, or anything goes wrong: an answer too.
-pub fn main(on_heap: impl Fn() -> usize) {
+pub fn main(on_heap: fn() -> usize) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // One thread for both sides, in which those can be, too, that bear no other.

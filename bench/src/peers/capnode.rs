@@ -66,16 +66,21 @@ pub fn node() -> Node {
     Node::new(ServiceClient::new(Server)).limits(limits)
 }
 
-/// Over TCP, in the language given: 0 for Cap'n Web, 1 for Capnode, 2 for Q-Connection.
-pub struct Tcp<const LANGUAGE: u8>(Node);
+pub const CAPN_WEB: u8 = 0;
+pub const CAPNODE: u8 = 1;
+pub const Q: u8 = 2;
 
-impl<const LANGUAGE: u8> Tcp<LANGUAGE> {
-    const DIALECT: Dialect = match LANGUAGE {
-        0 => Dialect::CapnWeb,
-        1 => Dialect::Capnode,
+fn dialect(language: u8) -> Dialect {
+    match language {
+        CAPN_WEB => Dialect::CapnWeb,
+        CAPNODE => Dialect::Capnode,
         _ => Dialect::Q,
-    };
+    }
 }
+
+/// Over TCP. Not in Capnode's language: its programs take whatever they read at once for one message, so that over a
+/// byte stream they are sent one at a time, with pauses.
+pub struct Tcp<const LANGUAGE: u8>(Node);
 
 impl<const LANGUAGE: u8> Default for Tcp<LANGUAGE> {
     fn default() -> Self {
@@ -91,7 +96,7 @@ impl<const LANGUAGE: u8> Peer for Tcp<LANGUAGE> {
     }
 
     async fn connect(socket: Socket) -> ServiceClient {
-        connect(Self::DIALECT, lines(socket)).await
+        connect(dialect(LANGUAGE), lines(socket)).await
     }
 
     async fn local() -> ServiceClient {
@@ -99,16 +104,16 @@ impl<const LANGUAGE: u8> Peer for Tcp<LANGUAGE> {
     }
 }
 
-/// Over WebSockets, in Cap'n Web.
-pub struct WebSocket(Node);
+/// Over WebSockets.
+pub struct WebSocket<const LANGUAGE: u8>(Node);
 
-impl Default for WebSocket {
+impl<const LANGUAGE: u8> Default for WebSocket<LANGUAGE> {
     fn default() -> Self {
         Self(node())
     }
 }
 
-impl Peer for WebSocket {
+impl<const LANGUAGE: u8> Peer for WebSocket<LANGUAGE> {
     type Client = ServiceClient;
 
     async fn serve(&self, socket: Socket) {
@@ -119,7 +124,7 @@ impl Peer for WebSocket {
     async fn connect(socket: Socket) -> ServiceClient {
         let (socket, _) =
             tokio_tungstenite::client_async("ws://localhost/", socket).await.expect("a handshake");
-        connect(Dialect::CapnWeb, web_socket(socket)).await
+        connect(dialect(LANGUAGE), web_socket(socket)).await
     }
 }
 

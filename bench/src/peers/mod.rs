@@ -1,10 +1,16 @@
 //! Who is compared.
 
 mod capnode;
+mod capnp_rpc;
 mod floor;
+mod jsonrpsee;
+mod remoc;
+mod tarpc;
+mod tonic;
 
 use std::time::Duration;
 
+use self::capnode::{CAPN_WEB, CAPNODE, Q};
 use crate::measure::Measurement;
 use crate::scenarios::{self, Scenario};
 
@@ -45,8 +51,15 @@ const fn peer(
 pub const ALL: &[Info] = &[
     peer("floor", "floor", "tokio", Kind::Floor, false),
     peer("capnode", "capnode", "capnode", Kind::Ours, true),
+    peer("remoc", "remoc", "remoc", Kind::Binary, true),
+    peer("tarpc-bincode", "tarpc, bincode", "tarpc", Kind::Binary, false),
+    peer("tarpc-json", "tarpc, JSON", "tarpc", Kind::Json, false),
+    peer("capnp-rpc", "capnp-rpc", "capnp-rpc", Kind::Binary, true),
+    peer("jsonrpsee", "jsonrpsee, WebSocket", "jsonrpsee", Kind::Json, false),
+    peer("tonic", "tonic", "tonic", Kind::Binary, false),
+    peer("capnweb", "capnweb under Node, WebSocket", "capnweb", Kind::JavaScript, true),
     peer("capnode-ws", "capnode, WebSocket", "capnode", Kind::Ours, true),
-    peer("capnode-capnode", "capnode, Capnode's language", "capnode", Kind::Ours, true),
+    peer("capnode-capnode", "capnode, Capnode's language, WebSocket", "capnode", Kind::Ours, true),
     peer("capnode-q", "capnode, Q-Connection's language", "capnode", Kind::Ours, true),
 ];
 
@@ -56,17 +69,22 @@ pub fn info(id: &str) -> Option<&'static Info> {
 
 /// Whether the peer has what the scenario is about.
 pub fn supports(peer: &Info, scenario: Scenario) -> bool {
-    let pipelines = peer.kind == Kind::Ours && !matches!(peer.id, "capnode-capnode" | "capnode-q");
+    // In the two older languages nothing is given back, and bytes don't arrive as such.
+    let older = matches!(peer.id, "capnode-capnode" | "capnode-q");
     match scenario {
         Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Floor,
-        // In the two older languages nothing is given back.
-        Scenario::ObjectBytes => peer.references && !matches!(peer.id, "capnode-capnode" | "capnode-q"),
-        // remoc has a connection of its own inside the connection for each: there can't be so many.
-        Scenario::Held { .. } => pipelines && peer.id != "remoc",
+        Scenario::ObjectBytes => peer.references && !older,
+        Scenario::Bytes => !older,
+        Scenario::Held { objects } => match peer.id {
+            "capnode" | "capnp-rpc" => true,
+            "capnweb" => objects <= 100_000,
+            _ => false,
+        },
         Scenario::Connections { .. } => matches!(peer.id, "floor" | "capnode"),
+        Scenario::Connect => peer.kind != Kind::JavaScript,
         Scenario::Local => matches!(peer.id, "capnode" | "capnp-rpc"),
         Scenario::JsClient { .. } => matches!(peer.id, "capnode-ws" | "capnweb"),
-        _ => true,
+        Scenario::Calls { .. } | Scenario::Records | Scenario::Chain => true,
     }
 }
 
@@ -83,19 +101,43 @@ macro_rules! with_peer {
                 $run
             }
             "capnode" => {
-                type $peer = capnode::Tcp<0>;
+                type $peer = capnode::Tcp<CAPN_WEB>;
                 $run
             }
             "capnode-ws" => {
-                type $peer = capnode::WebSocket;
+                type $peer = capnode::WebSocket<CAPN_WEB>;
                 $run
             }
             "capnode-capnode" => {
-                type $peer = capnode::Tcp<1>;
+                type $peer = capnode::WebSocket<CAPNODE>;
                 $run
             }
             "capnode-q" => {
-                type $peer = capnode::Tcp<2>;
+                type $peer = capnode::Tcp<Q>;
+                $run
+            }
+            "remoc" => {
+                type $peer = remoc::Chmux;
+                $run
+            }
+            "tarpc-bincode" => {
+                type $peer = tarpc::InBincode;
+                $run
+            }
+            "tarpc-json" => {
+                type $peer = tarpc::InJson;
+                $run
+            }
+            "capnp-rpc" => {
+                type $peer = capnp_rpc::TwoParty;
+                $run
+            }
+            "jsonrpsee" => {
+                type $peer = jsonrpsee::WebSocket;
+                $run
+            }
+            "tonic" => {
+                type $peer = tonic::Http2;
                 $run
             }
             other => panic!("there is no peer `{other}`"),
@@ -109,6 +151,6 @@ pub async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurem
 }
 
 /// Serves until standard input ends; see [`scenarios::objects::serve`].
-pub async fn serve(peer: &str, on_heap: impl Fn() -> usize) {
+pub async fn serve(peer: &str, on_heap: fn() -> usize) {
     with_peer!(peer, P => scenarios::objects::serve::<P>(on_heap).await);
 }

@@ -68,7 +68,7 @@ pub async fn bytes<P: Peer>() -> Measurement {
 }
 
 /// The server of [`bytes`]: says where it is, and after each line that it reads, what is on its heap.
-pub async fn serve<P: Peer>(on_heap: impl Fn() -> usize) {
+pub async fn serve<P: Peer>(on_heap: fn() -> usize) {
     println!("{}", super::listen::<P>().await);
     let mut requests = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(_)) = requests.next_line().await {
