@@ -19,7 +19,6 @@ let address = given ?? `127.0.0.1:${await listen()}`;
 const STEPS = 8;
 const DELAY = 20;
 const MIB = 1 << 20;
-const OBJECTS = 100_000;
 
 const now = () => performance.now();
 const cpu = () => {
@@ -117,13 +116,13 @@ const scenarios = {
     return steadily(1, async () => assert.equal(Buffer.compare(await service.echoBytes(bytes), bytes), 0));
   },
 
-  async "object-bytes"() {
+  async "object-bytes"(count) {
     for (const object of await makeObjects(1_000)) object[Symbol.dispose]();
     const before = await service.heap();
-    const objects = await makeObjects(OBJECTS);
+    const objects = await makeObjects(count);
     const after = await service.heap();
-    assert.equal(objects.length, OBJECTS);
-    return { value: (after - before) / OBJECTS };
+    assert.equal(objects.length, count);
+    return { value: (after - before) / count };
   },
 
   async chain() {

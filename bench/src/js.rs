@@ -13,7 +13,7 @@ use crate::scenarios::Scenario;
 pub async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurement {
     let mut client = node("client.mjs");
     client.arg(scenario.id()).arg(time.as_secs_f64().to_string());
-    if !matches!(scenario, Scenario::JsClient { .. } | Scenario::ObjectBytes) {
+    if !matches!(scenario, Scenario::JsClient { .. } | Scenario::ObjectBytes { .. }) {
         return result(client).await;
     }
     let mut server = Script::start(if peer == "capnweb" { node("server.mjs") } else { ours(peer) });

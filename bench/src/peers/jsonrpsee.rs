@@ -7,7 +7,7 @@ use jsonrpsee::client_transport::ws::{Url, WsTransportClientBuilder};
 use jsonrpsee::core::client::{Client, ClientBuilder};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
-use jsonrpsee::server::{ServerConfig, serve_with_graceful_shutdown, stop_channel};
+use jsonrpsee::server::{ServerConfig, ServerHandle, StopHandle, serve_with_graceful_shutdown, stop_channel};
 
 use crate::peer::{self, Peer};
 use crate::record::Record;
@@ -44,8 +44,18 @@ impl ServiceServer for Offered {
     }
 }
 
-#[derive(Default)]
-pub struct WebSocket;
+pub struct WebSocket {
+    stop: StopHandle,
+    /// Dropping it would stop all connections.
+    _running: ServerHandle,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        let (stop, running) = stop_channel();
+        Self { stop, _running: running }
+    }
+}
 
 impl Peer for WebSocket {
     type Client = Shared;
@@ -53,11 +63,9 @@ impl Peer for WebSocket {
     async fn serve(&self, socket: Socket) {
         // By default there is room for fewer answers than we have calls at a time.
         let config = ServerConfig::builder().ws_only().set_message_buffer_capacity(2_048).build();
-        let (stop, running) = stop_channel();
         let builder = jsonrpsee::server::Server::builder().set_config(config).to_service_builder();
-        let service = builder.build(Offered.into_rpc(), stop.clone());
-        let _ended = serve_with_graceful_shutdown(socket, service, stop.shutdown()).await;
-        drop(running);
+        let service = builder.build(Offered.into_rpc(), self.stop.clone());
+        let _ended = serve_with_graceful_shutdown(socket, service, self.stop.clone().shutdown()).await;
     }
 
     async fn connect(socket: Socket) -> Shared {

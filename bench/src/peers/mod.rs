@@ -73,7 +73,10 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
     let older = matches!(peer.id, "capnode-capnode" | "capnode-q");
     match scenario {
         Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Floor,
-        Scenario::ObjectBytes => peer.references && !older,
+        // 100,000 of remoc's take gigabytes.
+        Scenario::ObjectBytes { objects } => {
+            peer.references && !older && (objects <= 1_000 || peer.id != "remoc")
+        }
         Scenario::Bytes => !older,
         Scenario::Held { objects } => match peer.id {
             "capnode" | "capnp-rpc" => true,
@@ -86,11 +89,6 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
         Scenario::JsClient { .. } => matches!(peer.id, "capnode-ws" | "capnweb"),
         Scenario::Calls { .. } | Scenario::Records | Scenario::Chain => true,
     }
-}
-
-/// How many objects the measurement of what one takes has room for.
-pub fn most_objects(peer: &str) -> u32 {
-    if peer == "remoc" { 10_000 } else { 100_000 }
 }
 
 macro_rules! with_peer {

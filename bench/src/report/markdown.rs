@@ -19,7 +19,8 @@ const ROWS: &[Row] = &[
     ("callbacks one after another, calls/s", Scenario::Callbacks { in_flight: 1 }, value),
     ("callbacks, 64 in flight, calls/s", Scenario::Callbacks { in_flight: 64 }, value),
     ("1 MiB of bytes echoed, MiB/s", Scenario::Bytes, value),
-    ("bytes an object costs its server", Scenario::ObjectBytes, value),
+    ("bytes each of 100,000 objects costs its server", Scenario::ObjectBytes { objects: 100_000 }, value),
+    ("bytes each of 1,000 objects costs its server", Scenario::ObjectBytes { objects: 1_000 }, value),
     ("8 dependent calls, 20 ms each way, ms", Scenario::Chain, value),
     ("connecting and the first call, µs", Scenario::Connect, value),
     ("a local call through a client, ns", Scenario::Local, value),
@@ -44,31 +45,45 @@ const _: () = assert!(STEPS == 8, "a row says so");
 
 /// All there is: `results/table.md`.
 pub fn whole(report: &Report) -> String {
-    let others = |peer: &&Info| peer.kind != Kind::Ours || peer.id == "capnode";
     let ours = |peer: &&Info| peer.kind == Kind::Ours;
+    let spreads: Vec<Row> = ROWS
+        .iter()
+        .filter(|row| !row.0.contains(" a call, "))
+        .map(|row| (row.0, row.1, spread as _))
+        .collect();
     let mut text = about(report);
-    table(&mut text, report, ROWS, others);
-    text += "\nThe languages and transports of capnode:\n\n";
-    table(&mut text, report, ROWS, ours);
-    text += "\nThe same JavaScript client (npm's `capnweb` under Node) with either server, each in a process of its own, \
-             on one core:\n\n";
-    table(&mut text, report, JS_ROWS, |_| true);
-    text += "\nOne call after another, µs, as things grow:\n\n";
-    table(&mut text, report, GROWTH_ROWS, |_| true);
-    text += "\nHow far the repetitions were apart, least to most:\n\n";
-    table(
-        &mut text,
-        report,
-        &ROWS.iter().map(|row| (row.0, row.1, spread as _)).collect::<Vec<Row>>(),
-        |_| true,
-    );
+    table(&mut text, report, ROWS, one_of_ours);
+    for (head, rows, include) in [
+        ("The languages and transports of capnode", ROWS, ours as fn(&&Info) -> bool),
+        (
+            "The same JavaScript client (npm's `capnweb` under Node), with either server in another process",
+            JS_ROWS,
+            all,
+        ),
+        ("Microseconds a call, one after another, as things grow", GROWTH_ROWS, all),
+        ("How far the repetitions were apart, least to most", &spreads, all),
+    ] {
+        let before = text.len();
+        text += &format!("\n{head}:\n\n");
+        if !table(&mut text, report, rows, include) {
+            text.truncate(before);
+        }
+    }
     text
+}
+
+fn all(_: &&Info) -> bool {
+    true
+}
+
+fn one_of_ours(peer: &&Info) -> bool {
+    peer.kind != Kind::Ours || peer.id == "capnode"
 }
 
 /// What the README shows.
 pub fn fragment(report: &Report, chart: &str) -> String {
     let mut text = about(report);
-    table(&mut text, report, ROWS, |peer| peer.kind != Kind::Ours || peer.id == "capnode");
+    table(&mut text, report, ROWS, one_of_ours);
     let _ = write!(text, "\n![Calls a second, beside other libraries]({chart})\n");
     text
 }
@@ -105,10 +120,14 @@ fn about(report: &Report) -> String {
     )
 }
 
-fn table(text: &mut String, report: &Report, rows: &[Row], include: impl Fn(&&Info) -> bool) {
+/// Whether there is anything in it; without, it is left out.
+fn table(text: &mut String, report: &Report, rows: &[Row], include: impl Fn(&&Info) -> bool) -> bool {
     let scenarios: Vec<Scenario> = rows.iter().map(|row| row.1).collect();
     let peers: Vec<&Info> = report.peers(&scenarios).into_iter().filter(include).collect();
     let mut line = |cells: Vec<String>| *text += &format!("| {} |\n", cells.join(" | "));
+    if peers.is_empty() {
+        return false;
+    }
     let heads = peers.iter().map(|peer| peer.label.to_owned());
     line(std::iter::once(String::new()).chain(heads).collect());
     line(std::iter::once("---".to_owned()).chain(peers.iter().map(|_| "--:".to_owned())).collect());
@@ -120,6 +139,7 @@ fn table(text: &mut String, report: &Report, rows: &[Row], include: impl Fn(&&In
             line(std::iter::once((*name).to_owned()).chain(cells).collect());
         }
     }
+    true
 }
 
 fn value(outcome: &Outcome) -> Option<String> {

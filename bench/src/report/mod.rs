@@ -93,7 +93,7 @@ pub fn unit(scenario: Scenario) -> &'static str {
         | Scenario::Callbacks { .. }
         | Scenario::JsClient { .. } => "calls/s",
         Scenario::Bytes => "MiB/s",
-        Scenario::ObjectBytes => "bytes",
+        Scenario::ObjectBytes { .. } => "bytes",
         Scenario::Chain => "ms",
         Scenario::Local => "ns",
         Scenario::Connect | Scenario::Held { .. } | Scenario::Connections { .. } => "µs",

@@ -62,7 +62,8 @@ impl Plan {
     }
 
     fn measure(&self, peer: &Info, scenario: Scenario) -> Result<Measurement, String> {
-        let program = if scenario == Scenario::ObjectBytes { "bench-counted" } else { "bench-one" };
+        let program =
+            if matches!(scenario, Scenario::ObjectBytes { .. }) { "bench-counted" } else { "bench-one" };
         let path = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(program);
         // On one core: waking another takes tens of microseconds or none, at random, and would drown the rest.
         let output = Command::new("taskset")
@@ -79,5 +80,10 @@ impl Plan {
 }
 
 fn takes_long(scenario: Scenario) -> bool {
-    matches!(scenario, Scenario::Held { objects: 1_000_000 } | Scenario::Connections { count: 5_000 })
+    matches!(
+        scenario,
+        Scenario::ObjectBytes { objects: 100_000 }
+            | Scenario::Held { objects: 100_000.. }
+            | Scenario::Connections { count: 5_000 }
+    )
 }

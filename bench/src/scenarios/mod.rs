@@ -24,8 +24,8 @@ pub enum Scenario {
     Callbacks { in_flight: u32 },
     /// 1 MiB of bytes, echoed.
     Bytes,
-    /// What an object costs its server while a client holds it.
-    ObjectBytes,
+    /// What each of so many objects costs its server while a client holds it.
+    ObjectBytes { objects: u32 },
     /// Dependent calls over a long line.
     Chain,
     /// Connecting, and the first call.
@@ -53,7 +53,8 @@ impl Scenario {
         Self::Callbacks { in_flight: 1 },
         Self::Callbacks { in_flight: 64 },
         Self::Bytes,
-        Self::ObjectBytes,
+        Self::ObjectBytes { objects: 1_000 },
+        Self::ObjectBytes { objects: 100_000 },
         Self::Chain,
         Self::Connect,
         Self::Local,
@@ -75,7 +76,7 @@ impl Scenario {
             Self::Records => "records".to_owned(),
             Self::Callbacks { in_flight } => format!("callbacks-{in_flight}"),
             Self::Bytes => "bytes".to_owned(),
-            Self::ObjectBytes => "object-bytes".to_owned(),
+            Self::ObjectBytes { objects } => format!("object-bytes-{objects}"),
             Self::Chain => "chain".to_owned(),
             Self::Connect => "connect".to_owned(),
             Self::Held { objects } => format!("held-{objects}"),
@@ -98,7 +99,7 @@ pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
         Scenario::Callbacks { in_flight } => throughput::callbacks(&one::<P>().await, in_flight, time).await,
         Scenario::Bytes => throughput::bytes(&one::<P>().await, time).await,
         Scenario::Local => throughput::local(&P::local().await, time).await,
-        Scenario::ObjectBytes => objects::bytes::<P>().await,
+        Scenario::ObjectBytes { objects } => objects::bytes::<P>(objects).await,
         Scenario::Held { objects } => objects::held(&one::<P>().await, objects, time).await,
         Scenario::Chain => connections::chain::<P>().await,
         Scenario::Connect => connections::connect::<P>(time).await,

@@ -36,7 +36,7 @@ pub async fn held<C: Client>(client: &C, count: u32, time: Duration) -> Measurem
 }
 
 /// Bytes on the heap of the server, which is a process of its own for this, and tells how many they are.
-pub async fn bytes<P: Peer>() -> Measurement {
+pub async fn bytes<P: Peer>(count: u32) -> Measurement {
     let mut arguments = std::env::args();
     let this = arguments.next().expect("the name of the program");
     let peer = arguments.next().expect("the name of the peer");
@@ -57,10 +57,9 @@ pub async fn bytes<P: Peer>() -> Measurement {
     };
 
     let client = connect::<P>(address).await;
-    // What grows by doubling and then stays is not counted twice.
-    drop(make(&client, 1_000).await);
+    // What is made once is there by then.
+    drop(make(&client, 10).await);
     let before = bytes().await;
-    let count = crate::peers::most_objects(&peer);
     let objects = make(&client, count).await;
     let after = bytes().await;
     drop(objects);
