@@ -1,5 +1,6 @@
 //! Clocks, and what a measurement comes to.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -26,16 +27,31 @@ fn cpu() -> Duration {
     Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
+/// What the program's allocator counts.
+#[derive(Clone, Copy)]
+pub struct Heap {
+    pub bytes: fn() -> usize,
+    pub allocations: fn() -> usize,
+}
+
+/// That of a program which has such an allocator.
+pub static HEAP: OnceLock<Heap> = OnceLock::new();
+
+fn allocations() -> Option<usize> {
+    HEAP.get().map(|heap| (heap.allocations)())
+}
+
 /// Since when something is measured.
 pub struct Meter {
     started: Instant,
     cpu: Duration,
     writes: u64,
+    allocations: Option<usize>,
 }
 
 impl Meter {
     pub fn start() -> Self {
-        Self { writes: socket::writes(), cpu: cpu(), started: Instant::now() }
+        Self { allocations: allocations(), writes: socket::writes(), cpu: cpu(), started: Instant::now() }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -51,7 +67,10 @@ impl Meter {
             value: calls as f64 / elapsed,
             cpu_us: Some(cpu_us / calls as f64),
             writes: Some(writes as f64 / calls as f64),
-            allocations: None,
+            allocations: self
+                .allocations
+                .zip(allocations())
+                .map(|(before, now)| (now - before) as f64 / calls as f64),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::runtime::LocalRuntime;
+
 use crate::measure::Measurement;
 use crate::scenarios::Scenario;
 use crate::{js, peers};
@@ -13,16 +15,12 @@ const USAGE: &str = "usage: bench-one PEER SCENARIO SECONDS, or PEER serve";
 /// # Panics
 ///
 /// If that is nothing, or anything goes wrong: an answer too.
-pub fn main(on_heap: fn() -> usize) {
+pub fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    // One thread for both sides, in which those can be, too, that bear no other.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(Default::default())
-        .expect("there is a runtime");
+    let runtime = runtime();
     match arguments[..] {
-        [peer, "serve"] => runtime.block_on(peers::serve(peer, on_heap)),
+        [peer, "serve"] => runtime.block_on(peers::serve(peer)),
         [peer, scenario, seconds] => {
             let scenario = Scenario::from_id(scenario).expect(USAGE);
             let time = Duration::from_secs_f64(seconds.parse().expect(USAGE));
@@ -33,6 +31,12 @@ pub fn main(on_heap: fn() -> usize) {
         }
         _ => panic!("{USAGE}"),
     }
+}
+
+/// One thread, in which those can be, too, that bear no other.
+pub fn runtime() -> LocalRuntime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build_local(Default::default()).expect("there is a runtime")
 }
 
 async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurement {

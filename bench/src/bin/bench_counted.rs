@@ -3,15 +3,19 @@
 
 use std::alloc::System;
 
+use capnode_bench::measure::{HEAP, Heap};
+use capnode_bench::one;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
-static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() {
-    capnode_bench::one::main(|| {
-        let stats = HEAP.stats();
-        // What was reallocated is counted in both already, as far as it grew or shrank.
-        stats.bytes_allocated - stats.bytes_deallocated
-    });
+    let heap = Heap {
+        // As far as something grew or shrank in its place, that is in these already.
+        bytes: || COUNTED.stats().bytes_allocated - COUNTED.stats().bytes_deallocated,
+        allocations: || COUNTED.stats().allocations + COUNTED.stats().reallocations,
+    };
+    HEAP.get_or_init(|| heap);
+    one::main();
 }

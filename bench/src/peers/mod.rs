@@ -84,8 +84,10 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
             _ => false,
         },
         Scenario::Connections { .. } => matches!(peer.id, "floor" | "capnode"),
-        Scenario::Connect => peer.kind != Kind::JavaScript,
-        Scenario::Local => matches!(peer.id, "capnode" | "capnp-rpc"),
+        Scenario::Connect | Scenario::Allocations { local: false } | Scenario::Apart { .. } => {
+            peer.kind != Kind::JavaScript
+        }
+        Scenario::Allocations { local: true } | Scenario::Local => matches!(peer.id, "capnode" | "capnp-rpc"),
         Scenario::JsClient { .. } => matches!(peer.id, "capnode-ws" | "capnweb"),
         Scenario::Calls { .. } | Scenario::Records | Scenario::Chain => true,
     }
@@ -149,6 +151,6 @@ pub async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurem
 }
 
 /// Serves until standard input ends; see [`scenarios::objects::serve`].
-pub async fn serve(peer: &str, on_heap: fn() -> usize) {
-    with_peer!(peer, P => scenarios::objects::serve::<P>(on_heap).await);
+pub async fn serve(peer: &str) {
+    with_peer!(peer, P => scenarios::objects::serve::<P>().await);
 }

@@ -15,6 +15,8 @@ const ROWS: &[Row] = &[
     ("processor time a call, 64 in flight, µs", Scenario::Calls { in_flight: 64 }, cpu),
     ("write system calls a call, 64 in flight", Scenario::Calls { in_flight: 64 }, writes),
     ("1,024 in flight, calls/s", Scenario::Calls { in_flight: 1024 }, value),
+    ("64 in flight, a core for each side, calls/s", Scenario::Apart { in_flight: 64 }, value),
+    ("write system calls a call then", Scenario::Apart { in_flight: 64 }, writes),
     ("1 KB structure echoed, 64 in flight, calls/s", Scenario::Records, value),
     ("callbacks one after another, calls/s", Scenario::Callbacks { in_flight: 1 }, value),
     ("callbacks, 64 in flight, calls/s", Scenario::Callbacks { in_flight: 64 }, value),
@@ -23,7 +25,9 @@ const ROWS: &[Row] = &[
     ("bytes each of 1,000 objects costs its server", Scenario::ObjectBytes { objects: 1_000 }, value),
     ("8 dependent calls, 20 ms each way, ms", Scenario::Chain, value),
     ("connecting and the first call, µs", Scenario::Connect, value),
+    ("allocations a call, both sides, 64 in flight", Scenario::Allocations { local: false }, value),
     ("a local call through a client, ns", Scenario::Local, value),
+    ("allocations a call then", Scenario::Allocations { local: true }, value),
 ];
 
 const JS_ROWS: &[Row] = &[
@@ -46,11 +50,8 @@ const _: () = assert!(STEPS == 8, "a row says so");
 /// All there is: `results/table.md`.
 pub fn whole(report: &Report) -> String {
     let ours = |peer: &&Info| peer.kind == Kind::Ours;
-    let spreads: Vec<Row> = ROWS
-        .iter()
-        .filter(|row| !row.0.contains(" a call, "))
-        .map(|row| (row.0, row.1, spread as _))
-        .collect();
+    let spreads: Vec<Row> =
+        ROWS.iter().filter(|row| !row.0.contains(" a call")).map(|row| (row.0, row.1, spread as _)).collect();
     let mut text = about(report);
     table(&mut text, report, ROWS, one_of_ours);
     for (head, rows, include) in [

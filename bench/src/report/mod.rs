@@ -32,7 +32,6 @@ pub struct Outcome {
     /// The medians of what was measured beside it.
     pub cpu_us: Option<f64>,
     pub writes: Option<f64>,
-    pub allocations: Option<f64>,
     /// In the order in which they were measured.
     pub values: Vec<f64>,
 }
@@ -58,7 +57,6 @@ impl Outcome {
             most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             cpu_us: beside(|one| one.cpu_us),
             writes: beside(|one| one.writes),
-            allocations: beside(|one| one.allocations),
             values,
         }
     }
@@ -89,6 +87,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 pub fn unit(scenario: Scenario) -> &'static str {
     match scenario {
         Scenario::Calls { .. }
+        | Scenario::Apart { .. }
         | Scenario::Records
         | Scenario::Callbacks { .. }
         | Scenario::JsClient { .. } => "calls/s",
@@ -96,6 +95,7 @@ pub fn unit(scenario: Scenario) -> &'static str {
         Scenario::ObjectBytes { .. } => "bytes",
         Scenario::Chain => "ms",
         Scenario::Local => "ns",
+        Scenario::Allocations { .. } => "allocations",
         Scenario::Connect | Scenario::Held { .. } | Scenario::Connections { .. } => "µs",
     }
 }

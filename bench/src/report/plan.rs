@@ -62,12 +62,14 @@ impl Plan {
     }
 
     fn measure(&self, peer: &Info, scenario: Scenario) -> Result<Measurement, String> {
-        let program =
-            if matches!(scenario, Scenario::ObjectBytes { .. }) { "bench-counted" } else { "bench-one" };
+        let counted = matches!(scenario, Scenario::ObjectBytes { .. } | Scenario::Allocations { .. });
+        let program = if counted { "bench-counted" } else { "bench-one" };
         let path = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(program);
-        // On one core: waking another takes tens of microseconds or none, at random, and would drown the rest.
+        // The client's core, and the server's.
+        let cores = if matches!(scenario, Scenario::Apart { .. }) { "0,1" } else { "0" };
+        // Elsewhere one: waking another takes tens of microseconds or none, at random, and would drown the rest.
         let output = Command::new("taskset")
-            .args(["-c", "0"])
+            .args(["-c", cores])
             .arg(path)
             .args([peer.id, &scenario.id(), &self.seconds.to_string()])
             .stderr(Stdio::inherit())

@@ -1,4 +1,5 @@
-//! What is measured. Each measurement is made by a process of its own, in one thread: client and server share it.
+//! What is measured. Each measurement is made by a process of its own, in one thread, if it doesn't say otherwise:
+//! client and server share it.
 
 mod connections;
 pub mod objects;
@@ -18,6 +19,8 @@ use crate::socket::Socket;
 pub enum Scenario {
     /// Calls one after another, or so many at a time.
     Calls { in_flight: u32 },
+    /// The same, with the server in a thread of its own, and a core for each.
+    Apart { in_flight: u32 },
     /// Structures of 1 KB, echoed.
     Records,
     /// The server calls a function of the client's.
@@ -36,6 +39,8 @@ pub enum Scenario {
     Connections { count: u32 },
     /// Calls of an object in the same program.
     Local,
+    /// Allocations that a call takes on both sides: 64 at a time, or of an object in the same program.
+    Allocations { local: bool },
     /// The same JavaScript client, with a server in a process of its own.
     JsClient { in_flight: u32 },
 }
@@ -49,6 +54,7 @@ impl Scenario {
         Self::Calls { in_flight: 1 },
         Self::Calls { in_flight: 64 },
         Self::Calls { in_flight: 1024 },
+        Self::Apart { in_flight: 64 },
         Self::Records,
         Self::Callbacks { in_flight: 1 },
         Self::Callbacks { in_flight: 64 },
@@ -58,6 +64,8 @@ impl Scenario {
         Self::Chain,
         Self::Connect,
         Self::Local,
+        Self::Allocations { local: false },
+        Self::Allocations { local: true },
         Self::JsClient { in_flight: 1 },
         Self::JsClient { in_flight: 64 },
         Self::Held { objects: 10 },
@@ -73,6 +81,7 @@ impl Scenario {
     pub fn id(self) -> String {
         match self {
             Self::Calls { in_flight } => format!("calls-{in_flight}"),
+            Self::Apart { in_flight } => format!("apart-{in_flight}"),
             Self::Records => "records".to_owned(),
             Self::Callbacks { in_flight } => format!("callbacks-{in_flight}"),
             Self::Bytes => "bytes".to_owned(),
@@ -82,6 +91,8 @@ impl Scenario {
             Self::Held { objects } => format!("held-{objects}"),
             Self::Connections { count } => format!("connections-{count}"),
             Self::Local => "local".to_owned(),
+            Self::Allocations { local: false } => "allocations".to_owned(),
+            Self::Allocations { local: true } => "allocations-local".to_owned(),
             Self::JsClient { in_flight } => format!("js-client-{in_flight}"),
         }
     }
@@ -95,10 +106,22 @@ impl Scenario {
 pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
     match scenario {
         Scenario::Calls { in_flight } => throughput::calls(&one::<P>().await, in_flight, time).await,
+        Scenario::Apart { in_flight } => {
+            let address = listen_in_thread::<P>().await;
+            throughput::calls(&connect::<P>(address).await, in_flight, time).await
+        }
         Scenario::Records => throughput::records(&one::<P>().await, time).await,
         Scenario::Callbacks { in_flight } => throughput::callbacks(&one::<P>().await, in_flight, time).await,
         Scenario::Bytes => throughput::bytes(&one::<P>().await, time).await,
         Scenario::Local => throughput::local(&P::local().await, time).await,
+        Scenario::Allocations { local } => {
+            let measured = if local {
+                throughput::local(&P::local().await, time).await
+            } else {
+                throughput::calls(&one::<P>().await, 64, time).await
+            };
+            Measurement { value: measured.allocations.expect("they are counted"), ..Measurement::default() }
+        }
         Scenario::ObjectBytes { objects } => objects::bytes::<P>(objects).await,
         Scenario::Held { objects } => objects::held(&one::<P>().await, objects, time).await,
         Scenario::Chain => connections::chain::<P>().await,
@@ -121,6 +144,18 @@ pub async fn listen<P: Peer>() -> SocketAddr {
         }
     });
     address
+}
+
+/// The same, in a thread of its own.
+async fn listen_in_thread<P: Peer>() -> SocketAddr {
+    let (sender, address) = tokio::sync::oneshot::channel();
+    std::thread::spawn(|| {
+        crate::one::runtime().block_on(async {
+            sender.send(listen::<P>().await).expect("somebody waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    address.await.expect("the thread runs")
 }
 
 /// A client with a server.

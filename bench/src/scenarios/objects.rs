@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use super::{connect, throughput};
-use crate::measure::Measurement;
+use crate::measure::{HEAP, Measurement};
 use crate::peer::{Client, Peer};
 
 /// Objects that are made at a time.
@@ -67,10 +67,10 @@ pub async fn bytes<P: Peer>(count: u32) -> Measurement {
 }
 
 /// The server of [`bytes`]: says where it is, and after each line that it reads, what is on its heap.
-pub async fn serve<P: Peer>(on_heap: fn() -> usize) {
+pub async fn serve<P: Peer>() {
     println!("{}", super::listen::<P>().await);
     let mut requests = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(_)) = requests.next_line().await {
-        println!("{}", on_heap());
+        println!("{}", HEAP.get().map_or(0, |heap| (heap.bytes)()));
     }
 }
