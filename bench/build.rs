@@ -3,6 +3,8 @@
 use tonic_build::manual::{Builder, Method, Service};
 
 fn main() {
+    // What a run writes into this folder is no reason to build again.
+    println!("cargo::rerun-if-changed=build.rs");
     let method = |name: &str, route: &str, input: &str, output: &str| {
         Method::builder()
             .name(name)
