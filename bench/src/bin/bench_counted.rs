@@ -1,0 +1,21 @@
+//! Like `bench-one`, with allocations counted. That takes time of its own, so only what is not about time is
+//! measured by this.
+
+use std::alloc::System;
+
+use capnode_bench::measure::{HEAP, Heap};
+use capnode_bench::one;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() {
+    let heap = Heap {
+        // As far as something grew or shrank in its place, that is in these already.
+        bytes: || COUNTED.stats().bytes_allocated - COUNTED.stats().bytes_deallocated,
+        allocations: || COUNTED.stats().allocations + COUNTED.stats().reallocations,
+    };
+    HEAP.get_or_init(|| heap);
+    one::main();
+}

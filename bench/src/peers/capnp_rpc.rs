@@ -1,0 +1,232 @@
+//! capnp-rpc. How its generated code is made is said in `schema.capnp`.
+
+use std::rc::Rc;
+
+use capnp::Error;
+use capnp_rpc::rpc_twoparty_capnp::Side;
+use capnp_rpc::{RpcSystem, twoparty};
+use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
+
+use crate::peer::{Client, Peer, call_all};
+use crate::record::{Address, Record};
+use crate::schema_capnp::{function, item, record, service};
+use crate::socket::Socket;
+
+struct Server;
+
+impl service::Server for Server {
+    async fn add(
+        self: Rc<Self>,
+        params: service::AddParams,
+        mut results: service::AddResults,
+    ) -> Result<(), Error> {
+        let params = params.get()?;
+        results.get().set_sum(params.get_a() + params.get_b());
+        Ok(())
+    }
+
+    async fn echo(
+        self: Rc<Self>,
+        params: service::EchoParams,
+        mut results: service::EchoResults,
+    ) -> Result<(), Error> {
+        // A handler that has use for it would have it in a type of its own, as those of the other peers have.
+        let record = read(params.get()?.get_record()?)?;
+        write(&record, results.get().init_record());
+        Ok(())
+    }
+
+    async fn echo_bytes(
+        self: Rc<Self>,
+        params: service::EchoBytesParams,
+        mut results: service::EchoBytesResults,
+    ) -> Result<(), Error> {
+        let bytes = params.get()?.get_bytes()?.to_vec();
+        results.get().set_bytes(&bytes);
+        Ok(())
+    }
+
+    async fn call_back(
+        self: Rc<Self>,
+        params: service::CallBackParams,
+        mut results: service::CallBackResults,
+    ) -> Result<(), Error> {
+        let params = params.get()?;
+        let increment = params.get_increment()?;
+        let sum = call_all(params.get_calls(), params.get_in_flight(), |number| {
+            let mut request = increment.call_request();
+            request.get().set_value(number);
+            let answer = request.send().promise;
+            async move { answer.await.and_then(|it| Ok(it.get()?.get_value())).expect("an answer") }
+        });
+        results.get().set_sum(sum.await);
+        Ok(())
+    }
+
+    async fn object(
+        self: Rc<Self>,
+        params: service::ObjectParams,
+        mut results: service::ObjectResults,
+    ) -> Result<(), Error> {
+        results.get().set_item(capnp_rpc::new_client(Numbered(params.get()?.get_id())));
+        Ok(())
+    }
+}
+
+struct Numbered(u32);
+
+impl item::Server for Numbered {
+    async fn id(self: Rc<Self>, _: item::IdParams, mut results: item::IdResults) -> Result<(), Error> {
+        results.get().set_id(self.0);
+        Ok(())
+    }
+
+    async fn next(self: Rc<Self>, _: item::NextParams, mut results: item::NextResults) -> Result<(), Error> {
+        results.get().set_item(capnp_rpc::new_client(Numbered(self.0 + 1)));
+        Ok(())
+    }
+}
+
+struct Increment;
+
+impl function::Server for Increment {
+    async fn call(
+        self: Rc<Self>,
+        params: function::CallParams,
+        mut results: function::CallResults,
+    ) -> Result<(), Error> {
+        results.get().set_value(params.get()?.get_value() + 1);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub struct TwoParty;
+
+impl Peer for TwoParty {
+    type Client = service::Client;
+
+    async fn serve(&self, socket: Socket) {
+        let service: service::Client = capnp_rpc::new_client(Server);
+        let _ended = RpcSystem::new(network(socket, Side::Server), Some(service.client)).await;
+    }
+
+    async fn connect(socket: Socket) -> service::Client {
+        let mut system = RpcSystem::new(network(socket, Side::Client), None);
+        let client = system.bootstrap(Side::Server);
+        tokio::task::spawn_local(system);
+        client
+    }
+
+    async fn local() -> service::Client {
+        capnp_rpc::new_client(Server)
+    }
+}
+
+fn network(socket: Socket, side: Side) -> Box<dyn capnp_rpc::VatNetwork<Side>> {
+    let (input, output) = tokio::io::split(socket);
+    let input = futures::io::BufReader::new(input.compat());
+    let output = futures::io::BufWriter::new(output.compat_write());
+    Box::new(twoparty::VatNetwork::new(input, output, side, Default::default()))
+}
+
+impl Client for service::Client {
+    type Object = item::Client;
+
+    async fn add(&self, a: u32, b: u32) -> u32 {
+        let mut request = self.add_request();
+        request.get().set_a(a);
+        request.get().set_b(b);
+        let answer = request.send().promise.await.expect("an answer");
+        answer.get().expect("a sum").get_sum()
+    }
+
+    async fn echo(&self, it: Record) -> Record {
+        let mut request = self.echo_request();
+        write(&it, request.get().init_record());
+        let answer = request.send().promise.await.expect("an answer");
+        answer.get().and_then(|it| read(it.get_record()?)).expect("a record")
+    }
+
+    async fn echo_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut request = self.echo_bytes_request();
+        request.get().set_bytes(&bytes);
+        let answer = request.send().promise.await.expect("an answer");
+        answer.get().and_then(|it| it.get_bytes()).expect("bytes").to_vec()
+    }
+
+    async fn call_back(&self, calls: u32, in_flight: u32) -> u64 {
+        let mut request = self.call_back_request();
+        request.get().set_increment(capnp_rpc::new_client(Increment));
+        request.get().set_calls(calls);
+        request.get().set_in_flight(in_flight);
+        let answer = request.send().promise.await.expect("an answer");
+        answer.get().expect("a sum").get_sum()
+    }
+
+    async fn object(&self, id: u32) -> item::Client {
+        let mut request = self.object_request();
+        request.get().set_id(id);
+        let answer = request.send().promise.await.expect("an answer");
+        answer.get().and_then(|it| it.get_item()).expect("an item")
+    }
+
+    async fn id_of(object: &item::Client) -> u32 {
+        let answer = object.id_request().send().promise.await.expect("an answer");
+        answer.get().expect("an id").get_id()
+    }
+
+    async fn chain(&self, steps: u32) -> u32 {
+        let mut request = self.object_request();
+        request.get().set_id(2);
+        let mut item = request.send().pipeline.get_item();
+        for _ in 2..steps {
+            item = item.next_request().send().pipeline.get_item();
+        }
+        Self::id_of(&item).await
+    }
+}
+
+fn write(it: &Record, mut to: record::Builder<'_>) {
+    to.set_id(it.id);
+    to.set_name(&it.name);
+    to.set_active(it.active);
+    to.set_balance(it.balance);
+    let mut tags = to.reborrow().init_tags(it.tags.len() as u32);
+    for (index, tag) in it.tags.iter().enumerate() {
+        tags.set(index as u32, tag);
+    }
+    let mut readings = to.reborrow().init_readings(it.readings.len() as u32);
+    for (index, reading) in it.readings.iter().enumerate() {
+        readings.set(index as u32, *reading);
+    }
+    let mut addresses = to.reborrow().init_addresses(it.addresses.len() as u32);
+    for (index, address) in it.addresses.iter().enumerate() {
+        let mut to = addresses.reborrow().get(index as u32);
+        to.set_street(&address.street);
+        to.set_city(&address.city);
+        to.set_zip(address.zip);
+    }
+    to.set_note(&it.note);
+}
+
+fn read(from: record::Reader<'_>) -> Result<Record, Error> {
+    let tags = from.get_tags()?.iter().map(|tag| Ok(tag?.to_string()?));
+    let addresses = from.get_addresses()?.iter().map(|address| {
+        Ok(Address {
+            street: address.get_street()?.to_string()?,
+            city: address.get_city()?.to_string()?,
+            zip: address.get_zip(),
+        })
+    });
+    Ok(Record {
+        id: from.get_id(),
+        name: from.get_name()?.to_string()?,
+        active: from.get_active(),
+        balance: from.get_balance(),
+        tags: tags.collect::<Result<_, Error>>()?,
+        readings: from.get_readings()?.iter().collect(),
+        addresses: addresses.collect::<Result<_, Error>>()?,
+        note: from.get_note()?.to_string()?,
+    })
+}

@@ -1,0 +1,258 @@
+//! The floor: what any JSON over a socket costs at least. No library, only tokio and serde_json: a task a side that
+//! reads all there is, answers in place, and writes all that waits in one go.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use futures::channel::oneshot;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::peer::{Client, Peer, call_all};
+use crate::record::Record;
+use crate::socket::Socket;
+
+#[derive(Default)]
+pub struct Floor;
+
+#[derive(Serialize, Deserialize)]
+enum Call {
+    Add(u32, u32),
+    Echo(Box<Record>),
+    Bytes(String),
+    CallBack(u32, u32),
+    Increment(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Number(u32),
+    Sum(u64),
+    Record(Box<Record>),
+    Bytes(String),
+}
+
+/// A line of JSON.
+#[derive(Serialize, Deserialize)]
+enum Message {
+    #[serde(rename = "c")]
+    Call(u32, Call),
+    #[serde(rename = "a")]
+    Answer(u32, Answer),
+}
+
+#[derive(Default)]
+struct State {
+    unwritten: Vec<u8>,
+    /// Who waits for an answer, by number. Free places are in `free`.
+    waiting: Vec<Option<oneshot::Sender<Answer>>>,
+    free: VecDeque<u32>,
+    driver: Option<Waker>,
+    closed: bool,
+}
+
+/// Both ends are alike.
+#[derive(Clone, Default)]
+struct End(Rc<RefCell<State>>);
+
+impl End {
+    fn start(socket: Socket) -> Self {
+        let end = Self::default();
+        let mut connection = Connection {
+            socket,
+            end: end.clone(),
+            input: vec![0; 32 << 10],
+            filled: 0,
+            output: Vec::new(),
+            written: 0,
+        };
+        tokio::task::spawn_local(std::future::poll_fn(move |cx| connection.poll(cx)));
+        end
+    }
+
+    async fn call(&self, call: Call) -> Answer {
+        let (sender, answer) = oneshot::channel();
+        let mut state = self.0.borrow_mut();
+        let number = state.free.pop_front().unwrap_or(state.waiting.len() as u32);
+        match state.waiting.get_mut(number as usize) {
+            Some(place) => *place = Some(sender),
+            None => state.waiting.push(Some(sender)),
+        }
+        state.write(&Message::Call(number, call));
+        drop(state);
+        answer.await.expect("the connection lasts")
+    }
+
+    async fn number(&self, call: Call) -> u32 {
+        match self.call(call).await {
+            Answer::Number(number) => number,
+            _ => panic!("a wrong answer"),
+        }
+    }
+
+    fn receive(&self, line: &[u8]) {
+        match serde_json::from_slice(line).expect("a message") {
+            Message::Call(number, call) => {
+                let answer = match call {
+                    Call::Add(a, b) => Answer::Number(a + b),
+                    Call::Echo(record) => Answer::Record(record),
+                    Call::Bytes(text) => {
+                        let bytes = BASE64_STANDARD.decode(text).expect("base64");
+                        Answer::Bytes(BASE64_STANDARD.encode(bytes))
+                    }
+                    Call::Increment(value) => Answer::Number(value + 1),
+                    Call::CallBack(calls, in_flight) => {
+                        let end = self.clone();
+                        tokio::task::spawn_local(async move {
+                            let one = |value| end.number(Call::Increment(value));
+                            let sum = call_all(calls, in_flight, one).await;
+                            end.0.borrow_mut().write(&Message::Answer(number, Answer::Sum(sum)));
+                        });
+                        return;
+                    }
+                };
+                self.0.borrow_mut().write(&Message::Answer(number, answer));
+            }
+            Message::Answer(number, answer) => {
+                let mut state = self.0.borrow_mut();
+                let caller = state.waiting[number as usize].take().expect("somebody waits");
+                state.free.push_back(number);
+                let _gone = caller.send(answer);
+            }
+        }
+    }
+}
+
+impl State {
+    fn write(&mut self, message: &Message) {
+        serde_json::to_writer(&mut self.unwritten, message).expect("it is plain data");
+        self.unwritten.push(b'\n');
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+}
+
+struct Connection {
+    socket: Socket,
+    end: End,
+    input: Vec<u8>,
+    filled: usize,
+    output: Vec<u8>,
+    written: usize,
+}
+
+impl Connection {
+    /// Ready at the end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.poll_read(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.end.0.borrow_mut().driver = Some(cx.waker().clone());
+        let all_written = self.poll_write(cx).is_ready();
+        if all_written && self.end.0.borrow().closed { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Ready at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut room = ReadBuf::new(&mut self.input[self.filled..]);
+            let read = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room));
+            let read = read.map_or(0, |()| room.filled().len());
+            if read == 0 {
+                return Poll::Ready(());
+            }
+            let (mut start, mut searched) = (0, self.filled);
+            self.filled += read;
+            while let Some(length) = memchr::memchr(b'\n', &self.input[searched..self.filled]) {
+                self.end.receive(&self.input[start..searched + length]);
+                start = searched + length + 1;
+                searched = start;
+            }
+            self.input.copy_within(start..self.filled, 0);
+            self.filled -= start;
+            if self.filled == self.input.len() {
+                self.input.resize(self.filled * 2, 0);
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.written == self.output.len() {
+                self.output.clear();
+                self.written = 0;
+                std::mem::swap(&mut self.output, &mut self.end.0.borrow_mut().unwritten);
+                if self.output.is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+            let rest = &self.output[self.written..];
+            self.written +=
+                ready!(Pin::new(&mut self.socket).poll_write(cx, rest)).expect("the connection lasts");
+        }
+    }
+}
+
+impl Peer for Floor {
+    type Client = FloorClient;
+
+    async fn serve(&self, socket: Socket) {
+        End::start(socket);
+    }
+
+    async fn connect(socket: Socket) -> FloorClient {
+        FloorClient(Rc::new(Held(End::start(socket))))
+    }
+}
+
+#[derive(Clone)]
+pub struct FloorClient(Rc<Held>);
+
+/// The connection is closed when nobody holds it.
+struct Held(End);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.0.0.borrow_mut();
+        state.closed = true;
+        state.wake();
+    }
+}
+
+impl Client for FloorClient {
+    type Object = ();
+
+    async fn add(&self, a: u32, b: u32) -> u32 {
+        self.0.0.number(Call::Add(a, b)).await
+    }
+
+    async fn echo(&self, record: Record) -> Record {
+        match self.0.0.call(Call::Echo(Box::new(record))).await {
+            Answer::Record(record) => *record,
+            _ => panic!("a wrong answer"),
+        }
+    }
+
+    async fn echo_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match self.0.0.call(Call::Bytes(BASE64_STANDARD.encode(bytes))).await {
+            Answer::Bytes(text) => BASE64_STANDARD.decode(text).expect("base64"),
+            _ => panic!("a wrong answer"),
+        }
+    }
+
+    async fn call_back(&self, calls: u32, in_flight: u32) -> u64 {
+        match self.0.0.call(Call::CallBack(calls, in_flight)).await {
+            Answer::Sum(sum) => sum,
+            _ => panic!("a wrong answer"),
+        }
+    }
+}

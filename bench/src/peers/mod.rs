@@ -1,0 +1,156 @@
+//! Who is compared.
+
+mod capnode;
+mod capnp_rpc;
+mod floor;
+mod jsonrpsee;
+mod remoc;
+mod tarpc;
+mod tonic;
+
+use std::time::Duration;
+
+use self::capnode::{CAPN_WEB, CAPNODE, Q};
+use crate::measure::Measurement;
+use crate::scenarios::{self, Scenario};
+
+/// A peer, as tables and charts have it.
+#[derive(Debug)]
+pub struct Info {
+    /// What it is called on the command line and in `results.json`.
+    pub id: &'static str,
+    /// What a table says.
+    pub label: &'static str,
+    /// The package whose version is said beside it.
+    pub package: &'static str,
+    pub kind: Kind,
+    /// Whether functions and objects can be passed.
+    pub references: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Floor,
+    Ours,
+    Json,
+    Binary,
+    JavaScript,
+}
+
+const fn peer(
+    id: &'static str,
+    label: &'static str,
+    package: &'static str,
+    kind: Kind,
+    references: bool,
+) -> Info {
+    Info { id, label, package, kind, references }
+}
+
+/// The order is that of the table's columns.
+pub const ALL: &[Info] = &[
+    peer("floor", "floor", "tokio", Kind::Floor, false),
+    peer("capnode", "capnode", "capnode", Kind::Ours, true),
+    peer("remoc", "remoc", "remoc", Kind::Binary, true),
+    peer("tarpc-bincode", "tarpc, bincode", "tarpc", Kind::Binary, false),
+    peer("tarpc-json", "tarpc, JSON", "tarpc", Kind::Json, false),
+    peer("capnp-rpc", "capnp-rpc", "capnp-rpc", Kind::Binary, true),
+    peer("jsonrpsee", "jsonrpsee, WebSocket", "jsonrpsee", Kind::Json, false),
+    peer("tonic", "tonic", "tonic", Kind::Binary, false),
+    peer("capnweb", "capnweb under Node, WebSocket", "capnweb", Kind::JavaScript, true),
+    peer("capnode-ws", "capnode, WebSocket", "capnode", Kind::Ours, true),
+    peer("capnode-capnode", "capnode, Capnode's language, WebSocket", "capnode", Kind::Ours, true),
+    peer("capnode-q", "capnode, Q-Connection's language", "capnode", Kind::Ours, true),
+];
+
+pub fn info(id: &str) -> Option<&'static Info> {
+    ALL.iter().find(|peer| peer.id == id)
+}
+
+/// Whether the peer has what the scenario is about.
+pub fn supports(peer: &Info, scenario: Scenario) -> bool {
+    // In the two older languages nothing is given back, and bytes don't arrive as such.
+    let older = matches!(peer.id, "capnode-capnode" | "capnode-q");
+    match scenario {
+        Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Floor,
+        // 100,000 of remoc's take gigabytes.
+        Scenario::ObjectBytes { objects } => {
+            peer.references && !older && (objects <= 1_000 || peer.id != "remoc")
+        }
+        Scenario::Bytes => !older,
+        Scenario::Held { objects } => match peer.id {
+            "capnode" | "capnp-rpc" => true,
+            "capnweb" => objects <= 100_000,
+            _ => false,
+        },
+        Scenario::Connections { .. } => matches!(peer.id, "floor" | "capnode"),
+        Scenario::Connect | Scenario::Allocations { local: false } | Scenario::Apart { .. } => {
+            peer.kind != Kind::JavaScript
+        }
+        Scenario::Allocations { local: true } | Scenario::Local => matches!(peer.id, "capnode" | "capnp-rpc"),
+        Scenario::JsClient { .. } => matches!(peer.id, "capnode-ws" | "capnweb"),
+        Scenario::Calls { .. } | Scenario::Records | Scenario::Chain => true,
+    }
+}
+
+macro_rules! with_peer {
+    ($id:expr, $peer:ident => $run:expr) => {
+        match $id {
+            "floor" => {
+                type $peer = floor::Floor;
+                $run
+            }
+            "capnode" => {
+                type $peer = capnode::Tcp<CAPN_WEB>;
+                $run
+            }
+            "capnode-ws" => {
+                type $peer = capnode::WebSocket<CAPN_WEB>;
+                $run
+            }
+            "capnode-capnode" => {
+                type $peer = capnode::WebSocket<CAPNODE>;
+                $run
+            }
+            "capnode-q" => {
+                type $peer = capnode::Tcp<Q>;
+                $run
+            }
+            "remoc" => {
+                type $peer = remoc::Chmux;
+                $run
+            }
+            "tarpc-bincode" => {
+                type $peer = tarpc::InBincode;
+                $run
+            }
+            "tarpc-json" => {
+                type $peer = tarpc::InJson;
+                $run
+            }
+            "capnp-rpc" => {
+                type $peer = capnp_rpc::TwoParty;
+                $run
+            }
+            "jsonrpsee" => {
+                type $peer = jsonrpsee::WebSocket;
+                $run
+            }
+            "tonic" => {
+                type $peer = tonic::Http2;
+                $run
+            }
+            other => panic!("there is no peer `{other}`"),
+        }
+    };
+}
+
+/// Makes one measurement.
+pub async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurement {
+    with_peer!(peer, P => scenarios::run::<P>(scenario, time).await)
+}
+
+/// Serves until standard input ends; see [`scenarios::objects::serve`].
+pub async fn serve(peer: &str) {
+    with_peer!(peer, P => scenarios::objects::serve::<P>().await);
+}

@@ -1,0 +1,108 @@
+//! Many measurements, and what is said about them.
+
+pub mod chart;
+pub mod machine;
+pub mod markdown;
+pub mod plan;
+
+use serde::Serialize;
+
+use crate::measure::Measurement;
+use crate::peers::Info;
+use crate::scenarios::Scenario;
+
+/// All that goes to `results.json`.
+#[derive(Serialize)]
+pub struct Report {
+    pub about: machine::About,
+    pub results: Vec<Outcome>,
+}
+
+/// What a peer has come to in a scenario.
+#[derive(Serialize)]
+pub struct Outcome {
+    #[serde(serialize_with = "scenario_id")]
+    pub scenario: Scenario,
+    #[serde(serialize_with = "peer_id")]
+    pub peer: &'static Info,
+    pub unit: &'static str,
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+    /// The medians of what was measured beside it.
+    pub cpu_us: Option<f64>,
+    pub writes: Option<f64>,
+    /// In the order in which they were measured.
+    pub values: Vec<f64>,
+}
+
+fn scenario_id<S: serde::Serializer>(scenario: &Scenario, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&scenario.id())
+}
+
+fn peer_id<S: serde::Serializer>(peer: &&'static Info, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(peer.id)
+}
+
+impl Outcome {
+    pub fn new(scenario: Scenario, peer: &'static Info, measured: &[Measurement]) -> Self {
+        let values: Vec<f64> = measured.iter().map(|one| one.value).collect();
+        let beside = |of: fn(&Measurement) -> Option<f64>| median(measured.iter().filter_map(of).collect());
+        Self {
+            scenario,
+            peer,
+            unit: unit(scenario),
+            median: median(values.clone()).expect("it was measured"),
+            least: values.iter().copied().fold(f64::INFINITY, f64::min),
+            most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            cpu_us: beside(|one| one.cpu_us),
+            writes: beside(|one| one.writes),
+            values,
+        }
+    }
+}
+
+impl Report {
+    pub fn outcome(&self, scenario: Scenario, peer: &str) -> Option<&Outcome> {
+        self.results.iter().find(|outcome| outcome.scenario == scenario && outcome.peer.id == peer)
+    }
+
+    /// The peers of which there is anything in these scenarios, in their order.
+    pub fn peers(&self, scenarios: &[Scenario]) -> Vec<&'static Info> {
+        let has = |peer: &&Info| scenarios.iter().any(|scenario| self.outcome(*scenario, peer.id).is_some());
+        crate::peers::ALL.iter().filter(has).collect()
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}
+
+pub fn unit(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::Calls { .. }
+        | Scenario::Apart { .. }
+        | Scenario::Records
+        | Scenario::Callbacks { .. }
+        | Scenario::JsClient { .. } => "calls/s",
+        Scenario::Bytes => "MiB/s",
+        Scenario::ObjectBytes { .. } => "bytes",
+        Scenario::Chain => "ms",
+        Scenario::Local => "ns",
+        Scenario::Allocations { .. } => "allocations",
+        Scenario::Connect | Scenario::Held { .. } | Scenario::Connections { .. } => "µs",
+    }
+}
+
+#[test]
+fn the_median_is_in_the_middle() {
+    assert_eq!(median(vec![]), None);
+    assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+    assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+}

@@ -1,0 +1,168 @@
+//! What is measured. Each measurement is made by a process of its own, in one thread, if it doesn't say otherwise:
+//! client and server share it.
+
+mod connections;
+pub mod objects;
+mod throughput;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::measure::Measurement;
+use crate::peer::Peer;
+use crate::socket::Socket;
+
+/// One row of the table, or one point of a curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scenario {
+    /// Calls one after another, or so many at a time.
+    Calls { in_flight: u32 },
+    /// The same, with the server in a thread of its own, and a core for each.
+    Apart { in_flight: u32 },
+    /// Structures of 1 KB, echoed.
+    Records,
+    /// The server calls a function of the client's.
+    Callbacks { in_flight: u32 },
+    /// 1 MiB of bytes, echoed.
+    Bytes,
+    /// What each of so many objects costs its server while a client holds it.
+    ObjectBytes { objects: u32 },
+    /// Dependent calls over a long line.
+    Chain,
+    /// Connecting, and the first call.
+    Connect,
+    /// Calls one after another while the client holds so many objects.
+    Held { objects: u32 },
+    /// Calls one after another, each on the next of so many connections.
+    Connections { count: u32 },
+    /// Calls of an object in the same program.
+    Local,
+    /// Allocations that a call takes on both sides: 64 at a time, or of an object in the same program.
+    Allocations { local: bool },
+    /// The same JavaScript client, with a server in a process of its own.
+    JsClient { in_flight: u32 },
+}
+
+/// How many dependent calls there are in [`Scenario::Chain`], and what the way takes.
+pub const STEPS: u32 = 8;
+pub const DELAY: Duration = Duration::from_millis(20);
+
+impl Scenario {
+    pub const ALL: &[Self] = &[
+        Self::Calls { in_flight: 1 },
+        Self::Calls { in_flight: 64 },
+        Self::Calls { in_flight: 1024 },
+        Self::Apart { in_flight: 64 },
+        Self::Records,
+        Self::Callbacks { in_flight: 1 },
+        Self::Callbacks { in_flight: 64 },
+        Self::Bytes,
+        Self::ObjectBytes { objects: 1_000 },
+        Self::ObjectBytes { objects: 100_000 },
+        Self::Chain,
+        Self::Connect,
+        Self::Local,
+        Self::Allocations { local: false },
+        Self::Allocations { local: true },
+        Self::JsClient { in_flight: 1 },
+        Self::JsClient { in_flight: 64 },
+        Self::Held { objects: 10 },
+        Self::Held { objects: 1_000 },
+        Self::Held { objects: 100_000 },
+        Self::Held { objects: 1_000_000 },
+        Self::Connections { count: 1 },
+        Self::Connections { count: 100 },
+        Self::Connections { count: 5_000 },
+    ];
+
+    /// What it is called on the command line and in `results.json`.
+    pub fn id(self) -> String {
+        match self {
+            Self::Calls { in_flight } => format!("calls-{in_flight}"),
+            Self::Apart { in_flight } => format!("apart-{in_flight}"),
+            Self::Records => "records".to_owned(),
+            Self::Callbacks { in_flight } => format!("callbacks-{in_flight}"),
+            Self::Bytes => "bytes".to_owned(),
+            Self::ObjectBytes { objects } => format!("object-bytes-{objects}"),
+            Self::Chain => "chain".to_owned(),
+            Self::Connect => "connect".to_owned(),
+            Self::Held { objects } => format!("held-{objects}"),
+            Self::Connections { count } => format!("connections-{count}"),
+            Self::Local => "local".to_owned(),
+            Self::Allocations { local: false } => "allocations".to_owned(),
+            Self::Allocations { local: true } => "allocations-local".to_owned(),
+            Self::JsClient { in_flight } => format!("js-client-{in_flight}"),
+        }
+    }
+
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|scenario| scenario.id() == id)
+    }
+}
+
+/// Makes one measurement, which takes about `time`.
+pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
+    match scenario {
+        Scenario::Calls { in_flight } => throughput::calls(&one::<P>().await, in_flight, time).await,
+        Scenario::Apart { in_flight } => {
+            let address = listen_in_thread::<P>().await;
+            throughput::calls(&connect::<P>(address).await, in_flight, time).await
+        }
+        Scenario::Records => throughput::records(&one::<P>().await, time).await,
+        Scenario::Callbacks { in_flight } => throughput::callbacks(&one::<P>().await, in_flight, time).await,
+        Scenario::Bytes => throughput::bytes(&one::<P>().await, time).await,
+        Scenario::Local => throughput::local(&P::local().await, time).await,
+        Scenario::Allocations { local } => {
+            let measured = if local {
+                throughput::local(&P::local().await, time).await
+            } else {
+                throughput::calls(&one::<P>().await, 64, time).await
+            };
+            Measurement { value: measured.allocations.expect("they are counted"), ..Measurement::default() }
+        }
+        Scenario::ObjectBytes { objects } => objects::bytes::<P>(objects).await,
+        Scenario::Held { objects } => objects::held(&one::<P>().await, objects, time).await,
+        Scenario::Chain => connections::chain::<P>().await,
+        Scenario::Connect => connections::connect::<P>(time).await,
+        Scenario::Connections { count } => connections::many::<P>(count, time).await,
+        Scenario::JsClient { .. } => unreachable!("it takes a process in JavaScript: see `js`"),
+    }
+}
+
+/// Serves whoever connects.
+pub async fn listen<P: Peer>() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::task::spawn_local(async move {
+        let server = std::rc::Rc::new(P::default());
+        loop {
+            let socket = Socket::accept(&listener).await;
+            let server = server.clone();
+            tokio::task::spawn_local(async move { server.serve(socket).await });
+        }
+    });
+    address
+}
+
+/// The same, in a thread of its own.
+async fn listen_in_thread<P: Peer>() -> SocketAddr {
+    let (sender, address) = tokio::sync::oneshot::channel();
+    std::thread::spawn(|| {
+        crate::one::runtime().block_on(async {
+            sender.send(listen::<P>().await).expect("somebody waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    address.await.expect("the thread runs")
+}
+
+/// A client with a server.
+async fn one<P: Peer>() -> P::Client {
+    connect::<P>(listen::<P>().await).await
+}
+
+async fn connect<P: Peer>(address: SocketAddr) -> P::Client {
+    P::connect(Socket::connect(address).await).await
+}

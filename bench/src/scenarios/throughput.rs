@@ -1,0 +1,133 @@
+//! How many calls there are in a second.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::measure::{Measurement, Meter};
+use crate::peer::Client;
+use crate::record::Record;
+
+const MIB: usize = 1 << 20;
+
+/// How often the clock is looked at.
+const BATCH: u32 = 16;
+
+/// How much of the time goes by before it is measured.
+fn warm_up(time: Duration) -> Duration {
+    time / 5
+}
+
+pub async fn calls<C: Client>(client: &C, in_flight: u32, time: Duration) -> Measurement {
+    if in_flight == 1 {
+        one_after_another(time, async |number| {
+            assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
+        })
+        .await
+    } else {
+        let one = |client: C, number| async move {
+            assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
+        };
+        many_at_a_time(client, in_flight, time, one).await
+    }
+}
+
+pub async fn records<C: Client>(client: &C, time: Duration) -> Measurement {
+    let sample = Rc::new(Record::sample(7));
+    many_at_a_time(client, 64, time, move |client: C, _| {
+        let sample = sample.clone();
+        async move {
+            let record = client.echo(Record::clone(&sample)).await;
+            assert!(record == *sample, "a wrong answer");
+        }
+    })
+    .await
+}
+
+/// MiB a second, counted one way.
+pub async fn bytes<C: Client>(client: &C, time: Duration) -> Measurement {
+    let sample: Vec<u8> = (0..MIB).map(|n| (n * 7 + n / 251) as u8).collect();
+    let echo = async |_| assert!(client.echo_bytes(sample.clone()).await == sample, "wrong bytes");
+    echo(0).await;
+    let meter = Meter::start();
+    let mut count = 0;
+    while meter.elapsed() < time {
+        echo(0).await;
+        count += 1;
+    }
+    meter.rate(count)
+}
+
+pub async fn callbacks<C: Client>(client: &C, in_flight: u32, time: Duration) -> Measurement {
+    // First it is found out how many take the time.
+    let mut count = 500;
+    loop {
+        let meter = Meter::start();
+        let sum = client.call_back(count, in_flight).await;
+        assert_eq!(sum, (1..=u64::from(count)).sum::<u64>(), "a wrong sum of answers");
+        let elapsed = meter.elapsed();
+        if elapsed >= time / 2 || count >= 100_000 {
+            return meter.rate(count.into());
+        }
+        let wanted = f64::from(count) * time.as_secs_f64() / elapsed.as_secs_f64();
+        count = (wanted as u32).clamp(count * 2, 100_000);
+    }
+}
+
+/// Nanoseconds a call.
+pub async fn local<C: Client>(client: &C, time: Duration) -> Measurement {
+    let measured = one_after_another(time, async |number| {
+        assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
+    });
+    let measured = measured.await;
+    Measurement { value: 1e9 / measured.value, ..measured }
+}
+
+pub async fn one_after_another(time: Duration, one: impl AsyncFn(u32)) -> Measurement {
+    let run = async |time| {
+        let meter = Meter::start();
+        let mut count = 0;
+        while meter.elapsed() < time {
+            for _ in 0..BATCH {
+                one(count).await;
+                count += 1;
+            }
+        }
+        meter.rate(count.into())
+    };
+    run(warm_up(time)).await;
+    run(time).await
+}
+
+async fn many_at_a_time<C: Client, F: Future<Output = ()> + 'static>(
+    client: &C,
+    in_flight: u32,
+    time: Duration,
+    one: impl Fn(C, u32) -> F + Clone + 'static,
+) -> Measurement {
+    let counter = Rc::new(Cell::new(0));
+    let stop = Rc::new(Cell::new(false));
+    let mut workers = Vec::new();
+    for _ in 0..in_flight {
+        let (client, counter, stop, one) = (client.clone(), counter.clone(), stop.clone(), one.clone());
+        workers.push(tokio::task::spawn_local(async move {
+            while !stop.get() {
+                let number: u32 = counter.get();
+                counter.set(number + 1);
+                one(client.clone(), number).await;
+            }
+        }));
+    }
+    tokio::time::sleep(warm_up(time)).await;
+    // The same number is in flight at the end as at the beginning: what was started is as many as what was answered.
+    let before = counter.get();
+    let meter = Meter::start();
+    tokio::time::sleep(time).await;
+    let measured = meter.rate((counter.get() - before).into());
+    stop.set(true);
+    for worker in workers {
+        worker.await.expect("all answers were right");
+    }
+    measured
+}
