@@ -138,6 +138,7 @@ fn kinds_are_read_from_what_they_are_and_a_few_things_near() {
     assert_eq!(read::<Url>(r#""x:""#).unwrap(), Url::parse("x:").unwrap());
     assert_eq!(read::<Bytes>(r#"["bytes","AQID_wCABwk="]"#).unwrap(), bytes(ByteKind::Uint8Array));
     assert_eq!(read::<Bytes>(r#"["bytes","AQID\/wCABwk"]"#).unwrap(), bytes(ByteKind::Uint8Array));
+    assert_eq!(read::<Bytes>("[[1,2]]").unwrap(), Bytes::from(vec![1, 2]));
     assert_eq!(read::<String>(r#"["url","x:"]"#).unwrap(), "x:");
     assert_eq!(read::<ErrorValue>(r#"{"name":"E","message":"m"}"#).unwrap().message, "m");
     assert_eq!(read::<BTreeMap<String, String>>(r#"["headers",[["a","b"]]]"#).unwrap()["a"], "b");
@@ -159,7 +160,8 @@ fn kinds_are_read_from_nothing_else() {
     assert!(misfit::<BigInt>("1.5").contains("a big integer"));
     assert!(misfit::<BigInt>(r#"["date",5]"#).contains("a big integer"));
     assert!(misfit::<Date>(r#""today""#).contains("a date"));
-    assert!(misfit::<Bytes>("[[1,2]]").contains("bytes"));
+    assert!(misfit::<Bytes>("[[1,256]]").contains("u8"));
+    assert!(misfit::<Bytes>(r#""text""#).contains("bytes"));
     assert!(misfit::<Url>("5").contains("a URL"));
     assert!(misfit::<Headers>("5").contains("headers"));
     assert!(misfit::<ErrorValue>(r#"{"name":"E"}"#).contains("missing field `message`"));
