@@ -175,7 +175,13 @@ where
                     let closed = self
                         .goodbye
                         .clone()
-                        .map(|reason| Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason)));
+                        // Whoever prints the causes of an error has nobody else to escape it.
+                        .map(|reason| {
+                            Err(io::Error::new(
+                                io::ErrorKind::ConnectionAborted,
+                                Printable(&reason).to_string(),
+                            ))
+                        });
                     return Poll::Ready(closed);
                 }
                 Received::Bad(what) => {
