@@ -127,6 +127,7 @@ mod dialect;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+mod few;
 #[cfg(all(any(fuzzing, test), feature = "ws"))]
 #[doc(hidden)]
 pub mod fuzzing;

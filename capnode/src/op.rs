@@ -11,6 +11,8 @@ use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::few::Few;
+
 /// An id in a session's tables. Positive ids number calls, negative ids number exports and 0 is
 /// the index; whose they are depends on who says them.
 ///
@@ -98,10 +100,10 @@ impl From<String> for Text {
 pub(crate) struct Payload<R> {
     pub(crate) text: Text,
     /// In the order of their places.
-    pub(crate) refs: Vec<Slot<R>>,
+    pub(crate) refs: Few<Slot<R>>,
     /// Where in the text's buffer the values stand that occur more than once in this one, or inside
     /// themselves: a reference to such a node gives its number here. A Cap'n Web frame has none.
-    pub(crate) nodes: Vec<Range<usize>>,
+    pub(crate) nodes: Few<Range<usize>>,
 }
 
 /// A place in a payload's text where a reference stands: the text from `start` to `end` (by
@@ -115,17 +117,17 @@ pub(crate) struct Slot<R> {
 
 impl<R> Payload<R> {
     pub(crate) fn plain(text: impl Into<Text>) -> Self {
-        Self { text: text.into(), refs: Vec::new(), nodes: Vec::new() }
+        Self { text: text.into(), refs: Few::NONE, nodes: Few::NONE }
     }
 
     /// The value that is nothing but one reference, not yet written.
     pub(crate) fn reference(to: R) -> Self {
-        Self { text: Text::Static(""), refs: vec![Slot { start: 0, end: 0, to }], nodes: Vec::new() }
+        Self { text: Text::Static(""), refs: vec![Slot { start: 0, end: 0, to }].into(), nodes: Few::NONE }
     }
 
     /// The reference that is all of this value, if it is one.
     pub(crate) fn root(&self) -> Option<&R> {
-        match self.refs.as_slice() {
+        match &*self.refs {
             [only] if (only.start..only.end) == self.text.range() => Some(&only.to),
             _ => None,
         }
@@ -144,13 +146,17 @@ impl<R> Payload<R> {
         self
     }
 
+    /// The same value, if it has neither references nor nodes.
+    pub(crate) fn without_refs<S>(self) -> Result<Payload<S>, Self> {
+        if self.refs.is_empty() && self.nodes.is_empty() { Ok(Payload::plain(self.text)) } else { Err(self) }
+    }
+
     pub(crate) fn map<S>(self, mut change: impl FnMut(R) -> S) -> Payload<S> {
-        let refs = self
-            .refs
-            .into_iter()
-            .map(|slot| Slot { start: slot.start, end: slot.end, to: change(slot.to) })
-            .collect();
-        Payload { text: self.text, refs, nodes: self.nodes }
+        if self.refs.is_empty() {
+            return Payload { text: self.text, refs: Few::NONE, nodes: self.nodes };
+        }
+        let change = |slot: Slot<R>| Slot { start: slot.start, end: slot.end, to: change(slot.to) };
+        Payload { text: self.text, refs: self.refs.into_iter().map(change).collect(), nodes: self.nodes }
     }
 }
 
@@ -160,7 +166,7 @@ impl<R: Clone> Payload<R> {
         debug_assert!(self.nodes.is_empty(), "a part would have to keep what the nodes hold");
         let inside = |slot: &&Slot<R>| slot.start >= range.start && slot.end <= range.end;
         let refs = self.refs.iter().filter(inside).cloned().collect();
-        Self { text: self.text.slice(range), refs, nodes: Vec::new() }
+        Self { text: self.text.slice(range), refs, nodes: Few::NONE }
     }
 }
 
@@ -413,7 +419,7 @@ mod tests {
     fn a_slice_keeps_the_references_inside_it() {
         let text = Text::frame(r#"{"a":<1>,"b":<2>}"#);
         let slot = |start, to| Slot { start, end: start + 3, to };
-        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')], nodes: Vec::new() };
+        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')], nodes: Few::NONE };
         let part = whole.slice(13..16);
         assert_eq!(part.text.as_str(), "<2>");
         assert_eq!(part.root(), Some(&'y'));

@@ -170,7 +170,7 @@ impl Core {
         self.link.take_tasks().into_iter().map(Handler).collect()
     }
 
-    /// Sets whom to wake when there is something to write, or a handler to poll. Whether there is already.
+    /// Sets whom to wake, once, when there is something to write, or a handler to poll. Whether there is already.
     pub fn set_waker(&self, waker: &Waker) -> bool {
         self.link.set_driver(Some(waker), true)
     }

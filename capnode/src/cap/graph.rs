@@ -18,6 +18,7 @@ use super::value::Value;
 use crate::dialect::Place;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
+use crate::few::Few;
 use crate::op::{Payload, Slot, Text};
 
 /// The nodes of one message.
@@ -120,7 +121,7 @@ impl SharedNode {
         match (self.graph.contents.get(), self.graph.place(self.index)) {
             (Some(contents), Some(place)) => {
                 let refs = place.refs.iter().map(|slot| slot.outside(Some(&self.graph))).collect();
-                Payload { text: contents.text.slice(place.range), refs, nodes: Vec::new() }
+                Payload { text: contents.text.slice(place.range), refs, nodes: Few::NONE }
             }
             _ => super::payload::undefined(),
         }
@@ -187,7 +188,7 @@ pub(crate) fn tie_within(payload: Payload<Part>, unfolded_bytes: usize) -> Body 
     debug_assert!(nodes.iter().all(|node| node.start >= root.end || node.end <= root.start));
     // Nobody else has it yet.
     let _new = graph.contents.set(Contents::new(text.clone(), inner, &nodes));
-    Payload { text, refs: own, nodes: Vec::new() }
+    Payload { text, refs: own, nodes: Few::NONE }
 }
 
 /// A value that occurs more than once in the value it came in, or inside itself: that it is the same one each time is

@@ -13,6 +13,7 @@ use crate::dialect::capnweb;
 use crate::error::{Error, Fate, Fault};
 use crate::interface::Interface;
 use crate::names::find_reserved;
+use crate::few::Few;
 use crate::op::{Key, Path, Payload, Slot, Text, Verb};
 use crate::panics::contained;
 use crate::session::ObjectId;
@@ -148,7 +149,7 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
         refs.push(Slot { start: text.len(), end: text.len(), to: Part::Cap(to) });
     }
     text.push('}');
-    Payload { text: text.into(), refs, nodes: Vec::new() }
+    Payload { text: text.into(), refs: refs.into(), nodes: Few::NONE }
 }
 
 /// Makes a request of an object with an interface: finds the method and calls it by `dispatch`.
@@ -158,13 +159,18 @@ pub(crate) fn request_of_interface(
     request: Request,
     dispatch: impl FnOnce(usize, Request) -> Response,
 ) -> Response {
-    let path = match &request.member {
-        Member::Method(of, method) if std::ptr::eq(*of, interface) => {
-            let method = *method;
-            return dispatch(method, request);
-        }
-        other => other.clone().into_path(),
+    // What nearly every request is.
+    let method = match &request.member {
+        Member::Method(of, method) if std::ptr::eq(*of, interface) => Some(*method),
+        Member::Path(Path::One(Key::Name(name))) => interface.find(name.as_str()),
+        _ => None,
     };
+    if let Some(method) = method {
+        if interface.method(method).is_some_and(|method| method.property == request.args.is_read()) {
+            return dispatch(method, Request { member: Member::Method(interface, method), ..request });
+        }
+    }
+    let path = request.member.clone().into_path();
     if let (steps, Some(verb)) = path.split_verb() {
         return match (steps, verb) {
             ([], Verb::Keys) => {
@@ -191,9 +197,6 @@ pub(crate) fn request_of_interface(
         return missing(first, rest, &request);
     };
     let property = interface.method(method).is_some_and(|method| method.property);
-    if rest.is_empty() && property == request.args.is_read() {
-        return dispatch(method, Request { member: Member::Method(interface, method), ..request });
-    }
     let member = Member::Method(interface, method);
     let value: Response = if property {
         let args = super::request::Args::Read;

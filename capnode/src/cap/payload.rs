@@ -12,6 +12,7 @@ use super::{Cap, data, slot};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::{MAX_PROMISE_DEPTH, Unfolding};
+use crate::few::Few;
 use crate::op::{Payload, Slot, Text};
 
 /// What stands in the place of a reference.
@@ -138,7 +139,8 @@ pub(crate) fn decode_args<T>(
     args: &Body,
     decode: impl FnOnce(&mut capnweb::ArgsReader<'_, Part>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    slot::decoding(|| decode(&mut capnweb::ArgsReader::new(args)))
+    let decode = || decode(&mut capnweb::ArgsReader::new(args));
+    if args.refs.is_empty() { decode() } else { slot::decoding(decode) }
 }
 
 /// An index from any value. One that cannot be written says so to whoever uses it.
@@ -208,7 +210,7 @@ fn plain(body: Body) -> Result<Payload<Cap>, Body> {
             refs.push(Slot { start, end, to });
         }
     }
-    Ok(Payload { text: body.text, refs, nodes: Vec::new() })
+    Ok(Payload { text: body.text, refs: refs.into(), nodes: Few::NONE })
 }
 
 /// Stands for a reference in a text of several values, so that its place is not where the next value begins.
@@ -255,7 +257,7 @@ pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Payload<Lent>, Error> 
         Some(end) if !nodes.is_empty() => Text::Shared { frame: out.text.into(), start: 0, end },
         _ => Text::Own(out.text),
     };
-    Ok(Payload { text, refs: out.refs, nodes })
+    Ok(Payload { text, refs: out.refs.into(), nodes: nodes.into() })
 }
 
 /// The value as Cap'n Web says it, with all that occurs more than once written each time. It may come to so many bytes.
@@ -288,7 +290,7 @@ fn unfolded(body: &Body, bytes: usize) -> Result<Payload<Cap>, Error> {
             None => drop(frames.pop()),
         }
     }
-    Ok(Payload { text: out.text.into(), refs: out.refs, nodes: Vec::new() })
+    Ok(Payload { text: out.text.into(), refs: out.refs.into(), nodes: Few::NONE })
 }
 
 /// What a node costs beside its text, so that many empty ones cost as well.

@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
+use pin_project_lite::pin_project;
 
-use super::BoxFuture;
 use super::payload::Body;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::link::pending::PendingAnswer;
@@ -22,7 +22,12 @@ pub(crate) enum Kind {
     Wire(Body),
     /// As the Rust value it is, for a caller in this program who can take it.
     Typed(Box<dyn TypedReply>),
+    /// It has been put into the caller's [`Place`].
+    Placed,
 }
+
+/// Where a caller in this program who is there wants the result as the Rust value it is: an `Option` of its type.
+pub(crate) type Place<'a> = Option<&'a mut dyn Any>;
 
 /// A result that has not been written.
 pub(crate) trait TypedReply: Send {
@@ -40,6 +45,7 @@ impl Reply {
         match self.0 {
             Kind::Wire(body) => Ok(body),
             Kind::Typed(value) => caught("a result", || value.encode())?,
+            Kind::Placed => Err(Error::new(ErrorKind::Encode, "the result has been taken already")),
         }
     }
 }
@@ -68,11 +74,38 @@ pub struct Response {
 enum State {
     Ready(Option<Outcome>),
     /// A handler of this program's.
-    Handler(BoxFuture<Outcome>),
+    Handler(Pin<Box<dyn Handler>>),
     /// A call sent to a peer.
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
     Queued(oneshot::Receiver<Response>),
+}
+
+/// A method that runs.
+trait Handler: Send {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome>;
+}
+
+pin_project! {
+    struct Running<F, R> {
+        #[pin]
+        method: F,
+        reply: Option<R>,
+    }
+}
+
+impl<F, R> Handler for Running<F, R>
+where
+    F: Future + Send,
+    R: FnOnce(F::Output, Place<'_>) -> Outcome + Send,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
+        let this = self.project();
+        let again = || Err(Error::new(ErrorKind::Unsupported, "a handler was polled after its end"));
+        this.method
+            .poll(cx)
+            .map(|result| this.reply.take().map_or_else(again, |reply| reply(result, place)))
+    }
 }
 
 impl Response {
@@ -89,7 +122,15 @@ impl Response {
     }
 
     pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self::new(State::Handler(Box::pin(handler)))
+        Self::running(handler, |outcome, _| outcome)
+    }
+
+    /// A method, and what makes an answer of its result.
+    pub(crate) fn running<F: Future + Send + 'static>(
+        method: F,
+        reply: impl FnOnce(F::Output, Place<'_>) -> Outcome + Send + 'static,
+    ) -> Self {
+        Self::new(State::Handler(Box::pin(Running { method, reply: Some(reply) })))
     }
 
     /// The handler of the method of that name.
@@ -117,7 +158,7 @@ impl Response {
 
     /// The outcome, if it is there at once.
     pub(crate) fn poll_now(&mut self) -> Option<Outcome> {
-        match Pin::new(self).poll(&mut Context::from_waker(Waker::noop())) {
+        match self.poll_into(&mut Context::from_waker(Waker::noop()), None) {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
         }
@@ -150,8 +191,12 @@ impl Response {
         let nothing = State::Ready(None);
         if let State::Handler(handler) = std::mem::replace(&mut self.state, nothing) {
             let moved = Self { state: State::Handler(handler), manner: Manner::default(), name: self.name };
-            self.state = State::Handler(crate::runtime::run_blocking(moved));
+            self.state = Self::handler(crate::runtime::run_blocking(moved)).into_state();
         }
+    }
+
+    fn into_state(mut self) -> State {
+        std::mem::replace(&mut self.state, State::Ready(None))
     }
 
     /// Drops what the handler holds, which is the user's.
@@ -167,7 +212,14 @@ impl Future for Response {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let this = &mut *self;
+        self.poll_into(cx, None)
+    }
+}
+
+impl Response {
+    /// The outcome; if it comes of a handler that runs here, its result may be put into `place`.
+    pub(crate) fn poll_into(&mut self, cx: &mut Context<'_>, mut place: Place<'_>) -> Poll<Outcome> {
+        let this = self;
         loop {
             let outcome = match &mut this.state {
                 State::Ready(outcome) => {
@@ -193,7 +245,7 @@ impl Future for Response {
                     this.move_off();
                     continue;
                 }
-                State::Handler(handler) => match caught(this.name, || handler.as_mut().poll(cx)) {
+                State::Handler(handler) => match caught(this.name, || handler.as_mut().poll(cx, place.take())) {
                     Ok(Poll::Pending) => return Poll::Pending,
                     Ok(Poll::Ready(outcome)) => outcome,
                     Err(panicked) => Err(panicked.into()),

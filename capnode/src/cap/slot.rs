@@ -18,6 +18,7 @@ use super::Cap;
 use super::graph::{Graph, SharedNode};
 use super::payload::{Part, to_cap};
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
+use crate::few::Few;
 use crate::op::{self, Payload, Text};
 use crate::sync::thread_local;
 use crate::value::marker::REFERENCE;
@@ -129,7 +130,7 @@ impl Lookup for Part {
                 };
                 let refs = refs.iter().map(moved).collect();
                 let text = Text::Own(buffer.get(range.clone())?.to_owned()).share();
-                Payload { text, refs, nodes: Vec::new() }
+                Payload { text, refs, nodes: Few::NONE }
             }
         };
         Some(meet(Met::Cap(to_cap(body))))

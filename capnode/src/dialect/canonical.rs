@@ -36,7 +36,7 @@ pub(super) struct Trees<'a> {
 
 impl<'a> Trees<'a> {
     pub(super) fn read(payload: &'a Payload<Word>) -> Result<Self, Unsayable> {
-        let (buffer, slots) = (payload.text.buffer(), payload.refs.as_slice());
+        let (buffer, slots) = (payload.text.buffer(), &*payload.refs);
         let failed = |broken| match broken {
             Broken::Deep => Unsayable(format!("the value nests more than {MAX_DEPTH} levels deep")),
             // What is ours may be as long as a frame.
@@ -257,6 +257,6 @@ impl Builder {
         } else {
             Text::Shared { frame: self.out.into(), start: 0, end: root }
         };
-        Payload { text, refs: self.refs, nodes: self.nodes }
+        Payload { text, refs: self.refs.into(), nodes: self.nodes.into() }
     }
 }

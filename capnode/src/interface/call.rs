@@ -13,8 +13,8 @@ use super::args::{IntoArgs, UntypedArgs};
 use super::{Client, Wire, WireError};
 use crate::cap::Cap;
 use crate::cap::payload::decode;
-use crate::cap::request::{self, Member, Request};
-use crate::cap::response::{Kind, Outcome, Reply, Response};
+use crate::cap::request::{self, Extras, Member, Request};
+use crate::cap::response::{Kind, Outcome, Place, Reply, Response};
 use crate::error::{CallError, Data, Error, ErrorKind, Fate};
 use crate::op::Path;
 use crate::panics::contained;
@@ -47,8 +47,10 @@ pub struct Call<T, F = Error> {
     result: PhantomData<fn() -> (T, F)>,
 }
 
+// Most calls are sent as soon as they are made: a box would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 enum State {
-    Unsent(Box<(Cap, Request)>),
+    Unsent(Cap, Request),
     Sent(Response),
     /// It could not even be written.
     Failed(Error),
@@ -87,10 +89,9 @@ fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
 impl<T, F> Call<T, F> {
     pub(crate) fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let state = match args {
-            Ok(args) => State::Unsent(Box::new((
-                cap.nearest(),
-                Request { typed: true, ..Request::new(member, args) },
-            ))),
+            Ok(args) => {
+                State::Unsent(cap.nearest(), Request { member, args, typed: true, extras: Extras::default() })
+            }
             Err(error) => State::Failed(error),
         };
         Self {
@@ -120,14 +121,17 @@ impl<T, F> Call<T, F> {
     #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(Timeout::After(limit));
+        if let State::Unsent(_, request) = &mut self.state {
+            request.extras.timed = true;
+        }
         self
     }
 
     /// Calls `progress` with each value by which the method [says](crate::report_progress) how far it has come, before
     /// the call has its outcome. Values of another type are passed over.
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
-        if let State::Unsent(unsent) = &mut self.state {
-            unsent.1.extras.progress = Some(Arc::new(move |body| {
+        if let State::Unsent(_, request) = &mut self.state {
+            request.extras.progress = Some(Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
                 contained("on_progress", || {
                     if let Ok(value) = decode(&body) {
@@ -147,11 +151,7 @@ impl<T, F> Call<T, F> {
     /// If the call could not be sent. What comes of it later is not told.
     pub fn send(self) -> Result<(), Error> {
         match self.state {
-            State::Unsent(unsent) => {
-                let (cap, mut request) = *unsent;
-                request.typed = false;
-                cap.send(request)
-            }
+            State::Unsent(cap, request) => cap.send(Request { typed: false, ..request }),
             State::Sent(response) => response.detach(),
             State::Failed(error) => Err(error),
             State::Done => Ok(()),
@@ -162,11 +162,7 @@ impl<T, F> Call<T, F> {
     /// something inside it: see [`Cap::at`]. Calls on it travel without waiting for the result.
     pub fn pipeline_cap(self) -> Cap {
         match self.state {
-            State::Unsent(unsent) => {
-                let (cap, mut request) = *unsent;
-                request.typed = false;
-                cap.pipeline(request)
-            }
+            State::Unsent(cap, request) => cap.pipeline(Request { typed: false, ..request }),
             State::Sent(response) => crate::cap::queue::Queue::of_response(response),
             State::Failed(error) => Cap::broken(error),
             State::Done => Cap::broken(Error::new(ErrorKind::Unsupported, "the call has been made already")),
@@ -175,18 +171,11 @@ impl<T, F> Call<T, F> {
 
     /// Waits for room, then sends.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let State::Unsent(unsent) = &self.state else { return Poll::Ready(()) };
-        if unsent.0.poll_room(cx).is_pending() {
+        let State::Unsent(cap, _) = &self.state else { return Poll::Ready(()) };
+        if cap.poll_room(cx).is_pending() {
             return Poll::Pending;
         }
-        if let State::Unsent(unsent) = std::mem::replace(&mut self.state, State::Done) {
-            let (cap, request) = *unsent;
-            #[cfg(feature = "tokio")]
-            let request = {
-                let mut request = request;
-                request.extras.timed = self.timeout.is_some();
-                request
-            };
+        if let State::Unsent(cap, request) = std::mem::replace(&mut self.state, State::Done) {
             self.state = State::Sent(cap.request(request));
         }
         Poll::Ready(())
@@ -212,12 +201,12 @@ impl<T, F> Call<T, F> {
         Poll::Pending
     }
 
-    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll_outcome(&mut self, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
         if self.poll_send(cx).is_ready() {
             let outcome = match &mut self.state {
-                State::Sent(response) => Pin::new(response).poll(cx),
+                State::Sent(response) => response.poll_into(cx, place),
                 State::Failed(error) => Poll::Ready(Err(error.clone())),
-                State::Unsent(_) | State::Done => {
+                State::Unsent(..) | State::Done => {
                     Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
                 }
             };
@@ -245,16 +234,18 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
     type Output = Result<T, F>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
-        self.poll_outcome(cx).map(|outcome| match outcome {
-            Ok(reply) => read_reply(reply).map_err(F::failed),
+        let mut place: Option<T> = None;
+        self.poll_outcome(cx, Some(&mut place)).map(|outcome| match outcome {
+            Ok(reply) => read_reply(reply, place).map_err(F::failed),
             Err(error) => Err(F::failed(error)),
         })
     }
 }
 
 /// A result as the type it was declared to be.
-pub(crate) fn read_reply<T: Wire>(reply: Reply) -> Result<T, Error> {
+fn read_reply<T: Wire>(reply: Reply, place: Option<T>) -> Result<T, Error> {
     let body = match reply.0 {
+        Kind::Placed => return place.ok_or_else(|| Error::new(ErrorKind::Decode, "the result is not there")),
         Kind::Wire(body) => body,
         Kind::Typed(value) if value.is(TypeId::of::<T>()) => {
             let value = value.into_any().downcast();

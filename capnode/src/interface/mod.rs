@@ -18,7 +18,7 @@ use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
 use crate::cap::progress::{self, Watched};
 use crate::cap::request::{Member, Request};
-use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
+use crate::cap::response::{Kind, Manner, Outcome, Place, Reply, Response, TypedReply};
 use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
@@ -263,14 +263,27 @@ impl<E: WireError> LocalData for Returned<E> {
 }
 
 impl Reply {
-    pub(crate) fn of<R: Wire>(value: R, typed: bool) -> Outcome {
-        if typed { Ok(Reply(Kind::Typed(Box::new(value)))) } else { encode_outcome(&value).map(Reply::wire) }
+    pub(crate) fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
+        if !typed {
+            return encode_outcome(&value).map(Reply::wire);
+        }
+        Ok(Reply(match place.and_then(|place| place.downcast_mut::<Option<R>>()) {
+            Some(place) => {
+                *place = Some(value);
+                Kind::Placed
+            }
+            None => Kind::Typed(Box::new(value)),
+        }))
     }
 
     /// The outcome of a method whose error has a type.
-    pub(crate) fn of_result<R: Wire, E: WireError>(result: Result<R, E>, typed: bool) -> Outcome {
+    pub(crate) fn of_result<R: Wire, E: WireError>(
+        result: Result<R, E>,
+        typed: bool,
+        place: Place<'_>,
+    ) -> Outcome {
         match result {
-            Ok(value) => Reply::of(value, typed),
+            Ok(value) => Reply::of(value, typed, place),
             Err(error) => {
                 // The library's own error is passed on as it is.
                 if let Some(error) = (&error as &dyn Any).downcast_ref::<Error>() {
@@ -326,7 +339,7 @@ impl Request {
         Fut: Future<Output = R> + Send + 'static,
     {
         let typed = self.typed;
-        self.run_with(object, method, move |value| Reply::of(value, typed))
+        self.run_with(object, method, move |value, place| Reply::of(value, typed, place))
     }
 
     /// The same for a method that returns a `Result`.
@@ -342,14 +355,14 @@ impl Request {
         Fut: Future<Output = Result<R, E>> + Send + 'static,
     {
         let typed = self.typed;
-        self.run_with(object, method, move |result| Reply::of_result(result, typed))
+        self.run_with(object, method, move |result, place| Reply::of_result(result, typed, place))
     }
 
     fn run_with<T, A: Args, Fut>(
         self,
         object: &Arc<T>,
         method: impl FnOnce(Arc<T>, A) -> Fut,
-        reply: impl FnOnce(Fut::Output) -> Outcome + Send + 'static,
+        reply: impl FnOnce(Fut::Output, Place<'_>) -> Outcome + Send + 'static,
     ) -> Response
     where
         Fut: Future + Send + 'static,
@@ -372,10 +385,12 @@ impl Request {
         });
         match started {
             Ok(Ok(running)) => {
-                let handler = async move { reply(running.await) };
                 let response = match watched {
-                    true => Response::handler(Watched { handler: Box::pin(handler), progress }),
-                    false => Response::handler(handler),
+                    true => {
+                        let handler = Box::pin(async move { reply(running.await, None) });
+                        Response::handler(Watched { handler, progress })
+                    }
+                    false => Response::running(running, reply),
                 };
                 response.of_method(name, manner)
             }

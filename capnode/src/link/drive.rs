@@ -16,7 +16,11 @@ impl Link {
     /// Whom to wake when there is something to do. Whether there is already: output only if it
     /// `can_write`, or it would be asked again and again while the peer does not read.
     pub(crate) fn set_driver(&self, waker: Option<&Waker>, can_write: bool) -> bool {
-        *lock(&self.driver) = waker.cloned();
+        {
+            let mut driver = lock(&self.driver);
+            *driver = waker.cloned();
+            self.asleep.store(waker.is_some(), Ordering::SeqCst);
+        }
         if waker.is_none() {
             return false;
         }
@@ -29,7 +33,7 @@ impl Link {
     /// Lets the driver look whether the connection is still needed.
     #[cfg(feature = "tokio")]
     pub(crate) fn nudge(&self) {
-        self.wake();
+        self.wake_up();
     }
 
     /// Whether something has to be said, and it is not known in which language.
@@ -116,8 +120,21 @@ impl Link {
         state.write_ops();
     }
 
+    /// Wakes the driver, if it is asleep, because of something that was changed under the lock, or that is looked at
+    /// in an order that all threads agree on.
     pub(super) fn wake(&self) {
-        let waker = lock(&self.driver).clone();
+        // It looks at everything after it has said that it sleeps.
+        if self.asleep.load(Ordering::SeqCst) {
+            self.wake_up();
+        }
+    }
+
+    fn wake_up(&self) {
+        let waker = {
+            let mut driver = lock(&self.driver);
+            self.asleep.store(false, Ordering::SeqCst);
+            driver.take()
+        };
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -143,6 +160,7 @@ impl Link {
                 state.writing = out.len();
                 // It can only have become less.
                 let _less = self.tell_pool(&state);
+                self.crowded.store(false, Ordering::Relaxed);
                 (std::mem::take(&mut state.room), false)
             }
         };

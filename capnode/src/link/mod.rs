@@ -105,6 +105,10 @@ pub(crate) struct Link {
     draining: AtomicBool,
     /// Wakes the driver.
     driver: Mutex<Option<Waker>>,
+    /// Whether there is somebody to wake. Changed under its lock, and looked at without.
+    asleep: AtomicBool,
+    /// Whether there may be no room for calls that wait for their answers. Changed under the lock, and looked at without.
+    crowded: AtomicBool,
     /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
     steps: Mutex<HashMap<(Id, String), Weak<Queue>>>,
 }
@@ -162,6 +166,8 @@ impl Link {
             any_dropped: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
+            asleep: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             steps: Mutex::default(),
         };
         lock(&link.state).write_ops();
@@ -273,6 +279,9 @@ impl Link {
             answer
         });
         state.write_ops();
+        if state.out.len() >= self.limits.unwritten_bytes_soft {
+            self.crowded.store(true, Ordering::Relaxed);
+        }
         let unsaid = state.take_unsaid(id);
         let left = unsaid.is_some().then(|| std::mem::take(&mut state.forgotten));
         drop(state);
@@ -290,6 +299,10 @@ impl Link {
     /// A value with nothing in it that the peer's language has no words for; and what is left of it, to be dropped
     /// where no lock is held.
     fn wording(&self, body: Body) -> (Result<Payload<Lent>, Error>, Option<Body>) {
+        let body = match body.without_refs() {
+            Ok(plain) => return (Ok(plain), None),
+            Err(body) => body,
+        };
         let dialect = self.dialect().unwrap_or_default();
         if dialect == Dialect::CapnWeb {
             let (value, left) = unfold(body, self.limits.frame_bytes);
@@ -364,6 +377,10 @@ impl Link {
 
     /// Ready when there is room for a call that waits for its answer.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Nearly always, and it takes no lock to see.
+        if !self.crowded.load(Ordering::Relaxed) {
+            return Poll::Ready(());
+        }
         let mut state = lock(&self.state);
         if state.closed.is_some() || state.out.len() < self.limits.unwritten_bytes_soft {
             return Poll::Ready(());

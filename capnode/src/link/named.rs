@@ -71,7 +71,7 @@ impl Named {
 
     /// A call is answered, with these exports in the answer: if it is the index, they are not forgotten.
     pub(super) fn answers(&mut self, answer: Id, exports: impl Iterator<Item = Id>) {
-        if self.indexes.remove(&answer) {
+        if !self.indexes.is_empty() && self.indexes.remove(&answer) {
             // What an earlier answer had in it and this one has not is not in the index any more.
             self.kept = exports.collect();
         }
@@ -79,6 +79,9 @@ impl Named {
 
     /// A call of the peer's has ended.
     pub(super) fn end(&mut self, answer: Id) {
+        if self.calls.is_empty() && self.indexes.is_empty() {
+            return;
+        }
         self.indexes.remove(&answer);
         let target = self.calls.remove(&answer);
         if let Some(export) = target.and_then(|target| self.exports.get_mut(&target)) {

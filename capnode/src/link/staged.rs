@@ -60,6 +60,10 @@ impl Staged {
 
     /// The value, if no promise stands in it.
     pub(super) fn all_there(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
+        let value = match value.without_refs() {
+            Ok(plain) => return Ok(plain),
+            Err(value) => value,
+        };
         if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_) | Staged::Node(_))) {
             return Err(value);
         }
@@ -73,7 +77,7 @@ impl Staged {
             };
             refs.push(Slot { start, end, to });
         }
-        Ok(tie_within(Payload { text: value.text, refs, nodes: value.nodes }, limits.bytes))
+        Ok(tie_within(Payload { text: value.text, refs: refs.into(), nodes: value.nodes }, limits.bytes))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::cap::queue::Queue;
 use crate::cap::{BrokenSlot, Cap, Shape};
 use crate::dialect::{Dialect, Names as _, Refused};
 use crate::error::{Error, Fate};
+use crate::few::Few;
 use crate::op::{Answering, Id, IdMap, Import as Use, Op, Path, Payload, Word};
 use crate::session::Session;
 
@@ -146,7 +147,7 @@ impl State {
             // What is in a call that was not written has not been lent.
             let lent = match &op {
                 Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. } if unsaid.len() > before => {
-                    value.refs.as_slice()
+                    &*value.refs
                 }
                 _ => &[],
             };
@@ -229,7 +230,7 @@ impl State {
         kept.bytes = bytes;
         self.kept_bytes += bytes;
         let outcome =
-            outcome.map(|body| Payload { text: body.text.share(), refs: body.refs, nodes: Vec::new() });
+            outcome.map(|body| Payload { text: body.text.share(), refs: body.refs, nodes: Few::NONE });
         (kept.outcome.insert(outcome).clone(), None)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Event, Export, Exported, Import, ImportState, Rates, Ref, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
+use crate::few::Few;
 use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
 
 /// Stands for all references, in the release of a language that does not count them.
@@ -185,13 +186,13 @@ impl Session {
     /// Turns the words of a message into what they mean here, counting what it lends us.
     fn understand(&mut self, value: Payload<Word>, uses: &mut Vec<Id>) -> Result<Payload<Ref>, Error> {
         if value.refs.is_empty() {
-            return Ok(Payload { text: value.text, refs: Vec::new(), nodes: value.nodes });
+            return Ok(Payload { text: value.text, refs: Few::NONE, nodes: value.nodes });
         }
         let mut refs = Vec::with_capacity(value.refs.len());
         for Slot { start, end, to } in value.refs {
             refs.push(Slot { start, end, to: self.understand_word(to, uses)? });
         }
-        Ok(Payload { text: value.text, refs, nodes: value.nodes })
+        Ok(Payload { text: value.text, refs: refs.into(), nodes: value.nodes })
     }
 
     fn understand_word(&mut self, word: Word, uses: &mut Vec<Id>) -> Result<Ref, Error> {

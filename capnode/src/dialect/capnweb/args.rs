@@ -8,6 +8,7 @@ use super::ser::Writer;
 use super::{decode_error, encode_error};
 use crate::dialect::{Extract, Failure, Lookup};
 use crate::error::Error;
+use crate::few::Few;
 use crate::op::{Payload, Text};
 
 /// Writes the arguments of a call, one after the other.
@@ -60,7 +61,7 @@ impl<'a, R: Lookup> ArgsReader<'a, R> {
             return T::deserialize(&mut self.reader).map_err(decode_error);
         }
         let undefined: Payload<R> =
-            Payload { text: Text::Static("[\"undefined\"]"), refs: Vec::new(), nodes: Vec::new() };
+            Payload { text: Text::Static("[\"undefined\"]"), refs: Few::NONE, nodes: Few::NONE };
         let missing = |failure: Failure| {
             decode_error(Failure(failure.0.replace("invalid type: unit value", "it is missing")))
         };

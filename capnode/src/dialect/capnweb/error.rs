@@ -9,6 +9,7 @@ use super::text::write_string;
 use super::{NoReference, encode_error, from_payload, member, short, to_payload};
 use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
+use crate::few::Few;
 use crate::op::{Key, Payload, Text};
 
 /// The expression of an error. Neither its causes nor a stack leave this program.
@@ -46,7 +47,7 @@ pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result
         return Err(Error::new(ErrorKind::Encode, "an error cannot carry references"));
     }
     let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());
-    let data: Payload<NoReference> = Payload { text: written.text, refs: Vec::new(), nodes: Vec::new() };
+    let data: Payload<NoReference> = Payload { text: written.text, refs: Few::NONE, nodes: Few::NONE };
     let message = from_payload(&data).unwrap_or_else(|_| short(data.text.as_str()));
     Err(Error::rejected(message).with_data(Data::Wire(properties.into())))
 }
@@ -65,7 +66,7 @@ pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Erro
 /// Reads the property `name` of an error's properties.
 pub(crate) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str) -> Option<T> {
     let properties: Payload<NoReference> =
-        Payload { text: properties.clone(), refs: Vec::new(), nodes: Vec::new() };
+        Payload { text: properties.clone(), refs: Few::NONE, nodes: Few::NONE };
     let property = member(&properties, &Key::Name(Text::Own(name.to_owned())))?;
     from_payload(&property).ok()
 }
@@ -92,7 +93,7 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
 /// and may be passed on to another, where an id in it would stand for something else.
 fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
     if value.refs.is_empty() {
-        return Payload { text: value.text.clone(), refs: Vec::new(), nodes: Vec::new() };
+        return Payload { text: value.text.clone(), refs: Few::NONE, nodes: Few::NONE };
     }
     let (buffer, range) = (value.text.buffer(), value.text.range());
     let mut out = String::with_capacity(range.len());

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::{Event, ObjectId, Ref, Session, Side};
 use crate::error::ErrorKind;
 use crate::limits::Limits;
+use crate::few::Few;
 use crate::op::{Answering, Id, Import, Op, Path, Payload, Slot, Word};
 
 mod calls;
@@ -152,7 +153,7 @@ fn text<R>(text: &str) -> Payload<R> {
 /// A value with some references in it.
 fn references<const N: usize>(words: [Word; N]) -> Payload<Word> {
     let refs = words.into_iter().map(|to| Slot { start: 0, end: 0, to }).collect();
-    Payload { text: "…".to_owned().into(), refs, nodes: Vec::new() }
+    Payload { text: "…".to_owned().into(), refs, nodes: Few::NONE }
 }
 
 fn home(id: Id) -> Word {

@@ -6,6 +6,7 @@ use super::super::text::{base64_len, unescape};
 use super::{Result, Scanner, excerpt, protocol};
 use crate::dialect::too_deep;
 use crate::error::Error;
+use crate::few::Few;
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
 use crate::value::{BigInt, ByteKind, Url};
 
@@ -39,7 +40,7 @@ impl Scanner<'_> {
         let outer = std::mem::take(&mut self.refs);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
-        Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: Vec::new() })
+        Ok(Payload { text: self.text.slice(start..self.pos), refs: refs.into(), nodes: Few::NONE })
     }
 
     /// Passes over one expression and keeps the references in it.

@@ -7,6 +7,7 @@ use serde::ser::{self, Serialize, Serializer};
 use super::MAX_DEPTH;
 use super::text::{write_base64, write_string};
 use crate::dialect::{Extract, Failure};
+use crate::few::Few;
 use crate::op::{Payload, Slot};
 use crate::value::{MAX_SAFE_INTEGER, marker};
 
@@ -60,7 +61,7 @@ impl<R> Writer<R> {
     }
 
     pub(super) fn finish(self) -> Payload<R> {
-        Payload { text: self.out.into(), refs: self.refs, nodes: Vec::new() }
+        Payload { text: self.out.into(), refs: self.refs.into(), nodes: Few::NONE }
     }
 
     pub(super) fn raw(&mut self, text: &str) {

@@ -34,7 +34,7 @@ fn payload(frame: &str, start: usize, end: usize, refs: &[(&str, Word)]) -> Payl
         from = start + text.len();
         Slot { start, end: from, to: to.clone() }
     });
-    Payload { text, refs: refs.collect(), nodes: Vec::new() }
+    Payload { text, refs: refs.collect(), nodes: Few::NONE }
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn list(open: &str, words: Vec<Word>, close: &str) -> Payload<Word> {
         refs.push(Slot { start: text.len(), end: text.len(), to });
     }
     text.push_str(close);
-    Payload { text: text.into(), refs, nodes: Vec::new() }
+    Payload { text: text.into(), refs, nodes: Few::NONE }
 }
 
 fn any_op() -> impl Strategy<Value = Op> {

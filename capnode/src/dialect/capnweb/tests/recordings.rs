@@ -181,7 +181,7 @@ fn values_are_written_as_the_real_peer_writes_them() {
             let original = value.text.as_str().to_owned();
             let wrapped = if args { format!("[{original}]") } else { original };
             let caps = value.refs.len();
-            let value = Payload { text: Text::frame(&wrapped), refs: value.refs, nodes: Vec::new() };
+            let value = Payload { text: Text::frame(&wrapped), refs: value.refs, nodes: Few::NONE };
             if caps > 0 || wrapped.contains("extra ignored") {
                 continue;
             }

@@ -1,0 +1,94 @@
+//! Lists that are nearly always empty, in things that are moved all the time.
+
+use std::ops::{Deref, DerefMut};
+
+/// A list that takes one word, and no allocation while it is empty.
+#[derive(Clone, Debug)]
+// Two allocations where there is anything are the price of one word where there is nothing.
+#[allow(clippy::box_collection)]
+pub(crate) struct Few<T>(Option<Box<Vec<T>>>);
+
+impl<T> Few<T> {
+    pub(crate) const NONE: Self = Self(None);
+
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        self.0.as_mut()?.pop()
+    }
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl<T: PartialEq> PartialEq for Few<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T> From<Vec<T>> for Few<T> {
+    fn from(items: Vec<T>) -> Self {
+        Self((!items.is_empty()).then(|| Box::new(items)))
+    }
+}
+
+impl<T> From<Few<T>> for Vec<T> {
+    fn from(items: Few<T>) -> Self {
+        items.0.map_or_else(Vec::new, |items| *items)
+    }
+}
+
+impl<T> FromIterator<T> for Few<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Vec::from_iter(items).into()
+    }
+}
+
+impl<T> Deref for Few<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match &self.0 {
+            Some(items) => items,
+            None => &[],
+        }
+    }
+}
+
+impl<T> DerefMut for Few<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match &mut self.0 {
+            Some(items) => items,
+            None => &mut [],
+        }
+    }
+}
+
+impl<T> IntoIterator for Few<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Vec::from(self).into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Few<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a mut Few<T> {
+    type Item = &'a mut T;
+    type IntoIter = std::slice::IterMut<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}
