@@ -7,6 +7,7 @@ pub mod peer;
 pub mod peers;
 pub mod record;
 pub mod report;
+pub mod runtime;
 pub mod scenarios;
 pub mod socket;
 

@@ -8,58 +8,58 @@ use crate::record::Record;
 use crate::socket::Socket;
 
 /// A library with a server of ours: how a connection is served, and how one is opened.
-#[allow(async_fn_in_trait)]
-pub trait Peer: Default + 'static {
+pub trait Peer: Default + Send + Sync + 'static {
     type Client: Client;
 
     /// Serves one connection. May return while it goes on.
-    async fn serve(&self, socket: Socket);
+    fn serve(&self, socket: Socket) -> impl Future<Output = ()> + Send;
 
-    async fn connect(socket: Socket) -> Self::Client;
+    fn connect(socket: Socket) -> impl Future<Output = Self::Client> + Send;
 
     /// A client of an object in this program, for those who have such a thing.
-    async fn local() -> Self::Client {
+    fn local() -> impl Future<Output = Self::Client> + Send {
         unsupported()
     }
 }
 
 /// The client's end of a connection. What a peer has not got is not asked of it: see [`crate::peers::supports`].
-#[allow(async_fn_in_trait)]
-pub trait Client: Clone + 'static {
-    type Object: 'static;
+pub trait Client: Clone + Send + Sync + 'static {
+    type Object: Send + Sync + 'static;
 
-    async fn add(&self, a: u32, b: u32) -> u32;
+    fn add(&self, a: u32, b: u32) -> impl Future<Output = u32> + Send;
 
-    async fn echo(&self, record: Record) -> Record;
+    fn echo(&self, record: Record) -> impl Future<Output = Record> + Send;
 
-    async fn echo_bytes(&self, bytes: Vec<u8>) -> Vec<u8>;
+    fn echo_bytes(&self, bytes: Vec<u8>) -> impl Future<Output = Vec<u8>> + Send;
 
     /// Has the server call a function of the client's, which adds one to what it is given, with 0, 1, … `calls - 1`,
     /// `in_flight` at a time. The sum of the results comes back.
-    async fn call_back(&self, _calls: u32, _in_flight: u32) -> u64 {
+    fn call_back(&self, _calls: u32, _in_flight: u32) -> impl Future<Output = u64> + Send {
         unsupported()
     }
 
     /// A new object of the server's, which lives until it is dropped.
-    async fn object(&self, _id: u32) -> Self::Object {
+    fn object(&self, _id: u32) -> impl Future<Output = Self::Object> + Send {
         unsupported()
     }
 
-    async fn id_of(_object: &Self::Object) -> u32 {
+    fn id_of(_object: &Self::Object) -> impl Future<Output = u32> + Send {
         unsupported()
     }
 
     /// Makes `steps` calls, each of which needs the result of the one before. Returns `steps`.
-    async fn chain(&self, steps: u32) -> u32 {
-        let mut sum = 0;
-        for _ in 0..steps {
-            sum = self.add(sum, 1).await;
+    fn chain(&self, steps: u32) -> impl Future<Output = u32> + Send {
+        async move {
+            let mut sum = 0;
+            for _ in 0..steps {
+                sum = self.add(sum, 1).await;
+            }
+            sum
         }
-        sum
     }
 }
 
-fn unsupported() -> ! {
+async fn unsupported<T>() -> T {
     unreachable!("peers are only asked for what they support")
 }
 

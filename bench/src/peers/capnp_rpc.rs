@@ -1,10 +1,14 @@
 //! capnp-rpc. How its generated code is made is said in `schema.capnp`.
+//!
+//! It stays in one thread, and the runtime that it is given has only one (see [`super::has_one_thread`]), so that what
+//! is wrapped for the others' sake costs a look at the thread's number.
 
 use std::rc::Rc;
 
 use capnp::Error;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{RpcSystem, twoparty};
+use send_wrapper::SendWrapper;
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
 use crate::peer::{Client, Peer, call_all};
@@ -104,22 +108,24 @@ impl function::Server for Increment {
 pub struct TwoParty;
 
 impl Peer for TwoParty {
-    type Client = service::Client;
+    type Client = SendWrapper<service::Client>;
 
-    async fn serve(&self, socket: Socket) {
-        let service: service::Client = capnp_rpc::new_client(Server);
-        let _ended = RpcSystem::new(network(socket, Side::Server), Some(service.client)).await;
+    fn serve(&self, socket: Socket) -> impl Future<Output = ()> + Send {
+        SendWrapper::new(async move {
+            let service: service::Client = capnp_rpc::new_client(Server);
+            let _ended = RpcSystem::new(network(socket, Side::Server), Some(service.client)).await;
+        })
     }
 
-    async fn connect(socket: Socket) -> service::Client {
+    async fn connect(socket: Socket) -> SendWrapper<service::Client> {
         let mut system = RpcSystem::new(network(socket, Side::Client), None);
         let client = system.bootstrap(Side::Server);
         tokio::task::spawn_local(system);
-        client
+        SendWrapper::new(client)
     }
 
-    async fn local() -> service::Client {
-        capnp_rpc::new_client(Server)
+    async fn local() -> SendWrapper<service::Client> {
+        SendWrapper::new(capnp_rpc::new_client(Server))
     }
 }
 
@@ -130,61 +136,77 @@ fn network(socket: Socket, side: Side) -> Box<dyn capnp_rpc::VatNetwork<Side>> {
     Box::new(twoparty::VatNetwork::new(input, output, side, Default::default()))
 }
 
-impl Client for service::Client {
-    type Object = item::Client;
+impl Client for SendWrapper<service::Client> {
+    type Object = SendWrapper<item::Client>;
 
-    async fn add(&self, a: u32, b: u32) -> u32 {
-        let mut request = self.add_request();
-        request.get().set_a(a);
-        request.get().set_b(b);
-        let answer = request.send().promise.await.expect("an answer");
-        answer.get().expect("a sum").get_sum()
+    fn add(&self, a: u32, b: u32) -> impl Future<Output = u32> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.add_request();
+            request.get().set_a(a);
+            request.get().set_b(b);
+            let answer = request.send().promise.await.expect("an answer");
+            answer.get().expect("a sum").get_sum()
+        })
     }
 
-    async fn echo(&self, it: Record) -> Record {
-        let mut request = self.echo_request();
-        write(&it, request.get().init_record());
-        let answer = request.send().promise.await.expect("an answer");
-        answer.get().and_then(|it| read(it.get_record()?)).expect("a record")
+    fn echo(&self, it: Record) -> impl Future<Output = Record> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.echo_request();
+            write(&it, request.get().init_record());
+            let answer = request.send().promise.await.expect("an answer");
+            answer.get().and_then(|it| read(it.get_record()?)).expect("a record")
+        })
     }
 
-    async fn echo_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let mut request = self.echo_bytes_request();
-        request.get().set_bytes(&bytes);
-        let answer = request.send().promise.await.expect("an answer");
-        answer.get().and_then(|it| it.get_bytes()).expect("bytes").to_vec()
+    fn echo_bytes(&self, bytes: Vec<u8>) -> impl Future<Output = Vec<u8>> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.echo_bytes_request();
+            request.get().set_bytes(&bytes);
+            let answer = request.send().promise.await.expect("an answer");
+            answer.get().and_then(|it| it.get_bytes()).expect("bytes").to_vec()
+        })
     }
 
-    async fn call_back(&self, calls: u32, in_flight: u32) -> u64 {
-        let mut request = self.call_back_request();
-        request.get().set_increment(capnp_rpc::new_client(Increment));
-        request.get().set_calls(calls);
-        request.get().set_in_flight(in_flight);
-        let answer = request.send().promise.await.expect("an answer");
-        answer.get().expect("a sum").get_sum()
+    fn call_back(&self, calls: u32, in_flight: u32) -> impl Future<Output = u64> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.call_back_request();
+            request.get().set_increment(capnp_rpc::new_client(Increment));
+            request.get().set_calls(calls);
+            request.get().set_in_flight(in_flight);
+            let answer = request.send().promise.await.expect("an answer");
+            answer.get().expect("a sum").get_sum()
+        })
     }
 
-    async fn object(&self, id: u32) -> item::Client {
-        let mut request = self.object_request();
-        request.get().set_id(id);
-        let answer = request.send().promise.await.expect("an answer");
-        answer.get().and_then(|it| it.get_item()).expect("an item")
+    fn object(&self, id: u32) -> impl Future<Output = SendWrapper<item::Client>> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.object_request();
+            request.get().set_id(id);
+            let answer = request.send().promise.await.expect("an answer");
+            SendWrapper::new(answer.get().and_then(|it| it.get_item()).expect("an item"))
+        })
     }
 
-    async fn id_of(object: &item::Client) -> u32 {
-        let answer = object.id_request().send().promise.await.expect("an answer");
-        answer.get().expect("an id").get_id()
+    fn id_of(object: &SendWrapper<item::Client>) -> impl Future<Output = u32> + Send {
+        SendWrapper::new(async move { id_of(object).await })
     }
 
-    async fn chain(&self, steps: u32) -> u32 {
-        let mut request = self.object_request();
-        request.get().set_id(2);
-        let mut item = request.send().pipeline.get_item();
-        for _ in 2..steps {
-            item = item.next_request().send().pipeline.get_item();
-        }
-        Self::id_of(&item).await
+    fn chain(&self, steps: u32) -> impl Future<Output = u32> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.object_request();
+            request.get().set_id(2);
+            let mut item = request.send().pipeline.get_item();
+            for _ in 2..steps {
+                item = item.next_request().send().pipeline.get_item();
+            }
+            id_of(&item).await
+        })
     }
+}
+
+async fn id_of(item: &item::Client) -> u32 {
+    let answer = item.id_request().send().promise.await.expect("an answer");
+    answer.get().expect("an id").get_id()
 }
 
 fn write(it: &Record, mut to: record::Builder<'_>) {

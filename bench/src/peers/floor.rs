@@ -1,10 +1,9 @@
 //! The floor: what any JSON over a socket costs at least. No library, only tokio and serde_json: a task a side that
 //! reads all there is, answers in place, and writes all that waits in one go.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -57,7 +56,7 @@ struct State {
 
 /// Both ends are alike.
 #[derive(Clone, Default)]
-struct End(Rc<RefCell<State>>);
+struct End(Arc<Mutex<State>>);
 
 impl End {
     fn start(socket: Socket) -> Self {
@@ -70,20 +69,17 @@ impl End {
             output: Vec::new(),
             written: 0,
         };
-        tokio::task::spawn_local(std::future::poll_fn(move |cx| connection.poll(cx)));
+        tokio::spawn(std::future::poll_fn(move |cx| connection.poll(cx)));
         end
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics")
     }
 
     async fn call(&self, call: Call) -> Answer {
         let (sender, answer) = oneshot::channel();
-        let mut state = self.0.borrow_mut();
-        let number = state.free.pop_front().unwrap_or(state.waiting.len() as u32);
-        match state.waiting.get_mut(number as usize) {
-            Some(place) => *place = Some(sender),
-            None => state.waiting.push(Some(sender)),
-        }
-        state.write(&Message::Call(number, call));
-        drop(state);
+        self.state().call(call, sender);
         answer.await.expect("the connection lasts")
     }
 
@@ -107,18 +103,18 @@ impl End {
                     Call::Increment(value) => Answer::Number(value + 1),
                     Call::CallBack(calls, in_flight) => {
                         let end = self.clone();
-                        tokio::task::spawn_local(async move {
+                        tokio::spawn(async move {
                             let one = |value| end.number(Call::Increment(value));
                             let sum = call_all(calls, in_flight, one).await;
-                            end.0.borrow_mut().write(&Message::Answer(number, Answer::Sum(sum)));
+                            end.state().write(&Message::Answer(number, Answer::Sum(sum)));
                         });
                         return;
                     }
                 };
-                self.0.borrow_mut().write(&Message::Answer(number, answer));
+                self.state().write(&Message::Answer(number, answer));
             }
             Message::Answer(number, answer) => {
-                let mut state = self.0.borrow_mut();
+                let mut state = self.state();
                 let caller = state.waiting[number as usize].take().expect("somebody waits");
                 state.free.push_back(number);
                 let _gone = caller.send(answer);
@@ -128,6 +124,15 @@ impl End {
 }
 
 impl State {
+    fn call(&mut self, call: Call, caller: oneshot::Sender<Answer>) {
+        let number = self.free.pop_front().unwrap_or(self.waiting.len() as u32);
+        match self.waiting.get_mut(number as usize) {
+            Some(place) => *place = Some(caller),
+            None => self.waiting.push(Some(caller)),
+        }
+        self.write(&Message::Call(number, call));
+    }
+
     fn write(&mut self, message: &Message) {
         serde_json::to_writer(&mut self.unwritten, message).expect("it is plain data");
         self.unwritten.push(b'\n');
@@ -156,9 +161,9 @@ impl Connection {
         if self.poll_read(cx).is_ready() {
             return Poll::Ready(());
         }
-        self.end.0.borrow_mut().driver = Some(cx.waker().clone());
+        self.end.state().driver = Some(cx.waker().clone());
         let all_written = self.poll_write(cx).is_ready();
-        if all_written && self.end.0.borrow().closed { Poll::Ready(()) } else { Poll::Pending }
+        if all_written && self.end.state().closed { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Ready at the end.
@@ -190,7 +195,7 @@ impl Connection {
             if self.written == self.output.len() {
                 self.output.clear();
                 self.written = 0;
-                std::mem::swap(&mut self.output, &mut self.end.0.borrow_mut().unwritten);
+                std::mem::swap(&mut self.output, &mut self.end.state().unwritten);
                 if self.output.is_empty() {
                     return Poll::Ready(());
                 }
@@ -210,19 +215,19 @@ impl Peer for Floor {
     }
 
     async fn connect(socket: Socket) -> FloorClient {
-        FloorClient(Rc::new(Held(End::start(socket))))
+        FloorClient(Arc::new(Held(End::start(socket))))
     }
 }
 
 #[derive(Clone)]
-pub struct FloorClient(Rc<Held>);
+pub struct FloorClient(Arc<Held>);
 
 /// The connection is closed when nobody holds it.
 struct Held(End);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut state = self.0.0.borrow_mut();
+        let mut state = self.0.state();
         state.closed = true;
         state.wake();
     }

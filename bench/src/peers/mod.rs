@@ -67,6 +67,11 @@ pub fn info(id: &str) -> Option<&'static Info> {
     ALL.iter().find(|peer| peer.id == id)
 }
 
+/// Whether it bears no thread but the one that it was made in.
+pub fn has_one_thread(peer: &str) -> bool {
+    peer == "capnp-rpc"
+}
+
 /// Whether the peer has what the scenario is about.
 pub fn supports(peer: &Info, scenario: Scenario) -> bool {
     // In the two older languages nothing is given back, and bytes don't arrive as such.
@@ -84,9 +89,10 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
             _ => false,
         },
         Scenario::Connections { .. } => matches!(peer.id, "floor" | "capnode"),
-        Scenario::Connect | Scenario::Allocations { local: false } | Scenario::Apart { .. } => {
-            peer.kind != Kind::JavaScript
-        }
+        Scenario::Connect
+        | Scenario::Allocations { local: false }
+        | Scenario::Single { .. }
+        | Scenario::Apart { .. } => peer.kind != Kind::JavaScript,
         Scenario::Allocations { local: true } | Scenario::Local => matches!(peer.id, "capnode" | "capnp-rpc"),
         Scenario::JsClient { .. } => matches!(peer.id, "capnode-ws" | "capnweb"),
         Scenario::Calls { .. } | Scenario::Records | Scenario::Chain => true,
@@ -151,6 +157,6 @@ pub async fn measure(peer: &str, scenario: Scenario, time: Duration) -> Measurem
 }
 
 /// Serves until standard input ends; see [`scenarios::objects::serve`].
-pub async fn serve(peer: &str) {
-    with_peer!(peer, P => scenarios::objects::serve::<P>().await);
+pub async fn serve(peer: String) {
+    with_peer!(peer.as_str(), P => scenarios::objects::serve::<P>().await);
 }

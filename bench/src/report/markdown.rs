@@ -15,6 +15,8 @@ const ROWS: &[Row] = &[
     ("processor time a call, 64 in flight, µs", Scenario::Calls { in_flight: 64 }, cpu),
     ("write system calls a call, 64 in flight", Scenario::Calls { in_flight: 64 }, writes),
     ("1,024 in flight, calls/s", Scenario::Calls { in_flight: 1024 }, value),
+    ("64 in flight, runtime of one thread, calls/s", Scenario::Single { in_flight: 64 }, value),
+    ("write system calls a call then", Scenario::Single { in_flight: 64 }, writes),
     ("64 in flight, a core for each side, calls/s", Scenario::Apart { in_flight: 64 }, value),
     ("write system calls a call then", Scenario::Apart { in_flight: 64 }, writes),
     ("1 KB structure echoed, 64 in flight, calls/s", Scenario::Records, value),

@@ -87,6 +87,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 pub fn unit(scenario: Scenario) -> &'static str {
     match scenario {
         Scenario::Calls { .. }
+        | Scenario::Single { .. }
         | Scenario::Apart { .. }
         | Scenario::Records
         | Scenario::Callbacks { .. }

@@ -1,6 +1,5 @@
 //! Opening connections, having many, and having a slow one.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use super::{DELAY, STEPS, connect as connect_to, listen, throughput};
@@ -23,7 +22,7 @@ pub async fn chain<P: Peer>() -> Measurement {
 /// Microseconds.
 pub async fn connect<P: Peer>(time: Duration) -> Measurement {
     let address = listen::<P>().await;
-    let one = async |number| {
+    let one = |number| async move {
         let client = connect_to::<P>(address).await;
         assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
     };
@@ -47,10 +46,9 @@ pub async fn many<P: Peer>(count: u32, time: Duration) -> Measurement {
         assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
         clients.push(client);
     }
-    let next = Cell::new(0);
-    let measured = throughput::one_after_another(time, async |number| {
-        let client = &clients[next.get()];
-        next.set((next.get() + 1) % clients.len());
+    let clients = &clients;
+    let measured = throughput::one_after_another(time, move |number| async move {
+        let client = &clients[number as usize % clients.len()];
         assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
     });
     let measured = measured.await;

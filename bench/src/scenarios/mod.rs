@@ -1,17 +1,19 @@
-//! What is measured. Each measurement is made by a process of its own, in one thread, if it doesn't say otherwise:
-//! client and server share it.
+//! What is measured. Each measurement is made by a process of its own, in which client and server are tasks of one
+//! runtime, if it doesn't say otherwise.
 
 mod connections;
 pub mod objects;
 mod throughput;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 
 use crate::measure::Measurement;
 use crate::peer::Peer;
+use crate::runtime;
 use crate::socket::Socket;
 
 /// One row of the table, or one point of a curve.
@@ -19,7 +21,9 @@ use crate::socket::Socket;
 pub enum Scenario {
     /// Calls one after another, or so many at a time.
     Calls { in_flight: u32 },
-    /// The same, with the server in a thread of its own, and a core for each.
+    /// The same, in a runtime of one thread.
+    Single { in_flight: u32 },
+    /// The same, with the server in such a runtime of its own, and a core for each.
     Apart { in_flight: u32 },
     /// Structures of 1 KB, echoed.
     Records,
@@ -54,6 +58,7 @@ impl Scenario {
         Self::Calls { in_flight: 1 },
         Self::Calls { in_flight: 64 },
         Self::Calls { in_flight: 1024 },
+        Self::Single { in_flight: 64 },
         Self::Apart { in_flight: 64 },
         Self::Records,
         Self::Callbacks { in_flight: 1 },
@@ -81,6 +86,7 @@ impl Scenario {
     pub fn id(self) -> String {
         match self {
             Self::Calls { in_flight } => format!("calls-{in_flight}"),
+            Self::Single { in_flight } => format!("single-{in_flight}"),
             Self::Apart { in_flight } => format!("apart-{in_flight}"),
             Self::Records => "records".to_owned(),
             Self::Callbacks { in_flight } => format!("callbacks-{in_flight}"),
@@ -97,6 +103,11 @@ impl Scenario {
         }
     }
 
+    /// Whether its runtime has one thread for all of its tasks, and not as many as there are cores.
+    pub fn is_single(self) -> bool {
+        matches!(self, Self::Single { .. } | Self::Apart { .. })
+    }
+
     pub fn from_id(id: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|scenario| scenario.id() == id)
     }
@@ -105,7 +116,9 @@ impl Scenario {
 /// Makes one measurement, which takes about `time`.
 pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
     match scenario {
-        Scenario::Calls { in_flight } => throughput::calls(&one::<P>().await, in_flight, time).await,
+        Scenario::Calls { in_flight } | Scenario::Single { in_flight } => {
+            throughput::calls(&one::<P>().await, in_flight, time).await
+        }
         Scenario::Apart { in_flight } => {
             let address = listen_in_thread::<P>().await;
             throughput::calls(&connect::<P>(address).await, in_flight, time).await
@@ -135,12 +148,12 @@ pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
 pub async fn listen<P: Peer>() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
     let address = listener.local_addr().expect("it is bound");
-    tokio::task::spawn_local(async move {
-        let server = std::rc::Rc::new(P::default());
+    tokio::spawn(async move {
+        let server = Arc::new(P::default());
         loop {
             let socket = Socket::accept(&listener).await;
             let server = server.clone();
-            tokio::task::spawn_local(async move { server.serve(socket).await });
+            tokio::spawn(async move { server.serve(socket).await });
         }
     });
     address
@@ -150,7 +163,7 @@ pub async fn listen<P: Peer>() -> SocketAddr {
 async fn listen_in_thread<P: Peer>() -> SocketAddr {
     let (sender, address) = tokio::sync::oneshot::channel();
     std::thread::spawn(|| {
-        crate::one::runtime().block_on(async {
+        runtime::single().block_on(async {
             sender.send(listen::<P>().await).expect("somebody waits");
             std::future::pending::<()>().await;
         });

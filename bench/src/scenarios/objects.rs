@@ -25,8 +25,8 @@ async fn make<C: Client>(client: &C, count: u32) -> Vec<C::Object> {
 
 /// Microseconds a call.
 pub async fn held<C: Client>(client: &C, count: u32, time: Duration) -> Measurement {
-    let objects = make(client, count).await;
-    let measured = throughput::one_after_another(time, async |number| {
+    let objects = &make(client, count).await;
+    let measured = throughput::one_after_another(time, move |number| async move {
         // Not always the same: a large table may be slow because it is in no cache.
         let id = number.wrapping_mul(2_654_435_761) % count;
         assert_eq!(C::id_of(&objects[id as usize]).await, id, "a wrong answer");
@@ -37,10 +37,8 @@ pub async fn held<C: Client>(client: &C, count: u32, time: Duration) -> Measurem
 
 /// Bytes on the heap of the server, which is a process of its own for this, and tells how many they are.
 pub async fn bytes<P: Peer>(count: u32) -> Measurement {
-    let mut arguments = std::env::args();
-    let this = arguments.next().expect("the name of the program");
-    let peer = arguments.next().expect("the name of the peer");
-    let mut child = Command::new(this)
+    let peer = std::env::args().nth(1).expect("the name of the peer");
+    let mut child = Command::new(std::env::current_exe().expect("this program has a path"))
         .args([&peer, "serve"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

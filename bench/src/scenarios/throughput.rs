@@ -1,8 +1,8 @@
 //! How many calls there are in a second.
 
-use std::cell::Cell;
 use std::future::Future;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::measure::{Measurement, Meter};
@@ -21,20 +21,19 @@ fn warm_up(time: Duration) -> Duration {
 
 pub async fn calls<C: Client>(client: &C, in_flight: u32, time: Duration) -> Measurement {
     if in_flight == 1 {
-        one_after_another(time, async |number| {
-            assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
-        })
-        .await
+        one_after_another(time, |number| add(client, number)).await
     } else {
-        let one = |client: C, number| async move {
-            assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
-        };
+        let one = |client: C, number| async move { add(&client, number).await };
         many_at_a_time(client, in_flight, time, one).await
     }
 }
 
+async fn add<C: Client>(client: &C, number: u32) {
+    assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
+}
+
 pub async fn records<C: Client>(client: &C, time: Duration) -> Measurement {
-    let sample = Rc::new(Record::sample(7));
+    let sample = Arc::new(Record::sample(7));
     many_at_a_time(client, 64, time, move |client: C, _| {
         let sample = sample.clone();
         async move {
@@ -77,55 +76,57 @@ pub async fn callbacks<C: Client>(client: &C, in_flight: u32, time: Duration) ->
 
 /// Nanoseconds a call.
 pub async fn local<C: Client>(client: &C, time: Duration) -> Measurement {
-    let measured = one_after_another(time, async |number| {
-        assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
-    });
-    let measured = measured.await;
+    let measured = one_after_another(time, |number| add(client, number)).await;
     Measurement { value: 1e9 / measured.value, ..measured }
 }
 
-pub async fn one_after_another(time: Duration, one: impl AsyncFn(u32)) -> Measurement {
-    let run = async |time| {
-        let meter = Meter::start();
-        let mut count = 0;
-        while meter.elapsed() < time {
-            for _ in 0..BATCH {
-                one(count).await;
-                count += 1;
-            }
-        }
-        meter.rate(count.into())
-    };
-    run(warm_up(time)).await;
-    run(time).await
+pub async fn one_after_another<F: Future<Output = ()> + Send>(
+    time: Duration,
+    one: impl Fn(u32) -> F + Send + Sync,
+) -> Measurement {
+    repeat(warm_up(time), &one).await;
+    repeat(time, &one).await
 }
 
-async fn many_at_a_time<C: Client, F: Future<Output = ()> + 'static>(
+async fn repeat<F: Future<Output = ()> + Send>(
+    time: Duration,
+    one: &(impl Fn(u32) -> F + Sync),
+) -> Measurement {
+    let meter = Meter::start();
+    let mut count = 0;
+    while meter.elapsed() < time {
+        for _ in 0..BATCH {
+            one(count).await;
+            count += 1;
+        }
+    }
+    meter.rate(count.into())
+}
+
+async fn many_at_a_time<C: Client, F: Future<Output = ()> + Send + 'static>(
     client: &C,
     in_flight: u32,
     time: Duration,
-    one: impl Fn(C, u32) -> F + Clone + 'static,
+    one: impl Fn(C, u32) -> F + Clone + Send + 'static,
 ) -> Measurement {
-    let counter = Rc::new(Cell::new(0));
-    let stop = Rc::new(Cell::new(false));
+    let counter = Arc::new(AtomicU32::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
     let mut workers = Vec::new();
     for _ in 0..in_flight {
         let (client, counter, stop, one) = (client.clone(), counter.clone(), stop.clone(), one.clone());
-        workers.push(tokio::task::spawn_local(async move {
-            while !stop.get() {
-                let number: u32 = counter.get();
-                counter.set(number + 1);
-                one(client.clone(), number).await;
+        workers.push(tokio::spawn(async move {
+            while !stop.load(Relaxed) {
+                one(client.clone(), counter.fetch_add(1, Relaxed)).await;
             }
         }));
     }
     tokio::time::sleep(warm_up(time)).await;
     // The same number is in flight at the end as at the beginning: what was started is as many as what was answered.
-    let before = counter.get();
+    let before = counter.load(Relaxed);
     let meter = Meter::start();
     tokio::time::sleep(time).await;
-    let measured = meter.rate((counter.get() - before).into());
-    stop.set(true);
+    let measured = meter.rate((counter.load(Relaxed) - before).into());
+    stop.store(true, Relaxed);
     for worker in workers {
         worker.await.expect("all answers were right");
     }

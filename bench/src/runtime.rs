@@ -1,0 +1,29 @@
+//! The runtimes in which there is something to measure.
+
+use std::future::Future;
+
+use tokio::runtime::{Builder, LocalRuntime};
+
+/// Has a task of its own do it: in tokio's usual runtime, or in one of a single thread. Whatever it leaves behind is
+/// not waited for.
+pub fn run<T: Send + 'static>(single_thread: bool, work: impl Future<Output = T> + Send + 'static) -> T {
+    // Not in `block_on` itself: that is woken in other ways than tasks are, and nobody's program works there.
+    let task = async { tokio::spawn(work).await.expect("it doesn't panic") };
+    if single_thread {
+        let runtime = single();
+        let done = runtime.block_on(task);
+        runtime.shutdown_background();
+        done
+    } else {
+        // That of `#[tokio::main]`: a worker for each core that the process may use.
+        let runtime = Builder::new_multi_thread().enable_all().build().expect("there is a runtime");
+        let done = runtime.block_on(task);
+        runtime.shutdown_background();
+        done
+    }
+}
+
+/// One thread, in which those can be, too, that bear no other.
+pub fn single() -> LocalRuntime {
+    Builder::new_current_thread().enable_all().build_local(Default::default()).expect("there is a runtime")
+}
