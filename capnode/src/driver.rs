@@ -54,6 +54,8 @@ pub(crate) struct Driver<T> {
     /// while somebody holds the connection itself.
     holders: Option<Weak<()>>,
     writable: bool,
+    /// Whether it was woken to write, and has let the others go first.
+    let_others: bool,
     /// Whether the transport has not sent all it was given.
     flushing: bool,
     /// Whether the transport took no more the last time, and whether it has since.
@@ -101,6 +103,7 @@ impl<T: Transport> Driver<T> {
             leaving: None,
             holders,
             writable: true,
+            let_others: false,
             flushing: false,
             blocked: false,
             moved: false,
@@ -266,6 +269,14 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Whether to wait a turn, because somebody has just begun to say something. A runtime may run next whom a task has
+    /// woken, and so one write would be made for each of many calls that are ready to be made; the others are all
+    /// before whoever waits a turn.
+    fn lets_others(&mut self) -> bool {
+        self.let_others = !self.let_others && self.link.has_output();
+        self.let_others
+    }
+
     /// Whether the peer takes whatever it reads at once for one frame: so do Capnode's programs on a byte stream.
     fn takes_one_at_a_time(&self) -> bool {
         self.transport.is_byte_stream() && self.link.dialect() == Some(Dialect::Capnode)
@@ -366,6 +377,10 @@ impl<T: Transport + Unpin> Future for Driver<T> {
         let this = self.get_mut();
         // What is done here needs no waking: it is looked for before going to sleep.
         this.link.set_driver(None, false);
+        if this.lets_others() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let now = this.started.elapsed();
         this.link.set_now(now);
         loop {

@@ -147,6 +147,7 @@ mod registry;
 mod runtime;
 pub mod sans_io;
 mod session;
+mod spare;
 mod sync;
 #[cfg(feature = "tokio")]
 pub mod transport;

@@ -419,7 +419,7 @@ mod tests {
     fn a_slice_keeps_the_references_inside_it() {
         let text = Text::frame(r#"{"a":<1>,"b":<2>}"#);
         let slot = |start, to| Slot { start, end: start + 3, to };
-        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')], nodes: Few::NONE };
+        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')].into(), nodes: Few::NONE };
         let part = whole.slice(13..16);
         assert_eq!(part.text.as_str(), "<2>");
         assert_eq!(part.root(), Some(&'y'));

@@ -17,8 +17,8 @@ use super::slot;
 use super::value::Value;
 use crate::dialect::Place;
 use crate::error::{Error, ErrorKind};
-use crate::limits::Limits;
 use crate::few::Few;
+use crate::limits::Limits;
 use crate::op::{Payload, Slot, Text};
 
 /// The nodes of one message.

@@ -11,8 +11,8 @@ use super::graph::{Graph, SharedNode};
 use super::{Cap, data, slot};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::limits::{MAX_PROMISE_DEPTH, Unfolding};
 use crate::few::Few;
+use crate::limits::{MAX_PROMISE_DEPTH, Unfolding};
 use crate::op::{Payload, Slot, Text};
 
 /// What stands in the place of a reference.

@@ -102,9 +102,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
         let this = self.project();
         let again = || Err(Error::new(ErrorKind::Unsupported, "a handler was polled after its end"));
-        this.method
-            .poll(cx)
-            .map(|result| this.reply.take().map_or_else(again, |reply| reply(result, place)))
+        this.method.poll(cx).map(|result| this.reply.take().map_or_else(again, |reply| reply(result, place)))
     }
 }
 
@@ -245,11 +243,13 @@ impl Response {
                     this.move_off();
                     continue;
                 }
-                State::Handler(handler) => match caught(this.name, || handler.as_mut().poll(cx, place.take())) {
-                    Ok(Poll::Pending) => return Poll::Pending,
-                    Ok(Poll::Ready(outcome)) => outcome,
-                    Err(panicked) => Err(panicked.into()),
-                },
+                State::Handler(handler) => {
+                    match caught(this.name, || handler.as_mut().poll(cx, place.take())) {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(outcome)) => outcome,
+                        Err(panicked) => Err(panicked.into()),
+                    }
+                }
             };
             // What the handler held is dropped before anybody learns of the outcome.
             this.end();

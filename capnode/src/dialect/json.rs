@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 
-use super::capnweb::text::unescape;
+use super::capnweb::text::{plain_run, unescape};
 use crate::op::Slot;
 
 #[cfg(test)]
@@ -245,6 +245,7 @@ impl<'a, R> Parser<'a, '_, R> {
         self.expect(b'"')?;
         let start = self.pos;
         loop {
+            self.pos += plain_run(self.buffer.as_bytes().get(self.pos..self.end).unwrap_or_default());
             match self.byte(self.pos) {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,

@@ -83,7 +83,7 @@ impl Build<'_> {
             ranges.push(start..build.out.len());
         }
         let text = Text::Shared { frame: build.out.into(), start: 0, end: root };
-        Payload { text, refs: build.refs, nodes: ranges }
+        Payload { text, refs: build.refs.into(), nodes: ranges.into() }
     }
 
     fn at(&mut self, container: usize) {

@@ -30,6 +30,12 @@ impl Link {
         work || self.any_dropped.load(Ordering::SeqCst) || (!state.parked.is_empty() && state.has_room(self))
     }
 
+    /// Whether there is something to write that nobody has taken.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_output(&self) -> bool {
+        !lock(&self.state).out.is_empty()
+    }
+
     /// Lets the driver look whether the connection is still needed.
     #[cfg(feature = "tokio")]
     pub(crate) fn nudge(&self) {
@@ -153,6 +159,10 @@ impl Link {
             state.writing = out.len();
             let too_much = state.closed.is_none() && state.unwritten() > self.limits.unwritten_bytes_hard;
             if state.out.is_empty() || !out.is_empty() {
+                if out.is_empty() {
+                    out.clear();
+                    state.out.clear();
+                }
                 (Vec::new(), too_much)
             } else {
                 out.clear();

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::spare::Spare;
+
 /// Frames waiting to be written: one after the other in one buffer, each with a line feed behind it, so that a transport
 /// of lines writes them all at once and one of messages can tell them apart.
 #[derive(Debug, Default)]
@@ -10,6 +12,7 @@ pub struct Outgoing {
     /// Where the frames end, before the line feed.
     ends: VecDeque<usize>,
     written: usize,
+    spare: Spare,
 }
 
 impl Outgoing {
@@ -67,9 +70,9 @@ impl Outgoing {
         }
     }
 
+    /// Makes it empty. Where nothing is said for long, it is to be called from time to time all the same.
     pub(crate) fn clear(&mut self) {
-        // One large message should not be remembered for ever.
-        if self.buffer.capacity() > 1 << 20 {
+        if self.spare.is_over(self.buffer.capacity(), self.buffer.len()) {
             self.buffer = String::new();
         }
         self.buffer.clear();

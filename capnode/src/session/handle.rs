@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Event, Export, Exported, Import, ImportState, Rates, Ref, Running, Session};
 use crate::error::{Error, ErrorKind};
-use crate::limits::Limits;
 use crate::few::Few;
+use crate::limits::Limits;
 use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
 
 /// Stands for all references, in the release of a language that does not count them.

@@ -9,12 +9,10 @@ use tokio::process::{ChildStdin, ChildStdout};
 
 use super::texts::{Byte, Text};
 use super::{Outgoing, Transport};
+use crate::spare::{SMALL, Spare};
 
 /// Room for a read.
 const CHUNK: usize = 32 << 10;
-
-/// A buffer that is not kept.
-const LARGE: usize = 1 << 20;
 
 /// Frames over a byte stream, each a line: see [`lines`].
 #[derive(Debug)]
@@ -28,6 +26,7 @@ pub struct Lines<S> {
     /// Up to where there is no line feed.
     searched: usize,
     limit: usize,
+    spare: Spare,
     framing: Framing,
     /// Whether what comes is of no interest any more.
     discarding: bool,
@@ -60,6 +59,7 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
         start: 0,
         searched: 0,
         limit,
+        spare: Spare::default(),
         framing: Framing::Unknown,
         discarding: false,
     }
@@ -180,15 +180,15 @@ impl<S> Lines<S> {
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
+        if self.start == self.filled && self.spare.is_over(self.buffer.len(), self.filled) {
+            self.buffer = Vec::new();
+            (self.start, self.filled, self.searched) = (0, 0, 0);
+        }
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.filled, 0);
             self.filled -= self.start;
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
-        }
-        // One large message should not be remembered for ever.
-        if self.filled == 0 && self.buffer.len() > LARGE {
-            self.buffer = Vec::new();
         }
         if self.buffer.len() - self.filled < CHUNK / 4 {
             // As much again, but no more than the longest line needs.
@@ -246,7 +246,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
     }
 
     fn arriving(&self) -> usize {
-        self.filled - self.start
+        // A large buffer is held for a while after it was filled, too.
+        if self.buffer.len() > SMALL { self.buffer.len() } else { self.filled - self.start }
     }
 
     fn is_byte_stream(&self) -> bool {

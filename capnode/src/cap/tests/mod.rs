@@ -45,7 +45,7 @@ fn payload(root: &str, nodes: &[&str], caps: &[Cap]) -> Payload<Part> {
     };
     let root = add(root);
     let nodes = nodes.iter().map(|node| add(node)).collect();
-    Payload { text: Text::frame(&text).slice(root), refs, nodes }
+    Payload { text: Text::frame(&text).slice(root), refs: refs.into(), nodes }
 }
 
 fn body(root: &str, nodes: &[&str]) -> Body {

@@ -99,7 +99,11 @@ fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
         ranges.push(start..buffer.len());
     }
     let end = ranges.remove(0).end;
-    Payload { text: Text::Shared { frame: buffer.into(), start: 0, end }, refs, nodes: ranges }
+    Payload {
+        text: Text::Shared { frame: buffer.into(), start: 0, end },
+        refs: refs.into(),
+        nodes: ranges.into(),
+    }
 }
 
 #[test]

@@ -84,60 +84,53 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
 pub(crate) fn write(op: &Op, out: &mut String) {
     match op {
         Op::Call { target, path, args, answering } => {
-            open(name(*answering), out);
-            write_import("pipeline", *target, path, args.as_ref(), out);
+            out.push_str(opening(*answering));
+            write_import("[\"pipeline\",", *target, path, args.as_ref(), out);
         }
         Op::Evaluate { value, answering } => {
-            open(name(*answering), out);
+            out.push_str(opening(*answering));
             write_payload(value, out);
         }
         Op::Pull(id) => {
-            open("pull", out);
+            out.push_str("[\"pull\",");
             write_number(*id, out);
         }
         Op::Answer { id, outcome } => {
             let (name, value) = match outcome {
-                Ok(value) => ("resolve", value),
-                Err(error) => ("reject", error),
+                Ok(value) => ("[\"resolve\",", value),
+                Err(error) => ("[\"reject\",", error),
             };
-            open(name, out);
+            out.push_str(name);
             write_number(*id, out);
             out.push(',');
             write_payload(value, out);
         }
         Op::Release { id, count } => {
-            open("release", out);
+            out.push_str("[\"release\",");
             write_number(*id, out);
             out.push(',');
             write_number(*count, out);
         }
         Op::Mark => {
-            open("release", out);
-            out.push_str("0,0,");
+            out.push_str("[\"release\",0,0,");
             write_string(out, MARK);
         }
         // The language has no word for it.
         Op::Progress { .. } => return,
         Op::Abort(error) => {
-            open("abort", out);
+            out.push_str("[\"abort\",");
             write_payload(error, out);
         }
     }
     out.push(']');
 }
 
-fn name(answering: Answering) -> &'static str {
+/// How the message begins.
+fn opening(answering: Answering) -> &'static str {
     match answering {
-        Answering::Kept => "push",
-        Answering::Sent => "stream",
+        Answering::Kept => "[\"push\",",
+        Answering::Sent => "[\"stream\",",
     }
-}
-
-/// Opens a message or a form.
-fn open(name: &str, out: &mut String) {
-    out.push_str("[\"");
-    out.push_str(name);
-    out.push_str("\",");
 }
 
 fn write_number(number: impl itoa::Integer, out: &mut String) {
@@ -152,10 +145,10 @@ fn write_payload(payload: &Payload<Word>, out: &mut String) {
         out.push_str(&buffer[written..slot.start]);
         written = slot.end;
         match &slot.to {
-            Word::Export(id) | Word::Function(id) => write_export("export", *id, out),
-            Word::Promise(id) => write_export("promise", *id, out),
+            Word::Export(id) | Word::Function(id) => write_export("[\"export\",", *id, out),
+            Word::Promise(id) => write_export("[\"promise\",", *id, out),
             Word::Import(Import { id, path, args, awaited }) => {
-                let form = if *awaited { "pipeline" } else { "import" };
+                let form = if *awaited { "[\"pipeline\"," } else { "[\"import\"," };
                 write_import(form, *id, path, args.as_deref(), out);
             }
             // The language has no nodes; what is sent in it has been unfolded.
@@ -166,13 +159,13 @@ fn write_payload(payload: &Payload<Word>, out: &mut String) {
 }
 
 fn write_export(form: &str, id: i64, out: &mut String) {
-    open(form, out);
+    out.push_str(form);
     write_number(id, out);
     out.push(']');
 }
 
 fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, out: &mut String) {
-    open(form, out);
+    out.push_str(form);
     write_number(id, out);
     if !path.is_empty() || args.is_some() {
         out.push_str(",[");

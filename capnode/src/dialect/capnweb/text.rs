@@ -1,48 +1,93 @@
-//! JSON strings and base64, both ways.
+//! JSON strings, numbers and base64, both ways.
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64_simd::{STANDARD_NO_PAD, forgiving_decode_to_vec};
 
-/// The standard alphabet without padding: what npm's `capnweb` writes. Padding is accepted.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
+/// Writes bytes as npm's `capnweb` does: in the standard alphabet, without padding.
 pub(in crate::dialect) fn write_base64(out: &mut String, bytes: &[u8]) {
-    BASE64.encode_string(bytes, out);
+    STANDARD_NO_PAD.encode_append(bytes, out);
 }
 
 /// Whether `text` is base64 in the standard or the URL alphabet (Node accepts both), and how many
 /// bytes it stands for.
 pub(in crate::dialect) fn base64_len(text: &str) -> Option<usize> {
     let digits = text.trim_end_matches('=');
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    let known = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'+' | b'/' | b'-' | b'_');
+    // Without an early end inside a chunk many bytes are looked at at once.
+    let all_known = |chunk: &[u8]| chunk.iter().fold(true, |all, byte| all & known(*byte));
     let whole = digits.len() % 4 != 1 && text.len() - digits.len() <= 2;
-    (whole && digits.bytes().all(known)).then_some(digits.len() / 4 * 3 + digits.len() % 4 * 3 / 4)
+    (whole && digits.as_bytes().chunks(CHUNK).all(all_known))
+        .then_some(digits.len() / 4 * 3 + digits.len() % 4 * 3 / 4)
 }
 
 /// Decodes text that [`base64_len`] has passed.
-pub(in crate::dialect) fn read_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+pub(in crate::dialect) fn read_base64(text: &str) -> Result<Vec<u8>, base64_simd::Error> {
     let digits = text.trim_end_matches('=');
-    if digits.bytes().any(|byte| matches!(byte, b'-' | b'_')) {
-        BASE64.decode(digits.replace('-', "+").replace('_', "/"))
-    } else {
-        BASE64.decode(digits)
+    // Hardly anybody uses the other alphabet.
+    forgiving_decode_to_vec(digits.as_bytes())
+        .or_else(|_| forgiving_decode_to_vec(digits.replace('-', "+").replace('_', "/").as_bytes()))
+}
+
+/// Bytes that are looked at together, where nothing of interest is expected among them.
+const CHUNK: usize = 64;
+
+/// How many bytes come before the first that means something in a JSON string: a quote, a backslash or a control
+/// character.
+pub(in crate::dialect) fn plain_run(bytes: &[u8]) -> usize {
+    const EACH: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = 0x80 * EACH;
+    let means = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    let mut run = 0;
+    if bytes.len() >= CHUNK {
+        let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, byte| any | means(*byte));
+        run = CHUNK * bytes.chunks_exact(CHUNK).take_while(plain).count();
     }
+    // Eight at a time, each in its byte of a word. What is above the lowest one found may be wrong.
+    while let Some(eight) = bytes.get(run..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*eight);
+        let zero = |word: u64| word.wrapping_sub(EACH) & !word;
+        let (quote, backslash) = (u64::from(b'"') * EACH, u64::from(b'\\') * EACH);
+        let control = word.wrapping_sub(0x20 * EACH) & !word;
+        let found = (zero(word ^ quote) | zero(word ^ backslash) | control) & HIGH;
+        if found != 0 {
+            return run + found.trailing_zeros() as usize / 8;
+        }
+        run += 8;
+    }
+    let rest = bytes.get(run..).unwrap_or_default();
+    run + rest.iter().position(|byte| means(*byte)).unwrap_or(rest.len())
+}
+
+/// The whole number that `bytes` begin with, and how many digits and signs it takes, if it is written as most are: without
+/// a leading zero, point or exponent, and in no more digits than fit for sure.
+pub(in crate::dialect) fn plain_integer(bytes: &[u8]) -> Option<(i64, usize)> {
+    const DIGITS: usize = 18;
+    let negative = bytes.first() == Some(&b'-');
+    let digits = bytes.get(usize::from(negative)..)?;
+    let (mut number, mut length) = (0, 0);
+    while let Some(digit @ b'0'..=b'9') = digits.get(length) {
+        if length == DIGITS {
+            return None;
+        }
+        number = number * 10 + i64::from(digit - b'0');
+        length += 1;
+    }
+    let ends = !matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
+    let plain = length == 1 || (length > 1 && digits[0] != b'0');
+    let number = if negative { -number } else { number };
+    (plain && ends).then_some((number, usize::from(negative) + length))
 }
 
 /// Writes `text` as a JSON string.
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
-    let mut written = 0;
-    for (at, byte) in text.bytes().enumerate() {
+    let mut rest = text;
+    loop {
+        let (plain, other) = rest.split_at(plain_run(rest.as_bytes()));
+        out.push_str(plain);
+        let Some(byte) = other.bytes().next() else { break };
+        rest = &other[1..];
         let escape = match byte {
             b'"' => "\\\"",
             b'\\' => "\\\\",
@@ -51,11 +96,8 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
             b'\t' => "\\t",
             0x08 => "\\b",
             0x0c => "\\f",
-            0..0x20 => "",
-            _ => continue,
+            _ => "",
         };
-        out.push_str(&text[written..at]);
-        written = at + 1;
         if escape.is_empty() {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             out.push_str("\\u00");
@@ -65,7 +107,6 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
             out.push_str(escape);
         }
     }
-    out.push_str(&text[written..]);
     out.push('"');
 }
 
@@ -74,9 +115,11 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
 /// JavaScript's strings may hold half of a surrogate pair, which no Rust string can: it becomes
 /// U+FFFD, and the session goes on.
 pub(in crate::dialect) fn unescape(raw: &str) -> Cow<'_, str> {
-    let Some(first) = raw.find('\\') else {
+    // There is neither a quote nor a control character in it.
+    let first = plain_run(raw.as_bytes());
+    if first == raw.len() {
         return Cow::Borrowed(raw);
-    };
+    }
     let mut out = String::with_capacity(raw.len());
     out.push_str(&raw[..first]);
     let mut rest = &raw[first..];
@@ -97,7 +140,7 @@ pub(in crate::dialect) fn unescape(raw: &str) -> Cow<'_, str> {
             None => length = 0,
         }
         let after = escape.get(length..).unwrap_or_default();
-        let next = after.find('\\').unwrap_or(after.len());
+        let next = plain_run(after.as_bytes());
         out.push_str(&after[..next]);
         rest = &after[next..];
     }
@@ -131,6 +174,34 @@ mod tests {
             write_string(&mut out, text);
             assert_eq!(out, serde_json::to_string(text).unwrap());
             assert_eq!(unescape(&out[1..out.len() - 1]), text);
+        }
+    }
+
+    #[test]
+    fn the_first_byte_that_means_something_is_found_wherever_it_stands() {
+        let others = ["é€😀".as_bytes(), b"abc \x7f\x20!#[]^".as_slice()].concat();
+        for length in [0, 1, 7, 8, 9, 63, 64, 65, 130, 200] {
+            let plain: Vec<u8> = others.iter().copied().cycle().take(length).collect();
+            assert_eq!(plain_run(&plain), length);
+            for at in 0..length {
+                for found in (0..0x20).chain([b'"', b'\\']) {
+                    let mut bytes = plain.clone();
+                    bytes[at] = found;
+                    // What comes behind it does not matter.
+                    bytes[at + (length - at) / 2] = found;
+                    assert_eq!(plain_run(&bytes), at, "{found:#x} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_plain_integer_is_one_without_doubt() {
+        assert_eq!(plain_integer(b"0,"), Some((0, 1)));
+        assert_eq!(plain_integer(b"-1]"), Some((-1, 2)));
+        assert_eq!(plain_integer(b"999999999999999999"), Some((999_999_999_999_999_999, 18)));
+        for other in ["", "-", "01", "-01", "1.5", "1e3", "1E3", "1000000000000000000", "x", "+1", " 1"] {
+            assert_eq!(plain_integer(other.as_bytes()), None, "{other}");
         }
     }
 

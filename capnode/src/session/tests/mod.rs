@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use super::{Event, ObjectId, Ref, Session, Side};
 use crate::error::ErrorKind;
-use crate::limits::Limits;
 use crate::few::Few;
+use crate::limits::Limits;
 use crate::op::{Answering, Id, Import, Op, Path, Payload, Slot, Word};
 
 mod calls;

@@ -59,6 +59,12 @@ impl<R: Lookup> Reader<'_, R> {
     }
 
     fn deserialize_integer<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        if let Some(integer) = self.plain_integer() {
+            return match u64::try_from(integer) {
+                Ok(integer) => visitor.visit_u64(integer),
+                Err(_) => visitor.visit_i64(integer),
+            };
+        }
         let start = self.pos;
         match self.next()? {
             Next::Number(number) => self.integer(number, visitor),

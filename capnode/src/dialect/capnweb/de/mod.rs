@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::MAX_DEPTH;
-use super::text::unescape;
+use super::text::{plain_integer, plain_run, unescape};
 use crate::dialect::{Failure, Found, Lookup, Node};
 use crate::op::{Payload, Slot};
 
@@ -143,6 +143,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         self.expect(b'"')?;
         let start = self.pos;
         loop {
+            self.pos += plain_run(self.bytes().get(self.pos..).unwrap_or_default());
             match self.bytes().get(self.pos).ok_or_else(broken)? {
                 b'"' => break,
                 b'\\' => self.pos += 2,
@@ -161,9 +162,21 @@ impl<'a, R: Lookup> Reader<'a, R> {
     fn word(&mut self) -> &'a str {
         self.peek();
         let rest = self.buffer.get(self.pos..).unwrap_or_default();
-        let end = rest.find([',', ']', '}', ' ', '\t', '\r', '\n']).unwrap_or(rest.len());
+        let is_end = |byte: u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n');
+        let end = rest.bytes().position(is_end).unwrap_or(rest.len());
         self.pos += end;
         &rest[..end]
+    }
+
+    /// The whole number that stands here, if it is written as most are.
+    fn plain_integer(&mut self) -> Option<i64> {
+        if self.slot().is_some() {
+            return None;
+        }
+        self.peek();
+        let (integer, length) = plain_integer(self.bytes().get(self.pos..)?)?;
+        self.pos += length;
+        Some(integer)
     }
 
     fn next(&mut self) -> Result<Next<'a, R>> {

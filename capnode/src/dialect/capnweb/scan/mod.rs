@@ -4,6 +4,7 @@
 //! into Rust types meets no surprise but a type that does not fit.
 
 use super::MAX_DEPTH;
+use super::text::{plain_integer, plain_run};
 use crate::dialect::too_long;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -102,6 +103,7 @@ impl<'a> Scanner<'a> {
         let start = self.pos;
         let bytes = self.buffer.as_bytes();
         loop {
+            self.pos += plain_run(bytes.get(self.pos..).unwrap_or_default());
             match bytes.get(self.pos) {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
@@ -136,6 +138,11 @@ impl<'a> Scanner<'a> {
     fn number(&mut self) -> Result<&'a str> {
         self.peek();
         let start = self.pos;
+        let rest = self.buffer.as_bytes().get(start..).unwrap_or_default();
+        if let Some((_, length)) = plain_integer(rest) {
+            self.pos += length;
+            return Ok(&self.buffer[start..self.pos]);
+        }
         self.digit_run(true)?;
         let bytes = self.buffer.as_bytes();
         if bytes.get(self.pos) == Some(&b'.') {
@@ -167,6 +174,12 @@ impl<'a> Scanner<'a> {
 
     /// A whole number, such as an id.
     pub(super) fn integer(&mut self) -> Result<i64> {
+        self.peek();
+        let rest = self.buffer.as_bytes().get(self.pos..).unwrap_or_default();
+        if let Some((integer, length)) = plain_integer(rest) {
+            self.pos += length;
+            return Ok(integer);
+        }
         let before = self.pos;
         let integer = self.number().ok().and_then(|digits| digits.parse().ok());
         integer.map_or_else(

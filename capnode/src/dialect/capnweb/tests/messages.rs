@@ -1,5 +1,6 @@
 //! Messages as ops and back.
 
+use crate::few::Few;
 use proptest::prelude::*;
 
 use super::*;
@@ -214,7 +215,7 @@ fn list(open: &str, words: Vec<Word>, close: &str) -> Payload<Word> {
         refs.push(Slot { start: text.len(), end: text.len(), to });
     }
     text.push_str(close);
-    Payload { text: text.into(), refs, nodes: Few::NONE }
+    Payload { text: text.into(), refs: refs.into(), nodes: Few::NONE }
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -247,7 +248,7 @@ fn words(payload: &Payload<Word>) -> Vec<Word> {
             let args = Payload {
                 text: Text::Static(""),
                 refs: words(args).into_iter().map(|to| Slot { start: 0, end: 0, to }).collect(),
-                nodes: Vec::new(),
+                nodes: Few::NONE,
             };
             import(*id, path.clone(), Some(args), *awaited)
         }

@@ -1,5 +1,6 @@
 //! What npm's package really writes and reads: see `tests/transcripts/capnweb/README.md`.
 
+use crate::few::Few;
 use std::path::Path as FilePath;
 
 use serde_json::Value as Json;

@@ -255,7 +255,11 @@ fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
         // Nothing between a root and its nodes is hardest to tell apart.
     }
     let end = ranges.remove(0).end;
-    Payload { text: Text::Shared { frame: buffer.into(), start: 0, end }, refs, nodes: ranges }
+    Payload {
+        text: Text::Shared { frame: buffer.into(), start: 0, end },
+        refs: refs.into(),
+        nodes: ranges.into(),
+    }
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! Buffers that are kept for the next message.
+
+/// A buffer of bytes up to this size is always kept.
+pub(crate) const SMALL: usize = 128 << 10;
+
+/// How often in succession a larger one may not have been needed until it is given back.
+const TURNS: u8 = 8;
+
+/// Whether to keep a buffer that was needed for something large: as long as large things come, so that they need not
+/// wait for the system's memory, and not for ever after the last.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    unneeded: u8,
+}
+
+impl Spare {
+    /// A buffer of `capacity` bytes is empty, and `used` of them have been needed since this was asked last. Whether to
+    /// give it back.
+    pub(crate) fn is_over(&mut self, capacity: usize, used: usize) -> bool {
+        if capacity <= SMALL || used > capacity / 4 {
+            self.unneeded = 0;
+            return false;
+        }
+        self.unneeded += 1;
+        let over = self.unneeded >= TURNS;
+        if over {
+            self.unneeded = 0;
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_buffer_is_kept_while_it_is_needed_and_not_much_longer() {
+        let mut spare = Spare::default();
+        for _ in 0..100 {
+            assert!(!spare.is_over(1 << 20, 0));
+            assert!(!spare.is_over(1 << 20, 1 << 20));
+        }
+        assert!((1..TURNS).all(|_| !spare.is_over(1 << 20, 100)));
+        assert!(spare.is_over(1 << 20, 100));
+    }
+
+    #[test]
+    fn a_small_buffer_is_kept() {
+        let mut spare = Spare::default();
+        assert!((0..100).all(|_| !spare.is_over(SMALL, 0)));
+    }
+}
