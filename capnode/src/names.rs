@@ -2,29 +2,38 @@
 
 use crate::op::Key;
 
-/// Names that no method, step of a path or class of an error has, whoever says them: every JavaScript object has those
-/// of `Object.prototype` by itself, and JavaScript calls `then` and `toJSON` of what it is given without being asked.
-/// As keys in data they are names like any other.
-pub(crate) const RESERVED: [&str; 15] = [
-    "__defineGetter__",
-    "__defineSetter__",
-    "__lookupGetter__",
-    "__lookupSetter__",
-    "__proto__",
-    "constructor",
-    "hasOwnProperty",
-    "isPrototypeOf",
-    "propertyIsEnumerable",
-    "prototype",
-    "then",
-    "toJSON",
-    "toLocaleString",
-    "toString",
-    "valueOf",
-];
+macro_rules! reserved {
+    ($count:literal: $($name:literal)*) => {
+        /// Names that no method, step of a path or class of an error has, whoever says them: every JavaScript object has
+        /// those of `Object.prototype` by itself, and JavaScript calls `then` and `toJSON` of what it is given without
+        /// being asked. As keys in data they are names like any other.
+        #[cfg(test)]
+        pub(crate) const RESERVED: [&str; $count] = [$($name),*];
 
-pub(crate) fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
+        /// Whether a name is one that JavaScript gives a meaning of its own, and so nothing has: see `RESERVED`.
+        pub(crate) fn is_reserved(name: &str) -> bool {
+            matches!(name, $($name)|*)
+        }
+    };
+}
+
+reserved! {
+    15:
+    "__defineGetter__"
+    "__defineSetter__"
+    "__lookupGetter__"
+    "__lookupSetter__"
+    "__proto__"
+    "constructor"
+    "hasOwnProperty"
+    "isPrototypeOf"
+    "propertyIsEnumerable"
+    "prototype"
+    "then"
+    "toJSON"
+    "toLocaleString"
+    "toString"
+    "valueOf"
 }
 
 /// Where in a path such a name stands first.

@@ -7,6 +7,7 @@ use super::{Anything, assert_json, body, is_json, lent, text, value_of};
 use crate::cap::payload::unfold;
 use crate::dialect::json::{Broken, Json};
 use crate::dialect::{Dialect, capnode, capnweb, q};
+use crate::few::Few;
 use crate::limits::Limits;
 use crate::op::{Answering, Key, Op, Path, Payload, Text, Verb, Word};
 
@@ -165,7 +166,7 @@ pub fn canonical(data: &[u8]) {
     // As arguments and as reasons.
     let mut names = Anything::default();
     let args =
-        Payload { text: format!("[{}]", value.text.as_str()).into(), refs: Vec::new(), nodes: Vec::new() };
+        Payload { text: format!("[{}]", value.text.as_str()).into(), refs: Few::NONE, nodes: Few::NONE };
     let (mut capnode, mut q) = (capnode::Speech::new(1), q::Speech::new(1));
     let function = capnode.reconstruct("f");
     let paths = [

@@ -237,7 +237,7 @@ macro_rules! functions {
 
             fn request(&self, local: &Local, request: Request) -> Response {
                 request_of_function(local, request, |request| match local.object().downcast::<C>() {
-                    Ok(closure) => request.run(&closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
+                    Ok(closure) => request.run(closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
                     Err(_) => Response::error(not_a_function(None)),
                 })
             }
@@ -262,7 +262,7 @@ macro_rules! functions {
 
             fn request(&self, local: &Local, request: Request) -> Response {
                 request_of_function(local, request, |request| match local.object().downcast::<C>() {
-                    Ok(closure) => request.run_result(&closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
+                    Ok(closure) => request.run_result(closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
                     Err(_) => Response::error(not_a_function(None)),
                 })
             }

@@ -180,13 +180,13 @@ impl<C: Client> From<C> for Cap {
 /// A client whose interface `T` implements, so that it can stand for a `T`.
 pub trait Serve<T: ?Sized>: Client {
     #[doc(hidden)]
-    fn dispatch(method: usize, request: Delivery<'_, T>) -> Response;
+    fn dispatch(method: usize, request: Delivery<T>) -> Response;
 }
 
 /// A request of an object that implements an interface.
 #[doc(hidden)]
-pub struct Delivery<'a, T: ?Sized> {
-    object: &'a Arc<T>,
+pub struct Delivery<T: ?Sized> {
+    object: Arc<T>,
     request: Request,
 }
 
@@ -211,7 +211,7 @@ impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
     fn request(&self, local: &Local, request: Request) -> Response {
         request_of_interface(local, C::INTERFACE, request, |method, request| {
             match local.object().downcast::<T>() {
-                Ok(object) => C::dispatch(method, Delivery { object: &object, request }),
+                Ok(object) => C::dispatch(method, Delivery { object, request }),
                 Err(_) => request.no_such_method(),
             }
         })
@@ -302,7 +302,7 @@ impl Reply {
 }
 
 #[doc(hidden)]
-impl<T> Delivery<'_, T> {
+impl<T> Delivery<T> {
     /// Runs a method: decodes the arguments, and makes of what the method returns an answer.
     pub fn run<A, R, Fut>(self, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
     where
@@ -332,7 +332,7 @@ impl<T> Delivery<'_, T> {
 
 impl Request {
     /// Runs a method or function: decodes the arguments, and makes of what it returns an answer.
-    pub(crate) fn run<T, A, R, Fut>(self, object: &Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    pub(crate) fn run<T, A, R, Fut>(self, object: Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
     where
         A: Args,
         R: Wire,
@@ -345,7 +345,7 @@ impl Request {
     /// The same for a method that returns a `Result`.
     pub(crate) fn run_result<T, A, R, E, Fut>(
         self,
-        object: &Arc<T>,
+        object: Arc<T>,
         method: impl FnOnce(Arc<T>, A) -> Fut,
     ) -> Response
     where
@@ -360,7 +360,7 @@ impl Request {
 
     fn run_with<T, A: Args, Fut>(
         self,
-        object: &Arc<T>,
+        object: Arc<T>,
         method: impl FnOnce(Arc<T>, A) -> Fut,
         reply: impl FnOnce(Fut::Output, Place<'_>) -> Outcome + Send + 'static,
     ) -> Response
@@ -378,7 +378,7 @@ impl Request {
         let args = self.args;
         let progress = self.extras.progress;
         let watched = progress.is_some() || progress::is_watched();
-        let start = || args::take::<A>(args, names).map(|args| method(object.clone(), args));
+        let start = || args::take::<A>(args, names).map(|args| method(object, args));
         let started = caught(name, || match watched {
             true => progress::within(progress.clone(), start),
             false => start(),
