@@ -262,7 +262,7 @@ impl<T: Transport> Driver<T> {
                 }
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
-                    self.out.clear();
+                    self.out = Outgoing::default();
                     self.link.close(ended(Fault::Network, "the connection was lost").with_source(error));
                 }
             }

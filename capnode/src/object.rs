@@ -251,9 +251,9 @@ impl Serving for Dynamic {
         "object"
     }
 
-    fn request(&self, local: &Local, request: Request) -> Response {
+    fn request(&self, local: Local, request: Request) -> Response {
         match local.object().downcast::<Inner>() {
-            Ok(inner) => inner.request(local, request),
+            Ok(inner) => inner.request(&local, request),
             Err(_) => Response::error(Error::type_error("not an object")),
         }
     }

@@ -1,4 +1,5 @@
 //! Runs one hot path a number of times, so that callgrind can count what once of it takes: `PATH COUNT`, or `--list`.
+//! `.ci/instructions` does, and compares with `bounds`.
 //!
 //! Both sides of a connection are in memory and moved by hand. What a path is about is between the frames that go before
 //! and those that come after, and everything else is in every count alike.
@@ -122,6 +123,16 @@ const PATHS: &[Path] = &[
         }
         std::process::exit(0);
     }),
+    ("encode a call, decode its answer", |count| {
+        let pair = Pair::new();
+        for number in 0..count {
+            let mut call = pin!(pair.hot.add(black_box(number as u32), 1));
+            assert!(poll(call.as_mut()).is_pending());
+            // Nobody else is there: the answer is made up.
+            pair.here.receive(&format!("[\"resolve\",{},7]", number + 1));
+            assert!(matches!(poll(call), Poll::Ready(Ok(7))));
+        }
+    }),
     ("text argument and result", |count| {
         let pair = Pair::new();
         for _ in 0..count {
@@ -134,6 +145,16 @@ const PATHS: &[Path] = &[
             pair.call(pair.hot.take(|number: u32| async move { number }));
             pair.settle();
         }
+    }),
+    ("object made", |count| {
+        let pair = Pair::new();
+        let mut held = Vec::with_capacity(count);
+        for _ in 0..count {
+            held.push(pair.call(pair.hot.make()));
+            pair.settle();
+        }
+        std::mem::forget(held);
+        std::process::exit(0);
     }),
     ("object made and given back", |count| {
         let pair = Pair::new();

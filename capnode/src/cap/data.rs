@@ -68,8 +68,8 @@ impl Serving for Data {
         remote.map_or(Poll::Ready(()), |import| import.link().poll_room(cx))
     }
 
-    fn request(&self, local: &Local, request: Request) -> Response {
-        match local.object().downcast::<Held>() {
+    fn request(&self, local: Local, request: Request) -> Response {
+        match local.into_object().downcast::<Held>() {
             Ok(held) => look_from(held.0.clone(), None, request),
             Err(_) => Response::error(Error::type_error("not a value")),
         }

@@ -61,7 +61,7 @@ pub(crate) trait Serving: Send + Sync {
     /// What the object is, for messages.
     fn name(&self) -> &'static str;
 
-    fn request(&self, local: &Local, request: Request) -> Response;
+    fn request(&self, local: Local, request: Request) -> Response;
 }
 
 impl Local {
@@ -70,7 +70,11 @@ impl Local {
     }
 
     pub(crate) fn object(&self) -> Arc<dyn Any + Send + Sync> {
-        self.object.0.clone().unwrap_or_else(|| Arc::new(()))
+        self.clone().into_object()
+    }
+
+    pub(crate) fn into_object(mut self) -> Arc<dyn Any + Send + Sync> {
+        self.object.0.take().unwrap_or_else(|| Arc::new(()))
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -85,7 +89,7 @@ impl Local {
         self.serving.shape()
     }
 
-    pub(super) fn request(&self, request: Request) -> Response {
+    pub(super) fn request(self, request: Request) -> Response {
         self.serving.request(self, request)
     }
 
@@ -154,10 +158,10 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
 
 /// Makes a request of an object with an interface: finds the method and calls it by `dispatch`.
 pub(crate) fn request_of_interface(
-    local: &Local,
+    local: Local,
     interface: &'static Interface,
     request: Request,
-    dispatch: impl FnOnce(usize, Request) -> Response,
+    dispatch: impl FnOnce(Local, usize, Request) -> Response,
 ) -> Response {
     // What nearly every request is.
     let method = match &request.member {
@@ -167,7 +171,7 @@ pub(crate) fn request_of_interface(
     };
     if let Some(method) = method {
         if interface.method(method).is_some_and(|method| method.property == request.args.is_read()) {
-            return dispatch(method, Request { member: Member::Method(interface, method), ..request });
+            return dispatch(local, method, Request { member: Member::Method(interface, method), ..request });
         }
     }
     let path = request.member.clone().into_path();
@@ -183,7 +187,7 @@ pub(crate) fn request_of_interface(
     }
     let Some((first, rest)) = path.as_slice().split_first() else {
         return if request.args.is_read() {
-            let itself = Part::Cap(local.clone().into());
+            let itself = Part::Cap(local.into());
             Response::ready(Ok(Reply::wire(Payload::reference(itself))))
         } else {
             Response::error(not_a_function(None))
@@ -200,10 +204,10 @@ pub(crate) fn request_of_interface(
     let member = Member::Method(interface, method);
     let value: Response = if property {
         let args = super::request::Args::Read;
-        dispatch(method, Request::new(member, args))
+        dispatch(local, method, Request::new(member, args))
     } else {
         // The method itself as a value: a function bound to its object.
-        let bound = Cap::from(local.clone()).at_path(Path::One(first.clone()));
+        let bound = Cap::from(local).at_path(Path::One(first.clone()));
         Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(bound)))))
     };
     if rest.is_empty() && request.args.is_read() {

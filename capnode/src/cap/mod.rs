@@ -291,15 +291,23 @@ impl Cap {
             return refused;
         }
         let passed_on = depth::hop(|| match &self.0 {
-            Kind::Local(local) => local.request(request),
+            Kind::Local(local) => local.clone().request(request),
             Kind::Remote(import) => import.request(request),
             Kind::Queued(queue) => Queue::request(queue, request),
             Kind::At(at) => at.request(request),
             Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
         });
-        passed_on.unwrap_or_else(|| {
-            Response::error(Error::new(ErrorKind::Limit, "too many references lead from one to the next"))
-        })
+        passed_on.unwrap_or_else(too_many_hops)
+    }
+
+    /// The same, by who needs the reference no longer.
+    pub(crate) fn into_request(self, request: Request) -> Response {
+        match self.0 {
+            Kind::Local(local) if local::reserved(&request).is_none() => {
+                depth::hop(|| local.request(request)).unwrap_or_else(too_many_hops)
+            }
+            _ => self.request(request),
+        }
     }
 
     /// Delivers a request whose result is wanted as a reference, at once.
@@ -347,6 +355,10 @@ impl Cap {
             0,
         )
     }
+}
+
+fn too_many_hops() -> Response {
+    Response::error(Error::new(ErrorKind::Limit, "too many references lead from one to the next"))
 }
 
 pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;

@@ -176,7 +176,7 @@ impl<T, F> Call<T, F> {
             return Poll::Pending;
         }
         if let State::Unsent(cap, request) = std::mem::replace(&mut self.state, State::Done) {
-            self.state = State::Sent(cap.request(request));
+            self.state = State::Sent(cap.into_request(request));
         }
         Poll::Ready(())
     }

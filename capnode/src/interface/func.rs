@@ -165,14 +165,21 @@ struct Value;
 struct Fallible;
 
 /// Answers what is asked of any function, but for the call itself.
-fn request_of_function(local: &Local, request: Request, call: impl FnOnce(Request) -> Response) -> Response {
+fn request_of_function(
+    local: Local,
+    request: Request,
+    call: impl FnOnce(Local, Request) -> Response,
+) -> Response {
+    if !request.args.is_read() && matches!(&request.member, Member::Path(path) if path.is_empty()) {
+        return call(local, request);
+    }
     let path = request.member.clone().into_path();
     match (path.as_slice(), &request.args) {
         ([], Args::Read) => {
-            let itself = Part::Cap(local.clone().into());
+            let itself = Part::Cap(local.into());
             Response::ready(Ok(Reply::wire(Payload::reference(itself))))
         }
-        ([], _) => call(Request { member: Member::Path(Path::Empty), ..request }),
+        ([], _) => call(local, Request { member: Member::Path(Path::Empty), ..request }),
         ([_], Args::Read) => Response::ready(Ok(Reply::wire(undefined()))),
         ([name, ..], _) => Response::error(not_a_function(Some(name))),
     }
@@ -235,8 +242,8 @@ macro_rules! functions {
                 "function"
             }
 
-            fn request(&self, local: &Local, request: Request) -> Response {
-                request_of_function(local, request, |request| match local.object().downcast::<C>() {
+            fn request(&self, local: Local, request: Request) -> Response {
+                request_of_function(local, request, |local, request| match local.into_object().downcast::<C>() {
                     Ok(closure) => request.run(closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
                     Err(_) => Response::error(not_a_function(None)),
                 })
@@ -260,8 +267,8 @@ macro_rules! functions {
                 "function"
             }
 
-            fn request(&self, local: &Local, request: Request) -> Response {
-                request_of_function(local, request, |request| match local.object().downcast::<C>() {
+            fn request(&self, local: Local, request: Request) -> Response {
+                request_of_function(local, request, |local, request| match local.into_object().downcast::<C>() {
                     Ok(closure) => request.run_result(closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
                     Err(_) => Response::error(not_a_function(None)),
                 })

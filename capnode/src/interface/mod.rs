@@ -208,9 +208,9 @@ impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
         C::INTERFACE.name
     }
 
-    fn request(&self, local: &Local, request: Request) -> Response {
-        request_of_interface(local, C::INTERFACE, request, |method, request| {
-            match local.object().downcast::<T>() {
+    fn request(&self, local: Local, request: Request) -> Response {
+        request_of_interface(local, C::INTERFACE, request, |local, method, request| {
+            match local.into_object().downcast::<T>() {
                 Ok(object) => C::dispatch(method, Delivery { object, request }),
                 Err(_) => request.no_such_method(),
             }

@@ -161,7 +161,7 @@ impl Link {
                     let response =
                         match what {
                             What::Call { target, path, args } => {
-                                make_request(&target, path, args, limits, self.progress_of(answer))
+                                make_request(target, path, args, limits, self.progress_of(answer))
                             }
                             What::Evaluate(value) => {
                                 match Staged::all_there(Staged::ask(value, limits), limits) {

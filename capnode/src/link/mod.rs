@@ -101,6 +101,8 @@ pub(crate) struct Link {
     dropped: Mutex<Vec<Id>>,
     /// Whether there are any. Changed under their lock, and looked at without.
     any_dropped: AtomicBool,
+    /// Whether the session has ended. Set under the lock, and looked at without.
+    ended: AtomicBool,
     /// Whether the peer's calls are refused from now on. Beside the lock, since it is looked at for every call.
     draining: AtomicBool,
     /// Wakes the driver.
@@ -164,6 +166,7 @@ impl Link {
             nickname,
             dropped: Mutex::new(Vec::new()),
             any_dropped: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
             asleep: AtomicBool::new(false),
@@ -407,7 +410,7 @@ impl Link {
 
     #[cfg(feature = "tokio")]
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.state).closed.is_some()
+        self.ended.load(Ordering::SeqCst)
     }
 
     /// What to tell the peer about the end, if it is not an ordinary one.
@@ -425,7 +428,7 @@ impl Link {
         let much = writing + state.out.len() > self.limits.unwritten_bytes_soft;
         let overfull = (is_for_room(closed) && writing > 0) || (closed.fault() == Fault::Peer && much);
         if overfull {
-            state.out.clear();
+            state.out = Outgoing::default();
         }
         overfull
     }
@@ -445,7 +448,7 @@ impl Link {
             let mut state = lock(&self.state);
             if state.closed.is_none() {
                 // It goes at once, and is not written.
-                state.out.clear();
+                state.out = Outgoing::default();
             }
         }
         self.abort(error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer));
@@ -489,6 +492,7 @@ impl Link {
                 return;
             }
             state.closed = Some(error.clone());
+            self.ended.store(true, Ordering::SeqCst);
             state.reason = reason;
             state.session.end();
             state.parked_bytes = 0;

@@ -92,14 +92,14 @@ impl Ask {
             let message = "a call inside a value is made by `pipeline`, not by `import`";
             return Staged::Cap(Cap::broken(Error::rejected(message)));
         }
-        Staged::Asked(make_request(&cap, path, args, limits, None))
+        Staged::Asked(make_request(cap, path, args, limits, None))
     }
 }
 
 /// Calls, or without arguments reads, a member, once all that stands in the arguments is there, as far as
 /// the limits go.
 pub(super) fn make_request(
-    cap: &Cap,
+    cap: Cap,
     path: Path,
     args: Option<Payload<Staged>>,
     limits: Unfolding,
@@ -107,20 +107,22 @@ pub(super) fn make_request(
 ) -> Response {
     let member = Member::Path(path);
     let Some(args) = args else {
-        return started(cap.request(Request::new(member, Args::Read)));
+        return started(cap.into_request(Request::new(member, Args::Read)));
     };
     match Staged::all_there(Staged::ask(args, limits), limits) {
-        Ok(body) => started(cap.request(Request {
+        Ok(body) => started(cap.into_request(Request {
             extras: Extras::watched_by(progress),
             ..Request::new(member, Args::Wire(body))
         })),
         Err(args) => {
             // Whoever sends a promise as an argument accepts that later calls may overtake.
-            let cap = cap.clone();
             Response::handler(async move {
                 let args = Args::Wire(settle(args, limits).await?);
-                cap.request(Request { extras: Extras::watched_by(progress), ..Request::new(member, args) })
-                    .await
+                cap.into_request(Request {
+                    extras: Extras::watched_by(progress),
+                    ..Request::new(member, args)
+                })
+                .await
             })
         }
     }

@@ -65,16 +65,17 @@ pub(in crate::dialect) fn plain_integer(bytes: &[u8]) -> Option<(i64, usize)> {
     const DIGITS: usize = 18;
     let negative = bytes.first() == Some(&b'-');
     let digits = bytes.get(usize::from(negative)..)?;
-    let (mut number, mut length) = (0, 0);
-    while let Some(digit @ b'0'..=b'9') = digits.get(length) {
-        if length == DIGITS {
-            return None;
+    let (mut number, mut length) = (0_i64, 0);
+    for byte in digits.iter().take(DIGITS + 1) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
         }
-        number = number * 10 + i64::from(digit - b'0');
+        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
         length += 1;
     }
     let ends = !matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
-    let plain = length == 1 || (length > 1 && digits[0] != b'0');
+    let plain = length == 1 || ((2..=DIGITS).contains(&length) && digits[0] != b'0');
     let number = if negative { -number } else { number };
     (plain && ends).then_some((number, usize::from(negative) + length))
 }

@@ -91,10 +91,13 @@ impl<'a, R: Lookup> Reader<'a, R> {
 
     /// The next byte that is no white space, left where it is; 0 at the end.
     fn peek(&mut self) -> u8 {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.bytes().get(self.pos) {
-            self.pos += 1;
+        loop {
+            match self.bytes().get(self.pos) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.pos += 1,
+                Some(byte) => return *byte,
+                None => return 0,
+            }
         }
-        self.bytes().get(self.pos).copied().unwrap_or(0)
     }
 
     /// Passes over `byte`, if it is next. Not for places where a value may stand: a reference that

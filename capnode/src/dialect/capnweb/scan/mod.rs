@@ -64,11 +64,13 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that is no white space, left where it is; 0 at the end.
     pub(super) fn peek(&mut self) -> u8 {
-        let bytes = self.buffer.as_bytes();
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.pos) {
-            self.pos += 1;
+        loop {
+            match self.buffer.as_bytes().get(self.pos) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.pos += 1,
+                Some(byte) => return *byte,
+                None => return 0,
+            }
         }
-        bytes.get(self.pos).copied().unwrap_or(0)
     }
 
     fn take(&mut self, byte: u8) -> bool {
