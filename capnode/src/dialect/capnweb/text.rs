@@ -76,7 +76,7 @@ pub(in crate::dialect) fn plain_integer(bytes: &[u8]) -> Option<(i64, usize)> {
     }
     let ends = !matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
     let plain = length == 1 || ((2..=DIGITS).contains(&length) && digits[0] != b'0');
-    let number = if negative { -number } else { number };
+    let number = if negative { number.wrapping_neg() } else { number };
     (plain && ends).then_some((number, usize::from(negative) + length))
 }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(plain_integer(b"0,"), Some((0, 1)));
         assert_eq!(plain_integer(b"-1]"), Some((-1, 2)));
         assert_eq!(plain_integer(b"999999999999999999"), Some((999_999_999_999_999_999, 18)));
-        for other in ["", "-", "01", "-01", "1.5", "1e3", "1E3", "1000000000000000000", "x", "+1", " 1"] {
+        for other in ["", "-", "01", "-01", "1.5", "1e3", "1E3", "1000000000000000000", "-9223372036854775808", "x", "+1", " 1"] {
             assert_eq!(plain_integer(other.as_bytes()), None, "{other}");
         }
     }
