@@ -68,6 +68,7 @@ impl End {
             filled: 0,
             output: Vec::new(),
             written: 0,
+            gathering: false,
         };
         tokio::spawn(std::future::poll_fn(move |cx| connection.poll(cx)));
         end
@@ -153,13 +154,28 @@ struct Connection {
     filled: usize,
     output: Vec<u8>,
     written: usize,
+    /// Whether others are having their turn before what waits is written.
+    gathering: bool,
 }
 
 impl Connection {
     /// Ready at the end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // It needs no waking now, and what it answers itself shall not wake it.
+        let called = {
+            let mut state = self.end.state();
+            state.driver = None;
+            !state.unwritten.is_empty()
+        };
         if self.poll_read(cx).is_ready() {
             return Poll::Ready(());
+        }
+        // A task that another wakes runs right after it in tokio's usual runtime, so that there is only that one's call
+        // yet. One that wakes itself runs after all that are ready, and what they call then goes with it.
+        self.gathering = called && !self.gathering;
+        if self.gathering {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.end.state().driver = Some(cx.waker().clone());
         let all_written = self.poll_write(cx).is_ready();
