@@ -65,16 +65,11 @@ impl Plan {
         let counted = matches!(scenario, Scenario::ObjectBytes { .. } | Scenario::Allocations { .. });
         let program = if counted { "bench-counted" } else { "bench-one" };
         let path = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(program);
-        // The client's core, and the server's.
-        let cores = if matches!(scenario, Scenario::Apart { .. }) { "0,1" } else { "0" };
-        // Elsewhere one: waking another takes tens of microseconds or none, at random, and would drown the rest.
-        let output = Command::new("taskset")
-            .args(["-c", cores])
-            .arg(path)
+        let output = Command::new(path)
             .args([peer.id, &scenario.id(), &self.seconds.to_string()])
             .stderr(Stdio::inherit())
             .output()
-            .map_err(|error| format!("`taskset`, of util-linux, cannot be started: {error}"))?;
+            .map_err(|error| format!("`{program}` cannot be started: {error}"))?;
         let line = String::from_utf8_lossy(&output.stdout);
         let measured = serde_json::from_str(line.trim()).ok().filter(|_| output.status.success());
         measured.ok_or_else(|| format!("{} of {} failed: {}", scenario.id(), peer.id, output.status))
