@@ -13,7 +13,7 @@ const USAGE: &str =
 
 Writes results.json, table.md and the charts to bench/results.
   --quick           in less than two minutes: shorter, less often, and without the largest sizes
-  --readme          also puts the table and the chart into the README and docs/
+  --readme          also puts the table and the charts into the README and docs/
   --again           measures nothing: makes the rest of bench/results/results.json
   --repetitions N   how often each measurement is made (default 7; quick 3)
   --seconds S       how long one takes (default 0.3; quick 0.1)
@@ -60,7 +60,8 @@ fn publish(report: &Report, repository: &Path) -> Result<(), Box<dyn Error>> {
     let text = markdown::replace_between(&text, "<!-- bench:begin -->", "<!-- bench:end -->", &fragment)
         .map_err(|error| format!("README.md: {error}"))?;
     fs::write(&path, text)?;
-    chart::throughput(report, &repository.join("docs/bench.svg"))
+    chart::throughput(report, &repository.join("docs/bench.svg"))?;
+    chart::growth(report, &repository.join("docs/bench-growth.svg"))
 }
 
 struct Options {

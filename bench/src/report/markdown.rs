@@ -77,6 +77,7 @@ const ROWS: &[Row] = &[
 const JS_ROWS: &[Row] = &[
     row("one call after another, calls/s", &[Scenario::JsClient { in_flight: 1 }], Show::Value),
     row("64 in flight, calls/s", &[Scenario::JsClient { in_flight: 64 }], Show::Value),
+    row("processor time of the server a call then, µs", &[Scenario::JsClient { in_flight: 64 }], Show::Cpu),
 ];
 
 const GROWTH_ROWS: &[Row] = &[
@@ -108,7 +109,7 @@ pub fn whole(report: &Report) -> String {
         table(report, JS_ROWS.iter(), all),
     );
     section("Microseconds a call, one after another, as things grow", table(report, GROWTH_ROWS.iter(), all));
-    section("How far the repetitions were apart, least to most", table(report, spreads.iter(), all));
+    section("How far the repetitions were apart, least to most", table(report, spreads.iter(), one_of_ours));
     text
 }
 
@@ -162,16 +163,18 @@ fn about(report: &Report) -> String {
         version("tokio"),
         version("serde_json"),
     );
-    let median = |scenario, peer| report.outcome(scenario, peer).map(|outcome| number(outcome.median));
-    let js = |peer| median(Scenario::JsClient { in_flight: 64 }, peer);
-    if let (Some(ours), Some(theirs)) = (js("capnode-ws"), js("capnweb")) {
+    let js = |peer| {
+        let outcome = report.outcome(Scenario::JsClient { in_flight: 64 }, peer)?;
+        Some((number(outcome.median), number(outcome.cpu_us?)))
+    };
+    if let (Some((ours, our_time)), Some((theirs, their_time))) = (js("capnode-ws"), js("capnweb")) {
         let _ = write!(
             text,
-            " The same JavaScript client, under Node, makes {ours} calls/s with 64 in flight to a server in Rust, and \
-             {theirs} to one in Node."
+            " The same JavaScript client, under Node, makes {ours} calls/s with 64 in flight to a server in Rust, \
+             which needs {our_time} µs of processor time for each; to one in Node {theirs}, {their_time} µs."
         );
     }
-    let held = |objects| median(Scenario::Held { objects }, "capnode");
+    let held = |objects| Some(number(report.outcome(Scenario::Held { objects }, "capnode")?.median));
     if let (Some(few), Some(many)) = (held(10), held(1_000_000)) {
         let _ = write!(text, " A call takes {few} µs with 10 live references, {many} µs with 1,000,000.");
     }
@@ -209,7 +212,9 @@ fn table<'a>(
 fn head(report: &Report, peer: &Info) -> String {
     let (name, way) = peer.label.split_once(", ").unwrap_or((peer.label, ""));
     match report.about.versions.get(peer.package) {
-        Some(version) if peer.kind != Kind::Floor => format!("{name} {version}<br>{way}"),
+        Some(version) if peer.kind != Kind::Floor => {
+            format!("{name} {version}<br>{way}").trim_end_matches("<br>").to_owned()
+        }
         _ => name.to_owned(),
     }
 }

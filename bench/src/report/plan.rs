@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::measure::Measurement;
-use crate::peers::{self, Info};
+use crate::peers::{self, Info, Kind};
 use crate::report::Outcome;
 use crate::scenarios::Scenario;
 
@@ -44,6 +44,9 @@ impl Plan {
         let mut measured: Vec<Vec<Measurement>> = vec![Vec::new(); pairs.len()];
         for repetition in 0..self.repetitions {
             for ((scenario, peer), measured) in pairs.iter().zip(&mut measured) {
+                if repetition >= self.repetitions_of(peer, *scenario) {
+                    continue;
+                }
                 let one = self.measure(peer, *scenario)?;
                 eprintln!(
                     "{}/{} {:18} {:18} {:>12.1} {}",
@@ -59,6 +62,12 @@ impl Plan {
         }
         let outcomes = pairs.iter().zip(&measured);
         Ok(outcomes.map(|((scenario, peer), measured)| Outcome::new(*scenario, peer, measured)).collect())
+    }
+
+    /// Node needs seconds to get warm. A quick run has not got them more than once.
+    fn repetitions_of(&self, peer: &Info, scenario: Scenario) -> usize {
+        let node = peer.kind == Kind::JavaScript || matches!(scenario, Scenario::JsClient { .. });
+        if self.quick && node { 1 } else { self.repetitions }
     }
 
     fn measure(&self, peer: &Info, scenario: Scenario) -> Result<Measurement, String> {
