@@ -150,7 +150,7 @@ fn about(report: &Report) -> String {
     let version = |package: &str| about.versions.get(package).map_or("", String::as_str);
     let mut text = format!(
         "\nMeasured on {} with capnode at {}: {}, {} cores, {}; {}, {}. Client and server are tasks of one tokio \
-         runtime with one core, over TCP on the loopback; medians of {} interleaved repetitions. The floor is written \
+         runtime with one core (capnp-rpc: a single-threaded one), over TCP on the loopback; medians of {} interleaved repetitions. The floor is written \
          by hand with tokio {} and serde_json {}.",
         about.date,
         about.commit,
