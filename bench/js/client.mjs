@@ -18,6 +18,7 @@ let address = given ?? `127.0.0.1:${await listen()}`;
 
 const STEPS = 8;
 const DELAY = 20;
+const WARM_UP = 2000; // what is to be compiled is compiled by then
 const MIB = 1 << 20;
 
 const now = () => performance.now();
@@ -45,7 +46,7 @@ async function rate(run) {
   const [cpuBefore, before] = [cpu(), now()];
   const calls = await run();
   const elapsed = now() - before;
-  return { value: (calls / elapsed) * 1000, cpu_us: alone ? (cpu() - cpuBefore) / calls : null };
+  return { value: (calls / elapsed) * 1000, calls, cpu_us: alone ? (cpu() - cpuBefore) / calls : null };
 }
 
 /** Calls `one` for the time, `inFlight` at a time, after having done it for a while. */
@@ -59,7 +60,8 @@ async function steadily(inFlight, one) {
     await Promise.all(Array.from({ length: inFlight }, worker));
     return next - first;
   };
-  await during(time / 2); // what is to be compiled is compiled by then
+  await during(WARM_UP);
+  if (!alone) console.log("warm"); // whoever measures the server begins now
   return rate(() => during(time));
 }
 
@@ -98,13 +100,14 @@ const scenarios = {
   },
 
   async callbacks(inFlight) {
-    let calls = 500;
-    for (;;) {
+    const callBack = async (calls) => {
+      assert.equal(await service.callBack((value) => value + 1, calls, inFlight), (calls * (calls + 1)) / 2);
+      return calls;
+    };
+    for (const end = now() + WARM_UP; now() < end; ) await callBack(500);
+    for (let calls = 500; ; ) {
       const started = now();
-      const measured = await rate(async () => {
-        assert.equal(await service.callBack((value) => value + 1, calls, inFlight), (calls * (calls + 1)) / 2);
-        return calls;
-      });
+      const measured = await rate(() => callBack(calls));
       const elapsed = now() - started;
       if (elapsed >= time / 2 || calls >= 100_000) return measured;
       calls = Math.min(Math.max(calls * 2, Math.floor((calls * time) / elapsed)), 100_000);

@@ -14,6 +14,7 @@ const USAGE: &str = "usage: bench-one PEER SCENARIO SECONDS, or PEER serve";
 ///
 /// If that is nothing, or anything goes wrong: an answer too.
 pub fn main() {
+    runtime::pin(0);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {

@@ -1,7 +1,9 @@
 //! The runtimes in which there is something to measure.
 
 use std::future::Future;
+use std::sync::OnceLock;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::{Builder, LocalRuntime};
 
 /// Has a task of its own do it: in tokio's usual runtime, or in one of a single thread. Whatever it leaves behind is
@@ -26,4 +28,18 @@ pub fn run<T: Send + 'static>(single_thread: bool, work: impl Future<Output = T>
 /// One thread, in which those can be, too, that bear no other.
 pub fn single() -> LocalRuntime {
     Builder::new_current_thread().enable_all().build_local(Default::default()).expect("there is a runtime")
+}
+
+/// Has this thread, and all that it starts, stay on one core: the first, or another, of those that the process may use.
+/// What they do is then not drowned by what waking another core takes, which is tens of microseconds or nothing, at
+/// random.
+pub fn pin(core: usize) {
+    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
+    let allowed = ALLOWED.get_or_init(|| {
+        let set = sched_getaffinity(None).expect("a thread may ask that");
+        (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
+    });
+    let mut set = CpuSet::new();
+    set.set(allowed[core.min(allowed.len() - 1)]);
+    sched_setaffinity(None, &set).expect("it is one of the allowed");
 }

@@ -13,9 +13,10 @@ const USAGE: &str =
 
 Writes results.json, table.md and the charts to bench/results.
   --quick           in less than two minutes: shorter, less often, and without the largest sizes
-  --readme          also puts the table and the chart into the README and docs/
+  --readme          also puts the table and the charts into the README and docs/
+  --again           measures nothing: makes the rest of bench/results/results.json
   --repetitions N   how often each measurement is made (default 7; quick 3)
-  --seconds S       how long one takes (default 0.5; quick 0.1)
+  --seconds S       how long one takes (default 0.3; quick 0.1)
   PEER, SCENARIO    only these, for example: capnode floor calls-64";
 
 fn main() {
@@ -26,16 +27,21 @@ fn main() {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Some((plan, readme)) = options()? else {
+    let Some(Options { plan, again, readme }) = options()? else {
         println!("{USAGE}");
         return Ok(());
     };
-    let about = About::new(plan.repetitions, plan.seconds);
-    let report = Report { results: plan.run()?, about };
-
     let results = here().join("results");
-    fs::create_dir_all(&results)?;
-    fs::write(results.join("results.json"), serde_json::to_string_pretty(&report)? + "\n")?;
+    let path = results.join("results.json");
+    let report = if again {
+        serde_json::from_slice(&fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?)?
+    } else {
+        let about = About::new(plan.repetitions, plan.seconds);
+        let report = Report { results: plan.run()?, about };
+        fs::create_dir_all(&results)?;
+        fs::write(&path, serde_json::to_string_pretty(&report)? + "\n")?;
+        report
+    };
     let table = markdown::whole(&report);
     fs::write(results.join("table.md"), &table)?;
     chart::throughput(&report, &results.join("throughput.svg"))?;
@@ -54,18 +60,27 @@ fn publish(report: &Report, repository: &Path) -> Result<(), Box<dyn Error>> {
     let text = markdown::replace_between(&text, "<!-- bench:begin -->", "<!-- bench:end -->", &fragment)
         .map_err(|error| format!("README.md: {error}"))?;
     fs::write(&path, text)?;
-    chart::throughput(report, &repository.join("docs/bench.svg"))
+    chart::throughput(report, &repository.join("docs/bench.svg"))?;
+    chart::growth(report, &repository.join("docs/bench-growth.svg"))
 }
 
-fn options() -> Result<Option<(Plan, bool)>, Box<dyn Error>> {
+struct Options {
+    plan: Plan,
+    again: bool,
+    readme: bool,
+}
+
+/// None if it is asked what there is.
+fn options() -> Result<Option<Options>, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (mut quick, mut readme) = (false, false);
+    let (mut quick, mut again, mut readme) = (false, false, false);
     let (mut repetitions, mut seconds) = (None, None);
     let (mut peers, mut scenarios) = (Vec::new(), Vec::new());
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--help" => return Ok(None),
             "--quick" => quick = true,
+            "--again" => again = true,
             "--readme" => readme = true,
             "--repetitions" => repetitions = Some(arguments.next().ok_or(USAGE)?.parse()?),
             "--seconds" => seconds = Some(arguments.next().ok_or(USAGE)?.parse()?),
@@ -78,6 +93,6 @@ fn options() -> Result<Option<(Plan, bool)>, Box<dyn Error>> {
     if repetitions == 0 {
         return Err(USAGE.into());
     }
-    let seconds = seconds.unwrap_or(if quick { 0.1 } else { 0.5 });
-    Ok(Some((Plan { repetitions, seconds, quick, peers, scenarios }, readme)))
+    let seconds = seconds.unwrap_or(if quick { 0.1 } else { 0.3 });
+    Ok(Some(Options { plan: Plan { repetitions, seconds, quick, peers, scenarios }, again, readme }))
 }

@@ -19,7 +19,7 @@ use crate::socket::Socket;
 pub struct Floor;
 
 #[derive(Serialize, Deserialize)]
-enum Call {
+enum Request {
     Add(u32, u32),
     Echo(Box<Record>),
     Bytes(String),
@@ -39,7 +39,7 @@ enum Answer {
 #[derive(Serialize, Deserialize)]
 enum Message {
     #[serde(rename = "c")]
-    Call(u32, Call),
+    Call(u32, Request),
     #[serde(rename = "a")]
     Answer(u32, Answer),
 }
@@ -68,6 +68,7 @@ impl End {
             filled: 0,
             output: Vec::new(),
             written: 0,
+            gathering: false,
         };
         tokio::spawn(std::future::poll_fn(move |cx| connection.poll(cx)));
         end
@@ -77,14 +78,14 @@ impl End {
         self.0.lock().expect("nothing panics")
     }
 
-    async fn call(&self, call: Call) -> Answer {
+    async fn call(&self, request: Request) -> Answer {
         let (sender, answer) = oneshot::channel();
-        self.state().call(call, sender);
+        self.state().call(request, sender);
         answer.await.expect("the connection lasts")
     }
 
-    async fn number(&self, call: Call) -> u32 {
-        match self.call(call).await {
+    async fn number(&self, request: Request) -> u32 {
+        match self.call(request).await {
             Answer::Number(number) => number,
             _ => panic!("a wrong answer"),
         }
@@ -92,19 +93,19 @@ impl End {
 
     fn receive(&self, line: &[u8]) {
         match serde_json::from_slice(line).expect("a message") {
-            Message::Call(number, call) => {
-                let answer = match call {
-                    Call::Add(a, b) => Answer::Number(a + b),
-                    Call::Echo(record) => Answer::Record(record),
-                    Call::Bytes(text) => {
+            Message::Call(number, request) => {
+                let answer = match request {
+                    Request::Add(a, b) => Answer::Number(a + b),
+                    Request::Echo(record) => Answer::Record(record),
+                    Request::Bytes(text) => {
                         let bytes = BASE64_STANDARD.decode(text).expect("base64");
                         Answer::Bytes(BASE64_STANDARD.encode(bytes))
                     }
-                    Call::Increment(value) => Answer::Number(value + 1),
-                    Call::CallBack(calls, in_flight) => {
+                    Request::Increment(value) => Answer::Number(value + 1),
+                    Request::CallBack(calls, in_flight) => {
                         let end = self.clone();
                         tokio::spawn(async move {
-                            let one = |value| end.number(Call::Increment(value));
+                            let one = |value| end.number(Request::Increment(value));
                             let sum = call_all(calls, in_flight, one).await;
                             end.state().write(&Message::Answer(number, Answer::Sum(sum)));
                         });
@@ -124,13 +125,13 @@ impl End {
 }
 
 impl State {
-    fn call(&mut self, call: Call, caller: oneshot::Sender<Answer>) {
+    fn call(&mut self, request: Request, caller: oneshot::Sender<Answer>) {
         let number = self.free.pop_front().unwrap_or(self.waiting.len() as u32);
         match self.waiting.get_mut(number as usize) {
             Some(place) => *place = Some(caller),
             None => self.waiting.push(Some(caller)),
         }
-        self.write(&Message::Call(number, call));
+        self.write(&Message::Call(number, request));
     }
 
     fn write(&mut self, message: &Message) {
@@ -153,13 +154,28 @@ struct Connection {
     filled: usize,
     output: Vec<u8>,
     written: usize,
+    /// Whether others are having their turn before what waits is written.
+    gathering: bool,
 }
 
 impl Connection {
     /// Ready at the end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // It needs no waking now, and what it answers itself shall not wake it.
+        let called = {
+            let mut state = self.end.state();
+            state.driver = None;
+            !state.unwritten.is_empty()
+        };
         if self.poll_read(cx).is_ready() {
             return Poll::Ready(());
+        }
+        // A task that another wakes runs right after it in tokio's usual runtime, so that there is only that one's call
+        // yet. One that wakes itself runs after all that are ready, and what they call then goes with it.
+        self.gathering = called && !self.gathering;
+        if self.gathering {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.end.state().driver = Some(cx.waker().clone());
         let all_written = self.poll_write(cx).is_ready();
@@ -237,25 +253,25 @@ impl Client for FloorClient {
     type Object = ();
 
     async fn add(&self, a: u32, b: u32) -> u32 {
-        self.0.0.number(Call::Add(a, b)).await
+        self.0.0.number(Request::Add(a, b)).await
     }
 
     async fn echo(&self, record: Record) -> Record {
-        match self.0.0.call(Call::Echo(Box::new(record))).await {
+        match self.0.0.call(Request::Echo(Box::new(record))).await {
             Answer::Record(record) => *record,
             _ => panic!("a wrong answer"),
         }
     }
 
     async fn echo_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        match self.0.0.call(Call::Bytes(BASE64_STANDARD.encode(bytes))).await {
+        match self.0.0.call(Request::Bytes(BASE64_STANDARD.encode(bytes))).await {
             Answer::Bytes(text) => BASE64_STANDARD.decode(text).expect("base64"),
             _ => panic!("a wrong answer"),
         }
     }
 
     async fn call_back(&self, calls: u32, in_flight: u32) -> u64 {
-        match self.0.0.call(Call::CallBack(calls, in_flight)).await {
+        match self.0.0.call(Request::CallBack(calls, in_flight)).await {
             Answer::Sum(sum) => sum,
             _ => panic!("a wrong answer"),
         }

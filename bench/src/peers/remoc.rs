@@ -75,7 +75,7 @@ impl Peer for Chmux {
             connect(remoc::Cfg::default(), input, output).await.expect("a handshake");
         tokio::spawn(connection);
         let (server, client) = ServiceServerShared::new(Arc::new(Offered));
-        sender.send(client).await.ok().expect("the connection lasts");
+        sender.send(client).await.expect("the connection lasts");
         let _ended = server.serve().await;
     }
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct About {
     pub date: String,
     pub commit: String,
@@ -19,14 +19,14 @@ pub struct About {
     /// How often each measurement was made, and how long it took.
     pub repetitions: usize,
     pub seconds: f64,
-    /// Of the peers' packages.
-    pub versions: BTreeMap<&'static str, String>,
+    /// Of the peers' packages, and of those that the floor is made of.
+    pub versions: BTreeMap<String, String>,
 }
 
 impl About {
     pub fn new(repetitions: usize, seconds: f64) -> Self {
-        let versions =
-            crate::peers::ALL.iter().filter_map(|peer| Some((peer.package, version(peer.package)?)));
+        let packages = crate::peers::ALL.iter().map(|peer| peer.package).chain(["tokio", "serde_json"]);
+        let versions = packages.filter_map(|package| Some((package.to_owned(), version(package)?)));
         Self {
             date: said_by("date", &["-u", "+%F"]),
             commit: said_by("git", &["describe", "--always", "--dirty", "--exclude=*"]),

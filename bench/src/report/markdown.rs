@@ -6,89 +6,130 @@ use super::{Outcome, Report};
 use crate::peers::{Info, Kind};
 use crate::scenarios::{STEPS, Scenario};
 
-/// A row of a table: what it is called, of which scenario it is, and what is shown of that.
-type Row = (&'static str, Scenario, fn(&Outcome) -> Option<String>);
+/// A row of a table.
+struct Row {
+    name: &'static str,
+    /// What it is about. If there is nothing of the first, the next takes its place.
+    scenarios: &'static [Scenario],
+    show: Show,
+    /// Whether it is also in the README, where there is no room for all.
+    readme: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Value,
+    /// Processor time a call.
+    Cpu,
+    /// Write system calls a call.
+    Writes,
+    Spread,
+}
+
+const fn row(name: &'static str, scenarios: &'static [Scenario], show: Show) -> Row {
+    Row { name, scenarios, show, readme: true }
+}
+
+impl Row {
+    const fn not_in_readme(self) -> Self {
+        Self { readme: false, ..self }
+    }
+
+    fn outcome<'a>(&self, report: &'a Report, peer: &Info) -> Option<&'a Outcome> {
+        self.scenarios.iter().find_map(|scenario| report.outcome(*scenario, peer.id))
+    }
+}
 
 const ROWS: &[Row] = &[
-    ("one call after another, calls/s", Scenario::Calls { in_flight: 1 }, value),
-    ("64 calls in flight, calls/s", Scenario::Calls { in_flight: 64 }, value),
-    ("processor time a call, 64 in flight, µs", Scenario::Calls { in_flight: 64 }, cpu),
-    ("write system calls a call, 64 in flight", Scenario::Calls { in_flight: 64 }, writes),
-    ("1,024 in flight, calls/s", Scenario::Calls { in_flight: 1024 }, value),
-    ("64 in flight, runtime of one thread, calls/s", Scenario::Single { in_flight: 64 }, value),
-    ("write system calls a call then", Scenario::Single { in_flight: 64 }, writes),
-    ("64 in flight, a core for each side, calls/s", Scenario::Apart { in_flight: 64 }, value),
-    ("write system calls a call then", Scenario::Apart { in_flight: 64 }, writes),
-    ("1 KB structure echoed, 64 in flight, calls/s", Scenario::Records, value),
-    ("callbacks one after another, calls/s", Scenario::Callbacks { in_flight: 1 }, value),
-    ("callbacks, 64 in flight, calls/s", Scenario::Callbacks { in_flight: 64 }, value),
-    ("1 MiB of bytes echoed, MiB/s", Scenario::Bytes, value),
-    ("bytes each of 100,000 objects costs its server", Scenario::ObjectBytes { objects: 100_000 }, value),
-    ("bytes each of 1,000 objects costs its server", Scenario::ObjectBytes { objects: 1_000 }, value),
-    ("8 dependent calls, 20 ms each way, ms", Scenario::Chain, value),
-    ("connecting and the first call, µs", Scenario::Connect, value),
-    ("allocations a call, both sides, 64 in flight", Scenario::Allocations { local: false }, value),
-    ("a local call through a client, ns", Scenario::Local, value),
-    ("allocations a call then", Scenario::Allocations { local: true }, value),
+    row("one call after another, calls/s", &[Scenario::Calls { in_flight: 1 }], Show::Value),
+    row("64 in flight, calls/s", &[Scenario::Calls { in_flight: 64 }], Show::Value),
+    row("write system calls a call, 64 in flight", &[Scenario::Calls { in_flight: 64 }], Show::Writes),
+    row("processor time a call, 64 in flight, µs", &[Scenario::Calls { in_flight: 64 }], Show::Cpu)
+        .not_in_readme(),
+    row("64 in flight, single-threaded runtime, calls/s", &[Scenario::Single { in_flight: 64 }], Show::Value),
+    row("write system calls a call then", &[Scenario::Single { in_flight: 64 }], Show::Writes)
+        .not_in_readme(),
+    row("64 in flight, a core for each side, calls/s", &[Scenario::Apart { in_flight: 64 }], Show::Value)
+        .not_in_readme(),
+    row("write system calls a call then", &[Scenario::Apart { in_flight: 64 }], Show::Writes).not_in_readme(),
+    row("1,024 in flight, calls/s", &[Scenario::Calls { in_flight: 1024 }], Show::Value),
+    row("1 KB structure echoed, 64 in flight, calls/s", &[Scenario::Records], Show::Value),
+    row("callbacks one after another, calls/s", &[Scenario::Callbacks { in_flight: 1 }], Show::Value),
+    row("callbacks, 64 in flight, calls/s", &[Scenario::Callbacks { in_flight: 64 }], Show::Value),
+    row("1 MiB of bytes echoed, MiB/s", &[Scenario::Bytes], Show::Value),
+    row(
+        "bytes a live object costs its server, of 100,000",
+        &[Scenario::ObjectBytes { objects: 100_000 }, Scenario::ObjectBytes { objects: 1_000 }],
+        Show::Value,
+    ),
+    row("8 dependent calls, 20 ms each way, ms", &[Scenario::Chain], Show::Value),
+    row("connecting and the first call, µs", &[Scenario::Connect], Show::Value),
+    row("a local call through a client, ns", &[Scenario::Local], Show::Value),
+    row("allocations of a local call", &[Scenario::Allocations { local: true }], Show::Value).not_in_readme(),
+    row(
+        "allocations a call, both sides, 64 in flight",
+        &[Scenario::Allocations { local: false }],
+        Show::Value,
+    )
+    .not_in_readme(),
 ];
 
 const JS_ROWS: &[Row] = &[
-    ("one call after another, calls/s", Scenario::JsClient { in_flight: 1 }, value),
-    ("64 calls in flight, calls/s", Scenario::JsClient { in_flight: 64 }, value),
+    row("one call after another, calls/s", &[Scenario::JsClient { in_flight: 1 }], Show::Value),
+    row("64 in flight, calls/s", &[Scenario::JsClient { in_flight: 64 }], Show::Value),
+    row("processor time of the server a call then, µs", &[Scenario::JsClient { in_flight: 64 }], Show::Cpu),
 ];
 
 const GROWTH_ROWS: &[Row] = &[
-    ("10 references held", Scenario::Held { objects: 10 }, value),
-    ("1,000", Scenario::Held { objects: 1_000 }, value),
-    ("100,000", Scenario::Held { objects: 100_000 }, value),
-    ("1,000,000", Scenario::Held { objects: 1_000_000 }, value),
-    ("1 connection", Scenario::Connections { count: 1 }, value),
-    ("100", Scenario::Connections { count: 100 }, value),
-    ("5,000", Scenario::Connections { count: 5_000 }, value),
+    row("10 references held", &[Scenario::Held { objects: 10 }], Show::Value),
+    row("1,000", &[Scenario::Held { objects: 1_000 }], Show::Value),
+    row("100,000", &[Scenario::Held { objects: 100_000 }], Show::Value),
+    row("1,000,000", &[Scenario::Held { objects: 1_000_000 }], Show::Value),
+    row("1 connection", &[Scenario::Connections { count: 1 }], Show::Value),
+    row("100", &[Scenario::Connections { count: 100 }], Show::Value),
+    row("5,000", &[Scenario::Connections { count: 5_000 }], Show::Value),
 ];
 
 const _: () = assert!(STEPS == 8, "a row says so");
 
 /// All there is: `results/table.md`.
 pub fn whole(report: &Report) -> String {
-    let ours = |peer: &&Info| peer.kind == Kind::Ours;
-    let spreads: Vec<Row> =
-        ROWS.iter().filter(|row| !row.0.contains(" a call")).map(|row| (row.0, row.1, spread as _)).collect();
-    let mut text = about(report);
-    table(&mut text, report, ROWS, one_of_ours);
-    for (head, rows, include) in [
-        ("The languages and transports of capnode", ROWS, ours as fn(&&Info) -> bool),
-        (
-            "The same JavaScript client (npm's `capnweb` under Node), with either server in another process",
-            JS_ROWS,
-            all,
-        ),
-        ("Microseconds a call, one after another, as things grow", GROWTH_ROWS, all),
-        ("How far the repetitions were apart, least to most", &spreads, all),
-    ] {
-        let before = text.len();
-        text += &format!("\n{head}:\n\n");
-        if !table(&mut text, report, rows, include) {
-            text.truncate(before);
+    let values = ROWS.iter().filter(|row| row.show == Show::Value);
+    let spreads: Vec<Row> = values.map(|row| Row { show: Show::Spread, ..*row }).collect();
+    let mut text = table(report, ROWS.iter(), one_of_ours);
+    text += &about(report);
+    let mut section = |head: &str, table: String| {
+        if !table.is_empty() {
+            let _ = write!(text, "\n{head}:\n\n{table}");
         }
-    }
+    };
+    section("The languages and transports of capnode", table(report, ROWS.iter(), ours));
+    section(
+        "The same JavaScript client (npm's `capnweb` under Node), with either server in another process",
+        table(report, JS_ROWS.iter(), all),
+    );
+    section("Microseconds a call, one after another, as things grow", table(report, GROWTH_ROWS.iter(), all));
+    section("How far the repetitions were apart, least to most", table(report, spreads.iter(), one_of_ours));
     text
 }
 
-fn all(_: &&Info) -> bool {
+fn all(_: &Info) -> bool {
     true
 }
 
-fn one_of_ours(peer: &&Info) -> bool {
-    peer.kind != Kind::Ours || peer.id == "capnode"
+fn ours(peer: &Info) -> bool {
+    peer.kind == Kind::Ours
+}
+
+fn one_of_ours(peer: &Info) -> bool {
+    !ours(peer) || peer.id == "capnode"
 }
 
 /// What the README shows.
 pub fn fragment(report: &Report, chart: &str) -> String {
-    let mut text = about(report);
-    table(&mut text, report, ROWS, one_of_ours);
-    let _ = write!(text, "\n![Calls a second, beside other libraries]({chart})\n");
-    text
+    let chart = format!("![Calls a second, beside other libraries]({chart})\n\n");
+    let table = table(report, ROWS.iter().filter(|row| row.readme), one_of_ours);
+    chart + &table + &about(report)
 }
 
 /// Puts what is between the two markers in place of what was.
@@ -103,77 +144,110 @@ pub fn replace_between(text: &str, begin: &str, end: &str, what: &str) -> Result
     Ok(format!("{before}{begin}\n{what}{end}{after}"))
 }
 
+/// What stands below the first table.
 fn about(report: &Report) -> String {
     let about = &report.about;
-    let versions: Vec<String> =
-        about.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    format!(
-        "Measured on {}: {}, {} cores, {}; {}, {}; capnode at {}. Client and server in one process, over TCP on the \
-         loopback, on one core; medians of {} repetitions, interleaved. The floor is written by hand with tokio and \
-         serde_json.\nVersions: {}.\n\n",
+    let version = |package: &str| about.versions.get(package).map_or("", String::as_str);
+    let mut text = format!(
+        "\nMeasured on {} with capnode at {}: {}, {} cores, {}; {}, {}. Client and server are tasks of one tokio \
+         runtime with one core (capnp-rpc: a single-threaded one), over TCP on the loopback; medians of {} interleaved repetitions. The floor is written \
+         by hand with tokio {} and serde_json {}.",
         about.date,
+        about.commit,
         about.processor,
         about.cores,
         about.system,
         about.rust,
         about.node,
-        about.commit,
         about.repetitions,
-        versions.join(", "),
-    )
+        version("tokio"),
+        version("serde_json"),
+    );
+    let js = |peer| {
+        let outcome = report.outcome(Scenario::JsClient { in_flight: 64 }, peer)?;
+        Some((number(outcome.median), number(outcome.cpu_us?)))
+    };
+    if let (Some((ours, our_time)), Some((theirs, their_time))) = (js("capnode-ws"), js("capnweb")) {
+        let _ = write!(
+            text,
+            " The same JavaScript client, under Node, makes {ours} calls/s with 64 in flight to a server in Rust, \
+             which needs {our_time} µs of processor time for each; to one in Node {theirs}, {their_time} µs."
+        );
+    }
+    let held = |objects| Some(number(report.outcome(Scenario::Held { objects }, "capnode")?.median));
+    if let (Some(few), Some(many)) = (held(10), held(1_000_000)) {
+        let _ = write!(text, " A call takes {few} µs with 10 live references, {many} µs with 1,000,000.");
+    }
+    text + "\n"
 }
 
-/// Whether there is anything in it; without, it is left out.
-fn table(text: &mut String, report: &Report, rows: &[Row], include: impl Fn(&&Info) -> bool) -> bool {
-    let scenarios: Vec<Scenario> = rows.iter().map(|row| row.1).collect();
-    let peers: Vec<&Info> = report.peers(&scenarios).into_iter().filter(include).collect();
-    let mut line = |cells: Vec<String>| *text += &format!("| {} |\n", cells.join(" | "));
+/// Without anything to put into it, there is none.
+fn table<'a>(
+    report: &Report,
+    rows: impl Iterator<Item = &'a Row> + Clone,
+    include: fn(&Info) -> bool,
+) -> String {
+    let has_any = |peer: &&Info| include(peer) && rows.clone().any(|row| row.outcome(report, peer).is_some());
+    let peers: Vec<&Info> = crate::peers::ALL.iter().filter(has_any).collect();
+    let mut text = String::new();
+    let mut line = |first: &str, cells: Vec<String>| {
+        let _ = writeln!(text, "| {first} | {} |", cells.join(" | "));
+    };
     if peers.is_empty() {
-        return false;
+        return text;
     }
-    let heads = peers.iter().map(|peer| peer.label.to_owned());
-    line(std::iter::once(String::new()).chain(heads).collect());
-    line(std::iter::once("---".to_owned()).chain(peers.iter().map(|_| "--:".to_owned())).collect());
-    for (name, scenario, show) in rows {
+    line("", peers.iter().map(|peer| head(report, peer)).collect());
+    line("---", peers.iter().map(|_| "--:".to_owned()).collect());
+    for row in rows {
         let cells: Vec<Option<String>> =
-            peers.iter().map(|peer| report.outcome(*scenario, peer.id).and_then(show)).collect();
+            peers.iter().map(|peer| row.outcome(report, peer).and_then(|it| shown(it, row.show))).collect();
         if cells.iter().any(Option::is_some) {
-            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
-            line(std::iter::once((*name).to_owned()).chain(cells).collect());
+            line(row.name, cells.into_iter().map(|cell| cell.unwrap_or_else(|| "–".to_owned())).collect());
         }
     }
-    true
+    text
 }
 
-fn value(outcome: &Outcome) -> Option<String> {
-    Some(number(outcome.median))
+/// The peer's name and version, and below that in which of its ways it is used.
+fn head(report: &Report, peer: &Info) -> String {
+    let (name, way) = peer.label.split_once(", ").unwrap_or((peer.label, ""));
+    match report.about.versions.get(peer.package) {
+        Some(version) if peer.kind != Kind::Floor => {
+            format!("{name} {version}<br>{way}").trim_end_matches("<br>").to_owned()
+        }
+        _ => name.to_owned(),
+    }
 }
 
-fn cpu(outcome: &Outcome) -> Option<String> {
-    outcome.cpu_us.map(number)
-}
-
-fn writes(outcome: &Outcome) -> Option<String> {
-    outcome.writes.map(number)
-}
-
-fn spread(outcome: &Outcome) -> Option<String> {
-    Some(format!("{} … {}", number(outcome.least), number(outcome.most)))
+fn shown(outcome: &Outcome, show: Show) -> Option<String> {
+    match show {
+        Show::Value => {
+            let median = number(outcome.median);
+            let few = outcome.scenario == Scenario::ObjectBytes { objects: 1_000 };
+            Some(if few { format!("{median} of 1,000") } else { median })
+        }
+        Show::Cpu => outcome.cpu_us.map(number),
+        Show::Writes => outcome.writes.map(number),
+        Show::Spread => Some(format!("{} … {}", number(outcome.least), number(outcome.most))),
+    }
 }
 
 /// With no more digits than mean anything.
 pub fn number(value: f64) -> String {
     match value {
-        10_000.0.. => format!("{:.0} k", value / 1_000.0),
-        1_000.0.. => format!("{:.1} k", value / 1_000.0),
-        100.0.. => format!("{value:.0}"),
-        10.0.. => format!("{value:.1}"),
+        999_500.0.. => format!("{:.2} M", value / 1_000_000.0),
+        9_950.0.. => format!("{:.0} k", value / 1_000.0),
+        999.5.. => format!("{:.1} k", value / 1_000.0),
+        99.95.. => format!("{value:.0}"),
+        9.995.. => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
 }
 
 #[test]
 fn numbers_have_three_digits_or_so() {
+    assert_eq!(number(1_265_431.0), "1.27 M");
+    assert_eq!(number(999_700.0), "1.00 M");
     assert_eq!(number(145_431.0), "145 k");
     assert_eq!(number(8_123.0), "8.1 k");
     assert_eq!(number(341.4), "341");

@@ -5,27 +5,28 @@ pub mod machine;
 pub mod markdown;
 pub mod plan;
 
-use serde::Serialize;
+use serde::de::Error;
+use serde::{Deserialize, Serialize};
 
 use crate::measure::Measurement;
 use crate::peers::Info;
 use crate::scenarios::Scenario;
 
 /// All that goes to `results.json`.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Report {
     pub about: machine::About,
     pub results: Vec<Outcome>,
 }
 
 /// What a peer has come to in a scenario.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Outcome {
-    #[serde(serialize_with = "scenario_id")]
+    #[serde(serialize_with = "scenario_id", deserialize_with = "scenario_of_id")]
     pub scenario: Scenario,
-    #[serde(serialize_with = "peer_id")]
+    #[serde(serialize_with = "peer_id", deserialize_with = "peer_of_id")]
     pub peer: &'static Info,
-    pub unit: &'static str,
+    pub unit: String,
     pub median: f64,
     pub least: f64,
     pub most: f64,
@@ -44,6 +45,16 @@ fn peer_id<S: serde::Serializer>(peer: &&'static Info, serializer: S) -> Result<
     serializer.serialize_str(peer.id)
 }
 
+fn scenario_of_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Scenario, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    Scenario::from_id(&id).ok_or_else(|| D::Error::custom(format!("there is no scenario `{id}`")))
+}
+
+fn peer_of_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<&'static Info, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    crate::peers::info(&id).ok_or_else(|| D::Error::custom(format!("there is no peer `{id}`")))
+}
+
 impl Outcome {
     pub fn new(scenario: Scenario, peer: &'static Info, measured: &[Measurement]) -> Self {
         let values: Vec<f64> = measured.iter().map(|one| one.value).collect();
@@ -51,7 +62,7 @@ impl Outcome {
         Self {
             scenario,
             peer,
-            unit: unit(scenario),
+            unit: unit(scenario).to_owned(),
             median: median(values.clone()).expect("it was measured"),
             least: values.iter().copied().fold(f64::INFINITY, f64::min),
             most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),

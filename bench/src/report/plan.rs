@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::measure::Measurement;
-use crate::peers::{self, Info};
+use crate::peers::{self, Info, Kind};
 use crate::report::Outcome;
 use crate::scenarios::Scenario;
 
@@ -44,6 +44,9 @@ impl Plan {
         let mut measured: Vec<Vec<Measurement>> = vec![Vec::new(); pairs.len()];
         for repetition in 0..self.repetitions {
             for ((scenario, peer), measured) in pairs.iter().zip(&mut measured) {
+                if repetition >= self.repetitions_of(peer, *scenario) {
+                    continue;
+                }
                 let one = self.measure(peer, *scenario)?;
                 eprintln!(
                     "{}/{} {:18} {:18} {:>12.1} {}",
@@ -61,20 +64,21 @@ impl Plan {
         Ok(outcomes.map(|((scenario, peer), measured)| Outcome::new(*scenario, peer, measured)).collect())
     }
 
+    /// Node needs seconds to get warm. A quick run has not got them more than once.
+    fn repetitions_of(&self, peer: &Info, scenario: Scenario) -> usize {
+        let node = peer.kind == Kind::JavaScript || matches!(scenario, Scenario::JsClient { .. });
+        if self.quick && node { 1 } else { self.repetitions }
+    }
+
     fn measure(&self, peer: &Info, scenario: Scenario) -> Result<Measurement, String> {
         let counted = matches!(scenario, Scenario::ObjectBytes { .. } | Scenario::Allocations { .. });
         let program = if counted { "bench-counted" } else { "bench-one" };
         let path = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(program);
-        // The client's core, and the server's.
-        let cores = if matches!(scenario, Scenario::Apart { .. }) { "0,1" } else { "0" };
-        // Elsewhere one: waking another takes tens of microseconds or none, at random, and would drown the rest.
-        let output = Command::new("taskset")
-            .args(["-c", cores])
-            .arg(path)
+        let output = Command::new(path)
             .args([peer.id, &scenario.id(), &self.seconds.to_string()])
             .stderr(Stdio::inherit())
             .output()
-            .map_err(|error| format!("`taskset`, of util-linux, cannot be started: {error}"))?;
+            .map_err(|error| format!("`{program}` cannot be started: {error}"))?;
         let line = String::from_utf8_lossy(&output.stdout);
         let measured = serde_json::from_str(line.trim()).ok().filter(|_| output.status.success());
         measured.ok_or_else(|| format!("{} of {} failed: {}", scenario.id(), peer.id, output.status))

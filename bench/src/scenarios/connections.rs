@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::{DELAY, STEPS, connect as connect_to, listen, throughput};
 use crate::measure::{Measurement, Meter};
 use crate::peer::{Client, Peer};
@@ -39,6 +41,11 @@ pub async fn connect<P: Peer>(time: Duration) -> Measurement {
 
 /// Microseconds a call.
 pub async fn many<P: Peer>(count: u32, time: Duration) -> Measurement {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    assert!(
+        files >= u64::from(count) * 2 + 100,
+        "{count} connections need more open files: see `ulimit -Hn`"
+    );
     let address = listen::<P>().await;
     let mut clients = Vec::new();
     for number in 0..count {

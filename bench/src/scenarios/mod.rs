@@ -163,6 +163,7 @@ pub async fn listen<P: Peer>() -> SocketAddr {
 async fn listen_in_thread<P: Peer>() -> SocketAddr {
     let (sender, address) = tokio::sync::oneshot::channel();
     std::thread::spawn(|| {
+        runtime::pin(1);
         runtime::single().block_on(async {
             sender.send(listen::<P>().await).expect("somebody waits");
             std::future::pending::<()>().await;
