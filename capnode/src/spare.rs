@@ -1,7 +1,7 @@
 //! Buffers that are kept for the next message.
 
 /// A buffer of bytes up to this size is always kept.
-pub(crate) const SMALL: usize = 128 << 10;
+pub(crate) const SMALL: usize = 1 << 20;
 
 /// How often in succession a larger one may not have been needed until it is given back.
 const TURNS: u8 = 8;
@@ -38,11 +38,11 @@ mod tests {
     fn a_large_buffer_is_kept_while_it_is_needed_and_not_much_longer() {
         let mut spare = Spare::default();
         for _ in 0..100 {
-            assert!(!spare.is_over(1 << 20, 0));
-            assert!(!spare.is_over(1 << 20, 1 << 20));
+            assert!(!spare.is_over(4 << 20, 0));
+            assert!(!spare.is_over(4 << 20, 4 << 20));
         }
-        assert!((1..TURNS).all(|_| !spare.is_over(1 << 20, 100)));
-        assert!(spare.is_over(1 << 20, 100));
+        assert!((1..TURNS).all(|_| !spare.is_over(4 << 20, 100)));
+        assert!(spare.is_over(4 << 20, 100));
     }
 
     #[test]
