@@ -18,12 +18,14 @@ use report::{About, Outcome, Release, Spread};
 
 const USAGE: &str =
     "usage: bench/build-cost/run [--quick] [--docs] [--repetitions N] [--size INTERFACES METHODS]
+                            [LIBRARY]...
 
 Writes build-cost.md and build-cost.json to bench/results.
   --quick           three repetitions, and no release builds, which take minutes each
   --docs            also puts the table into docs/performance.md
   --repetitions N   how often each check is timed (default 5)
-  --size I M        how many interfaces, and methods in each (default 50 20)";
+  --size I M        how many interfaces, and methods in each (default 50 20)
+  LIBRARY           only these: capnode, tarpc, jsonrpsee";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -31,6 +33,7 @@ struct Options {
     about: About,
     quick: bool,
     docs: bool,
+    libraries: Vec<Library>,
 }
 
 fn main() {
@@ -41,11 +44,11 @@ fn main() {
 }
 
 fn run() -> Result<()> {
-    let Some(Options { about, quick, docs }) = options()? else {
+    let Some(Options { about, quick, docs, libraries }) = options()? else {
         println!("{USAGE}");
         return Ok(());
     };
-    let outcomes = measure(&about, !quick)?;
+    let outcomes = measure(&about, &libraries, !quick)?;
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let table = report::table(&about, &outcomes);
     fs::create_dir_all(bench.join("results"))?;
@@ -74,22 +77,22 @@ struct Differences {
     release: Option<Release>,
 }
 
-fn measure(about: &About, release: bool) -> Result<Vec<Outcome>> {
-    for library in &LIBRARIES {
+fn measure(about: &About, libraries: &[Library], release: bool) -> Result<Vec<Outcome>> {
+    for library in libraries {
         eprintln!("{}: dependencies", library.name);
         library.write(about.size, false)?;
         cargo::prepare(library, release)?;
     }
-    let mut differences: Vec<Differences> = LIBRARIES.iter().map(|_| Differences::default()).collect();
+    let mut differences: Vec<Differences> = libraries.iter().map(|_| Differences::default()).collect();
     for repetition in 1..=about.repetitions {
-        for (library, differences) in LIBRARIES.iter().zip(&mut differences) {
+        for (library, differences) in libraries.iter().zip(&mut differences) {
             eprintln!("{}: {repetition} of {}", library.name, about.repetitions);
             let (without, with) = both(library, about.size, |_| cargo::check(library))?;
             differences.check.push(difference(without, with, about.size));
         }
     }
     let mut outcomes = Vec::new();
-    for (library, mut differences) in LIBRARIES.iter().zip(differences) {
+    for (library, mut differences) in libraries.iter().zip(differences) {
         if release {
             eprintln!("{}: release, which takes minutes", library.name);
             differences.release = Some(measure_release(library, about.size)?);
@@ -163,6 +166,7 @@ fn bytes(library: &Library, calls: usize) -> Result<u64> {
 fn options() -> Result<Option<Options>> {
     let mut arguments = std::env::args().skip(1);
     let (mut quick, mut docs, mut repetitions) = (false, false, None);
+    let mut names = Vec::new();
     let mut size = Size { interfaces: 50, methods: 20 };
     let number = |argument: Option<String>| Ok::<usize, Box<dyn Error>>(argument.ok_or(USAGE)?.parse()?);
     while let Some(argument) = arguments.next() {
@@ -174,12 +178,15 @@ fn options() -> Result<Option<Options>> {
             "--size" => {
                 size = Size { interfaces: number(arguments.next())?, methods: number(arguments.next())? };
             }
+            name if LIBRARIES.iter().any(|library| library.name == name) => names.push(argument),
             other => return Err(format!("there is no `{other}`\n{USAGE}").into()),
         }
     }
+    let chosen = |library: &Library| names.is_empty() || names.iter().any(|name| name == library.name);
+    let libraries = LIBRARIES.into_iter().filter(chosen).collect();
     let repetitions = repetitions.unwrap_or(if quick { 3 } else { 5 });
     if repetitions == 0 || size.total() == 0 {
         return Err(USAGE.into());
     }
-    Ok(Some(Options { about: About { size, repetitions }, quick, docs }))
+    Ok(Some(Options { about: About { size, repetitions }, quick, docs, libraries }))
 }
