@@ -2,10 +2,11 @@
 //! references, and the contents of special forms.
 
 use serde::de::value::SeqDeserializer;
-use serde::de::{Deserializer, IntoDeserializer, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
 use super::Result;
 use crate::dialect::Failure;
+use crate::value::{ByteKind, Bytes};
 
 /// A key of an object, which may stand for a number in a Rust map.
 pub(super) struct MapKey<'a>(pub(super) &'a str);
@@ -144,6 +145,88 @@ impl<'de> Deserializer<'de> for Part {
         match self {
             Part::Bytes(bytes) => visitor.visit_byte_buf(bytes),
             Part::Name(name) => visitor.visit_str(name),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        ignored_any
+    }
+}
+
+/// The elements of a byte container, as numbers. One type for all kinds, since what reads a list is compiled for each type
+/// that a list comes as, in every program that uses this library.
+pub(super) struct Numbers {
+    bytes: Bytes,
+    at: usize,
+}
+
+impl Numbers {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn next(&mut self) -> Option<Number> {
+        let end = self.at + self.bytes.kind.element_size();
+        let element = self.bytes.data.get(self.at..end)?;
+        self.at = end;
+        Number::read(self.bytes.kind, element)
+    }
+}
+
+impl<'de> SeqAccess<'de> for Numbers {
+    type Error = Failure;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        self.next().map(|number| seed.deserialize(number)).transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some((self.bytes.data.len() - self.at) / self.bytes.kind.element_size())
+    }
+}
+
+/// A number in a byte container.
+enum Number {
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+}
+
+impl Number {
+    fn read(kind: ByteKind, element: &[u8]) -> Option<Self> {
+        macro_rules! number {
+            ($number:ty) => {
+                <$number>::from_le_bytes(element.try_into().ok()?).into()
+            };
+        }
+
+        Some(match kind {
+            ByteKind::Int8Array => Self::Signed(number!(i8)),
+            ByteKind::Int16Array => Self::Signed(number!(i16)),
+            ByteKind::Int32Array => Self::Signed(number!(i32)),
+            ByteKind::BigInt64Array => Self::Signed(number!(i64)),
+            ByteKind::Uint16Array => Self::Unsigned(number!(u16)),
+            ByteKind::Uint32Array => Self::Unsigned(number!(u32)),
+            ByteKind::BigUint64Array => Self::Unsigned(number!(u64)),
+            ByteKind::Float32Array => Self::Float(number!(f32)),
+            ByteKind::Float64Array => Self::Float(number!(f64)),
+            ByteKind::Uint8Array | ByteKind::Uint8ClampedArray | ByteKind::ArrayBuffer | ByteKind::DataView => {
+                Self::Unsigned(number!(u8))
+            }
+        })
+    }
+}
+
+impl<'de> Deserializer<'de> for Number {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self {
+            Self::Signed(number) => visitor.visit_i64(number),
+            Self::Unsigned(number) => visitor.visit_u64(number),
+            Self::Float(number) => visitor.visit_f64(number),
         }
     }
 

@@ -6,7 +6,7 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, String
 use serde::de::{Deserializer, Visitor};
 
 use super::access::{ErrorMembers, Special};
-use super::content::{Millis, Pair, Part, Token};
+use super::content::{Millis, Numbers, Pair, Part, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::{read_base64, unescape};
 use crate::dialect::{Found, Lookup};
@@ -193,24 +193,10 @@ impl<R: Lookup> Reader<'_, R> {
 
 /// The elements of a byte container, as the numbers that JavaScript sees.
 fn visit_numbers<'de, V: Visitor<'de>>(bytes: Bytes, visitor: V) -> Result<V::Value> {
-    macro_rules! numbers {
-        ($number:ty) => {{
-            let size = std::mem::size_of::<$number>();
-            let numbers = bytes.data.chunks_exact(size).filter_map(|element| element.try_into().ok());
-            visitor.visit_seq(SeqDeserializer::new(numbers.map(<$number>::from_le_bytes)))
-        }};
-    }
-
-    match bytes.kind {
-        ByteKind::Int8Array => numbers!(i8),
-        ByteKind::Int16Array => numbers!(i16),
-        ByteKind::Uint16Array => numbers!(u16),
-        ByteKind::Int32Array => numbers!(i32),
-        ByteKind::Uint32Array => numbers!(u32),
-        ByteKind::BigInt64Array => numbers!(i64),
-        ByteKind::BigUint64Array => numbers!(u64),
-        ByteKind::Float32Array => numbers!(f32),
-        ByteKind::Float64Array => numbers!(f64),
-        _ => visitor.visit_seq(SeqDeserializer::new(bytes.data.into_iter())),
+    match bytes.kind.element_size() {
+        1 if bytes.kind != ByteKind::Int8Array => {
+            visitor.visit_seq(SeqDeserializer::new(bytes.data.into_iter()))
+        }
+        _ => visitor.visit_seq(Numbers::new(bytes)),
     }
 }
