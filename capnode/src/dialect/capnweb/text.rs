@@ -201,7 +201,20 @@ mod tests {
         assert_eq!(plain_integer(b"0,"), Some((0, 1)));
         assert_eq!(plain_integer(b"-1]"), Some((-1, 2)));
         assert_eq!(plain_integer(b"999999999999999999"), Some((999_999_999_999_999_999, 18)));
-        for other in ["", "-", "01", "-01", "1.5", "1e3", "1E3", "1000000000000000000", "-9223372036854775808", "x", "+1", " 1"] {
+        for other in [
+            "",
+            "-",
+            "01",
+            "-01",
+            "1.5",
+            "1e3",
+            "1E3",
+            "1000000000000000000",
+            "-9223372036854775808",
+            "x",
+            "+1",
+            " 1",
+        ] {
             assert_eq!(plain_integer(other.as_bytes()), None, "{other}");
         }
     }
