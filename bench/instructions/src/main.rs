@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use capnode::Func;
 use capnode::sans_io::Core;
+use serde::{Deserialize, Serialize};
 
 #[capnode::interface]
 trait Hot {
@@ -18,6 +19,30 @@ trait Hot {
     async fn greet(&self, name: &str) -> String;
     async fn take(&self, callback: Func<fn(u32) -> u32>);
     async fn make(&self) -> HotClient;
+    async fn echo(&self, records: Vec<Record>) -> Vec<Record>;
+}
+
+/// Five of these take about a kilobyte as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Record {
+    id: u64,
+    name: String,
+    tags: Vec<String>,
+    position: (f64, f64),
+    is_open: bool,
+    note: Option<String>,
+}
+
+fn records() -> Vec<Record> {
+    let record = |id| Record {
+        id,
+        name: format!("the record of number {id}"),
+        tags: ["first", "second", "third"].map(str::to_owned).into(),
+        position: (52.25, 13.5),
+        is_open: true,
+        note: Some("somebody has written something here, a \"note\" as they say".to_owned()),
+    };
+    (1..=5).map(record).collect()
 }
 
 struct Spot;
@@ -35,6 +60,10 @@ impl Hot for Spot {
 
     async fn make(&self) -> HotClient {
         HotClient::new(Spot)
+    }
+
+    async fn echo(&self, records: Vec<Record>) -> Vec<Record> {
+        records
     }
 }
 
@@ -137,6 +166,13 @@ const PATHS: &[Path] = &[
         let pair = Pair::new();
         for _ in 0..count {
             black_box(pair.call(pair.hot.greet(black_box("somebody whose name is not short"))));
+        }
+    }),
+    ("kilobyte of structures echoed", |count| {
+        let pair = Pair::new();
+        let records = records();
+        for _ in 0..count {
+            assert_eq!(black_box(pair.call(pair.hot.echo(records.clone()))).len(), 5);
         }
     }),
     ("callback passed and given back", |count| {

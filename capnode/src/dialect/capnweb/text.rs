@@ -35,28 +35,33 @@ const CHUNK: usize = 64;
 /// How many bytes come before the first that means something in a JSON string: a quote, a backslash or a control
 /// character.
 pub(in crate::dialect) fn plain_run(bytes: &[u8]) -> usize {
-    const EACH: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = 0x80 * EACH;
+    /// A string that is longer is looked through in chunks.
+    const SHORT: usize = 32;
     let means = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
     let mut run = 0;
-    if bytes.len() >= CHUNK {
-        let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, byte| any | means(*byte));
-        run = CHUNK * bytes.chunks_exact(CHUNK).take_while(plain).count();
-    }
-    // Eight at a time, each in its byte of a word. What is above the lowest one found may be wrong.
     while let Some(eight) = bytes.get(run..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight);
-        let zero = |word: u64| word.wrapping_sub(EACH) & !word;
-        let (quote, backslash) = (u64::from(b'"') * EACH, u64::from(b'\\') * EACH);
-        let control = word.wrapping_sub(0x20 * EACH) & !word;
-        let found = (zero(word ^ quote) | zero(word ^ backslash) | control) & HIGH;
+        let found = marks(u64::from_le_bytes(*eight));
         if found != 0 {
             return run + found.trailing_zeros() as usize / 8;
         }
         run += 8;
+        if run == SHORT {
+            let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, byte| any | means(*byte));
+            run += CHUNK * bytes.get(run..).unwrap_or_default().chunks_exact(CHUNK).take_while(plain).count();
+        }
     }
     let rest = bytes.get(run..).unwrap_or_default();
     run + rest.iter().position(|byte| means(*byte)).unwrap_or(rest.len())
+}
+
+/// Of eight bytes in a word, the highest bit of each that means something in a JSON string. Above the lowest one found
+/// there may be others.
+fn marks(word: u64) -> u64 {
+    const EACH: u64 = u64::MAX / 0xff;
+    let zero = |word: u64| word.wrapping_sub(EACH) & !word;
+    let (quote, backslash) = (u64::from(b'"') * EACH, u64::from(b'\\') * EACH);
+    let control = word.wrapping_sub(0x20 * EACH) & !word;
+    (zero(word ^ quote) | zero(word ^ backslash) | control) & (0x80 * EACH)
 }
 
 /// The whole number that `bytes` begin with, and how many digits and signs it takes, if it is written as most are: without

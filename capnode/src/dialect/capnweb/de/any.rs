@@ -7,7 +7,6 @@ use serde::de::{self, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use super::access::{Elements, Members, Variant};
 use super::content::Token;
 use super::{Next, Reader, Result, broken};
-use crate::dialect::capnweb::text::unescape;
 use crate::dialect::{Failure, Found, Lookup};
 use crate::value::{BigInt, MAX_SAFE_INTEGER, marker};
 
@@ -117,7 +116,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
                     visitor.visit_f64(float)
                 }
             }
-            Next::String(raw) => match unescape(raw) {
+            Next::String(raw) => match self.said(raw) {
                 Cow::Borrowed(text) => visitor.visit_str(text),
                 Cow::Owned(text) => visitor.visit_string(text),
             },
@@ -240,7 +239,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
         visitor: V,
     ) -> Result<V::Value> {
         match self.next()? {
-            Next::String(raw) => return visitor.visit_enum(unescape(raw).as_ref().into_deserializer()),
+            Next::String(raw) => return visitor.visit_enum(self.said(raw).as_ref().into_deserializer()),
             Next::Found(Found::Value(payload)) => {
                 return self.nested(payload)?.deserialize_enum(name, variants, visitor);
             }

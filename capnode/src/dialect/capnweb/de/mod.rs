@@ -27,6 +27,8 @@ pub(super) struct Reader<'a, R: Lookup> {
     /// Where the value begins.
     start: usize,
     pos: usize,
+    /// Whether there are escapes in the string that was passed last.
+    escaped: bool,
     refs: &'a [Slot<R>],
     depth: usize,
     /// The node that is being read, or whose text what is being read came by.
@@ -63,6 +65,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             buffer: text.buffer(),
             start,
             pos: start,
+            escaped: false,
             refs: &payload.refs,
             depth: 0,
             node: None,
@@ -145,11 +148,15 @@ impl<'a, R: Lookup> Reader<'a, R> {
     fn raw_string(&mut self) -> Result<&'a str> {
         self.expect(b'"')?;
         let start = self.pos;
+        self.escaped = false;
         loop {
             self.pos += plain_run(self.bytes().get(self.pos..).unwrap_or_default());
             match self.bytes().get(self.pos).ok_or_else(broken)? {
                 b'"' => break,
-                b'\\' => self.pos += 2,
+                b'\\' => {
+                    self.escaped = true;
+                    self.pos += 2;
+                }
                 _ => self.pos += 1,
             }
         }
@@ -158,7 +165,13 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     fn string(&mut self) -> Result<Cow<'a, str>> {
-        self.raw_string().map(unescape)
+        let raw = self.raw_string()?;
+        Ok(self.said(raw))
+    }
+
+    /// What the string says that was passed last.
+    fn said(&self, raw: &'a str) -> Cow<'a, str> {
+        if self.escaped { unescape(raw) } else { Cow::Borrowed(raw) }
     }
 
     /// A number or literal.

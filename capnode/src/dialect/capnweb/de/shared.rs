@@ -53,6 +53,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         Reader {
             buffer: place.buffer,
             start: place.range.start,
+            escaped: false,
             pos: place.range.start,
             refs: place.refs,
             depth: self.depth,
