@@ -89,7 +89,11 @@ impl Response {
     }
 
     pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self::new(State::Handler(Box::pin(handler)))
+        Self::boxed(Box::pin(handler))
+    }
+
+    pub(crate) fn boxed(handler: BoxFuture<Outcome>) -> Self {
+        Self::new(State::Handler(handler))
     }
 
     /// The handler of the method of that name.

@@ -17,9 +17,9 @@ use self::args::Args;
 use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
 use crate::cap::progress::{self, Watched};
-use crate::cap::request::{Member, Request};
+use crate::cap::request::{self, Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Reply, Response, TypedReply};
-use crate::cap::{self, Cap, Shape};
+use crate::cap::{self, BoxFuture, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
 use crate::lock;
@@ -317,6 +317,14 @@ impl<T> Delivery<'_, T> {
     }
 }
 
+/// Makes the handler of a call, given its arguments and their names. It is called once.
+type Make<'a> = &'a mut dyn FnMut(request::Args, &[&str]) -> Result<BoxFuture<Outcome>, Error>;
+
+#[cold]
+fn begun() -> Error {
+    Error::new(ErrorKind::Unsupported, "the call has begun already")
+}
+
 impl Request {
     /// Runs a method or function: decodes the arguments, and makes of what it returns an answer.
     pub(crate) fn run<T, A, R, Fut>(self, object: &Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
@@ -345,6 +353,7 @@ impl Request {
         self.run_with(object, method, move |result| Reply::of_result(result, typed))
     }
 
+    /// What depends on the types of the method; the rest is `start`, which is compiled once.
     fn run_with<T, A: Args, Fut>(
         self,
         object: &Arc<T>,
@@ -354,6 +363,17 @@ impl Request {
     where
         Fut: Future + Send + 'static,
     {
+        let mut once = Some((method, reply));
+        self.start(&mut |args, names| {
+            let args = args::take::<A>(args, names)?;
+            let (method, reply) = once.take().ok_or_else(begun)?;
+            let running = method(object.clone(), args);
+            Ok(Box::pin(async move { reply(running.await) }))
+        })
+    }
+
+    /// Has the handler of a method or function made by `make` from the arguments, knowing their names.
+    fn start(self, make: Make<'_>) -> Response {
         let (name, manner, names) = match &self.member {
             Member::Method(interface, number) => match interface.method(*number) {
                 Some(method) => (method.name, method.manner, method.args),
@@ -365,17 +385,15 @@ impl Request {
         let args = self.args;
         let progress = self.extras.progress;
         let watched = progress.is_some() || progress::is_watched();
-        let start = || args::take::<A>(args, names).map(|args| method(object.clone(), args));
         let started = caught(name, || match watched {
-            true => progress::within(progress.clone(), start),
-            false => start(),
+            true => progress::within(progress.clone(), || make(args, names)),
+            false => make(args, names),
         });
         match started {
-            Ok(Ok(running)) => {
-                let handler = async move { reply(running.await) };
+            Ok(Ok(handler)) => {
                 let response = match watched {
-                    true => Response::handler(Watched { handler: Box::pin(handler), progress }),
-                    false => Response::handler(handler),
+                    true => Response::handler(Watched { handler, progress }),
+                    false => Response::boxed(handler),
                 };
                 response.of_method(name, manner)
             }

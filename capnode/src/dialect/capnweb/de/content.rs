@@ -212,9 +212,10 @@ impl Number {
             ByteKind::BigUint64Array => Self::Unsigned(number!(u64)),
             ByteKind::Float32Array => Self::Float(number!(f32)),
             ByteKind::Float64Array => Self::Float(number!(f64)),
-            ByteKind::Uint8Array | ByteKind::Uint8ClampedArray | ByteKind::ArrayBuffer | ByteKind::DataView => {
-                Self::Unsigned(number!(u8))
-            }
+            ByteKind::Uint8Array
+            | ByteKind::Uint8ClampedArray
+            | ByteKind::ArrayBuffer
+            | ByteKind::DataView => Self::Unsigned(number!(u8)),
         })
     }
 }
