@@ -17,7 +17,7 @@ use self::args::Args;
 use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
 use crate::cap::progress::{self, Watched};
-use crate::cap::request::{Member, Request};
+use crate::cap::request::{self, Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Place, Reply, Response, TypedReply};
 use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
@@ -330,6 +330,14 @@ impl<T> Delivery<T> {
     }
 }
 
+/// Makes the handler of a call, given its arguments and their names. It is called once.
+type Make<'a> = &'a mut dyn FnMut(request::Args, &[&str]) -> Result<Response, Error>;
+
+#[cold]
+fn begun() -> Error {
+    Error::new(ErrorKind::Unsupported, "the call has begun already")
+}
+
 impl Request {
     /// Runs a method or function: decodes the arguments, and makes of what it returns an answer.
     pub(crate) fn run<T, A, R, Fut>(self, object: Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
@@ -358,6 +366,7 @@ impl Request {
         self.run_with(object, method, move |result, place| Reply::of_result(result, typed, place))
     }
 
+    /// What depends on the types of the method; the rest is `start`, which is compiled once.
     fn run_with<T, A: Args, Fut>(
         self,
         object: Arc<T>,
@@ -367,6 +376,16 @@ impl Request {
     where
         Fut: Future + Send + 'static,
     {
+        let mut once = Some((object, method, reply));
+        self.start(&mut |args, names| {
+            let args = args::take::<A>(args, names)?;
+            let (object, method, reply) = once.take().ok_or_else(begun)?;
+            Ok(Response::running(method(object, args), reply))
+        })
+    }
+
+    /// Has the handler of a method or function made by `make` from the arguments, knowing their names.
+    fn start(self, make: Make<'_>) -> Response {
         let (name, manner, names) = match &self.member {
             Member::Method(interface, number) => match interface.method(*number) {
                 Some(method) => (method.name, method.manner, method.args),
@@ -378,19 +397,18 @@ impl Request {
         let args = self.args;
         let progress = self.extras.progress;
         let watched = progress.is_some() || progress::is_watched();
-        let start = || args::take::<A>(args, names).map(|args| method(object, args));
         let started = caught(name, || match watched {
-            true => progress::within(progress.clone(), start),
-            false => start(),
+            true => progress::within(progress.clone(), || make(args, names)),
+            false => make(args, names),
         });
         match started {
             Ok(Ok(running)) => {
                 let response = match watched {
                     true => {
-                        let handler = Box::pin(async move { reply(running.await, None) });
+                        let handler = Box::pin(running.of_method(name, Manner::default()));
                         Response::handler(Watched { handler, progress })
                     }
-                    false => Response::running(running, reply),
+                    false => running,
                 };
                 response.of_method(name, manner)
             }

@@ -12,6 +12,18 @@ use crate::dialect::capnweb::text::{read_base64, unescape};
 use crate::dialect::{Found, Lookup};
 use crate::value::{BigInt, ByteKind, Bytes};
 
+/// What stands in a special form that is read without knowing what for.
+enum Content {
+    Undefined,
+    Number(f64),
+    Unsigned(u64),
+    Signed(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+    Headers(Vec<(String, String)>),
+    Error,
+}
+
 impl<R: Lookup> Reader<'_, R> {
     pub(super) fn bigint(&mut self) -> Result<BigInt> {
         self.comma()?;
@@ -63,29 +75,15 @@ impl<R: Lookup> Reader<'_, R> {
 
     /// A special form read without knowing what for: what comes nearest to it among serde's words.
     pub(super) fn form<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
-        let value = match form {
-            "undefined" => visitor.visit_unit(),
-            "inf" => visitor.visit_f64(f64::INFINITY),
-            "-inf" => visitor.visit_f64(f64::NEG_INFINITY),
-            "nan" => visitor.visit_f64(f64::NAN),
-            "bigint" => {
-                let bigint = self.bigint()?;
-                if let Ok(integer) = u64::try_from(&bigint) {
-                    visitor.visit_u64(integer)
-                } else if let Ok(integer) = i64::try_from(&bigint) {
-                    visitor.visit_i64(integer)
-                } else {
-                    visitor.visit_str(bigint.as_str())
-                }
-            }
-            "date" => visitor.visit_f64(self.date()?.unwrap_or(f64::NAN)),
-            "bytes" => visitor.visit_byte_buf(self.base64()?.data),
-            "url" => {
-                self.comma()?;
-                visitor.visit_str(&self.string()?)
-            }
-            "headers" => visitor.visit_map(MapDeserializer::new(self.headers()?.into_iter())),
-            "error" => {
+        let value = match self.content(form)? {
+            Content::Undefined => visitor.visit_unit(),
+            Content::Number(number) => visitor.visit_f64(number),
+            Content::Unsigned(integer) => visitor.visit_u64(integer),
+            Content::Signed(integer) => visitor.visit_i64(integer),
+            Content::Text(text) => visitor.visit_string(text),
+            Content::Bytes(bytes) => visitor.visit_byte_buf(bytes),
+            Content::Headers(headers) => visitor.visit_map(MapDeserializer::new(headers.into_iter())),
+            Content::Error => {
                 self.deeper()?;
                 let mut members = ErrorMembers::new(self);
                 let value = visitor.visit_map(&mut members)?;
@@ -93,10 +91,39 @@ impl<R: Lookup> Reader<'_, R> {
                 self.depth -= 1;
                 Ok(value)
             }
-            _ => return Err(broken()),
         }?;
         self.close()?;
         Ok(value)
+    }
+
+    /// What stands in a form, as what a visitor will be told; of an error nothing has been read yet. Apart from
+    /// [`form`](Reader::form), since that is compiled for each type of the user's.
+    fn content(&mut self, form: &str) -> Result<Content> {
+        Ok(match form {
+            "undefined" => Content::Undefined,
+            "inf" => Content::Number(f64::INFINITY),
+            "-inf" => Content::Number(f64::NEG_INFINITY),
+            "nan" => Content::Number(f64::NAN),
+            "bigint" => {
+                let bigint = self.bigint()?;
+                if let Ok(integer) = u64::try_from(&bigint) {
+                    Content::Unsigned(integer)
+                } else if let Ok(integer) = i64::try_from(&bigint) {
+                    Content::Signed(integer)
+                } else {
+                    Content::Text(bigint.to_string())
+                }
+            }
+            "date" => Content::Number(self.date()?.unwrap_or(f64::NAN)),
+            "bytes" => Content::Bytes(self.base64()?.data),
+            "url" => {
+                self.comma()?;
+                Content::Text(self.string()?.into_owned())
+            }
+            "headers" => Content::Headers(self.headers()?),
+            "error" => Content::Error,
+            _ => return Err(broken()),
+        })
     }
 
     /// A form read as a list: the numbers in a byte container, or pairs of headers.
