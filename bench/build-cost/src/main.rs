@@ -48,25 +48,30 @@ fn run() -> Result<()> {
         println!("{USAGE}");
         return Ok(());
     };
-    let outcomes = measure(&about, &libraries, !quick)?;
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = bench.join("../docs/performance.md");
+    if docs {
+        // Rather now than after a quarter of an hour.
+        with_table(&page, "")?;
+    }
+    let outcomes = measure(&about, &libraries, !quick)?;
     let table = report::table(&about, &outcomes);
     fs::create_dir_all(bench.join("results"))?;
     fs::write(bench.join("results/build-cost.md"), &table)?;
     fs::write(bench.join("results/build-cost.json"), report::json(&about, &outcomes))?;
     if docs {
-        publish(&table, &bench.join("../docs/performance.md"))
-            .map_err(|error| format!("docs/performance.md: {error}"))?;
+        fs::write(&page, with_table(&page, &table)?)?;
     }
     println!("{table}");
     Ok(())
 }
 
-fn publish(table: &str, path: &Path) -> Result<()> {
-    let text = fs::read_to_string(path)?;
+/// The text of the page with the table in its place.
+fn with_table(page: &Path, table: &str) -> Result<String> {
     let (begin, end) = ("<!-- build-cost:begin -->", "<!-- build-cost:end -->");
-    fs::write(path, report::replace_between(&text, begin, end, table)?)?;
-    Ok(())
+    let text = fs::read_to_string(page).map_err(|error| format!("docs/performance.md: {error}"))?;
+    let text = report::replace_between(&text, begin, end, table);
+    Ok(text.map_err(|error| format!("docs/performance.md: {error}"))?)
 }
 
 /// The differences that interfaces make to the builds of a library's user, for each method.

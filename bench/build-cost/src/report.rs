@@ -59,8 +59,8 @@ pub fn table(about: &About, outcomes: &[Outcome]) -> String {
     let Size { interfaces, methods } = about.size;
     let mut text = format!(
         "Measured on {}: {}, {} cores; {}; capnode at {}. {interfaces} interfaces of {methods} methods with their \
-         implementations; times are processor time of the user's crate alone, of checks medians of {} repetitions, \
-         interleaved, of the release build one; what the same crate is without interfaces is taken off.\nVersions: {}.\n\n",
+         implementations; times are processor time of the user's crate alone, medians of {} repetitions, interleaved (the \
+         release was built once); what the same crate is without interfaces is taken off.\nVersions: {}.\n\n",
         said_by("date", &["-u", "+%F"]),
         processor(),
         std::thread::available_parallelism().map_or(1, usize::from),

@@ -179,6 +179,8 @@ fn a_list_is_read_from_a_byte_container_as_the_numbers_javascript_sees() {
     assert_eq!(read::<[u8; 3]>(r#"["bytes","AQID"]"#).unwrap(), [1, 2, 3]);
     assert_eq!(container::<Vec<i8>>(&[255, 1], ByteKind::Int8Array).unwrap(), [-1, 1]);
     assert_eq!(container::<Vec<i16>>(&[255, 255, 1, 0], ByteKind::Int16Array).unwrap(), [-1, 1]);
+    assert_eq!(container::<Vec<u16>>(&[255, 255], ByteKind::Uint16Array).unwrap(), [65_535]);
+    assert_eq!(container::<Vec<i32>>(&[254, 255, 255, 255], ByteKind::Int32Array).unwrap(), [-2]);
     assert_eq!(container::<Vec<u32>>(&[1, 1, 0, 0], ByteKind::Uint32Array).unwrap(), [257]);
     assert_eq!(container::<Vec<i64>>(&[255; 8], ByteKind::BigInt64Array).unwrap(), [-1]);
     assert_eq!(container::<Vec<u64>>(&[255; 8], ByteKind::BigUint64Array).unwrap(), [u64::MAX]);
