@@ -231,6 +231,7 @@ impl<T: Transport> Driver<T> {
             }
             let one_at_a_time = self.takes_one_at_a_time();
             if one_at_a_time && self.single.is_empty() {
+                self.single.clear();
                 self.out.move_frame(&mut self.single);
             }
             let asked = match one_at_a_time {
@@ -273,7 +274,8 @@ impl<T: Transport> Driver<T> {
     /// woken, and so one write would be made for each of many calls that are ready to be made; the others are all
     /// before whoever waits a turn.
     fn lets_others(&mut self) -> bool {
-        self.let_others = !self.let_others && self.link.has_output();
+        let writes_at_once = self.writable && self.out.is_empty() && self.pause.is_none();
+        self.let_others = !self.let_others && writes_at_once && self.link.has_output();
         self.let_others
     }
 

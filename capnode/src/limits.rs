@@ -16,8 +16,8 @@ pub struct Limits {
     /// 10,000. One more is refused. As many may be in the middle of a handshake.
     pub connections: usize,
     /// Bytes that all sessions of a node hold together: of frames that have not arrived whole, calls that have not
-    /// ended, results that the peer may still use, what is unwritten, and 256 for each entry of a table. Default
-    /// 1 GiB. Beyond it the session that holds most is ended.
+    /// ended, results that the peer may still use, what is unwritten, buffers of more than 1 MiB that are kept for a
+    /// while, and 256 for each entry of a table. Default 1 GiB. Beyond it the session that holds most is ended.
     pub node_bytes: usize,
     /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message. A longer one is
     /// refused while it is being read, and ends the session.

@@ -3,7 +3,10 @@
 /// A buffer of bytes up to this size is always kept.
 pub(crate) const SMALL: usize = 1 << 20;
 
-/// How often in succession a larger one may not have been needed until it is given back.
+/// One that is larger than this is never kept.
+const LARGE: usize = 4 << 20;
+
+/// How often in succession one between may not have been needed until it is given back.
 const TURNS: u8 = 8;
 
 /// Whether to keep a buffer that was needed for something large: as long as large things come, so that they need not
@@ -17,12 +20,12 @@ impl Spare {
     /// A buffer of `capacity` bytes is empty, and `used` of them have been needed since this was asked last. Whether to
     /// give it back.
     pub(crate) fn is_over(&mut self, capacity: usize, used: usize) -> bool {
-        if capacity <= SMALL || used > capacity / 4 {
+        if capacity <= SMALL || (used > capacity / 4 && capacity <= LARGE) {
             self.unneeded = 0;
             return false;
         }
         self.unneeded += 1;
-        let over = self.unneeded >= TURNS;
+        let over = self.unneeded >= TURNS || capacity > LARGE;
         if over {
             self.unneeded = 0;
         }
@@ -38,11 +41,16 @@ mod tests {
     fn a_large_buffer_is_kept_while_it_is_needed_and_not_much_longer() {
         let mut spare = Spare::default();
         for _ in 0..100 {
-            assert!(!spare.is_over(4 << 20, 0));
-            assert!(!spare.is_over(4 << 20, 4 << 20));
+            assert!(!spare.is_over(LARGE, 0));
+            assert!(!spare.is_over(LARGE, LARGE));
         }
-        assert!((1..TURNS).all(|_| !spare.is_over(4 << 20, 100)));
-        assert!(spare.is_over(4 << 20, 100));
+        assert!((1..TURNS).all(|_| !spare.is_over(LARGE, 100)));
+        assert!(spare.is_over(LARGE, 100));
+    }
+
+    #[test]
+    fn a_very_large_buffer_is_not_kept() {
+        assert!(Spare::default().is_over(LARGE + 1, LARGE));
     }
 
     #[test]

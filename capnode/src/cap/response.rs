@@ -45,7 +45,10 @@ impl Reply {
         match self.0 {
             Kind::Wire(body) => Ok(body),
             Kind::Typed(value) => caught("a result", || value.encode())?,
-            Kind::Placed => Err(Error::new(ErrorKind::Encode, "the result has been taken already")),
+            Kind::Placed => Err(Error::new(
+                ErrorKind::Encode,
+                "the result was put where nobody looks: this is a mistake of the library",
+            )),
         }
     }
 }

@@ -245,7 +245,14 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
 /// A result as the type it was declared to be.
 fn read_reply<T: Wire>(reply: Reply, place: Option<T>) -> Result<T, Error> {
     let body = match reply.0 {
-        Kind::Placed => return place.ok_or_else(|| Error::new(ErrorKind::Decode, "the result is not there")),
+        Kind::Placed => {
+            return place.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Decode,
+                    "the result is not where it was put: this is a mistake of the library",
+                )
+            });
+        }
         Kind::Wire(body) => body,
         Kind::Typed(value) if value.is(TypeId::of::<T>()) => {
             let value = value.into_any().downcast();

@@ -18,7 +18,7 @@ use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::{Reply, Response};
 use crate::cap::{Cap, Shape};
 use crate::error::CallError;
-use crate::op::{Path, Payload};
+use crate::op::Payload;
 
 /// A reference to a function, wherever it lives: `Func<fn(A, B) -> R>`.
 ///
@@ -179,9 +179,8 @@ fn request_of_function(
             let itself = Part::Cap(local.into());
             Response::ready(Ok(Reply::wire(Payload::reference(itself))))
         }
-        ([], _) => call(local, Request { member: Member::Path(Path::Empty), ..request }),
         ([_], Args::Read) => Response::ready(Ok(Reply::wire(undefined()))),
-        ([name, ..], _) => Response::error(not_a_function(Some(name))),
+        (path, _) => Response::error(not_a_function(path.first())),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
 use crate::lock;
-use crate::panics::caught;
+use crate::panics::{caught, contained};
 use crate::sync::Mutex;
 
 /// What can travel: everything that serde can write and read.
@@ -326,6 +326,7 @@ impl<T> Delivery<T> {
 
     /// There is no such method.
     pub fn no_such_method(self) -> Response {
+        contained("drop", || drop(self.object));
         self.request.no_such_method()
     }
 }
@@ -377,11 +378,16 @@ impl Request {
         Fut: Future + Send + 'static,
     {
         let mut once = Some((object, method, reply));
-        self.start(&mut |args, names| {
+        let response = self.start(&mut |args, names| {
             let args = args::take::<A>(args, names)?;
             let (object, method, reply) = once.take().ok_or_else(begun)?;
             Ok(Response::running(method(object, args), reply))
-        })
+        });
+        if once.is_some() {
+            // It may be the last share in the object, which is the user's.
+            contained("drop", || drop(once));
+        }
+        response
     }
 
     /// Has the handler of a method or function made by `make` from the arguments, knowing their names.

@@ -158,6 +158,7 @@ impl Link {
             }
             state.writing = out.len();
             let too_much = state.closed.is_none() && state.unwritten() > self.limits.unwritten_bytes_hard;
+            state.spare = out.spare() + state.out.spare();
             if state.out.is_empty() || !out.is_empty() {
                 if out.is_empty() {
                     out.clear();

@@ -144,6 +144,7 @@ impl Link {
             parked_bytes: 0,
             call_bytes: 0,
             writing: 0,
+            spare: 0,
             clock: Clock::default(),
             room: Vec::new(),
             watchers: Vec::new(),

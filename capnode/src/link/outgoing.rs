@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::spare::Spare;
+use crate::spare::{SMALL, Spare};
 
 /// Frames waiting to be written: one after the other in one buffer, each with a line feed behind it, so that a transport
 /// of lines writes them all at once and one of messages can tell them apart.
@@ -68,6 +68,11 @@ impl Outgoing {
         if self.is_empty() {
             self.clear();
         }
+    }
+
+    /// Bytes of a large buffer that is kept for what comes next.
+    pub(crate) fn spare(&self) -> usize {
+        if self.is_empty() && self.buffer.capacity() > SMALL { self.buffer.capacity() } else { 0 }
     }
 
     /// Makes it empty. Where nothing is said for long, it is to be called from time to time all the same.

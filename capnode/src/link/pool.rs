@@ -40,7 +40,7 @@ pub(super) struct Share {
     /// How much all links of the pool may hold.
     limit: usize,
     told: AtomicUsize,
-    /// Bytes of a frame that has not arrived whole.
+    /// Bytes that the transport holds for what arrives.
     arriving: AtomicUsize,
 }
 
@@ -138,7 +138,7 @@ impl Link {
         self.share.tell(0);
     }
 
-    /// So much of a frame has arrived that is not there whole.
+    /// So much is held by the transport for what arrives.
     #[cfg(feature = "tokio")]
     pub(crate) fn set_arriving(&self, bytes: usize) {
         if self.share.arriving.swap(bytes, Ordering::Relaxed).abs_diff(bytes) < STEP {
@@ -164,6 +164,11 @@ impl State {
             + self.session.running()
             + self.answers.len()
             + self.calls.len();
-        self.unwritten() + self.parked_bytes + self.call_bytes + self.kept_bytes + entries * ENTRY
+        self.unwritten()
+            + self.spare
+            + self.parked_bytes
+            + self.call_bytes
+            + self.kept_bytes
+            + entries * ENTRY
     }
 }

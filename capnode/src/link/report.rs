@@ -23,7 +23,8 @@ pub struct Report {
     pub kept_bytes: usize,
     /// Bytes waiting to be written.
     pub unwritten_bytes: usize,
-    /// Bytes of a frame that has not arrived whole, as far as the transport tells.
+    /// Bytes held for a frame that has not arrived whole, as far as the transport tells; also those of a large buffer in
+    /// which one has, for a while.
     pub arriving_bytes: usize,
     /// Frames that have arrived.
     pub frames: u64,

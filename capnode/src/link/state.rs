@@ -62,6 +62,8 @@ pub(super) struct State {
     pub(super) call_bytes: usize,
     /// Bytes that the driver has taken and not written, as far as it has said.
     pub(super) writing: usize,
+    /// Bytes of large buffers that are kept for the next output, here and at the driver.
+    pub(super) spare: usize,
     pub(super) clock: Clock,
     /// Callers waiting until less is unwritten.
     pub(super) room: Vec<Waker>,

@@ -54,7 +54,7 @@ pub trait Transport: Send + 'static {
         0
     }
 
-    /// Bytes of a frame that has not arrived whole, as far as is known.
+    /// Bytes held for a frame that has not arrived whole, as far as is known.
     fn arriving(&self) -> usize {
         0
     }

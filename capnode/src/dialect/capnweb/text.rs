@@ -6,6 +6,8 @@ use base64_simd::{STANDARD_NO_PAD, forgiving_decode_to_vec};
 
 /// Writes bytes as npm's `capnweb` does: in the standard alphabet, without padding.
 pub(in crate::dialect) fn write_base64(out: &mut String, bytes: &[u8]) {
+    // With room for what closes the form.
+    out.reserve(bytes.len() / 3 * 4 + 8);
     STANDARD_NO_PAD.encode_append(bytes, out);
 }
 

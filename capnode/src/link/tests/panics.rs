@@ -167,6 +167,18 @@ fn a_panic_while_an_object_is_dropped_harms_nobody() {
 }
 
 #[test]
+fn a_panic_while_an_object_is_dropped_by_a_call_that_does_not_reach_it_harms_nobody() {
+    // The call is the last to hold the object, and is refused for its arguments.
+    let object = FragilesClient::new(Object(Some(DROPPED)));
+    let mut call = object.invoke::<()>("panicWith", ("no number",));
+    drop(object);
+    match poll(&mut call) {
+        Poll::Ready(Err(error)) => assert!(error.message().contains("argument 1, `what`"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_panic_while_a_handler_is_dropped_harms_nobody() {
     let (mut pair, client) = fragile();
     let mut held = client.hold();

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Visitor};
 use super::access::{ErrorMembers, Special};
 use super::content::{Millis, Numbers, Pair, Part, Token};
 use super::{Next, Reader, Result, broken};
-use crate::dialect::capnweb::text::{read_base64, unescape};
+use crate::dialect::capnweb::text::read_base64;
 use crate::dialect::{Found, Lookup};
 use crate::value::{BigInt, ByteKind, Bytes};
 
@@ -158,7 +158,7 @@ impl<R: Lookup> Reader<'_, R> {
                 return visitor.visit_newtype_struct(Millis(Some(millis)));
             }
             Next::String(url) if form == "url" => {
-                return visitor.visit_newtype_struct(StringDeserializer::new(unescape(url).into_owned()));
+                return visitor.visit_newtype_struct(StringDeserializer::new(self.said(url).into_owned()));
             }
             _ => {
                 self.pos = start;
