@@ -11,6 +11,9 @@ use crate::record::Record;
 
 const MIB: usize = 1 << 20;
 
+/// The most callbacks of one measurement.
+const MOST: u32 = 100_000;
+
 /// How often the clock is looked at.
 const BATCH: u32 = 16;
 
@@ -66,11 +69,11 @@ pub async fn callbacks<C: Client>(client: &C, in_flight: u32, time: Duration) ->
         let sum = client.call_back(count, in_flight).await;
         assert_eq!(sum, (1..=u64::from(count)).sum::<u64>(), "a wrong sum of answers");
         let elapsed = meter.elapsed();
-        if elapsed >= time / 2 || count >= 100_000 {
+        if elapsed >= time / 2 || count >= MOST {
             return meter.rate(count.into());
         }
         let wanted = f64::from(count) * time.as_secs_f64() / elapsed.as_secs_f64();
-        count = (wanted as u32).clamp(count * 2, 100_000);
+        count = (wanted as u32).max(count * 2).min(MOST);
     }
 }
 
