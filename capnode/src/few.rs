@@ -11,6 +11,10 @@ pub(crate) struct Few<T>(Option<Box<Vec<T>>>);
 impl<T> Few<T> {
     pub(crate) const NONE: Self = Self(None);
 
+    pub(crate) fn push(&mut self, item: T) {
+        self.0.get_or_insert_default().push(item);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.0.as_mut()?.pop()
     }

@@ -148,6 +148,7 @@ mod runtime;
 pub mod sans_io;
 mod session;
 mod spare;
+mod sweep;
 mod sync;
 #[cfg(feature = "tokio")]
 pub mod transport;

@@ -51,8 +51,8 @@ pub struct Limits {
     /// Bytes of results that the peer may still use: those of its calls that it has not given back. A result
     /// for which there is no room is replaced by an error. Default 64 MiB.
     pub kept_bytes: usize,
-    /// Bytes waiting to be written above which an awaited call of ours waits for room. Default
-    /// 1 MiB.
+    /// Bytes waiting to be written above which an awaited call of ours waits for room, and all later calls behind it, in
+    /// their order. Default 1 MiB.
     pub unwritten_bytes_soft: usize,
     /// Bytes waiting to be written above which calls that do not wait fail as not sent, and above
     /// which, for anything else, the session ends. Default 64 MiB.

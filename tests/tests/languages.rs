@@ -233,6 +233,41 @@ async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_on
 }
 
 #[tokio::test]
+async fn an_object_under_several_ids_is_held_by_none_of_them_when_all_are_gone() {
+    let registry = Registry::default();
+    let node = Node::empty().registry(&registry);
+    let held = Arc::new(());
+    let inside = held.clone();
+    let function = Func::<fn() -> u32>::new(move || {
+        let _held = &inside;
+        async { 7 }
+    });
+    let first = registry.register(function.clone());
+    let second = registry.register_as("another id that nobody guesses", function).unwrap();
+    let ids = [first.id().to_owned(), second.id().to_owned()];
+
+    let (_one, here) = connected(&node, Dialect::Capnode).await;
+    let (_two, there) = connected(&node, Dialect::Capnode).await;
+    for connection in [&here, &there] {
+        for id in &ids {
+            assert_eq!(soon(connection.reconstruct(id).unwrap().apply::<u32>(())).await.unwrap(), 7);
+        }
+    }
+    // Each connection holds both.
+    drop((first, second));
+    for id in &ids {
+        assert_eq!(soon(here.reconstruct(id).unwrap().apply::<u32>(())).await.unwrap(), 7);
+    }
+    for connection in [here, there] {
+        assert_eq!(registry.len(), 2);
+        connection.close();
+        soon(connection.closed()).await;
+    }
+    until("no id stands for anything", || registry.is_empty()).await;
+    until("nobody holds the function", || Arc::strong_count(&held) == 1).await;
+}
+
+#[tokio::test]
 async fn private_ids_are_valid_on_one_connection_only() {
     let registry = Registry::default();
     let function = registry.register(Func::<fn() -> u32>::new(|| async { 7 }));

@@ -1,11 +1,16 @@
 //! The limits that a node and its driver see to: what all connections hold together, and those of time.
 
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use capnode::{Connection, Dialect, ErrorKind, Func, Limits, Node, Object, Value, transport};
+use capnode::{Call, Connection, Dialect, ErrorKind, Fate, Func, Limits, Node, Object, Value, transport};
 use capnode_tests::{soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
@@ -55,6 +60,67 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
         until("the call to arrive", || served.report().call_bytes >= 400_000).await;
         assert!([&peers[0].0, &peers[2].0, &served].iter().all(|served| !served.is_closed()));
     }
+}
+
+/// More than may be unwritten for an awaited call to be written.
+const BIG: usize = 1 << 20;
+
+#[tokio::test]
+async fn calls_wait_for_room_in_their_order() {
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let noted = Arc::new(Mutex::new(Vec::new()));
+        let notes = noted.clone();
+        let note = Func::<fn(u64, String)>::new(move |number, _: String| {
+            notes.lock().unwrap().push(number);
+            async {}
+        });
+        let node = Node::new(Object::new().with("note", note));
+        let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
+        let connection: Connection = Node::empty().dialect(dialect).connect(&tcp.url()).await.unwrap();
+        let peer = connection.peer();
+        let (big, small) = ("b".repeat(BIG), String::new());
+        let note = |number: u64, body: &String| peer.invoke::<()>("note", (number, body));
+        soon(note(0, &small)).await.unwrap();
+        note(1, &big).send().unwrap();
+        note(2, &big).send().unwrap();
+        let poll = |call: &mut Call<()>| {
+            assert!(Pin::new(call).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        };
+        let (mut first, mut dropped, mut second) = (note(3, &small), note(99, &small), note(5, &small));
+        poll(&mut first);
+        poll(&mut dropped);
+        note(4, &small).send().unwrap();
+        poll(&mut second);
+        drop(dropped);
+        let _pipelined = note(6, &small).pipeline_cap();
+        soon(note(7, &small)).await.unwrap();
+        soon(second).await.unwrap();
+        soon(first).await.unwrap();
+        until("all is delivered", || noted.lock().unwrap().len() >= 8).await;
+        assert_eq!(*noted.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7], "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_time_is_over_while_it_waits_for_room_was_not_sent() {
+    // The other end reads nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connection: Connection = Node::empty().connect(&format!("tcp://{address}")).await.unwrap();
+    let (_unread, _) = soon(listener.accept()).await.unwrap();
+    let call = |body: &str| connection.peer().invoke::<()>("x", (body,));
+    // The system takes some before it is full.
+    let error = soon(async {
+        loop {
+            call(&"b".repeat(8 * BIG)).send().unwrap();
+            let error = call("").timeout(Duration::from_millis(20)).await.unwrap_err();
+            if error.fate() == Fate::NotSent {
+                return error;
+            }
+        }
+    });
+    let error = error.await;
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]

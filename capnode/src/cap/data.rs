@@ -2,7 +2,6 @@
 //! a peer makes further calls on.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::local::{Local, Serving};
 use super::payload::{Body, Part, encode, to_cap, undefined};
@@ -56,16 +55,6 @@ impl Serving for Data {
 
     fn name(&self) -> &'static str {
         "value"
-    }
-
-    /// What is in it may be a peer's.
-    fn poll_room(&self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
-        let Ok(held) = local.object().downcast::<Held>() else { return Poll::Ready(()) };
-        let remote = held.0.refs.iter().find_map(|slot| match &slot.to {
-            Part::Cap(cap) => cap.import().cloned(),
-            _ => None,
-        });
-        remote.map_or(Poll::Ready(()), |import| import.link().poll_room(cx))
     }
 
     fn request(&self, local: Local, request: Request) -> Response {

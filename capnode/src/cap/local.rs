@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::at::At;
 use super::payload::{Body, Part, undefined};
@@ -53,11 +52,6 @@ pub(crate) trait Serving: Send + Sync {
         Some(record_of(interface, &local.clone().into()))
     }
 
-    /// Ready when a call that waits for its answer may be made.
-    fn poll_room(&self, _: &Local, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
     /// What the object is, for messages.
     fn name(&self) -> &'static str;
 
@@ -91,10 +85,6 @@ impl Local {
 
     pub(super) fn request(self, request: Request) -> Response {
         self.serving.request(self, request)
-    }
-
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.serving.poll_room(self, cx)
     }
 
     /// One object may be handed out under several interfaces, and is another reference in each.

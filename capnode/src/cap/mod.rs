@@ -37,6 +37,7 @@ use crate::link::import::Import;
 use crate::op::{Key, Path, Text, Verb};
 use crate::printable::Printable;
 use crate::session::ObjectId;
+use crate::sweep::Sweep;
 use crate::sync::Mutex;
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
@@ -328,16 +329,6 @@ impl Cap {
         self.request(request).detach()
     }
 
-    /// Ready when a call that waits for its answer may be sent.
-    pub(crate) fn poll_room(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        match &self.0 {
-            Kind::Remote(import) => import.link().poll_room(cx),
-            Kind::Local(local) => local.poll_room(cx),
-            Kind::At(at) => at.cap.poll_room(cx),
-            _ => std::task::Poll::Ready(()),
-        }
-    }
-
     /// Equal for references to the same thing, as long as one of them lives.
     pub(crate) fn object_id(&self) -> ObjectId {
         ObjectId(
@@ -363,6 +354,28 @@ fn too_many_hops() -> Response {
 
 pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;
 pub(crate) type BrokenSlot = Arc<Mutex<Option<BrokenCallback>>>;
+
+/// The callbacks that are registered with something that can break.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    slots: Vec<BrokenSlot>,
+    sweep: Sweep,
+}
+
+impl Watchers {
+    /// Adds one. Those whose guards were dropped are taken out from time to time.
+    pub(crate) fn add(&mut self, slot: &BrokenSlot) {
+        if self.sweep.is_due(self.slots.len()) {
+            self.slots.retain(|slot| Arc::strong_count(slot) > 1);
+            self.sweep.done(self.slots.len());
+        }
+        self.slots.push(slot.clone());
+    }
+
+    pub(crate) fn all(self) -> Vec<BrokenSlot> {
+        self.slots
+    }
+}
 
 /// Calls what is registered, unless its guard was dropped.
 pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {

@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use super::payload::to_cap;
 use super::request::Request;
 use super::response::{Outcome, Reply, Response};
-use super::{BrokenSlot, Cap, depth};
+use super::{BrokenSlot, Cap, Watchers, depth};
 use crate::error::{Error, ErrorKind};
 use crate::lock;
 use crate::sync::{Mutex, static_mutex};
@@ -21,7 +21,7 @@ pub(crate) struct Queue {
 enum State {
     Waiting {
         requests: VecDeque<Waiting>,
-        watchers: Vec<BrokenSlot>,
+        watchers: Watchers,
     },
     /// The resolution is known, and what was asked before is being passed on to it. Whatever is
     /// asked meanwhile has to go after that.
@@ -43,14 +43,14 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // It may be a link of a long chain.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let nothing = State::Waiting { requests: VecDeque::new(), watchers: Vec::new() };
+        let nothing = State::Waiting { requests: VecDeque::new(), watchers: Watchers::default() };
         depth::drop_in_turn(std::mem::replace(state, nothing));
     }
 }
 
 impl Queue {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State::Waiting { requests: VecDeque::new(), watchers: Vec::new() };
+        let state = State::Waiting { requests: VecDeque::new(), watchers: Watchers::default() };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -102,7 +102,7 @@ impl Queue {
     pub(crate) fn watch(&self, slot: &BrokenSlot) {
         let cap = match &mut *lock(&self.state) {
             State::Waiting { watchers, .. } => {
-                watchers.push(slot.clone());
+                watchers.add(slot);
                 return;
             }
             State::Passing { to, .. } => to.clone(),
@@ -129,7 +129,7 @@ impl Queue {
             (to, watchers)
         };
         self.pass_on(&to);
-        for watcher in watchers {
+        for watcher in watchers.all() {
             to.watch(&watcher);
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Extras {
     pub(crate) progress: Option<Progress>,
     /// Whether it has a time limit of its own.
     pub(crate) timed: bool,
+    /// Whether it fails where it would have to wait for room.
+    pub(crate) at_once: bool,
 }
 
 /// Which member is meant.
@@ -38,7 +40,7 @@ pub(crate) enum Member {
 
 impl Extras {
     pub(crate) fn watched_by(progress: Option<Progress>) -> Self {
-        Self { progress, timed: false }
+        Self { progress, ..Self::default() }
     }
 }
 

@@ -184,6 +184,15 @@ impl Response {
         }
     }
 
+    /// Gives it up, as dropping it does. Returns `true` if it was a call that still waited for room, and so was not sent.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn give_up(mut self) -> bool {
+        match &mut self.state {
+            State::Sent(pending) => pending.give_up(),
+            _ => false,
+        }
+    }
+
     /// Moves a handler that blocks to a thread where it may.
     fn move_off(&mut self) {
         if !std::mem::take(&mut self.manner.blocking) {

@@ -151,7 +151,10 @@ impl<T, F> Call<T, F> {
     /// If the call could not be sent. What comes of it later is not told.
     pub fn send(self) -> Result<(), Error> {
         match self.state {
-            State::Unsent(cap, request) => cap.send(Request { typed: false, ..request }),
+            State::Unsent(cap, mut request) => {
+                request.extras.at_once = true;
+                cap.send(Request { typed: false, ..request })
+            }
             State::Sent(response) => response.detach(),
             State::Failed(error) => Err(error),
             State::Done => Ok(()),
@@ -162,23 +165,14 @@ impl<T, F> Call<T, F> {
     /// something inside it: see [`Cap::at`]. Calls on it travel without waiting for the result.
     pub fn pipeline_cap(self) -> Cap {
         match self.state {
-            State::Unsent(cap, request) => cap.pipeline(Request { typed: false, ..request }),
+            State::Unsent(cap, mut request) => {
+                request.extras.at_once = true;
+                cap.pipeline(Request { typed: false, ..request })
+            }
             State::Sent(response) => crate::cap::queue::Queue::of_response(response),
             State::Failed(error) => Cap::broken(error),
             State::Done => Cap::broken(Error::new(ErrorKind::Unsupported, "the call has been made already")),
         }
-    }
-
-    /// Waits for room, then sends.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let State::Unsent(cap, _) = &self.state else { return Poll::Ready(()) };
-        if cap.poll_room(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if let State::Unsent(cap, request) = std::mem::replace(&mut self.state, State::Done) {
-            self.state = State::Sent(cap.into_request(request));
-        }
-        Poll::Ready(())
     }
 
     #[cfg(feature = "tokio")]
@@ -191,7 +185,11 @@ impl<T, F> Call<T, F> {
         }
         let Some(Timeout::At(limit, sleep)) = &mut self.timeout else { return Poll::Pending };
         sleep.as_mut().poll(cx).map(|()| {
-            let fate = if matches!(self.state, State::Sent(_)) { Fate::MayHaveRun } else { Fate::NotSent };
+            let not_sent = match std::mem::replace(&mut self.state, State::Done) {
+                State::Sent(response) => response.give_up(),
+                State::Unsent(..) | State::Failed(_) | State::Done => true,
+            };
+            let fate = if not_sent { Fate::NotSent } else { Fate::MayHaveRun };
             Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")).with_fate(fate)
         })
     }
@@ -202,18 +200,21 @@ impl<T, F> Call<T, F> {
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
-        if self.poll_send(cx).is_ready() {
-            let outcome = match &mut self.state {
-                State::Sent(response) => response.poll_into(cx, place),
-                State::Failed(error) => Poll::Ready(Err(error.clone())),
-                State::Unsent(..) | State::Done => {
-                    Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
-                }
-            };
-            if let Poll::Ready(outcome) = outcome {
-                self.state = State::Done;
-                return Poll::Ready(outcome);
+        if let State::Unsent(..) = &self.state {
+            if let State::Unsent(cap, request) = std::mem::replace(&mut self.state, State::Done) {
+                self.state = State::Sent(cap.into_request(request));
             }
+        }
+        let outcome = match &mut self.state {
+            State::Sent(response) => response.poll_into(cx, place),
+            State::Failed(error) => Poll::Ready(Err(error.clone())),
+            State::Unsent(..) | State::Done => {
+                Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
+            }
+        };
+        if let Poll::Ready(outcome) = outcome {
+            self.state = State::Done;
+            return Poll::Ready(outcome);
         }
         self.poll_timeout(cx).map(|error| {
             self.state = State::Done;

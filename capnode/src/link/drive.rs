@@ -1,5 +1,6 @@
 //! The side of a link that whoever drives it sees: what there is to write, to run and to wait for.
 
+use std::sync::Arc;
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
@@ -147,9 +148,9 @@ impl Link {
     }
 
     /// Moves what is to be written into `out`, which has been written.
-    pub(crate) fn take_output(&self, out: &mut Outgoing) {
+    pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) {
         let left;
-        let (room, too_much) = {
+        let (admitted, too_much) = {
             let mut state = lock(&self.state);
             left = std::mem::take(&mut state.left);
             if state.closed.is_none() {
@@ -164,23 +165,23 @@ impl Link {
                     out.clear();
                     state.out.clear();
                 }
-                (Vec::new(), too_much)
+                (None, too_much)
             } else {
                 out.clear();
                 std::mem::swap(&mut state.out, out);
                 state.writing = out.len();
                 // It can only have become less.
                 let _less = self.tell_pool(&state);
-                self.crowded.store(false, Ordering::Relaxed);
-                (std::mem::take(&mut state.room), false)
+                let waiting = state.closed.is_none() && !state.waiting.is_empty();
+                (waiting.then(|| state.admit(self)), false)
             }
         };
         drop(left);
         if too_much {
             self.break_off(reads_too_slowly());
         }
-        for waker in room {
-            waker.wake();
+        if let Some(admitted) = admitted {
+            admitted.settle();
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Link;
-use super::pending::PendingAnswer;
+use super::waiting::UNSENT;
+use super::{Called, Link};
 use crate::cap::Cap;
 use crate::cap::payload::Part;
 use crate::cap::request::{Args, Member, Request};
@@ -11,18 +11,20 @@ use crate::cap::response::{Reply, Response};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Answering, Id, Key, Path, Payload, Verb};
+use crate::sync::atomic::{AtomicI64, Ordering};
 
 /// The handle of an import: dropping it gives the reference back.
 pub(crate) struct Import {
     link: Arc<Link>,
-    id: Id,
+    /// Of the result of a call that waits for room, it is not known yet.
+    id: AtomicI64,
     /// Whether the peer has said that it is a function.
     function: bool,
 }
 
 impl Import {
     pub(super) fn new(link: Arc<Link>, id: Id, function: bool) -> Arc<Self> {
-        Arc::new(Self { link, id, function })
+        Arc::new(Self { link, id: AtomicI64::new(id), function })
     }
 
     pub(crate) fn is_function(&self) -> bool {
@@ -34,7 +36,17 @@ impl Import {
     }
 
     pub(crate) fn id(&self) -> Id {
-        self.id
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// The call whose result this is has been sent. Called under the lock of the link.
+    pub(super) fn set_id(&self, id: Id) {
+        self.id.store(id, Ordering::Relaxed);
+    }
+
+    /// `false` for the result of a call that waits for room.
+    pub(super) fn is_sent(&self) -> bool {
+        self.id() != UNSENT
     }
 
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
@@ -70,24 +82,21 @@ impl Import {
 
     fn send(self: &Arc<Self>, request: Request) -> Response {
         match self.call(request, Answering::Sent) {
-            Ok((_, Some(pending))) => Response::sent(pending),
-            Ok((_, None)) => Response::error(self.link.closed_error()),
+            Ok(Called::Sent(pending)) => Response::sent(pending),
+            Ok(Called::Kept(_)) => Response::error(self.link.closed_error()),
             Err(error) => Response::error(error),
         }
     }
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
         match self.call(request, Answering::Kept) {
-            Ok((id, _)) => Import::new(self.link.clone(), id, false).into(),
+            Ok(Called::Kept(result)) => result.into(),
+            Ok(Called::Sent(_)) => Cap::broken(self.link.closed_error()),
             Err(error) => Cap::broken(error),
         }
     }
 
-    fn call(
-        self: &Arc<Self>,
-        request: Request,
-        answering: Answering,
-    ) -> Result<(Id, Option<PendingAnswer>), Error> {
+    fn call(self: &Arc<Self>, request: Request, answering: Answering) -> Result<Called, Error> {
         let Request { member, args, extras, .. } = request;
         let args = args.encode()?;
         let path = member.into_path();
@@ -103,6 +112,8 @@ impl Import {
 
 impl Drop for Import {
     fn drop(&mut self) {
-        self.link.give_back(self.id);
+        if self.is_sent() {
+            self.link.give_back(self.id());
+        }
     }
 }

@@ -144,7 +144,7 @@ impl Link {
             let unwanted = state.stage_events(self, &mut todos, 0);
             debug_assert!(unwanted.is_ok(), "nothing new has arrived");
             while state.has_room(self) {
-                let Some(call) = state.parked.pop_front() else { break };
+                let Some((_, call)) = state.parked.pop_first() else { break };
                 state.parked_bytes -= call.bytes;
                 todos.push(Todo::Call(call));
             }
@@ -342,7 +342,7 @@ impl State {
                 continue;
             }
             self.parked_bytes += call.bytes;
-            self.parked.push_back(call);
+            self.parked.insert(call.answer, call);
             if self.parked_bytes > link.limits.parked_bytes {
                 let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
                 return Err(Error::over("parked_bytes", message));
@@ -372,17 +372,16 @@ impl State {
                 return;
             }
             Event::Cancel { answer } => {
-                if let Some(at) = self.parked.iter().position(|call| call.answer == answer) {
-                    let call = self.parked.remove(at);
-                    self.parked_bytes -= call.as_ref().map_or(0, |call| call.bytes);
-                    todos.push(Todo::Unpark(call));
+                if let Some(call) = self.parked.remove(&answer) {
+                    self.parked_bytes -= call.bytes;
+                    todos.push(Todo::Unpark(Some(call)));
                 }
                 self.named.end(answer);
                 Todo::Cancel(self.take_running(answer), self.forget(answer))
             }
             Event::Forget { answer } => Todo::Forget(self.forget(answer)),
             Event::Dropped { export } => {
-                todos.push(Todo::Drop(self.named.remove(export)));
+                todos.extend(self.named.remove(export).into_iter().map(|cap| Todo::Drop(Some(cap))));
                 Todo::Drop(self.objects.remove(&export))
             }
             Event::Answered { import, outcome } => {

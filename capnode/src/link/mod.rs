@@ -6,9 +6,9 @@
 //! message asks for is first taken down, and done when the lock is free. For the same reason no
 //! reference is dropped under it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -28,6 +28,8 @@ mod state;
 pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
+mod together;
+mod waiting;
 
 use self::clock::Clock;
 use self::import::Import;
@@ -39,12 +41,13 @@ use self::outgoing::Outgoing;
 use self::pending::PendingAnswer;
 use self::pool::{Pool, Share};
 use self::state::{Answer, Caller, State};
+use self::waiting::Waiting;
 use crate::cap::payload::{Body, Lent, REFERENCE, flatten, to_cap, unfold, unfolded_len, with_records};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::request::Extras;
 use crate::cap::response::{Outcome, Reply};
-use crate::cap::{BrokenSlot, Cap, fire};
+use crate::cap::{BrokenSlot, Cap, Watchers, fire};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
@@ -52,6 +55,7 @@ use crate::lock;
 use crate::op::{Answering, Id, IdMap, Key, Path, Payload, Text};
 use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
+use crate::sweep::Sweep;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -109,10 +113,21 @@ pub(crate) struct Link {
     driver: Mutex<Option<Waker>>,
     /// Whether there is somebody to wake. Changed under its lock, and looked at without.
     asleep: AtomicBool,
-    /// Whether there may be no room for calls that wait for their answers. Changed under the lock, and looked at without.
-    crowded: AtomicBool,
     /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
-    steps: Mutex<HashMap<(Id, String), Weak<Queue>>>,
+    steps: Mutex<Steps>,
+}
+
+/// Properties that are being asked for.
+#[derive(Default)]
+struct Steps {
+    asked: HashMap<(Id, String), Weak<Queue>>,
+    sweep: Sweep,
+}
+
+/// What comes of a call: a reference to its result, or the future of its answer.
+enum Called {
+    Kept(Arc<Import>),
+    Sent(PendingAnswer),
 }
 
 impl Link {
@@ -140,14 +155,14 @@ impl Link {
             own_calls: 0,
             running: IdMap::default(),
             tasks: Vec::new(),
-            parked: VecDeque::new(),
+            parked: BTreeMap::new(),
             parked_bytes: 0,
             call_bytes: 0,
             writing: 0,
             spare: 0,
             clock: Clock::default(),
-            room: Vec::new(),
-            watchers: Vec::new(),
+            waiting: Waiting::default(),
+            watchers: Watchers::default(),
             quiet: Vec::new(),
             #[cfg(feature = "tokio")]
             gone: false,
@@ -171,7 +186,6 @@ impl Link {
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
             asleep: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
             steps: Mutex::default(),
         };
         lock(&link.state).write_ops();
@@ -246,8 +260,8 @@ impl Link {
         lock(&self.state).language.name_of(import.id())
     }
 
-    /// Calls, or without arguments reads, what an import stands for. The id of the result, and if
-    /// the answer is to be sent, the future of it.
+    /// Calls, or without arguments reads, what an import stands for. An awaited call waits for room, and every call
+    /// behind those that wait; one that cannot wait fails where too much is waiting.
     fn call(
         self: &Arc<Self>,
         target: &Arc<Import>,
@@ -255,7 +269,7 @@ impl Link {
         args: Option<Body>,
         answering: Answering,
         extras: Extras,
-    ) -> Result<(Id, Option<PendingAnswer>), Error> {
+    ) -> Result<Called, Error> {
         let args = args.map(|args| self.wording(args).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
@@ -266,26 +280,26 @@ impl Link {
             return Err(closed.clone().with_fate(Fate::NotSent));
         }
         let calls = self.limits.calls;
-        if answering == Answering::Sent && state.session.unanswered() >= calls {
+        if answering == Answering::Sent && state.session.unanswered() + state.waiting.len() >= calls {
             return Err(Error::over("calls", format!("{calls} calls are without an answer")));
         }
-        if state.unwritten() + size > self.limits.unwritten_bytes_hard {
+        let waits = answering == Answering::Sent && !extras.at_once;
+        let unwritten = state.unwritten() + state.waiting.at_once() + size;
+        if !waits && unwritten > self.limits.unwritten_bytes_hard {
             return Err(Error::over("unwritten_bytes_hard", "too much is waiting to be written"));
+        }
+        if !state.waiting.is_empty() || (waits && state.is_crowded(&self.limits)) {
+            return Ok(state.waiting.push(self, target.clone(), path, args, size, answering, extras));
         }
         self.settle_drops(&mut state);
         let args = args.map(|args| args.map(|lent| state.word(self, lent)));
         let id = state.session.call(target.id(), path, args, answering);
         let answer = (answering == Answering::Sent).then(|| {
             let (sender, answer) = oneshot::channel();
-            let since = self.call_since().filter(|_| !extras.timed);
-            state.calls.insert(id, Caller::Waits { caller: sender, progress: extras.progress, since });
-            state.own_calls += 1;
+            state.expect_answer(self, id, sender, extras);
             answer
         });
         state.write_ops();
-        if state.out.len() >= self.limits.unwritten_bytes_soft {
-            self.crowded.store(true, Ordering::Relaxed);
-        }
         let unsaid = state.take_unsaid(id);
         let left = unsaid.is_some().then(|| std::mem::take(&mut state.forgotten));
         drop(state);
@@ -296,7 +310,10 @@ impl Link {
                 drop(caller);
                 Err(error)
             }
-            None => Ok((id, answer.map(|answer| PendingAnswer::new(self.clone(), id, answer)))),
+            None => Ok(match answer {
+                Some(answer) => Called::Sent(PendingAnswer::new(self.clone(), id, answer)),
+                None => Called::Kept(Import::new(self.clone(), id, false)),
+            }),
         }
     }
 
@@ -322,13 +339,16 @@ impl Link {
         let place = (from.id(), name.to_string());
         let asked;
         let promise = {
-            let mut steps = lock(&self.steps);
+            let Steps { asked: steps, sweep } = &mut *lock(&self.steps);
             asked = steps.get(&place).and_then(Weak::upgrade);
             match &asked {
                 Some(asked) if asked.resolution().is_none() => return asked.clone().into(),
                 _ => {
                     let promise = Queue::new();
-                    steps.retain(|_, asked| asked.strong_count() > 0);
+                    if sweep.is_due(steps.len()) {
+                        steps.retain(|_, asked| asked.strong_count() > 0);
+                        sweep.done(steps.len());
+                    }
                     steps.insert(place, Arc::downgrade(&promise));
                     promise
                 }
@@ -379,28 +399,11 @@ impl Link {
         }
     }
 
-    /// Ready when there is room for a call that waits for its answer.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // Nearly always, and it takes no lock to see.
-        if !self.crowded.load(Ordering::Relaxed) {
-            return Poll::Ready(());
-        }
-        let mut state = lock(&self.state);
-        if state.closed.is_some() || state.out.len() < self.limits.unwritten_bytes_soft {
-            return Poll::Ready(());
-        }
-        state.room.push(cx.waker().clone());
-        Poll::Pending
-    }
-
     pub(crate) fn on_closed(&self, slot: &BrokenSlot) {
         let closed = {
             let mut state = lock(&self.state);
             if state.closed.is_none() {
-                if state.watchers.len() == state.watchers.capacity() {
-                    state.watchers.retain(|watcher| Arc::strong_count(watcher) > 1);
-                }
-                state.watchers.push(slot.clone());
+                state.watchers.add(slot);
             }
             state.closed.clone()
         };
@@ -487,7 +490,7 @@ impl Link {
             Some(nickname) => error.about_here(nickname),
             None => error,
         };
-        let (ended, watchers, room) = {
+        let (ended, watchers, waiting) = {
             let mut state = lock(&self.state);
             if state.closed.is_some() {
                 return;
@@ -516,7 +519,7 @@ impl Link {
                 std::mem::take(&mut state.parked),
                 state.index.take(),
             );
-            (ended, std::mem::take(&mut state.watchers), std::mem::take(&mut state.room))
+            (ended, std::mem::take(&mut state.watchers), std::mem::take(&mut state.waiting))
         };
         let ((strangers, forgotten), calls, objects, answers, imports, running, tasks, parked, index) = ended;
         for (_, caller) in calls {
@@ -525,9 +528,7 @@ impl Link {
         for stranger in strangers {
             stranger.resolve(Cap::broken(error.clone()));
         }
-        for waker in room {
-            waker.wake();
-        }
+        waiting.fail(&error);
         for (_, running) in running {
             running.cancel();
         }
@@ -537,7 +538,7 @@ impl Link {
             }
         }
         drop((objects, answers, imports, tasks, parked, index, forgotten));
-        for watcher in watchers {
+        for watcher in watchers.all() {
             fire(&watcher, &error);
         }
         self.tell_quiet();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cap::Cap;
 use crate::dialect::Names;
+use crate::few::Few;
 use crate::op::{Id, IdMap};
 use crate::registry::{Registry, random_name};
 use crate::session::Session;
@@ -14,7 +15,7 @@ use crate::session::Session;
 pub(super) struct Named {
     ids: HashMap<Arc<str>, Id>,
     exports: IdMap<Export>,
-    /// By when they were last used.
+    /// Those that may be forgotten, by when they were last used: no call on them is running, and they are not in `kept`.
     order: BTreeMap<u64, Id>,
     clock: u64,
     /// Which export each running call of the peer's is made on.
@@ -30,9 +31,17 @@ pub(super) struct Named {
 
 struct Export {
     name: Arc<str>,
+    /// Further names of the same object, by which the peer has used it.
+    others: Few<Arc<str>>,
     used: u64,
     /// How many calls on it are running.
     calls: usize,
+}
+
+impl Export {
+    fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::once(&self.name).chain(&self.others)
+    }
 }
 
 impl Named {
@@ -40,19 +49,33 @@ impl Named {
         Self { registry, ..Self::default() }
     }
 
+    /// Notes that an export goes by a name, perhaps beside others.
     fn insert(&mut self, id: Id, name: Arc<str>) {
-        self.clock += 1;
-        self.order.insert(self.clock, id);
         self.ids.insert(name.clone(), id);
-        self.exports.insert(id, Export { name, used: self.clock, calls: 0 });
+        match self.exports.get_mut(&id) {
+            Some(export) => export.others.push(name),
+            None => {
+                self.exports.insert(id, Export { name, others: Few::NONE, used: 0, calls: 0 });
+            }
+        }
+        self.touch(id);
     }
 
     fn touch(&mut self, id: Id) {
         if let Some(export) = self.exports.get_mut(&id) {
             self.clock += 1;
             self.order.remove(&export.used);
-            self.order.insert(self.clock, id);
             export.used = self.clock;
+        }
+        self.list(id);
+    }
+
+    /// Enters an export among those that may be forgotten, if it is one of them.
+    fn list(&mut self, id: Id) {
+        if let Some(export) = self.exports.get(&id) {
+            if export.calls == 0 && !self.kept.contains(&id) {
+                self.order.insert(export.used, id);
+            }
         }
     }
 
@@ -60,6 +83,7 @@ impl Named {
     pub(super) fn begin(&mut self, answer: Id, target: Id) {
         if let Some(export) = self.exports.get_mut(&target) {
             export.calls += 1;
+            self.order.remove(&export.used);
             self.calls.insert(answer, target);
         }
     }
@@ -73,7 +97,15 @@ impl Named {
     pub(super) fn answers(&mut self, answer: Id, exports: impl Iterator<Item = Id>) {
         if !self.indexes.is_empty() && self.indexes.remove(&answer) {
             // What an earlier answer had in it and this one has not is not in the index any more.
-            self.kept = exports.collect();
+            let before = std::mem::replace(&mut self.kept, exports.collect());
+            for id in &self.kept {
+                if let Some(export) = self.exports.get(id) {
+                    self.order.remove(&export.used);
+                }
+            }
+            for id in before {
+                self.list(id);
+            }
         }
     }
 
@@ -84,8 +116,11 @@ impl Named {
         }
         self.indexes.remove(&answer);
         let target = self.calls.remove(&answer);
-        if let Some(export) = target.and_then(|target| self.exports.get_mut(&target)) {
-            export.calls -= 1;
+        if let Some(target) = target {
+            if let Some(export) = self.exports.get_mut(&target) {
+                export.calls -= 1;
+            }
+            self.list(target);
         }
     }
 
@@ -94,10 +129,7 @@ impl Named {
         if self.exports.len() - self.kept.len().min(self.exports.len()) <= limit {
             return None;
         }
-        let idle = |id: &&Id| {
-            !self.kept.contains(id) && self.exports.get(*id).is_some_and(|export| export.calls == 0)
-        };
-        let oldest = self.order.values().find(idle).copied();
+        let oldest = self.order.first_key_value().map(|(_, id)| *id);
         self.forgotten += u64::from(oldest.is_some());
         oldest
     }
@@ -108,12 +140,15 @@ impl Named {
     }
 
     /// An export is one no longer. What the registry held for it, to be dropped where no lock is held.
-    pub(super) fn remove(&mut self, id: Id) -> Option<Cap> {
+    pub(super) fn remove(&mut self, id: Id) -> Vec<Cap> {
         self.kept.remove(&id);
-        let export = self.exports.remove(&id)?;
+        let Some(export) = self.exports.remove(&id) else { return Vec::new() };
         self.order.remove(&export.used);
-        self.ids.remove(&export.name);
-        self.registry.as_ref().and_then(|registry| registry.let_go(&export.name))
+        let Self { ids, registry, .. } = self;
+        let names = export.names().inspect(|name| {
+            ids.remove(*name);
+        });
+        names.filter_map(|name| registry.as_ref()?.let_go(name)).collect()
     }
 
     /// All at once.
@@ -125,7 +160,7 @@ impl Named {
         self.indexes.clear();
         self.kept.clear();
         let registry = self.registry.as_ref();
-        exports.values().filter_map(|export| registry?.let_go(&export.name)).collect()
+        exports.values().flat_map(Export::names).filter_map(|name| registry?.let_go(name)).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use futures_channel::oneshot;
 
 use super::Link;
 use super::staged::{Staged, settle};
+use super::waiting::Ticket;
 use crate::cap::BoxFuture;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
@@ -20,8 +21,15 @@ pub(super) type Arrived = Result<Payload<Staged>, Error>;
 /// The future of an answer. Dropping it tells a marked peer that nobody waits any more.
 pub(crate) struct PendingAnswer {
     link: Arc<Link>,
-    id: Id,
+    call: Sent,
     state: State,
+}
+
+/// What is known of the call.
+enum Sent {
+    Yes(Id),
+    /// It had to wait for room.
+    InTurn(Arc<Ticket>),
 }
 
 enum State {
@@ -34,7 +42,24 @@ enum State {
 
 impl PendingAnswer {
     pub(super) fn new(link: Arc<Link>, id: Id, answer: oneshot::Receiver<Arrived>) -> Self {
-        Self { link, id, state: State::Waiting(answer) }
+        Self { link, call: Sent::Yes(id), state: State::Waiting(answer) }
+    }
+
+    /// The answer of a call that waits for room.
+    pub(super) fn waiting(link: Arc<Link>, ticket: Arc<Ticket>, answer: oneshot::Receiver<Arrived>) -> Self {
+        Self { link, call: Sent::InTurn(ticket), state: State::Waiting(answer) }
+    }
+
+    /// Gives the call up. Returns `true` if it still waited for room, and so was not sent.
+    pub(crate) fn give_up(&mut self) -> bool {
+        let State::Waiting(_) = std::mem::replace(&mut self.state, State::Done) else { return false };
+        match &self.call {
+            Sent::Yes(id) => {
+                self.link.drop_call(*id);
+                false
+            }
+            Sent::InTurn(ticket) => self.link.withdraw(ticket),
+        }
     }
 
     /// The answer will come, and nobody will take it; but somebody wants the call to run.
@@ -79,8 +104,6 @@ impl Future for PendingAnswer {
 
 impl Drop for PendingAnswer {
     fn drop(&mut self) {
-        if let State::Waiting(_) = self.state {
-            self.link.drop_call(self.id);
-        }
+        self.give_up();
     }
 }

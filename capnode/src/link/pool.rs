@@ -163,8 +163,10 @@ impl State {
             + self.objects.len()
             + self.session.running()
             + self.answers.len()
-            + self.calls.len();
+            + self.calls.len()
+            + self.waiting.len();
         self.unwritten()
+            + self.waiting.bytes()
             + self.spare
             + self.parked_bytes
             + self.call_bytes

@@ -52,7 +52,7 @@ impl Link {
             parked_bytes: state.parked_bytes,
             call_bytes: state.parked_bytes + state.call_bytes,
             kept_bytes: state.kept_bytes,
-            unwritten_bytes: state.unwritten(),
+            unwritten_bytes: state.unwritten() + state.waiting.bytes(),
             arriving_bytes: self.share.arriving(),
             frames: counts.frames,
             cancels: counts.cancels,

@@ -6,6 +6,7 @@ use std::task::Poll;
 use futures_channel::oneshot;
 
 use super::pending::Arrived;
+use super::together::Together;
 use crate::cap::graph::tie_within;
 use crate::cap::payload::{Body, Part, check_extent, too_many_promises};
 use crate::cap::progress::Progress;
@@ -140,7 +141,7 @@ pub(super) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<
 
 async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) -> Result<Body, Error> {
     let mut refs: Vec<Slot<Option<Part>>> = Vec::with_capacity(value.refs.len());
-    let mut waiting: Vec<(usize, BoxFuture<Result<Part, Error>>)> = Vec::new();
+    let (mut places, mut waiting): (Vec<usize>, Vec<BoxFuture<Result<Part, Error>>>) = Default::default();
     for (at, Slot { start, end, to }) in value.refs.into_iter().enumerate() {
         let to = match to {
             Staged::Ask(ask) => ask.make(limits),
@@ -149,11 +150,13 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
         let part = match to {
             Staged::Cap(cap) => Some(Part::Cap(cap)),
             Staged::Asked(response) => {
-                waiting.push((at, Box::pin(async { response.await?.into_body().map(Part::value) })));
+                places.push(at);
+                waiting.push(Box::pin(async { response.await?.into_body().map(Part::value) }));
                 None
             }
             Staged::Promise(outcome) => {
-                waiting.push((at, keep(outcome, limits, chain)));
+                places.push(at);
+                waiting.push(keep(outcome, limits, chain));
                 None
             }
             Staged::Node(node) => Some(Part::Inner(node)),
@@ -163,23 +166,16 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
         refs.push(Slot { start, end, to: part });
     }
     // All at once: one may be waiting for what another does.
+    let mut waiting = Together::new(waiting);
     poll_fn(|cx| {
         let mut failed = None;
-        waiting.retain_mut(|(at, part)| match part.as_mut().poll(cx) {
-            Poll::Pending => true,
-            Poll::Ready(Ok(part)) => {
-                refs[*at].to = Some(part);
-                false
-            }
-            Poll::Ready(Err(error)) => {
-                failed.get_or_insert(error);
-                false
-            }
+        let polled = waiting.poll(cx, |number, outcome| match outcome {
+            Ok(part) => refs[places[number]].to = Some(part),
+            Err(error) => drop(failed.get_or_insert(error)),
         });
         match failed {
             Some(error) => Poll::Ready(Err(error)),
-            None if waiting.is_empty() => Poll::Ready(Ok(())),
-            None => Poll::Pending,
+            None => polled.map(Ok),
         }
     })
     .await?;

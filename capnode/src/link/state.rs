@@ -1,6 +1,6 @@
 //! What a connection has under its lock: its session, and what the session's ids stand for.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 #[cfg(feature = "tokio")]
@@ -17,11 +17,12 @@ use super::named::{Named, Naming};
 use super::outgoing::Outgoing;
 use super::pending::Arrived;
 use super::task::{Running, Task};
+use super::waiting::Waiting;
 use super::{Link, LostMessage};
 use crate::cap::payload::{Body, Lent, held_len};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
-use crate::cap::{BrokenSlot, Cap, Shape};
+use crate::cap::{Cap, Shape, Watchers};
 use crate::dialect::{Dialect, Names as _, Refused};
 use crate::error::{Error, Fate};
 use crate::few::Few;
@@ -56,7 +57,8 @@ pub(super) struct State {
     /// Handlers that did not end at once, to be driven.
     pub(super) tasks: Vec<Task>,
     /// Calls of the peer's that wait for others to end.
-    pub(super) parked: VecDeque<Call>,
+    /// By their numbers, which is the order in which they came.
+    pub(super) parked: BTreeMap<Id, Call>,
     pub(super) parked_bytes: usize,
     /// Bytes of those that have been started and not ended.
     pub(super) call_bytes: usize,
@@ -65,9 +67,9 @@ pub(super) struct State {
     /// Bytes of large buffers that are kept for the next output, here and at the driver.
     pub(super) spare: usize,
     pub(super) clock: Clock,
-    /// Callers waiting until less is unwritten.
-    pub(super) room: Vec<Waker>,
-    pub(super) watchers: Vec<BrokenSlot>,
+    /// Calls of ours that wait until less is unwritten.
+    pub(super) waiting: Waiting,
+    pub(super) watchers: Watchers,
     /// Who waits for the last of the peer's calls to end, and for the end of the driver.
     pub(super) quiet: Vec<Waker>,
     /// Whether nothing moves the connection any more.
@@ -264,14 +266,16 @@ impl State {
         if link.dialect().is_some_and(|dialect| !dialect.sends_home()) {
             return self.lend(cap);
         }
+        // What has no id yet is lent like anything else, and passes on what is asked of it.
+        let is_ours = |import: &Arc<Import>| Arc::ptr_eq(import.link(), link) && import.is_sent();
         if let Some(import) = cap.import() {
-            if Arc::ptr_eq(import.link(), link) {
+            if is_ours(import) {
                 return Word::Import(Use { id: import.id(), path: Path::Empty, args: None, awaited: false });
             }
         }
         if let Some(at) = cap.inside() {
             let (base, path) = at.parts();
-            if let Some(import) = base.nearest().import().filter(|import| Arc::ptr_eq(import.link(), link)) {
+            if let Some(import) = base.nearest().import().filter(|import| is_ours(import)) {
                 return Word::Import(Use { id: import.id(), path: path.clone(), args: None, awaited: false });
             }
         }

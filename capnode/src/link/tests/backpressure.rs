@@ -140,8 +140,10 @@ fn an_awaited_call_waits_for_room_and_one_that_does_not_fails_as_not_sent() {
     let broken = probe.echo(text).pipeline_cap();
     let Poll::Ready(Err(error)) = poll(&mut broken.read::<Value>()) else { panic!("it was not sent") };
     assert_eq!(error.fate(), Fate::NotSent);
+    assert_eq!(pair.a.link.tables().calls, 2, "neither the awaited call was sent yet, nor the one behind it");
     pair.a.flush();
-    assert_eq!(pair.a.sent.len(), 3, "the awaited call was not sent yet: {:?}", pair.a.sent);
+    let sent: Vec<_> = pair.a.sent.iter().map(|frame| frame.contains("note")).collect();
+    assert_eq!(sent, [false, false, true, false]);
     assert_eq!(pair.wait(awaited).unwrap(), 1);
 }
 
@@ -153,4 +155,145 @@ fn arguments_longer_than_a_frame_are_not_sent() {
     let error = pair.wait(probe.echo(Value::from("x".repeat(1_000)))).unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Limit, Fate::NotSent));
     assert_eq!(pair.wait(probe.note(1)).unwrap(), 1);
+}
+
+/// A pair in which a single call leaves no room for awaited ones, and the log of the object.
+fn crowded() -> (Log, Pair, ProbeClient) {
+    let log = Log::default();
+    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.unwritten_bytes_soft = 1));
+    let probe: ProbeClient = pair.index();
+    pair.clear_sent();
+    probe.note(0).send().unwrap();
+    (log, pair, probe)
+}
+
+#[test]
+fn nothing_overtakes_a_call_that_waits_for_room() {
+    let (log, mut pair, probe) = crowded();
+    let mut first = probe.note(1);
+    assert!(poll(&mut first).is_pending());
+    probe.note(2).send().unwrap();
+    let pipelined = probe.note(3).pipeline_cap();
+    let mut awaited = probe.note(4);
+    assert!(poll(&mut awaited).is_pending());
+    let at = probe.at("note");
+    at.apply::<u32>((5,)).send().unwrap();
+    let mut read = probe.get::<String>("name");
+    assert!(poll(&mut read).is_pending());
+    let (promised, resolver) = ProbeClient::promise();
+    let mut promised_first = promised.note(6);
+    assert!(poll(&mut promised_first).is_pending());
+    resolver.resolve(probe.clone());
+    promised.note(7).send().unwrap();
+    let made = probe.make().pipeline();
+    made.note(8).send().unwrap();
+    probe.note(9).send().unwrap();
+    drop(made);
+    assert_eq!(pair.wait(first).unwrap(), 1);
+    assert_eq!(pair.wait(read).unwrap(), "probe");
+    assert_eq!(pair.wait(awaited).unwrap(), 4);
+    assert_eq!(pair.wait(promised_first).unwrap(), 6);
+    pair.settle();
+    assert_eq!(log.take(), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    drop((probe, promised, at, pipelined));
+    pair.settle();
+    assert_eq!(pair.tables(), [Tables::default(); 2]);
+}
+
+#[test]
+fn a_local_object_that_passes_calls_on_keeps_their_order() {
+    let (log, mut pair, probe) = crowded();
+    let there = probe.clone();
+    let forward = Func::<fn(u32) -> u32>::new(move |number: u32| {
+        let there = there.clone();
+        async move { there.note(number).await.unwrap_or(0) }
+    });
+    let object = crate::Object::new().with("forward", forward.clone()).cap();
+    let mut first = object.invoke::<u32>("forward", (1,));
+    assert!(poll(&mut first).is_pending());
+    let mut second = forward.call(2);
+    assert!(poll(&mut second).is_pending());
+    probe.note(3).send().unwrap();
+    let held = Cap::holding(&Value::from([("probe", Value::Cap(probe.clone().into()))])).unwrap();
+    held.at("probe").invoke::<u32>("note", (4,)).send().unwrap();
+    assert_eq!((pair.wait(second).unwrap(), pair.wait(first).unwrap()), (2, 1));
+    pair.settle();
+    assert_eq!(log.take(), ["0", "1", "2", "3", "4"]);
+}
+
+#[test]
+fn a_waiting_call_that_is_not_polled_again_holds_up_nobody() {
+    let (log, mut pair, probe) = crowded();
+    let mut forgotten = probe.note(1);
+    assert!(poll(&mut forgotten).is_pending());
+    let mut later = probe.note(2);
+    assert!(poll(&mut later).is_pending());
+    assert_eq!(pair.wait(later).unwrap(), 2);
+    assert_eq!(log.take(), ["0", "1", "2"]);
+    assert!(matches!(poll(&mut forgotten), Poll::Ready(Ok(1))));
+}
+
+#[test]
+fn a_waiting_call_that_is_dropped_is_not_sent() {
+    let (log, mut pair, probe) = crowded();
+    let mut dropped = probe.call(|number| async move { number }, 1);
+    assert!(poll(&mut dropped).is_pending());
+    let mut later = probe.note(2);
+    assert!(poll(&mut later).is_pending());
+    drop(dropped);
+    assert_eq!(pair.wait(later).unwrap(), 2);
+    assert_eq!(log.take(), ["0", "2"]);
+    assert_eq!(pair.a.sent.iter().filter(|frame| frame.contains("call")).count(), 0);
+    drop(probe);
+    pair.settle();
+    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    assert_eq!(pair.a.link.report().unwritten_bytes, 0);
+}
+
+#[test]
+fn a_waiting_call_fails_as_not_sent_when_the_session_ends() {
+    let (_log, pair, probe) = crowded();
+    let mut waiting = probe.note(1);
+    assert!(poll(&mut waiting).is_pending());
+    let pipelined = probe.make().pipeline();
+    pair.a.link.close(crate::Error::new(ErrorKind::Disconnected, "cut"));
+    let Poll::Ready(Err(error)) = poll(&mut waiting) else { panic!("nothing hangs") };
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::NotSent));
+    let Poll::Ready(Err(error)) = poll(&mut pipelined.note(2)) else { panic!("nothing hangs") };
+    assert_eq!(error.fate(), Fate::NotSent);
+}
+
+#[test]
+fn a_result_that_was_not_asked_for_yet_can_be_handed_out_meanwhile() {
+    // The peer is answered with the result of a call that waits for room.
+    let (log, mut pair, probe) = crowded();
+    let mut waiting = probe.note(1);
+    assert!(poll(&mut waiting).is_pending());
+    let there = probe.clone();
+    let hands_out = Func::<fn() -> ProbeClient>::new(move || {
+        let made = there.make().pipeline();
+        async move { made }
+    });
+    let mut peer = Foreign::new(hands_out);
+    peer.say(r#"["stream",["pipeline",0,[],[]]]"#);
+    assert_eq!(peer.heard(), [r#"["resolve",1,["export",-1]]"#]);
+    peer.say(r#"["stream",["pipeline",-1,["note"],[2]]]"#);
+    assert_eq!(pair.wait(waiting).unwrap(), 1);
+    pair.settle();
+    assert_eq!(log.take(), ["0", "1", "2"]);
+}
+
+#[test]
+fn callers_that_wait_are_counted_among_the_calls_without_an_answer() {
+    let log = Log::default();
+    let few = limits(|limits| (limits.unwritten_bytes_soft, limits.calls) = (1, 2));
+    let mut pair = Pair::with_limits(log.probe(), few);
+    let probe: ProbeClient = pair.index();
+    pair.clear_sent();
+    let (mut sent, mut waiting) = (probe.note(1), probe.note(2));
+    assert!(poll(&mut sent).is_pending() && poll(&mut waiting).is_pending());
+    let Poll::Ready(Err(error)) = poll(&mut probe.note(3)) else { panic!("there is no room for a third") };
+    assert_eq!((error.exceeded(), error.fate()), (Some("calls"), Fate::NotSent));
+    assert_eq!(pair.wait(waiting).unwrap(), 2);
+    assert_eq!(pair.wait(sent).unwrap(), 1);
 }

@@ -1,0 +1,153 @@
+//! Futures that are waited for together.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::cap::BoxFuture;
+use crate::lock;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// Futures that are polled when they are woken, and not when another is: a peer can make many at once.
+pub(super) struct Together<T> {
+    /// Those that have not ended, each with who wakes it.
+    futures: Vec<Option<(BoxFuture<T>, Arc<One>)>>,
+    left: usize,
+    woken: Arc<Woken>,
+}
+
+/// The futures that have been woken since they were polled.
+#[derive(Default)]
+struct Woken {
+    list: Mutex<Vec<usize>>,
+    /// Whoever waits for all of them.
+    outer: Mutex<Option<Waker>>,
+}
+
+/// Wakes one of the futures.
+struct One {
+    at: usize,
+    /// Whether it is in the list.
+    listed: AtomicBool,
+    all: Arc<Woken>,
+}
+
+impl Wake for One {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.listed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        lock(&self.all.list).push(self.at);
+        let outer = lock(&self.all.outer).take();
+        if let Some(outer) = outer {
+            outer.wake();
+        }
+    }
+}
+
+impl<T> Together<T> {
+    pub(super) fn new(futures: Vec<BoxFuture<T>>) -> Self {
+        let left = futures.len();
+        // Each is polled once before anybody can wake it.
+        let woken = Arc::new(Woken { list: Mutex::new((0..left).collect()), outer: Mutex::new(None) });
+        let one = |at| Arc::new(One { at, listed: AtomicBool::new(true), all: woken.clone() });
+        let futures = futures.into_iter().enumerate().map(|(at, future)| Some((future, one(at)))).collect();
+        Self { futures, left, woken }
+    }
+
+    /// Polls those that have been woken, and gives each outcome to `take` with the number of its future. Ready when all
+    /// have ended.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(usize, T)) -> Poll<()> {
+        *lock(&self.woken.outer) = Some(cx.waker().clone());
+        let woken = std::mem::take(&mut *lock(&self.woken.list));
+        for at in woken {
+            let Some(place) = self.futures.get_mut(at) else { continue };
+            let Some((future, one)) = place else { continue };
+            // Whoever wakes it from now on lists it again.
+            one.listed.store(false, Ordering::SeqCst);
+            let waker = Waker::from(one.clone());
+            if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                *place = None;
+                self.left -= 1;
+                take(at, outcome);
+            }
+        }
+        if self.left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+    use std::sync::atomic::AtomicUsize;
+
+    use futures_channel::oneshot;
+
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Counts(AtomicUsize);
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn only_what_was_woken_is_polled() {
+        const MANY: usize = 1_000;
+        let polls = Arc::new(AtomicUsize::new(0));
+        let (mut senders, mut futures): (Vec<_>, Vec<BoxFuture<usize>>) = (Vec::new(), Vec::new());
+        for _ in 0..MANY {
+            let (sender, mut receiver) = oneshot::channel::<usize>();
+            senders.push(Some(sender));
+            let polls = polls.clone();
+            futures.push(Box::pin(async move {
+                let counted = poll_fn(move |cx| {
+                    polls.fetch_add(1, Ordering::SeqCst);
+                    std::pin::Pin::new(&mut receiver).poll(cx)
+                });
+                counted.await.unwrap()
+            }));
+        }
+        let woken = Arc::new(Counts::default());
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut together = Together::new(futures);
+        let mut taken = Vec::new();
+        let _first = together.poll(&mut cx, |at, value| taken.push((at, value)));
+        assert_eq!(polls.load(Ordering::SeqCst), MANY, "each is polled once to begin with");
+        for at in (0..MANY).rev() {
+            senders[at].take().unwrap().send(at + 1).unwrap();
+            assert_eq!(woken.0.load(Ordering::SeqCst), MANY - at);
+            let polled = together.poll(&mut cx, |at, value| taken.push((at, value)));
+            assert_eq!(polled.is_ready(), at == 0);
+        }
+        assert_eq!(polls.load(Ordering::SeqCst), 2 * MANY);
+        assert!(taken.iter().rev().enumerate().all(|(at, taken)| *taken == (at, at + 1)));
+    }
+
+    #[test]
+    fn one_that_wakes_itself_is_polled_again() {
+        let mut turns = 0;
+        let itself: BoxFuture<()> = Box::pin(poll_fn(move |cx| {
+            turns += 1;
+            cx.waker().wake_by_ref();
+            if turns == 3 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        let woken = Arc::new(Counts::default());
+        let waker = Waker::from(woken.clone());
+        let mut together = Together::new(vec![itself, Box::pin(pending())]);
+        let mut ended = 0;
+        for _ in 0..3 {
+            assert!(together.poll(&mut Context::from_waker(&waker), |_, ()| ended += 1).is_pending());
+        }
+        assert_eq!((ended, woken.0.load(Ordering::SeqCst)), (1, 3));
+    }
+}
