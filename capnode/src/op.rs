@@ -307,6 +307,8 @@ pub(crate) enum Word {
     Promise(Id),
     /// Something of the receiver's.
     Import(Import),
+    /// A value that the language can say and this library does not support, and the references in it.
+    Unsupported { form: &'static str, with: Vec<Word> },
     /// One of the nodes of the payload that this stands in.
     Node(usize),
 }
@@ -339,6 +341,8 @@ pub(crate) enum Op {
     Call { target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering },
     /// Any other value in the place of a call: the calls in it are made, and it is the answer.
     Evaluate { value: Payload<Word>, answering: Answering },
+    /// Opens a stream, which takes a number as a call does. Streams are not supported.
+    Pipe,
     /// Asks for the answer of a call.
     Pull(Id),
     /// The answer of a call, or the outcome of a promise: a value, or the reason why there is none.
@@ -347,8 +351,10 @@ pub(crate) enum Op {
     Progress { id: Id, value: Payload<Word> },
     /// Gives back `count` references to the receiver's `id`.
     Release { id: Id, count: u64 },
-    /// Says nothing on the wire but "I am of this library": see the session's marks.
+    /// Says that the sender is of this library. On the wire it is a release of no references.
     Mark,
+    /// What a marked peer can do beyond what the mark stands for. No ability is known yet.
+    Abilities,
     /// The session is over, and why.
     Abort(Payload<Word>),
 }

@@ -195,7 +195,6 @@ async fn what_is_no_message_ends_its_session_only() {
         (r#"["release",1]"#, message("12", "]", element)),
         (r#"["resolve",1]"#, message("12", "]", element)),
         (r#"["pull",99999999999999999999]"#, message("8", "99999999999999999999]", "a whole number")),
-        (r#"["pipe"]"#, "streams are not supported by this version".to_owned()),
     ] {
         ends(&mut server, format!("{frame}\n").as_bytes(), &reason).await;
         server.honest.goes_on().await;
@@ -219,9 +218,7 @@ async fn what_is_no_value_ends_its_session_only() {
         (r#"["bytes","a"]"#, "not base64 text"),
         (r#"["bytes","AQID","Int32Array"]"#, "3 bytes are no Int32Array; expected a multiple of 4"),
         (r#"["bytes","AQID","Nonsense"]"#, "unknown bytes type marker: Nonsense"),
-        (r#"["remap",0,[],[],[1]]"#, "`remap` is not supported by this version"),
-        (r#"["readable",1]"#, "`readable` is not supported by this version"),
-        (r#"["writable",-1]"#, "`writable` is not supported by this version"),
+        (r#"["remap",0,[],[],1]"#, "there should be a list of instructions at byte 25 of the message, at `1]]`"),
         (r#"["date","today"]"#, r#"there should be a number at byte 16 of the message, at `"today"]]`"#),
         (
             r#"["undefined",1]"#,
@@ -250,9 +247,6 @@ async fn what_is_no_value_ends_its_session_only() {
 async fn what_cannot_be_ends_its_session_only() {
     let mut server = Server::tcp(Limits::default()).await;
     for (frame, reason) in [
-        (r#"["push",["pipeline",99,["next"],[]]]"#, "no such entry on exports table: 99"),
-        (r#"["push",["pipeline",-99,["next"],[]]]"#, "no such entry on exports table: -99"),
-        (r#"["push",["pipeline",0,["echo"],[["import",5]]]]"#, "no such entry on exports table: 5"),
         (
             r#"["push",["pipeline",0,["echo"],[["export",5]]]]"#,
             "an export under an id that is not the sender's: 5",
@@ -269,7 +263,6 @@ async fn what_cannot_be_ends_its_session_only() {
             r#"["push",["pipeline",0,["echo"],[["promise",-1],["export",-1]]]]"#,
             "an export under the id of a promise: -1",
         ),
-        (r#"["pull",7]"#, "no such export ID: 7"),
         (r#"["release",-50,1]"#, "no such export ID: -50"),
         // The stream that was answered before.
         (r#"["release",1,1]"#, "no such export ID: 1"),
@@ -279,6 +272,77 @@ async fn what_cannot_be_ends_its_session_only() {
         ends(&mut server, format!("{frame}\n").as_bytes(), reason).await;
         server.honest.goes_on().await;
     }
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_or_not_supported_fails_its_call_only() {
+    let mut server = Server::tcp(Limits::default()).await;
+    let (mut raw, connection) = server.raw().await;
+    raw.exchange(r#"["pull",99]"#, r#"["reject",99,["error","Error","no such export ID: 99"]]"#).await;
+    let mut id = 0;
+    for (value, reason) in [
+        (r#"["pipeline",99,["next"],[]]"#, "no such entry on exports table: 99"),
+        (r#"["pipeline",-99,["next"],[["export",-1],["promise",-2]]]"#, "no such entry on exports table: -99"),
+        (r#"["pipeline",0,["echo"],[["import",99]]]"#, "no such entry on exports table: 99"),
+        (
+            r#"["pipeline",0,["echo"],[["pipeline",0,["echo"],[["pipeline",99,["a"],[["export",-3]]]]]]]"#,
+            "no such entry on exports table: 99",
+        ),
+        (r#"{"a":[[["import",0],["pipeline",99]]]}"#, "no such entry on exports table: 99"),
+        (r#"["remap",0,[],[["import",0],["export",-4]],[["wat"]]]"#, "not supported by this version: remap"),
+        (r#"["pipeline",0,["echo"],[["readable",1]]]"#, "not supported by this version: readable"),
+        (r#"["pipeline",0,["echo"],[["writable",-5]]]"#, "not supported by this version: writable"),
+        (r#"["pipeline",0,["echo"],[["blob","",["readable",1]]]]"#, "not supported by this version: blob"),
+        (r#"["pipeline",0,["echo"],[["request","http://a/",{}]]]"#, "not supported by this version: request"),
+        (r#"["pipeline",0,["echo"],[["response",null,{}]]]"#, "not supported by this version: response"),
+        (
+            r#"["pipeline",0,["echo"],[["error","Error","x",null,{"s":["readable",1]}]]]"#,
+            "not supported by this version: readable",
+        ),
+        (
+            r#"["pipeline",0,["echo"],[["error","Error",null]]]"#,
+            "not supported by this version: an error whose name or message is no string",
+        ),
+    ] {
+        for push in [true, false] {
+            id += 1;
+            let rejected = format!(r#"["reject",{id},["error","Error","{reason}"]]"#);
+            // What was lent is lent anew each time.
+            let lent = |n: u32| format!("-{}", 10 * id + n);
+            let value = (1..=5).fold(value.to_owned(), |value, n| value.replace(&format!("-{n}]"), &format!("{}]", lent(n))));
+            if push {
+                raw.send(&format!(r#"["push",{value}]"#)).await;
+                raw.send(&format!(r#"["pull",{id}]"#)).await;
+            } else {
+                raw.send(&format!(r#"["stream",{value}]"#)).await;
+            }
+            let mut given_back = 0;
+            loop {
+                match raw.next().await {
+                    frame if frame.starts_with(r#"["release""#) => given_back += 1,
+                    frame => break assert_eq!(frame, rejected, "{value}"),
+                }
+            }
+            let lent = value.matches("export").count() + value.matches("promise").count() + value.matches("writable").count();
+            while given_back < lent {
+                assert!(raw.next().await.starts_with(r#"["release""#), "{value}");
+                given_back += 1;
+            }
+            if push {
+                raw.send(&format!(r#"["release",{id},1]"#)).await;
+            }
+        }
+    }
+    raw.exchange(
+        r#"["stream",["pipeline",0,["transform"],["beep"]]]"#,
+        &format!(r#"["resolve",{},"BOOP"]"#, id + 1),
+    )
+    .await;
+    let tables = connection.tables();
+    assert_eq!((tables.imports, tables.exports, tables.running), (0, 0, 0));
+    drop(raw);
+    soon(connection.closed()).await;
     server.end().await;
 }
 
@@ -721,7 +785,7 @@ async fn a_web_socket_is_told_by_a_message_and_by_how_it_is_closed() {
         ),
         (Message::binary(b"[\"pull\",0]".to_vec()), "a binary message, where messages are text"),
         (Message::text(long), "Space limit exceeded: Message too long: 200011 > 100000"),
-        (Message::text(r#"["pull",7]"#), "no such export ID: 7"),
+        (Message::text(r#"["release",7,1]"#), "no such export ID: 7"),
     ] {
         let (mut socket, connection) = socket(&mut server).await;
         socket.send(Message::Ping(b"still there?".to_vec().into())).await.unwrap();

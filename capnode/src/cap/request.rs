@@ -24,6 +24,8 @@ pub struct Request {
 pub(crate) struct Extras {
     /// Who wants to know how far it has come.
     pub(crate) progress: Option<Progress>,
+    /// Whether it fails if nobody can tell.
+    pub(crate) needs_progress: bool,
     /// Whether it has a time limit of its own.
     pub(crate) timed: bool,
     /// Whether it fails where it would have to wait for room.
@@ -39,6 +41,7 @@ pub(crate) enum Member {
 }
 
 impl Extras {
+    /// A call of a peer's, which takes progress if there is any.
     pub(crate) fn watched_by(progress: Option<Progress>) -> Self {
         Self { progress, ..Self::default() }
     }
@@ -63,6 +66,11 @@ impl Member {
             }
             Member::Path(_) => false,
         }
+    }
+
+    /// Whether no member is meant, but the target itself.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Member::Path(path) if path.is_empty())
     }
 
     /// The name of the member, for messages.
@@ -119,7 +127,7 @@ impl Request {
     /// The error with which it fails if that is why there is nobody to ask. What may have run is something else, and
     /// this has not been sent; unless it only asks for the outcome of that.
     pub(super) fn failing_with(&self, why: Error) -> Error {
-        let for_itself = self.args.is_read() && matches!(&self.member, Member::Path(path) if path.is_empty());
+        let for_itself = self.args.is_read() && self.member.is_whole();
         if why.fate() == Fate::MayHaveRun && !for_itself { why.with_fate(Fate::NotSent) } else { why }
     }
 

@@ -115,6 +115,7 @@ fn show(json: &Json<'_>, trees: &Trees<'_>, out: &mut String) {
             Word::Node(node) => format!("<#{node}>"),
             Word::Import(import) => format!("<own {}>", import.id),
             Word::Promise(id) => format!("<promise {id}>"),
+            Word::Unsupported { form, .. } => format!("<unsupported {form}>"),
         }),
     }
 }

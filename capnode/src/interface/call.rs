@@ -37,7 +37,7 @@ use crate::panics::contained;
 /// Dropping a call that was never polled does nothing, as if it had not been made. Dropping one
 /// that is being awaited gives its answer up: the handler is cancelled at its next await, in this
 /// program or at the other end, unless the method is `#[capnode(no_cancel)]` or the peer is a
-/// JavaScript one, which cannot be told. [`send`](Call::send) and [`pipeline`](Call::pipeline) are
+/// JavaScript one, which lets it run. [`send`](Call::send) and [`pipeline`](Call::pipeline) are
 /// not cancelled by dropping.
 #[must_use = "a call does nothing unless it is awaited, pipelined on or sent"]
 pub struct Call<T, F = Error> {
@@ -129,8 +129,12 @@ impl<T, F> Call<T, F> {
 
     /// Calls `progress` with each value by which the method [says](crate::report_progress) how far it has come, before
     /// the call has its outcome. Values of another type are passed over.
+    ///
+    /// Of the wire languages, Q-Connection alone has a word for progress. A call over a connection that speaks another
+    /// fails with [`ErrorKind::Unsupported`], and is not sent.
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
         if let State::Unsent(_, request) = &mut self.state {
+            request.extras.needs_progress = true;
             request.extras.progress = Some(Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
                 contained("on_progress", || {

@@ -52,12 +52,12 @@ impl Import {
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
         let dialect = self.link.dialect().unwrap_or_default();
         if !dialect.pipelines() {
+            // A reference in Q-Connection can be a promise, which the peer knows more about.
+            if dialect == Dialect::Capnode && request.args.is_read() && request.member.is_whole() {
+                return self.itself();
+            }
             let Request { member, args, typed, extras } = request;
             let path = member.into_path();
-            if self.is_itself(dialect, &path, &args) {
-                let itself = Part::Cap(self.clone().into());
-                return Response::ready(Ok(Reply::wire(Payload::reference(itself))));
-            }
             if let [first, second, ..] = path.as_slice() {
                 if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) {
                     let member = Member::Path(Path::from(&path.as_slice()[1..]));
@@ -66,13 +66,33 @@ impl Import {
             }
             return self.send(Request { member: Member::Path(path), args, typed, extras });
         }
+        if self.id() <= 0 && request.args.is_read() && request.member.is_whole() {
+            return self.read_lent(request);
+        }
         self.send(request)
     }
 
-    /// Whether it is the reference itself that is asked for. Q-Connection's can be a promise, which the peer knows
-    /// more about.
-    fn is_itself(&self, dialect: Dialect, path: &Path, args: &Args) -> bool {
-        dialect == Dialect::Capnode && path.is_empty() && args.is_read()
+    /// Reads something that the peer has exported in Cap'n Web. A peer of this library lends promises so, and is asked. With
+    /// any other it is the reference itself, and npm's would refuse to be asked.
+    fn read_lent(self: &Arc<Self>, request: Request) -> Response {
+        match self.link.knows_mark() {
+            Some(true) => self.send(request),
+            Some(false) => self.itself(),
+            None => match self.link.greet() {
+                Err(error) => Response::error(error),
+                Ok(greeted) => {
+                    let import = self.clone();
+                    Response::handler(async move {
+                        greeted.await?;
+                        import.request(request).await
+                    })
+                }
+            },
+        }
+    }
+
+    fn itself(self: &Arc<Self>) -> Response {
+        Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(self.clone().into())))))
     }
 
     /// Reads what is at `path`.
@@ -100,6 +120,13 @@ impl Import {
         let Request { member, args, extras, .. } = request;
         let args = args.encode()?;
         let path = member.into_path();
+        if let (true, Some(language @ (Dialect::CapnWeb | Dialect::Capnode))) =
+            (extras.needs_progress, self.link.dialect())
+        {
+            let language = if language == Dialect::Capnode { "Capnode" } else { "Cap'n Web" };
+            let message = format!("{language} has no word for progress, so `on_progress` cannot be called");
+            return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
+        }
         if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect())
         {
             let method = if *verb == Verb::Set { "put" } else { verb.name() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::language::Language;
-use super::pending::Arrived;
+use super::pending::{Arrived, Promised};
 use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
@@ -45,8 +45,8 @@ enum Todo {
         answer: Arrived,
     },
     Cancel(Option<Arc<Running>>, Option<Answer>),
-    /// It came too late.
-    Refuse(Call),
+    /// Nothing can come of it.
+    Refuse(Call, Error),
     /// To be dropped, which may run code of the user's.
     Forget(Option<Answer>),
     Unpark(Option<Call>),
@@ -194,9 +194,9 @@ impl Link {
                     }
                     drop(answer);
                 }
-                Todo::Refuse(Call { answer, what, .. }) => {
+                Todo::Refuse(Call { answer, what, .. }, error) => {
                     drop(what);
-                    self.finish(answer, Err(shutting_down()));
+                    self.finish(answer, Err(error));
                 }
                 Todo::Forget(answer) => drop(answer),
                 Todo::Unpark(call) => drop(call),
@@ -316,6 +316,14 @@ impl State {
                 Event::Evaluate { answer, value } => {
                     Call { answer, what: What::Evaluate(self.stage_value(link, value)), bytes }
                 }
+                Event::Refused { answer, value, why } => {
+                    if self.session.is_kept(answer) {
+                        self.answers.entry(answer).or_default();
+                    }
+                    let call = Call { answer, what: What::Evaluate(self.stage_value(link, value)), bytes };
+                    todos.push(Todo::Refuse(call, Error::rejected(why)));
+                    continue;
+                }
                 event => {
                     self.stage(link, event, todos);
                     continue;
@@ -331,7 +339,7 @@ impl State {
                 self.answers.entry(call.answer).or_default();
             }
             if link.draining.load(Ordering::SeqCst) {
-                todos.push(Todo::Refuse(call));
+                todos.push(Todo::Refuse(call, shutting_down()));
                 continue;
             }
             // The call itself is among the running already.
@@ -355,7 +363,7 @@ impl State {
     fn stage(&mut self, link: &Arc<Link>, event: Event, todos: &mut Todos) {
         let todo = match event {
             // These were dealt with where there may be no room for them.
-            Event::Call { .. } | Event::Evaluate { .. } => return,
+            Event::Call { .. } | Event::Evaluate { .. } | Event::Refused { .. } => return,
             Event::Pull { answer } => {
                 if let Some(outcome) = self.answers.get(&answer).and_then(|answer| answer.outcome.clone()) {
                     self.send_answer(link, answer, outcome);
@@ -366,6 +374,9 @@ impl State {
                 let outcome = match (export, &self.index) {
                     (0, Some(index)) => Ok(Payload::reference(Part::Cap(index.clone()))),
                     (0, None) => Err(no_index()),
+                    _ if !self.objects.contains_key(&export) => {
+                        Err(Error::rejected(format!("no such export ID: {export}")))
+                    }
                     _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
                 };
                 self.send_answer(link, export, outcome);
@@ -396,6 +407,12 @@ impl State {
                     }
                 };
                 Todo::Deliver { caller, answer }
+            }
+            Event::Unfit { import, value, why } => {
+                let staged = self.stage_value(link, value);
+                todos.push(Todo::Deliver { caller: None, answer: Ok(staged) });
+                let error = Error::new(ErrorKind::Decode, why);
+                Todo::Deliver { caller: self.take_caller(import), answer: Err(error) }
             }
             Event::Progress { import, value } => {
                 let progress = match self.calls.get(&import) {
@@ -431,14 +448,18 @@ impl State {
     }
 
     fn stage_value(&mut self, link: &Arc<Link>, value: Payload<Ref>) -> Payload<Staged> {
-        value.map(|to| match to {
+        value.map(|to| self.stage_reference(link, to))
+    }
+
+    fn stage_reference(&mut self, link: &Arc<Link>, to: Ref) -> Staged {
+        match to {
             Ref::Import(id) => Staged::Cap(self.import(link, id, false).into()),
             Ref::Function(id) => Staged::Cap(self.import(link, id, true).into()),
             Ref::Node(node) => Staged::Node(node),
             Ref::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();
                 self.calls.insert(id, Caller::Waits { caller: sender, progress: None, since: None });
-                Staged::Promise(outcome)
+                Staged::Promise(Promised::new(link.clone(), id, outcome))
             }
             Ref::Export(id) => Staged::Cap(self.target(id)),
             Ref::Use { id, path, args, awaited } => {
@@ -446,7 +467,10 @@ impl State {
                 let args = args.map(|args| self.stage_value(link, *args));
                 Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
             }
-        })
+            Ref::Missing(with) => {
+                Staged::Missing(with.into_iter().map(|to| self.stage_reference(link, to)).collect())
+            }
+        }
     }
 }
 

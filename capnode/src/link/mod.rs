@@ -197,6 +197,32 @@ impl Link {
         self.dialect.get().copied()
     }
 
+    /// Whether the peer, which speaks Cap'n Web, is of this library; none if it may still say so.
+    fn knows_mark(&self) -> Option<bool> {
+        lock(&self.state).session.knows_mark()
+    }
+
+    /// Asks what any peer of Cap'n Web answers. By the time of the answer it has said whether it is of this library.
+    fn greet(self: &Arc<Self>) -> Result<PendingAnswer, Error> {
+        let (sender, answer) = oneshot::channel();
+        let id = {
+            let mut state = lock(&self.state);
+            if let Some(closed) = &state.closed {
+                return Err(closed.clone().with_fate(Fate::NotSent));
+            }
+            let calls = self.limits.calls;
+            if state.session.unanswered() + state.waiting.len() >= calls {
+                return Err(Error::over("calls", format!("{calls} calls are without an answer")));
+            }
+            let id = state.session.greet();
+            state.expect_answer(self, id, sender, Extras::default());
+            state.write_ops();
+            id
+        };
+        self.wake();
+        Ok(PendingAnswer::new(self.clone(), id, answer))
+    }
+
     /// What the connection is called, for errors.
     #[cfg(feature = "tokio")]
     pub(crate) fn nickname(&self) -> Option<&Arc<str>> {
@@ -395,6 +421,10 @@ impl Link {
             state.session.drop_import(id);
             if state.imports.get(&id).is_some_and(|import| import.strong_count() == 0) {
                 state.imports.remove(&id);
+            }
+            // Nobody waits for a promise that was given back.
+            if id < 0 {
+                state.take_caller(id);
             }
         }
     }

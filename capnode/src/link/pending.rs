@@ -18,7 +18,37 @@ use crate::op::{Id, Payload};
 /// An answer as it arrives: promises may still stand in it.
 pub(super) type Arrived = Result<Payload<Staged>, Error>;
 
-/// The future of an answer. Dropping it tells a marked peer that nobody waits any more.
+/// A promise of the peer's, whose outcome comes by itself. Dropping it before gives it back.
+pub(crate) struct Promised {
+    link: Arc<Link>,
+    id: Id,
+    /// Until it is there.
+    outcome: Option<oneshot::Receiver<Arrived>>,
+}
+
+impl Promised {
+    pub(super) fn new(link: Arc<Link>, id: Id, outcome: oneshot::Receiver<Arrived>) -> Self {
+        Self { link, id, outcome: Some(outcome) }
+    }
+
+    /// Waits for the outcome, once.
+    pub(super) async fn outcome(&mut self) -> Result<Arrived, oneshot::Canceled> {
+        let Some(outcome) = &mut self.outcome else { return Err(oneshot::Canceled) };
+        let arrived = outcome.await;
+        self.outcome = None;
+        arrived
+    }
+}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        if self.outcome.is_some() {
+            self.link.give_back(self.id);
+        }
+    }
+}
+
+/// The future of an answer. Dropping it tells the peer that nobody waits any more, if its language has a word for that.
 pub(crate) struct PendingAnswer {
     link: Arc<Link>,
     call: Sent,

@@ -3,9 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use futures_channel::oneshot;
-
-use super::pending::Arrived;
+use super::pending::Promised;
 use super::together::Together;
 use crate::cap::graph::tie_within;
 use crate::cap::payload::{Body, Part, check_extent, too_many_promises};
@@ -25,9 +23,11 @@ pub(super) enum Staged {
     /// Asked for.
     Asked(Response),
     /// A promise of the peer's.
-    Promise(oneshot::Receiver<Arrived>),
+    Promise(Promised),
     /// One of the nodes of the payload that this stands in.
     Node(usize),
+    /// Something that is not there, with what came in it. The message that it stands in is refused, so nobody reads it.
+    Missing(#[allow(dead_code, reason = "held to be dropped")] Vec<Staged>),
 }
 
 pub(super) struct Ask {
@@ -74,7 +74,7 @@ impl Staged {
                 Staged::Cap(cap) => Part::Cap(cap),
                 Staged::Node(node) => Part::Inner(node),
                 // Looked for above.
-                Staged::Ask(_) | Staged::Asked(_) | Staged::Promise(_) => continue,
+                Staged::Ask(_) | Staged::Asked(_) | Staged::Promise(_) | Staged::Missing(_) => continue,
             };
             refs.push(Slot { start, end, to });
         }
@@ -154,14 +154,15 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
                 waiting.push(Box::pin(async { response.await?.into_body().map(Part::value) }));
                 None
             }
-            Staged::Promise(outcome) => {
+            Staged::Promise(promised) => {
                 places.push(at);
-                waiting.push(keep(outcome, limits, chain));
+                waiting.push(keep(promised, limits, chain));
                 None
             }
             Staged::Node(node) => Some(Part::Inner(node)),
             // Making a request leaves none to be made.
             Staged::Ask(_) => None,
+            Staged::Missing(_) => return Err(Error::new(ErrorKind::Decode, "it is not there")),
         };
         refs.push(Slot { start, end, to: part });
     }
@@ -186,14 +187,14 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
 
 /// Waits for a promise of the peer's, and for those in what it turns out to be.
 fn keep(
-    outcome: oneshot::Receiver<Arrived>,
+    mut promised: Promised,
     limits: Unfolding,
     chain: usize,
 ) -> BoxFuture<Result<Part, Error>> {
     Box::pin(async move {
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
-        let value = outcome.await.map_err(gone)??;
+        let value = promised.outcome().await.map_err(gone)??;
         let Some(chain) = chain.checked_sub(1) else {
             return Err(too_many_promises(limits.depth));
         };

@@ -6,12 +6,31 @@ use super::{Event, Export, Exported, Import, ImportState, Rates, Ref, Running, S
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Word};
+use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Text, Word};
 
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
 
 type Outcome<R> = Result<Payload<R>, Payload<R>>;
+
+/// What is found out about a message while its words are understood.
+#[derive(Default)]
+struct Findings {
+    /// The running calls whose results it uses.
+    uses: Vec<Id>,
+    /// Why nothing can come of it: the first thing in it that is not there or not supported.
+    wrong: Option<String>,
+}
+
+impl Findings {
+    fn miss(&mut self, why: impl FnOnce() -> String) {
+        self.wrong.get_or_insert_with(why);
+    }
+}
+
+fn unsupported(what: &str) -> String {
+    format!("not supported by this version: {what}")
+}
 
 fn protocol<T>(message: String) -> Result<T, Error> {
     Err(Error::new(ErrorKind::Protocol, message))
@@ -38,6 +57,8 @@ impl Session {
     /// session cannot go on.
     pub(crate) fn receive(&mut self, op: Op, now: Duration) -> Result<(), Error> {
         self.take_in(op)?;
+        // To an accepting side a mark comes first, and is answered at once.
+        self.mark_due &= self.mark_sent;
         let Rates { counts, rated, cancels, strays, .. } = &mut self.rates;
         // Also those that came of a call's end since.
         for _ in rated.cancels..counts.cancels {
@@ -69,28 +90,44 @@ impl Session {
     fn take_in(&mut self, op: Op) -> Result<(), Error> {
         match op {
             Op::Call { target, path, args, answering } => {
-                let mut uses = Vec::new();
-                self.check_export(target, &mut uses)?;
-                let args = args.map(|args| self.understand(args, &mut uses)).transpose()?;
-                let answer = self.start(answering, uses);
-                self.events.push_back(Event::Call { answer, target, path, args });
+                let mut found = Findings::default();
+                self.check_export(target, &mut found);
+                let args = args.map(|args| self.understand(args, &mut found)).transpose()?;
+                let answer = self.start(answering, found.uses);
+                self.events.push_back(match found.wrong {
+                    None => Event::Call { answer, target, path, args },
+                    Some(why) => {
+                        let value = args.unwrap_or_else(|| Payload::plain(Text::Static("")));
+                        Event::Refused { answer, value, why }
+                    }
+                });
             }
             Op::Evaluate { value, answering } => {
-                let mut uses = Vec::new();
-                let value = self.understand(value, &mut uses)?;
-                let answer = self.start(answering, uses);
-                self.events.push_back(Event::Evaluate { answer, value });
+                let mut found = Findings::default();
+                let value = self.understand(value, &mut found)?;
+                let answer = self.start(answering, found.uses);
+                self.events.push_back(match found.wrong {
+                    None => Event::Evaluate { answer, value },
+                    Some(why) => Event::Refused { answer, value, why },
+                });
+            }
+            Op::Pipe => {
+                let answer = self.start(Answering::Kept, Vec::new());
+                let value = Payload::plain(Text::Static(""));
+                self.events.push_back(Event::Refused { answer, value, why: unsupported("streams") });
             }
             Op::Progress { id, value } => {
-                let value = self.understand(value, &mut Vec::new())?;
+                let value = self.understand(value, &mut Findings::default())?;
                 self.events.push_back(Event::Progress { import: id, value });
             }
-            Op::Pull(id) => self.handle_pull(id)?,
+            Op::Abilities if self.marked => {}
+            Op::Abilities => return protocol("unknown message: abilities".to_owned()),
+            Op::Pull(id) => self.handle_pull(id),
             Op::Answer { id, outcome } => self.handle_answer(id, outcome)?,
             Op::Release { id, count } => self.handle_release(id, count)?,
             Op::Mark => self.handle_mark(),
             Op::Abort(reason) => {
-                let reason = self.understand(reason, &mut Vec::new())?;
+                let reason = self.understand(reason, &mut Findings::default())?;
                 self.events.push_back(Event::Aborted { reason });
             }
         }
@@ -129,14 +166,16 @@ impl Session {
         answer
     }
 
-    fn check_export(&mut self, id: Id, uses: &mut Vec<Id>) -> Result<(), Error> {
+    /// Whether we lend the peer something under this id.
+    fn check_export(&mut self, id: Id, found: &mut Findings) -> bool {
         if !self.exports.contains_key(&id) {
-            return protocol(format!("no such entry on exports table: {id}"));
+            found.miss(|| format!("no such entry on exports table: {id}"));
+            return false;
         }
         if self.running.contains_key(&id) {
-            uses.push(id);
+            found.uses.push(id);
         }
-        Ok(())
+        true
     }
 
     /// A call that has ended uses nothing any more.
@@ -183,19 +222,20 @@ impl Session {
         self.cancel_unwanted(vec![answer]);
     }
 
-    /// Turns the words of a message into what they mean here, counting what it lends us.
-    fn understand(&mut self, value: Payload<Word>, uses: &mut Vec<Id>) -> Result<Payload<Ref>, Error> {
+    /// Turns the words of a message into what they mean here, counting what it lends us: also beside something that is not
+    /// there, since all of it has to be given back.
+    fn understand(&mut self, value: Payload<Word>, found: &mut Findings) -> Result<Payload<Ref>, Error> {
         if value.refs.is_empty() {
             return Ok(Payload { text: value.text, refs: Few::NONE, nodes: value.nodes });
         }
         let mut refs = Vec::with_capacity(value.refs.len());
         for Slot { start, end, to } in value.refs {
-            refs.push(Slot { start, end, to: self.understand_word(to, uses)? });
+            refs.push(Slot { start, end, to: self.understand_word(to, found)? });
         }
         Ok(Payload { text: value.text, refs: refs.into(), nodes: value.nodes })
     }
 
-    fn understand_word(&mut self, word: Word, uses: &mut Vec<Id>) -> Result<Ref, Error> {
+    fn understand_word(&mut self, word: Word, found: &mut Findings) -> Result<Ref, Error> {
         match word {
             Word::Export(id) => {
                 self.import(id)?;
@@ -216,12 +256,22 @@ impl Session {
                 Ok(Ref::Promise(id))
             }
             Word::Import(Use { id, path, args, awaited }) => {
-                self.check_export(id, uses)?;
+                let is_there = self.check_export(id, found);
+                let args = args.map(|args| self.understand(*args, found)).transpose()?;
+                if !is_there {
+                    let with = args.into_iter().flat_map(|args| args.refs).map(|slot| slot.to);
+                    return Ok(Ref::Missing(with.collect()));
+                }
                 if path.is_empty() && args.is_none() && !awaited {
                     return Ok(Ref::Export(id));
                 }
-                let args = args.map(|args| self.understand(*args, uses)).transpose()?.map(Box::new);
-                Ok(Ref::Use { id, path, args, awaited })
+                Ok(Ref::Use { id, path, args: args.map(Box::new), awaited })
+            }
+            Word::Unsupported { form, with } => {
+                let with = with.into_iter().map(|word| self.understand_word(word, found));
+                let with = with.collect::<Result<_, _>>()?;
+                found.miss(|| unsupported(form));
+                Ok(Ref::Missing(with))
             }
         }
     }
@@ -258,27 +308,28 @@ impl Session {
     pub(super) fn remove_import(&mut self, id: Id) {
         let Some(import) = self.imports.remove(&id) else { return };
         self.lent -= usize::from(id < 0);
-        self.unanswered -= usize::from(matches!(import.state, ImportState::Stream { .. }));
+        self.unanswered -= usize::from(matches!(import.state, ImportState::Awaited { .. }));
     }
 
     fn handle_mark(&mut self) {
+        if !self.mark_due {
+            // A release of nothing.
+            return;
+        }
         self.marked = true;
         if !self.mark_sent {
             self.mark_sent = true;
             self.ops.push_back(Op::Mark);
         }
-        // What was dropped before we knew that the peer may be told.
-        let mut unwanted: Vec<Id> =
-            self.imports.iter().filter(|(_, import)| import.is_unwanted()).map(|(id, _)| *id).collect();
-        unwanted.sort_unstable();
-        for id in unwanted {
-            self.drop_call(id);
-        }
     }
 
-    fn handle_pull(&mut self, id: Id) -> Result<(), Error> {
+    fn handle_pull(&mut self, id: Id) {
         let Some(export) = self.exports.get_mut(&id) else {
-            return protocol(format!("no such export ID: {id}"));
+            // One whose answer comes by itself is answered once.
+            if !self.running.get(&id).is_some_and(|running| running.streamed) {
+                self.events.push_back(Event::PullObject { export: id });
+            }
+            return;
         };
         match (&mut export.what, self.running.get_mut(&id)) {
             (Exported::Answer { .. }, Some(running)) => running.asked = true,
@@ -292,27 +343,31 @@ impl Session {
                 self.events.push_back(Event::PullObject { export: id })
             }
         }
-        Ok(())
     }
 
     fn handle_answer(&mut self, id: Id, outcome: Outcome<Word>) -> Result<(), Error> {
-        let nothing = &mut Vec::new();
+        self.mark_due &= self.marked;
+        let mut found = Findings::default();
         let outcome = match outcome {
-            Ok(value) => Ok(self.understand(value, nothing)?),
-            Err(error) => Err(self.understand(error, nothing)?),
+            Ok(value) => Ok(self.understand(value, &mut found)?),
+            Err(error) => Err(self.understand(error, &mut found)?),
         };
         match self.imports.get_mut(&id).map(|import| &mut import.state) {
-            Some(ImportState::Stream { .. }) => self.remove_import(id),
+            Some(ImportState::Awaited { pulled: false, .. }) => self.remove_import(id),
             // Its handle gives it back.
             Some(state @ ImportState::Call { pulled: true }) => *state = ImportState::Object,
-            Some(ImportState::Promise) => {
+            Some(ImportState::Promise | ImportState::Awaited { pulled: true, .. }) => {
                 self.remove_import(id);
                 self.ops.push_back(Op::Release { id, count: 1 });
             }
             // Nobody asked.
             Some(ImportState::Call { pulled: false } | ImportState::Object) | None => self.stray(),
         }
-        self.events.push_back(Event::Answered { import: id, outcome });
+        self.events.push_back(match (outcome, found.wrong) {
+            (Ok(value), Some(why)) => Event::Unfit { import: id, value, why },
+            // What is missing in an error is left out of it.
+            (outcome, _) => Event::Answered { import: id, outcome },
+        });
         Ok(())
     }
 

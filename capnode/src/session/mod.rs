@@ -63,6 +63,8 @@ pub(crate) enum Ref {
     Use { id: Id, path: Path, args: Option<Box<Payload<Ref>>>, awaited: bool },
     /// One of the nodes of the payload that this stands in.
     Node(usize),
+    /// Something that is not there or not supported, and the references that came in it.
+    Missing(Vec<Ref>),
 }
 
 /// What the peer wants or has done.
@@ -72,9 +74,12 @@ pub(crate) enum Event {
     Call { answer: Id, target: Id, path: Path, args: Option<Payload<Ref>> },
     /// A value in the place of a call.
     Evaluate { answer: Id, value: Payload<Ref> },
+    /// A call that asks for something that is not there or not supported. It has its number, and is to be answered with
+    /// `why`.
+    Refused { answer: Id, value: Payload<Ref>, why: String },
     /// The answer of a call that ended before is now asked for.
     Pull { answer: Id },
-    /// Something that is no call's answer is asked for.
+    /// Something that is no call's answer is asked for, or that is not there.
     PullObject { export: Id },
     /// Nobody wants the call any more.
     Cancel { answer: Id },
@@ -85,6 +90,8 @@ pub(crate) enum Event {
     /// A call of ours, or a promise of the peer's, has its outcome. The call may be one that
     /// nobody waits for any more.
     Answered { import: Id, outcome: Result<Payload<Ref>, Payload<Ref>> },
+    /// The same, but what came holds something that is not there or not supported.
+    Unfit { import: Id, value: Payload<Ref>, why: String },
     /// How far a call of ours has come.
     Progress { import: Id, value: Payload<Ref> },
     /// The peer has ended the session.
@@ -118,8 +125,10 @@ enum ImportState {
     Call {
         pulled: bool,
     },
-    /// A call whose answer comes by itself, and whether anybody waits for it.
-    Stream {
+    /// A call whose answer comes without further ado. `pulled` if it has been asked for, and has to be given back; `wanted`
+    /// if somebody waits for it.
+    Awaited {
+        pulled: bool,
         wanted: bool,
     },
     Promise,
@@ -128,7 +137,7 @@ enum ImportState {
 impl Import {
     /// A call whose answer comes, and nobody waits for it.
     fn is_unwanted(&self) -> bool {
-        self.state == ImportState::Stream { wanted: false }
+        matches!(self.state, ImportState::Awaited { wanted: false, .. })
     }
 }
 
@@ -227,6 +236,8 @@ pub(crate) struct Session {
     marked: bool,
     /// The connecting side sends one at once, the accepting side upon that.
     mark_sent: bool,
+    /// Whether a mark may still come. To an accepting side it comes before all else, to a connecting one before any answer.
+    mark_due: bool,
     imports: IdMap<Import>,
     exports: IdMap<Export>,
     running: IdMap<Running>,
@@ -263,6 +274,7 @@ impl Session {
             manner,
             marked: false,
             mark_sent: false,
+            mark_due: true,
             imports: IdMap::from_iter([(0, index)]),
             exports: IdMap::from_iter([(0, Export { count: 1, what: Exported::Index })]),
             running: IdMap::default(),
@@ -294,9 +306,14 @@ impl Session {
         self.marked
     }
 
+    /// The same; none if the peer may still say so.
+    pub(crate) fn knows_mark(&self) -> Option<bool> {
+        if self.mark_due && !self.marked { None } else { Some(self.marked) }
+    }
+
     pub(crate) fn tables(&self) -> Tables {
         let unanswered = |import: &&Import| {
-            matches!(import.state, ImportState::Stream { .. } | ImportState::Call { pulled: true })
+            matches!(import.state, ImportState::Awaited { .. } | ImportState::Call { pulled: true })
         };
         Tables {
             imports: self.imports.len() - usize::from(self.imports.contains_key(&0)),
@@ -317,7 +334,7 @@ impl Session {
         self.rates.counts
     }
 
-    /// How many calls of ours the peer has not answered, those included of which it could not be told that nobody waits.
+    /// How many calls of ours the peer has not answered, those included of which it cannot be told that nobody waits.
     pub(crate) fn unanswered(&self) -> usize {
         self.unanswered
     }
@@ -345,7 +362,7 @@ impl Session {
     /// Whether this program holds nothing and waits for nothing, and nothing runs.
     fn is_quiet(&self) -> bool {
         let dead = |import: &Import| match import.state {
-            ImportState::Stream { .. } => import.is_unwanted(),
+            ImportState::Awaited { .. } => import.is_unwanted(),
             // Whoever got the value that it stands in waits for it.
             ImportState::Promise => false,
             ImportState::Object | ImportState::Call { .. } => import.handles == 0,
@@ -366,30 +383,48 @@ impl Session {
         args: Option<Payload<Word>>,
         answering: Answering,
     ) -> Id {
+        match answering {
+            Answering::Sent => self.ask(true, |answering| Op::Call { target, path, args, answering }),
+            Answering::Kept => {
+                let state = ImportState::Call { pulled: false };
+                self.last_call += 1;
+                self.imports.insert(self.last_call, Import { count: 1, handles: 1, state });
+                self.ops.push_back(Op::Call { target, path, args, answering });
+                self.last_call
+            }
+        }
+    }
+
+    /// Sends what has to be answered, in one message to whoever is known to understand that.
+    fn ask(&mut self, wanted: bool, op: impl FnOnce(Answering) -> Op) -> Id {
         self.last_call += 1;
-        let (handles, state) = match answering {
-            Answering::Kept => (1, ImportState::Call { pulled: false }),
-            Answering::Sent => (0, ImportState::Stream { wanted: true }),
-        };
-        self.imports.insert(self.last_call, Import { count: 1, handles, state });
-        self.unanswered += usize::from(answering == Answering::Sent);
-        self.ops.push_back(Op::Call { target, path, args, answering });
-        self.last_call
+        let id = self.last_call;
+        let pulled = self.manner.marks && !self.marked;
+        let state = ImportState::Awaited { pulled, wanted };
+        self.imports.insert(id, Import { count: 1, handles: 0, state });
+        self.unanswered += 1;
+        if pulled {
+            self.ops.push_back(op(Answering::Kept));
+            self.ops.push_back(Op::Pull(id));
+        } else {
+            self.ops.push_back(op(Answering::Sent));
+        }
+        id
     }
 
     /// Sends what any peer answers, to see whether it is there: a value, or a read of the index at a path. Nobody waits
     /// for what it answers.
     pub(crate) fn probe(&mut self, path: Option<Path>) -> Id {
-        self.last_call += 1;
-        let state = ImportState::Stream { wanted: false };
-        self.imports.insert(self.last_call, Import { count: 1, handles: 0, state });
-        self.unanswered += 1;
-        let answering = Answering::Sent;
-        self.ops.push_back(match path {
+        self.ask(false, |answering| match path {
             Some(path) => Op::Call { target: 0, path, args: None, answering },
             None => Op::Evaluate { value: Payload::plain(Text::Static("null")), answering },
-        });
-        self.last_call
+        })
+    }
+
+    /// Sends a value that any peer answers, and waits for that until [`drop_call`](Self::drop_call).
+    pub(crate) fn greet(&mut self) -> Id {
+        let null = Payload::plain(Text::Static("null"));
+        self.ask(true, |answering| Op::Evaluate { value: null, answering })
     }
 
     /// Asks for the answer of a call that was sent without. Ours are read by further calls instead; in the
@@ -404,15 +439,17 @@ impl Session {
         }
     }
 
-    /// Nobody waits any more for the answer of a call that comes by itself.
+    /// Nobody waits any more for the answer of a call.
     ///
-    /// A marked peer is told, and cancels; any other would take that for a fault.
+    /// The peer is told, if its language has a word for it. One of this library cancels the call. npm's lets it run, and
+    /// answers late.
     pub(crate) fn drop_call(&mut self, id: Id) {
-        let Some(Import { state: ImportState::Stream { wanted }, .. }) = self.imports.get_mut(&id) else {
+        let Some(Import { state: ImportState::Awaited { wanted, .. }, .. }) = self.imports.get_mut(&id)
+        else {
             return;
         };
         *wanted = false;
-        if self.marked {
+        if self.manner.marks {
             self.remove_import(id);
             // Its answer may be on its way.
             self.rates.crossing += 1;

@@ -250,7 +250,7 @@ impl Speech {
             Op::Release { id, .. } => self.write_release(*id, out),
             // Answers are not asked for, nothing tells how far they have come, and a connection ends with its
             // transport.
-            Op::Pull(_) | Op::Progress { .. } | Op::Mark | Op::Abort(_) => {}
+            Op::Pipe | Op::Pull(_) | Op::Progress { .. } | Op::Mark | Op::Abilities | Op::Abort(_) => {}
         }
         Ok(())
     }

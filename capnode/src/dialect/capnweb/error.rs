@@ -73,6 +73,10 @@ pub(crate) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str)
 
 /// Reads what a peer rejected a call with, or ended the session with: any value at all.
 pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
+    // An error that is not supported says more as it is written than not at all.
+    if thrown.root().is_some() && thrown.text.as_str().starts_with("[\"error\"") {
+        return Error::new(ErrorKind::Rejected, short(thrown.text.as_str()));
+    }
     let thrown = without_references(thrown);
     if let Ok((name, message, properties)) = Reader::new(&thrown).error_parts() {
         let error = Error::new(ErrorKind::Rejected, message).with_name(name);

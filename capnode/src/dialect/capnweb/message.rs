@@ -6,9 +6,6 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, Word};
 
-/// What the `release` that is a mark carries, beside dropping no reference to the index.
-const MARK: &str = "capnode";
-
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
@@ -25,7 +22,9 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
         "reject" => Op::Answer { id: id(&mut scanner)?, outcome: Err(value(&mut scanner)?) },
         "release" => release(&mut scanner)?,
         "abort" => Op::Abort(value(&mut scanner)?),
-        "pipe" => return Err(protocol("streams are not supported by this version")),
+        "pipe" => Op::Pipe,
+        // Its elements are names. None is known, and those of later versions are passed over below.
+        "abilities" => Op::Abilities,
         unknown => return Err(protocol(format!("unknown message: {}", super::short(unknown)))),
     };
     scanner.close()?;
@@ -69,15 +68,8 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
     comma(scanner)?;
     let count = scanner.integer()?;
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
-    // The mark stands where elements are that mean nothing, to whoever does not know it.
-    if (id, count) == (0, 0) && scanner.comma() {
-        if scanner.peek() != b'"' {
-            scanner.skip()?;
-        } else if scanner.string()? == MARK {
-            return Ok(Op::Mark);
-        }
-    }
-    Ok(Op::Release { id, count })
+    // A release of nothing of the index is what any peer takes, and none but this library says.
+    Ok(if (id, count) == (0, 0) { Op::Mark } else { Op::Release { id, count } })
 }
 
 /// Writes one message at the end of `out`.
@@ -91,6 +83,7 @@ pub(crate) fn write(op: &Op, out: &mut String) {
             out.push_str(opening(*answering));
             write_payload(value, out);
         }
+        Op::Pipe => out.push_str("[\"pipe\""),
         Op::Pull(id) => {
             out.push_str("[\"pull\",");
             write_number(*id, out);
@@ -111,10 +104,8 @@ pub(crate) fn write(op: &Op, out: &mut String) {
             out.push(',');
             write_number(*count, out);
         }
-        Op::Mark => {
-            out.push_str("[\"release\",0,0,");
-            write_string(out, MARK);
-        }
+        Op::Mark => out.push_str("[\"release\",0,0"),
+        Op::Abilities => out.push_str("[\"abilities\""),
         // The language has no word for it.
         Op::Progress { .. } => return,
         Op::Abort(error) => {
@@ -151,6 +142,8 @@ fn write_payload(payload: &Payload<Word>, out: &mut String) {
                 let form = if *awaited { "[\"pipeline\"," } else { "[\"import\"," };
                 write_import(form, *id, path, args.as_deref(), out);
             }
+            // Only read from a peer: it is written as it stood.
+            Word::Unsupported { .. } => out.push_str(&buffer[slot.start..slot.end]),
             // The language has no nodes; what is sent in it has been unfolded.
             Word::Node(_) => out.push_str("null"),
         }

@@ -258,7 +258,7 @@ impl Speech {
                 self.lent.forget(*id);
             }
             // Answers are not asked for, and a connection ends with its transport.
-            Op::Pull(_) | Op::Mark | Op::Abort(_) => {}
+            Op::Pipe | Op::Pull(_) | Op::Mark | Op::Abilities | Op::Abort(_) => {}
         }
         Ok(())
     }

@@ -90,19 +90,37 @@ fn a_sent_call_is_never_cancelled() {
 }
 
 #[test]
-fn a_foreign_peer_is_told_nothing() {
+fn a_foreign_peer_is_asked_by_a_push_and_a_pull_and_a_dropped_call_is_released() {
     let mut peer = Foreign::connecting();
     let probe = ProbeClient::from_cap(peer.end.link.peer_index());
     let mut call = probe.make();
     assert!(poll(&mut call).is_pending());
-    assert_eq!(peer.heard(), [r#"["release",0,0,"capnode"]"#, r#"["stream",["pipeline",0,["make"],[]]]"#]);
+    let asked = [r#"["release",0,0]"#, r#"["push",["pipeline",0,["make"],[]]]"#, r#"["pull",1]"#];
+    assert_eq!(peer.heard(), asked);
     drop(call);
-    assert_eq!(peer.heard(), [""; 0]);
-    // Its late answer is taken in, and what is in it given back.
-    peer.say(r#"["resolve",1,["export",-1]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-1,1]"#]);
+    assert_eq!(peer.heard(), [r#"["release",1,1]"#]);
+    assert_eq!(peer.end.link.tables(), Tables::default());
+    // Its late answer is taken in, and what is in it given back: also a promise that has not been kept.
+    peer.say(r#"["resolve",1,[[["export",-1],["promise",-2]]]]"#);
+    assert_eq!(peer.heard(), [r#"["release",-1,1]"#, r#"["release",-2,1]"#]);
+    peer.say(r#"["resolve",-2,["export",-3]]"#);
+    assert_eq!(peer.heard(), [r#"["release",-3,1]"#]);
+    assert_eq!(peer.end.link.report().stray_ids, 0);
     drop(probe);
     assert!(peer.end.link.is_idle());
+}
+
+#[test]
+fn an_answered_call_to_a_foreign_peer_is_released() {
+    let mut peer = Foreign::connecting();
+    let probe = ProbeClient::from_cap(peer.end.link.peer_index());
+    let mut call = probe.note(7);
+    assert!(poll(&mut call).is_pending());
+    drop(peer.heard());
+    peer.say(r#"["resolve",1,7]"#);
+    assert_eq!(peer.heard(), [r#"["release",1,1]"#]);
+    assert!(matches!(poll(&mut call), Poll::Ready(Ok(7))));
+    assert_eq!(peer.end.link.tables(), Tables::default());
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
 }
 
 #[test]
-fn a_call_dropped_before_the_peer_is_known_to_be_marked_is_released_once_it_is() {
+fn a_call_dropped_before_the_peer_is_known_to_be_marked_is_cancelled() {
     let mut pair = Pair::new();
     let dropped = pair.near.call(0, Path::Empty, None, Answering::Sent);
     pair.near.call(0, Path::Empty, None, Answering::Sent);
@@ -36,12 +36,25 @@ fn a_call_dropped_before_the_peer_is_known_to_be_marked_is_released_once_it_is()
 }
 
 #[test]
-fn a_dropped_call_to_an_unmarked_peer_sends_nothing_and_its_late_answer_is_taken_in() {
+fn a_call_of_an_unmarked_peer_is_pushed_pulled_and_released() {
+    let mut session = accepting();
+    let call = session.call(0, Path::Empty, None, Answering::Sent);
+    let push = Op::Call { target: 0, path: Path::Empty, args: None, answering: Answering::Kept };
+    assert_eq!(ops(&mut session), [push, Op::Pull(call)]);
+    let events = say(&mut session, [resolve(call, text("1"))]);
+    assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
+    assert_eq!(ops(&mut session), [release(call, 1)]);
+    assert_eq!((session.tables(), session.unanswered()), (Default::default(), 0));
+}
+
+#[test]
+fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_in() {
     let mut session = accepting();
     let call = session.call(0, Path::Empty, None, Answering::Sent);
     ops(&mut session);
     session.drop_call(call);
-    assert_eq!(ops(&mut session), []);
+    assert_eq!(ops(&mut session), [release(call, 1)]);
+    assert_eq!((session.tables(), session.unanswered()), (Default::default(), 0), "nothing is kept of it");
     let events = say(&mut session, [resolve(call, references([Word::Export(-1)]))]);
     assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
     // Whoever takes an answer that nobody waits for gives back what is in it.
@@ -49,6 +62,7 @@ fn a_dropped_call_to_an_unmarked_peer_sends_nothing_and_its_late_answer_is_taken
     session.drop_import(-1);
     assert_eq!(ops(&mut session), [release(-1, 1)]);
     assert_eq!(session.tables(), Default::default());
+    assert_eq!(session.counts().strays, 0);
 }
 
 #[test]
@@ -185,22 +199,77 @@ fn a_chain_as_long_as_the_limit_is_cancelled_in_no_time() {
 
 #[test]
 fn a_call_cannot_use_its_own_result() {
-    fails(&mut accepting(), push(1));
+    refuses(&mut accepting(), push(1));
     let args = Some(references([home(1)]));
-    fails(&mut accepting(), Op::Call { target: 0, path: Path::Empty, args, answering: Answering::Kept });
-    fails(&mut accepting(), Op::Evaluate { value: references([home(1)]), answering: Answering::Kept });
+    refuses(&mut accepting(), Op::Call { target: 0, path: Path::Empty, args, answering: Answering::Kept });
+    refuses(&mut accepting(), Op::Evaluate { value: references([home(1)]), answering: Answering::Kept });
 }
 
 #[test]
 fn a_call_cannot_use_the_result_of_a_stream() {
     let mut session = marked();
     say(&mut session, [stream(0)]);
-    fails(&mut session, push(1));
+    refuses(&mut session, push(1));
 }
 
 #[test]
-fn a_call_of_something_unknown_is_an_error() {
-    assert_eq!(fails(&mut accepting(), push(42)), "no such entry on exports table: 42");
+fn a_call_of_something_unknown_takes_its_number_and_is_refused() {
+    for call in [push, stream] {
+        let mut session = accepting();
+        assert_eq!(refuses(&mut session, call(42)), (1, "no such entry on exports table: 42".to_owned()));
+        assert_eq!(refuses(&mut session, call(-42)), (2, "no such entry on exports table: -42".to_owned()));
+        assert!(matches!(say(&mut session, [call(0)])[..], [Event::Call { answer: 3, .. }]));
+    }
+}
+
+#[test]
+fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back() {
+    let missing = |id| {
+        let args = Some(Box::new(references([Word::Export(-2), Word::Promise(-3)])));
+        Word::Import(Import { id, path: Path::Empty, args, awaited: true })
+    };
+    let streams = Word::Unsupported { form: "writable", with: vec![Word::Export(-4)] };
+    let args = references([Word::Export(-1), missing(42), streams]);
+    let mut session = accepting();
+    let call = Op::Call { target: 0, path: Path::Empty, args: Some(args.clone()), answering: Answering::Kept };
+    session.handle(call).unwrap();
+    let Event::Refused { answer: 1, value, .. } = only(events(&mut session)) else { panic!() };
+    let missing = Ref::Missing(vec![Ref::Import(-2), Ref::Promise(-3)]);
+    let with: Vec<_> = value.refs.into_iter().map(|slot| slot.to).collect();
+    assert_eq!(with, [Ref::Import(-1), missing, Ref::Missing(vec![Ref::Import(-4)])]);
+    assert_eq!(session.tables().imports, 4);
+    for id in [-1, -2, -3, -4] {
+        session.hold(id);
+        session.drop_import(id);
+    }
+    assert_eq!(session.finish(1), Wanted::Perhaps);
+    assert_eq!(session.tables().imports, 0);
+    assert!(session.is_kept(1), "it can be pulled");
+}
+
+#[test]
+fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_an_error() {
+    for word in [home(42), Word::Unsupported { form: "readable", with: Vec::new() }] {
+        let mut session = marked();
+        let call = session.call(0, Path::Empty, None, Answering::Sent);
+        let unfit = say(&mut session, [resolve(call, references([word.clone()]))]);
+        assert!(matches!(unfit[..], [Event::Unfit { import: 1, .. }]), "{unfit:?}");
+        let call = session.call(0, Path::Empty, None, Answering::Sent);
+        let failed = say(&mut session, [Op::Answer { id: call, outcome: Err(references([word.clone()])) }]);
+        assert!(matches!(failed[..], [Event::Answered { import: 2, outcome: Err(_) }]));
+        assert_eq!(session.tables(), Default::default());
+        let abort = say(&mut session, [Op::Abort(references([word]))]);
+        assert!(matches!(abort[..], [Event::Aborted { .. }]));
+    }
+}
+
+#[test]
+fn a_pipe_takes_a_number_and_holds_a_failed_export() {
+    let mut session = accepting();
+    assert_eq!(refuses(&mut session, Op::Pipe).0, 1);
+    assert_eq!(session.finish(1), Wanted::Perhaps);
+    assert!(session.is_kept(1));
+    assert!(matches!(say(&mut session, [stream(1)])[..], [Event::Call { answer: 2, target: 1, .. }]));
 }
 
 #[test]
@@ -248,12 +317,12 @@ fn a_pull_of_no_call_is_refused_by_whoever_keeps_the_objects() {
 }
 
 #[test]
-fn a_pull_of_something_unknown_is_an_error() {
+fn a_pull_of_something_unknown_is_refused_by_whoever_keeps_the_objects() {
     let mut session = accepting();
-    assert_eq!(fails(&mut session, Op::Pull(99)), "no such export ID: 99");
+    assert_eq!(say(&mut session, [Op::Pull(99)]), [Event::PullObject { export: 99 }]);
     say(&mut session, [stream(0), push(0), release(2, 1)]);
-    fails(&mut session, Op::Pull(1));
-    fails(&mut session, Op::Pull(2));
+    assert_eq!(say(&mut session, [Op::Pull(2)]), [Event::PullObject { export: 2 }]);
+    assert_eq!(say(&mut session, [Op::Pull(1)]), [], "its answer comes by itself, once");
 }
 
 #[test]

@@ -39,6 +39,20 @@ fn a_mark_is_answered_once() {
 }
 
 #[test]
+fn a_release_of_nothing_after_another_message_is_no_mark() {
+    let mut session = accepting();
+    say(&mut session, [stream(0), Op::Mark]);
+    assert!(!session.is_marked());
+    assert_eq!(ops(&mut session), []);
+}
+
+#[test]
+fn abilities_are_taken_from_marked_peers_alone() {
+    assert_eq!(say(&mut marked(), [Op::Abilities]), []);
+    assert_eq!(fails(&mut accepting(), Op::Abilities), "unknown message: abilities");
+}
+
+#[test]
 fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
     let mut pair = Pair::new();
     pair.send();

@@ -207,6 +207,15 @@ fn fails(session: &mut Session, op: Op) -> String {
     error.to_string()
 }
 
+/// The number of a call that is refused, and why.
+fn refuses(session: &mut Session, op: Op) -> (Id, String) {
+    session.handle(op).unwrap();
+    match only(events(session)) {
+        Event::Refused { answer, why, .. } => (answer, why),
+        other => panic!("{other:?}"),
+    }
+}
+
 const OBJECT: ObjectId = ObjectId(1, 1);
 const OTHER: ObjectId = ObjectId(2, 1);
 const NONE: [Id; 0] = [];

@@ -128,7 +128,7 @@ fn the_index_is_never_given_back() {
 fn a_peer_may_give_back_the_index_and_cannot_use_it_then() {
     let mut session = accepting();
     assert_eq!(say(&mut session, [release(0, 1)]), []);
-    assert_eq!(fails(&mut session, push(0)), "no such entry on exports table: 0");
+    assert_eq!(refuses(&mut session, push(0)).1, "no such entry on exports table: 0");
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::few::Few;
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
 use crate::value::{BigInt, ByteKind, Url};
 
+/// The name of the form that is an error of which the name or message is no string, or the properties are no object.
+const ODD_ERROR: &str = "an error whose name or message is no string";
+
 /// The id, path and arguments of `import` and `pipeline`.
 type Parts = (Id, Path, Option<Payload<Word>>);
 
@@ -147,7 +150,7 @@ impl Scanner<'_> {
             "bigint" => self.bigint()?,
             "date" => self.date()?,
             "bytes" => self.bytes()?,
-            "error" => self.error(depth)?,
+            "error" => return self.error(start, depth),
             "url" => return self.url(),
             "headers" => return self.headers(),
             "export" => {
@@ -160,9 +163,12 @@ impl Scanner<'_> {
             }
             "import" => return self.import(start, depth, false),
             "pipeline" => return self.import(start, depth, true),
-            form @ ("remap" | "readable" | "writable" | "blob" | "request" | "response") => {
-                return Err(protocol(format!("`{form}` is not supported by this version")));
-            }
+            "remap" => return self.unsupported(start, "remap", |s| s.remap(depth)),
+            "readable" => return self.unsupported(start, "readable", |s| s.new_export().map(drop)),
+            "writable" => return self.unsupported(start, "writable", |s| s.writable()),
+            "blob" => return self.unsupported(start, "blob", |s| s.blob(depth)),
+            "request" => return self.unsupported(start, "request", |s| s.request(depth)),
+            "response" => return self.unsupported(start, "response", |s| s.response(depth)),
             _ => return self.unknown_form(start),
         }
         self.close()
@@ -170,6 +176,111 @@ impl Scanner<'_> {
 
     fn unknown_form<T>(&mut self, start: usize) -> Result<T> {
         Err(protocol(format!("unknown special value: {}", excerpt(&self.buffer[start..]))))
+    }
+
+    /// A form that is known and not supported. `scan` checks what is in it. The references found there are kept, so that
+    /// they can be given back.
+    fn unsupported(
+        &mut self,
+        start: usize,
+        form: &'static str,
+        scan: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let outer = std::mem::take(&mut self.refs);
+        scan(self)?;
+        let inner = std::mem::replace(&mut self.refs, outer);
+        let with = inner.into_iter().map(|slot| slot.to).collect();
+        self.end_reference(start, Word::Unsupported { form, with })
+    }
+
+    /// A function to be applied to each element of a value: an id, a path, what the function uses, and its steps.
+    fn remap(&mut self, depth: usize) -> Result<()> {
+        let start = self.new_export()?;
+        // It has to be there, as in any other use.
+        let to = Word::Import(Import { id: start, path: Path::Empty, args: None, awaited: false });
+        self.refs.push(Slot { start: self.pos, end: self.pos, to });
+        self.expect(b',', "a property path")?;
+        self.path()?;
+        self.expect(b',', "a list of captures")?;
+        self.captures(depth)?;
+        self.expect(b',', "a list of instructions")?;
+        // Ids in it are places in the list itself.
+        if self.peek() != b'[' {
+            return self.bad("a list of instructions");
+        }
+        self.json(depth)
+    }
+
+    fn captures(&mut self, depth: usize) -> Result<()> {
+        self.expect(b'[', "a list of captures")?;
+        if self.take(b']') {
+            return Ok(());
+        }
+        loop {
+            let before = self.refs.len();
+            let start = self.pos;
+            self.expression(depth)?;
+            let is_capture = match self.refs.get(before..) {
+                Some([Slot { to: Word::Export(_), .. }]) => true,
+                Some([Slot { to: Word::Import(import), .. }]) => {
+                    !import.awaited && import.path.is_empty() && import.args.is_none()
+                }
+                _ => false,
+            };
+            if !is_capture {
+                self.pos = start;
+                return self.bad("an `import` or `export`");
+            }
+            if !self.comma() {
+                return self.expect(b']', "a comma or the end of the captures");
+            }
+        }
+    }
+
+    fn writable(&mut self) -> Result<()> {
+        let start = self.pos;
+        let id = self.new_export()?;
+        self.refs.push(Slot { start, end: self.pos, to: Word::Export(id) });
+        Ok(())
+    }
+
+    fn blob(&mut self, depth: usize) -> Result<()> {
+        self.expect(b',', "a content type")?;
+        self.string()?;
+        self.expect(b',', "the content of a blob")?;
+        self.expression(depth)
+    }
+
+    fn request(&mut self, depth: usize) -> Result<()> {
+        self.expect(b',', "a URL")?;
+        self.string()?;
+        self.fetch_options(depth)
+    }
+
+    fn response(&mut self, depth: usize) -> Result<()> {
+        self.expect(b',', "a body")?;
+        self.expression(depth)?;
+        self.fetch_options(depth)
+    }
+
+    /// The options of a request or response, of which all but the body and the signal are plain JSON.
+    fn fetch_options(&mut self, depth: usize) -> Result<()> {
+        self.expect(b',', "options")?;
+        self.expect(b'{', "options")?;
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let name = self.string()?;
+            self.expect(b':', "a colon")?;
+            match name {
+                "body" | "signal" => self.expression(depth)?,
+                _ => self.json(depth)?,
+            }
+            if !self.comma() {
+                return self.expect(b'}', "a comma or the end of the options");
+            }
+        }
     }
 
     fn end_reference(&mut self, start: usize, to: Word) -> Result<()> {
@@ -275,19 +386,33 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn error(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "the name of an error")?;
-        self.string()?;
-        self.expect(b',', "the message of an error")?;
-        self.string()?;
+    /// JavaScript lets a program set the name and message of an error to anything, and its client writes them as they are.
+    /// Such an error is not supported.
+    fn error(&mut self, start: usize, depth: usize) -> Result<()> {
+        let before = self.refs.len();
+        let mut is_odd = false;
+        for what in ["the name of an error", "the message of an error"] {
+            self.expect(b',', what)?;
+            is_odd |= self.peek() != b'"';
+            self.json(depth)?;
+        }
         if self.comma() {
             // The stack: a string, or null where only properties follow.
             self.skip()?;
             if self.comma() {
-                self.object(depth)?;
+                if self.peek() == b'{' {
+                    self.object(depth)?;
+                } else {
+                    is_odd = true;
+                    self.json(depth)?;
+                }
             }
         }
-        Ok(())
+        if !is_odd {
+            return self.close();
+        }
+        let with = self.refs.drain(before..).map(|slot| slot.to).collect();
+        self.end_reference(start, Word::Unsupported { form: ODD_ERROR, with })
     }
 
     fn url(&mut self) -> Result<()> {

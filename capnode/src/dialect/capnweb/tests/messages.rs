@@ -121,22 +121,84 @@ fn pulls_releases_and_ends() {
 
 #[test]
 fn a_mark_is_a_release_of_nothing() {
-    round(r#"["release",0,0,"capnode"]"#, &Op::Mark);
-    for no_mark in [
-        r#"["release",0,0]"#,
-        r#"["release",0,0,"x"]"#,
-        r#"["release",0,0,5]"#,
-        r#"["release",0,0,["capnode"]]"#,
-        r#"["release",0,0,null,"capnode"]"#,
-    ] {
-        assert_eq!(message(no_mark).unwrap(), Op::Release { id: 0, count: 0 }, "{no_mark}");
-    }
-    for (no_mark, id, count) in
-        [(r#"["release",0,1,"capnode"]"#, 0, 1), (r#"["release",1,0,"capnode"]"#, 1, 0)]
-    {
+    round(r#"["release",0,0]"#, &Op::Mark);
+    assert_eq!(message(r#"["release",0,0,"later"]"#).unwrap(), Op::Mark);
+    for (no_mark, id, count) in [(r#"["release",0,1]"#, 0, 1), (r#"["release",1,0]"#, 1, 0)] {
         assert_eq!(message(no_mark).unwrap(), Op::Release { id, count });
     }
-    assert_eq!(message(r#"["release",0,0,"capnode","later"]"#).unwrap(), Op::Mark);
+}
+
+#[test]
+fn abilities_of_later_versions_are_passed_over() {
+    round(r#"["abilities"]"#, &Op::Abilities);
+    assert_eq!(message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(), Op::Abilities);
+}
+
+#[test]
+fn a_pipe_takes_no_arguments() {
+    round(r#"["pipe"]"#, &Op::Pipe);
+}
+
+#[test]
+fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
+    let home = |id| import(id, Path::Empty, None, false);
+    for (form, text, with) in [
+        (
+            "remap",
+            r#"["remap",3,["a"],[["import",0],["export",-7]],[["pipeline",-1,["x"],[["export"]]],["wat"]]]"#,
+            vec![home(3), home(0), Word::Export(-7)],
+        ),
+        ("readable", r#"["readable",4]"#, vec![]),
+        ("writable", r#"["writable",-5]"#, vec![Word::Export(-5)]),
+        ("blob", r#"["blob","text/plain",["readable",4]]"#, vec![]),
+        ("request", r#"["request","http://a/",{"method":"POST","headers":[["a","b"],["c","d"]],"cf":[1]}]"#, vec![]),
+        ("response", r#"["response",["bytes","AAAA"],{"status":404}]"#, vec![]),
+    ] {
+        for frame in [
+            format!(r#"["push",["pipeline",0,["f"],[1,{{"a":[[{text}]]}}]]]"#),
+            format!(r#"["resolve",1,{text}]"#),
+            format!(r#"["reject",1,["error","E","m",null,{{"p":{text}}}]]"#),
+            format!(r#"["abort",{text}]"#),
+        ] {
+            let op = message(&frame).unwrap();
+            assert_eq!(text_of(&op), frame);
+            let (Op::Call { args: Some(value), .. }
+            | Op::Answer { outcome: Ok(value) | Err(value), .. }
+            | Op::Abort(value)) = op
+            else {
+                panic!("{frame}")
+            };
+            let [slot] = &*value.refs else { panic!("{frame}: {value:?}") };
+            let Word::Unsupported { form: found, with: found_with } = &slot.to else { panic!("{frame}") };
+            if !matches!(form, "blob" | "request" | "response") {
+                assert_eq!((*found, found_with), (form, &with), "{frame}");
+            }
+            assert_eq!(&value.text.buffer()[slot.start..slot.end], text);
+        }
+    }
+}
+
+#[test]
+fn an_error_whose_parts_are_odd_is_not_supported() {
+    for text in [
+        r#"["error","E",null]"#,
+        r#"["error",null,"m"]"#,
+        r#"["error","E",5,null,{"p":["export",-3]}]"#,
+        r#"["error",{"a":1},["x"],"stack",{"p":["export",-3]}]"#,
+        r#"["error","E","m",null,null]"#,
+        r#"["error","E","m",null,[1]]"#,
+    ] {
+        let frame = format!(r#"["resolve",1,{{"a":["export",-2],"e":{text}}}]"#);
+        let Op::Answer { outcome: Ok(value), .. } = message(&frame).unwrap() else { panic!("{frame}") };
+        let [first, slot] = &*value.refs else { panic!("{frame}: {value:?}") };
+        assert_eq!(first.to, Word::Export(-2));
+        let Word::Unsupported { with, .. } = &slot.to else { panic!("{frame}") };
+        let lent = if text.contains("-3") { vec![Word::Export(-3)] } else { vec![] };
+        assert_eq!(with, &lent, "{frame}");
+    }
+    // What is no name of a stack does no harm.
+    let op = message(r#"["resolve",1,["error","E","m",5]]"#).unwrap();
+    assert!(matches!(op, Op::Answer { outcome: Ok(value), .. } if value.refs.is_empty()));
 }
 
 #[test]

@@ -23,8 +23,10 @@ all! {
         ReleaseTwo,
         ReleaseHuge,
         ReleaseNegative,
-        /// What is the mark if it is said of the index.
-        Mark,
+        /// Opens a stream; the id is of no meaning.
+        Pipe,
+        /// What a marked peer can do; the id is of no meaning.
+        Abilities,
         /// The end, with a reference to it in the reason.
         Abort,
         /// A word of another language.
@@ -34,6 +36,10 @@ all! {
         Import,
         Pipeline,
         Promise,
+        /// Forms in the arguments of a call that are not supported.
+        Remap,
+        Readable,
+        Writable,
     }
 }
 
@@ -87,6 +93,7 @@ fn kinds_of(op: &Op) -> &'static [Kind] {
             &[Kind::Push, Kind::Stream, Kind::Export, Kind::Import, Kind::Pipeline, Kind::Promise]
         }
         Op::Evaluate { .. } => &[Kind::Evaluate],
+        Op::Pipe => &[Kind::Pipe],
         Op::Pull(_) => &[Kind::Pull],
         Op::Answer { outcome: Ok(_), .. } => &[Kind::Resolve],
         Op::Answer { outcome: Err(_), .. } => &[Kind::Reject],
@@ -98,9 +105,10 @@ fn kinds_of(op: &Op) -> &'static [Kind] {
             Kind::ReleaseTwo,
             Kind::ReleaseHuge,
             Kind::ReleaseNegative,
-            Kind::Mark,
         ],
-        Op::Mark => &[Kind::Mark],
+        // It is a release of none of what has the id 0.
+        Op::Mark => &[Kind::ReleaseNone],
+        Op::Abilities => &[Kind::Abilities],
         Op::Abort(_) => &[Kind::Abort],
     }
 }
@@ -113,6 +121,9 @@ fn kind_of_word(word: &Word) -> Option<Kind> {
         Word::Promise(_) => Some(Kind::Promise),
         Word::Import(import) if import.awaited => Some(Kind::Pipeline),
         Word::Import(_) => Some(Kind::Import),
+        Word::Unsupported { form: "readable", .. } => Some(Kind::Readable),
+        Word::Unsupported { form: "writable", .. } => Some(Kind::Writable),
+        Word::Unsupported { .. } => Some(Kind::Remap),
         // The language has none.
         Word::Node(_) => None,
     }
@@ -133,19 +144,28 @@ impl Kind {
             Kind::ReleaseTwo => format!(r#"["release",{id},2]"#),
             Kind::ReleaseHuge => format!(r#"["release",{id},9223372036854775807]"#),
             Kind::ReleaseNegative => format!(r#"["release",{id},-1]"#),
-            Kind::Mark => format!(r#"["release",{id},0,"capnode"]"#),
+            Kind::Pipe => format!(r#"["pipe",{id}]"#),
+            Kind::Abilities => format!(r#"["abilities",{id},"later",["later",{{"a":{id}}}]]"#),
             Kind::Abort => format!(r#"["abort",{{"of":["import",{id}]}}]"#),
             Kind::Progress => format!(r#"["progress",{id},5]"#),
             Kind::Export => echo("export"),
             Kind::Import => echo("import"),
             Kind::Pipeline => echo("pipeline"),
             Kind::Promise => echo("promise"),
+            Kind::Remap => {
+                format!(r#"["stream",["pipeline",0,["echo"],[["remap",{id},[],[["export",-70]],[]]]]]"#)
+            }
+            Kind::Readable => echo("readable"),
+            Kind::Writable => echo("writable"),
         }
     }
 
     /// Whether the id is one of the peer's own.
     fn is_theirs(self) -> bool {
-        matches!(self, Kind::Resolve | Kind::Reject | Kind::Export | Kind::Promise | Kind::Progress)
+        matches!(
+            self,
+            Kind::Resolve | Kind::Reject | Kind::Export | Kind::Promise | Kind::Writable | Kind::Progress
+        )
     }
 
     fn ids(self, state: State) -> &'static [&'static str] {
@@ -201,7 +221,7 @@ fn furnished(marked: bool) -> (Foreign, Log, Held) {
     let log = Log::default();
     let mut peer = Foreign::new(log.probe());
     if marked {
-        peer.say(r#"["release",0,0,"capnode"]"#);
+        peer.say(r#"["release",0,0]"#);
     }
     for frame in [
         // 1 to 5, calls of the peer's.
@@ -263,35 +283,35 @@ fn the_kinds_are_all_that_can_be_said() {
             Err(_) => assert!(matches!(kind, Kind::Progress | Kind::ReleaseNegative), "{kind:?}"),
         }
     }
-    let mark = Text::frame(&Kind::Mark.message("0"));
+    let mark = Text::frame(&Kind::ReleaseNone.message("0"));
     assert_eq!(parse(&mark, &Limits::default()).unwrap(), Op::Mark);
-    assert_eq!(said.len() + 2, 8, "all ops but the mark, which needs another id, and progress");
+    assert_eq!(said.len() + 2, 10, "all ops but the mark, which needs another id, and progress");
 }
 
 #[rustfmt::skip]
 const TABLE: &[Row<Kind, State>] = &[
     (Push, &[Index, Resolved, Lent, Twice], Goes("5 exports+1")),
-    (Push, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Push, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Goes("exports+1")),
     (Push, &[Pushed, Promised], Goes("exports+1 running+1")),
     (Push, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Push, &[OverReleased], Ignored),
 
     (Stream, &[Index, Resolved, Lent], Goes(r#"["resolve",12,5] 5"#)),
-    (Stream, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Stream, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such entry on exports table: #")),
     (Stream, &[Pushed, Promised], Goes("running+1")),
     (Stream, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Stream, &[Twice], Goes(r#"["resolve",13,5] 5"#)),
     (Stream, &[OverReleased], Ignored),
 
     (Evaluate, &[Index, Pushed, Resolved, Lent, Promised], Goes(r#"["resolve",12,[[["export",-4]]]] exports+1"#)),
-    (Evaluate, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Evaluate, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such entry on exports table: #")),
     (Evaluate, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Evaluate, &[Twice], Goes(r#"["resolve",13,[[["export",-5]]]] exports+1"#)),
     (Evaluate, &[OverReleased], Ignored),
 
     (Pull, &[Index], Goes(r#"["resolve",0,["export",-4]] exports+1"#)),
-    (Pull, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such export ID: #")),
-    (Pull, &[Pushed, Twice, OverReleased], Ignored),
+    (Pull, &[UnknownCall, UnknownObject, OtherSide, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such export ID: #")),
+    (Pull, &[Streamed, Pushed, Twice, OverReleased], Ignored),
     (Pull, &[Resolved], Goes(r#"["resolve",3,["export",-4]] exports+1"#)),
     (Pull, &[Lent, Promised], Error("Tried to resolve a non-promise stub.")),
     (Pull, &[Beyond, NotANumber], Ends("there should be a whole number…")),
@@ -331,12 +351,13 @@ const TABLE: &[Row<Kind, State>] = &[
     (ReleaseNegative, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (ReleaseNegative, &[Twice, OverReleased], Ignored),
 
-    (Mark, &[Index], Goes(r#"["release",0,0,"capnode"] ["release",5,1] imports-1 calls-1"#)),
-    (Mark, &[UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice, OverReleased], Ignored),
-    (Mark, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Pipe, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject], Goes("exports+1")),
+    (Pipe, &[OverReleased], Ignored),
 
-    (Abort, &[Index, Pushed, Resolved, Lent, Promised], Ends(r#"the peer ended the session: {"of":["undefined"]}"#)),
-    (Abort, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Abilities, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject], Ends("unknown message: abilities")),
+    (Abilities, &[Twice, OverReleased], Ignored),
+
+    (Abort, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject], Ends(r#"the peer ended the session: {"of":["undefined"]}"#)),
     (Abort, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Abort, &[Twice, OverReleased], Ignored),
 
@@ -352,13 +373,13 @@ const TABLE: &[Row<Kind, State>] = &[
     (Export, &[OverReleased], Ignored),
 
     (Import, &[Index, Pushed, Resolved, Lent, Promised], Goes(r#"["resolve",12,["export",-4]] exports+1"#)),
-    (Import, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Import, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such entry on exports table: #")),
     (Import, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Import, &[Twice], Goes(r#"["resolve",13,["export",-5]] exports+1"#)),
     (Import, &[OverReleased], Ignored),
 
     (Pipeline, &[Index, Resolved, Lent], Goes(r#"["resolve",12,["export",-4]] exports+1"#)),
-    (Pipeline, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Ends("no such entry on exports table: #")),
+    (Pipeline, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such entry on exports table: #")),
     (Pipeline, &[Pushed, Promised], Goes("running+1")),
     (Pipeline, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Pipeline, &[Twice], Goes(r#"["resolve",13,["export",-5]] exports+1"#)),
@@ -368,6 +389,21 @@ const TABLE: &[Row<Kind, State>] = &[
     (Promise, &[UnknownObject, OtherSide, Dropped, HugeObject], Goes("imports+1 running+1")),
     (Promise, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Promise, &[OverReleased], Ignored),
+
+    (Remap, &[Index, Pushed, Resolved, Lent, Promised, Twice], Error("not supported by this version: remap")),
+    (Remap, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such entry on exports table: #")),
+    (Remap, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Remap, &[OverReleased], Ignored),
+
+    (Readable, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice], Error("not supported by this version: readable")),
+    (Readable, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Readable, &[OverReleased], Ignored),
+
+    (Writable, &[Index, UnknownCall, Streamed, Pushed, Resolved, GivenUp, Released, HugeCall], Ends("an export under an id that is not the sender's: #")),
+    (Writable, &[UnknownObject, OtherSide, Lent, Dropped, HugeObject, Twice], Error("not supported by this version: writable")),
+    (Writable, &[Promised], Ends("an export under the id of a promise: #")),
+    (Writable, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Writable, &[OverReleased], Ignored),
 ];
 
 /// What is different with a peer that is marked: it may cancel a stream, which can cross the answer, and the same object
@@ -391,7 +427,7 @@ const MARKED: &[Row<Kind, State>] = &[
     (ReleaseHuge, &[Streamed], Ends("refcount would go negative: 1 < 9223372036854775807")),
     (ReleaseHuge, &[GivenUp, Released], Ignored),
 
-    (Mark, &[Index], Ignored),
+    (Abilities, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject], Ignored),
 
     (Export, &[UnknownObject, Dropped, HugeObject], Goes(r#"["resolve",12,["import",#]] ["release",#,1]"#)),
     (Export, &[OtherSide], Goes(r#"["resolve",12,["import",-3]] ["release",-3,1]"#)),
