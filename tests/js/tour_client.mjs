@@ -4,6 +4,8 @@
 //
 //   --strict-types   also expect arguments of a wrong type or number to be refused
 //   --strict-home    also expect what npm's own server cannot do with references that come home
+//   --strict-calls   also expect a call that asks for what is not there to fail alone, for which npm's own server ends the
+//                    session
 //   --only TEXT      only the checks whose names contain TEXT (may be repeated)
 //   --skip TEXT      not the checks whose names contain TEXT (may be repeated)
 //   --trace          every frame to standard error
@@ -30,6 +32,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     "strict-types": { type: "boolean" },
     "strict-home": { type: "boolean" },
+    "strict-calls": { type: "boolean" },
     only: { type: "string", multiple: true, default: [] },
     skip: { type: "string", multiple: true, default: [] },
     trace: { type: "boolean" },
@@ -37,7 +40,7 @@ const { values: options, positionals } = parseArgs({
 });
 const url = positionals[0];
 if (positionals.length !== 1) {
-  console.error("usage: tour_client.mjs URL [--strict-types] [--strict-home] [--only TEXT] [--skip TEXT] [--trace]");
+  console.error("usage: tour_client.mjs URL [--strict-types] [--strict-home] [--strict-calls] [--only TEXT] [--skip TEXT] [--trace]");
   process.exit(2);
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use capnode::{
-    Bytes, Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Object, Registry, Value, transport,
+    Bytes, Cap, Connection, Dialect, Error, ErrorKind, Fate, Func, Node, Object, Registry, Value, transport,
 };
 use capnode_examples::tour::{self, TourClient};
 use capnode_tests::{js, soon, until};
@@ -129,23 +129,32 @@ async fn what_a_handler_reports_reaches_the_caller_in_q_and_in_this_program() {
         }
     }
 
-    async fn run(worker: WorkerClient) -> (String, Vec<u32>) {
+    async fn run(worker: WorkerClient) -> (Result<String, Error>, Vec<u32>) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sees = seen.clone();
         let done = worker.work().on_progress(move |percent: u32| sees.lock().unwrap().push(percent)).await;
         let seen = seen.lock().unwrap().clone();
-        (done.unwrap(), seen)
+        (done, seen)
     }
 
     let worker = WorkerClient::new(Works);
-    assert_eq!(run(worker.clone()).await, ("[true, true, true]".to_owned(), vec![10, 50, 90]));
+    let (done, seen) = run(worker.clone()).await;
+    assert_eq!((done.unwrap().as_str(), seen), ("[true, true, true]", vec![10, 50, 90]));
     for dialect in ALL {
         let (_served, connection) = connected(&Node::new(worker.clone()), dialect).await;
-        let expected = match dialect {
-            Dialect::Q => ("[true, true, true]".to_owned(), vec![10, 50, 90]),
-            _ => ("[false, false, false]".to_owned(), vec![]),
-        };
-        assert_eq!(soon(run(connection.index())).await, expected, "{dialect:?}");
+        let (done, seen) = soon(run(connection.index())).await;
+        if dialect == Dialect::Q {
+            assert_eq!((done.unwrap().as_str(), seen), ("[true, true, true]", vec![10, 50, 90]));
+            continue;
+        }
+        // The others have no word for it, and the call says so.
+        let error = done.unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent), "{dialect:?}");
+        assert!(error.message().contains("progress"), "{error}");
+        assert!(seen.is_empty());
+        // Who does not ask for it is answered, and the method learns that nobody listens.
+        let worker: WorkerClient = connection.index();
+        assert_eq!(soon(worker.work().into_future()).await.unwrap(), "[false, false, false]");
     }
 }
 

@@ -12,12 +12,14 @@ async fn npms_client_passes_all_checks_at_our_server() {
     }
     let listener = Node::new(tour::index()).listen("ws://127.0.0.1:0").await.unwrap();
     // The strict ones are what no server in JavaScript passes.
-    let tour = js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-home"]).await;
+    let tour =
+        js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-home", "--strict-calls"])
+            .await;
     let failed: Vec<_> = tour.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
     assert!(failed.is_empty() && tour.success, "{}: {failed:#?}", tour.last());
     let passed =
         tour.last().strip_suffix(" passed, 0 failed").and_then(|number| number.parse::<usize>().ok());
-    assert!(passed.is_some_and(|passed| passed >= 140), "{}", tour.last());
+    assert!(passed.is_some_and(|passed| passed >= 155), "{}", tour.last());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -186,11 +186,7 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
 }
 
 /// Waits for a promise of the peer's, and for those in what it turns out to be.
-fn keep(
-    mut promised: Promised,
-    limits: Unfolding,
-    chain: usize,
-) -> BoxFuture<Result<Part, Error>> {
+fn keep(mut promised: Promised, limits: Unfolding, chain: usize) -> BoxFuture<Result<Part, Error>> {
     Box::pin(async move {
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");

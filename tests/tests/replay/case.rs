@@ -2,9 +2,9 @@
 //!
 //! Rules for all recordings, which the player applies by itself:
 //!
-//! * **One frame a call.** A call that is awaited is a `stream`, where npm sends `push`, `pull` and,
-//!   after the answer, `release`. Both take the next number.
-//! * **The mark.** A connecting node opens with `["release",0,0,"capnode"]`, which npm ignores.
+//! * **Nothing stands between.** The `pull` of a call that is awaited follows its `push` at once, and its `release` the
+//!   answer, where npm sends other messages between.
+//! * **The mark.** A connecting node opens with `["release",0,0]`, which npm ignores.
 //! * **Releases in any order.** Releases that npm sends one after the other come in any order, but all
 //!   before whatever comes next.
 //! * **Nothing is left behind.** npm's program never disposes of some of what it holds. Ours lets go
@@ -70,7 +70,9 @@ pub enum Why {
     ReferencesDoNotWait,
     /// npm writes an `abort` to a socket that is closed already.
     NothingAfterTheEnd,
-    /// Streams are not part of this version: the session ends.
+    /// A call of something that is not there fails by itself. npm ends the session.
+    OneCallFails,
+    /// Streams are not part of this version.
     NoStreams,
     /// A moved or dropped client can't be named in Rust, and nobody waits for a future that was
     /// dropped.
@@ -147,8 +149,6 @@ pub struct Case {
     pub not_in_rust: Vec<(&'static str, Why)>,
     /// The last event that is played, if not all is.
     pub until: Option<(&'static str, Why)>,
-    /// A message of the peer's on which our session ends.
-    pub ends_at: Option<(Json, Why)>,
     /// Who closes the transport in the course of things.
     pub closed_by: Option<Side>,
     /// Differences that the player knows how to take into account by itself.
@@ -167,7 +167,7 @@ pub enum Cover {
 impl fmt::Display for Cover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cover::Played(case) if case.until.is_some() || case.ends_at.is_some() => f.write_str("in part"),
+            Cover::Played(case) if case.until.is_some() => f.write_str("in part"),
             Cover::Played(_) | Cover::Fatal => f.write_str("yes"),
             Cover::Not(reason) => write!(f, "no, since {reason}"),
         }
@@ -184,7 +184,6 @@ fn case(rust: Side, node: fn(&Log) -> Node, program: Program) -> Cover {
         unsent: Vec::new(),
         not_in_rust: Vec::new(),
         until: None,
-        ends_at: None,
         closed_by: None,
         also: Vec::new(),
     }))
@@ -267,16 +266,12 @@ impl Cover {
         self.with(|case| case.until = Some((call, why)))
     }
 
-    pub fn ends_at(self, message: Json, why: Why) -> Self {
-        self.with(|case| case.ends_at = Some((message, why)))
-    }
-
     pub fn closed_by(self, side: Side) -> Self {
         self.with(|case| case.closed_by = Some(side))
     }
 
     /// One of the differences that the player takes into account by itself: [`Why::WholeValues`],
-    /// [`Why::UnwantedResults`] or [`Why::DroppedOnce`].
+    /// [`Why::UnwantedResults`], [`Why::OneCallFails`] or [`Why::DroppedOnce`].
     pub fn also(self, why: Why) -> Self {
         self.with(|case| case.also.push(why))
     }

@@ -1,4 +1,4 @@
-//! Messages that end the session: each in a connection of its own.
+//! Messages that end npm's session: each in a connection of its own.
 
 use std::time::Duration;
 
@@ -13,19 +13,21 @@ use crate::script::{Script, Sent};
 enum Does {
     /// It aborts the session, and this is part of what it says.
     Aborts(&'static str),
+    /// It refuses what is asked for, and the session goes on.
+    Refuses(&'static str),
     /// The peer has aborted the session, so that there is nothing to say.
     Ends,
 }
 
-/// All of the cases, and what we do. npm's package does the same in all but one.
+/// All of the cases, and what we do. npm's package aborts the session in all but the last two and [`UNLIKE_NPM`].
 const CASES: &[(&str, Does)] = &[
     ("unknown type", Does::Aborts("frobnicate")),
     ("not an array", Does::Aborts("an array")),
     ("empty array", Does::Aborts("a string")),
     ("push without expression", Does::Aborts("another element")),
-    ("pull of unknown id", Does::Aborts("99")),
+    ("pull of unknown id", Does::Refuses("no such export ID: 99")),
     ("release of unknown id", Does::Aborts("99")),
-    ("call on unknown export", Does::Aborts("42")),
+    ("call on unknown export", Does::Refuses("no such entry on exports table: 42")),
     ("invalid JSON", Does::Aborts("nonsense")),
     ("unknown expression", Does::Aborts("wat")),
     ("empty line", Does::Aborts("the message ends")),
@@ -78,16 +80,25 @@ async fn play_one(name: &str, lines: &[Line]) -> Result<(), String> {
             Line::Event(_) => {}
         }
     }
-    if open != Some(name == UNLIKE_NPM) || aborts != matches!(does, Does::Aborts(_)) {
+    if open != Some(name == UNLIKE_NPM) || aborts == matches!(does, Does::Ends) {
         return Err("the recording says something else than the list".to_owned());
     }
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    if let Does::Refuses(_) = does {
+        // An answer comes when it is asked for.
+        to_node.send(r#"["pull",1]"#.to_owned()).map_err(|_| "the session has ended")?;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    } else {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
     let mut sent = Vec::new();
     while let Ok(one) = from_node.try_recv() {
         sent.push(one);
     }
-    if !connection.is_closed() {
-        return Err(format!("the session goes on, after {sent:?}"));
+    if connection.is_closed() == matches!(does, Does::Refuses(_)) {
+        return Err(format!(
+            "the session {}, after {sent:?}",
+            if connection.is_closed() { "ends" } else { "goes on" }
+        ));
     }
     match (does, sent.as_slice()) {
         (Does::Aborts(part), [Sent::Frame(abort), Sent::Closed(Some(reason))]) => {
@@ -98,6 +109,13 @@ async fn play_one(name: &str, lines: &[Line]) -> Result<(), String> {
                 return Ok(());
             }
             Err(format!("{abort}, then closed with {reason:?}, does not say `{part}`"))
+        }
+        (Does::Refuses(why), sent) => {
+            let refuses = |sent: &Sent| matches!(sent, Sent::Frame(frame) if frame.starts_with("[\"reject\"") && frame.contains(why));
+            match sent.iter().any(refuses) && sent.iter().all(|sent| matches!(sent, Sent::Frame(_))) {
+                true => Ok(()),
+                false => Err(format!("it sent {sent:?}")),
+            }
         }
         (Does::Ends, [Sent::Closed(Some(reason))]) => {
             let said = lines.iter().find_map(|line| match line {

@@ -86,6 +86,9 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
     }
     cut(&mut lines, case)?;
     substitute(&mut lines, case)?;
+    if case.also.contains(&Why::OneCallFails) {
+        go_on(&mut lines)?;
+    }
     if case.also.contains(&Why::WholeValues) {
         make_whole(&mut lines)?;
     }
@@ -100,7 +103,7 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
     let pulled: HashSet<_> = lines.iter().filter_map(Parsed::ours).map(kind).collect();
     let pulled = |id| pulled.contains(&("pull", id));
     let program = !matches!(case.program, Program::Served);
-    let (mut number, mut answered, mut unwanted) = (0, HashSet::new(), false);
+    let (mut number, mut answered, mut unwanted) = (0, HashSet::new(), Vec::new());
     let steps = &mut plan.steps;
     for line in &lines {
         let (message, text) = match line {
@@ -114,31 +117,33 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
             Parsed::Frame { ours: true, message, .. } => (message, None),
         };
         if let Some(text) = text {
+            steps.push(Step::Play { text: text.clone(), message: message.clone() });
             if let ("resolve" | "reject", id) = kind(message) {
-                answered.insert(id);
+                if pulled(id) && answered.insert(id) {
+                    steps.push(Step::Expect(json!(["release", id, 1])));
+                }
                 if program {
                     lent(message, &mut plan.left_behind);
                 }
             }
-            steps.push(Step::Play { text: text.clone(), message: message.clone() });
             continue;
         }
         match kind(message) {
             ("push", _) => {
                 number += 1;
                 let (expression, awaited) = (message[1].clone(), pulled(number));
-                let form = if program && !awaited { "push" } else { "stream" };
                 if let Program::Recorded = case.program {
                     steps.push(Step::Make { id: number, expression: expression.clone(), awaited });
                 }
                 if program && !awaited {
                     plan.left_behind.insert(number);
                 }
-                steps.push(Step::Expect(json!([form, expression])));
+                steps.push(Step::Expect(json!(["push", expression])));
+                if awaited || !program {
+                    steps.push(Step::Expect(json!(["pull", number])));
+                }
                 if !program && !awaited {
-                    unwanted = true;
-                    let message = json!(["resolve", number, ["undefined"]]);
-                    steps.push(Step::Play { text: message.to_string(), message });
+                    unwanted.push(number);
                 }
             }
             ("pull", id) if (1..=number).contains(&id) => {}
@@ -146,8 +151,9 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
                 if message[2] != 1 {
                     return Err(format!("{message} gives back more than one"));
                 }
-                if !answered.contains(&id) {
+                if answered.insert(id) {
                     steps.push(Step::LetGo(id));
+                    steps.push(Step::Expect(message.clone()));
                 }
             }
             ("release", id) => {
@@ -158,7 +164,13 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
             _ => steps.push(Step::Expect(message.clone())),
         }
     }
-    if unwanted != case.also.contains(&Why::UnwantedResults) {
+    // What a handler does not wait for may be answered at any time.
+    for id in &unwanted {
+        let message = json!(["resolve", id, ["undefined"]]);
+        steps.push(Step::Play { text: message.to_string(), message });
+    }
+    steps.extend(unwanted.iter().map(|id| Step::Expect(json!(["release", id, 1]))));
+    if unwanted.is_empty() == case.also.contains(&Why::UnwantedResults) {
         return Err("whether results are unwanted is not as the table says".to_owned());
     }
     if case.also.contains(&Why::DroppedOnce) && plan.disposed < 2 {
@@ -187,13 +199,17 @@ fn cut(lines: &mut Vec<Parsed>, case: &Case) -> Result<(), String> {
         }
         lines.truncate(at + 1);
     }
-    if let Some((message, why)) = &case.ends_at {
-        let last = |line: &Parsed| line.theirs().is_some_and(|line| same(line, message));
-        let at = lines.iter().position(last).ok_or(format!("no message {message} ({why:?})"))?;
-        lines.truncate(at + 1);
-        lines.push(Parsed::Frame { ours: true, text: String::new(), message: json!(["abort"]) });
-    }
     Ok(())
+}
+
+/// Takes out how the session ended.
+fn go_on(lines: &mut Vec<Parsed>) -> Result<(), String> {
+    let before = lines.len();
+    lines.retain(|line| match line {
+        Parsed::Frame { .. } => !line.ours().is_some_and(|message| kind(message).0 == "abort"),
+        Parsed::Event(event) => event["event"] != "ws-close",
+    });
+    if lines.len() == before { Err("the session goes on anyhow".to_owned()) } else { Ok(()) }
 }
 
 /// Puts what we send in the place of what npm sent, where the table says so.

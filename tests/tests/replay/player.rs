@@ -86,7 +86,7 @@ pub async fn play(recording: &Recording, case: &Case) -> Result<(), String> {
         to_be_disposed: plan.disposed,
     };
     if case.rust == Side::A {
-        player.expect(&json!(["release", 0, 0, "capnode"])).await?;
+        player.expect(&json!(["release", 0, 0])).await?;
     }
     let mut program = None;
     if let Program::Typed(start) = case.program {

@@ -83,7 +83,7 @@ fn the_peer_is_told_why_we_end_the_session_and_nothing_after() {
     let log = Log::default();
     let mut peer = Foreign::new(log.probe());
     peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
-    peer.say(r#"["pull",99]"#);
+    peer.say(r#"["release",99,1]"#);
     assert_eq!(peer.heard(), [r#"["abort",["error","Error","no such export ID: 99"]]"#]);
     peer.say(r#"["push",["pipeline",0,["note"],[1]]]"#);
     assert_eq!(peer.heard(), [""; 0]);
@@ -183,7 +183,7 @@ fn a_method_may_answer_with_the_librarys_own_error() {
     peer.say(r#"["stream",["pipeline",0,["relay"],[["export",-1]]]]"#);
     peer.say(r#"["reject",1,["error","Error","too far",null,{"code":7}]]"#);
     let heard = peer.heard();
-    assert_eq!(heard[2], r#"["reject",1,["error","RangeError","too far",null,{"code":7}]]"#, "{heard:?}");
+    assert_eq!(heard[4], r#"["reject",1,["error","RangeError","too far",null,{"code":7}]]"#, "{heard:?}");
 
     let mut pair = Pair::new(RelayClient::new(Relaying));
     let relay: RelayClient = pair.index();

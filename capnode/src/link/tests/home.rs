@@ -50,9 +50,9 @@ fn the_result_that_is_all_of_an_answer_goes_to_a_foreign_peer_as_a_new_reference
     assert_eq!(peer.heard(), [r#"["resolve",1,["export",-1]]"#]);
     // What is asked of it is passed on to the peer's own object.
     peer.say(r#"["stream",["pipeline",-1,["note"],[5]]]"#);
-    assert_eq!(peer.heard(), [r#"["stream",["pipeline",-1,["note"],[5]]]"#]);
+    assert_eq!(peer.heard(), [r#"["push",["pipeline",-1,["note"],[5]]]"#, r#"["pull",1]"#]);
     peer.say(r#"["resolve",1,5]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",2,5]"#]);
+    assert_eq!(peer.heard(), [r#"["release",1,1]"#, r#"["resolve",2,5]"#]);
     // Giving it back gives back what the peer had lent for it.
     peer.say(r#"["release",-1,1]"#);
     assert_eq!(peer.heard(), [r#"["release",-1,1]"#]);

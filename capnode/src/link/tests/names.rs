@@ -148,7 +148,7 @@ fn a_reference_to_such_a_property_is_a_reference_to_nothing() {
         peer.heard();
         let mut call = theirs.invoke::<()>("take", (theirs.at(name),));
         assert!(poll(&mut call).is_pending());
-        assert_eq!(peer.heard(), [r#"["stream",["pipeline",0,["take"],[["export",-1]]]]"#]);
+        assert_eq!(peer.heard(), [r#"["push",["pipeline",0,["take"],[["export",-1]]]]"#, r#"["pull",1]"#]);
     }
 }
 

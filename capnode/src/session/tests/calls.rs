@@ -231,7 +231,8 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
     let streams = Word::Unsupported { form: "writable", with: vec![Word::Export(-4)] };
     let args = references([Word::Export(-1), missing(42), streams]);
     let mut session = accepting();
-    let call = Op::Call { target: 0, path: Path::Empty, args: Some(args.clone()), answering: Answering::Kept };
+    let call =
+        Op::Call { target: 0, path: Path::Empty, args: Some(args.clone()), answering: Answering::Kept };
     session.handle(call).unwrap();
     let Event::Refused { answer: 1, value, .. } = only(events(&mut session)) else { panic!() };
     let missing = Ref::Missing(vec![Ref::Import(-2), Ref::Promise(-3)]);
@@ -363,9 +364,12 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
     assert_eq!(pair.near.tables().calls, 0);
     pair.near.call(call, Path::name("again"), None, Answering::Sent);
     pair.settle();
-    assert!(matches!(pair.far_event(), Event::Call { answer: 3, target: 1, .. }));
+    let arrived = events(&mut pair.far);
+    assert!(matches!(arrived[..], [Event::Forget { answer: 2 }, Event::Call { answer: 3, target: 1, .. }]));
     pair.far.finish(3);
     pair.far.answer(3, Ok(text("1")));
+    pair.settle();
+    assert_eq!(pair.far_event(), Event::Forget { answer: 3 });
     pair.near.drop_import(call);
     pair.settle();
     assert_eq!(pair.far_event(), Event::Forget { answer: 1 });

@@ -195,7 +195,7 @@ impl World {
                 uses.retain(|id| program.running.iter().any(|runs| runs.answer == *id));
                 program.running.push(Runs { answer, call: number, uses });
                 let sent = &mut self.sent[number];
-                if !sent.streamed {
+                if program.session.is_kept(answer) {
                     program.answers.push(answer);
                 }
                 assert!(!sent.delivered, "call {number} came twice");
@@ -238,7 +238,7 @@ impl World {
     }
 
     /// All that is held is dropped, all that runs ends, all that was said arrives.
-    fn end(&mut self, finish_first: bool, marked: bool) {
+    fn end(&mut self, finish_first: bool) {
         self.settle();
         if finish_first {
             self.finish_all();
@@ -258,8 +258,7 @@ impl World {
             for runs in &program.running {
                 let sent = &self.sent[runs.call];
                 let used = program.running.iter().any(|other| other.uses.contains(&runs.answer));
-                let goes_on = used || !sent.asked || (sent.streamed && !marked);
-                assert!(goes_on, "call {} should have been cancelled", runs.call);
+                assert!(used || !sent.asked, "call {} should have been cancelled", runs.call);
             }
         }
         self.finish_all();
@@ -367,6 +366,6 @@ proptest! {
         for step in steps {
             world.step(step);
         }
-        world.end(finish_first, marked);
+        world.end(finish_first);
     }
 }

@@ -393,8 +393,12 @@ impl Scanner<'_> {
         let mut is_odd = false;
         for what in ["the name of an error", "the message of an error"] {
             self.expect(b',', what)?;
-            is_odd |= self.peek() != b'"';
-            self.json(depth)?;
+            if self.peek() == b'"' {
+                self.string()?;
+            } else {
+                is_odd = true;
+                self.skip()?;
+            }
         }
         if self.comma() {
             // The stack: a string, or null where only properties follow.
@@ -404,7 +408,7 @@ impl Scanner<'_> {
                     self.object(depth)?;
                 } else {
                     is_odd = true;
-                    self.json(depth)?;
+                    self.skip()?;
                 }
             }
         }

@@ -151,7 +151,11 @@ fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
         ("readable", r#"["readable",4]"#, vec![]),
         ("writable", r#"["writable",-5]"#, vec![Word::Export(-5)]),
         ("blob", r#"["blob","text/plain",["readable",4]]"#, vec![]),
-        ("request", r#"["request","http://a/",{"method":"POST","headers":[["a","b"],["c","d"]],"cf":[1]}]"#, vec![]),
+        (
+            "request",
+            r#"["request","http://a/",{"method":"POST","headers":[["a","b"],["c","d"]],"cf":[1]}]"#,
+            vec![],
+        ),
         ("response", r#"["response",["bytes","AAAA"],{"status":404}]"#, vec![]),
     ] {
         for frame in [
