@@ -24,7 +24,7 @@ thread_local! {
 
 /// Tells the caller of the method that is running how far it has come. Whether there is anybody to be told: a caller in
 /// this program who [wants to know](crate::Call::on_progress), or a peer that speaks Q-Connection, where it is a
-/// notification. The other languages have no word for it.
+/// notification. The other languages have no word for it, and a call over them that wants to know fails.
 ///
 /// To be called from the method itself, not from a task it has spawned.
 ///
