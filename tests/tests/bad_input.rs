@@ -218,7 +218,10 @@ async fn what_is_no_value_ends_its_session_only() {
         (r#"["bytes","a"]"#, "not base64 text"),
         (r#"["bytes","AQID","Int32Array"]"#, "3 bytes are no Int32Array; expected a multiple of 4"),
         (r#"["bytes","AQID","Nonsense"]"#, "unknown bytes type marker: Nonsense"),
-        (r#"["remap",0,[],[],1]"#, "there should be a list of instructions at byte 25 of the message, at `1]]`"),
+        (
+            r#"["remap",0,[],[],1]"#,
+            "there should be a list of instructions at byte 25 of the message, at `1]]`",
+        ),
         (r#"["date","today"]"#, r#"there should be a number at byte 16 of the message, at `"today"]]`"#),
         (
             r#"["undefined",1]"#,
@@ -283,7 +286,10 @@ async fn what_is_not_there_or_not_supported_fails_its_call_only() {
     let mut id = 0;
     for (value, reason) in [
         (r#"["pipeline",99,["next"],[]]"#, "no such entry on exports table: 99"),
-        (r#"["pipeline",-99,["next"],[["export",-1],["promise",-2]]]"#, "no such entry on exports table: -99"),
+        (
+            r#"["pipeline",-99,["next"],[["export",-1],["promise",-2]]]"#,
+            "no such entry on exports table: -99",
+        ),
         (r#"["pipeline",0,["echo"],[["import",99]]]"#, "no such entry on exports table: 99"),
         (
             r#"["pipeline",0,["echo"],[["pipeline",0,["echo"],[["pipeline",99,["a"],[["export",-3]]]]]]]"#,
@@ -310,7 +316,9 @@ async fn what_is_not_there_or_not_supported_fails_its_call_only() {
             let rejected = format!(r#"["reject",{id},["error","Error","{reason}"]]"#);
             // What was lent is lent anew each time.
             let lent = |n: u32| format!("-{}", 10 * id + n);
-            let value = (1..=5).fold(value.to_owned(), |value, n| value.replace(&format!("-{n}]"), &format!("{}]", lent(n))));
+            let value = (1..=5).fold(value.to_owned(), |value, n| {
+                value.replace(&format!("-{n}]"), &format!("{}]", lent(n)))
+            });
             if push {
                 raw.send(&format!(r#"["push",{value}]"#)).await;
                 raw.send(&format!(r#"["pull",{id}]"#)).await;
@@ -319,14 +327,17 @@ async fn what_is_not_there_or_not_supported_fails_its_call_only() {
             }
             let mut given_back = 0;
             loop {
-                match raw.next().await {
+                match raw.receive().await.expect("the session goes on") {
                     frame if frame.starts_with(r#"["release""#) => given_back += 1,
                     frame => break assert_eq!(frame, rejected, "{value}"),
                 }
             }
-            let lent = value.matches("export").count() + value.matches("promise").count() + value.matches("writable").count();
+            let lent = value.matches("export").count()
+                + value.matches("promise").count()
+                + value.matches("writable").count();
             while given_back < lent {
-                assert!(raw.next().await.starts_with(r#"["release""#), "{value}");
+                let frame = raw.receive().await.expect("the session goes on");
+                assert!(frame.starts_with(r#"["release""#), "{value}: {frame}");
                 given_back += 1;
             }
             if push {

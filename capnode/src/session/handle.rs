@@ -268,10 +268,9 @@ impl Session {
                 Ok(Ref::Use { id, path, args: args.map(Box::new), awaited })
             }
             Word::Unsupported { form, with } => {
-                let with = with.into_iter().map(|word| self.understand_word(word, found));
-                let with = with.collect::<Result<_, _>>()?;
                 found.miss(|| unsupported(form));
-                Ok(Ref::Missing(with))
+                let with = with.into_iter().map(|word| self.understand_word(word, found));
+                with.collect::<Result<_, _>>().map(Ref::Missing)
             }
         }
     }

@@ -87,3 +87,81 @@ fn a_reference_passed_on_to_a_third_party_works_through_the_second() {
     assert_eq!(answer.unwrap(), 9);
     assert_eq!(log.take(), ["9"]);
 }
+
+#[test]
+fn what_a_foreign_peer_has_exported_is_itself_and_is_not_read() {
+    let mut peer = Foreign::new(Log::default().probe());
+    peer.say(r#"["stream",["pipeline",0,["keep"],[["export",-1]]]]"#);
+    drop(peer.heard());
+    let theirs = peer.end.link.peer_index();
+    let mut read = theirs.read::<Cap>();
+    let Poll::Ready(Ok(read)) = poll(&mut read) else { panic!("it is there") };
+    assert!(read == theirs);
+    assert_eq!(peer.heard(), [""; 0]);
+}
+
+#[test]
+fn a_promise_of_a_foreign_peer_is_read_by_a_push_of_its_own() {
+    let mut peer = Foreign::connecting();
+    let made = ProbeClient::from_cap(peer.end.link.peer_index()).make().pipeline();
+    let mut read = Cap::from(made.clone()).read::<ProbeClient>();
+    assert!(poll(&mut read).is_pending());
+    let asked = [
+        r#"["release",0,0]"#,
+        r#"["push",["pipeline",0,["make"],[]]]"#,
+        r#"["push",["pipeline",1]]"#,
+        r#"["pull",2]"#,
+    ];
+    assert_eq!(peer.heard(), asked);
+    peer.say(r#"["resolve",2,["export",-1]]"#);
+    let Poll::Ready(Ok(read)) = poll(&mut read) else { panic!("it is there") };
+    // What came is itself.
+    let mut again = Cap::from(read.clone()).read::<ProbeClient>();
+    assert!(matches!(poll(&mut again), Poll::Ready(Ok(again)) if again == read));
+    assert_eq!(peer.heard(), [r#"["release",2,1]"#]);
+}
+
+#[test]
+fn the_index_of_a_peer_that_may_be_marked_is_read_once_that_is_known() {
+    for mark in [false, true] {
+        let mut peer = Foreign::connecting();
+        let index = peer.end.link.peer_index();
+        let mut read = index.read::<Value>();
+        assert!(poll(&mut read).is_pending());
+        assert_eq!(peer.heard(), [r#"["release",0,0]"#, r#"["push",null]"#, r#"["pull",1]"#]);
+        if mark {
+            peer.say(r#"["release",0,0]"#);
+        }
+        peer.say(r#"["resolve",1,null]"#);
+        if !mark {
+            assert!(matches!(poll(&mut read), Poll::Ready(Ok(Value::Cap(itself))) if itself == index));
+            assert_eq!(peer.heard(), [r#"["release",1,1]"#]);
+            continue;
+        }
+        assert!(poll(&mut read).is_pending());
+        assert_eq!(peer.heard(), [r#"["release",1,1]"#, r#"["stream",["pipeline",0]]"#]);
+        peer.say(r#"["resolve",2,5]"#);
+        assert!(matches!(poll(&mut read), Poll::Ready(Ok(Value::Number(five))) if five == 5.0));
+    }
+}
+
+#[test]
+fn a_promise_for_somebody_elses_object_as_an_argument_arrives_as_that_object() {
+    let log = Log::default();
+    let mut there = Foreign::connecting();
+    let probe = log.probe();
+    let index = Value::from([
+        ("there", Value::Cap(there.end.link.peer_index())),
+        ("echo", Value::Cap(Func::<fn(Value) -> Value>::new(|value| async move { value }).into())),
+    ]);
+    let mut here = Foreign::new(crate::cap::payload::index(&index));
+    here.say(r#"["push",["pipeline",0,["there","make"],[]]]"#);
+    assert_eq!(there.heard()[1], r#"["push",["pipeline",0,["make"],[]]]"#);
+    // Before the object is there, and after.
+    here.say(r#"["stream",["pipeline",0,["echo"],[["pipeline",1]]]]"#);
+    there.say(r#"["resolve",1,["export",-1]]"#);
+    here.say(r#"["stream",["pipeline",0,["echo"],[["pipeline",1]]]]"#);
+    assert_eq!(here.heard(), [r#"["resolve",2,["export",-1]]"#, r#"["resolve",3,["export",-2]]"#]);
+    assert_eq!(there.heard(), [r#"["release",1,1]"#], "nobody asks the object what it is");
+    drop(probe);
+}

@@ -399,8 +399,7 @@ const TABLE: &[Row<Kind, State>] = &[
     (Promise, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Promise, &[OverReleased], Ignored),
 
-    (Remap, &[Index, Pushed, Resolved, Lent, Promised, Twice], Error("not supported by this version: remap")),
-    (Remap, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such entry on exports table: #")),
+    (Remap, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice], Error("not supported by this version: remap")),
     (Remap, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Remap, &[OverReleased], Ignored),
 
