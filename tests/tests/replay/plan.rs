@@ -206,7 +206,7 @@ fn cut(lines: &mut Vec<Parsed>, case: &Case) -> Result<(), String> {
 fn go_on(lines: &mut Vec<Parsed>) -> Result<(), String> {
     let before = lines.len();
     lines.retain(|line| match line {
-        Parsed::Frame { .. } => !line.ours().is_some_and(|message| kind(message).0 == "abort"),
+        Parsed::Frame { .. } => line.ours().is_none_or(|message| kind(message).0 != "abort"),
         Parsed::Event(event) => event["event"] != "ws-close",
     });
     if lines.len() == before { Err("the session goes on anyhow".to_owned()) } else { Ok(()) }
