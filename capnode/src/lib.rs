@@ -120,6 +120,7 @@ extern crate self as capnode;
 
 #[cfg(feature = "axum")]
 pub mod axum;
+mod bounds;
 mod cap;
 #[cfg(feature = "tokio")]
 mod connection;

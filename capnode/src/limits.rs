@@ -46,7 +46,8 @@ pub struct Limits {
     /// Bytes of the peer's calls that may be parked. Default 16 MiB. More end the session.
     pub parked_bytes: usize,
     /// Bytes of all calls of the peer that have not ended: those that are parked, those that wait for a result which is
-    /// not there yet, and those whose handler runs. Default 256 MiB. More end the session.
+    /// not there yet, and those whose handler runs. A value that is read in several places counts in each of them while
+    /// the handler runs. Default 256 MiB. More end the session.
     pub call_bytes: usize,
     /// Bytes of results that the peer may still use: those of its calls that it has not given back. A result
     /// for which there is no room is replaced by an error. Default 64 MiB.
@@ -121,7 +122,11 @@ pub(crate) const MAX_PROMISE_DEPTH: usize = 64;
 impl Limits {
     /// What a value may come to that is put together from what promises turn out to be.
     pub(crate) fn unfolding(&self) -> Unfolding {
-        Unfolding { bytes: self.unfolded_bytes, depth: self.promise_depth.min(MAX_PROMISE_DEPTH) }
+        Unfolding {
+            bytes: self.unfolded_bytes,
+            depth: self.promise_depth.min(MAX_PROMISE_DEPTH),
+            frame: self.frame_bytes,
+        }
     }
 }
 
@@ -130,6 +135,8 @@ impl Limits {
 pub(crate) struct Unfolding {
     pub(crate) bytes: usize,
     pub(crate) depth: usize,
+    /// What the answer may come to that is made of it.
+    pub(crate) frame: usize,
 }
 
 /// So many of something in a second, and as many at once after a second without any.

@@ -2,13 +2,18 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use capnode::{Call, Connection, Dialect, ErrorKind, Fate, Func, Limits, Node, Object, Value, transport};
+use capnode::{
+    Call, Cap, Connection, Dialect, ErrorKind, Fate, Func, Limits, Node, Object, Value, transport,
+};
 use capnode_tests::{soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
@@ -121,6 +126,128 @@ async fn a_call_whose_time_is_over_while_it_waits_for_room_was_not_sent() {
     });
     let error = error.await;
     assert_eq!(error.kind(), ErrorKind::Timeout);
+}
+
+/// A list that is as good as endless, and counts how much of it is written.
+#[derive(Clone, Debug)]
+struct Endless(Arc<AtomicUsize>);
+
+impl Serialize for Endless {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for _ in 0..100_000 {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            list.serialize_element("element")?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Endless {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("nobody reads it"))
+    }
+}
+
+impl std::fmt::Display for Endless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("endless")
+    }
+}
+
+impl std::error::Error for Endless {}
+
+#[tokio::test]
+async fn what_is_longer_than_a_frame_is_not_written_to_its_end() {
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let written = Arc::new(AtomicUsize::new(0));
+        let endless = || Endless(written.clone());
+        let (result, error, progress) = (endless(), endless(), endless());
+        let reported = Arc::new(Mutex::new(None));
+        let reports = reported.clone();
+        let offered = Object::new()
+            .with(
+                "result",
+                Func::<fn() -> Endless>::new(move || {
+                    let result = result.clone();
+                    async move { result }
+                }),
+            )
+            .with(
+                "error",
+                Func::<fn() -> Result<(), Endless>>::fallible(move || {
+                    let error = error.clone();
+                    async move { Err(error) }
+                }),
+            )
+            .with(
+                "progress",
+                Func::<fn()>::new(move || {
+                    *reports.lock().unwrap() = Some(capnode::report_progress(&progress));
+                    async {}
+                }),
+            )
+            .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }));
+        let node = Node::new(offered).limits(limits(|limits| limits.frame_bytes = 10_000));
+        let (there, here) = transport::pair();
+        let _served = node.serve(there).await.unwrap();
+        let calls = Node::empty().dialect(dialect).limits(limits(|limits| limits.frame_bytes = 10_000));
+        let connection: Connection = calls.connect_over(here).await.unwrap();
+        let peer: Cap = soon(connection.peer().read()).await.unwrap();
+        // An element comes to ten bytes.
+        let stopped = |what: &str| {
+            let elements = written.swap(0, Ordering::SeqCst);
+            assert!((500..2_000).contains(&elements), "{dialect:?}: {elements} elements of {what}");
+        };
+        let error = soon(peer.invoke::<Value>("echo", (endless(),))).await.unwrap_err();
+        assert_eq!((error.exceeded(), error.fate()), (Some("frame_bytes"), Fate::NotSent), "{error}");
+        stopped("an argument");
+        peer.invoke::<Value>("echo", (endless(),)).send().unwrap_err();
+        stopped("an argument that nobody waits for");
+        let error = soon(peer.invoke::<Value>("result", ())).await.unwrap_err();
+        assert_eq!(error.fate(), Fate::Answered, "{error}");
+        stopped("a result");
+        let error = soon(peer.invoke::<Value>("error", ())).await.unwrap_err();
+        assert!(error.message().contains("endless"), "{error}");
+        stopped("the data of an error");
+        soon(peer.invoke::<Value>("progress", ())).await.unwrap();
+        if dialect == Dialect::Q {
+            let outcome = reported.lock().unwrap().take().unwrap();
+            assert_eq!(outcome.unwrap_err().exceeded(), Some("frame_bytes"));
+            stopped("progress");
+        }
+        assert_eq!(soon(peer.invoke::<u32>("echo", (7,))).await.unwrap(), 7, "the session goes on");
+    }
+}
+
+#[tokio::test]
+async fn what_is_longer_in_the_peers_language_fails_one_call() {
+    // In Cap'n Web an empty list takes five bytes, and in Capnode some thirty.
+    let lists = vec![Vec::<u8>::new(); 1_000];
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let small = limits(|limits| limits.frame_bytes = 10_000);
+        let given = lists.clone();
+        let lists_of = Func::<fn() -> Vec<Vec<u8>>>::new(move || {
+            let given = given.clone();
+            async move { given }
+        });
+        let echo = Func::<fn(Value) -> Value>::new(|value: Value| async move { value });
+        let node = Node::new(Object::new().with("lists", lists_of).with("echo", echo)).limits(small.clone());
+        let (there, here) = transport::pair();
+        let _served = node.serve(there).await.unwrap();
+        let calls = Node::empty().dialect(dialect).limits(small);
+        let connection: Connection = calls.connect_over(here).await.unwrap();
+        let peer = connection.peer();
+        let longer = dialect == Dialect::Capnode;
+        let result = soon(peer.invoke::<Vec<Vec<u8>>>("lists", ())).await;
+        assert_eq!(result.is_err(), longer, "{dialect:?}: {result:?}");
+        let result = soon(peer.invoke::<Value>("echo", (&lists,))).await;
+        assert_eq!(result.is_err(), longer, "{dialect:?}: {result:?}");
+        if let Err(error) = result {
+            assert_eq!((error.exceeded(), error.fate()), (Some("frame_bytes"), Fate::NotSent), "{error}");
+        }
+        assert_eq!(soon(peer.invoke::<u32>("echo", (7,))).await.unwrap(), 7, "the session goes on");
+    }
 }
 
 #[tokio::test]

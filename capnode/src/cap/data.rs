@@ -48,6 +48,17 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     lent
 }
 
+/// How long a message to whoever lends what is in it may be.
+pub(super) fn frame_bytes(local: &Local) -> usize {
+    let Ok(held) = local.object().downcast::<Held>() else { return usize::MAX };
+    // Where anything in it is a peer's, it is most likely a record of functions, which are all of one peer.
+    let lent = held.0.refs.iter().find_map(|slot| match &slot.to {
+        Part::Cap(cap) => cap.import().map(|import| import.link().frame_bytes()),
+        _ => None,
+    });
+    lent.unwrap_or(usize::MAX)
+}
+
 impl Serving for Data {
     fn interface(&self) -> Option<&'static Interface> {
         None

@@ -279,6 +279,16 @@ impl Cap {
         }
     }
 
+    /// How long a message to whoever this is lent by may be.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Remote(import) => import.link().frame_bytes(),
+            Kind::Local(local) => data::frame_bytes(local),
+            Kind::At(at) => at.cap.nearest().frame_bytes(),
+            _ => usize::MAX,
+        }
+    }
+
     /// The reference of a peer's that this is or is inside of, if calls can be made on results not there yet.
     fn pipelines(&self) -> bool {
         let dialect = self.import().and_then(|import| import.link().dialect());

@@ -122,6 +122,11 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
     capnweb::to_payload(value)
 }
 
+/// Writes a value for a connection, as long as that allows.
+pub(crate) fn encode_bounded<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
+    capnweb::to_bounded(value)
+}
+
 /// The outcome of a call that returned `value`: if it is an `Err`, a failed one.
 pub(crate) fn encode_outcome<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
     capnweb::to_outcome(value)

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use serde::Serialize;
 
 use super::BoxFuture;
-use super::payload::{Body, encode};
+use super::payload::{Body, encode_bounded};
 use super::response::Outcome;
 use crate::error::Error;
 use crate::sync::thread_local;
@@ -61,11 +61,11 @@ thread_local! {
 ///
 /// # Errors
 ///
-/// If the value cannot be written.
+/// If the value cannot be written, or is longer than the caller may be sent at once.
 pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
     let current = CURRENT.with_borrow(Clone::clone);
     let Some(progress) = current else { return Ok(false) };
-    progress(encode(value)?);
+    progress(encode_bounded(value)?);
     Ok(true)
 }
 

@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 
 use super::payload::Body;
 use super::progress::Progress;
+use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::interface::Interface;
 use crate::op::{Key, Path, Text};
@@ -30,6 +31,8 @@ pub(crate) struct Extras {
     pub(crate) timed: bool,
     /// Whether it fails where it would have to wait for room.
     pub(crate) at_once: bool,
+    /// How long what is answered may be, if it is written here.
+    pub(crate) answer_bytes: Option<usize>,
 }
 
 /// Which member is meant.
@@ -41,9 +44,9 @@ pub(crate) enum Member {
 }
 
 impl Extras {
-    /// A call of a peer's, which takes progress if there is any.
-    pub(crate) fn watched_by(progress: Option<Progress>) -> Self {
-        Self { progress, ..Self::default() }
+    /// Those of a call of a peer's, which takes progress if there is any.
+    pub(crate) fn of_peer(progress: Option<Progress>, answer_bytes: usize) -> Self {
+        Self { progress, answer_bytes: Some(answer_bytes), ..Self::default() }
     }
 }
 
@@ -98,11 +101,11 @@ pub(crate) trait TypedArgs: Send {
 }
 
 impl Args {
-    /// The arguments as text; none for a read.
-    pub(crate) fn encode(self) -> Result<Option<Body>, Error> {
+    /// The arguments as text of at most so many bytes; none for a read.
+    pub(crate) fn encode(self, bytes: usize) -> Result<Option<Body>, Error> {
         match self {
             Args::Read => Ok(None),
-            Args::Typed(args) => match caught("an argument", || args.encode()) {
+            Args::Typed(args) => match caught("an argument", || bounds::writing(bytes, || args.encode())) {
                 Ok(written) => written.map(Some),
                 Err(Panicked(id)) => {
                     let message = format!("an argument panicked while it was written (id {id})");

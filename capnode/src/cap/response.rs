@@ -10,6 +10,7 @@ use futures_channel::oneshot;
 use pin_project_lite::pin_project;
 
 use super::payload::Body;
+use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::link::pending::PendingAnswer;
 use crate::panics::{caught, contained};
@@ -72,6 +73,8 @@ pub struct Response {
     manner: Manner,
     /// Whose handler it is, for the log.
     name: &'static str,
+    /// How long its answer may be where it is written.
+    answer_bytes: usize,
 }
 
 enum State {
@@ -111,7 +114,7 @@ where
 
 impl Response {
     fn new(state: State) -> Self {
-        Self { state, manner: Manner::default(), name: "a handler" }
+        Self { state, manner: Manner::default(), name: "a handler", answer_bytes: usize::MAX }
     }
 
     pub(crate) fn ready(outcome: Outcome) -> Self {
@@ -132,6 +135,12 @@ impl Response {
         reply: impl FnOnce(F::Output, Place<'_>) -> Outcome + Send + 'static,
     ) -> Self {
         Self::new(State::Handler(Box::pin(Running { method, reply: Some(reply) })))
+    }
+
+    /// With an answer that may be so long where it is written, if there is a limit.
+    pub(crate) fn answering_within(mut self, bytes: Option<usize>) -> Self {
+        self.answer_bytes = bytes.unwrap_or(usize::MAX);
+        self
     }
 
     /// The handler of the method of that name.
@@ -193,6 +202,12 @@ impl Response {
         }
     }
 
+    /// The same handler, in a response of its own.
+    fn with_handler(&self, handler: Pin<Box<dyn Handler>>) -> Self {
+        let Self { name, answer_bytes, .. } = *self;
+        Self { state: State::Handler(handler), manner: Manner::default(), name, answer_bytes }
+    }
+
     /// Moves a handler that blocks to a thread where it may.
     fn move_off(&mut self) {
         if !std::mem::take(&mut self.manner.blocking) {
@@ -200,7 +215,7 @@ impl Response {
         }
         let nothing = State::Ready(None);
         if let State::Handler(handler) = std::mem::replace(&mut self.state, nothing) {
-            let moved = Self { state: State::Handler(handler), manner: Manner::default(), name: self.name };
+            let moved = self.with_handler(handler);
             self.state = Self::handler(crate::runtime::run_blocking(moved)).into_state();
         }
     }
@@ -242,6 +257,7 @@ impl Response {
                     Poll::Ready(Ok(mut response)) => {
                         this.manner = std::mem::take(&mut response.manner);
                         this.name = response.name;
+                        this.answer_bytes = response.answer_bytes;
                         this.state = std::mem::replace(&mut response.state, State::Ready(None));
                         continue;
                     }
@@ -256,7 +272,8 @@ impl Response {
                     continue;
                 }
                 State::Handler(handler) => {
-                    match caught(this.name, || handler.as_mut().poll(cx, place.take())) {
+                    let poll = || handler.as_mut().poll(cx, place.take());
+                    match caught(this.name, || bounds::writing(this.answer_bytes, poll)) {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(outcome)) => outcome,
                         Err(panicked) => Err(panicked.into()),
@@ -276,8 +293,7 @@ impl Drop for Response {
             return self.end();
         }
         if let State::Handler(handler) = std::mem::replace(&mut self.state, State::Ready(None)) {
-            let detached =
-                Self { state: State::Handler(handler), manner: Manner::default(), name: self.name };
+            let detached = self.with_handler(handler);
             // Without a runtime there is nobody left to run it.
             let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
         }

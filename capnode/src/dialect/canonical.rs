@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use super::capnweb::text::{read_base64, unescape};
 use super::json::{Broken, Json, MAX_VALUES, is_key};
+use crate::bounds;
+use crate::error::{Error, ErrorKind};
 use crate::op::{Payload, Slot, Text, Word};
 use crate::value::{BigInt, ByteKind};
 
@@ -23,6 +25,21 @@ pub(super) struct Unsayable(pub(super) String);
 
 pub(super) fn unsayable<T>(why: impl Into<String>) -> Result<T, Unsayable> {
     Err(Unsayable(why.into()))
+}
+
+impl Unsayable {
+    /// The error of a call that cannot be said.
+    pub(super) fn into_error(self) -> Error {
+        if self.0 == bounds::TOO_LONG { bounds::too_long() } else { Error::new(ErrorKind::Encode, self.0) }
+    }
+}
+
+/// What is said instead of an error that is longer than a frame may be.
+pub(super) const ERROR_TOO_LONG: &str = "an error that is longer than a frame may be";
+
+/// Checks that so much may be written for the connection.
+pub(super) fn check_room(bytes: usize) -> Result<(), Unsayable> {
+    if bytes <= bounds::writable() { Ok(()) } else { unsayable(bounds::TOO_LONG) }
 }
 
 /// A payload taken apart.
@@ -172,7 +189,7 @@ pub(super) enum Element {
 }
 
 /// The elements of a container of bytes, given what follows the form's name.
-pub(super) fn elements(parts: &[Json<'_>]) -> Result<Vec<Element>, Unsayable> {
+pub(super) fn elements(parts: &[Json<'_>]) -> Result<Box<dyn Iterator<Item = Element>>, Unsayable> {
     let kind = match parts.get(1) {
         Some(Json::String(name)) => ByteKind::from_name(name).unwrap_or_default(),
         _ => ByteKind::default(),
@@ -183,21 +200,23 @@ pub(super) fn elements(parts: &[Json<'_>]) -> Result<Vec<Element>, Unsayable> {
     };
     macro_rules! read {
         ($number:ty) => {{
-            let chunks = data.chunks_exact(std::mem::size_of::<$number>());
-            chunks.filter_map(|chunk| chunk.try_into().ok()).map(<$number>::from_le_bytes)
+            const SIZE: usize = std::mem::size_of::<$number>();
+            let chunk =
+                move |at| data.get(at * SIZE..(at + 1) * SIZE).and_then(|chunk| chunk.try_into().ok());
+            (0..).map_while(chunk).map(<$number>::from_le_bytes)
         }};
     }
     Ok(match kind {
-        ByteKind::Int8Array => read!(i8).map(|n| Element::Integer(n.into())).collect(),
-        ByteKind::Int16Array => read!(i16).map(|n| Element::Integer(n.into())).collect(),
-        ByteKind::Uint16Array => read!(u16).map(|n| Element::Integer(n.into())).collect(),
-        ByteKind::Int32Array => read!(i32).map(|n| Element::Integer(n.into())).collect(),
-        ByteKind::Uint32Array => read!(u32).map(|n| Element::Integer(n.into())).collect(),
-        ByteKind::BigInt64Array => read!(i64).map(|n| Element::Integer(n.into())).collect(),
-        ByteKind::BigUint64Array => read!(u64).map(|n| Element::Integer(n.into())).collect(),
-        ByteKind::Float32Array => read!(f32).map(|n| Element::Number(n.into())).collect(),
-        ByteKind::Float64Array => read!(f64).map(Element::Number).collect(),
-        _ => data.into_iter().map(|n| Element::Integer(n.into())).collect(),
+        ByteKind::Int8Array => Box::new(read!(i8).map(|n| Element::Integer(n.into()))),
+        ByteKind::Int16Array => Box::new(read!(i16).map(|n| Element::Integer(n.into()))),
+        ByteKind::Uint16Array => Box::new(read!(u16).map(|n| Element::Integer(n.into()))),
+        ByteKind::Int32Array => Box::new(read!(i32).map(|n| Element::Integer(n.into()))),
+        ByteKind::Uint32Array => Box::new(read!(u32).map(|n| Element::Integer(n.into()))),
+        ByteKind::BigInt64Array => Box::new(read!(i64).map(|n| Element::Integer(n.into()))),
+        ByteKind::BigUint64Array => Box::new(read!(u64).map(|n| Element::Integer(n.into()))),
+        ByteKind::Float32Array => Box::new(read!(f32).map(|n| Element::Number(n.into()))),
+        ByteKind::Float64Array => Box::new(read!(f64).map(Element::Number)),
+        _ => Box::new(data.into_iter().map(|n| Element::Integer(n.into()))),
     })
 }
 

@@ -5,6 +5,7 @@ use std::any::{Any, TypeId};
 use serde::{Serialize, Serializer};
 
 use super::Wire;
+use crate::bounds;
 use crate::cap::payload::{Body, Part, decode_args};
 use crate::cap::request::{self, TypedArgs};
 use crate::dialect::capnweb::{ArgsReader, ArgsWriter};
@@ -118,7 +119,7 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
                 .map(|args| *args)
                 .map_err(|_| Error::new(ErrorKind::Decode, "the arguments have another type"));
         }
-        request::Args::Typed(args) => args.encode()?,
+        request::Args::Typed(args) => bounds::writing(usize::MAX, || args.encode())?,
     };
     decode_args(&body, |reader| A::read(&mut Reading { reader, names, count: 0 }))
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::args::{IntoArgs, UntypedArgs};
 use super::{Client, Wire, WireError};
+use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::payload::decode;
 use crate::cap::request::{self, Extras, Member, Request};
@@ -80,7 +81,8 @@ pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
 /// a promise, they are kept as they are.
 fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
     if cap.is_remote() {
-        args.encode().map(|written| request::Args::Wire(written.0))
+        let written = bounds::writing(cap.frame_bytes(), || args.encode());
+        written.map(|written| request::Args::Wire(written.0))
     } else {
         Ok(request::Args::Typed(Box::new(args.into_owned())))
     }
@@ -110,7 +112,10 @@ impl<T, F> Call<T, F> {
     /// Calls, or without arguments reads, a member that no interface is known of.
     pub(crate) fn untyped(cap: &Cap, path: Path, args: Option<&dyn UntypedArgs>) -> Self {
         let args = match args {
-            Some(args) => args.write().map(|written| request::Args::Wire(written.0)),
+            Some(args) => {
+                let written = bounds::writing(cap.frame_bytes(), || args.write());
+                written.map(|written| request::Args::Wire(written.0))
+            }
             None => Ok(request::Args::Read),
         };
         Self::new(cap, Member::Path(path), args)
@@ -265,7 +270,7 @@ fn read_reply<T: Wire>(reply: Reply, place: Option<T>) -> Result<T, Error> {
                 .map(|value| *value)
                 .map_err(|_| Error::new(ErrorKind::Decode, "the result has another type"));
         }
-        Kind::Typed(value) => value.encode()?,
+        Kind::Typed(value) => bounds::writing(usize::MAX, || value.encode())?,
     };
     decode(&body).map_err(|error| error.about("the result"))
 }

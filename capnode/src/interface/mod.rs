@@ -14,10 +14,11 @@ pub(crate) mod call;
 pub(crate) mod func;
 
 use self::args::Args;
+use crate::bounds;
 use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
 use crate::cap::progress::{self, Watched};
-use crate::cap::request::{self, Member, Request};
+use crate::cap::request::{self, Extras, Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Place, Reply, Response, TypedReply};
 use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
@@ -294,8 +295,12 @@ impl Reply {
                     let data = Data::Local(Arc::new(Returned(Mutex::new(Some(error)))));
                     return Err(rejected.with_data(data));
                 }
-                let properties = capnweb::error_data(&error)?;
-                Err(rejected.with_data(Data::Wire(properties.into())))
+                match capnweb::error_data(&error) {
+                    Ok(properties) => Err(rejected.with_data(Data::Wire(properties.into()))),
+                    // The message is left.
+                    Err(error) if error.exceeded().is_some() => Err(rejected),
+                    Err(error) => Err(error),
+                }
             }
         }
     }
@@ -401,22 +406,26 @@ impl Request {
         };
         // What is read into may be a type of the user's, and what is called may do more than make a future.
         let args = self.args;
-        let progress = self.extras.progress;
+        let Extras { progress, answer_bytes, .. } = self.extras;
         let watched = progress.is_some() || progress::is_watched();
         let started = caught(name, || match watched {
-            true => progress::within(progress.clone(), || make(args, names)),
+            true => progress::within(progress.clone(), || {
+                bounds::writing(answer_bytes.unwrap_or(usize::MAX), || make(args, names))
+            }),
             false => make(args, names),
         });
         match started {
             Ok(Ok(running)) => {
                 let response = match watched {
                     true => {
-                        let handler = Box::pin(running.of_method(name, Manner::default()));
+                        let handler = Box::pin(
+                            running.of_method(name, Manner::default()).answering_within(answer_bytes),
+                        );
                         Response::handler(Watched { handler, progress })
                     }
                     false => running,
                 };
-                response.of_method(name, manner)
+                response.of_method(name, manner).answering_within(answer_bytes)
             }
             // Whoever called can do something about it: the class is JavaScript's for it.
             Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),

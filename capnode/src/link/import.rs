@@ -118,7 +118,7 @@ impl Import {
 
     fn call(self: &Arc<Self>, request: Request, answering: Answering) -> Result<Called, Error> {
         let Request { member, args, extras, .. } = request;
-        let args = args.encode()?;
+        let args = args.encode(self.link.limits.frame_bytes)?;
         let path = member.into_path();
         if let (true, Some(language @ (Dialect::CapnWeb | Dialect::Capnode))) =
             (extras.needs_progress, self.link.dialect())

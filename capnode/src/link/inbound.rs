@@ -9,6 +9,7 @@ use super::pending::{Arrived, Promised};
 use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
+use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::payload::{Part, to_cap, undefined};
 use crate::cap::progress::Progress;
@@ -158,8 +159,9 @@ impl Link {
             match todo {
                 Todo::Call(call) => {
                     let Call { answer, what, bytes } = call;
-                    let response =
-                        match what {
+                    let unfolds = what.has_references();
+                    let respond =
+                        || match what {
                             What::Call { target, path, args } => {
                                 make_request(target, path, args, limits, self.progress_of(answer))
                             }
@@ -172,7 +174,7 @@ impl Link {
                                 }
                             }
                         };
-                    self.run(answer, response, bytes);
+                    self.run(answer, respond, bytes, unfolds);
                 }
                 Todo::Deliver { caller: Some(Caller::Waits { caller, .. }), answer } => {
                     // If the caller has gone, what came is dropped, and so given back.
@@ -217,9 +219,35 @@ impl Link {
         }
     }
 
-    /// Runs a call of the peer's: here, if it ends at once.
-    fn run(self: &Arc<Self>, answer: Id, mut response: Response, bytes: usize) {
-        match response.poll_now() {
+    /// A running call of the peer's holds so many bytes more.
+    pub(super) fn call_holds(&self, answer: Id, bytes: usize) {
+        let (room, over) = {
+            let mut state = lock(&self.state);
+            let Some(running) = state.running.get(&answer) else { return };
+            running.add_bytes(bytes);
+            state.call_bytes += bytes;
+            (state.check_calls(&self.limits), self.tell_pool(&state))
+        };
+        if over {
+            self.relieve();
+        }
+        if let Err(error) = room {
+            self.break_off(error);
+        }
+    }
+
+    /// Runs a call of the peer's: here, if it ends at once. If it does not, what is unfolded for it counts with it.
+    fn run(self: &Arc<Self>, answer: Id, respond: impl FnOnce() -> Response, bytes: usize, unfolds: bool) {
+        let start = || {
+            let mut response = respond();
+            (response.poll_now(), response)
+        };
+        let ((outcome, response), unfolded) = match unfolds {
+            true => bounds::unfolding(start),
+            false => (start(), 0),
+        };
+        let bytes = bytes + unfolded;
+        match outcome {
             Some(outcome) => {
                 drop(response);
                 self.finish(answer, outcome);
@@ -491,6 +519,16 @@ pub(crate) fn no_index_in(dialect: Option<Dialect>) -> Cap {
 
 fn no_index() -> Error {
     Error::rejected("This connection has no main object.")
+}
+
+impl What {
+    /// Whether the values in it have references, which may lead to other values.
+    fn has_references(&self) -> bool {
+        match self {
+            What::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
+            What::Evaluate(_) => true,
+        }
+    }
 }
 
 impl Call {

@@ -1,6 +1,7 @@
 //! The wire language of a connection, and what it has to remember.
 
 use super::named::Naming;
+use crate::bounds;
 use crate::dialect::{Dialect, Refused, capnode, capnweb, q};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -58,16 +59,23 @@ impl Language {
         }
     }
 
-    /// Writes one message at the end of `out`, if the language has one for it.
-    pub(super) fn write(&mut self, op: &Op, names: &mut Naming<'_>, out: &mut String) -> Result<(), Refused> {
+    /// Writes one message at the end of `out`, if the language has one for it. A value in it may come to `bytes` in the
+    /// peer's language.
+    pub(super) fn write(
+        &mut self,
+        op: &Op,
+        names: &mut Naming<'_>,
+        out: &mut String,
+        bytes: usize,
+    ) -> Result<(), Refused> {
         match self {
             Language::Unknown => Ok(()),
             Language::CapnWeb => {
                 capnweb::write(op, out);
                 Ok(())
             }
-            Language::Capnode(speech) => speech.write(op, names, out),
-            Language::Q(speech) => speech.write(op, names, out),
+            Language::Capnode(speech) => bounds::writing(bytes, || speech.write(op, names, out)),
+            Language::Q(speech) => bounds::writing(bytes, || speech.write(op, names, out)),
         }
     }
 

@@ -42,6 +42,7 @@ use self::pending::PendingAnswer;
 use self::pool::{Pool, Share};
 use self::state::{Answer, Caller, State};
 use self::waiting::Waiting;
+use crate::bounds;
 use crate::cap::payload::{Body, Lent, REFERENCE, flatten, to_cap, unfold, unfolded_len, with_records};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
@@ -49,7 +50,7 @@ use crate::cap::request::Extras;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, Watchers, fire};
 use crate::dialect::{Dialect, capnweb};
-use crate::error::{Error, ErrorKind, Fate, Fault};
+use crate::error::{Data, Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Answering, Id, IdMap, Key, Path, Payload, Text};
@@ -139,6 +140,7 @@ impl Link {
         let manner = dialect.unwrap_or_default().manner();
         let state = State {
             session: Session::speaking(side, limits.clone(), manner),
+            value_bytes: limits.frame_bytes.saturating_sub(ENVELOPE),
             language: Language::of(dialect),
             named: Named::new(registry),
             unsaid: Vec::new(),
@@ -221,6 +223,11 @@ impl Link {
         };
         self.wake();
         Ok(PendingAnswer::new(self.clone(), id, answer))
+    }
+
+    /// How long a frame may be.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.limits.frame_bytes
     }
 
     /// What the connection is called, for errors.
@@ -592,6 +599,10 @@ impl Link {
 
     fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
         let (Ok(value), _left) = self.wording(value) else { return };
+        // The caller misses it, and nothing else.
+        if value.text.as_str().len() + value.refs.len() * REFERENCE + ENVELOPE >= self.limits.frame_bytes {
+            return;
+        }
         {
             let mut state = lock(&self.state);
             if state.session.is_running(answer) {
@@ -605,10 +616,16 @@ impl Link {
 
     /// What is written of an error: without what goes with it, if that cannot be written or is too long.
     fn error_text(&self, error: &Error) -> Text {
-        let fits = |text: &String| text.len() + ENVELOPE < self.limits.frame_bytes;
-        let plain = || capnweb::error_text(&Error::rejected(error.message())).ok().filter(fits);
-        let whole = capnweb::error_text(error).ok().filter(fits);
-        let text = whole.or_else(plain).unwrap_or_else(|| {
+        let most = self.limits.frame_bytes.saturating_sub(ENVELOPE);
+        let text = |error: &Error| {
+            // Nothing is written that is too long for sure.
+            let known = error.told().len()
+                + if let Data::Wire(data) = error.data() { data.as_str().len() } else { 0 };
+            let text = (known < most).then(|| bounds::writing(most, || capnweb::error_text(error)));
+            text?.ok().filter(|text| text.len() < most)
+        };
+        let plain = || text(&Error::rejected(error.message()));
+        let text = text(error).or_else(plain).unwrap_or_else(|| {
             capnweb::error_text(&Error::rejected("an error that is longer than a frame may be"))
                 .unwrap_or_default()
         });
@@ -617,15 +634,18 @@ impl Link {
 
     /// A call of the peer's has its outcome.
     pub(crate) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome) {
-        let outcome = outcome.and_then(Reply::into_body).and_then(|body| {
-            if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
-                Ok(body)
-            } else {
-                Err(Error::over("frame_bytes", "the result is longer than a frame may be"))
-            }
-        });
+        let written = || {
+            let body = outcome.and_then(Reply::into_body).and_then(|body| {
+                if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
+                    Ok(body)
+                } else {
+                    Err(Error::over("frame_bytes", "the result is longer than a frame may be"))
+                }
+            });
+            body.map_err(Error::written)
+        };
         // Below, the lock is held.
-        let outcome = outcome.map_err(Error::written);
+        let outcome = bounds::writing(self.limits.frame_bytes, written);
         let mut told = false;
         let (forgotten, room, over) = loop {
             let mut state = lock(&self.state);

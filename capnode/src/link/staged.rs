@@ -108,11 +108,12 @@ pub(super) fn make_request(
 ) -> Response {
     let member = Member::Path(path);
     let Some(args) = args else {
-        return started(cap.into_request(Request::new(member, Args::Read)));
+        let extras = Extras::of_peer(None, limits.frame);
+        return started(cap.into_request(Request { extras, ..Request::new(member, Args::Read) }));
     };
     match Staged::all_there(Staged::ask(args, limits), limits) {
         Ok(body) => started(cap.into_request(Request {
-            extras: Extras::watched_by(progress),
+            extras: Extras::of_peer(progress, limits.frame),
             ..Request::new(member, Args::Wire(body))
         })),
         Err(args) => {
@@ -120,7 +121,7 @@ pub(super) fn make_request(
             Response::handler(async move {
                 let args = Args::Wire(settle(args, limits).await?);
                 cap.into_request(Request {
-                    extras: Extras::watched_by(progress),
+                    extras: Extras::of_peer(progress, limits.frame),
                     ..Request::new(member, args)
                 })
                 .await

@@ -32,6 +32,8 @@ use crate::session::Session;
 /// All that is under the lock of a link.
 pub(super) struct State {
     pub(super) session: Session,
+    /// How long a value in a message may be.
+    pub(super) value_bytes: usize,
     pub(super) language: Language,
     pub(super) named: Named,
     /// Calls that could not be said in the peer's language.
@@ -135,7 +137,7 @@ impl State {
     /// A call of the peer's that runs no longer.
     pub(super) fn take_running(&mut self, answer: Id) -> Option<Arc<Running>> {
         let running = self.running.remove(&answer);
-        self.call_bytes -= running.as_ref().map_or(0, |running| running.bytes);
+        self.call_bytes -= running.as_ref().map_or(0, |running| running.bytes());
         running
     }
 
@@ -143,11 +145,11 @@ impl State {
         if self.language.is_unknown() {
             return;
         }
-        let Self { session, language, named, objects, out, unsaid, forgotten, .. } = self;
+        let Self { session, language, named, objects, out, unsaid, forgotten, value_bytes, .. } = self;
         while let Some(op) = session.poll_op() {
             let names = &mut Naming { named: &mut *named, session: &mut *session, objects: &mut *objects };
             let before = unsaid.len();
-            out.push(|out| unsaid.extend(language.write(&op, names, out).err()));
+            out.push(|out| unsaid.extend(language.write(&op, names, out, *value_bytes).err()));
             // What is in a call that was not written has not been lent.
             let lent = match &op {
                 Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. } if unsaid.len() > before => {

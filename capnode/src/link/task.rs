@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::Link;
+use crate::bounds;
 use crate::cap::response::Response;
 use crate::lock;
 use crate::op::Id;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A running call, to be polled by whoever drives the link.
 pub(crate) struct Task {
@@ -24,8 +25,8 @@ pub(super) struct Running {
     response: Mutex<Option<Response>>,
     cancelled: AtomicBool,
     waker: Mutex<Option<Waker>>,
-    /// Of the call, as it came.
-    pub(super) bytes: usize,
+    /// Of the call as it came, and of what was unfolded for it. Changed under the lock of the link.
+    bytes: AtomicUsize,
 }
 
 impl Task {
@@ -34,13 +35,22 @@ impl Task {
             response: Mutex::new(Some(response)),
             cancelled: AtomicBool::new(false),
             waker: Mutex::new(None),
-            bytes,
+            bytes: AtomicUsize::new(bytes),
         });
         (Self { link, answer, running: running.clone() }, running)
     }
 }
 
 impl Running {
+    /// Bytes that the call is counted with.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Drops the handler: here, or where it is being polled right now as soon as that is over.
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
@@ -57,24 +67,33 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         *lock(&self.running.waker) = Some(cx.waker().clone());
-        let outcome = {
+        let (outcome, unfolded) = {
             let mut slot = lock(&self.running.response);
             let Some(response) = slot.as_mut() else { return Poll::Ready(()) };
-            let polled = match self.running.cancelled.load(Ordering::SeqCst) {
-                false => Pin::new(response).poll(cx),
-                true => Poll::Pending,
+            let (polled, unfolded) = match self.running.cancelled.load(Ordering::SeqCst) {
+                false => bounds::unfolding(|| Pin::new(response).poll(cx)),
+                true => (Poll::Pending, 0),
             };
             if polled.is_pending() && !self.running.cancelled.load(Ordering::SeqCst) {
-                return Poll::Pending;
+                (None, unfolded)
+            } else {
+                let response = slot.take();
+                drop(slot);
+                drop(response);
+                (Some(polled), 0)
             }
-            let response = slot.take();
-            drop(slot);
-            drop(response);
-            polled
         };
-        if let Poll::Ready(outcome) = outcome {
-            self.link.finish(self.answer, outcome);
+        // What was unfolded for a call that has ended is gone with it.
+        if unfolded > 0 {
+            self.link.call_holds(self.answer, unfolded);
         }
-        Poll::Ready(())
+        match outcome {
+            None => Poll::Pending,
+            Some(Poll::Pending) => Poll::Ready(()),
+            Some(Poll::Ready(outcome)) => {
+                self.link.finish(self.answer, outcome);
+                Poll::Ready(())
+            }
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::dialect::Names;
 use crate::dialect::canonical::{
-    Element, Form, MAX_DEPTH, Trees, Unsayable, elements, exact_integer, exact_number, form, number,
-    other_members, unsayable,
+    Element, Form, MAX_DEPTH, Trees, Unsayable, check_room, elements, exact_integer, exact_number, form,
+    number, other_members, unsayable,
 };
 use crate::dialect::capnweb::text::unescape;
 use crate::dialect::ids::quoted;
@@ -25,12 +25,14 @@ pub(super) struct Encoder<'t, 'a, 'n> {
     /// Where each function stands that occurs, and each node.
     functions: HashMap<Id, usize>,
     nodes: Vec<Option<String>>,
+    /// Bytes of the links that are written.
+    bytes: usize,
 }
 
 impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     fn new(trees: &'t Trees<'a>, names: &'n mut dyn Names) -> Self {
         let nodes = vec![None; trees.nodes.len()];
-        Self { trees, names, links: Vec::new(), functions: HashMap::new(), nodes }
+        Self { trees, names, links: Vec::new(), functions: HashMap::new(), nodes, bytes: 0 }
     }
 
     /// Writes a result.
@@ -78,6 +80,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         if depth > MAX_DEPTH {
             return unsayable(format!("the value nests more than {MAX_DEPTH} levels deep"));
         }
+        check_room(self.bytes + out.len())?;
         match form(json) {
             Form::Undefined | Form::Null => return Ok(false),
             Form::Bool(value) => out.push_str(if value { "true" } else { "false" }),
@@ -119,6 +122,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             Some(at) => *at,
             None => {
                 let name = quoted(&self.names.name(id));
+                self.bytes += name.len() + 1;
                 self.links.push(name);
                 self.functions.insert(id, self.links.len() - 1);
                 self.links.len() - 1
@@ -213,6 +217,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             }
         }
         text.push('}');
+        self.bytes += text.len() + 1;
         self.links[at] = text;
         point(0, at, out);
         Ok(())
@@ -248,6 +253,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn list(&mut self, text: String, early: Option<usize>, out: &mut String) {
+        self.bytes += text.len() + 1;
         let at = match early {
             Some(at) => {
                 self.links[at] = text;
@@ -263,10 +269,11 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     fn bytes(&mut self, parts: &[Json<'_>], node: Option<usize>, out: &mut String) -> Result<()> {
         let mut text = String::from("[");
-        for (at, element) in elements(parts)?.into_iter().enumerate() {
+        for (at, element) in elements(parts)?.enumerate() {
             if at > 0 {
                 text.push(',');
             }
+            check_room(self.bytes + text.len())?;
             match element {
                 Element::Number(float) if float.is_finite() => text.push_str(&number(float)),
                 Element::Number(_) => return unsayable("Capnode has no NaN and no infinity"),

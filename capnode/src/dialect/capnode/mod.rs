@@ -7,11 +7,13 @@
 
 use std::collections::VecDeque;
 
-use super::canonical::{Builder, MAX_DEPTH, Plain, Trees, Unsayable, other_members, unsayable};
+use super::canonical::{
+    Builder, ERROR_TOO_LONG, MAX_DEPTH, Plain, Trees, Unsayable, check_room, other_members, unsayable,
+};
 use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
 use super::json::Json;
 use super::{Names, Refused};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Op, Path, Payload, Text, Word};
 
@@ -243,6 +245,11 @@ impl Speech {
                                 out.push('}');
                             }
                         }
+                        if check_room(out.len() - start).is_err() {
+                            out.truncate(start);
+                            failure(&place, ERROR_TOO_LONG, out);
+                            return Ok(());
+                        }
                     }
                 }
                 out.push('}');
@@ -366,8 +373,8 @@ impl Speech {
     }
 }
 
-fn refuse(call: Id, Unsayable(why): Unsayable) -> Result<(), Refused> {
-    Err(Refused { call, error: Error::new(ErrorKind::Encode, why) })
+fn refuse(call: Id, why: Unsayable) -> Result<(), Refused> {
+    Err(Refused { call, error: why.into_error() })
 }
 
 /// Answers a call with an error.

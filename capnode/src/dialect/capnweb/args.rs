@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::de::Reader;
+use super::decode_error;
 use super::ser::Writer;
-use super::{decode_error, encode_error};
 use crate::dialect::{Extract, Failure, Lookup};
 use crate::error::Error;
 use crate::few::Few;
@@ -19,7 +19,7 @@ pub(crate) struct ArgsWriter<R> {
 
 impl<R: Extract> ArgsWriter<R> {
     pub(crate) fn new() -> Self {
-        let mut writer = Writer::at_depth(1);
+        let mut writer = Writer::at_depth(1).bounded();
         writer.raw("[");
         Self { writer, count: 0 }
     }
@@ -29,8 +29,9 @@ impl<R: Extract> ArgsWriter<R> {
             self.writer.raw(",");
         }
         self.count += 1;
-        let about = |failure| encode_error(failure).about(format_args!("argument {}", self.count));
-        value.serialize(&mut self.writer).map_err(about)
+        let written = value.serialize(&mut self.writer);
+        let written = if self.writer.is_full() { Err(Failure(String::new())) } else { written };
+        written.map_err(|failure| self.writer.error(failure).about(format_args!("argument {}", self.count)))
     }
 
     pub(crate) fn finish(mut self) -> Payload<R> {

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use super::de::Reader;
 use super::ser::{Side, Writer};
 use super::text::write_string;
-use super::{NoReference, encode_error, from_payload, member, short, to_payload};
+use super::{NoReference, encode_error, from_payload, member, short, to_bounded};
+use crate::bounds;
 use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
 use crate::few::Few;
@@ -36,8 +37,12 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
 /// Writes the outcome of a call: a value, or if it is a `Result` what is in it. An `Err` becomes an error with
 /// the value as its property `data`, and with its text as message if it is a string or a bare variant.
 pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    let mut writer = Writer::of_outcome();
-    value.serialize(&mut writer).map_err(encode_error)?;
+    let mut writer = Writer::of_outcome().bounded();
+    let written = value.serialize(&mut writer);
+    if writer.is_full() {
+        return Err(bounds::too_long());
+    }
+    written.map_err(encode_error)?;
     let side = writer.side();
     let written = writer.finish();
     if side == Side::Ok {
@@ -59,7 +64,7 @@ pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Erro
         data: &'a T,
     }
 
-    let payload: Payload<NoReference> = to_payload(&Properties { data })?;
+    let payload: Payload<NoReference> = to_bounded(&Properties { data })?;
     Ok(payload.text.as_str().to_owned())
 }
 

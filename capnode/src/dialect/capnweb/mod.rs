@@ -11,6 +11,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bounds;
 use crate::dialect::{Extract, Failure, Found, Lookup, Node, Place};
 use crate::error::{Error, ErrorKind};
 use crate::op::{Key, Payload};
@@ -41,8 +42,20 @@ pub(crate) const MAX_DEPTH: usize = 256;
 
 /// Writes a value as an expression.
 pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    let mut writer = Writer::at_depth(0);
-    value.serialize(&mut writer).map_err(encode_error)?;
+    written(Writer::at_depth(0), value)
+}
+
+/// The same; the value is written for a connection, and so may be as long as that allows.
+pub(crate) fn to_bounded<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
+    written(Writer::at_depth(0).bounded(), value)
+}
+
+fn written<R: Extract, T: Serialize + ?Sized>(mut writer: Writer<R>, value: &T) -> Result<Payload<R>, Error> {
+    let written = value.serialize(&mut writer);
+    if writer.is_full() {
+        return Err(bounds::too_long());
+    }
+    written.map_err(encode_error)?;
     Ok(writer.finish())
 }
 

@@ -87,6 +87,16 @@ pub(in crate::dialect) fn plain_integer(bytes: &[u8]) -> Option<(i64, usize)> {
     (plain && ends).then_some((number, usize::from(negative) + length))
 }
 
+/// Bytes that `text` takes as a JSON string.
+pub(in crate::dialect) fn string_len(text: &str) -> usize {
+    let extra = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    text.len() + 2 + text.bytes().map(extra).sum::<usize>()
+}
+
 /// Writes `text` as a JSON string.
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
@@ -181,6 +191,7 @@ mod tests {
             let mut out = String::new();
             write_string(&mut out, text);
             assert_eq!(out, serde_json::to_string(text).unwrap());
+            assert_eq!(out.len(), string_len(text));
             assert_eq!(unescape(&out[1..out.len() - 1]), text);
         }
     }

@@ -3,8 +3,8 @@
 use super::key;
 use crate::dialect::Names;
 use crate::dialect::canonical::{
-    Element, Form, MAX_DEPTH, Plain, Trees, Unsayable, elements, exact_integer, exact_number, form, number,
-    other_members, unsayable,
+    Element, Form, MAX_DEPTH, Plain, Trees, Unsayable, check_room, elements, exact_integer, exact_number,
+    form, number, other_members, unsayable,
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::json::Json;
@@ -21,6 +21,8 @@ pub(super) struct Encoder<'t, 'a, 'n> {
     trees: &'t Trees<'a>,
     names: &'n mut dyn Names,
     out: &'n mut String,
+    /// Where the value begins in `out`.
+    start: usize,
     /// Where each node stands, if it has been written.
     written: Vec<Option<String>>,
     /// Where the value stands that is being written.
@@ -50,7 +52,8 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     fn new(trees: &'t Trees<'a>, path: &str, names: &'n mut dyn Names, out: &'n mut String) -> Self {
         let written = vec![None; trees.nodes.len()];
         let max_paths = PATHS + PATHS_PER_BYTE * trees.bytes;
-        Self { trees, names, out, written, path: path.to_owned(), paths: 0, max_paths }
+        let start = out.len();
+        Self { trees, names, start, out, written, path: path.to_owned(), paths: 0, max_paths }
     }
 
     /// Writes a value that is all of a resolution.
@@ -83,6 +86,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         if depth > MAX_DEPTH {
             return unsayable(format!("the value nests more than {MAX_DEPTH} levels deep"));
         }
+        check_room(self.out.len() - self.start)?;
         match form(json) {
             Form::Undefined => self.special("undefined"),
             Form::NaN => self.special("NaN"),
@@ -151,10 +155,11 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     fn bytes(&mut self, parts: &[Json<'_>]) -> Result<()> {
         self.out.push('[');
-        for (at, element) in elements(parts)?.into_iter().enumerate() {
+        for (at, element) in elements(parts)?.enumerate() {
             if at > 0 {
                 self.out.push(',');
             }
+            check_room(self.out.len() - self.start)?;
             match element {
                 Element::Number(float) if float.is_finite() => self.out.push_str(&number(float)),
                 Element::Number(float) if float.is_nan() => self.special("NaN"),

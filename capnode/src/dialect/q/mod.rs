@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 
-use super::canonical::{Unsayable, unsayable};
+use super::canonical::{ERROR_TOO_LONG, Unsayable, check_room, unsayable};
 use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
 use super::json::Json;
 use super::{Names, Refused};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, Verb, Word};
 
@@ -238,7 +238,14 @@ impl Speech {
                             return Ok(());
                         }
                     }
-                    Err(reason) => encode::reason(reason, out),
+                    Err(reason) => {
+                        encode::reason(reason, out);
+                        if check_room(out.len() - start).is_err() {
+                            out.truncate(start);
+                            rejection(&place, ERROR_TOO_LONG, out);
+                            return Ok(());
+                        }
+                    }
                 }
                 out.push('}');
             }
@@ -263,8 +270,8 @@ impl Speech {
         Ok(())
     }
 
-    fn refuse(&self, Unsayable(why): Unsayable) -> Result<(), Refused> {
-        Err(Refused { call: self.calls, error: Error::new(ErrorKind::Encode, why) })
+    fn refuse(&self, why: Unsayable) -> Result<(), Refused> {
+        Err(Refused { call: self.calls, error: why.into_error() })
     }
 
     fn write_call(

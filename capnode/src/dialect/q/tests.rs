@@ -207,7 +207,7 @@ fn what_nests_too_deep_breaks_a_limit() {
     assert!(speech.parse(&frame(8), &limits, &mut Few(1)).unwrap().is_some());
     for depth in [9, 300, 1_000_000] {
         let error = speech.parse(&frame(depth), &limits, &mut Few(1)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert_eq!(error.kind(), crate::ErrorKind::Limit);
     }
 }
 

@@ -400,6 +400,87 @@ fn call_bytes() {
     );
 }
 
+/// Frames that make a running call of `wait` unfold some 8,000 bytes, and one that echoes.
+fn unfolding(core: &Core, dialect: Dialect) -> Vec<String> {
+    if dialect == Dialect::CapnWeb {
+        let ones = vec!["1"; 500].join(",");
+        let results = vec![r#"["pipeline",1]"#; 8].join(",");
+        return vec![
+            format!(r#"["push",["pipeline",0,["echo"],[[[{ones}]]]]]"#),
+            format!(r#"["stream",["pipeline",0,["wait"],[[[{results}]]]]]"#),
+        ];
+    }
+    let ones = vec!["1"; 500].join(",");
+    match dialect {
+        Dialect::Q => {
+            let again = vec![r#"{"$":"/1/0/0"}"#; 7].join(",");
+            vec![format!(
+                r#"{{"type":"send","to":"","from":"w","op":"post","args":["wait",[[[{ones}],{again}]]]}}"#
+            )]
+        }
+        _ => {
+            core.receive(r#"{"type":"index","methodId":"i"}"#);
+            let index = std::iter::from_fn(|| core.next_frame()).last().expect("the index");
+            let wait = index.split("\"wait\":{\"type\":1,\"id\":").nth(1).expect("it has `wait`");
+            let number: usize = wait.split('}').next().unwrap().parse().unwrap();
+            let links: Vec<_> = index.split('"').filter(|part| part.len() == 32).collect();
+            // The first link is the record of the index.
+            let method = links[number - 1];
+            let list = vec![r#"{"type":2,"id":2}"#; 8].join(",");
+            let links = format!(r#"[{{"type":2,"id":1}}],[{list}],[{ones}]"#);
+            vec![format!(
+                r#"{{"type":"invocation","methodId":"{method}","replyId":"w","arguments":{{"links":[{links}],"value":{{"type":2,"id":0}}}}}}"#
+            )]
+        }
+    }
+}
+
+#[test]
+fn what_is_unfolded_for_a_running_call_counts_while_it_runs() {
+    /// Lists in lists, with nothing shared.
+    #[derive(Debug, serde::Deserialize, serde::Serialize)]
+    #[serde(untagged)]
+    enum Tree {
+        One(u32),
+        Many(Vec<Tree>),
+    }
+
+    for dialect in ALL {
+        let gate = Log::default();
+        let waits = gate.clone();
+        let wait = Func::<fn(Tree)>::new(move |tree: Tree| {
+            let (sender, gate) = oneshot::channel();
+            lock(&waits.0.gates).push(sender);
+            async move {
+                // It ends as well when the sender is gone.
+                let _opened = gate.await;
+                drop(tree);
+            }
+        });
+        let echo = Func::<fn(Value) -> Value>::new(|value: Value| async move { value });
+        let offered = crate::Object::new().with("wait", wait).with("echo", echo);
+        let core = Core::accepting_within(Limits::default(), offered.clone());
+        for frame in unfolding(&core, dialect) {
+            core.receive(&frame);
+        }
+        let mut handlers = core.handlers();
+        handlers.retain_mut(|handler| poll(handler).is_pending());
+        let bytes = core.report().call_bytes;
+        assert!((8_000..14_000).contains(&bytes), "{dialect:?}: {bytes}");
+        gate.open();
+        handlers.retain_mut(|handler| poll(handler).is_pending());
+        assert_eq!((handlers.len(), core.report().call_bytes), (0, 0), "{dialect:?}");
+
+        let core = Core::accepting_within(limits(|limits| limits.call_bytes = 8_000), offered);
+        for frame in unfolding(&core, dialect) {
+            core.receive(&frame);
+        }
+        let mut handlers = core.handlers();
+        handlers.retain_mut(|handler| poll(handler).is_pending());
+        ended_by(&core, "call_bytes");
+    }
+}
+
 #[test]
 fn kept_bytes() {
     let act = |two: &mut Two| {

@@ -174,7 +174,10 @@ fn long_chains_break_a_limit_and_circles_do_not() {
     written(&mut speech, &call(0, None));
     let id = speech.own.index(1);
     let frame = format!(r#"{{"type":"return","methodId":"{id}","value":{}}}"#, chain(100_000));
-    assert_eq!(speech.parse(&frame, &Limits::default(), &mut Few(1)).unwrap_err().kind(), ErrorKind::Limit);
+    assert_eq!(
+        speech.parse(&frame, &Limits::default(), &mut Few(1)).unwrap_err().kind(),
+        crate::ErrorKind::Limit
+    );
     // What unfolded would be 2^100 values.
     let link = |at: usize| format!(r#"[{{"type":2,"id":{0}}},{{"type":2,"id":{0}}}]"#, at + 1);
     let links: Vec<String> = (0..100).map(link).collect();

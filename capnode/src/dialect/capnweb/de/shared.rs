@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Visitor};
 
 use super::content::Token;
 use super::{Next, Reader, Result};
+use crate::bounds;
 use crate::dialect::{Failure, Found, Lookup, Node, Place};
 
 /// What a node costs beside its text when it is read.
@@ -69,6 +70,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
 
     /// Counts what is read of nodes, each as often as it is met.
     pub(super) fn charge(&self, bytes: usize, node: Option<Node<'_, R>>) -> Result<()> {
+        bounds::add_unfolded(bytes.saturating_add(NODE));
         let (mut outermost, mut node) = (self, node.or(self.node));
         while let Some(outer) = outermost.outer {
             outermost = outer;

@@ -116,7 +116,7 @@ impl<R: Extract> ser::SerializeMap for Compound<'_, R> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.comma();
-        key.serialize(KeyWriter(&mut self.writer.out))?;
+        key.serialize(KeyWriter(self.writer))?;
         self.writer.raw(":");
         Ok(())
     }

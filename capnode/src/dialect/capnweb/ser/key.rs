@@ -4,14 +4,14 @@ use std::fmt::Display;
 
 use serde::ser::{Impossible, Serialize, Serializer};
 
-use super::Result;
+use super::{Result, Writer};
 use crate::dialect::Failure;
 use crate::dialect::capnweb::text::write_string;
 
 /// Writes what can be a key.
-pub(super) struct KeyWriter<'a>(pub(super) &'a mut String);
+pub(super) struct KeyWriter<'a, R>(pub(super) &'a mut Writer<R>);
 
-impl KeyWriter<'_> {
+impl<R> KeyWriter<'_, R> {
     fn write(self, key: impl Display) -> Result<()> {
         self.serialize_str(&key.to_string())
     }
@@ -29,7 +29,7 @@ macro_rules! displayed {
     )* };
 }
 
-impl Serializer for KeyWriter<'_> {
+impl<R> Serializer for KeyWriter<'_, R> {
     type Ok = ();
     type Error = Failure;
     type SerializeSeq = Impossible<(), Failure>;
@@ -55,7 +55,8 @@ impl Serializer for KeyWriter<'_> {
     }
 
     fn serialize_str(self, key: &str) -> Result<()> {
-        write_string(self.0, key);
+        self.0.check_string(key)?;
+        write_string(&mut self.0.out, key);
         Ok(())
     }
 

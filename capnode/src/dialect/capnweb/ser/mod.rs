@@ -4,9 +4,11 @@ use std::fmt::Display;
 
 use serde::ser::{self, Serialize, Serializer};
 
-use super::MAX_DEPTH;
-use super::text::{write_base64, write_string};
+use super::text::{string_len, write_base64, write_string};
+use super::{MAX_DEPTH, encode_error};
+use crate::bounds;
 use crate::dialect::{Extract, Failure};
+use crate::error::Error;
 use crate::few::Few;
 use crate::op::{Payload, Slot};
 use crate::value::{MAX_SAFE_INTEGER, marker};
@@ -15,6 +17,12 @@ mod compound;
 mod key;
 
 use self::compound::Compound;
+
+/// A string of fewer bytes need not be measured before it is written.
+const LONG: usize = 4_096;
+
+/// Bytes that a single one takes at the most.
+const LONGEST_ESCAPE: usize = 6;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -33,6 +41,9 @@ pub(super) struct Writer<R> {
     /// Whether a `Result` is to be taken apart, if that is what comes next.
     apart: bool,
     side: Side,
+    /// How long the text may be.
+    limit: usize,
+    full: bool,
 }
 
 /// The sides of a `Result`.
@@ -47,7 +58,41 @@ impl<R> Writer<R> {
     pub(super) fn at_depth(depth: usize) -> Self {
         // Most values are small.
         let (out, refs) = (String::with_capacity(56), Vec::new());
-        Self { out, refs, depth, plain: false, form: None, apart: false, side: Side::Ok }
+        let (apart, side, limit, full) = (false, Side::Ok, usize::MAX, false);
+        Self { out, refs, depth, plain: false, form: None, apart, side, limit, full }
+    }
+
+    /// Stops when the text is longer than what may be written at the moment.
+    pub(super) fn bounded(self) -> Self {
+        Self { limit: bounds::writable(), ..self }
+    }
+
+    /// Whether it has stopped because the text is too long.
+    pub(super) fn is_full(&self) -> bool {
+        self.full || self.out.len() > self.limit
+    }
+
+    /// The error of a value that was not written.
+    pub(super) fn error(&self, failure: Failure) -> Error {
+        if self.is_full() { bounds::too_long() } else { encode_error(failure) }
+    }
+
+    /// Checks that there is room for more text.
+    fn check_room(&mut self, bytes: usize) -> Result<()> {
+        if bytes <= self.limit && self.out.len() <= self.limit - bytes {
+            return Ok(());
+        }
+        self.full = true;
+        Err(Failure(bounds::TOO_LONG.to_owned()))
+    }
+
+    /// The same for a string, which escapes can make longer.
+    fn check_string(&mut self, text: &str) -> Result<()> {
+        self.check_room(text.len())?;
+        if text.len() < LONG || text.len() < (self.limit - self.out.len()) / LONGEST_ESCAPE {
+            return Ok(());
+        }
+        self.check_room(string_len(text))
     }
 
     /// A writer that takes a `Result` apart, if that is all of the value.
@@ -103,6 +148,7 @@ impl<R: Extract> Writer<R> {
     /// Writes a part of a compound value.
     fn child<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.check_depth()?;
+        self.check_room(0)?;
         value.serialize(self)
     }
 
@@ -221,11 +267,13 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
     }
 
     fn serialize_str(self, v: &str) -> Result<()> {
+        self.check_string(v)?;
         write_string(&mut self.out, v);
         Ok(())
     }
 
     fn serialize_bytes(self, v: &[u8]) -> Result<()> {
+        self.check_room(v.len() / 3 * 4)?;
         self.raw(if self.plain { "\"" } else { "[\"bytes\",\"" });
         write_base64(&mut self.out, v);
         self.raw(if self.plain { "\"" } else { "\"]" });

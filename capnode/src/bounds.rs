@@ -1,0 +1,69 @@
+//! What is written and unfolded on a thread at the moment: how much may be written, and how much has been unfolded.
+//!
+//! Both belong to the connection that the work is done for, and the work is done in code of the program's (`Serialize`
+//! and `Deserialize`), which knows no connection.
+
+use std::cell::Cell;
+
+use crate::error::Error;
+use crate::sync::thread_local;
+
+thread_local! {
+    static WRITABLE: Cell<usize> = const { Cell::new(usize::MAX) };
+    static UNFOLDED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Why a value was not written to its end.
+pub(crate) const TOO_LONG: &str = "the value is longer than a frame may be";
+
+/// The error of a value that was not written to its end.
+pub(crate) fn too_long() -> Error {
+    Error::over("frame_bytes", TOO_LONG)
+}
+
+/// Runs `run`; a value that is written meanwhile for a connection may come to `bytes`.
+pub(crate) fn writing<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
+    /// Puts back what was there before, also after a panic.
+    struct Back(usize);
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            WRITABLE.set(self.0);
+        }
+    }
+
+    let before = WRITABLE.get();
+    if before == bytes {
+        return run();
+    }
+    let _back = Back(before);
+    WRITABLE.set(bytes);
+    run()
+}
+
+/// How long a value may be that is written for a connection.
+pub(crate) fn writable() -> usize {
+    WRITABLE.get()
+}
+
+/// Notes that a value was read once more at another place, which took so many bytes of text.
+pub(crate) fn add_unfolded(bytes: usize) {
+    UNFOLDED.set(UNFOLDED.get().saturating_add(bytes));
+}
+
+/// Runs `run`, and returns with its result how many bytes were unfolded meanwhile.
+pub(crate) fn unfolding<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    /// Adds what was unfolded before, also after a panic: an outer measurement goes on.
+    struct Back(usize);
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            UNFOLDED.set(UNFOLDED.get().saturating_add(self.0));
+        }
+    }
+
+    let _back = Back(UNFOLDED.get());
+    UNFOLDED.set(0);
+    let result = run();
+    (result, UNFOLDED.get())
+}
