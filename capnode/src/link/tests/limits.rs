@@ -404,7 +404,7 @@ fn call_bytes() {
 fn unfolding(core: &Core, dialect: Dialect) -> Vec<String> {
     if dialect == Dialect::CapnWeb {
         let ones = vec!["1"; 500].join(",");
-        let results = vec![r#"["pipeline",1]"#; 8].join(",");
+        let results = [r#"["pipeline",1]"#; 8].join(",");
         return vec![
             format!(r#"["push",["pipeline",0,["echo"],[[[{ones}]]]]]"#),
             format!(r#"["stream",["pipeline",0,["wait"],[[[{results}]]]]]"#),
@@ -413,7 +413,7 @@ fn unfolding(core: &Core, dialect: Dialect) -> Vec<String> {
     let ones = vec!["1"; 500].join(",");
     match dialect {
         Dialect::Q => {
-            let again = vec![r#"{"$":"/1/0/0"}"#; 7].join(",");
+            let again = [r#"{"$":"/1/0/0"}"#; 7].join(",");
             vec![format!(
                 r#"{{"type":"send","to":"","from":"w","op":"post","args":["wait",[[[{ones}],{again}]]]}}"#
             )]
@@ -426,7 +426,7 @@ fn unfolding(core: &Core, dialect: Dialect) -> Vec<String> {
             let links: Vec<_> = index.split('"').filter(|part| part.len() == 32).collect();
             // The first link is the record of the index.
             let method = links[number - 1];
-            let list = vec![r#"{"type":2,"id":2}"#; 8].join(",");
+            let list = [r#"{"type":2,"id":2}"#; 8].join(",");
             let links = format!(r#"[{{"type":2,"id":1}}],[{list}],[{ones}]"#);
             vec![format!(
                 r#"{{"type":"invocation","methodId":"{method}","replyId":"w","arguments":{{"links":[{links}],"value":{{"type":2,"id":0}}}}}}"#
