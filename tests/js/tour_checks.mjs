@@ -7,7 +7,7 @@
 // References that come back to us: npm's server returns ours as `["import", id]`, and npm's client cannot await that
 // as a whole result. So they are either inside a value, or are used before they are there (pipelined).
 
-import { RpcPromise, RpcTarget } from "capnweb";
+import { RpcPromise, RpcTarget } from "./capnweb.mjs";
 import { deferred, dispose, equal, fail, isTrue, rejected, watched, within } from "./expect.mjs";
 
 export const checks = [];

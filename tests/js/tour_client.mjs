@@ -16,7 +16,7 @@
 // every reference it was lent (told as a check of its own at the end).
 
 import { WebSocket } from "ws";
-import { RpcSession, WebSocketTransport } from "capnweb";
+import { RpcSession, WebSocketTransport } from "./capnweb.mjs";
 import { once } from "node:events";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -35,6 +35,7 @@ const { values: options, positionals } = parseArgs({
     "strict-calls": { type: "boolean" },
     only: { type: "string", multiple: true, default: [] },
     skip: { type: "string", multiple: true, default: [] },
+    capnweb: { type: "string" },
     trace: { type: "boolean" },
   },
 });

@@ -7,7 +7,7 @@
 // leaves no orphan. With --trace every frame goes to standard error.
 
 import { WebSocket, WebSocketServer } from "ws";
-import { newWebSocketRpcSession, RpcPromise, RpcStub, RpcTarget } from "capnweb";
+import { newWebSocketRpcSession, RpcPromise, RpcStub, RpcTarget } from "./capnweb.mjs";
 import { parseArgs } from "node:util";
 import { traceFrames } from "./trace.mjs";
 
@@ -108,6 +108,7 @@ const { values: options } = parseArgs({
   options: {
     ws: { type: "string" },
     "until-stdin-closes": { type: "boolean" },
+    capnweb: { type: "string" },
     trace: { type: "boolean" },
   },
 });
