@@ -164,8 +164,9 @@ impl<R: Clone> Payload<R> {
     /// The part of this value between two positions of its buffer.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         debug_assert!(self.nodes.is_empty(), "a part would have to keep what the nodes hold");
-        let inside = |slot: &&Slot<R>| slot.start >= range.start && slot.end <= range.end;
-        let refs = self.refs.iter().filter(inside).cloned().collect();
+        let from = self.refs.partition_point(|slot| slot.start < range.start);
+        let to = self.refs.partition_point(|slot| slot.end <= range.end);
+        let refs = self.refs.get(from..to).unwrap_or_default().iter().cloned().collect();
         Self { text: self.text.slice(range), refs, nodes: Few::NONE }
     }
 }

@@ -1,30 +1,40 @@
 //! Plain values that are held by reference: an index that is a value, or the result of a call that
 //! a peer makes further calls on.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use super::local::{Local, Serving};
 use super::payload::{Body, Part, encode, to_cap, undefined};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
 use super::{Cap, Shape};
-use crate::dialect::capnweb;
+use crate::dialect::capnweb::{self, Places, range_at, reference_at};
 use crate::error::Error;
 use crate::interface::Interface;
-use crate::op::{Key, Path, Text, Verb};
+use crate::lock;
+use crate::op::{Key, Path, Payload, Text, Verb};
+use crate::sync::Mutex;
 
 struct Data;
 
 pub(crate) fn cap(body: Body) -> Cap {
-    Local::new(Arc::new(Held(body)), &Data).into()
+    let body = Payload { text: body.text.share(), ..body };
+    Local::new(Arc::new(Held { body, places: Mutex::default(), whole: OnceLock::new() }), &Data).into()
 }
 
 /// The value, which may hold references to others, and so on.
-struct Held(Body);
+struct Held {
+    body: Body,
+    /// Where its parts stand, as far as that is known.
+    places: Mutex<Places>,
+    /// The value as a part of others, which share it.
+    whole: OnceLock<Part>,
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let refs = std::mem::take(&mut self.0.refs);
+        let refs = std::mem::take(&mut self.body.refs);
         if !refs.is_empty() {
             super::depth::drop_in_turn(refs);
         }
@@ -36,7 +46,7 @@ impl Drop for Held {
 pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     let mut lent: Vec<Cap> = Vec::new();
     let Ok(held) = local.object().downcast::<Held>() else { return lent };
-    for slot in &held.0.refs {
+    for slot in &held.body.refs {
         let Part::Cap(cap) = &slot.to else { continue };
         let cap = cap.nearest();
         let link = |cap: &Cap| cap.import().map(|import| Arc::as_ptr(import.link()));
@@ -52,7 +62,7 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
 pub(super) fn frame_bytes(local: &Local) -> usize {
     let Ok(held) = local.object().downcast::<Held>() else { return usize::MAX };
     // Where anything in it is a peer's, it is most likely a record of functions, which are all of one peer.
-    let lent = held.0.refs.iter().find_map(|slot| match &slot.to {
+    let lent = held.body.refs.iter().find_map(|slot| match &slot.to {
         Part::Cap(cap) => cap.import().map(|import| import.link().frame_bytes()),
         _ => None,
     });
@@ -70,7 +80,16 @@ impl Serving for Data {
 
     fn request(&self, local: Local, request: Request) -> Response {
         match local.into_object().downcast::<Held>() {
-            Ok(held) => look_from(held.0.clone(), None, request),
+            Ok(held) => {
+                let itself = request.args.is_read()
+                    && matches!(&request.member, Member::Path(path) if path.is_empty());
+                // A peer can ask for all of it as often as it likes, and use it in several places.
+                if itself && request.extras.answer_bytes.is_some() && held.body.refs.len() > FEW {
+                    let whole = held.whole.get_or_init(|| Part::value(held.body.clone()));
+                    return Response::ready(Ok(Reply::wire(Payload::reference(whole.clone()))));
+                }
+                seek(&held.body, &held.places, None, request)
+            }
             Err(_) => Response::error(Error::type_error("not a value")),
         }
     }
@@ -79,55 +98,80 @@ impl Serving for Data {
 /// How many shared values may be nothing but the next.
 const LEADS: usize = 64;
 
+/// How many references are copied rather than shared with all that is around them.
+const FEW: usize = 8;
+
 /// The value that a shared one is, to be looked into.
-fn opened(body: &Body) -> Body {
-    let mut body = body.clone();
+fn opened(body: &Body) -> Cow<'_, Body> {
+    let mut body = Cow::Borrowed(body);
     for _ in 0..LEADS {
         match body.root() {
-            Some(Part::Shared(node)) => body = node.body(),
+            Some(Part::Shared(node)) => body = Cow::Owned(node.body()),
             _ => return body,
         }
     }
-    undefined()
+    Cow::Owned(undefined())
 }
 
-/// Whether a value is one that has no properties at all.
-fn is_nothing(body: &Body) -> bool {
-    matches!(body.text.as_str(), "null" | "[\"undefined\"]")
+/// Whether what stands at `at` has no properties at all.
+fn is_nothing(body: &Body, at: usize) -> bool {
+    let text = body.text.buffer().get(at..body.text.range().end).unwrap_or_default().trim_start();
+    text.starts_with("null") || text.starts_with("[\"undefined\"]")
 }
 
 /// Follows a request into a value, as far as the value goes. `name` is what led to the value.
-pub(crate) fn look_from(mut body: Body, name: Option<&Key>, request: Request) -> Response {
+pub(crate) fn look_from(body: Body, name: Option<&Key>, request: Request) -> Response {
+    seek(&body, &Mutex::default(), name, request)
+}
+
+/// The same for a value that is looked into again and again.
+fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Request) -> Response {
+    let body = opened(held);
+    // Those that are known are of the value itself.
+    let unknown = Mutex::default();
+    let places = if let Cow::Borrowed(_) = &body { places } else { &unknown };
     let Request { member, args, typed, extras } = request;
     let property = member.is_property();
     let path = member.into_path();
     let (keys, verb) = path.split_verb();
-    let mut missing = false;
+    let mut place = Some(body.text.range().start);
     for at in 0..=keys.len() {
-        let own = opened(&body);
-        if own.root().is_some() {
-            let cap = to_cap(own);
+        let reference = place.and_then(|place| reference_at(&body, place));
+        if let Some(slot) = reference {
+            let member = Member::Path(Path::from(&path.as_slice()[at..]));
+            let inside = Payload::reference(slot.to.clone());
+            if let Part::Shared(_) = &slot.to {
+                if at == keys.len() && args.is_read() && verb.is_none() {
+                    return Response::ready(Ok(Reply::wire(inside)));
+                }
+                let name = at.checked_sub(1).and_then(|last| keys.get(last)).or(name);
+                return seek(&inside, &Mutex::default(), name, Request { member, args, typed, extras });
+            }
+            let cap = to_cap(inside);
             // A function in the place of a property is what gives the property.
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
-            let member = Member::Path(Path::from(&path.as_slice()[at..]));
             return cap.request(Request { member, args, typed, extras });
         }
         let Some(key) = keys.get(at) else { break };
-        if missing || is_nothing(&own) {
+        let Some(from) = place.filter(|place| !is_nothing(&body, *place)) else {
             let message = format!("Cannot read properties of undefined (reading '{key}')");
             return Response::error(Error::type_error(message));
-        }
-        let own = capnweb::member(&own, key);
-        missing = own.is_none();
-        body = own.unwrap_or_else(undefined);
+        };
+        place = lock(places).find(&*body, from, key);
     }
+    let value = || match place {
+        // All of it, also where that is a shared one.
+        Some(_) if keys.is_empty() => held.clone(),
+        Some(start) => range_at(&body, start).map_or_else(undefined, |range| body.slice(range)),
+        None => undefined(),
+    };
     if args.is_read() && verb.is_none() {
-        return Response::ready(Ok(Reply::wire(body)));
+        return Response::ready(Ok(Reply::wire(value())));
     }
     match verb {
         Some(Verb::Keys) => {
-            Response::ready(capnweb::keys(&opened(&body)).and_then(|keys| encode(&keys)).map(Reply::wire))
+            Response::ready(capnweb::keys(&opened(&value())).and_then(|keys| encode(&keys)).map(Reply::wire))
         }
         Some(verb) => Response::error(super::local::cannot(verb)),
         None => Response::error(super::local::not_a_function(keys.last().or(name))),

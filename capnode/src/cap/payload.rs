@@ -47,6 +47,14 @@ impl Part {
         Part::Value(Arc::new(Nested { body, bytes, levels, callable }))
     }
 
+    /// The outcome of a read. One that is nothing but another value is that one, shared.
+    pub(crate) fn outcome(body: Body) -> Self {
+        match body.root() {
+            Some(Part::Value(nested)) => Part::Value(nested.clone()),
+            _ => Part::value(body),
+        }
+    }
+
     /// Whether there is anything to call in it, as far as can be told without following it.
     pub(crate) fn is_callable(&self) -> bool {
         match self {

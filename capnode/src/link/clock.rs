@@ -30,6 +30,8 @@ pub(super) struct Clock {
     asked: Option<Duration>,
     /// The message by which it was asked, if it was one.
     probe: Option<Id>,
+    /// When the unanswered calls are to be looked at again.
+    calls_due: Option<Duration>,
 }
 
 /// What is to be done when a link has looked at the time.
@@ -178,6 +180,10 @@ impl Link {
         late: &mut Vec<(Caller, Error)>,
     ) -> Option<Duration> {
         let limit = self.limits.call_timeout?;
+        // No call that was made since then has less time left.
+        if let Some(due) = state.clock.calls_due.filter(|due| now < *due) {
+            return Some(due);
+        }
         let end = |caller: &Caller| match caller {
             Caller::Waits { since: Some(since), .. } => Some(since.saturating_add(limit)),
             Caller::Waits { since: None, .. } | Caller::Index(_) => None,
@@ -193,6 +199,7 @@ impl Link {
         }
         // Looked at all together, so that a million of them are not looked through for each.
         let first = open.into_iter().map(|(_, end)| end).min().unwrap_or(now.saturating_add(limit));
+        state.clock.calls_due = Some(first);
         Some(first.max(now.saturating_add((limit / 16).max(SHORTEST))))
     }
 

@@ -469,7 +469,7 @@ impl State {
         let answer = self.answers.entry(export).or_default();
         match (&answer.queue, &answer.outcome) {
             (Some(queue), _) => queue.clone().into(),
-            (None, Some(Ok(body))) => to_cap(body.clone()),
+            (None, Some(Ok(body))) => answer.cap.get_or_insert_with(|| to_cap(body.clone())).clone(),
             (None, Some(Err(error))) => Cap::broken(error.clone()),
             (None, None) => answer.queue.insert(Queue::new()).clone().into(),
         }

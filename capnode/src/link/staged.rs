@@ -152,7 +152,7 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
             Staged::Cap(cap) => Some(Part::Cap(cap)),
             Staged::Asked(response) => {
                 places.push(at);
-                waiting.push(Box::pin(async { response.await?.into_body().map(Part::value) }));
+                waiting.push(Box::pin(async { response.await?.into_body().map(Part::outcome) }));
                 None
             }
             Staged::Promise(promised) => {

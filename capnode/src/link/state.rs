@@ -115,6 +115,8 @@ pub(super) struct Answer {
     /// Made when the result is used before it is there.
     pub(super) queue: Option<Arc<Queue>>,
     pub(super) outcome: Option<Result<Body, Error>>,
+    /// The outcome as something to be called or looked into, made when the peer does so.
+    pub(super) cap: Option<Cap>,
     pub(super) bytes: usize,
 }
 

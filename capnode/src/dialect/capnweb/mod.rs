@@ -34,6 +34,7 @@ pub(crate) use self::message::{parse, write};
 pub(crate) use self::text::write_string;
 
 use self::de::Reader;
+pub(crate) use self::de::places::{Places, range_at, reference_at};
 use self::ser::Writer;
 
 /// An expression at this depth is refused by npm's `capnweb`, by the sender and by the receiver;
@@ -66,16 +67,8 @@ pub(crate) fn from_payload<R: Lookup, T: DeserializeOwned>(payload: &Payload<R>)
 
 /// What `key` of a value is, if the value is an object or array that has it.
 pub(crate) fn member<R: Lookup + Clone>(value: &Payload<R>, key: &Key) -> Option<Payload<R>> {
-    let at = match key {
-        Key::Name(name) => Reader::new(value).find_name(name.as_str()).or_else(|| {
-            // JavaScript's indexes are names; a list takes either.
-            let index: u64 = name.as_str().parse().ok()?;
-            Reader::new(value).find_index(index).filter(|_| index.to_string() == name.as_str())
-        }),
-        Key::Index(index) => Reader::new(value).find_index(*index),
-        Key::Verb(_) => None,
-    }?;
-    Some(value.slice(at))
+    let at = Places::default().find(value, value.text.range().start, key)?;
+    Some(value.slice(range_at(value, at)?))
 }
 
 /// The names of what is in a value: the members of an object, the indexes of an array.

@@ -16,6 +16,7 @@ mod access;
 mod any;
 mod content;
 mod forms;
+pub(super) mod places;
 mod shared;
 
 use self::access::{Elements, Members};
@@ -72,6 +73,11 @@ impl<'a, R: Lookup> Reader<'a, R> {
             outer: None,
             entered: Cell::new(0),
         }
+    }
+
+    /// A reader of what stands at a place of a value.
+    fn at(payload: &'a Payload<R>, at: usize) -> Self {
+        Self { start: at, pos: at, ..Self::new(payload) }
     }
 
     /// A reader of a value that came by another way, as if it stood here.
@@ -253,37 +259,6 @@ impl<'a, R: Lookup> Reader<'a, R> {
                 return Ok(());
             }
         }
-    }
-
-    /// Where the member of that name is, in the object that stands here. The last one of a name
-    /// counts, as in JavaScript.
-    pub(super) fn find_name(&mut self, name: &str) -> Option<Range<usize>> {
-        let Next::Object = self.next().ok()? else { return None };
-        let mut found = None;
-        let mut members = Members::new(self);
-        while let Some(key) = members.advance().ok()? {
-            let at = members.reader.place().ok()?;
-            if key == name {
-                found = Some(at);
-            }
-        }
-        found
-    }
-
-    /// Where the element of that index is, in the array that stands here.
-    pub(super) fn find_index(&mut self, index: u64) -> Option<Range<usize>> {
-        let Next::Array = self.next().ok()? else { return None };
-        let mut elements = Elements::new(self);
-        for _ in 0..index {
-            if !elements.advance().ok()? {
-                return None;
-            }
-            elements.reader.skip().ok()?;
-        }
-        if !elements.advance().ok()? {
-            return None;
-        }
-        elements.reader.place().ok()
     }
 
     /// The names of the members of the object that stands here, or the indexes of the array.

@@ -1,0 +1,139 @@
+//! Where the parts of a long value stand, so that looking one up does not pass over all of them each time.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::access::{Elements, Members};
+use super::{Next, Reader};
+use crate::dialect::Lookup;
+use crate::op::{Key, Payload, Slot};
+
+/// A value of fewer bytes is looked through each time. Also how far apart the marks in an array are.
+const SHORT: usize = 256;
+
+/// The places of what has been looked up in one value.
+#[derive(Debug, Default)]
+pub(crate) struct Places(HashMap<usize, Container>);
+
+/// A long array or object. What it takes is less than the text.
+#[derive(Debug)]
+enum Container {
+    /// Where the keys stand, sorted by what they say; equal ones as they come.
+    Object(Vec<u32>),
+    /// Elements some way apart, each with its number, and how many there are.
+    Array(Vec<(u64, usize)>, u64),
+    /// Anything else has no parts.
+    Other,
+}
+
+impl Places {
+    /// Where the part `key` of what stands at `at` begins.
+    pub(crate) fn find<R: Lookup>(&mut self, value: &Payload<R>, at: usize, key: &Key) -> Option<usize> {
+        if let Some(known) = self.0.get(&at) {
+            return known.find(value, key);
+        }
+        let read = Container::read(value, at)?;
+        let found = read.0.find(value, key);
+        if !read.is_short() {
+            self.0.insert(at, read.0);
+        }
+        found
+    }
+}
+
+/// A container, and how many bytes it takes.
+struct Found(Container, usize);
+
+impl Found {
+    fn is_short(&self) -> bool {
+        self.1 < SHORT
+    }
+}
+
+impl Container {
+    fn read<R: Lookup>(value: &Payload<R>, at: usize) -> Option<Found> {
+        let mut reader = Reader::at(value, at);
+        let container = match reader.next().ok()? {
+            Next::Object => {
+                let mut keys = Vec::new();
+                let mut members = Members::new(&mut reader);
+                loop {
+                    let before = members.reader.pos;
+                    let Some(key) = members.advance().ok()? else { break };
+                    keys.push((key, u32::try_from(before).ok()?));
+                    members.reader.skip().ok()?;
+                }
+                keys.sort_by(|(one, _), (other, _)| one.cmp(other));
+                Container::Object(keys.into_iter().map(|(_, at)| at).collect())
+            }
+            Next::Array => {
+                let (mut marks, mut count): (Vec<(u64, usize)>, u64) = (Vec::new(), 0);
+                let mut elements = Elements::new(&mut reader);
+                while elements.advance().ok()? {
+                    let place = elements.reader.pos;
+                    if marks.last().is_none_or(|(_, last)| place - last >= SHORT) {
+                        marks.push((count, place));
+                    }
+                    elements.reader.skip().ok()?;
+                    count += 1;
+                }
+                Container::Array(marks, count)
+            }
+            _ => Container::Other,
+        };
+        Some(Found(container, reader.pos - at))
+    }
+
+    fn find<R: Lookup>(&self, value: &Payload<R>, key: &Key) -> Option<usize> {
+        match (self, key) {
+            (Container::Object(keys), Key::Name(name)) => {
+                let member = |at: u32| {
+                    // The comma before it has been passed, if there is one.
+                    let mut reader = Reader::at(value, at as usize);
+                    reader.take(b',');
+                    let key = reader.string().ok()?;
+                    reader.expect(b':').ok()?;
+                    Some((key, reader.pos))
+                };
+                let name = name.as_str();
+                let end = keys.partition_point(|at| member(*at).is_some_and(|(key, _)| &*key <= name));
+                // The last one of a name counts, as in JavaScript.
+                let (key, place) = member(*keys.get(end.checked_sub(1)?)?)?;
+                (key == name).then_some(place)
+            }
+            (Container::Array(marks, count), _) => {
+                let index = match key {
+                    Key::Index(index) => *index,
+                    // JavaScript's indexes are names; a list takes either.
+                    Key::Name(name) => {
+                        let index: u64 = name.as_str().parse().ok()?;
+                        (index.to_string() == name.as_str()).then_some(index)?
+                    }
+                    Key::Verb(_) => return None,
+                };
+                if index >= *count {
+                    return None;
+                }
+                let mark = marks.partition_point(|(number, _)| *number <= index).checked_sub(1)?;
+                let (number, place) = *marks.get(mark)?;
+                let mut reader = Reader::at(value, place);
+                for _ in number..index {
+                    reader.skip().ok()?;
+                    reader.comma().ok()?;
+                }
+                Some(reader.pos)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The reference that stands at a place of a value, if one does.
+pub(crate) fn reference_at<R: Lookup>(value: &Payload<R>, at: usize) -> Option<&Slot<R>> {
+    Reader::at(value, at).slot()
+}
+
+/// Where the value ends that begins at a place.
+pub(crate) fn range_at<R: Lookup>(value: &Payload<R>, at: usize) -> Option<Range<usize>> {
+    Reader::at(value, at).place().ok()
+}
