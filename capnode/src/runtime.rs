@@ -38,6 +38,14 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
     Err(Error::new(ErrorKind::Unsupported, "this needs capnode's feature `tokio`"))
 }
 
+/// Returns `true` if [`spawn`] finds something to run a future on.
+pub(crate) fn can_spawn() -> bool {
+    #[cfg(feature = "tokio")]
+    return tokio::runtime::Handle::try_current().is_ok();
+    #[cfg(not(feature = "tokio"))]
+    cfg!(capnode_shuttle)
+}
+
 /// What a connection does, in a span that says which connection it is.
 #[cfg(feature = "tokio")]
 pub(crate) fn in_connection<F: Future>(

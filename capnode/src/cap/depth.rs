@@ -3,13 +3,39 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
+use super::response::Nested;
 use crate::sync::thread_local;
 
 /// How many references a request may be passed on by, one inside the other.
 const HOPS: usize = 64;
 
+/// How many handlers may run inside one another's poll. One that is started beyond is a task of its own.
+const NESTED: usize = 16;
+
+/// Runs tasks for the handlers of a connection: its driver, or the owner of its core.
+pub(crate) trait Host: Send + Sync {
+    /// Takes the task, or returns it if nothing moves the connection any more.
+    fn adopt(self: Arc<Self>, task: Nested) -> Result<(), Nested>;
+
+    /// Returns `true` if it takes tasks.
+    fn is_open(&self) -> bool;
+}
+
 thread_local! {
+    /// Handlers that are being polled on this thread, one inside the other.
+    static RUNNING: Cell<usize> = const { Cell::new(0) };
+    /// Tasks to be started when the innermost handler's poll is over, in the order of their calls.
+    static BEGINNING: RefCell<VecDeque<Nested>> = const { RefCell::new(VecDeque::new()) };
+    /// `true` while those are being started.
+    static STARTING: Cell<bool> = const { Cell::new(false) };
+    /// The connection that the code on this thread runs for.
+    static HOST: RefCell<Option<Arc<dyn Host>>> = const { RefCell::new(None) };
     static HOPPED: Cell<usize> = const { Cell::new(0) };
     /// What is to be dropped when the drop under way has ended, if one is.
     static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
@@ -60,4 +86,92 @@ pub(super) fn drop_in_turn(held: impl Any) {
     while let Some(next) = DROPPING.with_borrow_mut(|dropping| dropping.as_mut().and_then(Vec::pop)) {
         drop(next);
     }
+}
+
+/// Returns `true` if a handler that is polled now has to be a task of its own.
+pub(super) fn is_full() -> bool {
+    RUNNING.get() >= NESTED
+}
+
+/// Polls a handler. Tasks that it starts beyond the limit begin before this returns, in the order of their calls.
+pub(super) fn nested<T>(poll: impl FnOnce() -> T) -> T {
+    struct Back;
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            RUNNING.set(RUNNING.get() - 1);
+        }
+    }
+
+    RUNNING.set(RUNNING.get() + 1);
+    let back = Back;
+    let polled = poll();
+    drop(back);
+    if RUNNING.get() == NESTED - 1 {
+        start_all();
+    }
+    polled
+}
+
+/// Starts the tasks that wait for it. Those that they start in turn begin after them, in the same loop.
+fn start_all() {
+    struct Done;
+
+    impl Drop for Done {
+        fn drop(&mut self) {
+            STARTING.set(false);
+        }
+    }
+
+    if STARTING.get() || BEGINNING.with_borrow(VecDeque::is_empty) {
+        return;
+    }
+    STARTING.set(true);
+    let _done = Done;
+    while let Some(mut task) = BEGINNING.with_borrow_mut(VecDeque::pop_front) {
+        let mut cx = Context::from_waker(Waker::noop());
+        if Pin::new(&mut task).poll(&mut cx).is_pending() {
+            run(task);
+        }
+    }
+}
+
+/// Has a task polled that has begun. If nobody can, it is dropped, and its caller gets an error.
+fn run(task: Nested) {
+    let task = match task.host.clone() {
+        Some(host) => match host.adopt(task) {
+            Ok(()) => return,
+            Err(task) => task,
+        },
+        None => task,
+    };
+    // Without a runtime it is dropped.
+    let _dropped = crate::runtime::spawn(task);
+}
+
+/// Returns `true` if there is somebody to run a task that is started now.
+pub(super) fn can_run_tasks() -> bool {
+    HOST.with_borrow(|host| host.as_ref().is_some_and(|host| host.is_open())) || crate::runtime::can_spawn()
+}
+
+/// Starts a task when the poll of the innermost handler is over.
+pub(super) fn start_later(mut task: Nested) {
+    task.host = HOST.with_borrow(Clone::clone);
+    BEGINNING.with_borrow_mut(|beginning| beginning.push_back(task));
+}
+
+/// Runs `run` for a connection, which takes on the tasks that are started meanwhile.
+pub(crate) fn hosted<T>(host: Option<Arc<dyn Host>>, run: impl FnOnce() -> T) -> T {
+    /// Puts back what was there before, also after a panic.
+    struct Back(Option<Arc<dyn Host>>);
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            let left = HOST.with_borrow_mut(|host| std::mem::replace(host, self.0.take()));
+            drop(left);
+        }
+    }
+
+    let _back = Back(HOST.with_borrow_mut(|before| std::mem::replace(before, host)));
+    run()
 }

@@ -7,7 +7,7 @@ use super::at::At;
 use super::payload::{Body, Part, undefined};
 use super::request::{Member, Request};
 use super::response::{Outcome, Reply, Response};
-use super::{Cap, Shape, payload};
+use super::{Cap, Shape, depth, payload};
 use crate::dialect::capnweb;
 use crate::error::{Error, Fate, Fault};
 use crate::few::Few;
@@ -30,9 +30,22 @@ struct Held(Option<Arc<dyn Any + Send + Sync>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
+        let Some(object) = self.0.take() else { return };
+        // Only the last share drops the object. What it holds may be a link of a long chain, as may it be itself.
+        if Arc::strong_count(&object) == 1 {
+            depth::drop_in_turn(Last(Some(object)));
+        } else {
             contained("drop", || drop(object));
         }
+    }
+}
+
+/// The last share in an object. Its drop runs the user's code.
+struct Last(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        contained("drop", || drop(self.0.take()));
     }
 }
 
@@ -171,10 +184,21 @@ pub(crate) fn request_of_interface(
                 let names: Vec<&str> = interface.names().collect();
                 Response::ready(payload::encode(&names).map(Reply::wire))
             }
-            ([] | [_], _) => Response::error(cannot(verb)),
-            ([first, ..], _) => missing(first, &path.as_slice()[1..], &request),
+            ([], _) | ([_], Verb::Set | Verb::Delete) => Response::error(cannot(verb)),
+            _ => inside_of_interface(local, interface, &path, request, dispatch),
         };
     }
+    inside_of_interface(local, interface, &path, request, dispatch)
+}
+
+/// Makes a request of a member of an object, or of what that member gives or leads to.
+fn inside_of_interface(
+    local: Local,
+    interface: &'static Interface,
+    path: &Path,
+    request: Request,
+    dispatch: impl FnOnce(Local, usize, Request) -> Response,
+) -> Response {
     let Some((first, rest)) = path.as_slice().split_first() else {
         return if request.args.is_read() {
             let itself = Part::Cap(local.into());
@@ -190,16 +214,18 @@ pub(crate) fn request_of_interface(
     let Some(method) = method else {
         return missing(first, rest, &request);
     };
-    let property = interface.method(method).is_some_and(|method| method.property);
+    if !interface.method(method).is_some_and(|method| method.property) {
+        return match rest.split_first() {
+            // The method itself as a value: a function bound to its object.
+            None => {
+                let bound = Cap::from(local).at_path(Path::One(first.clone()));
+                Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(bound)))))
+            }
+            Some((next, rest)) => in_function(next, rest, &request),
+        };
+    }
     let member = Member::Method(interface, method);
-    let value: Response = if property {
-        let args = super::request::Args::Read;
-        dispatch(local, method, Request::new(member, args))
-    } else {
-        // The method itself as a value: a function bound to its object.
-        let bound = Cap::from(local).at_path(Path::One(first.clone()));
-        Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(bound)))))
-    };
+    let value = dispatch(local, method, Request::new(member, super::request::Args::Read));
     if rest.is_empty() && request.args.is_read() {
         return value;
     }
@@ -213,6 +239,16 @@ pub(crate) fn request_of_interface(
         }
         payload::to_cap(body).request(further).await
     })
+}
+
+/// What comes of a request for something in a function. It has no properties of its own, and none can be made.
+pub(crate) fn in_function(first: &Key, rest: &[Key], request: &Request) -> Response {
+    match (first, rest) {
+        (Key::Verb(verb), _) | (_, [Key::Verb(verb @ (Verb::Set | Verb::Delete))]) => {
+            Response::error(cannot(*verb))
+        }
+        _ => missing(first, rest, request),
+    }
 }
 
 fn missing(first: &Key, rest: &[Key], request: &Request) -> Response {

@@ -1,6 +1,7 @@
 //! References: the one type behind all typed clients, and one file for each kind of it.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) mod at;
 pub(crate) mod data;
-mod depth;
+pub(crate) mod depth;
 pub(crate) mod graph;
 pub(crate) mod local;
 pub(crate) mod payload;
@@ -137,16 +138,22 @@ impl Cap {
     }
 
     fn watch(&self, slot: &BrokenSlot) {
-        let mut cap = self.nearest();
-        loop {
-            cap = match &cap.0 {
+        // Values may hold values, as deep as a peer likes to build them, and the same ones again.
+        let mut seen = HashSet::new();
+        let mut waiting = vec![self.nearest()];
+        while let Some(cap) = waiting.pop() {
+            match &cap.0 {
                 // A value is as good as what stands in it.
-                Kind::Local(local) => return data::lent_in(local).iter().for_each(|cap| cap.watch(slot)),
-                Kind::Remote(import) => return import.link().on_closed(slot),
-                Kind::Queued(queue) => return queue.watch(slot),
-                Kind::At(at) => at.cap.nearest(),
-                Kind::Broken(error) => return fire(slot, error),
-            };
+                Kind::Local(local) => {
+                    if seen.insert(cap.object_id()) {
+                        waiting.extend(data::lent_in(local));
+                    }
+                }
+                Kind::Remote(import) => import.link().on_closed(slot),
+                Kind::Queued(queue) => waiting.extend(queue.watch(slot)),
+                Kind::At(at) => waiting.push(at.cap.nearest()),
+                Kind::Broken(error) => fire(slot, error),
+            }
         }
     }
 
@@ -222,7 +229,8 @@ impl Cap {
                 Kind::Queued(_) => Shape::Unknown,
                 kind => Self(kind.clone(), Shape::Unknown).shape(),
             },
-            (Shape::Unknown, Kind::At(at)) => at.shape(),
+            // Beyond the limit it may be anything.
+            (Shape::Unknown, Kind::At(at)) => depth::hop(|| at.shape()).unwrap_or_default(),
             (shape, _) => shape,
         }
     }
@@ -274,7 +282,7 @@ impl Cap {
     pub(crate) fn is_remote(&self) -> bool {
         match &self.0 {
             Kind::Remote(_) => true,
-            Kind::At(at) => at.cap.is_remote(),
+            Kind::At(at) => depth::hop(|| at.cap.is_remote()).unwrap_or(false),
             _ => false,
         }
     }
@@ -284,7 +292,7 @@ impl Cap {
         match &self.0 {
             Kind::Remote(import) => import.link().frame_bytes(),
             Kind::Local(local) => data::frame_bytes(local),
-            Kind::At(at) => at.cap.nearest().frame_bytes(),
+            Kind::At(at) => depth::hop(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX),
             _ => usize::MAX,
         }
     }
@@ -346,7 +354,7 @@ impl Cap {
                 Kind::Local(local) => return local.object_id(),
                 Kind::Remote(import) => Arc::as_ptr(import).addr(),
                 Kind::Queued(queue) => Arc::as_ptr(queue).addr(),
-                Kind::At(at) => match at.object_id() {
+                Kind::At(at) => match depth::hop(|| at.object_id()).flatten() {
                     Some(id) => return id,
                     None => Arc::as_ptr(at).addr(),
                 },

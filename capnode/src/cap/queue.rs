@@ -99,16 +99,16 @@ impl Queue {
         cap.request(request)
     }
 
-    pub(crate) fn watch(&self, slot: &BrokenSlot) {
-        let cap = match &mut *lock(&self.state) {
+    /// Has `slot` called when the promise breaks. Once it is resolved, returns the reference to watch instead.
+    pub(super) fn watch(&self, slot: &BrokenSlot) -> Option<Cap> {
+        match &mut *lock(&self.state) {
             State::Waiting { watchers, .. } => {
                 watchers.add(slot);
-                return;
+                None
             }
-            State::Passing { to, .. } => to.clone(),
-            State::Resolved(cap) => cap.clone(),
-        };
-        cap.watch(slot);
+            State::Passing { to, .. } => Some(to.clone()),
+            State::Resolved(cap) => Some(cap.clone()),
+        }
     }
 
     /// The promise stands for `cap` from now on. The second time nothing happens.

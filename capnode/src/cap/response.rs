@@ -4,14 +4,16 @@
 use std::any::{Any, TypeId};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 use pin_project_lite::pin_project;
 
+use super::depth;
 use super::payload::Body;
 use crate::bounds;
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::link::pending::PendingAnswer;
 use crate::panics::{caught, contained};
 
@@ -85,6 +87,42 @@ enum State {
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
     Queued(oneshot::Receiver<Response>),
+    /// A handler of this program's that is a task of its own.
+    Moved(oneshot::Receiver<Outcome>),
+}
+
+/// A handler that runs as a task of its own, since too many others were running around it when it was started.
+pub(crate) struct Nested {
+    response: Option<Response>,
+    ended: oneshot::Sender<Outcome>,
+    no_cancel: bool,
+    /// The connection that it runs for.
+    pub(super) host: Option<Arc<dyn depth::Host>>,
+}
+
+impl Future for Nested {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let given_up = this.ended.poll_canceled(cx).is_ready() && !this.no_cancel;
+        let host = this.host.clone();
+        depth::hosted(host, || {
+            let polled = match &mut this.response {
+                Some(response) if !given_up => Pin::new(response).poll(cx),
+                _ => {
+                    this.response = None;
+                    return Poll::Ready(());
+                }
+            };
+            polled.map(|outcome| {
+                this.response = None;
+                let (nobody, _) = oneshot::channel();
+                // If its caller has gone, nobody wants to know.
+                let _unwanted = std::mem::replace(&mut this.ended, nobody).send(outcome);
+            })
+        })
+    }
 }
 
 /// A method that runs.
@@ -183,10 +221,15 @@ impl Response {
                 pending.detach();
                 Ok(())
             }
-            State::Handler(_) | State::Queued(_) => {
+            State::Moved(_) | State::Handler(_) | State::Queued(_) => {
+                // Where it becomes a task, that is by itself.
+                let no_cancel = std::mem::replace(&mut self.manner.no_cancel, true);
                 self.start();
+                let is_queued = matches!(self.state, State::Queued(_));
+                self.manner.no_cancel &= no_cancel || !is_queued;
                 match self.state {
-                    State::Ready(_) => Ok(()),
+                    State::Ready(Some(Err(ref error))) if error.fate() == Fate::NotSent => Err(error.clone()),
+                    State::Ready(_) | State::Moved(_) => Ok(()),
                     _ => crate::runtime::spawn(async move { drop(self.await) }),
                 }
             }
@@ -218,6 +261,26 @@ impl Response {
             let moved = self.with_handler(handler);
             self.state = Self::handler(crate::runtime::run_blocking(moved)).into_state();
         }
+    }
+
+    /// Makes the handler a task of its own.
+    fn move_to_task(&mut self) {
+        let State::Handler(handler) = std::mem::replace(&mut self.state, State::Ready(None)) else { return };
+        let no_cancel = std::mem::take(&mut self.manner).no_cancel;
+        let mut response = self.with_handler(handler);
+        response.manner.no_cancel = no_cancel;
+        let response = Some(response);
+        if !depth::can_run_tasks() {
+            drop(response);
+            let message = "too many calls inside one another, and nobody to run them apart";
+            let error =
+                Error::new(ErrorKind::Limit, message).with_fate(Fate::NotSent).with_fault(Fault::Here);
+            self.state = State::Ready(Some(Err(error)));
+            return;
+        }
+        let (ended, outcome) = oneshot::channel();
+        self.state = State::Moved(outcome);
+        depth::start_later(Nested { response, ended, no_cancel, host: None });
     }
 
     fn into_state(mut self) -> State {
@@ -267,12 +330,22 @@ impl Response {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(outcome) => outcome,
                 },
+                State::Moved(outcome) => match Pin::new(outcome).poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(outcome) => {
+                        outcome.unwrap_or_else(|_| Err(Error::rejected("the handler was given up")))
+                    }
+                },
                 State::Handler(_) if this.manner.blocking => {
                     this.move_off();
                     continue;
                 }
+                State::Handler(_) if depth::is_full() => {
+                    this.move_to_task();
+                    continue;
+                }
                 State::Handler(handler) => {
-                    let poll = || handler.as_mut().poll(cx, place.take());
+                    let poll = || depth::nested(|| handler.as_mut().poll(cx, place.take()));
                     match caught(this.name, || bounds::writing(this.answer_bytes, poll)) {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(outcome)) => outcome,

@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::args::Give;
 use super::call::Call;
 use super::{Interface, Wire, WireError};
-use crate::cap::local::{Local, Serving, not_a_function};
-use crate::cap::payload::{Part, undefined};
+use crate::cap::local::{Local, Serving, in_function, not_a_function};
+use crate::cap::payload::Part;
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::{Reply, Response};
 use crate::cap::{Cap, Shape};
@@ -179,8 +179,8 @@ fn request_of_function(
             let itself = Part::Cap(local.into());
             Response::ready(Ok(Reply::wire(Payload::reference(itself))))
         }
-        ([_], Args::Read) => Response::ready(Ok(Reply::wire(undefined()))),
-        (path, _) => Response::error(not_a_function(path.first())),
+        ([], _) => Response::error(not_a_function(None)),
+        ([first, rest @ ..], _) => in_function(first, rest, &request),
     }
 }
 

@@ -11,6 +11,7 @@ use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
 use crate::cap::Cap;
+use crate::cap::depth::hosted;
 use crate::cap::payload::{Part, to_cap, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
@@ -154,6 +155,11 @@ impl Link {
     }
 
     fn do_all(self: &Arc<Self>, todos: Todos) {
+        // Handlers that they start may start others, which become tasks of this connection.
+        hosted(Some(self.clone()), || self.do_each(todos));
+    }
+
+    fn do_each(self: &Arc<Self>, todos: Todos) {
         let limits = self.limits.unfolding();
         for todo in todos.first.into_iter().chain(todos.rest) {
             match todo {

@@ -1,4 +1,4 @@
-//! Calls of the peer's that did not end at once.
+//! Calls of the peer's that did not end at once, and what their handlers have started beyond the depth of one stack.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,14 +7,23 @@ use std::task::{Context, Poll, Waker};
 
 use super::Link;
 use crate::bounds;
-use crate::cap::response::Response;
+use crate::cap::depth::{Host, hosted};
+use crate::cap::response::{Nested, Response};
 use crate::lock;
 use crate::op::Id;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// A running call, to be polled by whoever drives the link.
-pub(crate) struct Task {
+/// A task, to be polled by whoever drives the link.
+pub(crate) enum Task {
+    /// A running call of the peer's.
+    Call(CallTask),
+    /// A handler inside too many others, on this side.
+    Nested(Nested),
+}
+
+/// A running call of the peer's.
+pub(crate) struct CallTask {
     link: Arc<Link>,
     answer: Id,
     running: Arc<Running>,
@@ -37,7 +46,7 @@ impl Task {
             waker: Mutex::new(None),
             bytes: AtomicUsize::new(bytes),
         });
-        (Self { link, answer, running: running.clone() }, running)
+        (Self::Call(CallTask { link, answer, running: running.clone() }), running)
     }
 }
 
@@ -66,6 +75,33 @@ impl Future for Task {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut() {
+            Task::Call(call) => hosted(Some(call.link.clone()), || call.poll(cx)),
+            Task::Nested(nested) => Pin::new(nested).poll(cx),
+        }
+    }
+}
+
+impl Host for Link {
+    fn adopt(self: Arc<Self>, task: Nested) -> Result<(), Nested> {
+        {
+            let mut state = lock(&self.state);
+            if state.closed.is_some() {
+                return Err(task);
+            }
+            state.tasks.push(Task::Nested(task));
+        }
+        self.wake();
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        !self.ended.load(Ordering::SeqCst)
+    }
+}
+
+impl CallTask {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         *lock(&self.running.waker) = Some(cx.waker().clone());
         let (outcome, unfolded) = {
             let mut slot = lock(&self.running.response);

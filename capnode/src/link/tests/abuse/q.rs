@@ -214,17 +214,17 @@ const TABLE: &[Row<Kind, State>] = &[
 
     (Set, &[Index], Error("'name' cannot be set: no property can be added")),
     (Set, &[Unknown, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, TooLong, Number, HugeNumber, NotAnId, Missing], Error("there is no such object here, or it has been forgotten")),
-    (Set, &[Lent, Twice], Error("'name' is not a function.")),
+    (Set, &[Lent, Twice], Error("no property of it can be set")),
     (Set, &[Ended], Ignored),
 
     (Delete, &[Index], Goes(r#"{"type":"resolve","to":"p","resolution":{"%":"undefined"}}"#)),
     (Delete, &[Unknown, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, TooLong, Number, HugeNumber, NotAnId, Missing], Error("there is no such object here, or it has been forgotten")),
-    (Delete, &[Lent, Twice], Error("'name' is not a function.")),
+    (Delete, &[Lent, Twice], Error("no property of it can be deleted")),
     (Delete, &[Ended], Ignored),
 
     (Keys, &[Index], Goes(r#"{"type":"resolve","to":"p","resolution":["note","make","keep","wait"]}"#)),
     (Keys, &[Unknown, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, TooLong, Number, HugeNumber, NotAnId, Missing], Error("there is no such object here, or it has been forgotten")),
-    (Keys, &[Lent, Twice], Error("'(keys)' is not a function.")),
+    (Keys, &[Lent, Twice], Error("it has no list of its properties")),
     (Keys, &[Ended], Ignored),
 
     (When, &[Index], Goes(r#"{"type":"resolve","to":"p","resolution":{"@":"*","type":"object"}}"#)),

@@ -1,0 +1,444 @@
+//! What a peer can make long takes no stack for its length: paths through members, chains of objects that hold or call
+//! each other.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use capnode::sans_io::{Core, Handler};
+use capnode::{
+    CallError, Cap, Client as _, Dialect, Error, ErrorKind, Fate, Func, Node, Object, Value, transport,
+};
+use capnode_tests::{soon, until};
+
+const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
+
+/// Runs a future on a thread with as little stack as a program may give one.
+fn on_a_small_stack(future: impl Future<Output = ()> + Send + 'static) {
+    let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
+    let run = move || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().thread_stack_size(bytes).build().unwrap().block_on(future);
+    };
+    std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
+}
+
+/// A connection in memory: what its opener is offered, which keeps it open.
+async fn over_memory(index: Cap, dialect: Dialect) -> Cap {
+    let (there, here) = transport::pair();
+    let node = Node::new(index);
+    drop(node.serve(there).await.unwrap());
+    let connection: capnode::Connection = Node::empty().dialect(dialect).connect_over(here).await.unwrap();
+    connection.peer()
+}
+
+// ------------------------------------------------------------------ paths
+
+#[capnode::interface]
+trait Leaf {
+    async fn next(&self) -> u32;
+}
+
+struct Counter;
+
+impl Leaf for Counter {
+    async fn next(&self) -> u32 {
+        1
+    }
+}
+
+/// Members of each kind.
+#[capnode::interface]
+trait Members {
+    async fn method(&self) -> u32;
+    async fn child(&self) -> LeafClient;
+    #[capnode(property)]
+    async fn number(&self) -> u32;
+    #[capnode(property)]
+    async fn leaf(&self) -> LeafClient;
+    #[capnode(property)]
+    async fn function(&self) -> Func<fn() -> u32>;
+    #[capnode(property)]
+    async fn record(&self) -> Vec<LeafClient>;
+    #[capnode(property)]
+    async fn object(&self) -> Cap;
+}
+
+struct All;
+
+impl Members for All {
+    async fn method(&self) -> u32 {
+        2
+    }
+    async fn child(&self) -> LeafClient {
+        LeafClient::new(Counter)
+    }
+    async fn number(&self) -> u32 {
+        3
+    }
+    async fn leaf(&self) -> LeafClient {
+        LeafClient::new(Counter)
+    }
+    async fn function(&self) -> Func<fn() -> u32> {
+        Func::new(|| async { 4 })
+    }
+    async fn record(&self) -> Vec<LeafClient> {
+        vec![LeafClient::new(Counter)]
+    }
+    async fn object(&self) -> Cap {
+        Object::new().with("name", "ann").with("leaf", LeafClient::new(Counter)).cap()
+    }
+}
+
+const STEPS: [&str; 11] =
+    ["method", "child", "number", "leaf", "function", "record", "object", "next", "0", "name", "missing"];
+
+/// What is seen of an outcome: values as they print, references only as such.
+fn seen(outcome: Result<Value, Error>) -> String {
+    match outcome {
+        Ok(value) => format!("{value:?}").split(['(', '{']).next().unwrap_or_default().to_owned(),
+        Err(error) => format!("error {:?}", error.kind()),
+    }
+}
+
+/// Reads and calls every path of up to three steps below `cap`, and what was seen of each.
+async fn walk(cap: &Cap) -> Vec<String> {
+    let mut all = Vec::new();
+    for first in STEPS {
+        for second in STEPS {
+            for third in STEPS.map(Some).into_iter().chain([None]) {
+                let mut inside = cap.at(first);
+                let mut last = second;
+                if let Some(third) = third {
+                    inside = inside.at(second);
+                    last = third;
+                }
+                let read = seen(soon(inside.get::<Value>(last)).await);
+                let called = seen(soon(inside.invoke::<Value>(last, ())).await);
+                all.push(format!("{first}.{second}.{third:?}: {read}, {called}"));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_path_has_an_end_and_is_the_same_from_afar() {
+    on_a_small_stack(async {
+        let here = Cap::from(MembersClient::new(All));
+        let local = walk(&here).await;
+        let there = walk(&over_memory(here.clone(), Dialect::CapnWeb).await).await;
+        for (here, there) in local.iter().zip(&there) {
+            assert_eq!(here, there);
+        }
+        assert_eq!(local.len(), there.len());
+        let q = walk(&over_memory(here.clone(), Dialect::Q).await).await;
+        let capnode = walk(&over_memory(here.clone(), Dialect::Capnode).await).await;
+        assert_eq!((q.len(), capnode.len()), (local.len(), local.len()));
+    });
+}
+
+#[test]
+fn what_is_below_a_method_is_as_in_a_function() {
+    on_a_small_stack(async {
+        let here = Cap::from(MembersClient::new(All));
+        for cap in [here.clone(), over_memory(here, Dialect::CapnWeb).await] {
+            let method = cap.at("method");
+            assert_eq!(soon(method.get::<Value>("next")).await.unwrap(), Value::Undefined);
+            let error = soon(method.invoke::<Value>("next", ())).await.unwrap_err();
+            assert!(error.message().contains("'next' is not a function"), "{error}");
+            let error = soon(method.at("next").get::<Value>("more")).await.unwrap_err();
+            assert!(error.message().contains("undefined"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn nothing_below_a_member_can_be_set_deleted_or_listed_without_end() {
+    on_a_small_stack(async {
+        let here = Cap::from(MembersClient::new(All));
+        for dialect in [None, Some(Dialect::Q), Some(Dialect::Capnode)] {
+            let cap = match dialect {
+                Some(dialect) => over_memory(here.clone(), dialect).await,
+                None => here.clone(),
+            };
+            for step in STEPS {
+                let inside = cap.at(step);
+                let set = soon(inside.put("next", 1)).await;
+                assert!(set.is_err(), "{dialect:?} {step}");
+                let deleted = soon(inside.delete("next")).await;
+                assert!(deleted.is_err() || step == "object", "{dialect:?} {step}");
+                // It has an end; what it is depends on the member.
+                let _listed = soon(inside.keys()).await;
+            }
+        }
+        assert_eq!(soon(here.at("object").keys()).await.unwrap(), ["name", "leaf"]);
+        assert_eq!(soon(here.at("leaf").keys()).await.unwrap(), ["next"]);
+    });
+}
+
+// ------------------------------------------------------------------ chains
+
+/// Wraps whatever it is given in one more object.
+#[capnode::interface]
+trait Wrap {
+    async fn wrap(&self, inner: WrapClient) -> WrapClient;
+    async fn depth(&self) -> Result<u32, Error>;
+    /// Does not end before it is given up.
+    async fn wait(&self) -> Result<(), Error>;
+    #[capnode(no_cancel)]
+    async fn insist(&self) -> Result<u32, Error>;
+    async fn tell(&self, progress: Func<fn(u32)>) -> Result<(), Error>;
+}
+
+struct Wrapper {
+    inner: Option<WrapClient>,
+    live: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Wrapper {
+    fn new(inner: Option<WrapClient>, live: &Arc<AtomicUsize>, waiting: &Arc<AtomicUsize>) -> Self {
+        live.fetch_add(1, Ordering::SeqCst);
+        Self { inner, live: live.clone(), waiting: waiting.clone() }
+    }
+}
+
+impl Drop for Wrapper {
+    fn drop(&mut self) {
+        self.live.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn own(error: CallError<Error>) -> Error {
+    match error {
+        CallError::Returned(error) | CallError::Failed(error) => error,
+    }
+}
+
+/// Counts handlers that wait, until they are dropped.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Wrap for Wrapper {
+    async fn wrap(&self, inner: WrapClient) -> WrapClient {
+        WrapClient::new(Wrapper::new(Some(inner), &self.live, &self.waiting))
+    }
+    async fn depth(&self) -> Result<u32, Error> {
+        match &self.inner {
+            Some(inner) => Ok(1 + inner.depth().await.map_err(own)?),
+            None => Ok(0),
+        }
+    }
+    async fn wait(&self) -> Result<(), Error> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(self.waiting.clone());
+        match &self.inner {
+            Some(inner) => inner.wait().await.map_err(own),
+            None => std::future::pending().await,
+        }
+    }
+    async fn insist(&self) -> Result<u32, Error> {
+        match &self.inner {
+            Some(inner) => Ok(1 + inner.insist().await.map_err(own)?),
+            None => {
+                tokio::task::yield_now().await;
+                Ok(0)
+            }
+        }
+    }
+    async fn tell(&self, progress: Func<fn(u32)>) -> Result<(), Error> {
+        progress.call(1).send()?;
+        match &self.inner {
+            Some(inner) => inner.tell(progress).await.map_err(own),
+            None => Ok(()),
+        }
+    }
+}
+
+type Counts = (Arc<AtomicUsize>, Arc<AtomicUsize>);
+
+fn root() -> (WrapClient, Counts) {
+    let (live, waiting) = Counts::default();
+    (WrapClient::new(Wrapper::new(None, &live, &waiting)), (live, waiting))
+}
+
+/// The last of a chain of `length` objects, each of which holds the one before.
+async fn chain(root: &WrapClient, length: usize) -> WrapClient {
+    let mut last = root.clone();
+    for _ in 0..length {
+        last = root.wrap(last).await.unwrap();
+    }
+    last
+}
+
+#[test]
+fn a_chain_of_objects_is_dropped_whatever_its_length() {
+    on_a_small_stack(async {
+        let (root, (live, _)) = root();
+        let last = chain(&root, 100_000).await;
+        assert_eq!(live.load(Ordering::SeqCst), 100_001);
+        drop(last);
+        assert_eq!(live.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_chain_that_a_peer_has_made_is_dropped_when_it_lets_go_or_leaves() {
+    on_a_small_stack(async {
+        for dialect in ALL {
+            for leave in [false, true] {
+                let (root, (live, _)) = root();
+                let (there, here) = transport::pair();
+                let node = Node::new(root);
+                drop(node.serve(there).await.unwrap());
+                let connection: capnode::Connection =
+                    Node::empty().dialect(dialect).connect_over(here).await.unwrap();
+                let remote: WrapClient = connection.index();
+                let last = chain(&remote, 3_000).await;
+                // Q-Connection has no release, and Capnode's comes late, once for each link of the chain.
+                if leave || dialect != Dialect::CapnWeb {
+                    connection.close();
+                }
+                drop(last);
+                until("one is left", || live.load(Ordering::SeqCst) == 1).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn functions_and_values_that_hold_each_other_are_dropped_whatever_their_number() {
+    on_a_small_stack(async {
+        let mut function = Func::<fn() -> u32>::new(|| async { 0 });
+        let mut value = Cap::from(function.clone());
+        let mut object = value.clone();
+        for _ in 0..100_000 {
+            let inner = function;
+            function = Func::new(move || {
+                let inner = inner.clone();
+                async move { inner.call().await.unwrap_or_default() + 1 }
+            });
+            value = Cap::holding(&[value]).unwrap();
+            object = Object::new().with("inner", object).cap();
+        }
+        drop(function);
+        drop(value);
+        drop(object);
+    });
+}
+
+#[test]
+fn a_call_goes_through_a_chain_whatever_its_length() {
+    on_a_small_stack(async {
+        let (root, _) = root();
+        let last = chain(&root, 20_000).await;
+        assert_eq!(last.depth().await.unwrap(), 20_000);
+        assert_eq!(last.insist().await.unwrap(), 20_000);
+    });
+}
+
+#[test]
+fn a_peer_calls_through_a_chain_that_it_has_made() {
+    on_a_small_stack(async {
+        for dialect in ALL {
+            let (root, _) = root();
+            let remote = WrapClient::from_cap(over_memory(Cap::from(root), dialect).await);
+            let last = chain(&remote, 1_000).await;
+            assert_eq!(soon(last.depth()).await.unwrap(), 1_000, "{dialect:?}");
+        }
+    });
+}
+
+#[test]
+fn giving_up_a_call_ends_every_handler_of_a_chain() {
+    on_a_small_stack(async {
+        let (root, (_, waiting)) = root();
+        let last = chain(&root, 10_000).await;
+        let task = tokio::spawn(async move { last.wait().await });
+        until("all wait", || waiting.load(Ordering::SeqCst) == 10_001).await;
+        task.abort();
+        until("none waits", || waiting.load(Ordering::SeqCst) == 0).await;
+    });
+}
+
+#[test]
+fn calls_keep_their_order_where_handlers_become_tasks() {
+    on_a_small_stack(async {
+        let (root, _) = root();
+        let last = chain(&root, 100).await;
+        let told = Arc::new(AtomicUsize::new(0));
+        let counted = told.clone();
+        let note = move |n: u32| {
+            counted.fetch_add(n as usize, Ordering::SeqCst);
+            async {}
+        };
+        last.tell(note).await.unwrap();
+        assert_eq!(told.load(Ordering::SeqCst), 101);
+    });
+}
+
+/// Moves frames between two cores and polls their handlers, until nothing moves.
+fn pump(here: &Core, there: &Core, handlers: &mut Vec<std::pin::Pin<Box<Handler>>>) {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        let mut moved = false;
+        for (from, to) in [(here, there), (there, here)] {
+            while let Some(frame) = from.next_frame() {
+                to.receive(&frame);
+                moved = true;
+            }
+            let new = from.handlers();
+            moved |= !new.is_empty();
+            handlers.extend(new.into_iter().map(Box::pin));
+        }
+        let before = handlers.len();
+        handlers.retain_mut(|handler| handler.as_mut().poll(&mut cx).is_pending());
+        if !moved && handlers.len() == before {
+            return;
+        }
+    }
+}
+
+#[test]
+fn without_a_runtime_the_owner_of_a_core_runs_the_chain() {
+    let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
+    let run = || {
+        let (root, _) = root();
+        let (here, there) = (Core::connecting(()), Core::accepting(root));
+        let mut handlers = Vec::new();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let remote: WrapClient = here.index();
+        let mut last = remote.clone();
+        for _ in 0..300 {
+            last = remote.wrap(last).pipeline();
+        }
+        let mut call = std::pin::pin!(last.depth().into_future());
+        let depth = loop {
+            if let std::task::Poll::Ready(depth) = call.as_mut().poll(&mut cx) {
+                break depth;
+            }
+            pump(&here, &there, &mut handlers);
+        };
+        assert_eq!(depth.unwrap(), 300);
+    };
+    std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn without_a_runtime_or_core_a_long_chain_of_calls_is_refused() {
+    let build = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let last = build.block_on(async { chain(&root().0, 100).await });
+    drop(build);
+    let mut call = std::pin::pin!(last.depth().into_future());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(outcome) = call.as_mut().poll(&mut cx) else { panic!("it is pending") };
+    let error = own(outcome.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert_ne!(error.fate(), Fate::MayHaveRun);
+}
