@@ -84,15 +84,15 @@ impl Expansion<'_> {
     fn constructors(&self) -> TokenStream {
         let (vis, trait_path) = (&self.interface.item.vis, &self.trait_path);
         let body = |body: TokenStream| if self.is_stand_in { quote!(::core::unreachable!()) } else { body };
-        let new = body(quote!(__p::serve(__p::Arc::new(object))));
-        let from_arc = body(quote!(__p::serve(object)));
+        let new = body(quote!(__p::serve(__p::Arc::new(__object))));
+        let from_arc = body(quote!(__p::serve(__object)));
         let promise = body(quote!(__p::promise()));
         let free = |name: &str| self.interface.methods.iter().all(|method| method.ident() != name);
         let mut constructors = TokenStream::new();
         if free("new") {
             constructors.extend(quote! {
-                /// A reference to `object`, which lives until nobody holds one.
-                #vis fn new(object: impl #trait_path) -> Self {
+                /// A reference to an object, which lives until nobody holds one.
+                #vis fn new(__object: impl #trait_path) -> Self {
                     #new
                 }
             });
@@ -100,7 +100,7 @@ impl Expansion<'_> {
         if free("from_arc") {
             constructors.extend(quote! {
                 /// A reference to an object that this program holds as well.
-                #vis fn from_arc(object: __p::Arc<impl #trait_path>) -> Self {
+                #vis fn from_arc(__object: __p::Arc<impl #trait_path>) -> Self {
                     #from_arc
                 }
             });
@@ -160,31 +160,31 @@ impl Expansion<'_> {
         let deserialize = self.impl_with(quote!('d,), quote!(), quote!(__p::Deserialize<'d> for #client));
         let [hasher, serializer, deserializer] = ["H", "S", "D"].map(|name| self.type_param(name));
         let cloned = self.wrap(quote!(__p::Clone::clone(&self.0)));
-        let deserialized = self.wrap(quote!(cap));
+        let deserialized = self.wrap(quote!(__c));
         // One that has been refused is no `Client`, and should not be told so a second time.
         let serialized = match self.interface.item.generics.lifetimes().next() {
-            None => quote!(__p::serialize(self, to)),
-            Some(_) => quote!(__p::Serialize::serialize(&self.0, to)),
+            None => quote!(__p::serialize(self, __t)),
+            Some(_) => quote!(__p::Serialize::serialize(&self.0, __t)),
         };
         let upcasts = self.parents.iter().map(|parent| {
             let head = self.impl_of(quote!(__p::From<#client> for #parent));
-            quote!(#head { fn from(client: #client) -> Self { __p::Client::from_cap(client.0) } })
+            quote!(#head { fn from(__c: #client) -> Self { __p::Client::from_cap(__c.0) } })
         });
         quote! {
             #deref { type Target = __p::Cap; fn deref(&self) -> &__p::Cap { &self.0 } }
             #clone { fn clone(&self) -> Self { #cloned } }
-            #debug { fn fmt(&self, f: &mut __p::Formatter<'_>) -> __p::FmtResult { __p::Debug::fmt(&self.0, f) } }
-            #partial_eq { fn eq(&self, other: &Self) -> bool { self.0 == other.0 } }
+            #debug { fn fmt(&self, __f: &mut __p::Formatter<'_>) -> __p::FmtResult { __p::Debug::fmt(&self.0, __f) } }
+            #partial_eq { fn eq(&self, __e: &Self) -> bool { self.0 == __e.0 } }
             #eq {}
-            #hash { fn hash<#hasher: __p::Hasher>(&self, to: &mut #hasher) { __p::Hash::hash(&self.0, to) } }
+            #hash { fn hash<#hasher: __p::Hasher>(&self, __t: &mut #hasher) { __p::Hash::hash(&self.0, __t) } }
             #serialize {
-                fn serialize<#serializer: __p::Serializer>(&self, to: #serializer) -> __p::Result<#serializer::Ok, #serializer::Error> {
+                fn serialize<#serializer: __p::Serializer>(&self, __t: #serializer) -> __p::Result<#serializer::Ok, #serializer::Error> {
                     #serialized
                 }
             }
             #deserialize {
-                fn deserialize<#deserializer: __p::Deserializer<'d>>(from: #deserializer) -> __p::Result<Self, #deserializer::Error> {
-                    __p::Result::map(__p::Deserialize::deserialize(from), |cap| #deserialized)
+                fn deserialize<#deserializer: __p::Deserializer<'d>>(__d: #deserializer) -> __p::Result<Self, #deserializer::Error> {
+                    __p::Result::map(__p::Deserialize::deserialize(__d), |__c| #deserialized)
                 }
             }
             #(#upcasts)*

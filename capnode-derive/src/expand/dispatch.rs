@@ -22,12 +22,12 @@ impl Expansion<'_> {
             false => (Some(quote!(static __TABLE: __p::Interface = #value;)), quote!(&__TABLE)),
         };
         let head = self.impl_of(quote!(__p::Client for #client));
-        let (wrapped, serve) = (self.wrap(quote!(cap)), self.serve());
+        let (wrapped, serve) = (self.wrap(quote!(__c)), self.serve());
         Some(quote! {
             #item
             #head {
                 const INTERFACE: &'static __p::Interface = #table;
-                fn from_cap(cap: __p::Cap) -> Self { #wrapped }
+                fn from_cap(__c: __p::Cap) -> Self { #wrapped }
             }
             #serve
         })

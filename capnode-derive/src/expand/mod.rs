@@ -146,7 +146,8 @@ fn client_of(parent: &Path) -> Path {
     path
 }
 
-/// A local name of the macro, which no name of the user's can meet.
+/// A local name of the macro. Its span keeps it apart from local names of the user's; constants and unit variants in scope
+/// are kept apart by the underscore, since a pattern of their name would match their value and bind nothing.
 fn local(name: &str) -> Ident {
-    Ident::new(name, Span::mixed_site())
+    Ident::new(&format!("_{name}"), Span::mixed_site())
 }

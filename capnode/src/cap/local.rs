@@ -170,7 +170,9 @@ pub(crate) fn request_of_interface(
     let method = match &request.member {
         Member::Method(of, method) if std::ptr::eq(*of, interface) => Some(*method),
         Member::Path(Path::One(Key::Name(name))) => interface.find(name.as_str()),
-        _ => None,
+        // By the client of an interface that this one extends.
+        Member::Method(of, method) => of.method(*method).and_then(|method| interface.find(method.name)),
+        Member::Path(_) => None,
     };
     if let Some(method) = method {
         if interface.method(method).is_some_and(|method| method.property == request.args.is_read()) {

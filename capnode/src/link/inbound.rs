@@ -105,9 +105,21 @@ impl Link {
                 return Ok(());
             }
             state.session.count_frame(now)?;
-            if state.language.is_unknown() {
-                let Some(dialect) = Dialect::detect(frame) else { return Ok(()) };
-                state.speak(self, dialect, &mut todos);
+            if !state.has_heard {
+                // Both languages skip what they do not know. A program that speaks neither, such as a browser with an
+                // HTTP request, must not get as far as a line that they do know.
+                let spoken = Dialect::detect(frame).filter(|spoken| {
+                    let dialect = self.dialect();
+                    dialect.is_none_or(|dialect| dialect == *spoken || dialect == Dialect::CapnWeb)
+                });
+                let Some(dialect) = spoken else {
+                    let message = "the first message is none of the language";
+                    return Err(Error::new(ErrorKind::Protocol, message));
+                };
+                state.has_heard = true;
+                if state.language.is_unknown() {
+                    state.speak(self, dialect, &mut todos);
+                }
             }
             self.settle_drops(&mut state);
             // What has been given back has to be said before the same name is read again.
