@@ -112,8 +112,27 @@ pub(crate) async fn dial(address: &Address) -> io::Result<Box<dyn Io>> {
 /// A bound socket.
 pub(crate) enum Bound {
     Tcp(TcpListener),
+    /// With the file of the socket: its path, device and inode.
     #[cfg(unix)]
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener, PathBuf, Option<(u64, u64)>),
+}
+
+/// The device and inode of the file at `path`.
+#[cfg(unix)]
+fn file_at(path: &std::path::Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Returns `true` if the file at `path` is a socket that nobody listens on any more. A listener whose queue is full does.
+#[cfg(unix)]
+async fn is_abandoned(path: &std::path::Path) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt as _;
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(false);
+    }
+    Ok(UnixStream::connect(path).await.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
 impl Bound {
@@ -125,7 +144,7 @@ impl Bound {
             Address::Unix(path) => {
                 let listener = match UnixListener::bind(path) {
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                        if UnixStream::connect(path).await.is_ok() {
+                        if !is_abandoned(path).await? {
                             return Err(error);
                         }
                         std::fs::remove_file(path)?;
@@ -133,7 +152,8 @@ impl Bound {
                     }
                     bound => bound?,
                 };
-                Ok(Bound::Unix(listener, path.clone()))
+                let file = file_at(path).ok();
+                Ok(Bound::Unix(listener, path.clone(), file))
             }
             #[cfg(not(unix))]
             Address::Unix(_) => {
@@ -158,7 +178,7 @@ impl Bound {
                 Ok((Box::new(stream), Some(address)))
             }
             #[cfg(unix)]
-            Bound::Unix(listener, _) => {
+            Bound::Unix(listener, ..) => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Box::new(stream), None))
             }
@@ -169,8 +189,10 @@ impl Bound {
 #[cfg(unix)]
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Bound::Unix(_, path) = self {
-            // If it has gone already, all is well.
+        let Bound::Unix(_, path, Some(file)) = self else { return };
+        // Another listener may have taken the path over, and its socket stays.
+        if file_at(path).is_ok_and(|now| now == *file) {
+            // If it has gone meanwhile, all is well.
             let _gone = std::fs::remove_file(path);
         }
     }
