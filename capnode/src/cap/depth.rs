@@ -35,7 +35,7 @@ thread_local! {
     /// `true` while those are being started.
     static STARTING: Cell<bool> = const { Cell::new(false) };
     /// The connection that the code on this thread runs for.
-    static HOST: RefCell<Option<Arc<dyn Host>>> = const { RefCell::new(None) };
+    static HOST: Cell<Option<Arc<dyn Host>>> = const { Cell::new(None) };
     static HOPPED: Cell<usize> = const { Cell::new(0) };
     /// What is to be dropped when the drop under way has ended, if one is.
     static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
@@ -88,32 +88,30 @@ pub(super) fn drop_in_turn(held: impl Any) {
     }
 }
 
-/// Returns `true` if a handler that is polled now has to be a task of its own.
-pub(super) fn is_full() -> bool {
-    RUNNING.get() >= NESTED
+/// Begins the poll of a handler, and returns what [`leave`] takes at its end; `None` if the handler has to be a task of its
+/// own.
+#[inline]
+pub(super) fn enter() -> Option<usize> {
+    let running = RUNNING.get();
+    if running >= NESTED {
+        return None;
+    }
+    RUNNING.set(running + 1);
+    Some(running)
 }
 
-/// Polls a handler. Tasks that it starts beyond the limit begin before this returns, in the order of their calls.
-pub(super) fn nested<T>(poll: impl FnOnce() -> T) -> T {
-    struct Back;
-
-    impl Drop for Back {
-        fn drop(&mut self) {
-            RUNNING.set(RUNNING.get() - 1);
-        }
-    }
-
-    RUNNING.set(RUNNING.get() + 1);
-    let back = Back;
-    let polled = poll();
-    drop(back);
-    if RUNNING.get() == NESTED - 1 {
+/// Ends the poll of a handler. Tasks that it has started beyond the limit begin before this returns, in the order of their
+/// calls.
+#[inline]
+pub(super) fn leave(running: usize) {
+    RUNNING.set(running);
+    if running == NESTED - 1 {
         start_all();
     }
-    polled
 }
 
 /// Starts the tasks that wait for it. Those that they start in turn begin after them, in the same loop.
+#[cold]
 fn start_all() {
     struct Done;
 
@@ -149,29 +147,37 @@ fn run(task: Nested) {
     let _dropped = crate::runtime::spawn(task);
 }
 
+/// The connection that the code on this thread runs for.
+fn host() -> Option<Arc<dyn Host>> {
+    let host = HOST.take();
+    HOST.set(host.clone());
+    host
+}
+
 /// Returns `true` if there is somebody to run a task that is started now.
 pub(super) fn can_run_tasks() -> bool {
-    HOST.with_borrow(|host| host.as_ref().is_some_and(|host| host.is_open())) || crate::runtime::can_spawn()
+    host().is_some_and(|host| host.is_open()) || crate::runtime::can_spawn()
 }
 
 /// Starts a task when the poll of the innermost handler is over.
 pub(super) fn start_later(mut task: Nested) {
-    task.host = HOST.with_borrow(Clone::clone);
+    task.host = host();
     BEGINNING.with_borrow_mut(|beginning| beginning.push_back(task));
 }
 
-/// Runs `run` for a connection, which takes on the tasks that are started meanwhile.
-pub(crate) fn hosted<T>(host: Option<Arc<dyn Host>>, run: impl FnOnce() -> T) -> T {
-    /// Puts back what was there before, also after a panic.
-    struct Back(Option<Arc<dyn Host>>);
+/// While this lives, the code on this thread runs for a connection, which takes on the tasks that are started meanwhile.
+pub(crate) struct Hosted(Option<Arc<dyn Host>>);
 
-    impl Drop for Back {
-        fn drop(&mut self) {
-            let left = HOST.with_borrow_mut(|host| std::mem::replace(host, self.0.take()));
-            drop(left);
-        }
+impl Hosted {
+    #[inline]
+    pub(crate) fn new(host: Option<Arc<dyn Host>>) -> Self {
+        Self(HOST.replace(host))
     }
+}
 
-    let _back = Back(HOST.with_borrow_mut(|before| std::mem::replace(before, host)));
-    run()
+impl Drop for Hosted {
+    #[inline]
+    fn drop(&mut self) {
+        drop(HOST.replace(self.0.take()));
+    }
 }

@@ -106,21 +106,19 @@ impl Future for Nested {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let given_up = this.ended.poll_canceled(cx).is_ready() && !this.no_cancel;
-        let host = this.host.clone();
-        depth::hosted(host, || {
-            let polled = match &mut this.response {
-                Some(response) if !given_up => Pin::new(response).poll(cx),
-                _ => {
-                    this.response = None;
-                    return Poll::Ready(());
-                }
-            };
-            polled.map(|outcome| {
+        let _hosted = depth::Hosted::new(this.host.clone());
+        let polled = match &mut this.response {
+            Some(response) if !given_up => Pin::new(response).poll(cx),
+            _ => {
                 this.response = None;
-                let (nobody, _) = oneshot::channel();
-                // If its caller has gone, nobody wants to know.
-                let _unwanted = std::mem::replace(&mut this.ended, nobody).send(outcome);
-            })
+                return Poll::Ready(());
+            }
+        };
+        polled.map(|outcome| {
+            this.response = None;
+            let (nobody, _) = oneshot::channel();
+            // If its caller has gone, nobody wants to know.
+            let _unwanted = std::mem::replace(&mut this.ended, nobody).send(outcome);
         })
     }
 }
@@ -340,13 +338,15 @@ impl Response {
                     this.move_off();
                     continue;
                 }
-                State::Handler(_) if depth::is_full() => {
-                    this.move_to_task();
-                    continue;
-                }
                 State::Handler(handler) => {
-                    let poll = || depth::nested(|| handler.as_mut().poll(cx, place.take()));
-                    match caught(this.name, || bounds::writing(this.answer_bytes, poll)) {
+                    let Some(running) = depth::enter() else {
+                        this.move_to_task();
+                        continue;
+                    };
+                    let poll = || handler.as_mut().poll(cx, place.take());
+                    let polled = caught(this.name, || bounds::writing(this.answer_bytes, poll));
+                    depth::leave(running);
+                    match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(outcome)) => outcome,
                         Err(panicked) => Err(panicked.into()),

@@ -11,7 +11,7 @@ use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
 use crate::cap::Cap;
-use crate::cap::depth::hosted;
+use crate::cap::depth::Hosted;
 use crate::cap::payload::{Part, to_cap, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
@@ -167,13 +167,13 @@ impl Link {
     }
 
     fn do_all(self: &Arc<Self>, todos: Todos) {
-        // Handlers that they start may start others, which become tasks of this connection.
-        hosted(Some(self.clone()), || self.do_each(todos));
-    }
-
-    fn do_each(self: &Arc<Self>, todos: Todos) {
+        let mut hosted = None;
         let limits = self.limits.unfolding();
         for todo in todos.first.into_iter().chain(todos.rest) {
+            // Handlers that it starts may start others, which become tasks of this connection. An answer starts none.
+            if !matches!(todo, Todo::Deliver { caller: Some(Caller::Waits { .. }) | None, .. }) {
+                hosted.get_or_insert_with(|| Hosted::new(Some(self.clone())));
+            }
             match todo {
                 Todo::Call(call) => {
                     let Call { answer, what, bytes } = call;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Link;
 use crate::bounds;
-use crate::cap::depth::{Host, hosted};
+use crate::cap::depth::{Host, Hosted};
 use crate::cap::response::{Nested, Response};
 use crate::lock;
 use crate::op::Id;
@@ -76,7 +76,10 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.get_mut() {
-            Task::Call(call) => hosted(Some(call.link.clone()), || call.poll(cx)),
+            Task::Call(call) => {
+                let _hosted = Hosted::new(Some(call.link.clone()));
+                call.poll(cx)
+            }
             Task::Nested(nested) => Pin::new(nested).poll(cx),
         }
     }
