@@ -81,6 +81,17 @@ impl<T> LocalKey<T> {
 }
 
 impl<T> LocalKey<Cell<T>> {
+    pub(crate) fn replace(&'static self, value: T) -> T {
+        self.0.with(|cell| cell.replace(value))
+    }
+
+    pub(crate) fn take(&'static self) -> T
+    where
+        T: Default,
+    {
+        self.0.with(Cell::take)
+    }
+
     pub(crate) fn set(&'static self, value: T) {
         self.0.with(|cell| cell.set(value));
     }
