@@ -1,4 +1,4 @@
-//! What is written and unfolded on a thread at the moment: how much may be written, and how much has been unfolded.
+//! Two counts of the present thread: the bytes that may be written, and the bytes that have been unfolded.
 //!
 //! Both belong to the connection that the work is done for, and the work is done in code of the program's (`Serialize`
 //! and `Deserialize`), which knows no connection.
@@ -41,7 +41,7 @@ pub(crate) fn writing<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
     run()
 }
 
-/// How long a value may be that is written for a connection.
+/// The most bytes of a value that is written for a connection.
 pub(crate) fn writable() -> usize {
     WRITABLE.get()
 }

@@ -58,7 +58,7 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     lent
 }
 
-/// How long a message to whoever lends what is in it may be.
+/// The most bytes of a message to the peer that lends what is in the value.
 pub(super) fn frame_bytes(local: &Local) -> usize {
     let Ok(held) = local.object().downcast::<Held>() else { return usize::MAX };
     // Where anything in it is a peer's, it is most likely a record of functions, which are all of one peer.
@@ -98,7 +98,7 @@ impl Serving for Data {
 /// How many shared values may be nothing but the next.
 const LEADS: usize = 64;
 
-/// How many references are copied rather than shared with all that is around them.
+/// The most references that are copied rather than shared with all that is around them.
 const FEW: usize = 8;
 
 /// The value that a shared one is, to be looked into.
@@ -113,7 +113,7 @@ fn opened(body: &Body) -> Cow<'_, Body> {
     Cow::Owned(undefined())
 }
 
-/// Whether what stands at `at` has no properties at all.
+/// Returns `true` if the value that begins at `at` is null or undefined, and so has no properties.
 fn is_nothing(body: &Body, at: usize) -> bool {
     let text = body.text.buffer().get(at..body.text.range().end).unwrap_or_default().trim_start();
     text.starts_with("null") || text.starts_with("[\"undefined\"]")
@@ -124,7 +124,7 @@ pub(crate) fn look_from(body: Body, name: Option<&Key>, request: Request) -> Res
     seek(&body, &Mutex::default(), name, request)
 }
 
-/// The same for a value that is looked into again and again.
+/// Follows a request into a value that is looked into again and again: `places` keeps where its parts stand.
 fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Request) -> Response {
     let body = opened(held);
     // Those that are known are of the value itself.

@@ -15,7 +15,7 @@ use crate::sync::thread_local;
 /// How many references a request may be passed on by, one inside the other.
 const HOPS: usize = 64;
 
-/// How many handlers may run inside one another's poll. One that is started beyond is a task of its own.
+/// The most handlers that run inside one another's poll. One that is started beyond is a task of its own.
 const NESTED: usize = 16;
 
 /// Runs tasks for the handlers of a connection: its driver, or the owner of its core.

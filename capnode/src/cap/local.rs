@@ -170,7 +170,7 @@ pub(crate) fn request_of_interface(
     let method = match &request.member {
         Member::Method(of, method) if std::ptr::eq(*of, interface) => Some(*method),
         Member::Path(Path::One(Key::Name(name))) => interface.find(name.as_str()),
-        // By the client of an interface that this one extends.
+        // By the client of another interface, such as one that this one extends: as from afar, the name counts.
         Member::Method(of, method) => of.method(*method).and_then(|method| interface.find(method.name)),
         Member::Path(_) => None,
     };
@@ -243,7 +243,7 @@ fn inside_of_interface(
     })
 }
 
-/// What comes of a request for something in a function. It has no properties of its own, and none can be made.
+/// Answers a request for something in a function. It has no properties of its own, and none can be made.
 pub(crate) fn in_function(first: &Key, rest: &[Key], request: &Request) -> Response {
     match (first, rest) {
         (Key::Verb(verb), _) | (_, [Key::Verb(verb @ (Verb::Set | Verb::Delete))]) => {

@@ -287,7 +287,7 @@ impl Cap {
         }
     }
 
-    /// How long a message to whoever this is lent by may be.
+    /// The most bytes of a message to the peer that lends this; no bound if that is not known.
     pub(crate) fn frame_bytes(&self) -> usize {
         match &self.0 {
             Kind::Remote(import) => import.link().frame_bytes(),

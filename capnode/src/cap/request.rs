@@ -25,13 +25,13 @@ pub struct Request {
 pub(crate) struct Extras {
     /// Who wants to know how far it has come.
     pub(crate) progress: Option<Progress>,
-    /// Whether it fails if nobody can tell.
+    /// `true` if the call fails where nobody can tell progress.
     pub(crate) needs_progress: bool,
     /// Whether it has a time limit of its own.
     pub(crate) timed: bool,
-    /// Whether it fails where it would have to wait for room.
+    /// `true` if the call fails where it would have to wait for room.
     pub(crate) at_once: bool,
-    /// How long what is answered may be, if it is written here.
+    /// The most bytes of the answer, if it is written here.
     pub(crate) answer_bytes: Option<usize>,
 }
 
@@ -71,7 +71,7 @@ impl Member {
         }
     }
 
-    /// Whether no member is meant, but the target itself.
+    /// Returns `true` if no member is meant, but the target itself.
     pub(crate) fn is_whole(&self) -> bool {
         matches!(self, Member::Path(path) if path.is_empty())
     }

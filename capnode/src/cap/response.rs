@@ -75,7 +75,7 @@ pub struct Response {
     manner: Manner,
     /// Whose handler it is, for the log.
     name: &'static str,
-    /// How long its answer may be where it is written.
+    /// The most bytes of its answer where that is written.
     answer_bytes: usize,
 }
 
@@ -219,12 +219,11 @@ impl Response {
                 pending.detach();
                 Ok(())
             }
-            State::Moved(_) | State::Handler(_) | State::Queued(_) => {
-                // Where it becomes a task, that is by itself.
-                let no_cancel = std::mem::replace(&mut self.manner.no_cancel, true);
+            State::Moved(_) => crate::runtime::spawn(async move { drop(self.await) }),
+            State::Handler(_) | State::Queued(_) => {
+                // If it becomes a task by that, the task runs to its end without anybody who waits for it.
+                self.manner.no_cancel = true;
                 self.start();
-                let is_queued = matches!(self.state, State::Queued(_));
-                self.manner.no_cancel &= no_cancel || !is_queued;
                 match self.state {
                     State::Ready(Some(Err(ref error))) if error.fate() == Fate::NotSent => Err(error.clone()),
                     State::Ready(_) | State::Moved(_) => Ok(()),
@@ -243,7 +242,7 @@ impl Response {
         }
     }
 
-    /// The same handler, in a response of its own.
+    /// A response of its own for a handler of this one.
     fn with_handler(&self, handler: Pin<Box<dyn Handler>>) -> Self {
         let Self { name, answer_bytes, .. } = *self;
         Self { state: State::Handler(handler), manner: Manner::default(), name, answer_bytes }
@@ -316,7 +315,9 @@ impl Response {
                 State::Queued(receiver) => match Pin::new(receiver).poll(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(mut response)) => {
+                        let no_cancel = this.manner.no_cancel;
                         this.manner = std::mem::take(&mut response.manner);
+                        this.manner.no_cancel |= no_cancel;
                         this.name = response.name;
                         this.answer_bytes = response.answer_bytes;
                         this.state = std::mem::replace(&mut response.state, State::Ready(None));

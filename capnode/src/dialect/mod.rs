@@ -40,17 +40,31 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// In which language a peer has begun to speak; none if the frame could be of any. What is in none of them is
-    /// for Cap'n Web to refuse.
-    pub(crate) fn detect(frame: &str) -> Option<Self> {
+    /// Detects the language from a peer's first frame. `None` if it begins like one of Capnode or Q-Connection and is of
+    /// neither. Anything that does not begin so is taken for Cap'n Web, whose parser reports what is wrong.
+    ///
+    /// # Errors
+    ///
+    /// If the frame breaks a limit.
+    pub(crate) fn detect(frame: &str, limits: &Limits) -> Result<Option<Self>, Error> {
         if !frame.trim_start().starts_with('{') {
-            return Some(Dialect::CapnWeb);
+            return Ok(Some(Dialect::CapnWeb));
         }
-        let message = Json::parse(frame, canonical::MAX_DEPTH, usize::MAX).ok()?;
-        match &*message.get("type")?.text()? {
-            "index" | "invocation" | "return" | "error" | "dealloc" => Some(Dialect::Capnode),
-            "send" | "resolve" | "notify" => Some(Dialect::Q),
+        let message = tree(frame, limits.depth.min(canonical::MAX_DEPTH) + ENVELOPE, limits)?;
+        let kind = message.as_ref().and_then(|message| message.get("type")).and_then(Json::text);
+        Ok(match kind.as_deref() {
+            Some("index" | "invocation" | "return" | "error" | "dealloc") => Some(Dialect::Capnode),
+            Some("send" | "resolve" | "notify") => Some(Dialect::Q),
             _ => None,
+        })
+    }
+
+    /// The language's name, for messages.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Dialect::CapnWeb => "Cap'n Web",
+            Dialect::Capnode => "Capnode",
+            Dialect::Q => "Q-Connection",
         }
     }
 }
@@ -80,6 +94,9 @@ pub(crate) trait Names {
     /// What an export of ours is called. The index has no name here.
     fn name(&mut self, export: Id) -> Arc<str>;
 }
+
+/// Levels of a frame of Capnode or Q-Connection around its values.
+const ENVELOPE: usize = 4;
 
 /// Reads a message as a tree, in which no value may stand at `depth`. Nothing comes of what is no JSON.
 fn tree<'a>(frame: &'a str, depth: usize, limits: &Limits) -> Result<Option<Json<'a>>, Error> {

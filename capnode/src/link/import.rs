@@ -123,8 +123,8 @@ impl Import {
         if let (true, Some(language @ (Dialect::CapnWeb | Dialect::Capnode))) =
             (extras.needs_progress, self.link.dialect())
         {
-            let language = if language == Dialect::Capnode { "Capnode" } else { "Cap'n Web" };
-            let message = format!("{language} has no word for progress, so `on_progress` cannot be called");
+            let message =
+                format!("{} has no word for progress, so `on_progress` cannot be called", language.title());
             return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         }
         if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect())

@@ -106,14 +106,14 @@ impl Link {
             }
             state.session.count_frame(now)?;
             if !state.has_heard {
-                // Both languages skip what they do not know. A program that speaks neither, such as a browser with an
-                // HTTP request, must not get as far as a line that they do know.
-                let spoken = Dialect::detect(frame).filter(|spoken| {
-                    let dialect = self.dialect();
-                    dialect.is_none_or(|dialect| dialect == *spoken || dialect == Dialect::CapnWeb)
-                });
-                let Some(dialect) = spoken else {
-                    let message = "the first message is none of the language";
+                // Capnode and Q-Connection skip what they do not know. A program that speaks neither, such as a browser with
+                // an HTTP request, must not get as far as a line that they do know.
+                let set = self.dialect();
+                let spoken =
+                    if set == Some(Dialect::CapnWeb) { set } else { Dialect::detect(frame, &self.limits)? };
+                let Some(dialect) = spoken.filter(|spoken| set.is_none_or(|set| set == *spoken)) else {
+                    let language = set.map_or("any language that is spoken here", Dialect::title);
+                    let message = format!("the first message is not one of {language}");
                     return Err(Error::new(ErrorKind::Protocol, message));
                 };
                 state.has_heard = true;

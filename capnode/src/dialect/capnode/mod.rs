@@ -12,7 +12,7 @@ use super::canonical::{
 };
 use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
 use super::json::Json;
-use super::{Names, Refused};
+use super::{ENVELOPE, Names, Refused};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Op, Path, Payload, Text, Word};
@@ -28,9 +28,6 @@ use self::decode::Table;
 use self::encode::Encoder;
 use self::functions::Functions;
 use self::replies::{Replies, Reply};
-
-/// The most that a message of the peer's may nest: its tables are flat, but not what it says of an error.
-const ENVELOPE: usize = 4;
 
 /// A message to something that we do not have, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]

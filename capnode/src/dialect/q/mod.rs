@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::canonical::{ERROR_TOO_LONG, Unsayable, check_room, unsayable};
 use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
 use super::json::Json;
-use super::{Names, Refused};
+use super::{ENVELOPE, Names, Refused};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, Verb, Word};
@@ -22,9 +22,6 @@ mod tests;
 
 use self::decode::Decoder;
 use self::encode::Encoder;
-
-/// Levels of a frame around its values.
-const ENVELOPE: usize = 4;
 
 /// A message to something that we do not have, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
