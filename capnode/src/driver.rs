@@ -93,6 +93,9 @@ fn ended(fault: Fault, why: impl Into<String>) -> Error {
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(link: Arc<Link>, transport: T, holders: Option<Weak<()>>) -> Self {
         let out = Outgoing::default();
+        if transport.is_byte_stream() {
+            link.check_first();
+        }
         Self {
             link,
             transport,

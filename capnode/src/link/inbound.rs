@@ -80,7 +80,20 @@ impl Todos {
     }
 }
 
+/// The error of a peer that has begun with something else than a message of its language, or of any.
+fn not_spoken(language: Option<Dialect>) -> Error {
+    let language = language.map_or("any language that is spoken here", Dialect::title);
+    Error::new(ErrorKind::Protocol, format!("the first message is not one of {language}"))
+}
+
 impl Link {
+    /// Ends the session if the first message is none of the peer's language. Whatever can open a byte stream can write to
+    /// it: a page, by an HTTP request, must not get as far as a line that is understood.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn check_first(&self) {
+        lock(&self.state).checks_first = true;
+    }
+
     /// Takes in one frame. A frame that breaks the protocol or a limit ends the session.
     pub(crate) fn receive(self: &Arc<Self>, frame: &str) {
         if let Err(error) = self.take_in(frame) {
@@ -105,20 +118,18 @@ impl Link {
                 return Ok(());
             }
             state.session.count_frame(now)?;
-            if !state.has_heard {
-                // Capnode and Q-Connection skip what they do not know. A program that speaks neither, such as a browser with
-                // an HTTP request, must not get as far as a line that they do know.
-                let set = self.dialect();
-                let spoken =
-                    if set == Some(Dialect::CapnWeb) { set } else { Dialect::detect(frame, &self.limits)? };
-                let Some(dialect) = spoken.filter(|spoken| set.is_none_or(|set| set == *spoken)) else {
-                    let language = set.map_or("any language that is spoken here", Dialect::title);
-                    let message = format!("the first message is not one of {language}");
-                    return Err(Error::new(ErrorKind::Protocol, message));
-                };
-                state.has_heard = true;
-                if state.language.is_unknown() {
-                    state.speak(self, dialect, &mut todos);
+            let checks = std::mem::take(&mut state.checks_first);
+            if state.language.is_unknown() {
+                match Dialect::detect(frame, &self.limits)? {
+                    Some(dialect) => state.speak(self, dialect, &mut todos),
+                    None if checks => return Err(not_spoken(None)),
+                    None => return Ok(()),
+                }
+            } else if checks && self.dialect() != Some(Dialect::CapnWeb) {
+                // Capnode and Q-Connection skip what they do not know.
+                let spoken = Dialect::detect(frame, &self.limits)?;
+                if spoken != self.dialect() {
+                    return Err(not_spoken(self.dialect()));
                 }
             }
             self.settle_drops(&mut state);

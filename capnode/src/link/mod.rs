@@ -142,7 +142,7 @@ impl Link {
             session: Session::speaking(side, limits.clone(), manner),
             value_bytes: limits.frame_bytes.saturating_sub(ENVELOPE),
             language: Language::of(dialect),
-            has_heard: false,
+            checks_first: false,
             named: Named::new(registry),
             unsaid: Vec::new(),
             lost: Vec::new(),

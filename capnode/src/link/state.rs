@@ -35,8 +35,8 @@ pub(super) struct State {
     /// How long a value in a message may be.
     pub(super) value_bytes: usize,
     pub(super) language: Language,
-    /// `true` once the peer has sent a message of its language.
-    pub(super) has_heard: bool,
+    /// `true` if the next message has to be one of the peer's language.
+    pub(super) checks_first: bool,
     pub(super) named: Named,
     /// Calls that could not be said in the peer's language.
     pub(super) unsaid: Vec<Refused>,

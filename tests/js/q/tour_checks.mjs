@@ -660,8 +660,9 @@ check("messages: `when` waits for the value", async ({ raw }) => {
 check("messages: what is not understood ends nothing", async ({ raw }) => {
   const wire = await raw();
   for (const message of [
-    { type: "nope", to: "" },
+    // A server of several languages has to be told first which it is.
     { type: "resolve", to: "nobody", resolution: 1 },
+    { type: "nope", to: "" },
     { type: "notify", to: "nobody", resolution: 1 },
     { type: "send", to: "nobody", from: "lost", op: "get", args: ["x"] },
     {},

@@ -476,6 +476,10 @@ impl Player<'_> {
     }
 
     fn watched(&self, call: Call<Value>) -> Attempt {
+        // Capnode's language has no word for progress, and a call that wants to be told fails.
+        if self.dialect != Dialect::Q {
+            return Box::pin(call.into_future());
+        }
         let world = self.world.clone();
         Box::pin(call.on_progress(move |value| world.saw(Ok(value))).into_future())
     }

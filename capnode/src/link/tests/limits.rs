@@ -839,10 +839,12 @@ fn what_comes_with_an_error_counts_as_a_result() {
 }
 
 #[test]
-fn what_is_in_no_language_ends_the_session() {
-    let there = Core::accepting(offered());
+fn what_is_in_no_language_counts_as_a_frame() {
+    let there = Core::accepting_within(limits(|limits| limits.frames_per_second = Some(5)), offered());
+    (0..5).for_each(|_| there.receive(r#"{"type":"nothing"}"#));
+    assert!(there.closed().is_none());
     there.receive(r#"{"type":"nothing"}"#);
-    assert_eq!(there.closed().map(|error| error.kind()), Some(ErrorKind::Protocol));
+    ended_by(&there, "frames_per_second");
 }
 
 #[test]
