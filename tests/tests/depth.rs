@@ -423,9 +423,10 @@ fn calls_keep_their_order_where_handlers_become_tasks() {
         let last = chain(&root, 100).await;
         let told = Arc::new(Mutex::new(Vec::new()));
         let list = told.clone();
+        // Noted when the handler begins, not when it is made.
         let note = move |n: usize| {
-            list.lock().unwrap().push(n);
-            async {}
+            let list = list.clone();
+            async move { list.lock().unwrap().push(n) }
         };
         last.tell(0, note).await.unwrap();
         assert_eq!(*told.lock().unwrap(), (0..=100).collect::<Vec<_>>());
