@@ -50,8 +50,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = meeting.recv().await.ok_or("the server has met nobody")?;
 
     show("transform(\"beep\")", tour.transform("beep").await?);
-    line.clear();
+    // The first call goes out before the two nodes know that both are of this library, and takes more frames. The last of
+    // those is on its way before the frames of the next call.
     tour.transform("again").await?;
+    line.clear();
+    tour.transform("once more").await?;
     let (out, back) = line.count();
     show("    frames of a call: out, back", format!("{out}, {back}"));
 
