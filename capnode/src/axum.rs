@@ -4,26 +4,30 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::FromRequestParts as _;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection as Rejection;
 use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
 
 use crate::node::Node;
 use crate::transport::messages::{FAILED, Message, Received, close_reason, messages};
+use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION};
 
 /// A route at which a node is served over WebSockets.
 ///
 /// A page of a foreign origin is refused with 403 unless [`Node::allow_origin`] lets it in. With
-/// `into_make_service_with_connect_info::<SocketAddr>()` the node also learns the peer's address.
+/// `into_make_service_with_connect_info::<SocketAddr>()` the node also learns the peer's address, and refuses a peer on
+/// this machine whose `Host` is a name that a stranger may own. A request that opens no WebSocket is answered with 426,
+/// and one by another method than GET, if the application has no handler for that, with 405.
 ///
 /// ```no_run
 /// let node = capnode::Node::new("any value");
 /// let app: axum::Router = axum::Router::new().route("/api", capnode::axum::route(node));
 /// ```
 pub fn route<S: Clone + Send + Sync + 'static>(node: Node) -> MethodRouter<S> {
-    get(move |request: Request| upgrade(node, request))
+    get(move |request: Request| upgrade(node, request)).fallback(async || refuse(WRONG_METHOD))
 }
 
 /// An application of nothing but that route, at `/`.
@@ -31,17 +35,29 @@ pub fn router(node: Node) -> Router {
     Router::new().route("/", route(node))
 }
 
+fn refuse(refusal: Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let headers: Vec<_> = refusal.headers.to_vec();
+    (status, AppendHeaders(headers), refusal.words).into_response()
+}
+
 async fn upgrade(node: Node, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let header = |name| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    if !node.settings().origins.allow(header("origin").as_deref(), header("host").as_deref()) {
-        return (StatusCode::FORBIDDEN, "this origin is not allowed").into_response();
-    }
     let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    // Whether it came by TLS is known to the application alone.
+    let door = Door { origins: &node.settings().origins, tls: None, peer: address };
+    if let Err(refusal) = door.check_page(header("host").as_deref(), header("origin").as_deref()) {
+        return refuse(refusal);
+    }
     let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,
+        Err(Rejection::InvalidConnectionHeader(_) | Rejection::InvalidUpgradeHeader(_)) => {
+            return refuse(NO_UPGRADE);
+        }
+        Err(Rejection::InvalidWebSocketVersionHeader(_)) => return refuse(WRONG_VERSION),
         Err(rejection) => return rejection.into_response(),
     };
     let limit = node.settings().terms.limits.frame_bytes;

@@ -153,6 +153,8 @@ mod sweep;
 mod sync;
 #[cfg(feature = "tokio")]
 pub mod transport;
+#[cfg(any(feature = "axum", feature = "ws"))]
+mod upgrade;
 pub mod value;
 
 #[doc(hidden)]

@@ -87,10 +87,10 @@ pub fn origin(data: &[u8]) {
     let mut words = text.split(' ');
     let mut origins = Origins::default();
     let (allowed, asking, host) = (words.next().unwrap_or_default(), words.next(), words.next());
-    let before = origins.allow(asking, host);
+    let before = origins.allow(asking, host, None);
     origins.add(allowed);
     assert!(asking.is_some() || before);
-    assert!(!before || origins.allow(asking, host));
+    assert!(!before || origins.allow(asking, host, None));
     let trimmed = allowed.trim_end_matches('/');
-    assert!(origins.allow(Some(trimmed), None), "what was let in is not");
+    assert!(origins.allow(Some(trimmed), None, None), "what was let in is not");
 }

@@ -15,6 +15,8 @@ use super::Node;
 use crate::error::{Error, ErrorKind};
 use crate::transport::address::{Bound, Io};
 use crate::transport::{Address, lines};
+#[cfg(feature = "ws")]
+use crate::upgrade::Door;
 
 /// Accepts connections until it is dropped or closed. The connections stay.
 #[must_use = "dropping the listener stops accepting"]
@@ -107,16 +109,14 @@ async fn accept_one(
 ) -> Result<(), Error> {
     match address {
         #[cfg(feature = "ws")]
-        Address::Ws { tls, .. } => {
+        Address::Ws { tls, path, .. } => {
             let handshake = async {
                 let (stream, certificates) = secure(node, stream, *tls).await?;
                 let settings = node.settings();
-                let (socket, headers) = crate::transport::ws::accept(
-                    stream,
-                    &settings.origins,
-                    settings.terms.limits.frame_bytes,
-                )
-                .await?;
+                let door = Door { origins: &settings.origins, tls: Some(*tls), peer };
+                let frame_bytes = settings.terms.limits.frame_bytes;
+                let (socket, headers) =
+                    crate::transport::ws::accept(stream, &door, path, frame_bytes).await?;
                 io::Result::Ok((socket, headers, certificates))
             };
             let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);

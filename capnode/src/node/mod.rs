@@ -217,7 +217,11 @@ impl Node {
     }
 
     /// Lets pages of `origin`, such as `https://app.example`, open WebSockets here; `*` lets all.
-    /// Pages of the same host, and programs that are no browser, always may.
+    ///
+    /// Without it only pages of the same origin may: of the host that they ask for, by `http` at a `ws://` listener and
+    /// by `https` at a `wss://` one; and programs that are no browser, which send no origin. A peer on the same machine
+    /// may only ask for `localhost`, for an address, or for the host of an allowed origin, since a page can have a name
+    /// of its own point here.
     #[cfg(any(feature = "axum", feature = "ws"))]
     pub fn allow_origin(self, origin: &str) -> Self {
         self.set(|settings| settings.origins.add(origin))
@@ -234,8 +238,11 @@ impl Node {
         &self.settings
     }
 
-    /// Listens on an address: `ws://host:port`, `wss://host:port`, `tcp://host:port` or
+    /// Listens on an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
     /// `unix:/path`. Port 0 takes any that is free.
+    ///
+    /// A WebSocket is opened at `path` and nowhere else; without a path, or at `/`, everywhere. A query in the address
+    /// does not count.
     ///
     /// Returns once the socket is bound.
     ///

@@ -2,18 +2,21 @@
 
 use std::io;
 
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response, create_response, write_response};
 use tokio_tungstenite::tungstenite::http;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use super::address::Io;
 use super::messages::{FAILED, Message, Messages, Received, close_reason, messages};
 use super::metered::Metered;
-use crate::origin::Origins;
+use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION, check_path};
 
 /// Frames over a WebSocket: see [`web_socket`].
 pub type WebSocket<S> = Messages<WebSocketStream<S>, tungstenite::Message>;
@@ -107,30 +110,129 @@ pub(crate) async fn connect(
     }
 }
 
-/// Does the handshake of the accepting side, and refuses a page of a foreign origin. The headers of
-/// the request.
-// The response is what the handshake's callback has to return, however large.
-#[allow(clippy::result_large_err)]
+/// Bytes that the head of a request may have.
+const HEAD: usize = 16 << 10;
+
+/// Bytes that are read from a peer that has been refused, so that it gets the answer before the end.
+const UNREAD: usize = 64 << 10;
+
+/// Does the handshake of the accepting side. Returns the socket and the headers of the request. A request that opens no
+/// WebSocket at `path`, or that `door` refuses, is answered in HTTP, and is a
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
 pub(crate) async fn accept(
     stream: Box<dyn Io>,
-    origins: &Origins,
+    door: &Door<'_>,
+    path: &str,
     frame_bytes: usize,
 ) -> io::Result<(Socket, Vec<(String, String)>)> {
-    let mut headers = Vec::new();
-    let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        headers.extend(request.headers().iter().map(|(name, value)| (name.to_string(), text(value))));
-        let find = |name| request.headers().get(name).map(text);
-        if origins.allow(find("origin").as_deref(), find("host").as_deref()) {
-            return Ok(response);
-        }
-        let mut refusal = ErrorResponse::new(Some("this origin is not allowed".to_owned()));
-        *refusal.status_mut() = http::StatusCode::FORBIDDEN;
-        Err(refusal)
+    let (mut stream, meter) = Metered::new(stream);
+    let mut head = Vec::with_capacity(1 << 10);
+    let length = match read_head(&mut stream, &mut head).await? {
+        Some(length) => length,
+        None if head.len() > HEAD => return refuse(stream, &head, TOO_LONG).await,
+        None => return refuse(stream, &head, NO_HTTP).await,
     };
-    let (stream, meter) = Metered::new(stream);
-    let shaken =
-        tokio_tungstenite::accept_hdr_async_with_config(stream, look, Some(config(frame_bytes))).await;
-    let socket = shaken.map_err(io::Error::other)?;
+    let (request, response) = match answer(&head[..length], door, path) {
+        Ok(answer) => answer,
+        Err(refusal) => return refuse(stream, &head, refusal).await,
+    };
+    let mut written = Vec::new();
+    write_response(&mut written, &response).map_err(io::Error::other)?;
+    stream.write_all(&written).await?;
+    stream.flush().await?;
+    let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
+    let headers = headers.collect();
+    let after = head.split_off(length);
+    let socket =
+        WebSocketStream::from_partially_read(stream, after, Role::Server, Some(config(frame_bytes))).await;
     Ok((web_socket(socket).with_meter(meter), headers))
+}
+
+const TOO_LONG: Refusal = Refusal { status: 431, words: "The request is too long.\n", headers: &[] };
+
+const NO_HTTP: Refusal =
+    Refusal { status: 400, words: "This is no request for a WebSocket.\n", headers: &[] };
+
+/// Reads until the head of a request is there, and returns its length; `None` if there is no such head.
+async fn read_head(stream: &mut (impl AsyncRead + Unpin), head: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    loop {
+        let searched = head.len().saturating_sub(3);
+        if stream.read_buf(head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // Such as the greeting of TLS.
+        if head.first().is_none_or(|first| !first.is_ascii_uppercase()) {
+            return Ok(None);
+        }
+        let end = memchr::memmem::find(&head[searched..], b"\r\n\r\n").map(|at| searched + at + 4);
+        match end {
+            Some(end) if end <= HEAD => return Ok(Some(end)),
+            None if head.len() <= HEAD => {}
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// Returns the request that a head is, and the response that opens a WebSocket.
+fn answer(head: &[u8], door: &Door<'_>, path: &str) -> Result<(Request, Response), Refusal> {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = std::str::from_utf8(line).map_err(|_| NO_HTTP)?;
+    let mut words = line.split(' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(NO_HTTP);
+    };
+    if !version.starts_with("HTTP/") {
+        return Err(NO_HTTP);
+    }
+    let target: http::Uri = target.parse().map_err(|_| NO_HTTP)?;
+    check_path(path, target.path())?;
+    if method != "GET" {
+        return Err(WRONG_METHOD);
+    }
+    let (_, request) = match Request::try_parse(head) {
+        Ok(Some(request)) => request,
+        Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpVersion)) => return Err(NO_UPGRADE),
+        Ok(None) | Err(_) => return Err(NO_HTTP),
+    };
+    let find = |name| request.headers().get(name).map(text);
+    door.check_page(find("host").as_deref(), find("origin").as_deref())?;
+    let response = create_response(&request).map_err(|error| match error {
+        tungstenite::Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => NO_UPGRADE,
+        tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => WRONG_VERSION,
+        _ => NO_HTTP,
+    })?;
+    Ok((request, response))
+}
+
+fn text(value: &http::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// Answers a request that opens no WebSocket, and ends the stream.
+async fn refuse<T>(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    head: &[u8],
+    refusal: Refusal,
+) -> io::Result<T> {
+    let Refusal { status, words, headers } = refusal;
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let mut answer = format!("HTTP/1.1 {status} {}\r\n", reason.unwrap_or_default());
+    for (name, value) in headers {
+        answer += &format!("{name}: {value}\r\n");
+    }
+    answer +=
+        &format!("Connection: close\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", words.len());
+    if !head.starts_with(b"HEAD ") {
+        answer += words;
+    }
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    // A socket that is closed with something unread takes back what was written last.
+    let mut unread = (&mut stream).take(UNREAD as u64);
+    tokio::io::copy(&mut unread, &mut tokio::io::sink()).await?;
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, words.trim_end()))
 }
