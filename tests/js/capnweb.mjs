@@ -4,6 +4,10 @@ const at = process.argv.indexOf("--capnweb");
 const version = at < 0 ? undefined : process.argv[at + 1];
 const capnweb = await import(version === undefined ? "capnweb" : `capnweb-${version}`);
 
+// Whether it is of this minor version, or a later one.
+export const since = (minor) => version === undefined || Number(version.split(".")[1]) >= minor;
+export const newest = version === undefined;
+
 export const { newWebSocketRpcSession, RpcPromise, RpcSession, RpcStub, RpcTarget } = capnweb;
 
 // Text messages over an open WebSocket. Early versions have such a class and do not export it.

@@ -1,0 +1,163 @@
+// What the two programs offer each other.
+
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { RpcTarget } from "../capnweb.mjs";
+
+// What happens to the objects of one side. Calls have an order on each of them, and none between two.
+export class Notes {
+  log = [];
+  counters = [];
+  alive = 0; // counters that somebody holds
+  kept;
+}
+
+export class Counter extends RpcTarget {
+  #notes;
+  #log = [];
+
+  constructor(notes) {
+    super();
+    this.#notes = notes;
+    notes.alive++;
+    notes.counters.push(this.#log);
+  }
+
+  next() {
+    return this.#log.push("next");
+  }
+
+  get label() {
+    return "a counter";
+  }
+
+  another() {
+    return new Counter(this.#notes);
+  }
+
+  [Symbol.dispose]() {
+    this.#notes.alive--;
+  }
+}
+
+export class Lab extends RpcTarget {
+  #notes;
+
+  constructor(notes) {
+    super();
+    this.#notes = notes;
+  }
+
+  get name() {
+    return "lab";
+  }
+
+  get tools() {
+    const exclaim = (text) => `${text}!`;
+    return { double: (number) => number * 2, deep: { seven: 7, exclaim, list: [7, exclaim] } };
+  }
+
+  note(number) {
+    this.#notes.log.push(number);
+    return number;
+  }
+
+  add(a, b) {
+    this.#notes.log.push(`add ${a} ${b}`);
+    return a + b;
+  }
+
+  make() {
+    return new Counter(this.#notes);
+  }
+
+  several() {
+    const [one, two, three] = Array.from({ length: 3 }, () => new Counter(this.#notes));
+    return { one, deep: { two }, list: [three], three: 3 };
+  }
+
+  adder(by) {
+    return (number) => number + by;
+  }
+
+  echo(value) {
+    return value;
+  }
+
+  // Calls begin in their order. When they end depends on how messages are spread over turns of the event loop.
+  async later(turns, number) {
+    this.#notes.log.push(`later ${number}`);
+    for (let turn = 0; turn < turns; turn++) await nextTurn();
+    return number;
+  }
+
+  fail(message, properties) {
+    throw Object.assign(new RangeError(message), properties);
+  }
+
+  async failLater(message) {
+    await nextTurn();
+    throw new TypeError(message);
+  }
+
+  async call(f, ...args) {
+    const answer = await f(...args);
+    this.#notes.log.push("called");
+    return answer;
+  }
+
+  async callTwice(f, number) {
+    return Promise.all([f(number), f(number + 1)]);
+  }
+
+  // The function gets an object of this side, and may use it as long as it runs.
+  async lend(f) {
+    return f(new Counter(this.#notes));
+  }
+
+  // What the function gives goes back inside a value.
+  async wrapped(f) {
+    return { answer: await f() };
+  }
+
+  async use(counter) {
+    return [await counter.next(), await counter.next()];
+  }
+
+  async useInside({ counter, times }) {
+    let last = 0;
+    for (let time = 0; time < times; time++) last = await counter.next();
+    return last;
+  }
+
+  keep(f) {
+    this.#notes.kept?.[Symbol.dispose]();
+    this.#notes.kept = f.dup();
+  }
+
+  async callKept(number) {
+    return this.#notes.kept === undefined ? "nothing kept" : await this.#notes.kept(number);
+  }
+
+  dropKept() {
+    this.#notes.kept?.[Symbol.dispose]();
+    this.#notes.kept = undefined;
+  }
+
+  // A value of this name that the relay cannot pass on.
+  give(what) {
+    return unsupported(what);
+  }
+}
+
+// Values that the relay refuses, by their names.
+export const UNSUPPORTED = ["readable", "writable", "blob", "request", "response"];
+
+export function unsupported(what) {
+  switch (what) {
+    case "readable": return new ReadableStream({ start: (to) => (to.enqueue("chunk"), to.close()) });
+    case "writable": return new WritableStream();
+    case "blob": return new Blob(["text"]);
+    case "request": return new Request("https://example.com/", { method: "POST", body: "text" });
+    case "response": return new Response("text");
+  }
+}

@@ -1,0 +1,243 @@
+// The steps of programs. Each gets `me`, who makes it, and `draw` for what is random in it. What it returns is compared,
+// and so is what it is rejected with.
+
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { newest, since } from "../capnweb.mjs";
+import { plainValue } from "./drawing.mjs";
+import { Counter, UNSUPPORTED, unsupported } from "./lab.mjs";
+import { outcome } from "./outcome.mjs";
+
+const KINDS = [
+  (draw) => BigInt(draw(1000) - 500) ** 9n,
+  (draw) => new Date(draw(1e9)),
+  (draw) => new Uint8Array([draw(256), draw(256)]),
+  (draw) => new TypeError(`error ${draw(10)}`),
+  (draw) => [NaN, Infinity, -Infinity][draw(3)],
+];
+if (since(8)) {
+  KINDS.push(
+    () => new Date(NaN),
+    (draw) => new Headers([["a", `${draw(9)}`]]),
+    (draw) => Object.assign(new RangeError("with more"), { code: draw(9), deep: { list: [1n, undefined] } }),
+  );
+}
+if (newest) {
+  KINDS.push(
+    (draw) => new URL(`https://example.com/${draw(100)}`),
+    (draw) => new Float32Array([draw(100) / 8]),
+    (draw) => new Uint8Array([draw(256)]).buffer,
+    (draw) => new Error("outer", { cause: new TypeError(`inner ${draw(9)}`) }),
+  );
+}
+
+const value = (draw) => plainValue(draw, KINDS);
+
+// Disposes of a stub or result when it has been used. A promise is not waited for.
+async function holding(stub, use) {
+  try {
+    return await use(stub);
+  } finally {
+    stub[Symbol.dispose]();
+  }
+}
+
+const counted = (me, by) => (number) => {
+  me.notes.log.push(`callback ${number}`);
+  return number + by;
+};
+
+export const STEPS = {
+  note: (me, draw) => me.other.note(draw(1000)),
+  property: (me) => me.other.name,
+  propertyInProperty: (me) => me.other.tools.deep.seven,
+  functionInProperty: (me, draw) => me.other.tools.double(draw(50)),
+  functionDeepInProperty: (me, draw) => me.other.tools.deep.exclaim(`${draw(50)}`),
+  propertyAll: (me, draw) => holding(me.other.tools, async (tools) => {
+    const got = await tools;
+    return [got.deep.list[0], await got.double(draw(9)), await got.deep.list[1]("a")];
+  }),
+  missing: (me) => me.other.missing(1),
+  missingBelow: (me) => me.other.tools.nothing(1),
+  missingValue: (me) => me.other.tools.nothing,
+  notCallable: (me) => me.other.name(),
+  fail: (me, draw) => me.other.fail(`failure ${draw(10)}`, since(8) ? { code: draw(5), deep: value(draw) } : {}),
+  failLater: (me, draw) => me.other.failLater(`failure ${draw(10)}`),
+  below: (me, draw) => me.other.fail(`failure ${draw(10)}`, {}).one.next(),
+  echo: (me, draw) => me.other.echo(value(draw)),
+  later: (me, draw) => me.other.later(draw(4), draw(1000)),
+  burst: (me, draw) => Promise.all(Array.from({ length: 2 + draw(10) }, () => me.other.note(draw(1000)))),
+  mixed: (me, draw) => {
+    const { other } = me;
+    return Promise.all([other.later(draw(3), 1), other.note(draw(1000)), other.later(draw(3), 2), other.note(draw(1000))]);
+  },
+
+  // Calls and reads of results that are not there yet.
+  chain: (me) => holding(me.other.make(), async (counter) => [await counter.next(), await counter.next(), await counter.label]),
+  chainOfObjects: async (me) => {
+    const first = me.other.make();
+    const second = first.another();
+    const third = second.another();
+    const seen = await Promise.all([third.next(), second.next(), third.next(), first.label]);
+    for (const counter of [second, first, third]) counter[Symbol.dispose]();
+    return seen;
+  },
+  member: (me) => holding(me.other.several(), async (several) => several.one.next()),
+  memberValue: (me) => holding(me.other.several(), async (several) => several.three),
+  functionResult: (me, draw) => holding(me.other.adder(draw(100)), async (adder) => [await adder(1), await adder(2)]),
+  awaitedTwice: (me) => holding(me.other.make(), async (counter) => [await (await counter).next(), await (await counter).next()]),
+  order: async (me, draw) => {
+    const before = me.other.note(draw(100));
+    const counter = me.other.make();
+    const steps = [counter.next(), counter.next(), me.other.note(draw(100)), counter.next()];
+    const seen = await Promise.all([before, ...steps]);
+    counter[Symbol.dispose]();
+    return seen;
+  },
+  acrossResolution: (me, draw) => holding(me.other.make(), async (counter) => {
+    const early = [counter.next(), counter.next()];
+    for (let turn = draw(6); turn > 0; turn--) await nextTurn();
+    return Promise.all([...early, counter.next(), counter.next()]);
+  }),
+
+  // Promises as arguments.
+  pipelined: (me, draw) => me.other.add(me.other.add(draw(10), 1), me.other.later(draw(3), draw(10))),
+  pipelinedInside: (me, draw) => me.other.echo({ a: [me.other.note(draw(9)), me.other.name], b: me.other.echo([value(draw)]) }),
+  pipelinedProperty: (me, draw) => me.other.add(me.other.tools.deep.seven, draw(9)),
+  pipelinedFailure: (me, draw) => me.other.add(1, me.other.fail("inner", since(8) ? { code: draw(5) } : {})),
+  pipelinedFailureInside: (me, draw) => me.other.echo([me.other.failLater(`late ${draw(5)}`), 1]),
+  promiseOfObject: (me) => holding(me.other.make(), async (counter) => [await me.other.use(counter), await counter.next()]),
+  promiseOfObjectInside: (me, draw) => {
+    const times = draw(4);
+    return holding(me.other.make(), async (counter) => me.other.useInside({ counter, times }));
+  },
+  promiseOfMember: (me) => holding(me.other.several(), async (several) => [await me.other.use(several.deep.two), await several.one.next()]),
+  promiseOfFunction: (me, draw) => holding(me.other.adder(draw(9)), async (adder) => me.other.call(adder, draw(9))),
+
+  // Objects that are held, and that go home again.
+  held: async (me, draw) => holding(await me.other.make(), async (counter) => {
+    const seen = [];
+    for (let time = draw(4); time >= 0; time--) seen.push(await counter.next());
+    return seen;
+  }),
+  severalHeld: async (me) => holding(await me.other.several(), async (several) => {
+    return [await several.list[0].next(), await several.one.next(), await several.deep.two.next(), several.three];
+  }),
+  doubled: async (me) => {
+    const counter = await me.other.make();
+    const again = counter.dup();
+    const first = await counter.next();
+    counter[Symbol.dispose]();
+    return holding(again, async () => [first, await again.next()]);
+  },
+  home: async (me) => holding(await me.other.make(), async (counter) => {
+    return [await counter.next(), await me.other.use(counter), await counter.next()];
+  }),
+  homeInside: async (me, draw) => holding(await me.other.make(), async (counter) => {
+    return [await me.other.useInside({ counter, times: draw(4) }), await counter.next()];
+  }),
+  thereAndBack: async (me) => holding(await me.other.make(), async (counter) => {
+    return holding(await me.other.echo([counter, counter]), async ([one, two]) => [await one.next(), await counter.next(), await two.next()]);
+  }),
+  ownBack: async (me, draw) => holding(await me.other.echo({ deep: [counted(me, draw(9))] }), async (got) => got.deep[0](draw(9))),
+  ownObjectBack: async (me) => holding(await me.other.echo([new Counter(me.notes)]), async ([counter]) => counter.next()),
+
+  // Callbacks.
+  lendObject: (me) => me.other.use(new Counter(me.notes)),
+  callback: (me, draw) => me.other.call(counted(me, draw(100)), draw(100)),
+  callbackTwice: (me, draw) => me.other.callTwice((number) => number * 2, draw(100)),
+  callbackFails: (me, draw) => {
+    const message = `callback ${draw(10)}`;
+    return me.other.call(() => {
+      throw new TypeError(message);
+    });
+  },
+  callbackCallsBack: (me, draw) => me.other.call(async (number) => (await me.other.note(number)) + 1, draw(100)),
+  callbackNested: (me, draw) => me.other.call((number) => me.other.call((inner) => inner + 1, number), draw(100)),
+  callbackValue: (me, draw) => {
+    const answer = value(draw);
+    return me.other.call(() => answer);
+  },
+  callbackGetsObject: (me) => me.other.lend(async (counter) => [await counter.next(), await counter.label, await counter.next()]),
+  callbackKeepsObject: async (me) => {
+    let kept;
+    await me.other.lend((counter) => void (kept = counter.dup()));
+    return holding(kept, async () => [await kept.next(), await kept.next()]);
+  },
+  callbackSendsHome: (me) => me.other.lend((counter) => me.other.use(counter)),
+  callbackGivesObject: async (me) => holding(await me.other.wrapped(() => new Counter(me.notes)), async ({ answer }) => answer.next()),
+  callbackGivesFunction: async (me, draw) => {
+    const by = draw(9);
+    return holding(await me.other.wrapped(() => (number) => number + by), async ({ answer }) => answer(1));
+  },
+  // Inside a value: npm's client fails where the whole result is an object of the caller's.
+  callbackGivesTheirs: async (me) => holding(await me.other.wrapped(async () => [await me.other.make()]), async ({ answer }) => answer[0].next()),
+  keep: (me, draw) => me.other.keep(counted(me, draw(100))),
+  keepTheirs: async (me) => holding(await me.other.adder(1), async (adder) => me.other.keep(adder)),
+  callKept: (me, draw) => me.other.callKept(draw(100)),
+  dropKept: (me) => me.other.dropKept(),
+
+  // What is given up.
+  disposed: async (me, draw) => {
+    const pending = me.other.make();
+    if (draw(2) === 1) await nextTurn();
+    pending[Symbol.dispose]();
+    return me.other.note(draw(100));
+  },
+  disposedWithCalls: async (me, draw) => {
+    const pending = me.other.make();
+    const called = pending.next();
+    pending[Symbol.dispose]();
+    if (draw(2) === 1) return called;
+    called[Symbol.dispose]();
+    return me.other.note(draw(100));
+  },
+};
+
+// A call that has to fail, whatever else it was made with, while another one goes on.
+async function failsAlone(me, draw, call) {
+  const beside = me.other.later(3, draw(100));
+  const came = await outcome(call);
+  if (!came.startsWith("rejected ")) throw new Error(`the call ${came}`);
+  return beside;
+}
+
+
+const wrapped = (draw, what) => [what, [what], { deep: [1, what] }, [() => 1, what]][draw(4)];
+
+// Each has a call that ends the session of npm's own server, or that this library does not support. It fails alone.
+export const FAILING = {
+  // A promise that has settled: npm's client has released it, and names it all the same.
+  settled: async (me, draw) => {
+    const promise = me.other.note(draw(100));
+    await promise;
+    return failsAlone(me, draw, () => me.other.echo(wrapped(draw, promise)));
+  },
+  settledObject: async (me, draw) => {
+    const promise = me.other.several();
+    (await promise)[Symbol.dispose]();
+    return failsAlone(me, draw, () => me.other.use(promise.one));
+  },
+  settledToCallback: async (me, draw) => {
+    const promise = me.other.note(draw(100));
+    await promise;
+    return failsAlone(me, draw, () => me.other.call((given) => given, promise));
+  },
+  map: (me, draw) => holding(me.other.echo([1, 2, 3]), (list) => failsAlone(me, draw, () => list.map((number) => me.other.note(number)))),
+  mapOfArgument: (me, draw) => holding(me.other.echo([1]), (list) => {
+    return holding(list.map((number) => number), (mapped) => failsAlone(me, draw, () => me.other.echo([mapped])));
+  }),
+  nullMessage: (me, draw) => failsAlone(me, draw, () => me.other.echo(wrapped(draw, Object.assign(new Error("x"), { message: null })))),
+};
+if (since(8)) {
+  const one = (draw) => UNSUPPORTED[draw(UNSUPPORTED.length)];
+  Object.assign(FAILING, {
+    argument: (me, draw) => failsAlone(me, draw, () => me.other.echo(wrapped(draw, unsupported(one(draw))))),
+    result: (me, draw) => failsAlone(me, draw, () => me.other.give(one(draw))),
+    pipelinedResult: (me, draw) => holding(me.other.give(one(draw)), (given) => failsAlone(me, draw, () => me.other.echo([given]))),
+    callbackResult: (me, draw) => failsAlone(me, draw, () => me.other.call(() => wrapped(draw, unsupported(one(draw))))),
+    errorsProperty: (me, draw) => failsAlone(me, draw, () => me.other.echo(Object.assign(new Error("x"), { more: unsupported(one(draw)) }))),
+    callbackThrows: (me, draw) => failsAlone(me, draw, () => me.other.call(() => {
+      throw Object.assign(new RangeError("thrown"), { more: wrapped(draw, unsupported(one(draw))) });
+    })),
+  });
+}

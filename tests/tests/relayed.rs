@@ -1,0 +1,85 @@
+//! Two programs of JavaScript with a relay in Rust between them, which knows no types: compared with the same two without
+//! it. `tests/js/relayed` makes the programs.
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use capnode::{Connection, Dialect, Error, Func, Node, Object};
+use capnode_tests::js;
+
+type Pairs = Arc<Mutex<Vec<[Connection; 2]>>>;
+
+/// What a connection holds: imports, exports, calls and running calls.
+fn tables(connection: &Connection) -> [usize; 4] {
+    let tables = connection.tables();
+    [tables.imports, tables.exports, tables.calls, tables.running]
+}
+
+/// A node that connects everybody who comes to `url`, and offers each of the two what the other does.
+fn relay(url: String, pairs: &Pairs) -> Node {
+    let pairs = pairs.clone();
+    Node::with(move |incoming| {
+        let (near, url, pairs) = (incoming.connection().clone(), url.clone(), pairs.clone());
+        async move {
+            let far: Connection = Node::new(near.peer()).connect(&url).await?;
+            let index = far.peer();
+            let mut pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
+            // One program runs at a time.
+            pairs.clear();
+            pairs.push([near, far]);
+            Ok::<_, Error>(index)
+        }
+    })
+    .dialect(Dialect::CapnWeb)
+}
+
+/// What the environment says, or `otherwise`.
+fn from_environment(name: &str, otherwise: u32) -> u32 {
+    std::env::var(name)
+        .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Compares so many programs, or as many as `CAPNODE_PROGRAMS` says. `CAPNODE_SEED` is the seed of the first one.
+async fn compare(programs: u32, more: &[&str]) {
+    // Where the script listens. It is free: somebody else would have to take it within moments.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let pairs = Pairs::default();
+    let listener = relay(format!("ws://127.0.0.1:{port}"), &pairs).listen("ws://127.0.0.1:0").await.unwrap();
+    let held = Func::<fn() -> Vec<[usize; 4]>>::new(move || {
+        let pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = pairs.last().map(|pair| pair.iter().map(tables).collect()).unwrap_or_default();
+        async move { held }
+    });
+    let control = Node::new(Object::new().with("tables", held)).listen("ws://127.0.0.1:0").await.unwrap();
+    let (relay, control) = (listener.url(), control.url());
+    let (mut programs, mut seed) =
+        (from_environment("CAPNODE_PROGRAMS", programs), from_environment("CAPNODE_SEED", 1));
+    while programs > 0 {
+        let some = programs.min(200);
+        let (count, first) = (some.to_string(), seed.to_string());
+        let always = [&*relay, &*control, "--port", &*port, "--programs", &*count, "--seed", &*first];
+        let ended = js::run("relayed/capnweb.mjs", &[&always[..], more].concat()).await;
+        let failed: Vec<_> = ended.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
+        assert!(failed.is_empty() && ended.success, "{more:?}: {}: {failed:#?}", ended.last());
+        assert_eq!(ended.last(), format!("{some} passed, 0 failed"));
+        (programs, seed) = (programs - some, seed + some);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_programs_see_the_same_through_a_relay_as_without() {
+    if js::ready() {
+        compare(40, &[]).await;
+        compare(12, &["--capnweb", "0.8"]).await;
+        compare(12, &["--capnweb", "0.4"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_cannot_be_made_fails_alone_through_a_relay() {
+    if js::ready() {
+        compare(24, &["--failing"]).await;
+        compare(8, &["--failing", "--capnweb", "0.8"]).await;
+        compare(8, &["--failing", "--capnweb", "0.4"]).await;
+    }
+}
