@@ -84,7 +84,7 @@ impl Serving for Data {
                 let itself = request.args.is_read()
                     && matches!(&request.member, Member::Path(path) if path.is_empty());
                 // A peer can ask for all of it as often as it likes, and use it in several places.
-                if itself && request.extras.answer_bytes.is_some() && held.body.refs.len() > FEW {
+                if itself && request.extras.answer_bytes.is_limited() && held.body.refs.len() > FEW {
                     let whole = held.whole.get_or_init(|| Part::value(held.body.clone()));
                     return Response::ready(Ok(Reply::wire(Payload::reference(whole.clone()))));
                 }

@@ -1,6 +1,7 @@
 //! What is asked of a reference.
 
 use std::any::{Any, TypeId};
+use std::num::NonZeroU32;
 
 use super::payload::Body;
 use super::progress::Progress;
@@ -32,7 +33,34 @@ pub(crate) struct Extras {
     /// `true` if the call fails where it would have to wait for room.
     pub(crate) at_once: bool,
     /// The most bytes of the answer, if it is written here.
-    pub(crate) answer_bytes: Option<usize>,
+    pub(crate) answer_bytes: AnswerBytes,
+}
+
+/// The most bytes of an answer where it is written. Small, since it is moved with each call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AnswerBytes(Option<NonZeroU32>);
+
+impl AnswerBytes {
+    /// No limit: the caller is in this program.
+    pub(crate) const UNLIMITED: Self = Self(None);
+
+    /// Returns the limit of a connection. From 4 GiB on there is none.
+    pub(crate) fn at_most(bytes: usize) -> Self {
+        Self(NonZeroU32::new(u32::try_from(bytes).unwrap_or(u32::MAX)))
+    }
+
+    /// `true` if the answer is for a peer.
+    pub(crate) fn is_limited(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns the limit in bytes.
+    pub(crate) fn get(self) -> usize {
+        match self.0 {
+            Some(NonZeroU32::MAX) | None => usize::MAX,
+            Some(bytes) => bytes.get() as usize,
+        }
+    }
 }
 
 /// Which member is meant.
@@ -46,7 +74,7 @@ pub(crate) enum Member {
 impl Extras {
     /// Those of a call of a peer's, which takes progress if there is any.
     pub(crate) fn of_peer(progress: Option<Progress>, answer_bytes: usize) -> Self {
-        Self { progress, answer_bytes: Some(answer_bytes), ..Self::default() }
+        Self { progress, answer_bytes: AnswerBytes::at_most(answer_bytes), ..Self::default() }
     }
 }
 

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::depth;
 use super::payload::Body;
+use super::request::AnswerBytes;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::link::pending::PendingAnswer;
@@ -76,7 +77,7 @@ pub struct Response {
     /// Whose handler it is, for the log.
     name: &'static str,
     /// The most bytes of its answer where that is written.
-    answer_bytes: usize,
+    answer_bytes: AnswerBytes,
 }
 
 enum State {
@@ -150,7 +151,7 @@ where
 
 impl Response {
     fn new(state: State) -> Self {
-        Self { state, manner: Manner::default(), name: "a handler", answer_bytes: usize::MAX }
+        Self { state, manner: Manner::default(), name: "a handler", answer_bytes: AnswerBytes::UNLIMITED }
     }
 
     pub(crate) fn ready(outcome: Outcome) -> Self {
@@ -174,8 +175,8 @@ impl Response {
     }
 
     /// With an answer that may be so long where it is written, if there is a limit.
-    pub(crate) fn answering_within(mut self, bytes: Option<usize>) -> Self {
-        self.answer_bytes = bytes.unwrap_or(usize::MAX);
+    pub(crate) fn answering_within(mut self, bytes: AnswerBytes) -> Self {
+        self.answer_bytes = bytes;
         self
     }
 
@@ -345,7 +346,7 @@ impl Response {
                         continue;
                     };
                     let poll = || handler.as_mut().poll(cx, place.take());
-                    let polled = caught(this.name, || bounds::writing(this.answer_bytes, poll));
+                    let polled = caught(this.name, || bounds::writing(this.answer_bytes.get(), poll));
                     depth::leave(running);
                     match polled {
                         Ok(Poll::Pending) => return Poll::Pending,

@@ -410,7 +410,7 @@ impl Request {
         let watched = progress.is_some() || progress::is_watched();
         let started = caught(name, || match watched {
             true => progress::within(progress.clone(), || {
-                bounds::writing(answer_bytes.unwrap_or(usize::MAX), || make(args, names))
+                bounds::writing(answer_bytes.get(), || make(args, names))
             }),
             false => make(args, names),
         });

@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 
 use super::Link;
 use super::staged::{Staged, settle};
-use super::waiting::Ticket;
+use super::waiting::{Ticket, UNSENT};
 use crate::cap::BoxFuture;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
@@ -51,19 +51,15 @@ impl Drop for Promised {
 /// The future of an answer. Dropping it tells the peer that nobody waits any more, if its language has a word for that.
 pub(crate) struct PendingAnswer {
     link: Arc<Link>,
-    call: Sent,
+    /// Of the call; not known of one that waits for room.
+    id: Id,
     state: State,
-}
-
-/// What is known of the call.
-enum Sent {
-    Yes(Id),
-    /// It had to wait for room.
-    InTurn(Arc<Ticket>),
 }
 
 enum State {
     Waiting(oneshot::Receiver<Arrived>),
+    /// The call had to wait for room.
+    InTurn(Box<(Arc<Ticket>, oneshot::Receiver<Arrived>)>),
     /// Answered, with promises in the answer.
     Settling(BoxFuture<Outcome>),
     /// Nothing is to be done when this is dropped.
@@ -72,23 +68,23 @@ enum State {
 
 impl PendingAnswer {
     pub(super) fn new(link: Arc<Link>, id: Id, answer: oneshot::Receiver<Arrived>) -> Self {
-        Self { link, call: Sent::Yes(id), state: State::Waiting(answer) }
+        Self { link, id, state: State::Waiting(answer) }
     }
 
     /// The answer of a call that waits for room.
     pub(super) fn waiting(link: Arc<Link>, ticket: Arc<Ticket>, answer: oneshot::Receiver<Arrived>) -> Self {
-        Self { link, call: Sent::InTurn(ticket), state: State::Waiting(answer) }
+        Self { link, id: UNSENT, state: State::InTurn(Box::new((ticket, answer))) }
     }
 
     /// Gives the call up. Returns `true` if it still waited for room, and so was not sent.
     pub(crate) fn give_up(&mut self) -> bool {
-        let State::Waiting(_) = std::mem::replace(&mut self.state, State::Done) else { return false };
-        match &self.call {
-            Sent::Yes(id) => {
-                self.link.drop_call(*id);
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Waiting(_) => {
+                self.link.drop_call(self.id);
                 false
             }
-            Sent::InTurn(ticket) => self.link.withdraw(ticket),
+            State::InTurn(waiting) => self.link.withdraw(&waiting.0),
+            State::Settling(_) | State::Done => false,
         }
     }
 
@@ -103,8 +99,13 @@ impl Future for PendingAnswer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
-            let outcome = match &mut self.state {
-                State::Waiting(answer) => match Pin::new(answer).poll(cx) {
+            let arrived = match &mut self.state {
+                State::Waiting(answer) => Some(Pin::new(answer).poll(cx)),
+                State::InTurn(waiting) => Some(Pin::new(&mut waiting.1).poll(cx)),
+                State::Settling(_) | State::Done => None,
+            };
+            let outcome = match (arrived, &mut self.state) {
+                (Some(arrived), _) => match arrived {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(Ok(answer))) => {
                         match Staged::all_there(answer, self.link.limits.unfolding()) {
@@ -120,11 +121,11 @@ impl Future for PendingAnswer {
                     Poll::Ready(Ok(Err(error))) => Err(error),
                     Poll::Ready(Err(_)) => Err(self.link.closed_error()),
                 },
-                State::Settling(settled) => match settled.as_mut().poll(cx) {
+                (None, State::Settling(settled)) => match settled.as_mut().poll(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(outcome) => outcome,
                 },
-                State::Done => Err(self.link.closed_error()),
+                (None, _) => Err(self.link.closed_error()),
             };
             self.state = State::Done;
             return Poll::Ready(outcome);

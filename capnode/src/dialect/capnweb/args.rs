@@ -19,7 +19,8 @@ pub(crate) struct ArgsWriter<R> {
 
 impl<R: Extract> ArgsWriter<R> {
     pub(crate) fn new() -> Self {
-        let mut writer = Writer::at_depth(1).bounded();
+        let mut writer = Writer::at_depth(1);
+        writer.bound();
         writer.raw("[");
         Self { writer, count: 0 }
     }

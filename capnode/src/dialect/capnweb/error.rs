@@ -37,7 +37,8 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
 /// Writes the outcome of a call: a value, or if it is a `Result` what is in it. An `Err` becomes an error with
 /// the value as its property `data`, and with its text as message if it is a string or a bare variant.
 pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    let mut writer = Writer::of_outcome().bounded();
+    let mut writer = Writer::of_outcome();
+    writer.bound();
     let written = value.serialize(&mut writer);
     if writer.is_full() {
         return Err(bounds::too_long());

@@ -48,7 +48,9 @@ pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result
 
 /// The same; the value is written for a connection, and so may be as long as that allows.
 pub(crate) fn to_bounded<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    written(Writer::at_depth(0).bounded(), value)
+    let mut writer = Writer::at_depth(0);
+    writer.bound();
+    written(writer, value)
 }
 
 fn written<R: Extract, T: Serialize + ?Sized>(mut writer: Writer<R>, value: &T) -> Result<Payload<R>, Error> {

@@ -63,8 +63,8 @@ impl<R> Writer<R> {
     }
 
     /// Stops when the text is longer than what may be written at the moment.
-    pub(super) fn bounded(self) -> Self {
-        Self { limit: bounds::writable(), ..self }
+    pub(super) fn bound(&mut self) {
+        self.limit = bounds::writable();
     }
 
     /// Whether it has stopped because the text is too long.
