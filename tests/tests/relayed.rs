@@ -16,12 +16,12 @@ fn tables(connection: &Connection) -> [usize; 4] {
 }
 
 /// A node that connects everybody who comes to `url`, and offers each of the two what the other does.
-fn relay(url: String, pairs: &Pairs) -> Node {
+fn relay(url: String, dialect: Dialect, pairs: &Pairs) -> Node {
     let pairs = pairs.clone();
     Node::with(move |incoming| {
         let (near, url, pairs) = (incoming.connection().clone(), url.clone(), pairs.clone());
         async move {
-            let far: Connection = Node::new(near.peer()).connect(&url).await?;
+            let far: Connection = Node::new(near.peer()).dialect(dialect).connect(&url).await?;
             let index = far.peer();
             let mut pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
             // One program runs at a time.
@@ -30,7 +30,7 @@ fn relay(url: String, pairs: &Pairs) -> Node {
             Ok::<_, Error>(index)
         }
     })
-    .dialect(Dialect::CapnWeb)
+    .dialect(dialect)
 }
 
 /// What the environment says, or `otherwise`.
@@ -40,11 +40,16 @@ fn from_environment(name: &str, otherwise: u32) -> u32 {
 }
 
 /// Compares so many programs, or as many as `CAPNODE_PROGRAMS` says. `CAPNODE_SEED` is the seed of the first one.
-async fn compare(programs: u32, more: &[&str]) {
+async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
     // Where the script listens. It is free: somebody else would have to take it within moments.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let script = match dialect {
+        Dialect::Q => "relayed/q.mjs",
+        _ => "relayed/capnweb.mjs",
+    };
     let pairs = Pairs::default();
-    let listener = relay(format!("ws://127.0.0.1:{port}"), &pairs).listen("ws://127.0.0.1:0").await.unwrap();
+    let listener =
+        relay(format!("ws://127.0.0.1:{port}"), dialect, &pairs).listen("ws://127.0.0.1:0").await.unwrap();
     let held = Func::<fn() -> Vec<[usize; 4]>>::new(move || {
         let pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
         let held = pairs.last().map(|pair| pair.iter().map(tables).collect()).unwrap_or_default();
@@ -58,7 +63,7 @@ async fn compare(programs: u32, more: &[&str]) {
         let some = programs.min(200);
         let (count, first) = (some.to_string(), seed.to_string());
         let always = [&*relay, &*control, "--port", &*port, "--programs", &*count, "--seed", &*first];
-        let ended = js::run("relayed/capnweb.mjs", &[&always[..], more].concat()).await;
+        let ended = js::run(script, &[&always[..], more].concat()).await;
         let failed: Vec<_> = ended.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
         assert!(failed.is_empty() && ended.success, "{more:?}: {}: {failed:#?}", ended.last());
         assert_eq!(ended.last(), format!("{some} passed, 0 failed"));
@@ -69,17 +74,24 @@ async fn compare(programs: u32, more: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_programs_see_the_same_through_a_relay_as_without() {
     if js::ready() {
-        compare(40, &[]).await;
-        compare(12, &["--capnweb", "0.8"]).await;
-        compare(12, &["--capnweb", "0.4"]).await;
+        compare(Dialect::CapnWeb, 40, &[]).await;
+        compare(Dialect::CapnWeb, 12, &["--capnweb", "0.8"]).await;
+        compare(Dialect::CapnWeb, 12, &["--capnweb", "0.4"]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_cannot_be_made_fails_alone_through_a_relay() {
     if js::ready() {
-        compare(24, &["--failing"]).await;
-        compare(8, &["--failing", "--capnweb", "0.8"]).await;
-        compare(8, &["--failing", "--capnweb", "0.4"]).await;
+        compare(Dialect::CapnWeb, 24, &["--failing"]).await;
+        compare(Dialect::CapnWeb, 8, &["--failing", "--capnweb", "0.8"]).await;
+        compare(Dialect::CapnWeb, 8, &["--failing", "--capnweb", "0.4"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_programs_of_q_see_the_same_through_a_relay_as_without() {
+    if js::ready() {
+        compare(Dialect::Q, 30, &[]).await;
     }
 }
