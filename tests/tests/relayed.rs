@@ -4,7 +4,8 @@
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use capnode::{Connection, Dialect, Error, Func, Node, Object};
+use capnode::{Cap, Connection, Dialect, Error, Func, Node, Object};
+use capnode_examples::tour;
 use capnode_tests::js;
 
 type Pairs = Arc<Mutex<Vec<[Connection; 2]>>>;
@@ -33,6 +34,11 @@ fn relay(url: String, dialect: Dialect, pairs: &Pairs) -> Node {
     .dialect(dialect)
 }
 
+/// Where a script may listen: somebody else would have to take it within moments.
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
 /// What the environment says, or `otherwise`.
 fn from_environment(name: &str, otherwise: u32) -> u32 {
     std::env::var(name)
@@ -41,8 +47,7 @@ fn from_environment(name: &str, otherwise: u32) -> u32 {
 
 /// Compares so many programs, or as many as `CAPNODE_PROGRAMS` says. `CAPNODE_SEED` is the seed of the first one.
 async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
-    // Where the script listens. It is free: somebody else would have to take it within moments.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port();
     let script = match dialect {
         Dialect::Q => "relayed/q.mjs",
         _ => "relayed/capnweb.mjs",
@@ -93,5 +98,32 @@ async fn a_call_that_cannot_be_made_fails_alone_through_a_relay() {
 async fn two_programs_of_q_see_the_same_through_a_relay_as_without() {
     if js::ready() {
         compare(Dialect::Q, 30, &[]).await;
+    }
+}
+
+/// Two clients of the script meet in the index that its third one gets, beside a tour of this program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_peer_gives_is_an_argument_for_another() {
+    if !js::ready() {
+        return;
+    }
+    for version in [&[][..], &["--capnweb", "0.8"], &["--capnweb", "0.4"]] {
+        let port = free_port();
+        let url = format!("ws://127.0.0.1:{port}");
+        let node = Node::with(move |_| {
+            let url = url.clone();
+            async move {
+                let a: Connection = capnode::connect(&url).await?;
+                let b: Connection = capnode::connect(&url).await?;
+                let (a, b): (Cap, Cap) = (a.peer(), b.peer());
+                Ok::<_, Error>(Object::new().with("a", a).with("b", b).with("here", tour::index()))
+            }
+        });
+        let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
+        let url = listener.url();
+        let ended = js::run("relayed/corners.mjs", &[&[&*url, "--port", &*port], version].concat()).await;
+        let failed: Vec<_> = ended.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
+        assert!(failed.is_empty() && ended.success, "{version:?}: {}: {failed:#?}", ended.last());
+        assert!(ended.lines.len() > 20, "{version:?}: {}", ended.last());
     }
 }

@@ -1,7 +1,7 @@
 // What the two programs offer each other.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { RpcTarget } from "../capnweb.mjs";
+import { RpcPromise, RpcTarget } from "../capnweb.mjs";
 
 // What happens to the objects of one side. Calls have an order on each of them, and none between two.
 export class Notes {
@@ -37,6 +37,15 @@ export class Counter extends RpcTarget {
   [Symbol.dispose]() {
     this.#notes.alive--;
   }
+}
+
+// A promise of what `make` gives after some turns of the event loop.
+export function promise(turns, make) {
+  const later = async () => {
+    for (let turn = 0; turn < turns; turn++) await nextTurn();
+    return make();
+  };
+  return new RpcPromise(later());
 }
 
 export class Lab extends RpcTarget {
@@ -83,11 +92,31 @@ export class Lab extends RpcTarget {
     return value;
   }
 
+  // As echo, of references: npm's server disposes of those that it was given when a call ends. It cannot duplicate its own.
+  back({ it }) {
+    return { deep: [it.dup()] };
+  }
+
   // Calls begin in their order. When they end depends on how messages are spread over turns of the event loop.
   async later(turns, number) {
     this.#notes.log.push(`later ${number}`);
     for (let turn = 0; turn < turns; turn++) await nextTurn();
     return number;
+  }
+
+  // Promises inside a value, of something that is data, an object, or an error.
+  promised(turns, number) {
+    const [data, object] = [promise(turns, () => ({ number })), promise(turns, () => new Counter(this.#notes))];
+    return { data, object, plain: number };
+  }
+
+  promisedFailure(turns, message) {
+    return { plain: 1, deep: [promise(turns, () => { throw new TypeError(message); })] };
+  }
+
+  // What the function gives, as a promise of it inside a value.
+  promiseOf(f) {
+    return { answer: f() };
   }
 
   fail(message, properties) {

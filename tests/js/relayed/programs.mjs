@@ -21,7 +21,7 @@ export { options, positionals };
 // ------------------------------------------------------------------------------------------------ connections
 
 const arriving = []; // who waits for a connection of the relay's
-const server = new WebSocketServer({ host: "127.0.0.1", port: Number(options.port) });
+export const server = new WebSocketServer({ host: "127.0.0.1", port: Number(options.port) });
 server.on("connection", (socket) => arriving.shift()?.(socket));
 
 export async function opened(url) {

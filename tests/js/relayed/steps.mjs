@@ -4,7 +4,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { newest, since } from "../capnweb.mjs";
 import { plainValue } from "./drawing.mjs";
-import { Counter, UNSUPPORTED, unsupported } from "./lab.mjs";
+import { Counter, promise, UNSUPPORTED, unsupported } from "./lab.mjs";
 import { outcome } from "./outcome.mjs";
 
 const KINDS = [
@@ -113,6 +113,11 @@ export const STEPS = {
   promiseOfMember: (me) => holding(me.other.several(), async (several) => [await me.other.use(several.deep.two), await several.one.next()]),
   promiseOfFunction: (me, draw) => holding(me.other.adder(draw(9)), async (adder) => me.other.call(adder, draw(9))),
 
+  promiseOfCallback: async (me, draw) => holding(await me.other.promiseOf(() => draw(100)), async ({ answer }) => answer),
+  promiseOfCallbacksObject: async (me) => {
+    return holding(await me.other.promiseOf(() => new Counter(me.notes)), async ({ answer }) => [await answer.next(), await answer.next()]);
+  },
+
   // Objects that are held, and that go home again.
   held: async (me, draw) => holding(await me.other.make(), async (counter) => {
     const seen = [];
@@ -135,11 +140,11 @@ export const STEPS = {
   homeInside: async (me, draw) => holding(await me.other.make(), async (counter) => {
     return [await me.other.useInside({ counter, times: draw(4) }), await counter.next()];
   }),
-  thereAndBack: async (me) => holding(await me.other.make(), async (counter) => {
-    return holding(await me.other.echo([counter, counter]), async ([one, two]) => [await one.next(), await counter.next(), await two.next()]);
+  ownBack: async (me, draw) => holding(await me.other.back({ it: counted(me, draw(9)) }), async ({ deep }) => deep[0](draw(9))),
+  ownObjectBack: async (me) => holding(await me.other.back({ it: new Counter(me.notes) }), async ({ deep: [counter] }) => counter.next()),
+  backOfBack: async (me) => holding(await me.other.back({ it: new Counter(me.notes) }), async ({ deep: [counter] }) => {
+    return holding(await me.other.back({ it: counter }), async ({ deep: [again] }) => [await again.next(), await counter.next()]);
   }),
-  ownBack: async (me, draw) => holding(await me.other.echo({ deep: [counted(me, draw(9))] }), async (got) => got.deep[0](draw(9))),
-  ownObjectBack: async (me) => holding(await me.other.echo([new Counter(me.notes)]), async ([counter]) => counter.next()),
 
   // Callbacks.
   lendObject: (me) => me.other.use(new Counter(me.notes)),
@@ -192,6 +197,33 @@ export const STEPS = {
     return me.other.note(draw(100));
   },
 };
+
+if (newest) {
+  // Promises of one's own as arguments, and those of the other side inside results.
+  Object.assign(STEPS, {
+    ownPromise: (me, draw) => holding(promise(draw(4), () => 1), (own) => me.other.add(own, draw(9))),
+    ownPromiseInside: (me, draw) => holding(promise(draw(4), () => [draw(9)]), (own) => me.other.echo({ a: [own] })),
+    ownPromiseOfObject: (me, draw) => holding(promise(draw(4), () => new Counter(me.notes)), (own) => me.other.use(own)),
+    ownPromiseFails: (me, draw) => {
+      return holding(promise(draw(4), () => { throw new TypeError("mine"); }), (own) => me.other.add(1, own));
+    },
+    promised: async (me, draw) => holding(await me.other.promised(draw(4), draw(100)), async ({ data, object, plain }) => {
+      return [plain, await data, await object.next(), await object.next()];
+    }),
+    promisedPipelined: (me, draw) => holding(me.other.promised(draw(4), draw(100)), async (result) => {
+      return [await result.object.next(), await result.data.number, await result.plain];
+    }),
+    promisedGivenBack: async (me, draw) => (await me.other.promised(draw(4), draw(100)))[Symbol.dispose](),
+    promisedFailure: (me, draw) => me.other.promisedFailure(draw(4), `late ${draw(9)}`),
+    promisedHome: async (me, draw) => holding(await me.other.promised(draw(4), 1), async ({ object }) => {
+      return [await me.other.use(object), await me.other.useInside({ counter: object, times: 2 })];
+    }),
+    callbackGivesPromise: (me, draw) => {
+      const turns = draw(4);
+      return me.other.call(() => ({ deep: [promise(turns, () => 5)] }));
+    },
+  });
+}
 
 // A call that has to fail, whatever else it was made with, while another one goes on.
 async function failsAlone(me, draw, call) {
