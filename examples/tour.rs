@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use capnode::{BigInt, Bytes, Date, Dialect, Func, Incoming, Node, Value};
+use capnode::{BigInt, Bytes, Client, Date, Dialect, Func, Incoming, Node, Value};
 use capnode_examples::line::watch;
 use capnode_examples::tour::{self, CounterClient, TourClient};
 use tokio::net::TcpStream;
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Err(error) = tour.fail().await {
         show("fail(), an error with its type", format!("{error:?}"));
     }
-    if let Err(error) = tour.invoke::<Value>("nosuch", ()).await {
+    if let Err(error) = tour.cap().invoke::<Value>("nosuch", ()).await {
         show("nosuch(), a method that is not there", error);
     }
 

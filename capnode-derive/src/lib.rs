@@ -47,7 +47,7 @@ use syn::{Item, ItemTrait};
 /// * **A client**, named after the trait: `ChatClient`. It is a reference to an object wherever that
 ///   lives: cheap to clone, equal to others for the same object, and it serializes, so that it can be
 ///   an argument, a result, or anywhere inside one. It has the trait's methods, each of which returns
-///   a `Call`: await it, pipeline on it, or send it.
+///   a `Call`: await it, pipeline on it, or send it. The trait `Client` has `cap`, for the reference itself.
 /// * **Constructors** of the client: `ChatClient::new(object)` for an `impl Chat`,
 ///   `ChatClient::from_arc(arc)` for one that this program keeps too, and `ChatClient::promise()` for
 ///   one that is not there yet. If a method has one of these names, that constructor is left out;
@@ -77,17 +77,24 @@ use syn::{Item, ItemTrait};
 ///
 /// ### `extends(Parent, other::Parent<u32>)`
 ///
-/// Other interfaces that objects of this one have too. They become supertraits, their methods can be
-/// called at the same object, and a client converts to theirs by `From`.
+/// Other interfaces that objects of this one have too. They become supertraits, and their methods can be called at the
+/// same object. The client dereferences to that of the first, so that it has its methods. For each of the others it has
+/// a method that gives their client, named after the trait. It converts to all of them by `From`.
 ///
 /// ```ignore
-/// #[capnode::interface(extends(Seat))]
+/// #[capnode::interface(extends(Seat, Log))]
 /// pub trait Moderator {
 ///     async fn remove(&self, name: &str);
 /// }
 ///
+/// moderator.say("hello").await?;          // as a `Seat`
+/// moderator.as_log().lines().await?;      // as a `Log`
 /// let seat = SeatClient::from(moderator);
 /// ```
+///
+/// No two methods of an interface and of all that it extends have the same name, in Rust or on the wire. A method that is
+/// inherited has no name that every client has, such as `clone` or `cap`. An interface that is extended in two ways counts
+/// once.
 ///
 /// ### `name = ".."`
 ///

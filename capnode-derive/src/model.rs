@@ -1,13 +1,13 @@
 //! An interface as the rest of the macro sees it. Nothing is judged here: see `check`.
 
-use crate::names::plain;
+use crate::names::{plain, snake};
 use crate::options::{InterfaceOptions, MethodOptions};
 use crate::problems::Problems;
 use crate::types;
 use proc_macro2::{Ident, Span};
 use quote::format_ident;
 use syn::{
-    Attribute, FnArg, GenericParam, ItemTrait, Pat, PatType, ReturnType, TraitItem, TraitItemFn, Type,
+    Attribute, FnArg, GenericParam, ItemTrait, Pat, PatType, Path, ReturnType, TraitItem, TraitItemFn, Type,
 };
 
 pub(crate) struct Interface {
@@ -74,6 +74,22 @@ impl Interface {
             Some(name) => name.value(),
             None => plain(&self.item.ident),
         }
+    }
+
+    /// The parents after the first with the names of the methods that give their clients. Where a name would mean two
+    /// things there is none, and `From` does it.
+    pub(crate) fn casts(&self) -> impl Iterator<Item = (Ident, &Path)> {
+        let named = self.options.extends.iter().skip(1).filter_map(|parent| {
+            let last = &parent.segments.last()?.ident;
+            Some((format_ident!("as_{}", snake(&plain(last)), span = last.span()), parent))
+        });
+        let named: Vec<_> = named.collect();
+        let names: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
+        let is_free = move |name: &Ident| {
+            let is_method = self.methods.iter().any(|method| method.ident() == name);
+            !is_method && names.iter().filter(|other| *other == name).count() == 1
+        };
+        named.into_iter().filter(move |(name, _)| is_free(name))
     }
 
     pub(crate) fn is_generic(&self) -> bool {

@@ -55,6 +55,25 @@ pub(crate) fn plain(ident: &Ident) -> String {
     }
 }
 
+/// The name of a type, as a function would have it: `HttpLog` becomes `http_log`.
+pub(crate) fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    let mut before = None::<char>;
+    let mut letters = name.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let mut begins_word = |before: char| {
+            // The last capital of several begins a word if a small letter follows.
+            !before.is_uppercase() || letters.peek().is_some_and(|next| next.is_lowercase())
+        };
+        if letter.is_uppercase() && before.is_some_and(|before| before != '_' && begins_word(before)) {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+        before = Some(letter);
+    }
+    snake
+}
+
 fn pascal(name: &str) -> String {
     let words = name.split('_');
     words.map(|word| with_first(word, char::to_ascii_uppercase)).collect()
@@ -101,6 +120,21 @@ mod tests {
             ("__", ""),
         ] {
             assert_eq!(Case::Camel.apply(name), camel, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_types_become_names_of_functions() {
+        for (name, snake_name) in [
+            ("Log", "log"),
+            ("HttpLog", "http_log"),
+            ("HTTPLog", "http_log"),
+            ("Log2", "log2"),
+            ("my_iface", "my_iface"),
+            ("A", "a"),
+            ("Ärger", "ärger"),
+        ] {
+            assert_eq!(snake(name), snake_name);
         }
     }
 

@@ -16,7 +16,8 @@ pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use crate::cap::response::Response;
 pub use crate::interface::args::{Give, Lend, Owned};
 pub use crate::interface::call::{call, read};
-pub use crate::interface::{Delivery, Interface, IsResult, Method, promise, serialize, serve};
+pub use crate::interface::table::{Ancestors, Interface, Method};
+pub use crate::interface::{Delivery, IsResult, cast, promise, serialize, serve};
 pub use crate::{
     Call, CallError, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire,
 };

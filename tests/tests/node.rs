@@ -335,8 +335,8 @@ async fn a_reference_goes_from_one_connection_to_another() {
     let counter = one.counter().await.unwrap();
     // The other connection's peer reaches it through us.
     let back = other.echo(Value::Cap(counter.clone().into())).await.unwrap();
-    assert_eq!(back.cap(), Some(&*counter));
-    let far = Func::<fn(String, String)>::from_cap(counter.at("next"));
+    assert_eq!(back.cap(), Some(counter.cap()));
+    let far = Func::<fn(String, String)>::from_cap(counter.cap().at("next"));
     other.on("tick", far).await.unwrap();
     assert_eq!(counter.next().await.unwrap(), 4);
 }
@@ -484,9 +484,9 @@ async fn a_closed_connection_ends_everything_on_both_sides_with_the_one_cause() 
         let counted = shelf.waiting.clone();
         let broken = Arc::<Mutex<Vec<String>>>::default();
         let noted = broken.clone();
-        let _guard = keeper.on_broken(move |error| noted.lock().unwrap().push(error.to_string()));
+        let _guard = keeper.cap().on_broken(move |error| noted.lock().unwrap().push(error.to_string()));
         let unused = broken.clone();
-        drop(keeper.on_broken(move |_| unused.lock().unwrap().push("an unregistered one".to_owned())));
+        drop(keeper.cap().on_broken(move |_| unused.lock().unwrap().push("an unregistered one".to_owned())));
 
         let waiting: Vec<_> = (0..3)
             .map(|_| {
@@ -522,7 +522,7 @@ async fn a_closed_connection_ends_everything_on_both_sides_with_the_one_cause() 
         assert!(server.is_closed() && client.is_closed());
         // Who asks later learns at once.
         let (late, mut told) = mpsc::unbounded_channel();
-        let _guard = keeper.on_broken(move |error| late.send(error.to_string()).unwrap());
+        let _guard = keeper.cap().on_broken(move |error| late.send(error.to_string()).unwrap());
         assert_eq!(told.recv().await.unwrap(), client_cause);
         assert_eq!(soon(client.closed()).await.message(), client_cause);
     }
@@ -709,11 +709,11 @@ async fn a_local_reference_never_breaks_and_a_promise_does_when_it_is_rejected()
         cap.on_broken(move |error| tell.send(error.to_string()).unwrap())
     };
     let local = tour::index();
-    let _local = watch(&local);
+    let _local = watch(local.cap());
     let (promise, resolver) = CounterClient::promise();
-    let _promise = watch(&promise);
+    let _promise = watch(promise.cap());
     let (kept, kept_resolver) = CounterClient::promise();
-    let _kept = watch(&kept);
+    let _kept = watch(kept.cap());
     kept_resolver.resolve(local.counter().await.unwrap());
     assert!(told.try_recv().is_err());
     resolver.reject(Error::rejected("not today"));
@@ -729,7 +729,7 @@ async fn a_promise_of_something_remote_breaks_with_its_connection() {
     let (_, server, client) = kept().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let (promise, resolver) = KeeperClient::promise();
-    let _guard = promise.on_broken(move |error| tell.send(error.to_string()).unwrap());
+    let _guard = promise.cap().on_broken(move |error| tell.send(error.to_string()).unwrap());
     resolver.resolve(client.index());
     assert_eq!(promise.call("x").await.unwrap(), None);
     assert!(told.try_recv().is_err());

@@ -4,13 +4,16 @@ mod method;
 mod names;
 mod types;
 
+use self::types::text;
 use crate::model::Interface;
+use crate::names::plain;
 use crate::problems::Problems;
-use syn::{GenericParam, TraitItem};
+use syn::{GenericParam, PathArguments, TraitItem};
 
 /// Reports every rule that `interface` breaks, and notes which methods have a sound signature.
 pub(crate) fn check(interface: &mut Interface, problems: &mut Problems) {
     check_trait(interface, problems);
+    check_parents(interface, problems);
     // Where an associated type is reported, its uses are not: they are the same mistake.
     let may_use_self = !interface.item.items.is_empty();
     for method in &mut interface.methods {
@@ -21,6 +24,33 @@ pub(crate) fn check(interface: &mut Interface, problems: &mut Problems) {
         names::check_wire_name(method, problems);
     }
     names::check_all_differ(&interface.methods, problems);
+}
+
+/// Reports parents that are named twice, and takes them out.
+fn check_parents(interface: &mut Interface, problems: &mut Problems) {
+    let own = plain(&interface.item.ident);
+    let mut seen = Vec::<String>::new();
+    interface.options.extends.retain(|parent| {
+        let mut name = parent.clone();
+        if let Some(last) = name.segments.last_mut() {
+            last.arguments = PathArguments::None;
+        }
+        let name = text(name);
+        if name == own {
+            problems.at(parent, "an interface does not extend itself: leave it out");
+            return false;
+        }
+        if seen.contains(&name) {
+            let message = format!(
+                "`{name}` is extended twice, also if its type parameters differ, since its methods would have two \
+                 meanings under one name: keep one, and hand the object out as `{name}Client` for the other"
+            );
+            problems.at(parent, message);
+            return false;
+        }
+        seen.push(name);
+        true
+    });
 }
 
 fn check_trait(interface: &Interface, problems: &mut Problems) {

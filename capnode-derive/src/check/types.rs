@@ -109,7 +109,7 @@ fn owned(lent: &Type) -> String {
 }
 
 /// A type as a person writes it: tokens print with spaces between all of them.
-fn text(ty: &Type) -> String {
+pub(super) fn text(ty: impl ToTokens) -> String {
     let mut text = ty.to_token_stream().to_string();
     for (spaced, tight) in [
         (" < ", "<"),

@@ -1,11 +1,11 @@
 //! The client: what callers hold. Each of its methods is a shim into the runtime.
 
-use super::{Expansion, place};
+use super::{Expansion, client_of, place};
 use crate::model::{Argument, Method, Output, Pass};
 use crate::names::plain;
 use crate::types;
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, GenericParam};
 
 impl Expansion<'_> {
@@ -18,8 +18,13 @@ impl Expansion<'_> {
         let docs = item.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
         let gap = docs.clone().next().map(|_| quote!(#[doc = ""]));
         let deprecated = item.attrs.iter().filter(|attribute| attribute.path().is_ident("deprecated"));
+        // What it holds is what it dereferences to: the client of the first interface that this one extends.
+        let inner = match self.parents.first() {
+            Some(parent) => quote!(#parent),
+            None => quote!(#krate::Cap),
+        };
         let fields = match self.interface.is_generic() {
-            false => quote!((#krate::Cap)),
+            false => quote!((#inner)),
             true => {
                 let types = self.interface.type_params().map(|name| quote!(#name));
                 let lifetimes = item.generics.lifetimes().map(|param| {
@@ -27,7 +32,7 @@ impl Expansion<'_> {
                     quote!(&#lifetime ())
                 });
                 let marker = quote!(fn() -> (#(#types,)* #(#lifetimes,)*));
-                quote!((#krate::Cap, #krate::__private::PhantomData<#marker>))
+                quote!((#inner, #krate::__private::PhantomData<#marker>))
             }
         };
         let params = self.struct_params();
@@ -60,6 +65,19 @@ impl Expansion<'_> {
         self.interface.is_generic().then(|| quote!(<#(#params),*>))
     }
 
+    /// The same as an `impl` declares them.
+    pub(super) fn bare_params(&self) -> Option<TokenStream> {
+        let params = self.interface.item.generics.params.iter().map(|param| match param {
+            GenericParam::Type(param) => param.ident.to_token_stream(),
+            GenericParam::Lifetime(param) => param.lifetime.to_token_stream(),
+            GenericParam::Const(param) => {
+                let (name, ty) = (&param.ident, &param.ty);
+                quote!(const #name: #ty)
+            }
+        });
+        self.interface.is_generic().then(|| quote!(<#(#params),*>))
+    }
+
     /// All `impl`s of the client.
     pub(super) fn client_impls(&self) -> TokenStream {
         let methods = self.interface.methods.iter().filter(|method| self.is_first(method));
@@ -69,11 +87,13 @@ impl Expansion<'_> {
             quote!(#attributes #shim)
         });
         let constructors = self.constructors();
+        let casts = self.casts();
         let inherent = self.impl_of(self.client_path.clone());
         let common = self.common_impls();
         quote! {
             #inherent {
                 #constructors
+                #casts
                 #(#methods)*
             }
             #common
@@ -116,6 +136,24 @@ impl Expansion<'_> {
         constructors
     }
 
+    /// What gives the clients of further parents, to which this one does not dereference.
+    fn casts(&self) -> TokenStream {
+        let vis = &self.interface.item.vis;
+        let casts = self.interface.casts().map(|(name, parent)| {
+            let client = client_of(parent);
+            let docs = format!(
+                "The same reference as a [`{}`].",
+                plain(&client.segments[client.segments.len() - 1].ident)
+            );
+            let body = match self.is_stand_in {
+                true => quote!(::core::unreachable!()),
+                false => quote!(__p::cast(self)),
+            };
+            quote!(#[doc = #docs] #vis fn #name(&self) -> #client { #body })
+        });
+        casts.collect()
+    }
+
     fn shim(&self, method: &Method) -> TokenStream {
         let name = method.ident();
         let arguments = method.arguments.iter().map(|argument| self.client_argument(argument));
@@ -150,7 +188,6 @@ impl Expansion<'_> {
     fn common_impls(&self) -> TokenStream {
         let client = &self.client_path;
         let simple = |head: TokenStream| self.impl_of(quote!(#head for #client));
-        let deref = simple(quote!(__p::Deref));
         let clone = simple(quote!(__p::Clone));
         let debug = simple(quote!(__p::Debug));
         let partial_eq = simple(quote!(__p::PartialEq));
@@ -160,7 +197,11 @@ impl Expansion<'_> {
         let deserialize = self.impl_with(quote!('d,), quote!(), quote!(__p::Deserialize<'d> for #client));
         let [hasher, serializer, deserializer] = ["H", "S", "D"].map(|name| self.type_param(name));
         let cloned = self.wrap(quote!(__p::Clone::clone(&self.0)));
-        let deserialized = self.wrap(quote!(__c));
+        let deserialized = self.wrap(self.holding(quote!(__c)));
+        let deref = self.parents.first().map(|parent| {
+            let head = simple(quote!(__p::Deref));
+            quote!(#head { type Target = #parent; fn deref(&self) -> &#parent { &self.0 } })
+        });
         // One that has been refused is no `Client`, and should not be told so a second time.
         let serialized = match self.interface.item.generics.lifetimes().next() {
             None => quote!(__p::serialize(self, __t)),
@@ -168,10 +209,10 @@ impl Expansion<'_> {
         };
         let upcasts = self.parents.iter().map(|parent| {
             let head = self.impl_of(quote!(__p::From<#client> for #parent));
-            quote!(#head { fn from(__c: #client) -> Self { __p::Client::from_cap(__c.0) } })
+            quote!(#head { fn from(__c: #client) -> Self { __p::cast(&__c) } })
         });
         quote! {
-            #deref { type Target = __p::Cap; fn deref(&self) -> &__p::Cap { &self.0 } }
+            #deref
             #clone { fn clone(&self) -> Self { #cloned } }
             #debug { fn fmt(&self, __f: &mut __p::Formatter<'_>) -> __p::FmtResult { __p::Debug::fmt(&self.0, __f) } }
             #partial_eq { fn eq(&self, __e: &Self) -> bool { self.0 == __e.0 } }

@@ -1,12 +1,12 @@
 //! The table of an interface, and what runs a call by its place in the table.
 
-use super::{Expansion, local, place};
+use super::{Expansion, client_of, local, place};
 use crate::model::{Method, Output, Pass};
 use crate::names::plain;
 use crate::types;
 use proc_macro2::{Ident, Literal, TokenStream};
-use quote::{quote, quote_spanned};
-use syn::Meta;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Expr, GenericArgument, Meta, Path, PathArguments, PathSegment, Stmt, Type, parse_quote};
 
 impl Expansion<'_> {
     /// What makes the client one for the runtime: its table, the half that all clients have, and
@@ -15,32 +15,91 @@ impl Expansion<'_> {
         if self.interface.item.generics.lifetimes().next().is_some() {
             return None;
         }
-        let (client, value) = (&self.client_path, self.table_value());
-        // As an item of its own it has one address, but there it can't know type parameters.
-        let (item, table) = match self.has_generic_table() {
-            true => (None, quote!(&#value)),
-            false => (Some(quote!(static __TABLE: __p::Interface = #value;)), quote!(&__TABLE)),
-        };
+        let (client, table) = (&self.client_path, self.table());
+        // Without the bounds of the parameters, so that a child's table can name any instance.
+        let (params, krate) = (self.bare_params(), &self.interface.options.krate);
         let head = self.impl_of(quote!(__p::Client for #client));
-        let (wrapped, serve) = (self.wrap(quote!(__c)), self.serve());
+        let (wrapped, serve) = (self.wrap(self.holding(quote!(__c))), self.serve());
+        let cap = match self.parents.first() {
+            Some(parent) => quote!(<#parent as __p::Client>::cap(&self.0)),
+            None => quote!(&self.0),
+        };
         Some(quote! {
-            #item
+            static __TABLE: __p::Interface = #table;
+            impl #params #client {
+                #[doc(hidden)]
+                pub const __INTERFACE: &'static #krate::__private::Interface = &__TABLE;
+            }
             #head {
-                const INTERFACE: &'static __p::Interface = #table;
+                const INTERFACE: &'static __p::Interface = &__TABLE;
                 fn from_cap(__c: __p::Cap) -> Self { #wrapped }
+                fn cap(&self) -> &__p::Cap { #cap }
             }
             #serve
         })
     }
 
-    fn table_value(&self) -> TokenStream {
-        let name = self.interface.name();
-        let parents = self.parents.iter().map(|parent| quote!(<#parent as __p::Client>::INTERFACE));
-        let methods = self.interface.methods.iter().map(entry);
+    /// The table, which knows no type parameters.
+    fn table(&self) -> TokenStream {
+        let (name, ident) = (self.interface.name(), plain(&self.interface.item.ident));
+        let identity = quote!(
+            ::core::concat!(::core::module_path!(), "::", #ident, ":", ::core::line!(), ":", ::core::column!())
+        );
         if self.is_stand_in {
-            return quote!(__p::Interface::new(#name, &[], &[]));
+            return quote!(__p::Interface::new(#name, #identity, &[]));
         }
-        quote!(__p::Interface::new(#name, &[#(#methods,)*], &[#(#parents),*]))
+        let methods = self.interface.methods.iter().map(entry);
+        let table = quote!(__p::Interface::new(#name, #identity, &[#(#methods,)*]));
+        let Some(first) = self.interface.options.extends.first() else { return table };
+        let parents = self.interface.options.extends.iter().map(|parent| {
+            let client = self.any_instance(client_of(parent));
+            quote!(<#client>::__INTERFACE)
+        });
+        let casts = self.interface.casts().map(|(name, _)| plain(&name));
+        // There rustc points if the names don't go together.
+        let place = place::of_path(first);
+        quote_spanned!(place=> #table.extending(&__p::Ancestors::of(&[#(#parents),*]), &[#(#casts),*]))
+    }
+
+    /// The client at `path` for type parameters that are known here: where the table is, those of the trait are not.
+    fn any_instance(&self, mut path: Path) -> Path {
+        let Some(PathSegment { arguments: PathArguments::AngleBracketed(angle), .. }) =
+            path.segments.last_mut()
+        else {
+            return path;
+        };
+        for argument in &mut angle.args {
+            match argument {
+                GenericArgument::Type(ty) => match self.const_param(ty) {
+                    Some(value) => *argument = GenericArgument::Const(value),
+                    None => *ty = parse_quote!(()),
+                },
+                GenericArgument::Const(value) => {
+                    if let Expr::Block(block) = value {
+                        if let [Stmt::Expr(Expr::Path(path), None)] = &block.block.stmts[..] {
+                            if let Some(known) = self.const_param(&Type::Path(parse_quote!(#path))) {
+                                *value = known;
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        path
+    }
+
+    /// Any value for a constant parameter of the trait, if `ty` is one.
+    fn const_param(&self, ty: &Type) -> Option<Expr> {
+        let Type::Path(path) = ty else { return None };
+        let name = path.path.get_ident()?;
+        let mut params = self.interface.item.generics.const_params();
+        let param = params.find(|param| param.ident == *name)?;
+        Some(match param.ty.to_token_stream().to_string().as_str() {
+            "bool" => parse_quote!(false),
+            "char" => parse_quote!('a'),
+            _ => parse_quote!(0),
+        })
     }
 
     /// The place of a method in the table.
@@ -114,22 +173,11 @@ impl Expansion<'_> {
         if self.parents.is_empty() {
             return quote!(#request.no_such_method(),);
         }
-        let mut before = {
-            let own = Literal::usize_unsuffixed(self.interface.methods.len());
-            quote!(#own)
-        };
-        let mut steps = TokenStream::new();
-        for parent in &self.parents {
-            // It wraps for a method of this trait that a `#[cfg(..)]` took out: nobody has that.
-            steps.extend(quote! {
-                let #index = #index.wrapping_sub(#before);
-                if #index < <#parent as __p::Client>::INTERFACE.len() {
-                    return <#parent as __p::Serve<__T>>::dispatch(#index, #request);
-                }
-            });
-            before = quote!(<#parent as __p::Client>::INTERFACE.len());
-        }
-        quote!({ #steps #request.no_such_method() })
+        let parents = self.parents.iter().enumerate().map(|(at, parent)| {
+            let at = Literal::usize_unsuffixed(at);
+            quote!((#at, #index) => <#parent as __p::Serve<__T>>::dispatch(#index, #request),)
+        });
+        quote!(match __TABLE.inherited(#index) { #(#parents)* _ => #request.no_such_method() })
     }
 }
 
@@ -149,12 +197,12 @@ fn owned_types(method: &Method) -> Option<TokenStream> {
 
 /// A line of the table. A method that a `#[cfg(..)]` takes out leaves its place.
 fn entry(method: &Method) -> TokenStream {
-    let name = &method.wire_name;
+    let (name, ident) = (&method.wire_name, plain(method.ident()));
     let mut entry = if method.is_property() {
-        quote!(__p::Method::property(#name))
+        quote!(__p::Method::property(#name, #ident))
     } else {
         let arguments = method.arguments.iter().map(|argument| plain(&argument.name));
-        quote!(__p::Method::call(#name, &[#(#arguments),*]))
+        quote!(__p::Method::call(#name, #ident, &[#(#arguments),*]))
     };
     if method.options.no_cancel {
         entry.extend(quote!(.no_cancel()));

@@ -101,15 +101,18 @@ impl<'a> Expansion<'a> {
         Ident::new(&name, Span::call_site())
     }
 
-    /// A client for the reference that `cap` is.
-    fn wrap(&self, cap: TokenStream) -> TokenStream {
+    /// A client that holds `inner`.
+    fn wrap(&self, inner: TokenStream) -> TokenStream {
         let marker = self.interface.is_generic().then(|| quote!(, __p::PhantomData));
-        quote!(Self(#cap #marker))
+        quote!(Self(#inner #marker))
     }
 
-    /// Whether the table must stand where the type parameters are known, for parents that use them.
-    fn has_generic_table(&self) -> bool {
-        self.interface.is_generic() && !self.parents.is_empty()
+    /// What a client holds for the reference `cap`.
+    fn holding(&self, cap: TokenStream) -> TokenStream {
+        match self.parents.first() {
+            Some(parent) => quote!(<#parent as __p::Client>::from_cap(#cap)),
+            None => cap,
+        }
     }
 }
 

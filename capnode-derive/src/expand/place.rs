@@ -23,6 +23,11 @@ fn first(tokens: &impl ToTokens) -> Span {
     first.map_or_else(Span::call_site, |token| token.span())
 }
 
+/// The place of the name at the end of a path.
+pub(super) fn of_path(path: &Path) -> Span {
+    path.segments.last().map_or_else(Span::call_site, |last| last.ident.span())
+}
+
 /// `name` as if it stood at `place`.
 pub(super) fn name_at(name: &Ident, place: Span) -> Ident {
     let mut name = name.clone();

@@ -54,6 +54,7 @@ const SELF: &str =
 const OWNS: &str =
     "a function that travels owns what it takes and returns: write `Func<fn(String)>` for `Func<fn(&str)>`";
 const SPECIAL: &str = "a function that travels is an ordinary one: write `Func<fn(..) -> ..>`";
+const TWICE: &str = "`Named` is extended twice, also if its type parameters differ, since its methods would have two meanings under one name: keep one, and hand the object out as `NamedClient` for the other";
 const LIFETIME: &str = "a method has no lifetime parameters, since a borrow lasts for the call only: leave it out, as in `text: &str`";
 const SHARED: &str = "an object is shared by all who hold a reference to it: write `&self`, and keep what changes in a `Mutex` or an atomic";
 const CONSUMED: &str = "a call can't consume the object, which others may hold too: write `&self`";
@@ -207,6 +208,9 @@ refused! {
         "`extends` takes the traits extended: write `extends(Parent, Other<u32>)`";
     no_paths_as_parents: of_options(extends(3 + 4)) =>
         "`extends` takes the traits extended: write `extends(Parent, Other<u32>)`";
+    itself_as_parent: of_options(extends(Chat)) => "an interface does not extend itself: leave it out";
+    one_parent_twice: of_options(extends(Named, Named)) => TWICE;
+    one_parent_with_different_parameters: of_options(extends(Named<u32>, Other, Named<String>)) => TWICE;
     a_closure_trait_as_parent: of_options(extends(Fn(u8) -> u8)) =>
         "`extends` takes the traits extended: write `extends(Parent, Other<u32>)`";
     no_comma: of_options(name = "a" rename_all = "camelCase") =>

@@ -138,11 +138,8 @@ pub(crate) fn not_a_function(name: Option<&Key>) -> Error {
 pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
     let mut text = String::from("{");
     let mut refs = Vec::new();
-    for method in (0..interface.len()).filter_map(|number| interface.method(number)) {
+    for method in interface.methods() {
         let name = method.name;
-        if name.is_empty() {
-            continue;
-        }
         if text.len() > 1 {
             text.push(',');
         }
@@ -183,7 +180,7 @@ pub(crate) fn request_of_interface(
     if let (steps, Some(verb)) = path.split_verb() {
         return match (steps, verb) {
             ([], Verb::Keys) => {
-                let names: Vec<&str> = interface.names().collect();
+                let names: Vec<&str> = interface.methods().map(|method| method.name).collect();
                 Response::ready(payload::encode(&names).map(Reply::wire))
             }
             ([], _) | ([_], Verb::Set | Verb::Delete) => Response::error(cannot(verb)),

@@ -68,13 +68,14 @@ enum Timeout {
 /// Calls a method of an interface.
 #[doc(hidden)]
 pub fn call<C: Client, A: IntoArgs, T, F>(client: &C, method: usize, args: A) -> Call<T, F> {
-    Call::new(client, Member::Method(C::INTERFACE, method), write(client, args))
+    let cap = client.cap();
+    Call::new(cap, Member::Method(C::INTERFACE, method), write(cap, args))
 }
 
 /// Reads a property of an interface.
 #[doc(hidden)]
 pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
-    Call::new(client, Member::Method(C::INTERFACE, method), Ok(request::Args::Read))
+    Call::new(client.cap(), Member::Method(C::INTERFACE, method), Ok(request::Args::Read))
 }
 
 /// Arguments for a peer are written while they are borrowed; for an object in this program, and for

@@ -12,8 +12,10 @@ use serde::de::DeserializeOwned;
 pub(crate) mod args;
 pub(crate) mod call;
 pub(crate) mod func;
+pub(crate) mod table;
 
 use self::args::Args;
+pub use self::table::Interface;
 use crate::bounds;
 use crate::cap::local::{Local, Serving, request_of_interface};
 use crate::cap::payload::{Body, encode_outcome};
@@ -53,128 +55,41 @@ pub trait WireError: std::fmt::Display + Serialize + DeserializeOwned + Send + S
 #[diagnostic::do_not_recommend]
 impl<E: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static> WireError for E {}
 
-/// The table of an interface.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Interface {
-    name: &'static str,
-    methods: &'static [Method],
-    /// Interfaces that this one extends. Their methods are numbered after its own.
-    parents: &'static [&'static Interface],
-}
-
-/// A method of an interface, or a place without one.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Method {
-    /// The name on the wire.
-    pub(crate) name: &'static str,
-    args: &'static [&'static str],
-    pub(crate) property: bool,
-    manner: Manner,
-}
-
-impl Method {
-    pub const fn call(name: &'static str, args: &'static [&'static str]) -> Self {
-        Self { name, args, property: false, manner: Manner { no_cancel: false, blocking: false } }
-    }
-
-    pub const fn property(name: &'static str) -> Self {
-        Self { property: true, ..Self::call(name, &[]) }
-    }
-
-    /// The place of a method that is not part of this build.
-    pub const fn absent() -> Self {
-        Self::call("", &[])
-    }
-
-    pub const fn no_cancel(mut self) -> Self {
-        self.manner.no_cancel = true;
-        self
-    }
-
-    pub const fn blocking(mut self) -> Self {
-        self.manner.blocking = true;
-        self
-    }
-}
-
-impl Interface {
-    pub const fn new(
-        name: &'static str,
-        methods: &'static [Method],
-        parents: &'static [&'static Interface],
-    ) -> Self {
-        Self { name, methods, parents }
-    }
-
-    /// How many methods there are, those of the parents included.
-    #[allow(clippy::len_without_is_empty)]
-    pub const fn len(&self) -> usize {
-        let mut len = self.methods.len();
-        let mut at = 0;
-        while at < self.parents.len() {
-            len += self.parents[at].len();
-            at += 1;
-        }
-        len
-    }
-
-    pub(crate) fn method(&self, number: usize) -> Option<&Method> {
-        if let Some(method) = self.methods.get(number) {
-            return Some(method);
-        }
-        let mut number = number - self.methods.len();
-        for parent in self.parents {
-            if number < parent.len() {
-                return parent.method(number);
-            }
-            number -= parent.len();
-        }
-        None
-    }
-
-    /// The names of all methods and properties.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        let numbers = 0..self.len();
-        numbers
-            .filter_map(|number| self.method(number))
-            .map(|method| method.name)
-            .filter(|name| !name.is_empty())
-    }
-
-    /// The number of the method of that name.
-    pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        let own = |method: &Method| method.name == name && !name.is_empty();
-        if let Some(number) = self.methods.iter().position(own) {
-            return Some(number);
-        }
-        let mut before = self.methods.len();
-        for parent in self.parents {
-            if let Some(number) = parent.find(name) {
-                return Some(before + number);
-            }
-            before += parent.len();
-        }
-        None
-    }
-}
-
 /// A typed client: what the attribute makes of a trait `Chat` is `ChatClient`, which is one.
-pub trait Client:
-    Into<Cap> + std::ops::Deref<Target = Cap> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static
-{
+///
+/// A client has the methods of its interface and no others. What every reference can do is done by its [`Cap`], which
+/// [`cap`](Client::cap) gives.
+///
+/// ```
+/// use capnode::Client;
+///
+/// #[capnode::interface]
+/// trait Store {
+///     async fn get(&self, key: &str) -> Option<u32>;
+/// }
+///
+/// # async fn example(store: StoreClient) -> Result<(), capnode::Error> {
+/// let by_the_interface: Option<u32> = store.get("answer").await?;
+/// let by_its_name: Option<u32> = store.cap().invoke("get", ("answer",)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub trait Client: Into<Cap> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     #[doc(hidden)]
     const INTERFACE: &'static Interface;
 
     /// The client for a reference. Nothing is checked: whether the object has the methods shows
     /// when they are called.
     fn from_cap(cap: Cap) -> Self;
+
+    /// Returns the reference that this client is made of. If the interface has a method of this name, write
+    /// `Client::cap(&client)`.
+    fn cap(&self) -> &Cap;
 }
 
 impl<C: Client> From<C> for Cap {
     fn from(client: C) -> Self {
-        (*client).clone().shaped(Shape::Object(C::INTERFACE))
+        client.cap().clone().shaped(Shape::Object(C::INTERFACE))
     }
 }
 
@@ -442,11 +357,17 @@ impl Request {
 /// How every client is written: as its reference, of which the interface is known.
 #[doc(hidden)]
 pub fn serialize<C: Client, S: serde::Serializer>(client: &C, serializer: S) -> Result<S::Ok, S::Error> {
-    (**client).clone().shaped(Shape::Object(C::INTERFACE)).serialize(serializer)
+    client.cap().clone().shaped(Shape::Object(C::INTERFACE)).serialize(serializer)
 }
 
 /// The constructor behind every `ChatClient::promise`.
 #[doc(hidden)]
 pub fn promise<C: Client>() -> (C, cap::Resolver<C>) {
     cap::promise()
+}
+
+/// The client of a parent for the reference that `client` is.
+#[doc(hidden)]
+pub fn cast<C: Client, P: Client>(client: &C) -> P {
+    P::from_cap(client.cap().clone())
 }

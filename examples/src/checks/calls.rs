@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use capnode::{Cap, ErrorKind, Fate, Func, Value};
+use capnode::{Cap, Client, ErrorKind, Fate, Func, Value};
 
 use super::expect::{Failure, equal, equal_in, holds, keep, reference_in, type_error};
 use super::{Outcome, Peer, checks};
@@ -49,7 +49,7 @@ async fn order_promised(peer: Peer) -> Outcome {
 async fn order_arrival(peer: Peer) -> Outcome {
     let counter = peer.tour.counter().pipeline();
     let mut results: Vec<Cap> = (0..20).map(|_| counter.next().pipeline_cap()).collect();
-    let arrived: Value = counter.read().await?;
+    let arrived: Value = counter.cap().read().await?;
     let arrived = reference_in(&arrived)?;
     results.extend((0..20).map(|_| arrived.invoke::<u32>("next", ()).pipeline_cap()));
     results.extend((0..20).map(|_| counter.next().pipeline_cap()));
@@ -189,9 +189,9 @@ async fn missing_property(peer: Peer) -> Outcome {
         equal(peer.index().get::<Value>(name).await?, Value::Undefined)?;
     }
     let counter = peer.tour.counter().await?;
-    equal(counter.get::<Value>("nosuch").await?, Value::Undefined)?;
-    equal(counter.get::<Option<u32>>("nosuch").await?, None)?;
-    equal(peer.tour.counter().pipeline().get::<Value>("nosuch").await?, Value::Undefined)
+    equal(counter.cap().get::<Value>("nosuch").await?, Value::Undefined)?;
+    equal(counter.cap().get::<Option<u32>>("nosuch").await?, None)?;
+    equal(peer.tour.counter().pipeline().cap().get::<Value>("nosuch").await?, Value::Undefined)
 }
 
 async fn missing_deeper(peer: Peer) -> Outcome {

@@ -207,12 +207,12 @@ async fn counter_own(peer: Peer) -> Outcome {
 async fn counter_missing(peer: Peer) -> Outcome {
     let counter = peer.tour.counter().await?;
     for name in ["nosuch", "transform"] {
-        let error = type_error(&peer, counter.invoke::<Value>(name, ())).await?;
+        let error = type_error(&peer, counter.cap().invoke::<Value>(name, ())).await?;
         if peer.says_what() {
             equal(error.message(), format!("'{name}' is not a function."))?;
         }
     }
-    super::calls::nothing_has(&counter).await?;
+    super::calls::nothing_has(counter.cap()).await?;
     equal(counter.next().await?, 1)
 }
 

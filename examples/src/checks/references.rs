@@ -82,7 +82,7 @@ impl Chest for Wooden {
     }
 
     async fn compare(&self, other: ChestClient) -> bool {
-        other.local::<Wooden>().is_some_and(|other| std::ptr::eq(&*other, self))
+        other.cap().local::<Wooden>().is_some_and(|other| std::ptr::eq(&*other, self))
     }
 
     async fn label(&self) -> String {
@@ -278,17 +278,20 @@ async fn object_members(peer: Peer) -> Outcome {
     equal(chest.take().await?, gold)?;
     equal(chest.label().await?, "a chest")?;
     equal(chest.lid().pipeline().open().await?, "open")?;
-    equal(chest.get::<Value>("nosuch").await?, Value::Undefined)?;
+    equal(chest.cap().get::<Value>("nosuch").await?, Value::Undefined)?;
     equal(
-        type_error(&peer, chest.invoke::<Value>("nosuch", ())).await?.message(),
+        type_error(&peer, chest.cap().invoke::<Value>("nosuch", ())).await?.message(),
         "'nosuch' is not a function.",
     )?;
     if peer.dialect() == Dialect::Capnode {
         // There a property is a function without arguments.
-        return equal(chest.invoke::<String>("label", ()).await?, "a chest");
+        return equal(chest.cap().invoke::<String>("label", ()).await?, "a chest");
     }
     holds(
-        type_error(&peer, chest.invoke::<Value>("label", ())).await?.message().contains("is not a function"),
+        type_error(&peer, chest.cap().invoke::<Value>("label", ()))
+            .await?
+            .message()
+            .contains("is not a function"),
         "a property was called",
     )
 }
@@ -301,9 +304,9 @@ async fn object_home(peer: Peer) -> Outcome {
     equal(object.take().await, Value::from("gold"))?;
     if peer.is_rust() {
         holds(back == chest, "what came home is not the original")?;
-        let local = back.local::<Wooden>().ok_or_else(|| Failure::new("what came home is not ours"))?;
+        let local = back.cap().local::<Wooden>().ok_or_else(|| Failure::new("what came home is not ours"))?;
         holds(Arc::ptr_eq(&local, &object), "what came home is another object")?;
-        holds(back.local::<String>().is_none(), "the object has a type that it has not")?;
+        holds(back.cap().local::<String>().is_none(), "the object has a type that it has not")?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ mod probe;
 use std::collections::{HashMap, HashSet};
 use std::task::Poll;
 
-use capnode::{Call, Dialect, Error, Fate, Value};
+use capnode::{Call, Client, Dialect, Error, Fate, Value};
 
 use self::bystander::Bystander;
 use self::input::{Input, value, with_number};
@@ -194,7 +194,7 @@ impl World {
                         self.wait_for(Pending::Unit(probe.forget()));
                     }
                 } else if let Some(probe) = self.pick(side, pick / 2) {
-                    self.wait_for(Pending::Unknown(probe.invoke("nothing", (pick as u32,))));
+                    self.wait_for(Pending::Unknown(probe.cap().invoke("nothing", (pick as u32,))));
                 }
             }
             14 => {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use capnode::{CallError, Connection, Error, Value};
+use capnode::{CallError, Client, Connection, Error, Value};
 use serde_json::json;
 
 use crate::case::{Running, Saw};
@@ -20,7 +20,7 @@ pub fn simple_calls(connection: Connection, saw: Saw) -> Running {
         tour.nothing().await?;
         saw.nothing();
         // The method takes two arguments here, and none is given.
-        let none: Vec<u32> = tour.invoke("args", ()).await?;
+        let none: Vec<u32> = tour.cap().invoke("args", ()).await?;
         saw.value(none);
         Ok(())
     })
@@ -45,8 +45,8 @@ pub fn counter(connection: Connection, saw: Saw) -> Running {
         let counter = tour.counter(0).await?;
         saw.stub();
         // A missing argument is not the same as none to JavaScript.
-        saw.value(counter.invoke::<u64>("next", ()).await?);
-        saw.value(counter.invoke::<u64>("next", ()).await?);
+        saw.value(counter.cap().invoke::<u64>("next", ()).await?);
+        saw.value(counter.cap().invoke::<u64>("next", ()).await?);
         counter.reset().await?;
         saw.nothing();
         saw.value(counter.next(Some(5)).await?);
@@ -69,7 +69,7 @@ pub fn functions(connection: Connection, saw: Saw) -> Running {
         let obj = functions.obj().await?;
         saw.value(json!({"label": obj.label, "hello": {"js": "stub"}, "inner": {"c": {"js": "stub"}}}));
         saw.value(obj.hello.call("n".to_owned()).await?);
-        saw.value(obj.inner.c.invoke::<u64>("next", ()).await?);
+        saw.value(obj.inner.c.cap().invoke::<u64>("next", ()).await?);
         Ok(())
     })
 }
@@ -79,14 +79,14 @@ pub fn members(connection: Connection, saw: Saw) -> Running {
         let members: MembersClient = connection.index();
         saw.value(members.prop().await?);
         saw.value(members.nested().await?);
-        let a = members.at("nested").at("a");
+        let a = members.cap().at("nested").at("a");
         saw.value(a.get::<(u32, Value)>("b").await?);
         saw.error(a.at("b").at("1").get::<String>("c").await);
-        members.get::<()>("missing").await?;
+        members.cap().get::<()>("missing").await?;
         saw.nothing();
-        saw.error(members.invoke::<Value>("missing", ()).await);
-        saw.error(members.at("missing").get::<Value>("deeper").await);
-        saw.error(members.invoke::<Value>("prop", ()).await);
+        saw.error(members.cap().invoke::<Value>("missing", ()).await);
+        saw.error(members.cap().at("missing").get::<Value>("deeper").await);
+        saw.error(members.cap().invoke::<Value>("prop", ()).await);
         Ok(())
     })
 }

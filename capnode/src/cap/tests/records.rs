@@ -51,7 +51,7 @@ fn a_record_of_functions_is_a_client() {
         drop(body);
         assert_eq!(now(counter.next()).unwrap(), 7);
         now(counter.reset(1)).unwrap();
-        let error = now(counter.invoke::<u32>("missing", ())).unwrap_err();
+        let error = now(counter.cap().invoke::<u32>("missing", ())).unwrap_err();
         assert!(error.to_string().contains("not a function"), "{error}");
         // It can be passed on.
         let Holder { counter } = decode(&encode(&HashMap::from([("counter", counter)])).unwrap()).unwrap();

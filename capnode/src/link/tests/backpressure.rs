@@ -1,7 +1,7 @@
 //! Too much at once: what waits, what fails, and what must go on.
 
 use super::*;
-use crate::{ErrorKind, Fate};
+use crate::{Client, ErrorKind, Fate};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
@@ -176,9 +176,9 @@ fn nothing_overtakes_a_call_that_waits_for_room() {
     let pipelined = probe.note(3).pipeline_cap();
     let mut awaited = probe.note(4);
     assert!(poll(&mut awaited).is_pending());
-    let at = probe.at("note");
+    let at = probe.cap().at("note");
     at.apply::<u32>((5,)).send().unwrap();
-    let mut read = probe.get::<String>("name");
+    let mut read = probe.cap().get::<String>("name");
     assert!(poll(&mut read).is_pending());
     let (promised, resolver) = ProbeClient::promise();
     let mut promised_first = promised.note(6);

@@ -1,7 +1,7 @@
 //! The end of a session: everything ends with the one cause, and nothing is left.
 
 use super::*;
-use crate::{Error, ErrorKind, Fate};
+use crate::{Client, Error, ErrorKind, Fate};
 
 #[test]
 fn everything_ends_with_the_one_cause() {
@@ -15,7 +15,7 @@ fn everything_ends_with_the_one_cause() {
     assert!(poll(&mut on_promise).is_pending());
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hear = heard.clone();
-    let _guard = made.on_broken(move |error| lock(&hear).push(error));
+    let _guard = made.cap().on_broken(move |error| lock(&hear).push(error));
     pair.settle();
 
     let cause = Error::new(ErrorKind::Disconnected, "cable cut");
@@ -45,11 +45,11 @@ fn a_guard_that_was_dropped_hears_nothing() {
     let pair = Pair::new(log.probe());
     let probe: ProbeClient = pair.index();
     let heard = log.clone();
-    drop(probe.on_broken(move |error| heard.push(error)));
+    drop(probe.cap().on_broken(move |error| heard.push(error)));
     pair.a.link.close(Error::new(ErrorKind::Disconnected, "cable cut"));
     assert_eq!(log.take(), [""; 0]);
     let heard = log.clone();
-    let _late = probe.on_broken(move |error| heard.push(error));
+    let _late = probe.cap().on_broken(move |error| heard.push(error));
     assert_eq!(log.take(), ["cable cut"], "what is broken already says so at once");
 }
 
@@ -59,7 +59,7 @@ fn a_promise_breaks_with_what_it_was_resolved_to() {
     let pair = Pair::new(log.probe());
     let (promised, resolver) = ProbeClient::promise();
     let heard = log.clone();
-    let _guard = promised.on_broken(move |error| heard.push(error));
+    let _guard = promised.cap().on_broken(move |error| heard.push(error));
     resolver.resolve(pair.index());
     assert_eq!(log.take(), [""; 0]);
     pair.a.link.close(Error::new(ErrorKind::Disconnected, "cable cut"));

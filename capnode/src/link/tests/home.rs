@@ -1,6 +1,7 @@
 //! A reference sent back to where it came from arrives as the original.
 
 use super::*;
+use crate::Client;
 
 #[test]
 fn a_reference_of_ours_comes_home_as_the_object_itself() {
@@ -10,7 +11,7 @@ fn a_reference_of_ours_comes_home_as_the_object_itself() {
     let ours = log.probe();
     let back = pair.wait(probe.back(ours.clone())).unwrap();
     assert_eq!(back, ours);
-    assert!(Arc::ptr_eq(&back.local::<Noting>().unwrap(), &ours.local::<Noting>().unwrap()));
+    assert!(Arc::ptr_eq(&back.cap().local::<Noting>().unwrap(), &ours.cap().local::<Noting>().unwrap()));
     let inside = pair.wait(probe.back_inside(ours.clone())).unwrap();
     assert_eq!(inside, [ours]);
 }

@@ -1,6 +1,7 @@
 //! What a peer may build to make us fall over.
 
 use super::*;
+use crate::Client;
 use crate::ErrorKind;
 
 /// Runs where the stack is as small as a worker's.
@@ -44,7 +45,7 @@ fn a_long_chain_of_references_is_not_followed() {
 #[test]
 fn a_promise_of_something_inside_itself_is_broken() {
     let (promised, resolver) = ProbeClient::promise();
-    resolver.resolve(ProbeClient::from_cap(promised.at("inside")));
+    resolver.resolve(ProbeClient::from_cap(promised.cap().at("inside")));
     let Poll::Ready(Err(error)) = poll(&mut promised.note(1)) else { panic!("it should fail at once") };
     assert_eq!(error.kind(), ErrorKind::Unresolved);
 }

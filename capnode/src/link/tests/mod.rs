@@ -347,7 +347,7 @@ impl Probe for Noting {
     }
 
     async fn is_mine(&self, probe: ProbeClient) -> bool {
-        probe.local::<Noting>().is_some()
+        probe.cap().local::<Noting>().is_some()
     }
 
     async fn panic(&self) {

@@ -122,7 +122,7 @@ fn nothing_is_asked_of_a_peer_by_such_a_name() {
         let (promised, resolver) = ProbeClient::promise();
         resolver.resolve(ProbeClient::from_cap(theirs.clone()));
         for name in RESERVED {
-            for cap in [&theirs, &*promised] {
+            for cap in [&theirs, promised.cap()] {
                 let Poll::Ready(Err(error)) = poll(&mut cap.invoke::<()>(name, ())) else { panic!("{name}") };
                 assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::NotSent));
                 assert_eq!(error.message(), format!("'{name}' is not a function."));

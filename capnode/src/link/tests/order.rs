@@ -1,6 +1,7 @@
 //! Calls on one reference are delivered in the order sent.
 
 use super::*;
+use crate::Client;
 use crate::promise;
 
 #[test]
@@ -76,7 +77,7 @@ fn a_failed_call_fails_all_that_was_made_on_its_result() {
     let log = Log::default();
     let mut pair = Pair::new(log.probe());
     let probe: ProbeClient = pair.index();
-    let nothing = ProbeClient::from_cap(probe.invoke::<Value>("missing", ()).pipeline_cap());
+    let nothing = ProbeClient::from_cap(probe.cap().invoke::<Value>("missing", ()).pipeline_cap());
     let error = pair.wait(nothing.make().pipeline().note(1)).unwrap_err();
     assert_eq!(error.message(), "'missing' is not a function.");
 }
@@ -112,8 +113,8 @@ fn order_is_kept_where_a_result_turns_out_to_be_nearer() {
     let promised = probe.back(ours).pipeline();
     promised.note(1).send().unwrap();
     promised.note(2).send().unwrap();
-    let settled: ProbeClient = pair.wait(promised.read()).unwrap();
-    assert!(settled.local::<Noting>().is_some(), "the settled reference is the object itself");
+    let settled: ProbeClient = pair.wait(promised.cap().read()).unwrap();
+    assert!(settled.cap().local::<Noting>().is_some(), "the settled reference is the object itself");
     assert_eq!(pair.wait(settled.note(3)).unwrap(), 3);
     assert_eq!(log.take(), ["1", "2", "3"]);
 }

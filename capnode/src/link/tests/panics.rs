@@ -1,6 +1,7 @@
 //! Code of the user's that panics: whoever asked for it is told so, and everything else goes on.
 
 use super::*;
+use crate::Client;
 use crate::error::{CallError, Error, ErrorKind, Fate};
 
 /// Panics when it is written, or read, or dropped.
@@ -75,7 +76,7 @@ impl Fragiles for Object {
     }
 
     async fn pass_on(&self) -> Result<(), Error> {
-        FragilesClient::new(Object(None)).invoke("unwritableError", ()).await
+        FragilesClient::new(Object(None)).cap().invoke("unwritableError", ()).await
     }
 
     async fn panic_with(&self, what: u32) {
@@ -142,7 +143,7 @@ fn a_panic_while_an_argument_is_written_late_fails_the_call_as_not_sent() {
 
     let mut peer = Foreign::connecting();
     let (promised, resolver) = FragilesClient::promise();
-    let mut call = Takes::from_cap((*promised).clone()).call(WRITTEN);
+    let mut call = Takes::from_cap(promised.cap().clone()).call(WRITTEN);
     let mut other = promised.ok();
     assert!(poll(&mut call).is_pending() && poll(&mut other).is_pending());
     // Whoever resolves the promise has nothing to do with it.
@@ -170,7 +171,7 @@ fn a_panic_while_an_object_is_dropped_harms_nobody() {
 fn a_panic_while_an_object_is_dropped_by_a_call_that_does_not_reach_it_harms_nobody() {
     // The call is the last to hold the object, and is refused for its arguments.
     let object = FragilesClient::new(Object(Some(DROPPED)));
-    let mut call = object.invoke::<()>("panicWith", ("no number",));
+    let mut call = object.cap().invoke::<()>("panicWith", ("no number",));
     drop(object);
     match poll(&mut call) {
         Poll::Ready(Err(error)) => assert!(error.message().contains("argument 1, `what`"), "{error}"),
@@ -203,9 +204,9 @@ fn a_callback_that_panics_at_the_end_keeps_no_other_from_being_called() {
     let (mut pair, client) = fragile();
     let heard = log.clone();
     let _guards = [
-        client.on_broken(|_| panic!("on purpose")),
-        client.on_broken(|_| std::panic::panic_any(DROPPED)),
-        client.on_broken(move |error| heard.push(error)),
+        client.cap().on_broken(|_| panic!("on purpose")),
+        client.cap().on_broken(|_| std::panic::panic_any(DROPPED)),
+        client.cap().on_broken(move |error| heard.push(error)),
     ];
     let mut held = client.hold();
     assert!(poll(&mut held).is_pending());
@@ -214,7 +215,7 @@ fn a_callback_that_panics_at_the_end_keeps_no_other_from_being_called() {
     assert_eq!(log.take(), ["cable cut"]);
     assert!(matches!(poll(&mut held), Poll::Ready(Err(_))));
     // One that comes late.
-    let _late = client.on_broken(|_| panic!("on purpose"));
+    let _late = client.cap().on_broken(|_| panic!("on purpose"));
 }
 
 #[test]

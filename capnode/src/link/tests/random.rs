@@ -1,6 +1,7 @@
 //! Two cores under random schedules: no call is lost or doubled, order is kept, and in the end
 //! nothing is left.
 
+use crate::Client;
 use proptest::prelude::*;
 
 use super::*;
@@ -139,7 +140,7 @@ impl World {
             Step::PipelineMake(pick) => {
                 if let Some(held) = self.pick(pick) {
                     // What is ours needs a runtime to run by itself; it is awaited elsewhere.
-                    if held.probe.local::<Noting>().is_none() {
+                    if held.probe.cap().local::<Noting>().is_none() {
                         let probe = held.probe.make_late().pipeline();
                         self.hold(probe);
                     }

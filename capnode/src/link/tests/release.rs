@@ -1,6 +1,7 @@
 //! Dropping the last clone gives the reference back, exactly.
 
 use super::*;
+use crate::Client;
 
 #[test]
 fn dropping_the_last_clone_drops_the_object() {
@@ -176,7 +177,7 @@ fn a_value_that_cannot_be_written_lends_nothing() {
     pair.clear_sent();
     // A map whose keys are no strings, after a reference.
     let unwritable = (Give(log.probe()), Give(HashMap::from([((1, 2), 3)])));
-    let error = pair.wait(probe.invoke::<Value>("echo", unwritable)).unwrap_err();
+    let error = pair.wait(probe.cap().invoke::<Value>("echo", unwritable)).unwrap_err();
     assert_eq!((error.kind(), error.fate()), (crate::ErrorKind::Encode, crate::Fate::NotSent));
     assert!(error.message().contains("argument 2"), "{error}");
     pair.settle();

@@ -73,8 +73,8 @@ fn main() {
         assert_eq!(HashSet::from([first, others[0].clone(), seat.clone()]).len(), 1);
         assert_ne!(seat, SeatClient::new(Chair(4)));
         let cap: Cap = seat.clone().into();
-        assert_eq!(cap, *seat);
-        let chair: Arc<Chair> = seat.local().unwrap();
+        assert_eq!(cap, *seat.cap());
+        let chair: Arc<Chair> = seat.cap().local().unwrap();
         assert_eq!(chair.0, 4);
     });
 }

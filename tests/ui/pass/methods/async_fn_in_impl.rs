@@ -1,5 +1,6 @@
 //! An `impl` is an ordinary one: `async fn`, or a function that returns a future.
 
+use capnode::Client;
 use capnode_ui::run;
 use std::future::Future;
 
@@ -37,7 +38,7 @@ fn main() {
         assert_eq!(counter.total().await.unwrap(), 5);
         counter.reset().await.unwrap();
 
-        let tally = counter.local::<Tally>().unwrap();
+        let tally = counter.cap().local::<Tally>().unwrap();
         assert_eq!(*tally.0.lock().unwrap(), 0);
         assert_eq!(CounterClient::from_arc(tally).total().await.unwrap(), 0);
     });

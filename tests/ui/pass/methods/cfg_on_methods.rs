@@ -1,6 +1,7 @@
 //! A `#[cfg]` takes a method out of the trait, the client and the dispatcher alike; two methods
 //! under opposite ones may share a name.
 
+use capnode::Client;
 use capnode_ui::run;
 
 #[capnode::interface]
@@ -63,7 +64,7 @@ fn main() {
         assert_eq!(host.either(2).await.unwrap(), 2);
         assert_eq!(host.both().await.unwrap(), 3);
         assert_eq!(host.last().await.unwrap(), 4);
-        assert_eq!(host.invoke::<u32>("last", ()).await.unwrap(), 4);
-        assert!(host.invoke::<u32>("never", ()).await.is_err());
+        assert_eq!(host.cap().invoke::<u32>("last", ()).await.unwrap(), 4);
+        assert!(host.cap().invoke::<u32>("never", ()).await.is_err());
     });
 }

@@ -1,5 +1,6 @@
 //! Names on the wire are camelCase, or as `rename_all` and `name` say; a property is read.
 
+use capnode::Client;
 use capnode_ui::run;
 
 #[capnode::interface]
@@ -50,20 +51,20 @@ impl Pascal for Object {}
 fn main() {
     run(async {
         let object = DefaultClient::new(Object);
-        assert_eq!(object.invoke::<String>("setTopic", ("x".to_owned(),)).await.unwrap(), "x");
-        assert!(object.invoke::<String>("set_topic", ("x".to_owned(),)).await.is_err());
-        assert_eq!(object.get::<u32>("lastTopic").await.unwrap(), 7);
+        assert_eq!(object.cap().invoke::<String>("setTopic", ("x".to_owned(),)).await.unwrap(), "x");
+        assert!(object.cap().invoke::<String>("set_topic", ("x".to_owned(),)).await.is_err());
+        assert_eq!(object.cap().get::<u32>("lastTopic").await.unwrap(), 7);
         assert_eq!(object.last_topic().await.unwrap(), 7);
-        assert_eq!(object.invoke::<u32>("andThen", ()).await.unwrap(), 8);
+        assert_eq!(object.cap().invoke::<u32>("andThen", ()).await.unwrap(), 8);
         assert_eq!(object.then().await.unwrap(), 8);
-        assert_eq!(object.get::<u32>("length").await.unwrap(), 9);
+        assert_eq!(object.cap().get::<u32>("length").await.unwrap(), 9);
         assert_eq!(object.len().await.unwrap(), 9);
-        assert_eq!(object.invoke::<u32>("type", ()).await.unwrap(), 10);
+        assert_eq!(object.cap().invoke::<u32>("type", ()).await.unwrap(), 10);
         assert_eq!(object.r#type().await.unwrap(), 10);
 
         let kebab = KebabClient::new(Object);
-        assert_eq!(kebab.invoke::<u32>("set-topic", ()).await.unwrap(), 1);
+        assert_eq!(kebab.cap().invoke::<u32>("set-topic", ()).await.unwrap(), 1);
         let pascal = PascalClient::new(Object);
-        assert_eq!(pascal.invoke::<u32>("SetTopic", ()).await.unwrap(), 2);
+        assert_eq!(pascal.cap().invoke::<u32>("SetTopic", ()).await.unwrap(), 2);
     });
 }

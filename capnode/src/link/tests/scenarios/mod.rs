@@ -270,7 +270,7 @@ impl Stage {
     /// What `b` offers.
     fn index(&mut self) -> ActorClient {
         let index = ActorClient::from_cap(self.a.link.peer_index());
-        self.watch("the index", &index);
+        self.watch("the index", index.cap());
         index
     }
 

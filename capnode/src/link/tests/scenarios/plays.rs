@@ -1,6 +1,7 @@
 //! The scenarios themselves.
 
 use super::*;
+use crate::Client;
 use crate::dialect::Dialect::{CapnWeb, Capnode, Q};
 
 const ALL: &[Dialect] = &[CapnWeb, Capnode, Q];
@@ -48,7 +49,7 @@ fn a_call_that_fails(stage: &mut Stage) {
     let actor = stage.index();
     stage.begin(7701, async_failed(actor.fail(7701)));
     stage.begin(7702, actor.panic(7702));
-    stage.begin(7703, actor.invoke::<u32>("missing", (7703,)));
+    stage.begin(7703, actor.cap().invoke::<u32>("missing", (7703,)));
 }
 
 async fn async_failed(call: crate::Call<u32, crate::CallError<Error>>) -> Result<u32, Error> {
@@ -103,7 +104,7 @@ fn a_pipelined_chain(stage: &mut Stage) {
 fn calls_on_a_late_result(stage: &mut Stage) {
     let actor = stage.index();
     let late = actor.make_late(7701).pipeline();
-    stage.watch("a late result", &late);
+    stage.watch("a late result", late.cap());
     stage.begin(7702, late.say(7702));
     stage.go();
     stage.begin(7703, late.say(7703));
@@ -167,7 +168,7 @@ fn a_release_crosses_a_second_lending(stage: &mut Stage) {
     stage.go();
     let again = lock(&again).take();
     if let Some(again) = again {
-        stage.watch("what was lent again", &again);
+        stage.watch("what was lent again", again.cap());
         stage.begin(7703, again.say(7703));
     }
 }
@@ -225,7 +226,7 @@ fn sent_and_forgotten(stage: &mut Stage) {
 fn the_index_asked_for(stage: &mut Stage) {
     let actor = stage.index();
     stage.go();
-    stage.begin(9000, async move { actor.read::<ActorClient>().await.map(|_| "a reference") });
+    stage.begin(9000, async move { actor.cap().read::<ActorClient>().await.map(|_| "a reference") });
     stage.go();
     let again = stage.index();
     stage.begin(7701, again.say(7701));

@@ -9,7 +9,7 @@ use std::task::Wake;
 use super::super::*;
 use super::explore::World;
 use super::place::{Ground, PlaceClient, Program, Spot, Step};
-use crate::{Call, Resolver};
+use crate::{Call, Client, Resolver};
 
 /// Something that can happen. All that it changes is at one node, but for what is added to wires.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Holder {
             }
             Step::Read { of, into } => {
                 let before = self.called.get(&of).cloned().unwrap_or_default();
-                let call = self.slots[&of].read();
+                let call = self.slots[&of].cap().read();
                 self.await_place(into, before, call);
             }
             Step::Promise { into } => {

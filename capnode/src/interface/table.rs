@@ -1,0 +1,382 @@
+//! The table of an interface: the names of its methods, and of those that it has from others.
+
+use crate::cap::response::Manner;
+
+/// The table of an interface. There is one for each, whatever its type parameters are.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Interface {
+    pub(crate) name: &'static str,
+    /// Names the interface in this program: its path, and its place, since functions can have interfaces too.
+    identity: &'static str,
+    methods: &'static [Method],
+    /// The interfaces that this one extends, and those that these extend, each once.
+    ancestors: &'static [Option<Ancestor>],
+}
+
+/// An interface that another extends, directly or not.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Ancestor {
+    interface: &'static Interface,
+    /// By which of the interfaces in `extends(..)` it is reached.
+    parent: u8,
+    /// Its entry there.
+    entry: u8,
+}
+
+/// All that an interface extends.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Ancestors {
+    list: [Option<Ancestor>; MOST_ANCESTORS],
+    count: usize,
+}
+
+/// A method of an interface, or a place without one.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Method {
+    /// The name on the wire. It is empty for a method that is not part of this build.
+    pub(crate) name: &'static str,
+    /// The name in Rust.
+    ident: &'static str,
+    pub(crate) args: &'static [&'static str],
+    pub(crate) property: bool,
+    pub(crate) manner: Manner,
+}
+
+/// How many interfaces one may extend, directly or not.
+const MOST_ANCESTORS: usize = 128;
+
+/// A method's number is its place in its own interface, and in the bits from here on the entry of that interface.
+const ENTRY: u32 = 16;
+
+/// Names that every client has, and so hides in the client that it dereferences to: of `Client`, `Clone`, `PartialEq`,
+/// `Into`, `TryInto` and `ToOwned`.
+const TAKEN: [&str; 9] =
+    ["cap", "clone", "clone_from", "eq", "ne", "into", "try_into", "to_owned", "clone_into"];
+
+impl Method {
+    pub const fn call(name: &'static str, ident: &'static str, args: &'static [&'static str]) -> Self {
+        Self { name, ident, args, property: false, manner: Manner { no_cancel: false, blocking: false } }
+    }
+
+    pub const fn property(name: &'static str, ident: &'static str) -> Self {
+        Self { property: true, ..Self::call(name, ident, &[]) }
+    }
+
+    /// The place of a method that is not part of this build.
+    pub const fn absent() -> Self {
+        Self::call("", "", &[])
+    }
+
+    pub const fn no_cancel(mut self) -> Self {
+        self.manner.no_cancel = true;
+        self
+    }
+
+    pub const fn blocking(mut self) -> Self {
+        self.manner.blocking = true;
+        self
+    }
+}
+
+impl Ancestors {
+    /// Everything that an interface with these `parents` extends. What several of them extend is taken once.
+    #[track_caller]
+    pub const fn of(parents: &[&'static Interface]) -> Self {
+        let mut all = Self { list: [None; MOST_ANCESTORS], count: 0 };
+        let mut parent = 0;
+        while parent < parents.len() {
+            let mut entry = 0;
+            while let Some(interface) = parents[parent].entry(entry) {
+                all.add(Ancestor { interface, parent: parent as u8, entry: entry as u8 });
+                entry += 1;
+            }
+            parent += 1;
+        }
+        all
+    }
+
+    #[track_caller]
+    const fn add(&mut self, ancestor: Ancestor) {
+        let mut at = 0;
+        while at < self.count {
+            if let Some(earlier) = &self.list[at] {
+                if is_same(earlier.interface.identity, ancestor.interface.identity) {
+                    return;
+                }
+            }
+            at += 1;
+        }
+        assert!(self.count < MOST_ANCESTORS, "an interface extends at most 128 others, directly or not");
+        self.list[self.count] = Some(ancestor);
+        self.count += 1;
+    }
+}
+
+impl Interface {
+    /// The table of an interface that extends none.
+    pub const fn new(name: &'static str, identity: &'static str, methods: &'static [Method]) -> Self {
+        Self { name, identity, methods, ancestors: &[] }
+    }
+
+    /// Adds what the interface extends. Its client dereferences to that of the first parent, and has the methods
+    /// `casts` that give the others.
+    ///
+    /// # Panics
+    ///
+    /// If a name in it has two meanings, which stops the compiler.
+    #[track_caller]
+    pub const fn extending(self, ancestors: &'static Ancestors, casts: &[&str]) -> Self {
+        let this = Self { ancestors: ancestors.list.split_at(ancestors.count).0, ..self };
+        let mut entry = 0;
+        while let Some(one) = this.entry(entry) {
+            let mut later = entry + 1;
+            while let Some(other) = this.entry(later) {
+                one.check_beside(other);
+                later += 1;
+            }
+            if entry > 0 {
+                one.check_as_parent(&this, casts);
+            }
+            entry += 1;
+        }
+        this
+    }
+
+    /// Checks that no method of this interface has a name of a method of `other`.
+    #[track_caller]
+    const fn check_beside(&self, other: &Interface) {
+        let mut at = 0;
+        while at < self.methods.len() {
+            let one = &self.methods[at];
+            let mut at_other = 0;
+            while at_other < other.methods.len() {
+                let two = &other.methods[at_other];
+                if !one.name.is_empty() && is_same(one.name, two.name) {
+                    let words = [
+                        "` are both `",
+                        one.name,
+                        "` on the wire: give one another name with `#[capnode(name = \"..\")]`",
+                    ];
+                    fail(&[
+                        "`", self.name, "::", one.ident, "` and `", other.name, "::", two.ident, words[0],
+                        words[1], words[2],
+                    ]);
+                }
+                if !one.ident.is_empty() && is_same(one.ident, two.ident) {
+                    fail(&[
+                        "`",
+                        one.ident,
+                        "` is a method of `",
+                        self.name,
+                        "` and of `",
+                        other.name,
+                        "`, which are both extended here or extend each other: rename one",
+                    ]);
+                }
+                at_other += 1;
+            }
+            at += 1;
+        }
+    }
+
+    /// Checks that the client of `child` hides no method of this interface, which it extends.
+    #[track_caller]
+    const fn check_as_parent(&self, child: &Interface, casts: &[&str]) {
+        let mut at = 0;
+        while at < self.methods.len() {
+            let ident = self.methods[at].ident;
+            if contains(&TAKEN, ident) || contains(casts, ident) {
+                fail(&[
+                    "`",
+                    self.name,
+                    "::",
+                    ident,
+                    "` can't be called by the client of `",
+                    child.name,
+                    "`, which has a `",
+                    ident,
+                    "` of its own: rename it, with `#[capnode(name = \"..\")]` to keep its name on the wire",
+                ]);
+            }
+            at += 1;
+        }
+    }
+
+    /// The interface itself and those it extends, by their numbers.
+    const fn entry(&self, entry: usize) -> Option<&Interface> {
+        if entry == 0 {
+            return Some(self);
+        }
+        if entry > self.ancestors.len() {
+            return None;
+        }
+        match &self.ancestors[entry - 1] {
+            Some(ancestor) => Some(ancestor.interface),
+            None => None,
+        }
+    }
+
+    pub(crate) fn method(&self, number: usize) -> Option<&Method> {
+        // What nearly every number is.
+        if let Some(method) = self.methods.get(number) {
+            return Some(method);
+        }
+        self.entry(number >> ENTRY)?.methods.get(number & ((1 << ENTRY) - 1))
+    }
+
+    /// All methods and properties, with their numbers.
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Method)> {
+        let entries = (0..=self.ancestors.len()).filter_map(|entry| Some((entry, self.entry(entry)?)));
+        let methods = entries.flat_map(|(entry, interface)| {
+            interface.methods.iter().enumerate().map(move |(at, method)| (entry << ENTRY | at, method))
+        });
+        methods.filter(|(_, method)| !method.name.is_empty())
+    }
+
+    /// All methods and properties.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.numbered().map(|(_, method)| method)
+    }
+
+    /// The number of the method of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.numbered().find(|(_, method)| method.name == name).map(|(number, _)| number)
+    }
+
+    /// By which of the interfaces in `extends(..)` the method is reached, and its number there. A number that no
+    /// method has gives a parent that does not exist.
+    pub fn inherited(&self, number: usize) -> (usize, usize) {
+        let entry = (number >> ENTRY).checked_sub(1);
+        match entry.and_then(|entry| self.ancestors.get(entry).copied().flatten()) {
+            Some(Ancestor { parent, entry, .. }) => {
+                (parent.into(), usize::from(entry) << ENTRY | number & ((1 << ENTRY) - 1))
+            }
+            None => (usize::MAX, number),
+        }
+    }
+}
+
+const fn contains(names: &[&str], name: &str) -> bool {
+    let mut at = 0;
+    while at < names.len() {
+        if is_same(names[at], name) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    // Paths differ at their ends.
+    let mut at = one.len();
+    while at > 0 {
+        at -= 1;
+        if one[at] != other[at] {
+            return false;
+        }
+    }
+    true
+}
+
+/// Stops the compiler with a message. It is put together here, since `const` knows no formatting.
+#[track_caller]
+const fn fail(words: &[&str]) -> ! {
+    const MOST: usize = 400;
+    let mut message = [0; MOST];
+    let (mut len, mut at) = (0, 0);
+    while at < words.len() {
+        let word = words[at].as_bytes();
+        let mut next = 0;
+        while next < word.len() && len < MOST {
+            message[len] = word[next];
+            len += 1;
+            next += 1;
+        }
+        at += 1;
+    }
+    match std::str::from_utf8(message.split_at(len).0) {
+        Ok(message) => panic!("{}", message),
+        // A name was cut in two.
+        Err(_) => panic!("a name has two meanings in this interface"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leak<T>(value: T) -> &'static T {
+        Box::leak(Box::new(value))
+    }
+
+    fn with_method(name: &'static str) -> Interface {
+        Interface::new(name, name, std::slice::from_ref(leak(Method::call(name, name, &[]))))
+    }
+
+    fn numbered_name(letter: char, number: usize) -> &'static str {
+        String::leak(format!("{letter}{number}"))
+    }
+
+    /// An interface above `count` diamonds, each of which stands on the one before.
+    fn diamonds(count: usize) -> &'static Interface {
+        let mut top = leak(with_method("bottom"));
+        for number in 0..count {
+            let side = |letter| {
+                let side = with_method(numbered_name(letter, number));
+                leak(side.extending(leak(Ancestors::of(&[top])), &[]))
+            };
+            let sides = [side('l'), side('r')];
+            let next = with_method(numbered_name('t', number));
+            top = leak(next.extending(leak(Ancestors::of(&sides)), &[]));
+        }
+        top
+    }
+
+    #[test]
+    fn what_many_ways_lead_to_is_in_the_table_once() {
+        let top = diamonds(10);
+        assert_eq!(top.methods().count(), 31);
+        assert_eq!(top.find("missing"), None);
+    }
+
+    #[test]
+    fn the_way_to_an_inherited_method_is_as_long_as_its_distance() {
+        let mut at = diamonds(10);
+        let mut number = at.find("bottom").unwrap();
+        let mut steps = 0;
+        while number >> ENTRY != 0 {
+            assert_eq!(at.method(number).unwrap().name, "bottom");
+            let (parent, next) = at.inherited(number);
+            // The sides, in turn with what stands on them.
+            at = at
+                .ancestors
+                .iter()
+                .flatten()
+                .find(|one| one.entry == 0 && usize::from(one.parent) == parent)
+                .unwrap()
+                .interface;
+            number = next;
+            steps += 1;
+        }
+        assert_eq!((at.name, steps), ("bottom", 20));
+    }
+
+    #[test]
+    fn numbers_that_no_method_has_lead_nowhere() {
+        let top = diamonds(1);
+        for number in [1, 9 << ENTRY, 1 << ENTRY | 1, usize::MAX] {
+            assert!(top.method(number).is_none());
+        }
+        assert_eq!(top.inherited(1).0, usize::MAX);
+        assert_eq!(top.inherited(9 << ENTRY).0, usize::MAX);
+    }
+}
