@@ -85,7 +85,29 @@ impl Connection {
         self.link.id_of(cap)
     }
 
-    /// Waits for the end of the connection, and says why it ended.
+    /// Waits until what was sent so far is written: handed to the system, or to whatever is behind the transport. That the
+    /// peer has got it, only an answer tells.
+    ///
+    /// A call is sent when it is first polled, or by [`send`](crate::Call::send) or
+    /// [`pipeline`](crate::Call::pipeline). Calls that wait for room are waited for, too.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended, if it did before all was written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect on the connection. What was sent is written all the same.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.link.flushed().await.map_err(|_| self.link.closed_error())
+    }
+
+    /// Waits for the end of the connection, and returns why it ended. Before that all that was sent is written, or given
+    /// up: if the transport fails, if the peer has given no sign of life, or if it has not read it within five seconds.
+    ///
+    /// If this program has [closed](Self::close) it, the peer's end is waited for as well, for as long at the most: a
+    /// system takes back what was written last if the program ends before, and something of the peer's is unread. So a
+    /// program that closes its connection, awaits this and ends loses nothing that it has sent.
     ///
     /// # Cancel safety
     ///
@@ -97,11 +119,11 @@ impl Connection {
             let _unwanted = sender.send(error);
         });
         let slot = Arc::new(Mutex::new(Some(tell)));
-        self.link.on_closed(&slot);
+        self.link.on_end(&slot);
         ended.await.unwrap_or_else(|_| self.link.closed_error())
     }
 
-    /// Whether the connection has ended.
+    /// Whether the connection has ended. What was sent may be unwritten yet: see [`closed`](Self::closed).
     pub fn is_closed(&self) -> bool {
         self.link.is_closed()
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::link::Link;
 use crate::link::outgoing::Outgoing;
 use crate::op::Id;
-use crate::transport::Transport;
+use crate::transport::{LEFTOVER, Transport};
 
 /// How many frames are taken in before others get their turn.
 const BUDGET: usize = 128;
@@ -54,6 +54,8 @@ pub(crate) struct Driver<T> {
     /// while somebody holds the connection itself.
     holders: Option<Weak<()>>,
     writable: bool,
+    /// Why nothing can be written any more, while what the peer has sent is still taken in.
+    broken: Option<io::Error>,
     /// Whether it was woken to write, and has let the others go first.
     let_others: bool,
     /// Whether the transport has not sent all it was given.
@@ -61,10 +63,14 @@ pub(crate) struct Driver<T> {
     /// Whether the transport took no more the last time, and whether it has since.
     blocked: bool,
     moved: bool,
+    /// Whether somebody waits until all is written.
+    flush: bool,
     /// Whether the peer has closed, or the transport failed.
     ended: bool,
     /// Whether our side of the transport is closed.
     closed: bool,
+    /// Bytes of frames that came after that.
+    discarded: usize,
     /// How long the end may still take.
     grace: Option<Timer>,
     /// What all times are counted from.
@@ -106,12 +112,15 @@ impl<T: Transport> Driver<T> {
             leaving: None,
             holders,
             writable: true,
+            broken: None,
             let_others: false,
             flushing: false,
             blocked: false,
             moved: false,
+            flush: false,
             ended: false,
             closed: false,
+            discarded: 0,
             grace: None,
             started: Instant::now(),
             alarm: Alarm::Unset,
@@ -228,7 +237,7 @@ impl<T: Transport> Driver<T> {
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.writable {
             // Also while the transport is busy: this settles what was dropped, and counts what waits.
-            self.link.take_output(&mut self.out);
+            self.flush |= self.link.take_output(&mut self.out);
             if self.is_pausing(cx) {
                 return;
             }
@@ -247,6 +256,9 @@ impl<T: Transport> Driver<T> {
             let before = out.len();
             // What the transport has taken may still wait in it.
             if out.is_empty() && !self.flushing {
+                if std::mem::take(&mut self.flush) {
+                    self.link.set_flushed();
+                }
                 return;
             }
             let sent = self.transport.poll_send(cx, out);
@@ -260,14 +272,19 @@ impl<T: Transport> Driver<T> {
                 }
                 Poll::Ready(Ok(())) => {
                     self.flushing = false;
+                    let all = self.out.is_empty() && self.single.is_empty();
+                    if all && std::mem::take(&mut self.flush) {
+                        self.link.set_flushed();
+                    }
                     if one_at_a_time {
                         self.pause = Some((Box::pin(tokio::time::sleep(PAUSE)), asked));
                     }
                 }
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
-                    self.out = Outgoing::default();
-                    self.link.close(ended(Fault::Network, "the connection was lost").with_source(error));
+                    (self.out, self.single) = (Outgoing::default(), Outgoing::default());
+                    // What the peer has sent before it went is still to be read.
+                    self.broken = Some(error);
                 }
             }
         }
@@ -329,10 +346,15 @@ impl<T: Transport> Driver<T> {
 
     /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.grace.is_none() && self.link.is_overfull(self.out.len() + self.single.len()) {
+        if self.grace.is_none() {
             // It does not read, and there is no room for what it leaves unread.
-            self.writable = false;
-            (self.out, self.single) = (Outgoing::default(), Outgoing::default());
+            let overfull = self.link.is_overfull(self.out.len() + self.single.len());
+            if overfull || self.link.closed_error().exceeded() == Some("probe") {
+                self.writable = false;
+                (self.out, self.single) = (Outgoing::default(), Outgoing::default());
+                self.link.set_written(false);
+                self.link.set_safe();
+            }
         }
         let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
         if grace.as_mut().poll(cx).is_ready() {
@@ -348,6 +370,11 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => self.closed = true,
             }
+            self.link.set_written(self.writable);
+            // If this program wanted the end, it may end as well, and with it the socket.
+            if self.link.closed_error().fault() != Fault::Here {
+                self.link.set_safe();
+            }
         }
         self.poll_peer_end(cx)
     }
@@ -361,7 +388,12 @@ impl<T: Transport> Driver<T> {
         for _ in 0..BUDGET {
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.discarded += frame.len() + 1;
+                    if self.discarded > LEFTOVER {
+                        return Poll::Ready(());
+                    }
+                }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
             }
         }
@@ -390,6 +422,9 @@ impl<T: Transport + Unpin> Future for Driver<T> {
         this.link.set_now(now);
         loop {
             let more = this.take_in(cx);
+            if let Some(error) = this.broken.take_if(|_| !more) {
+                this.link.close(ended(Fault::Network, "the connection was lost").with_source(error));
+            }
             this.keep_time(now, cx);
             this.link.unpark();
             for task in this.link.take_tasks() {
@@ -406,7 +441,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             if this.link.is_closed() {
                 return this.poll_end(cx);
             }
-            if more {
+            if more || this.broken.is_some() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

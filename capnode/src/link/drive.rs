@@ -28,6 +28,8 @@ impl Link {
         let state = lock(&self.state);
         let work = (can_write && !state.out.is_empty()) || !state.tasks.is_empty() || state.closed.is_some();
         let work = work || state.session.has_events();
+        #[cfg(feature = "tokio")]
+        let work = work || (can_write && state.flushes.is_asked() && !state.is_held_up());
         work || self.any_dropped.load(Ordering::SeqCst) || (!state.parked.is_empty() && state.has_room(self))
     }
 
@@ -86,6 +88,8 @@ impl Link {
         for waker in quiet {
             waker.wake();
         }
+        self.set_written(false);
+        self.set_safe();
     }
 
     /// Tells who waits for it that none of the peer's calls is running, if that is so.
@@ -147,9 +151,11 @@ impl Link {
         }
     }
 
-    /// Moves what is to be written into `out`, which has been written.
-    pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) {
+    /// Moves what is to be written into `out`, which has been written. Returns `true` if somebody waits until that is
+    /// written.
+    pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) -> bool {
         let left;
+        let flush;
         let (admitted, too_much) = {
             let mut state = lock(&self.state);
             left = std::mem::take(&mut state.left);
@@ -165,11 +171,13 @@ impl Link {
                     out.clear();
                     state.out.clear();
                 }
+                flush = state.out.is_empty() && state.take_flushes();
                 (None, too_much)
             } else {
                 out.clear();
                 std::mem::swap(&mut state.out, out);
                 state.writing = out.len();
+                flush = state.take_flushes();
                 // It can only have become less.
                 let _less = self.tell_pool(&state);
                 let waiting = state.closed.is_none() && !state.waiting.is_empty();
@@ -183,6 +191,7 @@ impl Link {
         if let Some(admitted) = admitted {
             admitted.settle();
         }
+        flush
     }
 
     /// Handlers to be driven from now on.

@@ -30,6 +30,8 @@ pub(crate) mod task;
 pub(crate) mod tests;
 mod together;
 mod waiting;
+#[cfg(feature = "tokio")]
+mod written;
 
 use self::clock::Clock;
 use self::import::Import;
@@ -169,6 +171,8 @@ impl Link {
             quiet: Vec::new(),
             #[cfg(feature = "tokio")]
             gone: false,
+            #[cfg(feature = "tokio")]
+            flushes: written::Flushes::default(),
             closed: None,
             reason: None,
             left: Vec::new(),

@@ -79,6 +79,9 @@ pub(super) struct State {
     /// Whether nothing moves the connection any more.
     #[cfg(feature = "tokio")]
     pub(super) gone: bool,
+    /// Who waits until what was sent is written.
+    #[cfg(feature = "tokio")]
+    pub(super) flushes: super::written::Flushes,
     pub(super) closed: Option<Error>,
     /// What to tell the peer about it, if it is not an ordinary end.
     pub(super) reason: Option<String>,

@@ -97,6 +97,18 @@ impl Waiting {
         self.calls.len()
     }
 
+    /// The number of the first call that waits.
+    #[cfg(feature = "tokio")]
+    pub(super) fn first(&self) -> Option<u64> {
+        self.calls.keys().next().copied()
+    }
+
+    /// The number of the last call that has had to wait.
+    #[cfg(feature = "tokio")]
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Bytes of all that wait.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

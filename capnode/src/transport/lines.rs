@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::texts::{Byte, Text};
-use super::{Outgoing, Transport};
+use super::{Leftover, Outgoing, Transport};
 use crate::spare::{SMALL, Spare};
 
 /// Room for a read.
@@ -28,8 +28,8 @@ pub struct Lines<S> {
     limit: usize,
     spare: Spare,
     framing: Framing,
-    /// Whether what comes is of no interest any more.
-    discarding: bool,
+    /// Set once what arrives is discarded.
+    leftover: Option<Leftover>,
 }
 
 /// What separates the frames that arrive.
@@ -61,7 +61,7 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
         limit,
         spare: Spare::default(),
         framing: Framing::Unknown,
-        discarding: false,
+        leftover: None,
     }
 }
 
@@ -127,6 +127,15 @@ impl AsyncWrite for ChildPipes {
 }
 
 impl<S> Lines<S> {
+    /// Discards what is there and what arrives.
+    fn discard(&mut self, leftover: Leftover) {
+        if self.leftover.is_none() {
+            self.leftover = Some(leftover);
+            self.buffer = Vec::new();
+            (self.start, self.filled, self.searched) = (0, 0, 0);
+        }
+    }
+
     /// Refuses lines longer than `bytes`, before they are read to their end.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -201,7 +210,7 @@ impl<S> Lines<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
-        if self.discarding {
+        if self.leftover.is_some() {
             return self.poll_discard(cx).map(|outcome| outcome.err().map(Err));
         }
         let (end, next) = loop {
@@ -210,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             let length = found.map_or(self.filled, |(end, _)| end) - self.start;
             if length > self.limit {
                 // What follows is the rest of it.
-                self.discarding = true;
+                self.discard(Leftover::of_too_long());
                 let message = format!("a message is longer than {} bytes", self.limit);
                 return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::FileTooLarge, message))));
             }
@@ -255,19 +264,21 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
-        self.discarding = true;
+        self.discard(Leftover::small());
+        // Not every stream does that when it is shut down.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 impl<S: AsyncRead + Unpin> Lines<S> {
-    /// Reads to the end of the stream, keeping nothing.
+    /// Reads to the end of the stream, or of what there is patience for, keeping nothing.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        const TURNS: usize = 16;
-        for _ in 0..TURNS {
-            self.start = self.filled;
+        for _ in 0..Leftover::TURNS {
+            (self.start, self.filled) = (0, 0);
             self.make_room();
-            if ready!(self.poll_read(cx))? == 0 {
+            let read = ready!(self.poll_read(cx))?;
+            if read == 0 || self.leftover.as_mut().is_none_or(|leftover| leftover.is_over(read)) {
                 return Poll::Ready(Ok(()));
             }
         }

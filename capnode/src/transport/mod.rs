@@ -24,6 +24,37 @@ pub use self::ws::{WebSocket, web_socket};
 
 pub use crate::link::outgoing::Outgoing;
 
+/// Bytes that are read and dropped after the end of a session, while the peer's end is waited for.
+pub(crate) const LEFTOVER: usize = 64 << 10;
+
+/// Bytes of a message that is too long that are read and dropped, so that its sender gets to read why.
+const TOO_LONG: usize = 64 << 20;
+
+/// How much of what arrives after the end of a session is read and dropped, while the peer's end is waited for. A
+/// socket that is closed with something unread takes back what was written last.
+#[derive(Debug)]
+struct Leftover(usize);
+
+impl Leftover {
+    /// How often in succession is read before others get their turn.
+    const TURNS: usize = 16;
+
+    fn small() -> Self {
+        Self(LEFTOVER)
+    }
+
+    /// After a message that was too long, of which the rest is to come.
+    fn of_too_long() -> Self {
+        Self(TOO_LONG)
+    }
+
+    /// Counts bytes that were dropped. Returns `true` if that is enough.
+    fn is_over(&mut self, read: usize) -> bool {
+        self.0 = self.0.saturating_sub(read);
+        self.0 == 0
+    }
+}
+
 /// Something that carries frames both ways, in order.
 ///
 /// There are ready ones for byte streams ([`lines`]), for streams and sinks of messages

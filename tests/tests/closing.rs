@@ -1,0 +1,343 @@
+//! The end of a connection: what was sent before is written, over every transport, and whoever waits for that can.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use capnode::transport::{self, Outgoing, Transport, lines};
+use capnode::{Cap, Connection, Node, Value};
+use capnode_tests::soon;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+/// How many calls are sent just before the end. More than a socket's buffers hold, with their text.
+const CALLS: usize = 400;
+
+fn text() -> String {
+    "t".repeat(10_000)
+}
+
+/// Sends calls over a connection, ends it, and ends its runtime as `main` does.
+fn send_and_end(connect: impl AsyncFnOnce() -> Connection) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connection = connect().await;
+        let peer = connection.peer();
+        for number in 0..CALLS {
+            peer.invoke::<Value>("note", (number, text())).send().unwrap();
+        }
+        connection.close();
+        soon(connection.closed()).await;
+    });
+    runtime.shutdown_background();
+}
+
+/// Counts the calls in what was read.
+fn calls_in(read: &[u8]) -> usize {
+    String::from_utf8_lossy(read).matches("\"note\"").count()
+}
+
+/// Reads slowly to the end, which is no reset.
+async fn read_slowly(mut stream: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
+    let (mut read, mut room) = (Vec::new(), vec![0; 100_000]);
+    loop {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        match stream.read(&mut room).await.unwrap() {
+            0 => return read,
+            some => read.extend_from_slice(&room[..some]),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_the_end_is_written_to_a_tcp_socket() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let sending = tokio::task::spawn_blocking(move || {
+        send_and_end(async || capnode::connect(&url).await.unwrap());
+    });
+    let (stream, _) = listener.accept().await.unwrap();
+    assert_eq!(calls_in(&soon(read_slowly(stream)).await), CALLS);
+    soon(sending).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_the_end_is_written_to_a_unix_socket() {
+    let (one, other) = tokio::net::UnixStream::pair().unwrap();
+    let one = one.into_std().unwrap();
+    let sending = tokio::task::spawn_blocking(move || {
+        send_and_end(async || {
+            let stream = tokio::net::UnixStream::from_std(one).unwrap();
+            capnode::connect_over(lines(stream)).await.unwrap()
+        });
+    });
+    assert_eq!(calls_in(&soon(read_slowly(other)).await), CALLS);
+    soon(sending).await.unwrap();
+}
+
+/// Counts the calls that reach it.
+#[capnode::interface]
+trait Notes {
+    async fn note(&self, number: usize, text: &str);
+}
+
+#[derive(Clone, Default)]
+struct Counted(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Notes for Counted {
+    async fn note(&self, _: usize, text: &str) {
+        assert_eq!(text.len(), 10_000);
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_the_end_arrives_at_a_node() {
+    let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let axum = format!("ws://{}", bound.local_addr().unwrap());
+    let counted = Counted::default();
+    let node = Node::new(NotesClient::new(counted.clone()));
+    let router = capnode::axum::router(node.clone());
+    let _axum = tokio::spawn(async move { axum::serve(bound, router).await });
+    let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let ws = node.listen("ws://127.0.0.1:0").await.unwrap();
+    for (round, url) in [tcp.url(), ws.url(), axum].into_iter().enumerate() {
+        let sending = tokio::task::spawn_blocking({
+            let url = url.clone();
+            move || send_and_end(async || capnode::connect(&url).await.unwrap())
+        });
+        soon(sending).await.unwrap();
+        let all = || counted.0.load(Ordering::SeqCst) == (round + 1) * CALLS;
+        capnode_tests::until(&url, all).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_the_end_arrives_inside_a_program() {
+    let (there, here) = transport::pair();
+    let counted = Counted::default();
+    let served = Node::new(NotesClient::new(counted.clone())).serve(there).await.unwrap();
+    let sending = tokio::task::spawn_blocking(move || {
+        send_and_end(async || capnode::connect_over(here).await.unwrap());
+    });
+    soon(sending).await.unwrap();
+    soon(served.closed()).await;
+    assert_eq!(counted.0.load(Ordering::SeqCst), CALLS);
+}
+
+/// A peer that has sent much which nobody reads, when the other side closes: what was sent to it arrives all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrives_after_the_end_does_not_take_back_what_was_sent() {
+    let (sender, mut met) = tokio::sync::mpsc::unbounded_channel::<Connection>();
+    let node = Node::with(move |incoming: capnode::Incoming| {
+        sender.send(incoming.connection().clone()).unwrap();
+        async { Ok::<_, capnode::Error>("index") }
+    });
+    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let connection = soon(met.recv()).await.unwrap();
+    stream.write_all(b"[\"push\",[\"pipeline\",0,[]]]\n[\"pull\",1]\n").await.unwrap();
+    let mut first = vec![0; 10];
+    soon(stream.read_exact(&mut first)).await.unwrap();
+    let peer: Cap = connection.peer();
+    for number in 0..10 {
+        peer.invoke::<Value>("note", (number, text())).send().unwrap();
+    }
+    // The session ends; meanwhile the peer goes on sending.
+    connection.close();
+    for _ in 0..60 {
+        stream.write_all(b"[\"release\",0,0]\n".repeat(60).as_slice()).await.unwrap();
+    }
+    soon(connection.flush()).await.unwrap();
+    assert_eq!(calls_in(&soon(read_slowly(&mut stream)).await), 10);
+    drop(stream);
+    soon(connection.closed()).await;
+}
+
+/// A transport that takes nothing until it is opened, or fails then.
+struct Gate<T> {
+    transport: T,
+    state: Arc<GateState>,
+}
+
+#[derive(Default)]
+struct GateState {
+    open: AtomicBool,
+    broken: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl GateState {
+    fn set(&self, which: &AtomicBool) {
+        which.store(true, Ordering::SeqCst);
+        for waker in std::mem::take(&mut *self.waiting.lock().unwrap()) {
+            waker.wake();
+        }
+    }
+}
+
+impl<T: Transport> Transport for Gate<T> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        self.transport.poll_receive(cx)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        self.state.waiting.lock().unwrap().push(cx.waker().clone());
+        if self.state.broken.load(Ordering::SeqCst) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if !self.state.open.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        self.transport.poll_send(cx, frames)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+        self.transport.poll_close(cx, reason)
+    }
+}
+
+/// A connection whose transport takes nothing yet, and how many calls have reached the other end.
+async fn gated() -> (Connection, Arc<GateState>, Counted) {
+    let (there, here) = transport::pair();
+    let counted = Counted::default();
+    let _served = Node::new(NotesClient::new(counted.clone())).serve(there).await.unwrap();
+    let state = Arc::<GateState>::default();
+    let gate = Gate { transport: here, state: state.clone() };
+    (capnode::connect_over(gate).await.unwrap(), state, counted)
+}
+
+/// Returns `true` if `future` is not ready after everybody had a turn.
+async fn is_pending(future: impl Future<Output: Send> + Send) -> bool {
+    tokio::time::timeout(Duration::from_millis(20), future).await.is_err()
+}
+
+#[tokio::test]
+async fn a_flush_ends_when_all_is_written() {
+    let (connection, gate, counted) = gated().await;
+    let notes: NotesClient = connection.index();
+    notes.note(1, &text()).send().unwrap();
+    assert!(is_pending(connection.flush()).await, "nothing can be written");
+    let flushed = connection.flush();
+    gate.set(&gate.open);
+    soon(flushed).await.unwrap();
+    capnode_tests::until("it is there", || counted.0.load(Ordering::SeqCst) == 1).await;
+    // With nothing to write there is nothing to wait for.
+    soon(connection.flush()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_calls_that_wait_for_room() {
+    let (connection, gate, counted) = gated().await;
+    let notes: NotesClient = connection.index();
+    let calls: Vec<_> = (0..CALLS)
+        .map(|number| {
+            let notes = notes.clone();
+            tokio::spawn(async move { notes.note(number, &text()).await })
+        })
+        .collect();
+    assert!(is_pending(connection.flush()).await);
+    let flushed = connection.flush();
+    gate.set(&gate.open);
+    soon(flushed).await.unwrap();
+    capnode_tests::until("all are there", || counted.0.load(Ordering::SeqCst) == CALLS).await;
+    for call in calls {
+        soon(call).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_flush_of_a_connection_that_fails_says_why() {
+    let (connection, gate, counted) = gated().await;
+    let notes: NotesClient = connection.index();
+    notes.note(1, &text()).send().unwrap();
+    let flushed = connection.flush();
+    gate.set(&gate.broken);
+    let error = soon(flushed).await.unwrap_err();
+    assert_eq!(error.kind(), capnode::ErrorKind::Disconnected);
+    assert_eq!(soon(connection.flush()).await.unwrap_err().kind(), capnode::ErrorKind::Disconnected);
+    assert_eq!(counted.0.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn the_end_waits_for_what_was_sent() {
+    let (connection, gate, counted) = gated().await;
+    let notes: NotesClient = connection.index();
+    notes.note(1, &text()).send().unwrap();
+    assert!(is_pending(connection.flush()).await);
+    connection.close();
+    assert!(connection.is_closed());
+    assert!(is_pending(connection.closed()).await, "it is not written");
+    let flushed = connection.flush();
+    gate.set(&gate.open);
+    soon(connection.closed()).await;
+    soon(flushed).await.unwrap();
+    capnode_tests::until("it is there", || counted.0.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_waits_no_longer_than_five_seconds() {
+    let (connection, _gate, _) = gated().await;
+    let notes: NotesClient = connection.index();
+    notes.note(1, &text()).send().unwrap();
+    let begun = tokio::time::Instant::now();
+    connection.close();
+    connection.closed().await;
+    assert!(connection.flush().await.is_err(), "it was not written");
+    let took = begun.elapsed().as_secs_f64();
+    assert!((4.9..5.5).contains(&took), "{took}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_connection_is_flushed_too() {
+    let counted = Counted::default();
+    let listener = Node::new(NotesClient::new(counted)).listen("tcp://127.0.0.1:0").await.unwrap();
+    let connection: Connection = capnode::connect(&listener.url()).await.unwrap();
+    let notes: NotesClient = connection.index();
+    let busy = tokio::spawn(async move {
+        for number in 0.. {
+            if notes.note(number, &text()).await.is_err() {
+                return;
+            }
+        }
+    });
+    for _ in 0..100 {
+        soon(connection.flush()).await.unwrap();
+    }
+    connection.close();
+    soon(busy).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_over_standard_input_and_output_answers_all_it_was_asked() {
+    const ASKED: usize = 200;
+    let asked: String = (1..=ASKED)
+        .map(|id| {
+            format!(
+                "[\"push\",[\"pipeline\",0,[\"transform\"],[\"{}\"]]]\n[\"pull\",{id}]\n",
+                "b".repeat(1_000)
+            )
+        })
+        .collect();
+    for _ in 0..10 {
+        let mut worker = tokio::process::Command::new(env!("CARGO_BIN_EXE_tour_stdio"))
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (mut stdin, stdout) = (worker.stdin.take().unwrap(), worker.stdout.take().unwrap());
+        let reading = tokio::spawn(read_slowly(stdout));
+        stdin.write_all(asked.as_bytes()).await.unwrap();
+        // That is all, and it ends.
+        drop(stdin);
+        let answers = soon(reading).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answers).matches("[\"resolve\"").count(), ASKED);
+        assert!(soon(worker.wait()).await.unwrap().success());
+    }
+}
