@@ -315,14 +315,10 @@ async fn a_busy_connection_is_flushed_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_over_standard_input_and_output_answers_all_it_was_asked() {
     const ASKED: usize = 200;
-    let asked: String = (1..=ASKED)
-        .map(|id| {
-            format!(
-                "[\"push\",[\"pipeline\",0,[\"transform\"],[\"{}\"]]]\n[\"pull\",{id}]\n",
-                "b".repeat(1_000)
-            )
-        })
-        .collect();
+    let ask = |id: usize| {
+        let text = "b".repeat(1_000);
+        format!("[\"push\",[\"pipeline\",0,[\"transform\"],[\"{text}\"]]]\n[\"pull\",{id}]\n")
+    };
     for _ in 0..10 {
         let mut worker = tokio::process::Command::new(env!("CARGO_BIN_EXE_tour_stdio"))
             .stdin(std::process::Stdio::piped())
@@ -331,13 +327,18 @@ async fn a_worker_over_standard_input_and_output_answers_all_it_was_asked() {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let (mut stdin, stdout) = (worker.stdin.take().unwrap(), worker.stdout.take().unwrap());
+        let (mut stdin, mut stdout) = (worker.stdin.take().unwrap(), worker.stdout.take().unwrap());
+        // Once it has answered, it has begun, and a handler that does not wait ends where it is called.
+        stdin.write_all(ask(1).as_bytes()).await.unwrap();
+        let mut first = [0; 11];
+        soon(stdout.read_exact(&mut first)).await.unwrap();
+        assert_eq!(&first, b"[\"resolve\",");
         let reading = tokio::spawn(read_slowly(stdout));
-        stdin.write_all(asked.as_bytes()).await.unwrap();
+        stdin.write_all((2..=ASKED).map(ask).collect::<String>().as_bytes()).await.unwrap();
         // That is all, and it ends.
         drop(stdin);
         let answers = soon(reading).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&answers).matches("[\"resolve\"").count(), ASKED);
+        assert_eq!(String::from_utf8_lossy(&answers).matches("[\"resolve\"").count(), ASKED - 1);
         assert!(soon(worker.wait()).await.unwrap().success());
     }
 }
