@@ -328,17 +328,18 @@ async fn a_worker_over_standard_input_and_output_answers_all_it_was_asked() {
             .spawn()
             .unwrap();
         let (mut stdin, mut stdout) = (worker.stdin.take().unwrap(), worker.stdout.take().unwrap());
-        // Once it has answered, it has begun, and a handler that does not wait ends where it is called.
-        stdin.write_all(ask(1).as_bytes()).await.unwrap();
-        let mut first = [0; 11];
-        soon(stdout.read_exact(&mut first)).await.unwrap();
-        assert_eq!(&first, b"[\"resolve\",");
+        // Once it has answered some, it has begun, and a handler that does not wait ends where it is called.
+        let answer = "[\"resolve\",1,\"\"]\n".len() + 1_000;
+        for id in 1..10 {
+            stdin.write_all(ask(id).as_bytes()).await.unwrap();
+            soon(stdout.read_exact(&mut vec![0; answer])).await.unwrap();
+        }
         let reading = tokio::spawn(read_slowly(stdout));
-        stdin.write_all((2..=ASKED).map(ask).collect::<String>().as_bytes()).await.unwrap();
+        stdin.write_all((10..=ASKED).map(ask).collect::<String>().as_bytes()).await.unwrap();
         // That is all, and it ends.
         drop(stdin);
         let answers = soon(reading).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&answers).matches("[\"resolve\"").count(), ASKED - 1);
+        assert_eq!(String::from_utf8_lossy(&answers).matches("[\"resolve\"").count(), ASKED - 9);
         assert!(soon(worker.wait()).await.unwrap().success());
     }
 }
