@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use capnode::sans_io::{Core, Handler};
+use capnode::sans_io::{Core, Pair};
 use capnode::{CallError, Cap, Client as _, Dialect, Error, ErrorKind, Func, Node, Object, Value, transport};
 use capnode_tests::{soon, until};
 
@@ -433,48 +433,18 @@ fn calls_keep_their_order_where_handlers_become_tasks() {
     });
 }
 
-/// Moves frames between two cores and polls their handlers, until nothing moves.
-fn pump(here: &Core, there: &Core, handlers: &mut Vec<std::pin::Pin<Box<Handler>>>) {
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        let mut moved = false;
-        for (from, to) in [(here, there), (there, here)] {
-            while let Some(frame) = from.next_frame() {
-                to.receive(&frame);
-                moved = true;
-            }
-            let new = from.handlers();
-            moved |= !new.is_empty();
-            handlers.extend(new.into_iter().map(Box::pin));
-        }
-        let before = handlers.len();
-        handlers.retain_mut(|handler| handler.as_mut().poll(&mut cx).is_pending());
-        if !moved && handlers.len() == before {
-            return;
-        }
-    }
-}
-
 #[test]
 fn without_a_runtime_the_owner_of_a_core_runs_the_chain() {
     let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
     let run = || {
         let (root, _) = root();
-        let (here, there) = (Core::connecting(()), Core::accepting(root));
-        let mut handlers = Vec::new();
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let remote: WrapClient = here.index();
+        let mut pair = Pair::new(Core::connecting(()), Core::accepting(root));
+        let remote: WrapClient = pair.connecting().index();
         let mut last = remote.clone();
         for _ in 0..300 {
             last = remote.wrap(last).pipeline();
         }
-        let mut call = std::pin::pin!(last.depth().into_future());
-        let depth = loop {
-            if let std::task::Poll::Ready(depth) = call.as_mut().poll(&mut cx) {
-                break depth;
-            }
-            pump(&here, &there, &mut handlers);
-        };
+        let depth = pair.run(last.depth()).expect("it is answered");
         assert_eq!(depth.unwrap(), 300);
     };
     std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();

@@ -5,11 +5,9 @@
 //! gives out, and polls the handlers it has started. Nothing in it reads, writes, spawns or sleeps, and it
 //! knows the time only if it is [told](Core::tick).
 //!
-//! ```
-//! use std::future::Future as _;
-//! use std::pin::pin;
-//! use std::task::{Context, Poll, Waker};
+//! A [`Pair`] is two cores that talk to each other, for tests and simulations.
 //!
+//! ```
 //! use capnode::sans_io::Core;
 //!
 //! #[capnode::interface]
@@ -29,21 +27,15 @@
 //! let there = Core::accepting(AdderClient::new(Sum));
 //!
 //! let adder: AdderClient = here.index();
-//! let mut call = pin!(adder.add(1, 2));
-//! let mut cx = Context::from_waker(Waker::noop());
-//! let sum = loop {
-//!     if let Poll::Ready(sum) = call.as_mut().poll(&mut cx) {
-//!         break sum;
-//!     }
-//!     while let Some(frame) = here.next_frame() {
-//!         there.receive(&frame);
-//!     }
-//!     while let Some(frame) = there.next_frame() {
-//!         here.receive(&frame);
-//!     }
-//! };
-//! assert_eq!(sum.unwrap(), 3);
+//! adder.add(1, 2).send().unwrap();
+//! while let Some(frame) = here.next_frame() {
+//!     there.receive(&frame);
+//! }
+//! // What does not end at once is polled by whoever owns the core.
+//! assert!(there.handlers().is_empty());
 //! ```
+
+mod pair;
 
 use std::fmt;
 use std::future::Future;
@@ -53,6 +45,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use self::pair::Pair;
 
 use crate::cap::Cap;
 use crate::cap::payload::index;
