@@ -7,7 +7,9 @@ use capnode::{Connection, Limits};
 use capnode_examples::checks::{self, Expect};
 
 pub mod examples;
+pub mod hostile;
 pub mod js;
+pub mod lab;
 pub mod memory;
 pub mod soak;
 

@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_nothing_moves_any_more_is_told() {
-        let wait = Func::<fn()>::new(|| std::future::pending::<()>());
+        let wait = Func::<fn()>::new(std::future::pending::<()>);
         let mut pair = Pair::new(Core::connecting(()), Core::accepting(Object::new().with("wait", wait)));
         let peer = pair.connecting().peer();
         assert!(pair.run(peer.invoke::<Value>("wait", ())).is_none());

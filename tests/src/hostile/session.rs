@@ -1,0 +1,234 @@
+//! One session with a hostile peer, over a core that is moved by hand.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use capnode::sans_io::{Core, Handler};
+use capnode::{Call, Cap, Dialect, Func, Value};
+use tokio::runtime::Runtime;
+
+use super::Speaker;
+use crate::lab::{Alive, Laboratory, MEMBERS, Rng};
+
+/// How often everything is polled before it must have come to rest.
+const ROUNDS: usize = 2_000;
+
+/// How long threads of blocking methods may take to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A generated session: what its seed says, or a part of that.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// What everything follows from.
+    pub seed: u64,
+    /// The language.
+    pub dialect: Dialect,
+    /// `true` if the hostile peer is the one that is connected to.
+    pub server: bool,
+    /// The numbers of the steps that are taken.
+    pub steps: Vec<u64>,
+}
+
+/// What was seen of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Frames of the hostile peer.
+    pub said: Vec<String>,
+    /// The number of frames that it has got.
+    pub heard: usize,
+    /// `true` if the session was ended by what the peer said.
+    pub ended: bool,
+    /// What is wrong, if something is.
+    pub fault: Option<String>,
+}
+
+impl Session {
+    /// The session of a seed, in one of the languages and roles.
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let dialect = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q][rng.below(3)];
+        let steps = 5 + rng.below(40) as u64;
+        Self { seed, dialect, server: rng.chance(40), steps: (0..steps).collect() }
+    }
+
+    /// Plays it, and returns what was seen.
+    pub fn play(&self, runtime: &Runtime) -> Seen {
+        let mut seen = Seen::default();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let _entered = runtime.enter();
+            self.play_with(runtime, &mut seen)
+        }));
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => seen.fault = Some(fault),
+            Err(_) => seen.fault = Some("a panic left the library".to_owned()),
+        }
+        seen
+    }
+
+    fn play_with(&self, runtime: &Runtime, seen: &mut Seen) -> Result<(), String> {
+        let alive = Alive::default();
+        let lab = Laboratory::client(&alive);
+        let core = if self.server { Core::connecting_in(self.dialect, lab) } else { Core::accepting(lab) };
+        let mut victim =
+            Victim { core, handlers: Vec::new(), calls: Vec::new(), held: Vec::new(), alive: alive.clone() };
+        let mut speaker = Speaker::new(self.dialect);
+        for step in &self.steps {
+            let mut rng = Rng::for_part(self.seed, *step);
+            match rng.below(100) {
+                0..72 => {
+                    let frame = speaker.say(&mut rng);
+                    victim.core.receive(&frame);
+                    seen.said.push(frame);
+                }
+                72..80 => {
+                    victim.poll();
+                    runtime.block_on(tokio::task::yield_now());
+                }
+                _ => victim.act(&mut rng),
+            }
+            while let Some(frame) = victim.core.next_frame() {
+                speaker.hear(&frame);
+                seen.heard += 1;
+            }
+        }
+        seen.ended = victim.core.closed().is_some();
+        victim.end(runtime)
+    }
+}
+
+/// The program that a hostile peer talks to.
+struct Victim {
+    core: Core,
+    handlers: Vec<Handler>,
+    calls: Vec<Call<Value>>,
+    held: Vec<Cap>,
+    alive: Alive,
+}
+
+fn references(value: &Value, held: &mut Vec<Cap>) {
+    match value {
+        Value::Cap(cap) => held.push(cap.clone()),
+        Value::Array(values) => values.iter().for_each(|value| references(value, held)),
+        Value::Object(members) => members.iter().for_each(|(_, value)| references(value, held)),
+        _ => {}
+    }
+}
+
+impl Victim {
+    /// Polls everything once. Returns `true` if something ended or began.
+    fn poll(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let new = self.core.handlers();
+        let mut moved = !new.is_empty();
+        self.handlers.extend(new);
+        let before = self.handlers.len() + self.calls.len();
+        self.handlers.retain_mut(|handler| Pin::new(handler).poll(&mut cx).is_pending());
+        let held = &mut self.held;
+        self.calls.retain_mut(|call| match Pin::new(call).poll(&mut cx) {
+            Poll::Pending => true,
+            Poll::Ready(outcome) => {
+                if let Ok(value) = outcome {
+                    references(&value, held);
+                }
+                false
+            }
+        });
+        moved |= self.handlers.len() + self.calls.len() < before;
+        moved
+    }
+
+    /// Does what an honest program might.
+    fn act(&mut self, rng: &mut Rng) {
+        let target = match rng.pick(&self.held) {
+            Some(held) if rng.chance(60) => held.clone(),
+            _ => self.core.peer(),
+        };
+        let member = MEMBERS[rng.below(MEMBERS.len())];
+        let number = rng.below(9) as u32;
+        let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { n.wrapping_mul(2) });
+        let call: Call<Value> = match rng.below(10) {
+            0 => target.get(member.name),
+            1 => target.at(member.name).get("name"),
+            2 => target.read(),
+            3 => target.invoke(member.name, (number, double)),
+            4 => target.invoke(member.name, (Laboratory::client(&self.alive), number)),
+            5 => target.apply((number,)),
+            6 => target.invoke(member.name, (target.clone(), number)),
+            _ => target.invoke(member.name, (number, number)),
+        };
+        match rng.below(10) {
+            0 => {
+                // What cannot be sent is not the point here.
+                let _refused = call.send();
+            }
+            1 | 2 => self.held.push(call.pipeline_cap()),
+            3 if !self.calls.is_empty() => drop(self.calls.swap_remove(rng.below(self.calls.len()))),
+            4 if !self.held.is_empty() => drop(self.held.swap_remove(rng.below(self.held.len()))),
+            _ => self.calls.push(call),
+        }
+        self.poll();
+    }
+
+    /// Ends the session. Nothing may be left of it.
+    fn end(mut self, runtime: &Runtime) -> Result<(), String> {
+        self.core.close("the session is over");
+        let began = Instant::now();
+        let mut round = 0;
+        while !(self.handlers.is_empty() && self.calls.is_empty()) || round == 0 {
+            while self.core.next_frame().is_some() {}
+            self.poll();
+            runtime.block_on(tokio::task::yield_now());
+            round += 1;
+            if round > ROUNDS && began.elapsed() > PATIENCE {
+                return Err(format!("{} handlers and {} calls go on", self.handlers.len(), self.calls.len()));
+            }
+        }
+        self.held.clear();
+        let tables = self.core.tables();
+        if tables.imports + tables.exports + tables.calls + tables.running > 0 {
+            return Err(format!("the session leaves {tables:?}"));
+        }
+        let alive = self.alive.clone();
+        drop(self);
+        // The victim's own count is gone, and the caller's and this one are left.
+        let standing = 1;
+        let began = Instant::now();
+        while alive.count() > standing {
+            alive.forget();
+            runtime.block_on(async {
+                tokio::task::yield_now().await;
+                if began.elapsed() > Duration::from_millis(5) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            if began.elapsed() > PATIENCE {
+                return Err(format!("{} objects are left", alive.count() - standing));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The session with as few steps as still go wrong. `play` says whether one does.
+pub fn shortest(session: &Session, mut fails: impl FnMut(&Session) -> bool) -> Session {
+    let mut shortest = session.clone();
+    let mut part = shortest.steps.len().div_ceil(2);
+    while part > 0 {
+        let mut at = 0;
+        while at < shortest.steps.len() {
+            let mut tried = shortest.clone();
+            let end = tried.steps.len().min(at + part);
+            tried.steps.drain(at..end);
+            if fails(&tried) {
+                shortest = tried;
+            } else {
+                at += part;
+            }
+        }
+        part = if part == 1 { 0 } else { part.div_ceil(2) };
+    }
+    shortest
+}

@@ -1,0 +1,299 @@
+//! Generated hostile programs, as client and as server, in each language: each can end its own session, and nothing else.
+//!
+//! `CAPNODE_HOSTILE_SESSIONS` says how many sessions there are, `CAPNODE_HOSTILE_SEED` which is the first, and with
+//! `CAPNODE_HOSTILE_TRACE` each is told before it begins: for what ends the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use capnode::sans_io::{Core, Pair};
+use capnode::{Cap, Dialect, Error, Func, Incoming, Node, Registry, Value};
+use capnode_tests::hostile::{Seen, Session, Speaker, shortest};
+use capnode_tests::lab::{Alive, LabClient, Laboratory, MEANT, MEMBERS, Rng};
+use capnode_tests::{soon, timeless, until};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Sessions of an ordinary run.
+const SESSIONS: u64 = 1_500;
+
+/// How long one session may take. Far less is usual.
+const LONGEST: Duration = Duration::from_secs(60);
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Panics that are nobody's intention.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let text = panic.to_string();
+            if !text.contains(MEANT) {
+                PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                report(panic);
+            }
+        }));
+    });
+}
+
+fn panics() -> Vec<String> {
+    std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The stack of every thread: what a program may give one.
+const STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().thread_stack_size(STACK).build().unwrap()
+}
+
+/// Another connection, with a call that stays open all the while.
+struct Bystander {
+    pair: Pair,
+    lab: LabClient,
+}
+
+impl Bystander {
+    fn new(dialect: Dialect, alive: &Alive) -> Self {
+        let index = Laboratory::client(alive);
+        let mut pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
+        let peer = pair.connecting().peer();
+        // A Capnode peer's index is a record, of which a client is made by reading it.
+        let lab = pair.run(peer.read::<LabClient>()).expect("it is answered").unwrap();
+        Self { pair, lab }
+    }
+
+    fn ask(&mut self) {
+        let sum = self.pair.run(self.lab.add(20, 22)).expect("it is answered");
+        assert_eq!(sum.unwrap(), 42);
+        let double = |n: u32| async move { n * 2 };
+        let called = self.pair.run(self.lab.call_back(4, double)).expect("it is answered");
+        assert_eq!(called.unwrap(), 8);
+    }
+}
+
+/// What came of many sessions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    sessions: u64,
+    said: u64,
+    heard: u64,
+    ended: u64,
+}
+
+/// Plays the session, and looks for panics that were contained.
+fn play(session: &Session, runtime: &Runtime) -> Seen {
+    let mut seen = session.play(runtime);
+    if let Some(panic) = panics().first() {
+        seen.fault.get_or_insert_with(|| format!("panicked: {panic}"));
+    }
+    seen
+}
+
+/// Says the seed when a session takes too long, and ends the process, since nothing else ends a loop.
+fn watch(current: Arc<Vec<AtomicU64>>) {
+    std::thread::spawn(move || {
+        let mut since = vec![(0, Instant::now()); current.len()];
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            for (seen, now) in since.iter_mut().zip(current.iter()) {
+                let now = now.load(Ordering::SeqCst);
+                if seen.0 != now {
+                    *seen = (now, Instant::now());
+                }
+                // The number of the session is its seed and one; nothing runs where it is 0.
+                if now > 0 && seen.1.elapsed() > LONGEST {
+                    eprintln!("the session of seed {} takes more than {LONGEST:?}", now - 1);
+                    std::process::abort();
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_hostile_program_ends_its_own_session_at_most() {
+    note_panics();
+    let count = number("CAPNODE_HOSTILE_SESSIONS").unwrap_or(SESSIONS);
+    let first = number("CAPNODE_HOSTILE_SEED").unwrap_or(0);
+    let trace = std::env::var_os("CAPNODE_HOSTILE_TRACE").is_some();
+    let current: Arc<Vec<_>> = Arc::new(vec![AtomicU64::new(0)]);
+    watch(current.clone());
+    let began = Instant::now();
+    let run = move || {
+        let (runtime, alive) = (runtime(), Alive::default());
+        let mut sum = Sum::default();
+        let mut bystanders = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q].map(|dialect| {
+            let _entered = runtime.enter();
+            Bystander::new(dialect, &alive)
+        });
+        for seed in first..first + count {
+            let session = Session::new(seed);
+            if trace {
+                eprintln!("{session:?}");
+            }
+            current[0].store(seed + 1, Ordering::SeqCst);
+            let seen = play(&session, &runtime);
+            if let Some(fault) = seen.fault {
+                // Looking for the shortest program takes as long as it takes.
+                current[0].store(0, Ordering::SeqCst);
+                eprintln!("seed {seed}: {fault}");
+                let shortest = shortest(&session, |tried| play(tried, &runtime).fault.is_some());
+                let said = play(&shortest, &runtime).said.join("\n");
+                panic!("seed {seed}: {fault}\n{shortest:?} says\n{said}");
+            }
+            let _entered = runtime.enter();
+            bystanders[(seed % 3) as usize].ask();
+            sum.sessions += 1;
+            sum.said += seen.said.len() as u64;
+            sum.heard += seen.heard as u64;
+            sum.ended += u64::from(seen.ended);
+        }
+        current[0].store(0, Ordering::SeqCst);
+        sum
+    };
+    let sum = std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap();
+    println!("{sum:?} in {:.1} s", began.elapsed().as_secs_f64());
+    // If most sessions ended at once, nothing would be tried.
+    assert!(sum.ended * 2 < sum.sessions.max(20), "{sum:?}");
+}
+
+#[tokio::test]
+async fn the_table_of_the_laboratory_has_every_member() {
+    let lab = Cap::from(Laboratory::client(&Alive::default()));
+    let mut names = lab.keys().await.unwrap();
+    let mut listed: Vec<_> = MEMBERS.iter().map(|member| member.name.to_owned()).collect();
+    names.sort();
+    names.dedup();
+    listed.sort();
+    assert_eq!(names, listed);
+}
+
+// ------------------------------------------------------------------ through a whole node
+
+/// Sends frames of a hostile peer, and hears what comes.
+enum Wire {
+    Tcp(TcpStream),
+    Ws(Box<tokio_tungstenite::WebSocketStream<TcpStream>>),
+}
+
+impl Wire {
+    /// Says a frame. Returns `false` if the other side has gone.
+    async fn say(&mut self, frame: String) -> bool {
+        match self {
+            Wire::Tcp(stream) => stream.write_all(format!("{frame}\n").as_bytes()).await.is_ok(),
+            Wire::Ws(socket) => socket.send(Message::text(frame)).await.is_ok(),
+        }
+    }
+
+    /// Hears what comes within a short time.
+    async fn hear(&mut self, speaker: &mut Speaker) {
+        let short = Duration::from_millis(1);
+        match self {
+            Wire::Tcp(stream) => {
+                let mut bytes = vec![0; 1 << 16];
+                if let Ok(Ok(count)) = tokio::time::timeout(short, stream.read(&mut bytes)).await {
+                    let texts = serde_json::Deserializer::from_slice(&bytes[..count]);
+                    // What is cut by the end of the buffer is not needed.
+                    for text in texts.into_iter::<serde_json::Value>().map_while(Result::ok) {
+                        speaker.hear(&text.to_string());
+                    }
+                }
+            }
+            Wire::Ws(socket) => {
+                while let Ok(Some(Ok(message))) = tokio::time::timeout(short, socket.next()).await {
+                    if let Message::Text(text) = message {
+                        speaker.hear(&text);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Plays hostile clients to a node over a transport. Another connection's calls are answered after each, and in the end
+/// the node is as it was.
+fn play_to_a_node(scheme: &'static str, sessions: u64) {
+    note_panics();
+    let run = move || {
+        runtime().block_on(async move {
+            let (alive, registry) = (Alive::default(), Registry::default());
+            let index = Laboratory::client(&alive);
+            let offered = index.clone();
+            let node = Node::with(move |_: Incoming| {
+                let offered = offered.clone();
+                async move { Ok::<_, Error>(offered) }
+            });
+            let node = node.registry(&registry).limits(timeless());
+            let listener = node.listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let bystander: LabClient = soon(capnode::connect(&listener.url()).into_future()).await.unwrap();
+            assert_eq!(soon(bystander.add(1, 2).into_future()).await.unwrap(), 3);
+            let before = (alive.count(), registry.len());
+            let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            for seed in 0..sessions {
+                let session = Session::new(seed);
+                let mut speaker = Speaker::new(session.dialect);
+                let stream = TcpStream::connect(address).await.unwrap();
+                let mut wire = match scheme {
+                    "ws" => {
+                        let url = format!("ws://{address}/");
+                        let opened = soon(tokio_tungstenite::client_async(url, stream)).await;
+                        Wire::Ws(Box::new(opened.unwrap().0))
+                    }
+                    _ => Wire::Tcp(stream),
+                };
+                for step in &session.steps {
+                    let mut rng = Rng::for_part(seed, *step);
+                    let frame = speaker.say(&mut rng);
+                    if !wire.say(frame).await {
+                        break;
+                    }
+                    if rng.chance(30) {
+                        wire.hear(&mut speaker).await;
+                    }
+                }
+                drop(wire);
+                let answer = soon(bystander.add(20, 22).into_future()).await;
+                assert_eq!(answer.unwrap(), 42, "after seed {seed} over {scheme}");
+                let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { n * 2 });
+                let answer =
+                    soon(Cap::from(bystander.clone()).invoke::<Value>("callBack", (4, double)).into_future())
+                        .await;
+                assert_eq!(answer.unwrap(), Value::Number(8.0), "after seed {seed} over {scheme}");
+                assert_eq!(panics(), Vec::<String>::new(), "seed {seed} over {scheme}");
+            }
+            // The index is one object for all, and keeps what it was given to keep.
+            drop(index);
+            let now = || {
+                alive.forget();
+                (alive.count(), registry.len())
+            };
+            until(&format!("{before:?} objects and ids"), || now() == before).await;
+            let running = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            until(&format!("{tasks} tasks"), || running() <= tasks).await;
+        });
+    };
+    std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn a_node_is_as_it_was_after_hostile_clients_over_tcp() {
+    play_to_a_node("tcp", 40);
+}
+
+#[test]
+fn a_node_is_as_it_was_after_hostile_clients_over_web_sockets() {
+    play_to_a_node("ws", 40);
+}
