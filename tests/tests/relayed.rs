@@ -50,6 +50,7 @@ async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
     let port = free_port();
     let script = match dialect {
         Dialect::Q => "relayed/q.mjs",
+        Dialect::Capnode => "relayed/capnode.mjs",
         _ => "relayed/capnweb.mjs",
     };
     let pairs = Pairs::default();
@@ -98,6 +99,13 @@ async fn a_call_that_cannot_be_made_fails_alone_through_a_relay() {
 async fn two_programs_of_q_see_the_same_through_a_relay_as_without() {
     if js::ready() {
         compare(Dialect::Q, 30, &[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_peers_of_capnode_see_the_same_through_a_relay_as_without() {
+    if js::ready() {
+        compare(Dialect::Capnode, 30, &[]).await;
     }
 }
 

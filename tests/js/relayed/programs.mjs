@@ -24,19 +24,19 @@ const arriving = []; // who waits for a connection of the relay's
 export const server = new WebSocketServer({ host: "127.0.0.1", port: Number(options.port) });
 server.on("connection", (socket) => arriving.shift()?.(socket));
 
-export async function opened(url) {
+// `begin` is called at once when the socket is open, before any message.
+export async function opened(url, begin = () => {}) {
   const socket = new WebSocket(url);
+  socket.on("open", () => begin(socket));
   await within(new Promise((resolve, reject) => socket.on("open", resolve).on("error", reject)), "a WebSocket to open");
   return socket;
 }
 
-// Two sockets with the relay between them. `begin(at, socket)` is told of each as soon as it is open.
+// Two sockets with the relay between them. `begin(at, socket)` is told of each as soon as it is open. Returns what ends both.
 export async function relayed(begin) {
-  const arrived = new Promise((resolve) => arriving.push(resolve));
-  const near = await opened(positionals[0]);
-  begin(0, near);
+  const arrived = new Promise((resolve) => arriving.push((socket) => (begin(1, socket), resolve(socket))));
+  const near = await opened(positionals[0], (socket) => begin(0, socket));
   const far = await within(arrived, "the relay to connect");
-  begin(1, far);
   return () => [near, far].forEach((socket) => socket.terminate());
 }
 
