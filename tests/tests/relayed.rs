@@ -80,32 +80,32 @@ async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_programs_see_the_same_through_a_relay_as_without() {
     if js::ready() {
-        compare(Dialect::CapnWeb, 40, &[]).await;
-        compare(Dialect::CapnWeb, 12, &["--capnweb", "0.8"]).await;
-        compare(Dialect::CapnWeb, 12, &["--capnweb", "0.4"]).await;
+        compare(Dialect::CapnWeb, 24, &[]).await;
+        compare(Dialect::CapnWeb, 6, &["--capnweb", "0.8"]).await;
+        compare(Dialect::CapnWeb, 6, &["--capnweb", "0.4"]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_cannot_be_made_fails_alone_through_a_relay() {
     if js::ready() {
-        compare(Dialect::CapnWeb, 24, &["--failing"]).await;
-        compare(Dialect::CapnWeb, 8, &["--failing", "--capnweb", "0.8"]).await;
-        compare(Dialect::CapnWeb, 8, &["--failing", "--capnweb", "0.4"]).await;
+        compare(Dialect::CapnWeb, 16, &["--failing"]).await;
+        compare(Dialect::CapnWeb, 4, &["--failing", "--capnweb", "0.8"]).await;
+        compare(Dialect::CapnWeb, 4, &["--failing", "--capnweb", "0.4"]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_programs_of_q_see_the_same_through_a_relay_as_without() {
     if js::ready() {
-        compare(Dialect::Q, 30, &[]).await;
+        compare(Dialect::Q, 16, &[]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_peers_of_capnode_see_the_same_through_a_relay_as_without() {
     if js::ready() {
-        compare(Dialect::Capnode, 30, &[]).await;
+        compare(Dialect::Capnode, 16, &[]).await;
     }
 }
 
