@@ -331,8 +331,14 @@ impl<'de> Deserialize<'de> for Error {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Parts {
+            // Languages without a word for errors leave out the class that most have.
+            #[serde(default = "class_of_most")]
             name: String,
             message: String,
+        }
+
+        fn class_of_most() -> String {
+            "Error".to_owned()
         }
 
         let Parts { name, message } = Parts::deserialize(deserializer)?;

@@ -302,10 +302,10 @@ impl<'de> Visitor<'de> for ErrorMembers {
                 _ => properties.push((key, members.next_value()?)),
             }
         }
-        let missing = de::Error::missing_field;
-        let name: String = name.ok_or_else(|| missing("name"))?;
-        let name = class(&name).to_owned();
-        Ok(ErrorValue { name, message: message.ok_or_else(|| missing("message"))?, properties })
+        // Languages without a word for errors leave out the class that most have.
+        let name: String = name.unwrap_or_else(|| "Error".to_owned());
+        let message = message.ok_or_else(|| de::Error::missing_field("message"))?;
+        Ok(ErrorValue { name: class(&name).to_owned(), message, properties })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<ErrorValue, A::Error> {

@@ -12,6 +12,7 @@ use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
 use crate::few::Few;
 use crate::op::{Key, Payload, Text};
+use crate::value::Url;
 
 /// The expression of an error. Neither its causes nor a stack leave this program.
 pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
@@ -92,10 +93,9 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
             None => error,
         };
     }
-    let message = match from_payload::<_, String>(&thrown) {
-        Ok(text) => text,
-        Err(_) => short(thrown.text.as_str()),
-    };
+    let url = || from_payload(&thrown).map(|url: Url| url.as_str().to_owned());
+    let message =
+        from_payload(&thrown).or_else(|_| url()).unwrap_or_else(|_: Error| short(thrown.text.as_str()));
     Error::new(ErrorKind::Rejected, message)
 }
 

@@ -32,14 +32,27 @@ impl<R: Lookup> Reader<'_, R> {
         Ok(value)
     }
 
-    /// A number read as an integer, as long as it is written as one.
+    /// A number read as an integer, as long as it is written as one. JavaScript writes integers from 10^21 with an
+    /// exponent.
     fn integer<'de, V: Visitor<'de>>(&mut self, number: &str, visitor: V) -> Result<V::Value> {
         if let Ok(integer) = number.parse() {
-            visitor.visit_u64(integer)
+            return visitor.visit_u64(integer);
         } else if let Ok(integer) = number.parse() {
-            visitor.visit_i64(integer)
+            return visitor.visit_i64(integer);
+        } else if let Ok(integer) = number.parse() {
+            return visitor.visit_i128(integer);
+        } else if let Ok(integer) = number.parse() {
+            return visitor.visit_u128(integer);
+        }
+        let float: f64 = number.parse().map_err(|_| broken())?;
+        // These bounds are powers of two; floats of this size are whole.
+        const I128_END: f64 = -(i128::MIN as f64);
+        if float.abs() < 1e21 || float < -I128_END || float >= 2.0 * I128_END {
+            visitor.visit_f64(float)
+        } else if float < I128_END {
+            visitor.visit_i128(float as i128)
         } else {
-            visitor.visit_f64(number.parse().map_err(|_| broken())?)
+            visitor.visit_u128(float as u128)
         }
     }
 
@@ -74,11 +87,55 @@ impl<R: Lookup> Reader<'_, R> {
             }
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_integer(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_integer(visitor),
+            other => self.other(start, other, &["inf", "-inf", "nan"], visitor),
+        }
+    }
+
+    /// Reads a value as a type that has a word of its own among serde's, whatever [`deserialize_any`] says of it. Of
+    /// JavaScript's special kinds it takes these `forms` alone: a URL is no string, and a date is no number.
+    ///
+    /// [`deserialize_any`]: Deserializer::deserialize_any
+    pub(super) fn only<'de, V: Visitor<'de>>(&mut self, forms: &[&str], visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        match self.next()? {
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.only(forms, visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.only(forms, visitor),
+            other => self.other(start, other, forms, visitor),
+        }
+    }
+
+    /// What was found at `start`, if it is undefined, of one of these `forms`, or of no special kind.
+    fn other<'de, V: Visitor<'de>>(
+        &mut self,
+        start: usize,
+        found: Next<'_, R>,
+        forms: &[&str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match found {
+            Next::Form(form) if form != "undefined" && !forms.contains(&form) => {
+                Err(de::Error::invalid_type(Unexpected::Other(kind(form)), &visitor))
+            }
             _ => {
                 self.pos = start;
                 self.deserialize_any(visitor)
             }
         }
+    }
+}
+
+/// What a special form is called in a message.
+fn kind(form: &str) -> &'static str {
+    match form {
+        "bigint" => "a big integer",
+        "date" => "a date",
+        "bytes" => "bytes",
+        "url" => "a URL",
+        "headers" => "headers",
+        "error" => "an error",
+        "nan" => "NaN",
+        "inf" | "-inf" => "an infinite number",
+        _ => "a value of a special kind",
     }
 }
 
@@ -93,6 +150,15 @@ macro_rules! integers {
     ($($method:ident)*) => { $(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
             self.deserialize_integer(visitor)
+        }
+    )* };
+}
+
+/// Methods for types that are none of JavaScript's special kinds.
+macro_rules! only {
+    ($($method:ident)*) => { $(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            self.only(&[], visitor)
         }
     )* };
 }
@@ -154,10 +220,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
             }
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_f64(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_f64(visitor),
-            _ => {
-                self.pos = start;
-                self.deserialize_any(visitor)
-            }
+            other => self.other(start, other, &["inf", "-inf", "nan"], visitor),
         }
     }
 
@@ -209,13 +272,10 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let start = self.pos;
         match self.next()? {
-            Next::Form(form) => self.list(form, visitor),
+            Next::Form(form @ ("bytes" | "headers")) => self.list(form, visitor),
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
-            _ => {
-                self.pos = start;
-                self.deserialize_any(visitor)
-            }
+            other => self.other(start, other, &[], visitor),
         }
     }
 
@@ -268,7 +328,34 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
         visitor.visit_unit()
     }
 
-    serde::forward_to_deserialize_any! {
-        bool char str string bytes byte_buf map struct identifier
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let start = self.pos;
+        match self.next()? {
+            Next::String(_) => Err(de::Error::invalid_type(Unexpected::Other("a string"), &visitor)),
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_bytes(visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_bytes(visitor),
+            other => self.other(start, other, &["bytes"], visitor),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.only(&["error", "headers"], visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.only(&["error", "headers"], visitor)
+    }
+
+    only! {
+        deserialize_bool deserialize_char deserialize_str deserialize_string deserialize_identifier
     }
 }

@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, StringDeserializer};
-use serde::de::{Deserializer, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::access::{ErrorMembers, Special};
 use super::content::{Millis, Numbers, Pair, Part, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::read_base64;
 use crate::dialect::{Found, Lookup};
-use crate::value::{BigInt, ByteKind, Bytes};
+use crate::value::{BigInt, ByteKind, Bytes, Url};
 
 /// What stands in a special form that is read without knowing what for.
 enum Content {
@@ -158,7 +158,20 @@ impl<R: Lookup> Reader<'_, R> {
                 return visitor.visit_newtype_struct(Millis(Some(millis)));
             }
             Next::String(url) if form == "url" => {
-                return visitor.visit_newtype_struct(StringDeserializer::new(self.said(url).into_owned()));
+                let url = self.said(url);
+                if !Url::is_absolute(&url) {
+                    return Err(de::Error::invalid_value(Unexpected::Str(&url), &visitor));
+                }
+                return visitor.visit_newtype_struct(StringDeserializer::new(url.into_owned()));
+            }
+            Next::String(text) => {
+                let text = self.said(text);
+                return Err(de::Error::invalid_type(Unexpected::Str(&text), &visitor));
+            }
+            Next::Form(_) => {
+                // A visitor may take the content of another kind for its own.
+                self.pos = start;
+                return self.only(&[], visitor);
             }
             _ => {
                 self.pos = start;

@@ -139,8 +139,9 @@ fn kinds_are_read_from_what_they_are_and_a_few_things_near() {
     assert_eq!(read::<Bytes>(r#"["bytes","AQID_wCABwk="]"#).unwrap(), bytes(ByteKind::Uint8Array));
     assert_eq!(read::<Bytes>(r#"["bytes","AQID\/wCABwk"]"#).unwrap(), bytes(ByteKind::Uint8Array));
     assert_eq!(read::<Bytes>("[[1,2]]").unwrap(), Bytes::from(vec![1, 2]));
-    assert_eq!(read::<String>(r#"["url","x:"]"#).unwrap(), "x:");
     assert_eq!(read::<ErrorValue>(r#"{"name":"E","message":"m"}"#).unwrap().message, "m");
+    assert_eq!(read::<ErrorValue>(r#"{"message":"m"}"#).unwrap().name, "Error");
+    assert_eq!(read::<Error>(r#"{"message":"m"}"#).unwrap().name(), "Error");
     assert_eq!(read::<BTreeMap<String, String>>(r#"["headers",[["a","b"]]]"#).unwrap()["a"], "b");
     assert_eq!(
         read::<Vec<(String, String)>>(r#"["headers",[["a","b"]]]"#).unwrap(),
@@ -166,6 +167,97 @@ fn kinds_are_read_from_nothing_else() {
     assert!(misfit::<Headers>("5").contains("headers"));
     assert!(misfit::<ErrorValue>(r#"{"name":"E"}"#).contains("missing field `message`"));
     assert!(misfit::<ErrorValue>("null").contains("an error"));
+}
+
+#[test]
+fn other_types_are_not_read_from_special_kinds() {
+    use serde_bytes_like::ByteBuf;
+
+    const FORMS: [(&str, &str); 6] = [
+        (r#"["url","x:"]"#, "a URL"),
+        (r#"["bytes","YWJj"]"#, "bytes"),
+        (r#"["date",5]"#, "a date"),
+        (r#"["bigint","5"]"#, "a big integer"),
+        (r#"["headers",[["a","b"]]]"#, "headers"),
+        (r#"["error","Error","m"]"#, "an error"),
+    ];
+
+    fn refuses<T: DeserializeOwned + std::fmt::Debug>(taken: &[&str]) {
+        for (form, kind) in FORMS {
+            if taken.contains(&kind) {
+                read::<T>(form).unwrap();
+                continue;
+            }
+            let why = misfit::<T>(form);
+            assert!(why.contains(&format!("invalid type: {kind}, expected")), "{form}: {why}");
+        }
+    }
+
+    refuses::<String>(&[]);
+    refuses::<char>(&[]);
+    refuses::<bool>(&[]);
+    refuses::<u64>(&["a big integer"]);
+    refuses::<i8>(&["a big integer"]);
+    refuses::<f64>(&["a big integer"]);
+    refuses::<f32>(&["a big integer"]);
+    refuses::<std::path::PathBuf>(&[]);
+    refuses::<std::net::IpAddr>(&[]);
+    refuses::<Vec<serde::de::IgnoredAny>>(&["bytes", "headers"]);
+    refuses::<ByteBuf>(&["bytes"]);
+    refuses::<BTreeMap<String, String>>(&["headers", "an error"]);
+    assert!(misfit::<ByteBuf>(r#""text""#).contains("invalid type: a string"));
+    assert!(misfit::<BigInt>(r#""5""#).contains("invalid type: string"));
+    assert!(misfit::<Url>(r#""no url""#).contains("invalid value: string"));
+    assert!(misfit::<u8>("null").contains("unit value"));
+}
+
+/// A type as crates for bytes have it, which takes whatever has bytes in it.
+mod serde_bytes_like {
+    use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+    #[derive(Debug)]
+    pub(super) struct ByteBuf;
+
+    struct Any;
+
+    impl Visitor<'_> for Any {
+        type Value = ByteBuf;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_byte_buf<E: Error>(self, _: Vec<u8>) -> Result<ByteBuf, E> {
+            Ok(ByteBuf)
+        }
+
+        fn visit_str<E: Error>(self, _: &str) -> Result<ByteBuf, E> {
+            Ok(ByteBuf)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for ByteBuf {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_byte_buf(Any)
+        }
+    }
+}
+
+#[test]
+fn integers_that_javascript_writes_as_numbers_are_read_to_the_last_digit() {
+    assert_eq!(read::<i128>("18446744073709551616").unwrap(), 1 << 64);
+    assert_eq!(read::<i128>("-170141183460469231731687303715884105728").unwrap(), i128::MIN);
+    assert_eq!(read::<u128>("340282366920938463463374607431768211455").unwrap(), u128::MAX);
+    assert_eq!(read::<u128>("1.2676506002282294e+30").unwrap(), 1 << 100);
+    assert_eq!(read::<i128>("-1.7014118346046923e38").unwrap(), i128::MIN);
+    assert_eq!(read::<u128>("1.7014118346046923e38").unwrap(), 1 << 127);
+    assert_eq!(read::<f64>("18446744073709551616").unwrap(), 2f64.powi(64));
+    for (text, why) in [("1.5", "floating point"), ("1e3", "floating point"), ("1e39", "floating point")] {
+        assert!(misfit::<i128>(text).contains(why), "{text}");
+        assert!(misfit::<u128>(text).contains(why), "{text}");
+    }
+    assert!(misfit::<u64>("18446744073709551616").contains("expected u64"));
+    assert!(misfit::<i128>("1.7014118346046923e38").contains("expected i128"));
 }
 
 #[test]
