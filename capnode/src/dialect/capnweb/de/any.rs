@@ -47,7 +47,7 @@ impl<R: Lookup> Reader<'_, R> {
         let float: f64 = number.parse().map_err(|_| broken())?;
         // These bounds are powers of two; floats of this size are whole.
         const I128_END: f64 = -(i128::MIN as f64);
-        if float.abs() < 1e21 || float < -I128_END || float >= 2.0 * I128_END {
+        if float.abs() < 1e21 || !(-I128_END..2.0 * I128_END).contains(&float) {
             visitor.visit_f64(float)
         } else if float < I128_END {
             visitor.visit_i128(float as i128)
