@@ -43,6 +43,8 @@ pub(crate) enum Data {
     None,
     /// The properties object as it came, in Cap'n Web's writing.
     Wire(Text),
+    /// What the peer threw, which is no error, in Cap'n Web's writing. It is passed on as it is.
+    Thrown(Text),
     /// A typed error that has not left this program.
     Local(Arc<dyn LocalData>),
 }
@@ -177,7 +179,7 @@ impl Error {
     /// object has, such as `constructor`, is no class.
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        if is_reserved(&name) { self } else { self.change(|inner| inner.name = name) }
+        if is_reserved(&name) { self } else { self.without_thrown().change(|inner| inner.name = name) }
     }
 
     pub(crate) fn with_fate(self, fate: Fate) -> Self {
@@ -188,6 +190,11 @@ impl Error {
         if self.0.fault == fault { self } else { self.change(|inner| inner.fault = fault) }
     }
 
+    /// The same failure, which is passed on as an error, whatever was thrown.
+    fn without_thrown(self) -> Self {
+        if matches!(self.0.data, Data::Thrown(_)) { self.with_data(Data::None) } else { self }
+    }
+
     /// The same failure, of which others learn only that.
     pub(crate) fn telling(self, told: impl Into<String>) -> Self {
         self.change(|inner| inner.told = Some(told.into()))
@@ -196,7 +203,7 @@ impl Error {
     /// Bytes that it keeps.
     pub(crate) fn held_len(&self) -> usize {
         let data = match &self.0.data {
-            Data::Wire(properties) => properties.buffer().len(),
+            Data::Wire(text) | Data::Thrown(text) => text.buffer().len(),
             Data::None | Data::Local(_) => 0,
         };
         self.0.message.len() + self.0.name.len() + data
@@ -224,7 +231,7 @@ impl Error {
 
     /// The same failure, said about something: `about: message`.
     pub(crate) fn about(self, about: impl fmt::Display) -> Self {
-        self.change(|inner| {
+        self.without_thrown().change(|inner| {
             let said = |message: &str| format!("{about}: {message}");
             inner.told = inner.told.as_deref().map(said);
             inner.message = said(&inner.message);
@@ -283,7 +290,7 @@ impl Error {
     pub fn property<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         match &self.0.data {
             Data::None => None,
-            Data::Wire(properties) => capnweb::error_property(properties, name),
+            Data::Wire(properties) | Data::Thrown(properties) => capnweb::error_property(properties, name),
             Data::Local(data) => capnweb::error_property(&data.encode().ok()?.into(), name),
         }
     }
@@ -307,8 +314,10 @@ impl fmt::Debug for Error {
             out.field("name", &self.0.name);
         }
         out.field("message", &self.0.message);
-        if let Data::Wire(properties) = &self.0.data {
-            out.field("properties", properties);
+        match &self.0.data {
+            Data::Wire(properties) => drop(out.field("properties", properties)),
+            Data::Thrown(thrown) => drop(out.field("thrown", thrown)),
+            Data::None | Data::Local(_) => {}
         }
         if let Some(limit) = self.0.exceeded {
             out.field("exceeded", &limit);

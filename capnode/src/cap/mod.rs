@@ -287,6 +287,11 @@ impl Cap {
         }
     }
 
+    /// Returns `true` for a reference of a peer whose language has objects as records of functions.
+    pub(crate) fn comes_in_records(&self) -> bool {
+        matches!(&self.0, Kind::Remote(import) if import.link().dialect() == Some(Dialect::Capnode))
+    }
+
     /// The most bytes of a message to the peer that lends this; no bound if that is not known.
     pub(crate) fn frame_bytes(&self) -> usize {
         match &self.0 {

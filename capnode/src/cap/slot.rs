@@ -16,7 +16,8 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::Cap;
 use super::graph::{Graph, SharedNode};
-use super::payload::{Part, to_cap};
+use super::payload::{Part, encode, to_cap};
+use super::value::Value;
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
 use crate::few::Few;
 use crate::op::{self, Payload, Text};
@@ -161,7 +162,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     }
 }
 
-/// Accepts a number only inside two newtypes or more.
+/// Accepts a number only inside two newtypes or more. Where it was put aside, also a record with functions of a peer whose
+/// language has objects as such records.
 pub(super) struct Reference {
     pub(super) inside: u8,
 }
@@ -179,6 +181,20 @@ impl<'de> Visitor<'de> for Reference {
         } else {
             Err(de::Error::invalid_type(de::Unexpected::NewtypeStruct, &self))
         }
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, members: A) -> Result<Met, A::Error> {
+        let misfit = || de::Error::invalid_type(de::Unexpected::Map, &self);
+        if self.inside != 1 {
+            return Err(misfit());
+        }
+        let record = Value::of_members(members)?;
+        let Value::Object(members) = &record else { return Err(misfit()) };
+        // Elsewhere a record is one, and the enum that put it aside may have a variant for it.
+        if !members.iter().any(|(_, member)| member.cap().is_some_and(Cap::comes_in_records)) {
+            return Err(misfit());
+        }
+        encode(&record).map(|body| Met::Cap(to_cap(body))).map_err(de::Error::custom)
     }
 
     fn visit_u64<E: de::Error>(self, token: u64) -> Result<Met, E> {

@@ -89,6 +89,15 @@ impl Value {
         }
     }
 
+    /// The record of these members.
+    pub(super) fn of_members<'de, A: MapAccess<'de>>(mut members: A) -> Result<Self, A::Error> {
+        let mut object = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            object.push(member);
+        }
+        Ok(Value::Object(object))
+    }
+
     /// The reference, if this is one.
     pub fn cap(&self) -> Option<&Cap> {
         match self {
@@ -253,12 +262,8 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Vec::new();
-        while let Some(member) = members.next_entry()? {
-            object.push(member);
-        }
-        Ok(Value::Object(object))
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Value, A::Error> {
+        Value::of_members(members)
     }
 
     /// The special kinds, each as a variant named as the form is on the wire.

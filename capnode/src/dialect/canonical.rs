@@ -12,7 +12,7 @@ use crate::value::{BigInt, ByteKind};
 
 mod plain;
 
-pub(super) use self::plain::Plain;
+pub(super) use self::plain::{Plain, error_members};
 
 /// How deep the values may nest that are written in another language. In the text an array takes two levels, and
 /// an argument list or a node one more.

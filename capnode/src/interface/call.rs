@@ -296,7 +296,7 @@ impl<E: WireError> Failed for CallError<E> {
             return own.downcast().map_or(CallError::Failed(error), |own| CallError::Returned(*own));
         }
         let returned = match error.data() {
-            Data::None => None,
+            Data::None | Data::Thrown(_) => None,
             Data::Wire(_) => error.property("data"),
             // In this program it is still the value that was returned.
             Data::Local(data) => match data.take(TypeId::of::<E>()) {

@@ -625,11 +625,14 @@ impl Link {
         let text = |error: &Error| {
             // Nothing is written that is too long for sure.
             let known = error.told().len()
-                + if let Data::Wire(data) = error.data() { data.as_str().len() } else { 0 };
+                + match error.data() {
+                    Data::Wire(data) | Data::Thrown(data) => data.as_str().len(),
+                    Data::None | Data::Local(_) => 0,
+                };
             let text = (known < most).then(|| bounds::writing(most, || capnweb::error_text(error)));
             text?.ok().filter(|text| text.len() < most)
         };
-        let plain = || text(&Error::rejected(error.message()));
+        let plain = || text(&Error::rejected(error.told()));
         let text = text(error).or_else(plain).unwrap_or_else(|| {
             capnweb::error_text(&Error::rejected("an error that is longer than a frame may be"))
                 .unwrap_or_default()

@@ -2,8 +2,14 @@
 
 use super::other_members;
 use super::{Builder, Element, Form, MAX_DEPTH, Trees, elements, exact_integer, exact_number, form, number};
+use crate::dialect::capnweb;
 use crate::dialect::json::{Json, is_key};
-use crate::op::Word;
+use crate::limits::Limits;
+use crate::op::{Op, Text, Word};
+
+/// The property of an error in which its `data` stands in Cap'n Web's writing, as a string, if bare JSON cannot say it:
+/// for peers of this library, which read it as what it was.
+const EXACT: &str = "capnode:data";
 
 /// Writes values as bare JSON and leaves out what that cannot say: an answer must never be lost for it.
 pub(in crate::dialect) struct Plain<'t, 'a> {
@@ -12,16 +18,23 @@ pub(in crate::dialect) struct Plain<'t, 'a> {
     seen: Vec<bool>,
     /// How a key is to be written that would mean something to the peer.
     escape: fn(&str) -> bool,
+    /// Whether a reason may be something else than an object.
+    bare: bool,
 }
 
 impl<'t, 'a> Plain<'t, 'a> {
     /// `escape` says which keys get a backslash before them.
     pub(in crate::dialect) fn new(trees: &'t Trees<'a>, escape: fn(&str) -> bool) -> Self {
-        Self { trees, seen: vec![false; trees.nodes.len()], escape }
+        Self { trees, seen: vec![false; trees.nodes.len()], escape, bare: false }
     }
 
-    /// Writes what a call is rejected with. That is always an object: others have been seen to be taken for
-    /// values, or to be lost.
+    /// A reason that is no error is written as the value that it is, if JavaScript takes it for true.
+    pub(in crate::dialect) fn bare(self) -> Self {
+        Self { bare: true, ..self }
+    }
+
+    /// Writes what a call is rejected with: an object, unless that need not be. What JavaScript takes for false would be
+    /// taken for the result of the call.
     pub(in crate::dialect) fn reason(&mut self, out: &mut String) {
         let mut root = &self.trees.root;
         if let Json::Slot(slot) = root {
@@ -33,7 +46,7 @@ impl<'t, 'a> Plain<'t, 'a> {
         match form(root) {
             Form::Error { name, message, properties } => self.error(name, message, properties, out),
             Form::Object(members) => self.object(members, out),
-            Form::String(raw) | Form::Url(raw) => {
+            Form::String(raw) | Form::Url(raw) if !self.bare || raw.is_empty() => {
                 out.push_str("{\"message\":\"");
                 out.push_str(raw);
                 out.push_str("\"}");
@@ -42,6 +55,9 @@ impl<'t, 'a> Plain<'t, 'a> {
                 let mut said = String::new();
                 if !self.value(root, 0, &mut said) {
                     said.push_str("undefined");
+                } else if self.bare && is_truthy(&said) {
+                    out.push_str(&said);
+                    return;
                 }
                 let message: String = said.chars().take(200).collect();
                 out.push_str("{\"message\":");
@@ -59,8 +75,19 @@ impl<'t, 'a> Plain<'t, 'a> {
         }
     }
 
+    /// Writes the error of a call, which has to arrive as what it is where its type is known.
     fn error(&mut self, name: &str, message: &str, properties: &'t [(&'a str, Json<'a>)], out: &mut String) {
         self.error_at(name, message, properties, 0, out);
+        let data = properties.iter().find(|(key, _)| is_key(key, "data")).map(|(_, data)| data);
+        let Some(data) = data.filter(|data| !is_bare(data) && !has_slots(data)) else { return };
+        let mut exact = String::new();
+        write_json(data, &mut exact, "[", "]");
+        out.truncate(out.len() - "}".len());
+        out.push_str(",\"");
+        out.push_str(EXACT);
+        out.push_str("\":");
+        capnweb::write_string(out, &exact);
+        out.push('}');
     }
 
     fn error_at(
@@ -165,6 +192,55 @@ impl<'t, 'a> Plain<'t, 'a> {
             | Form::Damaged => return false,
         }
         true
+    }
+}
+
+/// Whether bare JSON says a value as what it is. Keys with escapes can mean something else to the peer.
+fn is_bare(json: &Json<'_>) -> bool {
+    match form(json) {
+        Form::Null | Form::Bool(_) | Form::Number(_) | Form::String(_) => true,
+        Form::Array(elements) => elements.iter().all(is_bare),
+        Form::Object(members) => members
+            .iter()
+            .all(|(key, value)| !key.contains('\\') && !is_key(key, "__proto__") && is_bare(value)),
+        _ => false,
+    }
+}
+
+fn has_slots(json: &Json<'_>) -> bool {
+    match json {
+        Json::Slot(_) => true,
+        Json::Array(elements) => elements.iter().any(has_slots),
+        Json::Object(members) => members.iter().any(|(_, value)| has_slots(value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+    }
+}
+
+/// Whether JavaScript takes what this text says for true.
+fn is_truthy(text: &str) -> bool {
+    let zero = text.parse::<f64>().is_ok_and(|number| number == 0.0);
+    !zero && !matches!(text, "null" | "false" | "\"\"")
+}
+
+/// The members of an error of a peer's beside those that have a place of their own, and its data as it was, if the
+/// peer is of this library and JSON could not say it.
+pub(in crate::dialect) fn error_members<'t, 'a>(
+    error: &'t Json<'a>,
+    max_depth: usize,
+) -> (Vec<(&'a str, &'t Json<'a>)>, Option<Text>) {
+    let Json::Object(members) = error else { return (Vec::new(), None) };
+    let exact = error.get(EXACT).and_then(Json::text).and_then(|text| exact_data(&text, max_depth));
+    let stays = |key: &str| exact.is_none() || !(is_key(key, EXACT) || is_key(key, "data"));
+    (other_members(members).filter(|(key, _)| stays(key)).collect(), exact)
+}
+
+/// The value that a text says in Cap'n Web's writing, if it is one without references.
+fn exact_data(text: &str, max_depth: usize) -> Option<Text> {
+    let limits = Limits { depth: max_depth, ..Limits::default() };
+    let frame = Text::frame(&format!("[\"resolve\",1,{text}]"));
+    match capnweb::parse(&frame, &limits) {
+        Ok(Op::Answer { outcome: Ok(value), .. }) if value.refs.is_empty() => Some(value.text),
+        _ => None,
     }
 }
 

@@ -12,8 +12,8 @@ use crate::dialect::ids::quoted;
 use crate::dialect::json::{Json, is_key};
 use crate::op::{Id, Payload, Word};
 
-/// What stands in a list in the place of undefined, which the language cannot say there: a pointer past the end of
-/// the table, which is read as that. No table is as long.
+/// What stands inside a list or object in the place of undefined, for which the language has no word: a pointer past the
+/// end of the table, which is read as that. No table is as long.
 const NOTHING: &str = r#"{"type":0,"id":4294967295}"#;
 
 type Result<T> = std::result::Result<T, Unsayable>;
@@ -203,17 +203,16 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         for (key, value) in members {
             // The real receiver takes that for the prototype.
             if is_key(key, "__proto__") {
-                continue;
+                return unsayable("Capnode cannot say the key `__proto__`");
             }
-            let before = text.len();
-            if before > 1 {
+            if text.len() > 1 {
                 text.push(',');
             }
             text.push('"');
             text.push_str(key);
             text.push_str("\":");
             if !self.leaf(value, depth + 1, &mut text)? {
-                text.truncate(before);
+                text.push_str(NOTHING);
             }
         }
         text.push('}');

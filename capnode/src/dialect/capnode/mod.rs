@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::canonical::{
-    Builder, ERROR_TOO_LONG, MAX_DEPTH, Plain, Trees, Unsayable, check_room, other_members, unsayable,
+    Builder, ERROR_TOO_LONG, MAX_DEPTH, Plain, Trees, Unsayable, check_room, error_members, unsayable,
 };
 use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
 use super::json::Json;
@@ -162,7 +162,7 @@ impl Speech {
         self.own.answered(id);
         let value = message.get("value");
         let outcome = if kind == "error" {
-            Err(reason(value))
+            Err(reason(value, depth))
         } else {
             Ok(match value {
                 Some(value) => Table::new(value).value(&mut self.functions, in_index, depth)?,
@@ -383,7 +383,7 @@ fn failure(reply: &str, why: &str, out: &mut String) {
 }
 
 /// What the peer says of an error: not a table but bare JSON, and whatever it likes.
-fn reason(value: Option<&Json<'_>>) -> Payload<Word> {
+fn reason(value: Option<&Json<'_>>, max_depth: usize) -> Payload<Word> {
     let mut builder = Builder::default();
     match value {
         None | Some(Json::Null | Json::Object(_)) => {
@@ -398,18 +398,23 @@ fn reason(value: Option<&Json<'_>>) -> Payload<Word> {
                 Some(Json::String(message)) => message,
                 _ => "the peer gave no message",
             });
-            if let Some(Json::Object(members)) = value {
-                let mut between = ",null,{";
-                for (key, value) in other_members(members) {
-                    builder.out.push_str(between);
-                    between = ",";
-                    builder.raw_string(key);
-                    builder.out.push(':');
-                    builder.json(value);
-                }
-                if between == "," {
-                    builder.out.push('}');
-                }
+            let (members, exact) = value.map_or_else(Default::default, |v| error_members(v, max_depth));
+            let mut between = ",null,{";
+            for (key, value) in members {
+                builder.out.push_str(between);
+                between = ",";
+                builder.raw_string(key);
+                builder.out.push(':');
+                builder.json(value);
+            }
+            if let Some(data) = exact {
+                builder.out.push_str(between);
+                between = ",";
+                builder.out.push_str("\"data\":");
+                builder.out.push_str(data.as_str());
+            }
+            if between == "," {
+                builder.out.push('}');
             }
             builder.out.push(']');
         }

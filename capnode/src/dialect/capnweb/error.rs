@@ -16,12 +16,15 @@ use crate::value::Url;
 
 /// The expression of an error. Neither its causes nor a stack leave this program.
 pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
+    if let Data::Thrown(thrown) = error.data() {
+        return Ok(thrown.as_str().to_owned());
+    }
     let mut out = String::from("[\"error\",");
     write_string(&mut out, error.name());
     out.push(',');
     write_string(&mut out, error.told());
     match error.data() {
-        Data::None => {}
+        Data::None | Data::Thrown(_) => {}
         Data::Wire(properties) => {
             out.push_str(",null,");
             out.push_str(properties.as_str());
@@ -78,7 +81,8 @@ pub(crate) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str)
     from_payload(&property).ok()
 }
 
-/// Reads what a peer rejected a call with, or ended the session with: any value at all.
+/// Reads what a peer rejected a call with, or ended the session with: any value at all. One that is no error has it as
+/// text for a message, and is kept.
 pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
     // An error that is not supported says more as it is written than not at all.
     if thrown.root().is_some() && thrown.text.as_str().starts_with("[\"error\"") {
@@ -96,7 +100,8 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
     let url = || from_payload(&thrown).map(|url: Url| url.as_str().to_owned());
     let message =
         from_payload(&thrown).or_else(|_| url()).unwrap_or_else(|_: Error| short(thrown.text.as_str()));
-    Error::new(ErrorKind::Rejected, message)
+    let thrown = Text::Own(thrown.text.as_str().to_owned());
+    Error::new(ErrorKind::Rejected, message).with_data(Data::Thrown(thrown))
 }
 
 /// The same value with nothing in the places of its references. An error outlives its connection

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::key;
 use crate::dialect::Names;
-use crate::dialect::canonical::{Builder, other_members};
+use crate::dialect::canonical::{Builder, error_members};
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::ids::{Lent, own_name, peer_id};
 use crate::dialect::json::Json;
@@ -322,10 +322,16 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         }
         self.builder.out.push(',');
         self.builder.raw_string(message);
-        let Json::Object(members) = reason else { return Ok(()) };
-        if other_members(members).next().is_some() {
+        let (members, exact) = error_members(reason, self.max_depth);
+        if !members.is_empty() || exact.is_some() {
             self.builder.out.push_str(",null,{");
-            self.members(other_members(members), depth + 1)?;
+            let between = if members.is_empty() { "" } else { "," };
+            self.members(members.into_iter(), depth + 1)?;
+            if let Some(data) = exact {
+                self.builder.out.push_str(between);
+                self.builder.out.push_str("\"data\":");
+                self.builder.out.push_str(data.as_str());
+            }
             self.builder.out.push('}');
         }
         self.builder.out.push(']');

@@ -34,11 +34,12 @@ pub(super) struct Encoder<'t, 'a, 'n> {
 type Result<T> = std::result::Result<T, Unsayable>;
 
 /// Writes a resolution that says why a call failed. The package does not decode reasons, so there are no forms in
-/// it, and keys are escaped only where they would be taken for one.
+/// it, and keys are escaped only where they would be taken for one. It takes a reason that is false in JavaScript for a
+/// result, so that one becomes a message.
 pub(super) fn reason(payload: &Payload<Word>, out: &mut String) {
     out.push_str("{\"!\":");
     match Trees::read(payload) {
-        Ok(trees) => Plain::new(&trees, key::is_form).reason(out),
+        Ok(trees) => Plain::new(&trees, key::is_form).bare().reason(out),
         Err(Unsayable(why)) => {
             out.push_str("{\"message\":");
             write_string(out, &why);

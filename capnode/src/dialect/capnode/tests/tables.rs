@@ -86,8 +86,8 @@ fn values_are_written_as_the_package_does() {
         ("null", r#"{"links":[]}"#),
         ("5", r#"{"links":[],"value":5}"#),
         (
-            r#"{"a":[[1]],"n":null,"u":["undefined"],"__proto__":{},"b":{}}"#,
-            r#"{"links":[{"a":{"type":2,"id":1},"b":{"type":0,"id":2}},[1],{}],"value":{"type":0,"id":0}}"#,
+            r#"{"a":[[1]],"n":null,"u":["undefined"],"b":{}}"#,
+            r#"{"links":[{"a":{"type":2,"id":1},"n":{"type":0,"id":4294967295},"u":{"type":0,"id":4294967295},"b":{"type":0,"id":2}},[1],{}],"value":{"type":0,"id":0}}"#,
         ),
         ("[[null,1]]", r#"{"links":[[{"type":0,"id":4294967295},1]],"value":{"type":2,"id":0}}"#),
         (r#"["bigint","12"]"#, r#"{"links":[],"value":12}"#),
@@ -101,7 +101,7 @@ fn values_are_written_as_the_package_does() {
     ] {
         assert_eq!(table(ours), theirs);
     }
-    for ours in [r#"["nan"]"#, r#"["date",1]"#, r#"[[["-inf"]]]"#] {
+    for ours in [r#"["nan"]"#, r#"["date",1]"#, r#"[[["-inf"]]]"#, r#"{"__proto__":{}}"#] {
         assert!(table(ours).starts_with(r#"{"type":"error","methodId":"r","value":{"message":""#), "{ours}");
     }
 }
@@ -139,6 +139,18 @@ fn errors_of_any_shape_are_read() {
             r#","value":{"message":"m","name":"E","data":[1,{"a":[]}]}"#,
             r#"["error","E","m",null,{"data":[[1,{"a":[[]]}]]}]"#,
         ),
+        (
+            r#","value":{"message":"m","data":[null],"a":1,"capnode:data":"[[[\"nan\"]]]"}"#,
+            r#"["error","Error","m",null,{"a":1,"data":[[["nan"]]]}]"#,
+        ),
+        (
+            r#","value":{"message":"m","data":1,"capnode:data":"[[5"}"#,
+            r#"["error","Error","m",null,{"data":1,"capnode:data":"[[5"}]"#,
+        ),
+        (
+            r#","value":{"message":"m","capnode:data":"[\"export\",-1]"}"#,
+            r#"["error","Error","m",null,{"capnode:data":"[\"export\",-1]"}]"#,
+        ),
         (r#","value":{}"#, r#"["error","Error","the peer gave no message"]"#),
         ("", r#"["error","Error","the peer gave no message"]"#),
         (r#","value":"text""#, r#""text""#),
@@ -153,7 +165,11 @@ fn errors_of_any_shape_are_read() {
     for (ours, theirs) in [
         (
             r#"["error","E","no",null,{"data":[[1,["nan"]]],"__proto__":1}]"#,
-            r#"{"message":"no","name":"E","data":[1,null]}"#,
+            r#"{"message":"no","name":"E","data":[1,null],"capnode:data":"[[1,[\"nan\"]]]"}"#,
+        ),
+        (
+            r#"["error","E","no",null,{"data":{"a":[[1]]}}]"#,
+            r#"{"message":"no","name":"E","data":{"a":[1]}}"#,
         ),
         (r#""why""#, r#"{"message":"why"}"#),
         ("null", r#"{"message":"null"}"#),

@@ -1,5 +1,6 @@
 //! Special forms: what stands in them, and how serde's words say it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, StringDeserializer};
@@ -150,8 +151,11 @@ impl<R: Lookup> Reader<'_, R> {
             Next::Found(Found::Node(node)) => return self.enter(node)?.special(form, visitor),
             Next::Form(found) if found == form => {}
             // Where a big integer or a date is wanted, a number will do; for a URL, a string.
-            Next::Number(number) if form == "bigint" && BigInt::parse(number).is_some() => {
-                return visitor.visit_newtype_struct(StrDeserializer::new(number));
+            Next::Number(number) if form == "bigint" => {
+                return match whole(number) {
+                    Some(digits) => visitor.visit_newtype_struct(StrDeserializer::new(&digits)),
+                    None => Err(de::Error::invalid_type(Unexpected::Other("a number"), &visitor)),
+                };
             }
             Next::Number(number) if form == "date" => {
                 let millis: f64 = number.parse().map_err(|_| broken())?;
@@ -229,6 +233,15 @@ impl<R: Lookup> Reader<'_, R> {
         self.pos = start;
         visitor.visit_enum(Special { reader: self, form })
     }
+}
+
+/// The digits of the integer that a number is, if it is written as one. JavaScript writes those from 10^21 with an exponent.
+fn whole(number: &str) -> Option<Cow<'_, str>> {
+    if BigInt::parse(number).is_some() {
+        return Some(Cow::Borrowed(number));
+    }
+    let float: f64 = number.parse().ok()?;
+    (float.is_finite() && float.abs() >= 1e21).then(|| Cow::Owned(format!("{float:.0}")))
 }
 
 /// The elements of a byte container, as the numbers that JavaScript sees.

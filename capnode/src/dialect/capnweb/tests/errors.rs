@@ -61,6 +61,10 @@ fn anything_may_be_thrown() {
         (r#"["url","x:"]"#, "x:"),
     ] {
         assert_eq!(thrown(text).message(), message);
+        // It is passed on as it is.
+        let again = error_text(&thrown(text)).unwrap();
+        assert_eq!(decode::<Value>(&body(&again, &[])).unwrap(), decode(&body(text, &[])).unwrap());
+        assert!(error_text(&thrown(text).with_name("E")).unwrap().starts_with(r#"["error","E","#));
     }
     let long = format!("[[\"{}\"]]", "é".repeat(1000));
     assert_eq!(thrown(&long).message().chars().count(), 60);

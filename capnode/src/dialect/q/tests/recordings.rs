@@ -43,12 +43,12 @@ fn rewritten(sender: &mut Speech, mut op: Op, tree: &Tree, names: &mut Everythin
     out.replacen(&quoted(&sender.id(1)), &tree["from"].to_string(), 1)
 }
 
-/// A message as this library would say it: reasons have no stacks and are objects.
+/// A message as this library would say it: reasons have no stacks, no forms, and are not false.
 fn said_our_way(mut message: Tree) -> Tree {
     if let Some(reason) = message.pointer_mut("/resolution/!") {
         if reason["message"].is_string() {
             reason.as_object_mut().unwrap().remove("stack");
-        } else if !reason.is_object() {
+        } else if matches!(reason, Tree::Null | Tree::Bool(false)) || *reason == 0 || *reason == "" {
             let text = reason.as_str().map_or_else(|| reason.to_string(), str::to_owned);
             *reason = json!({ "message": text });
         } else if reason.get("%").is_some() {

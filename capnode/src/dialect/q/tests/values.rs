@@ -156,6 +156,14 @@ fn any_reason_is_a_rejection_even_one_that_is_false() {
             r#"{"!":{"message":"no","stack":"at","name":"TypeError","a\\/b":{"@":"x"}}}"#,
             r#"err ["error","TypeError","no",null,{"a/b":<object -1>}]"#,
         ),
+        (
+            r#"{"!":{"message":"m","data":1,"capnode:data":"[\"bigint\",\"5\"]"}}"#,
+            r#"err ["error","Error","m",null,{"data":["bigint","5"]}]"#,
+        ),
+        (
+            r#"{"!":{"message":"m","capnode:data":"[\"import\",1]","a":2}}"#,
+            r#"err ["error","Error","m",null,{"capnode:data":"[\"import\",1]","a":2}]"#,
+        ),
         (r#"{"!":{"message":5}}"#, r#"err {"message":5}"#),
         (r#"{"!":{"@":"x","type":"function","message":"m"}}"#, "err <function -1>"),
         // Counted from the reason, or from the resolution.
@@ -174,13 +182,20 @@ fn any_reason_is_a_rejection_even_one_that_is_false() {
 }
 
 #[test]
-fn reasons_are_written_as_objects_without_forms() {
+fn reasons_are_written_without_forms_and_are_never_false() {
     for (ours, theirs) in [
         ("0", r#"{"message":"0"}"#),
         ("null", r#"{"message":"null"}"#),
         (r#"["undefined"]"#, r#"{"message":"undefined"}"#),
-        (r#""why""#, r#"{"message":"why"}"#),
-        ("[[1,2]]", r#"{"message":"[1,2]"}"#),
+        ("-0.0", r#"{"message":"-0.0"}"#),
+        ("false", r#"{"message":"false"}"#),
+        (r#""""#, r#"{"message":""}"#),
+        (r#"["nan"]"#, r#"{"message":"undefined"}"#),
+        (r#""why""#, r#""why""#),
+        ("42", "42"),
+        ("true", "true"),
+        ("[[1,2]]", "[1,2]"),
+        (r#"["url","x:"]"#, r#""x:""#),
         (r#"{"code":5}"#, r#"{"code":5}"#),
         (r#"["error","Error","no"]"#, r#"{"message":"no"}"#),
         (
@@ -190,6 +205,10 @@ fn reasons_are_written_as_objects_without_forms() {
         (
             r#"["error","Error","no",null,{"big":["bigint","9007199254740993"]}]"#,
             r#"{"message":"no","big":"9007199254740993"}"#,
+        ),
+        (
+            r#"["error","Error","no",null,{"data":["bigint","9007199254740993"]}]"#,
+            r#"{"message":"no","data":"9007199254740993","capnode:data":"[\"bigint\",\"9007199254740993\"]"}"#,
         ),
     ] {
         assert_eq!(outcome(Err(ours)), format!(r#"{{"!":{theirs}}}"#));
