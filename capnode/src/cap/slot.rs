@@ -162,7 +162,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     }
 }
 
-/// Accepts a number only inside two newtypes or more. Where it was put aside, also a record with functions of a peer whose
+/// Accepts a number only inside two newtypes or more. Where it was put aside, also a record of functions of a peer whose
 /// language has objects as such records.
 pub(super) struct Reference {
     pub(super) inside: u8,
@@ -190,8 +190,9 @@ impl<'de> Visitor<'de> for Reference {
         }
         let record = Value::of_members(members)?;
         let Value::Object(members) = &record else { return Err(misfit()) };
-        // Elsewhere a record is one, and the enum that put it aside may have a variant for it.
-        if !members.iter().any(|(_, member)| member.cap().is_some_and(Cap::comes_in_records)) {
+        // Any other record is one, and the enum that put it aside may have a variant for it.
+        let is_function = |member: &Value| member.cap().is_some_and(Cap::comes_in_records);
+        if members.is_empty() || !members.iter().all(|(_, member)| is_function(member)) {
             return Err(misfit());
         }
         encode(&record).map(|body| Met::Cap(to_cap(body))).map_err(de::Error::custom)
