@@ -11,7 +11,8 @@
 //! * **No nulls** in Capnode: what the original writes as null, and then fails to read, is undefined.
 //! * **Answers** may come earlier than they were recorded.
 //! * **What nobody holds is given back**: functions that the recorded program kept for ever.
-//! * **Rejections are errors.** What JavaScript rejected with that is no error arrives as one whose message says it.
+//! * **Rejections are errors.** What JavaScript rejected with that is no error arrives as one whose message says it, and is
+//!   passed on as what it was.
 //! * **Strings are Unicode.** Half a surrogate pair arrives as U+FFFD.
 //!
 //! Everything else is written down at its recording, with one of the reasons in [`Why`], and has to occur: a difference
@@ -35,6 +36,8 @@ pub enum Why {
     /// There are no `NaN`, `Infinity` and null in Capnode; the first two are an error, which the original sends as
     /// null, and null is undefined, on which the original fails.
     NoNull,
+    /// A member that is undefined is there, where the original leaves it out, so that no key of a map is lost.
+    UndefinedIsThere,
     /// What was given back is given back once, by dropping it, and not at all if others may have it.
     GivenBackOnce,
     /// Who asks for the index again is not told the ids of functions that were given back.
@@ -180,6 +183,8 @@ fn capnode() -> Vec<Row> {
     let codes = |codes: &[u16]| json!({"value": {"links": [codes], "value": {"type": 2, "id": 0}}});
     let dropped = json!({"type": "dealloc"});
     let gone = "serializeObject was passed a object";
+    // A pointer past the end of the table.
+    let undefined = &json!({"type": 0, "id": 4_294_967_295_u32});
     vec![
         row("bidirectional", page(), b().program(programs::capnode_asks)),
         row("bidirectional-2", page(), b().program(programs::capnode_asks)),
@@ -290,7 +295,7 @@ fn capnode() -> Vec<Row> {
             a().not(&["echo(null)", "echo({a:null})"], Why::NoNull),
             b().instead(fails(gone), json!({"type": "return", "value": {"links": []}}), Why::NoNull).instead(
                 fails(gone),
-                json!({"type": "return", "value": {"links": [{}], "value": {"type": 0, "id": 0}}}),
+                json!({"type": "return", "value": {"links": [{"a": undefined}], "value": {"type": 0, "id": 0}}}),
                 Why::NoNull,
             ),
         ),
@@ -323,7 +328,18 @@ fn capnode() -> Vec<Row> {
         not("tcp-two-messages-one-chunk", BYTES),
         row("transform-example", a(), b()),
         row("transform-example-2", a(), b()),
-        row("undefined-values", a(), b()),
+        row(
+            "undefined-values",
+            a(),
+            b().instead(
+                json!({"value": {"links": [{"b": 1, "c": {"type": 2, "id": 1}}, [null, 2, null]], "value": {"type": 0, "id": 0}}}),
+                json!({"value": {
+                    "links": [{"a": undefined, "b": 1, "c": {"type": 2, "id": 1}}, [undefined, 2, undefined]],
+                    "value": {"type": 0, "id": 0},
+                }}),
+                Why::UndefinedIsThere,
+            ),
+        ),
         row("unicode", a(), b()),
     ]
 }
