@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod differences;
 mod references;
+mod thrown;
 mod types;
 
 use self::differences::{DIFFERENCES, Expected};

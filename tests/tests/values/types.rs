@@ -213,7 +213,7 @@ fn numbers() -> Vec<Row> {
             "SystemTime",
             vec![UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(1_749_342_170_815)] as Vec<SystemTime>,
         ),
-        row("Range", vec![1_u64..5] as Vec<Range<u64>>),
+        row("Range", vec![1_u64..5, 5..5] as Vec<Range<u64>>),
         row("RangeInclusive", vec![1_i8..=5] as Vec<RangeInclusive<i8>>),
         row("Bound", vec![Bound::Included(1_u8), Bound::Excluded(2), Bound::Unbounded]),
     ]
