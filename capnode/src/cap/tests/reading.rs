@@ -112,14 +112,12 @@ fn a_small_message_does_not_become_a_huge_value() {
         .chain(["[[]]".to_owned()])
         .collect();
     let laughs = body("<0>", &nodes.iter().map(String::as_str).collect::<Vec<_>>());
-    let begun = std::time::Instant::now();
     assert_eq!(misfit::<serde_json::Value>(&laughs), "the value unfolds into more than 33554432 bytes");
     #[derive(Debug, Deserialize)]
     struct Lists(#[allow(dead_code)] Vec<Lists>);
     assert!(misfit::<Lists>(&laughs).contains("unfolds into more than"));
     let error = cannot_unfold(laughs.clone(), 32 << 20);
     assert_eq!(error.kind(), ErrorKind::Limit);
-    assert!(begun.elapsed() < std::time::Duration::from_secs(30));
     // As itself it costs nothing.
     let value: Value = decode(&laughs).unwrap();
     assert_eq!(sent(&value).len(), 22);
