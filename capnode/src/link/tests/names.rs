@@ -9,6 +9,11 @@ use crate::{Dialect, Object};
 
 /// An object that has each of these names, and data that does.
 fn index(log: &Log) -> Object {
+    index_with(log, &RESERVED)
+}
+
+/// The same with data of these names.
+fn index_with(log: &Log, names: &[&'static str]) -> Object {
     let mut object = Object::new().open();
     for name in RESERVED {
         let log = log.clone();
@@ -18,9 +23,9 @@ fn index(log: &Log) -> Object {
         });
         object = object.with_writable(name, called);
     }
-    let data = RESERVED.map(|name| (name, Value::from(1.0)));
+    let data = names.iter().map(|name| ((*name).to_owned(), Value::from(1.0))).collect();
     object
-        .with("data", Value::from(data))
+        .with("data", Value::Object(data))
         .with("echo", Func::<fn(Value) -> Value>::new(|x: Value| async { x }))
 }
 
@@ -105,7 +110,9 @@ fn a_q_connection_peer_finds_nothing_under_them() {
 #[test]
 fn a_capnode_peer_is_told_of_no_function_of_such_a_name() {
     let log = Log::default();
-    let mut peer = speaking(Dialect::Capnode, Side::Accepting, Some(index(&log).cap()));
+    // Data of that name is refused.
+    let names: Vec<_> = RESERVED.into_iter().filter(|name| *name != "__proto__").collect();
+    let mut peer = speaking(Dialect::Capnode, Side::Accepting, Some(index_with(&log, &names).cap()));
     peer.say(r#"{"type":"index","methodId":"i"}"#);
     let answer: serde_json::Value = serde_json::from_str(&peer.heard().concat()).unwrap();
     let members = answer["value"]["links"][0].as_object().unwrap();
