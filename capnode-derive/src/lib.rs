@@ -62,7 +62,9 @@ use syn::{Item, ItemTrait};
 ///   object is lent what arrived.
 /// * **`Func<fn(A, B) -> R>`**: the client takes a closure as well.
 /// * **Any result that serializes.** A `Result<T, E>`, known by its name, gives the caller the typed
-///   error back as `CallError<E>`; aliases named `Result` work too. `E` also needs `Display`.
+///   error back as `CallError<E>`; aliases named `Result` work too. `E` also needs `Display`. A result that is a
+///   `Result` by another name, such as that of a type parameter or of a `Result` inside of one, is a value: it arrives as
+///   it was returned, and a JavaScript peer sees an object with the member `Ok` or `Err`.
 ///
 /// # Options of the trait
 ///

@@ -18,7 +18,7 @@ use self::args::Args;
 pub use self::table::Interface;
 use crate::bounds;
 use crate::cap::local::{Local, Serving, request_of_interface};
-use crate::cap::payload::{Body, encode_outcome};
+use crate::cap::payload::{Body, encode, encode_outcome};
 use crate::cap::progress::{self, Watched};
 use crate::cap::request::{self, Extras, Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Place, Reply, Response, TypedReply};
@@ -156,7 +156,25 @@ impl<T: Wire> TypedReply for T {
     }
 
     fn encode(&self) -> Result<Body, Error> {
-        encode_outcome(self)
+        encode(self)
+    }
+}
+
+/// What a function returned. If that is a `Result`, it is one to the caller too, whether or not the closure was handed out
+/// as one that can fail.
+struct OfFunction<R>(R);
+
+impl<R: Wire> TypedReply for OfFunction<R> {
+    fn is(&self, type_id: TypeId) -> bool {
+        self.0.is(type_id)
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        Box::new(self.0)
+    }
+
+    fn encode(&self) -> Result<Body, Error> {
+        encode_outcome(&self.0)
     }
 }
 
@@ -179,16 +197,26 @@ impl<E: WireError> LocalData for Returned<E> {
 }
 
 impl Reply {
+    /// The reply of a method. Its value is written as it is, also if it is a `Result`: what the method was declared to
+    /// return decides, not what the value turns out to be.
     pub(crate) fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
+        if !typed {
+            return encode(&value).map(Reply::wire);
+        }
+        Ok(Reply(match placed(value, place) {
+            None => Kind::Placed,
+            Some(value) => Kind::Typed(Box::new(value)),
+        }))
+    }
+
+    /// The reply of a function.
+    fn of_function<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
         if !typed {
             return encode_outcome(&value).map(Reply::wire);
         }
-        Ok(Reply(match place.and_then(|place| place.downcast_mut::<Option<R>>()) {
-            Some(place) => {
-                *place = Some(value);
-                Kind::Placed
-            }
-            None => Kind::Typed(Box::new(value)),
+        Ok(Reply(match placed(value, place) {
+            None => Kind::Placed,
+            Some(value) => Kind::Typed(Box::new(OfFunction(value))),
         }))
     }
 
@@ -221,6 +249,17 @@ impl Reply {
     }
 }
 
+/// Puts a result where the caller wants it, or gives it back.
+fn placed<R: Wire>(value: R, place: Place<'_>) -> Option<R> {
+    match place.and_then(|place| place.downcast_mut::<Option<R>>()) {
+        Some(place) => {
+            *place = Some(value);
+            None
+        }
+        None => Some(value),
+    }
+}
+
 #[doc(hidden)]
 impl<T> Delivery<T> {
     /// Runs a method: decodes the arguments, and makes of what the method returns an answer.
@@ -230,7 +269,8 @@ impl<T> Delivery<T> {
         R: Wire,
         Fut: Future<Output = R> + Send + 'static,
     {
-        self.request.run(self.object, method)
+        let typed = self.request.typed;
+        self.request.run_with(self.object, method, move |value, place| Reply::of(value, typed, place))
     }
 
     /// The same for a method that returns a `Result`.
@@ -260,7 +300,7 @@ fn begun() -> Error {
 }
 
 impl Request {
-    /// Runs a method or function: decodes the arguments, and makes of what it returns an answer.
+    /// Runs a function: decodes the arguments, and makes of what it returns an answer.
     pub(crate) fn run<T, A, R, Fut>(self, object: Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
     where
         A: Args,
@@ -268,10 +308,10 @@ impl Request {
         Fut: Future<Output = R> + Send + 'static,
     {
         let typed = self.typed;
-        self.run_with(object, method, move |value, place| Reply::of(value, typed, place))
+        self.run_with(object, method, move |value, place| Reply::of_function(value, typed, place))
     }
 
-    /// The same for a method that returns a `Result`.
+    /// The same for a method or function that returns a `Result`.
     pub(crate) fn run_result<T, A, R, E, Fut>(
         self,
         object: Arc<T>,
