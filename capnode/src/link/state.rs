@@ -126,6 +126,12 @@ pub(super) struct Answer {
 }
 
 impl State {
+    /// Without a driver nobody waits until something is written.
+    #[cfg(not(feature = "tokio"))]
+    pub(super) fn take_flushes(&mut self) -> bool {
+        false
+    }
+
     #[cfg(feature = "tokio")]
     pub(super) fn wait_quietly(&mut self, cx: &Context<'_>) -> Poll<()> {
         if !self.quiet.iter().any(|waker| waker.will_wake(cx.waker())) {

@@ -1,7 +1,7 @@
 //! A client may be anywhere in what travels, and is an ordinary value: cheap to clone, equal to
 //! others of the same object, a key, and shared by threads.
 
-use capnode::Cap;
+use capnode::{Cap, Client};
 use capnode_ui::run;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
