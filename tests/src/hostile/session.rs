@@ -212,16 +212,16 @@ impl Victim {
     }
 }
 
-/// The session with as few steps as still go wrong. `play` says whether one does.
-pub fn shortest(session: &Session, mut fails: impl FnMut(&Session) -> bool) -> Session {
-    let mut shortest = session.clone();
-    let mut part = shortest.steps.len().div_ceil(2);
+/// As few of the steps as still go wrong. `fails` says whether some do.
+pub fn shortest(steps: &[u64], mut fails: impl FnMut(&[u64]) -> bool) -> Vec<u64> {
+    let mut shortest = steps.to_vec();
+    let mut part = shortest.len().div_ceil(2);
     while part > 0 {
         let mut at = 0;
-        while at < shortest.steps.len() {
+        while at < shortest.len() {
             let mut tried = shortest.clone();
-            let end = tried.steps.len().min(at + part);
-            tried.steps.drain(at..end);
+            let end = tried.len().min(at + part);
+            tried.drain(at..end);
             if fails(&tried) {
                 shortest = tried;
             } else {

@@ -1,0 +1,436 @@
+//! Generated honest programs do the same to an object of their own and to one at the other end, in each language.
+//!
+//! What differs by design is listed in `docs/semantics.md` ("What a program can see of the distance"), and is this:
+//!
+//! * A promise whose owner drops it is `Unresolved` in the owner's program, and `Rejected` from afar.
+//! * An object at the other end can outlive its last client here, for good in Q-Connection and for a while in Capnode. A
+//!   promise that it owns then stays open. So a program that is compared in these two drops references or makes promises.
+//! * For the same reason, and because both lack a word to give up a call, what is left before the end is compared in Cap'n
+//!   Web alone.
+//!
+//! `CAPNODE_HONEST_PROGRAMS` says how many programs there are, and `CAPNODE_HONEST_SEED` which is the first.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use capnode::sans_io::{Core, Pair};
+use capnode::{Bytes, CallError, Cap, Dialect, Error, ErrorKind, Func, Value};
+use capnode_tests::hostile::shortest;
+use capnode_tests::lab::{Alive, LabClient, LabError, Laboratory, MEANT, Rng};
+use tokio::runtime::Runtime;
+
+/// Programs of an ordinary run.
+const PROGRAMS: u64 = 100;
+
+/// Where the object is that a program uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Here,
+    Over(Dialect),
+}
+
+const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
+
+/// What a program does.
+#[derive(Clone, Copy, Debug)]
+struct Does {
+    /// It drops references before its end.
+    drops: bool,
+    /// It has objects promise what they resolve later.
+    promises: bool,
+}
+
+impl Does {
+    /// What the program of a seed does, and the languages in which that is the same.
+    fn of(seed: u64) -> (Self, &'static [Dialect]) {
+        match seed % 3 {
+            0 => (Self { drops: true, promises: true }, &ALL[..1]),
+            1 => (Self { drops: true, promises: false }, &ALL),
+            _ => (Self { drops: false, promises: true }, &ALL),
+        }
+    }
+}
+
+/// What is seen of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// What came of each step.
+    outcomes: Vec<Option<String>>,
+    /// What callbacks were called with, in order.
+    called: Vec<String>,
+    /// What is left that should not be.
+    left: Option<String>,
+}
+
+type Outcome = Pin<Box<dyn Future<Output = (String, Option<LabClient>)>>>;
+
+struct World {
+    runtime: Arc<Runtime>,
+    pair: Option<Pair>,
+    alive: Alive,
+    /// The clients that the program has, by the steps that they come from.
+    slots: Vec<(usize, LabClient)>,
+    pending: Vec<(usize, Outcome)>,
+    outcomes: Vec<Option<String>>,
+    called: Arc<Mutex<Vec<String>>>,
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Cap(_) => "reference".to_owned(),
+        Value::Array(values) => format!("{:?}", values.iter().map(shown).collect::<Vec<_>>()),
+        Value::Object(members) => {
+            format!("{:?}", members.iter().map(|(name, value)| (name, shown(value))).collect::<Vec<_>>())
+        }
+        Value::Shared(_) => value.open().map_or_else(|error| error.to_string(), |value| shown(&value)),
+        value => format!("{value:?}"),
+    }
+}
+
+/// The error's kind. What is unresolved in its own program is an answer like any other from afar.
+fn failed(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Unresolved => format!("error {:?}", ErrorKind::Rejected),
+        kind => format!("error {kind:?}"),
+    }
+}
+
+fn plain<T: std::fmt::Debug>(outcome: Result<T, Error>) -> (String, Option<LabClient>) {
+    (outcome.map_or_else(|error| failed(&error), |value| format!("{value:?}")), None)
+}
+
+fn typed(outcome: Result<u32, CallError<LabError>>) -> (String, Option<LabClient>) {
+    let text = match outcome {
+        Ok(number) => number.to_string(),
+        Err(CallError::Returned(error)) => format!("returned {error:?}"),
+        Err(CallError::Failed(error)) => failed(&error),
+    };
+    (text, None)
+}
+
+fn lent(outcome: Result<LabClient, Error>) -> (String, Option<LabClient>) {
+    match outcome {
+        Ok(client) => ("client".to_owned(), Some(client)),
+        Err(error) => (failed(&error), None),
+    }
+}
+
+/// A value that every language can say.
+fn value(rng: &mut Rng, depth: usize) -> Value {
+    match rng.below(if depth > 0 { 12 } else { 9 }) {
+        0 => Value::Number(rng.below(1_000) as f64),
+        1 => Value::Number(-0.5),
+        2 => Value::Number(9_007_199_254_740_991.0),
+        3 => Value::from("text \u{1F600} \"\\\n"),
+        4 => Value::from(""),
+        5 => Value::Bool(rng.chance(50)),
+        6 => Value::Number(1e300),
+        7 => Value::Number(-7.0),
+        8 => Value::Object(Vec::new()),
+        9 => Value::Array((0..rng.below(4)).map(|_| value(rng, depth - 1)).collect()),
+        _ => {
+            let names = ["a", "b", "@", "%", "$", "!", "type", "id", "0", "data"];
+            let first = rng.below(names.len());
+            let names = names.into_iter().cycle().skip(first).take(rng.below(4));
+            Value::Object(names.map(|name| (name.to_owned(), value(rng, depth - 1))).collect())
+        }
+    }
+}
+
+impl World {
+    fn new(place: Place, runtime: &Arc<Runtime>) -> Self {
+        let alive = Alive::default();
+        let index = Laboratory::client(&alive);
+        let mut world = Self {
+            runtime: runtime.clone(),
+            pair: None,
+            alive,
+            slots: Vec::new(),
+            pending: Vec::new(),
+            outcomes: Vec::new(),
+            called: Arc::default(),
+        };
+        let first = match place {
+            Place::Here => index,
+            Place::Over(dialect) => {
+                let pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
+                let first = pair.connecting().index();
+                world.pair = Some(pair);
+                first
+            }
+        };
+        world.slots.push((0, first));
+        world
+    }
+
+    /// Goes on until nothing moves any more.
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        while quiet < 4 {
+            let mut moved = self.pair.as_mut().is_some_and(Pair::step);
+            let mut cx = Context::from_waker(Waker::noop());
+            let pending = std::mem::take(&mut self.pending);
+            for (number, mut outcome) in pending {
+                match outcome.as_mut().poll(&mut cx) {
+                    Poll::Pending => self.pending.push((number, outcome)),
+                    Poll::Ready((text, client)) => {
+                        self.outcomes[number] = Some(text);
+                        self.slots.extend(client.map(|client| (number, client)));
+                        moved = true;
+                    }
+                }
+            }
+            self.runtime.clone().block_on(tokio::task::yield_now());
+            quiet = if moved { 0 } else { quiet + 1 };
+        }
+        // Between answers to different references no order is promised.
+        self.slots.sort_by_key(|slot| slot.0);
+    }
+
+    fn begin(&mut self, outcome: impl Future<Output = (String, Option<LabClient>)> + 'static) {
+        self.pending.push((self.outcomes.len(), Box::pin(outcome)));
+        self.outcomes.push(None);
+    }
+
+    /// A function that notes what it is called with.
+    fn noting(&self, name: usize) -> Func<fn(u32) -> u32> {
+        let (called, one) = (self.called.clone(), self.alive.clone());
+        Func::new(move |number: u32| {
+            let _one = &one;
+            called.lock().unwrap().push(format!("{name}: {number}"));
+            async move { number.wrapping_add(1) }
+        })
+    }
+
+    fn step(&mut self, number: usize, rng: &mut Rng, does: Does) {
+        let lab = self.slots[rng.below(self.slots.len())].1.clone();
+        let other = match rng.chance(70) {
+            true => self.slots[rng.below(self.slots.len())].1.clone(),
+            false => Laboratory::client(&self.alive),
+        };
+        let (a, b) = (rng.below(100) as u32, rng.below(100) as u32);
+        match rng.below(42) {
+            0 => self.begin(async move { plain(lab.add(a, b).await) }),
+            1 => self.begin(async move { plain(lab.text("te\u{301}xt").await) }),
+            2..6 => {
+                let value = value(rng, 3);
+                self.begin(async move {
+                    let echoed = lab.echo(value).await;
+                    (echoed.map_or_else(|error| failed(&error), |value| shown(&value)), None)
+                });
+            }
+            6 => self.begin(async move { typed(lab.fail(a).await) }),
+            7 | 8 => self.begin(async move { lent(lab.child().await) }),
+            9 => self.begin(async move { lent(lab.me().await) }),
+            10 | 11 => self.begin(async move { lent(lab.wrap(other).await) }),
+            12 => self.begin(async move { plain(lab.depth().await) }),
+            13 => self.begin(async move { plain(lab.keep(Cap::from(other)).await) }),
+            14 => self.begin(async move { plain(lab.kept().await.map(|kept| kept.len())) }),
+            15 => self.begin(async move { plain(lab.forget().await) }),
+            16 => {
+                self.begin(async move {
+                    let asked = lab.ask(other, a).await;
+                    match asked {
+                        Ok(number) => (number.to_string(), None),
+                        Err(CallError::Returned(error) | CallError::Failed(error)) => (failed(&error), None),
+                    }
+                });
+            }
+            17 => self.begin(async move { plain(lab.slow(a).await) }),
+            18 | 19 => {
+                let function = self.noting(number);
+                self.begin(async move { plain(lab.call_back(a, function).await) });
+            }
+            20 => {
+                let called = self.called.clone();
+                let function = move |inner: Func<fn(u32) -> u32>| {
+                    let called = called.clone();
+                    async move {
+                        let answer = inner.call(a).await.unwrap_or_default();
+                        called.lock().unwrap().push(format!("inner: {answer}"));
+                        answer
+                    }
+                };
+                self.begin(async move { plain(lab.call_back_with(function).await) });
+            }
+            21 if does.promises => self.begin(async move { lent(lab.later().await) }),
+            22 => self.begin(async move { plain(lab.resolve().await) }),
+            23 => self.begin(async move {
+                match lab.function().await {
+                    Ok(function) => plain(function.call(a).await),
+                    Err(error) => (failed(&error), None),
+                }
+            }),
+            24 => self.begin(async move {
+                match lab.parts().await {
+                    Ok(parts) => {
+                        let one = match parts.functions.get("one") {
+                            Some(one) => one.call(a).await.ok(),
+                            None => None,
+                        };
+                        let seen = (parts.name, parts.function.call(b).await.ok(), one, parts.list.len());
+                        (format!("{seen:?}"), Some(parts.lab))
+                    }
+                    Err(error) => (failed(&error), None),
+                }
+            }),
+            25 => self.begin(async move {
+                match lab.many().await {
+                    Ok(mut many) => (many.len().to_string(), many.pop()),
+                    Err(error) => (failed(&error), None),
+                }
+            }),
+            26 => self.begin(async move {
+                match lab.numbers().await {
+                    Ok(store) => {
+                        let stored = store.store(a).await.is_ok();
+                        plain(store.load().await.map(|loaded| (stored, loaded)))
+                    }
+                    Err(error) => (failed(&error), None),
+                }
+            }),
+            27 => self.begin(async move { plain(Cap::from(lab).invoke::<u32>("root", ()).await) }),
+            28 => self.begin(async move { plain(Cap::from(lab).invoke::<u32>("right", ()).await) }),
+            29 => self.begin(async move { plain(lab.insist().await) }),
+            30 => self.begin(async move { plain(lab.panics_later().await) }),
+            31 => self.begin(async move { plain(lab.number().await) }),
+            32 => self.begin(async move { lent(lab.leaf().await) }),
+            33 => self.begin(async move { lent(lab.myself().await) }),
+            34 => self.begin(async move { typed(lab.failing().await) }),
+            35 => {
+                self.begin(async move { plain(lab.bytes(Bytes::from(vec![a as u8; 3])).await.map(|_| ())) })
+            }
+            // Calls on what is not there yet.
+            36 => self.slots.push((self.outcomes.len(), lab.child().pipeline())),
+            37 => self.slots.push((self.outcomes.len(), lab.wrap(other).pipeline())),
+            38 => {
+                let inner = lab.child().pipeline().leaf().pipeline();
+                self.begin(async move { plain(inner.add(a, b).await) });
+            }
+            // Many at once, whose order is seen by the function.
+            39 => {
+                let function = self.noting(number);
+                for at in 0..rng.below(6) as u32 {
+                    let sent = lab.call_back(at, function.clone()).send();
+                    self.outcomes.push(Some(format!("sent {}", sent.is_ok())));
+                }
+            }
+            40 => {
+                let mut call = lab.never();
+                let mut cx = Context::from_waker(Waker::noop());
+                let polled = Pin::new(&mut call).poll(&mut cx).is_ready();
+                self.outcomes.push(Some(format!("ended {polled}")));
+            }
+            41 if does.drops && self.slots.len() > 1 => {
+                drop(self.slots.remove(1 + rng.below(self.slots.len() - 1)));
+            }
+            _ => {}
+        }
+        self.settle();
+    }
+
+    /// Drops everything. In Cap'n Web nothing is left but the index, and when the connection has ended nothing in any.
+    fn end(mut self, place: Place) -> Seen {
+        self.settle();
+        self.pending.clear();
+        self.slots.clear();
+        self.alive.forget();
+        self.settle();
+        let mut left = None;
+        if let (Some(pair), Place::Over(Dialect::CapnWeb)) = (&self.pair, place) {
+            let tables = [pair.connecting(), pair.accepting()].map(Core::tables);
+            let held = tables.map(|tables| tables.imports + tables.exports + tables.calls + tables.running);
+            // The index is one object.
+            if held != [0, 0] || pair.handlers() != 0 || self.alive.count() != 1 {
+                let (handlers, objects) = (pair.handlers(), self.alive.count());
+                left = Some(format!("{tables:?}, {handlers} handlers and {objects} objects"));
+            }
+        }
+        let (outcomes, called) = (std::mem::take(&mut self.outcomes), self.called.lock().unwrap().clone());
+        if let Some(pair) = &self.pair {
+            pair.connecting().close("the program is over");
+            pair.accepting().close("the program is over");
+        }
+        self.settle();
+        let alive = std::mem::take(&mut self.alive);
+        self.pair = None;
+        self.settle();
+        alive.forget();
+        if alive.count() != 0 {
+            left = Some(format!("{} objects outlive the connection", alive.count()));
+        }
+        Seen { outcomes, called, left }
+    }
+}
+
+fn play(seed: u64, does: Does, steps: &[u64], place: Place, runtime: &Arc<Runtime>) -> Seen {
+    let _entered = runtime.enter();
+    let mut world = World::new(place, runtime);
+    for (number, step) in steps.iter().enumerate() {
+        world.step(number, &mut Rng::for_part(seed, *step), does);
+    }
+    world.end(place)
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Says what is different, if something is.
+fn compare(here: &Seen, there: &Seen) -> Result<(), String> {
+    for (number, (here, there)) in here.outcomes.iter().zip(&there.outcomes).enumerate() {
+        if here != there {
+            return Err(format!("outcome {number} is {here:?} here and {there:?} there"));
+        }
+    }
+    match here == there {
+        true => Ok(()),
+        false => Err(format!("{here:?} here\n{there:?} there")),
+    }
+}
+
+/// Panics that are meant are not printed.
+fn hush() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.to_string().contains(MEANT) {
+            report(panic);
+        }
+    }));
+}
+
+#[test]
+fn a_program_does_the_same_here_and_over_every_language() {
+    hush();
+    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+    let first = number("CAPNODE_HONEST_SEED").unwrap_or(0);
+    let count = number("CAPNODE_HONEST_PROGRAMS").unwrap_or(PROGRAMS);
+    let (mut sum, mut answered, mut failed, mut wrong) = (0, 0, 0, Vec::new());
+    for seed in first..first + count {
+        let steps: Vec<u64> = (0..30).collect();
+        let (does, dialects) = Does::of(seed);
+        let here = play(seed, does, &steps, Place::Here, &runtime);
+        sum += here.outcomes.len();
+        answered += here.outcomes.iter().flatten().count();
+        failed += here.outcomes.iter().flatten().filter(|outcome| outcome.starts_with("error")).count();
+        for dialect in dialects {
+            let differs = |steps: &[u64]| {
+                let here = play(seed, does, steps, Place::Here, &runtime);
+                compare(&here, &play(seed, does, steps, Place::Over(*dialect), &runtime))
+            };
+            if differs(&steps).is_err() {
+                let shortest = shortest(&steps, |steps| differs(steps).is_err());
+                let difference = differs(&shortest).unwrap_err();
+                wrong.push(format!("seed {seed} in {dialect:?}, {does:?}, steps {shortest:?}: {difference}"));
+            }
+        }
+        assert!(wrong.len() < 10, "{}", wrong.join("\n"));
+    }
+    println!("{count} programs, {sum} outcomes, {answered} of them there, {failed} of these errors");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // If most calls failed or hung, nothing would be compared.
+    assert!(answered * 10 > sum * 9 && failed * 3 < answered, "{answered} of {sum}, {failed} errors");
+}
