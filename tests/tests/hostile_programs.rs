@@ -1,25 +1,32 @@
 //! Generated hostile programs, as client and as server, in each language: each can end its own session, and nothing else.
 //!
-//! `CAPNODE_HOSTILE_SESSIONS` says how many sessions there are, `CAPNODE_HOSTILE_SEED` which is the first, and with
-//! `CAPNODE_HOSTILE_TRACE` each is told before it begins: for what ends the process.
+//! `CAPNODE_HOSTILE_SESSIONS` says how many sessions there are, `CAPNODE_HOSTILE_SEED` which is the first, and
+//! `CAPNODE_HOSTILE_SECONDS` after how long the run ends though not all were played. With `CAPNODE_HOSTILE_TRACE` each is told
+//! before it begins: for what ends the process.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use capnode::sans_io::{Core, Pair};
-use capnode::{Cap, Dialect, Error, Func, Incoming, Node, Registry, Value};
+use capnode::{Call, Cap, Connection, Dialect, Error, Func, Incoming, Node, Registry, Value};
 use capnode_tests::hostile::{Seen, Session, Speaker, shortest};
-use capnode_tests::lab::{Alive, LabClient, Laboratory, MEANT, MEMBERS, Rng};
+use capnode_tests::lab::{Alive, Gives, LabClient, Laboratory, MEANT, MEMBERS, Rng};
 use capnode_tests::{soon, timeless, until};
+use futures_util::future::join;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
 /// Sessions of an ordinary run.
 const SESSIONS: u64 = 1_500;
+
+/// Each so many sessions a long run says how far it is.
+const TOLD: u64 = 10_000;
 
 /// How long one session may take. Far less is usual.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -127,6 +134,7 @@ fn a_hostile_program_ends_its_own_session_at_most() {
     note_panics();
     let count = number("CAPNODE_HOSTILE_SESSIONS").unwrap_or(SESSIONS);
     let first = number("CAPNODE_HOSTILE_SEED").unwrap_or(0);
+    let longest = number("CAPNODE_HOSTILE_SECONDS").map(Duration::from_secs);
     let trace = std::env::var_os("CAPNODE_HOSTILE_TRACE").is_some();
     let current: Arc<Vec<_>> = Arc::new(vec![AtomicU64::new(0)]);
     watch(current.clone());
@@ -139,6 +147,12 @@ fn a_hostile_program_ends_its_own_session_at_most() {
             Bystander::new(dialect, &alive)
         });
         for seed in first..first + count {
+            if longest.is_some_and(|longest| began.elapsed() >= longest) {
+                break;
+            }
+            if sum.sessions > 0 && sum.sessions.is_multiple_of(TOLD) {
+                println!("{sum:?} in {:.0} s", began.elapsed().as_secs_f64());
+            }
             let session = Session::new(seed);
             if trace {
                 eprintln!("{session:?}");
@@ -149,7 +163,9 @@ fn a_hostile_program_ends_its_own_session_at_most() {
                 // Looking for the shortest program takes as long as it takes.
                 current[0].store(0, Ordering::SeqCst);
                 eprintln!("seed {seed}: {fault}");
-                let shortest = shortest(&session, |tried| play(tried, &runtime).fault.is_some());
+                let with = |steps: &[u64]| Session { steps: steps.to_vec(), ..session.clone() };
+                let steps = shortest(&session.steps, |steps| play(&with(steps), &runtime).fault.is_some());
+                let shortest = with(&steps);
                 let said = play(&shortest, &runtime).said.join("\n");
                 panic!("seed {seed}: {fault}\n{shortest:?} says\n{said}");
             }
@@ -197,6 +213,16 @@ impl Wire {
         }
     }
 
+    /// Hangs up, without a word.
+    async fn end(&mut self) {
+        let stream = match self {
+            Wire::Tcp(stream) => stream,
+            Wire::Ws(socket) => socket.get_mut(),
+        };
+        // It may have been ended by the other side.
+        let _gone = stream.shutdown().await;
+    }
+
     /// Hears what comes within a short time.
     async fn hear(&mut self, speaker: &mut Speaker) {
         let short = Duration::from_millis(1);
@@ -222,9 +248,72 @@ impl Wire {
     }
 }
 
-/// Plays hostile clients to a node over a transport. Another connection's calls are answered after each, and in the end
+/// Opens a connection to the node.
+async fn dial(scheme: &str, address: SocketAddr) -> Wire {
+    let stream = TcpStream::connect(address).await.unwrap();
+    match scheme {
+        "ws" => {
+            let url = format!("ws://{address}/");
+            Wire::Ws(Box::new(soon(tokio_tungstenite::client_async(url, stream)).await.unwrap().0))
+        }
+        _ => Wire::Tcp(stream),
+    }
+}
+
+/// Accepts a connection of the node.
+async fn accept(scheme: &str, listener: &TcpListener) -> Wire {
+    let (stream, _) = listener.accept().await.unwrap();
+    match scheme {
+        "ws" => Wire::Ws(Box::new(tokio_tungstenite::accept_async(stream).await.unwrap())),
+        _ => Wire::Tcp(stream),
+    }
+}
+
+/// A call that the node's program makes to a hostile server.
+fn ask(peer: &Cap, alive: &Alive, rng: &mut Rng) -> Call<Value> {
+    // What never ends might turn out to be an object of this program, where the end of the session does not end it.
+    let members: Vec<_> = MEMBERS.iter().filter(|member| member.gives != Gives::Never).collect();
+    let name = members[rng.below(members.len())].name;
+    let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { n.wrapping_mul(2) });
+    match rng.below(8) {
+        0 => peer.get(name),
+        1 => peer.at(name).get("name"),
+        2 => peer.invoke(name, (7, double)),
+        3 => peer.invoke(name, (Laboratory::client(alive), 7)),
+        4 => peer.invoke(name, (peer.clone(), 7)),
+        5 => peer.invoke::<Value>("child", ()).pipeline_cap().invoke(name, (7, 8)),
+        _ => peer.invoke(name, (7, 8)),
+    }
+}
+
+/// Plays the session over the wire. Whoever has a connection of the node calls over it.
+async fn play_over(wire: &mut Wire, session: &Session, connection: Option<&Connection>, alive: &Alive) {
+    let mut speaker = Speaker::new(session.dialect);
+    let mut calls = JoinSet::new();
+    for step in &session.steps {
+        let mut rng = Rng::for_part(session.seed, *step);
+        if let (Some(connection), true) = (connection, rng.chance(30)) {
+            calls.spawn(ask(&connection.peer(), alive, &mut rng).into_future());
+            wire.hear(&mut speaker).await;
+        }
+        if !wire.say(speaker.say(&mut rng)).await {
+            break;
+        }
+        if rng.chance(30) {
+            wire.hear(&mut speaker).await;
+        }
+    }
+    wire.end().await;
+    // Each ends with the session, if not before.
+    soon(calls.join_all()).await;
+    if let Some(connection) = connection {
+        soon(connection.closed()).await;
+    }
+}
+
+/// Plays hostile clients, or servers, to a node over a transport. Another connection's calls are answered after each, and in the end
 /// the node is as it was.
-fn play_to_a_node(scheme: &'static str, sessions: u64) {
+fn play_to_a_node(scheme: &'static str, servers: bool, sessions: u64) {
     note_panics();
     let run = move || {
         runtime().block_on(async move {
@@ -240,31 +329,19 @@ fn play_to_a_node(scheme: &'static str, sessions: u64) {
             let address = listener.local_addr().unwrap();
             let bystander: LabClient = soon(capnode::connect(&listener.url()).into_future()).await.unwrap();
             assert_eq!(soon(bystander.add(1, 2).into_future()).await.unwrap(), 3);
+            let hostile = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("{scheme}://{}", hostile.local_addr().unwrap());
             let before = (alive.count(), registry.len());
             let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
             for seed in 0..sessions {
                 let session = Session::new(seed);
-                let mut speaker = Speaker::new(session.dialect);
-                let stream = TcpStream::connect(address).await.unwrap();
-                let mut wire = match scheme {
-                    "ws" => {
-                        let url = format!("ws://{address}/");
-                        let opened = soon(tokio_tungstenite::client_async(url, stream)).await;
-                        Wire::Ws(Box::new(opened.unwrap().0))
-                    }
-                    _ => Wire::Tcp(stream),
-                };
-                for step in &session.steps {
-                    let mut rng = Rng::for_part(seed, *step);
-                    let frame = speaker.say(&mut rng);
-                    if !wire.say(frame).await {
-                        break;
-                    }
-                    if rng.chance(30) {
-                        wire.hear(&mut speaker).await;
-                    }
+                if servers {
+                    let connecting = node.connect::<Connection>(&url).dialect(session.dialect).into_future();
+                    let (connection, mut wire) = soon(join(connecting, accept(scheme, &hostile))).await;
+                    play_over(&mut wire, &session, Some(&connection.unwrap()), &alive).await;
+                } else {
+                    play_over(&mut dial(scheme, address).await, &session, None, &alive).await;
                 }
-                drop(wire);
                 let answer = soon(bystander.add(20, 22).into_future()).await;
                 assert_eq!(answer.unwrap(), 42, "after seed {seed} over {scheme}");
                 let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { n * 2 });
@@ -290,10 +367,20 @@ fn play_to_a_node(scheme: &'static str, sessions: u64) {
 
 #[test]
 fn a_node_is_as_it_was_after_hostile_clients_over_tcp() {
-    play_to_a_node("tcp", 40);
+    play_to_a_node("tcp", false, 40);
 }
 
 #[test]
 fn a_node_is_as_it_was_after_hostile_clients_over_web_sockets() {
-    play_to_a_node("ws", 40);
+    play_to_a_node("ws", false, 40);
+}
+
+#[test]
+fn a_node_is_as_it_was_after_hostile_servers_over_tcp() {
+    play_to_a_node("tcp", true, 40);
+}
+
+#[test]
+fn a_node_is_as_it_was_after_hostile_servers_over_web_sockets() {
+    play_to_a_node("ws", true, 40);
 }
