@@ -22,7 +22,7 @@ mod transports;
 mod values;
 
 pub use self::frames::{canonical, capnode_frame, capnweb_frame, detect, ids, json_tree, q_frame};
-pub use self::transports::{address, byte_stream, origin};
+pub use self::transports::{address, byte_stream, origin, upgrade};
 pub use self::values::{arguments, expression, scalars};
 
 /// A target, and the functions that it reaches, by file and name.
@@ -137,7 +137,8 @@ pub const TARGETS: &[Target] = &[
             "value/url.rs::is_absolute",
         ],
     },
-    Target { name: "origin", run: origin, entries: &["origin.rs::allow"] },
+    Target { name: "origin", run: origin, entries: &["origin.rs::allow", "origin.rs::knows_host"] },
+    Target { name: "upgrade", run: upgrade, entries: &["transport/ws.rs::answer", "upgrade.rs::check_path"] },
     Target {
         name: "ids",
         run: ids,

@@ -1,9 +1,12 @@
 //! What reaches a listener that is no peer at all.
 
+use std::future::{Future as _, IntoFuture as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 
-use capnode::{Connection, Dialect, ErrorKind, Func, Limits, Node, Object};
+use capnode::sans_io::Core;
+use capnode::{Connection, Dialect, ErrorKind, Func, Limits, Node, Object, Value};
 use capnode_tests::soon;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -108,5 +111,24 @@ async fn a_first_message_that_breaks_a_limit_is_told_which() {
             let told = if depth > 20 && dialect.is_some() { said.is_empty() } else { said.contains(words) };
             assert!(told, "{dialect:?} {depth}: {said}");
         }
+    }
+}
+
+#[test]
+fn a_call_made_before_the_language_is_known_ends_with_a_session_that_ends_at_once() {
+    for first in
+        ["[1][2]", "[\"push\"]", "[\"x\",1]", "{\"type\":\"index\"}x", "{\"type\":\"send\"}x", "nonsense"]
+    {
+        let core = Core::accepting(());
+        // Held, as by a program that calls again.
+        let peer = core.peer();
+        let mut call = Box::pin(peer.apply::<Value>((1,)).into_future());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut cx).is_pending(), "{first}");
+        core.receive(first);
+        if core.closed().is_none() {
+            core.close("the test is over");
+        }
+        assert!(call.as_mut().poll(&mut cx).is_ready(), "{first}");
     }
 }

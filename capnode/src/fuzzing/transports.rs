@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::text;
 use crate::origin::Origins;
-use crate::transport::{Address, Transport, lines};
+use crate::transport::{Address, Transport, lines, ws};
+use crate::upgrade::Door;
 
 /// A byte stream that comes in pieces: the first byte says of which size. However it is cut, the frames are the same.
 pub fn byte_stream(data: &[u8]) {
@@ -93,4 +94,14 @@ pub fn origin(data: &[u8]) {
     assert!(!before || origins.allow(asking, host, None));
     let trimmed = allowed.trim_end_matches('/');
     assert!(origins.allow(Some(trimmed), None, None), "what was let in is not");
+    assert!(host.is_none_or(|host| !Origins::default().knows_host(host) || origins.knows_host(host)));
+}
+
+/// The head of a request. One that opens a WebSocket has asked for it.
+pub fn upgrade(data: &[u8]) {
+    let door = Door { origins: &Origins::default(), tls: None, peer: None };
+    let Ok((request, response)) = ws::answer(data, &door, "/") else { return };
+    assert_eq!(response.status(), 101);
+    assert!(request.headers().contains_key("sec-websocket-key"));
+    assert!(data.starts_with(b"GET "));
 }

@@ -78,6 +78,13 @@ impl Todos {
     fn extend(&mut self, todos: impl IntoIterator<Item = Todo>) {
         todos.into_iter().for_each(|todo| self.push(todo));
     }
+
+    /// Takes out the calls that have not begun.
+    fn forget_calls(&mut self) {
+        let has_begun = |todo: &Todo| !matches!(todo, Todo::Call(_));
+        self.first = self.first.take().filter(has_begun);
+        self.rest.retain(has_begun);
+    }
 }
 
 /// The error of a peer that has begun with something else than a message of its language, or of any.
@@ -96,12 +103,28 @@ impl Link {
 
     /// Takes in one frame. A frame that breaks the protocol or a limit ends the session.
     pub(crate) fn receive(self: &Arc<Self>, frame: &str) {
-        if let Err(error) = self.take_in(frame) {
-            self.break_off(error);
+        let mut todos = Todos::default();
+        match self.take_in(frame, &mut todos) {
+            Ok(over) => {
+                if over {
+                    self.relieve();
+                }
+                self.do_all(todos);
+                self.tell_quiet();
+                self.wake();
+            }
+            Err(error) => {
+                self.break_off(error);
+                // Whoever waits is told. No call begins in a session that has ended.
+                todos.forget_calls();
+                self.do_all(todos);
+            }
         }
     }
 
-    fn take_in(self: &Arc<Self>, frame: &str) -> Result<(), Error> {
+    /// Takes down what a frame says and what is to be done, also where the frame ends the session. Returns `true` if the
+    /// pool has no more room.
+    fn take_in(self: &Arc<Self>, frame: &str, todos: &mut Todos) -> Result<bool, Error> {
         if frame.len() > self.limits.frame_bytes {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
             return Err(Error::over("frame_bytes", message));
@@ -110,54 +133,43 @@ impl Link {
         let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
         let op = if self.dialect() == Some(Dialect::CapnWeb) { Some(parse()?) } else { None };
         let now = self.now();
-        let mut todos = Todos::default();
-        let over;
-        {
-            let mut state = lock(&self.state);
-            if state.closed.is_some() {
-                return Ok(());
-            }
-            state.session.count_frame(now)?;
-            let checks = std::mem::take(&mut state.checks_first);
-            if state.language.is_unknown() {
-                match Dialect::detect(frame, &self.limits)? {
-                    Some(dialect) => state.speak(self, dialect, &mut todos),
-                    None if checks => return Err(not_spoken(None)),
-                    None => return Ok(()),
-                }
-            } else if checks && self.dialect() != Some(Dialect::CapnWeb) {
-                // Capnode and Q-Connection skip what they do not know.
-                let spoken = Dialect::detect(frame, &self.limits)?;
-                if spoken != self.dialect() {
-                    return Err(not_spoken(self.dialect()));
-                }
-            }
-            self.settle_drops(&mut state);
-            // What has been given back has to be said before the same name is read again.
-            state.write_ops();
-            let op = match op {
-                Some(op) => Some(op),
-                None => state.parse(frame, &self.limits, self.lost.is_some())?,
-            };
-            if let Some(op) = op {
-                state.clock.heard(&op, now);
-                state.session.receive(op, now)?;
-            }
-            state.stage_events(self, &mut todos, frame.len())?;
-            state.write_ops();
-            todos.extend(std::mem::take(&mut state.lost).into_iter().map(Todo::Lost));
-            if state.unwritten() > self.limits.unwritten_bytes_hard {
-                return Err(super::reads_too_slowly());
-            }
-            over = self.tell_pool(&state);
+        let mut state = lock(&self.state);
+        if state.closed.is_some() {
+            return Ok(false);
         }
-        if over {
-            self.relieve();
+        state.session.count_frame(now)?;
+        let checks = std::mem::take(&mut state.checks_first);
+        if state.language.is_unknown() {
+            match Dialect::detect(frame, &self.limits)? {
+                Some(dialect) => state.speak(self, dialect, todos),
+                None if checks => return Err(not_spoken(None)),
+                None => return Ok(false),
+            }
+        } else if checks && self.dialect() != Some(Dialect::CapnWeb) {
+            // Capnode and Q-Connection skip what they do not know.
+            let spoken = Dialect::detect(frame, &self.limits)?;
+            if spoken != self.dialect() {
+                return Err(not_spoken(self.dialect()));
+            }
         }
-        self.do_all(todos);
-        self.tell_quiet();
-        self.wake();
-        Ok(())
+        self.settle_drops(&mut state);
+        // What has been given back has to be said before the same name is read again.
+        state.write_ops();
+        let op = match op {
+            Some(op) => Some(op),
+            None => state.parse(frame, &self.limits, self.lost.is_some())?,
+        };
+        if let Some(op) = op {
+            state.clock.heard(&op, now);
+            state.session.receive(op, now)?;
+        }
+        state.stage_events(self, todos, frame.len())?;
+        state.write_ops();
+        todos.extend(std::mem::take(&mut state.lost).into_iter().map(Todo::Lost));
+        if state.unwritten() > self.limits.unwritten_bytes_hard {
+            return Err(super::reads_too_slowly());
+        }
+        Ok(self.tell_pool(&state))
     }
 
     /// Starts calls that were parked, if there is room for them now.

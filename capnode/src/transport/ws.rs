@@ -174,7 +174,7 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin), head: &mut Vec<u8>) ->
 }
 
 /// Returns the request that a head is, and the response that opens a WebSocket.
-fn answer(head: &[u8], door: &Door<'_>, path: &str) -> Result<(Request, Response), Refusal> {
+pub(crate) fn answer(head: &[u8], door: &Door<'_>, path: &str) -> Result<(Request, Response), Refusal> {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let line = std::str::from_utf8(line).map_err(|_| NO_HTTP)?;
     let mut words = line.split(' ');
