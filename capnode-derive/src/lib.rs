@@ -144,7 +144,8 @@ use syn::{Item, ItemTrait};
 /// # Attributes
 ///
 /// `#[cfg(..)]` takes a method out of the trait, the client and the dispatcher alike. Documentation
-/// and `#[deprecated]` go to the client's method too; others stay with the trait's.
+/// and `#[deprecated]` go to the client's method too, and so does what `#[allow(..)]` and `#[expect(..)]` allow, of the
+/// trait and of its methods. Others stay with the trait's.
 #[proc_macro_attribute]
 pub fn interface(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_interface(options.into(), item.into()).into()

@@ -58,9 +58,12 @@ impl MethodOptions {
             }
             match &attribute.meta {
                 // Several attributes read like one, so that an option repeated is noticed.
-                Meta::List(list) => {
+                Meta::List(list) if !list.tokens.is_empty() => {
                     let list = &list.tokens;
-                    tokens.extend(quote::quote!(#list,));
+                    let end =
+                        list.clone().into_iter().last().map_or_else(Span::call_site, |last| last.span());
+                    // Where an option ends too early, that is said there.
+                    tokens.extend(quote::quote_spanned!(end=> #list,));
                 }
                 _ => problems.at(
                     attribute,

@@ -51,6 +51,10 @@ pub(super) fn check_all_differ(methods: &[Method], problems: &mut Problems) {
         let earlier = methods.iter().take(index);
         for earlier in earlier.filter(|earlier| !never_together(earlier, method)) {
             if earlier.ident() == name {
+                // rustc says so if there are two of them after all.
+                if may_differ(earlier, method) {
+                    continue;
+                }
                 problems.at(name, format!("another method is called `{name}` too: rename one"));
                 break;
             }
@@ -70,6 +74,13 @@ pub(super) fn check_all_differ(methods: &[Method], problems: &mut Problems) {
 /// Whether one is under `#[cfg(x)]` and the other under `#[cfg(not(x))]`.
 fn never_together(one: &Method, other: &Method) -> bool {
     one.cfgs().any(|one| other.cfgs().any(|other| is_opposite(one, other)))
+}
+
+/// Whether both are under conditions, and not under the same.
+fn may_differ(one: &Method, other: &Method) -> bool {
+    let conditions = |method: &Method| method.cfgs().map(|cfg| quote!(#cfg).to_string()).collect::<Vec<_>>();
+    let (one, other) = (conditions(one), conditions(other));
+    !one.is_empty() && !other.is_empty() && one != other
 }
 
 fn is_opposite(one: &Attribute, other: &Attribute) -> bool {

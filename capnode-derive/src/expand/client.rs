@@ -1,6 +1,6 @@
 //! The client: what callers hold. Each of its methods is a shim into the runtime.
 
-use super::{Expansion, client_of, place};
+use super::{Expansion, client_of, lints, place};
 use crate::model::{Argument, Method, Output, Pass};
 use crate::names::plain;
 use crate::types;
@@ -18,6 +18,7 @@ impl Expansion<'_> {
         let docs = item.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
         let gap = docs.clone().next().map(|_| quote!(#[doc = ""]));
         let deprecated = item.attrs.iter().filter(|attribute| attribute.path().is_ident("deprecated"));
+        let lints = lints(&item.attrs);
         // What it holds is what it dereferences to: the client of the first interface that this one extends.
         let inner = match self.parents.first() {
             Some(parent) => quote!(#parent),
@@ -40,6 +41,7 @@ impl Expansion<'_> {
             #(#cfgs)*
             #[doc = #summary] #gap #(#docs)* #(#deprecated)*
             #[allow(dead_code)]
+            #(#lints)*
             #vis struct #name #params #fields;
         }
     }
@@ -276,6 +278,7 @@ fn shim_attributes(method: &Method) -> TokenStream {
         ["cfg", "doc", "deprecated"].iter().any(|kept| attribute.path().is_ident(kept))
     };
     let attributes = method.item.attrs.iter().filter(kept);
+    let lints = lints(&method.item.attrs);
     let undocumented = method.attributes("doc").next().is_none();
     // The trait's method is reported by `missing_docs`: once is enough.
     let docs = undocumented.then(|| {
@@ -283,5 +286,5 @@ fn shim_attributes(method: &Method) -> TokenStream {
         let docs = format!("{verb} `{}`.", plain(method.ident()));
         quote!(#[doc = #docs])
     });
-    quote!(#docs #(#attributes)*)
+    quote!(#docs #(#attributes)* #(#lints)*)
 }

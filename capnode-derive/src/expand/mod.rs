@@ -10,9 +10,10 @@ mod stand_in;
 mod trait_;
 
 use crate::model::{Interface, client_name};
+use crate::types::bare;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Attribute, GenericParam, Path};
+use syn::{Attribute, GenericParam, Meta, Path, Type, WhereClause, WherePredicate};
 
 /// The expansion of an interface that keeps every rule.
 pub(crate) fn expand(interface: &Interface) -> TokenStream {
@@ -61,8 +62,13 @@ impl<'a> Expansion<'a> {
     fn emit(&self) -> TokenStream {
         let krate = &self.interface.options.krate;
         let cfgs = &self.cfgs;
-        let deprecated = self.interface.methods.iter().any(|m| m.attributes("deprecated").count() > 0);
+        let (item, methods) = (&self.interface.item, &self.interface.methods);
+        let of_methods = methods.iter().flat_map(|method| &method.item.attrs);
+        let attributes = || item.attrs.iter().chain(of_methods.clone());
+        let deprecated = attributes().any(|attribute| attribute.path().is_ident("deprecated"));
         let deprecated = deprecated.then(|| quote!(deprecated,));
+        // A dispatcher names all that the methods do.
+        let lints = lints(attributes());
         let trait_ = self.trait_();
         let client = self.client();
         let client_impls = self.client_impls();
@@ -72,6 +78,7 @@ impl<'a> Expansion<'a> {
             #client
             #(#cfgs)*
             #[allow(dead_code, unused_variables, #deprecated clippy::all, clippy::pedantic)]
+            #(#lints)*
             const _: () = {
                 use #krate::__private as __p;
                 #client_impls
@@ -88,10 +95,24 @@ impl<'a> Expansion<'a> {
     /// The same with a lifetime, which goes before the parameters, and a type, which goes after.
     fn impl_with(&self, lifetime: TokenStream, ty: TokenStream, head: TokenStream) -> TokenStream {
         let params = &self.params;
-        let clause = &self.interface.item.generics.where_clause;
+        let clause = self.clause();
         let params = quote!(#lifetime #params #ty);
         let params = (!params.is_empty()).then(|| quote!(<#params>));
         quote!(impl #params #head #clause)
+    }
+
+    /// The trait's `where` clause, less what it says of the object, which a client is not.
+    fn clause(&self) -> Option<WhereClause> {
+        let mut clause = self.interface.item.generics.where_clause.clone()?;
+        let is_of_object = |predicate: &WherePredicate| match predicate {
+            WherePredicate::Type(predicate) => {
+                matches!(bare(&predicate.bounded_ty), Type::Path(path) if path.path.is_ident("Self"))
+            }
+            _ => false,
+        };
+        clause.predicates =
+            clause.predicates.into_iter().filter(|predicate| !is_of_object(predicate)).collect();
+        (!clause.predicates.is_empty()).then_some(clause)
     }
 
     /// The name of a type parameter of the macro's own. Unlike a local variable it could meet a
@@ -147,6 +168,18 @@ fn client_of(parent: &Path) -> Path {
         last.ident = client_name(&last.ident);
     }
     path
+}
+
+/// What is allowed at the user's own code, for what is made of it. An `expect` is met there, and may be met nowhere else.
+/// Nothing else is allowed, since a lint that the crate forbids can't be.
+fn lints<'a>(attributes: impl IntoIterator<Item = &'a Attribute>) -> impl Iterator<Item = TokenStream> {
+    attributes.into_iter().filter_map(|attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("allow") || list.path.is_ident("expect") => {
+            let lints = &list.tokens;
+            Some(quote!(#[allow(#lints)]))
+        }
+        _ => None,
+    })
 }
 
 /// A local name of the macro. Its span keeps it apart from local names of the user's; constants and unit variants in scope

@@ -183,7 +183,7 @@ refused! {
     one_wire_name_after_conversion: of_method(async fn set_it(&self); async fn set__it(&self);) =>
         "`set_it` and `set__it` are both `setIt` on the wire: give one another name with `#[capnode(name = \"..\")]`";
     one_name_twice: of_method(async fn fine(&self);) => "another method is called `fine` too: rename one";
-    conditions_that_are_not_opposite: of_method(#[cfg(a)] async fn say(&self); #[cfg(b)] async fn say(&self);) =>
+    conditions_that_are_the_same: of_method(#[cfg(a)] async fn say(&self); #[cfg(a)] async fn say(&self);) =>
         "another method is called `say` too: rename one";
     no_wire_name: of_method(#[capnode(name = "")] async fn say(&self);) =>
         "the name on the wire is empty: write `#[capnode(name = \"..\")]` with one";
@@ -265,6 +265,16 @@ fn opposite_conditions_may_share_a_name() {
         #[cfg(not(unix))] async fn say(&self, text: &str);
     };
     assert!(of_method(both).is_empty());
+}
+
+#[test]
+fn different_conditions_may_share_a_name() {
+    let three = quote! {
+        #[cfg(target_os = "linux")] async fn say(&self, x: u8);
+        #[cfg(target_os = "macos")] async fn say(&self);
+        #[cfg(target_os = "windows")] async fn say(&self, y: String);
+    };
+    assert!(of_method(three).is_empty());
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A `#[cfg]` takes a method out of the trait, the client and the dispatcher alike; two methods
-//! under opposite ones may share a name.
+//! A `#[cfg]` takes a method out of the trait, the client and the dispatcher alike; methods
+//! under different ones may share a name.
 
 use capnode::Client;
 use capnode_ui::run;

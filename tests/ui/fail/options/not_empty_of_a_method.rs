@@ -1,0 +1,12 @@
+//! What is wrong with an attribute is said at the attribute.
+
+#[capnode::interface]
+pub trait Chat {
+    #[capnode()]
+    async fn one(&self);
+
+    #[capnode(name)]
+    async fn two(&self);
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! What a crate forbids, and an interface does not do, is in the way of no interface.
+
+#![forbid(unused_must_use, deprecated, non_snake_case, unsafe_code)]
+
+#[capnode::interface]
+trait Desk {
+    async fn write(&self, text: &str) -> Result<u32, String>;
+}
+
+fn main() {}
