@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
 
+use crate::link::remote::Remote;
 use crate::node::Node;
 use crate::transport::messages::{FAILED, Message, Received, close_reason, messages};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION};
@@ -63,7 +64,8 @@ async fn upgrade(node: Node, request: Request) -> Response {
     let limit = node.settings().terms.limits.frame_bytes;
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(async move |socket: WebSocket| {
         // A refusal has been told to the peer.
-        let _refused = node.accept(messages(socket), address, headers, Vec::new()).await;
+        let remote = address.map_or(Remote::Unknown, Remote::from);
+        let _refused = node.accept(messages(socket), remote, address, headers, Vec::new()).await;
     })
 }
 

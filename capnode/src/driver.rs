@@ -346,6 +346,9 @@ impl<T: Transport> Driver<T> {
 
     /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.link.is_cut_off() {
+            return Poll::Ready(());
+        }
         if self.grace.is_none() {
             // It does not read, and there is no room for what it leaves unread.
             let overfull = self.link.is_overfull(self.out.len() + self.single.len());
@@ -439,6 +442,8 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             this.give_back(cx);
             this.check_silence(cx);
             if this.link.is_closed() {
+                // Whoever cuts it off from now on wakes this.
+                let _ended = this.link.set_driver(Some(cx.waker()), false);
                 return this.poll_end(cx);
             }
             if more || this.broken.is_some() {

@@ -5,19 +5,24 @@ use std::time::Duration;
 /// Limits on what a peer can make a session do or hold. Each is on by default, with the exception of
 /// [`frames_per_second`](Self::frames_per_second). What happens beyond one is said at it; whoever is told of it gets
 /// an [`Error`](crate::Error) whose [`exceeded`](crate::Error::exceeded) names it. Breaking one ends, if
-/// anything, the session of the peer that broke it, and no other; only [`node_bytes`](Self::node_bytes) ends the one
-/// that holds most.
+/// anything, the session of the peer that broke it, and no other; only [`node_bytes`](Self::node_bytes) may end another
+/// one of the same remote address.
 ///
 /// What a session holds at the moment is told by [`Connection::report`](crate::Connection::report).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Connections that a node may have for one more to be accepted, those included that it has opened itself. Default
-    /// 10,000. One more is refused. As many may be in the middle of a handshake.
+    /// 10,000. One more takes the place of the byte stream that has been silent for longest, see
+    /// [`silence`](Self::silence), or is refused. The streams that listeners have accepted, those in a handshake and those
+    /// that are being closed included, are at most 128 more: then the oldest of these is cut off.
     pub connections: usize,
     /// Bytes that all sessions of a node hold together: of frames that have not arrived whole, calls that have not
     /// ended, results that the peer may still use, what is unwritten, buffers of more than 1 MiB that are kept for a
-    /// while, and 256 for each entry of a table. Default 1 GiB. Beyond it the session that holds most is ended.
+    /// while, and 256 for each entry of a table. Default 1 GiB. A session's share is this divided by `connections`, and no
+    /// session that holds less is ended. Beyond the limit, the remote address whose sessions hold most above their
+    /// share, all together, loses the youngest of those sessions. An address of IP version 6 stands for its /64, and the
+    /// user for the peer at a Unix socket.
     pub node_bytes: usize,
     /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message. A longer one is
     /// refused while it is being read, and ends the session.
@@ -73,6 +78,10 @@ pub struct Limits {
     pub stray_ids_per_second: u32,
     /// Frames in a second. No limit by default, since what they ask for has its own. More end the session.
     pub frames_per_second: Option<u32>,
+    /// For how long a byte stream that a listener has accepted may be without its first whole message. Default 60
+    /// seconds, and one more for each 16 KiB of the message that have come. After that it is closed; the one that has been
+    /// silent for longest is closed at once when there is no room for another connection, or no descriptor.
+    pub silence: Option<Duration>,
     /// For how long a connection that a node has accepted may be open with nothing going on: no frame but signs of
     /// life, no call running, and nothing lent either way, as far as the peer's language tells. Default one hour. After
     /// that it is closed.
@@ -109,6 +118,7 @@ impl Default for Limits {
             cancels_per_second: 10_000,
             stray_ids_per_second: 10_000,
             frames_per_second: None,
+            silence: Some(Duration::from_secs(60)),
             idle: Some(Duration::from_secs(3_600)),
             probe: Some(Duration::from_secs(60)),
             call_timeout: Some(Duration::from_secs(300)),

@@ -2,13 +2,24 @@
 
 use std::future::Future;
 #[cfg(feature = "tokio")]
+use std::io;
+#[cfg(feature = "tokio")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "tokio")]
+use std::pin::Pin;
+#[cfg(feature = "tokio")]
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 use crate::cap::BoxFuture;
 use crate::cap::response::{Outcome, Response};
 use crate::error::Error;
 #[cfg(any(feature = "tokio", not(capnode_shuttle)))]
 use crate::error::ErrorKind;
+
+#[cfg(feature = "tokio")]
+const NO_RUNTIME: &str = "this needs a tokio runtime";
 
 /// Runs a future by itself; dropping the handle does nothing.
 #[cfg(feature = "tokio")]
@@ -18,10 +29,63 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
             runtime.spawn(future);
             Ok(())
         }
-        Err(error) => {
-            Err(Error::new(ErrorKind::Unsupported, "this needs a tokio runtime").with_source(error))
-        }
+        Err(error) => Err(Error::new(ErrorKind::Unsupported, NO_RUNTIME).with_source(error)),
     }
+}
+
+/// Returns a timer.
+///
+/// # Errors
+///
+/// Where there is no runtime, or one without timers, in which what tokio's panic hook prints comes first.
+#[cfg(feature = "tokio")]
+pub(crate) fn sleep(duration: Duration) -> Result<Pin<Box<tokio::time::Sleep>>, Error> {
+    let none = |error| Error::new(ErrorKind::Unsupported, NO_RUNTIME).with_source(error);
+    tokio::runtime::Handle::try_current().map_err(none)?;
+    let without = |_| {
+        Error::new(
+            ErrorKind::Unsupported,
+            "the runtime has no timers: build it with `enable_time` or `enable_all`",
+        )
+    };
+    // tokio has no other way to tell.
+    catch_unwind(|| Box::pin(tokio::time::sleep(duration))).map_err(without)
+}
+
+/// Checks that there is a runtime with timers, which every connection needs.
+#[cfg(feature = "tokio")]
+pub(crate) fn check() -> Result<(), Error> {
+    sleep(Duration::ZERO).map(drop)
+}
+
+/// Opens a socket, which in a runtime without I/O is [`Unsupported`](io::ErrorKind::Unsupported).
+#[cfg(feature = "tokio")]
+pub(crate) async fn with_io<T>(open: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    use futures_util::FutureExt as _;
+
+    let message = "the runtime has no I/O: build it with `enable_io` or `enable_all`";
+    let without = |_| Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    // tokio has no other way to tell, and what runs here is its code alone.
+    AssertUnwindSafe(open).catch_unwind().await.unwrap_or_else(without)
+}
+
+/// Ready after a time, in any runtime.
+#[cfg(feature = "tokio")]
+pub(crate) async fn after(duration: Duration) {
+    if let Ok(timer) = sleep(duration) {
+        return timer.await;
+    }
+    let (over, is_over) = futures_channel::oneshot::channel();
+    let (waited_for, end) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        // Nothing is sent; it ends early when nobody waits any more.
+        let _early = end.recv_timeout(duration);
+        // Then nobody wants to know, either.
+        let _unwanted = over.send(());
+    });
+    // What else could happen is that the thread ended without it.
+    let _over = is_over.await;
+    drop(waited_for);
 }
 
 /// Where orders of threads are tried, it is one more thread.

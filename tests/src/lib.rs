@@ -47,7 +47,8 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// The limits of a node in a test that lets the clock run: none about time.
 pub fn timeless() -> Limits {
     let mut limits = Limits::default();
-    (limits.idle, limits.probe, limits.call_timeout) = (None, None, None);
+    (limits.silence, limits.idle) = (None, None);
+    (limits.probe, limits.call_timeout) = (None, None);
     limits
 }
 

@@ -808,6 +808,100 @@ fn without_a_runtime_it_is_an_error_and_no_panic() {
     let node = Node::new(tour::index());
     let error = ready(pin!(node.serve(one))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    for url in ["tcp://127.0.0.1:1", "ws://127.0.0.1:1", "unix:/tmp/capnode-no-runtime"] {
+        let error = ready(pin!(capnode::connect(url).into_future())).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Unsupported, "this needs a tokio runtime"));
+        let listening = pin!(node.listen(url)).poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(listening) = listening else { panic!("{url}: not done") };
+        assert_eq!(listening.unwrap_err().kind(), ErrorKind::Unsupported, "{url}");
+    }
+    let wrapped = pin!(capnode::cap_wrap::<Connection>(1));
+    assert_eq!(ready(wrapped).unwrap_err().kind(), ErrorKind::Unsupported);
+    // There is nothing to wait for.
+    let draining = pin!(node.drain(Duration::from_secs(1))).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(draining.is_ready());
+}
+
+#[test]
+fn a_runtime_without_timers_is_an_error_and_no_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let unsupported = |error: Error| {
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains("no timers"), "{error}");
+    };
+    runtime.block_on(async {
+        let node = Node::new("index");
+        for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0", "unix:/tmp/capnode-no-timers"] {
+            unsupported(node.listen(url).await.unwrap_err());
+            unsupported(capnode::connect::<Cap>(url).await.unwrap_err());
+        }
+        let (one, other) = capnode::transport::pair();
+        unsupported(node.serve(one).await.unwrap_err());
+        unsupported(capnode::connect_over::<Cap>(other).await.unwrap_err());
+        unsupported(capnode::cap_wrap::<Cap>(1).await.unwrap_err());
+        let forever = Func::<fn() -> u32>::new(pending::<u32>);
+        unsupported(forever.call().timeout(Duration::from_secs(1)).await.unwrap_err());
+        assert_eq!(node.drain(Duration::from_secs(1)).await.connections, 0);
+    });
+}
+
+#[test]
+fn a_runtime_without_io_is_an_error_and_no_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    // It listens without a runtime, so that there is somebody to connect to.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.block_on(async {
+        let node = Node::new("index");
+        let path = std::env::temp_dir().join(format!("capnode-no-io-{}", std::process::id()));
+        let unix = format!("unix:{}", path.display());
+        for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0", &unix] {
+            let error = node.listen(url).await.unwrap_err();
+            assert_eq!((error.kind(), source(&error).contains("no I/O")), (ErrorKind::Unsupported, true));
+        }
+        for url in [format!("tcp://{address}"), format!("ws://{address}")] {
+            let error = capnode::connect::<Cap>(&url).await.unwrap_err();
+            assert_eq!((error.kind(), source(&error).contains("no I/O")), (ErrorKind::Unsupported, true));
+        }
+        // Within the program all goes on.
+        let wrapped: Cap = capnode::cap_wrap(7).await.unwrap();
+        assert_eq!(wrapped.read::<u32>().await.unwrap(), 7);
+    });
+}
+
+/// Wakes a thread.
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[test]
+fn a_node_is_drained_from_outside_its_runtime() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (shelf, _client, node) = runtime.block_on(async {
+        let shelf = Arc::new(Shelf::default());
+        let (one, other) = capnode::transport::pair();
+        let node = Node::new(KeeperClient::from_arc(shelf.clone()));
+        node.serve(one).await.unwrap();
+        let client: KeeperClient = capnode::connect_over(other).await.unwrap();
+        let running = client.wait();
+        tokio::spawn(running);
+        until("the call runs", || shelf.waiting.load(Ordering::SeqCst) == 1).await;
+        (shelf, client, node)
+    });
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut draining = pin!(node.drain(Duration::from_millis(50)));
+    let drained = loop {
+        match draining.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(drained) => break drained,
+            Poll::Pending => std::thread::park(),
+        }
+    };
+    assert_eq!((drained.connections, drained.cut), (1, 1));
+    assert_eq!(shelf.waiting.load(Ordering::SeqCst), 0);
 }
 
 // ------------------------------------------------------------------------------------- timeouts

@@ -188,10 +188,10 @@ impl<T, F> Call<T, F> {
     #[cfg(feature = "tokio")]
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if let Some(Timeout::After(limit)) = self.timeout {
-            if tokio::runtime::Handle::try_current().is_err() {
-                return Poll::Ready(Error::new(ErrorKind::Unsupported, "a timeout needs a tokio runtime"));
+            match crate::runtime::sleep(limit) {
+                Ok(timer) => self.timeout = Some(Timeout::At(limit, timer)),
+                Err(error) => return Poll::Ready(error),
             }
-            self.timeout = Some(Timeout::At(limit, Box::pin(tokio::time::sleep(limit))));
         }
         let Some(Timeout::At(limit, sleep)) = &mut self.timeout else { return Poll::Pending };
         sleep.as_mut().poll(cx).map(|()| {

@@ -14,8 +14,16 @@ use crate::sync::atomic::Ordering;
 /// A property that nothing has. A peer of Q-Connection is asked for it to see whether it is there.
 const PROBE: &str = "capnode:probe";
 
+/// Bytes of a first message that come in a second from a peer that is not silent.
+const SLOWEST: usize = 16 << 10;
+
 /// How often unanswered calls are looked at, at the most.
 const SHORTEST: Duration = Duration::from_millis(1);
+
+fn silent(since: Duration) -> Error {
+    let message = format!("the peer has said nothing for {since:?}");
+    Error::new(ErrorKind::Disconnected, message).of_limit("silence")
+}
 
 /// When what has happened. All times are counted from the beginning of the link.
 #[derive(Debug, Default)]
@@ -131,10 +139,20 @@ impl Link {
             }
             next = Some(end);
         }
+        if let Some(silence) = self.silence.filter(|_| state.checks_first) {
+            let arriving = Duration::from_secs((self.share.arriving() / SLOWEST) as u64);
+            let end = silence.saturating_add(arriving);
+            if end <= now {
+                return Err(silent(now));
+            }
+            next = Some(next.map_or(end, |next| end.min(next)));
+        }
         let mut ask = false;
         if let Some(probe) = self.limits.probe {
             let clock = &mut state.clock;
-            let due = clock.heard.max(clock.unaskable).saturating_add(probe);
+            // The other side waits only so long for a first message, and not every language has one.
+            let first = if self.connecting && state.checks_first { probe / 2 } else { probe };
+            let due = clock.heard.max(clock.unaskable).saturating_add(first);
             let end = clock.asked.map(|asked| asked.saturating_add(probe));
             if end.is_some_and(|end| end <= now) {
                 let message = format!("the peer has given no sign of life for {:?}", now - clock.heard);
@@ -148,6 +166,26 @@ impl Link {
             next = Some(next.map_or(end, |next| end.min(next)));
         }
         Ok(Tick { next, ask })
+    }
+
+    /// Returns `true` if the peer has come over a byte stream and sent nothing since.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_silent(&self) -> bool {
+        let state = lock(&self.state);
+        !self.connecting && state.checks_first && state.closed.is_none()
+    }
+
+    /// Returns when the peer was asked for a sign of life, if it has given none since.
+    #[cfg(feature = "tokio")]
+    pub(super) fn asked_at(&self) -> Option<Duration> {
+        let state = lock(&self.state);
+        state.clock.asked.filter(|_| !self.connecting && state.closed.is_none())
+    }
+
+    /// Ends a session whose peer is silent, to make room for another.
+    #[cfg(feature = "tokio")]
+    pub(super) fn end_silence(&self) {
+        self.close(silent(self.now()));
     }
 
     /// Asks the peer for a sign of life, if its language has a way.

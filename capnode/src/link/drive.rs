@@ -68,11 +68,28 @@ impl Link {
         state.wait_quietly(cx)
     }
 
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_gone(&self) -> bool {
+        lock(&self.state).gone
+    }
+
     /// Ready when nothing moves the connection any more.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         if state.gone { Poll::Ready(()) } else { state.wait_quietly(cx) }
+    }
+
+    /// Lets a session that has ended, or ends now, take no time for it: what is unwritten is lost.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn cut_off(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        self.wake_up();
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut.load(Ordering::SeqCst)
     }
 
     /// Nothing moves the connection any more.

@@ -22,6 +22,7 @@ mod named;
 pub(crate) mod outgoing;
 pub(crate) mod pending;
 pub(crate) mod pool;
+pub(crate) mod remote;
 pub(crate) mod report;
 mod staged;
 mod state;
@@ -42,6 +43,7 @@ use self::named::{Named, Naming};
 use self::outgoing::Outgoing;
 use self::pending::PendingAnswer;
 use self::pool::{Pool, Share};
+use self::remote::Remote;
 use self::state::{Answer, Caller, State};
 use self::waiting::Waiting;
 use crate::bounds;
@@ -79,6 +81,8 @@ pub(crate) struct Terms {
     pub(crate) nickname: Option<Arc<str>>,
     /// What counts together with others of the node.
     pub(crate) pool: Option<Arc<Pool>>,
+    /// Whom it counts for in it.
+    pub(crate) remote: Remote,
 }
 
 /// A message to something that was forgotten, or never was: see [`Node::on_message_lost`](crate::Node::on_message_lost).
@@ -96,6 +100,10 @@ pub(crate) struct Link {
     /// Once it is known.
     dialect: OnceLock<Dialect>,
     limits: Limits,
+    connecting: bool,
+    remote: Remote,
+    /// How long the peer may take for its first message.
+    silence: Option<Duration>,
     /// How long nothing may be going on.
     idle: Option<Duration>,
     /// Microseconds since the beginning, as of when somebody last looked.
@@ -110,6 +118,8 @@ pub(crate) struct Link {
     any_dropped: AtomicBool,
     /// Whether the session has ended. Set under the lock, and looked at without.
     ended: AtomicBool,
+    /// Whether the end may not take any time.
+    cut: AtomicBool,
     /// Whether the peer's calls are refused from now on. Beside the lock, since it is looked at for every call.
     draining: AtomicBool,
     /// Wakes the driver.
@@ -135,8 +145,7 @@ enum Called {
 
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
-        let Terms { limits, dialect, registry, lost, nickname, pool } = terms;
-        let node_bytes = limits.node_bytes;
+        let Terms { limits, dialect, registry, lost, nickname, pool, remote } = terms;
         // Who connects speaks first.
         let dialect = dialect.or((side == Side::Connecting).then_some(Dialect::CapnWeb));
         let manner = dialect.unwrap_or_default().manner();
@@ -180,16 +189,20 @@ impl Link {
         let link = Self {
             state: Mutex::new(state),
             dialect: dialect.map_or_else(OnceLock::new, OnceLock::from),
+            connecting: side == Side::Connecting,
+            remote,
+            silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),
             // Who has connected knows for how long.
             idle: limits.idle.filter(|_| side == Side::Accepting),
+            share: Share::of(pool, &limits),
             limits,
             now: AtomicU64::new(0),
-            share: Share::of(pool, node_bytes),
             lost,
             nickname,
             dropped: Mutex::new(Vec::new()),
             any_dropped: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
             asleep: AtomicBool::new(false),
@@ -454,7 +467,6 @@ impl Link {
         }
     }
 
-    #[cfg(feature = "tokio")]
     pub(crate) fn is_closed(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
     }

@@ -1,16 +1,25 @@
 //! What the links of a node hold together.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+#[cfg(feature = "tokio")]
+use std::time::{Duration, Instant};
 
+use super::remote::Remote;
 use super::{Link, State};
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::lock;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many links are added until those that have ended are looked for.
+/// How many links are added until those that have gone are looked for.
 #[cfg(feature = "tokio")]
 const SWEEP: usize = 64;
+
+/// How long a peer may take to give a sign of life when there is no room for others.
+#[cfg(feature = "tokio")]
+const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// Bytes that an entry of a table is counted as.
 const ENTRY: usize = 256;
@@ -27,10 +36,21 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Links {
-    list: Vec<Weak<Link>>,
-    /// When to look for those that have ended.
+    /// In the order in which they came.
+    list: Vec<Member>,
+    /// When to look for those that have gone.
     #[cfg(feature = "tokio")]
     sweep: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    link: Weak<Link>,
+    /// `false` if it was not let in, or has to make room for another.
+    #[cfg(feature = "tokio")]
+    counts: bool,
+    #[cfg(feature = "tokio")]
+    since: Instant,
 }
 
 /// What one link has told its pool.
@@ -39,13 +59,15 @@ pub(super) struct Share {
     pool: Option<Arc<Pool>>,
     /// How much all links of the pool may hold.
     limit: usize,
+    /// How much each of them may hold in any case.
+    share: usize,
     told: AtomicUsize,
     /// Bytes that the transport holds for what arrives.
     arriving: AtomicUsize,
 }
 
 impl Pool {
-    /// Takes in a link, if there may be one more, and it is `open` at that moment.
+    /// Takes in a link, if there may be one more, and it is `open` at that moment. A silent one makes room.
     #[cfg(feature = "tokio")]
     pub(crate) fn enter(
         &self,
@@ -53,23 +75,49 @@ impl Pool {
         limit: usize,
         open: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut links = lock(&self.links);
-        open()?;
-        if links.list.len() >= links.sweep.min(limit) {
-            links.list.retain(|link| link.upgrade().is_some_and(|link| link.closed().is_none()));
-            links.sweep = links.list.len() + SWEEP;
+        let silent = {
+            let mut links = lock(&self.links);
+            let room = open().and_then(|()| links.make_room(limit));
+            // Also one that is refused is there until it has gone.
+            let link = Arc::downgrade(link);
+            links.list.push(Member { link, counts: room.is_ok(), since: Instant::now() });
+            room?
+        };
+        if let Some(silent) = silent {
+            silent.end_silence();
         }
-        if links.list.len() >= limit {
-            return Err(Error::over("connections", format!("more than {limit} connections")));
-        }
-        links.list.push(Arc::downgrade(link));
         Ok(())
+    }
+
+    /// Cuts off the oldest connection that is being closed, of those that came by a listener. Returns `false` if there is
+    /// none.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn cut_off_closing(&self) -> bool {
+        let is_closing = |link: &Link| link.remote != Remote::Own && link.is_closed() && !link.is_cut_off();
+        let closing = lock(&self.links).find(is_closing);
+        closing.inspect(|link| link.cut_off()).is_some()
+    }
+
+    /// Returns since when the connection is there that has been silent for longest.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
+        let links = lock(&self.links);
+        links.silent().map(|(at, _)| links.list[at].since)
+    }
+
+    /// Cuts off the connection that has been silent for longest. Returns `false` if there is none.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn cut_off_silent(&self) -> bool {
+        let Some(silent) = lock(&self.links).take_silent() else { return false };
+        silent.end_silence();
+        silent.cut_off();
+        true
     }
 
     /// Those that have not ended.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
-        let all: Vec<_> = lock(&self.links).list.iter().filter_map(Weak::upgrade).collect();
-        all.into_iter().filter(|link| link.closed().is_none()).collect()
+        let all: Vec<_> = lock(&self.links).list.iter().filter_map(|member| member.link.upgrade()).collect();
+        all.into_iter().filter(|link| !link.is_closed()).collect()
     }
 
     /// Bytes that all links hold.
@@ -77,21 +125,85 @@ impl Pool {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Ends the links that hold most, until the rest is within the limit.
-    fn relieve(&self, limit: usize) {
-        let mut links = self.links();
-        links.sort_by_key(|link| link.share.told.load(Ordering::Relaxed));
+    /// Ends links that hold more than a `share`, until all are within the limit: the youngest one of those whose links
+    /// hold most above their shares, all together.
+    fn relieve(&self, limit: usize, share: usize) {
+        let mut groups: HashMap<(Remote, usize), Group> = HashMap::new();
+        for (at, link) in self.links().into_iter().enumerate() {
+            let above = link.share.told.load(Ordering::Relaxed).saturating_sub(share);
+            if above > 0 {
+                let own = if link.remote == Remote::Own { at } else { 0 };
+                let group = groups.entry((link.remote, own)).or_default();
+                group.above += above;
+                group.links.push((link, above));
+            }
+        }
         while self.held() > limit {
-            let Some(largest) = links.pop() else { return };
+            let Some(largest) = groups.values_mut().max_by_key(|group| group.above) else { return };
+            let Some((youngest, above)) = largest.links.pop() else { return };
+            largest.above -= above;
             let message = format!("the connections of this node hold more than {limit} bytes together");
-            largest.break_off(Error::over("node_bytes", message));
+            youngest.break_off(Error::over("node_bytes", message));
         }
     }
 }
 
+/// The links of one peer that hold more than their shares, the youngest last.
+#[derive(Default)]
+struct Group {
+    above: usize,
+    links: Vec<(Arc<Link>, usize)>,
+}
+
+#[cfg(feature = "tokio")]
+impl Links {
+    /// Makes room for one more, which may take the place of a silent one.
+    fn make_room(&mut self, limit: usize) -> Result<Option<Arc<Link>>, Error> {
+        if self.list.len() >= self.sweep.min(limit) {
+            self.list.retain(|member| member.link.upgrade().is_some_and(|link| !link.is_gone()));
+            self.sweep = self.list.len() + SWEEP;
+        }
+        if self.list.len() < limit {
+            return Ok(None);
+        }
+        let is_open =
+            |member: &&Member| member.counts && member.link.upgrade().is_some_and(|link| !link.is_closed());
+        if self.list.iter().filter(is_open).count() < limit {
+            return Ok(None);
+        }
+        let full = || Error::over("connections", format!("more than {limit} connections"));
+        self.take_silent().ok_or_else(full).map(Some)
+    }
+
+    fn find(&self, is: impl Fn(&Link) -> bool) -> Option<Arc<Link>> {
+        self.list.iter().filter_map(|member| member.link.upgrade()).find(|link| is(link))
+    }
+
+    /// Returns the link whose peer has been silent for longest, and its place.
+    fn silent(&self) -> Option<(usize, Arc<Link>)> {
+        let find = |is: &dyn Fn(&Member, &Link) -> bool| {
+            let members = self.list.iter().enumerate();
+            let links = members.filter_map(|(at, member)| Some((at, member, member.link.upgrade()?)));
+            links.filter(|(_, member, link)| is(member, link)).map(|(at, _, link)| (at, link)).next()
+        };
+        let leaves_unanswered = |member: &Member, link: &Link| {
+            link.asked_at().is_some_and(|asked| member.since.elapsed() >= asked.saturating_add(UNANSWERED))
+        };
+        find(&|_, link| link.is_silent()).or_else(|| find(&leaves_unanswered))
+    }
+
+    /// Returns the link whose peer has been silent for longest, which counts no longer.
+    fn take_silent(&mut self) -> Option<Arc<Link>> {
+        let (at, silent) = self.silent()?;
+        self.list[at].counts = false;
+        Some(silent)
+    }
+}
+
 impl Share {
-    pub(super) fn of(pool: Option<Arc<Pool>>, limit: usize) -> Self {
-        Self { pool, limit, ..Self::default() }
+    pub(super) fn of(pool: Option<Arc<Pool>>, limits: &Limits) -> Self {
+        let share = limits.node_bytes / limits.connections.max(1);
+        Self { pool, limit: limits.node_bytes, share, ..Self::default() }
     }
 
     /// What all links of the pool hold.
@@ -129,7 +241,7 @@ impl Link {
 
     pub(super) fn relieve(&self) {
         if let Some(pool) = &self.share.pool {
-            pool.relieve(self.share.limit);
+            pool.relieve(self.share.limit, self.share.share);
         }
     }
 

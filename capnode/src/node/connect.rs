@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-#[cfg(feature = "ws")]
 use std::io;
 use std::marker::PhantomData;
 #[cfg(feature = "tls")]
@@ -10,7 +9,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
-use super::Node;
+use super::{Node, kind_of};
 use crate::cap::BoxFuture;
 use crate::connection::FromConnection;
 use crate::dialect::Dialect;
@@ -39,7 +38,7 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 /// # Errors
 ///
 /// [`ErrorKind::Connect`] if there is nobody at the address, or it is no address, or a handshake
-/// fails.
+/// fails. [`ErrorKind::Unsupported`] outside a tokio runtime, and in one without I/O or timers.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Connect<C> {
     url: String,
@@ -89,8 +88,9 @@ impl<C: FromConnection> Connect<C> {
             let failed = Error::new(kind, format!("cannot connect to {url}")).with_source(error);
             failed.telling("cannot connect")
         };
-        let failed = |cause| error(ErrorKind::Connect, cause);
-        let stream = dial(&address).await.map_err(failed)?;
+        let failed = |cause: io::Error| error(kind_of(&cause), cause);
+        crate::runtime::check()?;
+        let (stream, remote) = crate::runtime::with_io(dial(&address)).await.map_err(failed)?;
         let limit = self.node.settings.terms.limits.frame_bytes;
         match &address {
             #[cfg(feature = "ws")]
@@ -106,13 +106,15 @@ impl<C: FromConnection> Connect<C> {
                 };
                 let late = |_| failed(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"));
                 let socket = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(late)??;
-                self.node.connect_over(socket).await
+                self.node.connect_to(socket, remote).await
             }
             #[cfg(not(feature = "ws"))]
             Address::Ws { .. } => {
                 Err(Error::new(ErrorKind::Unsupported, "WebSockets need capnode's feature `ws`"))
             }
-            Address::Tcp(_) | Address::Unix(_) => self.node.connect_over(lines(stream).limit(limit)).await,
+            Address::Tcp(_) | Address::Unix(_) => {
+                self.node.connect_to(lines(stream).limit(limit), remote).await
+            }
         }
     }
 
@@ -176,7 +178,7 @@ impl<C> fmt::Debug for Connect<C> {
 ///
 /// # Errors
 ///
-/// Outside a tokio runtime.
+/// Outside a tokio runtime, and in one without timers.
 pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) -> Result<C, Error> {
     Node::empty().connect_over(transport).await
 }
@@ -196,7 +198,7 @@ pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) 
 ///
 /// # Errors
 ///
-/// Outside a tokio runtime.
+/// Outside a tokio runtime, and in one without timers.
 pub async fn cap_wrap<C: FromConnection>(offered: impl serde::Serialize) -> Result<C, Error> {
     let (here, there) = crate::transport::pair();
     Node::new(offered).serve(there).await?;

@@ -1,19 +1,19 @@
 //! Accepting connections.
 
-#[cfg(feature = "ws")]
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
-use super::Node;
+use super::streams::Handshake;
+use super::{Node, kind_of};
 use crate::error::{Error, ErrorKind};
-use crate::transport::address::{Bound, Io};
+#[cfg(feature = "ws")]
+use crate::transport::address::Io;
+use crate::transport::address::{Accepted, Bound};
 use crate::transport::{Address, lines};
 #[cfg(feature = "ws")]
 use crate::upgrade::Door;
@@ -29,11 +29,12 @@ pub struct Listener {
 
 impl Listener {
     pub(super) async fn new(node: Node, address: Address) -> Result<Self, Error> {
-        let cannot = |error| {
-            let failed = Error::new(ErrorKind::Connect, format!("cannot listen on {address}"));
+        let cannot = |error: io::Error| {
+            let failed = Error::new(kind_of(&error), format!("cannot listen on {address}"));
             failed.telling("cannot listen").with_source(error)
         };
-        let bound = Bound::new(&address).await.map_err(cannot)?;
+        crate::runtime::check()?;
+        let bound = crate::runtime::with_io(Bound::new(&address)).await.map_err(cannot)?;
         let local = bound.local_addr();
         let url = match (&address, local) {
             (Address::Tcp(_), Some(local)) => Address::Tcp(local.to_string()),
@@ -70,47 +71,68 @@ impl Drop for Listener {
     }
 }
 
+/// How long to wait for a descriptor when nobody can give way.
+const SHORTAGE: Duration = Duration::from_millis(50);
+
 async fn accept_all(node: Node, bound: Bound, address: Address) {
     let mut closing = node.shared.closing();
-    let most = node.settings.terms.limits.connections.min(Semaphore::MAX_PERMITS);
-    let handshakes = Arc::new(Semaphore::new(most));
-    loop {
-        // Nobody closes it. Who comes meanwhile waits in the system's queue.
-        let entering = tokio::select! {
-            entering = handshakes.clone().acquire_owned() => entering,
-            _ = closing.wait_for(|closing| *closing) => return,
-        };
-        let accepted = tokio::select! {
-            accepted = bound.accept() => accepted,
-            // The sender is the node's, which is here.
-            _ = closing.wait_for(|closing| *closing) => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (node, address) = (node.clone(), address.clone());
-                tokio::spawn(async move {
-                    let _entering = entering;
-                    // One that does not get through the handshake, or is refused, has been told as
-                    // far as it can be; it concerns nobody else.
-                    let _refused = accept_one(&node, stream, peer, &address).await;
-                });
+    let accepting = async {
+        let most = node.settings.terms.limits.connections;
+        let streams = node.shared.streams();
+        let mut permit = None;
+        loop {
+            while permit.is_none() {
+                permit = streams.permit(most);
+                if permit.is_none() {
+                    node.shared.make_way();
+                    streams.freed().await;
+                }
             }
-            // Such as too many open files: it passes, and must not keep a processor busy.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            match bound.accept(&mut permit).await {
+                Ok(accepted) => {
+                    let (node, address) = (node.clone(), address.clone());
+                    streams.shake(async move |handshake| {
+                        // One that does not get through the handshake, or is refused, has been told as
+                        // far as it can be; it concerns nobody else.
+                        let _refused = accept_one(&node, accepted, handshake, &address).await;
+                    });
+                }
+                // It had gone before it was accepted.
+                Err(error) if is_of_one(&error) => {}
+                // Such as too many open files, which is said also when nobody waits to be accepted.
+                Err(_) => {
+                    let fewer = streams.fewer();
+                    node.shared.make_way();
+                    // It passes in any case, and must not keep a processor busy.
+                    let _late = tokio::time::timeout(SHORTAGE, fewer).await;
+                }
+            }
         }
+    };
+    tokio::select! {
+        () = accepting => {}
+        // The sender is the node's, which is here.
+        _ = closing.wait_for(|closing| *closing) => {}
     }
+}
+
+/// Returns `true` if an error is about one connection, and not about the listener.
+fn is_of_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 async fn accept_one(
     node: &Node,
-    stream: Box<dyn Io>,
-    peer: Option<SocketAddr>,
+    accepted: Accepted,
+    handshake: Handshake,
     address: &Address,
 ) -> Result<(), Error> {
+    let Accepted { stream, peer, remote } = accepted;
     match address {
         #[cfg(feature = "ws")]
         Address::Ws { tls, path, .. } => {
-            let handshake = async {
+            let shaking = async {
                 let (stream, certificates) = secure(node, stream, *tls).await?;
                 let settings = node.settings();
                 let door = Door { origins: &settings.origins, tls: Some(*tls), peer };
@@ -121,13 +143,15 @@ async fn accept_one(
             };
             let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
             let late = |_| Error::new(ErrorKind::Timeout, "the handshake took too long");
-            let shaken = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(late)?;
+            let shaken = tokio::time::timeout(HANDSHAKE, shaking).await.map_err(late)?;
             let (socket, headers, certificates) = shaken.map_err(failed)?;
-            node.accept(socket, peer, headers, certificates).await?;
+            drop(handshake);
+            node.accept(socket, remote, peer, headers, certificates).await?;
         }
         _ => {
+            drop(handshake);
             let transport = lines(stream).limit(node.settings.terms.limits.frame_bytes);
-            node.accept(transport, peer, Vec::new(), Vec::new()).await?;
+            node.accept(transport, remote, peer, Vec::new(), Vec::new()).await?;
         }
     }
     Ok(())

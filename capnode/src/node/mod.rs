@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use serde::Serialize;
 mod connect;
 mod listener;
 mod shared;
+mod streams;
 
 pub use self::connect::{Connect, cap_wrap, connect, connect_over};
 pub use self::listener::Listener;
 pub use self::shared::Drained;
+pub(crate) use self::streams::Permit;
 
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, payload};
@@ -24,6 +27,7 @@ use crate::connection::{Connection, FromConnection};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
+use crate::link::remote::Remote;
 use crate::link::{Link, LostMessage, Terms, no_index_in};
 #[cfg(any(feature = "axum", feature = "ws"))]
 use crate::origin::Origins;
@@ -249,7 +253,7 @@ impl Node {
     /// # Errors
     ///
     /// If the address is none, or cannot be bound, or is `wss://` and no certificate was
-    /// [set](Node::tls).
+    /// [set](Node::tls); outside a tokio runtime, and in one without I/O or timers.
     pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
         let address: Address = url.parse()?;
         self.check_listen(&address)?;
@@ -280,25 +284,26 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// If [`Node::with`] refuses, or outside a tokio runtime.
+    /// If [`Node::with`] refuses, outside a tokio runtime, and in one without timers.
     pub async fn serve(&self, transport: impl Transport + Unpin) -> Result<Connection, Error> {
-        self.accept(transport, None, Vec::new(), Vec::new()).await
+        self.accept(transport, Remote::Own, None, Vec::new(), Vec::new()).await
     }
 
-    /// What is agreed about the node's connections.
-    fn terms(&self) -> Terms {
-        Terms { pool: Some(self.shared.pool()), ..self.settings.terms.clone() }
+    /// What is agreed about a connection of the node.
+    fn terms(&self, remote: Remote) -> Terms {
+        Terms { pool: Some(self.shared.pool()), remote, ..self.settings.terms.clone() }
     }
 
     /// Decides about a connection, and starts it. A refusal is told to the peer.
     pub(crate) async fn accept(
         &self,
         transport: impl Transport + Unpin,
+        remote: Remote,
         address: Option<SocketAddr>,
         headers: Vec<(String, String)>,
         certificates: Vec<Vec<u8>>,
     ) -> Result<Connection, Error> {
-        let connection = Connection::new(Side::Accepting, self.terms());
+        let connection = Connection::new(Side::Accepting, self.terms(remote));
         let incoming = Incoming { connection, address, headers, certificates };
         self.start(Side::Accepting, transport, incoming).await
     }
@@ -310,6 +315,7 @@ impl Node {
         transport: impl Transport + Unpin,
         incoming: Incoming,
     ) -> Result<Connection, Error> {
+        crate::runtime::check()?;
         let connection = incoming.connection.clone();
         // Somebody who must not come in is told so, like one who is refused.
         let entered = match side {
@@ -354,18 +360,34 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// If [`Node::with`] refuses, or outside a tokio runtime.
+    /// If [`Node::with`] refuses, outside a tokio runtime, and in one without timers.
     pub async fn connect_over<C: FromConnection>(
         &self,
         transport: impl Transport + Unpin,
     ) -> Result<C, Error> {
+        self.connect_to(transport, Remote::Own).await
+    }
+
+    async fn connect_to<C: FromConnection>(
+        &self,
+        transport: impl Transport + Unpin,
+        remote: Remote,
+    ) -> Result<C, Error> {
         let incoming = Incoming {
-            connection: Connection::new(Side::Connecting, self.terms()),
+            connection: Connection::new(Side::Connecting, self.terms(remote)),
             address: None,
             headers: Vec::new(),
             certificates: Vec::new(),
         };
         self.start(Side::Connecting, transport, incoming).await.map(C::from_connection)
+    }
+}
+
+/// Returns the kind of the error that a socket could not be opened.
+fn kind_of(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::Unsupported => ErrorKind::Unsupported,
+        _ => ErrorKind::Connect,
     }
 }
 

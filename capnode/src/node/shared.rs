@@ -1,11 +1,14 @@
 //! What all clones of a node share: its connections, and whether it is still open.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select;
 use tokio::sync::watch;
 
+use super::streams::Streams;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::link::Link;
 use crate::link::pool::Pool;
@@ -14,6 +17,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub(super) struct Shared {
     pool: Arc<Pool>,
+    streams: Arc<Streams>,
     draining: AtomicBool,
     /// Tells listeners to stop.
     closing: watch::Sender<bool>,
@@ -21,7 +25,8 @@ pub(super) struct Shared {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { pool: Arc::default(), draining: AtomicBool::new(false), closing: watch::Sender::new(false) }
+        let closing = watch::Sender::new(false);
+        Self { pool: Arc::default(), streams: Arc::default(), draining: AtomicBool::new(false), closing }
     }
 }
 
@@ -51,6 +56,21 @@ impl Shared {
         self.pool.clone()
     }
 
+    /// The streams that the listeners have accepted.
+    pub(super) fn streams(&self) -> Arc<Streams> {
+        self.streams.clone()
+    }
+
+    /// Ends a stream so that there is room for another: the oldest that is being closed, or else the oldest that is in a
+    /// handshake or silent. If there is none, nothing happens.
+    pub(super) fn make_way(&self) {
+        let (shaking, silent) = (self.streams.shaking_since(), self.pool.silent_since());
+        let shaking_first = shaking.is_some_and(|shaking| silent.is_none_or(|silent| shaking <= silent));
+        let _nobody_can = self.pool.cut_off_closing()
+            || (shaking_first && self.streams.cut_off())
+            || self.pool.cut_off_silent();
+    }
+
     /// Ready when listeners are to stop.
     pub(super) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
@@ -69,7 +89,7 @@ impl Shared {
             }
         };
         // What runs on is cut off, and counted.
-        let _late = tokio::time::timeout(deadline, quiet).await;
+        select(pin!(quiet), pin!(crate::runtime::after(deadline))).await;
         let cut = links.iter().map(|link| link.tables().running).sum();
         for link in &links {
             link.close(Error::new(ErrorKind::Disconnected, SHUTTING_DOWN).with_fault(Fault::Here));

@@ -4,14 +4,18 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::str::FromStr;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::error::{Error, ErrorKind, Fault};
+use crate::link::remote::Remote;
+use crate::node::Permit;
 
 /// Where to connect to, or to listen: `ws://host:port/path`, `wss://host:port/path`,
 /// `tcp://host:port` or `unix:/path`.
@@ -93,19 +97,78 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// The socket of an address.
-pub(crate) async fn dial(address: &Address) -> io::Result<Box<dyn Io>> {
+/// Returns the socket of an address, and whom it leads to.
+pub(crate) async fn dial(address: &Address) -> io::Result<(Box<dyn Io>, Remote)> {
     match address {
         Address::Tcp(host) | Address::Ws { host, .. } => {
             let stream = TcpStream::connect(host).await?;
             // Frames are small and wait for each other: none should wait to be joined by more.
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
+            let remote = stream.peer_addr().map_or(Remote::Own, Remote::from);
+            Ok((Box::new(stream), remote))
         }
         #[cfg(unix)]
-        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await?;
+            let remote = user_of(&stream).unwrap_or_default();
+            Ok((Box::new(stream), remote))
+        }
         #[cfg(not(unix))]
         Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets here")),
+    }
+}
+
+/// Returns the user at the other end, if the system tells.
+#[cfg(unix)]
+fn user_of(stream: &UnixStream) -> Option<Remote> {
+    stream.peer_cred().ok().map(|user| Remote::User(user.uid()))
+}
+
+/// A stream that has been accepted.
+pub(crate) struct Accepted {
+    pub(crate) stream: Box<dyn Io>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) remote: Remote,
+}
+
+pin_project_lite::pin_project! {
+    /// A stream with the permit to have it open.
+    struct Permitted<S> {
+        #[pin]
+        stream: S,
+        permit: Option<Permit>,
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Permitted<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_read(cx, to)
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Permitted<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
     }
 }
 
@@ -170,17 +233,25 @@ impl Bound {
         }
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Io>, Option<SocketAddr>)> {
+    /// Accepts a stream, which takes the permit.
+    pub(crate) async fn accept(&self, permit: &mut Option<Permit>) -> io::Result<Accepted> {
         match self {
             Bound::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok((Box::new(stream), Some(address)))
+                let (stream, peer) = listener.accept().await?;
+                // It fails where the peer has gone, which the stream tells as well.
+                let _gone = stream.set_nodelay(true);
+                let stream = Box::new(Permitted { stream, permit: permit.take() });
+                Ok(Accepted { stream, peer: Some(peer), remote: peer.into() })
             }
             #[cfg(unix)]
             Bound::Unix(listener, ..) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Box::new(stream), None))
+                let remote = user_of(&stream).unwrap_or(Remote::Unknown);
+                Ok(Accepted {
+                    stream: Box::new(Permitted { stream, permit: permit.take() }),
+                    peer: None,
+                    remote,
+                })
             }
         }
     }

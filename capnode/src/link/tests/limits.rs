@@ -38,7 +38,7 @@ const COVERED: &[&str] = &[
     "call_timeout",
 ];
 
-const OF_NODES: &[&str] = &["connections", "node_bytes"];
+const OF_NODES: &[&str] = &["connections", "node_bytes", "silence"];
 
 #[test]
 fn every_limit_has_a_test() {

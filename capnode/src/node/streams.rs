@@ -1,0 +1,107 @@
+//! The streams that the listeners of a node have accepted: how many there are, and which of them gives way to another.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::lock;
+use crate::sync::Mutex;
+
+/// Streams of which a node may have more than connections: those in a handshake, refused, or being closed.
+const SLACK: usize = 128;
+
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: usize,
+    next: u64,
+    /// The tasks of those that are in a handshake, by the order in which they came.
+    handshakes: BTreeMap<u64, (Instant, AbortHandle)>,
+}
+
+/// The right to have a stream open, for as long as it is.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Streams>);
+
+/// A stream is in a handshake for as long as this lives.
+pub(super) struct Handshake {
+    streams: Arc<Streams>,
+    number: u64,
+}
+
+impl Streams {
+    /// Returns the right to one more stream, if there may be one beside so many connections.
+    pub(super) fn permit(self: &Arc<Self>, connections: usize) -> Option<Permit> {
+        let mut state = lock(&self.state);
+        if state.open >= connections.saturating_add(SLACK) {
+            return None;
+        }
+        state.open += 1;
+        Some(Permit(self.clone()))
+    }
+
+    /// Runs what `begin` makes of a handshake.
+    pub(super) fn shake<F>(self: &Arc<Self>, begin: impl FnOnce(Handshake) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // The task takes itself out under the same lock, and so not before it is in.
+        let mut state = lock(&self.state);
+        let number = state.next;
+        state.next += 1;
+        let task = tokio::spawn(begin(Handshake { streams: self.clone(), number }));
+        state.handshakes.insert(number, (Instant::now(), task.abort_handle()));
+    }
+
+    /// Returns since when the oldest handshake is going on.
+    pub(super) fn shaking_since(&self) -> Option<Instant> {
+        lock(&self.state).handshakes.first_key_value().map(|(_, (since, _))| *since)
+    }
+
+    /// Ends the oldest handshake. Returns `false` if there is none.
+    pub(super) fn cut_off(&self) -> bool {
+        let oldest = lock(&self.state).handshakes.pop_first();
+        match oldest {
+            Some((_, (_, task))) => task.abort(),
+            None => return false,
+        }
+        true
+    }
+
+    /// Ready when a stream has been closed since this was awaited last.
+    pub(super) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    /// Ready when there are fewer streams than now.
+    pub(super) fn fewer(&self) -> impl Future<Output = ()> {
+        let now = lock(&self.state).open;
+        async move {
+            while lock(&self.state).open >= now {
+                self.freed().await;
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        lock(&self.0.state).open -= 1;
+        self.0.freed.notify_one();
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        lock(&self.streams.state).handshakes.remove(&self.number);
+    }
+}
