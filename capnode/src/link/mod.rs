@@ -119,6 +119,7 @@ pub(crate) struct Link {
     /// Whether the session has ended. Set under the lock, and looked at without.
     ended: AtomicBool,
     /// Whether the end may not take any time.
+    #[cfg(feature = "tokio")]
     cut: AtomicBool,
     /// Whether the peer's calls are refused from now on. Beside the lock, since it is looked at for every call.
     draining: AtomicBool,
@@ -202,6 +203,7 @@ impl Link {
             dropped: Mutex::new(Vec::new()),
             any_dropped: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            #[cfg(feature = "tokio")]
             cut: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),

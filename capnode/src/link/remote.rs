@@ -1,8 +1,8 @@
 //! Who is at the other end of a connection, as far as one can tell several of theirs from those of others.
 
+use std::net::IpAddr;
 #[cfg(feature = "tokio")]
-use std::net::SocketAddr;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{Ipv6Addr, SocketAddr};
 
 /// Whom the connections of a node are counted for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
