@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::FromRequestParts as _;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection as Rejection;
-use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 
 use crate::link::remote::Remote;
 use crate::node::Node;
-use crate::transport::messages::{FAILED, Message, Received, close_reason, messages};
+use crate::transport::frames::{Frames, Role};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION};
 
 /// A route at which a node is served over WebSockets.
@@ -53,6 +55,10 @@ async fn upgrade(node: Node, request: Request) -> Response {
     }
     let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    // The answer is axum's, the socket is not: see `frames`.
+    let upgraded = parts.extensions.remove::<OnUpgrade>();
+    parts.extensions.insert(hyper::upgrade::on(Request::new(())));
+    let Some(upgraded) = upgraded else { return refuse(NO_UPGRADE) };
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,
         Err(Rejection::InvalidConnectionHeader(_) | Rejection::InvalidUpgradeHeader(_)) => {
@@ -62,52 +68,13 @@ async fn upgrade(node: Node, request: Request) -> Response {
         Err(rejection) => return rejection.into_response(),
     };
     let limit = node.settings().terms.limits.frame_bytes;
-    upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(async move |socket: WebSocket| {
+    tokio::spawn(async move {
+        // One whose connection is lost meanwhile concerns nobody.
+        let Ok(stream) = upgraded.await else { return };
+        let socket = Frames::new(TokioIo::new(stream), Role::Server, limit, Vec::new());
         // A refusal has been told to the peer.
         let remote = address.map_or(Remote::Unknown, Remote::from);
-        let _refused = node.accept(messages(socket), remote, address, headers, Vec::new()).await;
-    })
-}
-
-impl Message for ws::Message {
-    type Text = ws::Utf8Bytes;
-
-    fn from_frame(frame: &str) -> Self {
-        ws::Message::Text(frame.into())
-    }
-
-    fn closing(reason: Option<&str>) -> Option<Self> {
-        let (code, reason) = match reason {
-            None => (ws::close_code::NORMAL, String::new()),
-            Some(reason) => (FAILED, close_reason(reason)),
-        };
-        Some(ws::Message::Close(Some(ws::CloseFrame { code, reason: reason.into() })))
-    }
-
-    fn ping() -> Option<Self> {
-        Some(ws::Message::Ping(Default::default()))
-    }
-
-    fn receive(self) -> Received<ws::Utf8Bytes> {
-        match self {
-            ws::Message::Text(text) => Received::Frame(text),
-            ws::Message::Binary(_) => Received::Bad("a binary message, where messages are text"),
-            ws::Message::Close(frame) => Received::Close(
-                frame
-                    .filter(|frame| frame.code != ws::close_code::NORMAL)
-                    .map(|frame| format!("{} {}", frame.code, frame.reason)),
-            ),
-            ws::Message::Ping(_) | ws::Message::Pong(_) => Received::Other,
-        }
-    }
-
-    // axum's errors are those of a WebSocket library that it does not show, so they are told by their words.
-
-    fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
-        error.to_string().starts_with("UTF-8 encoding error")
-    }
-
-    fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
-        error.to_string().starts_with("Space limit exceeded")
-    }
+        let _refused = node.accept(socket, remote, address, headers, Vec::new()).await;
+    });
+    upgrade.on_upgrade(async |_| {})
 }

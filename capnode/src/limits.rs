@@ -18,8 +18,9 @@ pub struct Limits {
     /// that are being closed included, are at most 128 more: then the oldest of these is cut off.
     pub connections: usize,
     /// Bytes that all sessions of a node hold together: of frames that have not arrived whole, calls that have not
-    /// ended, results that the peer may still use, what is unwritten, buffers of more than 1 MiB that are kept for a
-    /// while, and 256 for each entry of a table. Default 1 GiB. A session's share is this divided by `connections`, and no
+    /// ended, results that the peer may still use, what is unwritten, buffers of more than 64 KiB that are kept for a
+    /// while, and 256 for each entry of a table. The process holds at most twice as much, and 64 KiB for each connection.
+    /// Default 1 GiB. A session's share is this divided by `connections`, and no
     /// session that holds less is ended. Beyond the limit, the remote address whose sessions hold most above their
     /// share, all together, loses the youngest of those sessions. An address of IP version 6 stands for its /64, and the
     /// user for the peer at a Unix socket.
@@ -88,7 +89,7 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// After how long without a frame the peer is asked for a sign of life: by a ping where the transport has it, else
     /// in Cap'n Web and Q-Connection by a message that any peer answers. If there is none for as long again, the
-    /// connection is closed. Default 60 seconds. Capnode on a byte stream has nothing to ask with.
+    /// connection is closed; 16 KiB of a frame that is on its way are one. Default 60 seconds. Capnode on a byte stream has nothing to ask with.
     pub probe: Option<Duration>,
     /// How long an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay silent; one
     /// with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that it fails.

@@ -1,7 +1,7 @@
 //! Buffers that are kept for the next message.
 
 /// A buffer of bytes up to this size is always kept.
-pub(crate) const SMALL: usize = 1 << 20;
+pub(crate) const SMALL: usize = 64 << 10;
 
 /// One that is larger than this is never kept.
 const LARGE: usize = 4 << 20;

@@ -98,6 +98,7 @@ impl Link {
         let quiet = {
             let mut state = lock(&self.state);
             state.gone = true;
+            self.leave_pool();
             // Whoever still holds the connection need not hold what nobody will write.
             state.out = Outgoing::default();
             std::mem::take(&mut state.quiet)
@@ -185,8 +186,10 @@ impl Link {
             state.spare = out.spare() + state.out.spare();
             if state.out.is_empty() || !out.is_empty() {
                 if out.is_empty() {
-                    out.clear();
-                    state.out.clear();
+                    // Nothing may be said for long.
+                    out.shrink();
+                    state.out.shrink();
+                    state.spare = 0;
                 }
                 flush = state.out.is_empty() && state.take_flushes();
                 (None, too_much)

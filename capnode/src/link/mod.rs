@@ -557,7 +557,6 @@ impl Link {
             state.session.end();
             state.parked_bytes = 0;
             state.call_bytes = 0;
-            self.leave_pool();
             state.kept_bytes = 0;
             state.own_calls = 0;
             let unnamed = state.named.clear();
@@ -575,7 +574,14 @@ impl Link {
                 std::mem::take(&mut state.parked),
                 state.index.take(),
             );
-            (ended, std::mem::take(&mut state.watchers), std::mem::take(&mut state.waiting))
+            let rest = (ended, std::mem::take(&mut state.watchers), std::mem::take(&mut state.waiting));
+            if is_for_room(&error) {
+                self.leave_pool();
+            } else {
+                // What is unwritten, and what the transport holds, until that is gone as well.
+                let _less = self.tell_pool(&state);
+            }
+            rest
         };
         let ((strangers, forgotten), calls, objects, answers, imports, running, tasks, parked, index) = ended;
         for (_, caller) in calls {

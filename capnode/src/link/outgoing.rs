@@ -59,6 +59,19 @@ impl Outgoing {
         self.buffer.get(start..end)
     }
 
+    /// The rest of the next frame, without its line feed.
+    #[cfg(any(feature = "axum", feature = "ws"))]
+    pub(crate) fn first(&self) -> Option<&[u8]> {
+        self.buffer.as_bytes().get(self.written..*self.ends.front()?)
+    }
+
+    /// Gives a large buffer back, if it is empty.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() && self.buffer.capacity() > SMALL {
+            *self = Self::default();
+        }
+    }
+
     /// Moves the next frame to the end of another's.
     #[cfg(feature = "tokio")]
     pub(crate) fn move_frame(&mut self, to: &mut Outgoing) {

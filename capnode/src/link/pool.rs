@@ -233,7 +233,8 @@ impl Link {
     /// Tells the pool how much is held. Whether that is too much: then [`relieve`](Self::relieve) is to be called,
     /// when the lock is free.
     pub(super) fn tell_pool(&self, state: &State) -> bool {
-        if self.share.pool.is_none() || state.closed.is_some() {
+        // Who is ended for want of room is as good as gone.
+        if self.share.pool.is_none() || state.closed.as_ref().is_some_and(super::is_for_room) {
             return false;
         }
         self.share.tell(state.held() + self.share.arriving())

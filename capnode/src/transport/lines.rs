@@ -8,11 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::texts::{Byte, Text};
-use super::{Leftover, Outgoing, Transport};
+use super::{LIFE, Leftover, Outgoing, Transport};
 use crate::spare::{SMALL, Spare};
 
 /// Room for a read.
-const CHUNK: usize = 32 << 10;
+const CHUNK: usize = 16 << 10;
 
 /// Frames over a byte stream, each a line: see [`lines`].
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Lines<S> {
     start: usize,
     /// Up to where there is no line feed.
     searched: usize,
+    /// Bytes read.
+    read: u64,
     limit: usize,
     spare: Spare,
     framing: Framing,
@@ -58,6 +60,7 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
         filled: 0,
         start: 0,
         searched: 0,
+        read: 0,
         limit,
         spare: Spare::default(),
         framing: Framing::Unknown,
@@ -227,7 +230,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
                 break found;
             }
             self.make_room();
-            match ready!(self.poll_read(cx)) {
+            let read = self.poll_read(cx);
+            if read.is_pending() && self.start == self.filled && self.buffer.len() > SMALL {
+                // Nothing may come for long.
+                self.buffer = Vec::new();
+                (self.start, self.filled, self.searched) = (0, 0, 0);
+            }
+            match ready!(read) {
                 Ok(0) if self.start == self.filled => return Poll::Ready(None),
                 Ok(0) => {
                     self.start = self.filled;
@@ -254,8 +263,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    fn signs_of_life(&self) -> u64 {
+        self.read / LIFE
+    }
+
     fn arriving(&self) -> usize {
-        // A large buffer is held for a while after it was filled, too.
+        // A large buffer may be larger than what is in it.
         if self.buffer.len() > SMALL { self.buffer.len() } else { self.filled - self.start }
     }
 
@@ -293,6 +306,7 @@ impl<S: AsyncRead + Unpin> Lines<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
         let read = room.filled().len();
         self.filled += read;
+        self.read += read as u64;
         Poll::Ready(Ok(read))
     }
 }

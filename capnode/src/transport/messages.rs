@@ -4,14 +4,12 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 
 use super::{Outgoing, Transport};
 use crate::printable::Printable;
-use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The close code with which npm's `capnweb` ends a session that failed.
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
@@ -53,6 +51,18 @@ pub trait Message: Sized + Send + 'static {
 
     /// The message that says goodbye, if there is such.
     fn closing(reason: Option<&str>) -> Option<Self>;
+
+    /// The message that says goodbye because of something that the peer did wrong, with a code for it.
+    fn failing(code: u16, reason: &str) -> Option<Self> {
+        let _ = code;
+        Self::closing(Some(reason))
+    }
+
+    /// The code for what the peer did wrong, if a message could not be read for that.
+    fn fault_code(error: &(dyn std::error::Error + 'static)) -> Option<u16> {
+        let _ = error;
+        None
+    }
 
     /// The message that asks for a sign of life, if there is such.
     fn ping() -> Option<Self> {
@@ -102,17 +112,8 @@ pub struct Messages<S, M: Message> {
     /// What asks the peer for a sign of life, and how many it has given.
     ping: Option<M>,
     signs_of_life: u64,
-    /// Counts the bytes of a message that has not arrived whole.
-    meter: Option<Arc<AtomicUsize>>,
-}
-
-impl<S, M: Message> Messages<S, M> {
-    /// With a count of the bytes that have been read, which is set back with each message.
-    #[cfg(feature = "ws")]
-    pub(crate) fn with_meter(mut self, meter: Arc<AtomicUsize>) -> Self {
-        self.meter = Some(meter);
-        self
-    }
+    /// The close code for what the peer did wrong.
+    fault: Option<u16>,
 }
 
 /// Carries frames over anything that is a stream and a sink of messages: a message a frame.
@@ -132,7 +133,7 @@ where
         goodbye: None,
         ping: None,
         signs_of_life: 0,
-        meter: None,
+        fault: None,
     }
 }
 
@@ -144,11 +145,14 @@ where
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        // It may be long until the next one.
+        self.current = None;
         loop {
             let message = match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => {
                     let error = error.into();
+                    self.fault = M::fault_code(&*error);
                     let kind = match (M::is_too_long(&*error), M::is_fault(&*error)) {
                         (true, _) => io::ErrorKind::FileTooLarge,
                         (false, true) => io::ErrorKind::InvalidData,
@@ -158,12 +162,7 @@ where
                 }
                 None => return Poll::Ready(None),
             };
-            let message = message.receive();
-            // What a ping comes between is still there.
-            if let (Some(meter), false) = (&self.meter, matches!(message, Received::Other)) {
-                meter.store(0, Ordering::Relaxed);
-            }
-            match message {
+            match message.receive() {
                 Received::Frame(text) => {
                     return Poll::Ready(Some(Ok(&**self.current.insert(text))));
                 }
@@ -217,16 +216,15 @@ where
         self.signs_of_life
     }
 
-    fn arriving(&self) -> usize {
-        self.meter.as_ref().map_or(0, |meter| meter.load(Ordering::Relaxed))
-    }
-
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
         let mut sink = Pin::new(&mut self.messages);
         if !self.said_goodbye {
             ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
             self.said_goodbye = true;
-            if let Some(closing) = M::closing(reason) {
+            if let Some(closing) = match self.fault {
+                Some(code) => M::failing(code, reason.unwrap_or_default()),
+                None => M::closing(reason),
+            } {
                 sink.as_mut().start_send(closing).map_err(io::Error::other)?;
             }
         }

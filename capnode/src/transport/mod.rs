@@ -5,11 +5,11 @@ use std::task::{Context, Poll};
 
 mod adapters;
 pub(crate) mod address;
+#[cfg(any(feature = "axum", feature = "ws"))]
+pub(crate) mod frames;
 pub(crate) mod lines;
 pub(crate) mod memory;
 pub(crate) mod messages;
-#[cfg(feature = "ws")]
-mod metered;
 mod texts;
 #[cfg(feature = "ws")]
 pub(crate) mod ws;
@@ -26,6 +26,9 @@ pub use crate::link::outgoing::Outgoing;
 
 /// Bytes that are read and dropped after the end of a session, while the peer's end is waited for.
 pub(crate) const LEFTOVER: usize = 64 << 10;
+
+/// Bytes that have to arrive, of frames that are not whole, to be a sign of life.
+const LIFE: u64 = 16 << 10;
 
 /// Bytes of a message that is too long that are read and dropped, so that its sender gets to read why.
 const TOO_LONG: usize = 64 << 20;
@@ -80,7 +83,8 @@ pub trait Transport: Send + 'static {
         false
     }
 
-    /// How many signs of life have come that were no frames.
+    /// How many signs of life have come that were no frames. A part of a frame is one if there is much of it: a link that
+    /// is busy with a large frame is not dead.
     fn signs_of_life(&self) -> u64 {
         0
     }

@@ -1,8 +1,10 @@
-//! WebSockets, by tungstenite.
+//! WebSockets. The handshakes are by tungstenite; what follows is read and written by [`frames`](super::frames).
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -10,21 +12,26 @@ use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response, create_response, write_response};
 use tokio_tungstenite::tungstenite::http;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use super::address::Io;
+use super::frames::{Frames, INVALID, PROTOCOL, Role, TOO_LONG as TOO_LONG_CODE};
 use super::messages::{FAILED, Message, Messages, Received, close_reason, messages};
-use super::metered::Metered;
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION, check_path};
 
 /// Frames over a WebSocket: see [`web_socket`].
 pub type WebSocket<S> = Messages<WebSocketStream<S>, tungstenite::Message>;
 
 /// One of a node's.
-pub(crate) type Socket = WebSocket<Metered<Box<dyn Io>>>;
+pub(crate) type Socket = Frames<Box<dyn Io>>;
 
-/// Carries frames over a WebSocket whose handshake is done, a text message a frame.
+/// Carries frames over a WebSocket whose handshake is done, a text message a frame: for a socket of your own, and for
+/// what wraps one. Listeners and [`connect`](crate::connect) need none of it.
+///
+/// Messages are read by tungstenite, with its limits and in its memory: it reserves the length that a frame announces, and
+/// keeps the buffer of the largest one. Neither counts for [`Limits::node_bytes`](crate::Limits::node_bytes). So set the
+/// limits in its configuration, and keep to the listeners of a [`Node`](crate::Node) for strangers.
 pub fn web_socket<S>(socket: WebSocketStream<S>) -> WebSocket<S>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
@@ -47,6 +54,20 @@ impl Message for tungstenite::Message {
         Some(tungstenite::Message::Close(Some(frame)))
     }
 
+    fn failing(code: u16, reason: &str) -> Option<Self> {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: close_reason(reason).into() };
+        Some(tungstenite::Message::Close(Some(frame)))
+    }
+
+    fn fault_code(error: &(dyn std::error::Error + 'static)) -> Option<u16> {
+        Some(match error.downcast_ref()? {
+            tungstenite::Error::Capacity(_) => TOO_LONG_CODE,
+            tungstenite::Error::Utf8(_) => INVALID,
+            tungstenite::Error::Protocol(_) => PROTOCOL,
+            _ => return None,
+        })
+    }
+
     fn ping() -> Option<Self> {
         Some(tungstenite::Message::Ping(Default::default()))
     }
@@ -65,7 +86,7 @@ impl Message for tungstenite::Message {
     }
 
     fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
-        matches!(error.downcast_ref(), Some(tungstenite::Error::Utf8(_)))
+        matches!(error.downcast_ref(), Some(tungstenite::Error::Utf8(_) | tungstenite::Error::Protocol(_)))
     }
 
     fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -73,8 +94,59 @@ impl Message for tungstenite::Message {
     }
 }
 
-fn config(frame_bytes: usize) -> WebSocketConfig {
-    WebSocketConfig::default().max_message_size(Some(frame_bytes)).max_frame_size(Some(frame_bytes))
+/// A stream of which no more is read than the head of an HTTP response.
+struct Head<S> {
+    stream: S,
+    /// How much of the end of a head has been seen.
+    seen: usize,
+    /// What has come behind it.
+    rest: Vec<u8>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Head<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        const END: &[u8] = b"\r\n\r\n";
+        if self.seen == END.len() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut room = [0; 4 << 10];
+        let most = to.remaining().min(room.len());
+        let mut read = ReadBuf::new(&mut room[..most]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        let read = read.filled();
+        for (at, byte) in read.iter().enumerate() {
+            self.seen = match *byte {
+                byte if byte == END[self.seen] => self.seen + 1,
+                b'\r' => 1,
+                _ => 0,
+            };
+            if self.seen == END.len() {
+                to.put_slice(&read[..=at]);
+                self.rest = read[at + 1..].to_vec();
+                return Poll::Ready(Ok(()));
+            }
+        }
+        to.put_slice(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Head<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 /// Does the handshake of the connecting side. A server that answers, but opens no WebSocket, is a
@@ -97,11 +169,14 @@ pub(crate) async fn connect(
         request = request.header(name, value);
     }
     let request = request.body(()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let (stream, meter) = Metered::new(stream);
-    let shaken =
-        tokio_tungstenite::client_async_with_config(request, stream, Some(config(frame_bytes))).await;
-    match shaken {
-        Ok((socket, _)) => Ok(web_socket(socket).with_meter(meter)),
+    // Nothing of the session is read by it.
+    let config = WebSocketConfig::default().read_buffer_size(1 << 10);
+    let head = Head { stream, seen: 0, rest: Vec::new() };
+    match tokio_tungstenite::client_async_with_config(request, head, Some(config)).await {
+        Ok((socket, _)) => {
+            let Head { stream, rest, .. } = socket.into_inner();
+            Ok(Frames::new(stream, Role::Client, frame_bytes, rest))
+        }
         Err(tungstenite::Error::Http(response)) => {
             let message = format!("the server answered {}", response.status());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
@@ -120,12 +195,11 @@ const UNREAD: usize = 64 << 10;
 /// WebSocket at `path`, or that `door` refuses, is answered in HTTP, and is a
 /// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
 pub(crate) async fn accept(
-    stream: Box<dyn Io>,
+    mut stream: Box<dyn Io>,
     door: &Door<'_>,
     path: &str,
     frame_bytes: usize,
 ) -> io::Result<(Socket, Vec<(String, String)>)> {
-    let (mut stream, meter) = Metered::new(stream);
     let mut head = Vec::with_capacity(1 << 10);
     let length = match read_head(&mut stream, &mut head).await? {
         Some(length) => length,
@@ -143,9 +217,7 @@ pub(crate) async fn accept(
     let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
     let headers = headers.collect();
     let after = head.split_off(length);
-    let socket =
-        WebSocketStream::from_partially_read(stream, after, Role::Server, Some(config(frame_bytes))).await;
-    Ok((web_socket(socket).with_meter(meter), headers))
+    Ok((Frames::new(stream, Role::Server, frame_bytes, after), headers))
 }
 
 const TOO_LONG: Refusal = Refusal { status: 431, words: "The request is too long.\n", headers: &[] };

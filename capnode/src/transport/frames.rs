@@ -1,0 +1,602 @@
+//! WebSocket frames (RFC 6455) over a byte stream whose handshake is done.
+//!
+//! Read here and not by a library, so that memory is taken for what has arrived and never for a length that a peer
+//! announces, what has arrived of a message is known, and a message that is too long can be refused with a reason.
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::messages::{FAILED, close_reason};
+use super::{LIFE, Leftover, Outgoing, Transport};
+use crate::printable::Printable;
+use crate::spare::SMALL;
+
+/// Room for a read, and for a write.
+const CHUNK: usize = 16 << 10;
+
+/// The most bytes of a frame before its payload.
+const HEADER: usize = 14;
+
+/// The most bytes of the payload of a control frame.
+const CONTROL: usize = 125;
+
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+const NORMAL: u16 = 1000;
+pub(super) const PROTOCOL: u16 = 1002;
+pub(super) const INVALID: u16 = 1007;
+pub(super) const TOO_LONG: u16 = 1009;
+
+/// The side of a WebSocket. The client masks what it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    #[cfg_attr(not(any(feature = "ws", test)), allow(dead_code))]
+    Client,
+    Server,
+}
+
+/// A WebSocket: a text message for each frame of the session.
+#[derive(Debug)]
+pub(crate) struct Frames<S> {
+    stream: S,
+    role: Role,
+    reader: Reader,
+    writer: Writer,
+    /// Signs of life that came in control frames.
+    controls: u64,
+    /// Bytes read.
+    read: u64,
+    /// The close code for what the peer did wrong.
+    fault: Option<u16>,
+    /// Set once what arrives is discarded.
+    leftover: Option<Leftover>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    role: Role,
+    /// Bytes that a message may have.
+    limit: usize,
+    /// Bytes of the stream. Those not looked at yet are from `start` to `filled`; the rest is room.
+    buffer: Vec<u8>,
+    start: usize,
+    filled: usize,
+    /// The payload of a message that is not whole yet, or that spanned several reads.
+    message: Vec<u8>,
+    /// `true` if a message has begun whose last frame has not.
+    begun: bool,
+    /// `true` if `message` has been given out.
+    taken: bool,
+    frame: Option<Frame>,
+}
+
+/// A frame whose header has been read.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    opcode: u8,
+    last: bool,
+    /// Bytes of the payload that have not been taken.
+    left: usize,
+    mask: Option<[u8; 4]>,
+}
+
+/// The next thing in what has been read.
+enum Step {
+    /// More has to be read.
+    Read,
+    /// A text message within the buffer.
+    InPlace(Range<usize>),
+    /// A text message in `message`.
+    Joined,
+    Ping(Vec<u8>),
+    Pong,
+    Close(Option<(u16, String)>),
+}
+
+/// Why a connection is closed, with the close code.
+struct Fault(u16, io::ErrorKind, String);
+
+#[derive(Debug, Default)]
+struct Writer {
+    /// Bytes for the stream, of which `written` have been written.
+    out: Vec<u8>,
+    written: usize,
+    /// The frame that is being written: bytes of its payload that have not been taken, and its mask.
+    left: usize,
+    mask: Option<[u8; 4]>,
+    pong: Option<Vec<u8>>,
+    ping: bool,
+    /// `true` once the close frame is in `out`, or cannot be written.
+    closing: bool,
+    keys: Keys,
+}
+
+/// Random masks, taken from the system many at a time.
+#[derive(Debug)]
+struct Keys {
+    bytes: [u8; 256],
+    at: usize,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { bytes: [0; 256], at: 256 }
+    }
+}
+
+impl Keys {
+    fn next(&mut self) -> io::Result<[u8; 4]> {
+        if self.at >= self.bytes.len() {
+            getrandom::fill(&mut self.bytes).map_err(io::Error::other)?;
+            self.at = 0;
+        }
+        let mut key = [0; 4];
+        key.copy_from_slice(&self.bytes[self.at..self.at + 4]);
+        self.at += 4;
+        Ok(key)
+    }
+}
+
+/// Masks or unmasks bytes, and returns the mask for what follows them.
+fn mask(bytes: &mut [u8], key: [u8; 4]) -> [u8; 4] {
+    let [a, b, c, d] = key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut eights = bytes.chunks_exact_mut(8);
+    for eight in &mut eights {
+        let mut word = [0; 8];
+        word.copy_from_slice(eight);
+        eight.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    }
+    for (byte, key) in eights.into_remainder().iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= key;
+    }
+    let mut next = key;
+    next.rotate_left(bytes.len() % 4);
+    next
+}
+
+fn protocol(message: &str) -> Fault {
+    Fault(PROTOCOL, io::ErrorKind::InvalidData, message.to_owned())
+}
+
+impl Reader {
+    /// Reads the header of the next frame, if all of it is there.
+    fn header(&mut self) -> Result<Option<Frame>, Fault> {
+        let bytes = &self.buffer[self.start..self.filled];
+        let [first, second, rest @ ..] = bytes else { return Ok(None) };
+        let short = usize::from(second & 0x7f);
+        let extended = match short {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let masked = second & 0x80 != 0;
+        let size = extended + if masked { 4 } else { 0 };
+        let Some(fields) = rest.get(..size) else { return Ok(None) };
+        let (length, key) = fields.split_at(extended);
+        let length = match extended {
+            0 => short as u64,
+            _ => length.iter().fold(0, |length, byte| (length << 8) | u64::from(*byte)),
+        };
+        let mask = <[u8; 4]>::try_from(key).ok();
+        let (opcode, last) = (first & 0x0f, first & 0x80 != 0);
+        if first & 0x70 != 0 {
+            return Err(protocol("a WebSocket frame with reserved bits"));
+        }
+        match (self.role, masked) {
+            (Role::Server, false) => return Err(protocol("a WebSocket frame of a client without a mask")),
+            (Role::Client, true) => return Err(protocol("a WebSocket frame of a server with a mask")),
+            _ => {}
+        }
+        match opcode {
+            CONTINUATION if !self.begun => return Err(protocol("a WebSocket frame that continues nothing")),
+            TEXT | BINARY if self.begun => {
+                return Err(protocol("a WebSocket message within another"));
+            }
+            BINARY => {
+                let message = "a binary message, where messages are text".to_owned();
+                return Err(Fault(FAILED, io::ErrorKind::InvalidData, message));
+            }
+            CONTINUATION | TEXT => {
+                let whole = length.saturating_add(self.message.len() as u64);
+                if whole > self.limit as u64 {
+                    let message = format!("a message is longer than {} bytes", self.limit);
+                    return Err(Fault(TOO_LONG, io::ErrorKind::FileTooLarge, message));
+                }
+            }
+            CLOSE | PING | PONG if !last || length > CONTROL as u64 => {
+                return Err(protocol("a WebSocket control frame that is too long or in parts"));
+            }
+            CLOSE | PING | PONG => {}
+            _ => return Err(protocol("a WebSocket frame of an unknown kind")),
+        }
+        self.start += 2 + size;
+        Ok(Some(Frame { opcode, last, left: usize::try_from(length).unwrap_or(usize::MAX), mask }))
+    }
+
+    /// Takes `range` of the buffer, unmasked.
+    fn unmask(&mut self, range: Range<usize>, frame: &mut Frame) -> Range<usize> {
+        if let Some(key) = &mut frame.mask {
+            *key = mask(&mut self.buffer[range.clone()], *key);
+        }
+        frame.left -= range.len();
+        self.start = range.end;
+        range
+    }
+
+    fn next(&mut self) -> Result<Step, Fault> {
+        if std::mem::take(&mut self.taken) {
+            self.message.clear();
+        }
+        loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.header()? {
+                    Some(frame) => frame,
+                    None => return Ok(Step::Read),
+                },
+            };
+            let here = frame.left.min(self.filled - self.start);
+            let whole = here == frame.left;
+            let range = self.start..self.start + here;
+            if frame.opcode >= CLOSE {
+                if !whole {
+                    self.frame = Some(frame);
+                    return Ok(Step::Read);
+                }
+                let range = self.unmask(range, &mut frame);
+                return control(frame.opcode, &self.buffer[range]);
+            }
+            let alone = !self.begun && self.message.is_empty();
+            if whole && frame.last && alone {
+                return Ok(Step::InPlace(self.unmask(range, &mut frame)));
+            }
+            let range = self.unmask(range, &mut frame);
+            self.append(range);
+            if !whole {
+                self.frame = Some(frame);
+                return Ok(Step::Read);
+            }
+            self.begun = !frame.last;
+            if frame.last {
+                self.taken = true;
+                return Ok(Step::Joined);
+            }
+        }
+    }
+
+    /// Adds a part of the buffer to the message. Takes at most twice what has arrived, and no more than a message may have.
+    fn append(&mut self, range: Range<usize>) {
+        let needed = self.message.len() + range.len();
+        if needed > self.message.capacity() {
+            let room = (needed * 2).max(CHUNK).min(self.limit.max(needed));
+            self.message.reserve_exact(room - self.message.len());
+        }
+        self.message.extend_from_slice(&self.buffer[range]);
+    }
+
+    /// Makes room for the next read.
+    fn make_room(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer.resize(CHUNK, 0);
+        }
+        if self.start == self.filled {
+            (self.start, self.filled) = (0, 0);
+        } else if self.buffer.len() - self.filled < HEADER + CONTROL {
+            self.buffer.copy_within(self.start..self.filled, 0);
+            self.filled -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// Gives back what is only needed for large messages, when nothing waits to be taken.
+    fn shrink(&mut self) {
+        if self.message.is_empty() && self.message.capacity() > SMALL {
+            self.message = Vec::new();
+        }
+    }
+}
+
+fn control(opcode: u8, payload: &[u8]) -> Result<Step, Fault> {
+    Ok(match (opcode, payload) {
+        (PING, payload) => Step::Ping(payload.to_vec()),
+        (PONG, _) => Step::Pong,
+        (_, []) => Step::Close(None),
+        (_, [_]) => return Err(protocol("a WebSocket close frame with half a code")),
+        (_, [high, low, reason @ ..]) => {
+            let code = u16::from_be_bytes([*high, *low]);
+            let reason = std::str::from_utf8(reason).map_err(|_| {
+                Fault(INVALID, io::ErrorKind::InvalidData, "a close reason that is not UTF-8".to_owned())
+            })?;
+            Step::Close(Some((code, reason.to_owned())))
+        }
+    })
+}
+
+impl Writer {
+    /// Adds a header.
+    fn header(&mut self, role: Role, opcode: u8, length: usize) -> io::Result<Option<[u8; 4]>> {
+        let masked = if role == Role::Client { 0x80 } else { 0 };
+        self.out.push(0x80 | opcode);
+        if length < 126 {
+            self.out.push(masked | length as u8);
+        } else if let Ok(length) = u16::try_from(length) {
+            self.out.push(masked | 126);
+            self.out.extend_from_slice(&length.to_be_bytes());
+        } else {
+            self.out.push(masked | 127);
+            self.out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+        if role == Role::Server {
+            return Ok(None);
+        }
+        let key = self.keys.next()?;
+        self.out.extend_from_slice(&key);
+        Ok(Some(key))
+    }
+
+    fn payload(&mut self, bytes: &[u8], key: Option<[u8; 4]>) -> Option<[u8; 4]> {
+        let from = self.out.len();
+        self.out.extend_from_slice(bytes);
+        key.map(|key| mask(&mut self.out[from..], key))
+    }
+
+    fn whole(&mut self, role: Role, opcode: u8, payload: &[u8]) -> io::Result<()> {
+        let key = self.header(role, opcode, payload.len())?;
+        self.payload(payload, key);
+        Ok(())
+    }
+
+    /// Adds the control frames that wait, unless a frame is half written.
+    fn controls(&mut self, role: Role) -> io::Result<()> {
+        if self.left > 0 || self.closing {
+            return Ok(());
+        }
+        if let Some(payload) = self.pong.take() {
+            self.whole(role, PONG, &payload)?;
+        }
+        if std::mem::take(&mut self.ping) {
+            self.whole(role, PING, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Takes as much of `frames` as there is room for.
+    fn fill(&mut self, role: Role, frames: &mut Outgoing) -> io::Result<()> {
+        self.controls(role)?;
+        while self.out.len() < CHUNK && !self.closing {
+            let Some(frame) = frames.first() else { break };
+            if self.left == 0 {
+                self.left = frame.len();
+                self.mask = self.header(role, TEXT, frame.len())?;
+            }
+            let part = self.left.min(CHUNK);
+            self.mask = self.payload(&frame[..part], self.mask);
+            self.left -= part;
+            if self.left > 0 {
+                frames.advance(part);
+            } else {
+                let _whole = frames.pop_frame();
+                self.controls(role)?;
+            }
+        }
+        if frames.is_empty() {
+            frames.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what has been taken.
+    fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, &self.out[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        self.written = 0;
+        self.out.clear();
+        if self.out.capacity() > CHUNK / 8 {
+            self.out = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> Frames<S> {
+    /// Returns a WebSocket over a stream of which `read` has come behind the handshake.
+    pub(crate) fn new(stream: S, role: Role, limit: usize, mut read: Vec<u8>) -> Self {
+        let filled = read.len();
+        if filled > 0 {
+            read.resize(filled + CHUNK, 0);
+        }
+        let reader = Reader {
+            role,
+            limit,
+            start: 0,
+            filled,
+            buffer: read,
+            message: Vec::new(),
+            begun: false,
+            taken: false,
+            frame: None,
+        };
+        Self {
+            stream,
+            role,
+            reader,
+            writer: Writer::default(),
+            controls: 0,
+            read: 0,
+            fault: None,
+            leftover: None,
+        }
+    }
+
+    /// Discards what is there and what arrives.
+    fn discard(&mut self, leftover: Leftover) {
+        self.leftover.get_or_insert(leftover);
+        (self.reader.message, self.reader.frame) = (Vec::new(), None);
+        (self.reader.start, self.reader.filled) = (0, 0);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
+    /// Reads what there is. The number of bytes.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let reader = &mut self.reader;
+        let mut room = ReadBuf::new(&mut reader.buffer[reader.filled..]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+        let read = room.filled().len();
+        reader.filled += read;
+        self.read += read as u64;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Reads to the end of the stream, or of what there is patience for.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        for _ in 0..Leftover::TURNS {
+            (self.reader.start, self.reader.filled) = (0, 0);
+            self.reader.make_room();
+            let read = match ready!(self.poll_read(cx)) {
+                Ok(read) => read,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            };
+            if read == 0 || self.leftover.as_mut().is_none_or(|leftover| leftover.is_over(read)) {
+                return Poll::Ready(None);
+            }
+        }
+        // Others get their turn, however much there is.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes the control frames that wait, as far as it goes.
+    fn answer(&mut self, cx: &mut Context<'_>) {
+        if self.writer.pong.is_none() && self.writer.out.is_empty() {
+            return;
+        }
+        // That it cannot be written any more, the next read or write says.
+        if self.writer.controls(self.role).is_ok() {
+            let written = self.writer.poll_write(&mut self.stream, cx);
+            if written.is_ready() {
+                let _flushed = Pin::new(&mut self.stream).poll_flush(cx);
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        if self.leftover.is_some() {
+            return self.poll_discard(cx);
+        }
+        self.answer(cx);
+        let text = loop {
+            match self.reader.next() {
+                Ok(Step::Read) => {}
+                Ok(Step::InPlace(range)) => break &self.reader.buffer[range],
+                Ok(Step::Joined) => break &self.reader.message,
+                Ok(Step::Ping(payload)) => {
+                    self.controls += 1;
+                    // Of several, the last one is answered.
+                    self.writer.pong = Some(payload);
+                    self.answer(cx);
+                    continue;
+                }
+                Ok(Step::Pong) => {
+                    self.controls += 1;
+                    continue;
+                }
+                Ok(Step::Close(reason)) => {
+                    let code = reason.as_ref().map(|(code, _)| *code);
+                    self.fault = Some(code.unwrap_or(NORMAL));
+                    self.discard(Leftover::small());
+                    let ordinary = matches!(code, None | Some(NORMAL));
+                    // Whoever prints the causes of an error has nobody else to escape it.
+                    return Poll::Ready(reason.filter(|_| !ordinary).map(|(code, reason)| {
+                        let reason = format!("{code} {}", Printable(&reason));
+                        Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason))
+                    }));
+                }
+                Err(Fault(code, kind, message)) => {
+                    self.fault = Some(code);
+                    let long = kind == io::ErrorKind::FileTooLarge;
+                    self.discard(if long { Leftover::of_too_long() } else { Leftover::small() });
+                    return Poll::Ready(Some(Err(io::Error::new(kind, message))));
+                }
+            }
+            self.reader.make_room();
+            let read = self.poll_read(cx);
+            if read.is_pending() {
+                self.reader.shrink();
+            }
+            match ready!(read) {
+                Ok(0) => {
+                    let message = "the stream ended without a WebSocket's closing";
+                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))));
+                }
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        };
+        let text = std::str::from_utf8(text).map_err(|error| {
+            self.fault = Some(INVALID);
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        });
+        Poll::Ready(Some(text))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        loop {
+            self.writer.fill(self.role, frames)?;
+            if self.writer.out.is_empty() {
+                return Pin::new(&mut self.stream).poll_flush(cx);
+            }
+            ready!(self.writer.poll_write(&mut self.stream, cx))?;
+        }
+    }
+
+    fn ping(&mut self) -> bool {
+        self.writer.ping = true;
+        true
+    }
+
+    fn signs_of_life(&self) -> u64 {
+        self.controls + self.read / LIFE
+    }
+
+    fn arriving(&self) -> usize {
+        self.reader.message.capacity()
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+        self.discard(Leftover::small());
+        if !self.writer.closing {
+            // Behind half a frame, it would be taken for the rest of it.
+            if self.writer.left == 0 {
+                let code = self.fault.unwrap_or(if reason.is_some() { FAILED } else { NORMAL });
+                let mut payload = code.to_be_bytes().to_vec();
+                payload.extend_from_slice(close_reason(reason.unwrap_or_default()).as_bytes());
+                self.writer.whole(self.role, CLOSE, &payload)?;
+            }
+            self.writer.closing = true;
+        }
+        ready!(self.writer.poll_write(&mut self.stream, cx))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
