@@ -190,6 +190,8 @@ impl Link {
                     out.shrink();
                     state.out.shrink();
                     state.spare = 0;
+                    // All is written, which nothing else may tell for long.
+                    self.tell_less(&state);
                 }
                 flush = state.out.is_empty() && state.take_flushes();
                 (None, too_much)

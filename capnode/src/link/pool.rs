@@ -240,6 +240,13 @@ impl Link {
         self.share.tell(state.held() + self.share.arriving())
     }
 
+    /// Tells the pool that less is held than it was told last, if it was told of much.
+    pub(super) fn tell_less(&self, state: &State) {
+        if self.share.told.load(Ordering::Relaxed) >= STEP {
+            let _less = self.tell_pool(state);
+        }
+    }
+
     pub(super) fn relieve(&self) {
         if let Some(pool) = &self.share.pool {
             pool.relieve(self.share.limit, self.share.share);
