@@ -22,7 +22,7 @@ mod transports;
 mod values;
 
 pub use self::frames::{canonical, capnode_frame, capnweb_frame, detect, ids, json_tree, q_frame};
-pub use self::transports::{address, byte_stream, origin, upgrade};
+pub use self::transports::{address, byte_stream, origin, upgrade, web_socket};
 pub use self::values::{arguments, expression, scalars};
 
 /// A target, and the functions that it reaches, by file and name.
@@ -124,6 +124,7 @@ pub const TARGETS: &[Target] = &[
         run: byte_stream,
         entries: &["transport/lines.rs::poll_receive", "transport/texts.rs::look"],
     },
+    Target { name: "web_socket", run: web_socket, entries: &["transport/frames.rs::poll_receive"] },
     Target { name: "address", run: address, entries: &["transport/address.rs::from_str"] },
     Target {
         name: "scalars",

@@ -27,7 +27,6 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("driver.rs::receive", "hands the frames of a transport to the link"),
     ("transport/messages.rs::receive", MESSAGE),
     ("transport/ws.rs::receive", MESSAGE),
-    ("axum.rs::receive", MESSAGE),
     ("transport/ws.rs::accept", "reads a head, which is for the target `upgrade`"),
     ("transport/ws.rs::connect", "what it is given is the user's own; the handshake is read by tungstenite"),
     ("dialect/capnweb/ser/compound.rs::variant", "writes"),

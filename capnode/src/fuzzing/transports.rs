@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::text;
 use crate::origin::Origins;
+use crate::transport::frames::{Frames, Role};
 use crate::transport::{Address, Transport, lines, ws};
 use crate::upgrade::Door;
 
@@ -77,6 +78,43 @@ fn received(stream: &[u8], size: usize, limit: usize) -> Vec<Result<String, io::
         }
     }
 }
+
+/// What a WebSocket's peer sends behind the handshake. The first byte says in pieces of which size, and which side reads.
+/// However it is cut, the messages are the same, and no more is held than has arrived.
+pub fn web_socket(data: &[u8]) {
+    let Some((first, stream)) = data.split_first() else { return };
+    let role = if first & 0x80 == 0 { Role::Server } else { Role::Client };
+    let size = usize::from(first % 32) + 1;
+    let whole = messages(stream, stream.len().max(1), role, usize::MAX);
+    assert_eq!(messages(stream, size, role, usize::MAX), whole);
+    let limit = 16;
+    for message in messages(stream, size, role, limit).iter().filter_map(|message| message.as_ref().ok()) {
+        assert!(message.len() <= limit, "{message}");
+    }
+}
+
+/// The messages of a WebSocket, and what kind of error is at the end.
+fn messages(stream: &[u8], size: usize, role: Role, limit: usize) -> Vec<Result<String, io::ErrorKind>> {
+    let pieces = Pieces { stream: stream.to_vec(), at: 0, size };
+    let mut frames = Frames::new(pieces, role, limit, Vec::new());
+    let mut found = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        let next = frames.poll_receive(&mut cx).map(|next| next.map(|text| text.map(str::to_owned)));
+        assert!(frames.arriving() <= 2 * stream.len() + (16 << 10));
+        match next {
+            Poll::Ready(Some(text)) => found.push(text.map_err(|error| error.kind())),
+            // Only in between is there a pause, when much is thrown away.
+            Poll::Pending => {}
+            Poll::Ready(None) => return found,
+        }
+        // It says so again and again.
+        if found.last().is_some_and(|last| matches!(last, Err(io::ErrorKind::UnexpectedEof))) {
+            return found;
+        }
+    }
+}
+
 /// An address. Written, it is read as the same.
 pub fn address(data: &[u8]) {
     let Some(Ok(address)) = text(data).map(str::parse::<Address>) else { return };
