@@ -17,8 +17,12 @@ use crate::link::outgoing::Outgoing;
 use crate::op::Id;
 use crate::transport::{LEFTOVER, Transport};
 
-/// How many frames are taken in before others get their turn.
+/// How many frames are taken in before others get their turn, and how many calls that have waited are started.
 const BUDGET: usize = 128;
+
+/// How long a turn takes. The frame or call that is under way when it is over may take longer: a short one can ask for
+/// much, such as a call on a large result.
+const TURN: Duration = Duration::from_millis(5);
 
 /// How many bytes of frames. The last one may be longer.
 const BUDGET_BYTES: usize = 256 << 10;
@@ -128,14 +132,20 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Whether the turn that began at `now` is over.
+    fn is_late(&self, now: Duration) -> bool {
+        self.started.elapsed() > now + TURN
+    }
+
     /// Takes in what has arrived, up to the budget. Whether there may be more.
-    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+    fn receive(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let mut bytes = 0;
-        for _ in 0..BUDGET {
+        for taken in 0..BUDGET {
             if self.link.is_closed() {
                 return false;
             }
-            if bytes > BUDGET_BYTES {
+            // Nearly always it is one frame or two, which takes no looking at the time.
+            if bytes > BUDGET_BYTES || (taken > 1 && self.is_late(now)) {
                 break;
             }
             match self.transport.poll_receive(cx) {
@@ -171,9 +181,18 @@ impl<T: Transport> Driver<T> {
         true
     }
 
+    /// Starts calls that have waited for room, up to the budget. Whether there is room for more of them.
+    fn unpark(&self, now: Duration) -> bool {
+        let mut started = 0;
+        self.link.unpark(|| {
+            started += 1;
+            started < BUDGET && !self.is_late(now)
+        })
+    }
+
     /// Takes in what has arrived, and notes what else the transport tells of the peer.
-    fn take_in(&mut self, cx: &mut Context<'_>) -> bool {
-        let more = self.receive(cx);
+    fn take_in(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let more = self.receive(now, cx);
         self.link.set_arriving(self.transport.arriving());
         let signs_of_life = self.transport.signs_of_life();
         if std::mem::replace(&mut self.signs_of_life, signs_of_life) != signs_of_life {
@@ -424,12 +443,12 @@ impl<T: Transport + Unpin> Future for Driver<T> {
         let now = this.started.elapsed();
         this.link.set_now(now);
         loop {
-            let more = this.take_in(cx);
+            let more = this.take_in(now, cx);
             if let Some(error) = this.broken.take_if(|_| !more) {
                 this.link.close(ended(Fault::Network, "the connection was lost").with_source(error));
             }
             this.keep_time(now, cx);
-            this.link.unpark();
+            let parked = this.unpark(now);
             for task in this.link.take_tasks() {
                 // This runs in a runtime, or it would not run at all.
                 tokio::spawn(crate::runtime::in_current(task));
@@ -446,7 +465,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 let _ended = this.link.set_driver(Some(cx.waker()), false);
                 return this.poll_end(cx);
             }
-            if more || this.broken.is_some() {
+            if more || parked || this.broken.is_some() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

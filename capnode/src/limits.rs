@@ -47,7 +47,7 @@ pub struct Limits {
     pub calls: usize,
     /// Calls of the peer running at once. Further ones are parked, neither decoded nor started,
     /// until one ends; answers and releases go on meanwhile. Default 1,024. More than that in one message end the
-    /// session.
+    /// session; in an answer, they fail the call that it answers.
     pub running_calls: usize,
     /// Bytes of the peer's calls that may be parked. Default 16 MiB. More end the session.
     pub parked_bytes: usize,
@@ -67,8 +67,8 @@ pub struct Limits {
     /// How many promises of the peer's may turn out to be values with promises in them, one in the other. Default 64,
     /// and never more, since each costs the stack of one. The call that a deeper one was for fails.
     pub promise_depth: usize,
-    /// Bytes that a value may come to with all in it written out: the outcomes of promises, and what is shared. Default
-    /// 32 MiB. The call that a larger one was for fails.
+    /// Bytes that a value may come to with all in it written out: the outcomes of promises, as soon as they are there, and
+    /// what is shared. Default 32 MiB. The call that a larger one was for fails.
     pub unfolded_bytes: usize,
     /// Calls of the peer that it gives up before they have ended, in a second. Default 10,000. More end the session:
     /// starting a handler costs us more than starting and giving up a call costs the peer.

@@ -14,8 +14,9 @@ use capnode_tests::{soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
@@ -351,4 +352,143 @@ async fn a_call_with_a_time_of_its_own_is_not_given_up_before() {
         assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Timeout, None), "{error:?}");
         assert_eq!(before.elapsed().as_secs(), 1_000);
     }
+}
+
+/// Work that keeps the thread, as large values do, and how often it was done between two turns of another task.
+#[derive(Default)]
+struct Busy {
+    in_a_row: AtomicUsize,
+    most: AtomicUsize,
+    done: AtomicUsize,
+    go: Notify,
+}
+
+#[capnode::interface]
+trait Work {
+    async fn wait(&self);
+    async fn work(&self);
+}
+
+impl Work for Arc<Busy> {
+    async fn wait(&self) {
+        self.go.notified().await;
+    }
+    async fn work(&self) {
+        std::thread::sleep(Duration::from_millis(6));
+        let row = self.in_a_row.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(row, Ordering::SeqCst);
+        self.done.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Sends `first`, and 32 calls, and goes when these have arrived; returns how many of them were made in a row.
+async fn most_in_a_row(first: &str, limits: Limits) -> usize {
+    let busy = Arc::<Busy>::default();
+    let (here, mut there) = tokio::io::duplex(1 << 20);
+    let node = Node::new(WorkClient::new(busy.clone())).limits(limits);
+    let connection = node.serve(capnode::transport::lines(here)).await.unwrap();
+    let calls = "[\"push\",[\"pipeline\",0,[\"work\"],[]]]\n".repeat(32);
+    there.write_all(format!("{first}{calls}").as_bytes()).await.unwrap();
+    let waits = !first.is_empty();
+    if waits {
+        until("all calls have arrived", || connection.report().tables.running == 33).await;
+        busy.go.notify_one();
+    }
+    // A task like that of the connection: the runtime lets both run in turn.
+    let counted = busy.clone();
+    let other = std::future::poll_fn(move |cx| {
+        counted.in_a_row.store(0, Ordering::SeqCst);
+        if counted.done.load(Ordering::SeqCst) >= 32 {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    });
+    soon(tokio::spawn(other)).await.unwrap();
+    busy.most.load(Ordering::SeqCst)
+}
+
+/// A short message can ask for much, so messages are not only counted: others on the thread get their turn in between.
+#[tokio::test]
+async fn calls_that_take_long_let_others_have_their_turn() {
+    assert!(most_in_a_row("", Limits::default()).await <= 3);
+}
+
+#[tokio::test]
+async fn so_do_calls_that_have_waited_for_room() {
+    let mut limits = Limits::default();
+    limits.running_calls = 1;
+    let first = "[\"push\",[\"pipeline\",0,[\"wait\"],[]]]\n";
+    assert!(most_in_a_row(first, limits).await <= 3);
+}
+
+/// A peer that writes lines by hand, and the connection that serves it.
+async fn by_hand(index: Object, limits: Limits) -> (BufReader<DuplexStream>, Connection) {
+    let (here, there) = tokio::io::duplex(1 << 20);
+    let connection =
+        Node::new(index.open().cap()).limits(limits).serve(transport::lines(here)).await.unwrap();
+    (BufReader::new(there), connection)
+}
+
+/// Writes lines, and reads until one begins so.
+async fn until_line(peer: &mut BufReader<DuplexStream>, lines: &str, begins: &str) -> String {
+    peer.get_mut().write_all(lines.as_bytes()).await.unwrap();
+    loop {
+        let mut line = String::new();
+        assert!(soon(peer.read_line(&mut line)).await.unwrap() > 0, "the connection ended");
+        if line.starts_with(begins) {
+            return line;
+        }
+    }
+}
+
+const TWO_OF_THREE: &str = r#"["push",["pipeline",0,["echo"],[[[["promise",-1],["promise",-2],["promise",-3]]]]]]
+["pull",1]
+"#;
+
+/// What a peer has sent is held until the last promise is kept, which may be never.
+#[tokio::test]
+async fn what_promises_turn_out_to_be_counts_before_all_are_kept() {
+    let (mut peer, _connection) = by_hand(offered(), limits(|limits| limits.unfolded_bytes = 1_000)).await;
+    let text = "x".repeat(600);
+    let lines = format!("{TWO_OF_THREE}[\"resolve\",-1,\"{text}\"]\n[\"resolve\",-2,\"{text}\"]\n");
+    let rejected = until_line(&mut peer, &lines, "[\"reject\",1,").await;
+    assert!(rejected.contains("more than 1000 bytes"), "{rejected}");
+}
+
+#[tokio::test]
+async fn what_promises_turn_out_to_be_counts_with_the_call_that_waits() {
+    let (mut peer, _connection) = by_hand(offered(), limits(|limits| limits.call_bytes = 10_000)).await;
+    let text = "x".repeat(6_000);
+    let lines = format!("{TWO_OF_THREE}[\"resolve\",-1,\"{text}\"]\n[\"resolve\",-2,\"{text}\"]\n");
+    let ended = until_line(&mut peer, &lines, "[\"abort\",").await;
+    assert!(ended.contains("more than 10000 bytes of calls"), "{ended}");
+}
+
+/// Calls in an answer start handlers as those in a call do.
+#[tokio::test]
+async fn an_answer_with_too_many_calls_in_it_fails_the_call_that_it_answers() {
+    let started = Arc::<AtomicUsize>::default();
+    let starts = started.clone();
+    let start = move || {
+        starts.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<()>()
+    };
+    let ask = |function: Func<fn() -> Value>| async move {
+        function
+            .call()
+            .await
+            .map_or_else(|error| format!("{:?}", error.exceeded()), |_| "answered".to_owned())
+    };
+    let index = Object::new()
+        .with("start", Func::<fn()>::new(start))
+        .with("ask", Func::<fn(Func<fn() -> Value>) -> String>::new(ask));
+    let (mut peer, _connection) = by_hand(index, limits(|limits| limits.running_calls = 4)).await;
+    let starts = vec!["[\"pipeline\",0,[\"start\"],[]]"; 5].join(",");
+    let lines = format!(
+        "[\"push\",[\"pipeline\",0,[\"ask\"],[[\"export\",-1]]]]\n[\"pull\",1]\n[\"resolve\",1,[[{starts}]]]\n"
+    );
+    let answer = until_line(&mut peer, &lines, "[\"resolve\",1,").await;
+    assert!(answer.contains("running_calls"), "{answer}");
+    assert_eq!(started.load(Ordering::SeqCst), 0);
 }

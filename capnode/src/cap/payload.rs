@@ -104,17 +104,21 @@ pub(crate) fn held_len(body: &Body) -> usize {
 /// Refuses a value that is too much when unfolded.
 pub(crate) fn check_extent(body: Body, limits: Unfolding) -> Result<Body, Error> {
     let (bytes, levels) = extent(&body);
-    let error = if bytes > limits.bytes {
-        let message =
-            format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
-        Error::over("unfolded_bytes", message).with_fault(Fault::Peer)
+    if bytes > limits.bytes {
+        Err(too_much(limits))
     } else if levels > limits.depth + 1 {
         // The value itself is one of them.
-        too_many_promises(limits.depth)
+        Err(too_many_promises(limits.depth).with_fate(Fate::Answered))
     } else {
-        return Ok(body);
-    };
-    Err(error.with_fate(Fate::Answered))
+        Ok(body)
+    }
+}
+
+/// The error of a value that is too much with the outcomes of promises in it.
+pub(crate) fn too_much(limits: Unfolding) -> Error {
+    let message =
+        format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
+    Error::over("unfolded_bytes", message).with_fault(Fault::Peer).with_fate(Fate::Answered)
 }
 
 /// A promise has turned out to be a value with a promise in it, and so on.

@@ -6,7 +6,7 @@ use futures_channel::oneshot;
 
 use super::language::Language;
 use super::pending::{Arrived, Promised};
-use super::staged::{Ask, Staged, make_request, settle};
+use super::staged::{Ask, REQUEST, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
@@ -17,7 +17,7 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
 use crate::dialect::{Dialect, capnweb};
-use crate::error::{Data, Error, ErrorKind};
+use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::Limits;
 use crate::lock;
 use crate::op::{Id, Op, Path, Payload, Text};
@@ -172,21 +172,33 @@ impl Link {
         Ok(self.tell_pool(&state))
     }
 
-    /// Starts calls that were parked, if there is room for them now.
-    pub(crate) fn unpark(self: &Arc<Self>) {
-        let mut todos = Todos::default();
-        {
-            let mut state = lock(&self.state);
-            // A call that ended may have been the last to want another.
-            let unwanted = state.stage_events(self, &mut todos, 0);
-            debug_assert!(unwanted.is_ok(), "nothing new has arrived");
-            while state.has_room(self) {
-                let Some((_, call)) = state.parked.pop_first() else { break };
-                state.parked_bytes -= call.bytes;
-                todos.push(Todo::Call(call));
+    /// Starts calls that were parked, while there is room for them and `go_on` says so. Returns `true` if there is room
+    /// for more of them.
+    pub(crate) fn unpark(self: &Arc<Self>, mut go_on: impl FnMut() -> bool) -> bool {
+        loop {
+            let mut todos = Todos::default();
+            let starts;
+            {
+                let mut state = lock(&self.state);
+                // A call that ended may have been the last to want another.
+                let unwanted = state.stage_events(self, &mut todos, 0);
+                debug_assert!(unwanted.is_ok(), "nothing new has arrived");
+                let parked = if state.has_room(self) { state.parked.pop_first() } else { None };
+                starts = parked.is_some();
+                if let Some((_, call)) = parked {
+                    state.parked_bytes -= call.bytes;
+                    todos.push(Todo::Call(call));
+                }
+            }
+            self.do_all(todos);
+            if !starts {
+                return false;
+            }
+            if !go_on() {
+                let state = lock(&self.state);
+                return !state.parked.is_empty() && state.has_room(self);
             }
         }
-        self.do_all(todos);
     }
 
     fn do_all(self: &Arc<Self>, todos: Todos) {
@@ -398,12 +410,14 @@ impl State {
                     continue;
                 }
             };
-            if call.requests() > link.limits.running_calls {
+            let requests = call.requests();
+            if requests > link.limits.running_calls {
                 let message = format!("more than {} calls in one message", link.limits.running_calls);
                 // It is dropped where the others are, when the lock is free.
                 todos.push(Todo::Unpark(Some(call)));
                 return Err(Error::over("running_calls", message));
             }
+            let call = Call { bytes: call.bytes + requests * REQUEST, ..call };
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
             }
@@ -467,7 +481,17 @@ impl State {
             Event::Answered { import, outcome } => {
                 let caller = self.take_caller(import);
                 let answer = match outcome {
-                    Ok(value) => Ok(self.stage_value(link, value)),
+                    Ok(value) => {
+                        let staged = self.stage_value(link, value);
+                        let limit = link.limits.running_calls;
+                        if Staged::requests(&staged) > limit {
+                            todos.push(Todo::Deliver { caller: None, answer: Ok(staged) });
+                            let message = format!("more than {limit} calls in one answer");
+                            Err(Error::over("running_calls", message).with_fault(Fault::Peer))
+                        } else {
+                            Ok(staged)
+                        }
+                    }
                     Err(thrown) => {
                         let error = capnweb::read_error(&thrown);
                         let staged = self.stage_value(link, thrown);

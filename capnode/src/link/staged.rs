@@ -1,12 +1,14 @@
 //! Values of the peer's in which promises stand that have to become values before delivery.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use super::pending::Promised;
 use super::together::Together;
+use crate::bounds;
 use crate::cap::graph::tie_within;
-use crate::cap::payload::{Body, Part, check_extent, too_many_promises};
+use crate::cap::payload::{Body, Part, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::request::{Args, Extras, Member, Request};
 use crate::cap::response::Response;
@@ -14,6 +16,10 @@ use crate::cap::{BoxFuture, Cap};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Unfolding;
 use crate::op::{Path, Payload, Slot};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a call or read that stands in a value counts for while it has not ended.
+pub(super) const REQUEST: usize = 512;
 
 /// What stands in the place of a reference in a message that has been taken in.
 pub(super) enum Staged {
@@ -137,10 +143,25 @@ fn started(mut response: Response) -> Response {
 
 /// Waits for all promises in a value, and in what they turn out to be, as far as the limits go.
 pub(super) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Error> {
-    settle_within(value, limits, limits.depth).await
+    settle_within(value, limits, limits.depth, Arc::default()).await
 }
 
-async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) -> Result<Body, Error> {
+/// What has arrived of a value that is not complete. It counts at once: what is missing may never come.
+type Arrived = Arc<AtomicUsize>;
+
+/// Counts `bytes` of a value that have arrived, and what they make the call hold.
+fn count(bytes: usize, arrived: &Arrived, limits: Unfolding) -> Result<(), Error> {
+    bounds::add_unfolded(bytes);
+    let before = arrived.fetch_add(bytes, Ordering::Relaxed);
+    if before.saturating_add(bytes) > limits.bytes { Err(too_much(limits)) } else { Ok(()) }
+}
+
+async fn settle_within(
+    value: Payload<Staged>,
+    limits: Unfolding,
+    chain: usize,
+    arrived: Arrived,
+) -> Result<Body, Error> {
     let mut refs: Vec<Slot<Option<Part>>> = Vec::with_capacity(value.refs.len());
     let (mut places, mut waiting): (Vec<usize>, Vec<BoxFuture<Result<Part, Error>>>) = Default::default();
     for (at, Slot { start, end, to }) in value.refs.into_iter().enumerate() {
@@ -152,12 +173,17 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
             Staged::Cap(cap) => Some(Part::Cap(cap)),
             Staged::Asked(response) => {
                 places.push(at);
-                waiting.push(Box::pin(async { response.await?.into_body().map(Part::outcome) }));
+                let arrived = arrived.clone();
+                waiting.push(Box::pin(async move {
+                    let body = response.await?.into_body()?;
+                    count(unfolded_len(&body), &arrived, limits)?;
+                    Ok(Part::outcome(body))
+                }));
                 None
             }
             Staged::Promise(promised) => {
                 places.push(at);
-                waiting.push(keep(promised, limits, chain));
+                waiting.push(keep(promised, limits, chain, arrived.clone()));
                 None
             }
             Staged::Node(node) => Some(Part::Inner(node)),
@@ -187,7 +213,12 @@ async fn settle_within(value: Payload<Staged>, limits: Unfolding, chain: usize) 
 }
 
 /// Waits for a promise of the peer's, and for those in what it turns out to be.
-fn keep(mut promised: Promised, limits: Unfolding, chain: usize) -> BoxFuture<Result<Part, Error>> {
+fn keep(
+    mut promised: Promised,
+    limits: Unfolding,
+    chain: usize,
+    arrived: Arrived,
+) -> BoxFuture<Result<Part, Error>> {
     Box::pin(async move {
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
@@ -195,6 +226,9 @@ fn keep(mut promised: Promised, limits: Unfolding, chain: usize) -> BoxFuture<Re
         let Some(chain) = chain.checked_sub(1) else {
             return Err(too_many_promises(limits.depth));
         };
-        settle_within(value, limits, chain).await.map(Part::value)
+        let requests = value.refs.iter().filter(|slot| matches!(slot.to, Staged::Asked(_))).count();
+        let bytes = value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST;
+        count(bytes, &arrived, limits)?;
+        settle_within(value, limits, chain, arrived).await.map(Part::value)
     })
 }

@@ -62,6 +62,9 @@ use crate::lock;
 use crate::session::{Side, Tables};
 use crate::sync::Mutex;
 
+/// How many calls that have waited for room are started at once.
+const STARTED: usize = 1_024;
+
 /// One side of one connection, without its transport.
 pub struct Core {
     link: Arc<Link>,
@@ -160,7 +163,11 @@ impl Core {
 
     /// The handlers that have been started since the last time, to be polled until they end.
     pub fn handlers(&self) -> Vec<Handler> {
-        self.link.unpark();
+        let mut started = 0;
+        self.link.unpark(|| {
+            started += 1;
+            started < STARTED
+        });
         self.link.take_tasks().into_iter().map(Handler).collect()
     }
 

@@ -28,7 +28,7 @@ impl Served {
     }
 
     fn said(&mut self) -> Vec<String> {
-        self.link.unpark();
+        self.link.unpark(|| true);
         let mut said = Vec::new();
         self.link.take_output(&mut self.out);
         while let Some(frame) = self.out.pop_frame() {

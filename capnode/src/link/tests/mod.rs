@@ -71,7 +71,7 @@ impl End {
 
     /// Polls what is running. Whether anything ended.
     pub(super) fn run(&mut self) -> bool {
-        self.link.unpark();
+        self.link.unpark(|| true);
         self.tasks.extend(self.link.take_tasks());
         let before = self.tasks.len();
         self.tasks.retain_mut(|task| poll(task).is_pending());

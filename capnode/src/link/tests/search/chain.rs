@@ -78,7 +78,7 @@ impl Port {
 
     /// Does what a driver does after each thing that happens. Whether there was anything.
     fn drive(&mut self, run_all: bool) -> bool {
-        self.end.link.unpark();
+        self.end.link.unpark(|| true);
         let mut any = false;
         for mut task in self.end.link.take_tasks() {
             let flag = Arc::default();
