@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use capnode::sans_io::{Core, Pair};
+use capnode::value::GraphBuilder;
 use capnode::{CallError, Cap, Client as _, Dialect, Error, ErrorKind, Func, Node, Object, Value, transport};
 use capnode_tests::{soon, until};
 
@@ -173,6 +174,26 @@ fn nothing_below_a_member_can_be_set_deleted_or_listed_without_end() {
         assert_eq!(soon(here.at("object").keys()).await.unwrap(), ["name", "leaf"]);
         assert_eq!(soon(here.at("leaf").keys()).await.unwrap(), ["next"]);
     });
+}
+
+#[test]
+fn a_path_leads_through_a_value_inside_itself_as_often_as_it_has_steps() {
+    let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
+    let run = || {
+        let mut graph = GraphBuilder::new();
+        let node = graph.node();
+        graph.set(&node, &Value::from([("self", node.clone().into()), ("n", Value::from(1))])).unwrap();
+        let mut inside = Cap::holding(&graph.finish(node).unwrap()).unwrap();
+        for _ in 0..256 {
+            inside = inside.at("self");
+        }
+        let core = Core::accepting(inside);
+        let steps = r#""self","#.repeat(255);
+        core.receive(&format!(r#"["push",["pipeline",0,[{steps}"n"]]]"#));
+        core.receive(r#"["pull",1]"#);
+        assert_eq!(core.next_frame().as_deref(), Some(r#"["resolve",1,1]"#));
+    };
+    std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
 }
 
 // ------------------------------------------------------------------ inherited members

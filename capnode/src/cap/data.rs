@@ -126,28 +126,35 @@ pub(crate) fn look_from(body: Body, name: Option<&Key>, request: Request) -> Res
 
 /// Follows a request into a value that is looked into again and again: `places` keeps where its parts stand.
 fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Request) -> Response {
-    let body = opened(held);
-    // Those that are known are of the value itself.
-    let unknown = Mutex::default();
-    let places = if let Cow::Borrowed(_) = &body { places } else { &unknown };
     let Request { member, args, typed, extras } = request;
     let property = member.is_property();
     let path = member.into_path();
     let (keys, verb) = path.split_verb();
+    // The value, or the last of the shared ones that the path has led to, and how many steps led there. A path can lead
+    // through as many as it has steps.
+    let (mut whole, mut steps) = (Cow::Borrowed(held), 0);
+    let mut body = opened(held);
+    // The places that are known are those of the value itself.
+    let mut is_known = matches!(body, Cow::Borrowed(_));
+    let mut others = Places::default();
     let mut place = Some(body.text.range().start);
-    for at in 0..=keys.len() {
+    let mut at = 0;
+    loop {
         let reference = place.and_then(|place| reference_at(&body, place));
         if let Some(slot) = reference {
-            let member = Member::Path(Path::from(&path.as_slice()[at..]));
             let inside = Payload::reference(slot.to.clone());
             if let Part::Shared(_) = &slot.to {
                 if at == keys.len() && args.is_read() && verb.is_none() {
                     return Response::ready(Ok(Reply::wire(inside)));
                 }
-                let name = at.checked_sub(1).and_then(|last| keys.get(last)).or(name);
-                return seek(&inside, &Mutex::default(), name, Request { member, args, typed, extras });
+                body = Cow::Owned(opened(&inside).into_owned());
+                place = Some(body.text.range().start);
+                (whole, steps, is_known) = (Cow::Owned(inside), at, false);
+                others = Places::default();
+                continue;
             }
             let cap = to_cap(inside);
+            let member = Member::Path(Path::from(&path.as_slice()[at..]));
             // A function in the place of a property is what gives the property.
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
@@ -158,11 +165,12 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
             let message = format!("Cannot read properties of undefined (reading '{key}')");
             return Response::error(Error::type_error(message));
         };
-        place = lock(places).find(&*body, from, key);
+        place = if is_known { lock(places).find(&*body, from, key) } else { others.find(&*body, from, key) };
+        at += 1;
     }
     let value = || match place {
         // All of it, also where that is a shared one.
-        Some(_) if keys.is_empty() => held.clone(),
+        Some(_) if keys.len() == steps => whole.into_owned(),
         Some(start) => range_at(&body, start).map_or_else(undefined, |range| body.slice(range)),
         None => undefined(),
     };
