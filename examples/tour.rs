@@ -130,6 +130,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Err(error) = tour.transform("beep").await {
         show("a call when the server has closed the connection", error);
     }
-    println!("\nThere are more checks: cargo run --example tour_server, and tour_client -- --connect URL");
+    println!(
+        "\nThere are more checks: cargo run --example tour_server, and tour_client -- --connect URL --strict"
+    );
     Ok(())
 }

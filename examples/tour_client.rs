@@ -1,7 +1,7 @@
 //! Puts a tour server to the checks, whichever library it is written with.
 //!
 //! ```text
-//! cargo run --example tour_client -- --connect ws://127.0.0.1:5004
+//! cargo run --example tour_client -- --connect ws://127.0.0.1:5004 --strict
 //! ```
 
 use std::error::Error;
@@ -14,8 +14,8 @@ use capnode_examples::cli;
 const USAGE: &str = "usage: tour_client --connect URL [--dialect capnweb|capnode|q] [--strict]
 
 Runs the checks against the tour server at URL, such as ws://127.0.0.1:5004, in Cap'n Web or the
-given language. With --strict it also expects what a peer written in Rust does and those in
-JavaScript cannot.
+given language. With --strict it expects what a server written in Rust does, also where one in
+JavaScript does something else; without it, what one in JavaScript does.
 
 Prints `ok NAME` or `FAILED NAME: why` for each check and last `N passed, M failed`. Exits with 1 if
 any failed.";
