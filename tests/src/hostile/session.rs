@@ -103,9 +103,23 @@ impl Session {
 struct Victim {
     core: Core,
     handlers: Vec<Handler>,
-    calls: Vec<Call<Value>>,
+    calls: Vec<Made>,
     held: Vec<Cap>,
     alive: Alive,
+}
+
+/// A call that has no outcome yet.
+struct Made {
+    what: String,
+    target: Cap,
+    call: Call<Value>,
+}
+
+impl Made {
+    /// Returns `true` if the end of the session has to end it. An object of this program may take its time.
+    fn is_remote(&self) -> bool {
+        self.target.local::<Laboratory>().is_none()
+    }
 }
 
 fn references(value: &Value, held: &mut Vec<Cap>) {
@@ -127,7 +141,7 @@ impl Victim {
         let before = self.handlers.len() + self.calls.len();
         self.handlers.retain_mut(|handler| Pin::new(handler).poll(&mut cx).is_pending());
         let held = &mut self.held;
-        self.calls.retain_mut(|call| match Pin::new(call).poll(&mut cx) {
+        self.calls.retain_mut(|made| match Pin::new(&mut made.call).poll(&mut cx) {
             Poll::Pending => true,
             Poll::Ready(outcome) => {
                 if let Ok(value) = outcome {
@@ -149,7 +163,8 @@ impl Victim {
         let member = MEMBERS[rng.below(MEMBERS.len())];
         let number = rng.below(9) as u32;
         let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { n.wrapping_mul(2) });
-        let call: Call<Value> = match rng.below(10) {
+        let way = rng.below(10);
+        let call: Call<Value> = match way {
             0 => target.get(member.name),
             1 => target.at(member.name).get("name"),
             2 => target.read(),
@@ -167,7 +182,10 @@ impl Victim {
             1 | 2 => self.held.push(call.pipeline_cap()),
             3 if !self.calls.is_empty() => drop(self.calls.swap_remove(rng.below(self.calls.len()))),
             4 if !self.held.is_empty() => drop(self.held.swap_remove(rng.below(self.held.len()))),
-            _ => self.calls.push(call),
+            _ => {
+                let what = format!("{} in way {way} of {target:?}", member.name);
+                self.calls.push(Made { what, target, call });
+            }
         }
         self.poll();
     }
@@ -183,7 +201,11 @@ impl Victim {
             runtime.block_on(tokio::task::yield_now());
             round += 1;
             if round > ROUNDS && began.elapsed() > PATIENCE {
-                return Err(format!("{} handlers and {} calls go on", self.handlers.len(), self.calls.len()));
+                let calls: Vec<_> = self.calls.iter().map(|made| &made.what).collect();
+                return Err(format!("{} handlers and {calls:?} go on", self.handlers.len()));
+            }
+            if self.handlers.is_empty() {
+                self.calls.retain(Made::is_remote);
             }
         }
         self.held.clear();
