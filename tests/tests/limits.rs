@@ -484,7 +484,7 @@ async fn an_answer_with_too_many_calls_in_it_fails_the_call_that_it_answers() {
         .with("start", Func::<fn()>::new(start))
         .with("ask", Func::<fn(Func<fn() -> Value>) -> String>::new(ask));
     let (mut peer, _connection) = by_hand(index, limits(|limits| limits.running_calls = 4)).await;
-    let starts = vec!["[\"pipeline\",0,[\"start\"],[]]"; 5].join(",");
+    let starts = ["[\"pipeline\",0,[\"start\"],[]]"; 5].join(",");
     let lines = format!(
         "[\"push\",[\"pipeline\",0,[\"ask\"],[[\"export\",-1]]]]\n[\"pull\",1]\n[\"resolve\",1,[[{starts}]]]\n"
     );
