@@ -6,7 +6,7 @@ use futures_channel::oneshot;
 
 use super::language::Language;
 use super::pending::{Arrived, Promised};
-use super::staged::{Ask, REQUEST, Staged, make_request, settle};
+use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
@@ -410,14 +410,12 @@ impl State {
                     continue;
                 }
             };
-            let requests = call.requests();
-            if requests > link.limits.running_calls {
+            if call.requests() > link.limits.running_calls {
                 let message = format!("more than {} calls in one message", link.limits.running_calls);
                 // It is dropped where the others are, when the lock is free.
                 todos.push(Todo::Unpark(Some(call)));
                 return Err(Error::over("running_calls", message));
             }
-            let call = Call { bytes: call.bytes + requests * REQUEST, ..call };
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
             }

@@ -19,7 +19,7 @@ use crate::op::{Path, Payload, Slot};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a call or read that stands in a value counts for while it has not ended.
-pub(super) const REQUEST: usize = 512;
+const REQUEST: usize = 512;
 
 /// What stands in the place of a reference in a message that has been taken in.
 pub(super) enum Staged {

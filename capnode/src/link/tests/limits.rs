@@ -466,7 +466,9 @@ fn what_is_unfolded_for_a_running_call_counts_while_it_runs() {
         let mut handlers = core.handlers();
         handlers.retain_mut(|handler| poll(handler).is_pending());
         let bytes = core.report().call_bytes;
-        assert!((8_000..14_000).contains(&bytes), "{dialect:?}: {bytes}");
+        // Of calls in the arguments it counts when they return, and again as it is read.
+        let most = if dialect == Dialect::CapnWeb { 20_000 } else { 14_000 };
+        assert!((8_000..most).contains(&bytes), "{dialect:?}: {bytes}");
         gate.open();
         handlers.retain_mut(|handler| poll(handler).is_pending());
         assert_eq!((handlers.len(), core.report().call_bytes), (0, 0), "{dialect:?}");
