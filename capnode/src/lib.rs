@@ -176,7 +176,7 @@ pub use error::{CallError, Error, ErrorKind, Fate, Fault};
 pub use interface::args::UntypedArgs;
 pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
-pub use interface::{Client, Serve, Wire, WireError, serve};
+pub use interface::{Client, Offer, Serve, Wire, WireError, serve};
 pub use limits::Limits;
 pub use link::LostMessage;
 pub use link::report::Report;

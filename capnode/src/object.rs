@@ -13,7 +13,7 @@ use crate::cap::response::{Reply, Response};
 use crate::cap::value::Value;
 use crate::cap::{Cap, data};
 use crate::error::{Error, ErrorKind};
-use crate::interface::{Interface, args};
+use crate::interface::{Interface, Offer, args};
 use crate::lock;
 use crate::names::is_reserved;
 use crate::op::{Key, Path, Payload, Verb};
@@ -95,13 +95,13 @@ impl Object {
 
     /// With a property that others can only read: any value that serializes, a function, a client. A value that cannot
     /// be written says so to whoever reads it.
-    pub fn with(self, name: &str, value: impl Serialize) -> Self {
+    pub fn with(self, name: &str, value: impl Offer) -> Self {
         self.put(name, encode(&value), false);
         self
     }
 
     /// With a property that others can read, set and delete.
-    pub fn with_writable(self, name: &str, value: impl Serialize) -> Self {
+    pub fn with_writable(self, name: &str, value: impl Offer) -> Self {
         self.put(name, encode(&value), true);
         self
     }
@@ -139,7 +139,7 @@ impl Object {
     /// # Errors
     ///
     /// If the value cannot be written.
-    pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), Error> {
+    pub fn set(&self, name: &str, value: impl Offer) -> Result<(), Error> {
         let value = encode(&value)?;
         let writable = lock(&self.0.0).find(name).is_some_and(|member| member.writable);
         self.put(name, Ok(value), writable);

@@ -31,9 +31,9 @@ use self::request::Request;
 use self::response::Response;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::interface::args::UntypedArgs;
 use crate::interface::call::Call;
 use crate::interface::{Interface, Wire};
+use crate::interface::{Offer, args::UntypedArgs};
 use crate::link::import::Import;
 use crate::op::{Key, Path, Text, Verb};
 use crate::printable::Printable;
@@ -115,7 +115,7 @@ impl Cap {
     /// # Errors
     ///
     /// If the value cannot be written.
-    pub fn holding(value: &impl Serialize) -> Result<Self, Error> {
+    pub fn holding(value: &impl Offer) -> Result<Self, Error> {
         payload::encode(value).map(payload::to_cap)
     }
 
@@ -176,7 +176,7 @@ impl Cap {
 
     /// Sets the property `name`, where the owner lets others do so: see [`Object`](crate::Object). Cap'n Web has no
     /// word for it; over that it fails, as not sent.
-    pub fn put(&self, name: &str, value: impl Serialize) -> Call<()> {
+    pub fn put(&self, name: &str, value: impl Offer) -> Call<()> {
         self.verb(Some(name), Verb::Set, Some(&(value,)))
     }
 

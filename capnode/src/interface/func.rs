@@ -116,6 +116,23 @@ impl<'de, F: ?Sized> Deserialize<'de> for Func<F> {
     }
 }
 
+/// The future that a closure returns.
+#[diagnostic::on_unimplemented(
+    message = "this function is not async",
+    label = "it returns `{Self}`, where a future is wanted",
+    note = "write `|argument: Type| async move {{ ... }}`"
+)]
+#[doc(hidden)]
+pub trait Answers: Future<Output = <Self as Answers>::Answer> {
+    /// What the function returns.
+    type Answer;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future> Answers for F {
+    type Answer = F::Output;
+}
+
 /// What can be handed out as a function of the signature `F`: a closure that returns a future, or a
 /// [`Func`].
 #[diagnostic::on_unimplemented(
@@ -205,7 +222,7 @@ macro_rules! functions {
         impl<C, Fut, $($arg: Wire,)* R: Wire> IntoFunc<fn($($arg),*) -> R> for C
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output = R> + Send + 'static,
+            Fut: Answers<Answer = R> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> R> {
                 let serving = &Serves::<C, fn($($arg),*) -> R, Value> { kind: PhantomData };
@@ -216,7 +233,7 @@ macro_rules! functions {
         impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> IntoFallibleFunc<fn($($arg),*) -> Result<T, E>> for C
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output = Result<T, E>> + Send + 'static,
+            Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
                 let serving = &Serves::<C, fn($($arg),*) -> Result<T, E>, Fallible> { kind: PhantomData };
@@ -227,7 +244,7 @@ macro_rules! functions {
         impl<C, Fut, $($arg: Wire,)* R: Wire> Serving for Serves<C, fn($($arg),*) -> R, Value>
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output = R> + Send + 'static,
+            Fut: Answers<Answer = R> + Send + 'static,
         {
             fn interface(&self) -> Option<&'static Interface> {
                 None
@@ -252,7 +269,7 @@ macro_rules! functions {
         impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Serving for Serves<C, fn($($arg),*) -> Result<T, E>, Fallible>
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output = Result<T, E>> + Send + 'static,
+            Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
             fn interface(&self) -> Option<&'static Interface> {
                 None

@@ -42,6 +42,20 @@ pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {}
 
+/// What can be offered to a peer: a client, a function, or data with such in it.
+///
+/// Implemented for everything that serde can write; there is nothing to implement.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be offered to a peer",
+    label = "this is neither a client nor data",
+    note = "offer an object by a client: `SeatClient::new(object)`, if it implements the interface `Seat`",
+    note = "data is what implements `serde::Serialize`"
+)]
+pub trait Offer: Serialize {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + ?Sized> Offer for T {}
+
 /// What can be the `E` of a method's `Result<T, E>`: an error that serde can write and read.
 ///
 /// Implemented for every such type; there is nothing to implement.

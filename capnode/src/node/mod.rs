@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use self::shared::Shared;
 use async_trait::async_trait;
-use serde::Serialize;
 
 mod connect;
 mod listener;
@@ -26,6 +25,7 @@ use crate::cap::{Cap, payload};
 use crate::connection::{Connection, FromConnection};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
+use crate::interface::Offer;
 use crate::limits::Limits;
 use crate::link::remote::Remote;
 use crate::link::{Link, LostMessage, Terms, no_index_in};
@@ -90,7 +90,7 @@ impl<F, Fut, I, E> Admit for Choose<F>
 where
     F: Fn(Incoming) -> Fut + Send + Sync,
     Fut: Future<Output = Result<I, E>> + Send,
-    I: Serialize + Send,
+    I: Offer + Send,
     E: fmt::Display + Send,
 {
     async fn admit(&self, incoming: Incoming) -> Result<Option<Cap>, Error> {
@@ -151,7 +151,7 @@ impl fmt::Debug for Incoming {
 impl Node {
     /// A node that offers `index` to everybody: a client, or any value that serializes, with
     /// clients and functions in it perhaps.
-    pub fn new(index: impl Serialize) -> Self {
+    pub fn new(index: impl Offer) -> Self {
         Self::of(Same(Some(payload::index(&index))))
     }
 
@@ -166,7 +166,7 @@ impl Node {
     where
         F: Fn(Incoming) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<I, E>> + Send + 'static,
-        I: Serialize + Send + 'static,
+        I: Offer + Send + 'static,
         E: fmt::Display + Send + 'static,
     {
         Self::of(Choose(choose))

@@ -44,15 +44,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use serde::Serialize;
-
 pub use self::pair::Pair;
 
 use crate::cap::Cap;
 use crate::cap::payload::index;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::interface::Client;
+use crate::interface::{Client, Offer};
 use crate::limits::Limits;
 use crate::link::outgoing::Outgoing;
 use crate::link::report::Report;
@@ -78,27 +76,27 @@ pub struct Handler(Task);
 
 impl Core {
     /// The side that opens the connection, and what it offers to the other.
-    pub fn connecting(offered: impl Serialize) -> Self {
+    pub fn connecting(offered: impl Offer) -> Self {
         Self::connecting_in(Dialect::CapnWeb, offered)
     }
 
     /// The side that is connected to, and what it offers.
-    pub fn accepting(offered: impl Serialize) -> Self {
+    pub fn accepting(offered: impl Offer) -> Self {
         Self::accepting_within(Limits::default(), offered)
     }
 
     /// The side that is connected to, and what it offers, within limits of its own.
-    pub fn accepting_within(limits: Limits, offered: impl Serialize) -> Self {
+    pub fn accepting_within(limits: Limits, offered: impl Offer) -> Self {
         Self::new(Side::Accepting, Some(index(&offered)), Terms { limits, ..Terms::default() })
     }
 
     /// The side that opens the connection, in a language of its choice.
-    pub fn connecting_in(dialect: Dialect, offered: impl Serialize) -> Self {
+    pub fn connecting_in(dialect: Dialect, offered: impl Offer) -> Self {
         Self::connecting_within(Limits::default(), dialect, offered)
     }
 
     /// The same, within limits of its own.
-    pub fn connecting_within(limits: Limits, dialect: Dialect, offered: impl Serialize) -> Self {
+    pub fn connecting_within(limits: Limits, dialect: Dialect, offered: impl Offer) -> Self {
         let terms = Terms { limits, dialect: Some(dialect), ..Terms::default() };
         Self::new(Side::Connecting, Some(index(&offered)), terms)
     }
