@@ -1,10 +1,9 @@
 //! Two programs of JavaScript with a relay in Rust between them, which knows no types: compared with the same two without
 //! it. `tests/js/relayed` makes the programs.
 
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use capnode::{Cap, Connection, Dialect, Error, Func, Node, Object};
+use capnode::{Cap, Connection, Dialect, Error, Func, Incoming, Node, Object};
 use capnode_examples::tour;
 use capnode_tests::js;
 
@@ -16,13 +15,13 @@ fn tables(connection: &Connection) -> [usize; 4] {
     [tables.imports, tables.exports, tables.calls, tables.running]
 }
 
-/// A node that connects everybody who comes to `url`, and offers each of the two what the other does.
-fn relay(url: String, dialect: Dialect, pairs: &Pairs) -> Node {
+/// A node that connects everybody who comes to where they listen, and offers each of the two what the other does.
+fn relay(dialect: Dialect, pairs: &Pairs) -> Node {
     let pairs = pairs.clone();
     Node::with(move |incoming| {
-        let (near, url, pairs) = (incoming.connection().clone(), url.clone(), pairs.clone());
+        let (near, url, pairs) = (incoming.connection().clone(), back(&incoming), pairs.clone());
         async move {
-            let far: Connection = Node::new(near.peer()).dialect(dialect).connect(&url).await?;
+            let far: Connection = Node::new(near.peer()).dialect(dialect).connect(&url?).await?;
             let index = far.peer();
             let mut pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
             // One program runs at a time.
@@ -34,9 +33,9 @@ fn relay(url: String, dialect: Dialect, pairs: &Pairs) -> Node {
     .dialect(dialect)
 }
 
-/// Where a script may listen: somebody else would have to take it within moments.
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+/// Where the script that has come listens.
+fn back(incoming: &Incoming) -> Result<String, Error> {
+    incoming.header("back").map(str::to_owned).ok_or_else(|| Error::rejected("the header `back` is missing"))
 }
 
 /// What the environment says, or `otherwise`.
@@ -47,15 +46,13 @@ fn from_environment(name: &str, otherwise: u32) -> u32 {
 
 /// Compares so many programs, or as many as `CAPNODE_PROGRAMS` says. `CAPNODE_SEED` is the seed of the first one.
 async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
-    let port = free_port();
     let script = match dialect {
         Dialect::Q => "relayed/q.mjs",
         Dialect::Capnode => "relayed/capnode.mjs",
         _ => "relayed/capnweb.mjs",
     };
     let pairs = Pairs::default();
-    let listener =
-        relay(format!("ws://127.0.0.1:{port}"), dialect, &pairs).listen("ws://127.0.0.1:0").await.unwrap();
+    let listener = relay(dialect, &pairs).listen("ws://127.0.0.1:0").await.unwrap();
     let held = Func::<fn() -> Vec<[usize; 4]>>::new(move || {
         let pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
         let held = pairs.last().map(|pair| pair.iter().map(tables).collect()).unwrap_or_default();
@@ -68,7 +65,7 @@ async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
     while programs > 0 {
         let some = programs.min(200);
         let (count, first) = (some.to_string(), seed.to_string());
-        let always = [&*relay, &*control, "--port", &*port, "--programs", &*count, "--seed", &*first];
+        let always = [&*relay, &*control, "--programs", &*count, "--seed", &*first];
         let ended = js::run(script, &[&always[..], more].concat()).await;
         let failed: Vec<_> = ended.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
         assert!(failed.is_empty() && ended.success, "{more:?}: {}: {failed:#?}", ended.last());
@@ -116,11 +113,10 @@ async fn what_one_peer_gives_is_an_argument_for_another() {
         return;
     }
     for version in [&[][..], &["--capnweb", "0.8"], &["--capnweb", "0.4"]] {
-        let port = free_port();
-        let url = format!("ws://127.0.0.1:{port}");
-        let node = Node::with(move |_| {
-            let url = url.clone();
+        let node = Node::with(move |incoming| {
+            let url = back(&incoming);
             async move {
+                let url = url?;
                 let a: Connection = capnode::connect(&url).await?;
                 let b: Connection = capnode::connect(&url).await?;
                 let (a, b): (Cap, Cap) = (a.peer(), b.peer());
@@ -129,7 +125,7 @@ async fn what_one_peer_gives_is_an_argument_for_another() {
         });
         let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
         let url = listener.url();
-        let ended = js::run("relayed/corners.mjs", &[&[&*url, "--port", &*port], version].concat()).await;
+        let ended = js::run("relayed/corners.mjs", &[&[&*url], version].concat()).await;
         let failed: Vec<_> = ended.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
         assert!(failed.is_empty() && ended.success, "{version:?}: {}: {failed:#?}", ended.last());
         assert!(ended.lines.len() > 20, "{version:?}: {}", ended.last());

@@ -1,7 +1,7 @@
 // Two peers of Capnode's language that call each other: through a relay, and directly in memory. What comes of it is
 // compared, and in which order their functions see the calls. The peers are those of ../capnode, like the real one.
 //
-//   node capnode.mjs RELAY --port PORT [--seed N] [--programs N] [--only KIND]
+//   node capnode.mjs RELAY [--seed N] [--programs N] [--only KIND]
 //
 // See capnweb.mjs for what it is given and prints.
 

@@ -1,6 +1,6 @@
 // Two programs of npm's capnweb that call each other: through a relay, and directly in memory. What comes of it is compared.
 //
-//   node capnweb.mjs RELAY CONTROL --port PORT [--seed N] [--programs N] [--failing] [--only KIND] [--capnweb VERSION]
+//   node capnweb.mjs RELAY CONTROL [--seed N] [--programs N] [--failing] [--only KIND] [--capnweb VERSION]
 //
 // RELAY is the WebSocket that one of the two connects to; the relay connects to the other at PORT of this process. CONTROL
 // is a WebSocket of the relay's program, whose index tells what the relay holds: `tables()` gives

@@ -1,7 +1,7 @@
 // A program of npm's capnweb, and two others that it knows through a relay only: what one of them gives is an argument for
 // the other, also while it is a promise.
 //
-//   node corners.mjs RELAY --port PORT [--only CHECK] [--capnweb VERSION]
+//   node corners.mjs RELAY [--only CHECK] [--capnweb VERSION]
 //
 // RELAY is a WebSocket of the relay, which connects twice to PORT of this process, and has an index of `a` and `b`, what it
 // finds there, and `here`, a tour of its own.

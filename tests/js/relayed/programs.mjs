@@ -1,5 +1,6 @@
 // Programs that are drawn at random, run and compared: what capnweb.mjs and q.mjs share.
 
+import { once } from "node:events";
 import { WebSocket, WebSocketServer } from "ws";
 import { parseArgs } from "node:util";
 import { within } from "../expect.mjs";
@@ -8,7 +9,6 @@ import { drawing } from "./drawing.mjs";
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    port: { type: "string" },
     seed: { type: "string", default: "1" },
     programs: { type: "string", default: "50" },
     failing: { type: "boolean", default: false },
@@ -21,12 +21,14 @@ export { options, positionals };
 // ------------------------------------------------------------------------------------------------ connections
 
 const arriving = []; // who waits for a connection of the relay's
-export const server = new WebSocketServer({ host: "127.0.0.1", port: Number(options.port) });
+export const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+if (server.address() === null) await once(server, "listening");
+const back = `ws://127.0.0.1:${server.address().port}`;
 server.on("connection", (socket) => arriving.shift()?.(socket));
 
-// `begin` is called at once when the socket is open, before any message.
+// The relay is told where to connect to. `begin` is called at once when the socket is open, before any message.
 export async function opened(url, begin = () => {}) {
-  const socket = new WebSocket(url);
+  const socket = new WebSocket(url, { headers: { back } });
   socket.on("open", () => begin(socket));
   await within(new Promise((resolve, reject) => socket.on("open", resolve).on("error", reject)), "a WebSocket to open");
   return socket;

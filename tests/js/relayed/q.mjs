@@ -1,7 +1,7 @@
 // Two programs of npm's q-connection that call each other: through a relay, and directly in memory. What comes of it is
 // compared, and in which order their objects see the calls. The language has no releases, so what is held is not.
 //
-//   node q.mjs RELAY --port PORT [--seed N] [--programs N] [--only KIND]
+//   node q.mjs RELAY [--seed N] [--programs N] [--only KIND]
 //
 // See capnweb.mjs for what it is given and prints.
 
