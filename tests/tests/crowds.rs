@@ -248,7 +248,7 @@ async fn without_a_descriptor_the_longest_silent_makes_room() {
 
 /// Bytes that a peer of the crowd holds, and the honest one.
 const EACH: usize = 200_000;
-const HONEST: usize = 300_000;
+const HONEST: usize = 250_000;
 
 /// A node on which each session's share is 50 kB.
 fn shared() -> Node {
