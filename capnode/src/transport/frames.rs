@@ -561,6 +561,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        // Nothing goes out behind a close, and what stays would be offered again at once, for ever.
+        if self.writer.closing && !frames.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         loop {
             self.writer.fill(self.role, frames)?;
             if self.writer.out.is_empty() {
