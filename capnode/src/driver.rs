@@ -456,11 +456,16 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             if this.is_unneeded() {
                 this.link.close(ended(Fault::Here, "nobody holds the connection any more"));
             }
+            // What was said before the end is taken after it is seen.
+            let closed = this.link.is_closed();
             this.send(cx);
             // What was dropped has been taken note of now.
             this.give_back(cx);
             this.check_silence(cx);
-            if this.link.is_closed() {
+            if !closed && this.link.is_closed() {
+                continue;
+            }
+            if closed {
                 // Whoever cuts it off from now on wakes this.
                 let _ended = this.link.set_driver(Some(cx.waker()), false);
                 return this.poll_end(cx);
