@@ -154,34 +154,57 @@ async fn what_comes_with_the_handshake_is_read() {
     }
 }
 
+/// Takes one connection, answers its handshake, and sends `first` together with the answer.
+async fn accept(listener: &TcpListener, first: &[u8]) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(soon(stream.read_u8()).await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let is_key = |name: &str| name.eq_ignore_ascii_case("sec-websocket-key");
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, key) = fields.into_iter().find(|(name, _)| is_key(name)).unwrap();
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let answer = format!(
+        "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    stream.write_all(&[answer.as_bytes(), first].concat()).await.unwrap();
+    stream
+}
+
+/// Connects to a server that sends `first` together with its answer to the handshake. Returns the error that ends the
+/// connection, after the server has read all that came.
+async fn met_with(first: &[u8]) -> capnode::Error {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let client = async { capnode::connect::<Connection>(&url).await.unwrap() };
+    let (connection, mut stream) = tokio::join!(client, accept(&listener, first));
+    let reading = async {
+        // A reset ends it as well.
+        let _end = stream.read_to_end(&mut Vec::new()).await;
+    };
+    soon(async { tokio::join!(connection.closed(), reading) }).await.0
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_may_speak_with_its_answer_to_the_handshake() {
-    let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", bound.local_addr().unwrap());
-    let (connection, ()) = tokio::join!(
-        async { capnode::connect::<Connection>(&url).await.unwrap() },
-        async {
-            let (mut stream, _) = bound.accept().await.unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await.unwrap());
-            }
-            let head = String::from_utf8(head).unwrap();
-            let is_key = |name: &str| name.eq_ignore_ascii_case("sec-websocket-key");
-            let fields = head.lines().filter_map(|line| line.split_once(": "));
-            let (_, key) = fields.into_iter().find(|(name, _)| is_key(name)).unwrap();
-            let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
-            let close = [&[0x88, 6][..], &4000_u16.to_be_bytes(), b"gone"].concat();
-            let answer = format!(
-                "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-            );
-            stream.write_all(&[answer.as_bytes(), &close].concat()).await.unwrap();
-            let mut rest = Vec::new();
-            let _reset = stream.read_to_end(&mut rest).await;
-        }
-    );
-    let error = soon(connection.closed()).await;
+    let error = met_with(&[&[0x88, 6][..], &4000_u16.to_be_bytes(), b"gone"].concat()).await;
     assert_eq!(error.message(), "the peer closed the connection: 4000 gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_a_server_that_break_the_rules_end_the_connection() {
+    for (bytes, message) in [
+        (frame(TEXT, b"[]"), "a WebSocket frame of a server with a mask"),
+        (b"\xc1\x02[]".to_vec(), "a WebSocket frame with reserved bits"),
+        (b"\x80\x02[]".to_vec(), "a WebSocket frame that continues nothing"),
+        (b"\x09\x00".to_vec(), "a WebSocket control frame that is too long or in parts"),
+    ] {
+        let error = met_with(&bytes).await;
+        assert_eq!((error.kind(), error.fault()), (ErrorKind::Protocol, capnode::Fault::Peer), "{message}");
+        assert!(error.message().starts_with(message), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
