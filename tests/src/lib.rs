@@ -11,6 +11,7 @@ pub mod hostile;
 pub mod js;
 pub mod lab;
 pub mod memory;
+pub mod proxy;
 pub mod soak;
 
 /// The net under tests: whatever is waited for comes at once, or something is wrong.

@@ -29,6 +29,13 @@ impl Rng {
         (self.next() % bound.max(1) as u64) as usize
     }
 
+    /// A number up to `most`, of any order of magnitude alike.
+    pub fn magnitude(&mut self, most: usize) -> usize {
+        let magnitudes = most.checked_ilog2().unwrap_or_default() as usize + 1;
+        let most = most >> self.below(magnitudes);
+        self.below(most.saturating_add(1))
+    }
+
     /// `true` in `percent` of a hundred cases.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
