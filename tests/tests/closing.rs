@@ -1,14 +1,15 @@
 //! The end of a connection: what was sent before is written, over every transport, and whoever waits for that can.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use capnode::transport::{self, Outgoing, Transport, lines};
 use capnode::{Cap, Connection, Node, Value};
-use capnode_tests::soon;
+use capnode_tests::{soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -86,7 +87,7 @@ trait Notes {
 }
 
 #[derive(Clone, Default)]
-struct Counted(Arc<std::sync::atomic::AtomicUsize>);
+struct Counted(Arc<AtomicUsize>);
 
 impl Notes for Counted {
     async fn note(&self, _: usize, text: &str) {
@@ -112,7 +113,7 @@ async fn what_was_sent_before_the_end_arrives_at_a_node() {
         });
         soon(sending).await.unwrap();
         let all = || counted.0.load(Ordering::SeqCst) == (round + 1) * CALLS;
-        capnode_tests::until(&url, all).await;
+        until(&url, all).await;
     }
 }
 
@@ -225,7 +226,7 @@ async fn a_flush_ends_when_all_is_written() {
     let flushed = connection.flush();
     gate.set(&gate.open);
     soon(flushed).await.unwrap();
-    capnode_tests::until("it is there", || counted.0.load(Ordering::SeqCst) == 1).await;
+    until("it is there", || counted.0.load(Ordering::SeqCst) == 1).await;
     // With nothing to write there is nothing to wait for.
     soon(connection.flush()).await.unwrap();
 }
@@ -244,7 +245,7 @@ async fn a_flush_waits_for_calls_that_wait_for_room() {
     let flushed = connection.flush();
     gate.set(&gate.open);
     soon(flushed).await.unwrap();
-    capnode_tests::until("all are there", || counted.0.load(Ordering::SeqCst) == CALLS).await;
+    until("all are there", || counted.0.load(Ordering::SeqCst) == CALLS).await;
     for call in calls {
         soon(call).await.unwrap().unwrap();
     }
@@ -276,7 +277,7 @@ async fn the_end_waits_for_what_was_sent() {
     gate.set(&gate.open);
     soon(connection.closed()).await;
     soon(flushed).await.unwrap();
-    capnode_tests::until("it is there", || counted.0.load(Ordering::SeqCst) == 1).await;
+    until("it is there", || counted.0.load(Ordering::SeqCst) == 1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,6 +291,36 @@ async fn the_end_waits_no_longer_than_five_seconds() {
     assert!(connection.flush().await.is_err(), "it was not written");
     let took = begun.elapsed().as_secs_f64();
     assert!((4.9..5.5).contains(&took), "{took}");
+}
+
+/// Who has a last word as soon as all is written, at whatever moment that is told.
+struct LastWord {
+    notes: NotesClient,
+    connection: Connection,
+}
+
+impl Wake for LastWord {
+    fn wake(self: Arc<Self>) {
+        self.notes.note(1, &text()).send().unwrap();
+        self.connection.close();
+    }
+}
+
+/// The driver tells that all is written when it has seen that there is nothing more to write.
+#[tokio::test]
+async fn what_is_sent_between_the_last_write_and_the_end_is_written() {
+    let (there, here) = transport::pair();
+    let counted = Counted::default();
+    let served = Node::new(NotesClient::new(counted.clone())).serve(there).await.unwrap();
+    let connection: Connection = capnode::connect_over(here).await.unwrap();
+    // Nothing is left to be written with the word.
+    soon(connection.flush()).await.unwrap();
+    let word = Waker::from(Arc::new(LastWord { notes: connection.index(), connection: connection.clone() }));
+    let mut flushed = pin!(connection.flush());
+    assert!(flushed.as_mut().poll(&mut Context::from_waker(&word)).is_pending());
+    soon(connection.closed()).await;
+    soon(served.closed()).await;
+    assert_eq!(counted.0.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
