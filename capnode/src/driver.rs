@@ -14,6 +14,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::link::Link;
 use crate::link::outgoing::Outgoing;
+use crate::link::task::LastTurn;
 use crate::op::Id;
 use crate::transport::{LEFTOVER, Transport};
 
@@ -71,6 +72,8 @@ pub(crate) struct Driver<T> {
     flush: bool,
     /// Whether the peer has closed, or the transport failed.
     ended: bool,
+    /// How long what a peer has asked that has closed may take to be answered.
+    last_turn: Option<Timer>,
     /// Whether our side of the transport is closed.
     closed: bool,
     /// Bytes of frames that came after that.
@@ -123,6 +126,7 @@ impl<T: Transport> Driver<T> {
             moved: false,
             flush: false,
             ended: false,
+            last_turn: None,
             closed: false,
             discarded: 0,
             grace: None,
@@ -141,7 +145,7 @@ impl<T: Transport> Driver<T> {
     fn receive(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let mut bytes = 0;
         for taken in 0..BUDGET {
-            if self.link.is_closed() {
+            if self.link.is_closed() || self.ended {
                 return false;
             }
             // Nearly always it is one frame or two, which takes no looking at the time.
@@ -154,10 +158,8 @@ impl<T: Transport> Driver<T> {
                     bytes += frame.len();
                     self.link.receive(frame);
                 }
-                Poll::Ready(None) => {
-                    self.ended = true;
-                    self.link.close(ended(Fault::Peer, "the peer closed the connection"));
-                }
+                // What it has asked before is still answered, as far as that takes no waiting.
+                Poll::Ready(None) => self.ended = true,
                 Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::InvalidData => {
                     let message = error.to_string();
                     self.link.abort(Error::new(ErrorKind::Protocol, message).with_source(error));
@@ -199,6 +201,24 @@ impl<T: Transport> Driver<T> {
             self.link.sign_of_life();
         }
         more
+    }
+
+    /// Closes once the peer has, and all that it has asked is answered that can be without waiting.
+    fn follow_peer(&mut self, cx: &mut Context<'_>) {
+        if !self.ended || self.link.is_closed() {
+            return;
+        }
+        let turn = self.link.last_turn(cx);
+        if !matches!(turn, LastTurn::Over) {
+            let limit = self.last_turn.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+            if limit.as_mut().poll(cx).is_pending() {
+                if matches!(turn, LastTurn::Again) {
+                    cx.waker().wake_by_ref();
+                }
+                return;
+            }
+        }
+        self.link.close(ended(Fault::Peer, "the peer closed the connection"));
     }
 
     /// Does what is due because time has passed.
@@ -449,9 +469,15 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             }
             this.keep_time(now, cx);
             let parked = this.unpark(now);
+            if this.broken.is_some() {
+                this.link.give_up_running();
+            }
             for task in this.link.take_tasks() {
                 // This runs in a runtime, or it would not run at all.
                 tokio::spawn(crate::runtime::in_current(task));
+            }
+            if !parked {
+                this.follow_peer(cx);
             }
             if this.is_unneeded() {
                 this.link.close(ended(Fault::Here, "nobody holds the connection any more"));

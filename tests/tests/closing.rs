@@ -8,11 +8,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use capnode::transport::{self, Outgoing, Transport, lines};
-use capnode::{Cap, Connection, Node, Value};
+use capnode::{Cap, Connection, Func, Node, Value};
 use capnode_tests::{soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::sync::{Notify, oneshot};
 
 /// How many calls are sent just before the end. More than a socket's buffers hold, with their text.
 const CALLS: usize = 400;
@@ -373,4 +374,190 @@ async fn a_worker_over_standard_input_and_output_answers_all_it_was_asked() {
         assert_eq!(String::from_utf8_lossy(&answers).matches("[\"resolve\"").count(), ASKED - 9);
         assert!(soon(worker.wait()).await.unwrap().success());
     }
+}
+
+/// A transport that tells when the peer has ended.
+struct Ending<T> {
+    transport: T,
+    end: Arc<Notify>,
+}
+
+impl<T: Transport> Transport for Ending<T> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        let received = self.transport.poll_receive(cx);
+        if let Poll::Ready(None) = received {
+            self.end.notify_one();
+        }
+        received
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        self.transport.poll_send(cx, frames)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+        self.transport.poll_close(cx, reason)
+    }
+}
+
+/// What is asked of an index while it is being decided what that is; some of it finds no room.
+#[tokio::test]
+async fn what_was_asked_before_the_peer_ended_is_answered() {
+    for calls in [1, 10, 3_000] {
+        let (mut peer, stream) = tokio::io::duplex(1 << 20);
+        let (decide, decided) = oneshot::channel::<()>();
+        let decided = Mutex::new(Some(decided));
+        let node = Node::with(move |_: capnode::Incoming| {
+            let decided = decided.lock().unwrap().take().unwrap();
+            async move {
+                decided.await.unwrap();
+                Ok::<_, capnode::Error>(Func::<fn(u32) -> u32>::new(|number: u32| async move { number }))
+            }
+        });
+        let end = Arc::new(Notify::new());
+        let transport = Ending { transport: lines(stream), end: end.clone() };
+        let serving = tokio::spawn(async move { node.serve(transport).await });
+        for id in 1..=calls {
+            let call = format!("[\"push\",[\"pipeline\",0,[],[{id}]]]\n[\"pull\",{id}]\n");
+            soon(peer.write_all(call.as_bytes())).await.unwrap();
+        }
+        soon(peer.shutdown()).await.unwrap();
+        soon(end.notified()).await;
+        decide.send(()).unwrap();
+        let mut read = String::new();
+        soon(peer.read_to_string(&mut read)).await.unwrap();
+        assert_eq!(read.matches("[\"resolve\"").count(), calls, "{read}");
+        soon(soon(serving).await.unwrap().unwrap().closed()).await;
+    }
+}
+
+/// Nobody decides, or a handler waits: the peer's end is the end.
+#[tokio::test(start_paused = true)]
+async fn what_waits_does_not_hold_up_the_end() {
+    let begun = tokio::time::Instant::now();
+    for decides in [true, false] {
+        let (mut peer, stream) = tokio::io::duplex(1 << 20);
+        let (waits, waiting) = (Arc::new(()), Arc::new(Notify::new()));
+        let (held, told) = (waits.clone(), waiting.clone());
+        let node = Node::with(move |_: capnode::Incoming| {
+            let (held, told) = (held.clone(), told.clone());
+            async move {
+                if !decides {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, capnode::Error>(Func::<fn()>::new(move || {
+                    let (held, told) = (held.clone(), told.clone());
+                    async move {
+                        let _held = held;
+                        told.notify_one();
+                        std::future::pending().await
+                    }
+                }))
+            }
+        });
+        let _serving = tokio::spawn(async move { node.serve(lines(stream)).await });
+        peer.write_all(b"[\"push\",[\"pipeline\",0,[],[]]]\n[\"pull\",1]\n").await.unwrap();
+        if decides {
+            waiting.notified().await;
+        }
+        peer.shutdown().await.unwrap();
+        let mut read = String::new();
+        peer.read_to_string(&mut read).await.unwrap();
+        assert!(!read.contains("resolve"), "{read}");
+        let took = begun.elapsed().as_secs_f64();
+        if decides {
+            assert!(took < 0.1, "{took}");
+            // The one in the function is left.
+            until("the handler is dropped", || Arc::strong_count(&waits) <= 2).await;
+        } else {
+            assert!((4.9..5.5).contains(&took), "{took}");
+        }
+    }
+}
+
+/// A peer that reads nothing any more once a handler runs, and goes on talking until it is told to end.
+struct Deaf {
+    frame: String,
+    said: usize,
+    inside: Arc<AtomicBool>,
+    end: Arc<AtomicBool>,
+}
+
+impl Transport for Deaf {
+    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+        if self.end.load(Ordering::SeqCst) {
+            return Poll::Ready(None);
+        }
+        let call = self.said / 2 + 1;
+        self.frame = match self.said {
+            0 => r#"["push",["pipeline",0,["stay"],[]]]"#.to_owned(),
+            1 => r#"["pull",1]"#.to_owned(),
+            even if even % 2 == 0 => r#"["push",["pipeline",0,["pass"],[]]]"#.to_owned(),
+            _ => format!("[\"pull\",{call}]"),
+        };
+        self.said += 1;
+        Poll::Ready(Some(Ok(&self.frame)))
+    }
+
+    fn poll_send(&mut self, _: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
+        if self.inside.load(Ordering::SeqCst) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        while frames.pop_frame().is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[capnode::interface]
+trait Halls {
+    async fn stay(&self);
+    async fn pass(&self);
+}
+
+struct Hall {
+    inside: Arc<AtomicBool>,
+    left: Arc<Notify>,
+    passed: Arc<AtomicUsize>,
+}
+
+struct Leaves(Arc<Notify>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Halls for Hall {
+    async fn stay(&self) {
+        let _leaves = Leaves(self.left.clone());
+        self.inside.store(true, Ordering::SeqCst);
+        std::future::pending().await
+    }
+
+    async fn pass(&self) {
+        self.passed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What the peer has said before is still taken in.
+#[tokio::test]
+async fn handlers_end_as_soon_as_nothing_can_be_written() {
+    let (inside, left, end) =
+        (Arc::<AtomicBool>::default(), Arc::new(Notify::new()), Arc::<AtomicBool>::default());
+    let passed = Arc::<AtomicUsize>::default();
+    let hall = Hall { inside: inside.clone(), left: left.clone(), passed: passed.clone() };
+    let deaf = Deaf { frame: String::new(), said: 0, inside, end: end.clone() };
+    let served = Node::new(HallsClient::new(hall)).serve(deaf).await.unwrap();
+    soon(left.notified()).await;
+    assert!(!served.is_closed());
+    let before = passed.load(Ordering::SeqCst);
+    until("it goes on", || passed.load(Ordering::SeqCst) > before).await;
+    assert_eq!(served.report().unwritten_bytes, 0);
+    end.store(true, Ordering::SeqCst);
+    assert_eq!(soon(served.closed()).await.fault(), capnode::Fault::Network);
 }

@@ -259,11 +259,16 @@ impl Link {
     /// What the peer is offered from now on.
     #[cfg(feature = "tokio")]
     pub(crate) fn set_index(&self, index: Option<Cap>) {
-        let not_used = {
+        let (not_used, quiet) = {
             let mut state = lock(&self.state);
-            if state.closed.is_none() { std::mem::replace(&mut state.index, index) } else { index }
+            let not_used =
+                if state.closed.is_none() { std::mem::replace(&mut state.index, index) } else { index };
+            (not_used, std::mem::take(&mut state.quiet))
         };
         drop(not_used);
+        for waker in quiet {
+            waker.wake();
+        }
     }
 
     /// What the peer offers.

@@ -74,7 +74,8 @@ pub(super) struct State {
     /// Calls of ours that wait until less is unwritten.
     pub(super) waiting: Waiting,
     pub(super) watchers: Watchers,
-    /// Who waits for the last of the peer's calls to end, and for the end of the driver.
+    /// Who waits for the last of the peer's calls to end, for the end of the driver, and until it is decided what the peer
+    /// is offered.
     pub(super) quiet: Vec<Waker>,
     /// Whether nothing moves the connection any more.
     #[cfg(feature = "tokio")]

@@ -11,8 +11,8 @@ use crate::cap::depth::{Host, Hosted};
 use crate::cap::response::{Nested, Response};
 use crate::lock;
 use crate::op::Id;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A task, to be polled by whoever drives the link.
 pub(crate) enum Task {
@@ -103,11 +103,79 @@ impl Host for Link {
     }
 }
 
+/// What came of giving all of a peer's calls one more turn.
+#[cfg(feature = "tokio")]
+pub(crate) enum LastTurn {
+    /// Those that are left wait for something.
+    Over,
+    /// There may be more to be done without waiting.
+    Again,
+    /// They wait until it is decided what the peer is offered.
+    Undecided,
+}
+
+#[cfg(feature = "tokio")]
+impl Link {
+    /// Lets each of the peer's calls that runs go on, if it need not wait. Wakes `cx` once it is decided what the peer
+    /// is offered.
+    pub(crate) fn last_turn(self: &Arc<Self>, cx: &Context<'_>) -> LastTurn {
+        let (running, undecided) = {
+            let mut state = lock(&self.state);
+            let running: Vec<_> =
+                state.running.iter().map(|(answer, running)| (*answer, running.clone())).collect();
+            // Whoever decides may wait for the peer, who says no more.
+            let undecided = !running.is_empty()
+                && state.own_calls == 0
+                && state.index.as_ref().is_some_and(|index| index.nearest().queue().is_some());
+            if undecided {
+                let _pending = state.wait_quietly(cx);
+            }
+            (running, undecided)
+        };
+        let mut again = false;
+        for (answer, running) in running {
+            // Its task is to be woken by what it waits for.
+            let waker = lock(&running.waker).clone().unwrap_or_else(|| Waker::noop().clone());
+            let call = CallTask { link: self.clone(), answer, running };
+            let _hosted = Hosted::new(Some(self.clone()));
+            again |= match call.running.response.try_lock() {
+                Ok(slot) => call.go_on(slot, &mut Context::from_waker(&waker)).is_ready(),
+                // It is being polled elsewhere.
+                Err(_) => true,
+            };
+        }
+        match (again, undecided) {
+            (true, _) => LastTurn::Again,
+            (false, true) => LastTurn::Undecided,
+            (false, false) => LastTurn::Over,
+        }
+    }
+
+    /// Drops the handlers of the peer's calls, whose answers it will not get, and what is not written.
+    pub(crate) fn give_up_running(&self) {
+        let (out, running) = {
+            let mut state = lock(&self.state);
+            let answers: Vec<_> = state.running.keys().copied().collect();
+            let running: Vec<_> =
+                answers.into_iter().filter_map(|answer| state.take_running(answer)).collect();
+            state.writing = 0;
+            (std::mem::take(&mut state.out), running)
+        };
+        drop(out);
+        for running in running {
+            running.cancel();
+        }
+    }
+}
+
 impl CallTask {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         *lock(&self.running.waker) = Some(cx.waker().clone());
+        self.go_on(lock(&self.running.response), cx)
+    }
+
+    fn go_on(&self, mut slot: MutexGuard<'_, Option<Response>>, cx: &mut Context<'_>) -> Poll<()> {
         let (outcome, unfolded) = {
-            let mut slot = lock(&self.running.response);
             let Some(response) = slot.as_mut() else { return Poll::Ready(()) };
             let (polled, unfolded) = match self.running.cancelled.load(Ordering::SeqCst) {
                 false => bounds::unfolding(|| Pin::new(response).poll(cx)),
