@@ -83,7 +83,7 @@ pub const TARGETS: &[Target] = &[
             "dialect/capnweb/de/places.rs::range_at",
             "dialect/capnweb/de/places.rs::reference_at",
             "dialect/capnweb/de/mod.rs::new",
-            "dialect/capnweb/de/any.rs::only",
+            "dialect/capnweb/de/any.rs::other",
             "dialect/capnweb/de/forms.rs::form",
             "dialect/capnweb/de/forms.rs::list",
         ],

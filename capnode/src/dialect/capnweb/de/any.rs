@@ -10,7 +10,7 @@ use super::{Next, Reader, Result, broken};
 use crate::dialect::{Failure, Found, Lookup};
 use crate::value::{BigInt, MAX_SAFE_INTEGER, marker};
 
-impl<R: Lookup> Reader<'_, R> {
+impl<'a, R: Lookup> Reader<'a, R> {
     fn array<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         self.deeper()?;
         let mut elements = Elements::new(self);
@@ -77,7 +77,6 @@ impl<R: Lookup> Reader<'_, R> {
                 Err(_) => visitor.visit_i64(integer),
             };
         }
-        let start = self.pos;
         match self.next()? {
             Next::Number(number) => self.integer(number, visitor),
             Next::Form("bigint") => {
@@ -87,7 +86,7 @@ impl<R: Lookup> Reader<'_, R> {
             }
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_integer(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_integer(visitor),
-            other => self.other(start, other, &["inf", "-inf", "nan"], visitor),
+            other => self.other(other, &["inf", "-inf", "nan"], visitor),
         }
     }
 
@@ -95,20 +94,18 @@ impl<R: Lookup> Reader<'_, R> {
     /// JavaScript's special kinds it takes these `forms` alone: a URL is no string, and a date is no number.
     ///
     /// [`deserialize_any`]: Deserializer::deserialize_any
-    pub(super) fn only<'de, V: Visitor<'de>>(&mut self, forms: &[&str], visitor: V) -> Result<V::Value> {
-        let start = self.pos;
+    fn only<'de, V: Visitor<'de>>(&mut self, forms: &[&str], visitor: V) -> Result<V::Value> {
         match self.next()? {
             Next::Found(Found::Value(payload)) => self.nested(payload)?.only(forms, visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.only(forms, visitor),
-            other => self.other(start, other, forms, visitor),
+            other => self.other(other, forms, visitor),
         }
     }
 
-    /// What was found at `start`, if it is undefined, of one of these `forms`, or of no special kind.
-    fn other<'de, V: Visitor<'de>>(
+    /// What was passed last, if it is undefined, of one of these `forms`, or of no special kind.
+    pub(super) fn other<'de, V: Visitor<'de>>(
         &mut self,
-        start: usize,
-        found: Next<'_, R>,
+        found: Next<'a, R>,
         forms: &[&str],
         visitor: V,
     ) -> Result<V::Value> {
@@ -116,10 +113,34 @@ impl<R: Lookup> Reader<'_, R> {
             Next::Form(form) if form != "undefined" && !forms.contains(&form) => {
                 Err(de::Error::invalid_type(Unexpected::Other(kind(form)), &visitor))
             }
-            _ => {
-                self.pos = start;
-                self.deserialize_any(visitor)
+            _ => self.any(found, visitor),
+        }
+    }
+
+    /// What was passed last, whatever it is. Nothing is passed twice, since a string is looked through to its end.
+    pub(super) fn any<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
+        match found {
+            Next::Found(Found::Reference(token)) => Token::new(token).deserialize_any(visitor),
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_any(visitor),
+            Next::Null => visitor.visit_unit(),
+            Next::Bool(value) => visitor.visit_bool(value),
+            Next::Number(number) => {
+                let float: f64 = number.parse().map_err(|_| broken())?;
+                // Beyond that it is not known which integer was meant.
+                if float.abs() <= MAX_SAFE_INTEGER as f64 {
+                    self.integer(number, visitor)
+                } else {
+                    visitor.visit_f64(float)
+                }
             }
+            Next::String(raw) => match self.said(raw) {
+                Cow::Borrowed(text) => visitor.visit_str(text),
+                Cow::Owned(text) => visitor.visit_string(text),
+            },
+            Next::Array => self.array(visitor),
+            Next::Object => self.object(visitor),
+            Next::Form(form) => self.form(form, visitor),
         }
     }
 }
@@ -167,29 +188,8 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.next()? {
-            Next::Found(Found::Reference(token)) => Token::new(token).deserialize_any(visitor),
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_any(visitor),
-            Next::Null => visitor.visit_unit(),
-            Next::Bool(value) => visitor.visit_bool(value),
-            Next::Number(number) => {
-                let float: f64 = number.parse().map_err(|_| broken())?;
-                // Beyond that it is not known which integer was meant.
-                if float.abs() <= MAX_SAFE_INTEGER as f64 {
-                    self.integer(number, visitor)
-                } else {
-                    visitor.visit_f64(float)
-                }
-            }
-            Next::String(raw) => match self.said(raw) {
-                Cow::Borrowed(text) => visitor.visit_str(text),
-                Cow::Owned(text) => visitor.visit_string(text),
-            },
-            Next::Array => self.array(visitor),
-            Next::Object => self.object(visitor),
-            Next::Form(form) => self.form(form, visitor),
-        }
+        let found = self.next()?;
+        self.any(found, visitor)
     }
 
     integers! {
@@ -207,7 +207,6 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let start = self.pos;
         match self.next()? {
             Next::Number(number) => visitor.visit_f64(number.parse().map_err(|_| broken())?),
             Next::Form("bigint") => {
@@ -220,11 +219,15 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
             }
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_f64(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_f64(visitor),
-            other => self.other(start, other, &["inf", "-inf", "nan"], visitor),
+            other => self.other(other, &["inf", "-inf", "nan"], visitor),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        // What is no literal and in no brackets is there, and a string would be passed twice.
+        if self.slot().is_none() && !matches!(self.peek(), b'n' | b'[') {
+            return visitor.visit_some(self);
+        }
         let start = self.pos;
         match self.next()? {
             Next::Null => visitor.visit_none(),
@@ -270,12 +273,11 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let start = self.pos;
         match self.next()? {
             Next::Form(form @ ("bytes" | "headers")) => self.list(form, visitor),
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
-            other => self.other(start, other, &[], visitor),
+            other => self.other(other, &[], visitor),
         }
     }
 
@@ -329,12 +331,11 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let start = self.pos;
         match self.next()? {
             Next::String(_) => Err(de::Error::invalid_type(Unexpected::Other("a string"), &visitor)),
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_bytes(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_bytes(visitor),
-            other => self.other(start, other, &["bytes"], visitor),
+            other => self.other(other, &["bytes"], visitor),
         }
     }
 

@@ -145,7 +145,6 @@ impl<R: Lookup> Reader<'_, R> {
         form: &'static str,
         visitor: V,
     ) -> Result<V::Value> {
-        let start = self.pos;
         match self.next()? {
             Next::Found(Found::Value(payload)) => return self.nested(payload)?.special(form, visitor),
             Next::Found(Found::Node(node)) => return self.enter(node)?.special(form, visitor),
@@ -172,15 +171,8 @@ impl<R: Lookup> Reader<'_, R> {
                 let text = self.said(text);
                 return Err(de::Error::invalid_type(Unexpected::Str(&text), &visitor));
             }
-            Next::Form(_) => {
-                // A visitor may take the content of another kind for its own.
-                self.pos = start;
-                return self.only(&[], visitor);
-            }
-            _ => {
-                self.pos = start;
-                return self.deserialize_any(visitor);
-            }
+            // A visitor may take the content of another kind for its own.
+            other => return self.other(other, &[], visitor),
         }
         let value = self.special_content(form, visitor)?;
         self.close()?;
@@ -225,10 +217,7 @@ impl<R: Lookup> Reader<'_, R> {
                 form
             }
             Next::Number(number) => return visitor.visit_f64(number.parse().map_err(|_| broken())?),
-            _ => {
-                self.pos = start;
-                return self.deserialize_any(visitor);
-            }
+            other => return self.any(other, visitor),
         };
         self.pos = start;
         visitor.visit_enum(Special { reader: self, form })
