@@ -38,32 +38,48 @@ const CHUNK: usize = 64;
 /// character.
 pub(in crate::dialect) fn plain_run(bytes: &[u8]) -> usize {
     /// A string that is longer is looked through in chunks.
-    const SHORT: usize = 32;
-    let means = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    const SHORT: usize = 64;
     let mut run = 0;
-    while let Some(eight) = bytes.get(run..).and_then(|rest| rest.first_chunk::<8>()) {
-        let found = marks(u64::from_le_bytes(*eight));
-        if found != 0 {
-            return run + found.trailing_zeros() as usize / 8;
+    while let Some(eight) = bytes.get(run..).and_then(|rest| rest.first_chunk()) {
+        let plain = plain_of_eight(*eight);
+        run += plain;
+        if plain < 8 {
+            return run;
         }
-        run += 8;
         if run == SHORT {
-            let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, byte| any | means(*byte));
-            run += CHUNK * bytes.get(run..).unwrap_or_default().chunks_exact(CHUNK).take_while(plain).count();
+            return run + long_plain_run(&bytes[run..]);
         }
     }
-    let rest = bytes.get(run..).unwrap_or_default();
-    run + rest.iter().position(|byte| means(*byte)).unwrap_or(rest.len())
+    match bytes.last_chunk() {
+        // Those before `run` are looked at again.
+        Some(eight) => bytes.len() - 8 + plain_of_eight(*eight),
+        None => bytes.iter().position(|byte| means(*byte)).unwrap_or(bytes.len()),
+    }
 }
 
-/// Of eight bytes in a word, the highest bit of each that means something in a JSON string. Above the lowest one found
-/// there may be others.
-fn marks(word: u64) -> u64 {
+/// The same where much may come. Apart, so that short ones need not make room for it.
+#[inline(never)]
+fn long_plain_run(bytes: &[u8]) -> usize {
+    let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, byte| any | means(*byte));
+    let run = CHUNK * bytes.chunks_exact(CHUNK).take_while(plain).count();
+    run + plain_run(&bytes[run..])
+}
+
+fn means(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+/// How many of eight bytes come before the first that [`means`] something.
+fn plain_of_eight(bytes: [u8; 8]) -> usize {
     const EACH: u64 = u64::MAX / 0xff;
-    let zero = |word: u64| word.wrapping_sub(EACH) & !word;
-    let (quote, backslash) = (u64::from(b'"') * EACH, u64::from(b'\\') * EACH);
-    let control = word.wrapping_sub(0x20 * EACH) & !word;
-    (zero(word ^ quote) | zero(word ^ backslash) | control) & (0x80 * EACH)
+    let word = u64::from_le_bytes(bytes);
+    let quote = (word ^ (u64::from(b'"') * EACH)).wrapping_sub(EACH);
+    let backslash = (word ^ (u64::from(b'\\') * EACH)).wrapping_sub(EACH);
+    let control = word.wrapping_sub(0x20 * EACH);
+    // The highest bit of each byte that was less than what was taken from it; what is beyond ASCII has had that bit before.
+    // Above the lowest one found there may be others.
+    let found = (quote | backslash | control) & !word & (0x80 * EACH);
+    found.trailing_zeros() as usize / 8
 }
 
 /// The whole number that `bytes` begin with, and how many digits and signs it takes, if it is written as most are: without
@@ -73,12 +89,8 @@ pub(in crate::dialect) fn plain_integer(bytes: &[u8]) -> Option<(i64, usize)> {
     let negative = bytes.first() == Some(&b'-');
     let digits = bytes.get(usize::from(negative)..)?;
     let (mut number, mut length) = (0_i64, 0);
-    for byte in digits.iter().take(DIGITS + 1) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+    while let Some(digit @ b'0'..=b'9') = digits.get(length) {
+        number = number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
         length += 1;
     }
     let ends = !matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
