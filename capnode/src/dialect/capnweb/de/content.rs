@@ -74,6 +74,11 @@ impl Token {
     pub(super) fn new(token: u64) -> Self {
         Self { token, newtypes: 8 }
     }
+
+    /// For a visitor that has asked for a reference, which nothing stands around.
+    pub(super) fn asked_for(token: u64) -> Self {
+        Self { token, newtypes: 2 }
+    }
 }
 
 impl<'de> Deserializer<'de> for Token {

@@ -117,7 +117,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             _ => None,
         };
         match token {
-            Some(token) => Token::new(token).deserialize_any(visitor),
+            Some(token) => Token::asked_for(token).deserialize_any(visitor),
             None => {
                 // Nothing else brings a newtype of its own, and so it does not fit.
                 self.pos = start;
