@@ -223,23 +223,36 @@ impl Wire {
         let _gone = stream.shutdown().await;
     }
 
-    /// Hears what comes within a short time.
+    /// Hears all that comes of what was said before: up to the answer of an honest question, or to the end.
     async fn hear(&mut self, speaker: &mut Speaker) {
-        let short = Duration::from_millis(1);
+        let (question, answer) = speaker.asks();
+        if !self.say(question.to_owned()).await {
+            return;
+        }
         match self {
             Wire::Tcp(stream) => {
-                let mut bytes = vec![0; 1 << 16];
-                if let Ok(Ok(count)) = tokio::time::timeout(short, stream.read(&mut bytes)).await {
-                    let texts = serde_json::Deserializer::from_slice(&bytes[..count]);
-                    // What is cut by the end of the buffer is not needed.
-                    for text in texts.into_iter::<serde_json::Value>().map_while(Result::ok) {
-                        speaker.hear(&text.to_string());
+                let mut bytes = Vec::new();
+                while stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
+                    let mut texts = serde_json::Deserializer::from_slice(&bytes).into_iter();
+                    let mut heard = 0;
+                    while let Some(Ok(text)) = texts.next() {
+                        let text: serde_json::Value = text;
+                        heard = texts.byte_offset();
+                        let text = text.to_string();
+                        if text.contains(answer) {
+                            return;
+                        }
+                        speaker.hear(&text);
                     }
+                    bytes.drain(..heard);
                 }
             }
             Wire::Ws(socket) => {
-                while let Ok(Some(Ok(message))) = tokio::time::timeout(short, socket.next()).await {
+                while let Some(Ok(message)) = socket.next().await {
                     if let Message::Text(text) = message {
+                        if text.contains(answer) {
+                            return;
+                        }
                         speaker.hear(&text);
                     }
                 }
@@ -290,17 +303,23 @@ fn ask(peer: &Cap, alive: &Alive, rng: &mut Rng) -> Call<Value> {
 async fn play_over(wire: &mut Wire, session: &Session, connection: Option<&Connection>, alive: &Alive) {
     let mut speaker = Speaker::new(session.dialect);
     let mut calls = JoinSet::new();
+    // On a byte stream, what follows a text that does not end is taken for more of it.
+    let mut answers = true;
     for step in &session.steps {
         let mut rng = Rng::for_part(session.seed, *step);
         if let (Some(connection), true) = (connection, rng.chance(30)) {
             calls.spawn(ask(&connection.peer(), alive, &mut rng).into_future());
-            wire.hear(&mut speaker).await;
+            if answers {
+                soon(wire.hear(&mut speaker)).await;
+            }
         }
-        if !wire.say(speaker.say(&mut rng)).await {
+        let frame = speaker.say(&mut rng);
+        answers &= serde_json::from_str::<serde_json::Value>(&frame).is_ok();
+        if !wire.say(frame).await {
             break;
         }
-        if rng.chance(30) {
-            wire.hear(&mut speaker).await;
+        if answers && rng.chance(30) {
+            soon(wire.hear(&mut speaker)).await;
         }
     }
     wire.end().await;

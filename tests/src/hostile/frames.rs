@@ -117,6 +117,22 @@ impl Speaker {
 
     // -------------------------------------------------------------------------------- what it says
 
+    /// A question about what is not there, which is answered behind all that was said before, and changes nothing; and what
+    /// stands in its answer.
+    pub fn asks(&self) -> (&'static str, &'static str) {
+        match self.dialect {
+            Dialect::CapnWeb => (r#"["pull",987654321]"#, "987654321"),
+            Dialect::Capnode => (
+                r#"{"type":"invocation","methodId":"nobody","replyId":"asked","arguments":{"links":[[]],"value":{"type":2,"id":0}}}"#,
+                r#""asked""#,
+            ),
+            _ => (
+                r#"{"type":"send","to":"nobody","from":"asked","op":"post","args":["nothing",[]]}"#,
+                r#""asked""#,
+            ),
+        }
+    }
+
     /// The next frame.
     pub fn say(&mut self, rng: &mut Rng) -> String {
         if rng.chance(2) {
