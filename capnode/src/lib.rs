@@ -151,6 +151,7 @@ mod session;
 mod spare;
 mod sweep;
 mod sync;
+mod table;
 #[cfg(feature = "tokio")]
 pub mod transport;
 #[cfg(any(feature = "axum", feature = "ws"))]

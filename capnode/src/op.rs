@@ -6,12 +6,12 @@
 //! type on the way up ([`Word`] as a frame says it, ids as the session understands it, live
 //! references above), the text never does.
 
-use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::few::Few;
+use crate::table::Table;
 
 /// An id in a session's tables. Positive ids number calls, negative ids number exports and 0 is
 /// the index; whose they are depends on who says them.
@@ -19,8 +19,8 @@ use crate::few::Few;
 /// A dialect whose ids are strings keeps the map from them to these.
 pub(crate) type Id = i64;
 
-/// What is known of ids. Peers choose some of them, so the hashes are keyed; they need not bear more than that.
-pub(crate) type IdMap<V> = HashMap<Id, V, foldhash::fast::RandomState>;
+/// What is known of ids.
+pub(crate) type IdMap<V> = Table<Id, V>;
 
 /// A piece of text, cheap to take out of the frame it came in.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ pub mod js;
 pub mod lab;
 pub mod memory;
 pub mod proxy;
+pub mod raw;
 pub mod soak;
 
 /// The net under tests: whatever is waited for comes at once, or something is wrong.

@@ -1,13 +1,11 @@
 //! What a crowd of connections holds of the memory of a process, in each way of holding, beside `Limits::node_bytes`.
 
 use std::alloc::System;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use capnode::{Connection, Limits, Node, transport};
 use capnode_examples::tour;
-use capnode_tests::until;
+use capnode_tests::{raw::Raw, until};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::net::TcpListener;
 
@@ -32,74 +30,11 @@ fn allocated() -> usize {
     stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
-/// A raw peer, which allocates nothing.
-struct Raw {
-    stream: TcpStream,
-    web_socket: bool,
-}
-
-impl Raw {
-    fn new(url: &str) -> Self {
-        let (scheme, host) = url.trim_end_matches('/').split_once("://").unwrap();
-        let mut stream = TcpStream::connect(host).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let web_socket = scheme == "ws";
-        if web_socket {
-            let request = format!(
-                "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            );
-            stream.write_all(request.as_bytes()).unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-        }
-        Self { stream, web_socket }
-    }
-
-    /// Announces a message of `length` bytes, and sends `text`, which need not be all of it.
-    fn send(&mut self, length: usize, text: &str) {
-        let ended = text.len() == length;
-        if self.web_socket {
-            let mut head = vec![0x81, 0x80 | 127];
-            head.extend_from_slice(&(length as u64).to_be_bytes());
-            // A mask of zeros changes nothing.
-            head.extend_from_slice(&[0; 4]);
-            self.stream.write_all(&head).unwrap();
-        }
-        // It may be ended for what it sends.
-        let _ended = self.stream.write_all(text.as_bytes());
-        if ended && !self.web_socket {
-            self.stream.write_all(b"\n").unwrap();
-        }
-    }
-
-    /// Reads up to a text. Returns `false` if the stream ends before.
-    fn read_to(&mut self, text: &str) -> bool {
-        let (mut seen, mut room) = (Vec::new(), vec![0; 64 << 10]);
-        loop {
-            match self.stream.read(&mut room) {
-                Ok(count @ 1..) => seen.extend_from_slice(&room[..count]),
-                _ => return false,
-            }
-            if String::from_utf8_lossy(&seen).contains(text) {
-                return true;
-            }
-            let long = seen.len().saturating_sub(text.len());
-            seen.drain(..long);
-        }
-    }
-
-    fn is_served(&mut self, number: usize) -> bool {
-        let ask = r#"["push",["pipeline",0,["transform"],["beep"]]]"#;
-        self.send(ask.len(), ask);
-        let pull = format!("[\"pull\",{number}]");
-        self.send(pull.len(), &pull);
-        self.read_to("BOOP")
-    }
+/// Whether a peer is answered.
+fn is_served(raw: &mut Raw, number: usize) -> bool {
+    raw.say(r#"["push",["pipeline",0,["transform"],["beep"]]]"#);
+    raw.say(&format!("[\"pull\",{number}]"));
+    raw.read_to("\"BOOP\"]")
 }
 
 /// Waits until nothing moves any more, and returns what is allocated.
@@ -142,13 +77,22 @@ fn noop(length: usize) -> String {
 }
 
 fn whole(raw: &mut Raw) {
-    raw.send(LARGE, &noop(LARGE));
+    raw.say(&noop(LARGE));
 }
 
 fn answered(raw: &mut Raw) {
     let ask = format!(r#"["stream",["pipeline",0,["echo"],["{}"]]]"#, "x".repeat(LARGE));
-    raw.send(ask.len(), &ask);
+    raw.say(&ask);
     assert!(raw.read_to("xxxxxxxx\"]"));
+}
+
+fn given_back(raw: &mut Raw) {
+    let references: Vec<_> = (1..=4_000).map(|number| format!("[\"export\",-{number}]")).collect();
+    raw.say(&format!(r#"["stream",["pipeline",0,["transform"],[[[{}]]]]]"#, references.join(",")));
+    // What was said before goes first.
+    raw.say(r#"["push",["pipeline",0,["transform"],["beep"]]]"#);
+    raw.say("[\"pull\",2]");
+    assert!(raw.read_to("\"BOOP\"]"));
 }
 
 fn half(raw: &mut Raw) {
@@ -176,6 +120,7 @@ async fn a_crowd_holds_what_is_allowed_and_a_little_for_each() {
         for (what, does, lasts) in [
             ("a whole message", whole as fn(&mut Raw), true),
             ("an answered call", answered, true),
+            ("references given back", given_back, true),
             ("half a message", half, false),
             ("a message announced", announced, true),
         ] {
@@ -184,8 +129,13 @@ async fn a_crowd_holds_what_is_allowed_and_a_little_for_each() {
             let counted = if lasts { 0 } else { FACTOR * NODE_BYTES };
             assert!(held <= counted + CONNECTIONS * EACH, "{url}: {what}: {held} bytes");
             if lasts && what != "a message announced" {
-                let number = if what == "an answered call" { 2 } else { 1 };
-                let served = raws.into_iter().map(|mut raw| raw.is_served(number)).filter(|served| *served);
+                let number = match what {
+                    "a whole message" => 1,
+                    "an answered call" => 2,
+                    _ => 3,
+                };
+                let served =
+                    raws.into_iter().map(|mut raw| is_served(&mut raw, number)).filter(|served| *served);
                 assert_eq!(served.count(), CONNECTIONS, "{url}: {what}");
             }
         }

@@ -1,17 +1,18 @@
 //! What wires whose ids are strings need to be spoken of in numbers.
 
-use std::collections::HashMap;
+use std::hash::RandomState;
 
 use super::capnweb::text::write_string;
 use super::json::Json;
-use crate::op::Id;
+use crate::op::{Id, IdMap};
+use crate::table::Table;
 
 /// What the peer lends us, by the strings that name it. A string is kept as it stands in JSON, quotes included:
 /// some peers use numbers, which have to go back as numbers.
 #[derive(Default)]
 pub(super) struct Lent {
-    ids: HashMap<Box<str>, Id>,
-    names: HashMap<Id, Box<str>>,
+    ids: Table<Box<str>, Id, RandomState>,
+    names: IdMap<Box<str>>,
     last: Id,
 }
 
@@ -47,7 +48,7 @@ impl Lent {
 #[derive(Default)]
 pub(super) struct Asked {
     last: Id,
-    places: HashMap<Id, Box<str>>,
+    places: IdMap<Box<str>>,
 }
 
 impl Asked {

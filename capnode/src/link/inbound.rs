@@ -25,13 +25,18 @@ use crate::panics::contained;
 use crate::session::{Event, Ref};
 use crate::sync::atomic::Ordering;
 
+/// Bytes that a call or read in the values of a call is counted as.
+const REQUEST: usize = 1 << 10;
+
 /// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
 /// be released by the very next message; nothing of it is decoded or started.
 pub(super) struct Call {
     answer: Id,
     what: What,
-    /// What it keeps: the frame that it came in, and itself.
+    /// What it keeps: the frame that it came in, itself, and what it asks for in its values.
     bytes: usize,
+    /// How many calls and reads stand in its values.
+    requests: usize,
 }
 
 enum What {
@@ -211,7 +216,7 @@ impl Link {
             }
             match todo {
                 Todo::Call(call) => {
-                    let Call { answer, what, bytes } = call;
+                    let Call { answer, what, bytes, .. } = call;
                     let unfolds = what.has_references();
                     let respond =
                         || match what {
@@ -378,7 +383,6 @@ impl State {
             let Some((error, caller)) = self.take_unsaid(unsaid) else { break };
             todos.push(Todo::Deliver { caller, answer: Err(error) });
         }
-        let bytes = bytes + std::mem::size_of::<Call>();
         while let Some(event) = self.session.poll_event() {
             let call = match event {
                 Event::Call { answer, target, path, args } => {
@@ -392,16 +396,16 @@ impl State {
                     }
                     let target = self.target(target);
                     let args = args.map(|args| self.stage_value(link, args));
-                    Call { answer, what: What::Call { target, path, args }, bytes }
+                    Call::new(answer, What::Call { target, path, args }, bytes)
                 }
                 Event::Evaluate { answer, value } => {
-                    Call { answer, what: What::Evaluate(self.stage_value(link, value)), bytes }
+                    Call::new(answer, What::Evaluate(self.stage_value(link, value)), bytes)
                 }
                 Event::Refused { answer, value, why } => {
                     if self.session.is_kept(answer) {
                         self.answers.entry(answer).or_default();
                     }
-                    let call = Call { answer, what: What::Evaluate(self.stage_value(link, value)), bytes };
+                    let call = Call::new(answer, What::Evaluate(self.stage_value(link, value)), bytes);
                     todos.push(Todo::Refuse(call, Error::rejected(why)));
                     continue;
                 }
@@ -410,7 +414,7 @@ impl State {
                     continue;
                 }
             };
-            if call.requests() > link.limits.running_calls {
+            if call.requests > link.limits.running_calls {
                 let message = format!("more than {} calls in one message", link.limits.running_calls);
                 // It is dropped where the others are, when the lock is free.
                 todos.push(Todo::Unpark(Some(call)));
@@ -595,11 +599,12 @@ impl What {
 }
 
 impl Call {
-    /// How many calls and reads stand in its values.
-    fn requests(&self) -> usize {
-        match &self.what {
+    /// `bytes` are those of the frame that it came in.
+    fn new(answer: Id, what: What, bytes: usize) -> Self {
+        let requests = match &what {
             What::Call { args, .. } => args.as_ref().map_or(0, Staged::requests),
             What::Evaluate(value) => Staged::requests(value),
-        }
+        };
+        Self { answer, what, bytes: bytes + std::mem::size_of::<Self>() + requests * REQUEST, requests }
     }
 }

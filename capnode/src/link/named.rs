@@ -1,6 +1,7 @@
 //! What we lend a peer whose language has names for it instead of numbers, and never or seldom gives it back.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use crate::cap::Cap;
@@ -9,11 +10,12 @@ use crate::few::Few;
 use crate::op::{Id, IdMap};
 use crate::registry::{Registry, random_name};
 use crate::session::Session;
+use crate::table::Table;
 
 /// The names of our exports on one connection, and which of them was used last.
 #[derive(Default)]
 pub(super) struct Named {
-    ids: HashMap<Arc<str>, Id>,
+    ids: Table<Arc<str>, Id, RandomState>,
     exports: IdMap<Export>,
     /// Those that may be forgotten, by when they were last used: no call on them is running, and they are not in `kept`.
     order: BTreeMap<u64, Id>,

@@ -282,7 +282,8 @@ impl State {
         let entries = self.imports.len()
             + self.objects.len()
             + self.session.running()
-            + self.answers.len()
+            // The session has each of these as well.
+            + 2 * self.answers.len()
             + self.calls.len()
             + self.waiting.len();
         self.unwritten()

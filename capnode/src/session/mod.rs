@@ -9,11 +9,12 @@
 //! The model is Cap'n Web's: two tables, **imports** (what the peer lends us) and **exports** (what
 //! we lend it), and the result of a call is an import from the moment the call is sent.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::error::Error;
 use crate::limits::{Limits, Rate};
 use crate::op::{Answering, Id, IdMap, Op, Path, Payload, Text, Word};
+use crate::table::Table;
 
 mod handle;
 #[cfg(test)]
@@ -248,7 +249,7 @@ pub(crate) struct Session {
     /// How many running calls have no result among the exports.
     loose: usize,
     /// Under which id an object is exported: only between marked peers, see [`Session::export`].
-    ids: HashMap<ObjectId, Id, foldhash::fast::RandomState>,
+    ids: Table<ObjectId, Id>,
     last_call: Id,
     last_export: Id,
     last_answer: Id,
@@ -281,7 +282,7 @@ impl Session {
             lent: 0,
             unanswered: 0,
             loose: 0,
-            ids: HashMap::default(),
+            ids: Table::default(),
             last_call: 0,
             last_export: 0,
             last_answer: 0,
@@ -577,7 +578,7 @@ impl Session {
 
     /// The next message to write.
     pub(crate) fn poll_op(&mut self) -> Option<Op> {
-        self.ops.pop_front()
+        pop(&mut self.ops)
     }
 
     /// Whether there are messages to write.
@@ -593,6 +594,16 @@ impl Session {
 
     /// The next thing that the peer wants or has done.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        pop(&mut self.events)
     }
+}
+
+/// Takes the first of a queue, and gives back the memory of one that has been long.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    const SMALL: usize = 64;
+    let first = queue.pop_front();
+    if queue.is_empty() && queue.capacity() > SMALL {
+        *queue = VecDeque::new();
+    }
+    first
 }
