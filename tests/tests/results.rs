@@ -118,3 +118,63 @@ async fn a_result_by_another_name_arrives_as_it_was_returned() {
         try_all(&remote.unwrap()).await.unwrap_or_else(|error| panic!("{dialect:?}: {error}"));
     }
 }
+
+#[derive(Clone)]
+struct Both;
+
+impl Inner<u32> for Both {
+    async fn held(&self) -> u32 {
+        7
+    }
+}
+
+impl Inner<String> for Both {
+    async fn held(&self) -> String {
+        "seven".to_owned()
+    }
+}
+
+#[capnode::interface]
+trait Pair {
+    async fn number(&self) -> InnerClient<u32>;
+    async fn text(&self) -> InnerClient<String>;
+}
+
+struct Pairing(std::sync::Arc<Both>);
+
+impl Pair for Pairing {
+    async fn number(&self) -> InnerClient<u32> {
+        InnerClient::from_arc(self.0.clone())
+    }
+
+    async fn text(&self) -> InnerClient<String> {
+        InnerClient::from_arc(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_a_generic_interface_is_another_for_other_parameters() {
+    let object = || PairClient::new(Pairing(Both.into()));
+    for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
+        let mut node = None;
+        let pair = match dialect {
+            None => object(),
+            Some(dialect) => {
+                let (here, there) = transport::pair();
+                let (server, client) = (Node::new(object()), Node::empty().dialect(dialect));
+                let (serving, remote) =
+                    tokio::join!(server.serve(here), client.connect_over::<PairClient>(there));
+                node = Some((server, client, serving));
+                remote.unwrap()
+            }
+        };
+        let (number, text) = (pair.number().await.unwrap(), pair.text().await.unwrap());
+        assert_ne!(number.cap(), text.cap(), "{dialect:?}");
+        assert_eq!(number.held().await.unwrap(), 7, "{dialect:?}");
+        assert_eq!(text.held().await.unwrap(), "seven", "{dialect:?}");
+        if matches!(dialect, None | Some(Dialect::CapnWeb)) {
+            assert_eq!(text, pair.text().await.unwrap(), "{dialect:?}");
+        }
+        drop(node);
+    }
+}

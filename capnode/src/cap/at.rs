@@ -48,7 +48,8 @@ impl At {
         };
         let method = interface.method(interface.find(name.as_str())?)?;
         let of = std::ptr::from_ref(method).addr() + usize::from(self.reads);
-        Some(ObjectId(self.cap.nearest().object_id().0, of))
+        let ObjectId(object, face) = self.cap.nearest().object_id();
+        Some(ObjectId(object, of ^ face.rotate_left(1)))
     }
 
     pub(crate) fn parts(&self) -> (&Cap, &Path) {

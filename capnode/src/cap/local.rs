@@ -54,6 +54,11 @@ pub(crate) trait Serving: Send + Sync {
     /// The interface it answers to, if it is no function or value.
     fn interface(&self) -> Option<&'static Interface>;
 
+    /// What tells references to one object apart, which may be handed out under several interfaces.
+    fn face(&self) -> usize {
+        self.interface().map_or(0, |interface| std::ptr::from_ref(interface).addr())
+    }
+
     /// What references to such objects stand for.
     fn shape(&self) -> Shape {
         self.interface().map_or(Shape::Unknown, Shape::Object)
@@ -102,9 +107,8 @@ impl Local {
 
     /// One object may be handed out under several interfaces, and is another reference in each.
     pub(super) fn object_id(&self) -> ObjectId {
-        let interface = self.serving.interface().map_or(0, |interface| std::ptr::from_ref(interface).addr());
         let object = self.object.0.as_ref().map_or(0, |object| Arc::as_ptr(object).cast::<()>().addr());
-        ObjectId(object, interface)
+        ObjectId(object, self.serving.face())
     }
 }
 

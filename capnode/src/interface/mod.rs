@@ -3,6 +3,7 @@
 
 use std::any::{Any, TypeId};
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -134,6 +135,13 @@ impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
         Some(C::INTERFACE)
     }
 
+    /// A generic interface has one table for all its parameters, and a client for each.
+    fn face(&self) -> usize {
+        let mut bits = Bits(0);
+        TypeId::of::<C>().hash(&mut bits);
+        bits.0 as usize
+    }
+
     fn name(&self) -> &'static str {
         C::INTERFACE.name
     }
@@ -145,6 +153,25 @@ impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
                 Err(_) => request.no_such_method(),
             }
         })
+    }
+}
+
+/// Takes the bits of a `TypeId`, which are a hash already.
+struct Bits(u64);
+
+impl Hasher for Bits {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(byte.into());
+        }
+    }
+
+    fn write_u64(&mut self, bits: u64) {
+        self.0 = self.0.rotate_left(5) ^ bits;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
