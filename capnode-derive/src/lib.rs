@@ -62,7 +62,8 @@ use syn::{Item, ItemTrait};
 ///   object is lent what arrived.
 /// * **`Func<fn(A, B) -> R>`**: the client takes a closure as well.
 /// * **Any result that serializes.** A `Result<T, E>`, known by its name, gives the caller the typed
-///   error back as `CallError<E>`; aliases named `Result` work too. `E` also needs `Display`. A result that is a
+///   error back as `CallError<E>`; aliases named `Result` work too, with their parameters in any order. `E` also needs
+///   `Display`. A result that is a
 ///   `Result` by another name, such as that of a type parameter or of a `Result` inside of one, is a value: it arrives as
 ///   it was returned, and a JavaScript peer sees an object with the member `Ok` or `Err`.
 ///
@@ -95,8 +96,14 @@ use syn::{Item, ItemTrait};
 /// ```
 ///
 /// No two methods of an interface and of all that it extends have the same name, in Rust or on the wire. A method that is
-/// inherited has no name that every client has, such as `clone` or `cap`. An interface that is extended in two ways counts
-/// once.
+/// inherited has no name that every client has, such as `clone` or `cap`. These are checked. The methods of a trait that a
+/// caller imports are not: where such a trait is implemented for the client itself, as one for all `Serialize` is, a method
+/// of the same name hides the inherited one. Call that by the parent's client then: `SeatClient::from(moderator).say(..)`.
+///
+/// An interface that is extended in two ways counts once, and has the same parameters in both: it is an error if they are
+/// not written alike. So that types of two modules are known to be one, write them from `crate::` on.
+///
+/// A supertrait that is written on the trait may be any that is no interface; one that is belongs here.
 ///
 /// ### `name = ".."`
 ///

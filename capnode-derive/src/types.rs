@@ -1,6 +1,6 @@
 //! What a written type says: how it travels, and what in it cannot.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type, TypeFnPtr};
 
@@ -27,7 +27,6 @@ pub(crate) enum FlawKind {
     BareFn,
     /// `Self`, or something of it.
     Implementor,
-    FuncOfNoFn,
     /// `unsafe`, `extern` or variadic.
     FuncOfSpecialFn,
     FuncOfTooMany,
@@ -66,24 +65,27 @@ impl Flaw {
         if path.segments.first().is_some_and(|first| first.ident == "Self") {
             return Self::new(path, FlawKind::Implementor);
         }
-        if let Some(ty) = func_parameter(path) {
-            return Self::find_in_func(ty);
+        if let Some(signature) = func_parameter(path) {
+            return Self::find_in_func(signature);
         }
-        path.segments.iter().flat_map(generic_arguments).find_map(|argument| match argument {
-            GenericArgument::Lifetime(lifetime) if lifetime.ident != "static" => {
-                Self::new(lifetime, FlawKind::Lifetime)
-            }
-            GenericArgument::Type(ty) => Self::find(ty),
-            _ => None,
+        path.segments.iter().find_map(|segment| {
+            generic_arguments(segment).find_map(|argument| match argument {
+                GenericArgument::Lifetime(lifetime) if lifetime.ident != "static" => {
+                    Self::new(lifetime, FlawKind::Lifetime)
+                }
+                // It may be `Func` by another name. If not, rustc says that it does not serialize.
+                GenericArgument::Type(ty) if matches!(bare(ty), Type::FnPtr(_)) && !is_container(segment) => {
+                    None
+                }
+                GenericArgument::Type(ty) => Self::find(ty),
+                _ => None,
+            })
         })
     }
 
-    fn find_in_func(ty: &Type) -> Option<Self> {
-        let Type::FnPtr(signature) = bare(ty) else {
-            return Self::new(ty, FlawKind::FuncOfNoFn);
-        };
+    fn find_in_func(signature: &TypeFnPtr) -> Option<Self> {
         if signature.unsafety.is_some() || signature.abi.is_some() || signature.variadic.is_some() {
-            return Self::new(ty, FlawKind::FuncOfSpecialFn);
+            return Self::new(signature, FlawKind::FuncOfSpecialFn);
         }
         if let Some(extra) = signature.inputs.iter().nth(MOST_FUNC_ARGUMENTS) {
             return Self::new(&extra.ty, FlawKind::FuncOfTooMany);
@@ -105,9 +107,8 @@ pub(crate) fn bare(ty: &Type) -> &Type {
 
 /// The `fn(..) -> R` of a `Func<fn(..) -> R>`.
 pub(crate) fn func_signature(ty: &Type) -> Option<&TypeFnPtr> {
-    let Type::Path(path) = bare(ty) else { return None };
-    match bare(func_parameter(&path.path)?) {
-        Type::FnPtr(signature) => Some(signature),
+    match bare(ty) {
+        Type::Path(path) => func_parameter(&path.path),
         _ => None,
     }
 }
@@ -120,41 +121,60 @@ pub(crate) fn result_of(signature: &TypeFnPtr) -> Option<&Type> {
 }
 
 /// Whether a type is written `Result<..>`, which is how a typed error is known: the macro can't
-/// look through an alias of another name.
+/// look through an alias of another name. That it is one, and of what, rustc finds.
 pub(crate) fn is_result(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|last| last.ident == "Result")
 }
 
-/// The two parts of a `Result<T, E>` that names both.
-pub(crate) fn result_parts(ty: &Type) -> Option<(&Type, &Type)> {
-    let mut arguments = generic_arguments(last_segment(ty)?);
-    match (arguments.next(), arguments.next(), arguments.next()) {
-        (Some(GenericArgument::Type(ok)), Some(GenericArgument::Type(error)), None) => Some((ok, error)),
-        _ => None,
-    }
+/// Whether a name is that of a type of the language.
+pub(crate) fn is_primitive(name: &Ident) -> bool {
+    const KNOWN: [&str; 17] = [
+        "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128",
+        "isize", "f32", "f64",
+    ];
+    KNOWN.iter().any(|known| name == known)
 }
 
 /// Whether a result is of a type that nobody has to think about.
 pub(crate) fn surely_travels(ty: &Type) -> bool {
-    const KNOWN: [&str; 17] = [
-        "bool", "char", "String", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64",
-        "i128", "isize", "f32", "f64",
-    ];
     match bare(ty) {
-        Type::Path(path) => path.path.get_ident().is_some_and(|name| KNOWN.iter().any(|known| name == known)),
+        Type::Path(path) => path.path.get_ident().is_some_and(|name| name == "String" || is_primitive(name)),
         Type::Tuple(tuple) => tuple.elems.is_empty(),
         Type::Verbatim(_) => true,
         _ => false,
     }
 }
 
-fn func_parameter(path: &Path) -> Option<&Type> {
+fn func_parameter(path: &Path) -> Option<&TypeFnPtr> {
     let last = path.segments.last().filter(|last| last.ident == "Func")?;
     let mut arguments = generic_arguments(last);
     match (arguments.next(), arguments.next()) {
-        (Some(GenericArgument::Type(ty)), None) => Some(ty),
+        (Some(GenericArgument::Type(ty)), None) => match bare(ty) {
+            Type::FnPtr(signature) => Some(signature),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// Whether a name is one of the standard library's types that hold others.
+fn is_container(segment: &PathSegment) -> bool {
+    const CONTAINERS: [&str; 13] = [
+        "Arc",
+        "BTreeMap",
+        "BTreeSet",
+        "Box",
+        "Cow",
+        "HashMap",
+        "HashSet",
+        "LinkedList",
+        "Mutex",
+        "Option",
+        "Rc",
+        "Result",
+        "Vec",
+    ];
+    CONTAINERS.iter().any(|container| segment.ident == container)
 }
 
 fn last_segment(ty: &Type) -> Option<&PathSegment> {

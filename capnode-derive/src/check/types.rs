@@ -86,9 +86,6 @@ fn of_argument(flaw: &Flaw) -> String {
             "`Self` is known to the implementation only: write the client of the interface, or a \
              concrete type"
         }
-        FlawKind::FuncOfNoFn => {
-            "`Func` is told the type of a function: write `Func<fn(String) -> u32>`, or `Func<fn()>`"
-        }
         FlawKind::FuncOfSpecialFn => "a function that travels is an ordinary one: write `Func<fn(..) -> ..>`",
         FlawKind::FuncOfTooMany => {
             return format!(

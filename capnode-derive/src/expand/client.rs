@@ -4,7 +4,7 @@ use super::{Expansion, client_of, lints, place};
 use crate::model::{Argument, Method, Output, Pass};
 use crate::names::plain;
 use crate::types;
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, GenericParam};
 
@@ -106,15 +106,25 @@ impl Expansion<'_> {
     fn constructors(&self) -> TokenStream {
         let (vis, trait_path) = (&self.interface.item.vis, &self.trait_path);
         let body = |body: TokenStream| if self.is_stand_in { quote!(::core::unreachable!()) } else { body };
-        let new = body(quote!(__p::serve(__p::Arc::new(__object))));
-        let from_arc = body(quote!(__p::serve(__object)));
+        let new = body(quote!(__p::serve(__p::Arc::new(object__))));
+        let from_arc = body(quote!(__p::serve(object__)));
         let promise = body(quote!(__p::promise()));
+        let object = Ident::new("__O", Span::call_site());
+        let of_object = self.clause_of(&object);
+        // What a `where` clause says of the object needs a name for its type.
+        let (param, object, clause) = match of_object.is_empty() {
+            true => (None, quote!(impl #trait_path), None),
+            false => {
+                let param = quote!(<#object: #trait_path>);
+                (Some(param), quote!(#object), Some(quote!(where #(#of_object),*)))
+            }
+        };
         let free = |name: &str| self.interface.methods.iter().all(|method| method.ident() != name);
         let mut constructors = TokenStream::new();
         if free("new") {
             constructors.extend(quote! {
                 /// A reference to an object, which lives until nobody holds one.
-                #vis fn new(__object: impl #trait_path) -> Self {
+                #vis fn new #param(object__: #object) -> Self #clause {
                     #new
                 }
             });
@@ -122,7 +132,7 @@ impl Expansion<'_> {
         if free("from_arc") {
             constructors.extend(quote! {
                 /// A reference to an object that this program holds as well.
-                #vis fn from_arc(__object: __p::Arc<impl #trait_path>) -> Self {
+                #vis fn from_arc #param(object__: __p::Arc<#object>) -> Self #clause {
                     #from_arc
                 }
             });
@@ -199,35 +209,35 @@ impl Expansion<'_> {
         let deserialize = self.impl_with(quote!('d,), quote!(), quote!(__p::Deserialize<'d> for #client));
         let [hasher, serializer, deserializer] = ["H", "S", "D"].map(|name| self.type_param(name));
         let cloned = self.wrap(quote!(__p::Clone::clone(&self.0)));
-        let deserialized = self.wrap(self.holding(quote!(__c)));
+        let deserialized = self.wrap(self.holding(quote!(c__)));
         let deref = self.parents.first().map(|parent| {
             let head = simple(quote!(__p::Deref));
             quote!(#head { type Target = #parent; fn deref(&self) -> &#parent { &self.0 } })
         });
         // One that has been refused is no `Client`, and should not be told so a second time.
         let serialized = match self.interface.item.generics.lifetimes().next() {
-            None => quote!(__p::serialize(self, __t)),
-            Some(_) => quote!(__p::Serialize::serialize(&self.0, __t)),
+            None => quote!(__p::serialize(self, t__)),
+            Some(_) => quote!(__p::Serialize::serialize(&self.0, t__)),
         };
         let upcasts = self.parents.iter().map(|parent| {
             let head = self.impl_of(quote!(__p::From<#client> for #parent));
-            quote!(#head { fn from(__c: #client) -> Self { __p::cast(&__c) } })
+            quote!(#head { fn from(c__: #client) -> Self { __p::cast(&c__) } })
         });
         quote! {
             #deref
             #clone { fn clone(&self) -> Self { #cloned } }
-            #debug { fn fmt(&self, __f: &mut __p::Formatter<'_>) -> __p::FmtResult { __p::Debug::fmt(&self.0, __f) } }
-            #partial_eq { fn eq(&self, __e: &Self) -> bool { self.0 == __e.0 } }
+            #debug { fn fmt(&self, f__: &mut __p::Formatter<'_>) -> __p::FmtResult { __p::Debug::fmt(&self.0, f__) } }
+            #partial_eq { fn eq(&self, e__: &Self) -> bool { self.0 == e__.0 } }
             #eq {}
-            #hash { fn hash<#hasher: __p::Hasher>(&self, __t: &mut #hasher) { __p::Hash::hash(&self.0, __t) } }
+            #hash { fn hash<#hasher: __p::Hasher>(&self, t__: &mut #hasher) { __p::Hash::hash(&self.0, t__) } }
             #serialize {
-                fn serialize<#serializer: __p::Serializer>(&self, __t: #serializer) -> __p::Result<#serializer::Ok, #serializer::Error> {
+                fn serialize<#serializer: __p::Serializer>(&self, t__: #serializer) -> __p::Result<#serializer::Ok, #serializer::Error> {
                     #serialized
                 }
             }
             #deserialize {
-                fn deserialize<#deserializer: __p::Deserializer<'d>>(__d: #deserializer) -> __p::Result<Self, #deserializer::Error> {
-                    __p::Result::map(__p::Deserialize::deserialize(__d), |__c| #deserialized)
+                fn deserialize<#deserializer: __p::Deserializer<'d>>(d__: #deserializer) -> __p::Result<Self, #deserializer::Error> {
+                    __p::Result::map(__p::Deserialize::deserialize(d__), |c__| #deserialized)
                 }
             }
             #(#upcasts)*
@@ -239,13 +249,7 @@ impl Expansion<'_> {
 pub(super) fn call_type(output: &Output) -> TokenStream {
     match output {
         Output::Value(ty) => quote!(__p::Call<#ty, __p::Error>),
-        Output::Result(ty) => match types::result_parts(ty) {
-            Some((ok, error)) => quote!(__p::Call<#ok, __p::CallError<#error>>),
-            None => {
-                let (ok, error) = (quote!(<#ty as __p::IsResult>::Ok), quote!(<#ty as __p::IsResult>::Err));
-                quote!(__p::Call<#ok, __p::CallError<#error>>)
-            }
-        },
+        Output::Result(ty) => place::alias("CallOf", ty),
     }
 }
 
@@ -255,11 +259,16 @@ fn passed(argument: &Argument) -> TokenStream {
     let place = place::of_type(&argument.written.ty);
     let name = place::name_at(&argument.name, place);
     match &argument.pass {
-        Pass::Give => quote_spanned!(place=> __p::Give(#name)),
+        Pass::Give if types::surely_travels(&argument.written.ty) => quote_spanned!(place=> __p::Give(#name)),
+        Pass::Give => {
+            let ty = &argument.written.ty;
+            quote_spanned!(place=> <#ty as __p::Passed>::give(#name))
+        }
         Pass::Lend(_) => quote_spanned!(place=> __p::Lend(#name)),
         Pass::Func { .. } => {
             let into = into_func(argument);
-            quote_spanned!(place=> __p::Give(#into::into_func(#name)))
+            let ty = &argument.written.ty;
+            quote_spanned!(place=> __p::Give(__p::func::<#ty, _>(#into::into_func(#name))))
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Expansion, client_of, local, place};
 use crate::model::{Method, Output, Pass};
 use crate::names::plain;
 use crate::types;
-use proc_macro2::{Ident, Literal, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Expr, GenericArgument, Meta, Path, PathArguments, PathSegment, Stmt, Type, parse_quote};
 
@@ -19,7 +19,7 @@ impl Expansion<'_> {
         // Without the bounds of the parameters, so that a child's table can name any instance.
         let (params, krate) = (self.bare_params(), &self.interface.options.krate);
         let head = self.impl_of(quote!(__p::Client for #client));
-        let (wrapped, serve) = (self.wrap(self.holding(quote!(__c))), self.serve());
+        let (wrapped, serve) = (self.wrap(self.holding(quote!(c__))), self.serve());
         let cap = match self.parents.first() {
             Some(parent) => quote!(<#parent as __p::Client>::cap(&self.0)),
             None => quote!(&self.0),
@@ -32,7 +32,7 @@ impl Expansion<'_> {
             }
             #head {
                 const INTERFACE: &'static __p::Interface = &__TABLE;
-                fn from_cap(__c: __p::Cap) -> Self { #wrapped }
+                fn from_cap(c__: __p::Cap) -> Self { #wrapped }
                 fn cap(&self) -> &__p::Cap { #cap }
             }
             #serve
@@ -53,7 +53,8 @@ impl Expansion<'_> {
         let Some(first) = self.interface.options.extends.first() else { return table };
         let parents = self.interface.options.extends.iter().map(|parent| {
             let client = self.any_instance(client_of(parent));
-            quote!(<#client>::__INTERFACE)
+            let given = self.given(parent);
+            quote!(__p::Parent::new(<#client>::__INTERFACE, &[#(#given),*]))
         });
         let casts = self.interface.casts().map(|(name, _)| plain(&name));
         // There rustc points if the names don't go together.
@@ -113,6 +114,12 @@ impl Expansion<'_> {
     fn serve(&self) -> TokenStream {
         let (client, trait_path) = (&self.client_path, &self.trait_path);
         let head = self.impl_with(quote!(), quote!(__T: #trait_path), quote!(__p::Serve<__T> for #client));
+        let of_object = self.clause_of(&Ident::new("__T", Span::call_site()));
+        let head = match (of_object.is_empty(), self.clause().is_some()) {
+            (true, _) => head,
+            (false, true) => quote!(#head, #(#of_object),*),
+            (false, false) => quote!(#head where #(#of_object),*),
+        };
         let (index, request) = (local("m"), local("r"));
         let body = if self.is_stand_in {
             quote!(::core::unreachable!())
@@ -151,20 +158,24 @@ impl Expansion<'_> {
         } else {
             place::of_type(method.output.ty())
         };
-        let run = match method.output {
-            Output::Value(_) => Ident::new("run", place),
-            Output::Result(_) => Ident::new("run_result", place),
-        };
         // By path, since `object.clone()` would clone the reference to the object, and since a
         // trait extended may have a method of the same name.
-        quote! {
-            #(#cfgs)*
-            #index => #request.#run(
-                |#object, (#(#names,)*) #types| async move {
-                    <__T as #trait_path>::#name(&#object, #(#values),*).await
-                }
-            ),
-        }
+        let body = quote! {
+            |#object, (#(#names,)*) #types| async move {
+                <__T as #trait_path>::#name(&#object, #(#values),*).await
+            }
+        };
+        let run = match &method.output {
+            Output::Value(_) => {
+                let run = Ident::new("run", place);
+                quote!(#request.#run(#body))
+            }
+            Output::Result(ty) => {
+                let run = quote_spanned!(place=> <#ty as __p::IsResult>::run);
+                quote!(#run(#request, #body))
+            }
+        };
+        quote!(#(#cfgs)* #index => #run,)
     }
 
     /// What runs a method of a trait extended, whose places come after those of this one.
@@ -181,13 +192,18 @@ impl Expansion<'_> {
     }
 }
 
-/// The types that rustc can't find by itself: of what is decoded only to be lent.
+/// The types that rustc can't find by itself, of what is decoded only to be lent, and those that may not travel.
 fn owned_types(method: &Method) -> Option<TokenStream> {
     let mut any = false;
     let types = method.arguments.iter().map(|argument| match &argument.pass {
         Pass::Lend(ty) => {
             any = true;
             quote_spanned!(place::of_type(ty)=> __p::Owned<#ty>)
+        }
+        Pass::Give if !types::surely_travels(&argument.written.ty) => {
+            any = true;
+            let ty = &argument.written.ty;
+            quote_spanned!(place::of_type(ty)=> __p::Taken<#ty>)
         }
         _ => quote!(_),
     });

@@ -5,14 +5,16 @@
 
 mod client;
 mod dispatch;
+mod given;
 mod place;
 mod stand_in;
+mod supertraits;
 mod trait_;
 
 use crate::model::{Interface, client_name};
 use crate::types::bare;
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, GenericParam, Meta, Path, Type, WhereClause, WherePredicate};
 
 /// The expansion of an interface that keeps every rule.
@@ -73,6 +75,7 @@ impl<'a> Expansion<'a> {
         let client = self.client();
         let client_impls = self.client_impls();
         let serving = self.serving();
+        let supertraits = (!self.is_stand_in).then(|| self.supertraits());
         quote! {
             #trait_
             #client
@@ -83,6 +86,7 @@ impl<'a> Expansion<'a> {
                 use #krate::__private as __p;
                 #client_impls
                 #serving
+                #supertraits
             };
         }
     }
@@ -104,15 +108,22 @@ impl<'a> Expansion<'a> {
     /// The trait's `where` clause, less what it says of the object, which a client is not.
     fn clause(&self) -> Option<WhereClause> {
         let mut clause = self.interface.item.generics.where_clause.clone()?;
-        let is_of_object = |predicate: &WherePredicate| match predicate {
-            WherePredicate::Type(predicate) => {
-                matches!(bare(&predicate.bounded_ty), Type::Path(path) if path.path.is_ident("Self"))
-            }
-            _ => false,
-        };
-        clause.predicates =
-            clause.predicates.into_iter().filter(|predicate| !is_of_object(predicate)).collect();
+        let predicates = clause.predicates.into_iter();
+        clause.predicates = predicates.filter(|predicate| !names_self(predicate.to_token_stream())).collect();
         (!clause.predicates.is_empty()).then_some(clause)
+    }
+
+    /// What the trait's `where` clause says of other types and the object, which is an `object`. What it says of the object
+    /// alone is known of it, as that of a supertrait is.
+    fn clause_of(&self, object: &Ident) -> Vec<TokenStream> {
+        let predicates =
+            self.interface.item.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+        let predicates =
+            predicates.filter(|predicate| !is_of_object(predicate)).map(ToTokens::to_token_stream);
+        predicates
+            .filter(|tokens| names_self(tokens.clone()))
+            .map(|tokens| with_self(tokens, object))
+            .collect()
     }
 
     /// The name of a type parameter of the macro's own. Unlike a local variable it could meet a
@@ -155,6 +166,34 @@ fn params(interface: &Interface) -> TokenStream {
     params.collect()
 }
 
+/// Whether a predicate is about the object: `Self: Bound`.
+fn is_of_object(predicate: &WherePredicate) -> bool {
+    match predicate {
+        WherePredicate::Type(predicate) => {
+            matches!(bare(&predicate.bounded_ty), Type::Path(path) if path.path.is_ident("Self"))
+        }
+        _ => false,
+    }
+}
+
+fn names_self(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(name) => name == "Self",
+        TokenTree::Group(group) => names_self(group.stream()),
+        _ => false,
+    })
+}
+
+/// `tokens` with `object` for `Self`.
+fn with_self(tokens: TokenStream, object: &Ident) -> TokenStream {
+    let replaced = tokens.into_iter().map(|token| match token {
+        TokenTree::Ident(name) if name == "Self" => object.clone().into(),
+        TokenTree::Group(group) => Group::new(group.delimiter(), with_self(group.stream(), object)).into(),
+        token => token,
+    });
+    replaced.collect()
+}
+
 /// The bound of a type parameter, at the place of the parameter.
 fn wire_bound(krate: &Path, param: &Ident) -> TokenStream {
     let krate = place::path_at(krate, param.span());
@@ -182,8 +221,8 @@ fn lints<'a>(attributes: impl IntoIterator<Item = &'a Attribute>) -> impl Iterat
     })
 }
 
-/// A local name of the macro. Its span keeps it apart from local names of the user's; constants and unit variants in scope
-/// are kept apart by the underscore, since a pattern of their name would match their value and bind nothing.
+/// A local name of the macro. Its span keeps it apart from local names of the user's. Constants, statics and unit structs in
+/// scope are kept apart by the name, which nobody has: a pattern of their name would match their value and bind nothing.
 fn local(name: &str) -> Ident {
-    Ident::new(&format!("_{name}"), Span::mixed_site())
+    Ident::new(&format!("{name}__"), Span::mixed_site())
 }

@@ -3,7 +3,7 @@
 
 use crate::types::bare;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{Path, Type};
 
 /// The place of the part of a type that says most: of its name, or of its first token.
@@ -21,6 +21,16 @@ pub(super) fn of_type(ty: &Type) -> Span {
 fn first(tokens: &impl ToTokens) -> Span {
     let first = tokens.to_token_stream().into_iter().next();
     first.map_or_else(Span::call_site, |token| token.span())
+}
+
+/// The alias `name` of the library for what is said of a type. It is as long as the type, so that this is what rustc points
+/// at, and says the same of wherever it is written.
+pub(super) fn alias(name: &str, ty: &Type) -> TokenStream {
+    let last = ty.to_token_stream().into_iter().last();
+    let (first, last) = (first(ty), last.map_or_else(Span::call_site, |token| token.span()));
+    let name = Ident::new(name, first);
+    let (open, close) = (quote_spanned!(first=> __p::#name<), quote_spanned!(last=> >));
+    quote!(#open #ty #close)
 }
 
 /// The place of the name at the end of a path.

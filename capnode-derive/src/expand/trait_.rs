@@ -13,7 +13,9 @@ impl Expansion<'_> {
         let mut item = self.interface.item.clone();
         item.attrs.retain(|attribute| !attribute.path().is_ident("capnode"));
         item.colon_token.get_or_insert_with(Default::default);
-        let bounds = quote!(#krate::__private::Send + #krate::__private::Sync + 'static #(+ #parents)*);
+        let bounds = quote! {
+            #krate::__private::Send + #krate::__private::Sync + #krate::__private::AnInterface + 'static #(+ #parents)*
+        };
         item.supertraits.push(TypeParamBound::Verbatim(bounds));
         for param in &mut item.generics.params {
             if let GenericParam::Type(param) = param {

@@ -154,8 +154,6 @@ refused! {
     the_implementation_itself: of_method(async fn say(&self, to: &Self);) => SELF;
     a_func_that_borrows: of_method(async fn say(&self, to: Func<fn(&str)>);) => OWNS;
     a_func_that_borrows_inside: of_method(async fn say(&self, to: Option<Func<fn() -> Vec<&'static str>>>);) => OWNS;
-    a_func_of_no_function: of_method(async fn say(&self, to: Func<u32>);) =>
-        "`Func` is told the type of a function: write `Func<fn(String) -> u32>`, or `Func<fn()>`";
     an_unsafe_func: of_method(async fn say(&self, to: Func<unsafe fn()>);) => SPECIAL;
     an_extern_func: of_method(async fn say(&self, to: Func<extern "C" fn()>);) => SPECIAL;
     a_func_of_seven: of_method(async fn say(&self, to: Func<fn(u8, u8, u8, u8, u8, u8, u8)>);) =>

@@ -192,7 +192,9 @@ fn a_method_adds_fifteen_lines_at_most_in_the_median() {
 
 #[test]
 fn all_of_an_expansion_together_stays_small() {
-    for (count, most) in [(5, 26.0), (10, 18.0), (20, 14.0)] {
+    // The types of results that are a `Result`, and of arguments that may not travel, are named twice, so that rustc finds
+    // what they are and says once what is wrong with them.
+    for (count, most) in [(5, 29.0), (10, 21.0), (20, 16.5)] {
         let lines = measure(TokenStream::new(), desk(count)).lines;
         let each = lines as f64 / count as f64;
         println!("{count} methods: {lines} lines, {each:.1} each");

@@ -32,6 +32,28 @@ pub trait Lent: Serialize + ToOwned<Owned: Wire> {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ToOwned<Owned: Wire> + ?Sized> Lent for T {}
 
+/// What an argument is given as. The client and the dispatcher both name it by this trait, in the same words, so that rustc
+/// says once that a type can't travel.
+#[doc(hidden)]
+pub trait Passed {
+    type Given: IntoArg;
+    type Taken: Wire;
+    fn give(self) -> Self::Given;
+}
+
+impl<T: Wire> Passed for T {
+    type Given = Give<T>;
+    type Taken = T;
+
+    fn give(self) -> Give<T> {
+        Give(self)
+    }
+}
+
+/// What the callee decodes for an argument given away.
+#[doc(hidden)]
+pub type Taken<T> = <T as Passed>::Taken;
+
 /// What the callee decodes for a borrowed argument.
 #[doc(hidden)]
 pub type Owned<T> = <T as ToOwned>::Owned;

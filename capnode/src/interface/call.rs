@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::args::{IntoArgs, UntypedArgs};
-use super::{Client, Wire, WireError};
+use super::{Client, IsResult, Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::payload::decode;
@@ -47,6 +47,10 @@ pub struct Call<T, F = Error> {
     timeout: Option<Timeout>,
     result: PhantomData<fn() -> (T, F)>,
 }
+
+/// The call of a method that returns the `Result` `R`.
+#[doc(hidden)]
+pub type CallOf<R> = Call<<R as IsResult>::Ok, CallError<<R as IsResult>::Err>>;
 
 // Most calls are sent as soon as they are made: a box would cost more than it saves.
 #[allow(clippy::large_enum_variant)]

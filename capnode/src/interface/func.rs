@@ -30,6 +30,33 @@ use crate::op::Payload;
 /// Cloning is cheap. The function is dropped when nobody holds a reference to it any more.
 pub struct Func<F: ?Sized>(Plain<F>);
 
+/// What a `Func` of such a type is told: the type of a function that can travel.
+#[doc(hidden)]
+pub trait Signature {}
+
+/// What is written `Func<fn(..)>` is one: a type of the user's own may have the name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is called `Func` and is another type",
+    label = "this is not `capnode::Func`",
+    note = "an argument that is a `Func` takes closures; any other type is called otherwise here: write `type Function = ..`, or `use .. as Function`"
+)]
+#[doc(hidden)]
+pub trait IsFunc<F: ?Sized> {
+    fn of(func: Func<F>) -> Self;
+}
+
+impl<F: ?Sized> IsFunc<F> for Func<F> {
+    fn of(func: Self) -> Self {
+        func
+    }
+}
+
+/// An argument of a method, of the type that is written there.
+#[doc(hidden)]
+pub fn func<T: IsFunc<F>, F: ?Sized>(func: Func<F>) -> T {
+    T::of(func)
+}
+
 /// The part of a [`Func`] that does not depend on whether its result is a `Result`.
 #[doc(hidden)]
 pub struct Plain<F: ?Sized> {
@@ -104,13 +131,13 @@ impl<F: ?Sized> Hash for Func<F> {
     }
 }
 
-impl<F: ?Sized> Serialize for Func<F> {
+impl<F: Signature + ?Sized> Serialize for Func<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.cap.clone().shaped(Shape::Function).serialize(serializer)
     }
 }
 
-impl<'de, F: ?Sized> Deserialize<'de> for Func<F> {
+impl<'de, F: Signature + ?Sized> Deserialize<'de> for Func<F> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Cap::deserialize(deserializer).map(Self::from_cap)
     }
@@ -203,6 +230,8 @@ fn request_of_function(
 
 macro_rules! functions {
     ($(($($arg:ident $value:ident),*))*) => { $(
+        impl<$($arg,)* R> Signature for fn($($arg),*) -> R {}
+
         impl<$($arg: Wire,)* R: Wire> Plain<fn($($arg),*) -> R> {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]

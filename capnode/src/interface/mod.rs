@@ -5,6 +5,7 @@ use std::any::{Any, TypeId};
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
+use std::panic::UnwindSafe;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -29,6 +30,7 @@ use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
 use crate::lock;
 use crate::panics::{caught, contained};
 use crate::sync::Mutex;
+use crate::value::Value;
 
 /// What can travel: everything that serde can write and read.
 ///
@@ -36,7 +38,8 @@ use crate::sync::Mutex;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't travel over a connection",
     label = "this has to be written and read by serde, and to be `Send + 'static`",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for it, or hand it out as an object by a trait with `#[capnode::interface]`"
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it, or hand it out as an object by a trait with `#[capnode::interface]`",
+    note = "a function travels as `Func<fn(String) -> u32>`, told its own type, in which all is owned"
 )]
 pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
 
@@ -57,18 +60,34 @@ pub trait Offer: Serialize {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> Offer for T {}
 
-/// What can be the `E` of a method's `Result<T, E>`: an error that serde can write and read.
+/// What can be the `E` of a method's `Result<T, E>`: an error that serde can write and read, and that holds no reference.
 ///
 /// Implemented for every such type; there is nothing to implement.
+///
+/// Errors travel without references, so that a client, a [`Func`](crate::Func) or a [`Cap`] in one could not arrive. A type
+/// that has one in it is known by not being [`UnwindSafe`]. That holds for some others too, such as `Box<dyn Error + Send +
+/// Sync>`: an error with a field of that kind, which serde has to be told to skip, needs `impl UnwindSafe for MyError {}`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the error of a method",
-    label = "this has to be printed by `Display`, and written and read by serde",
-    note = "implement `std::fmt::Display` for it and derive `serde::Serialize` and `serde::Deserialize`"
+    label = "this has to be printed by `Display`, to be written and read by serde, and to hold no reference",
+    note = "implement `std::fmt::Display` for it and derive `serde::Serialize` and `serde::Deserialize`",
+    note = "errors travel without clients and functions: return those as a result, or in it",
+    note = "if it has a field that serde skips, such as a `Box<dyn Error + Send + Sync>`, write `impl std::panic::UnwindSafe` for it"
 )]
-pub trait WireError: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static {}
+pub trait WireError:
+    std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + UnwindSafe + 'static
+{
+}
 
 #[diagnostic::do_not_recommend]
-impl<E: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static> WireError for E {}
+impl<E: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + UnwindSafe + 'static> WireError
+    for E
+{
+}
+
+// What holds a reference can't be an error. These may, and it is found when they are written.
+impl UnwindSafe for Error {}
+impl UnwindSafe for Value {}
 
 /// A typed client: what the attribute makes of a trait `Chat` is `ChatClient`, which is one.
 ///
@@ -86,6 +105,41 @@ impl<E: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static
 /// # async fn example(store: StoreClient) -> Result<(), capnode::Error> {
 /// let by_the_interface: Option<u32> = store.get("answer").await?;
 /// let by_its_name: Option<u32> = store.cap().invoke("get", ("answer",)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An object that hands out a client of itself keeps a `Weak` to itself, since by a client of its own it would live for
+/// ever. While one of its methods runs, it is there:
+///
+/// ```
+/// use std::sync::{Arc, Weak};
+///
+/// #[capnode::interface]
+/// trait Counter {
+///     async fn add(&self, count: u32) -> CounterClient;
+/// }
+///
+/// struct Tally {
+///     this: Weak<Tally>,
+/// }
+///
+/// impl Tally {
+///     fn client() -> CounterClient {
+///         CounterClient::from_arc(Arc::new_cyclic(|this| Tally { this: this.clone() }))
+///     }
+/// }
+///
+/// impl Counter for Tally {
+///     async fn add(&self, _count: u32) -> CounterClient {
+///         CounterClient::from_arc(self.this.upgrade().expect("it is running"))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let counter = Tally::client();
+/// assert_eq!(counter.add(1).await?, counter);
 /// # Ok(())
 /// # }
 /// ```
@@ -107,6 +161,51 @@ impl<C: Client> From<C> for Cap {
         client.cap().clone().shaped(Shape::Object(C::INTERFACE))
     }
 }
+
+/// What every interface extends, by which the macro knows one among the supertraits that are written.
+#[doc(hidden)]
+pub trait AnInterface {
+    /// Found before [`Ordinary::__kind`] where a bound says that something is an interface.
+    fn __kind(&self) -> Extendable {
+        Extendable
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized> AnInterface for T {}
+
+/// What is found where no bound says so.
+#[doc(hidden)]
+pub trait Ordinary {
+    fn __kind(&self) -> NotExtendable {
+        NotExtendable
+    }
+}
+
+impl<T: ?Sized> Ordinary for T {}
+
+/// The kind of a trait that is an interface, or has one among its supertraits.
+#[doc(hidden)]
+pub struct Extendable;
+
+/// The kind of every other trait.
+#[doc(hidden)]
+pub struct NotExtendable;
+
+/// The kind that a supertrait has to be of.
+#[diagnostic::on_unimplemented(
+    message = "this supertrait is an interface, or has one among its own, and is not extended",
+    label = "its methods can't be called at the client",
+    note = "name the interface in the attribute, and not here: `#[capnode::interface(extends(..))]`"
+)]
+#[doc(hidden)]
+pub trait Supertrait {}
+
+impl Supertrait for NotExtendable {}
+
+/// Checks the kind of a supertrait.
+#[doc(hidden)]
+pub fn supertrait(_: impl Supertrait) {}
 
 /// A client whose interface `T` implements, so that it can stand for a `T`.
 pub trait Serve<T: ?Sized>: Client {
@@ -175,16 +274,36 @@ impl Hasher for Bits {
     }
 }
 
-/// Whether a method's result is a `Result`, and of what.
+/// What is written `Result` is one, and of what: an alias may have its parameters in any order, and a type of the user's
+/// own may have the name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is called `Result` and is another type",
+    label = "this is not `std::result::Result`",
+    note = "a method that returns a `Result` gives its caller the typed error; any other type is called otherwise here: write `type Outcome = ..`, or `use .. as Outcome`"
+)]
 #[doc(hidden)]
 pub trait IsResult {
-    type Ok;
-    type Err;
+    type Ok: Wire;
+    type Err: WireError;
+
+    /// Runs a method that returns it, as [`Delivery::run`] does one that returns a value.
+    fn run<T, A, Fut>(delivery: Delivery<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    where
+        A: Args,
+        Fut: Future<Output = Self> + Send + 'static;
 }
 
-impl<T, E> IsResult for Result<T, E> {
+impl<T: Wire, E: WireError> IsResult for Result<T, E> {
     type Ok = T;
     type Err = E;
+
+    fn run<O, A, Fut>(delivery: Delivery<O>, method: impl FnOnce(Arc<O>, A) -> Fut) -> Response
+    where
+        A: Args,
+        Fut: Future<Output = Self> + Send + 'static,
+    {
+        delivery.request.run_result(delivery.object, method)
+    }
 }
 
 impl<T: Wire> TypedReply for T {
@@ -312,17 +431,6 @@ impl<T> Delivery<T> {
     {
         let typed = self.request.typed;
         self.request.run_with(self.object, method, move |value, place| Reply::of(value, typed, place))
-    }
-
-    /// The same for a method that returns a `Result`.
-    pub fn run_result<A, R, E, Fut>(self, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
-    where
-        A: Args,
-        R: Wire,
-        E: WireError,
-        Fut: Future<Output = Result<R, E>> + Send + 'static,
-    {
-        self.request.run_result(self.object, method)
     }
 
     /// There is no such method.

@@ -12,7 +12,39 @@ pub struct Interface {
     methods: &'static [Method],
     /// The interfaces that this one extends, and those that these extend, each once.
     ancestors: &'static [Option<Ancestor>],
+    /// Those in `extends(..)`, in their order.
+    parents: &'static [Parent],
 }
+
+/// An interface in `extends(..)`.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Parent {
+    interface: &'static Interface,
+    /// The parameters that it is given there.
+    given: &'static [&'static [Piece]],
+}
+
+/// A piece of a parameter that a parent is given. What types are cannot be seen in a table, so they are compared as they
+/// are written.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Piece {
+    /// A word that means the same everywhere.
+    Word(&'static str),
+    /// The module in which the word after it has its meaning.
+    Module(&'static str),
+    /// The crate of this module.
+    Crate(&'static str),
+    /// A parameter of the interface that extends, by its place.
+    Param(usize),
+    /// What stands where a parameter could.
+    Part(&'static [Piece]),
+}
+
+/// What the parameters of an interface stand for, seen from one that extends it: hashes of how they are written.
+#[derive(Clone, Copy, Debug)]
+struct Params([u64; MOST_PARAMS]);
 
 /// An interface that another extends, directly or not.
 #[doc(hidden)]
@@ -23,6 +55,8 @@ pub struct Ancestor {
     parent: u8,
     /// Its entry there.
     entry: u8,
+    /// What its parameters are.
+    params: u64,
 }
 
 /// All that an interface extends.
@@ -31,6 +65,7 @@ pub struct Ancestor {
 pub struct Ancestors {
     list: [Option<Ancestor>; MOST_ANCESTORS],
     count: usize,
+    parents: &'static [Parent],
 }
 
 /// A method of an interface, or a place without one.
@@ -48,6 +83,9 @@ pub struct Method {
 
 /// How many interfaces one may extend, directly or not.
 const MOST_ANCESTORS: usize = 128;
+
+/// How many parameters an interface may have that is extended.
+const MOST_PARAMS: usize = 16;
 
 /// A method's number is its place in its own interface, and in the bits from here on the entry of that interface.
 const ENTRY: u32 = 16;
@@ -82,16 +120,105 @@ impl Method {
     }
 }
 
+impl Parent {
+    pub const fn new(interface: &'static Interface, given: &'static [&'static [Piece]]) -> Self {
+        Self { interface, given }
+    }
+}
+
+impl Params {
+    /// The parameters of an interface seen from itself.
+    const fn own() -> Self {
+        let mut params = [0; MOST_PARAMS];
+        let mut at = 0;
+        while at < MOST_PARAMS {
+            params[at] = at as u64 + 1;
+            at += 1;
+        }
+        Self(params)
+    }
+
+    /// Those of a parent, which is `given` them by an interface that has these.
+    #[track_caller]
+    const fn of_parent(&self, given: &[&[Piece]]) -> Self {
+        assert!(given.len() <= MOST_PARAMS, "an interface that is extended has at most 16 parameters");
+        let mut params = [0; MOST_PARAMS];
+        let mut at = 0;
+        while at < given.len() {
+            params[at] = self.hash(given[at]);
+            at += 1;
+        }
+        Self(params)
+    }
+
+    const fn hash(&self, pieces: &[Piece]) -> u64 {
+        if let [Piece::Param(at)] = pieces {
+            assert!(*at < MOST_PARAMS, "an interface that extends one with its parameters has at most 16");
+            return self.0[*at];
+        }
+        let mut hash = HASH;
+        let mut at = 0;
+        while at < pieces.len() {
+            hash = match pieces[at] {
+                Piece::Word(word) | Piece::Module(word) => hashed(hash, word.as_bytes(), word.len()),
+                Piece::Crate(module) => hashed(hash, module.as_bytes(), len_of_first(module)),
+                Piece::Part(part) => hashed(hash, &self.hash(part).to_le_bytes(), 8),
+                // It would be a part.
+                Piece::Param(_) => hash,
+            };
+            at += 1;
+        }
+        hash
+    }
+
+    /// All of them together.
+    const fn all(&self) -> u64 {
+        let mut hash = HASH;
+        let mut at = 0;
+        while at < MOST_PARAMS {
+            hash = hashed(hash, &self.0[at].to_le_bytes(), 8);
+            at += 1;
+        }
+        hash
+    }
+}
+
+/// The hash of nothing.
+const HASH: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, and of the length so that words keep apart.
+const fn hashed(mut hash: u64, bytes: &[u8], len: usize) -> u64 {
+    let mut at = 0;
+    while at < len {
+        hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
+        at += 1;
+    }
+    (hash ^ len as u64).wrapping_mul(0x0100_0000_01b3)
+}
+
+/// The length of the name of the crate in a path.
+const fn len_of_first(path: &str) -> usize {
+    let path = path.as_bytes();
+    let mut len = 0;
+    while len < path.len() && path[len] != b':' {
+        len += 1;
+    }
+    len
+}
+
 impl Ancestors {
     /// Everything that an interface with these `parents` extends. What several of them extend is taken once.
     #[track_caller]
-    pub const fn of(parents: &[&'static Interface]) -> Self {
-        let mut all = Self { list: [None; MOST_ANCESTORS], count: 0 };
+    pub const fn of(parents: &'static [Parent]) -> Self {
+        let mut all = Self { list: [None; MOST_ANCESTORS], count: 0, parents };
         let mut parent = 0;
         while parent < parents.len() {
+            let Parent { interface: of, given } = parents[parent];
+            let params = Params::own().of_parent(given);
             let mut entry = 0;
-            while let Some(interface) = parents[parent].entry(entry) {
-                all.add(Ancestor { interface, parent: parent as u8, entry: entry as u8 });
+            while let Some(interface) = of.entry(entry) {
+                let params = of.params(entry, params).all();
+                all.add(Ancestor { interface, parent: parent as u8, entry: entry as u8, params });
                 entry += 1;
             }
             parent += 1;
@@ -105,6 +232,15 @@ impl Ancestors {
         while at < self.count {
             if let Some(earlier) = &self.list[at] {
                 if is_same(earlier.interface.identity, ancestor.interface.identity) {
+                    if earlier.params != ancestor.params {
+                        fail(&[
+                            "`",
+                            ancestor.interface.name,
+                            "` is extended here in two ways, with parameters that are not written alike, so that its \
+                             methods would have two meanings under one name: write the same in both, from `crate::` on, \
+                             or extend only one of them",
+                        ]);
+                    }
                     return;
                 }
             }
@@ -119,7 +255,7 @@ impl Ancestors {
 impl Interface {
     /// The table of an interface that extends none.
     pub const fn new(name: &'static str, identity: &'static str, methods: &'static [Method]) -> Self {
-        Self { name, identity, methods, ancestors: &[] }
+        Self { name, identity, methods, ancestors: &[], parents: &[] }
     }
 
     /// Adds what the interface extends. Its client dereferences to that of the first parent, and has the methods
@@ -130,7 +266,8 @@ impl Interface {
     /// If a name in it has two meanings, which stops the compiler.
     #[track_caller]
     pub const fn extending(self, ancestors: &'static Ancestors, casts: &[&str]) -> Self {
-        let this = Self { ancestors: ancestors.list.split_at(ancestors.count).0, ..self };
+        let list = ancestors.list.split_at(ancestors.count).0;
+        let this = Self { ancestors: list, parents: ancestors.parents, ..self };
         let mut entry = 0;
         while let Some(one) = this.entry(entry) {
             let mut later = entry + 1;
@@ -218,6 +355,20 @@ impl Interface {
             Some(ancestor) => Some(ancestor.interface),
             None => None,
         }
+    }
+
+    /// The parameters of an entry, if those of the interface are `params`.
+    #[track_caller]
+    const fn params(&self, mut entry: usize, mut params: Params) -> Params {
+        let mut at = self;
+        while entry > 0 {
+            let Some(ancestor) = &at.ancestors[entry - 1] else { break };
+            let parent = &at.parents[ancestor.parent as usize];
+            params = params.of_parent(parent.given);
+            entry = ancestor.entry as usize;
+            at = parent.interface;
+        }
+        params
     }
 
     pub(crate) fn method(&self, number: usize) -> Option<&Method> {
@@ -318,6 +469,10 @@ mod tests {
         Box::leak(Box::new(value))
     }
 
+    fn parents<const N: usize>(parents: [&'static Interface; N]) -> &'static [Parent] {
+        leak(parents.map(|parent| Parent::new(parent, &[])))
+    }
+
     fn with_method(name: &'static str) -> Interface {
         Interface::new(name, name, std::slice::from_ref(leak(Method::call(name, name, &[]))))
     }
@@ -332,11 +487,11 @@ mod tests {
         for number in 0..count {
             let side = |letter| {
                 let side = with_method(numbered_name(letter, number));
-                leak(side.extending(leak(Ancestors::of(&[top])), &[]))
+                leak(side.extending(leak(Ancestors::of(parents([top]))), &[]))
             };
             let sides = [side('l'), side('r')];
             let next = with_method(numbered_name('t', number));
-            top = leak(next.extending(leak(Ancestors::of(&sides)), &[]));
+            top = leak(next.extending(leak(Ancestors::of(parents(sides))), &[]));
         }
         top
     }

@@ -1,0 +1,16 @@
+//! What is written `Func<fn(..)>` is one. Any other type of that name is told to be called otherwise.
+
+mod own {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    pub struct Func<F> {
+        pub name: String,
+        pub of: std::marker::PhantomData<F>,
+    }
+}
+
+#[capnode::interface]
+pub trait Plot {
+    async fn plot(&self, function: own::Func<fn(u32) -> u32>);
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+//! What is written `Result` is one. Any other type of that name is told to be called otherwise.
+
+mod own {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    pub struct Result<T> {
+        pub points: T,
+    }
+}
+
+#[capnode::interface]
+pub trait Game {
+    async fn play(&self) -> own::Result<u32>;
+}
+
+fn main() {}
