@@ -36,6 +36,9 @@ impl<T> Display for Failure<T> {
     }
 }
 
+// What holds a reference is an error when it is sent.
+impl<T> std::panic::UnwindSafe for Failure<T> {}
+
 struct Carrier<T>(T);
 
 impl<T: Wire + Clone + Debug + Sync> Carry<T> for Carrier<T> {

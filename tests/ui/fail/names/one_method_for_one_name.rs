@@ -1,11 +1,11 @@
-//! Only `#[cfg]`s that exclude each other allow two.
+//! Two methods of one name are under different conditions.
 
 #[capnode::interface]
 pub trait Chat {
     async fn join(&self, name: &str) -> u32;
-    #[cfg(all())]
+    /// Under no condition.
     async fn say(&self) -> u32;
-    #[cfg(any())]
+    /// Neither is this.
     async fn say(&self) -> u32;
     async fn leave(&self);
 }

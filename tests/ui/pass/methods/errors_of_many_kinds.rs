@@ -41,7 +41,7 @@ impl Many<String> for Failing {
     }
 
     async fn value(&self) -> Result<(), capnode::Error> {
-        Err(capnode::Error::new(capnode::ErrorKind::Limit, "no"))
+        Err(capnode::Error::rejected("no"))
     }
 
     async fn generic(&self) -> Result<(), String> {
