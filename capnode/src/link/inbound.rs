@@ -104,6 +104,8 @@ impl Link {
     #[cfg(feature = "tokio")]
     pub(crate) fn check_first(&self) {
         lock(&self.state).checks_first = true;
+        #[cfg(feature = "tokio")]
+        self.share.note_silent();
     }
 
     /// Takes in one frame. A frame that breaks the protocol or a limit ends the session.

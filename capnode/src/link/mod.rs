@@ -588,6 +588,8 @@ impl Link {
             }
             rest
         };
+        #[cfg(feature = "tokio")]
+        self.count_out();
         let ((strangers, forgotten), calls, objects, answers, imports, running, tasks, parked, index) = ended;
         for (_, caller) in calls {
             caller.fail(error.clone());

@@ -1,6 +1,8 @@
 //! What the links of a node hold together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+#[cfg(feature = "tokio")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Weak};
 #[cfg(feature = "tokio")]
 use std::time::{Duration, Instant};
@@ -11,9 +13,11 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::lock;
 use crate::sync::Mutex;
+#[cfg(feature = "tokio")]
+use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many links are added until those that have gone are looked for.
+/// How many links are added at least until those that have gone are looked for.
 #[cfg(feature = "tokio")]
 const SWEEP: usize = 64;
 
@@ -27,28 +31,49 @@ const ENTRY: usize = 256;
 /// Bytes by which what a link holds has to change before it is told.
 const STEP: usize = 16 << 10;
 
-/// The links of a node, and how much they hold.
+/// The links of a node, and how much they hold. What is done for one that comes or goes does not grow with how many there
+/// are.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     held: AtomicUsize,
+    /// How many count for the limit: those that were let in, and have not ended or made room for another.
+    #[cfg(feature = "tokio")]
+    open: AtomicUsize,
     links: Mutex<Links>,
 }
 
+/// Each in the order in which they came.
 #[derive(Debug, Default)]
 struct Links {
-    /// In the order in which they came.
-    list: Vec<Member>,
-    /// When to look for those that have gone.
+    all: Line,
+    /// Byte streams from which no whole message has come.
     #[cfg(feature = "tokio")]
-    sweep: usize,
+    silent: Line,
+    /// Those that were found to leave a question unanswered for long.
+    #[cfg(feature = "tokio")]
+    unanswered: Line,
+    /// When there may be others.
+    #[cfg(feature = "tokio")]
+    look: Option<Instant>,
+    /// Those that came by a listener, and have ended.
+    #[cfg(feature = "tokio")]
+    closing: Line,
 }
 
-#[derive(Debug)]
+/// Links in a line. Those that are there in vain are left out now and then.
+#[derive(Debug, Default)]
+struct Line {
+    members: VecDeque<Member>,
+    #[cfg(feature = "tokio")]
+    sweep: usize,
+    /// How many have been looked at.
+    #[cfg(all(test, feature = "tokio"))]
+    looks: usize,
+}
+
+#[derive(Clone, Debug)]
 struct Member {
     link: Weak<Link>,
-    /// `false` if it was not let in, or has to make room for another.
-    #[cfg(feature = "tokio")]
-    counts: bool,
     #[cfg(feature = "tokio")]
     since: Instant,
 }
@@ -62,6 +87,12 @@ pub(super) struct Share {
     /// How much each of them may hold in any case.
     share: usize,
     told: AtomicUsize,
+    /// Whether the link counts among those that are open.
+    #[cfg(feature = "tokio")]
+    counts: AtomicBool,
+    /// The link, when it is in the pool.
+    #[cfg(feature = "tokio")]
+    own: OnceLock<Weak<Link>>,
     /// Bytes that the transport holds for what arrives.
     arriving: AtomicUsize,
 }
@@ -77,38 +108,64 @@ impl Pool {
     ) -> Result<(), Error> {
         let silent = {
             let mut links = lock(&self.links);
-            let room = open().and_then(|()| links.make_room(limit));
+            let room = open().and_then(|()| self.make_room(&mut links, limit));
             // Also one that is refused is there until it has gone.
-            let link = Arc::downgrade(link);
-            links.list.push(Member { link, counts: room.is_ok(), since: Instant::now() });
+            let own = link.share.own.get_or_init(|| Arc::downgrade(link)).clone();
+            links.all.push(Member { link: own, since: Instant::now() }, |link| !link.is_gone());
+            if room.is_ok() {
+                self.open.fetch_add(1, Ordering::SeqCst);
+                link.share.counts.store(true, Ordering::SeqCst);
+            }
             room?
         };
         if let Some(silent) = silent {
             silent.end_silence();
         }
+        // Only the one that takes the mark away counts it out.
+        if link.is_closed() {
+            self.count_out(link);
+        }
         Ok(())
+    }
+
+    #[cfg(feature = "tokio")]
+    fn count_out(&self, link: &Link) {
+        if link.share.counts.swap(false, Ordering::SeqCst) {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Makes room for one more, which may take the place of a silent one.
+    #[cfg(feature = "tokio")]
+    fn make_room(&self, links: &mut Links, limit: usize) -> Result<Option<Arc<Link>>, Error> {
+        if self.open.load(Ordering::SeqCst) < limit {
+            return Ok(None);
+        }
+        let full = || Error::over("connections", format!("more than {limit} connections"));
+        let silent = links.take_silent().ok_or_else(full)?;
+        self.count_out(&silent);
+        Ok(Some(silent))
     }
 
     /// Cuts off the oldest connection that is being closed, of those that came by a listener. Returns `false` if there is
     /// none.
     #[cfg(feature = "tokio")]
     pub(crate) fn cut_off_closing(&self) -> bool {
-        let is_closing = |link: &Link| link.remote != Remote::Own && link.is_closed() && !link.is_cut_off();
-        let closing = lock(&self.links).find(is_closing);
-        closing.inspect(|link| link.cut_off()).is_some()
+        let closing = lock(&self.links).closing.first(|link, _| link.is_closing());
+        closing.inspect(|(link, _)| link.cut_off()).is_some()
     }
 
     /// Returns since when the connection is there that has been silent for longest.
     #[cfg(feature = "tokio")]
     pub(crate) fn silent_since(&self) -> Option<Instant> {
-        let links = lock(&self.links);
-        links.silent().map(|(at, _)| links.list[at].since)
+        lock(&self.links).silent().map(|(_, since)| since)
     }
 
     /// Cuts off the connection that has been silent for longest. Returns `false` if there is none.
     #[cfg(feature = "tokio")]
     pub(crate) fn cut_off_silent(&self) -> bool {
         let Some(silent) = lock(&self.links).take_silent() else { return false };
+        self.count_out(&silent);
         silent.end_silence();
         silent.cut_off();
         true
@@ -116,7 +173,8 @@ impl Pool {
 
     /// Those that have not ended.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
-        let all: Vec<_> = lock(&self.links).list.iter().filter_map(|member| member.link.upgrade()).collect();
+        let all: Vec<_> =
+            lock(&self.links).all.members.iter().filter_map(|member| member.link.upgrade()).collect();
         all.into_iter().filter(|link| !link.is_closed()).collect()
     }
 
@@ -156,46 +214,70 @@ struct Group {
 }
 
 #[cfg(feature = "tokio")]
+impl Line {
+    fn push(&mut self, member: Member, stays: impl Fn(&Link) -> bool) {
+        if self.members.len() >= self.sweep {
+            self.look(self.members.len());
+            self.members.retain(|member| member.link.upgrade().is_some_and(|link| stays(&link)));
+            self.sweep = (2 * self.members.len()).max(SWEEP);
+        }
+        self.members.push_back(member);
+    }
+
+    /// Returns the first one for which something is so. It is never so again for those before it.
+    fn first(&mut self, is: impl Fn(&Link, &Member) -> bool) -> Option<(Arc<Link>, Instant)> {
+        while let Some(first) = self.members.front() {
+            if let Some(link) = first.link.upgrade().filter(|link| is(link, first)) {
+                return Some((link, first.since));
+            }
+            self.members.pop_front();
+            self.look(1);
+        }
+        None
+    }
+
+    fn look(&mut self, _count: usize) {
+        #[cfg(test)]
+        {
+            self.looks += _count;
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
 impl Links {
-    /// Makes room for one more, which may take the place of a silent one.
-    fn make_room(&mut self, limit: usize) -> Result<Option<Arc<Link>>, Error> {
-        if self.list.len() >= self.sweep.min(limit) {
-            self.list.retain(|member| member.link.upgrade().is_some_and(|link| !link.is_gone()));
-            self.sweep = self.list.len() + SWEEP;
-        }
-        if self.list.len() < limit {
-            return Ok(None);
-        }
-        let is_open =
-            |member: &&Member| member.counts && member.link.upgrade().is_some_and(|link| !link.is_closed());
-        if self.list.iter().filter(is_open).count() < limit {
-            return Ok(None);
-        }
-        let full = || Error::over("connections", format!("more than {limit} connections"));
-        self.take_silent().ok_or_else(full).map(Some)
+    /// Returns the link whose peer has been silent for longest, or leaves a question unanswered.
+    fn silent(&mut self) -> Option<(Arc<Link>, Instant)> {
+        let silent = self.silent.first(|link, _| link.is_silent());
+        silent.or_else(|| self.unanswered())
     }
 
-    fn find(&self, is: impl Fn(&Link) -> bool) -> Option<Arc<Link>> {
-        self.list.iter().filter_map(|member| member.link.upgrade()).find(|link| is(link))
-    }
-
-    /// Returns the link whose peer has been silent for longest, and its place.
-    fn silent(&self) -> Option<(usize, Arc<Link>)> {
-        let find = |is: &dyn Fn(&Member, &Link) -> bool| {
-            let members = self.list.iter().enumerate();
-            let links = members.filter_map(|(at, member)| Some((at, member, member.link.upgrade()?)));
-            links.filter(|(_, member, link)| is(member, link)).map(|(at, _, link)| (at, link)).next()
+    fn unanswered(&mut self) -> Option<(Arc<Link>, Instant)> {
+        let too_late = |link: &Link, member: &Member| {
+            link.asked_at().map(|asked| member.since + asked.saturating_add(UNANSWERED))
         };
-        let leaves_unanswered = |member: &Member, link: &Link| {
-            link.asked_at().is_some_and(|asked| member.since.elapsed() >= asked.saturating_add(UNANSWERED))
-        };
-        find(&|_, link| link.is_silent()).or_else(|| find(&leaves_unanswered))
+        let now = Instant::now();
+        if self.unanswered.members.is_empty() && self.look.is_none_or(|look| look <= now) {
+            // Who has not been asked yet has so much time at least.
+            let mut look = now + UNANSWERED;
+            self.all.look(self.all.members.len());
+            for member in &self.all.members {
+                match member.link.upgrade().and_then(|link| too_late(&link, member)) {
+                    Some(late) if late <= now => self.unanswered.members.push_back(member.clone()),
+                    Some(late) => look = look.min(late),
+                    None => {}
+                }
+            }
+            self.look = Some(look);
+        }
+        self.unanswered.first(|link, member| too_late(link, member).is_some_and(|late| late <= now))
     }
 
-    /// Returns the link whose peer has been silent for longest, which counts no longer.
+    /// Returns the link whose peer has been silent for longest, which does not count as silent any longer.
     fn take_silent(&mut self) -> Option<Arc<Link>> {
-        let (at, silent) = self.silent()?;
-        self.list[at].counts = false;
+        let (silent, _) = self.silent()?;
+        let line = if silent.is_silent() { &mut self.silent } else { &mut self.unanswered };
+        line.members.pop_front();
         Some(silent)
     }
 }
@@ -213,6 +295,15 @@ impl Share {
 
     pub(super) fn arriving(&self) -> usize {
         self.arriving.load(Ordering::Relaxed)
+    }
+
+    /// The peer is silent.
+    #[cfg(feature = "tokio")]
+    pub(super) fn note_silent(&self) {
+        if let (Some(pool), Some(own)) = (&self.pool, self.own.get()) {
+            let member = Member { link: own.clone(), since: Instant::now() };
+            lock(&pool.links).silent.push(member, Link::is_silent);
+        }
     }
 
     /// Tells the pool that so much is held. Whether that is too much.
@@ -244,6 +335,23 @@ impl Link {
     pub(super) fn tell_less(&self, state: &State) {
         if self.share.told.load(Ordering::Relaxed) >= STEP {
             let _less = self.tell_pool(state);
+        }
+    }
+
+    /// Whether the session has ended, and its stream not.
+    #[cfg(feature = "tokio")]
+    fn is_closing(&self) -> bool {
+        self.is_closed() && !self.is_cut_off() && !self.is_gone()
+    }
+
+    /// The session has ended.
+    #[cfg(feature = "tokio")]
+    pub(super) fn count_out(&self) {
+        let (Some(pool), Some(own)) = (&self.share.pool, self.share.own.get()) else { return };
+        pool.count_out(self);
+        if self.remote != Remote::Own {
+            let member = Member { link: own.clone(), since: Instant::now() };
+            lock(&pool.links).closing.push(member, Link::is_closing);
         }
     }
 
@@ -293,5 +401,52 @@ impl State {
             + self.call_bytes
             + self.kept_bytes
             + entries * ENTRY
+    }
+}
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::super::Terms;
+    use super::*;
+    use crate::session::Side;
+
+    /// How many links are looked at while as many again come to a full node as it has.
+    fn looks(limit: usize, silent: bool) -> usize {
+        let pool = Arc::<Pool>::default();
+        let enter = || {
+            let terms = Terms { pool: Some(pool.clone()), remote: Remote::User(1), ..Terms::default() };
+            let link = Link::new(Side::Accepting, None, terms);
+            let entered = pool.enter(&link, limit, || Ok(()));
+            match &entered {
+                Ok(()) if silent => link.check_first(),
+                Ok(()) => {}
+                Err(error) => link.close(error.clone()),
+            }
+            (link, entered.is_ok())
+        };
+        let mut all: Vec<_> = (0..limit).map(|_| enter()).collect();
+        assert!(all.iter().all(|(_, entered)| *entered));
+        let count = || {
+            let links = lock(&pool.links);
+            links.all.looks + links.silent.looks + links.unanswered.looks + links.closing.looks
+        };
+        let before = count();
+        for at in 0..limit {
+            let (link, entered) = enter();
+            assert_eq!((entered, all[at].0.is_closed()), (silent, silent), "{at}");
+            assert!(pool.cut_off_closing());
+            all.push((link, entered));
+        }
+        assert_eq!(pool.open.load(Ordering::SeqCst), limit);
+        assert_eq!(pool.links().len(), limit);
+        count() - before
+    }
+
+    #[test]
+    fn what_a_newcomer_costs_does_not_grow_with_the_number_of_links() {
+        for silent in [false, true] {
+            let (few, many) = (looks(500, silent), looks(4_000, silent));
+            assert!(many <= 10 * few && many <= 10 * 4_000, "{few} and {many} looks");
+        }
     }
 }

@@ -599,11 +599,12 @@ impl Session {
 }
 
 /// Takes the first of a queue, and gives back the memory of one that has been long.
+#[inline]
 fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     const SMALL: usize = 64;
     let first = queue.pop_front();
-    if queue.is_empty() && queue.capacity() > SMALL {
-        *queue = VecDeque::new();
+    if first.is_none() && queue.capacity() > SMALL {
+        queue.shrink_to_fit();
     }
     first
 }
