@@ -13,7 +13,7 @@ use super::response::Nested;
 use crate::sync::thread_local;
 
 /// How many references a request may be passed on by, one inside the other.
-const HOPS: usize = 64;
+pub(super) const HOPS: usize = 64;
 
 /// The most handlers that run inside one another's poll. One that is started beyond is a task of its own.
 const NESTED: usize = 16;

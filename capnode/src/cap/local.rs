@@ -228,13 +228,15 @@ fn inside_of_interface(
         };
     }
     let member = Member::Method(interface, method);
-    let value = dispatch(local, method, Request::new(member, super::request::Args::Read));
+    let read = Request::new(member, super::request::Args::Read);
     if rest.is_empty() && request.args.is_read() {
-        return value;
+        return dispatch(local, method, read);
     }
-    // Further into a property, or the call of a function that a property holds.
+    // Further into a property, or the call of a function that a property holds. What it gives may lead to itself.
     let (rest, name) = (Path::from(rest), first.clone());
     let further = Request { member: Member::Path(rest.clone()), ..request };
+    let Some(further) = further.passed_on() else { return super::too_many_hops() };
+    let value = dispatch(local, method, read);
     Response::handler(async move {
         let body = value.await?.into_body()?;
         if body.root().is_none() && rest.is_empty() {

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::num::NonZeroU32;
 
+use super::depth;
 use super::payload::Body;
 use super::progress::Progress;
 use crate::bounds;
@@ -34,6 +35,8 @@ pub(crate) struct Extras {
     pub(crate) at_once: bool,
     /// The most bytes of the answer, if it is written here.
     pub(crate) answer_bytes: AnswerBytes,
+    /// How many properties have passed it on to what they gave.
+    pub(crate) passed_on: u8,
 }
 
 /// The most bytes of an answer where it is written. Small, since it is moved with each call.
@@ -160,6 +163,12 @@ impl Request {
     pub(super) fn failing_with(&self, why: Error) -> Error {
         let for_itself = self.args.is_read() && self.member.is_whole();
         if why.fate() == Fate::MayHaveRun && !for_itself { why.with_fate(Fate::NotSent) } else { why }
+    }
+
+    /// The same, on its way to what a property has given; none if there were too many on it.
+    pub(super) fn passed_on(mut self) -> Option<Self> {
+        self.extras.passed_on = self.extras.passed_on.checked_add(1)?;
+        (usize::from(self.extras.passed_on) <= depth::HOPS).then_some(self)
     }
 
     /// The same, asked of something on the way to what was meant.

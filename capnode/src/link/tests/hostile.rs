@@ -50,6 +50,61 @@ fn a_promise_of_something_inside_itself_is_broken() {
     assert_eq!(error.kind(), ErrorKind::Unresolved);
 }
 
+/// An object with a property that is itself, after so many reads nothing.
+#[crate::interface]
+trait Round {
+    #[capnode(property)]
+    async fn round(&self) -> Cap;
+}
+
+#[derive(Default)]
+struct Turning {
+    itself: Mutex<Option<Cap>>,
+    reads: AtomicUsize,
+}
+
+impl Round for Arc<Turning> {
+    async fn round(&self) -> Cap {
+        if self.reads.fetch_add(1, Ordering::SeqCst) > 2_000 {
+            std::future::pending::<()>().await;
+        }
+        let itself = lock(&self.itself).clone().expect("it was set");
+        itself.at("round")
+    }
+}
+
+#[test]
+fn a_property_that_gives_a_reference_to_itself_is_not_followed_for_ever() {
+    let turning = Arc::<Turning>::default();
+    let round = RoundClient::new(turning.clone());
+    *lock(&turning.itself) = Some(round.cap().clone());
+    let told = |error: &crate::Error| {
+        assert!(error.message().contains("too many references lead from one to the next"), "{error:?}");
+        assert!(turning.reads.swap(0, Ordering::SeqCst) < 100);
+    };
+    // Here there is nobody but a runtime to run handlers that are inside too many others.
+    #[cfg(feature = "tokio")]
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let error = runtime.block_on(round.cap().invoke::<Value>("round", (1,)).into_future()).unwrap_err();
+        told(&error);
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Limit, crate::Fate::NotSent));
+    }
+    let mut pair = Pair::new(round.clone());
+    let theirs: RoundClient = pair.index();
+    for mut call in [theirs.cap().invoke::<Value>("round", (1,)), theirs.cap().at("round").get("name")] {
+        // Handlers that are inside too many others are tasks of the connection, one begun by the other.
+        let turns = std::iter::from_fn(|| {
+            pair.settle();
+            Some(poll(&mut call))
+        });
+        let ended = turns.take(1_000).find(Poll::is_ready);
+        let Some(Poll::Ready(Err(error))) = ended else { panic!("it should have failed") };
+        told(&error);
+    }
+    lock(&turning.itself).take();
+}
+
 #[test]
 fn calls_inside_values_end_with_their_message() {
     let log = Log::default();
