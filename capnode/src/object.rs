@@ -107,6 +107,10 @@ impl Object {
     }
 
     /// Lets others add properties, which are writable then: up to 1,024 properties in all, and 1 MiB of values.
+    ///
+    /// Others may set any reference that they have, also one to this object or to what holds it. It is not dropped then,
+    /// until somebody deletes that property: whoever offers a new open object to each caller lets them fill the memory.
+    /// The same holds for what is [writable](Self::with_writable).
     pub fn open(self) -> Self {
         lock(&self.0.0).open = true;
         self

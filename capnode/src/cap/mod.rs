@@ -132,9 +132,9 @@ impl Cap {
     /// never breaks; one to a value does when a reference in it does, such as a function of a Capnode peer's index.
     #[must_use = "dropping the guard unregisters the callback"]
     pub fn on_broken(&self, callback: impl FnOnce(Error) + Send + 'static) -> OnBroken {
-        let slot = Arc::new(Mutex::new(Some(Box::new(callback) as BrokenCallback)));
-        self.watch(&slot);
-        OnBroken(slot)
+        let watching = OnBroken::watching(callback);
+        self.watch(watching.slot());
+        watching
     }
 
     fn watch(&self, slot: &BrokenSlot) {
@@ -411,6 +411,17 @@ pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
 /// Keeps the callback of [`Cap::on_broken`] registered.
 #[must_use = "dropping the guard unregisters the callback"]
 pub struct OnBroken(BrokenSlot);
+
+impl OnBroken {
+    /// Has `callback` called by whatever its slot is registered with.
+    pub(crate) fn watching(callback: impl FnOnce(Error) + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(callback)))))
+    }
+
+    pub(crate) fn slot(&self) -> &BrokenSlot {
+        &self.0
+    }
+}
 
 impl Drop for OnBroken {
     fn drop(&mut self) {

@@ -224,7 +224,7 @@ impl Link {
         }
         let end = |caller: &Caller| match caller {
             Caller::Waits { since: Some(since), .. } => Some(since.saturating_add(limit)),
-            Caller::Waits { since: None, .. } | Caller::Index(_) => None,
+            Caller::Waits { since: None, .. } | Caller::Promise(_) | Caller::Index(_) => None,
         };
         let ends = state.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
         let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::language::Language;
-use super::pending::{Arrived, Promised};
+use super::pending::{Arrived, Kept, Promised};
 use super::staged::{Ask, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
@@ -240,6 +240,15 @@ impl Link {
                     // If the caller has gone, what came is dropped, and so given back.
                     let _gone = caller.send(answer.map(|answer| Staged::ask(answer, limits)));
                 }
+                Todo::Deliver { caller: Some(Caller::Promise(promised)), answer } => {
+                    let kept = match answer {
+                        Ok(value) => Kept::value(value, &self.untaken, limits),
+                        Err(error) => Kept::failed(error),
+                    };
+                    // If nobody waits any more, what came is dropped.
+                    let _gone = promised.send(kept);
+                    self.check_room();
+                }
                 Todo::Deliver { caller: Some(Caller::Index(queue)), answer } => {
                     let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
                     let index = answer.and_then(|answer| Staged::all_there(answer, limits).map_err(promise));
@@ -281,12 +290,28 @@ impl Link {
 
     /// A running call of the peer's holds so many bytes more.
     pub(super) fn call_holds(&self, answer: Id, bytes: usize) {
-        let (room, over) = {
+        {
             let mut state = lock(&self.state);
             let Some(running) = state.running.get(&answer) else { return };
             running.add_bytes(bytes);
             state.call_bytes += bytes;
-            (state.check_calls(&self.limits), self.tell_pool(&state))
+        }
+        self.check_room();
+    }
+
+    /// Bytes of what promises have turned out to be and nobody has taken.
+    pub(super) fn untaken(&self) -> usize {
+        self.untaken.load(Ordering::Relaxed)
+    }
+
+    /// Ends the session if there is no room for its calls, or another one if there is none for all.
+    fn check_room(&self) {
+        let (room, over) = {
+            let state = lock(&self.state);
+            if state.closed.is_some() {
+                return;
+            }
+            (state.check_calls(self), self.tell_pool(&state))
         };
         if over {
             self.relieve();
@@ -322,7 +347,7 @@ impl Link {
                 state.running.insert(answer, running);
                 state.tasks.push(task);
                 state.call_bytes += bytes;
-                let room = state.check_calls(&self.limits);
+                let room = state.check_calls(self);
                 let over = self.tell_pool(&state);
                 drop(state);
                 if over {
@@ -345,9 +370,9 @@ impl State {
     }
 
     /// Whether there is room for all calls that have not ended.
-    fn check_calls(&self, limits: &Limits) -> Result<(), Error> {
-        let limit = limits.call_bytes;
-        if self.call_bytes + self.parked_bytes <= limit {
+    fn check_calls(&self, link: &Link) -> Result<(), Error> {
+        let limit = link.limits.call_bytes;
+        if self.call_bytes + self.parked_bytes + link.untaken() <= limit {
             return Ok(());
         }
         Err(Error::over("call_bytes", format!("more than {limit} bytes of calls have not ended")))
@@ -442,7 +467,7 @@ impl State {
                 let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
                 return Err(Error::over("parked_bytes", message));
             }
-            self.check_calls(&link.limits)?;
+            self.check_calls(link)?;
         }
         Ok(())
     }
@@ -514,7 +539,7 @@ impl State {
             Event::Progress { import, value } => {
                 let progress = match self.calls.get(&import) {
                     Some(Caller::Waits { progress, .. }) => progress.clone(),
-                    Some(Caller::Index(_)) | None => None,
+                    Some(Caller::Promise(_) | Caller::Index(_)) | None => None,
                 };
                 Todo::Progress(progress, self.stage_value(link, value))
             }
@@ -555,7 +580,7 @@ impl State {
             Ref::Node(node) => Staged::Node(node),
             Ref::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();
-                self.calls.insert(id, Caller::Waits { caller: sender, progress: None, since: None });
+                self.calls.insert(id, Caller::Promise(sender));
                 Staged::Promise(Promised::new(link.clone(), id, outcome))
             }
             Ref::Export(id) => Staged::Cap(self.target(id)),

@@ -62,7 +62,7 @@ use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
 use crate::sweep::Sweep;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes of a message beside its path and its values.
 const ENVELOPE: usize = 64;
@@ -127,6 +127,8 @@ pub(crate) struct Link {
     driver: Mutex<Option<Waker>>,
     /// Whether there is somebody to wake. Changed under its lock, and looked at without.
     asleep: AtomicBool,
+    /// Bytes of what promises of the peer's have turned out to be that nobody has taken.
+    untaken: Arc<AtomicUsize>,
     /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
     steps: Mutex<Steps>,
 }
@@ -208,6 +210,7 @@ impl Link {
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
             asleep: AtomicBool::new(false),
+            untaken: Arc::default(),
             steps: Mutex::default(),
         };
         lock(&link.state).write_ops();

@@ -8,35 +8,79 @@ use std::task::{Context, Poll};
 use futures_channel::oneshot;
 
 use super::Link;
+use super::pool::ENTRY;
 use super::staged::{Staged, settle};
 use super::waiting::{Ticket, UNSENT};
-use crate::cap::BoxFuture;
 use crate::cap::response::{Outcome, Reply};
+use crate::cap::{BoxFuture, OnBroken};
 use crate::error::Error;
+use crate::limits::Unfolding;
 use crate::op::{Id, Payload};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// An answer as it arrives: promises may still stand in it.
 pub(super) type Arrived = Result<Payload<Staged>, Error>;
+
+/// What a promise of the peer's has turned out to be. It counts from the moment at which it comes, though whoever waits for
+/// it may not take it for long: a call that is parked does not.
+pub(super) struct Kept {
+    pub(super) outcome: Arrived,
+    /// What it comes to with what it asks for, once it is taken.
+    pub(super) bytes: usize,
+    pub(super) untaken: Option<Untaken>,
+}
+
+/// Bytes of an outcome that nobody has taken, among all of its link.
+pub(super) struct Untaken {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Kept {
+    pub(super) fn failed(error: Error) -> Self {
+        Self { outcome: Err(error), bytes: 0, untaken: None }
+    }
+
+    pub(super) fn value(value: Payload<Staged>, all: &Arc<AtomicUsize>, limits: Unfolding) -> Self {
+        let value = Staged::compact(value);
+        let (bytes, held) = (Staged::bytes(&value), value.text.buffer().len());
+        let untaken = Untaken::new(all, bytes + held - value.text.as_str().len() + ENTRY);
+        Self { outcome: Ok(Staged::ask(value, limits)), bytes, untaken: Some(untaken) }
+    }
+}
+
+impl Untaken {
+    fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Self { all: all.clone(), bytes }
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// A promise of the peer's, whose outcome comes by itself. Dropping it before gives it back.
 pub(crate) struct Promised {
     link: Arc<Link>,
     id: Id,
     /// Until it is there.
-    outcome: Option<oneshot::Receiver<Arrived>>,
+    outcome: Option<oneshot::Receiver<Kept>>,
 }
 
 impl Promised {
-    pub(super) fn new(link: Arc<Link>, id: Id, outcome: oneshot::Receiver<Arrived>) -> Self {
+    pub(super) fn new(link: Arc<Link>, id: Id, outcome: oneshot::Receiver<Kept>) -> Self {
         Self { link, id, outcome: Some(outcome) }
     }
 
     /// Waits for the outcome, once.
-    pub(super) async fn outcome(&mut self) -> Result<Arrived, oneshot::Canceled> {
+    pub(super) async fn outcome(&mut self) -> Result<Kept, oneshot::Canceled> {
         let Some(outcome) = &mut self.outcome else { return Err(oneshot::Canceled) };
-        let arrived = outcome.await;
+        let kept = outcome.await;
         self.outcome = None;
-        arrived
+        kept
     }
 }
 
@@ -60,10 +104,43 @@ enum State {
     Waiting(oneshot::Receiver<Arrived>),
     /// The call had to wait for room.
     InTurn(Box<(Arc<Ticket>, oneshot::Receiver<Arrived>)>),
-    /// Answered, with promises in the answer.
-    Settling(BoxFuture<Outcome>),
+    /// Answered, with promises or requests in the answer.
+    Settling(Box<Settling>),
     /// Nothing is to be done when this is dropped.
     Done,
+}
+
+/// What an answer still waits for, which ends with the session: a request in it may be one that nothing else ends.
+struct Settling {
+    settled: BoxFuture<Outcome>,
+    ended: oneshot::Receiver<Error>,
+    /// Sends the cause into `ended`.
+    _watch: OnBroken,
+}
+
+impl Settling {
+    fn new(link: &Link, answer: Payload<Staged>) -> Box<Self> {
+        let limits = link.limits.unfolding();
+        let (end, ended) = oneshot::channel();
+        let watch = OnBroken::watching(|error| {
+            // Whoever waited may be gone by now.
+            let _gone = end.send(error);
+        });
+        link.on_closed(watch.slot());
+        let settled = Box::pin(async move { settle(answer, limits).await.map(Reply::wire) });
+        Box::new(Self { settled, ended, _watch: watch })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if let Poll::Ready(outcome) = self.settled.as_mut().poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        match Pin::new(&mut self.ended).poll(cx) {
+            Poll::Ready(Ok(error)) => Poll::Ready(Err(error)),
+            // The end is told before what tells it is dropped.
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 impl PendingAnswer {
@@ -111,9 +188,7 @@ impl Future for PendingAnswer {
                         match Staged::all_there(answer, self.link.limits.unfolding()) {
                             Ok(body) => Ok(Reply::wire(body)),
                             Err(answer) => {
-                                let limits = self.link.limits.unfolding();
-                                let settled = async move { settle(answer, limits).await.map(Reply::wire) };
-                                self.state = State::Settling(Box::pin(settled));
+                                self.state = State::Settling(Settling::new(&self.link, answer));
                                 continue;
                             }
                         }
@@ -121,7 +196,7 @@ impl Future for PendingAnswer {
                     Poll::Ready(Ok(Err(error))) => Err(error),
                     Poll::Ready(Err(_)) => Err(self.link.closed_error()),
                 },
-                (None, State::Settling(settled)) => match settled.as_mut().poll(cx) {
+                (None, State::Settling(settled)) => match settled.poll(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(outcome) => outcome,
                 },

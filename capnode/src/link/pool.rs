@@ -26,7 +26,7 @@ const SWEEP: usize = 64;
 const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// Bytes that an entry of a table is counted as.
-const ENTRY: usize = 256;
+pub(super) const ENTRY: usize = 256;
 
 /// Bytes by which what a link holds has to change before it is told.
 const STEP: usize = 16 << 10;
@@ -328,7 +328,9 @@ impl Link {
         if self.share.pool.is_none() || state.closed.as_ref().is_some_and(super::is_for_room) {
             return false;
         }
-        self.share.tell(state.held() + self.share.arriving())
+        // What has ended drops what it holds.
+        let untaken = if state.closed.is_none() { self.untaken() } else { 0 };
+        self.share.tell(state.held() + untaken + self.share.arriving())
     }
 
     /// Tells the pool that less is held than it was told last, if it was told of much.

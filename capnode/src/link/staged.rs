@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::pending::Promised;
+use super::pending::{Kept, Promised};
 use super::together::Together;
 use crate::bounds;
 use crate::cap::graph::tie_within;
@@ -63,6 +63,24 @@ impl Staged {
             _ => 0,
         };
         value.refs.iter().map(of).sum()
+    }
+
+    /// Bytes of a value of which nothing has been asked for yet, with those of what it asks for.
+    pub(super) fn bytes(value: &Payload<Staged>) -> usize {
+        let requests = Staged::requests(value);
+        value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST
+    }
+
+    /// The value without the rest of the frame that it came in.
+    pub(super) fn compact(value: Payload<Staged>) -> Payload<Staged> {
+        value.compact().map(|staged| match staged {
+            Staged::Ask(ask) => {
+                let Ask { cap, path, args, awaited } = *ask;
+                let (path, args) = (path.compact(), args.map(Staged::compact));
+                Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
+            }
+            other => other,
+        })
     }
 
     /// The value, if no promise stands in it.
@@ -222,12 +240,13 @@ fn keep(
     Box::pin(async move {
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
-        let value = promised.outcome().await.map_err(gone)??;
+        // From here on it counts with the call.
+        let Kept { outcome, bytes, untaken } = promised.outcome().await.map_err(gone)?;
+        drop(untaken);
+        let value = outcome?;
         let Some(chain) = chain.checked_sub(1) else {
             return Err(too_many_promises(limits.depth));
         };
-        let requests = value.refs.iter().filter(|slot| matches!(slot.to, Staged::Asked(_))).count();
-        let bytes = value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST;
         count(bytes, &arrived, limits)?;
         settle_within(value, limits, chain, arrived).await.map(Part::value)
     })

@@ -15,7 +15,7 @@ use super::inbound::Call;
 use super::language::Language;
 use super::named::{Named, Naming};
 use super::outgoing::Outgoing;
-use super::pending::Arrived;
+use super::pending::{Arrived, Kept};
 use super::task::{Running, Task};
 use super::waiting::Waiting;
 use super::{Link, LostMessage};
@@ -98,6 +98,8 @@ pub(super) enum Caller {
         /// From when on its time counts, if it has not more of it.
         since: Option<Duration>,
     },
+    /// A promise of the peer's.
+    Promise(oneshot::Sender<Kept>),
     /// A promise for the peer's index, in a language that has to be asked for it.
     Index(Arc<Queue>),
 }
@@ -109,6 +111,9 @@ impl Caller {
             Caller::Waits { caller, .. } => {
                 // A caller that has gone needs no cause.
                 let _gone = caller.send(Err(error));
+            }
+            Caller::Promise(promised) => {
+                let _gone = promised.send(Kept::failed(error));
             }
             Caller::Index(queue) => queue.resolve(Cap::broken(error)),
         }

@@ -1,7 +1,8 @@
 //! The end of a session: everything ends with the one cause, and nothing is left.
 
 use super::*;
-use crate::{Client, Error, ErrorKind, Fate};
+use crate::sans_io::Core;
+use crate::{Call, Client, Dialect, Error, ErrorKind, Fate, Object};
 
 #[test]
 fn everything_ends_with_the_one_cause() {
@@ -37,6 +38,98 @@ fn everything_ends_with_the_one_cause() {
     assert_eq!(events, ["cancelled 0", "cancelled 1", "started 1"]);
     assert_eq!((pair.b.link.tables(), pair.b.running()), (Tables::default(), 0));
     assert_eq!(log.probes(), 0, "the index is not held any more either");
+}
+
+/// A call that a core has made in that language, without an answer; `never` is a method of the caller's without an end.
+fn called(dialect: Dialect, log: &Log) -> (Core, Call<Value>) {
+    let probe = log.probe();
+    let never = Func::<fn() -> u32>::new(move || {
+        let probe = probe.clone();
+        async move { probe.wait(7).await.unwrap_or_default() }
+    });
+    let core = Core::connecting_in(dialect, Object::new().with("never", never));
+    let theirs = core.peer();
+    let mut call = theirs.invoke::<Value>("ask", ());
+    assert!(poll(&mut call).is_pending());
+    while core.next_frame().is_some() {}
+    (core, call)
+}
+
+/// Counts how often somebody is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The call waits for what it was answered with, until the session ends.
+#[track_caller]
+fn ends_with_the_session(log: &Log, core: &Core, mut call: Call<Value>) {
+    let woken = Arc::<Woken>::default();
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(Pin::new(&mut call).poll(&mut cx).is_pending());
+    let before = woken.0.load(Ordering::SeqCst);
+    core.close("cable cut");
+    assert!(woken.0.load(Ordering::SeqCst) > before, "the caller is told");
+    let Poll::Ready(Err(error)) = Pin::new(&mut call).poll(&mut cx) else { panic!("it should have ended") };
+    let seen = (error.kind(), error.message(), error.fate());
+    assert_eq!(seen, (ErrorKind::Disconnected, "cable cut", Fate::MayHaveRun));
+    drop((call, log.take()));
+    assert_eq!(core.tables(), Tables::default());
+}
+
+#[test]
+fn what_an_answer_asks_of_the_caller_ends_with_the_session() {
+    let never = r#"["pipeline",0,["never"],[]]"#;
+    for answer in [
+        never.to_owned(),
+        format!("[[1,{never}]]"),
+        format!(r#"{{"inside":{never}}}"#),
+        // In the arguments of another.
+        format!(r#"["pipeline",0,["never"],[{never}]]"#),
+    ] {
+        let log = Log::default();
+        let (core, call) = called(Dialect::CapnWeb, &log);
+        core.receive(&format!(r#"["resolve",1,{answer}]"#));
+        assert_eq!(log.take()[0], "started 7", "{answer}");
+        ends_with_the_session(&log, &core, call);
+    }
+    // In what a promise in the answer turns out to be.
+    let log = Log::default();
+    let (core, call) = called(Dialect::CapnWeb, &log);
+    core.receive(r#"["resolve",1,[[["promise",-1]]]]"#);
+    core.receive(&format!(r#"["resolve",-1,{never}]"#));
+    assert_eq!(log.take(), ["started 7"]);
+    ends_with_the_session(&log, &core, call);
+}
+
+#[test]
+fn a_call_whose_answer_is_taken_after_the_end_does_not_wait_for_what_is_in_it() {
+    let log = Log::default();
+    let (core, mut call) = called(Dialect::CapnWeb, &log);
+    core.receive(r#"["resolve",1,["pipeline",0,["never"],[]]]"#);
+    core.close("cable cut");
+    let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("it should have ended") };
+    assert_eq!((error.message(), error.fate()), ("cable cut", Fate::MayHaveRun));
+    assert_eq!(log.take(), ["started 7", "cancelled 7"]);
+}
+
+#[test]
+fn what_is_not_answered_or_promised_ends_with_the_session() {
+    // Only Cap'n Web has requests and promises in values. In Capnode nothing is sent before the index is there.
+    for dialect in [Dialect::CapnWeb, Dialect::Q] {
+        let log = Log::default();
+        let (core, call) = called(dialect, &log);
+        ends_with_the_session(&log, &core, call);
+    }
+    let log = Log::default();
+    let (core, call) = called(Dialect::CapnWeb, &log);
+    core.receive(r#"["resolve",1,[[["promise",-1]]]]"#);
+    ends_with_the_session(&log, &core, call);
 }
 
 #[test]

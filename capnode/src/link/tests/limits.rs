@@ -866,3 +866,72 @@ fn the_longest_time_is_never() {
         assert!(two.here.tick(now).is_some_and(|next| next > now));
     }
 }
+
+/// A core with one call running, which is all that may run, and one parked that waits for `promises` of the peer's.
+fn parked(promises: usize, change: impl FnOnce(&mut Limits)) -> Core {
+    let core = Core::accepting_within(
+        limits(|limits| {
+            limits.running_calls = 1;
+            change(limits);
+        }),
+        offered(),
+    );
+    core.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    let list: Vec<_> = (1..=promises).map(|id| format!(r#"["promise",-{id}]"#)).collect();
+    core.receive(&format!(r#"["push",["pipeline",0,["echo"],[[[{}]]]]]"#, list.join(",")));
+    assert_eq!(core.tables().running, 2);
+    core
+}
+
+#[test]
+fn what_promises_turn_out_to_be_counts_while_the_call_is_parked() {
+    let text = "x".repeat(6_000);
+    let core = parked(2, |limits| limits.call_bytes = 10_000);
+    core.receive(&format!(r#"["resolve",-1,"{text}"]"#));
+    assert!(core.closed().is_none());
+    core.receive(&format!(r#"["resolve",-2,"{text}"]"#));
+    ended_by(&core, "call_bytes");
+    // What is given up counts no longer.
+    let core = parked(1, |limits| limits.call_bytes = 10_000);
+    core.receive(&format!(r#"["resolve",-1,"{text}"]"#));
+    core.receive(r#"["pull",2]"#);
+    core.receive(r#"["release",2,1]"#);
+    core.receive(r#"["push",["pipeline",0,["echo"],[[[["promise",-2]]]]]]"#);
+    core.receive(&format!(r#"["resolve",-2,"{text}"]"#));
+    assert!(core.closed().is_none(), "{:?}", core.closed());
+    // The rest of the frame is not kept.
+    let core = parked(2, |limits| limits.call_bytes = 10_000);
+    core.receive(&format!(r#"["resolve",-1,7{}]"#, " ".repeat(20_000)));
+    assert!(core.closed().is_none(), "{:?}", core.closed());
+}
+
+#[test]
+fn what_promises_turn_out_to_be_counts_with_what_the_node_holds() {
+    let pool = Arc::<super::super::pool::Pool>::default();
+    let limits = limits(|limits| limits.running_calls = 1);
+    let terms = Terms { limits, pool: Some(pool.clone()), ..Terms::default() };
+    let link = Link::new(Side::Accepting, Some(offered().cap()), terms);
+    link.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    link.receive(r#"["push",["pipeline",0,["echo"],[["promise",-1]]]]"#);
+    link.receive(&format!(r#"["resolve",-1,"{}"]"#, "x".repeat(100_000)));
+    assert!(pool.held() > 100_000, "{}", pool.held());
+    link.receive(r#"["pull",2]"#);
+    link.receive(r#"["release",2,1]"#);
+    link.receive(r#"["push",1]"#);
+    assert!(pool.held() < 100_000, "{}", pool.held());
+}
+
+#[test]
+fn requests_in_the_arguments_of_a_call_count_for_what_they_take() {
+    let waits = |count: usize| vec![r#"["pipeline",0,["wait"],[1]]"#; count].join(",");
+    for (count, stands) in [(6, true), (20, false)] {
+        let core = Core::accepting_within(limits(|limits| limits.call_bytes = 10_000), offered());
+        let call = format!(r#"["push",["pipeline",0,["echo"],[[[{}]]]]]"#, waits(count));
+        assert!(call.len() < 2_000);
+        core.receive(&call);
+        assert_eq!(core.closed().is_none(), stands, "{count} calls");
+        if !stands {
+            ended_by(&core, "call_bytes");
+        }
+    }
+}
