@@ -473,7 +473,8 @@ impl Speaker {
                 let (op, args) = match rng.below(20) {
                     0..11 => ("post", json!([name, args])),
                     11 => ("get", json!([name])),
-                    12 => ("set", json!([name, self.value(rng, 2)])),
+                    // A plain value: with a reference, an open `Object` could be made to hold itself, which is the program's to know.
+                    12 => ("set", json!([name, self.value(rng, 0)])),
                     13 => ("delete", json!([name])),
                     14 => ("keys", json!([])),
                     15 => ("when", json!([])),

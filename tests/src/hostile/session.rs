@@ -10,7 +10,7 @@ use capnode::{Call, Cap, Dialect, Func, Value};
 use tokio::runtime::Runtime;
 
 use super::Speaker;
-use crate::lab::{Alive, Laboratory, MEMBERS, Rng};
+use crate::lab::{Alive, Gives, Laboratory, MEMBERS, Rng};
 
 /// How often everything is polled before it must have come to rest.
 const ROUNDS: usize = 2_000;
@@ -112,13 +112,17 @@ struct Victim {
 struct Made {
     what: String,
     target: Cap,
+    /// `true` if an object of this program may never answer it.
+    endless: bool,
     call: Call<Value>,
 }
 
 impl Made {
-    /// Returns `true` if the end of the session has to end it. An object of this program may take its time.
+    /// Returns `true` if the end of the session has to end it. An object of this program may take its time, which the peer's
+    /// index and results may turn out to be.
     fn is_remote(&self) -> bool {
-        self.target.local::<Laboratory>().is_none()
+        let is_import = format!("{:?}", self.target).starts_with("Cap(import");
+        self.target.local::<Laboratory>().is_none() && (is_import || !self.endless)
     }
 }
 
@@ -184,7 +188,8 @@ impl Victim {
             4 if !self.held.is_empty() => drop(self.held.swap_remove(rng.below(self.held.len()))),
             _ => {
                 let what = format!("{} in way {way} of {target:?}", member.name);
-                self.calls.push(Made { what, target, call });
+                let endless = way == 5 || member.gives == Gives::Never;
+                self.calls.push(Made { what, target, endless, call });
             }
         }
         self.poll();
