@@ -598,13 +598,13 @@ impl Session {
     }
 }
 
-/// Takes the first of a queue, and gives back the memory of one that has been long.
+/// Takes the first of a queue. Gives back the memory of an empty one that has been long.
 #[inline]
 fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     const SMALL: usize = 64;
-    let first = queue.pop_front();
-    if first.is_none() && queue.capacity() > SMALL {
+    if queue.is_empty() && queue.capacity() > SMALL {
         queue.shrink_to_fit();
     }
-    first
+    // Last, so that what is taken is not moved once more.
+    queue.pop_front()
 }
