@@ -52,8 +52,8 @@ pub struct Limits {
     /// Bytes of the peer's calls that may be parked. Default 16 MiB. More end the session.
     pub parked_bytes: usize,
     /// Bytes of all calls of the peer that have not ended: those that are parked, those that wait for a result which is
-    /// not there yet, and those whose handler runs. A call or read inside the arguments counts as 1,024 more. A value that is read in several places counts in each of them while
-    /// the handler runs. Default 256 MiB. More end the session.
+    /// not there yet, and those whose handler runs. A value that is read in several places counts in each of them while
+    /// the handler runs. A call or read inside the arguments counts as 1,024 more. Default 256 MiB. More end the session.
     pub call_bytes: usize,
     /// Bytes of results that the peer may still use: those of its calls that it has not given back. A result
     /// for which there is no room is replaced by an error. Default 64 MiB.
