@@ -178,7 +178,10 @@ impl Victim {
             6 => target.invoke(member.name, (target.clone(), number)),
             _ => target.invoke(member.name, (number, number)),
         };
+        let endless = way == 5 || member.gives == Gives::Never;
         match rng.below(10) {
+            // Nothing would ever end it, if it is an object of this program that it reaches.
+            0 if endless => drop(call),
             0 => {
                 // What cannot be sent is not the point here.
                 let _refused = call.send();
@@ -188,7 +191,6 @@ impl Victim {
             4 if !self.held.is_empty() => drop(self.held.swap_remove(rng.below(self.held.len()))),
             _ => {
                 let what = format!("{} in way {way} of {target:?}", member.name);
-                let endless = way == 5 || member.gives == Gives::Never;
                 self.calls.push(Made { what, target, endless, call });
             }
         }
