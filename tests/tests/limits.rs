@@ -257,14 +257,15 @@ async fn a_frame_that_never_ends_counts_as_far_as_it_has_come() {
     let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let ws = node.listen("ws://127.0.0.1:0").await.unwrap();
     let honest: Connection = capnode::connect(&ws.url()).await.unwrap();
-    // Half of it over TCP, and the other half as a fragment of a WebSocket message.
+    // A part of it over TCP, for which there is room also in a buffer of twice the size, and the rest as a fragment of a
+    // WebSocket message.
     let mut drip = tokio::net::TcpStream::connect(tcp.local_addr().unwrap()).await.unwrap();
-    drip.write_all(format!("[\"push\",\"{}", "x".repeat(600_000)).as_bytes()).await.unwrap();
+    drip.write_all(format!("[\"push\",\"{}", "x".repeat(450_000)).as_bytes()).await.unwrap();
     let stream = tokio::net::TcpStream::connect(ws.local_addr().unwrap()).await.unwrap();
     let (mut fragments, _) = tokio_tungstenite::client_async(ws.url(), stream).await.unwrap();
     use tokio_tungstenite::tungstenite::protocol::frame::Frame;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-    let first = Frame::message(vec![b'x'; 500_000], OpCode::Data(Data::Text), false);
+    let first = Frame::message(vec![b'x'; 600_000], OpCode::Data(Data::Text), false);
     fragments.send(Message::Frame(first)).await.unwrap();
     // It is the youngest of those from its address that hold more than their share. It is told, and closed.
     let told = soon(fragments.next()).await.unwrap().unwrap();
