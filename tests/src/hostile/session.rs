@@ -181,7 +181,7 @@ impl Victim {
         let endless = way == 5 || member.gives == Gives::Never;
         match rng.below(10) {
             // Nothing would ever end it, if it is an object of this program that it reaches.
-            0 if endless => drop(call),
+            0..=2 if endless => drop(call),
             0 => {
                 // What cannot be sent is not the point here.
                 let _refused = call.send();
