@@ -177,6 +177,11 @@ impl fmt::Debug for Connection {
 
 /// What [`connect`](crate::connect) can give: a client or function for what the peer offers, a [`Cap`], or the
 /// [`Connection`] itself.
+#[diagnostic::on_unimplemented(
+    message = "a connection can't be had as `{Self}`",
+    label = "this gives the client of an interface, a `Func`, a `Cap` or a `Connection`",
+    note = "say which: `let chat: ChatClient = ..`"
+)]
 pub trait FromConnection: Sized + Send {
     #[doc(hidden)]
     fn from_connection(connection: Connection) -> Self;
@@ -200,6 +205,7 @@ impl<F: ?Sized> FromConnection for Func<F> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<C: Client> FromConnection for C {
     fn from_connection(connection: Connection) -> Self {
         connection.index()

@@ -108,6 +108,11 @@ pub struct Reading<'a, 'b> {
 
 /// The arguments of a call without an interface, as for [`Cap::invoke`](crate::Cap::invoke): a tuple
 /// of up to twelve values that serialize.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no list of arguments",
+    label = "this is not a tuple of values that serialize",
+    note = "write a tuple: `()`, `(argument,)` or `(first, second)`, with 12 arguments at most"
+)]
 pub trait UntypedArgs {
     #[doc(hidden)]
     fn write(&self) -> Result<Written, Error>;

@@ -53,6 +53,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {}
     message = "`{Self}` can't be offered to a peer",
     label = "this is neither a client nor data",
     note = "offer an object by a client: `SeatClient::new(object)`, if it implements the interface `Seat`",
+    note = "offer a function by a `Func`: `Func::<fn(u32) -> u32>::new(|x: u32| async move {{ x }})`",
     note = "data is what implements `serde::Serialize`"
 )]
 pub trait Offer: Serialize {}
@@ -71,6 +72,7 @@ impl<T: Serialize + ?Sized> Offer for T {}
     message = "`{Self}` can't be the error of a method",
     label = "this has to be printed by `Display`, to be written and read by serde, and to hold no reference",
     note = "implement `std::fmt::Display` for it and derive `serde::Serialize` and `serde::Deserialize`",
+    note = "for an error of another crate return `Result<T, capnode::Error>`, and make it by `capnode::Error::rejected(error.to_string())`",
     note = "errors travel without clients and functions: return those as a result, or in it",
     note = "if it has a field that serde skips, such as a `Box<dyn Error + Send + Sync>`, write `impl std::panic::UnwindSafe` for it"
 )]

@@ -292,17 +292,6 @@ impl Interface {
             let mut at_other = 0;
             while at_other < other.methods.len() {
                 let two = &other.methods[at_other];
-                if !one.name.is_empty() && is_same(one.name, two.name) {
-                    let words = [
-                        "` are both `",
-                        one.name,
-                        "` on the wire: give one another name with `#[capnode(name = \"..\")]`",
-                    ];
-                    fail(&[
-                        "`", self.name, "::", one.ident, "` and `", other.name, "::", two.ident, words[0],
-                        words[1], words[2],
-                    ]);
-                }
                 if !one.ident.is_empty() && is_same(one.ident, two.ident) {
                     fail(&[
                         "`",
@@ -312,6 +301,17 @@ impl Interface {
                         "` and of `",
                         other.name,
                         "`, which are both extended here or extend each other: rename one",
+                    ]);
+                }
+                if !one.name.is_empty() && is_same(one.name, two.name) {
+                    let words = [
+                        "` are both `",
+                        one.name,
+                        "` on the wire: give one another name with `#[capnode(name = \"..\")]`",
+                    ];
+                    fail(&[
+                        "`", self.name, "::", one.ident, "` and `", other.name, "::", two.ident, words[0],
+                        words[1], words[2],
                     ]);
                 }
                 at_other += 1;
