@@ -20,6 +20,8 @@ trait Results {
     async fn property(&self) -> Outcome<u8>;
     async fn generic(&self, fails: bool) -> InnerClient<Result<u8, String>>;
     async fn function(&self) -> Nesting;
+    /// As complex as clippy bears, where it is written.
+    async fn fallible(&self) -> Result<Func<fn(String) -> bool>, String>;
     async fn written(&self, fails: bool) -> Result<u8, String>;
 }
 
@@ -74,6 +76,10 @@ impl Results for Object {
         Func::new(|level: u8| async move { nested(level) })
     }
 
+    async fn fallible(&self) -> Result<Func<fn(String) -> bool>, String> {
+        Ok(Func::new(|text: String| async move { text.is_empty() }))
+    }
+
     async fn written(&self, fails: bool) -> Result<u8, String> {
         outcome(fails)
     }
@@ -99,6 +105,8 @@ async fn try_all(results: &ResultsClient) -> Result<(), Error> {
         assert_eq!(results.nested_alias(level).await?, nested(level));
         assert_eq!(returned(function.call(level).await), nested(level));
     }
+    let is_empty = returned(results.fallible().await).unwrap();
+    assert!(is_empty.call(String::new()).await?);
     assert_eq!(results.optional().await?, Some(outcome(true)));
     assert_eq!(results.property().await?, outcome(true));
     // Without the interface the value is the same.
