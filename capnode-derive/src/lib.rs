@@ -47,7 +47,8 @@ use syn::{Item, ItemTrait};
 /// * **A client**, named after the trait: `ChatClient`. It is a reference to an object wherever that
 ///   lives: cheap to clone, equal to others for the same object, and it serializes, so that it can be
 ///   an argument, a result, or anywhere inside one. It has the trait's methods, each of which returns
-///   a `Call`: await it, pipeline on it, or send it. The trait `Client` has `cap`, for the reference itself.
+///   a `Call`: await it, pipeline on it, or send it. `cap`, of the trait `capnode::Client`, gives the reference itself, on
+///   which are `local`, `on_broken`, `get`, `at` and the rest.
 /// * **Constructors** of the client: `ChatClient::new(object)` for an `impl Chat`,
 ///   `ChatClient::from_arc(arc)` for one that this program keeps too, and `ChatClient::promise()` for
 ///   one that is not there yet. If a method has one of these names, that constructor is left out;
@@ -63,7 +64,8 @@ use syn::{Item, ItemTrait};
 /// * **`Func<fn(A, B) -> R>`**: the client takes a closure as well.
 /// * **Any result that serializes.** A `Result<T, E>`, known by its name, gives the caller the typed
 ///   error back as `CallError<E>`; aliases named `Result` work too, with their parameters in any order. `E` also needs
-///   `Display`. A result that is a
+///   `Display`. Where there is no type for it, `E` is `capnode::Error`, made by `Error::rejected`. A method that passes on
+///   by `?` what its own calls fail with needs an `E` that is `From<capnode::Error>`, as `capnode::Error` itself is. A result that is a
 ///   `Result` by another name, such as that of a type parameter or of a `Result` inside of one, is a value: it arrives as
 ///   it was returned, and a JavaScript peer sees an object with the member `Ok` or `Err`.
 ///
@@ -82,7 +84,7 @@ use syn::{Item, ItemTrait};
 ///
 /// Other interfaces that objects of this one have too. They become supertraits, and their methods can be called at the
 /// same object. The client dereferences to that of the first, so that it has its methods. For each of the others it has
-/// a method that gives their client, named after the trait. It converts to all of them by `From`.
+/// a method that gives their client, named after the trait, unless there is a method of this name. It converts to all of them by `From`.
 ///
 /// ```ignore
 /// #[capnode::interface(extends(Seat, Log))]

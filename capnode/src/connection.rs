@@ -86,7 +86,9 @@ impl Connection {
     }
 
     /// Waits until what was sent so far is written: handed to the system, or to whatever is behind the transport. That the
-    /// peer has got it, only an answer tells.
+    /// peer has got it, only an answer tells. To lose nothing at the end of a program [close](Self::close) the connection and
+    /// await [`closed`](Self::closed). A flush is not enough for that: the system takes back what was written last if the
+    /// program ends while something of the peer's is unread.
     ///
     /// A call is sent when it is first polled, or by [`send`](crate::Call::send) or
     /// [`pipeline`](crate::Call::pipeline). Calls that wait for room are waited for, too.
@@ -108,6 +110,17 @@ impl Connection {
     /// If this program has [closed](Self::close) it, the peer's end is waited for as well, for as long at the most: a
     /// system takes back what was written last if the program ends before, and something of the peer's is unread. So a
     /// program that closes its connection, awaits this and ends loses nothing that it has sent.
+    ///
+    /// This closes nothing itself: while the program holds the connection, as whoever awaits this does, it ends when either
+    /// side closes it, or it breaks.
+    ///
+    /// ```no_run
+    /// # async fn example(connection: capnode::Connection) {
+    /// // The end of `main`.
+    /// connection.close();
+    /// connection.closed().await;
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///

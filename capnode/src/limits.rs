@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 /// Limits on what a peer can make a session do or hold. Each is on by default, with the exception of
-/// [`frames_per_second`](Self::frames_per_second). What happens beyond one is said at it; whoever is told of it gets
-/// an [`Error`](crate::Error) whose [`exceeded`](crate::Error::exceeded) names it. Breaking one ends, if
+/// [`frames_per_second`](Self::frames_per_second). What happens beyond one is said at it; an [`Error`](crate::Error) that
+/// this program gets for one of its own names it by [`exceeded`](crate::Error::exceeded). Breaking one ends, if
 /// anything, the session of the peer that broke it, and no other; only [`node_bytes`](Self::node_bytes) may end another
 /// one of the same remote address.
 ///
 /// What a session holds at the moment is told by [`Connection::report`](crate::Connection::report).
+///
+/// There will be more of them, so they are set one by one:
+///
+/// ```
+/// let mut limits = capnode::Limits::default();
+/// limits.frame_bytes = 1 << 20;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -160,6 +160,8 @@ impl<T, F> Call<T, F> {
     /// Sends the call and wants no answer. It is never cancelled, and keeps its connection open
     /// until it has been answered.
     ///
+    /// A program that ends before that loses the call: see [`Connection::closed`](crate::Connection::closed).
+    ///
     /// # Errors
     ///
     /// If the call could not be sent. What comes of it later is not told.

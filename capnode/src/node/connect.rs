@@ -21,7 +21,7 @@ use crate::transport::{Address, Transport, lines};
 
 /// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
 /// `unix:/path`. What comes of it is a client for what the peer offers, a [`Cap`](crate::Cap), or the
-/// [`Connection`](crate::Connection).
+/// [`Connection`](crate::Connection), of which a client is to be had by [`index`](crate::Connection::index).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), capnode::Error> {
