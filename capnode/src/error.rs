@@ -80,7 +80,8 @@ pub enum ErrorKind {
     Unresolved,
     /// There is nobody at the address, or it is no address.
     Connect,
-    /// The connection was refused: by `Node::with`, or for its origin.
+    /// The connection was refused: by this program's `Node::with`, or by a server that opens no WebSocket for this origin or
+    /// path. What the peer's `Node::with` refuses ends the session, which is [`Protocol`](Self::Protocol) with the reason.
     Refused,
     /// What was asked for cannot be done here, for example outside a tokio runtime.
     Unsupported,

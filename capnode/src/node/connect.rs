@@ -38,7 +38,8 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 /// # Errors
 ///
 /// [`ErrorKind::Connect`] if there is nobody at the address, or it is no address, or a handshake
-/// fails. [`ErrorKind::Unsupported`] outside a tokio runtime, and in one without I/O or timers.
+/// fails. [`ErrorKind::Refused`] if a server answers and opens no WebSocket. That the peer's node refuses only shows when
+/// something is called. [`ErrorKind::Unsupported`] outside a tokio runtime, and in one without I/O or timers.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Connect<C> {
     url: String,

@@ -161,7 +161,7 @@ impl Node {
     }
 
     /// A node that decides for each connection what it offers: `choose` returns the index, or as
-    /// `Err` the reason for refusing, which the peer is told.
+    /// `Err` the reason for refusing, which the peer is told. By then the peer is connected: it is its calls that fail.
     pub fn with<F, Fut, I, E>(choose: F) -> Self
     where
         F: Fn(Incoming) -> Fut + Send + Sync + 'static,
