@@ -24,8 +24,8 @@ pub(super) struct Streams {
 struct State {
     open: usize,
     next: u64,
-    /// The tasks of those that are in a handshake, by the order in which they came.
-    handshakes: BTreeMap<u64, (Instant, AbortHandle)>,
+    /// Those that are in a handshake, by the order in which they came: since when, and their tasks once they have begun.
+    handshakes: BTreeMap<u64, (Instant, Option<AbortHandle>)>,
 }
 
 /// The right to have a stream open, for as long as it is.
@@ -54,12 +54,20 @@ impl Streams {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // The task takes itself out under the same lock, and so not before it is in.
-        let mut state = lock(&self.state);
-        let number = state.next;
-        state.next += 1;
-        let task = tokio::spawn(begin(Handshake { streams: self.clone(), number }));
-        state.handshakes.insert(number, (Instant::now(), task.abort_handle()));
+        let number = {
+            let mut state = lock(&self.state);
+            let number = state.next;
+            state.next += 1;
+            state.handshakes.insert(number, (Instant::now(), None));
+            number
+        };
+        // A runtime that ends drops it here, which takes it out under the lock.
+        let task = tokio::spawn(begin(Handshake { streams: self.clone(), number })).abort_handle();
+        match lock(&self.state).handshakes.get_mut(&number) {
+            Some((_, of)) => *of = Some(task),
+            // It is over, or was cut off before it had begun.
+            None => task.abort(),
+        }
     }
 
     /// Returns since when the oldest handshake is going on.
@@ -70,9 +78,9 @@ impl Streams {
     /// Ends the oldest handshake. Returns `false` if there is none.
     pub(super) fn cut_off(&self) -> bool {
         let oldest = lock(&self.state).handshakes.pop_first();
-        match oldest {
-            Some((_, (_, task))) => task.abort(),
-            None => return false,
+        let Some((_, (_, task))) = oldest else { return false };
+        if let Some(task) = task {
+            task.abort();
         }
         true
     }
@@ -103,5 +111,22 @@ impl Drop for Permit {
 impl Drop for Handshake {
     fn drop(&mut self) {
         lock(&self.streams.state).handshakes.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_no_runtime_takes_ends_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        let streams = Arc::<Streams>::default();
+        streams.shake(async |_handshake| {});
+        assert!(streams.shaking_since().is_none());
+        assert!(!streams.cut_off());
     }
 }
