@@ -86,7 +86,8 @@ impl Promised {
 
 impl Drop for Promised {
     fn drop(&mut self) {
-        if self.outcome.is_some() {
+        // Nobody is to be woken any more where it is given back, which is under a lock.
+        if self.outcome.take().is_some() {
             self.link.give_back(self.id);
         }
     }
