@@ -142,9 +142,15 @@ impl Pool {
             return Ok(None);
         }
         let full = || Error::over("connections", format!("more than {limit} connections"));
-        let silent = links.take_silent().ok_or_else(full)?;
+        self.take_silent(links).ok_or_else(full).map(Some)
+    }
+
+    /// Returns the link whose peer has been silent for longest, which is not to be found again.
+    #[cfg(feature = "tokio")]
+    fn take_silent(&self, links: &mut Links) -> Option<Arc<Link>> {
+        let (silent, _) = links.silent()?;
         self.count_out(&silent);
-        Ok(Some(silent))
+        Some(silent)
     }
 
     /// Cuts off the oldest connection that is being closed, of those that came by a listener. Returns `false` if there is
@@ -164,8 +170,7 @@ impl Pool {
     /// Cuts off the connection that has been silent for longest. Returns `false` if there is none.
     #[cfg(feature = "tokio")]
     pub(crate) fn cut_off_silent(&self) -> bool {
-        let Some(silent) = lock(&self.links).take_silent() else { return false };
-        self.count_out(&silent);
+        let Some(silent) = self.take_silent(&mut lock(&self.links)) else { return false };
         silent.end_silence();
         silent.cut_off();
         true
@@ -224,7 +229,7 @@ impl Line {
         self.members.push_back(member);
     }
 
-    /// Returns the first one for which something is so. It is never so again for those before it.
+    /// Returns the first one for which something is so, and leaves out those before it.
     fn first(&mut self, is: impl Fn(&Link, &Member) -> bool) -> Option<(Arc<Link>, Instant)> {
         while let Some(first) = self.members.front() {
             if let Some(link) = first.link.upgrade().filter(|link| is(link, first)) {
@@ -246,15 +251,16 @@ impl Line {
 
 #[cfg(feature = "tokio")]
 impl Links {
-    /// Returns the link whose peer has been silent for longest, or leaves a question unanswered.
+    /// Returns the link whose peer has been silent for longest, or leaves a question unanswered, of those that count.
     fn silent(&mut self) -> Option<(Arc<Link>, Instant)> {
-        let silent = self.silent.first(|link, _| link.is_silent());
+        let silent = self.silent.first(|link, _| link.counts() && link.is_silent());
         silent.or_else(|| self.unanswered())
     }
 
     fn unanswered(&mut self) -> Option<(Arc<Link>, Instant)> {
         let too_late = |link: &Link, member: &Member| {
-            link.asked_at().map(|asked| member.since + asked.saturating_add(UNANSWERED))
+            let asked = link.asked_at().filter(|_| link.counts());
+            asked.map(|asked| member.since + asked.saturating_add(UNANSWERED))
         };
         let now = Instant::now();
         if self.unanswered.members.is_empty() && self.look.is_none_or(|look| look <= now) {
@@ -271,14 +277,6 @@ impl Links {
             self.look = Some(look);
         }
         self.unanswered.first(|link, member| too_late(link, member).is_some_and(|late| late <= now))
-    }
-
-    /// Returns the link whose peer has been silent for longest, which does not count as silent any longer.
-    fn take_silent(&mut self) -> Option<Arc<Link>> {
-        let (silent, _) = self.silent()?;
-        let line = if silent.is_silent() { &mut self.silent } else { &mut self.unanswered };
-        line.members.pop_front();
-        Some(silent)
     }
 }
 
@@ -338,6 +336,11 @@ impl Link {
         if self.share.told.load(Ordering::Relaxed) >= STEP {
             let _less = self.tell_pool(state);
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn counts(&self) -> bool {
+        self.share.counts.load(Ordering::SeqCst)
     }
 
     /// Whether the session has ended, and its stream not.
