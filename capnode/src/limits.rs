@@ -26,11 +26,11 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes that all sessions of a node hold together: of frames that have not arrived whole, calls that have not
     /// ended, results that the peer may still use, what is unwritten, buffers of more than 64 KiB that are kept for a
-    /// while, 256 for each entry of a table, and 1,024 for each request in the arguments of a call. The process holds at most twice as much, and 64 KiB for each connection.
-    /// Default 1 GiB. A session's share is this divided by `connections`, and no
-    /// session that holds less is ended. Beyond the limit, the remote address whose sessions hold most above their
-    /// share, all together, loses the youngest of those sessions. An address of IP version 6 stands for its /64, and the
-    /// user for the peer at a Unix socket.
+    /// while, 256 for each entry of a table, and 1,024 for each call or read that stands in a value. The process holds at
+    /// most twice as much, and 64 KiB for each connection. Default 1 GiB. A session's share is this divided by
+    /// `connections`, and no session that holds less is ended. Beyond the limit, the remote address whose sessions hold
+    /// most above their share, all together, loses the youngest of those sessions. An address of IP version 6 stands for
+    /// its /64, and the user for the peer at a Unix socket.
     pub node_bytes: usize,
     /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message. A longer one is
     /// refused while it is being read, and ends the session.

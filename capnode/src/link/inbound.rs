@@ -6,7 +6,7 @@ use futures_channel::oneshot;
 
 use super::language::Language;
 use super::pending::{Arrived, Kept, Promised};
-use super::staged::{Ask, Staged, make_request, settle};
+use super::staged::{Ask, REQUEST, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
@@ -24,9 +24,6 @@ use crate::op::{Id, Op, Path, Payload, Text};
 use crate::panics::contained;
 use crate::session::{Event, Ref};
 use crate::sync::atomic::Ordering;
-
-/// Bytes that a call or read in the values of a call is counted as.
-const REQUEST: usize = 1 << 10;
 
 /// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
 /// be released by the very next message; nothing of it is decoded or started.
@@ -104,7 +101,6 @@ impl Link {
     #[cfg(feature = "tokio")]
     pub(crate) fn check_first(&self) {
         lock(&self.state).checks_first = true;
-        #[cfg(feature = "tokio")]
         self.share.note_silent();
     }
 

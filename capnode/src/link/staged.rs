@@ -18,8 +18,8 @@ use crate::limits::Unfolding;
 use crate::op::{Path, Payload, Slot};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a call or read that stands in a value counts for while it has not ended.
-const REQUEST: usize = 512;
+/// Bytes that a call or read that stands in a value is counted as.
+pub(super) const REQUEST: usize = 1 << 10;
 
 /// What stands in the place of a reference in a message that has been taken in.
 pub(super) enum Staged {
