@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use capnode::{Connection, Limits};
+use capnode::{Connection, Func, Limits, Object, Value};
 use capnode_examples::checks::{self, Expect};
 
 pub mod examples;
@@ -48,10 +48,24 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The limits of a node in a test that lets the clock run: none about time.
 pub fn timeless() -> Limits {
+    limits(|limits| {
+        (limits.silence, limits.idle) = (None, None);
+        (limits.probe, limits.call_timeout) = (None, None);
+    })
+}
+
+/// The limits of a node, changed.
+pub fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
-    (limits.silence, limits.idle) = (None, None);
-    (limits.probe, limits.call_timeout) = (None, None);
+    change(&mut limits);
     limits
+}
+
+/// `echo(value)`, and `wait(value)` which never ends.
+pub fn echo_and_wait() -> Object {
+    Object::new()
+        .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
+        .with("wait", Func::<fn(Value) -> Value>::new(|_: Value| std::future::pending()))
 }
 
 /// Puts the peer of a connection to all checks of the tour.

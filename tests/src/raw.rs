@@ -81,6 +81,17 @@ impl Raw {
     }
 }
 
+/// A message of so many bytes that does nothing.
+///
+/// # Panics
+///
+/// If no message is so short.
+pub fn noop(length: usize) -> String {
+    const MESSAGE: &str = "[\"release\",0,0";
+    let spaces = length.checked_sub(MESSAGE.len() + 1).expect("a message is not so short");
+    format!("{MESSAGE}{}]", " ".repeat(spaces))
+}
+
 fn open(scheme: &str, host: &str) -> std::io::Result<Box<dyn Stream>> {
     let patience: Option<Duration> = Some(NET);
     #[cfg(unix)]

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use capnode::{Cap, Connection, Dialect, ErrorKind, Func, Limits, Node, Object, Value};
-use capnode_tests::{examples::example, soon, until};
+use capnode::{Cap, Connection, Dialect, ErrorKind, Node, Value};
+use capnode_tests::{echo_and_wait, examples::example, limits, soon, until};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -14,19 +14,6 @@ const SLACK: usize = 128;
 
 /// Much less than a handshake may take, and much more than anything takes that need not wait for one.
 const AT_ONCE: Duration = Duration::from_secs(5);
-
-fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    limits
-}
-
-/// `echo(value)`, and `wait(value)` which never ends.
-fn offered() -> Object {
-    Object::new()
-        .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
-        .with("wait", Func::<fn(Value) -> Value>::new(|_: Value| std::future::pending()))
-}
 
 async fn at_once<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(AT_ONCE, future).await.expect("it has to wait")
@@ -74,7 +61,7 @@ fn ended(streams: &[TcpStream]) -> Vec<bool> {
 async fn a_byte_stream_that_says_nothing_is_closed() {
     let silence = Duration::from_millis(100);
     for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
-        let node = Node::new(offered()).limits(limits(|limits| limits.silence = Some(silence)));
+        let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.silence = Some(silence)));
         let node = match dialect {
             Some(dialect) => node.dialect(dialect),
             None => node,
@@ -108,7 +95,7 @@ async fn a_unix_socket_that_says_nothing_is_closed() {
 #[tokio::test]
 async fn a_web_socket_that_says_nothing_and_a_stream_of_the_programs_own_stay() {
     let silence = Duration::from_millis(50);
-    let node = Node::new(offered()).limits(limits(|limits| limits.silence = Some(silence)));
+    let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.silence = Some(silence)));
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (socket, _) = tokio_tungstenite::client_async(listener.url(), stream).await.unwrap();
@@ -123,7 +110,7 @@ async fn a_web_socket_that_says_nothing_and_a_stream_of_the_programs_own_stay() 
 #[tokio::test]
 async fn a_first_message_may_take_its_time_while_it_comes() {
     let node =
-        Node::new(offered()).limits(limits(|limits| limits.silence = Some(Duration::from_millis(200))));
+        Node::new(echo_and_wait()).limits(limits(|limits| limits.silence = Some(Duration::from_millis(200))));
     let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let mut slow = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     // As much as may take some seconds.
@@ -139,7 +126,7 @@ async fn a_first_message_may_take_its_time_while_it_comes() {
 
 #[tokio::test]
 async fn the_longest_silent_byte_stream_makes_room_for_another_connection() {
-    let node = Node::new(offered()).limits(limits(|limits| limits.connections = 3));
+    let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.connections = 3));
     let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let ws = node.listen("ws://127.0.0.1:0").await.unwrap();
     let mut silent = Vec::new();
@@ -166,7 +153,7 @@ async fn the_longest_silent_byte_stream_makes_room_for_another_connection() {
 #[tokio::test]
 async fn half_handshakes_make_nobody_wait() {
     const MORE: usize = 60;
-    let node = Node::new(offered()).limits(limits(|limits| limits.connections = 2));
+    let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.connections = 2));
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     let mut half = Vec::new();
     for _ in 0..SLACK + MORE {
@@ -183,7 +170,7 @@ async fn half_handshakes_make_nobody_wait() {
 
 #[tokio::test]
 async fn refused_connections_that_stay_make_nobody_wait() {
-    let node = Node::new(offered()).limits(limits(|limits| limits.connections = 1));
+    let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.connections = 1));
     let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let honest = connect(&listener.url()).await;
     let mut refused = Vec::new();
@@ -256,7 +243,8 @@ const HONEST: usize = 250_000;
 
 /// A node on which each session's share is 50 kB.
 fn shared() -> Node {
-    Node::new(offered()).limits(limits(|limits| (limits.node_bytes, limits.connections) = (1_000_000, 20)))
+    Node::new(echo_and_wait())
+        .limits(limits(|limits| (limits.node_bytes, limits.connections) = (1_000_000, 20)))
 }
 
 async fn hold(connection: &Connection, bytes: usize) {

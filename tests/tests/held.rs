@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use capnode::{Connection, Limits, Node, transport};
 use capnode_examples::tour;
-use capnode_tests::{raw::Raw, until};
+use capnode_tests::{
+    raw::{Raw, noop},
+    until,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::net::TcpListener;
 
@@ -67,13 +70,6 @@ async fn crowd(node: &Connection, url: &str, does: fn(&mut Raw)) -> (usize, Vec<
     });
     let raws = raws.await.unwrap();
     (settled().await.saturating_sub(before), raws)
-}
-
-/// A message that does nothing.
-fn noop(length: usize) -> String {
-    let mut text = "[\"release\",0,0".to_owned();
-    text.extend(std::iter::repeat_n(' ', length - text.len() - 1));
-    text + "]"
 }
 
 fn whole(raw: &mut Raw) {

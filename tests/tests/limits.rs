@@ -10,7 +10,7 @@ use std::time::Duration;
 use capnode::{
     Call, Cap, Connection, Dialect, ErrorKind, Fate, Func, Limits, Node, Object, Value, transport,
 };
-use capnode_tests::{soon, until};
+use capnode_tests::{echo_and_wait, limits, soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
@@ -18,19 +18,6 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStrea
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
-
-fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    limits
-}
-
-/// `echo(value)`, and `wait(value)` which never ends.
-fn offered() -> Object {
-    Object::new()
-        .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
-        .with("wait", Func::<fn(Value) -> Value>::new(|_: Value| std::future::pending()))
-}
 
 /// A connection within the program: the side that serves, and the one that called it.
 async fn connect(node: &Node, dialect: Dialect) -> (Connection, Connection) {
@@ -42,7 +29,7 @@ async fn connect(node: &Node, dialect: Dialect) -> (Connection, Connection) {
 #[tokio::test]
 async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
-        let node = Node::new(offered()).limits(limits(|limits| limits.node_bytes = 1_000_000));
+        let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.node_bytes = 1_000_000));
         let mut peers = Vec::new();
         // Within the limit, all together.
         for bytes in [100_000, 500_000, 300_000] {
@@ -253,7 +240,7 @@ async fn what_is_longer_in_the_peers_language_fails_one_call() {
 
 #[tokio::test]
 async fn a_frame_that_never_ends_counts_as_far_as_it_has_come() {
-    let node = Node::new(offered()).limits(limits(|limits| limits.node_bytes = 1_000_000));
+    let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.node_bytes = 1_000_000));
     let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let ws = node.listen("ws://127.0.0.1:0").await.unwrap();
     let honest: Connection = capnode::connect(&ws.url()).await.unwrap();
@@ -278,7 +265,7 @@ async fn a_frame_that_never_ends_counts_as_far_as_it_has_come() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_has_vanished_is_noticed() {
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
-        let node = Node::new(offered()).dialect(dialect);
+        let node = Node::new(echo_and_wait()).dialect(dialect);
         let (there, vanished) = transport::pair();
         let served = node.serve(there).await.unwrap();
         let waiting = served.peer().invoke::<Value>("anything", ());
@@ -293,7 +280,7 @@ async fn a_peer_that_has_vanished_is_noticed() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
-        let node = Node::new(offered());
+        let node = Node::new(echo_and_wait());
         let (served, peer) = connect(&node, dialect).await;
         assert_eq!(peer.peer().invoke::<u32>("echo", (7,)).await.unwrap(), 7);
         let before = tokio::time::Instant::now();
@@ -309,7 +296,8 @@ async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
 async fn a_web_socket_is_asked_by_a_ping() {
     let probe = Duration::from_millis(100);
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
-        let node = Node::new(offered()).dialect(dialect).limits(limits(|limits| limits.probe = Some(probe)));
+        let node =
+            Node::new(echo_and_wait()).dialect(dialect).limits(limits(|limits| limits.probe = Some(probe)));
         let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
         let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut socket, _) = tokio_tungstenite::client_async(listener.url(), stream).await.unwrap();
@@ -339,7 +327,7 @@ async fn a_web_socket_is_asked_by_a_ping() {
 #[tokio::test(start_paused = true)]
 async fn a_call_with_a_time_of_its_own_is_not_given_up_before() {
     for dialect in [Dialect::Capnode, Dialect::Q] {
-        let node = Node::new(offered());
+        let node = Node::new(echo_and_wait());
         let (_served, peer) = connect(&node, dialect).await;
         let before = tokio::time::Instant::now();
         let index = peer.peer();
@@ -450,7 +438,8 @@ const TWO_OF_THREE: &str = r#"["push",["pipeline",0,["echo"],[[[["promise",-1],[
 /// What a peer has sent is held until the last promise is kept, which may be never.
 #[tokio::test]
 async fn what_promises_turn_out_to_be_counts_before_all_are_kept() {
-    let (mut peer, _connection) = by_hand(offered(), limits(|limits| limits.unfolded_bytes = 1_000)).await;
+    let (mut peer, _connection) =
+        by_hand(echo_and_wait(), limits(|limits| limits.unfolded_bytes = 1_000)).await;
     let text = "x".repeat(600);
     let lines = format!("{TWO_OF_THREE}[\"resolve\",-1,\"{text}\"]\n[\"resolve\",-2,\"{text}\"]\n");
     let rejected = until_line(&mut peer, &lines, "[\"reject\",1,").await;
@@ -459,7 +448,7 @@ async fn what_promises_turn_out_to_be_counts_before_all_are_kept() {
 
 #[tokio::test]
 async fn what_promises_turn_out_to_be_counts_with_the_call_that_waits() {
-    let (mut peer, _connection) = by_hand(offered(), limits(|limits| limits.call_bytes = 10_000)).await;
+    let (mut peer, _connection) = by_hand(echo_and_wait(), limits(|limits| limits.call_bytes = 10_000)).await;
     let text = "x".repeat(6_000);
     let lines = format!("{TWO_OF_THREE}[\"resolve\",-1,\"{text}\"]\n[\"resolve\",-2,\"{text}\"]\n");
     let ended = until_line(&mut peer, &lines, "[\"abort\",").await;

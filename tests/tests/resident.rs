@@ -6,7 +6,10 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use capnode_tests::{NET, memory, raw::Raw};
+use capnode_tests::{
+    NET, memory,
+    raw::{Raw, noop},
+};
 
 /// The peers of a crowd. `CAPNODE_HELD_SCALE` has more of them at a node with more room.
 const CONNECTIONS: usize = 40;
@@ -109,13 +112,6 @@ fn call(raw: &mut Raw, method: &str, argument: &str) {
 /// A string.
 fn large(length: usize) -> String {
     format!("\"{}\"", "x".repeat(length))
-}
-
-/// A message that does nothing.
-fn noop(length: usize) -> String {
-    let mut text = "[\"release\",0,0".to_owned();
-    text.extend(std::iter::repeat_n(' ', length - text.len() - 1));
-    text + "]"
 }
 
 fn silent(_: &mut Raw) {}
