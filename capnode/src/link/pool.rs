@@ -222,7 +222,7 @@ struct Group {
 impl Line {
     fn push(&mut self, member: Member, stays: impl Fn(&Link) -> bool) {
         if self.members.len() >= self.sweep {
-            self.look(self.members.len());
+            self.note_looks(self.members.len());
             self.members.retain(|member| member.link.upgrade().is_some_and(|link| stays(&link)));
             self.sweep = (2 * self.members.len()).max(SWEEP);
         }
@@ -236,12 +236,12 @@ impl Line {
                 return Some((link, first.since));
             }
             self.members.pop_front();
-            self.look(1);
+            self.note_looks(1);
         }
         None
     }
 
-    fn look(&mut self, _count: usize) {
+    fn note_looks(&mut self, _count: usize) {
         #[cfg(test)]
         {
             self.looks += _count;
@@ -266,7 +266,7 @@ impl Links {
         if self.unanswered.members.is_empty() && self.look.is_none_or(|look| look <= now) {
             // Who has not been asked yet has so much time at least.
             let mut look = now + UNANSWERED;
-            self.all.look(self.all.members.len());
+            self.all.note_looks(self.all.members.len());
             for member in &self.all.members {
                 match member.link.upgrade().and_then(|link| too_late(&link, member)) {
                     Some(late) if late <= now => self.unanswered.members.push_back(member.clone()),
