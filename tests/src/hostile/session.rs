@@ -112,17 +112,14 @@ struct Victim {
 struct Made {
     what: String,
     target: Cap,
-    /// `true` if an object of this program may never answer it.
-    endless: bool,
     call: Call<Value>,
 }
 
 impl Made {
-    /// Returns `true` if the end of the session has to end it. An object of this program may take its time, which the peer's
-    /// index and results may turn out to be.
+    /// Returns `true` if the end of the session has to end it. Anything but an import may be an object or a promise of this
+    /// program, which may take its time.
     fn is_remote(&self) -> bool {
-        let is_import = format!("{:?}", self.target).starts_with("Cap(import");
-        self.target.local::<Laboratory>().is_none() && (is_import || !self.endless)
+        format!("{:?}", self.target).starts_with("Cap(import")
     }
 }
 
@@ -191,7 +188,7 @@ impl Victim {
             4 if !self.held.is_empty() => drop(self.held.swap_remove(rng.below(self.held.len()))),
             _ => {
                 let what = format!("{} in way {way} of {target:?}", member.name);
-                self.calls.push(Made { what, target, endless, call });
+                self.calls.push(Made { what, target, call });
             }
         }
         self.poll();
