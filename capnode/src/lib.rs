@@ -105,7 +105,7 @@
 //! | `tokio` | yes | nodes, connections, transports over TCP, Unix sockets and child processes |
 //! | `ws` | yes | WebSockets |
 //! | `tls` | yes | `wss://`, by rustls |
-//! | `tracing` | no | a span for each connection, around what its handlers say; an event for each of their panics |
+//! | `tracing` | no | a span for each connection, around what its handlers say; events for their panics and the ends of sessions |
 //! | `axum` | no | a node as a route of an axum application |
 //!
 //! Without any, what is left is the core: references and the wire language, with no tokio. [`sans_io`] is how to

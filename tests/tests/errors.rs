@@ -446,6 +446,25 @@ async fn an_error_of_a_peer_forges_no_line_of_a_log() {
 }
 
 #[tokio::test]
+async fn a_log_says_which_rule_a_peer_has_broken() {
+    let log = Log::global();
+    let node = || Node::new("index").nickname("the broken one");
+    for (sent, why) in [("[\"forged\\u001b\"]\n", "forged"), ("[\"release\",7,1]\n", "no such export ID: 7")]
+    {
+        let (connection, mut raw) = to_raw(node()).await;
+        raw.write_all(sent.as_bytes()).await.unwrap();
+        soon(connection.closed()).await;
+        until("it is logged", || {
+            let text = log.text();
+            let mut lines = text.lines().filter(|line| line.contains("the session has ended"));
+            lines.any(|line| line.contains("WARN") && line.contains("the broken one") && line.contains(why))
+        })
+        .await;
+    }
+    assert!(!log.text().contains('\u{1b}'));
+}
+
+#[tokio::test]
 async fn who_connects_is_shown_without_what_proves_who_it_is() {
     let shown = Arc::new(Mutex::new(String::new()));
     let shows = shown.clone();

@@ -615,6 +615,8 @@ impl Link {
         }
         self.tell_quiet();
         self.wake();
+        #[cfg(feature = "tracing")]
+        log_end(&error);
     }
 
     // ------------------------------------------------------------------------ outcomes of calls
@@ -743,4 +745,18 @@ fn is_for_room(error: &Error) -> bool {
 fn reads_too_slowly() -> Error {
     let message = "the peer reads too slowly: too much is waiting to be written";
     Error::over("unwritten_bytes_hard", message)
+}
+
+/// Logs the end of a session: a broken rule or limit as a warning, and any other end for whoever looks for it.
+#[cfg(feature = "tracing")]
+fn log_end(error: &Error) {
+    let is_fault = error.kind() == ErrorKind::Protocol || error.exceeded().is_some();
+    // A subscriber is the user's code.
+    crate::panics::contained("a subscriber of `tracing`", || {
+        if is_fault {
+            tracing::warn!(%error, "the session has ended");
+        } else {
+            tracing::debug!(%error, "the session has ended");
+        }
+    });
 }
