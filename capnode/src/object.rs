@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::interface::{Interface, Offer, args};
 use crate::lock;
 use crate::names::is_reserved;
-use crate::op::{Key, Path, Payload, Verb};
+use crate::op::{Key, Payload, Verb};
 use crate::sync::Mutex;
 
 /// An object put together at run time, of plain values, functions and references to other objects, which others may
@@ -302,13 +302,13 @@ impl Inner {
                 let deleted = lock(&self.0).delete(name.as_str());
                 done(deleted.map(drop))
             }
-            [first @ Key::Name(name), rest @ ..] => {
+            [first @ Key::Name(name), ..] => {
                 let value = lock(&self.0).find(name.as_str()).map(|member| member.value.clone());
-                let member = Asked::Path(Path::from(rest));
+                let member = Asked::Path(path.after(1));
                 data::look_from(value.unwrap_or_else(undefined), Some(first), Request { member, ..request })
             }
-            [first, rest @ ..] => {
-                let member = Asked::Path(Path::from(rest));
+            [first, ..] => {
+                let member = Asked::Path(path.after(1));
                 data::look_from(undefined(), Some(first), Request { member, ..request })
             }
         }

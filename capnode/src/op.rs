@@ -214,12 +214,25 @@ impl fmt::Display for Key {
 }
 
 /// A property path. Nearly every one has a single step, so that costs no allocation.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Path {
     #[default]
     Empty,
     One(Key),
-    Many(Vec<Key>),
+    Many(Steps),
+}
+
+/// The steps of a path that are left. What follows a path step by step keeps the rest of it at each, so they share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Steps {
+    keys: Arc<[Key]>,
+    from: usize,
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
 }
 
 impl Path {
@@ -232,7 +245,27 @@ impl Path {
         match self {
             Path::Empty => &[],
             Path::One(key) => std::slice::from_ref(key),
-            Path::Many(keys) => keys,
+            Path::Many(Steps { keys, from }) => keys.get(*from..).unwrap_or_default(),
+        }
+    }
+
+    /// How many steps it has beyond the first.
+    pub(crate) fn further_steps(&self) -> usize {
+        match self {
+            Path::Empty | Path::One(_) => 0,
+            Path::Many(Steps { keys, from }) => keys.len() - from - 1,
+        }
+    }
+
+    /// What is left of it after so many steps.
+    pub(crate) fn after(&self, steps: usize) -> Self {
+        match (self.as_slice().get(steps..).unwrap_or_default(), self) {
+            ([], _) => Path::Empty,
+            ([last], _) => Path::One(last.clone()),
+            (_, Path::Many(Steps { keys, from })) => {
+                Path::Many(Steps { keys: keys.clone(), from: from + steps })
+            }
+            (keys, _) => keys.iter().cloned().collect(),
         }
     }
 
@@ -247,18 +280,16 @@ impl Path {
     }
 
     /// The same path, without the frame that its names stand in.
-    pub(crate) fn compact(mut self) -> Self {
-        let keys = match &mut self {
-            Path::Empty => &mut [],
-            Path::One(key) => std::slice::from_mut(key),
-            Path::Many(keys) => keys.as_mut_slice(),
+    pub(crate) fn compact(self) -> Self {
+        let compact = |key: Key| match key {
+            Key::Name(name @ Text::Shared { .. }) => Key::Name(Text::Own(name.as_str().to_owned())),
+            key => key,
         };
-        for key in keys {
-            if let Key::Name(name @ Text::Shared { .. }) = key {
-                *name = Text::Own(name.as_str().to_owned());
-            }
+        match self {
+            Path::Empty => Path::Empty,
+            Path::One(key) => Path::One(compact(key)),
+            many @ Path::Many(_) => many.as_slice().iter().cloned().map(compact).collect(),
         }
-        self
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -279,19 +310,16 @@ impl Path {
     }
 }
 
-impl From<&[Key]> for Path {
-    fn from(keys: &[Key]) -> Self {
-        keys.iter().cloned().collect()
-    }
-}
-
 impl FromIterator<Key> for Path {
     fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
         let mut keys = keys.into_iter();
         match (keys.next(), keys.next()) {
             (None, _) => Path::Empty,
             (Some(only), None) => Path::One(only),
-            (Some(first), Some(second)) => Path::Many([first, second].into_iter().chain(keys).collect()),
+            (Some(first), Some(second)) => {
+                let keys = [first, second].into_iter().chain(keys).collect();
+                Path::Many(Steps { keys, from: 0 })
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::dialect::capnweb::{self, Places, range_at, reference_at};
 use crate::error::Error;
 use crate::interface::Interface;
 use crate::lock;
-use crate::op::{Key, Path, Payload, Text, Verb};
+use crate::op::{Key, Payload, Text, Verb};
 use crate::sync::Mutex;
 
 struct Data;
@@ -154,7 +154,7 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
                 continue;
             }
             let cap = to_cap(inside);
-            let member = Member::Path(Path::from(&path.as_slice()[at..]));
+            let member = Member::Path(path.after(at));
             // A function in the place of a property is what gives the property.
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };

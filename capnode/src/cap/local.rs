@@ -233,7 +233,7 @@ fn inside_of_interface(
         return dispatch(local, method, read);
     }
     // Further into a property, or the call of a function that a property holds. What it gives may lead to itself.
-    let (rest, name) = (Path::from(rest), first.clone());
+    let (rest, name) = (path.after(1), first.clone());
     let further = Request { member: Member::Path(rest.clone()), ..request };
     let Some(further) = further.passed_on() else { return super::too_many_hops() };
     let value = dispatch(local, method, read);

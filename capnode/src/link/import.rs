@@ -60,7 +60,7 @@ impl Import {
             let path = member.into_path();
             if let [first, second, ..] = path.as_slice() {
                 if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) {
-                    let member = Member::Path(Path::from(&path.as_slice()[1..]));
+                    let member = Member::Path(path.after(1));
                     return self.link.step(self, first).request(Request { member, args, typed, extras });
                 }
             }

@@ -6,7 +6,7 @@ use futures_channel::oneshot;
 
 use super::language::Language;
 use super::pending::{Arrived, Kept, Promised};
-use super::staged::{Ask, REQUEST, Staged, make_request, settle};
+use super::staged::{Ask, REQUEST, STEP, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
@@ -509,7 +509,7 @@ impl State {
                     Ok(value) => {
                         let staged = self.stage_value(link, value);
                         let limit = link.limits.running_calls;
-                        if Staged::requests(&staged) > limit {
+                        if Staged::requests(&staged).0 > limit {
                             todos.push(Todo::Deliver { caller: None, answer: Ok(staged) });
                             let message = format!("more than {limit} calls in one answer");
                             Err(Error::over("running_calls", message).with_fault(Fault::Peer))
@@ -624,10 +624,14 @@ impl What {
 impl Call {
     /// `bytes` are those of the frame that it came in.
     fn new(answer: Id, what: What, bytes: usize) -> Self {
-        let requests = match &what {
-            What::Call { args, .. } => args.as_ref().map_or(0, Staged::requests),
+        let (requests, steps) = match &what {
+            What::Call { path, args, .. } => {
+                let (requests, steps) = args.as_ref().map_or((0, 0), Staged::requests);
+                (requests, steps + path.further_steps())
+            }
             What::Evaluate(value) => Staged::requests(value),
         };
-        Self { answer, what, bytes: bytes + std::mem::size_of::<Self>() + requests * REQUEST, requests }
+        let held = std::mem::size_of::<Self>() + requests * REQUEST + steps * STEP;
+        Self { answer, what, bytes: bytes + held, requests }
     }
 }

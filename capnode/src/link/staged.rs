@@ -21,6 +21,9 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 /// Bytes that a call or read that stands in a value is counted as.
 pub(super) const REQUEST: usize = 1 << 10;
 
+/// What a further step of a path counts for: what is asked on the way is held until the call has ended.
+pub(super) const STEP: usize = 512;
+
 /// What stands in the place of a reference in a message that has been taken in.
 pub(super) enum Staged {
     Cap(Cap),
@@ -56,19 +59,26 @@ impl Staged {
         })
     }
 
-    /// How many calls and reads stand in a value.
-    pub(super) fn requests(value: &Payload<Staged>) -> usize {
+    /// How many calls and reads stand in a value, and how many further steps their paths have.
+    pub(super) fn requests(value: &Payload<Staged>) -> (usize, usize) {
         let of = |slot: &Slot<Staged>| match &slot.to {
-            Staged::Ask(ask) => 1 + ask.args.as_ref().map_or(0, Staged::requests),
-            _ => 0,
+            Staged::Ask(ask) => {
+                let (requests, steps) = ask.args.as_ref().map_or((0, 0), Staged::requests);
+                (1 + requests, steps + ask.path.further_steps())
+            }
+            _ => (0, 0),
         };
-        value.refs.iter().map(of).sum()
+        value
+            .refs
+            .iter()
+            .map(of)
+            .fold((0, 0), |(requests, steps), (more, further)| (requests + more, steps + further))
     }
 
     /// Bytes of a value of which nothing has been asked for yet, with those of what it asks for.
     pub(super) fn bytes(value: &Payload<Staged>) -> usize {
-        let requests = Staged::requests(value);
-        value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST
+        let (requests, steps) = Staged::requests(value);
+        value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST + steps * STEP
     }
 
     /// The value without the rest of the frame that it came in.

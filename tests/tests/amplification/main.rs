@@ -8,9 +8,12 @@ mod constructs;
 mod session;
 
 use std::alloc::System;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use capnode::Dialect;
+use capnode::sans_io::Core;
 use constructs::{Construct, constructs};
 use session::{Use, is_result, start};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -140,4 +143,52 @@ fn problems(construct: &Construct, used: Use, small: &Cost, large: &Cost) -> Vec
     check("bytes grow faster", grows(small.bytes, large.bytes));
     check("the answer grows faster", grows(small.answer, large.answer));
     problems
+}
+
+/// What leads to itself, and to a method that does not end.
+#[capnode::interface]
+trait Walk {
+    #[capnode(property)]
+    async fn onward(&self) -> WalkClient;
+    async fn stay(&self);
+}
+
+struct Walker(std::sync::Weak<Walker>);
+
+impl Walk for Walker {
+    async fn onward(&self) -> WalkClient {
+        WalkClient::from_arc(self.0.upgrade().unwrap())
+    }
+
+    async fn stay(&self) {
+        std::future::pending().await
+    }
+}
+
+/// What a call is counted as and what is allocated for it, at the end of a path of so many steps, while it runs.
+fn walk(steps: usize) -> (usize, usize) {
+    let walker = WalkClient::from_arc(std::sync::Arc::new_cyclic(|this| Walker(this.clone())));
+    let core = Core::accepting(walker);
+    core.receive(r#"["release",0,0]"#);
+    let path = vec!["\"onward\""; steps].join(",");
+    let call = format!(r#"["push",["pipeline",0,[{path},"stay"],[]]]"#);
+    let region = Region::new(GLOBAL);
+    core.receive(&call);
+    let mut running = core.handlers();
+    for _ in 0..4 * steps {
+        let mut cx = Context::from_waker(Waker::noop());
+        running.retain_mut(|handler| Pin::new(handler).poll(&mut cx).is_pending());
+        running.extend(core.handlers());
+    }
+    (core.report().call_bytes, region.change().bytes_allocated)
+}
+
+#[test]
+fn each_step_of_a_path_costs_the_same_and_counts() {
+    walk(15);
+    let ((few, small), (many, large)) = (walk(15), walk(60));
+    println!("{small} bytes for 15 steps, counted as {few}; {large} for 60, counted as {many}");
+    assert!(large as f64 <= GROWTH * small as f64, "{small} and {large}");
+    assert!(large <= 8 * many, "{many} are counted for {large}");
+    assert!(many >= few + 45 * 512, "{few} and {many}");
 }

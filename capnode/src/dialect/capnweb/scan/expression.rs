@@ -318,23 +318,18 @@ impl Scanner<'_> {
             return Ok(Path::Empty);
         }
         let first = self.key()?;
-        let mut path = Path::One(first);
+        let mut further = Vec::new();
         while self.comma() {
-            if path.as_slice().len() >= self.limits.depth {
+            if further.len() + 1 >= self.limits.depth {
                 return self.bad("no more steps in a property path");
             }
-            let key = self.key()?;
-            path = match path {
-                Path::One(first) => Path::Many(vec![first, key]),
-                Path::Many(mut keys) => {
-                    keys.push(key);
-                    Path::Many(keys)
-                }
-                Path::Empty => Path::One(key),
-            };
+            further.push(self.key()?);
         }
         self.expect(b']', "the end of the property path")?;
-        Ok(path)
+        if further.is_empty() {
+            return Ok(Path::One(first));
+        }
+        Ok(std::iter::once(first).chain(further).collect())
     }
 
     fn key(&mut self) -> Result<Key> {

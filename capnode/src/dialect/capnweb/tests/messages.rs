@@ -47,7 +47,7 @@ fn calls() {
         &Op::Call { target: 0, path: Path::One(name("add")), args: args.clone(), answering: Answering::Kept },
     );
     let frame = r#"["stream",["pipeline",-3,["a","b",0],[]]]"#;
-    let path = Path::Many(vec![name("a"), name("b"), Key::Index(0)]);
+    let path = Path::from_iter([name("a"), name("b"), Key::Index(0)]);
     let args = Some(Payload::plain("[]".to_owned()));
     let op = Op::Call { target: -3, path, args, answering: Answering::Sent };
     assert_eq!(text_of(&op), frame);
@@ -67,7 +67,7 @@ fn reads() {
     assert_eq!(message(r#"["push",["pipeline",0,[]]]"#).unwrap(), call(0, Path::Empty));
     assert_eq!(
         message(r#"["push",["pipeline",0,["\u0061\"",1]]]"#).unwrap(),
-        call(0, Path::Many(vec![name("a\""), Key::Index(1)]))
+        call(0, Path::from_iter([name("a\""), Key::Index(1)]))
     );
 }
 
