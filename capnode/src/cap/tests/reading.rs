@@ -1,5 +1,7 @@
 //! Values that keep identity, read as types that do not.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -121,6 +123,44 @@ fn a_small_message_does_not_become_a_huge_value() {
     // As itself it costs nothing.
     let value: Value = decode(&laughs).unwrap();
     assert_eq!(sent(&value).len(), 22);
+}
+
+#[test]
+fn a_small_message_does_not_become_many_large_structures() {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+
+    #[derive(Debug)]
+    struct Room(#[allow(dead_code)] [u64; 128]);
+
+    impl Default for Room {
+        fn default() -> Self {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            Self([0; 128])
+        }
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    #[allow(dead_code)]
+    struct Large {
+        next: Vec<Large>,
+        #[serde(skip)]
+        room: Room,
+    }
+
+    let nodes: Vec<_> = (1..=40).map(|next| format!(r#"{{"next":[[<{next}>,<{next}>]]}}"#)).collect();
+    let nodes: Vec<_> = nodes.iter().map(String::as_str).chain(["{}"]).collect();
+    // One that is short is read many times, and stands beside itself in the one text.
+    let wide = format!(r#"{{"next":[[{}]]}}"#, vec!["{}"; 1_000].join(","));
+    let many = format!(r#"{{"next":[[{}]]}}"#, vec!["<1>"; 1_000].join(","));
+    for laughs in [body("<0>", &nodes), body("<0>", &[&many, &wide])] {
+        MADE.store(0, Ordering::Relaxed);
+        assert!(misfit::<Large>(&laughs).contains("unfolds into more than"));
+        let made = MADE.load(Ordering::Relaxed);
+        assert!(made <= (32 << 20) / 1_000, "{made}");
+    }
+    // What stands in one place takes what it takes.
+    decode::<Large>(&Payload::plain(many.replace("<1>", "{}"))).unwrap();
 }
 
 #[test]

@@ -45,7 +45,11 @@ impl<'de, R: Lookup> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
     type Error = Failure;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if self.advance()? { seed.deserialize(&mut *self.reader).map(Some) } else { Ok(None) }
+        if !self.advance()? {
+            return Ok(None);
+        }
+        self.reader.charge_part::<T::Value>()?;
+        seed.deserialize(&mut *self.reader).map(Some)
     }
 }
 
@@ -96,6 +100,7 @@ impl<'de, R: Lookup> de::MapAccess<'de> for &mut Members<'_, '_, R> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        self.reader.charge_part::<V::Value>()?;
         seed.deserialize(&mut *self.reader)
     }
 }

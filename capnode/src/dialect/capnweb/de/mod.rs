@@ -38,6 +38,8 @@ pub(super) struct Reader<'a, R: Lookup> {
     outer: Option<&'a Reader<'a, R>>,
     /// What has been read of nodes in this decoding; the outermost reader counts.
     entered: Cell<usize>,
+    /// Where that is counted and how much it may be, if this reads a node, or what is in one.
+    within: Option<(&'a Cell<usize>, usize)>,
 }
 
 /// What kind of value stands at the reader's place.
@@ -72,6 +74,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             node: None,
             outer: None,
             entered: Cell::new(0),
+            within: None,
         }
     }
 
@@ -84,7 +87,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
     fn nested<'s>(&'s self, payload: &'s Payload<R>) -> Result<Reader<'s, R>> {
         // A node that this stands in can be read any number of times.
         self.charge(payload.text.range().len(), None)?;
-        let mut nested = Reader { depth: self.depth, outer: Some(self), ..Reader::new(payload) };
+        let within = self.within;
+        let mut nested = Reader { depth: self.depth, outer: Some(self), within, ..Reader::new(payload) };
         nested.deeper()?;
         Ok(nested)
     }

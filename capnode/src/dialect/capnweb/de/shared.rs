@@ -15,6 +15,10 @@ use crate::dialect::{Failure, Found, Lookup, Node, Place};
 /// What a node costs beside its text when it is read.
 const NODE: usize = 32;
 
+fn too_much(limit: usize) -> Failure {
+    Failure(format!("the value unfolds into more than {limit} bytes"))
+}
+
 /// A step on the way to a place in a text.
 enum Step<'a> {
     Name(Cow<'a, str>),
@@ -51,6 +55,13 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     fn at_node<'s>(&'s self, node: Node<'s, R>, place: Place<'s, R>) -> Reader<'s, R> {
+        let within = self.within.unwrap_or_else(|| {
+            let mut outermost = self;
+            while let Some(outer) = outermost.outer {
+                outermost = outer;
+            }
+            (&outermost.entered, R::unfolded_bytes(node.graph))
+        });
         Reader {
             buffer: place.buffer,
             start: place.range.start,
@@ -61,6 +72,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             node: Some(node),
             outer: Some(self),
             entered: Cell::new(0),
+            within: Some(within),
         }
     }
 
@@ -84,7 +96,22 @@ impl<'a, R: Lookup> Reader<'a, R> {
         if entered <= limit {
             return Ok(());
         }
-        Err(Failure(format!("the value unfolds into more than {limit} bytes")))
+        Err(too_much(limit))
+    }
+
+    /// Counts a part of a value by what its type takes up: that of a node is read as often as it is met, and a few bytes
+    /// of text can be a large structure.
+    #[inline]
+    pub(super) fn charge_part<T>(&self) -> Result<()> {
+        match self.within {
+            Some((entered, limit)) if size_of::<T>() > NODE => {
+                let bytes = size_of::<T>() - NODE;
+                bounds::add_unfolded(bytes);
+                entered.set(entered.get().saturating_add(bytes));
+                if entered.get() <= limit { Ok(()) } else { Err(too_much(limit)) }
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a node is a value with parts.
@@ -159,7 +186,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     fn way(&self) -> Vec<Step<'a>> {
-        let mut reader = Reader { pos: self.start, node: None, outer: None, entered: Cell::new(0), ..*self };
+        let entered = Cell::new(0);
+        let mut reader = Reader { pos: self.start, node: None, outer: None, entered, within: None, ..*self };
         let mut open: Vec<Step<'a>> = Vec::new();
         loop {
             if let Some(slot) = reader.slot() {
