@@ -431,6 +431,25 @@ async fn what_was_asked_before_the_peer_ended_is_answered() {
     }
 }
 
+/// Much more than may wait to be written before calls of ours have to wait.
+#[tokio::test]
+async fn all_that_a_peer_asked_before_it_closed_its_side_is_written() {
+    const ANSWERS: usize = 40;
+    let (mut peer, stream) = tokio::io::duplex(1 << 16);
+    let node = Node::new(Func::<fn() -> String>::new(|| async { "t".repeat(100_000) }));
+    let serving = tokio::spawn(async move { node.serve(lines(stream)).await });
+    for id in 1..=ANSWERS {
+        let call = format!("[\"push\",[\"pipeline\",0,[],[]]]\n[\"pull\",{id}]\n");
+        soon(peer.write_all(call.as_bytes())).await.unwrap();
+    }
+    soon(peer.shutdown()).await.unwrap();
+    let served = soon(serving).await.unwrap().unwrap();
+    until("the end is seen", || served.is_closed()).await;
+    let mut read = String::new();
+    soon(peer.read_to_string(&mut read)).await.unwrap();
+    assert_eq!(read.matches("[\"resolve\"").count(), ANSWERS);
+}
+
 /// Nobody decides, or a handler waits: the peer's end is the end.
 #[tokio::test(start_paused = true)]
 async fn what_waits_does_not_hold_up_the_end() {

@@ -16,6 +16,8 @@ use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -57,6 +59,55 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
 
 /// More than may be unwritten for an awaited call to be written.
 const BIG: usize = 1 << 20;
+
+/// Whoever has closed its side and does not read is given time, as long as nobody needs the room.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_being_closed_makes_room_before_others_are_ended() {
+    let (met, mut meet) = tokio::sync::mpsc::unbounded_channel();
+    let node = Node::with(move |incoming: capnode::Incoming| {
+        met.send(incoming.connection().clone()).unwrap();
+        async { Ok::<_, capnode::Error>(Func::<fn() -> String>::new(|| async { "t".repeat(100_000) })) }
+    });
+    let node = node.limits(limits(|limits| {
+        limits.node_bytes = 16 << 20;
+        limits.connections = 16;
+    }));
+    let folder = std::env::temp_dir().join(format!("capnode-closing-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let socket = folder.join("s");
+    let _listener = node.listen(&format!("unix:{}", socket.display())).await.unwrap();
+    let ask = async |texts: std::ops::RangeInclusive<usize>, pull: bool, stream: Option<UnixStream>| {
+        let mut stream = match stream {
+            Some(stream) => stream,
+            None => soon(UnixStream::connect(&socket)).await.unwrap(),
+        };
+        for id in texts {
+            let pull = if pull { format!("[\"pull\",{id}]\n") } else { String::new() };
+            let call = format!("[\"push\",[\"pipeline\",0,[],[]]]\n{pull}");
+            soon(stream.write_all(call.as_bytes())).await.unwrap();
+        }
+        stream
+    };
+    let holder = ask(1..=30, false, None).await;
+    let holding = soon(meet.recv()).await.unwrap();
+    until("it holds results", || holding.report().kept_bytes >= 3_000_000).await;
+    let mut closing = Vec::new();
+    for _ in 0..3 {
+        let mut peer = ask(1..=30, true, None).await;
+        soon(peer.shutdown()).await.unwrap();
+        let served = soon(meet.recv()).await.unwrap();
+        until("its end is seen", || served.is_closed()).await;
+        closing.push((peer, served));
+    }
+    let before = holding.report().node_bytes;
+    assert!(before > 10 << 20, "{before}");
+    let _holder = ask(31..=90, false, Some(holder)).await;
+    until("it holds more", || holding.is_closed() || holding.report().kept_bytes >= 9_000_000).await;
+    assert!(!holding.is_closed(), "{:?}", soon(holding.closed()).await);
+    assert!(holding.report().node_bytes <= 16 << 20);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
 
 #[tokio::test]
 async fn calls_wait_for_room_in_their_order() {

@@ -494,7 +494,9 @@ impl Link {
         let mut state = lock(&self.state);
         let Some(closed) = &state.closed else { return false };
         let much = writing + state.out.len() > self.limits.unwritten_bytes_soft;
-        let overfull = (is_for_room(closed) && writing > 0) || (closed.fault() == Fault::Peer && much);
+        // Whoever has closed its side may still read, and is given the time for it.
+        let broke = closed.fault() == Fault::Peer && closed.kind() != ErrorKind::Disconnected;
+        let overfull = (is_for_room(closed) && writing > 0) || (broke && much);
         if overfull {
             state.out = Outgoing::default();
         }

@@ -178,9 +178,12 @@ impl Pool {
 
     /// Those that have not ended.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
-        let all: Vec<_> =
-            lock(&self.links).all.members.iter().filter_map(|member| member.link.upgrade()).collect();
-        all.into_iter().filter(|link| !link.is_closed()).collect()
+        self.all().into_iter().filter(|link| !link.is_closed()).collect()
+    }
+
+    /// Those that are there, also those that have ended and are being closed.
+    fn all(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).all.members.iter().filter_map(|member| member.link.upgrade()).collect()
     }
 
     /// Bytes that all links hold.
@@ -192,7 +195,7 @@ impl Pool {
     /// hold most above their shares, all together.
     fn relieve(&self, limit: usize, share: usize) {
         let mut groups: HashMap<(Remote, usize), Group> = HashMap::new();
-        for (at, link) in self.links().into_iter().enumerate() {
+        for (at, link) in self.all().into_iter().enumerate() {
             let above = link.share.told.load(Ordering::Relaxed).saturating_sub(share);
             if above > 0 {
                 let own = if link.remote == Remote::Own { at } else { 0 };
@@ -206,6 +209,13 @@ impl Pool {
             let Some((youngest, above)) = largest.links.pop() else { return };
             largest.above -= above;
             let message = format!("the connections of this node hold more than {limit} bytes together");
+            // One that has ended already holds what its peer does not read.
+            #[cfg(feature = "tokio")]
+            if youngest.is_closed() {
+                youngest.leave_pool();
+                youngest.cut_off();
+                continue;
+            }
             youngest.break_off(Error::over("node_bytes", message));
         }
     }
