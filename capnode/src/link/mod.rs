@@ -477,6 +477,7 @@ impl Link {
         }
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_closed(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
     }

@@ -177,6 +177,7 @@ impl Pool {
     }
 
     /// Those that have not ended.
+    #[cfg(feature = "tokio")]
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.all().into_iter().filter(|link| !link.is_closed()).collect()
     }
