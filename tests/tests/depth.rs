@@ -9,6 +9,7 @@ use capnode::sans_io::{Core, Pair};
 use capnode::value::GraphBuilder;
 use capnode::{CallError, Cap, Client as _, Dialect, Error, ErrorKind, Func, Node, Object, Value, transport};
 use capnode_tests::{soon, until};
+use serde_json::json;
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 
@@ -482,4 +483,50 @@ fn without_a_runtime_or_core_a_long_chain_of_calls_is_refused() {
     let error = own(outcome.unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Limit);
     assert!(error.message().contains("too many calls inside one another"), "{error}");
+}
+
+// ----------------------------------------------------------------- values
+
+/// A type of a user's that nests.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Tree {
+    name: String,
+    below: Vec<Tree>,
+}
+
+/// Sends a value that is as deep as messages may be, and back, in each language.
+async fn echo_deep<T>(make: impl Fn(usize) -> T, levels: [usize; 3])
+where
+    T: capnode::Wire + Clone + PartialEq + std::fmt::Debug,
+{
+    let echo = Func::<fn(T) -> T>::new(|value: T| async move { value });
+    for (dialect, levels) in ALL.into_iter().zip(levels) {
+        let peer = over_memory(Cap::from(echo.clone()), dialect).await;
+        let value = make(levels);
+        let back = soon(peer.apply::<T>((&value,))).await;
+        assert!(back.is_ok_and(|back| back == value), "{dialect:?}, {}", std::any::type_name::<T>());
+        // A few more are too deep.
+        assert!(soon(peer.apply::<T>((make(levels + 20),))).await.is_err(), "{dialect:?}");
+    }
+}
+
+#[test]
+fn a_value_may_be_as_deep_as_the_limit_on_a_small_stack() {
+    on_a_small_stack(async {
+        let leaf = Value::Bool(true);
+        let nested = |wrap: fn(Value) -> Value| {
+            let leaf = leaf.clone();
+            move |levels| (0..levels).fold(leaf.clone(), |inner, _| wrap(inner))
+        };
+        echo_deep(nested(|inner| Value::Array(vec![inner])), [240; 3]).await;
+        echo_deep(nested(|inner| Value::Object(vec![("a".to_owned(), inner)])), [240; 3]).await;
+        echo_deep(|levels| (0..levels).fold(json!(true), |inner, _| json!([inner])), [240; 3]).await;
+        echo_deep(|levels| (0..levels).fold(json!(true), |inner, _| json!({ "a": inner })), [240; 3]).await;
+        let leaf = Tree { name: "leaf".to_owned(), below: Vec::new() };
+        let tree = |levels| {
+            let wrap = |inner, _| Tree { name: "branch".to_owned(), below: vec![inner] };
+            (0..levels / 2).fold(leaf.clone(), wrap)
+        };
+        echo_deep(tree, [240; 3]).await;
+    });
 }

@@ -9,6 +9,7 @@ mod session;
 
 use std::alloc::System;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,13 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What is allocated is counted for the whole process, so that one test runs at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The small size. The large one is four times as much.
 const SMALL: usize = 16 << 10;
@@ -76,6 +84,7 @@ fn cost(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> Cost {
 
 #[test]
 fn nothing_costs_more_than_in_proportion() {
+    let _alone = alone();
     let mut wrong = Vec::new();
     let times = std::env::var_os("CAPNODE_TIMES").is_some();
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
@@ -185,6 +194,7 @@ fn walk(steps: usize) -> (usize, usize) {
 
 #[test]
 fn each_step_of_a_path_costs_the_same_and_counts() {
+    let _alone = alone();
     walk(15);
     let ((few, small), (many, large)) = (walk(15), walk(60));
     println!("{small} bytes for 15 steps, counted as {few}; {large} for 60, counted as {many}");

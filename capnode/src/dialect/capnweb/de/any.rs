@@ -11,7 +11,8 @@ use crate::dialect::{Failure, Found, Lookup};
 use crate::value::{BigInt, MAX_SAFE_INTEGER, marker};
 
 impl<'a, R: Lookup> Reader<'a, R> {
-    fn array<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+    #[inline(never)]
+    pub(super) fn array<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         self.deeper()?;
         let mut elements = Elements::new(self);
         let value = visitor.visit_seq(&mut elements)?;
@@ -22,7 +23,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         Ok(value)
     }
 
-    fn object<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+    #[inline(never)]
+    pub(super) fn object<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         self.deeper()?;
         let mut members = Members::new(self);
         let value = visitor.visit_map(&mut members)?;
@@ -96,9 +98,35 @@ impl<'a, R: Lookup> Reader<'a, R> {
     /// [`deserialize_any`]: Deserializer::deserialize_any
     fn only<'de, V: Visitor<'de>>(&mut self, forms: &[&str], visitor: V) -> Result<V::Value> {
         match self.next()? {
+            Next::Array => self.array(visitor),
+            Next::Object => self.object(visitor),
+            other => self.only_part(other, forms, visitor),
+        }
+    }
+
+    /// What is neither an array nor an object: see [`part`](Self::part).
+    #[inline(never)]
+    fn only_part<'de, V: Visitor<'de>>(
+        &mut self,
+        found: Next<'a, R>,
+        forms: &[&str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match found {
             Next::Found(Found::Value(payload)) => self.nested(payload)?.only(forms, visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.only(forms, visitor),
             other => self.other(other, forms, visitor),
+        }
+    }
+
+    /// What is no array where a list is wanted: see [`part`](Self::part).
+    #[inline(never)]
+    fn list_part<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
+        match found {
+            Next::Form(form @ ("bytes" | "headers")) => self.list(form, visitor),
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
+            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
+            other => self.other(other, &[], visitor),
         }
     }
 
@@ -120,6 +148,16 @@ impl<'a, R: Lookup> Reader<'a, R> {
     /// What was passed last, whatever it is. Nothing is passed twice, since a string is looked through to its end.
     pub(super) fn any<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
         match found {
+            Next::Array => self.array(visitor),
+            Next::Object => self.object(visitor),
+            other => self.part(other, visitor),
+        }
+    }
+
+    /// What is neither an array nor an object. It stands apart, so that a level of a deep value takes little stack.
+    #[inline(never)]
+    fn part<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
+        match found {
             Next::Found(Found::Reference(token)) => Token::new(token).deserialize_any(visitor),
             Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
             Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_any(visitor),
@@ -138,9 +176,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
                 Cow::Borrowed(text) => visitor.visit_str(text),
                 Cow::Owned(text) => visitor.visit_string(text),
             },
-            Next::Array => self.array(visitor),
-            Next::Object => self.object(visitor),
             Next::Form(form) => self.form(form, visitor),
+            Next::Array | Next::Object => self.any(found, visitor),
         }
     }
 }
@@ -260,9 +297,9 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         match name {
+            marker::VALUE => self.value(visitor),
             marker::REFERENCE => self.reference(visitor),
             marker::ERROR => self.deserialize_any(visitor),
-            marker::VALUE => self.value(visitor),
             marker::BIGINT => self.special("bigint", visitor),
             marker::DATE => self.special("date", visitor),
             marker::BYTES => self.special("bytes", visitor),
@@ -274,10 +311,8 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.next()? {
-            Next::Form(form @ ("bytes" | "headers")) => self.list(form, visitor),
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
-            other => self.other(other, &[], visitor),
+            Next::Array => self.array(visitor),
+            other => self.list_part(other, visitor),
         }
     }
 

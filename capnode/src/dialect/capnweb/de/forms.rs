@@ -25,7 +25,7 @@ enum Content {
     Error,
 }
 
-impl<R: Lookup> Reader<'_, R> {
+impl<'a, R: Lookup> Reader<'a, R> {
     pub(super) fn bigint(&mut self) -> Result<BigInt> {
         self.comma()?;
         BigInt::from_js(&self.string()?).ok_or_else(broken)
@@ -205,22 +205,35 @@ impl<R: Lookup> Reader<'_, R> {
     /// [`marker::VALUE`](crate::value::marker::VALUE).
     pub(super) fn value<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let start = self.pos;
-        let form = match self.next()? {
-            Next::Found(Found::Value(payload)) => return self.nested(payload)?.value(visitor),
-            Next::Found(Found::Node(node)) => {
-                return match R::token(node) {
-                    Some(token) => Token::new(token).deserialize_any(visitor),
-                    None => self.enter(node)?.value(visitor),
-                };
-            }
+        match self.next()? {
+            Next::Array => self.array(visitor),
+            Next::Object => self.object(visitor),
+            Next::Number(number) => visitor.visit_f64(number.parse().map_err(|_| broken())?),
+            other => self.value_part(start, other, visitor),
+        }
+    }
+
+    /// What was found at `start` and is no array and no object. It stands apart, so that each level of a deep value takes
+    /// little stack.
+    #[inline(never)]
+    fn value_part<'de, V: Visitor<'de>>(
+        &mut self,
+        start: usize,
+        found: Next<'a, R>,
+        visitor: V,
+    ) -> Result<V::Value> {
+        match found {
+            Next::Found(Found::Value(payload)) => self.nested(payload)?.value(visitor),
+            Next::Found(Found::Node(node)) => match R::token(node) {
+                Some(token) => Token::new(token).deserialize_any(visitor),
+                None => self.enter(node)?.value(visitor),
+            },
             Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => {
-                form
+                self.pos = start;
+                visitor.visit_enum(Special { reader: self, form })
             }
-            Next::Number(number) => return visitor.visit_f64(number.parse().map_err(|_| broken())?),
-            other => return self.any(other, visitor),
-        };
-        self.pos = start;
-        visitor.visit_enum(Special { reader: self, form })
+            other => self.any(other, visitor),
+        }
     }
 }
 
