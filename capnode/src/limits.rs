@@ -36,7 +36,8 @@ pub struct Limits {
     /// refused while it is being read, and ends the session.
     pub frame_bytes: usize,
     /// How deep values may nest in a message, arguments counting from 1. Default 256, as in npm's
-    /// `capnweb`, and never more; we refuse to send the same depth. A deeper one ends the session.
+    /// `capnweb`, and never more; we refuse to send the same depth. A call inside the arguments of another counts as four
+    /// levels. A deeper message ends the session.
     pub depth: usize,
     /// Bytes of a string or name in a message, as it is written. Default 32 MiB: as much as a frame. A longer one ends
     /// the session.

@@ -21,6 +21,7 @@ pub(crate) mod capnweb;
 mod ids;
 pub(crate) mod json;
 pub(crate) mod q;
+mod stack;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

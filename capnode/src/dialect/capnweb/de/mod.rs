@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::MAX_DEPTH;
 use super::text::{plain_integer, plain_run, unescape};
+use crate::dialect::stack::{SHALLOW, Stack};
 use crate::dialect::{Failure, Found, Lookup, Node};
 use crate::op::{Payload, Slot};
 
@@ -32,6 +33,8 @@ pub(super) struct Reader<'a, R: Lookup> {
     escaped: bool,
     refs: &'a [Slot<R>],
     depth: usize,
+    /// Where the outermost reader began.
+    stack: Stack,
     /// The node that is being read, or whose text what is being read came by.
     node: Option<Node<'a, R>>,
     /// The reader of the value that this one stands in by reference.
@@ -71,6 +74,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             escaped: false,
             refs: &payload.refs,
             depth: 0,
+            stack: Stack::here(),
             node: None,
             outer: None,
             entered: Cell::new(0),
@@ -88,14 +92,23 @@ impl<'a, R: Lookup> Reader<'a, R> {
         // A node that this stands in can be read any number of times.
         self.charge(payload.text.range().len(), None)?;
         let within = self.within;
-        let mut nested = Reader { depth: self.depth, outer: Some(self), within, ..Reader::new(payload) };
+        let (depth, stack) = (self.depth, self.stack);
+        let mut nested = Reader { depth, stack, outer: Some(self), within, ..Reader::new(payload) };
         nested.deeper()?;
         Ok(nested)
     }
 
     fn deeper(&mut self) -> Result<()> {
         self.depth += 1;
-        if self.depth <= MAX_DEPTH { Ok(()) } else { Err(Failure("the value nests too deep".to_owned())) }
+        if self.depth <= SHALLOW { Ok(()) } else { self.check_depth() }
+    }
+
+    #[inline(never)]
+    fn check_depth(&self) -> Result<()> {
+        if self.depth > MAX_DEPTH {
+            return Err(Failure("the value nests too deep".to_owned()));
+        }
+        self.stack.check("reading")
     }
 
     fn bytes(&self) -> &'a [u8] {

@@ -69,6 +69,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             pos: place.range.start,
             refs: place.refs,
             depth: self.depth,
+            stack: self.stack,
             node: Some(node),
             outer: Some(self),
             entered: Cell::new(0),

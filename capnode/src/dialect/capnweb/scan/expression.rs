@@ -13,6 +13,10 @@ use crate::value::{BigInt, ByteKind, Url};
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
 const ODD_ERROR: &str = "an error whose name or message is no string";
 
+/// How many levels of depth a call inside the arguments of another takes. Each is understood, started and dropped within
+/// the one around it, which takes more stack than a level of a value.
+const CALL_LEVELS: usize = 4;
+
 /// The id, path and arguments of `import` and `pipeline`.
 type Parts = (Id, Path, Option<Payload<Word>>);
 
@@ -189,8 +193,7 @@ impl Scanner<'_> {
         let outer = std::mem::take(&mut self.refs);
         scan(self)?;
         let inner = std::mem::replace(&mut self.refs, outer);
-        let with = inner.into_iter().map(|slot| slot.to).collect();
-        self.end_reference(start, Word::Unsupported { form, with })
+        self.end_reference(start, Word::Unsupported { form, with: found_in(inner) })
     }
 
     /// A function to be applied to each element of a value: an id, a path, what the function uses, and its steps.
@@ -296,7 +299,7 @@ impl Scanner<'_> {
 
     /// The id, path and arguments of `import` and `pipeline`.
     fn import(&mut self, start: usize, depth: usize, awaited: bool) -> Result<()> {
-        let (id, path, args) = self.import_parts(depth)?;
+        let (id, path, args) = self.import_parts(depth + CALL_LEVELS - 1)?;
         let args = args.map(Box::new);
         self.refs.push(Slot { start, end: self.pos, to: Word::Import(Import { id, path, args, awaited }) });
         Ok(())
@@ -410,7 +413,7 @@ impl Scanner<'_> {
         if !is_odd {
             return self.close();
         }
-        let with = self.refs.drain(before..).map(|slot| slot.to).collect();
+        let with = found_in(self.refs.drain(before..));
         self.end_reference(start, Word::Unsupported { form: ODD_ERROR, with })
     }
 
@@ -441,4 +444,16 @@ impl Scanner<'_> {
         }
         self.expect(b']', "nothing more in `headers`")
     }
+}
+
+/// The references in something that is not supported. What is not supported in it adds its own, so that they do not nest.
+fn found_in(refs: impl IntoIterator<Item = Slot<Word>>) -> Vec<Word> {
+    let mut found = Vec::new();
+    for slot in refs {
+        match slot.to {
+            Word::Unsupported { with, .. } => found.extend(with),
+            other => found.push(other),
+        }
+    }
+    found
 }

@@ -7,6 +7,7 @@ use serde::ser::{self, Serialize, Serializer};
 use super::text::{string_len, write_base64, write_string};
 use super::{MAX_DEPTH, encode_error};
 use crate::bounds;
+use crate::dialect::stack::{SHALLOW, Stack};
 use crate::dialect::{Extract, Failure};
 use crate::error::Error;
 use crate::few::Few;
@@ -34,6 +35,8 @@ pub(super) struct Writer<R> {
     refs: Vec<Slot<R>>,
     /// The depth of the value that is being written.
     depth: usize,
+    /// Where the writer began.
+    stack: Stack,
     /// Inside a special form arrays stand for themselves and bytes are bare base64.
     plain: bool,
     /// The name that opens the next sequence, which is then that form's body.
@@ -59,7 +62,7 @@ impl<R> Writer<R> {
         // Most values are small.
         let (out, refs) = (String::with_capacity(56), Vec::new());
         let (apart, side, limit, full) = (false, Side::Ok, usize::MAX, false);
-        Self { out, refs, depth, plain: false, form: None, apart, side, limit, full }
+        Self { out, refs, depth, stack: Stack::here(), plain: false, form: None, apart, side, limit, full }
     }
 
     /// Stops when the text is longer than what may be written at the moment.
@@ -153,10 +156,17 @@ impl<R: Extract> Writer<R> {
     }
 
     fn check_depth(&self) -> Result<()> {
-        if self.depth < MAX_DEPTH {
-            return Ok(());
+        if self.depth < SHALLOW { Ok(()) } else { self.check_deep() }
+    }
+
+    #[inline(never)]
+    fn check_deep(&self) -> Result<()> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Failure(format!(
+                "the value nests {MAX_DEPTH} levels deep, which no peer would read"
+            )));
         }
-        Err(Failure(format!("the value nests {MAX_DEPTH} levels deep, which no peer would read")))
+        self.stack.check("writing")
     }
 
     /// A form whose content is a sequence of its parts.

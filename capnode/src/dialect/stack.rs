@@ -1,0 +1,29 @@
+//! How much stack a value takes while it is read or written.
+
+use super::Failure;
+
+/// Bytes of stack that a value may take while it is read or written. Types of a user's take as much of it for each level
+/// as their code needs; the rest of a connection has room beside it on a thread of 256 KiB (1 MiB in a debug build).
+const MOST: usize = if cfg!(debug_assertions) { 640 << 10 } else { 192 << 10 };
+
+/// So few levels are not checked.
+pub(super) const SHALLOW: usize = 8;
+
+/// Where the stack stood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stack(usize);
+
+impl Stack {
+    pub(super) fn here() -> Self {
+        let mark = 0_u8;
+        Self(std::ptr::from_ref(&mark).addr())
+    }
+
+    /// Fails if `doing` something to a value has taken more than it may since.
+    pub(super) fn check(self, doing: &str) -> Result<(), Failure> {
+        if self.0.abs_diff(Self::here().0) <= MOST {
+            return Ok(());
+        }
+        Err(Failure(format!("the value nests too deep for its type: {doing} it takes too much stack")))
+    }
+}
