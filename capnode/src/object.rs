@@ -11,6 +11,7 @@ use crate::cap::payload::{Body, Part, decode, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
 use crate::cap::response::{Reply, Response};
 use crate::cap::value::Value;
+use crate::cap::weak::WeakBody;
 use crate::cap::{Cap, data};
 use crate::error::{Error, ErrorKind};
 use crate::interface::{Interface, Offer, args};
@@ -70,9 +71,43 @@ struct Members {
 
 struct Member {
     name: String,
-    value: Body,
+    value: Held,
     /// Whether others may set and delete it.
     writable: bool,
+}
+
+/// What stands in a property.
+#[derive(Clone)]
+enum Held {
+    /// A value of the owner's, or one without references.
+    Own(Body),
+    /// One that a peer has set. It keeps nothing of this program, or an object could be made to keep itself.
+    Set(WeakBody),
+}
+
+impl Held {
+    /// The value of somebody who is not the owner.
+    fn set(value: Body, by_peer: bool) -> Result<Self, Error> {
+        if by_peer && !value.refs.is_empty() {
+            WeakBody::new(value).map(Held::Set)
+        } else {
+            Ok(Held::Own(value))
+        }
+    }
+
+    fn body(self) -> Body {
+        match self {
+            Held::Own(body) => body,
+            Held::Set(weak) => weak.get(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Held::Own(body) => held_len(body),
+            Held::Set(weak) => weak.len(),
+        }
+    }
 }
 
 impl Default for Members {
@@ -83,7 +118,7 @@ impl Default for Members {
 
 impl Member {
     fn bytes(&self) -> usize {
-        self.name.len() + held_len(&self.value)
+        self.name.len() + self.value.bytes()
     }
 }
 
@@ -108,9 +143,10 @@ impl Object {
 
     /// Lets others add properties, which are writable then: up to 1,024 properties in all, and 1 MiB of values.
     ///
-    /// Others may set any reference that they have, also one to this object or to what holds it. It is not dropped then,
-    /// until somebody deletes that property: whoever offers a new open object to each caller lets them fill the memory.
-    /// The same holds for what is [writable](Self::with_writable).
+    /// What a peer sets keeps nothing of this program: a reference to something here, to this object perhaps, is broken
+    /// once nobody else holds what it stands for. One to something of the peer's works until its connection ends. The same
+    /// holds for what is [writable](Self::with_writable). What is set within this program, by [`set`](Self::set) or
+    /// [`Cap::put`], is kept.
     pub fn open(self) -> Self {
         lock(&self.0.0).open = true;
         self
@@ -118,7 +154,8 @@ impl Object {
 
     fn put(&self, name: &str, value: Result<Body, Error>, writable: bool) {
         let broken = |error: Error| Payload::reference(Part::Cap(Cap::broken(error.about(name))));
-        let member = Member { name: name.to_owned(), value: value.unwrap_or_else(broken), writable };
+        let member =
+            Member { name: name.to_owned(), value: Held::Own(value.unwrap_or_else(broken)), writable };
         let replaced = lock(&self.0.0).insert(member);
         drop(replaced);
     }
@@ -135,7 +172,7 @@ impl Object {
     /// If it is of another type. One that is missing is undefined, which an `Option` or `()` takes.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let value = lock(&self.0.0).find(name).map(|member| member.value.clone());
-        decode(&value.unwrap_or_else(undefined)).map_err(|error| error.about(name))
+        decode(&value.map_or_else(undefined, Held::body)).map_err(|error| error.about(name))
     }
 
     /// Sets a property, as its owner. One that is new can only be read by others.
@@ -287,10 +324,13 @@ impl Inner {
                 Response::ready(encode(&names).map(Reply::wire))
             }
             [Key::Name(name), Key::Verb(Verb::Set)] => {
-                match args::take::<(Value,)>(request.args, &["value"]).and_then(|(value,)| encode(&value)) {
+                let by_peer = request.extras.answer_bytes.is_limited();
+                let value = args::take::<(Value,)>(request.args, &["value"])
+                    .and_then(|(value,)| encode(&value))
+                    .and_then(|value| Held::set(value.compact(), by_peer));
+                match value {
                     Ok(value) => {
-                        let name = name.as_str().to_owned();
-                        let member = Member { name, value: value.compact(), writable: true };
+                        let member = Member { name: name.as_str().to_owned(), value, writable: true };
                         let (outcome, left) = lock(&self.0).set(member);
                         drop(left);
                         done(outcome)
@@ -305,7 +345,11 @@ impl Inner {
             [first @ Key::Name(name), ..] => {
                 let value = lock(&self.0).find(name.as_str()).map(|member| member.value.clone());
                 let member = Asked::Path(path.after(1));
-                data::look_from(value.unwrap_or_else(undefined), Some(first), Request { member, ..request })
+                data::look_from(
+                    value.map_or_else(undefined, Held::body),
+                    Some(first),
+                    Request { member, ..request },
+                )
             }
             [first, ..] => {
                 let member = Asked::Path(path.after(1));
@@ -325,9 +369,9 @@ impl Inner {
             }
         }
 
-        let members: Vec<(String, Body)> =
+        let members: Vec<(String, Held)> =
             lock(&self.0).visible().map(|member| (member.name.clone(), member.value.clone())).collect();
-        let read = |(name, body): (String, Body)| Ok((name, decode(&body)?));
+        let read = |(name, value): (String, Held)| Ok((name, decode(&value.body())?));
         encode(&Record(members.into_iter().map(read).collect::<Result<_, Error>>()?))
     }
 }

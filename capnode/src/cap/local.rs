@@ -1,7 +1,7 @@
 //! References to objects of this program.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::at::At;
 use super::payload::{Body, Part, undefined};
@@ -22,6 +22,20 @@ use crate::session::ObjectId;
 pub(crate) struct Local {
     object: Held,
     serving: &'static dyn Serving,
+}
+
+/// The same, without a share in the object.
+#[derive(Clone)]
+pub(super) struct WeakLocal {
+    object: Weak<dyn Any + Send + Sync>,
+    serving: &'static dyn Serving,
+}
+
+impl WeakLocal {
+    /// None if the object is gone.
+    pub(super) fn upgrade(&self) -> Option<Local> {
+        self.object.upgrade().map(|object| Local::new(object, self.serving))
+    }
 }
 
 /// A share in an object, until it is dropped. The last one drops the object, which is the user's.
@@ -87,6 +101,10 @@ impl Local {
 
     pub(crate) fn into_object(mut self) -> Arc<dyn Any + Send + Sync> {
         self.object.0.take().unwrap_or_else(|| Arc::new(()))
+    }
+
+    pub(super) fn downgrade(&self) -> WeakLocal {
+        WeakLocal { object: Arc::downgrade(&self.object()), serving: self.serving }
     }
 
     pub(crate) fn name(&self) -> &'static str {

@@ -23,6 +23,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 pub(crate) mod value;
+pub(crate) mod weak;
 
 use self::at::At;
 use self::local::Local;
@@ -372,7 +373,11 @@ impl Cap {
 }
 
 fn too_many_hops() -> Response {
-    Response::error(Error::new(ErrorKind::Limit, "too many references lead from one to the next"))
+    Response::error(too_many())
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::Limit, "too many references lead from one to the next")
 }
 
 pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;

@@ -1,0 +1,126 @@
+//! Values that keep nothing of this program alive, for what a peer sets in an object.
+
+use std::sync::{self, Arc};
+
+use super::at::At;
+use super::graph::tie_within;
+use super::local::WeakLocal;
+use super::payload::{Body, Lent, Part, REFERENCE, flatten};
+use super::queue::Queue;
+use super::{Cap, Kind, Shape, depth, too_many};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::op::{Path, Payload};
+
+/// A value in which references to what is of this program do not keep it. Those to what a peer lends are as they were: a
+/// connection holds nothing once it has ended.
+#[derive(Clone)]
+pub(crate) struct WeakBody {
+    value: Payload<WeakPart>,
+    /// Bytes that may be read at once of what is shared in it.
+    unfolded_bytes: usize,
+}
+
+#[derive(Clone)]
+enum WeakPart {
+    Cap(WeakCap),
+    /// One of the nodes of the payload that this stands in.
+    Node(usize),
+}
+
+/// A reference that does not keep what it stands for, if that is of this program.
+#[derive(Clone)]
+enum WeakCap {
+    Held(Cap),
+    Local(WeakLocal, Shape),
+    Queued(sync::Weak<Queue>, Shape),
+    /// The reference itself, as long as somebody holds it, so that it stays equal to itself; or else a new one.
+    At {
+        at: sync::Weak<At>,
+        of: Arc<WeakCap>,
+        path: Path,
+        reads: bool,
+        shape: Shape,
+    },
+}
+
+impl WeakBody {
+    /// # Errors
+    ///
+    /// If the value nests too deep.
+    pub(crate) fn new(body: Body) -> Result<Self, Error> {
+        let shared = body.refs.iter().find_map(|slot| match &slot.to {
+            Part::Shared(node) => Some(node.graph.unfolded_bytes),
+            _ => None,
+        });
+        let value = flatten(body, usize::MAX)?.map(|lent| match lent {
+            Lent::Cap(cap) => WeakPart::Cap(WeakCap::new(&cap)),
+            Lent::Node(node) => WeakPart::Node(node),
+        });
+        let unfolded_bytes = shared.unwrap_or(Limits::default().unfolded_bytes);
+        Ok(Self { value, unfolded_bytes })
+    }
+
+    /// The value. A reference to what is gone is a broken one.
+    pub(crate) fn get(&self) -> Body {
+        let body = self.value.clone().map(|part| match part {
+            WeakPart::Cap(cap) => Part::Cap(cap.get()),
+            WeakPart::Node(node) => Part::Inner(node),
+        });
+        tie_within(body, self.unfolded_bytes)
+    }
+
+    /// The bytes that it keeps from being freed, references apart.
+    pub(crate) fn len(&self) -> usize {
+        let of = |part: &WeakPart| match part {
+            WeakPart::Cap(cap) => REFERENCE + cap.len(),
+            WeakPart::Node(_) => REFERENCE,
+        };
+        self.value.text.buffer().len() + self.value.refs.iter().map(|slot| of(&slot.to)).sum::<usize>()
+    }
+}
+
+impl WeakCap {
+    fn new(cap: &Cap) -> Self {
+        let cap = cap.nearest();
+        let shape = cap.1;
+        match &cap.0 {
+            Kind::Local(local) => Self::Local(local.downgrade(), shape),
+            Kind::Queued(queue) => Self::Queued(Arc::downgrade(queue), shape),
+            Kind::At(at) => match depth::hop(|| Self::new(&at.cap)) {
+                Some(Self::Held(_)) => Self::Held(cap),
+                Some(of) => Self::At {
+                    at: Arc::downgrade(at),
+                    of: Arc::new(of),
+                    path: at.path.clone(),
+                    reads: at.is_reader(),
+                    shape,
+                },
+                None => Self::Held(Cap::broken(too_many())),
+            },
+            Kind::Remote(_) | Kind::Broken(_) => Self::Held(cap),
+        }
+    }
+
+    fn get(&self) -> Cap {
+        let found = match self {
+            Self::Held(cap) => return cap.clone(),
+            Self::Local(local, shape) => local.upgrade().map(|local| Cap(Kind::Local(local), *shape)),
+            Self::Queued(queue, shape) => queue.upgrade().map(|queue| Cap(Kind::Queued(queue), *shape)),
+            Self::At { at, of, path, reads, shape } => Some(match at.upgrade() {
+                Some(at) => Cap(Kind::At(at), *shape),
+                None if *reads => At::reader(of.get(), path.clone()),
+                None => of.get().at_path(path.clone()).shaped(*shape),
+            }),
+        };
+        found.unwrap_or_else(|| Cap::broken(Error::rejected("nobody holds any more what this stood for")))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Held(cap) => cap.inside().map_or(0, |at| at.parts().1.len()),
+            Self::At { of, path, .. } => path.len() + of.len(),
+            Self::Local(..) | Self::Queued(..) => 0,
+        }
+    }
+}
