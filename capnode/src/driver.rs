@@ -369,8 +369,15 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Gives back what has not come again for a while.
-    fn give_back(&mut self, cx: &mut Context<'_>) {
-        if self.link.dialect() != Some(Dialect::Capnode) || !self.link.is_leaving() {
+    fn give_back(&mut self, more: bool, cx: &mut Context<'_>) {
+        if self.link.dialect() != Some(Dialect::Capnode) {
+            return;
+        }
+        // What has arrived already may have it again.
+        if !more && self.link.flush_late() {
+            cx.waker().wake_by_ref();
+        }
+        if !self.link.is_leaving() {
             self.leaving = None;
             return;
         }
@@ -486,7 +493,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             let closed = this.link.is_closed();
             this.send(cx);
             // What was dropped has been taken note of now.
-            this.give_back(cx);
+            this.give_back(more, cx);
             this.check_silence(cx);
             if !closed && this.link.is_closed() {
                 continue;
@@ -505,7 +512,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             // Whoever gave up the connection since it was looked at has found nobody to wake.
             if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
                 // That, too, takes note of what was dropped.
-                this.give_back(cx);
+                this.give_back(false, cx);
                 this.check_silence(cx);
                 return Poll::Pending;
             }

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use capnode::{
     Bytes, Cap, Connection, Dialect, Error, ErrorKind, Fate, Func, Node, Object, Registry, Value, transport,
 };
 use capnode_examples::tour::{self, TourClient};
 use capnode_tests::{js, soon, until};
+use serde_json::json;
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 
@@ -520,4 +522,81 @@ async fn bytes_are_numbers_where_a_language_has_no_words_for_them() {
         let no_byte = connection.peer().invoke::<Bytes>("echo", ([256],)).await.unwrap_err();
         assert_eq!(no_byte.kind(), ErrorKind::Rejected, "{dialect:?}");
     }
+}
+
+/// The index of a program that makes functions of functions: each holds the one that it calls.
+fn wrapping(count: &Arc<()>) -> Object {
+    let count = count.clone();
+    let wrap = move |inner: Func<fn() -> u32>| {
+        let count = count.clone();
+        let wrapped = Func::<fn() -> u32>::new(move || {
+            let (inner, _held) = (inner.clone(), &count);
+            async move { inner.call().await.unwrap() + 1 }
+        });
+        async move { wrapped }
+    };
+    Object::new().with("wrap", Func::<fn(Func<fn() -> u32>) -> Func<fn() -> u32>>::new(wrap))
+}
+
+/// A function of a Capnode peer's is kept for a while when it is dropped. Each of a chain would be, one after the other.
+#[tokio::test(start_paused = true)]
+async fn a_chain_over_capnode_is_given_back_in_one_sweep() {
+    let count = Arc::new(());
+    let (served, connection) = connected(&Node::new(wrapping(&count)), Dialect::Capnode).await;
+    let (there, here) = (connection.peer(), wrapping(&count).cap());
+    let mut head = Func::<fn() -> u32>::new(|| async { 0 });
+    let before = Arc::strong_count(&count);
+    for _ in 0..50 {
+        for side in [&there, &here] {
+            head = side.invoke("wrap", (head,)).await.unwrap();
+        }
+    }
+    assert_eq!(head.call().await.unwrap(), 100);
+    assert_eq!(Arc::strong_count(&count), before + 100);
+    let dropped = tokio::time::Instant::now();
+    drop(head);
+    until("all of it is gone", || Arc::strong_count(&count) == before).await;
+    // The time is not that of a clock: it passes only where something waits for it.
+    assert!(dropped.elapsed() < Duration::from_secs(1), "{:?}", dropped.elapsed());
+    assert!(!served.is_closed());
+}
+
+/// Whoever says `dealloc` by hand may send again at once what is freed by it. Only who has waited says so.
+#[tokio::test(start_paused = true)]
+async fn what_a_dealloc_frees_is_kept_for_a_while_unless_its_sender_has_waited() {
+    let (to_node, incoming) = tokio::sync::mpsc::unbounded_channel();
+    let (outgoing, mut from_node) = tokio::sync::mpsc::unbounded_channel();
+    let node = Node::new(wrapping(&Arc::new(()))).dialect(Dialect::Capnode);
+    let _served = node.serve(transport::channels(outgoing, incoming)).await.unwrap();
+    let say = |message: serde_json::Value| to_node.send(message.to_string()).unwrap();
+    say(json!({"type": "index", "methodId": "i"}));
+    let hear = async |from_node: &mut tokio::sync::mpsc::UnboundedReceiver<String>| {
+        let frame = from_node.recv().await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&frame).unwrap()
+    };
+    let wrap = hear(&mut from_node).await["value"]["links"][1].clone();
+    let arguments = json!({"links": ["f", [{"type": 1, "id": 0}]], "value": {"type": 2, "id": 1}});
+    let lend = || {
+        say(
+            json!({"type": "invocation", "methodId": wrap.clone(), "replyId": "r", "arguments": arguments.clone()}),
+        )
+    };
+    lend();
+    let mut wrapped = hear(&mut from_node).await["value"]["links"][0].clone();
+    for _ in 0..3 {
+        say(json!({"type": "dealloc", "methodId": wrapped.clone(), "replyId": "d"}));
+        assert_eq!(hear(&mut from_node).await, json!({"type": "return", "methodId": "d"}));
+        lend();
+        wrapped = hear(&mut from_node).await["value"]["links"][0].clone();
+        assert!(wrapped.is_string(), "the function is not given back");
+    }
+
+    let now = tokio::time::Instant::now();
+    say(json!({"type": "dealloc", "methodId": wrapped.clone(), "replyId": "d", "capnode:late": true}));
+    assert_eq!(hear(&mut from_node).await, json!({"type": "return", "methodId": "d"}));
+    let freed = hear(&mut from_node).await;
+    assert_eq!((&freed["type"], &freed["methodId"]), (&json!("dealloc"), &json!("f")));
+    // And so is what that frees.
+    assert_eq!(freed["capnode:late"], true);
+    assert_eq!(now.elapsed(), Duration::ZERO);
 }

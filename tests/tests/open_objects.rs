@@ -241,7 +241,7 @@ async fn what_is_not_of_this_program_and_what_it_sets_itself_is_kept() {
 /// Open objects and what can hold them, in circles that nobody has thought of, over two sessions.
 #[test]
 fn nothing_is_left_of_generated_circles() {
-    for seed in 0..300 {
+    for seed in 0..100 {
         let mut rng = Rng::new(seed);
         let count = Count::default();
         let index = index(&count);

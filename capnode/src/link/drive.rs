@@ -149,6 +149,15 @@ impl Link {
         state.write_ops();
     }
 
+    /// Gives back what need not be kept whether it comes again. Returns `true` if there was anything.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn flush_late(&self) -> bool {
+        let mut state = lock(&self.state);
+        let any = state.language.flush_late();
+        state.write_ops();
+        any
+    }
+
     /// Wakes the driver, if it is asleep, because of something that was changed under the lock, or that is looked at
     /// in an order that all threads agree on.
     pub(super) fn wake(&self) {

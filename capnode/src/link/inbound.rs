@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::language::Language;
+use super::late::Late;
 use super::pending::{Arrived, Kept, Promised};
 use super::staged::{Ask, REQUEST, STEP, Staged, make_request, settle};
 use super::task::{Running, Task};
@@ -67,6 +68,8 @@ enum Todo {
 struct Todos {
     first: Option<Todo>,
     rest: Vec<Todo>,
+    /// Whether the peer has waited before it gave back what is to be dropped.
+    late: bool,
 }
 
 impl Todos {
@@ -162,6 +165,7 @@ impl Link {
             Some(op) => Some(op),
             None => state.parse(frame, &self.limits, self.lost.is_some())?,
         };
+        todos.late = state.language.is_late();
         if let Some(op) = op {
             state.clock.heard(&op, now);
             state.session.receive(op, now)?;
@@ -207,6 +211,7 @@ impl Link {
     fn do_all(self: &Arc<Self>, todos: Todos) {
         let mut hosted = None;
         let limits = self.limits.unfolding();
+        let _late = todos.late.then(Late::begin);
         for todo in todos.first.into_iter().chain(todos.rest) {
             // Handlers that it starts may start others, which become tasks of this connection. An answer starts none.
             if !matches!(todo, Todo::Deliver { caller: Some(Caller::Waits { .. }) | None, .. }) {

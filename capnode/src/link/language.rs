@@ -100,6 +100,27 @@ impl Language {
         }
     }
 
+    /// Gives back what need not be kept whether it comes again. Returns `true` if there was anything.
+    #[cfg(feature = "tokio")]
+    pub(super) fn flush_late(&mut self) -> bool {
+        match self {
+            Language::Capnode(speech) => speech.flush_late(),
+            _ => false,
+        }
+    }
+
+    /// Whether the last message gave something back after a while.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self, Language::Capnode(speech) if speech.is_late())
+    }
+
+    /// A share in something of the peer's is dropped. If it is the last, and `late`, that need not be kept.
+    pub(super) fn expire(&mut self, id: Id, late: bool) {
+        if let Language::Capnode(speech) = self {
+            speech.expire(id, late);
+        }
+    }
+
     /// Which call of ours a frame asks for the answer of, in a language in which it matters.
     #[cfg(feature = "tokio")]
     pub(super) fn asked_in(&self, frame: &str) -> Option<Id> {

@@ -18,6 +18,7 @@ mod drive;
 pub(crate) mod import;
 mod inbound;
 mod language;
+mod late;
 mod named;
 pub(crate) mod outgoing;
 pub(crate) mod pending;
@@ -113,7 +114,7 @@ pub(crate) struct Link {
     nickname: Option<Arc<str>>,
     /// Imports whose handles were dropped. Apart from the rest, so that a reference can be dropped
     /// anywhere.
-    dropped: Mutex<Vec<Id>>,
+    dropped: Mutex<Vec<Dropped>>,
     /// Whether there are any. Changed under their lock, and looked at without.
     any_dropped: AtomicBool,
     /// Whether the session has ended. Set under the lock, and looked at without.
@@ -131,6 +132,13 @@ pub(crate) struct Link {
     untaken: Arc<AtomicUsize>,
     /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
     steps: Mutex<Steps>,
+}
+
+/// An import of which a handle was dropped.
+struct Dropped {
+    id: Id,
+    /// With something of ours that was given back late.
+    late: bool,
 }
 
 /// Properties that are being asked for.
@@ -435,7 +443,7 @@ impl Link {
     fn give_back(&self, id: Id) {
         {
             let mut dropped = lock(&self.dropped);
-            dropped.push(id);
+            dropped.push(Dropped { id, late: late::is_late() });
             self.any_dropped.store(true, Ordering::SeqCst);
         }
         self.wake();
@@ -452,7 +460,8 @@ impl Link {
             self.any_dropped.store(false, Ordering::SeqCst);
             std::mem::take(&mut *dropped)
         };
-        for id in dropped {
+        for Dropped { id, late } in dropped {
+            state.language.expire(id, late);
             state.session.drop_import(id);
             if state.imports.get(&id).is_some_and(|import| import.strong_count() == 0) {
                 state.imports.remove(&id);

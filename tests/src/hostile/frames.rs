@@ -428,7 +428,10 @@ impl Speaker {
             80..85 => {
                 json!({"type": "error", "methodId": self.request(rng), "value": self.value(rng, 1)})
             }
-            85..93 => json!({"type": "dealloc", "methodId": self.known(rng), "replyId": id}),
+            85..89 => json!({"type": "dealloc", "methodId": self.known(rng), "replyId": id}),
+            89..93 => {
+                json!({"type": "dealloc", "methodId": self.known(rng), "replyId": id, "capnode:late": true})
+            }
             93..96 => json!({"type": "index", "methodId": id}),
             96 => json!({"type": "unknown", "methodId": id}),
             97 => json!({"type": "invocation", "methodId": 1, "replyId": null}),
@@ -473,8 +476,7 @@ impl Speaker {
                 let (op, args) = match rng.below(20) {
                     0..11 => ("post", json!([name, args])),
                     11 => ("get", json!([name])),
-                    // A plain value: with a reference, an open `Object` could be made to hold itself, which is the program's to know.
-                    12 => ("set", json!([name, self.value(rng, 0)])),
+                    12 => ("set", json!([name, self.value(rng, 2)])),
                     13 => ("delete", json!([name])),
                     14 => ("keys", json!([])),
                     15 => ("when", json!([])),

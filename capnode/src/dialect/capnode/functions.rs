@@ -21,10 +21,21 @@ pub(super) struct Functions {
     pub(super) dead: HashSet<Id>,
     /// Those that nobody here holds any more, and that may still be kept if they come again, each with the turn in which
     /// it was dropped.
-    pub(super) leaving: HashMap<Box<str>, u64>,
+    pub(super) leaving: HashMap<Box<str>, Dropped>,
     /// The same in the order in which they were dropped, and some that have come again.
-    pub(super) leaving_order: VecDeque<(Box<str>, u64)>,
+    pub(super) leaving_order: VecDeque<(Box<str>, Dropped)>,
     pub(super) turn: u64,
+    /// Those that need not be kept once they are dropped.
+    pub(super) expired: HashSet<Id>,
+}
+
+/// When a function was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// With something of ours that the peer has given back late: it has waited in our place.
+    Late,
+    /// In this turn.
+    In(u64),
 }
 
 impl Functions {
@@ -42,6 +53,34 @@ impl Functions {
             self.dead.remove(&id);
         }
         id
+    }
+
+    /// Nobody here holds a function any more, which may come again, unless it is `expired`.
+    pub(super) fn leave(&mut self, name: Box<str>, expired: bool) {
+        if expired {
+            self.leaving.insert(name.clone(), Dropped::Late);
+            self.leaving_order.push_front((name, Dropped::Late));
+        } else {
+            let dropped = Dropped::In(self.turn);
+            self.leaving.insert(name.clone(), dropped);
+            self.leaving_order.push_back((name, dropped));
+        }
+    }
+
+    /// Takes the next of those that are to be given back now, if `is_over` says so of when it was dropped.
+    pub(super) fn take_left(&mut self, is_over: impl Fn(Dropped) -> bool) -> Option<(Box<str>, Dropped)> {
+        while let Some((_, dropped)) = self.leaving_order.front() {
+            if !is_over(*dropped) {
+                return None;
+            }
+            let (name, dropped) = self.leaving_order.pop_front()?;
+            // It may have come again, and have been dropped again later.
+            if self.leaving.get(&name) == Some(&dropped) {
+                self.leaving.remove(&name);
+                return Some((name, dropped));
+            }
+        }
+        None
     }
 
     /// A function is being given back. A peer that never says that it knows must not make us remember for ever.

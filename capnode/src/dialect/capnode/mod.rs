@@ -26,8 +26,12 @@ mod tests;
 
 use self::decode::Table;
 use self::encode::Encoder;
-use self::functions::Functions;
+use self::functions::{Dropped, Functions};
 use self::replies::{Replies, Reply};
+
+/// The member of a `dealloc` whose sender has waited whether the function would be used again. Programs of the package do
+/// not read it.
+const LATE: &str = "capnode:late";
 
 /// A message to something that we do not have, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub(crate) struct Speech {
     lost: VecDeque<Lost>,
     /// Whether functions are given back only when [`flush`](Self::flush) says so.
     defers: bool,
+    /// Whether the last message gave something back late.
+    late: bool,
 }
 
 impl Speech {
@@ -60,6 +66,7 @@ impl Speech {
             replies,
             lost,
             defers: false,
+            late: false,
         }
     }
 
@@ -83,6 +90,7 @@ impl Speech {
         limits: &Limits,
         names: &mut dyn Names,
     ) -> Result<Option<Op>, Error> {
+        self.late = false;
         let depth = limits.depth.min(MAX_DEPTH);
         let Some(message) = super::tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
@@ -104,6 +112,7 @@ impl Speech {
                     frame.push('}');
                     self.replies.push_back(frame);
                 }
+                self.late = matches!(message.get(LATE), Some(Json::Bool(true)));
                 let id = message.get("methodId").and_then(own_name).and_then(|name| names.find(&name));
                 Ok(id.map(|id| Op::Release { id, count: u64::MAX }))
             }
@@ -260,27 +269,45 @@ impl Speech {
     }
 
     fn write_release(&mut self, id: Id, out: &mut String) {
+        let expired = self.functions.expired.remove(&id);
         let Some(name) = self.functions.lent.forget(id) else { return };
         let dead = self.functions.dead.remove(&id);
         if dead || self.functions.listed.contains(&name) {
             return;
         }
         if self.defers {
-            let Functions { leaving, leaving_order, turn, .. } = &mut self.functions;
-            leaving.insert(name.clone(), *turn);
-            leaving_order.push_back((name, *turn));
+            self.functions.leave(name, expired);
         } else {
-            self.write_dealloc(name, out);
+            self.write_dealloc(name, false, out);
         }
     }
 
-    fn write_dealloc(&mut self, name: Box<str>, out: &mut String) {
+    fn write_dealloc(&mut self, name: Box<str>, late: bool, out: &mut String) {
         let (number, reply) = self.own.next_dealloc();
         open(out, "dealloc");
         member(out, "methodId", &name);
         member(out, "replyId", &quoted(&reply));
+        if late {
+            member(out, LATE, "true");
+        }
         out.push('}');
         self.functions.give_back(number, name);
+    }
+
+    /// Whether the last message gave something back late: the peer has kept it for a while, and what it meant to send again
+    /// in its place has come before.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// A share in a function of the peer's is dropped. If it is the last, the function need not be kept because of it where
+    /// it is `late`.
+    pub(crate) fn expire(&mut self, id: Id, late: bool) {
+        if late {
+            self.functions.expired.insert(id);
+        } else if !self.functions.expired.is_empty() {
+            self.functions.expired.remove(&id);
+        }
     }
 
     /// From now on functions are given back only when [`flush`](Self::flush) says so. A program that hands out the same
@@ -300,19 +327,23 @@ impl Speech {
     pub(crate) fn flush(&mut self, all: bool) {
         let now = self.functions.turn;
         self.functions.turn += 1;
-        while let Some((name, turn)) = self.functions.leaving_order.pop_front() {
-            if turn == now && !all {
-                self.functions.leaving_order.push_front((name, turn));
-                break;
-            }
-            // It may have come again, and have been dropped again later.
-            if self.functions.leaving.get(&name) == Some(&turn) {
-                self.functions.leaving.remove(&name);
-                let mut frame = String::new();
-                self.write_dealloc(name, &mut frame);
-                self.replies.push_back(frame);
-            }
+        self.give_back(!all, |dropped| all || dropped != Dropped::In(now));
+    }
+
+    /// Gives back what need not be kept. Returns `true` if there was anything.
+    pub(crate) fn flush_late(&mut self) -> bool {
+        self.give_back(true, |dropped| dropped == Dropped::Late)
+    }
+
+    /// Gives back functions, until one of which `is_over` does not say so.
+    fn give_back(&mut self, waited: bool, is_over: impl Fn(Dropped) -> bool) -> bool {
+        let before = self.replies.len();
+        while let Some((name, dropped)) = self.functions.take_left(&is_over) {
+            let mut frame = String::new();
+            self.write_dealloc(name, waited || dropped == Dropped::Late, &mut frame);
+            self.replies.push_back(frame);
         }
+        self.replies.len() > before
     }
 
     /// Which call of ours a frame asks for the answer of.
