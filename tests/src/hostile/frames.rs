@@ -476,6 +476,8 @@ impl Speaker {
                 let (op, args) = match rng.below(20) {
                     0..11 => ("post", json!([name, args])),
                     11 => ("get", json!([name])),
+                    // Also to itself: an open `Object` then has itself as a property.
+                    12 if rng.chance(50) => ("set", json!([name, { "@l": to }])),
                     12 => ("set", json!([name, self.value(rng, 2)])),
                     13 => ("delete", json!([name])),
                     14 => ("keys", json!([])),

@@ -331,6 +331,7 @@ impl Speech {
     }
 
     /// Gives back what need not be kept. Returns `true` if there was anything.
+    #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&mut self) -> bool {
         self.give_back(true, |dropped| dropped == Dropped::Late)
     }
