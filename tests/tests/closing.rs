@@ -580,3 +580,16 @@ async fn handlers_end_as_soon_as_nothing_can_be_written() {
     end.store(true, Ordering::SeqCst);
     assert_eq!(soon(served.closed()).await.fault(), capnode::Fault::Network);
 }
+
+#[tokio::test]
+async fn a_connection_that_was_cut_in_a_frame_holds_nothing_of_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let connection: Connection = Node::empty().connect(&url).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(&vec![b'['; 100_000]).await.unwrap();
+    until("half a frame is there", || connection.report().arriving_bytes > 0).await;
+    drop(stream);
+    soon(connection.closed()).await;
+    until("its stream is gone", || connection.report().arriving_bytes == 0).await;
+}

@@ -379,6 +379,7 @@ impl Link {
 
     /// Nothing is held any more.
     pub(super) fn leave_pool(&self) {
+        self.share.arriving.store(0, Ordering::Relaxed);
         self.share.tell(0);
     }
 
