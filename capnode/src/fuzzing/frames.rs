@@ -10,6 +10,7 @@ use crate::dialect::{Dialect, capnode, capnweb, q};
 use crate::few::Few;
 use crate::limits::Limits;
 use crate::op::{Answering, Key, Op, Path, Payload, Text, Verb, Word};
+use crate::value::Value;
 
 /// A frame of Cap'n Web. What passes is JSON, and is the same when it is written and read again.
 pub fn capnweb_frame(data: &[u8]) {
@@ -51,6 +52,9 @@ macro_rules! frames {
                 assert_json(&reply);
             }
             while speech.take_lost().is_some() {}
+            if let Some(Op::Answer { outcome: Err(thrown), .. }) = &op {
+                capnweb::read_error(thrown).property::<Value>("data");
+            }
             let value = match op {
                 Some(Op::Call { args, .. }) => {
                     calls += 1;

@@ -101,6 +101,7 @@ impl Link {
             self.leave_pool();
             // Whoever still holds the connection need not hold what nobody will write.
             state.out = Outgoing::default();
+            state.writing = 0;
             std::mem::take(&mut state.quiet)
         };
         for waker in quiet {

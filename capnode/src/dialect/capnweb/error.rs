@@ -113,7 +113,8 @@ fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
     let (buffer, range) = (value.text.buffer(), value.text.range());
     let mut out = String::with_capacity(range.len());
     let mut written = range.start;
-    for slot in &value.refs {
+    // What stands in a shared value is none of its: the value is left out as well.
+    for slot in value.refs.iter().filter(|slot| range.start <= slot.start && slot.end <= range.end) {
         out.push_str(&buffer[written..slot.start]);
         out.push_str("[\"undefined\"]");
         written = slot.end;

@@ -160,7 +160,7 @@ fn a_reference_to_such_a_property_is_a_reference_to_nothing() {
 }
 
 /// What a call of ours fails with, to which the peer answers `answer`, with the id of the call in place of `@`.
-fn failed(dialect: Dialect, answer: &str) -> crate::Error {
+pub(super) fn failed(dialect: Dialect, answer: &str) -> crate::Error {
     let mut peer = speaking(dialect, Side::Connecting, None);
     let theirs = peer.end.link.peer_index();
     if dialect == Dialect::Capnode {

@@ -1,8 +1,9 @@
 //! Values with identity, to a peer whose language has no words for it.
 
+use super::names::failed;
 use super::*;
 use crate::value::GraphBuilder;
-use crate::{Error, ErrorKind, Fate};
+use crate::{Dialect, Error, ErrorKind, Fate};
 
 /// A list of itself, or of what is twice the same.
 fn list(of_itself: bool) -> Value {
@@ -42,4 +43,22 @@ fn an_argument_that_contains_itself_is_not_sent() {
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
     assert!(pair.a.sent.is_empty());
+}
+
+#[test]
+fn what_is_shared_inside_an_error_is_left_out_of_it() {
+    for (reason, left) in [
+        (r#"{"message":"no","data":{"own":1},"more":{"$":"/!/data"},"own":2}"#, Some(2)),
+        (r#"{"message":"no","data":[{"$":""}],"more":{"data":{"$":"/!"}},"own":3}"#, Some(3)),
+        (r#"{"message":"no","own":4,"data":{"list":[1,2,3]},"more":{"$":"/!/data/list"}}"#, Some(4)),
+        (r#"{"own":5,"itself":{"$":""}}"#, None),
+        (r#"[[],{"$":"/!/0"}]"#, None),
+        (r#"{"$":""}"#, None),
+    ] {
+        let error =
+            failed(Dialect::Q, &format!(r#"{{"type":"resolve","to":@,"resolution":{{"!":{reason}}}}}"#));
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{reason}");
+        assert_eq!(error.property::<u32>("own"), left, "{reason}");
+        assert_eq!(error.property::<Vec<u32>>("data"), None, "{reason}");
+    }
 }
