@@ -2,7 +2,10 @@
 //! promise stands for.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, Weak};
+use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
 
@@ -20,21 +23,97 @@ pub(crate) struct Queue {
 
 enum State {
     Waiting {
-        requests: VecDeque<Waiting>,
+        requests: Requests,
         watchers: Watchers,
     },
     /// The resolution is known, and what was asked before is being passed on to it. Whatever is
     /// asked meanwhile has to go after that.
     Passing {
-        requests: VecDeque<Waiting>,
+        requests: Requests,
         to: Cap,
     },
     Resolved(Cap),
 }
 
+/// What waits, in its order.
+#[derive(Default)]
+struct Requests {
+    line: VecDeque<Waiting>,
+    /// How many have come.
+    last: u64,
+    /// How many of those in the line have been given up.
+    given_up: usize,
+}
+
 struct Waiting {
-    request: Request,
-    response: oneshot::Sender<Response>,
+    number: u64,
+    /// Nothing once it has been given up.
+    asked: Option<Asked>,
+}
+
+type Asked = (Request, oneshot::Sender<Response>);
+
+impl Requests {
+    /// The number that it has in the line.
+    fn push(&mut self, request: Request, response: oneshot::Sender<Response>) -> u64 {
+        self.last += 1;
+        self.line.push_back(Waiting { number: self.last, asked: Some((request, response)) });
+        self.last
+    }
+
+    fn pop(&mut self) -> Option<Asked> {
+        loop {
+            let Waiting { asked, .. } = self.line.pop_front()?;
+            if asked.is_some() {
+                return asked;
+            }
+            self.given_up -= 1;
+        }
+    }
+
+    fn give_up(&mut self, number: u64) -> Option<Asked> {
+        let at = self.line.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
+        let asked = self.line.get_mut(at)?.asked.take()?;
+        self.given_up += 1;
+        if self.given_up > self.line.len() / 2 {
+            self.line.retain(|waiting| waiting.asked.is_some());
+            self.line.shrink_to(2 * self.line.len());
+            self.given_up = 0;
+        }
+        Some(asked)
+    }
+}
+
+/// A request that waits in a promise's queue. Dropping it takes the request out: the promise may live on for long.
+pub(super) struct Queued {
+    queue: Weak<Queue>,
+    number: u64,
+    response: oneshot::Receiver<Response>,
+}
+
+impl Queued {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, oneshot::Canceled>> {
+        let polled = Pin::new(&mut self.response).poll(cx);
+        if polled.is_ready() {
+            self.queue = Weak::new();
+        }
+        polled
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        let Some(queue) = self.queue.upgrade() else { return };
+        let asked = match &mut *lock(&queue.state) {
+            State::Waiting { requests, .. } | State::Passing { requests, .. } => {
+                requests.give_up(self.number)
+            }
+            State::Resolved(_) => None,
+        };
+        if let Some(asked) = asked {
+            depth::drop_in_turn(asked);
+        }
+    }
 }
 
 static_mutex!(RESOLVING);
@@ -43,14 +122,14 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // It may be a link of a long chain.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let nothing = State::Waiting { requests: VecDeque::new(), watchers: Watchers::default() };
+        let nothing = State::Waiting { requests: Requests::default(), watchers: Watchers::default() };
         depth::drop_in_turn(std::mem::replace(state, nothing));
     }
 }
 
 impl Queue {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State::Waiting { requests: VecDeque::new(), watchers: Watchers::default() };
+        let state = State::Waiting { requests: Requests::default(), watchers: Watchers::default() };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -89,9 +168,9 @@ impl Queue {
             let mut state = lock(&this.state);
             match &mut *state {
                 State::Waiting { requests, .. } | State::Passing { requests, .. } => {
-                    let (response, receiver) = oneshot::channel();
-                    requests.push_back(Waiting { request, response });
-                    return Response::promised(receiver);
+                    let (sender, response) = oneshot::channel();
+                    let number = requests.push(request, sender);
+                    return Response::promised(Queued { queue: Arc::downgrade(this), number, response });
                 }
                 State::Resolved(cap) => cap.clone(),
             }
@@ -139,13 +218,13 @@ impl Queue {
             let next = {
                 let mut state = lock(&self.state);
                 let State::Passing { requests, .. } = &mut *state else { return };
-                let next = requests.pop_front();
+                let next = requests.pop();
                 if next.is_none() {
                     *state = State::Resolved(to.clone());
                 }
                 next
             };
-            let Some(Waiting { request, response }) = next else { return };
+            let Some((request, response)) = next else { return };
             // Who asked has given up, before anything began.
             if response.is_canceled() {
                 continue;

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::depth;
 use super::payload::Body;
+use super::queue::Queued;
 use super::request::AnswerBytes;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
@@ -87,7 +88,7 @@ enum State {
     /// A call sent to a peer.
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
-    Queued(oneshot::Receiver<Response>),
+    Queued(Queued),
     /// A handler of this program's that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
 }
@@ -191,8 +192,8 @@ impl Response {
         Self::new(State::Sent(pending))
     }
 
-    pub(crate) fn promised(response: oneshot::Receiver<Response>) -> Self {
-        Self::new(State::Queued(response))
+    pub(super) fn promised(queued: Queued) -> Self {
+        Self::new(State::Queued(queued))
     }
 
     /// Begins. A handler begins when it is first polled, and is polled here once, in place: most
@@ -313,7 +314,7 @@ impl Response {
                         || Err(Error::new(ErrorKind::Unsupported, "a response was polled after its end"));
                     return Poll::Ready(outcome.take().unwrap_or_else(again));
                 }
-                State::Queued(receiver) => match Pin::new(receiver).poll(cx) {
+                State::Queued(queued) => match queued.poll(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(mut response)) => {
                         let no_cancel = this.manner.no_cancel;

@@ -217,3 +217,45 @@ fn a_reference_to_the_result_of_a_cancelled_call_is_broken() {
     let Poll::Ready(Err(error)) = poll(&mut probe.note(1)) else { panic!("it should fail at once") };
     assert_eq!(error.message(), "the call was cancelled");
 }
+
+#[test]
+fn a_call_that_is_given_up_takes_its_arguments_out_of_the_queue_of_a_promise() {
+    let log = Log::default();
+    let mut peer = Foreign::new(log.probe());
+    peer.say(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
+    for (id, number) in (2..40).zip(1..) {
+        peer.say(&format!(r#"["push",["pipeline",1,["keep"],[["export",-{number}]]]]"#));
+        peer.say(&format!(r#"["pull",{id}]"#));
+    }
+    assert_eq!(peer.heard(), [""; 0]);
+    // From the front, the back and the middle; all but two.
+    for id in (2..10).chain((30..40).rev()).chain((10..30).filter(|id| !matches!(id, 14 | 22))) {
+        peer.say(&format!(r#"["release",{id},1]"#));
+        assert_eq!(peer.heard(), [format!(r#"["release",-{},1]"#, id - 1)]);
+    }
+    log.open();
+    let heard: Vec<_> = peer.heard().into_iter().filter(|frame| frame.contains("resolve")).collect();
+    assert_eq!(heard, [r#"["resolve",14,["undefined"]]"#, r#"["resolve",22,["undefined"]]"#]);
+}
+
+#[test]
+fn nor_does_a_promise_of_this_program_keep_them() {
+    let held = Arc::new(());
+    let (probe, resolver) = crate::promise::<ProbeClient>();
+    let function = {
+        let held = held.clone();
+        Func::<fn(u32) -> u32>::new(move |number: u32| {
+            let _held = &held;
+            async move { number }
+        })
+    };
+    let mut calls: Vec<_> = (0..3).map(|number| probe.call(function.clone(), number)).collect();
+    drop(function);
+    for call in &mut calls {
+        assert!(poll(call).is_pending());
+    }
+    drop(calls.remove(1));
+    drop(calls);
+    assert_eq!(Arc::strong_count(&held), 1);
+    drop(resolver);
+}
