@@ -182,11 +182,9 @@ impl Link {
     /// Moves what is to be written into `out`, which has been written. Returns `true` if somebody waits until that is
     /// written.
     pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) -> bool {
-        let left;
         let flush;
         let (admitted, too_much) = {
             let mut state = lock(&self.state);
-            left = std::mem::take(&mut state.left);
             if state.closed.is_none() {
                 self.settle_drops(&mut state);
                 state.write_ops();
@@ -216,7 +214,6 @@ impl Link {
                 (waiting.then(|| state.admit(self)), false)
             }
         };
-        drop(left);
         if too_much {
             self.break_off(reads_too_slowly());
         }

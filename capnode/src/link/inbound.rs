@@ -13,7 +13,7 @@ use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::depth::Hosted;
-use crate::cap::payload::{Part, to_cap, undefined};
+use crate::cap::payload::{Body, Part, to_cap, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
@@ -56,6 +56,8 @@ enum Todo {
     Forget(Option<Answer>),
     Unpark(Option<Call>),
     Drop(Option<Cap>),
+    /// What is left of an answer that was written otherwise than it stands.
+    Left(Body),
     /// The language of a stranger is known, and so is how to ask for its index.
     Introduce(Arc<Queue>, Cap),
     Lost(LostMessage),
@@ -273,6 +275,7 @@ impl Link {
                 Todo::Forget(answer) => drop(answer),
                 Todo::Unpark(call) => drop(call),
                 Todo::Drop(cap) => drop(cap),
+                Todo::Left(body) => drop(body),
                 Todo::Introduce(stranger, index) => stranger.resolve(index),
                 Todo::Progress(progress, value) => {
                     if let (Some(progress), Ok(value)) = (progress, Staged::all_there(value, limits)) {
@@ -479,7 +482,7 @@ impl State {
             Event::Call { .. } | Event::Evaluate { .. } | Event::Refused { .. } => return,
             Event::Pull { answer } => {
                 if let Some(outcome) = self.answers.get(&answer).and_then(|answer| answer.outcome.clone()) {
-                    self.send_answer(link, answer, outcome);
+                    todos.extend(self.send_answer(link, answer, outcome).map(Todo::Left));
                 }
                 return;
             }
@@ -492,7 +495,7 @@ impl State {
                     }
                     _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
                 };
-                self.send_answer(link, export, outcome);
+                todos.extend(self.send_answer(link, export, outcome).map(Todo::Left));
                 return;
             }
             Event::Cancel { answer } => {

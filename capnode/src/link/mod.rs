@@ -195,7 +195,6 @@ impl Link {
             flushes: written::Flushes::default(),
             closed: None,
             reason: None,
-            left: Vec::new(),
         };
         let link = Self {
             state: Mutex::new(state),
@@ -699,7 +698,7 @@ impl Link {
         // Below, the lock is held.
         let outcome = bounds::writing(self.limits.frame_bytes, written);
         let mut told = false;
-        let (forgotten, room, over) = loop {
+        let (forgotten, left, room, over) = loop {
             let mut state = lock(&self.state);
             let queue = state.answers.get(&answer).and_then(|answer| answer.queue.clone());
             if let (Some(queue), false) = (queue, told) {
@@ -720,24 +719,24 @@ impl Link {
                 state.named.end(answer);
                 let forgotten = state.forget(answer);
                 state.write_ops();
-                break ((running, forgotten), Ok(()), self.tell_pool(&state));
+                break ((running, forgotten), None, Ok(()), self.tell_pool(&state));
             }
             let (outcome, refused) = state.keep(answer, outcome, self.limits.kept_bytes);
             if wanted == Wanted::Perhaps {
                 state.named.end(answer);
                 state.write_ops();
-                break ((running, refused), Ok(()), self.tell_pool(&state));
+                break ((running, refused), None, Ok(()), self.tell_pool(&state));
             }
-            state.send_answer(self, answer, outcome);
+            let left = state.send_answer(self, answer, outcome);
             state.named.end(answer);
             let room = match state.unwritten() > self.limits.unwritten_bytes_hard {
                 true => Err(reads_too_slowly()),
                 // The answer may have lent something.
                 false => state.session.check_limits(),
             };
-            break ((running, refused), room, self.tell_pool(&state));
+            break ((running, refused), left, room, self.tell_pool(&state));
         };
-        drop(forgotten);
+        drop((forgotten, left));
         if over {
             self.relieve();
         }

@@ -86,8 +86,6 @@ pub(super) struct State {
     pub(super) closed: Option<Error>,
     /// What to tell the peer about it, if it is not an ordinary end.
     pub(super) reason: Option<String>,
-    /// Values that were written otherwise than they stand, to be dropped when the lock is free.
-    pub(super) left: Vec<Body>,
 }
 
 /// Who waits for an answer.
@@ -315,12 +313,18 @@ impl State {
         if function { Word::Function(id) } else { Word::Export(id) }
     }
 
-    pub(super) fn send_answer(&mut self, link: &Arc<Link>, answer: Id, outcome: Result<Body, Error>) {
-        let outcome = outcome.and_then(|body| {
-            let (value, left) = link.wording(body);
-            self.left.extend(left);
-            value
-        });
+    /// Answers a call of the peer's. What is returned is left of the outcome, and to be dropped where no lock is held.
+    #[must_use]
+    pub(super) fn send_answer(
+        &mut self,
+        link: &Arc<Link>,
+        answer: Id,
+        outcome: Result<Body, Error>,
+    ) -> Option<Body> {
+        let (outcome, left) = match outcome {
+            Ok(body) => link.wording(body),
+            Err(error) => (Err(error), None),
+        };
         let outcome = match outcome {
             // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
             // own, so it gets a reference to us that passes everything on.
@@ -342,5 +346,6 @@ impl State {
         }
         self.session.answer(answer, outcome);
         self.write_ops();
+        left
     }
 }

@@ -327,3 +327,44 @@ fn values_in_values_are_refused_before_they_are_unfolded() {
     peer.say(r#"["pull",50000]"#);
     assert!(peer.heard()[0].contains("a promise in a promise, more than 64 times"));
 }
+
+#[test]
+fn an_answer_that_nobody_writes_is_dropped_at_the_end() {
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let ours = Arc::new(());
+        let held = Arc::downgrade(&ours);
+        let function = Func::<fn() -> u32>::new(move || {
+            let _ours = &ours;
+            async { 1 }
+        });
+        let both = Func::<fn(Cap) -> Vec<Cap>>::new(move |theirs: Cap| {
+            let function = Cap::from(function.clone());
+            async move { vec![theirs, function] }
+        });
+        let core = Core::accepting(Object::new().with("both", both));
+        match dialect {
+            Dialect::CapnWeb => {
+                core.receive(r#"["push",["pipeline",0,["both"],[["export",-1]]]]"#);
+                core.receive(r#"["pull",1]"#);
+            }
+            Dialect::Capnode => {
+                core.receive(r#"{"type":"index","methodId":"i"}"#);
+                let index = core.next_frame().expect("the index is said");
+                let links = serde_json::from_str::<serde_json::Value>(&index).unwrap();
+                let id = links["value"]["links"][1].as_str().unwrap().to_owned();
+                core.receive(&format!(
+                    r#"{{"type":"invocation","methodId":"{id}","replyId":"r","arguments":{{"links":["m",[{{"type":1,"id":0}}]],"value":{{"type":2,"id":1}}}}}}"#
+                ));
+            }
+            Dialect::Q => {
+                core.receive(
+                    r#"{"type":"send","to":"","from":"r","op":"post","args":["both",[{"@":"m","type":"function"}]]}"#,
+                );
+            }
+        }
+        assert_eq!(core.tables().running, 0, "{dialect:?}: the answer waits to be written");
+        core.close("enough");
+        drop(core);
+        assert!(held.upgrade().is_none(), "{dialect:?}: the answer is still held");
+    }
+}
