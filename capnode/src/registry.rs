@@ -51,6 +51,8 @@ struct Entries {
 
 struct Entry {
     cap: Cap,
+    /// What it was entered under. That of a promise's member becomes another one when the promise is kept.
+    object: ObjectId,
     /// Connections that were told of it, or that have used it.
     connections: usize,
     /// How often it was registered.
@@ -96,9 +98,11 @@ impl Registry {
             return Err(taken());
         }
         let name: Arc<str> = id.into();
+        let object = cap.object_id();
         let entry = entries.entries.entry(name.clone());
-        entry.or_insert_with(|| Entry { cap: cap.clone(), connections: 0, registered: 0 }).registered += 1;
-        entries.names.insert(cap.object_id(), name.clone());
+        let new = || Entry { cap: cap.clone(), object, connections: 0, registered: 0 };
+        entry.or_insert_with(new).registered += 1;
+        entries.names.insert(object, name.clone());
         drop(entries);
         Ok(Registered { registry: self.clone(), id: name })
     }
@@ -139,7 +143,7 @@ impl Entries {
         let object = cap.object_id();
         let name = self.names.entry(object).or_insert_with(random_name).clone();
         let entry = self.entries.entry(name.clone());
-        change(entry.or_insert_with(|| Entry { cap: cap.clone(), connections: 0, registered: 0 }));
+        change(entry.or_insert_with(|| Entry { cap: cap.clone(), object, connections: 0, registered: 0 }));
         name
     }
 
@@ -150,9 +154,8 @@ impl Entries {
             return None;
         }
         let left = self.entries.remove(name)?;
-        let object = left.cap.object_id();
-        if self.names.get(&object).is_some_and(|known| **known == *name) {
-            self.names.remove(&object);
+        if self.names.get(&left.object).is_some_and(|known| **known == *name) {
+            self.names.remove(&left.object);
         }
         Some(left.cap)
     }
@@ -225,4 +228,22 @@ pub(crate) fn random_name() -> Arc<str> {
         let _infallible = write!(name, "{byte:02x}");
     }
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client as _;
+
+    #[test]
+    fn a_member_of_a_promise_that_is_kept_leaves_no_name_behind() {
+        let registry = Registry::default();
+        let (promised, resolver) = crate::promise::<RestorerClient>();
+        let member = promised.cap().at("restore");
+        let name = registry.name(&member);
+        resolver.resolve(RestorerClient::new(Registry::default()));
+        drop(registry.let_go(&name));
+        let entries = lock(&registry.0);
+        assert_eq!((entries.entries.len(), entries.names.len()), (0, 0));
+    }
 }
