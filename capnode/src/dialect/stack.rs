@@ -4,7 +4,7 @@ use super::Failure;
 
 /// Bytes of stack that a value may take while it is read or written. Types of a user's take as much of it for each level
 /// as their code needs; the rest of a connection has room beside it on a thread of 256 KiB (1 MiB in a debug build).
-const MOST: usize = if cfg!(debug_assertions) { 640 << 10 } else { 192 << 10 };
+const MOST: usize = if cfg!(debug_assertions) { 832 << 10 } else { 192 << 10 };
 
 /// So few levels are not checked.
 pub(super) const SHALLOW: usize = 8;
@@ -20,7 +20,7 @@ impl Stack {
     }
 
     /// Fails if `doing` something to a value has taken more than it may since.
-    pub(super) fn check(self, doing: &str) -> Result<(), Failure> {
+    pub(super) fn within(self, doing: &'static str) -> Result<(), Failure> {
         if self.0.abs_diff(Self::here().0) <= MOST {
             return Ok(());
         }

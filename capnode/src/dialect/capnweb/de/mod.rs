@@ -108,7 +108,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         if self.depth > MAX_DEPTH {
             return Err(Failure("the value nests too deep".to_owned()));
         }
-        self.stack.check("reading")
+        self.stack.within("reading")
     }
 
     fn bytes(&self) -> &'a [u8] {

@@ -166,7 +166,7 @@ impl<R: Extract> Writer<R> {
                 "the value nests {MAX_DEPTH} levels deep, which no peer would read"
             )));
         }
-        self.stack.check("writing")
+        self.stack.within("writing")
     }
 
     /// A form whose content is a sequence of its parts.
