@@ -57,7 +57,7 @@ enum Todo {
     Unpark(Option<Call>),
     Drop(Option<Cap>),
     /// What is left of an answer that was written otherwise than it stands.
-    Left(Body),
+    Left(Box<Body>),
     /// The language of a stranger is known, and so is how to ask for its index.
     Introduce(Arc<Queue>, Cap),
     Lost(LostMessage),

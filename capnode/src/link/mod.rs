@@ -387,7 +387,7 @@ impl Link {
 
     /// A value with nothing in it that the peer's language has no words for; and what is left of it, to be dropped
     /// where no lock is held.
-    fn wording(&self, body: Body) -> (Result<Payload<Lent>, Error>, Option<Body>) {
+    fn wording(&self, body: Body) -> (Result<Payload<Lent>, Error>, Option<Box<Body>>) {
         let body = match body.without_refs() {
             Ok(plain) => return (Ok(plain), None),
             Err(body) => body,
@@ -395,10 +395,10 @@ impl Link {
         let dialect = self.dialect().unwrap_or_default();
         if dialect == Dialect::CapnWeb {
             let (value, left) = unfold(body, self.limits.frame_bytes);
-            return (value.map(|value| value.map(Lent::Cap)), left);
+            return (value.map(|value| value.map(Lent::Cap)), left.map(Box::new));
         }
         let body = if dialect == Dialect::Capnode { with_records(body) } else { body };
-        (flatten(body.clone(), self.limits.frame_bytes), Some(body))
+        (flatten(body.clone(), self.limits.frame_bytes), Some(Box::new(body)))
     }
 
     /// What a property of an import turns out to be. Whoever asks while it is being asked for gets the same promise, so

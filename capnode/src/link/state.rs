@@ -320,7 +320,7 @@ impl State {
         link: &Arc<Link>,
         answer: Id,
         outcome: Result<Body, Error>,
-    ) -> Option<Body> {
+    ) -> Option<Box<Body>> {
         let (outcome, left) = match outcome {
             Ok(body) => link.wording(body),
             Err(error) => (Err(error), None),
