@@ -1,0 +1,442 @@
+//! The order of the library's modules: docs/architecture.md lists them from the top, and an import points down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Imports that point up for a reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("cap", "", "to be moved"),
+    ("cap", "cap/at", "to be moved"),
+    ("cap", "cap/data", "to be moved"),
+    ("cap", "cap/local", "to be moved"),
+    ("cap", "cap/queue", "to be moved"),
+    ("cap", "cap/slot", "to be moved"),
+    ("cap", "interface", "to be moved"),
+    ("cap", "interface/args", "to be moved"),
+    ("cap", "interface/call", "to be moved"),
+    ("cap", "interface/table", "to be moved"),
+    ("cap", "link/import", "to be moved"),
+    ("cap/data", "", "to be moved"),
+    ("cap/data", "interface/table", "to be moved"),
+    ("cap/depth", "cap/response", "to be moved"),
+    ("cap/graph", "cap/slot", "to be moved"),
+    ("cap/local", "interface/table", "to be moved"),
+    ("cap/payload", "cap", "to be moved"),
+    ("cap/payload", "cap/data", "to be moved"),
+    ("cap/payload", "cap/graph", "to be moved"),
+    ("cap/payload", "cap/slot", "to be moved"),
+    ("cap/queue", "", "to be moved"),
+    ("cap/request", "cap/progress", "to be moved"),
+    ("cap/request", "interface/table", "to be moved"),
+    ("cap/response", "link/pending", "to be moved"),
+    ("cap/value", "cap/graph", "to be moved"),
+    ("cap/value", "cap/slot", "to be moved"),
+    ("dialect", "dialect/canonical", "to be moved"),
+    ("dialect", "dialect/json", "to be moved"),
+    ("dialect/capnode/decode", "dialect/capnode/functions", "to be moved"),
+    ("dialect/capnweb", "dialect/capnweb/de", "to be moved"),
+    ("dialect/capnweb", "dialect/capnweb/de/places", "to be moved"),
+    ("dialect/capnweb", "dialect/capnweb/ser", "to be moved"),
+    ("dialect/capnweb/de", "dialect/capnweb/de/access", "to be moved"),
+    ("dialect/capnweb/ser", "dialect/capnweb/ser/compound", "to be moved"),
+    ("dialect/q/decode", "dialect/q/decode/paths", "to be moved"),
+    ("error", "dialect/capnweb", "to be moved"),
+    ("error", "dialect/capnweb/error", "to be moved"),
+    ("error", "panics", "to be moved"),
+    ("interface", "", "to be moved"),
+    ("interface", "interface/args", "to be moved"),
+    ("link", "", "to be moved"),
+    ("link", "link/late", "to be moved"),
+    ("link", "link/state", "to be moved"),
+    ("link", "link/waiting", "to be moved"),
+    ("link", "link/written", "to be moved"),
+    ("link/clock", "", "to be moved"),
+    ("link/clock", "link", "to be moved"),
+    ("link/clock", "link/state", "to be moved"),
+    ("link/drive", "", "to be moved"),
+    ("link/import", "link", "to be moved"),
+    ("link/import", "link/waiting", "to be moved"),
+    ("link/inbound", "", "to be moved"),
+    ("link/inbound", "link/state", "to be moved"),
+    ("link/pending", "link", "to be moved"),
+    ("link/pending", "link/staged", "to be moved"),
+    ("link/pending", "link/waiting", "to be moved"),
+    ("link/pool", "", "to be moved"),
+    ("link/pool", "link", "to be moved"),
+    ("link/pool", "link/state", "to be moved"),
+    ("link/report", "", "to be moved"),
+    ("link/task", "", "to be moved"),
+    ("link/together", "", "to be moved"),
+    ("link/waiting", "", "to be moved"),
+    ("link/waiting", "link/state", "to be moved"),
+    ("link/written", "", "to be moved"),
+    ("link/written", "link/state", "to be moved"),
+    ("node", "node/connect", "to be moved"),
+    ("node", "node/listener", "to be moved"),
+    ("node/streams", "", "to be moved"),
+    ("object", "", "to be moved"),
+    ("registry", "", "to be moved"),
+    ("runtime", "cap", "to be moved"),
+    ("runtime", "cap/response", "to be moved"),
+    ("sans_io", "", "to be moved"),
+    ("transport/address", "node/streams", "to be moved"),
+    ("transport/memory", "", "to be moved"),
+    ("value", "cap/graph", "to be moved"),
+    ("value", "cap/value", "to be moved"),
+    ("value/date", "error", "to be moved"),
+];
+
+/// A module by its path from the crate's root.
+type Module = Vec<String>;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Returns the identifiers and punctuation of Rust's source: no comments, texts, numbers or lifetimes.
+fn tokens(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let is_word = |at: usize| bytes.get(at).is_some_and(|c| c.is_ascii_alphanumeric() || *c == b'_');
+    let (mut tokens, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let rest = &text[at..];
+        let raw = rest.trim_start_matches('b').strip_prefix('r').map(|rest| rest.trim_start_matches('#'));
+        if rest.starts_with("//") {
+            at += rest.find('\n').unwrap_or(rest.len());
+        } else if let Some(body) = raw.filter(|body| body.starts_with('"')) {
+            let quotes = rest.len() - body.len() - rest.find('r').unwrap() - 1;
+            let end = format!("\"{}", "#".repeat(quotes));
+            at += rest.len() - body.len() + 1 + body[1..].find(&end).unwrap() + end.len();
+        } else if rest.starts_with('"') {
+            at += 1;
+            while bytes[at] != b'"' {
+                at += if bytes[at] == b'\\' { 2 } else { 1 };
+            }
+            at += 1;
+        } else if let Some(body) = rest.strip_prefix('\'') {
+            let c = body.chars().next().unwrap();
+            if c == '\\' {
+                at += 3 + body[2..].find('\'').unwrap() + 1;
+            } else if body[c.len_utf8()..].starts_with('\'') {
+                at += 2 + c.len_utf8();
+            } else {
+                // A lifetime.
+                at += 1;
+                while is_word(at) {
+                    at += 1;
+                }
+            }
+        } else if is_word(at) {
+            let start = at;
+            while is_word(at) {
+                at += 1;
+            }
+            tokens.push(&text[start..at]);
+        } else {
+            let len = if rest.starts_with("::") { 2 } else { rest.chars().next().unwrap().len_utf8() };
+            if !rest.starts_with(char::is_whitespace) {
+                tokens.push(&text[at..at + len]);
+            }
+            at += len;
+        }
+    }
+    tokens
+}
+
+/// Returns the place behind the bracket that closes the one at `open`.
+fn closing(tokens: &[&str], open: usize) -> usize {
+    let mut depth = 0;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match *token {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    panic!("a bracket is not closed")
+}
+
+/// Leaves out the items that only tests have.
+fn without_tests<'a>(tokens: &[&'a str]) -> Vec<&'a str> {
+    let (mut kept, mut at) = (Vec::new(), 0);
+    while at < tokens.len() {
+        if tokens[at..].starts_with(&["#", "[", "cfg"]) {
+            let end = closing(tokens, at + 1);
+            let condition = &tokens[at..end];
+            if condition.contains(&"test") && !condition.contains(&"not") {
+                at = end;
+                while tokens[at] == "#" {
+                    at = closing(tokens, at + 1);
+                }
+                while !matches!(tokens[at], ";" | "," | "}") {
+                    let is_body = tokens[at] == "{";
+                    at = if matches!(tokens[at], "(" | "[" | "{") { closing(tokens, at) } else { at + 1 };
+                    if is_body {
+                        at -= 1;
+                        break;
+                    }
+                }
+                // What ends the item, unless that is the end of what it stands in.
+                at += 1;
+                continue;
+            }
+        }
+        kept.push(tokens[at]);
+        at += 1;
+    }
+    kept
+}
+
+/// The sources, without tests, and the names that each module gives away or has in scope.
+#[derive(Default)]
+struct Sources {
+    tokens: BTreeMap<Module, Vec<String>>,
+    /// What a module's names stand for.
+    names: BTreeMap<Module, BTreeMap<String, Module>>,
+}
+
+impl Sources {
+    fn read() -> Self {
+        let mut sources = Self::default();
+        sources.add(&root().join("capnode/src"), Path::new("lib.rs"), Vec::new());
+        sources
+    }
+
+    fn add(&mut self, folder: &Path, file: &Path, module: Module) {
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let all = tokens(&text);
+        let kept = without_tests(&all);
+        for at in 0..kept.len() {
+            if let ["mod", child, ";"] = kept[at..kept.len().min(at + 3)] {
+                let inner = module.iter().collect::<PathBuf>();
+                // `__private` has a file of another name.
+                let name = child.trim_start_matches('_');
+                let files = [inner.join(format!("{name}.rs")), inner.join(name).join("mod.rs")];
+                let file = files.iter().find(|file| folder.join(file).exists()).unwrap();
+                let path = module.iter().cloned().chain([name.to_owned()]).collect();
+                self.add(folder, file, path);
+            }
+        }
+        self.tokens.insert(module, kept.into_iter().map(str::to_owned).collect());
+    }
+
+    /// Returns the path from the crate's root for one as a module writes it; `None` for other crates'.
+    fn absolute(&self, module: &Module, path: &[String]) -> Option<Module> {
+        let (first, rest) = path.split_first()?;
+        let mut base = module.clone();
+        match first.as_str() {
+            "crate" => return Some(rest.to_vec()),
+            "self" => {}
+            "super" => {
+                let ups = path.iter().take_while(|word| *word == "super").count();
+                base.truncate(module.len().checked_sub(ups)?);
+                base.extend_from_slice(&path[ups..]);
+                return Some(base);
+            }
+            _ => {
+                let child: Module = module.iter().chain([first]).cloned().collect();
+                if !self.tokens.contains_key(&child) {
+                    return None;
+                }
+                base.push(first.clone());
+            }
+        }
+        base.extend_from_slice(rest);
+        Some(base)
+    }
+
+    /// Returns the module in which that which a path leads to is written.
+    fn home(&self, path: &Module) -> Module {
+        let mut path = path.clone();
+        for _ in 0..8 {
+            let len = (0..=path.len()).rev().find(|len| self.tokens.contains_key(&path[..*len])).unwrap();
+            let (module, rest) = path.split_at(len);
+            let named = rest.first().and_then(|name| self.names.get(module)?.get(name));
+            match named {
+                Some(further) => path = further.iter().chain(&rest[1..]).cloned().collect(),
+                None => return module.to_vec(),
+            }
+        }
+        panic!("{path:?} leads nowhere")
+    }
+
+    /// Returns all imports: from which module, to which, and for what.
+    fn imports(&mut self) -> BTreeSet<(Module, Module, String)> {
+        let mut paths = Vec::new();
+        let files = self.tokens.clone();
+        for (module, tokens) in &files {
+            let mut at = 0;
+            let mut names = BTreeMap::new();
+            let mut used = Vec::new();
+            while at < tokens.len() {
+                if tokens[at] == "use" {
+                    let end = at + tokens[at..].iter().position(|token| token == ";").unwrap();
+                    let is_public = at > 0 && matches!(tokens[at - 1].as_str(), "pub" | ")");
+                    for (path, name) in tree(&tokens[at + 1..end]) {
+                        let Some(path) = self.absolute(module, &path) else { continue };
+                        names.insert(name, path.clone());
+                        // What a module passes on of its own children is theirs.
+                        if !(is_public && path.starts_with(module)) {
+                            used.push(path);
+                        }
+                    }
+                    at = end;
+                } else if tokens.get(at + 1).is_some_and(|next| next == "::")
+                    && (at == 0 || tokens[at - 1] != "::")
+                {
+                    let mut path = vec![tokens[at].clone()];
+                    while tokens.get(at + 1).is_some_and(|next| next == "::") && is_name(&tokens[at + 2]) {
+                        path.push(tokens[at + 2].clone());
+                        at += 2;
+                    }
+                    let named =
+                        names.get(&path[0]).map(|base| base.iter().chain(&path[1..]).cloned().collect());
+                    used.extend(named.or_else(|| self.absolute(module, &path)));
+                }
+                at += 1;
+            }
+            self.names.insert(module.clone(), names);
+            paths.extend(used.into_iter().map(|path| (module.clone(), path)));
+        }
+        let imports = paths.into_iter().map(|(from, path)| {
+            let to = self.home(&path);
+            (from, to, path.last().cloned().unwrap_or_default())
+        });
+        imports.filter(|(from, to, _)| from != to).collect()
+    }
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
+/// Returns the paths in what stands behind a `use`, and the names that they are given.
+fn tree(tokens: &[String]) -> Vec<(Module, String)> {
+    let open = tokens.iter().position(|token| token == "{");
+    let words = |tokens: &[String]| tokens.iter().filter(|token| is_name(token)).cloned().collect::<Module>();
+    let Some(open) = open else {
+        let (path, name) = match tokens.iter().position(|token| token == "as") {
+            Some(at) => (words(&tokens[..at]), tokens[at + 1].clone()),
+            None => (words(tokens), tokens.last().unwrap().clone()),
+        };
+        return vec![(path, name)];
+    };
+    let prefix = words(&tokens[..open]);
+    let inner = &tokens[open + 1..tokens.len() - 1];
+    let (mut depth, mut start, mut all) = (0, 0, Vec::new());
+    for at in 0..=inner.len() {
+        match inner.get(at).map(String::as_str) {
+            Some("{") => depth += 1,
+            Some("}") => depth -= 1,
+            Some(",") | None if depth == 0 => {
+                if start < at {
+                    all.extend(tree(&inner[start..at]));
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    let with_prefix = |(path, name): (Module, String)| match path.as_slice() {
+        [only] if only == "self" => (prefix.clone(), prefix.last().unwrap().clone()),
+        _ => (prefix.iter().chain(&path).cloned().collect(), name),
+    };
+    all.into_iter().map(with_prefix).collect()
+}
+
+/// The order of the files of each folder, from the top: `mod` is the folder's own.
+fn order() -> BTreeMap<Module, Vec<String>> {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let section = text.split("\n## Layers\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut order = BTreeMap::<Module, Vec<String>>::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.split('|').collect();
+        let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let module: Module = quoted(cells[1])[0].split('/').map(str::to_owned).collect();
+        if let [name] = module.as_slice() {
+            order.entry(Vec::new()).or_default().push(name.clone());
+        }
+        let files = quoted(cells[2]);
+        if !files.is_empty() {
+            order.insert(module, files);
+        }
+    }
+    order
+}
+
+/// Returns `true` if `from` stands above `to`: the folder that has both lists it first.
+fn points_down(order: &BTreeMap<Module, Vec<String>>, from: &Module, to: &Module) -> bool {
+    let common = from.iter().zip(to).take_while(|(one, other)| one == other).count();
+    let place = |module: &Module| {
+        let name = module.get(common).map_or(if common == 0 { "lib" } else { "mod" }, String::as_str);
+        let files = order.get(&from[..common]);
+        let place = files.and_then(|files| files.iter().position(|file| file == name));
+        place.unwrap_or_else(|| panic!("`{name}` of {:?} is not in docs/architecture.md", &from[..common]))
+    };
+    place(from) < place(to)
+}
+
+#[test]
+fn imports_point_down() {
+    let order = order();
+    let mut sources = Sources::read();
+    let imports = sources.imports();
+    assert!(imports.len() > 500, "{} imports", imports.len());
+    let mut wrong = BTreeMap::<(String, String), Vec<String>>::new();
+    for (from, to, name) in &imports {
+        if !points_down(&order, from, to) {
+            wrong.entry((from.join("/"), to.join("/"))).or_default().push(name.clone());
+        }
+    }
+    for (from, to, reason) in EXCEPTIONS {
+        assert!(!reason.is_empty());
+        let found = wrong.remove(&((*from).to_owned(), (*to).to_owned()));
+        assert!(found.is_some(), "{from} imports nothing of {to} any more: delete the exception");
+    }
+    let lines = wrong.iter().map(|((from, to), names)| format!("{from} → {to}: {}", names.join(", ")));
+    assert!(wrong.is_empty(), "imports that point up:\n{}", lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn the_order_lists_the_files_that_there_are() {
+    let sources = Sources::read();
+    let mut files = BTreeMap::<Module, BTreeSet<String>>::new();
+    for module in sources.tokens.keys() {
+        match module.split_last() {
+            Some((name, folder)) => files.entry(folder.to_vec()).or_default().insert(name.clone()),
+            None => files.entry(Vec::new()).or_default().insert("lib".to_owned()),
+        };
+    }
+    for (folder, files) in &mut files {
+        if !folder.is_empty() {
+            files.insert("mod".to_owned());
+        }
+    }
+    let order = order().into_iter().map(|(folder, files)| {
+        let set: BTreeSet<_> = files.iter().cloned().collect();
+        assert_eq!(set.len(), files.len(), "{folder:?} lists a file twice");
+        (folder, set)
+    });
+    assert_eq!(order.collect::<BTreeMap<_, _>>(), files);
+}
+
+#[test]
+fn what_a_source_imports_is_found() {
+    let source = "//! a::b\nuse crate::{a, b::{self, C as D}};\n#[cfg(test)]\nmod tests { use x::y; }\nfn f<'a>(c: &'a str) { 'x'; \"k::l\"; b::g() }";
+    let all = tokens(source);
+    let kept = without_tests(&all);
+    assert_eq!(
+        kept.join(" "),
+        "use crate :: { a , b :: { self , C as D } } ; fn f < > ( c : & str ) { ; ; b :: g ( ) }"
+    );
+    let owned: Vec<String> = kept[1..16].iter().map(|token| (*token).to_owned()).collect();
+    let path = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Module>();
+    let expected =
+        [(path(&["crate", "a"]), "a"), (path(&["crate", "b"]), "b"), (path(&["crate", "b", "C"]), "D")];
+    let expected = expected.map(|(path, name)| (path, name.to_owned()));
+    assert_eq!(tree(&owned), expected);
+}
