@@ -162,10 +162,6 @@ pub mod value;
 #[path = "private.rs"]
 pub mod __private;
 
-use std::sync::PoisonError;
-
-use sync::{Mutex, MutexGuard};
-
 pub use capnode_derive::interface;
 
 pub use cap::progress::report_progress;
@@ -190,8 +186,3 @@ pub use session::Tables;
 pub use tokio_rustls::rustls;
 #[doc(inline)]
 pub use value::{BigInt, ByteKind, Bytes, Date, ErrorValue, Headers, Url, Value};
-
-/// Locks, also after a panic of user code that held no lock of ours.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

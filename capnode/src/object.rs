@@ -15,10 +15,9 @@ use crate::cap::weak::WeakBody;
 use crate::cap::{Cap, data};
 use crate::error::{Error, ErrorKind};
 use crate::interface::{Interface, Offer, args};
-use crate::lock;
 use crate::names::is_reserved;
 use crate::op::{Key, Payload, Verb};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 /// An object put together at run time, of plain values, functions and references to other objects, which others may
 /// read, and write, delete and list as far as its owner allows.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use crate::cap::Cap;
 use crate::error::{Error, ErrorKind};
-use crate::lock;
 use crate::session::ObjectId;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 /// The ids under which a program's objects and functions can be asked for by whoever knows the id.
 ///

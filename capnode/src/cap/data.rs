@@ -12,9 +12,8 @@ use super::{Cap, Shape};
 use crate::dialect::capnweb::{self, Places, range_at, reference_at};
 use crate::error::Error;
 use crate::interface::Interface;
-use crate::lock;
 use crate::op::{Key, Payload, Text, Verb};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 struct Data;
 

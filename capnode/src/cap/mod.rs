@@ -40,7 +40,7 @@ use crate::op::{Key, Path, Text, Verb};
 use crate::printable::Printable;
 use crate::session::ObjectId;
 use crate::sweep::Sweep;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
 /// connection, or nowhere yet.
@@ -407,7 +407,7 @@ impl Watchers {
 
 /// Calls what is registered, unless its guard was dropped.
 pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
-    let callback = crate::lock(slot).take();
+    let callback = lock(slot).take();
     if let Some(callback) = callback {
         crate::panics::contained("on_broken", || callback(error.clone()));
     }
@@ -430,7 +430,7 @@ impl OnBroken {
 
 impl Drop for OnBroken {
     fn drop(&mut self) {
-        let callback = crate::lock(&self.0).take();
+        let callback = lock(&self.0).take();
         drop(callback);
     }
 }

@@ -14,8 +14,7 @@ use super::request::Request;
 use super::response::{Outcome, Reply, Response};
 use super::{BrokenSlot, Cap, Watchers, depth};
 use crate::error::{Error, ErrorKind};
-use crate::lock;
-use crate::sync::{Mutex, static_mutex};
+use crate::sync::{Mutex, lock, static_mutex};
 
 pub(crate) struct Queue {
     state: Mutex<State>,

@@ -27,9 +27,8 @@ use crate::cap::response::{Kind, Manner, Outcome, Place, Reply, Response, TypedR
 use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
-use crate::lock;
 use crate::panics::{caught, contained};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 use crate::value::Value;
 
 /// What can travel: everything that serde can write and read.

@@ -7,9 +7,9 @@ use super::state::Caller;
 use super::{Link, State};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::lock;
 use crate::op::{Answering, Id, Key, Op, Path, Text};
 use crate::sync::atomic::Ordering;
+use crate::sync::lock;
 
 /// A property that nothing has. A peer of Q-Connection is asked for it to see whether it is there.
 const PROBE: &str = "capnode:probe";

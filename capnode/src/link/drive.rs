@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use super::outgoing::Outgoing;
 use super::task::Task;
 use super::{Link, reads_too_slowly};
-use crate::lock;
 #[cfg(feature = "tokio")]
 use crate::op::Id;
 use crate::sync::atomic::Ordering;
+use crate::sync::lock;
 
 impl Link {
     /// Whom to wake when there is something to do. Whether there is already: output only if it

@@ -20,11 +20,11 @@ use crate::cap::response::{Reply, Response};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::Limits;
-use crate::lock;
 use crate::op::{Id, Op, Path, Payload, Text};
 use crate::panics::contained;
 use crate::session::{Event, Ref};
 use crate::sync::atomic::Ordering;
+use crate::sync::lock;
 
 /// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
 /// be released by the very next message; nothing of it is decoded or started.

@@ -57,13 +57,12 @@ use crate::cap::{BrokenSlot, Cap, Watchers, fire};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
-use crate::lock;
 use crate::op::{Answering, Id, IdMap, Key, Path, Payload, Text};
 use crate::registry::Registry;
 use crate::session::{Session, Side, Tables, Wanted};
 use crate::sweep::Sweep;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// Bytes of a message beside its path and its values.
 const ENVELOPE: usize = 64;

@@ -11,11 +11,10 @@ use super::remote::Remote;
 use super::{Link, State};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::lock;
-use crate::sync::Mutex;
 #[cfg(feature = "tokio")]
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// How many links are added at least until those that have gone are looked for.
 #[cfg(feature = "tokio")]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Link;
 use crate::limits::Limits;
-use crate::lock;
 use crate::session::Tables;
+use crate::sync::lock;
 
 /// How a connection stands with its [`Limits`].
 #[derive(Clone, Debug)]

@@ -9,10 +9,9 @@ use super::Link;
 use crate::bounds;
 use crate::cap::depth::{Host, Hosted};
 use crate::cap::response::{Nested, Response};
-use crate::lock;
 use crate::op::Id;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A task, to be polled by whoever drives the link.
 pub(crate) enum Task {

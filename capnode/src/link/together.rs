@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::cap::BoxFuture;
-use crate::lock;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// Futures that are polled when they are woken, and not when another is: a peer can make many at once.
 pub(super) struct Together<T> {

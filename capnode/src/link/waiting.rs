@@ -16,9 +16,9 @@ use crate::cap::payload::Lent;
 use crate::cap::request::Extras;
 use crate::error::{Error, Fate};
 use crate::limits::Limits;
-use crate::lock;
 use crate::op::{Answering, Id, Path, Payload};
 use crate::sync::atomic::{AtomicI64, Ordering};
+use crate::sync::lock;
 
 /// The id of what has not been sent. No call has it, and nothing that a peer lends: its ids are below zero.
 pub(super) const UNSENT: Id = Id::MAX;

@@ -8,8 +8,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::lock;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 /// Streams of which a node may have more than connections: those in a handshake, refused, or being closed.
 const SLACK: usize = 128;

@@ -56,9 +56,8 @@ use crate::link::outgoing::Outgoing;
 use crate::link::report::Report;
 use crate::link::task::Task;
 use crate::link::{Link, Terms};
-use crate::lock;
 use crate::session::{Side, Tables};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 /// How many calls that have waited for room are started at once.
 const STARTED: usize = 1_024;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::{Outgoing, Transport};
-use crate::lock;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 /// One end of a connection inside one program: see [`pair`].
 #[derive(Debug)]

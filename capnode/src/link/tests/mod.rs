@@ -14,7 +14,8 @@ use super::outgoing::Outgoing;
 use super::task::Task;
 use super::{Link, Terms};
 use crate::session::{Side, Tables};
-use crate::{Cap, Client, Func, Limits, Value, lock};
+use crate::sync::lock;
+use crate::{Cap, Client, Func, Limits, Value};
 
 mod abuse;
 mod backpressure;
