@@ -13,8 +13,8 @@ use axum::routing::{MethodRouter, get};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::link::remote::Remote;
 use crate::node::Node;
+use crate::remote::Remote;
 use crate::transport::frames::{Frames, Role};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION};
 

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::link::Link;
-use crate::link::outgoing::Outgoing;
 use crate::link::task::LastTurn;
 use crate::op::Id;
+use crate::outgoing::Outgoing;
 use crate::transport::{LEFTOVER, Transport};
 
 /// How many frames are taken in before others get their turn, and how many calls that have waited are started.

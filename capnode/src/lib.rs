@@ -142,9 +142,11 @@ mod object;
 mod op;
 #[cfg(any(feature = "axum", feature = "ws"))]
 mod origin;
+mod outgoing;
 mod panics;
 mod printable;
 mod registry;
+mod remote;
 mod runtime;
 pub mod sans_io;
 mod session;

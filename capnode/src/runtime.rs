@@ -5,18 +5,18 @@ use std::future::Future;
 use std::io;
 #[cfg(feature = "tokio")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
-#[cfg(feature = "tokio")]
 use std::pin::Pin;
 #[cfg(feature = "tokio")]
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
-use crate::cap::BoxFuture;
-use crate::cap::response::{Outcome, Response};
 use crate::error::Error;
 #[cfg(any(feature = "tokio", not(capnode_shuttle)))]
 use crate::error::ErrorKind;
+
+/// A boxed future that can be run on any thread.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 #[cfg(feature = "tokio")]
 const NO_RUNTIME: &str = "this needs a tokio runtime";
@@ -140,7 +140,11 @@ pub(crate) fn in_current<F: Future>(future: F) -> impl Future<Output = F::Output
 /// Runs a handler that blocks on a thread for such. Dropping the future cancels the handler at its
 /// next await.
 #[cfg(feature = "tokio")]
-pub(crate) fn run_blocking(handler: Response) -> BoxFuture<Outcome> {
+pub(crate) fn run_blocking<T, F>(handler: F) -> BoxFuture<Result<T, Error>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Box::pin(handler) };
     let (mut ended, end) = futures_channel::oneshot::channel();
     let on = runtime.clone();
@@ -159,6 +163,8 @@ pub(crate) fn run_blocking(handler: Response) -> BoxFuture<Outcome> {
 }
 
 #[cfg(not(feature = "tokio"))]
-pub(crate) fn run_blocking(handler: Response) -> BoxFuture<Outcome> {
+pub(crate) fn run_blocking<T>(
+    handler: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> BoxFuture<Result<T, Error>> {
     Box::pin(handler)
 }

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
-use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -531,6 +530,3 @@ impl<C> fmt::Debug for Resolver<C> {
         f.write_str("Resolver")
     }
 }
-
-/// A boxed future of a handler.
-pub(crate) type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;

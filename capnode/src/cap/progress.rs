@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
-use super::BoxFuture;
 use super::payload::{Body, encode_bounded};
 use super::response::Outcome;
 use crate::error::Error;
+use crate::runtime::BoxFuture;
 use crate::sync::thread_local;
 
 /// Where the progress of a call goes.

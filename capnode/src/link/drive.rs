@@ -5,11 +5,11 @@ use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 
-use super::outgoing::Outgoing;
 use super::task::Task;
 use super::{Link, reads_too_slowly};
 #[cfg(feature = "tokio")]
 use crate::op::Id;
+use crate::outgoing::Outgoing;
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 

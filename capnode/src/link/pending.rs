@@ -11,11 +11,12 @@ use super::Link;
 use super::pool::ENTRY;
 use super::staged::{Staged, settle};
 use super::waiting::{Ticket, UNSENT};
+use crate::cap::OnBroken;
 use crate::cap::response::{Outcome, Reply};
-use crate::cap::{BoxFuture, OnBroken};
 use crate::error::Error;
 use crate::limits::Unfolding;
 use crate::op::{Id, Payload};
+use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// An answer as it arrives: promises may still stand in it.

@@ -7,10 +7,10 @@ use std::sync::{Arc, Weak};
 #[cfg(feature = "tokio")]
 use std::time::{Duration, Instant};
 
-use super::remote::Remote;
 use super::{Link, State};
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::remote::Remote;
 #[cfg(feature = "tokio")]
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};

@@ -7,15 +7,16 @@ use std::task::Poll;
 use super::pending::{Kept, Promised};
 use super::together::Together;
 use crate::bounds;
+use crate::cap::Cap;
 use crate::cap::graph::tie_within;
 use crate::cap::payload::{Body, Part, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::request::{Args, Extras, Member, Request};
 use crate::cap::response::Response;
-use crate::cap::{BoxFuture, Cap};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Unfolding;
 use crate::op::{Path, Payload, Slot};
+use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that a call or read that stands in a value is counted as.

@@ -14,7 +14,6 @@ use super::import::Import;
 use super::inbound::Call;
 use super::language::Language;
 use super::named::{Named, Naming};
-use super::outgoing::Outgoing;
 use super::pending::{Arrived, Kept};
 use super::task::{Running, Task};
 use super::waiting::Waiting;
@@ -27,6 +26,7 @@ use crate::dialect::{Dialect, Names as _, Refused};
 use crate::error::{Error, Fate};
 use crate::few::Few;
 use crate::op::{Answering, Id, IdMap, Import as Use, Op, Path, Payload, Word};
+use crate::outgoing::Outgoing;
 use crate::session::Session;
 
 /// All that is under the lock of a link.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
 use super::{Node, kind_of};
-use crate::cap::BoxFuture;
 use crate::connection::FromConnection;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
+use crate::runtime::BoxFuture;
 #[cfg(feature = "ws")]
 use crate::transport::address::Io;
 use crate::transport::address::dial;

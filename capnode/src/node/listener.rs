@@ -8,12 +8,12 @@ use tokio::task::JoinHandle;
 
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
-use super::streams::Handshake;
 use super::{Node, kind_of};
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "ws")]
 use crate::transport::address::Io;
 use crate::transport::address::{Accepted, Bound};
+use crate::transport::streams::Handshake;
 use crate::transport::{Address, lines};
 #[cfg(feature = "ws")]
 use crate::upgrade::Door;

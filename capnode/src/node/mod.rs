@@ -13,12 +13,10 @@ use async_trait::async_trait;
 mod connect;
 mod listener;
 mod shared;
-mod streams;
 
 pub use self::connect::{Connect, cap_wrap, connect, connect_over};
 pub use self::listener::Listener;
 pub use self::shared::Drained;
-pub(crate) use self::streams::Permit;
 
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, payload};
@@ -27,11 +25,11 @@ use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Offer;
 use crate::limits::Limits;
-use crate::link::remote::Remote;
 use crate::link::{Link, LostMessage, Terms, no_index_in};
 #[cfg(any(feature = "axum", feature = "ws"))]
 use crate::origin::Origins;
 use crate::registry::Registry;
+use crate::remote::Remote;
 use crate::session::Side;
 use crate::transport::{Address, Transport};
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures_util::future::select;
 use tokio::sync::watch;
 
-use super::streams::Streams;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::link::Link;
 use crate::link::pool::Pool;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::transport::streams::Streams;
 
 #[derive(Debug)]
 pub(super) struct Shared {

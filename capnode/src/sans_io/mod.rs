@@ -52,10 +52,10 @@ use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::interface::{Client, Offer};
 use crate::limits::Limits;
-use crate::link::outgoing::Outgoing;
 use crate::link::report::Report;
 use crate::link::task::Task;
 use crate::link::{Link, Terms};
+use crate::outgoing::Outgoing;
 use crate::session::{Side, Tables};
 use crate::sync::{Mutex, lock};
 

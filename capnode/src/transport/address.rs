@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+use super::streams::Permit;
 use crate::error::{Error, ErrorKind, Fault};
-use crate::link::remote::Remote;
-use crate::node::Permit;
+use crate::remote::Remote;
 
 /// Where to connect to, or to listen: `ws://host:port/path`, `wss://host:port/path`,
 /// `tcp://host:port` or `unix:/path`.

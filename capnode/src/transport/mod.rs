@@ -10,6 +10,7 @@ pub(crate) mod frames;
 pub(crate) mod lines;
 pub(crate) mod memory;
 pub(crate) mod messages;
+pub(crate) mod streams;
 mod texts;
 #[cfg(feature = "ws")]
 pub(crate) mod ws;
@@ -22,7 +23,7 @@ pub use self::messages::{Message, Messages, Received, messages};
 #[cfg(feature = "ws")]
 pub use self::ws::{WebSocket, web_socket};
 
-pub use crate::link::outgoing::Outgoing;
+pub use crate::outgoing::Outgoing;
 
 /// Bytes that are read and dropped after the end of a session, while the peer's end is waited for.
 pub(crate) const LEFTOVER: usize = 64 << 10;

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Object;
-use crate::link::outgoing::Outgoing;
+use crate::outgoing::Outgoing;
 
 type Callback = Func<fn(u32) -> u32>;
 

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 
-use super::outgoing::Outgoing;
 use super::task::Task;
 use super::{Link, Terms};
+use crate::outgoing::Outgoing;
 use crate::session::{Side, Tables};
 use crate::sync::lock;
 use crate::{Cap, Client, Func, Limits, Value};

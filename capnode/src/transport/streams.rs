@@ -14,7 +14,7 @@ use crate::sync::{Mutex, lock};
 const SLACK: usize = 128;
 
 #[derive(Debug, Default)]
-pub(super) struct Streams {
+pub(crate) struct Streams {
     state: Mutex<State>,
     freed: Notify,
 }
@@ -32,14 +32,14 @@ struct State {
 pub(crate) struct Permit(Arc<Streams>);
 
 /// A stream is in a handshake for as long as this lives.
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     streams: Arc<Streams>,
     number: u64,
 }
 
 impl Streams {
     /// Returns the right to one more stream, if there may be one beside so many connections.
-    pub(super) fn permit(self: &Arc<Self>, connections: usize) -> Option<Permit> {
+    pub(crate) fn permit(self: &Arc<Self>, connections: usize) -> Option<Permit> {
         let mut state = lock(&self.state);
         if state.open >= connections.saturating_add(SLACK) {
             return None;
@@ -49,7 +49,7 @@ impl Streams {
     }
 
     /// Runs what `begin` makes of a handshake.
-    pub(super) fn shake<F>(self: &Arc<Self>, begin: impl FnOnce(Handshake) -> F)
+    pub(crate) fn shake<F>(self: &Arc<Self>, begin: impl FnOnce(Handshake) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -70,12 +70,12 @@ impl Streams {
     }
 
     /// Returns since when the oldest handshake is going on.
-    pub(super) fn shaking_since(&self) -> Option<Instant> {
+    pub(crate) fn shaking_since(&self) -> Option<Instant> {
         lock(&self.state).handshakes.first_key_value().map(|(_, (since, _))| *since)
     }
 
     /// Ends the oldest handshake. Returns `false` if there is none.
-    pub(super) fn cut_off(&self) -> bool {
+    pub(crate) fn cut_off(&self) -> bool {
         let oldest = lock(&self.state).handshakes.pop_first();
         let Some((_, (_, task))) = oldest else { return false };
         if let Some(task) = task {
@@ -85,12 +85,12 @@ impl Streams {
     }
 
     /// Ready when a stream has been closed since this was awaited last.
-    pub(super) async fn freed(&self) {
+    pub(crate) async fn freed(&self) {
         self.freed.notified().await;
     }
 
     /// Ready when there are fewer streams than now.
-    pub(super) fn fewer(&self) -> impl Future<Output = ()> {
+    pub(crate) fn fewer(&self) -> impl Future<Output = ()> {
         let now = lock(&self.state).open;
         async move {
             while lock(&self.state).open >= now {
