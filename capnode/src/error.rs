@@ -6,14 +6,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::dialect::capnweb;
 use crate::names::is_reserved;
 use crate::op::Text;
-use crate::panics::caught;
 use crate::printable::Printable;
-use crate::value::marker;
 
 /// Why a call, a connection or a conversion failed.
 ///
@@ -210,17 +205,6 @@ impl Error {
         self.0.message.len() + self.0.name.len() + data
     }
 
-    /// The same failure, with its data written: that is the user's code, and runs here.
-    pub(crate) fn written(self) -> Self {
-        let Data::Local(data) = &self.0.data else { return self };
-        let written = match caught("the data of an error", || data.encode()) {
-            Ok(Ok(properties)) => Data::Wire(properties.into()),
-            // The message is left.
-            Ok(Err(_)) | Err(_) => Data::None,
-        };
-        self.with_data(written)
-    }
-
     pub(crate) fn with_data(self, data: Data) -> Self {
         self.change(|inner| inner.data = data)
     }
@@ -286,16 +270,6 @@ impl Error {
         Arc::as_ptr(&self.0).addr()
     }
 
-    /// A property that the error carries beside its message, such as `code` or `cause`; `None` if
-    /// there is none, or it does not fit `T`.
-    pub fn property<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
-        match &self.0.data {
-            Data::None => None,
-            Data::Wire(properties) | Data::Thrown(properties) => capnweb::error_property(properties, name),
-            Data::Local(data) => capnweb::error_property(&data.encode().ok()?.into(), name),
-        }
-    }
-
     pub(crate) fn data(&self) -> &Data {
         &self.0.data
     }
@@ -327,32 +301,6 @@ impl fmt::Debug for Error {
             out.field("source", source);
         }
         out.finish()
-    }
-}
-
-/// As a value, an error is its class and message.
-impl Serialize for Error {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.told()))
-    }
-}
-
-impl<'de> Deserialize<'de> for Error {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Parts {
-            // Languages without a word for errors leave out the class that most have.
-            #[serde(default = "class_of_most")]
-            name: String,
-            message: String,
-        }
-
-        fn class_of_most() -> String {
-            "Error".to_owned()
-        }
-
-        let Parts { name, message } = Parts::deserialize(deserializer)?;
-        Ok(Error::rejected(message).with_name(name))
     }
 }
 

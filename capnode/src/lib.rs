@@ -133,6 +133,7 @@ mod few;
 #[doc(hidden)]
 pub mod fuzzing;
 mod interface;
+mod kinds;
 mod limits;
 mod link;
 mod names;

@@ -38,9 +38,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("dialect/capnweb/de", "dialect/capnweb/de/access", "to be moved"),
     ("dialect/capnweb/ser", "dialect/capnweb/ser/compound", "to be moved"),
     ("dialect/q/decode", "dialect/q/decode/paths", "to be moved"),
-    ("error", "dialect/capnweb", "to be moved"),
-    ("error", "dialect/capnweb/error", "to be moved"),
-    ("error", "panics", "to be moved"),
     ("interface", "interface/args", "to be moved"),
     ("link", "link/late", "to be moved"),
     ("link", "link/state", "to be moved"),
@@ -60,9 +57,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("link/written", "link/state", "to be moved"),
     ("node", "node/connect", "to be moved"),
     ("node", "node/listener", "to be moved"),
-    ("value", "cap/graph", "to be moved"),
-    ("value", "cap/value", "to be moved"),
-    ("value/date", "error", "to be moved"),
 ];
 
 /// A module by its path from the crate's root.

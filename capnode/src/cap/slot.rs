@@ -20,9 +20,9 @@ use super::payload::{Part, encode, to_cap};
 use super::value::Value;
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
 use crate::few::Few;
+use crate::kinds::marker::REFERENCE;
 use crate::op::{self, Payload, Text};
 use crate::sync::thread_local;
-use crate::value::marker::REFERENCE;
 
 thread_local! {
     /// Whether a reference may be put down, and the one that was.

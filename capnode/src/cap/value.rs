@@ -10,8 +10,8 @@ use super::Cap;
 use super::graph::Shared;
 use super::slot::{Met, Reference};
 use crate::error::Error;
+use crate::kinds::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 use crate::names::is_reserved;
-use crate::value::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 
 /// A value of any shape that can travel, references included.
 ///

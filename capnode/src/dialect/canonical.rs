@@ -7,8 +7,8 @@ use super::capnweb::text::{read_base64, unescape};
 use super::json::{Broken, Json, MAX_VALUES, is_key};
 use crate::bounds;
 use crate::error::{Error, ErrorKind};
+use crate::kinds::{BigInt, ByteKind};
 use crate::op::{Payload, Slot, Text, Word};
-use crate::value::{BigInt, ByteKind};
 
 mod plain;
 

@@ -24,12 +24,12 @@ use crate::cap::payload::{Body, encode, encode_outcome};
 use crate::cap::progress::{self, Watched};
 use crate::cap::request::{self, Extras, Member, Request};
 use crate::cap::response::{Kind, Manner, Outcome, Place, Reply, Response, TypedReply};
+use crate::cap::value::Value;
 use crate::cap::{self, Cap, Shape};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
 use crate::panics::{caught, contained};
 use crate::sync::{Mutex, lock};
-use crate::value::Value;
 
 /// What can travel: everything that serde can write and read.
 ///

@@ -1,7 +1,7 @@
 //! Errors as expressions.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::de::Reader;
 use super::ser::{Side, Writer};
@@ -11,8 +11,58 @@ use crate::bounds;
 use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
 use crate::few::Few;
+use crate::kinds::{Url, marker};
 use crate::op::{Key, Payload, Text};
-use crate::value::Url;
+use crate::panics::caught;
+
+impl Error {
+    /// The same failure, with its data written: that is the user's code, and runs here.
+    pub(crate) fn written(self) -> Self {
+        let Data::Local(data) = self.data() else { return self };
+        let written = match caught("the data of an error", || data.encode()) {
+            Ok(Ok(properties)) => Data::Wire(properties.into()),
+            // The message is left.
+            Ok(Err(_)) | Err(_) => Data::None,
+        };
+        self.with_data(written)
+    }
+
+    /// A property that the error carries beside its message, such as `code` or `cause`; `None` if
+    /// there is none, or it does not fit `T`.
+    pub fn property<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        match self.data() {
+            Data::None => None,
+            Data::Wire(properties) | Data::Thrown(properties) => error_property(properties, name),
+            Data::Local(data) => error_property(&data.encode().ok()?.into(), name),
+        }
+    }
+}
+
+/// As a value, an error is its class and message.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.told()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            // Languages without a word for errors leave out the class that most have.
+            #[serde(default = "class_of_most")]
+            name: String,
+            message: String,
+        }
+
+        fn class_of_most() -> String {
+            "Error".to_owned()
+        }
+
+        let Parts { name, message } = Parts::deserialize(deserializer)?;
+        Ok(Error::rejected(message).with_name(name))
+    }
+}
 
 /// The expression of an error. Neither its causes nor a stack leave this program.
 pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
@@ -74,7 +124,7 @@ pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Erro
 }
 
 /// Reads the property `name` of an error's properties.
-pub(crate) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str) -> Option<T> {
+pub(super) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str) -> Option<T> {
     let properties: Payload<NoReference> =
         Payload { text: properties.clone(), refs: Few::NONE, nodes: Few::NONE };
     let property = member(&properties, &Key::Name(Text::Own(name.to_owned())))?;

@@ -29,7 +29,9 @@ pub(in crate::dialect) mod text;
 
 pub(crate) use self::args::{ArgsReader, ArgsWriter};
 pub(crate) use self::depth::Depth;
-pub(crate) use self::error::{error_data, error_property, error_text, read_error, to_outcome};
+#[cfg(test)]
+use self::error::error_property;
+pub(crate) use self::error::{error_data, error_text, read_error, to_outcome};
 pub(crate) use self::message::{parse, write};
 pub(crate) use self::text::write_string;
 

@@ -8,7 +8,7 @@ use super::access::{Elements, Members, Variant};
 use super::content::Token;
 use super::{Next, Reader, Result, broken};
 use crate::dialect::{Failure, Found, Lookup};
-use crate::value::{BigInt, MAX_SAFE_INTEGER, marker};
+use crate::kinds::{BigInt, MAX_SAFE_INTEGER, marker};
 
 impl<'a, R: Lookup> Reader<'a, R> {
     #[inline(never)]

@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visi
 
 use super::Result;
 use crate::dialect::Failure;
-use crate::value::{ByteKind, Bytes};
+use crate::kinds::{ByteKind, Bytes};
 
 /// A key of an object, which may stand for a number in a Rust map.
 pub(super) struct MapKey<'a>(pub(super) &'a str);

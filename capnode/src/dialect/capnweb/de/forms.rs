@@ -11,7 +11,7 @@ use super::content::{Millis, Numbers, Pair, Part, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::read_base64;
 use crate::dialect::{Found, Lookup};
-use crate::value::{BigInt, ByteKind, Bytes, Url};
+use crate::kinds::{BigInt, ByteKind, Bytes, Url};
 
 /// What stands in a special form that is read without knowing what for.
 enum Content {
@@ -139,7 +139,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     /// A value of one of the kinds that only this library has a word for, with its content handed
-    /// to the visitor as [`marker`](crate::value::marker) says.
+    /// to the visitor as [`marker`](crate::kinds::marker) says.
     pub(super) fn special<'de, V: Visitor<'de>>(
         &mut self,
         form: &'static str,
@@ -202,7 +202,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     /// Any value, with the special ones told apart: see
-    /// [`marker::VALUE`](crate::value::marker::VALUE).
+    /// [`marker::VALUE`](crate::kinds::marker::VALUE).
     pub(super) fn value<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let start = self.pos;
         match self.next()? {

@@ -7,8 +7,8 @@ use super::{Result, Scanner, excerpt, protocol};
 use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::few::Few;
+use crate::kinds::{BigInt, ByteKind, Url};
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
-use crate::value::{BigInt, ByteKind, Url};
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
 const ODD_ERROR: &str = "an error whose name or message is no string";

@@ -11,8 +11,8 @@ use crate::dialect::stack::{SHALLOW, Stack};
 use crate::dialect::{Extract, Failure};
 use crate::error::Error;
 use crate::few::Few;
+use crate::kinds::{MAX_SAFE_INTEGER, marker};
 use crate::op::{Payload, Slot};
-use crate::value::{MAX_SAFE_INTEGER, marker};
 
 mod compound;
 mod key;

@@ -9,9 +9,9 @@ use super::{
 use crate::cap::Cap;
 use crate::cap::payload::{Body, Part, decode, decode_args, encode};
 use crate::error::{Error, ErrorKind};
+use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::limits::Limits;
 use crate::op::{Answering, Import, Key, Op, Path, Payload, Slot, Text, Word};
-use crate::value::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::{ErrorValue, Value};
 
 mod arguments;

@@ -19,8 +19,6 @@ pub use self::bytes::{ByteKind, Bytes};
 pub use self::date::Date;
 pub use self::headers::Headers;
 pub use self::url::Url;
-pub use crate::cap::graph::{GraphBuilder, Shared};
-pub use crate::cap::value::{ErrorValue, Value};
 
 /// The newtype names by which a dialect's serializer and deserializer know these types.
 pub(crate) mod marker {
