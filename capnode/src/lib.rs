@@ -168,7 +168,7 @@ pub mod __private;
 pub use capnode_derive::interface;
 
 pub use cap::progress::report_progress;
-pub use cap::{Cap, OnBroken, Resolver, promise};
+pub use cap::{Cap, OnBroken};
 #[cfg(feature = "tokio")]
 pub use connection::{Connection, FromConnection};
 pub use dialect::Dialect;
@@ -176,7 +176,7 @@ pub use error::{CallError, Error, ErrorKind, Fate, Fault};
 pub use interface::args::UntypedArgs;
 pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
-pub use interface::{Client, Offer, Serve, Wire, WireError, serve};
+pub use interface::{Client, Offer, Resolver, Serve, Wire, WireError, promise, serve};
 pub use limits::Limits;
 pub use link::LostMessage;
 pub use link::report::Report;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::cap::interface::Interface;
 use crate::cap::local::{Local, Serving, not_a_function};
 use crate::cap::payload::{Body, Part, decode, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
@@ -14,7 +15,7 @@ use crate::cap::value::Value;
 use crate::cap::weak::WeakBody;
 use crate::cap::{Cap, data};
 use crate::error::{Error, ErrorKind};
-use crate::interface::{Interface, Offer, args};
+use crate::interface::{Offer, args};
 use crate::names::is_reserved;
 use crate::op::{Key, Payload, Verb};
 use crate::sync::{Mutex, lock};

@@ -13,11 +13,11 @@ pub use std::sync::Arc;
 
 pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use crate::cap::interface::{Ancestors, Interface, Method, Parent, Piece};
 pub use crate::cap::response::Response;
 pub use crate::interface::args::{Give, Lend, Owned, Passed, Taken};
 pub use crate::interface::call::{CallOf, call, read};
 pub use crate::interface::func::func;
-pub use crate::interface::table::{Ancestors, Interface, Method, Parent, Piece};
 pub use crate::interface::{
     AnInterface, Delivery, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };

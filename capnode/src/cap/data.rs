@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
+use super::interface::Interface;
 use super::local::{Local, Serving};
 use super::payload::{Body, Part, encode, to_cap, undefined};
 use super::request::{Args, Member, Request};
@@ -11,7 +12,6 @@ use super::response::{Reply, Response};
 use super::{Cap, Shape};
 use crate::dialect::capnweb::{self, Places, range_at, reference_at};
 use crate::error::Error;
-use crate::interface::Interface;
 use crate::op::{Key, Payload, Text, Verb};
 use crate::sync::{Mutex, lock};
 

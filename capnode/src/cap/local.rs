@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use super::at::At;
+use super::interface::Interface;
 use super::payload::{Body, Part, undefined};
 use super::request::{Member, Request};
 use super::response::{Outcome, Reply, Response};
@@ -11,7 +12,6 @@ use super::{Cap, Shape, depth, payload};
 use crate::dialect::capnweb;
 use crate::error::{Error, Fate, Fault};
 use crate::few::Few;
-use crate::interface::Interface;
 use crate::names::find_reserved;
 use crate::op::{Key, Path, Payload, Slot, Text, Verb};
 use crate::panics::contained;

@@ -12,6 +12,7 @@ pub(crate) mod at;
 pub(crate) mod data;
 pub(crate) mod depth;
 pub(crate) mod graph;
+pub(crate) mod interface;
 pub(crate) mod local;
 pub(crate) mod payload;
 pub(crate) mod progress;
@@ -25,17 +26,15 @@ pub(crate) mod value;
 pub(crate) mod weak;
 
 use self::at::At;
+use self::interface::Interface;
 use self::local::Local;
 use self::queue::Queue;
 use self::request::Request;
 use self::response::Response;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::interface::call::Call;
-use crate::interface::{Interface, Wire};
-use crate::interface::{Offer, args::UntypedArgs};
 use crate::link::import::Import;
-use crate::op::{Key, Path, Text, Verb};
+use crate::op::{Key, Path, Text};
 use crate::printable::Printable;
 use crate::session::ObjectId;
 use crate::sweep::Sweep;
@@ -98,27 +97,6 @@ impl Cap {
         Self(Kind::Broken(error), Shape::Unknown)
     }
 
-    /// A reference to a value: what is in it can be read by [`get`](Cap::get), and functions in it be called by
-    /// [`invoke`](Cap::invoke), as if it were an object.
-    ///
-    /// ```
-    /// use capnode::{Cap, Value};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), capnode::Error> {
-    /// let cap = Cap::holding(&Value::from([("answer", Value::from(42))]))?;
-    /// assert_eq!(cap.get::<u32>("answer").await?, 42);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the value cannot be written.
-    pub fn holding(value: &impl Offer) -> Result<Self, Error> {
-        payload::encode(value).map(payload::to_cap)
-    }
-
     /// The object itself, if it lives in this program and is a `T`.
     pub fn local<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         match self.nearest().0 {
@@ -155,50 +133,6 @@ impl Cap {
                 Kind::Broken(error) => fire(slot, error),
             }
         }
-    }
-
-    /// Calls the method `name` without an interface at hand. The arguments are a tuple of values
-    /// that serialize.
-    pub fn invoke<T: Wire>(&self, name: &str, args: impl UntypedArgs) -> Call<T> {
-        Call::untyped(self, Path::One(Key::Name(Text::Own(name.to_owned()))), Some(&args))
-    }
-
-    /// Calls the thing itself, which has to be a function.
-    pub fn apply<T: Wire>(&self, args: impl UntypedArgs) -> Call<T> {
-        Call::untyped(self, Path::Empty, Some(&args))
-    }
-
-    /// Reads the property `name`.
-    pub fn get<T: Wire>(&self, name: &str) -> Call<T> {
-        let path = Path::One(Key::Name(Text::Own(name.to_owned())));
-        Call::untyped(self, path, None)
-    }
-
-    /// Sets the property `name`, where the owner lets others do so: see [`Object`](crate::Object). Cap'n Web has no
-    /// word for it; over that it fails, as not sent.
-    pub fn put(&self, name: &str, value: impl Offer) -> Call<()> {
-        self.verb(Some(name), Verb::Set, Some(&(value,)))
-    }
-
-    /// Deletes the property `name`, where the owner lets others do so. Not over Cap'n Web.
-    pub fn delete(&self, name: &str) -> Call<()> {
-        self.verb(Some(name), Verb::Delete, Some(&()))
-    }
-
-    /// The names of the properties. Not over Cap'n Web.
-    pub fn keys(&self) -> Call<Vec<String>> {
-        self.verb(None, Verb::Keys, Some(&()))
-    }
-
-    fn verb<T: Wire>(&self, name: Option<&str>, verb: Verb, args: Option<&dyn UntypedArgs>) -> Call<T> {
-        let name = name.map(|name| Key::Name(Text::Own(name.to_owned())));
-        Call::untyped(self, name.into_iter().chain([Key::Verb(verb)]).collect(), args)
-    }
-
-    /// Reads the thing itself: the value, if this stands for one, or a nearer reference to the
-    /// same object, once it is known.
-    pub fn read<T: Wire>(&self) -> Call<T> {
-        Call::untyped(self, Path::Empty, None)
     }
 
     /// A reference to the property `name`, without asking for it: it can be used at once, also
@@ -475,58 +409,5 @@ impl Serialize for Cap {
 impl<'de> Deserialize<'de> for Cap {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         slot::deserialize(deserializer)
-    }
-}
-
-/// A promise: a reference that can be used, passed on and pipelined on before there is anything it
-/// stands for, and the one way to say what that is.
-pub fn promise<C: crate::interface::Client>() -> (C, Resolver<C>) {
-    let queue = Queue::new();
-    (C::from_cap(queue.clone().into()), Resolver { queue: Some(queue), client: std::marker::PhantomData })
-}
-
-/// Says what a promise stands for. Dropping it unused breaks the promise.
-#[must_use = "dropping the resolver breaks its promise"]
-pub struct Resolver<C> {
-    queue: Option<Arc<Queue>>,
-    client: std::marker::PhantomData<fn(C)>,
-}
-
-impl<C: Into<Cap>> Resolver<C> {
-    /// The promise stands for `client` from now on. Calls made on it before are delivered now, in
-    /// their order.
-    pub fn resolve(mut self, client: C) {
-        if let Some(queue) = self.queue.take() {
-            queue.resolve(client.into());
-        }
-    }
-}
-
-impl<C> Resolver<C> {
-    /// The promise stands for nothing: every call on it fails with `error`.
-    pub fn reject(mut self, error: Error) {
-        if let Some(queue) = self.queue.take() {
-            queue.resolve(Cap::broken(error));
-        }
-    }
-
-    /// Ends once nobody holds the promise any more, so that nothing need be found for it.
-    pub fn is_unused(&self) -> bool {
-        self.queue.as_ref().is_none_or(|queue| Arc::strong_count(queue) == 1)
-    }
-}
-
-impl<C> Drop for Resolver<C> {
-    fn drop(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            let message = "the resolver of the promise was dropped";
-            queue.resolve(Cap::broken(Error::new(ErrorKind::Unresolved, message)));
-        }
-    }
-}
-
-impl<C> fmt::Debug for Resolver<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolver")
     }
 }

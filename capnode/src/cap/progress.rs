@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use serde::Serialize;
 
 use super::payload::{Body, encode_bounded};
-use super::response::Outcome;
 use crate::error::Error;
 use crate::runtime::BoxFuture;
 use crate::sync::thread_local;
@@ -70,16 +69,16 @@ pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
 }
 
 /// A handler whose progress somebody wants to know.
-pub(crate) struct Watched {
-    pub(crate) handler: BoxFuture<Outcome>,
+pub(crate) struct Watched<T> {
+    pub(crate) handler: BoxFuture<T>,
     /// None keeps it from being taken for that of a handler that waits for this one.
     pub(crate) progress: Option<Progress>,
 }
 
-impl Future for Watched {
-    type Output = Outcome;
+impl<T> Future for Watched<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
         within(this.progress.clone(), || this.handler.as_mut().poll(cx))
     }

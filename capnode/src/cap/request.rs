@@ -4,11 +4,11 @@ use std::any::{Any, TypeId};
 use std::num::NonZeroU32;
 
 use super::depth;
+use super::interface::Interface;
 use super::payload::Body;
 use super::progress::Progress;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::interface::Interface;
 use crate::op::{Key, Path, Text};
 use crate::panics::{Panicked, caught};
 

@@ -11,6 +11,7 @@ use futures_channel::oneshot;
 use pin_project_lite::pin_project;
 
 use super::depth;
+use super::interface::Manner;
 use super::payload::Body;
 use super::queue::Queued;
 use super::request::AnswerBytes;
@@ -59,15 +60,6 @@ impl Reply {
 }
 
 pub(crate) type Outcome = Result<Reply, Error>;
-
-/// How a handler is to be treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Manner {
-    /// Runs to its end, whoever gives up.
-    pub(crate) no_cancel: bool,
-    /// Blocks its thread.
-    pub(crate) blocking: bool,
-}
 
 /// The future of a request's outcome. Dropping it cancels what it can.
 #[doc(hidden)]

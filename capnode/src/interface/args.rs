@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 
 use serde::{Serialize, Serializer};
 
-use super::Wire;
+use super::wire::Wire;
 use crate::bounds;
 use crate::cap::payload::{Body, Part, decode_args};
 use crate::cap::request::{self, TypedArgs};

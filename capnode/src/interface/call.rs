@@ -10,7 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::args::{IntoArgs, UntypedArgs};
-use super::{Client, IsResult, Wire, WireError};
+use super::client::Client;
+use super::dispatch::IsResult;
+use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::payload::decode;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::args::Give;
 use super::call::Call;
-use super::{Interface, Wire, WireError};
+use super::wire::{Wire, WireError};
+use crate::cap::interface::Interface;
 use crate::cap::local::{Local, Serving, in_function, not_a_function};
 use crate::cap::payload::Part;
 use crate::cap::request::{Args, Member, Request};

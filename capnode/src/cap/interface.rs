@@ -1,7 +1,5 @@
 //! The table of an interface: the names of its methods, and of those that it has from others.
 
-use crate::cap::response::Manner;
-
 /// The table of an interface. There is one for each, whatever its type parameters are.
 #[doc(hidden)]
 #[derive(Debug)]
@@ -79,6 +77,15 @@ pub struct Method {
     pub(crate) args: &'static [&'static str],
     pub(crate) property: bool,
     pub(crate) manner: Manner,
+}
+
+/// How a handler is to be treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Runs to its end, whoever gives up.
+    pub(crate) no_cancel: bool,
+    /// Blocks its thread.
+    pub(crate) blocking: bool,
 }
 
 /// How many interfaces one may extend, directly or not.

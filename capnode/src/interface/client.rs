@@ -1,0 +1,137 @@
+//! Typed clients: what the macro makes of a trait, as far as all have it in common.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cap::interface::Interface;
+use crate::cap::{Cap, Shape};
+
+/// A typed client: what the attribute makes of a trait `Chat` is `ChatClient`, which is one.
+///
+/// A client has the methods of its interface and no others. What every reference can do is done by its [`Cap`], which
+/// [`cap`](Client::cap) gives.
+///
+/// ```
+/// use capnode::Client;
+///
+/// #[capnode::interface]
+/// trait Store {
+///     async fn get(&self, key: &str) -> Option<u32>;
+/// }
+///
+/// # async fn example(store: StoreClient) -> Result<(), capnode::Error> {
+/// let by_the_interface: Option<u32> = store.get("answer").await?;
+/// let by_its_name: Option<u32> = store.cap().invoke("get", ("answer",)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An object that hands out a client of itself keeps a `Weak` to itself, since by a client of its own it would live for
+/// ever. While one of its methods runs, it is there:
+///
+/// ```
+/// use std::sync::{Arc, Weak};
+///
+/// #[capnode::interface]
+/// trait Counter {
+///     async fn add(&self, count: u32) -> CounterClient;
+/// }
+///
+/// struct Tally {
+///     this: Weak<Tally>,
+/// }
+///
+/// impl Tally {
+///     fn client() -> CounterClient {
+///         CounterClient::from_arc(Arc::new_cyclic(|this| Tally { this: this.clone() }))
+///     }
+/// }
+///
+/// impl Counter for Tally {
+///     async fn add(&self, _count: u32) -> CounterClient {
+///         CounterClient::from_arc(self.this.upgrade().expect("it is running"))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let counter = Tally::client();
+/// assert_eq!(counter.add(1).await?, counter);
+/// # Ok(())
+/// # }
+/// ```
+pub trait Client: Into<Cap> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    #[doc(hidden)]
+    const INTERFACE: &'static Interface;
+
+    /// The client for a reference. Nothing is checked: whether the object has the methods shows
+    /// when they are called.
+    fn from_cap(cap: Cap) -> Self;
+
+    /// Returns the reference that this client is made of. If the interface has a method of this name, write
+    /// `Client::cap(&client)`.
+    fn cap(&self) -> &Cap;
+}
+
+impl<C: Client> From<C> for Cap {
+    fn from(client: C) -> Self {
+        client.cap().clone().shaped(Shape::Object(C::INTERFACE))
+    }
+}
+
+/// What every interface extends, by which the macro knows one among the supertraits that are written.
+#[doc(hidden)]
+pub trait AnInterface {
+    /// Found before [`Ordinary::__kind`] where a bound says that something is an interface.
+    fn __kind(&self) -> Extendable {
+        Extendable
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized> AnInterface for T {}
+
+/// What is found where no bound says so.
+#[doc(hidden)]
+pub trait Ordinary {
+    fn __kind(&self) -> NotExtendable {
+        NotExtendable
+    }
+}
+
+impl<T: ?Sized> Ordinary for T {}
+
+/// The kind of a trait that is an interface, or has one among its supertraits.
+#[doc(hidden)]
+pub struct Extendable;
+
+/// The kind of every other trait.
+#[doc(hidden)]
+pub struct NotExtendable;
+
+/// The kind that a supertrait has to be of.
+#[diagnostic::on_unimplemented(
+    message = "this supertrait is an interface, or has one among its own, and is not extended",
+    label = "its methods can't be called at the client",
+    note = "name the interface in the attribute, and not here: `#[capnode::interface(extends(..))]`"
+)]
+#[doc(hidden)]
+pub trait Supertrait {}
+
+impl Supertrait for NotExtendable {}
+
+/// Checks the kind of a supertrait.
+#[doc(hidden)]
+pub fn supertrait(_: impl Supertrait) {}
+
+/// How every client is written: as its reference, of which the interface is known.
+#[doc(hidden)]
+pub fn serialize<C: Client, S: serde::Serializer>(client: &C, serializer: S) -> Result<S::Ok, S::Error> {
+    client.cap().clone().shaped(Shape::Object(C::INTERFACE)).serialize(serializer)
+}
+
+/// The client of a parent for the reference that `client` is.
+#[doc(hidden)]
+pub fn cast<C: Client, P: Client>(client: &C) -> P {
+    P::from_cap(client.cap().clone())
+}

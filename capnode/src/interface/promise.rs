@@ -1,0 +1,63 @@
+//! Promises of this program's, and the one way to say what they stand for.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::client::Client;
+use crate::cap::Cap;
+use crate::cap::queue::Queue;
+use crate::error::{Error, ErrorKind};
+
+/// A promise: a reference that can be used, passed on and pipelined on before there is anything it
+/// stands for, and the one way to say what that is.
+pub fn promise<C: Client>() -> (C, Resolver<C>) {
+    let queue = Queue::new();
+    (C::from_cap(queue.clone().into()), Resolver { queue: Some(queue), client: PhantomData })
+}
+
+/// Says what a promise stands for. Dropping it unused breaks the promise.
+#[must_use = "dropping the resolver breaks its promise"]
+pub struct Resolver<C> {
+    queue: Option<Arc<Queue>>,
+    client: PhantomData<fn(C)>,
+}
+
+impl<C: Into<Cap>> Resolver<C> {
+    /// The promise stands for `client` from now on. Calls made on it before are delivered now, in
+    /// their order.
+    pub fn resolve(mut self, client: C) {
+        if let Some(queue) = self.queue.take() {
+            queue.resolve(client.into());
+        }
+    }
+}
+
+impl<C> Resolver<C> {
+    /// The promise stands for nothing: every call on it fails with `error`.
+    pub fn reject(mut self, error: Error) {
+        if let Some(queue) = self.queue.take() {
+            queue.resolve(Cap::broken(error));
+        }
+    }
+
+    /// Ends once nobody holds the promise any more, so that nothing need be found for it.
+    pub fn is_unused(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| Arc::strong_count(queue) == 1)
+    }
+}
+
+impl<C> Drop for Resolver<C> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            let message = "the resolver of the promise was dropped";
+            queue.resolve(Cap::broken(Error::new(ErrorKind::Unresolved, message)));
+        }
+    }
+}
+
+impl<C> fmt::Debug for Resolver<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
