@@ -48,7 +48,7 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     for slot in &held.body.refs {
         let Part::Cap(cap) = &slot.to else { continue };
         let cap = cap.nearest();
-        let link = |cap: &Cap| cap.import().map(|import| Arc::as_ptr(import.link()));
+        let link = |cap: &Cap| cap.import().map(|import| import.connection_addr());
         let known = link(&cap).is_some() && lent.iter().any(|other| link(other) == link(&cap));
         if !known && !matches!(cap.0, super::Kind::Local(_)) {
             lent.push(cap);
@@ -62,7 +62,7 @@ pub(super) fn frame_bytes(local: &Local) -> usize {
     let Ok(held) = local.object().downcast::<Held>() else { return usize::MAX };
     // Where anything in it is a peer's, it is most likely a record of functions, which are all of one peer.
     let lent = held.body.refs.iter().find_map(|slot| match &slot.to {
-        Part::Cap(cap) => cap.import().map(|import| import.link().frame_bytes()),
+        Part::Cap(cap) => cap.import().map(|import| import.connection().frame_bytes()),
         _ => None,
     });
     lent.unwrap_or(usize::MAX)

@@ -12,20 +12,26 @@ pub(crate) mod at;
 pub(crate) mod data;
 pub(crate) mod depth;
 pub(crate) mod graph;
+pub(crate) mod hook;
+pub(crate) mod import;
 pub(crate) mod interface;
 pub(crate) mod local;
 pub(crate) mod payload;
+pub(crate) mod pending;
 pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod response;
 mod slot;
+pub(crate) mod staged;
 #[cfg(test)]
 mod tests;
+mod together;
 pub(crate) mod value;
 pub(crate) mod weak;
 
 use self::at::At;
+use self::import::Import;
 use self::interface::Interface;
 use self::local::Local;
 use self::queue::Queue;
@@ -33,7 +39,6 @@ use self::request::Request;
 use self::response::Response;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::link::import::Import;
 use crate::op::{Key, Path, Text};
 use crate::printable::Printable;
 use crate::session::ObjectId;
@@ -127,7 +132,7 @@ impl Cap {
                         waiting.extend(data::lent_in(local));
                     }
                 }
-                Kind::Remote(import) => import.link().on_closed(slot),
+                Kind::Remote(import) => import.connection().on_closed(slot),
                 Kind::Queued(queue) => waiting.extend(queue.watch(slot)),
                 Kind::At(at) => waiting.push(at.cap.nearest()),
                 Kind::Broken(error) => fire(slot, error),
@@ -223,13 +228,13 @@ impl Cap {
 
     /// Returns `true` for a reference of a peer whose language has objects as records of functions.
     pub(crate) fn comes_in_records(&self) -> bool {
-        matches!(&self.0, Kind::Remote(import) if import.link().dialect() == Some(Dialect::Capnode))
+        matches!(&self.0, Kind::Remote(import) if import.connection().dialect() == Some(Dialect::Capnode))
     }
 
     /// The most bytes of a message to the peer that lends this; no bound if that is not known.
     pub(crate) fn frame_bytes(&self) -> usize {
         match &self.0 {
-            Kind::Remote(import) => import.link().frame_bytes(),
+            Kind::Remote(import) => import.connection().frame_bytes(),
             Kind::Local(local) => data::frame_bytes(local),
             Kind::At(at) => depth::hop(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX),
             _ => usize::MAX,
@@ -238,7 +243,7 @@ impl Cap {
 
     /// The reference of a peer's that this is or is inside of, if calls can be made on results not there yet.
     fn pipelines(&self) -> bool {
-        let dialect = self.import().and_then(|import| import.link().dialect());
+        let dialect = self.import().and_then(|import| import.connection().dialect());
         dialect.is_some_and(Dialect::pipelines)
     }
 

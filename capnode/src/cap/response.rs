@@ -13,11 +13,11 @@ use pin_project_lite::pin_project;
 use super::depth;
 use super::interface::Manner;
 use super::payload::Body;
+use super::pending::PendingAnswer;
 use super::queue::Queued;
 use super::request::AnswerBytes;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::link::pending::PendingAnswer;
 use crate::panics::{caught, contained};
 
 /// The result of a request.

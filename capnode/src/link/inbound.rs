@@ -6,8 +6,6 @@ use futures_channel::oneshot;
 
 use super::language::Language;
 use super::late::Late;
-use super::pending::{Arrived, Kept, Promised};
-use super::staged::{Ask, REQUEST, STEP, Staged, make_request, settle};
 use super::task::{Running, Task};
 use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
@@ -17,6 +15,7 @@ use crate::cap::payload::{Body, Part, to_cap, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
+use crate::cap::staged::{Arrived, Ask, Kept, Promised, REQUEST, STEP, Staged, make_request, settle};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::Limits;

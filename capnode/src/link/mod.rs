@@ -11,35 +11,28 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use futures_channel::oneshot;
-
 mod clock;
 mod drive;
-pub(crate) mod import;
+mod hooks;
 mod inbound;
 mod language;
 mod late;
 mod named;
-pub(crate) mod pending;
 pub(crate) mod pool;
 pub(crate) mod report;
-mod staged;
 mod state;
 pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
-mod together;
 mod waiting;
 #[cfg(feature = "tokio")]
 mod written;
 
 use self::clock::Clock;
-use self::import::Import;
 #[cfg(feature = "tokio")]
 pub(crate) use self::inbound::no_index_in;
 use self::language::Language;
 use self::named::{Named, Naming};
-use self::pending::PendingAnswer;
 use self::pool::{Pool, Share};
 use self::state::{Answer, Caller, State};
 use self::waiting::Waiting;
@@ -47,13 +40,12 @@ use crate::bounds;
 use crate::cap::payload::{Body, Lent, REFERENCE, flatten, to_cap, unfold, unfolded_len, with_records};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
-use crate::cap::request::Extras;
 use crate::cap::response::{Outcome, Reply};
 use crate::cap::{BrokenSlot, Cap, Watchers, fire};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
-use crate::op::{Answering, Id, IdMap, Key, Path, Payload, Text};
+use crate::op::{Id, IdMap, Payload, Text};
 use crate::outgoing::Outgoing;
 use crate::registry::Registry;
 use crate::remote::Remote;
@@ -145,12 +137,6 @@ struct Steps {
     sweep: Sweep,
 }
 
-/// What comes of a call: a reference to its result, or the future of its answer.
-enum Called {
-    Kept(Arc<Import>),
-    Sent(PendingAnswer),
-}
-
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
         let Terms { limits, dialect, registry, lost, nickname, pool, remote } = terms;
@@ -226,35 +212,26 @@ impl Link {
         self.dialect.get().copied()
     }
 
-    /// Whether the peer, which speaks Cap'n Web, is of this library; none if it may still say so.
-    fn knows_mark(&self) -> Option<bool> {
-        lock(&self.state).session.knows_mark()
-    }
-
-    /// Asks what any peer of Cap'n Web answers. By the time of the answer it has said whether it is of this library.
-    fn greet(self: &Arc<Self>) -> Result<PendingAnswer, Error> {
-        let (sender, answer) = oneshot::channel();
-        let id = {
-            let mut state = lock(&self.state);
-            if let Some(closed) = &state.closed {
-                return Err(closed.clone().with_fate(Fate::NotSent));
-            }
-            let calls = self.limits.calls;
-            if state.session.unanswered() + state.waiting.len() >= calls {
-                return Err(Error::over("calls", format!("{calls} calls are without an answer")));
-            }
-            let id = state.session.greet();
-            state.expect_answer(self, id, sender, Extras::default());
-            state.write_ops();
-            id
-        };
-        self.wake();
-        Ok(PendingAnswer::new(self.clone(), id, answer))
-    }
-
     /// How long a frame may be.
     pub(crate) fn frame_bytes(&self) -> usize {
         self.limits.frame_bytes
+    }
+
+    pub(crate) fn on_closed(&self, slot: &BrokenSlot) {
+        let closed = {
+            let mut state = lock(&self.state);
+            if state.closed.is_none() {
+                state.watchers.add(slot);
+            }
+            state.closed.clone()
+        };
+        if let Some(error) = closed {
+            fire(slot, &error);
+        }
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        self.closed().unwrap_or_else(|| Error::new(ErrorKind::Disconnected, "the connection ended"))
     }
 
     /// What the connection is called, for errors.
@@ -321,65 +298,8 @@ impl Link {
     #[cfg(feature = "tokio")]
     pub(crate) fn id_of(self: &Arc<Self>, cap: &Cap) -> Option<String> {
         let cap = cap.nearest();
-        let import = cap.import().filter(|import| Arc::ptr_eq(import.link(), self))?;
+        let import = cap.import().filter(|import| import.is_of(self))?;
         lock(&self.state).language.name_of(import.id())
-    }
-
-    /// Calls, or without arguments reads, what an import stands for. An awaited call waits for room, and every call
-    /// behind those that wait; one that cannot wait fails where too much is waiting.
-    fn call(
-        self: &Arc<Self>,
-        target: &Arc<Import>,
-        path: Path,
-        args: Option<Body>,
-        answering: Answering,
-        extras: Extras,
-    ) -> Result<Called, Error> {
-        let args = args.map(|args| self.wording(args).0).transpose()?;
-        let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
-        if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
-            return Err(Error::over("frame_bytes", "the arguments are longer than a frame may be"));
-        }
-        let mut state = lock(&self.state);
-        if let Some(closed) = &state.closed {
-            return Err(closed.clone().with_fate(Fate::NotSent));
-        }
-        let calls = self.limits.calls;
-        if answering == Answering::Sent && state.session.unanswered() + state.waiting.len() >= calls {
-            return Err(Error::over("calls", format!("{calls} calls are without an answer")));
-        }
-        let waits = answering == Answering::Sent && !extras.at_once;
-        let unwritten = state.unwritten() + state.waiting.at_once() + size;
-        if !waits && unwritten > self.limits.unwritten_bytes_hard {
-            return Err(Error::over("unwritten_bytes_hard", "too much is waiting to be written"));
-        }
-        if !state.waiting.is_empty() || (waits && state.is_crowded(&self.limits)) {
-            return Ok(state.waiting.push(self, target.clone(), path, args, size, answering, extras));
-        }
-        self.settle_drops(&mut state);
-        let args = args.map(|args| args.map(|lent| state.word(self, lent)));
-        let id = state.session.call(target.id(), path, args, answering);
-        let answer = (answering == Answering::Sent).then(|| {
-            let (sender, answer) = oneshot::channel();
-            state.expect_answer(self, id, sender, extras);
-            answer
-        });
-        state.write_ops();
-        let unsaid = state.take_unsaid(id);
-        let left = unsaid.is_some().then(|| std::mem::take(&mut state.forgotten));
-        drop(state);
-        drop(left);
-        self.wake();
-        match unsaid {
-            Some((error, caller)) => {
-                drop(caller);
-                Err(error)
-            }
-            None => Ok(match answer {
-                Some(answer) => Called::Sent(PendingAnswer::new(self.clone(), id, answer)),
-                None => Called::Kept(Import::new(self.clone(), id, false)),
-            }),
-        }
     }
 
     /// A value with nothing in it that the peer's language has no words for; and what is left of it, to be dropped
@@ -396,53 +316,6 @@ impl Link {
         }
         let body = if dialect == Dialect::Capnode { with_records(body) } else { body };
         (flatten(body.clone(), self.limits.frame_bytes), Some(Box::new(body)))
-    }
-
-    /// What a property of an import turns out to be. Whoever asks while it is being asked for gets the same promise, so
-    /// that what is called on it keeps its order.
-    fn step(self: &Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {
-        let place = (from.id(), name.to_string());
-        let asked;
-        let promise = {
-            let Steps { asked: steps, sweep } = &mut *lock(&self.steps);
-            asked = steps.get(&place).and_then(Weak::upgrade);
-            match &asked {
-                Some(asked) if asked.resolution().is_none() => return asked.clone().into(),
-                _ => {
-                    let promise = Queue::new();
-                    if sweep.is_due(steps.len()) {
-                        steps.retain(|_, asked| asked.strong_count() > 0);
-                        sweep.done(steps.len());
-                    }
-                    steps.insert(place, Arc::downgrade(&promise));
-                    promise
-                }
-            }
-        };
-        promise.follow(from.read(Path::One(name.clone())));
-        promise.into()
-    }
-
-    /// Nobody waits for the answer of a call any more.
-    fn drop_call(&self, id: Id) {
-        let sender = {
-            let mut state = lock(&self.state);
-            state.session.drop_call(id);
-            state.write_ops();
-            state.take_caller(id)
-        };
-        drop(sender);
-        self.wake();
-    }
-
-    /// The handle of an import was dropped. This may happen anywhere, so nothing is done here.
-    fn give_back(&self, id: Id) {
-        {
-            let mut dropped = lock(&self.dropped);
-            dropped.push(Dropped { id, late: late::is_late() });
-            self.any_dropped.store(true, Ordering::SeqCst);
-        }
-        self.wake();
     }
 
     /// Does what was put off by [`give_back`](Self::give_back).
@@ -466,19 +339,6 @@ impl Link {
             if id < 0 {
                 state.take_caller(id);
             }
-        }
-    }
-
-    pub(crate) fn on_closed(&self, slot: &BrokenSlot) {
-        let closed = {
-            let mut state = lock(&self.state);
-            if state.closed.is_none() {
-                state.watchers.add(slot);
-            }
-            state.closed.clone()
-        };
-        if let Some(error) = closed {
-            fire(slot, &error);
         }
     }
 
@@ -512,10 +372,6 @@ impl Link {
     /// Why the connection ended, if it has.
     pub(crate) fn closed(&self) -> Option<Error> {
         lock(&self.state).closed.clone()
-    }
-
-    pub(crate) fn closed_error(&self) -> Error {
-        self.closed().unwrap_or_else(|| Error::new(ErrorKind::Disconnected, "the connection ended"))
     }
 
     /// Ends the session because the peer broke the protocol or a limit, and tells it why.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{Link, State};
+use crate::cap::staged::ENTRY;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::remote::Remote;
@@ -23,9 +24,6 @@ const SWEEP: usize = 64;
 /// How long a peer may take to give a sign of life when there is no room for others.
 #[cfg(feature = "tokio")]
 const UNANSWERED: Duration = Duration::from_secs(10);
-
-/// Bytes that an entry of a table is counted as.
-pub(super) const ENTRY: usize = 256;
 
 /// Bytes by which what a link holds has to change before it is told.
 const STEP: usize = 16 << 10;

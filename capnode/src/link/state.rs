@@ -10,17 +10,17 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::clock::Clock;
-use super::import::Import;
 use super::inbound::Call;
 use super::language::Language;
 use super::named::{Named, Naming};
-use super::pending::{Arrived, Kept};
 use super::task::{Running, Task};
 use super::waiting::Waiting;
 use super::{Link, LostMessage};
+use crate::cap::import::Import;
 use crate::cap::payload::{Body, Lent, held_len};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
+use crate::cap::staged::{Arrived, Kept};
 use crate::cap::{Cap, Shape, Watchers};
 use crate::dialect::{Dialect, Names as _, Refused};
 use crate::error::{Error, Fate};
@@ -286,7 +286,7 @@ impl State {
             return self.lend(cap);
         }
         // What has no id yet is lent like anything else, and passes on what is asked of it.
-        let is_ours = |import: &Arc<Import>| Arc::ptr_eq(import.link(), link) && import.is_sent();
+        let is_ours = |import: &Arc<Import>| import.is_of(link) && import.is_sent();
         if let Some(import) = cap.import() {
             if is_ours(import) {
                 return Word::Import(Use { id: import.id(), path: Path::Empty, args: None, awaited: false });

@@ -8,20 +8,17 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::import::Import;
-use super::pending::{Arrived, PendingAnswer};
+use super::Link;
 use super::state::{Caller, State};
-use super::{Called, Link};
+use crate::cap::hook::{Ticket, UNSENT};
+use crate::cap::import::{Called, Import};
 use crate::cap::payload::Lent;
+use crate::cap::pending::PendingAnswer;
 use crate::cap::request::Extras;
+use crate::cap::staged::Arrived;
 use crate::error::{Error, Fate};
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Path, Payload};
-use crate::sync::atomic::{AtomicI64, Ordering};
-use crate::sync::lock;
-
-/// The id of what has not been sent. No call has it, and nothing that a peer lends: its ids are below zero.
-pub(super) const UNSENT: Id = Id::MAX;
 
 /// The calls that wait, in the order in which they were made.
 #[derive(Default)]
@@ -52,12 +49,6 @@ enum Asker {
         caller: oneshot::Sender<Arrived>,
         extras: Extras,
     },
-}
-
-/// The place of an awaited call among those that wait, and its id once it is sent.
-pub(super) struct Ticket {
-    number: u64,
-    id: AtomicI64,
 }
 
 /// What sending a call leaves behind, to be dropped or told when the lock is free.
@@ -138,7 +129,7 @@ impl Waiting {
                 (Asker::Reference(result.clone()), Called::Kept(result))
             }
             Answering::Sent => {
-                let ticket = Arc::new(Ticket { number: self.last, id: AtomicI64::new(UNSENT) });
+                let ticket = Arc::new(Ticket::new(self.last));
                 let (caller, answer) = oneshot::channel();
                 let pending = PendingAnswer::waiting(link.clone(), ticket.clone(), answer);
                 (Asker::Caller { ticket, caller, extras }, Called::Sent(pending))
@@ -162,7 +153,7 @@ impl Waiting {
         self.leave(first)
     }
 
-    fn remove(&mut self, number: u64) -> Option<Call> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<Call> {
         let call = self.calls.remove(&number);
         self.leave(call)
     }
@@ -201,7 +192,7 @@ impl State {
                     admitted.references.push(result);
                 }
                 Asker::Caller { ticket, caller, extras } => {
-                    ticket.id.store(id, Ordering::Relaxed);
+                    ticket.set_id(id);
                     self.expect_answer(link, id, caller, extras);
                 }
             }
@@ -224,19 +215,5 @@ impl State {
         let since = link.call_since().filter(|_| !timed);
         self.calls.insert(id, Caller::Waits { caller, progress, since });
         self.own_calls += 1;
-    }
-}
-
-impl Link {
-    /// Nobody waits any more for the answer of a call that had to wait for room. Whether it was not sent.
-    pub(super) fn withdraw(&self, ticket: &Ticket) -> bool {
-        let call = lock(&self.state).waiting.remove(ticket.number);
-        let waited = call.is_some();
-        drop(call);
-        let id = ticket.id.load(Ordering::Relaxed);
-        if !waited && id != UNSENT {
-            self.drop_call(id);
-        }
-        waited
     }
 }

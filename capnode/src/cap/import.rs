@@ -2,20 +2,55 @@
 
 use std::sync::Arc;
 
-use super::waiting::UNSENT;
-use super::{Called, Link};
-use crate::cap::Cap;
-use crate::cap::payload::Part;
-use crate::cap::request::{Args, Member, Request};
-use crate::cap::response::{Reply, Response};
+use super::Cap;
+use super::hook::{ConnectionHook, UNSENT};
+use super::payload::{Body, Part};
+use super::pending::PendingAnswer;
+use super::request::{Args, Extras, Member, Request};
+use super::response::{Reply, Response};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Answering, Id, Key, Path, Payload, Verb};
 use crate::sync::atomic::{AtomicI64, Ordering};
 
+/// A connection, for the references that its peer lends.
+pub(crate) trait ImportHook: ConnectionHook {
+    /// The peer's language, once it is known.
+    fn dialect(&self) -> Option<Dialect>;
+
+    /// Returns whether the peer, which speaks Cap'n Web, is of this library; none if it may still say so.
+    fn knows_mark(&self) -> Option<bool>;
+
+    /// Asks what any peer of Cap'n Web answers. By the time of the answer it has said whether it is of this library.
+    fn greet(self: Arc<Self>) -> Result<PendingAnswer, Error>;
+
+    /// The most bytes of a message to the peer.
+    fn frame_bytes(&self) -> usize;
+
+    /// Calls, or without arguments reads, what an import stands for. An awaited call waits for room, and every call
+    /// behind those that wait; one that cannot wait fails where too much is waiting.
+    fn call(
+        self: Arc<Self>,
+        target: &Arc<Import>,
+        path: Path,
+        args: Option<Body>,
+        answering: Answering,
+        extras: Extras,
+    ) -> Result<Called, Error>;
+
+    /// Returns a reference to what a property of an import turns out to be, for languages that say one step at a time.
+    fn step(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap;
+}
+
+/// What comes of a call: a reference to its result, or the future of its answer.
+pub(crate) enum Called {
+    Kept(Arc<Import>),
+    Sent(PendingAnswer),
+}
+
 /// The handle of an import: dropping it gives the reference back.
 pub(crate) struct Import {
-    link: Arc<Link>,
+    connection: Arc<dyn ImportHook>,
     /// Of the result of a call that waits for room, it is not known yet.
     id: AtomicI64,
     /// Whether the peer has said that it is a function.
@@ -23,16 +58,26 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    pub(super) fn new(link: Arc<Link>, id: Id, function: bool) -> Arc<Self> {
-        Arc::new(Self { link, id: AtomicI64::new(id), function })
+    pub(crate) fn new(connection: Arc<dyn ImportHook>, id: Id, function: bool) -> Arc<Self> {
+        Arc::new(Self { connection, id: AtomicI64::new(id), function })
     }
 
     pub(crate) fn is_function(&self) -> bool {
         self.function
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn connection(&self) -> &dyn ImportHook {
+        &*self.connection
+    }
+
+    /// Returns a number that no other connection has as long as this one lives.
+    pub(crate) fn connection_addr(&self) -> usize {
+        Arc::as_ptr(&self.connection).cast::<()>().addr()
+    }
+
+    /// Returns `true` for something that is lent over `connection`.
+    pub(crate) fn is_of<C>(&self, connection: &Arc<C>) -> bool {
+        self.connection_addr() == Arc::as_ptr(connection).addr()
     }
 
     pub(crate) fn id(&self) -> Id {
@@ -40,17 +85,17 @@ impl Import {
     }
 
     /// The call whose result this is has been sent. Called under the lock of the link.
-    pub(super) fn set_id(&self, id: Id) {
+    pub(crate) fn set_id(&self, id: Id) {
         self.id.store(id, Ordering::Relaxed);
     }
 
     /// `false` for the result of a call that waits for room.
-    pub(super) fn is_sent(&self) -> bool {
+    pub(crate) fn is_sent(&self) -> bool {
         self.id() != UNSENT
     }
 
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
-        let dialect = self.link.dialect().unwrap_or_default();
+        let dialect = self.connection.dialect().unwrap_or_default();
         if !dialect.pipelines() {
             // A reference in Q-Connection can be a promise, which the peer knows more about.
             if dialect == Dialect::Capnode && request.args.is_read() && request.member.is_whole() {
@@ -61,7 +106,12 @@ impl Import {
             if let [first, second, ..] = path.as_slice() {
                 if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) {
                     let member = Member::Path(path.after(1));
-                    return self.link.step(self, first).request(Request { member, args, typed, extras });
+                    return self.connection.clone().step(self, first).request(Request {
+                        member,
+                        args,
+                        typed,
+                        extras,
+                    });
                 }
             }
             return self.send(Request { member: Member::Path(path), args, typed, extras });
@@ -75,10 +125,10 @@ impl Import {
     /// Reads something that the peer has exported in Cap'n Web. A peer of this library lends promises so, and is asked. With
     /// any other it is the reference itself, and npm's would refuse to be asked.
     fn read_lent(self: &Arc<Self>, request: Request) -> Response {
-        match self.link.knows_mark() {
+        match self.connection.knows_mark() {
             Some(true) => self.send(request),
             Some(false) => self.itself(),
-            None => match self.link.greet() {
+            None => match self.connection.clone().greet() {
                 Err(error) => Response::error(error),
                 Ok(greeted) => {
                     let import = self.clone();
@@ -96,14 +146,14 @@ impl Import {
     }
 
     /// Reads what is at `path`.
-    pub(super) fn read(self: &Arc<Self>, path: Path) -> Response {
+    pub(crate) fn read(self: &Arc<Self>, path: Path) -> Response {
         self.send(Request::new(Member::Path(path), Args::Read))
     }
 
     fn send(self: &Arc<Self>, request: Request) -> Response {
         match self.call(request, Answering::Sent) {
             Ok(Called::Sent(pending)) => Response::sent(pending),
-            Ok(Called::Kept(_)) => Response::error(self.link.closed_error()),
+            Ok(Called::Kept(_)) => Response::error(self.connection.closed_error()),
             Err(error) => Response::error(error),
         }
     }
@@ -111,36 +161,37 @@ impl Import {
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
         match self.call(request, Answering::Kept) {
             Ok(Called::Kept(result)) => result.into(),
-            Ok(Called::Sent(_)) => Cap::broken(self.link.closed_error()),
+            Ok(Called::Sent(_)) => Cap::broken(self.connection.closed_error()),
             Err(error) => Cap::broken(error),
         }
     }
 
     fn call(self: &Arc<Self>, request: Request, answering: Answering) -> Result<Called, Error> {
         let Request { member, args, extras, .. } = request;
-        let args = args.encode(self.link.limits.frame_bytes)?;
+        let args = args.encode(self.connection.frame_bytes())?;
         let path = member.into_path();
         if let (true, Some(language @ (Dialect::CapnWeb | Dialect::Capnode))) =
-            (extras.needs_progress, self.link.dialect())
+            (extras.needs_progress, self.connection.dialect())
         {
             let message =
                 format!("{} has no word for progress, so `on_progress` cannot be called", language.title());
             return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         }
-        if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) = (path.as_slice().last(), self.link.dialect())
+        if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) =
+            (path.as_slice().last(), self.connection.dialect())
         {
             let method = if *verb == Verb::Set { "put" } else { verb.name() };
             let message = format!("Cap'n Web has no word for `{method}`");
             return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         }
-        self.link.call(self, path, args, answering, extras)
+        self.connection.clone().call(self, path, args, answering, extras)
     }
 }
 
 impl Drop for Import {
     fn drop(&mut self) {
         if self.is_sent() {
-            self.link.give_back(self.id());
+            self.connection.give_back(self.id());
         }
     }
 }

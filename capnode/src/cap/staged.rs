@@ -4,29 +4,34 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::pending::{Kept, Promised};
+use super::Cap;
+use super::graph::tie_within;
+use super::hook::ConnectionHook;
+use super::payload::{Body, Part, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len};
+use super::progress::Progress;
+use super::request::{Args, Extras, Member, Request};
+use super::response::Response;
 use super::together::Together;
 use crate::bounds;
-use crate::cap::Cap;
-use crate::cap::graph::tie_within;
-use crate::cap::payload::{Body, Part, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len};
-use crate::cap::progress::Progress;
-use crate::cap::request::{Args, Extras, Member, Request};
-use crate::cap::response::Response;
+
 use crate::error::{Error, ErrorKind};
 use crate::limits::Unfolding;
-use crate::op::{Path, Payload, Slot};
+use crate::op::{Id, Path, Payload, Slot};
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use futures_channel::oneshot;
+
+/// Bytes that an entry of a table is counted as, beside what it holds.
+pub(crate) const ENTRY: usize = 256;
 
 /// Bytes that a call or read that stands in a value is counted as.
-pub(super) const REQUEST: usize = 1 << 10;
+pub(crate) const REQUEST: usize = 1 << 10;
 
 /// What a further step of a path counts for: what is asked on the way is held until the call has ended.
-pub(super) const STEP: usize = 512;
+pub(crate) const STEP: usize = 512;
 
 /// What stands in the place of a reference in a message that has been taken in.
-pub(super) enum Staged {
+pub(crate) enum Staged {
     Cap(Cap),
     /// Something to ask for: first all of a message is taken in, then its requests are made.
     Ask(Box<Ask>),
@@ -40,17 +45,92 @@ pub(super) enum Staged {
     Missing(#[allow(dead_code, reason = "held to be dropped")] Vec<Staged>),
 }
 
-pub(super) struct Ask {
-    pub(super) cap: Cap,
-    pub(super) path: Path,
-    pub(super) args: Option<Payload<Staged>>,
+pub(crate) struct Ask {
+    pub(crate) cap: Cap,
+    pub(crate) path: Path,
+    pub(crate) args: Option<Payload<Staged>>,
     /// Whether the value is awaited, or a reference to it taken at once.
-    pub(super) awaited: bool,
+    pub(crate) awaited: bool,
+}
+
+/// An answer as it arrives: promises may still stand in it.
+pub(crate) type Arrived = Result<Payload<Staged>, Error>;
+
+/// What a promise of the peer's has turned out to be. It counts from the moment at which it comes, though whoever waits for
+/// it may not take it for long: a call that is parked does not.
+pub(crate) struct Kept {
+    pub(crate) outcome: Arrived,
+    /// What it comes to with what it asks for, once it is taken.
+    pub(crate) bytes: usize,
+    pub(crate) untaken: Option<Untaken>,
+}
+
+/// Bytes of an outcome that nobody has taken, among all of its connection.
+pub(crate) struct Untaken {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Kept {
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { outcome: Err(error), bytes: 0, untaken: None }
+    }
+
+    pub(crate) fn value(value: Payload<Staged>, all: &Arc<AtomicUsize>, limits: Unfolding) -> Self {
+        let value = Staged::compact(value);
+        let (bytes, held) = (Staged::bytes(&value), value.text.buffer().len());
+        let untaken = Untaken::new(all, bytes + held - value.text.as_str().len() + ENTRY);
+        Self { outcome: Ok(Staged::ask(value, limits)), bytes, untaken: Some(untaken) }
+    }
+}
+
+impl Untaken {
+    fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Self { all: all.clone(), bytes }
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A promise of the peer's, whose outcome comes by itself. Dropping it before gives it back.
+pub(crate) struct Promised {
+    connection: Arc<dyn ConnectionHook>,
+    id: Id,
+    /// Until it is there.
+    outcome: Option<oneshot::Receiver<Kept>>,
+}
+
+impl Promised {
+    pub(crate) fn new(connection: Arc<dyn ConnectionHook>, id: Id, outcome: oneshot::Receiver<Kept>) -> Self {
+        Self { connection, id, outcome: Some(outcome) }
+    }
+
+    /// Waits for the outcome, once.
+    pub(crate) async fn outcome(&mut self) -> Result<Kept, oneshot::Canceled> {
+        let Some(outcome) = &mut self.outcome else { return Err(oneshot::Canceled) };
+        let kept = outcome.await;
+        self.outcome = None;
+        kept
+    }
+}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        // Nobody is to be woken any more where it is given back, which is under a lock.
+        if self.outcome.take().is_some() {
+            self.connection.give_back(self.id);
+        }
+    }
 }
 
 impl Staged {
     /// Makes the requests in a value, in their order, inner ones first.
-    pub(super) fn ask(value: Payload<Staged>, limits: Unfolding) -> Payload<Staged> {
+    pub(crate) fn ask(value: Payload<Staged>, limits: Unfolding) -> Payload<Staged> {
         if value.refs.iter().all(|slot| !matches!(slot.to, Staged::Ask(_))) {
             return value;
         }
@@ -61,7 +141,7 @@ impl Staged {
     }
 
     /// How many calls and reads stand in a value, and how many further steps their paths have.
-    pub(super) fn requests(value: &Payload<Staged>) -> (usize, usize) {
+    pub(crate) fn requests(value: &Payload<Staged>) -> (usize, usize) {
         let of = |slot: &Slot<Staged>| match &slot.to {
             Staged::Ask(ask) => {
                 let (requests, steps) = ask.args.as_ref().map_or((0, 0), Staged::requests);
@@ -77,13 +157,13 @@ impl Staged {
     }
 
     /// Bytes of a value of which nothing has been asked for yet, with those of what it asks for.
-    pub(super) fn bytes(value: &Payload<Staged>) -> usize {
+    pub(crate) fn bytes(value: &Payload<Staged>) -> usize {
         let (requests, steps) = Staged::requests(value);
         value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST + steps * STEP
     }
 
     /// The value without the rest of the frame that it came in.
-    pub(super) fn compact(value: Payload<Staged>) -> Payload<Staged> {
+    pub(crate) fn compact(value: Payload<Staged>) -> Payload<Staged> {
         value.compact().map(|staged| match staged {
             Staged::Ask(ask) => {
                 let Ask { cap, path, args, awaited } = *ask;
@@ -95,7 +175,7 @@ impl Staged {
     }
 
     /// The value, if no promise stands in it.
-    pub(super) fn all_there(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
+    pub(crate) fn all_there(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
         let value = match value.without_refs() {
             Ok(plain) => return Ok(plain),
             Err(value) => value,
@@ -134,7 +214,7 @@ impl Ask {
 
 /// Calls, or without arguments reads, a member, once all that stands in the arguments is there, as far as
 /// the limits go.
-pub(super) fn make_request(
+pub(crate) fn make_request(
     cap: Cap,
     path: Path,
     args: Option<Payload<Staged>>,
@@ -171,15 +251,15 @@ fn started(mut response: Response) -> Response {
 }
 
 /// Waits for all promises in a value, and in what they turn out to be, as far as the limits go.
-pub(super) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Error> {
+pub(crate) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Error> {
     settle_within(value, limits, limits.depth, Arc::default()).await
 }
 
 /// What has arrived of a value that is not complete. It counts at once: what is missing may never come.
-type Arrived = Arc<AtomicUsize>;
+type Counted = Arc<AtomicUsize>;
 
 /// Counts `bytes` of a value that have arrived, and what they make the call hold.
-fn count(bytes: usize, arrived: &Arrived, limits: Unfolding) -> Result<(), Error> {
+fn count(bytes: usize, arrived: &Counted, limits: Unfolding) -> Result<(), Error> {
     bounds::add_unfolded(bytes);
     let before = arrived.fetch_add(bytes, Ordering::Relaxed);
     if before.saturating_add(bytes) > limits.bytes { Err(too_much(limits)) } else { Ok(()) }
@@ -189,7 +269,7 @@ async fn settle_within(
     value: Payload<Staged>,
     limits: Unfolding,
     chain: usize,
-    arrived: Arrived,
+    arrived: Counted,
 ) -> Result<Body, Error> {
     let mut refs: Vec<Slot<Option<Part>>> = Vec::with_capacity(value.refs.len());
     let (mut places, mut waiting): (Vec<usize>, Vec<BoxFuture<Result<Part, Error>>>) = Default::default();
@@ -246,7 +326,7 @@ fn keep(
     mut promised: Promised,
     limits: Unfolding,
     chain: usize,
-    arrived: Arrived,
+    arrived: Counted,
 ) -> BoxFuture<Result<Part, Error>> {
     Box::pin(async move {
         let gone =
