@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use crate::cap::{BrokenCallback, Cap};
+use crate::cap::Cap;
+use crate::cap::broken::BrokenCallback;
 use crate::dialect::Dialect;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Fault};

@@ -8,9 +8,10 @@ use serde::de::DeserializeOwned;
 
 use crate::cap::interface::Interface;
 use crate::cap::local::{Local, Serving, not_a_function};
-use crate::cap::payload::{Body, Part, decode, encode, held_len, undefined};
+use crate::cap::payload::{Body, Part, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
 use crate::cap::response::{Reply, Response};
+use crate::cap::slot::decode;
 use crate::cap::value::Value;
 use crate::cap::weak::WeakBody;
 use crate::cap::{Cap, data};

@@ -3,6 +3,6 @@
 //! Each can be a field of any struct with an ordinary serde derive. In a session it travels as
 //! what it is; in other formats it is written as its plain content.
 
-pub use crate::cap::graph::{GraphBuilder, Shared};
+pub use crate::cap::shared::{GraphBuilder, Shared};
 pub use crate::cap::value::{ErrorValue, Value};
 pub use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};

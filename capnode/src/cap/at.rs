@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::payload::{to_cap, undefined};
+use super::data::to_cap;
+use super::payload::undefined;
 use super::request::{Args, Member, Request};
 use super::response::Response;
 use super::{Cap, Kind, Shape, depth};

@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
+use serde::Serialize;
+
 use super::interface::Interface;
 use super::local::{Local, Serving};
-use super::payload::{Body, Part, encode, to_cap, undefined};
+use super::payload::{Body, Part, encode, undefined};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
 use super::{Cap, Shape};
@@ -17,9 +19,23 @@ use crate::sync::{Mutex, lock};
 
 struct Data;
 
-pub(crate) fn cap(body: Body) -> Cap {
+fn cap(body: Body) -> Cap {
     let body = Payload { text: body.text.share(), ..body };
     Local::new(Arc::new(Held { body, places: Mutex::default(), whole: OnceLock::new() }), &Data).into()
+}
+
+/// The value as something that can be called or looked into.
+pub(crate) fn to_cap(body: Body) -> Cap {
+    match body.root() {
+        Some(Part::Cap(cap)) => cap.clone(),
+        Some(Part::Value(nested)) => to_cap(nested.body.clone()),
+        Some(Part::Shared(_) | Part::Inner(_)) | None => cap(body),
+    }
+}
+
+/// An index from any value. One that cannot be written says so to whoever uses it.
+pub(crate) fn index(offered: &impl Serialize) -> Cap {
+    encode(offered).map_or_else(|error| Cap::broken(error.about("the index")), to_cap)
 }
 
 /// The value, which may hold references to others, and so on.

@@ -4,12 +4,12 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future as _;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
-use super::response::Nested;
+use crate::runtime::BoxFuture;
 use crate::sync::thread_local;
 
 /// How many references a request may be passed on by, one inside the other.
@@ -17,6 +17,22 @@ pub(super) const HOPS: usize = 64;
 
 /// The most handlers that run inside one another's poll. One that is started beyond is a task of its own.
 const NESTED: usize = 16;
+
+/// A handler that runs as a task of its own, since too many others were running around it when it was started.
+pub(crate) struct Nested {
+    handler: BoxFuture<()>,
+    /// The connection that it runs for.
+    host: Option<Arc<dyn Host>>,
+}
+
+impl Future for Nested {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let _hosted = Hosted::new(self.host.clone());
+        self.handler.as_mut().poll(cx)
+    }
+}
 
 /// Runs tasks for the handlers of a connection: its driver, or the owner of its core.
 pub(crate) trait Host: Send + Sync {
@@ -159,9 +175,9 @@ pub(super) fn can_run_tasks() -> bool {
     host().is_some_and(|host| host.is_open()) || crate::runtime::can_spawn()
 }
 
-/// Starts a task when the poll of the innermost handler is over.
-pub(super) fn start_later(mut task: Nested) {
-    task.host = host();
+/// Makes a handler a task, and starts it when the poll of the innermost handler is over.
+pub(super) fn start_later(handler: BoxFuture<()>) {
+    let task = Nested { handler, host: host() };
     BEGINNING.with_borrow_mut(|beginning| beginning.push_back(task));
 }
 

@@ -1,6 +1,6 @@
 //! A connection as references and answers see it.
 
-use super::BrokenSlot;
+use super::broken::BrokenSlot;
 use crate::error::Error;
 use crate::limits::Unfolding;
 use crate::op::Id;

@@ -6,9 +6,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 pub(crate) mod at;
+pub(crate) mod broken;
 pub(crate) mod data;
 pub(crate) mod depth;
 pub(crate) mod graph;
@@ -16,13 +15,15 @@ pub(crate) mod hook;
 pub(crate) mod import;
 pub(crate) mod interface;
 pub(crate) mod local;
+pub(crate) mod methods;
 pub(crate) mod payload;
 pub(crate) mod pending;
 pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod response;
-mod slot;
+pub(crate) mod shared;
+pub(crate) mod slot;
 pub(crate) mod staged;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,8 @@ pub(crate) mod value;
 pub(crate) mod weak;
 
 use self::at::At;
+pub use self::broken::OnBroken;
+use self::broken::{BrokenSlot, fire};
 use self::import::Import;
 use self::interface::Interface;
 use self::local::Local;
@@ -42,8 +45,6 @@ use crate::error::{Error, ErrorKind};
 use crate::op::{Key, Path, Text};
 use crate::printable::Printable;
 use crate::session::ObjectId;
-use crate::sweep::Sweep;
-use crate::sync::{Mutex, lock};
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
 /// connection, or nowhere yet.
@@ -318,67 +319,6 @@ fn too_many() -> Error {
     Error::new(ErrorKind::Limit, "too many references lead from one to the next")
 }
 
-pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;
-pub(crate) type BrokenSlot = Arc<Mutex<Option<BrokenCallback>>>;
-
-/// The callbacks that are registered with something that can break.
-#[derive(Default)]
-pub(crate) struct Watchers {
-    slots: Vec<BrokenSlot>,
-    sweep: Sweep,
-}
-
-impl Watchers {
-    /// Adds one. Those whose guards were dropped are taken out from time to time.
-    pub(crate) fn add(&mut self, slot: &BrokenSlot) {
-        if self.sweep.is_due(self.slots.len()) {
-            self.slots.retain(|slot| Arc::strong_count(slot) > 1);
-            self.sweep.done(self.slots.len());
-        }
-        self.slots.push(slot.clone());
-    }
-
-    pub(crate) fn all(self) -> Vec<BrokenSlot> {
-        self.slots
-    }
-}
-
-/// Calls what is registered, unless its guard was dropped.
-pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
-    let callback = lock(slot).take();
-    if let Some(callback) = callback {
-        crate::panics::contained("on_broken", || callback(error.clone()));
-    }
-}
-
-/// Keeps the callback of [`Cap::on_broken`] registered.
-#[must_use = "dropping the guard unregisters the callback"]
-pub struct OnBroken(BrokenSlot);
-
-impl OnBroken {
-    /// Has `callback` called by whatever its slot is registered with.
-    pub(crate) fn watching(callback: impl FnOnce(Error) + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Some(Box::new(callback)))))
-    }
-
-    pub(crate) fn slot(&self) -> &BrokenSlot {
-        &self.0
-    }
-}
-
-impl Drop for OnBroken {
-    fn drop(&mut self) {
-        let callback = lock(&self.0).take();
-        drop(callback);
-    }
-}
-
-impl fmt::Debug for OnBroken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnBroken")
-    }
-}
-
 impl PartialEq for Cap {
     fn eq(&self, other: &Self) -> bool {
         self.nearest().object_id() == other.nearest().object_id()
@@ -402,17 +342,5 @@ impl fmt::Debug for Cap {
             Kind::At(at) => write!(f, "Cap(at {})", Printable(&at.path_text())),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }
-    }
-}
-
-impl Serialize for Cap {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        slot::serialize(&payload::Part::Cap(self.clone()), serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        slot::deserialize(deserializer)
     }
 }

@@ -5,10 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use super::Cap;
 use super::graph::{Graph, SharedNode};
-use super::{Cap, data, slot};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::few::Few;
@@ -144,39 +143,9 @@ pub(crate) fn encode_outcome<T: Serialize + ?Sized>(value: &T) -> Result<Body, E
     capnweb::to_outcome(value)
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(body: &Body) -> Result<T, Error> {
-    if body.refs.is_empty() {
-        return capnweb::from_payload(body);
-    }
-    slot::decoding(|| capnweb::from_payload(body))
-}
-
-/// Runs `decode` over arguments.
-pub(crate) fn decode_args<T>(
-    args: &Body,
-    decode: impl FnOnce(&mut capnweb::ArgsReader<'_, Part>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let decode = || decode(&mut capnweb::ArgsReader::new(args));
-    if args.refs.is_empty() { decode() } else { slot::decoding(decode) }
-}
-
-/// An index from any value. One that cannot be written says so to whoever uses it.
-pub(crate) fn index(offered: &impl Serialize) -> Cap {
-    encode(offered).map_or_else(|error| Cap::broken(error.about("the index")), to_cap)
-}
-
 /// The value that is `undefined`.
 pub(crate) fn undefined() -> Body {
     Payload::plain(Text::Static("[\"undefined\"]"))
-}
-
-/// The value as something that can be called or looked into.
-pub(crate) fn to_cap(body: Body) -> Cap {
-    match body.root() {
-        Some(Part::Cap(cap)) => cap.clone(),
-        Some(Part::Value(nested)) => to_cap(nested.body.clone()),
-        Some(Part::Shared(_) | Part::Inner(_)) | None => data::cap(body),
-    }
 }
 
 /// How deep objects may stand in objects that are sent as records. What is deeper goes as a function.

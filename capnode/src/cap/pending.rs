@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
 
-use super::OnBroken;
+use super::broken::OnBroken;
 use super::hook::{ConnectionHook, Ticket, UNSENT};
 use super::response::{Outcome, Reply};
 use super::staged::{Arrived, Staged, settle};

@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
 
-use super::payload::to_cap;
+use super::broken::{BrokenSlot, Watchers};
+use super::data::to_cap;
 use super::request::Request;
 use super::response::{Outcome, Reply, Response};
-use super::{BrokenSlot, Cap, Watchers, depth};
+use super::{Cap, depth};
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Mutex, lock, static_mutex};
 

@@ -4,7 +4,6 @@
 use std::any::{Any, TypeId};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
@@ -86,21 +85,18 @@ enum State {
 }
 
 /// A handler that runs as a task of its own, since too many others were running around it when it was started.
-pub(crate) struct Nested {
+struct Moved {
     response: Option<Response>,
     ended: oneshot::Sender<Outcome>,
     no_cancel: bool,
-    /// The connection that it runs for.
-    pub(super) host: Option<Arc<dyn depth::Host>>,
 }
 
-impl Future for Nested {
+impl Future for Moved {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let given_up = this.ended.poll_canceled(cx).is_ready() && !this.no_cancel;
-        let _hosted = depth::Hosted::new(this.host.clone());
         let polled = match &mut this.response {
             Some(response) if !given_up => Pin::new(response).poll(cx),
             _ => {
@@ -271,7 +267,7 @@ impl Response {
         }
         let (ended, outcome) = oneshot::channel();
         self.state = State::Moved(outcome);
-        depth::start_later(Nested { response, ended, no_cancel, host: None });
+        depth::start_later(Box::pin(Moved { response, ended, no_cancel }));
     }
 
     fn into_state(mut self) -> State {

@@ -11,14 +11,17 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, Visitor};
 use serde::ser::{self, Serialize, Serializer};
 
 use super::Cap;
+use super::data::to_cap;
 use super::graph::{Graph, SharedNode};
-use super::payload::{Part, encode, to_cap};
+use super::payload::{Body, Part, encode};
 use super::value::Value;
+use crate::dialect::capnweb;
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
+use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::marker::REFERENCE;
 use crate::op::{self, Payload, Text};
@@ -138,8 +141,24 @@ impl Lookup for Part {
     }
 }
 
+pub(crate) fn decode<T: DeserializeOwned>(body: &Body) -> Result<T, Error> {
+    if body.refs.is_empty() {
+        return capnweb::from_payload(body);
+    }
+    decoding(|| capnweb::from_payload(body))
+}
+
+/// Runs `decode` over arguments.
+pub(crate) fn decode_args<T>(
+    args: &Body,
+    decode: impl FnOnce(&mut capnweb::ArgsReader<'_, Part>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let decode = || decode(&mut capnweb::ArgsReader::new(args));
+    if args.refs.is_empty() { decode() } else { decoding(decode) }
+}
+
 /// Runs a decoding with a table of its own.
-pub(super) fn decoding<T>(decode: impl FnOnce() -> T) -> T {
+fn decoding<T>(decode: impl FnOnce() -> T) -> T {
     /// Puts the outer table back, also when a `Deserialize` of the user's panics.
     struct Restore(Vec<Met>);
 
@@ -154,11 +173,23 @@ pub(super) fn decoding<T>(decode: impl FnOnce() -> T) -> T {
     decode()
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cap, D::Error> {
+fn deserialize_cap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cap, D::Error> {
     match deserializer.deserialize_newtype_struct(REFERENCE, Reference { inside: 0 })? {
         Met::Cap(cap) => Ok(cap),
         // Put aside as a shared value, and then wanted as a reference.
         Met::Shared(node) => Ok(to_cap(Payload::reference(Part::Shared(node)))),
+    }
+}
+
+impl Serialize for Cap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&Part::Cap(self.clone()), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_cap(deserializer)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, EnumAccess, MapAccess, SeqAcces
 use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
 
 use super::Cap;
-use super::graph::Shared;
+use super::shared::Shared;
 use super::slot::{Met, Reference};
 use crate::error::Error;
 use crate::kinds::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};

@@ -8,7 +8,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{body, text, value_of};
 use crate::cap::Cap;
-use crate::cap::payload::{Body, decode, decode_args, encode};
+use crate::cap::payload::{Body, encode};
+use crate::cap::slot::{decode, decode_args};
 use crate::dialect::capnweb;
 use crate::limits::Limits;
 use crate::op::{Key, Op, Text};

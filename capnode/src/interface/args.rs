@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 
 use super::wire::Wire;
 use crate::bounds;
-use crate::cap::payload::{Body, Part, decode_args};
+use crate::cap::payload::{Body, Part};
 use crate::cap::request::{self, TypedArgs};
+use crate::cap::slot::decode_args;
 use crate::dialect::capnweb::{ArgsReader, ArgsWriter};
 use crate::error::{Error, ErrorKind};
 use crate::op::Text;

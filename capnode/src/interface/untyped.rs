@@ -3,7 +3,7 @@
 use super::args::UntypedArgs;
 use super::call::Call;
 use super::wire::{Offer, Wire};
-use crate::cap::{Cap, payload};
+use crate::cap::{Cap, data, payload};
 use crate::error::Error;
 use crate::op::{Key, Path, Text, Verb};
 
@@ -26,7 +26,7 @@ impl Cap {
     ///
     /// If the value cannot be written.
     pub fn holding(value: &impl Offer) -> Result<Self, Error> {
-        payload::encode(value).map(payload::to_cap)
+        payload::encode(value).map(data::to_cap)
     }
 
     /// Calls the method `name` without an interface at hand. The arguments are a tuple of values

@@ -5,13 +5,14 @@ use std::sync::{Arc, Weak};
 use futures_channel::oneshot;
 
 use super::{Dropped, ENVELOPE, Link, Steps, late};
+use crate::cap::Cap;
+use crate::cap::broken::BrokenSlot;
 use crate::cap::hook::{ConnectionHook, Ticket, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::payload::{Body, REFERENCE};
 use crate::cap::pending::PendingAnswer;
 use crate::cap::queue::Queue;
 use crate::cap::request::Extras;
-use crate::cap::{BrokenSlot, Cap};
 use crate::dialect::Dialect;
 use crate::error::{Error, Fate};
 use crate::limits::Unfolding;

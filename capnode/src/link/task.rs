@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::Link;
 use crate::bounds;
-use crate::cap::depth::{Host, Hosted};
-use crate::cap::response::{Nested, Response};
+use crate::cap::depth::{Host, Hosted, Nested};
+use crate::cap::response::Response;
 use crate::op::Id;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};

@@ -4,7 +4,7 @@ use futures_channel::oneshot;
 
 use super::Link;
 use super::state::State;
-use crate::cap::{BrokenSlot, Watchers, fire};
+use crate::cap::broken::{BrokenSlot, Watchers, fire};
 use crate::sync::lock;
 
 /// Who waits until what was sent is written.

@@ -19,7 +19,7 @@ pub use self::listener::Listener;
 pub use self::shared::Drained;
 
 use crate::cap::queue::Queue;
-use crate::cap::{Cap, payload};
+use crate::cap::{Cap, data};
 use crate::connection::{Connection, FromConnection};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
@@ -93,7 +93,7 @@ where
 {
     async fn admit(&self, incoming: Incoming) -> Result<Option<Cap>, Error> {
         match (self.0)(incoming).await {
-            Ok(index) => Ok(Some(payload::index(&index))),
+            Ok(index) => Ok(Some(data::index(&index))),
             Err(refusal) => Err(Error::new(ErrorKind::Refused, refusal.to_string())),
         }
     }
@@ -150,7 +150,7 @@ impl Node {
     /// A node that offers `index` to everybody: a client, or any value that serializes, with
     /// clients and functions in it perhaps.
     pub fn new(index: impl Offer) -> Self {
-        Self::of(Same(Some(payload::index(&index))))
+        Self::of(Same(Some(data::index(&index))))
     }
 
     /// A node that offers nothing: its peers can only be called, or call what they are sent.

@@ -47,7 +47,7 @@ use std::time::Duration;
 pub use self::pair::Pair;
 
 use crate::cap::Cap;
-use crate::cap::payload::index;
+use crate::cap::data::index;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::interface::{Client, Offer};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::graph::tie;
-use super::payload::{Body, Lent, Part, decode, encode, flatten, unfold};
+use super::payload::{Body, Lent, Part, encode, flatten, unfold};
+use super::slot::decode;
 use crate::op::{Payload, Slot, Text};
 use crate::value::{GraphBuilder, Shared};
 use crate::{Cap, Error, ErrorKind, Value};

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use serde::Deserialize;
 
-use super::super::payload::to_cap;
+use super::super::data::to_cap;
 use super::*;
 use crate::{Client, Func, IntoFunc};
 

@@ -206,7 +206,7 @@ fn a_reference_to_the_result_of_a_cancelled_call_is_broken() {
         async {}
     });
     let index = Value::from([("probe", Value::Cap(log.probe().into())), ("keep", Value::Cap(keeper.into()))]);
-    let mut peer = Foreign::new(crate::cap::payload::index(&index));
+    let mut peer = Foreign::new(crate::cap::data::index(&index));
     peer.say(r#"["push",["pipeline",0,["probe","makeLate"],[]]]"#);
     peer.say(r#"["pull",1]"#);
     // The function keeps it beyond its call, so nothing that is wanted uses the result any more.

@@ -155,7 +155,7 @@ fn a_promise_for_somebody_elses_object_as_an_argument_arrives_as_that_object() {
         ("there", Value::Cap(there.end.link.peer_index())),
         ("echo", Value::Cap(Func::<fn(Value) -> Value>::new(|value| async move { value }).into())),
     ]);
-    let mut here = Foreign::new(crate::cap::payload::index(&index));
+    let mut here = Foreign::new(crate::cap::data::index(&index));
     here.say(r#"["push",["pipeline",0,["there","make"],[]]]"#);
     assert_eq!(there.heard()[1], r#"["push",["pipeline",0,["make"],[]]]"#);
     // Before the object is there, and after.

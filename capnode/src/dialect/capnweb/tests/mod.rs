@@ -7,7 +7,8 @@ use super::{
     ArgsReader, ArgsWriter, error_data, error_property, error_text, member, parse, read_error, write,
 };
 use crate::cap::Cap;
-use crate::cap::payload::{Body, Part, decode, decode_args, encode};
+use crate::cap::payload::{Body, Part, encode};
+use crate::cap::slot::{decode, decode_args};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::limits::Limits;
