@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::node::Node;
 use crate::remote::Remote;
+use crate::runtime::start;
 use crate::transport::frames::{Frames, Role};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION};
 
@@ -68,7 +69,7 @@ async fn upgrade(node: Node, request: Request) -> Response {
         Err(rejection) => return rejection.into_response(),
     };
     let limit = node.settings().terms.limits.frame_bytes;
-    tokio::spawn(async move {
+    start(async move {
         // One whose connection is lost meanwhile concerns nobody.
         let Ok(stream) = upgraded.await else { return };
         let socket = Frames::new(TokioIo::new(stream), Role::Server, limit, Vec::new());

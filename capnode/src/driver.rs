@@ -2,13 +2,10 @@
 
 use std::future::Future;
 use std::io;
-use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate, Fault};
@@ -16,6 +13,7 @@ use crate::link::Link;
 use crate::link::task::LastTurn;
 use crate::op::Id;
 use crate::outgoing::Outgoing;
+use crate::runtime::{Instant, Sleep, in_current, sleep_until, start, wait};
 use crate::transport::{LEFTOVER, Transport};
 
 /// How many frames are taken in before others get their turn, and how many calls that have waited are started.
@@ -41,8 +39,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a function that nobody holds any more is kept, in a language where the peer may be about to send it again.
 const LEAVING: Duration = Duration::from_millis(200);
 
-type Timer = Pin<Box<tokio::time::Sleep>>;
-
 pub(crate) struct Driver<T> {
     link: Arc<Link>,
     transport: T,
@@ -50,11 +46,11 @@ pub(crate) struct Driver<T> {
     /// The one frame that is being sent to a peer that takes one at a time.
     single: Outgoing,
     /// Until when no other follows it; and the call that it makes, whose answer tells that it was read.
-    pause: Option<(Timer, Option<Id>)>,
+    pause: Option<(Sleep, Option<Id>)>,
     /// Until when the peer has to say something.
-    silence: Option<Timer>,
+    silence: Option<Sleep>,
     /// When to give back what nobody holds any more.
-    leaving: Option<Timer>,
+    leaving: Option<Sleep>,
     /// On the connecting side, the connection ends when nobody needs it any more: this is upgradable
     /// while somebody holds the connection itself.
     holders: Option<Weak<()>>,
@@ -73,13 +69,13 @@ pub(crate) struct Driver<T> {
     /// Whether the peer has closed, or the transport failed.
     ended: bool,
     /// How long what a peer has asked that has closed may take to be answered.
-    last_turn: Option<Timer>,
+    last_turn: Option<Sleep>,
     /// Whether our side of the transport is closed.
     closed: bool,
     /// Bytes of frames that came after that.
     discarded: usize,
     /// How long the end may still take.
-    grace: Option<Timer>,
+    grace: Option<Sleep>,
     /// What all times are counted from.
     started: Instant,
     alarm: Alarm,
@@ -91,7 +87,7 @@ pub(crate) struct Driver<T> {
 enum Alarm {
     Unset,
     Set {
-        timer: Timer,
+        timer: Sleep,
         at: Duration,
         waker: Waker,
     },
@@ -210,7 +206,7 @@ impl<T: Transport> Driver<T> {
         }
         let turn = self.link.last_turn(cx);
         if !matches!(turn, LastTurn::Over) {
-            let limit = self.last_turn.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+            let limit = self.last_turn.get_or_insert_with(|| wait(GRACE));
             if limit.as_mut().poll(cx).is_pending() {
                 if matches!(turn, LastTurn::Again) {
                     cx.waker().wake_by_ref();
@@ -257,10 +253,9 @@ impl<T: Transport> Driver<T> {
                 self.alarm = Alarm::Never;
                 return;
             };
-            let Ok(timer) = catch_unwind(|| Box::pin(tokio::time::sleep_until(end))) else {
-                let message = "the runtime has no timers: build it with `enable_time` or `enable_all`";
-                self.link.close(Error::new(ErrorKind::Unsupported, message));
-                return;
+            let timer = match sleep_until(end) {
+                Ok(timer) => timer,
+                Err(error) => return self.link.close(error),
             };
             self.alarm = Alarm::Set { timer, at, waker: cx.waker().clone() };
             // It has to be looked at once to wake anybody.
@@ -316,7 +311,7 @@ impl<T: Transport> Driver<T> {
                         self.link.set_flushed();
                     }
                     if one_at_a_time {
-                        self.pause = Some((Box::pin(tokio::time::sleep(PAUSE)), asked));
+                        self.pause = Some((wait(PAUSE), asked));
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -361,7 +356,7 @@ impl<T: Transport> Driver<T> {
             self.silence = None;
             return;
         }
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
+        let silence = self.silence.get_or_insert_with(|| wait(SILENCE));
         if silence.as_mut().poll(cx).is_ready() {
             let message = "the peer has said nothing, so that its language is not known";
             self.link.close(Error::new(ErrorKind::Timeout, message).with_fate(Fate::NotSent));
@@ -381,7 +376,7 @@ impl<T: Transport> Driver<T> {
             self.leaving = None;
             return;
         }
-        let leaving = self.leaving.get_or_insert_with(|| Box::pin(tokio::time::sleep(LEAVING)));
+        let leaving = self.leaving.get_or_insert_with(|| wait(LEAVING));
         if leaving.as_mut().poll(cx).is_ready() {
             self.leaving = None;
             self.link.flush(false);
@@ -405,7 +400,7 @@ impl<T: Transport> Driver<T> {
                 self.link.set_safe();
             }
         }
-        let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+        let grace = self.grace.get_or_insert_with(|| wait(GRACE));
         if grace.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -481,7 +476,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             }
             for task in this.link.take_tasks() {
                 // This runs in a runtime, or it would not run at all.
-                tokio::spawn(crate::runtime::in_current(task));
+                start(in_current(task));
             }
             if !parked {
                 this.follow_peer(cx);

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
+use crate::runtime::random;
 
 /// A panic that has been caught: the id under which the log has the rest, which is no concern of others.
 pub(crate) struct Panicked(pub(crate) String);
@@ -27,7 +28,10 @@ pub(crate) fn contained(what: &str, run: impl FnOnce()) {
 
 fn log(what: &str, panic: Box<dyn Any + Send>) -> Panicked {
     // It is to find a line in a log, and nothing depends on its being unique.
-    let id = format!("{:08x}", getrandom::u32().unwrap_or_default());
+    let mut id = [0; 4];
+    // Without a number it is zero.
+    let _none = random::fill(&mut id);
+    let id = format!("{:08x}", u32::from_ne_bytes(id));
     say(&id, what, &*panic);
     // What was panicked with may panic again when it is dropped.
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::cap::Cap;
 use crate::error::{Error, ErrorKind};
+use crate::runtime::random;
 use crate::session::ObjectId;
 use crate::sync::{Mutex, lock};
 
@@ -196,22 +197,6 @@ impl fmt::Debug for Registered {
     }
 }
 
-/// A number that nobody guesses.
-///
-/// # Panics
-///
-/// Like [`random_name`].
-pub(crate) fn random() -> u64 {
-    u64::from_ne_bytes(random_bytes())
-}
-
-fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    #[allow(clippy::expect_used)]
-    getrandom::fill(&mut bytes).expect("the system gives random numbers");
-    bytes
-}
-
 /// A name that nobody guesses.
 ///
 /// # Panics
@@ -220,7 +205,7 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 pub(crate) fn random_name() -> Arc<str> {
     use std::fmt::Write as _;
 
-    let bytes = random_bytes::<16>();
+    let bytes = random::bytes::<16>();
     let mut name = String::with_capacity(32);
     for byte in bytes {
         // Writing to a string does not fail.

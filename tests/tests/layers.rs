@@ -40,6 +40,18 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("node", "node/listener", "to be moved"),
 ];
 
+/// Names that only the runtime's module may use: they bind the library to one clock, executor or source of randomness.
+const HOST: &[&str] = &[
+    "tokio::time",
+    "tokio::spawn",
+    "tokio::task",
+    "tokio::runtime",
+    "std::time::Instant",
+    "std::thread::spawn",
+    "getrandom",
+    "spawn_blocking",
+];
+
 /// A module by its path from the crate's root.
 type Module = Vec<String>;
 
@@ -375,6 +387,31 @@ fn the_order_lists_the_files_that_there_are() {
         (folder, set)
     });
     assert_eq!(order.collect::<BTreeMap<_, _>>(), files);
+}
+
+#[test]
+fn only_the_runtime_knows_a_clock_an_executor_and_a_source_of_randomness() {
+    let sources = Sources::read();
+    let mut faults = Vec::new();
+    for (module, tokens) in
+        sources.tokens.iter().filter(|(module, _)| module.first().is_none_or(|top| top != "runtime"))
+    {
+        let text = tokens.join(" ");
+        for name in HOST {
+            let parts: Vec<_> = name.split("::").collect();
+            let spaced = parts.join(" :: ");
+            let (last, path) = parts.split_last().unwrap();
+            let grouped = format!("use {} :: {{", path.join(" :: "));
+            let in_group = text.split(&grouped).skip(1).any(|group| {
+                group.split(';').next().is_some_and(|group| group.split(' ').any(|word| word == *last))
+            });
+            let whole = format!(" {text} ").contains(&format!(" {spaced} "));
+            if whole || in_group {
+                faults.push(format!("{}: {name}", module.join("/")));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "use crate::runtime instead:\n{}", faults.join("\n"));
 }
 
 #[test]

@@ -68,7 +68,7 @@ enum State {
 #[cfg(feature = "tokio")]
 enum Timeout {
     After(Duration),
-    At(Duration, Pin<Box<tokio::time::Sleep>>),
+    At(Duration, crate::runtime::Sleep),
 }
 
 /// Calls a method of an interface.

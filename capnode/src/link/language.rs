@@ -6,7 +6,7 @@ use crate::dialect::{Dialect, Refused, capnode, capnweb, q};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Id, Op, Text};
-use crate::registry::random;
+use crate::runtime::random;
 use crate::session::Manner;
 
 pub(super) enum Language {
@@ -23,11 +23,11 @@ impl Language {
             None => Language::Unknown,
             Some(Dialect::CapnWeb) => Language::CapnWeb,
             Some(Dialect::Capnode) => {
-                let mut speech = capnode::Speech::new(random());
+                let mut speech = capnode::Speech::new(random::number());
                 speech.defer();
                 Language::Capnode(Box::new(speech))
             }
-            Some(Dialect::Q) => Language::Q(Box::new(q::Speech::new(random()))),
+            Some(Dialect::Q) => Language::Q(Box::new(q::Speech::new(random::number()))),
         }
     }
 

@@ -5,13 +5,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::OnceLock;
 use std::sync::{Arc, Weak};
 #[cfg(feature = "tokio")]
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Link, State};
 use crate::cap::staged::ENTRY;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::remote::Remote;
+#[cfg(feature = "tokio")]
+use crate::runtime::Instant;
 #[cfg(feature = "tokio")]
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};

@@ -106,7 +106,7 @@ impl<C: FromConnection> Connect<C> {
                     })
                 };
                 let late = |_| failed(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"));
-                let socket = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(late)??;
+                let socket = crate::runtime::timeout(HANDSHAKE, handshake).await.map_err(late)??;
                 self.node.connect_to(socket, remote).await
             }
             #[cfg(not(feature = "ws"))]

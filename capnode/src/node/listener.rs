@@ -4,12 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
 use super::{Node, kind_of};
 use crate::error::{Error, ErrorKind};
+use crate::runtime::{JoinHandle, start, timeout};
 #[cfg(feature = "ws")]
 use crate::transport::address::Io;
 use crate::transport::address::{Accepted, Bound};
@@ -43,7 +42,7 @@ impl Listener {
             }
             _ => address.clone(),
         };
-        let accepting = tokio::spawn(accept_all(node, bound, address));
+        let accepting = start(accept_all(node, bound, address));
         Ok(Self { accepting, local, url })
     }
 
@@ -104,7 +103,7 @@ async fn accept_all(node: Node, bound: Bound, address: Address) {
                     let fewer = streams.fewer();
                     node.shared.make_way();
                     // It passes in any case, and must not keep a processor busy.
-                    let _late = tokio::time::timeout(SHORTAGE, fewer).await;
+                    let _late = timeout(SHORTAGE, fewer).await;
                 }
             }
         }
@@ -143,7 +142,7 @@ async fn accept_one(
             };
             let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
             let late = |_| Error::new(ErrorKind::Timeout, "the handshake took too long");
-            let shaken = tokio::time::timeout(HANDSHAKE, shaking).await.map_err(late)?;
+            let shaken = timeout(HANDSHAKE, shaking).await.map_err(late)?;
             let (socket, headers, certificates) = shaken.map_err(failed)?;
             drop(handshake);
             node.accept(socket, remote, peer, headers, certificates).await?;

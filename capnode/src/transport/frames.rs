@@ -136,7 +136,7 @@ impl Default for Keys {
 impl Keys {
     fn next(&mut self) -> io::Result<[u8; 4]> {
         if self.at >= self.bytes.len() {
-            getrandom::fill(&mut self.bytes).map_err(io::Error::other)?;
+            crate::runtime::random::fill(&mut self.bytes).map_err(io::Error::other)?;
             self.at = 0;
         }
         let mut key = [0; 4];

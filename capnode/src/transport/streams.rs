@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
+use crate::runtime::{AbortHandle, Instant, start};
 use crate::sync::{Mutex, lock};
 
 /// Streams of which a node may have more than connections: those in a handshake, refused, or being closed.
@@ -61,7 +60,7 @@ impl Streams {
             number
         };
         // A runtime that ends drops it here, which takes it out under the lock.
-        let task = tokio::spawn(begin(Handshake { streams: self.clone(), number })).abort_handle();
+        let task = start(begin(Handshake { streams: self.clone(), number })).abort_handle();
         match lock(&self.state).handshakes.get_mut(&number) {
             Some((_, of)) => *of = Some(task),
             // It is over, or was cut off before it had begun.

@@ -1,28 +1,24 @@
-//! The only place that spawns.
+//! The host that is a tokio runtime. Its clock can be paused, as a simulation does.
 
 use std::future::Future;
-#[cfg(feature = "tokio")]
 use std::io;
-#[cfg(feature = "tokio")]
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
-#[cfg(feature = "tokio")]
-use std::sync::Arc;
-#[cfg(feature = "tokio")]
 use std::time::Duration;
 
-use crate::error::Error;
-#[cfg(any(feature = "tokio", not(capnode_shuttle)))]
-use crate::error::ErrorKind;
+use super::BoxFuture;
+use super::spans::in_current;
+use crate::error::{Error, ErrorKind};
 
-/// A boxed future that can be run on any thread.
-pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) use tokio::task::{AbortHandle, JoinHandle};
+pub(crate) use tokio::time::{Instant, timeout};
 
-#[cfg(feature = "tokio")]
+/// A timer, pinned so that it can be polled.
+pub(crate) type Sleep = Pin<Box<tokio::time::Sleep>>;
+
 const NO_RUNTIME: &str = "this needs a tokio runtime";
 
 /// Runs a future by itself; dropping the handle does nothing.
-#[cfg(feature = "tokio")]
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {
@@ -33,33 +29,57 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
     }
 }
 
+/// Returns `true` if [`spawn`] finds something to run a future on.
+pub(crate) fn can_spawn() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
+}
+
+/// Runs a future by itself, where there is a runtime for sure. The handle can stop it.
+///
+/// # Panics
+///
+/// Outside of a runtime.
+pub(crate) fn start(future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(future)
+}
+
 /// Returns a timer.
 ///
 /// # Errors
 ///
 /// Where there is no runtime, or one without timers, in which what tokio's panic hook prints comes first.
-#[cfg(feature = "tokio")]
-pub(crate) fn sleep(duration: Duration) -> Result<Pin<Box<tokio::time::Sleep>>, Error> {
+pub(crate) fn sleep(duration: Duration) -> Result<Sleep, Error> {
     let none = |error| Error::new(ErrorKind::Unsupported, NO_RUNTIME).with_source(error);
     tokio::runtime::Handle::try_current().map_err(none)?;
-    let without = |_| {
-        Error::new(
-            ErrorKind::Unsupported,
-            "the runtime has no timers: build it with `enable_time` or `enable_all`",
-        )
-    };
+    timer(|| tokio::time::sleep(duration))
+}
+
+/// Returns a timer that ends at a time, under the same conditions as [`sleep`].
+pub(crate) fn sleep_until(end: Instant) -> Result<Sleep, Error> {
+    timer(|| tokio::time::sleep_until(end))
+}
+
+fn timer(make: impl FnOnce() -> tokio::time::Sleep + UnwindSafe) -> Result<Sleep, Error> {
+    let message = "the runtime has no timers: build it with `enable_time` or `enable_all`";
     // tokio has no other way to tell.
-    catch_unwind(|| Box::pin(tokio::time::sleep(duration))).map_err(without)
+    catch_unwind(move || Box::pin(make())).map_err(|_| Error::new(ErrorKind::Unsupported, message))
+}
+
+/// Returns a timer, where the runtime was [checked](check).
+///
+/// # Panics
+///
+/// In a runtime without timers.
+pub(crate) fn wait(duration: Duration) -> Sleep {
+    Box::pin(tokio::time::sleep(duration))
 }
 
 /// Checks that there is a runtime with timers, which every connection needs.
-#[cfg(feature = "tokio")]
 pub(crate) fn check() -> Result<(), Error> {
     sleep(Duration::ZERO).map(drop)
 }
 
 /// Opens a socket, which in a runtime without I/O is [`Unsupported`](io::ErrorKind::Unsupported).
-#[cfg(feature = "tokio")]
 pub(crate) async fn with_io<T>(open: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     use futures_util::FutureExt as _;
 
@@ -70,7 +90,6 @@ pub(crate) async fn with_io<T>(open: impl Future<Output = io::Result<T>>) -> io:
 }
 
 /// Ready after a time, in any runtime.
-#[cfg(feature = "tokio")]
 pub(crate) async fn after(duration: Duration) {
     if let Ok(timer) = sleep(duration) {
         return timer.await;
@@ -88,58 +107,8 @@ pub(crate) async fn after(duration: Duration) {
     drop(waited_for);
 }
 
-/// Where orders of threads are tried, it is one more thread.
-#[cfg(capnode_shuttle)]
-pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-    drop(shuttle::future::spawn(future));
-    Ok(())
-}
-
-/// Without the feature `tokio` there is nothing to run it on.
-#[cfg(not(any(feature = "tokio", capnode_shuttle)))]
-pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-    drop(future);
-    Err(Error::new(ErrorKind::Unsupported, "this needs capnode's feature `tokio`"))
-}
-
-/// Returns `true` if [`spawn`] finds something to run a future on.
-pub(crate) fn can_spawn() -> bool {
-    #[cfg(feature = "tokio")]
-    return tokio::runtime::Handle::try_current().is_ok();
-    #[cfg(not(feature = "tokio"))]
-    cfg!(capnode_shuttle)
-}
-
-/// What a connection does, in a span that says which connection it is.
-#[cfg(feature = "tokio")]
-pub(crate) fn in_connection<F: Future>(
-    future: F,
-    nickname: Option<Arc<str>>,
-) -> impl Future<Output = F::Output> {
-    #[cfg(feature = "tracing")]
-    return {
-        use tracing::Instrument as _;
-        future.instrument(tracing::info_span!("connection", nickname = nickname.as_deref()))
-    };
-    #[cfg(not(feature = "tracing"))]
-    {
-        let _nobody_looks = nickname;
-        future
-    }
-}
-
-/// What goes on by itself, in the span of who began it.
-#[cfg(feature = "tokio")]
-pub(crate) fn in_current<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    #[cfg(feature = "tracing")]
-    return tracing::Instrument::in_current_span(future);
-    #[cfg(not(feature = "tracing"))]
-    future
-}
-
 /// Runs a handler that blocks on a thread for such. Dropping the future cancels the handler at its
 /// next await.
-#[cfg(feature = "tokio")]
 pub(crate) fn run_blocking<T, F>(handler: F) -> BoxFuture<Result<T, Error>>
 where
     T: Send + 'static,
@@ -160,11 +129,4 @@ where
     });
     runtime.spawn_blocking(move || on.block_on(running));
     Box::pin(async move { end.await.unwrap_or_else(|_| Err(Error::rejected("the handler was given up"))) })
-}
-
-#[cfg(not(feature = "tokio"))]
-pub(crate) fn run_blocking<T>(
-    handler: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> BoxFuture<Result<T, Error>> {
-    Box::pin(handler)
 }

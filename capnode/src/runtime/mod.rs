@@ -1,0 +1,31 @@
+//! The host: the one place that knows a clock, an executor and a source of random numbers.
+//!
+//! Each host is a file with the same functions, and a build has one of them: `tokio`; `none` without that feature, where
+//! whoever drives a [`Core`](crate::sans_io::Core) tells it the time and polls what is to run; `shuttle` for tests. A
+//! further one, such as a browser's event loop, is a further file. What only connections and transports need, which
+//! are of tokio, `tokio` alone has.
+
+use std::future::Future;
+use std::pin::Pin;
+
+#[cfg(not(any(feature = "tokio", capnode_shuttle)))]
+mod none;
+pub(crate) mod random;
+#[cfg(capnode_shuttle)]
+mod shuttle;
+#[cfg(feature = "tokio")]
+mod spans;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+#[cfg(not(any(feature = "tokio", capnode_shuttle)))]
+pub(crate) use self::none::{can_spawn, run_blocking, spawn};
+#[cfg(capnode_shuttle)]
+pub(crate) use self::shuttle::{can_spawn, run_blocking, spawn};
+#[cfg(feature = "tokio")]
+pub(crate) use self::spans::{in_connection, in_current};
+#[cfg(feature = "tokio")]
+pub(crate) use self::tokio::*;
+
+/// A boxed future that can be run on any thread.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
