@@ -4,7 +4,8 @@ use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
 
-use super::{Dropped, ENVELOPE, Link, Steps, late};
+use super::wording::{ENVELOPE, wording};
+use super::{Dropped, Link, Steps, late};
 use crate::cap::Cap;
 use crate::cap::broken::BrokenSlot;
 use crate::cap::hook::{ConnectionHook, Ticket, UNSENT};
@@ -106,7 +107,7 @@ impl ImportHook for Link {
         answering: Answering,
         extras: Extras,
     ) -> Result<Called, Error> {
-        let args = args.map(|args| self.wording(args).0).transpose()?;
+        let args = args.map(|args| wording(args, self.dialect(), self.limits.frame_bytes).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over("frame_bytes", "the arguments are longer than a frame may be"));

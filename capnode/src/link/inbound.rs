@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
+use super::Link;
+use super::call::{Call, What};
 use super::language::Language;
 use super::late::Late;
+use super::lost::LostMessage;
+use super::named::Naming;
+use super::state::{Answer, Caller, State};
 use super::task::{Running, Task};
-use super::{Answer, Caller, Link, LostMessage, Naming, State};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
@@ -16,31 +20,15 @@ use crate::cap::payload::{Body, Part, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
-use crate::cap::staged::{Arrived, Ask, Kept, Promised, REQUEST, STEP, Staged, make_request, settle};
+use crate::cap::staged::{Arrived, Ask, Kept, Promised, Staged, make_request, settle};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::Limits;
-use crate::op::{Id, Op, Path, Payload, Text};
+use crate::op::{Id, Op, Payload, Text};
 use crate::panics::contained;
 use crate::session::{Event, Ref};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
-
-/// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
-/// be released by the very next message; nothing of it is decoded or started.
-pub(super) struct Call {
-    answer: Id,
-    what: What,
-    /// What it keeps: the frame that it came in, itself, and what it asks for in its values.
-    bytes: usize,
-    /// How many calls and reads stand in its values.
-    requests: usize,
-}
-
-enum What {
-    Call { target: Cap, path: Path, args: Option<Payload<Staged>> },
-    Evaluate(Payload<Staged>),
-}
 
 /// What is to be done when the lock is free.
 enum Todo {
@@ -617,29 +605,4 @@ pub(crate) fn no_index_in(dialect: Option<Dialect>) -> Cap {
 
 fn no_index() -> Error {
     Error::rejected("This connection has no main object.")
-}
-
-impl What {
-    /// Whether the values in it have references, which may lead to other values.
-    fn has_references(&self) -> bool {
-        match self {
-            What::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
-            What::Evaluate(_) => true,
-        }
-    }
-}
-
-impl Call {
-    /// `bytes` are those of the frame that it came in.
-    fn new(answer: Id, what: What, bytes: usize) -> Self {
-        let (requests, steps) = match &what {
-            What::Call { path, args, .. } => {
-                let (requests, steps) = args.as_ref().map_or((0, 0), Staged::requests);
-                (requests, steps + path.further_steps())
-            }
-            What::Evaluate(value) => Staged::requests(value),
-        };
-        let held = std::mem::size_of::<Self>() + requests * REQUEST + steps * STEP;
-        Self { answer, what, bytes: bytes + held, requests }
-    }
 }

@@ -11,12 +11,20 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
+mod admit;
+mod call;
 mod clock;
 mod drive;
+#[cfg(feature = "tokio")]
+mod flushed;
+#[cfg(feature = "tokio")]
+mod flushes;
 mod hooks;
 mod inbound;
 mod language;
 mod late;
+mod liveness;
+mod lost;
 mod named;
 pub(crate) mod pool;
 pub(crate) mod report;
@@ -25,29 +33,32 @@ pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waiting;
-#[cfg(feature = "tokio")]
-mod written;
+mod wording;
 
 use self::clock::Clock;
 #[cfg(feature = "tokio")]
+use self::flushes::Flushes;
+#[cfg(feature = "tokio")]
 pub(crate) use self::inbound::no_index_in;
 use self::language::Language;
-use self::named::{Named, Naming};
+pub use self::lost::LostMessage;
+use self::named::Named;
 use self::pool::{Pool, Share};
-use self::state::{Answer, Caller, State};
+use self::state::State;
 use self::waiting::Waiting;
+use self::wording::{ENVELOPE, wording};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, Watchers, fire};
 use crate::cap::data::to_cap;
-use crate::cap::payload::{Body, Lent, REFERENCE, flatten, unfold, unfolded_len, with_records};
+use crate::cap::payload::{Body, REFERENCE, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
 use crate::dialect::{Dialect, capnweb};
-use crate::error::{Data, Error, ErrorKind, Fate, Fault};
+use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::Limits;
-use crate::op::{Id, IdMap, Payload, Text};
+use crate::op::{Id, IdMap, Payload};
 use crate::outgoing::Outgoing;
 use crate::registry::Registry;
 use crate::remote::Remote;
@@ -55,9 +66,6 @@ use crate::session::{Session, Side, Tables, Wanted};
 use crate::sweep::Sweep;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
-
-/// Bytes of a message beside its path and its values.
-const ENVELOPE: usize = 64;
 
 /// What is agreed about a connection before it begins.
 #[derive(Clone, Default)]
@@ -75,16 +83,6 @@ pub(crate) struct Terms {
     pub(crate) pool: Option<Arc<Pool>>,
     /// Whom it counts for in it.
     pub(crate) remote: Remote,
-}
-
-/// A message to something that was forgotten, or never was: see [`Node::on_message_lost`](crate::Node::on_message_lost).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LostMessage {
-    /// The id that is not known.
-    pub id: String,
-    /// The whole message.
-    pub message: String,
 }
 
 pub(crate) struct Link {
@@ -177,7 +175,7 @@ impl Link {
             #[cfg(feature = "tokio")]
             gone: false,
             #[cfg(feature = "tokio")]
-            flushes: written::Flushes::default(),
+            flushes: Flushes::default(),
             closed: None,
             reason: None,
         };
@@ -302,22 +300,6 @@ impl Link {
         let cap = cap.nearest();
         let import = cap.import().filter(|import| import.is_of(self))?;
         lock(&self.state).language.name_of(import.id())
-    }
-
-    /// A value with nothing in it that the peer's language has no words for; and what is left of it, to be dropped
-    /// where no lock is held.
-    fn wording(&self, body: Body) -> (Result<Payload<Lent>, Error>, Option<Box<Body>>) {
-        let body = match body.without_refs() {
-            Ok(plain) => return (Ok(plain), None),
-            Err(body) => body,
-        };
-        let dialect = self.dialect().unwrap_or_default();
-        if dialect == Dialect::CapnWeb {
-            let (value, left) = unfold(body, self.limits.frame_bytes);
-            return (value.map(|value| value.map(Lent::Cap)), left.map(Box::new));
-        }
-        let body = if dialect == Dialect::Capnode { with_records(body) } else { body };
-        (flatten(body.clone(), self.limits.frame_bytes), Some(Box::new(body)))
     }
 
     /// Does what was put off by [`give_back`](Self::give_back).
@@ -501,7 +483,7 @@ impl Link {
     }
 
     fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
-        let (Ok(value), _left) = self.wording(value) else { return };
+        let (Ok(value), _left) = wording(value, self.dialect(), self.limits.frame_bytes) else { return };
         // The caller misses it, and nothing else.
         if value.text.as_str().len() + value.refs.len() * REFERENCE + ENVELOPE >= self.limits.frame_bytes {
             return;
@@ -515,27 +497,6 @@ impl Link {
             }
         }
         self.wake();
-    }
-
-    /// What is written of an error: without what goes with it, if that cannot be written or is too long.
-    fn error_text(&self, error: &Error) -> Text {
-        let most = self.limits.frame_bytes.saturating_sub(ENVELOPE);
-        let text = |error: &Error| {
-            // Nothing is written that is too long for sure.
-            let known = error.told().len()
-                + match error.data() {
-                    Data::Wire(data) | Data::Thrown(data) => data.as_str().len(),
-                    Data::None | Data::Local(_) => 0,
-                };
-            let text = (known < most).then(|| bounds::writing(most, || capnweb::error_text(error)));
-            text?.ok().filter(|text| text.len() < most)
-        };
-        let plain = || text(&Error::rejected(error.told()));
-        let text = text(error).or_else(plain).unwrap_or_else(|| {
-            capnweb::error_text(&Error::rejected("an error that is longer than a frame may be"))
-                .unwrap_or_default()
-        });
-        text.into()
     }
 
     /// A call of the peer's has its outcome.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
-use super::{Link, State};
+use super::Link;
+use super::state::State;
 use crate::cap::staged::ENTRY;
 use crate::error::Error;
 use crate::limits::Limits;

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
+use super::call::Call;
 use super::clock::Clock;
-use super::inbound::Call;
 use super::language::Language;
+use super::lost::LostMessage;
 use super::named::{Named, Naming};
 use super::task::{Running, Task};
 use super::waiting::Waiting;
-use super::{Link, LostMessage};
+use super::wording::{error_text, wording};
 use crate::cap::broken::Watchers;
-use crate::cap::import::Import;
+use crate::cap::import::{Import, ImportHook};
 use crate::cap::payload::{Body, Lent, held_len};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
@@ -83,7 +84,7 @@ pub(super) struct State {
     pub(super) gone: bool,
     /// Who waits until what was sent is written.
     #[cfg(feature = "tokio")]
-    pub(super) flushes: super::written::Flushes,
+    pub(super) flushes: super::flushes::Flushes,
     pub(super) closed: Option<Error>,
     /// What to tell the peer about it, if it is not an ordinary end.
     pub(super) reason: Option<String>,
@@ -211,7 +212,7 @@ impl State {
     }
 
     /// What the peer offers.
-    pub(super) fn peer_index(&mut self, link: &Arc<Link>) -> Cap {
+    pub(super) fn peer_index(&mut self, link: &Arc<impl ImportHook + 'static>) -> Cap {
         match link.dialect() {
             Some(Dialect::CapnWeb | Dialect::Q) => self.import(link, 0, false).into(),
             // It has no name of its own there, and is asked for.
@@ -266,7 +267,12 @@ impl State {
     }
 
     /// The handle of an import, the one there is or a new one.
-    pub(super) fn import(&mut self, link: &Arc<Link>, id: Id, function: bool) -> Arc<Import> {
+    pub(super) fn import(
+        &mut self,
+        link: &Arc<impl ImportHook + 'static>,
+        id: Id,
+        function: bool,
+    ) -> Arc<Import> {
         if let Some(import) = self.imports.get(&id).and_then(Weak::upgrade) {
             return import;
         }
@@ -278,7 +284,7 @@ impl State {
 
     /// How to say a reference to this peer. What it lent us goes home; anything else is lent to
     /// it.
-    pub(super) fn word(&mut self, link: &Arc<Link>, lent: Lent) -> Word {
+    pub(super) fn word(&mut self, link: &Arc<impl ImportHook + 'static>, lent: Lent) -> Word {
         let cap = match lent {
             Lent::Cap(cap) => cap.nearest(),
             Lent::Node(node) => return Word::Node(node),
@@ -318,12 +324,12 @@ impl State {
     #[must_use]
     pub(super) fn send_answer(
         &mut self,
-        link: &Arc<Link>,
+        link: &Arc<impl ImportHook + 'static>,
         answer: Id,
         outcome: Result<Body, Error>,
     ) -> Option<Box<Body>> {
         let (outcome, left) = match outcome {
-            Ok(body) => link.wording(body),
+            Ok(body) => wording(body, link.dialect(), link.frame_bytes()),
             Err(error) => (Err(error), None),
         };
         let outcome = match outcome {
@@ -336,7 +342,7 @@ impl State {
                 }))
             }
             Ok(value) => Ok(value.map(|lent| self.word(link, lent))),
-            Err(error) => Err(Payload::plain(link.error_text(&error))),
+            Err(error) => Err(Payload::plain(error_text(&error, link.frame_bytes()))),
         };
         if let Ok(value) = &outcome {
             let exports = value.refs.iter().filter_map(|slot| match slot.to {

@@ -8,17 +8,14 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::Link;
-use super::state::{Caller, State};
 use crate::cap::hook::{Ticket, UNSENT};
-use crate::cap::import::{Called, Import};
+use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::payload::Lent;
 use crate::cap::pending::PendingAnswer;
 use crate::cap::request::Extras;
 use crate::cap::staged::Arrived;
 use crate::error::{Error, Fate};
-use crate::limits::Limits;
-use crate::op::{Answering, Id, Path, Payload};
+use crate::op::{Answering, Path, Payload};
 
 /// The calls that wait, in the order in which they were made.
 #[derive(Default)]
@@ -33,15 +30,15 @@ pub(super) struct Waiting {
 
 /// A call, with everything needed to send it.
 pub(super) struct Call {
-    target: Arc<Import>,
-    path: Path,
-    args: Option<Payload<Lent>>,
-    size: usize,
-    asker: Asker,
+    pub(super) target: Arc<Import>,
+    pub(super) path: Path,
+    pub(super) args: Option<Payload<Lent>>,
+    pub(super) size: usize,
+    pub(super) asker: Asker,
 }
 
 /// Who gets the result.
-enum Asker {
+pub(super) enum Asker {
     /// A reference to it, which exists already.
     Reference(Arc<Import>),
     Caller {
@@ -49,25 +46,6 @@ enum Asker {
         caller: oneshot::Sender<Arrived>,
         extras: Extras,
     },
-}
-
-/// What sending a call leaves behind, to be dropped or told when the lock is free.
-#[derive(Default)]
-pub(super) struct Admitted {
-    targets: Vec<Arc<Import>>,
-    references: Vec<Arc<Import>>,
-    refused: Vec<(Option<Caller>, Error)>,
-}
-
-impl Admitted {
-    /// Tells the callers whose calls could not be written. No lock may be held.
-    pub(super) fn settle(self) {
-        for (caller, error) in self.refused {
-            if let Some(caller) = caller {
-                caller.fail(error);
-            }
-        }
-    }
 }
 
 impl Asker {
@@ -114,7 +92,7 @@ impl Waiting {
     #[allow(clippy::too_many_arguments)]
     pub(super) fn push(
         &mut self,
-        link: &Arc<Link>,
+        link: &Arc<impl ImportHook + 'static>,
         target: Arc<Import>,
         path: Path,
         args: Option<Payload<Lent>>,
@@ -148,7 +126,7 @@ impl Waiting {
         Some(call)
     }
 
-    fn pop(&mut self) -> Option<Call> {
+    pub(super) fn pop(&mut self) -> Option<Call> {
         let first = self.calls.pop_first().map(|(_, call)| call);
         self.leave(first)
     }
@@ -166,54 +144,5 @@ impl Waiting {
                 let _gone = caller.send(Err(error.clone().with_fate(Fate::NotSent)));
             }
         }
-    }
-}
-
-impl State {
-    /// Whether an awaited call has to wait. One always fits where nothing is unwritten.
-    pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
-        !self.out.is_empty() && self.out.len() >= limits.unwritten_bytes_soft
-    }
-
-    /// Sends calls that wait, while there is room.
-    pub(super) fn admit(&mut self, link: &Arc<Link>) -> Admitted {
-        let mut admitted = Admitted::default();
-        while !self.is_crowded(&link.limits) {
-            let Some(Call { target, path, args, asker, .. }) = self.waiting.pop() else { break };
-            let args = args.map(|args| args.map(|lent| self.word(link, lent)));
-            let answering = match &asker {
-                Asker::Reference(_) => Answering::Kept,
-                Asker::Caller { .. } => Answering::Sent,
-            };
-            let id = self.session.call(target.id(), path, args, answering);
-            match asker {
-                Asker::Reference(result) => {
-                    result.set_id(id);
-                    admitted.references.push(result);
-                }
-                Asker::Caller { ticket, caller, extras } => {
-                    ticket.set_id(id);
-                    self.expect_answer(link, id, caller, extras);
-                }
-            }
-            self.write_ops();
-            admitted.refused.extend(self.take_unsaid(id).map(|(error, caller)| (caller, error)));
-            admitted.targets.push(target);
-        }
-        admitted
-    }
-
-    /// Notes who waits for the answer of a call of ours.
-    pub(super) fn expect_answer(
-        &mut self,
-        link: &Link,
-        id: Id,
-        caller: oneshot::Sender<Arrived>,
-        extras: Extras,
-    ) {
-        let Extras { progress, timed, .. } = extras;
-        let since = link.call_since().filter(|_| !timed);
-        self.calls.insert(id, Caller::Waits { caller, progress, since });
-        self.own_calls += 1;
     }
 }

@@ -1,0 +1,46 @@
+//! A call of the peer's, taken in.
+
+use crate::cap::Cap;
+use crate::cap::staged::{REQUEST, STEP, Staged};
+use crate::op::{Id, Path, Payload};
+
+/// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
+/// be released by the very next message; nothing of it is decoded or started.
+pub(super) struct Call {
+    pub(super) answer: Id,
+    pub(super) what: What,
+    /// What it keeps: the frame that it came in, itself, and what it asks for in its values.
+    pub(super) bytes: usize,
+    /// How many calls and reads stand in its values.
+    pub(super) requests: usize,
+}
+
+pub(super) enum What {
+    Call { target: Cap, path: Path, args: Option<Payload<Staged>> },
+    Evaluate(Payload<Staged>),
+}
+
+impl What {
+    /// Whether the values in it have references, which may lead to other values.
+    pub(super) fn has_references(&self) -> bool {
+        match self {
+            What::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
+            What::Evaluate(_) => true,
+        }
+    }
+}
+
+impl Call {
+    /// `bytes` are those of the frame that it came in.
+    pub(super) fn new(answer: Id, what: What, bytes: usize) -> Self {
+        let (requests, steps) = match &what {
+            What::Call { path, args, .. } => {
+                let (requests, steps) = args.as_ref().map_or((0, 0), Staged::requests);
+                (requests, steps + path.further_steps())
+            }
+            What::Evaluate(value) => Staged::requests(value),
+        };
+        let held = std::mem::size_of::<Self>() + requests * REQUEST + steps * STEP;
+        Self { answer, what, bytes: bytes + held, requests }
+    }
+}

@@ -1,0 +1,187 @@
+//! What a link does because time has passed: it looks whether the peer is still there, closes what nobody uses, and
+//! gives up calls that nobody answers. What time it is, whoever drives it says.
+
+use std::time::Duration;
+
+use super::Link;
+use super::clock::PROBE;
+use super::state::{Caller, State};
+use crate::dialect::Dialect;
+use crate::error::{Error, ErrorKind, Fate, Fault};
+use crate::op::{Key, Path, Text};
+use crate::sync::atomic::Ordering;
+use crate::sync::lock;
+
+/// Bytes of a first message that come in a second from a peer that is not silent.
+const SLOWEST: usize = 16 << 10;
+
+/// How often unanswered calls are looked at, at the most.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+fn silent(since: Duration) -> Error {
+    let message = format!("the peer has said nothing for {since:?}");
+    Error::new(ErrorKind::Disconnected, message).of_limit("silence")
+}
+
+/// What is to be done when a link has looked at the time.
+pub(crate) struct Tick {
+    /// When to look again; never, if no limit is about time.
+    pub(crate) next: Option<Duration>,
+    /// Whether the peer is to be asked for a sign of life.
+    pub(crate) ask: bool,
+}
+
+impl Link {
+    /// Says what time it is.
+    pub(crate) fn set_now(&self, now: Duration) {
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.now.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// What time it was when somebody last said so.
+    pub(super) fn now(&self) -> Duration {
+        Duration::from_micros(self.now.load(Ordering::Relaxed))
+    }
+
+    /// The peer is there, which something else than a frame has shown.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn sign_of_life(&self) {
+        lock(&self.state).clock.sign_of_life(self.now());
+    }
+
+    /// Does what is due, and says when to look again.
+    pub(crate) fn tick(&self) -> Tick {
+        let now = self.now();
+        let mut late = Vec::new();
+        let tick = {
+            let mut state = lock(&self.state);
+            if state.closed.is_some() {
+                return Tick { next: None, ask: false };
+            }
+            self.settle_drops(&mut state);
+            let next_call = self.give_up_calls(&mut state, now, &mut late);
+            self.look(&mut state, now).map(|mut tick| {
+                tick.next = [tick.next, next_call].into_iter().flatten().min();
+                tick
+            })
+        };
+        for (caller, error) in late {
+            caller.fail(error);
+        }
+        tick.unwrap_or_else(|error| {
+            self.close(error);
+            Tick { next: None, ask: false }
+        })
+    }
+
+    /// Looks whether anybody uses the connection, and whether the peer is there.
+    fn look(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
+        let mut next = None;
+        if let Some(idle) = self.idle {
+            if !state.session.is_unused() || !state.parked.is_empty() {
+                state.clock.use_now(now);
+            }
+            let end = state.clock.unused_since().saturating_add(idle);
+            if end <= now {
+                let message = format!("nothing has been going on for {idle:?}");
+                let error = Error::new(ErrorKind::Disconnected, message).with_fault(Fault::Here);
+                return Err(error.of_limit("idle"));
+            }
+            next = Some(end);
+        }
+        if let Some(silence) = self.silence.filter(|_| state.checks_first) {
+            let arriving = Duration::from_secs((self.share.arriving() / SLOWEST) as u64);
+            let end = silence.saturating_add(arriving);
+            if end <= now {
+                return Err(silent(now));
+            }
+            next = Some(next.map_or(end, |next| end.min(next)));
+        }
+        let mut ask = false;
+        if let Some(probe) = self.limits.probe {
+            // The other side waits only so long for a first message, and not every language has one.
+            let first = if self.connecting && state.checks_first { probe / 2 } else { probe };
+            let end;
+            (ask, end) = state.clock.look(now, first, probe)?;
+            next = Some(next.map_or(end, |next| end.min(next)));
+        }
+        Ok(Tick { next, ask })
+    }
+
+    /// Returns `true` if the peer has come over a byte stream and sent nothing since.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_silent(&self) -> bool {
+        let state = lock(&self.state);
+        !self.connecting && state.checks_first && state.closed.is_none()
+    }
+
+    /// Returns when the peer was asked for a sign of life, if it has given none since.
+    #[cfg(feature = "tokio")]
+    pub(super) fn asked_at(&self) -> Option<Duration> {
+        let state = lock(&self.state);
+        state.clock.asked().filter(|_| !self.connecting && state.closed.is_none())
+    }
+
+    /// Ends a session whose peer is silent, to make room for another.
+    #[cfg(feature = "tokio")]
+    pub(super) fn end_silence(&self) {
+        self.close(silent(self.now()));
+    }
+
+    /// Asks the peer for a sign of life, if its language has a way.
+    pub(crate) fn probe(&self) {
+        {
+            let mut state = lock(&self.state);
+            if state.closed.is_some() {
+                return;
+            }
+            let question = match self.dialect() {
+                Some(Dialect::CapnWeb) => None,
+                Some(Dialect::Q) => Some(Path::One(Key::Name(Text::Static(PROBE)))),
+                Some(Dialect::Capnode) | None => {
+                    return state.clock.set_unaskable(self.now());
+                }
+            };
+            let probe = state.session.probe(question);
+            state.clock.set_probe(probe);
+            state.write_ops();
+        }
+        self.wake();
+    }
+
+    /// Takes out the calls of ours whose time is over. When to look again.
+    fn give_up_calls(
+        &self,
+        state: &mut State,
+        now: Duration,
+        late: &mut Vec<(Caller, Error)>,
+    ) -> Option<Duration> {
+        let limit = self.limits.call_timeout?;
+        // No call that was made since then has less time left.
+        if let Some(due) = state.clock.calls_due().filter(|due| now < *due) {
+            return Some(due);
+        }
+        let end = |caller: &Caller| match caller {
+            Caller::Waits { since: Some(since), .. } => Some(since.saturating_add(limit)),
+            Caller::Waits { since: None, .. } | Caller::Promise(_) | Caller::Index(_) => None,
+        };
+        let ends = state.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
+        let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);
+        for (id, _) in over {
+            let message = format!("no answer within {limit:?}");
+            let error = Error::new(ErrorKind::Timeout, message).of_limit("call_timeout");
+            let Some(caller) = state.take_caller(id) else { continue };
+            state.session.drop_call(id);
+            late.push((caller, error.with_fate(Fate::MayHaveRun)));
+        }
+        // Looked at all together, so that a million of them are not looked through for each.
+        let first = open.into_iter().map(|(_, end)| end).min().unwrap_or(now.saturating_add(limit));
+        state.clock.set_calls_due(first);
+        Some(first.max(now.saturating_add((limit / 16).max(SHORTEST))))
+    }
+
+    /// From when on the time of a call counts, in a language in which a peer may stay silent.
+    pub(super) fn call_since(&self) -> Option<Duration> {
+        (self.dialect() != Some(Dialect::CapnWeb)).then(|| self.now())
+    }
+}
