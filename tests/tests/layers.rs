@@ -17,19 +17,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("cap/response", "cap/pending", "to be moved"),
     ("cap/slot", "cap/value", "to be moved"),
     ("cap/value", "cap/shared", "to be moved"),
-    ("dialect", "dialect/canonical", "to be moved"),
-    ("dialect", "dialect/json", "to be moved"),
-    ("dialect/capnode/decode", "dialect/capnode/functions", "to be moved"),
-    ("dialect/capnweb", "dialect/capnweb/de", "to be moved"),
-    ("dialect/capnweb", "dialect/capnweb/de/places", "to be moved"),
-    ("dialect/capnweb", "dialect/capnweb/ser", "to be moved"),
-    ("dialect/capnweb/de", "dialect/capnweb/de/access", "to be moved"),
-    ("dialect/capnweb/ser", "dialect/capnweb/ser/compound", "to be moved"),
-    ("dialect/q/decode", "dialect/q/decode/paths", "to be moved"),
     ("link", "link/pool", "to be moved"),
     ("link/state", "link/task", "to be moved"),
-    ("node", "node/connect", "to be moved"),
-    ("node", "node/listener", "to be moved"),
 ];
 
 /// Names that only the runtime's module may use: they bind the library to one clock, executor or source of randomness.

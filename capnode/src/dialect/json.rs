@@ -6,6 +6,9 @@ use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use super::capnweb::text::{plain_run, unescape};
+use super::{too_deep, too_long};
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::op::Slot;
 
 #[cfg(test)]
@@ -301,5 +304,23 @@ impl<'a, R> Parser<'a, '_, R> {
             self.pos += 1;
         }
         if self.pos > start { Ok(()) } else { Err(Broken::Malformed) }
+    }
+}
+
+/// Reads a message as a tree, in which no value may stand at `depth`. Nothing comes of what is no JSON.
+pub(super) fn tree<'a>(
+    frame: &'a str,
+    depth: usize,
+    limits: &Limits,
+) -> std::result::Result<Option<Json<'a>>, Error> {
+    match Json::parse(frame, depth, limits.string_bytes) {
+        Ok(message) => Ok(Some(message)),
+        Err(Broken::Malformed) => Ok(None),
+        Err(Broken::Deep) => Err(too_deep(limits.depth)),
+        Err(Broken::Long) => Err(too_long(limits.string_bytes)),
+        Err(Broken::Large) => {
+            let message = format!("a message holds more than {} values", MAX_VALUES);
+            Err(Error::new(ErrorKind::Limit, message))
+        }
     }
 }

@@ -10,14 +10,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use self::json::{Broken, Json};
 use crate::error::{Error, ErrorKind};
-use crate::limits::Limits;
 use crate::op::{Id, Payload, Slot};
 
 mod canonical;
 pub(crate) mod capnode;
 pub(crate) mod capnweb;
+mod detect;
 mod ids;
 pub(crate) mod json;
 pub(crate) mod q;
@@ -41,25 +40,6 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Detects the language from a peer's first frame. `None` if it begins like one of Capnode or Q-Connection and is of
-    /// neither. Anything that does not begin so is taken for Cap'n Web, whose parser reports what is wrong.
-    ///
-    /// # Errors
-    ///
-    /// If the frame breaks a limit.
-    pub(crate) fn detect(frame: &str, limits: &Limits) -> Result<Option<Self>, Error> {
-        if !frame.trim_start().starts_with('{') {
-            return Ok(Some(Dialect::CapnWeb));
-        }
-        let message = tree(frame, limits.depth.min(canonical::MAX_DEPTH) + ENVELOPE, limits)?;
-        let kind = message.as_ref().and_then(|message| message.get("type")).and_then(Json::text);
-        Ok(match kind.as_deref() {
-            Some("index" | "invocation" | "return" | "error" | "dealloc") => Some(Dialect::Capnode),
-            Some("send" | "resolve" | "notify") => Some(Dialect::Q),
-            _ => None,
-        })
-    }
-
     /// The language's name, for messages.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -96,23 +76,6 @@ pub(crate) trait Names {
     fn name(&mut self, export: Id) -> Arc<str>;
 }
 
-/// Levels of a frame of Capnode or Q-Connection around its values.
-const ENVELOPE: usize = 4;
-
-/// Reads a message as a tree, in which no value may stand at `depth`. Nothing comes of what is no JSON.
-fn tree<'a>(frame: &'a str, depth: usize, limits: &Limits) -> Result<Option<Json<'a>>, Error> {
-    match Json::parse(frame, depth, limits.string_bytes) {
-        Ok(message) => Ok(Some(message)),
-        Err(Broken::Malformed) => Ok(None),
-        Err(Broken::Deep) => Err(too_deep(limits.depth)),
-        Err(Broken::Long) => Err(too_long(limits.string_bytes)),
-        Err(Broken::Large) => {
-            let message = format!("a message holds more than {} values", json::MAX_VALUES);
-            Err(Error::new(ErrorKind::Limit, message))
-        }
-    }
-}
-
 fn too_deep(depth: usize) -> Error {
     Error::over("depth", format!("the message nests {depth} levels deep, which is too deep"))
 }
@@ -120,6 +83,9 @@ fn too_deep(depth: usize) -> Error {
 fn too_long(bytes: usize) -> Error {
     Error::over("string_bytes", format!("a string is longer than {bytes} bytes"))
 }
+
+/// Levels of a frame of Capnode or Q-Connection around its values.
+const ENVELOPE: usize = 4;
 
 /// Why a message was not written.
 #[derive(Debug)]

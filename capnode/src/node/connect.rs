@@ -50,8 +50,16 @@ pub struct Connect<C> {
     result: PhantomData<fn() -> C>,
 }
 
+impl Node {
+    /// Connects to an address and offers this node's index to the peer. What comes of it is a
+    /// client for what the peer offers, a [`Cap`], or the [`Connection`].
+    pub fn connect<C: FromConnection>(&self, url: &str) -> Connect<C> {
+        Connect::new(url, self.clone())
+    }
+}
+
 impl<C: FromConnection> Connect<C> {
-    pub(super) fn new(url: &str, node: Node) -> Self {
+    fn new(url: &str, node: Node) -> Self {
         Self {
             url: url.to_owned(),
             node,

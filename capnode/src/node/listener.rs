@@ -17,6 +17,26 @@ use crate::transport::{Address, lines};
 #[cfg(feature = "ws")]
 use crate::upgrade::Door;
 
+impl Node {
+    /// Listens on an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
+    /// `unix:/path`. Port 0 takes any that is free.
+    ///
+    /// A WebSocket is opened at `path` and nowhere else; without a path, or at `/`, everywhere. A query in the address
+    /// does not count.
+    ///
+    /// Returns once the socket is bound.
+    ///
+    /// # Errors
+    ///
+    /// If the address is none, or cannot be bound, or is `wss://` and no certificate was
+    /// [set](Node::tls); outside a tokio runtime, and in one without I/O or timers.
+    pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
+        let address: Address = url.parse()?;
+        self.check_listen(&address)?;
+        Listener::new(self.clone(), address).await
+    }
+}
+
 /// Accepts connections until it is dropped or closed. The connections stay.
 #[must_use = "dropping the listener stops accepting"]
 #[derive(Debug)]
@@ -27,7 +47,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(super) async fn new(node: Node, address: Address) -> Result<Self, Error> {
+    async fn new(node: Node, address: Address) -> Result<Self, Error> {
         let cannot = |error: io::Error| {
             let failed = Error::new(kind_of(&error), format!("cannot listen on {address}"));
             failed.telling("cannot listen").with_source(error)

@@ -240,24 +240,6 @@ impl Node {
         &self.settings
     }
 
-    /// Listens on an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
-    /// `unix:/path`. Port 0 takes any that is free.
-    ///
-    /// A WebSocket is opened at `path` and nowhere else; without a path, or at `/`, everywhere. A query in the address
-    /// does not count.
-    ///
-    /// Returns once the socket is bound.
-    ///
-    /// # Errors
-    ///
-    /// If the address is none, or cannot be bound, or is `wss://` and no certificate was
-    /// [set](Node::tls); outside a tokio runtime, and in one without I/O or timers.
-    pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
-        let address: Address = url.parse()?;
-        self.check_listen(&address)?;
-        Listener::new(self.clone(), address).await
-    }
-
     fn check_listen(&self, address: &Address) -> Result<(), Error> {
         let missing = |what| Err(Error::new(ErrorKind::Unsupported, what));
         match address {
@@ -346,12 +328,6 @@ impl Node {
     /// be called again.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         self.shared.drain(deadline).await
-    }
-
-    /// Connects to an address and offers this node's index to the peer. What comes of it is a
-    /// client for what the peer offers, a [`Cap`], or the [`Connection`].
-    pub fn connect<C: FromConnection>(&self, url: &str) -> Connect<C> {
-        Connect::new(url, self.clone())
     }
 
     /// Connects over any transport, and offers this node's index to the peer.

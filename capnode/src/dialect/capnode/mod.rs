@@ -11,7 +11,7 @@ use super::canonical::{
     Builder, ERROR_TOO_LONG, MAX_DEPTH, Plain, Trees, Unsayable, check_room, error_members, unsayable,
 };
 use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
-use super::json::Json;
+use super::json::{Json, tree};
 use super::{ENVELOPE, Names, Refused};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -92,7 +92,7 @@ impl Speech {
     ) -> Result<Option<Op>, Error> {
         self.late = false;
         let depth = limits.depth.min(MAX_DEPTH);
-        let Some(message) = super::tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
+        let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };
         match &*kind {

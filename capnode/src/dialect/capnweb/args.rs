@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::de::Reader;
-use super::decode_error;
+use super::failure::decode_error;
 use super::ser::Writer;
 use crate::dialect::{Extract, Failure, Lookup};
 use crate::error::Error;

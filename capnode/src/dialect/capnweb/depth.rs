@@ -1,7 +1,10 @@
 //! How deep a text nests that is put together from parts.
 
-use super::MAX_DEPTH;
 use crate::error::{Error, ErrorKind};
+
+/// An expression at this depth is refused by npm's `capnweb`, by the sender and by the receiver;
+/// so it is here. The arguments of a call are at depth 1, and each object or array adds one.
+pub(crate) const MAX_DEPTH: usize = 256;
 
 /// Follows a text, part by part.
 #[derive(Debug, Default)]

@@ -4,9 +4,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::de::Reader;
+use super::failure::{encode_error, short};
+use super::no_reference::NoReference;
 use super::ser::{Side, Writer};
 use super::text::write_string;
-use super::{NoReference, encode_error, from_payload, member, short, to_bounded};
+use super::{from_payload, member, to_bounded};
 use crate::bounds;
 use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};

@@ -25,7 +25,7 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
         "pipe" => Op::Pipe,
         // Its elements are names. None is known, and those of later versions are passed over below.
         "abilities" => Op::Abilities,
-        unknown => return Err(protocol(format!("unknown message: {}", super::short(unknown)))),
+        unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
     };
     scanner.close()?;
     scanner.finish()?;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::canonical::{ERROR_TOO_LONG, Unsayable, check_room, unsayable};
 use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
-use super::json::Json;
+use super::json::{Json, tree};
 use super::{ENVELOPE, Names, Refused};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -16,6 +16,7 @@ use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, Verb, Word};
 
 mod decode;
 mod encode;
+mod form;
 mod key;
 #[cfg(test)]
 mod tests;
@@ -61,7 +62,7 @@ impl Speech {
         names: &mut dyn Names,
     ) -> Result<Option<Op>, Error> {
         let depth = limits.depth.min(super::canonical::MAX_DEPTH);
-        let Some(message) = super::tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
+        let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         match &*kind {
             "send" => self.parse_send(&message, frame, depth, names),

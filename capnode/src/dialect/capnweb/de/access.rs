@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
 use super::content::MapKey;
-use super::{Reader, Result};
+use super::{Next, Reader, Result};
 use crate::dialect::{Failure, Lookup};
 
 /// The elements of an array.
@@ -236,5 +236,30 @@ impl<'de, R: Lookup> de::MapAccess<'de> for &mut ErrorMembers<'_, '_, R> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
         seed.deserialize(&mut *self.reader)
+    }
+}
+
+impl<R: Lookup> Reader<'_, R> {
+    /// The names of the members of the object that stands here, or the indexes of the array.
+    pub(in crate::dialect::capnweb) fn keys(&mut self) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        match self.next()? {
+            Next::Object => {
+                let mut members = Members::new(self);
+                while let Some(key) = members.advance()? {
+                    keys.push(key.into_owned());
+                    members.reader.skip()?;
+                }
+            }
+            Next::Array => {
+                let mut elements = Elements::new(self);
+                while elements.advance()? {
+                    keys.push(keys.len().to_string());
+                    elements.reader.skip()?;
+                }
+            }
+            _ => {}
+        }
+        Ok(keys)
     }
 }

@@ -20,8 +20,6 @@ mod forms;
 pub(super) mod places;
 mod shared;
 
-use self::access::{Elements, Members};
-
 type Result<T> = std::result::Result<T, Failure>;
 
 pub(super) struct Reader<'a, R: Lookup> {
@@ -276,29 +274,6 @@ impl<'a, R: Lookup> Reader<'a, R> {
                 return Ok(());
             }
         }
-    }
-
-    /// The names of the members of the object that stands here, or the indexes of the array.
-    pub(super) fn keys(&mut self) -> Result<Vec<String>> {
-        let mut keys = Vec::new();
-        match self.next()? {
-            Next::Object => {
-                let mut members = Members::new(self);
-                while let Some(key) = members.advance()? {
-                    keys.push(key.into_owned());
-                    members.reader.skip()?;
-                }
-            }
-            Next::Array => {
-                let mut elements = Elements::new(self);
-                while elements.advance()? {
-                    keys.push(keys.len().to_string());
-                    elements.reader.skip()?;
-                }
-            }
-            _ => {}
-        }
-        Ok(keys)
     }
 
     /// Passes over one value and tells where it is.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{Form, Place, form};
+use super::super::form::{Form, Place, form};
 use crate::dialect::capnweb::text::unescape;
 use crate::dialect::json::Json;
 

@@ -1,0 +1,50 @@
+//! Whole values to expressions and back.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::de::Reader;
+use super::de::places::{Places, range_at};
+use super::failure::{decode_error, encode_error};
+use super::ser::Writer;
+use crate::bounds;
+use crate::dialect::{Extract, Lookup};
+use crate::error::Error;
+use crate::op::{Key, Payload};
+
+/// Writes a value as an expression.
+pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
+    written(Writer::at_depth(0), value)
+}
+
+/// The same; the value is written for a connection, and so may be as long as that allows.
+pub(crate) fn to_bounded<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
+    let mut writer = Writer::at_depth(0);
+    writer.bound();
+    written(writer, value)
+}
+
+fn written<R: Extract, T: Serialize + ?Sized>(mut writer: Writer<R>, value: &T) -> Result<Payload<R>, Error> {
+    let written = value.serialize(&mut writer);
+    if writer.is_full() {
+        return Err(bounds::too_long());
+    }
+    written.map_err(encode_error)?;
+    Ok(writer.finish())
+}
+
+/// Reads an expression.
+pub(crate) fn from_payload<R: Lookup, T: DeserializeOwned>(payload: &Payload<R>) -> Result<T, Error> {
+    T::deserialize(&mut Reader::new(payload)).map_err(decode_error)
+}
+
+/// What `key` of a value is, if the value is an object or array that has it.
+pub(crate) fn member<R: Lookup + Clone>(value: &Payload<R>, key: &Key) -> Option<Payload<R>> {
+    let at = Places::default().find(value, value.text.range().start, key)?;
+    Some(value.slice(range_at(value, at)?))
+}
+
+/// The names of what is in a value: the members of an object, the indexes of an array.
+pub(crate) fn keys<R: Lookup>(value: &Payload<R>) -> Result<Vec<String>, Error> {
+    Reader::new(value).keys().map_err(decode_error)
+}

@@ -1,0 +1,191 @@
+//! The serializer: which text each of serde's kinds of value is.
+
+use serde::ser::{Serialize, Serializer};
+
+use super::compound::Compound;
+use super::{Result, Side, Writer};
+use crate::dialect::capnweb::text::{write_base64, write_string};
+use crate::dialect::{Extract, Failure};
+use crate::kinds::{MAX_SAFE_INTEGER, marker};
+
+impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
+    type Ok = ();
+    type Error = Failure;
+    type SerializeSeq = Compound<'a, R>;
+    type SerializeTuple = Compound<'a, R>;
+    type SerializeTupleStruct = Compound<'a, R>;
+    type SerializeTupleVariant = Compound<'a, R>;
+    type SerializeMap = Compound<'a, R>;
+    type SerializeStruct = Compound<'a, R>;
+    type SerializeStructVariant = Compound<'a, R>;
+
+    fn serialize_bool(self, v: bool) -> Result<()> {
+        self.raw(if v { "true" } else { "false" });
+        Ok(())
+    }
+
+    fn serialize_i8(self, v: i8) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_i16(self, v: i16) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_i32(self, v: i32) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_i64(self, v: i64) -> Result<()> {
+        self.integer(v, v.unsigned_abs() <= MAX_SAFE_INTEGER)
+    }
+
+    fn serialize_i128(self, v: i128) -> Result<()> {
+        self.integer(v, v.unsigned_abs() <= u128::from(MAX_SAFE_INTEGER))
+    }
+
+    fn serialize_u8(self, v: u8) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_u16(self, v: u16) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_u32(self, v: u32) -> Result<()> {
+        self.integer(v, true)
+    }
+
+    fn serialize_u64(self, v: u64) -> Result<()> {
+        self.integer(v, v <= MAX_SAFE_INTEGER)
+    }
+
+    fn serialize_u128(self, v: u128) -> Result<()> {
+        self.integer(v, v <= u128::from(MAX_SAFE_INTEGER))
+    }
+
+    fn serialize_f32(self, v: f32) -> Result<()> {
+        self.float(f64::from(v), v)
+    }
+
+    fn serialize_f64(self, v: f64) -> Result<()> {
+        self.float(v, v)
+    }
+
+    fn serialize_char(self, v: char) -> Result<()> {
+        self.serialize_str(v.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, v: &str) -> Result<()> {
+        self.check_string(v)?;
+        write_string(&mut self.out, v);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, v: &[u8]) -> Result<()> {
+        self.check_room(v.len() / 3 * 4)?;
+        self.raw(if self.plain { "\"" } else { "[\"bytes\",\"" });
+        write_base64(&mut self.out, v);
+        self.raw(if self.plain { "\"" } else { "\"]" });
+        Ok(())
+    }
+
+    fn serialize_none(self) -> Result<()> {
+        self.raw("null");
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+        self.apart = false;
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<()> {
+        self.raw("[\"undefined\"]");
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<()> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
+        self.apart = false;
+        match name {
+            marker::REFERENCE => self.reference(value),
+            marker::BIGINT => self.bigint(value),
+            marker::DATE => self.form_of_one("date", value),
+            marker::URL => self.form_of_one("url", value),
+            marker::HEADERS => self.form_of_one("headers", value),
+            marker::BYTES => self.form_of_parts("bytes", value),
+            marker::ERROR => self.form_of_parts("error", value),
+            _ => value.serialize(self),
+        }
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<()> {
+        if std::mem::take(&mut self.apart) && self.out.is_empty() {
+            match (name, variant) {
+                ("Result", "Ok") => return value.serialize(self),
+                ("Result", "Err") => {
+                    self.side = Side::Err;
+                    return value.serialize(self);
+                }
+                _ => {}
+            }
+        }
+        let mut body = Compound::variant(self, variant);
+        body.element(value)?;
+        body.close()
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'a, R>> {
+        Ok(Compound::array(self))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Compound<'a, R>> {
+        Ok(Compound::array(self))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Compound<'a, R>> {
+        Ok(Compound::array(self))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a, R>> {
+        Compound::variant(self, variant).with_array()
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Compound<'a, R>> {
+        Ok(Compound::object(self))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Compound<'a, R>> {
+        Ok(Compound::object(self))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Compound<'a, R>> {
+        Compound::variant(self, variant).with_object()
+    }
+}
