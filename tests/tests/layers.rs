@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Imports that point up for a reason.
+/// Imports that point up, each with its reason: types that hold each other.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("cap", "cap/at", "to be moved"),
-    ("cap", "cap/data", "to be moved"),
-    ("cap", "cap/import", "to be moved"),
-    ("cap", "cap/local", "to be moved"),
-    ("cap", "cap/queue", "to be moved"),
-    ("cap/local", "cap/at", "to be moved"),
-    ("cap/payload", "cap", "to be moved"),
-    ("cap/payload", "cap/graph", "to be moved"),
-    ("cap/response", "cap/pending", "to be moved"),
-    ("cap/slot", "cap/value", "to be moved"),
-    ("cap/value", "cap/shared", "to be moved"),
-    ("link", "link/pool", "to be moved"),
-    ("link/state", "link/task", "to be moved"),
+    ("cap", "cap/at", "a reference is of one of its kinds, each of which holds references"),
+    ("cap", "cap/data", "a reference to a value breaks when one in the value does"),
+    ("cap", "cap/import", "a reference is of one of its kinds, each of which holds references"),
+    ("cap", "cap/local", "a reference is of one of its kinds, each of which holds references"),
+    ("cap", "cap/queue", "a reference is of one of its kinds, each of which holds references"),
+    ("cap/local", "cap/at", "a method of an object, as a value, is a reference into the object"),
+    ("cap/payload", "cap", "references stand in values, and values in requests of references"),
+    ("cap/payload", "cap/graph", "nodes of a graph stand in values, and values in graphs"),
+    ("cap/response", "cap/pending", "an answer of a peer is a response, and responses stand in answers"),
+    ("cap/slot", "cap/value", "a record that stands for a reference is first read as a value of any kind"),
+    ("cap/value", "cap/shared", "a value can be a shared one, which is read as a value"),
+    ("link", "link/pool", "a connection tells its pool what it holds, and the pool ends connections"),
+    ("link/state", "link/task", "a task waits in the state of the connection that it answers"),
 ];
 
 /// Names that only the runtime's module may use: they bind the library to one clock, executor or source of randomness.
