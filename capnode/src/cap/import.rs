@@ -150,6 +150,7 @@ impl Import {
         self.send(Request::new(Member::Path(path), Args::Read))
     }
 
+    #[inline]
     fn send(self: &Arc<Self>, request: Request) -> Response {
         match self.call(request, Answering::Sent) {
             Ok(Called::Sent(pending)) => Response::sent(pending),
@@ -166,23 +167,29 @@ impl Import {
         }
     }
 
+    #[inline]
     fn call(self: &Arc<Self>, request: Request, answering: Answering) -> Result<Called, Error> {
         let Request { member, args, extras, .. } = request;
-        let args = args.encode(self.connection.frame_bytes())?;
+        // The connection is asked for no more than a call needs.
+        let args = match args {
+            Args::Wire(body) => Some(body),
+            args => args.encode(self.connection.frame_bytes())?,
+        };
         let path = member.into_path();
-        if let (true, Some(language @ (Dialect::CapnWeb | Dialect::Capnode))) =
-            (extras.needs_progress, self.connection.dialect())
-        {
-            let message =
-                format!("{} has no word for progress, so `on_progress` cannot be called", language.title());
-            return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
+        let unsaid = |message| Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
+        if extras.needs_progress {
+            if let Some(language @ (Dialect::CapnWeb | Dialect::Capnode)) = self.connection.dialect() {
+                let language = language.title();
+                return unsaid(format!(
+                    "{language} has no word for progress, so `on_progress` cannot be called"
+                ));
+            }
         }
-        if let (Some(Key::Verb(verb)), Some(Dialect::CapnWeb)) =
-            (path.as_slice().last(), self.connection.dialect())
-        {
-            let method = if *verb == Verb::Set { "put" } else { verb.name() };
-            let message = format!("Cap'n Web has no word for `{method}`");
-            return Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
+        if let Some(Key::Verb(verb)) = path.as_slice().last() {
+            if self.connection.dialect() == Some(Dialect::CapnWeb) {
+                let method = if *verb == Verb::Set { "put" } else { verb.name() };
+                return unsaid(format!("Cap'n Web has no word for `{method}`"));
+            }
         }
         self.connection.clone().call(self, path, args, answering, extras)
     }
