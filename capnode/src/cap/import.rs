@@ -55,15 +55,23 @@ pub(crate) struct Import {
     id: AtomicI64,
     /// Whether the peer has said that it is a function.
     function: bool,
+    /// The peer's language, if it was known from the beginning.
+    dialect: Option<Dialect>,
 }
 
 impl Import {
     pub(crate) fn new(connection: Arc<dyn ImportHook>, id: Id, function: bool) -> Arc<Self> {
-        Arc::new(Self { connection, id: AtomicI64::new(id), function })
+        let dialect = connection.dialect();
+        Arc::new(Self { connection, id: AtomicI64::new(id), function, dialect })
     }
 
     pub(crate) fn is_function(&self) -> bool {
         self.function
+    }
+
+    /// The peer's language, once it is known.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        self.dialect.or_else(|| self.connection.dialect())
     }
 
     pub(crate) fn connection(&self) -> &dyn ImportHook {
@@ -95,7 +103,7 @@ impl Import {
     }
 
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
-        let dialect = self.connection.dialect().unwrap_or_default();
+        let dialect = self.dialect().unwrap_or_default();
         if !dialect.pipelines() {
             // A reference in Q-Connection can be a promise, which the peer knows more about.
             if dialect == Dialect::Capnode && request.args.is_read() && request.member.is_whole() {
@@ -150,7 +158,6 @@ impl Import {
         self.send(Request::new(Member::Path(path), Args::Read))
     }
 
-    #[inline]
     fn send(self: &Arc<Self>, request: Request) -> Response {
         match self.call(request, Answering::Sent) {
             Ok(Called::Sent(pending)) => Response::sent(pending),
@@ -167,7 +174,6 @@ impl Import {
         }
     }
 
-    #[inline]
     fn call(self: &Arc<Self>, request: Request, answering: Answering) -> Result<Called, Error> {
         let Request { member, args, extras, .. } = request;
         // The connection is asked for no more than a call needs.
@@ -178,7 +184,7 @@ impl Import {
         let path = member.into_path();
         let unsaid = |message| Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         if extras.needs_progress {
-            if let Some(language @ (Dialect::CapnWeb | Dialect::Capnode)) = self.connection.dialect() {
+            if let Some(language @ (Dialect::CapnWeb | Dialect::Capnode)) = self.dialect() {
                 let language = language.title();
                 return unsaid(format!(
                     "{language} has no word for progress, so `on_progress` cannot be called"
@@ -186,7 +192,7 @@ impl Import {
             }
         }
         if let Some(Key::Verb(verb)) = path.as_slice().last() {
-            if self.connection.dialect() == Some(Dialect::CapnWeb) {
+            if self.dialect() == Some(Dialect::CapnWeb) {
                 let method = if *verb == Verb::Set { "put" } else { verb.name() };
                 return unsaid(format!("Cap'n Web has no word for `{method}`"));
             }

@@ -229,7 +229,7 @@ impl Cap {
 
     /// Returns `true` for a reference of a peer whose language has objects as records of functions.
     pub(crate) fn comes_in_records(&self) -> bool {
-        matches!(&self.0, Kind::Remote(import) if import.connection().dialect() == Some(Dialect::Capnode))
+        matches!(&self.0, Kind::Remote(import) if import.dialect() == Some(Dialect::Capnode))
     }
 
     /// The most bytes of a message to the peer that lends this; no bound if that is not known.
@@ -244,7 +244,7 @@ impl Cap {
 
     /// The reference of a peer's that this is or is inside of, if calls can be made on results not there yet.
     fn pipelines(&self) -> bool {
-        let dialect = self.import().and_then(|import| import.connection().dialect());
+        let dialect = self.import().and_then(|import| import.dialect());
         dialect.is_some_and(Dialect::pipelines)
     }
 
