@@ -15,6 +15,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("cap/payload", "cap", "references stand in values, and values in requests of references"),
     ("cap/payload", "cap/graph", "nodes of a graph stand in values, and values in graphs"),
     ("cap/response", "cap/pending", "an answer of a peer is a response, and responses stand in answers"),
+    (
+        "cap/response",
+        "cap/queue",
+        "a request that waits in a promise is a response, and requests have responses",
+    ),
     ("cap/slot", "cap/value", "a record that stands for a reference is first read as a value of any kind"),
     ("cap/value", "cap/shared", "a value can be a shared one, which is read as a value"),
     ("link", "link/pool", "a connection tells its pool what it holds, and the pool ends connections"),
