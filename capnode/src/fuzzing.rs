@@ -32,7 +32,7 @@ pub struct Target {
     pub entries: &'static [&'static str],
 }
 
-/// All targets but `session`, which has a model of its own in `fuzz/src/session`.
+/// All targets but `session`, which has a model of its own in `tests/model`.
 pub const TARGETS: &[Target] = &[
     Target {
         name: "capnweb_frame",

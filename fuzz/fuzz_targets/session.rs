@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| capnode_fuzz::session::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| capnode_model::run(data));

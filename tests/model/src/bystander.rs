@@ -4,8 +4,8 @@ use std::task::Poll;
 
 use capnode::{Call, Dialect};
 
-use super::pair::{Pair, poll};
-use super::probe::Log;
+use crate::pair::{Pair, poll};
+use crate::probe::Log;
 
 /// Another connection of the same program, with a call that is being answered all the while.
 pub struct Bystander {

@@ -1,8 +1,5 @@
 //! The model of the fuzz target `session`, on inputs that need no fuzzer.
 
-#[path = "../../fuzz/src/session/mod.rs"]
-mod session;
-
 /// Bytes with nothing visible in common, the same in each run.
 fn bytes(mut seed: u64, count: usize) -> Vec<u8> {
     let mut next = || {
@@ -28,7 +25,7 @@ fn whatever_two_programs_do_the_model_knows_it() {
                     }
                 }
             }
-            session::run(&input);
+            capnode_model::run(&input);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use capnode::Dialect;
 
-use super::{Became, World};
+use crate::{Became, World};
 
 impl World {
     pub(super) fn end(&mut self, pump: &impl Fn()) {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use capnode::sans_io::{Core, Handler};
 use capnode::{Dialect, Tables};
 
-use super::probe::{Log, ProbeClient};
+use crate::probe::{Log, ProbeClient};
 
 /// Frames that are remembered, to be said again.
 const REMEMBERED: usize = 256;

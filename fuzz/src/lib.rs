@@ -1,3 +1,0 @@
-//! What the fuzz targets need beside the library.
-
-pub mod session;
