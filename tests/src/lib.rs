@@ -6,6 +6,8 @@ use std::time::Duration;
 use capnode::{Connection, Func, Limits, Object, Value};
 use capnode_examples::checks::{self, Expect};
 
+#[allow(missing_docs)]
+pub mod amplification;
 pub mod examples;
 pub mod hostile;
 pub mod js;
@@ -13,6 +15,8 @@ pub mod lab;
 pub mod memory;
 pub mod proxy;
 pub mod raw;
+#[allow(missing_docs)]
+pub mod recordings;
 pub mod soak;
 
 /// The net under tests: whatever is waited for comes at once, or something is wrong.

@@ -4,9 +4,6 @@
 //! Counted is what is allocated, not how long it takes. The times are printed, so that work that allocates nothing and
 //! still grows with the square of the message can be seen: with `CAPNODE_TIMES` set, the best of several.
 
-mod constructs;
-mod session;
-
 use std::alloc::System;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use capnode::Dialect;
 use capnode::sans_io::Core;
-use constructs::{Construct, constructs};
-use session::{Use, is_result, start};
+use capnode_tests::amplification::constructs::{Construct, constructs};
+use capnode_tests::amplification::{Use, is_result, start};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]

@@ -1,15 +1,10 @@
 //! How much memory a byte of a peer's can take up at once, for everything that can be written into a message: see
 //! `amplification`, which counts the rest.
 
-#[path = "amplification/constructs.rs"]
-mod constructs;
-#[path = "amplification/session.rs"]
-mod session;
-
 use capnode::Dialect;
-use constructs::{Construct, constructs};
+use capnode_tests::amplification::constructs::{Construct, constructs};
+use capnode_tests::amplification::{Use, is_result, start};
 use peak_alloc::PeakAlloc;
-use session::{Use, is_result, start};
 
 #[global_allocator]
 static GLOBAL: PeakAlloc = PeakAlloc;

@@ -1,5 +1,7 @@
 //! A session that gets one message with a construct in it.
 
+pub mod constructs;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -7,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use capnode::sans_io::{Core, Handler};
 use capnode::{Dialect, Error, Func, Value};
 
-use crate::constructs::{self, Construct, Taken};
+use self::constructs::{Construct, Taken};
 
 /// What becomes of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,14 @@
-//! The recordings, read line by line.
+//! Recordings of connections of the original libraries, and what tests need to play them.
+
+pub mod json;
+pub mod programs;
+pub mod script;
+pub mod table;
+pub mod wire;
 
 use std::path::PathBuf;
 
+use capnode::Dialect;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -29,20 +36,33 @@ pub enum Line {
     Event(Json),
 }
 
+/// A recorded connection.
 #[derive(Clone, Debug)]
 pub struct Recording {
+    /// The language of the connection.
+    pub dialect: Dialect,
+    /// The name of its file.
     pub name: String,
-    /// All but the header.
+    /// All lines but the header.
     pub lines: Vec<Line>,
 }
 
-pub fn folder() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "transcripts", "capnweb"].iter().collect()
+fn folder(dialect: Dialect) -> PathBuf {
+    let name = match dialect {
+        Dialect::Capnode => "capnode",
+        Dialect::Q => "q-connection",
+        _ => "capnweb",
+    };
+    [env!("CARGO_MANIFEST_DIR"), "transcripts", name].iter().collect()
 }
 
-/// The names of all recordings there are, in order.
-pub fn names() -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(folder())
+/// Returns the names of all recordings of a language, in order.
+///
+/// # Panics
+///
+/// If they cannot be listed.
+pub fn names(dialect: Dialect) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder(dialect))
         .expect("the folder of the recordings")
         .map(|entry| entry.expect("a file").file_name().into_string().expect("a name in UTF-8"))
         .filter_map(|name| name.strip_suffix(".jsonl").map(str::to_owned))
@@ -51,27 +71,47 @@ pub fn names() -> Vec<String> {
     names
 }
 
-pub fn read(name: &str) -> Result<Recording, String> {
-    let text =
-        std::fs::read_to_string(folder().join(format!("{name}.jsonl"))).map_err(|error| error.to_string())?;
-    let lines = text.lines().skip(1).map(line).collect::<Result<_, _>>()?;
-    Ok(Recording { name: name.to_owned(), lines })
+/// Reads a recording.
+///
+/// # Panics
+///
+/// If there is no such recording, or a line of it has no known shape.
+pub fn read(dialect: Dialect, name: &str) -> Recording {
+    let path = folder(dialect).join(format!("{name}.jsonl"));
+    let text = std::fs::read_to_string(path).expect("a recording");
+    Recording { dialect, name: name.to_owned(), lines: text.lines().skip(1).map(line).collect() }
 }
 
-fn line(text: &str) -> Result<Line, String> {
-    for (from, start) in [(Side::A, r#"{"dir":"a->b","#), (Side::B, r#"{"dir":"b->a","#)] {
-        let Some(rest) = text.strip_prefix(start) else { continue };
-        let json = parse(text)?;
-        let text =
-            match (json.get("raw"), rest.strip_prefix(r#""msg":"#).and_then(|rest| rest.strip_suffix('}'))) {
-                (Some(raw), _) => raw.as_str().ok_or("`raw` is no string")?.to_owned(),
-                // Not written anew, so that numbers and escapes stay as the peer wrote them.
-                (None, Some(message)) => message.to_owned(),
-                (None, None) => return Err(format!("a line of an unknown shape: {text}")),
-            };
-        return Ok(Line::Frame { from, text });
+fn line(text: &str) -> Line {
+    let json = parse(text).expect("a line in JSON");
+    let from = match json["dir"].as_str() {
+        Some("a->b") => Side::A,
+        Some(_) => Side::B,
+        None => return Line::Event(whole_texts(json)),
+    };
+    let rest = text.split_once(r#","msg":"#).map(|(_, rest)| rest);
+    let text = match (json.get("raw"), rest.and_then(|rest| rest.strip_suffix('}'))) {
+        (Some(raw), _) => raw.as_str().expect("`raw` is a string").to_owned(),
+        // A long text was abbreviated.
+        (None, _) if json.get("msg_bytes").is_some() => {
+            let mut message = json["msg"].clone();
+            message["value"] = whole_texts(message["value"].take());
+            message.to_string()
+        }
+        // Not written anew, so that numbers and escapes stay as the peer wrote them.
+        (None, Some(message)) => message.to_owned(),
+        (None, None) => panic!("a line of an unknown shape: {text}"),
+    };
+    Line::Frame { from, text }
+}
+
+/// Writes out a text that was abbreviated as `y x 60000` in a message or event.
+fn whole_texts(mut json: Json) -> Json {
+    let short = json["value"].as_str().and_then(|text| text.split_once(" x "));
+    if let Some((letter, Ok(count))) = short.map(|(letter, count)| (letter, count.parse())) {
+        json["value"] = Json::from(letter.repeat(count));
     }
-    parse(text).map(Line::Event)
+    json
 }
 
 /// Reads JSON as JavaScript does: of any depth, and with halves of surrogate pairs. No Rust string

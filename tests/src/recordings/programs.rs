@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::table::Why;
+use crate::recordings::table::Why;
 
 /// What a program saw of a call, or was called with.
 pub type Saw = Result<Value, Error>;

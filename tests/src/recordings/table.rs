@@ -21,8 +21,8 @@
 use capnode::{Dialect, Value};
 use serde_json::{Value as Json, json};
 
-use crate::programs::{self, Part, World};
-use crate::recording::Side;
+use crate::recordings::Side;
+use crate::recordings::programs::{self, Part, World};
 
 /// Why a Rust node does not do the same as the recorded program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

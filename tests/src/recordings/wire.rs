@@ -7,7 +7,7 @@ use capnode::value::GraphBuilder;
 use capnode::{Cap, Dialect, Value};
 use serde_json::Value as Json;
 
-use crate::json::same;
+use crate::recordings::json::same;
 
 /// A value, or the place of one.
 #[derive(Clone, Debug, PartialEq)]

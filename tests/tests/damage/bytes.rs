@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use capnode::{Connection, Dialect, Node, Value, transport};
+use capnode_tests::recordings::{self, Line, Side, script};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harm::{Harm, is_thorough};
 use crate::offers::{self, Offer, WELL};
 use crate::panics;
-use crate::recording::{self, Line, Side};
-use crate::script;
 
 /// Longer than anything takes. The clock only moves when there is nothing left to do.
 const LONG: Duration = Duration::from_secs(3600);
@@ -43,7 +42,7 @@ fn stream(dialect: Dialect, name: &str, between: &str) -> Stream {
         bytes: Vec::new(),
         ends: Vec::new(),
     };
-    for line in recording::read(dialect, name).lines {
+    for line in recordings::read(dialect, name).lines {
         match line {
             Line::Frame { from: Side::A, text } => {
                 stream.bytes.extend_from_slice(text.as_bytes());

@@ -13,31 +13,9 @@ mod play;
 mod scenario;
 mod sweep;
 
-#[path = "../replay/recording.rs"]
-#[allow(dead_code)]
-mod capnweb;
-#[path = "../replay/json.rs"]
-#[allow(dead_code)]
-mod json;
-#[path = "../replay_languages/programs.rs"]
-#[allow(dead_code)]
-mod programs;
-#[path = "../replay_languages/recording.rs"]
-#[allow(dead_code)]
-mod recording;
-#[path = "../replay/script.rs"]
-#[allow(dead_code)]
-mod script;
-#[path = "../replay_languages/table.rs"]
-#[allow(dead_code)]
-mod table;
-#[path = "../replay_languages/wire.rs"]
-#[allow(dead_code)]
-mod wire;
-
 use capnode::Dialect;
+use capnode_tests::recordings::Side;
 
-use crate::recording::Side;
 use crate::sweep::sweep;
 
 #[test]

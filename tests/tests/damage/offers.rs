@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use capnode::{Cap, Dialect, Error, Func, Object, Value};
+use capnode_tests::recordings::{
+    Side,
+    programs::{self, World},
+    table::{self, Cover},
+};
 use serde::{Deserialize, Serialize};
-
-use crate::programs::{self, World};
-use crate::recording::Side;
-use crate::table::{self, Cover};
 
 /// The name of the function that adds two numbers.
 pub const WELL: &str = "is all well";

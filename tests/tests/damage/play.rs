@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use capnode::sans_io::{Core, Handler};
 use capnode::{Call, Cap, Dialect, Error, ErrorKind, Value};
+use capnode_tests::recordings::{
+    self, Side,
+    json::{self, form},
+    wire::{Leaf, pair, values},
+};
 use serde_json::{Value as Json, json};
 
-use crate::json::form;
 use crate::offers::{self, WELL};
-use crate::recording::Side;
 use crate::scenario::{Make, Message, Piece, Recorded, Scenario, Step, ids};
-use crate::wire::{Leaf, pair, values};
 
 type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 
@@ -179,7 +181,7 @@ impl<'a> Play<'a> {
                 };
                 let args = match parts.get(2).and_then(Json::as_array) {
                     Some(args) => {
-                        let args = args.iter().map(|arg| crate::json::value(arg, &mut reference));
+                        let args = args.iter().map(|arg| json::value(arg, &mut reference));
                         Some(args.collect::<Option<Vec<_>>>()?)
                     }
                     None => None,
@@ -297,7 +299,7 @@ impl<'a> Play<'a> {
 
     fn answer(&self, from: usize, member: &str, id: &str) -> Result<Json, String> {
         let sent = self.sent.get(from..).unwrap_or_default();
-        let mut sent = sent.iter().filter_map(|frame| crate::recording::parse(frame).ok());
+        let mut sent = sent.iter().filter_map(|frame| recordings::parse(frame).ok());
         sent.find(|frame| frame[member] == id).ok_or_else(|| format!("{id} is not answered"))
     }
 
@@ -318,7 +320,7 @@ impl<'a> Play<'a> {
             };
         }
         let asked = self.sent.get(before..).unwrap_or_default().iter();
-        let asked: Vec<_> = asked.filter_map(|frame| crate::recording::parse(frame).ok()).collect();
+        let asked: Vec<_> = asked.filter_map(|frame| recordings::parse(frame).ok()).collect();
         let answer = match self.scenario.dialect {
             Dialect::CapnWeb => {
                 let calls =

@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use capnode::Dialect;
+use capnode_tests::recordings::{
+    self, Line, Recording, Side,
+    wire::{Graph, Ids, Leaf, compare},
+};
 use serde_json::Value as Json;
 
 use crate::offers::Offer;
-use crate::recording::{self, Line, Recording, Side};
-use crate::wire::{Graph, Ids, Leaf, compare};
 
 pub struct Scenario {
     pub name: String,
@@ -84,14 +86,14 @@ fn answers(dialect: Dialect, message: &Json) -> Option<&Json> {
 /// All connections of all recordings in which the other side says something.
 pub fn scenarios(dialect: Dialect, side: Side) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    for name in recording::names(dialect) {
-        let recording = recording::read(dialect, &name);
+    for name in recordings::names(dialect) {
+        let recording = recordings::read(dialect, &name);
         let starts = |line: &Line| matches!(line, Line::Event(event) if event["event"] == "new-connection");
         for (number, lines) in recording.lines.chunk_by(|_, next| !starts(next)).enumerate() {
             let lines: Vec<_> = lines.iter().map(shortened).collect();
             let theirs = |line: &Line| matches!(line, Line::Frame { from, .. } if *from != side);
             if lines.iter().any(theirs) {
-                let recording = Recording { dialect, lines };
+                let recording = Recording { dialect, name: name.clone(), lines };
                 let one = if number > 0 { format!("{name}, connection {number}") } else { name.clone() };
                 scenarios.push(Scenario::new(one, Offer::of(dialect, &name, side), &recording, side));
             }
@@ -140,7 +142,7 @@ fn numbered(recording: &Recording, side: Side, calls: bool) -> Vec<Step> {
     let frames: Vec<_> = (recording.lines.iter())
         .filter_map(|line| match line {
             Line::Frame { from, text } => {
-                Some((*from == side, text, recording::parse(text).unwrap_or_default()))
+                Some((*from == side, text, recordings::parse(text).unwrap_or_default()))
             }
             Line::Event(_) => None,
         })
@@ -176,7 +178,7 @@ fn named(recording: &Recording, side: Side, calls: bool) -> Vec<Step> {
     let (mut made, mut steps) = (HashMap::new(), Vec::new());
     for line in &recording.lines {
         let Line::Frame { from, text: raw } = line else { continue };
-        let json = recording::parse(raw).unwrap_or_default();
+        let json = recordings::parse(raw).unwrap_or_default();
         if *from != side {
             let call = answers(dialect, &json).and_then(|id| made.get(&text(id)));
             let answers = call.map(|call| (*call, Recorded::Graph(Graph::of(dialect, &json))));
@@ -229,7 +231,7 @@ impl Learner {
     /// Our side has sent all this.
     pub fn look(&mut self, dialect: Dialect, sent: &[String]) {
         for frame in &sent[self.looked..] {
-            let Ok(ours) = recording::parse(frame) else { continue };
+            let Ok(ours) = recordings::parse(frame) else { continue };
             let ids = &mut self.ids;
             let same =
                 |(json, taken): &&mut (Json, bool)| !taken && compare(dialect, json, &ours, ids).is_ok();
@@ -242,7 +244,7 @@ impl Learner {
 
     /// A recorded message with our ids.
     pub fn pieces(&mut self, dialect: Dialect, message: &str, sent: &[String]) -> Vec<Piece> {
-        let json = recording::parse(message).unwrap_or_default();
+        let json = recordings::parse(message).unwrap_or_default();
         let translated = self.ids.translate(dialect, message, &json);
         let mut pieces = Vec::new();
         let mut before = String::new();

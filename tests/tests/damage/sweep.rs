@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use capnode::{Connection, Dialect, Node, Value};
+use capnode_tests::recordings::{self, Line, Side, programs::World, script};
 
 use crate::harm::harms;
 use crate::offers;
 use crate::panics;
 use crate::play::{End, Play};
-use crate::programs::World;
-use crate::recording::{self, Line, Side};
 use crate::scenario::{Learner, Message, Piece, Scenario, Step, scenarios};
-use crate::script;
 
 /// How many damaged messages of which nothing is to be seen one session takes before it goes on.
 const BATCH: usize = 64;
@@ -129,9 +127,9 @@ impl Session<'_> {
 /// Finds out which ids of the recorded side are which of ours, and upon what it takes a while to answer.
 async fn learn(scenario: &mut Scenario) {
     let name = scenario.name.split(',').next().unwrap_or_default();
-    let lines = recording::read(scenario.dialect, name).lines;
+    let lines = recordings::read(scenario.dialect, name).lines;
     let ours = lines.iter().filter_map(|line| match line {
-        Line::Frame { from, text } if *from == scenario.side => recording::parse(text).ok(),
+        Line::Frame { from, text } if *from == scenario.side => recordings::parse(text).ok(),
         _ => None,
     });
     let mut learner = Learner::new(ours);

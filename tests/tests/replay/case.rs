@@ -25,13 +25,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use capnode::{Cap, Connection, Error, ErrorKind, Node, Value};
+use capnode_tests::recordings::{Side, json::seen_error};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::json::seen_error;
 use crate::objects::Log;
-use crate::recording::Side;
 
 /// Why a Rust node does not do the same as npm's package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use capnode::Dialect;
+use capnode_tests::recordings::{
+    Line, Recording, Side, parse,
+    script::{Script, Sent},
+};
 use serde_json::Value as Json;
 
 use crate::objects::{Log, tour};
-use crate::recording::{Line, Recording, Side, parse};
-use crate::script::{Script, Sent};
 
 /// What a node does with a message.
 enum Does {

@@ -9,20 +9,17 @@
 
 mod case;
 mod fatal;
-mod json;
 mod objects;
 mod plan;
 mod player;
 mod programs;
-mod recording;
-mod script;
 
-use capnode::{Cap, ErrorKind, Value};
+use capnode::{Cap, Dialect, ErrorKind, Value};
+use capnode_tests::recordings::{self, Line, Recording, Side, script};
 use serde_json::{Value as Json, json};
 
 use crate::case::{Attempt, Case, Cover, Program, Why, calls, calls_and_serves, not, serves};
 use crate::objects as index;
-use crate::recording::{Line, Recording, Side};
 
 const BY_HAND: &str = "the messages were written by hand; there is no program to take the place of";
 
@@ -370,9 +367,8 @@ fn play_all(covers: impl IntoIterator<Item = (&'static str, Cover)>) {
     let mut failures = Vec::new();
     for (name, cover) in covers {
         let Cover::Played(case) = cover else { continue };
-        let outcome =
-            recording::read(name).and_then(|recording| script::run(player::play(&recording, &case)));
-        match outcome {
+        let recording = recordings::read(Dialect::CapnWeb, name);
+        match script::run(player::play(&recording, &case)) {
             Ok(()) => played += 1,
             Err(error) => failures.push(format!("{name}: {error}")),
         }
@@ -406,7 +402,7 @@ fn what_ended_the_recorded_session_ends_ours_or_is_refused() {
     let mut found = Vec::new();
     for row in recordings() {
         let Cover::Fatal = row.server else { continue };
-        let recording = recording::read(row.name).unwrap();
+        let recording = recordings::read(Dialect::CapnWeb, row.name);
         let names = script::run(fatal::play(&recording));
         found.extend(names.unwrap_or_else(|error| panic!("{}: {error}", row.name)));
     }
@@ -415,7 +411,7 @@ fn what_ended_the_recorded_session_ends_ours_or_is_refused() {
 
 #[test]
 fn every_recording_is_in_the_table() {
-    let there = recording::names();
+    let there = recordings::names(Dialect::CapnWeb);
     let rows = recordings();
     let mut listed: Vec<_> = rows.iter().map(|row| row.name).collect();
     listed.sort_unstable();
@@ -439,7 +435,7 @@ fn every_change_of_a_recording_is_noticed() {
     let (mut changes, mut unnoticed) = (0, Vec::new());
     for (name, cover) in covers {
         let Cover::Played(case) = cover else { continue };
-        let recording = recording::read(name).unwrap();
+        let recording = recordings::read(Dialect::CapnWeb, name);
         for at in 0..played_lines(&recording, &case) {
             let Some(changed) = change(&recording, at, &case) else { continue };
             changes += 1;
@@ -451,7 +447,7 @@ fn every_change_of_a_recording_is_noticed() {
     assert!(unnoticed.is_empty(), "{} of {changes}:\n{}", unnoticed.len(), unnoticed.join("\n"));
     assert!(changes > 800, "only {changes}");
 
-    let fatal = recording::read("raw-fatal-messages").unwrap();
+    let fatal = recordings::read(Dialect::CapnWeb, "raw-fatal-messages");
     assert!(script::run(fatal::play(&fatal::made_harmless(&fatal))).is_err());
 }
 
@@ -469,7 +465,7 @@ fn change(recording: &Recording, at: usize, case: &Case) -> Option<Recording> {
     let mut changed = recording.clone();
     match &mut changed.lines[at] {
         Line::Frame { from, text } if *from == case.rust => {
-            let mut message = recording::parse(text).ok()?;
+            let mut message = recordings::parse(text).ok()?;
             let kind = message[0].as_str()?;
             // The texts of aborts differ. What a recorded program's callbacks answered is what they
             // are made to answer. Where promises are replaced, a rejected one replaces everything.

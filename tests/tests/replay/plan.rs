@@ -3,12 +3,15 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use capnode::Value;
+use capnode_tests::recordings::{
+    Line, Recording,
+    json::{form, same, value},
+    parse,
+};
 use serde_json::{Value as Json, json};
 
 use crate::case::{Case, Program, Why};
-use crate::json::{form, same, value};
 use crate::objects::Thrown;
-use crate::recording::{Line, Recording, parse};
 
 /// A step of a recording that has been put into our terms.
 #[derive(Debug)]

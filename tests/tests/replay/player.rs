@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use capnode::{Call, Cap, Connection, Dialect, Error, ErrorKind, Fate, Value};
+use capnode_tests::recordings::{
+    Recording, Side,
+    json::{form, same, seen, seen_error, value},
+    parse,
+    script::{Script, Sent},
+};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::case::{Case, Program, Saw, Why};
-use crate::json::{form, same, seen, seen_error, value};
 use crate::objects::Log;
 use crate::plan::{Step, kind, plan};
-use crate::recording::{Recording, Side, parse};
-use crate::script::{Script, Sent};
 
 /// Longer than anything takes. The clock only moves when there is nothing left to do, so that this
 /// is not waited for.

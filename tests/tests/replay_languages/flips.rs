@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use capnode::{Connection, Dialect, Func, Node, Value};
+use capnode_tests::recordings::{
+    self, Line, Recording, Side,
+    script::{self, Script},
+    table::{self, Cover},
+};
 
 use crate::player::play_damaged;
-use crate::recording::{self, Line, Recording, Side};
-use crate::script::{self, Script};
-use crate::table::{self, Cover};
 
 /// How often a bit of a recording is flipped: half of it in what either side gets, if both get something.
 const FLIPS: usize = 20;
@@ -105,7 +107,7 @@ pub fn flip_all(dialect: Dialect, side: Side) {
     let before = count_panics();
     for row in table::rows(dialect) {
         let Cover::Played(part) = row.cover(side) else { continue };
-        let mut recording = recording::read(dialect, row.name);
+        let mut recording = recordings::read(dialect, row.name);
         shorten(&mut recording);
         let mut random = Random::of(row.name, side);
         let both = matches!((&row.a, &row.b), (Cover::Played(_), Cover::Played(_)));
@@ -123,8 +125,8 @@ pub fn flip_all(dialect: Dialect, side: Side) {
 /// The same for Cap'n Web, whose ids need no translation.
 pub fn flip_all_of_capn_web(side: Side) {
     let before = count_panics();
-    for name in recording::names(Dialect::CapnWeb) {
-        let recording = recording::read(Dialect::CapnWeb, &name);
+    for name in recordings::names(Dialect::CapnWeb) {
+        let recording = recordings::read(Dialect::CapnWeb, &name);
         let mut random = Random::of(&name, side);
         script::run(async {
             for flip in 0..flips(&recording, true) {

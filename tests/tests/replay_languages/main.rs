@@ -3,29 +3,18 @@
 
 mod flips;
 mod player;
-mod programs;
-mod recording;
-mod table;
-mod wire;
-
-#[path = "../replay/recording.rs"]
-#[allow(dead_code)]
-mod capnweb;
-#[path = "../replay/json.rs"]
-#[allow(dead_code)]
-mod json;
-#[path = "../replay/script.rs"]
-mod script;
 
 use std::time::Duration;
 
 use capnode::{Dialect, Node, transport};
+use capnode_tests::recordings::{
+    self, Line, Recording, Side,
+    programs::{self, Part},
+    script,
+    table::{self, Cover},
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-use crate::programs::Part;
-use crate::recording::{Line, Recording, Side};
-use crate::table::Cover;
 
 /// Plays recordings, and says what went wrong with which.
 fn play_all(dialect: Dialect, side: Side) {
@@ -33,7 +22,7 @@ fn play_all(dialect: Dialect, side: Side) {
     let mut failures = Vec::new();
     for row in table::rows(dialect) {
         let Cover::Played(part) = row.cover(side) else { continue };
-        let recording = recording::read(dialect, row.name);
+        let recording = recordings::read(dialect, row.name);
         match script::run(player::play(&recording, side, part)) {
             Ok(()) => played += 1,
             Err(error) => failures.push(format!("{}: {error}", row.name)),
@@ -65,7 +54,7 @@ fn a_program_calls_and_sees_what_the_recorded_q_connection_client_did() {
 #[test]
 fn every_recording_is_in_the_table() {
     for dialect in [Dialect::Capnode, Dialect::Q] {
-        let there = recording::names(dialect);
+        let there = recordings::names(dialect);
         let mut listed = Vec::new();
         for row in table::rows(dialect) {
             for (side, cover) in [("a", &row.a), ("b", &row.b)] {
@@ -91,7 +80,7 @@ fn every_change_of_a_recording_is_noticed() {
     {
         for row in table::rows(dialect) {
             let Cover::Played(part) = row.cover(side) else { continue };
-            let recording = recording::read(dialect, row.name);
+            let recording = recordings::read(dialect, row.name);
             let last = |line: &Line| {
                 part.until
                     .is_some_and(|(until, _)| matches!(line, Line::Event(event) if event["call"] == until))
@@ -119,7 +108,7 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
             if side == Side::A && part.program.is_none() {
                 return None;
             }
-            let mut message = recording::parse(text).ok()?;
+            let mut message = recordings::parse(text).ok()?;
             let members = message.as_object_mut()?;
             match members.get("type")?.as_str()? {
                 "return" => members.insert("value".to_owned(), json!({"links": [], "value": "changed"})),
@@ -161,7 +150,7 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
 #[test]
 fn bytes_of_a_stream() {
     for name in ["tcp-one-message-two-chunks", "tcp-trailing-whitespace", "tcp-two-messages-one-chunk"] {
-        let recording = recording::read(Dialect::Capnode, name);
+        let recording = recordings::read(Dialect::Capnode, name);
         let answers = script::run(async {
             let (sender, _seen) = tokio::sync::mpsc::unbounded_channel();
             let world = programs::World::new(sender);

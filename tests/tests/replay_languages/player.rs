@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use capnode::{Call, Cap, Connection, Dialect, Error, ErrorKind, Func, Node, Object, Value};
+use capnode_tests::recordings::{
+    Line, Recording, Side, parse,
+    programs::{Part, Saw, World, given},
+    script::{Script, Sent},
+    wire::{Graph, Ids, Leaf, compare, is_seen, pair, said, values},
+};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-use crate::programs::{Part, Saw, World};
-use crate::recording::{Line, Recording, Side, parse};
-use crate::script::{Script, Sent};
-use crate::wire::{Graph, Ids, Leaf, compare, is_seen, pair, said, values};
 
 /// Longer than anything takes. The clock only moves when there is nothing left to do, so that this is not waited for.
 const LONG: Duration = Duration::from_secs(3600);
@@ -40,7 +41,7 @@ impl Calls {
         let calls = self.clone();
         Func::fallible(move |a: Value, b: Value, c: Value, d: Value, e: Value, f: Value| {
             let (sender, answer) = oneshot::channel();
-            let args = Some(crate::programs::given([a, b, c, d, e, f]));
+            let args = Some(given([a, b, c, d, e, f]));
             calls.0.lock().unwrap().push(Called { args, answer: Some(sender) });
             async move { answer.await.unwrap_or_else(|_| Err(Error::rejected("nothing more is recorded"))) }
         })
