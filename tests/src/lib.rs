@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use capnode::{Connection, Func, Limits, Object, Value};
-use capnode_examples::checks::{self, Expect};
+use capnode_conformance::Expect;
 
 #[allow(missing_docs)]
 pub mod amplification;
@@ -79,7 +79,7 @@ pub fn echo_and_wait() -> Object {
 /// If one fails.
 pub async fn assert_tour(connection: &Connection, expect: Expect) {
     let mut failures = Vec::new();
-    let summary = checks::run(connection, expect, |line| {
+    let summary = capnode_conformance::run(connection, expect, |line| {
         if !line.starts_with("ok ") {
             failures.push(line.to_owned());
         }

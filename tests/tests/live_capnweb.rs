@@ -1,7 +1,7 @@
 //! Against npm's `capnweb`: its client at our server, our client at its server.
 
 use capnode::{Connection, Node};
-use capnode_examples::checks::Expect;
+use capnode_conformance::Expect;
 use capnode_examples::tour;
 use capnode_tests::{assert_tour, js, soon, until};
 

@@ -2,7 +2,7 @@
 //! three languages at one port.
 
 use capnode::{Connection, Dialect, Node};
-use capnode_examples::checks::Expect;
+use capnode_conformance::Expect;
 use capnode_examples::tour;
 use capnode_tests::{assert_tour, js};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -12,7 +12,7 @@ use capnode::rustls::server::WebPkiClientVerifier;
 use capnode::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use capnode::transport::{self, Transport};
 use capnode::{Connection, ErrorKind, Incoming, Node};
-use capnode_examples::checks::Expect;
+use capnode_conformance::Expect;
 use capnode_examples::tour::{self, TourClient};
 use capnode_tests::{assert_tour, soon};
 use futures_util::{Sink, Stream};

@@ -7,8 +7,8 @@ use capnode::value::GraphBuilder;
 use capnode::{BigInt, ByteKind, Bytes, Client, Date, ErrorValue, Headers, Url, Value, Wire};
 use serde::{Deserialize, Serialize};
 
-use super::expect::{Failure, elements, equal, equal_in, holds};
-use super::{Outcome, Peer, checks};
+use crate::expect::{Failure, elements, equal, equal_in, holds};
+use crate::{Outcome, Peer, checks};
 
 checks! {
     "echo: undefined and null" [CapnWeb, Q] => nothing,
@@ -48,12 +48,12 @@ checks! {
 
 /// The tour's `echo` for values of one type.
 #[capnode::interface]
-pub(super) trait Echo<T> {
+pub(crate) trait Echo<T> {
     async fn echo(&self, x: T) -> T;
 }
 
 /// Sends values of a type, and expects each back.
-pub(super) async fn typed<T: Wire + Clone + PartialEq + fmt::Debug>(
+pub(crate) async fn typed<T: Wire + Clone + PartialEq + fmt::Debug>(
     peer: &Peer,
     values: impl IntoIterator<Item = T>,
 ) -> Outcome {

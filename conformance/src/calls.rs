@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use capnode::{Cap, Client, ErrorKind, Fate, Func, Value};
 
-use super::expect::{Failure, equal, equal_in, holds, keep, reference_in, type_error};
-use super::{Outcome, Peer, checks};
+use crate::expect::{Failure, equal, equal_in, holds, keep, reference_in, type_error};
+use crate::{Outcome, Peer, checks};
 
 checks! {
     "order: calls on one object" => order_object,
@@ -165,7 +165,7 @@ async fn missing_method(peer: Peer) -> Outcome {
 }
 
 /// Names that JavaScript gives a meaning of its own are asked of nobody.
-pub(super) async fn nothing_has(cap: &Cap) -> Outcome {
+pub(crate) async fn nothing_has(cap: &Cap) -> Outcome {
     for name in ["constructor", "toString", "hasOwnProperty", "__proto__", "then", "toJSON"] {
         let Err(error) = cap.invoke::<Value>(name, ()).await else {
             return Err(Failure::new(format!("{name} was called")));
@@ -217,7 +217,7 @@ async fn index_read(peer: Peer) -> Outcome {
 }
 
 async fn times_out(peer: Peer) -> Outcome {
-    let (promise, resolver) = capnode::promise::<crate::tour::CounterClient>();
+    let (promise, resolver) = capnode::promise::<capnode_examples::tour::CounterClient>();
     let callback = Func::from_cap(promise.into());
     let error = match peer.tour.on("tick", callback).timeout(Duration::from_millis(20)).await {
         Err(capnode::CallError::Failed(error)) => error,

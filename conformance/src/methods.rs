@@ -10,11 +10,11 @@ use capnode::{Cap, Client, Func, Value};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use super::expect::{
+use crate::expect::{
     Failure, elements, equal, equal_in, give_up, holds, keep, member, rejected, tour_error, type_error,
 };
-use super::{Outcome, Peer, checks};
-use crate::tour::{CounterClient, TourError, UserClient};
+use crate::{Outcome, Peer, checks};
+use capnode_examples::tour::{CounterClient, TourError, UserClient};
 
 checks! {
     "transform: text" => transform_text,
@@ -212,7 +212,7 @@ async fn counter_missing(peer: Peer) -> Outcome {
             equal(error.message(), format!("'{name}' is not a function."))?;
         }
     }
-    super::calls::nothing_has(counter.cap()).await?;
+    crate::calls::nothing_has(counter.cap()).await?;
     equal(counter.next().await?, 1)
 }
 
@@ -237,7 +237,7 @@ async fn counter_nested(peer: Peer) -> Outcome {
     let back = elements(&back)?;
     equal(back.len(), 3)?;
     equal(&back[1], &Value::from("text"))?;
-    let first = CounterClient::from_cap(super::expect::reference_in(&back[0])?);
+    let first = CounterClient::from_cap(crate::expect::reference_in(&back[0])?);
     let second = CounterClient::from_cap(member(&back[2], "a")?);
     let other = CounterClient::from_cap(member(&back[2], "b")?);
     equal((first.next().await?, second.next().await?, a.next().await?), (1, 2, 3))?;

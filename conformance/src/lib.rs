@@ -9,9 +9,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use capnode::{Cap, Connection, Dialect, Tables};
+use capnode_examples::tour::TourClient;
 use tokio::time::{Instant, timeout};
 
-use crate::tour::TourClient;
 use expect::Failure;
 
 mod calls;
@@ -119,7 +119,7 @@ struct Check {
 /// A list of checks, each with its name, and if it is not for all, the languages it is for.
 macro_rules! checks {
     ($($name:literal $([$($only:ident),*])? => $body:ident),* $(,)?) => {
-        pub(super) const CHECKS: &[$crate::checks::Check] = &[$($crate::checks::Check {
+        pub(crate) const CHECKS: &[$crate::Check] = &[$($crate::Check {
             name: $name,
             only: &[$($(capnode::Dialect::$only),*)?],
             body: |peer| Box::pin($body(peer)),

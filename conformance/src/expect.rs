@@ -8,15 +8,15 @@ use std::task::Poll;
 
 use capnode::{Call, CallError, Cap, Error, ErrorKind, Fate, Value, Wire};
 
-use super::Peer;
-use crate::tour::{TourClient, TourError};
+use crate::Peer;
+use capnode_examples::tour::{TourClient, TourError};
 
 /// Why a check failed.
 #[derive(Debug)]
-pub(super) struct Failure(String);
+pub(crate) struct Failure(String);
 
 impl Failure {
-    pub(super) fn new(why: impl Into<String>) -> Self {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
         Self(why.into())
     }
 }
@@ -42,12 +42,12 @@ fn show(value: &impl fmt::Debug) -> String {
     }
 }
 
-pub(super) fn equal<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(got: T, expected: U) -> Result<(), Failure> {
+pub(crate) fn equal<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(got: T, expected: U) -> Result<(), Failure> {
     equal_in("", got, expected)
 }
 
 /// The same, with a word about which value it is.
-pub(super) fn equal_in<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(
+pub(crate) fn equal_in<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(
     what: &str,
     got: T,
     expected: U,
@@ -59,12 +59,12 @@ pub(super) fn equal_in<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(
     Err(Failure(format!("{what}{colon}got {}, expected {}", show(&got), show(&expected))))
 }
 
-pub(super) fn holds(condition: bool, what: &str) -> Result<(), Failure> {
+pub(crate) fn holds(condition: bool, what: &str) -> Result<(), Failure> {
     if condition { Ok(()) } else { Err(Failure::new(what)) }
 }
 
 /// The error that a call has to be answered with.
-pub(super) async fn rejected<T: Wire + fmt::Debug>(call: Call<T>) -> Result<Error, Failure> {
+pub(crate) async fn rejected<T: Wire + fmt::Debug>(call: Call<T>) -> Result<Error, Failure> {
     match call.await {
         Ok(value) => Err(Failure(format!("got {}, expected an error", show(&value)))),
         Err(error) => {
@@ -77,7 +77,7 @@ pub(super) async fn rejected<T: Wire + fmt::Debug>(call: Call<T>) -> Result<Erro
 
 /// The error of a method of the tour whose errors have a type. npm's knows no types, so what comes
 /// from there is only a message.
-pub(super) fn tour_error(
+pub(crate) fn tour_error(
     outcome: Result<(), CallError<TourError>>,
     expected: &TourError,
     typed: bool,
@@ -96,7 +96,7 @@ pub(super) fn tour_error(
 }
 
 /// The error that a member that is not there, or a call that does not fit, is answered with.
-pub(super) async fn type_error<T: Wire + fmt::Debug>(peer: &Peer, call: Call<T>) -> Result<Error, Failure> {
+pub(crate) async fn type_error<T: Wire + fmt::Debug>(peer: &Peer, call: Call<T>) -> Result<Error, Failure> {
     let error = rejected(call).await?;
     // The programs of the other languages do not say it.
     if peer.says_what() {
@@ -106,7 +106,7 @@ pub(super) async fn type_error<T: Wire + fmt::Debug>(peer: &Peer, call: Call<T>)
 }
 
 /// Sends a call, and gives its answer up before it is there.
-pub(super) async fn give_up<T: Wire, F: capnode::Failed>(call: Call<T, F>) {
+pub(crate) async fn give_up<T: Wire, F: capnode::Failed>(call: Call<T, F>) {
     let mut call = pin!(call);
     poll_fn(|cx| {
         // An answer that is there at once is as unwanted as any.
@@ -118,11 +118,11 @@ pub(super) async fn give_up<T: Wire, F: capnode::Failed>(call: Call<T, F>) {
 
 /// Sends a reference to the peer, which sends it back; what comes is kept. The peer may hold on to
 /// it as long as this side does.
-pub(super) async fn keep(tour: &TourClient, reference: impl Into<Cap>) -> Result<Cap, Failure> {
+pub(crate) async fn keep(tour: &TourClient, reference: impl Into<Cap>) -> Result<Cap, Failure> {
     reference_in(&tour.echo(Value::Cap(reference.into())).await?)
 }
 
-pub(super) fn reference_in(value: &Value) -> Result<Cap, Failure> {
+pub(crate) fn reference_in(value: &Value) -> Result<Cap, Failure> {
     // In Capnode an object is a record of functions.
     if let Value::Object(_) = value {
         return Ok(Cap::holding(value)?);
@@ -131,12 +131,12 @@ pub(super) fn reference_in(value: &Value) -> Result<Cap, Failure> {
 }
 
 /// The reference that is the member `name`.
-pub(super) fn member(value: &Value, name: &str) -> Result<Cap, Failure> {
+pub(crate) fn member(value: &Value, name: &str) -> Result<Cap, Failure> {
     reference_in(value.get(name).unwrap_or(&Value::Undefined))
 }
 
 /// The elements of an array.
-pub(super) fn elements(value: &Value) -> Result<&[Value], Failure> {
+pub(crate) fn elements(value: &Value) -> Result<&[Value], Failure> {
     match value {
         Value::Array(elements) => Ok(elements),
         other => Err(Failure(format!("got {}, expected an array", show(other)))),

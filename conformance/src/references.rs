@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use capnode::{Cap, Client, Dialect, Error, ErrorKind, Func, Value};
 use serde::{Deserialize, Serialize};
 
-use super::expect::{
+use crate::expect::{
     Failure, elements, equal, give_up, holds, keep, member, reference_in, rejected, type_error,
 };
-use super::values::EchoClient;
-use super::{Outcome, Peer, checks};
-use crate::tour::{CounterClient, TourClient};
+use crate::values::EchoClient;
+use crate::{Outcome, Peer, checks};
+use capnode_examples::tour::{CounterClient, TourClient};
 
 checks! {
     "functions: of up to six arguments" => arities,

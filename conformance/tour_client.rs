@@ -8,7 +8,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use capnode::{Connection, Dialect};
-use capnode_examples::checks::{self, Expect};
+use capnode_conformance::Expect;
 use capnode_examples::cli;
 
 const USAGE: &str = "usage: tour_client --connect URL [--dialect capnweb|capnode|q] [--strict]
@@ -40,7 +40,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let connection: Connection = capnode::connect(url).dialect(dialect).await?;
     let expect = if strict { Expect::Rust } else { Expect::Any };
-    let summary = checks::run(&connection, expect, |line| println!("{line}")).await;
+    let summary = capnode_conformance::run(&connection, expect, |line| println!("{line}")).await;
     println!("{summary}");
     Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
