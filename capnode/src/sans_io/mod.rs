@@ -5,7 +5,8 @@
 //! gives out, and polls the handlers it has started. Nothing in it reads, writes, spawns or sleeps, and it
 //! knows the time only if it is [told](Core::tick).
 //!
-//! A [`Pair`] is two cores that talk to each other, for tests and simulations.
+//! An [`Endpoint`] is a core with the handlers that it runs, and a [`Pair`] is two of them that talk to each other, for tests
+//! and simulations.
 //!
 //! ```
 //! use capnode::sans_io::Core;
@@ -35,6 +36,7 @@
 //! assert!(there.handlers().is_empty());
 //! ```
 
+mod endpoint;
 mod pair;
 
 use std::fmt;
@@ -44,7 +46,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+pub use self::endpoint::Endpoint;
 pub use self::pair::Pair;
+pub use crate::session::Side;
 
 use crate::cap::Cap;
 use crate::cap::data::index;
@@ -56,7 +60,7 @@ use crate::link::report::Report;
 use crate::link::task::Task;
 use crate::link::{Link, Terms};
 use crate::outgoing::Outgoing;
-use crate::session::{Side, Tables};
+use crate::session::Tables;
 use crate::sync::{Mutex, lock};
 
 /// How many calls that have waited for room are started at once.
@@ -176,6 +180,11 @@ impl Core {
     /// Ends the session, because the wire is cut or nobody needs it any more.
     pub fn close(&self, reason: &str) {
         self.link.close(Error::new(ErrorKind::Disconnected, reason));
+    }
+
+    /// Ends the session because the wire failed: what has not ended fails with `source` as the source of its error.
+    pub fn fail(&self, reason: &str, source: impl std::error::Error + Send + Sync + 'static) {
+        self.link.close(Error::new(ErrorKind::Disconnected, reason).with_source(source));
     }
 
     /// Why the session has ended, if it has. There may be frames left to write.

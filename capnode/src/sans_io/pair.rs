@@ -1,13 +1,12 @@
 //! Two cores that talk to each other, moved by hand.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
-use super::{Core, Handler};
+use super::endpoint::Woken;
+use super::{Core, Endpoint, Side};
 
 /// Two cores that are connected to each other. Nothing happens until [`step`](Pair::step), [`settle`](Pair::settle) or
 /// [`run`](Pair::run) is called: a test or simulation decides when frames arrive and handlers go on.
@@ -45,84 +44,95 @@ use super::{Core, Handler};
 /// assert_eq!(pair.accepting().tables().exports, 0);
 /// ```
 pub struct Pair {
-    /// The connecting core, then the accepting one.
-    cores: [Core; 2],
-    running: Vec<Running>,
-}
-
-/// A handler that has not ended.
-struct Running {
-    handler: Handler,
-    woken: Arc<Woken>,
-}
-
-/// `true` if the future that it belongs to wants to be polled.
-struct Woken(AtomicBool);
-
-impl Woken {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicBool::new(true)))
-    }
-
-    fn take(&self) -> bool {
-        self.0.swap(false, Ordering::SeqCst)
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+    /// The connecting end, then the accepting one.
+    ends: [Endpoint; 2],
+    /// Frames on their way to each.
+    in_flight: [VecDeque<String>; 2],
+    /// Frames that each has sent, if they are recorded.
+    recorded: Option<[Vec<String>; 2]>,
 }
 
 impl Pair {
     /// Connects two cores.
     pub fn new(connecting: Core, accepting: Core) -> Self {
-        Self { cores: [connecting, accepting], running: Vec::new() }
+        let ends = [Endpoint::new(connecting), Endpoint::new(accepting)];
+        Self { ends, in_flight: Default::default(), recorded: None }
     }
 
     /// The core that opens the connection.
     pub fn connecting(&self) -> &Core {
-        &self.cores[0]
+        self.core(Side::Connecting)
     }
 
     /// The core that is connected to.
     pub fn accepting(&self) -> &Core {
-        &self.cores[1]
+        self.core(Side::Accepting)
+    }
+
+    /// The core of one side.
+    pub fn core(&self, side: Side) -> &Core {
+        self.ends[side as usize].core()
     }
 
     /// The number of handlers of both sides that have not ended.
     pub fn handlers(&self) -> usize {
-        self.running.len()
+        self.ends.iter().map(Endpoint::handlers).sum()
+    }
+
+    /// Records each frame from now on, and forgets what was recorded before.
+    pub fn record(&mut self) {
+        self.transmit();
+        self.recorded = Some(Default::default());
+    }
+
+    /// The frames that a side has sent since [`record`](Pair::record).
+    pub fn recorded(&mut self, side: Side) -> &[String] {
+        self.transmit();
+        self.recorded.as_ref().map_or(&[], |recorded| &recorded[side as usize])
+    }
+
+    /// The frames on their way to a side, which a test may look at, change, add to or lose.
+    pub fn in_flight(&mut self, to: Side) -> &mut VecDeque<String> {
+        self.transmit();
+        &mut self.in_flight[to as usize]
+    }
+
+    /// Puts on the wire what the cores have to write.
+    fn transmit(&mut self) {
+        for (from, end) in self.ends.iter().enumerate() {
+            while let Some(frame) = end.core().next_frame() {
+                if let Some(recorded) = &mut self.recorded {
+                    recorded[from].push(frame.clone());
+                }
+                self.in_flight[1 - from].push_back(frame);
+            }
+        }
+    }
+
+    /// Delivers one frame. Returns `false` if there was none.
+    pub fn deliver(&mut self, to: Side) -> bool {
+        let frame = self.in_flight(to).pop_front();
+        if let Some(frame) = &frame {
+            self.core(to).receive(frame);
+        }
+        frame.is_some()
+    }
+
+    /// Polls once each handler of a side that is ready to go on. Returns `true` if there was one.
+    pub fn poll_handlers(&mut self, side: Side) -> bool {
+        self.ends[side as usize].poll_handlers()
     }
 
     /// Delivers the frames that wait on either side, and polls once each handler that is ready to go on. Returns `true` if
     /// there was anything to do.
     pub fn step(&mut self) -> bool {
         let mut moved = false;
-        for (from, to) in [(0, 1), (1, 0)] {
-            while let Some(frame) = self.cores[from].next_frame() {
-                self.cores[to].receive(&frame);
+        for to in [Side::Accepting, Side::Connecting] {
+            while self.deliver(to) {
                 moved = true;
             }
         }
-        for core in &self.cores {
-            let started = core.handlers().into_iter();
-            self.running.extend(started.map(|handler| Running { handler, woken: Woken::new() }));
-        }
-        self.running.retain_mut(|running| {
-            if !running.woken.take() {
-                return true;
-            }
-            moved = true;
-            let waker = Waker::from(running.woken.clone());
-            Pin::new(&mut running.handler).poll(&mut Context::from_waker(&waker)).is_pending()
-        });
-        moved
+        moved | self.poll_handlers(Side::Connecting) | self.poll_handlers(Side::Accepting)
     }
 
     /// Steps until there is nothing to do any more. Does not return while two handlers call each other without end.
@@ -151,13 +161,13 @@ impl Pair {
 
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pair").field("cores", &self.cores).field("handlers", &self.handlers()).finish()
+        f.debug_struct("Pair").field("ends", &self.ends).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::sans_io::{Core, Pair};
+    use crate::sans_io::{Core, Pair, Side};
     use crate::{Dialect, Func, Object, Value};
 
     #[test]
@@ -175,6 +185,22 @@ mod tests {
             assert_eq!(sum.unwrap(), 41, "{dialect:?}");
             assert_eq!(pair.handlers(), 0, "{dialect:?}");
         }
+    }
+
+    #[test]
+    fn a_test_may_lose_a_frame_and_add_one() {
+        let note = Func::<fn(u32) -> u32>::new(|n: u32| async move { n });
+        let mut pair = Pair::new(Core::connecting(()), Core::accepting(Object::new().with("note", note)));
+        pair.settle();
+        pair.record();
+        let peer = pair.connecting().peer();
+        peer.invoke::<u32>("note", (1,)).send().unwrap();
+        assert_eq!(pair.recorded(Side::Connecting), [r#"["stream",["pipeline",0,["note"],[1]]]"#]);
+        pair.in_flight(Side::Accepting).clear();
+        assert!(!pair.deliver(Side::Accepting));
+        pair.in_flight(Side::Accepting).push_back(r#"["stream",["pipeline",0,["note"],[2]]]"#.to_owned());
+        assert!(pair.deliver(Side::Accepting));
+        assert_eq!(pair.recorded(Side::Accepting), [r#"["resolve",1,2]"#]);
     }
 
     #[test]

@@ -20,10 +20,12 @@ mod handle;
 #[cfg(test)]
 mod tests;
 
-/// Which side of the connection this is. Only the marks care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+/// One of the two sides of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The side that opens the connection.
     Connecting,
+    /// The side that is connected to.
     Accepting,
 }
 
