@@ -40,3 +40,12 @@ reserved! {
 pub(crate) fn find_reserved(path: &[Key]) -> Option<usize> {
     path.iter().position(|key| matches!(key, Key::Name(name) if is_reserved(name.as_str())))
 }
+
+#[cfg(test)]
+#[test]
+fn the_rules_of_names_know_all_of_them() {
+    let rules = include_str!("../tests/semantics/names.rs");
+    for name in RESERVED {
+        assert!(rules.contains(&format!("    \"{name}\",\n")), "{name} is not in `tests/semantics/names.rs`");
+    }
+}

@@ -1,18 +1,11 @@
 //! Too much at once: what waits, what fails, and what must go on.
 
-use super::*;
-use crate::{Client, ErrorKind, Fate};
-
-fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    limits
-}
+use crate::harness::*;
 
 #[test]
 fn calls_past_the_limit_are_parked_and_started_in_order() {
     let log = Log::default();
-    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.running_calls = 2));
+    let mut pair = connected_within(log.probe(), limits(|limits| limits.running_calls = 2));
     let probe: ProbeClient = pair.index();
     for number in 0..4 {
         probe.wait(number).send().unwrap();
@@ -34,7 +27,7 @@ fn calls_past_the_limit_are_parked_and_started_in_order() {
 #[test]
 fn a_parked_call_that_is_given_up_never_starts() {
     let log = Log::default();
-    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.running_calls = 1));
+    let mut pair = connected_within(log.probe(), limits(|limits| limits.running_calls = 1));
     let probe: ProbeClient = pair.index();
     probe.wait(0).send().unwrap();
     let mut parked = probe.call(|number| async move { number }, 1);
@@ -53,7 +46,7 @@ fn a_parked_call_that_is_given_up_never_starts() {
 #[test]
 fn a_parked_call_keeps_what_the_peer_releases_right_behind_it() {
     let log = Log::default();
-    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.running_calls = 1));
+    let mut pair = connected_within(log.probe(), limits(|limits| limits.running_calls = 1));
     let probe: ProbeClient = pair.index();
     let made = pair.wait(probe.make()).unwrap();
     let other = pair.wait(probe.make()).unwrap();
@@ -76,7 +69,7 @@ fn a_parked_call_keeps_what_the_peer_releases_right_behind_it() {
 fn too_many_bytes_parked_end_the_session_of_the_peer_that_sent_them() {
     let log = Log::default();
     let small = limits(|limits| (limits.running_calls, limits.parked_bytes) = (1, 1_000));
-    let mut pair = Pair::with_limits(log.probe(), small);
+    let mut pair = connected_within(log.probe(), small);
     let probe: ProbeClient = pair.index();
     probe.wait(0).send().unwrap();
     let mut parked = probe.echo(Value::from("x".repeat(2_000)));
@@ -84,13 +77,13 @@ fn too_many_bytes_parked_end_the_session_of_the_peer_that_sent_them() {
     pair.settle();
     let Poll::Ready(Err(error)) = poll(&mut parked) else { panic!("the session should have ended") };
     assert!(error.message().contains("more than 1000 bytes of calls are waiting"), "{error}");
-    assert_eq!(pair.b.link.closed_error().kind(), ErrorKind::Limit);
+    assert_eq!(pair.accepting().closed().unwrap().kind(), ErrorKind::Limit);
 }
 
 #[test]
 fn two_sides_at_their_limit_whose_handlers_call_back_go_on() {
     let log = Log::default();
-    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.running_calls = 1));
+    let mut pair = connected_within(log.probe(), limits(|limits| limits.running_calls = 1));
     let probe: ProbeClient = pair.index();
     // Each call makes the other side call back, which calls here again.
     let there = probe.clone();
@@ -126,9 +119,9 @@ fn an_awaited_call_waits_for_room_and_one_that_does_not_fails_as_not_sent() {
         limits.unwritten_bytes_soft = 1_000;
         limits.unwritten_bytes_hard = 3_000;
     });
-    let mut pair = Pair::with_limits(log.probe(), small);
+    let mut pair = connected_within(log.probe(), small);
     let probe: ProbeClient = pair.index();
-    pair.clear_sent();
+    pair.clear();
     let text = Value::from("x".repeat(900));
     probe.echo(text.clone()).send().unwrap();
     probe.echo(text.clone()).send().unwrap();
@@ -140,9 +133,12 @@ fn an_awaited_call_waits_for_room_and_one_that_does_not_fails_as_not_sent() {
     let broken = probe.echo(text).pipeline_cap();
     let Poll::Ready(Err(error)) = poll(&mut broken.read::<Value>()) else { panic!("it was not sent") };
     assert_eq!(error.fate(), Fate::NotSent);
-    assert_eq!(pair.a.link.tables().calls, 2, "neither the awaited call was sent yet, nor the one behind it");
-    pair.a.flush();
-    let sent: Vec<_> = pair.a.sent.iter().map(|frame| frame.contains("note")).collect();
+    assert_eq!(
+        pair.connecting().tables().calls,
+        2,
+        "neither the awaited call was sent yet, nor the one behind it"
+    );
+    let sent: Vec<_> = pair.recorded(Side::Connecting).iter().map(|frame| frame.contains("note")).collect();
     assert_eq!(sent, [false, false, true, false]);
     assert_eq!(pair.wait(awaited).unwrap(), 1);
 }
@@ -150,7 +146,7 @@ fn an_awaited_call_waits_for_room_and_one_that_does_not_fails_as_not_sent() {
 #[test]
 fn arguments_longer_than_a_frame_are_not_sent() {
     let log = Log::default();
-    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.frame_bytes = 1_000));
+    let mut pair = connected_within(log.probe(), limits(|limits| limits.frame_bytes = 1_000));
     let probe: ProbeClient = pair.index();
     let error = pair.wait(probe.echo(Value::from("x".repeat(1_000)))).unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Limit, Fate::NotSent));
@@ -160,9 +156,9 @@ fn arguments_longer_than_a_frame_are_not_sent() {
 /// A pair in which a single call leaves no room for awaited ones, and the log of the object.
 fn crowded() -> (Log, Pair, ProbeClient) {
     let log = Log::default();
-    let mut pair = Pair::with_limits(log.probe(), limits(|limits| limits.unwritten_bytes_soft = 1));
+    let mut pair = connected_within(log.probe(), limits(|limits| limits.unwritten_bytes_soft = 1));
     let probe: ProbeClient = pair.index();
-    pair.clear_sent();
+    pair.clear();
     probe.note(0).send().unwrap();
     (log, pair, probe)
 }
@@ -208,7 +204,7 @@ fn a_local_object_that_passes_calls_on_keeps_their_order() {
         let there = there.clone();
         async move { there.note(number).await.unwrap_or(0) }
     });
-    let object = crate::Object::new().with("forward", forward.clone()).cap();
+    let object = capnode::Object::new().with("forward", forward.clone()).cap();
     let mut first = object.invoke::<u32>("forward", (1,));
     assert!(poll(&mut first).is_pending());
     let mut second = forward.call(2);
@@ -243,11 +239,11 @@ fn a_waiting_call_that_is_dropped_is_not_sent() {
     drop(dropped);
     assert_eq!(pair.wait(later).unwrap(), 2);
     assert_eq!(log.take(), ["0", "2"]);
-    assert_eq!(pair.a.sent.iter().filter(|frame| frame.contains("call")).count(), 0);
+    assert_eq!(pair.recorded(Side::Connecting).iter().filter(|frame| frame.contains("call")).count(), 0);
     drop(probe);
     pair.settle();
     assert_eq!(pair.tables(), [Tables::default(); 2]);
-    assert_eq!(pair.a.link.report().unwritten_bytes, 0);
+    assert_eq!(pair.connecting().report().unwritten_bytes, 0);
 }
 
 #[test]
@@ -256,7 +252,7 @@ fn a_waiting_call_fails_as_not_sent_when_the_session_ends() {
     let mut waiting = probe.note(1);
     assert!(poll(&mut waiting).is_pending());
     let pipelined = probe.make().pipeline();
-    pair.a.link.close(crate::Error::new(ErrorKind::Disconnected, "cut"));
+    pair.connecting().close("cut");
     let Poll::Ready(Err(error)) = poll(&mut waiting) else { panic!("nothing hangs") };
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::NotSent));
     let Poll::Ready(Err(error)) = poll(&mut pipelined.note(2)) else { panic!("nothing hangs") };
@@ -274,10 +270,10 @@ fn a_result_that_was_not_asked_for_yet_can_be_handed_out_meanwhile() {
         let made = there.make().pipeline();
         async move { made }
     });
-    let mut peer = Foreign::new(hands_out);
-    peer.say(r#"["stream",["pipeline",0,[],[]]]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",1,["export",-1]]"#]);
-    peer.say(r#"["stream",["pipeline",-1,["note"],[2]]]"#);
+    let mut peer = accepting(hands_out);
+    peer.receive(r#"["stream",["pipeline",0,[],[]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",1,["export",-1]]"#]);
+    peer.receive(r#"["stream",["pipeline",-1,["note"],[2]]]"#);
     assert_eq!(pair.wait(waiting).unwrap(), 1);
     pair.settle();
     assert_eq!(log.take(), ["0", "1", "2"]);
@@ -287,9 +283,9 @@ fn a_result_that_was_not_asked_for_yet_can_be_handed_out_meanwhile() {
 fn callers_that_wait_are_counted_among_the_calls_without_an_answer() {
     let log = Log::default();
     let few = limits(|limits| (limits.unwritten_bytes_soft, limits.calls) = (1, 2));
-    let mut pair = Pair::with_limits(log.probe(), few);
+    let mut pair = connected_within(log.probe(), few);
     let probe: ProbeClient = pair.index();
-    pair.clear_sent();
+    pair.clear();
     let (mut sent, mut waiting) = (probe.note(1), probe.note(2));
     assert!(poll(&mut sent).is_pending() && poll(&mut waiting).is_pending());
     let Poll::Ready(Err(error)) = poll(&mut probe.note(3)) else { panic!("there is no room for a third") };

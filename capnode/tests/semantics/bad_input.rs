@@ -1,13 +1,13 @@
 //! What a peer may get wrong without harm, and what it is told.
 
-use super::*;
+use crate::harness::*;
 
 /// What comes of a call, said by a foreign peer.
 fn answer(call: &str) -> String {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(&format!(r#"["stream",{call}]"#));
-    peer.heard().join("")
+    let mut peer = accepting(log.probe());
+    peer.receive(&format!(r#"["stream",{call}]"#));
+    peer.frames().join("")
 }
 
 #[test]
@@ -47,11 +47,11 @@ fn properties_are_read_and_missing_ones_are_undefined() {
 #[test]
 fn a_method_read_as_a_property_is_a_function() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["stream",["pipeline",0,["note"]]]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",1,["export",-1]]"#]);
-    peer.say(r#"["stream",["pipeline",-1,[],[3]]]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",2,3]"#]);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["stream",["pipeline",0,["note"]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",1,["export",-1]]"#]);
+    peer.receive(r#"["stream",["pipeline",-1,[],[3]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",2,3]"#]);
     assert_eq!(log.take(), ["3"]);
 }
 
@@ -66,45 +66,31 @@ fn names_that_every_javascript_object_has_are_no_methods() {
 #[test]
 fn a_push_of_plain_data_is_its_own_answer() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",{"sum":["pipeline",0,["note"],[3]],"list":[[["import",0],"x"]]}]"#);
-    peer.say(r#"["pull",1]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",1,{"sum":3,"list":[[["export",-1],"x"]]}]"#]);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",{"sum":["pipeline",0,["note"],[3]],"list":[[["import",0],"x"]]}]"#);
+    peer.receive(r#"["pull",1]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",1,{"sum":3,"list":[[["export",-1],"x"]]}]"#]);
     // And calls can be made into it.
-    peer.say(r#"["stream",["pipeline",1,["list",0,"note"],[4]]]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",2,4]"#]);
+    peer.receive(r#"["stream",["pipeline",1,["list",0,"note"],[4]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",2,4]"#]);
 }
 
 #[test]
 fn a_promise_in_a_promise_without_end_is_refused() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
     for id in 1..=1_000 {
-        peer.say(&format!(r#"["resolve",-{id},{{"next":["promise",-{}]}}]"#, id + 1));
+        peer.receive(&format!(r#"["resolve",-{id},{{"next":["promise",-{}]}}]"#, id + 1));
     }
-    let answers: Vec<_> = peer.heard().into_iter().filter(|frame| frame.starts_with("[\"re")).collect();
+    let answers: Vec<_> = peer.frames().into_iter().filter(|frame| frame.starts_with("[\"re")).collect();
     let refusal =
         answers.iter().find(|frame| frame.starts_with("[\"reject\",1,")).expect("the call is refused");
     assert!(refusal.contains("a promise in a promise, more than 64 times"), "{refusal}");
-    assert!(peer.end.link.closed().is_none());
+    assert!(peer.core().closed().is_none());
 }
 
 #[test]
 fn half_a_surrogate_pair_does_not_end_the_session() {
     assert_eq!(answer(r#"["pipeline",0,["echo"],["a\ud800b"]]"#), "[\"resolve\",1,\"a\u{fffd}b\"]");
-}
-
-#[test]
-fn without_an_index_every_use_of_it_fails_and_the_session_goes_on() {
-    let mut peer = Foreign { end: End::new(Side::Accepting, None, Limits::default()) };
-    peer.say(r#"["stream",["pipeline",0,["x"],[]]]"#);
-    peer.say(r#"["stream",["pipeline",0,["y"]]]"#);
-    assert_eq!(
-        peer.heard(),
-        [
-            r#"["reject",1,["error","Error","This connection has no main object."]]"#,
-            r#"["reject",2,["error","Error","This connection has no main object."]]"#,
-        ]
-    );
 }

@@ -1,20 +1,20 @@
 //! Who gives up waiting, and what becomes of the handler.
 
-use super::*;
+use crate::harness::*;
 
 #[test]
 fn dropping_an_awaited_call_cancels_the_handler() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let mut call = probe.wait(1);
     assert!(poll(&mut call).is_pending());
     pair.settle();
-    assert_eq!(pair.b.running(), 1);
+    assert_eq!(pair.handlers(), 1);
     drop(call);
     pair.settle();
     assert_eq!(log.take(), ["started 1", "cancelled 1"]);
-    assert_eq!(pair.b.running(), 0);
+    assert_eq!(pair.handlers(), 0);
     drop(probe);
     pair.settle();
     assert_eq!(pair.tables(), [Tables::default(); 2]);
@@ -23,18 +23,17 @@ fn dropping_an_awaited_call_cancels_the_handler() {
 #[test]
 fn an_answer_that_crosses_the_giving_up_is_taken_and_given_back() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let mut call = probe.make_late();
     assert!(poll(&mut call).is_pending());
     pair.settle();
     log.open();
-    pair.b.run();
-    pair.b.flush();
+    pair.poll_handlers(Side::Accepting);
     drop(call);
     drop(probe);
     pair.settle();
-    assert!(pair.a.link.closed().is_none() && pair.b.link.closed().is_none());
+    assert!(pair.connecting().closed().is_none() && pair.accepting().closed().is_none());
     assert_eq!(pair.tables(), [Tables::default(); 2]);
     assert_eq!(log.probes(), 1);
 }
@@ -44,7 +43,7 @@ fn an_answer_that_crosses_the_giving_up_is_taken_and_given_back() {
 #[test]
 fn a_method_may_insist_on_its_end() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
@@ -62,11 +61,11 @@ fn a_method_may_insist_on_its_end() {
 #[test]
 fn a_pipelined_call_is_not_cancelled_by_dropping_its_client() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     drop(probe.make_late().pipeline());
     pair.settle();
-    assert_eq!(pair.b.running(), 1);
+    assert_eq!(pair.handlers(), 1);
     log.open();
     pair.settle();
     assert_eq!(log.take(), ["made"]);
@@ -76,104 +75,104 @@ fn a_pipelined_call_is_not_cancelled_by_dropping_its_client() {
 #[test]
 fn a_sent_call_is_never_cancelled() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     probe.wait(1).send().unwrap();
     pair.settle();
     drop(probe);
     pair.settle();
-    assert!(!pair.a.link.is_idle(), "it keeps its connection until it is answered");
+    assert!(!pair.connecting().is_idle(), "it keeps its connection until it is answered");
     log.open();
     pair.settle();
     assert_eq!(log.take(), ["started 1", "ended 1"]);
-    assert!(pair.a.link.is_idle());
+    assert!(pair.connecting().is_idle());
 }
 
 #[test]
 fn a_foreign_peer_is_asked_by_a_push_and_a_pull_and_a_dropped_call_is_released() {
-    let mut peer = Foreign::connecting();
-    let probe = ProbeClient::from_cap(peer.end.link.peer_index());
+    let mut peer = connecting();
+    let probe = peer.core().index::<ProbeClient>();
     let mut call = probe.make();
     assert!(poll(&mut call).is_pending());
     let asked = [r#"["release",0,0]"#, r#"["push",["pipeline",0,["make"],[]]]"#, r#"["pull",1]"#];
-    assert_eq!(peer.heard(), asked);
+    assert_eq!(peer.frames(), asked);
     drop(call);
-    assert_eq!(peer.heard(), [r#"["release",1,1]"#]);
-    assert_eq!(peer.end.link.tables(), Tables::default());
+    assert_eq!(peer.frames(), [r#"["release",1,1]"#]);
+    assert_eq!(peer.core().tables(), Tables::default());
     // Its late answer is taken in, and what is in it given back: also a promise that has not been kept.
-    peer.say(r#"["resolve",1,[[["export",-1],["promise",-2]]]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-1,1]"#, r#"["release",-2,1]"#]);
-    peer.say(r#"["resolve",-2,["export",-3]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-3,1]"#]);
-    assert_eq!(peer.end.link.report().stray_ids, 0);
+    peer.receive(r#"["resolve",1,[[["export",-1],["promise",-2]]]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-1,1]"#, r#"["release",-2,1]"#]);
+    peer.receive(r#"["resolve",-2,["export",-3]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-3,1]"#]);
+    assert_eq!(peer.core().report().stray_ids, 0);
     drop(probe);
-    assert!(peer.end.link.is_idle());
+    assert!(peer.core().is_idle());
 }
 
 #[test]
 fn an_answered_call_to_a_foreign_peer_is_released() {
-    let mut peer = Foreign::connecting();
-    let probe = ProbeClient::from_cap(peer.end.link.peer_index());
+    let mut peer = connecting();
+    let probe = peer.core().index::<ProbeClient>();
     let mut call = probe.note(7);
     assert!(poll(&mut call).is_pending());
-    drop(peer.heard());
-    peer.say(r#"["resolve",1,7]"#);
-    assert_eq!(peer.heard(), [r#"["release",1,1]"#]);
+    drop(peer.frames());
+    peer.receive(r#"["resolve",1,7]"#);
+    assert_eq!(peer.frames(), [r#"["release",1,1]"#]);
     assert!(matches!(poll(&mut call), Poll::Ready(Ok(7))));
-    assert_eq!(peer.end.link.tables(), Tables::default());
+    assert_eq!(peer.core().tables(), Tables::default());
 }
 
 #[test]
 fn a_foreign_peer_that_disposes_of_a_pulled_call_cancels_it() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
-    peer.say(r#"["pull",1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    peer.receive(r#"["pull",1]"#);
     assert_eq!(log.take(), ["started 1"]);
-    peer.say(r#"["release",1,1]"#);
+    peer.receive(r#"["release",1,1]"#);
     assert_eq!(log.take(), ["cancelled 1"]);
-    assert_eq!(peer.end.link.tables(), Tables::default());
+    assert_eq!(peer.core().tables(), Tables::default());
 }
 
 #[test]
 fn a_call_whose_answer_was_never_asked_for_is_not_cancelled() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
-    peer.say(r#"["release",1,1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    peer.receive(r#"["release",1,1]"#);
     log.open();
-    assert_eq!(peer.heard(), [""; 0]);
+    assert_eq!(peer.frames(), [""; 0]);
     assert_eq!(log.take(), ["started 1", "ended 1"]);
-    assert_eq!(peer.end.link.tables(), Tables::default());
+    assert_eq!(peer.core().tables(), Tables::default());
 }
 
 #[test]
 fn a_call_is_not_cancelled_while_its_result_is_used() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
-    peer.say(r#"["pull",1]"#);
-    peer.say(r#"["push",["pipeline",1,["note"],[5]]]"#);
-    peer.say(r#"["pull",2]"#);
-    peer.say(r#"["release",1,1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
+    peer.receive(r#"["pull",1]"#);
+    peer.receive(r#"["push",["pipeline",1,["note"],[5]]]"#);
+    peer.receive(r#"["pull",2]"#);
+    peer.receive(r#"["release",1,1]"#);
     assert_eq!(log.take(), [""; 0]);
     log.open();
-    assert_eq!(peer.heard(), [r#"["resolve",2,5]"#]);
+    assert_eq!(peer.frames(), [r#"["resolve",2,5]"#]);
     assert_eq!(log.take(), ["made", "5"]);
 }
 
 #[test]
 fn when_the_last_use_is_given_up_the_whole_chain_is_cancelled() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
-    peer.say(r#"["pull",1]"#);
-    peer.say(r#"["push",["pipeline",1,["note"],[5]]]"#);
-    peer.say(r#"["pull",2]"#);
-    peer.say(r#"["release",1,1]"#);
-    peer.say(r#"["release",2,1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
+    peer.receive(r#"["pull",1]"#);
+    peer.receive(r#"["push",["pipeline",1,["note"],[5]]]"#);
+    peer.receive(r#"["pull",2]"#);
+    peer.receive(r#"["release",1,1]"#);
+    peer.receive(r#"["release",2,1]"#);
     assert_eq!(log.take(), ["cancelled 0"]);
-    assert_eq!(peer.end.link.tables(), Tables::default());
+    assert_eq!(peer.core().tables(), Tables::default());
 }
 
 #[test]
@@ -188,12 +187,12 @@ fn dropping_a_call_of_an_object_in_this_program_cancels_it_too() {
 #[test]
 fn a_call_that_was_never_polled_was_never_made() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
-    pair.clear_sent();
+    pair.clear();
     drop(probe.note(1));
     pair.settle();
-    assert_eq!(pair.a.sent, [""; 0]);
+    assert_eq!(pair.recorded(Side::Connecting), [""; 0]);
 }
 
 #[test]
@@ -206,12 +205,12 @@ fn a_reference_to_the_result_of_a_cancelled_call_is_broken() {
         async {}
     });
     let index = Value::from([("probe", Value::Cap(log.probe().into())), ("keep", Value::Cap(keeper.into()))]);
-    let mut peer = Foreign::new(crate::cap::data::index(&index));
-    peer.say(r#"["push",["pipeline",0,["probe","makeLate"],[]]]"#);
-    peer.say(r#"["pull",1]"#);
+    let mut peer = accepting(index);
+    peer.receive(r#"["push",["pipeline",0,["probe","makeLate"],[]]]"#);
+    peer.receive(r#"["pull",1]"#);
     // The function keeps it beyond its call, so nothing that is wanted uses the result any more.
-    peer.say(r#"["stream",["pipeline",0,["keep"],[["import",1]]]]"#);
-    peer.say(r#"["release",1,1]"#);
+    peer.receive(r#"["stream",["pipeline",0,["keep"],[["import",1]]]]"#);
+    peer.receive(r#"["release",1,1]"#);
     assert_eq!(log.take(), ["cancelled 0"]);
     let probe = lock(&kept).take().expect("it was kept");
     let Poll::Ready(Err(error)) = poll(&mut probe.note(1)) else { panic!("it should fail at once") };
@@ -221,27 +220,27 @@ fn a_reference_to_the_result_of_a_cancelled_call_is_broken() {
 #[test]
 fn a_call_that_is_given_up_takes_its_arguments_out_of_the_queue_of_a_promise() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
     for (id, number) in (2..40).zip(1..) {
-        peer.say(&format!(r#"["push",["pipeline",1,["keep"],[["export",-{number}]]]]"#));
-        peer.say(&format!(r#"["pull",{id}]"#));
+        peer.receive(&format!(r#"["push",["pipeline",1,["keep"],[["export",-{number}]]]]"#));
+        peer.receive(&format!(r#"["pull",{id}]"#));
     }
-    assert_eq!(peer.heard(), [""; 0]);
+    assert_eq!(peer.frames(), [""; 0]);
     // From the front, the back and the middle; all but two.
     for id in (2..10).chain((30..40).rev()).chain((10..30).filter(|id| !matches!(id, 14 | 22))) {
-        peer.say(&format!(r#"["release",{id},1]"#));
-        assert_eq!(peer.heard(), [format!(r#"["release",-{},1]"#, id - 1)]);
+        peer.receive(&format!(r#"["release",{id},1]"#));
+        assert_eq!(peer.frames(), [format!(r#"["release",-{},1]"#, id - 1)]);
     }
     log.open();
-    let heard: Vec<_> = peer.heard().into_iter().filter(|frame| frame.contains("resolve")).collect();
+    let heard: Vec<_> = peer.frames().into_iter().filter(|frame| frame.contains("resolve")).collect();
     assert_eq!(heard, [r#"["resolve",14,["undefined"]]"#, r#"["resolve",22,["undefined"]]"#]);
 }
 
 #[test]
 fn nor_does_a_promise_of_this_program_keep_them() {
     let held = Arc::new(());
-    let (probe, resolver) = crate::promise::<ProbeClient>();
+    let (probe, resolver) = capnode::promise::<ProbeClient>();
     let function = {
         let held = held.clone();
         Func::<fn(u32) -> u32>::new(move |number: u32| {

@@ -1,12 +1,13 @@
 //! The wire is cut before each frame of each scenario, in either direction: everything ends with the one cause, and
 //! nothing is left on either side.
 
-use super::scenarios::{Cut, Loss, Scenario, Stage, scenarios, shown};
-use crate::dialect::Dialect;
+use crate::harness::*;
+use crate::scenarios::{Cut, Loss, Scenario, Stage, scenarios, shown};
+use capnode::Dialect;
 
 /// Whether a scenario can be played here.
 fn plays(scenario: &Scenario, dialect: Dialect) -> bool {
-    cfg!(feature = "tokio") || !scenario.waits_here || dialect.pipelines()
+    cfg!(feature = "tokio") || !scenario.waits_here || dialect == Dialect::CapnWeb
 }
 
 /// Plays a scenario undisturbed, then with every cut that there is. How many there are.
@@ -22,13 +23,17 @@ fn cut_everywhere(scenario: &Scenario, dialect: Dialect) -> usize {
             (begun.number, shown(outcome))
         })
         .collect();
-    assert!(whole.a.link.closed().is_none() && whole.b.link.closed().is_none(), "{}", scenario.name);
+    assert!(
+        whole.pair.connecting().closed().is_none() && whole.pair.accepting().closed().is_none(),
+        "{}",
+        scenario.name
+    );
     let mut cuts = 0;
     for loss in [Loss::Seen, Loss::Silent, Loss::Half] {
-        for to_b in [true, false] {
+        for to in [Side::Accepting, Side::Connecting] {
             // The last time it is cut when all has arrived.
-            for before in 0..=whole.delivered[usize::from(to_b)] {
-                let mut stage = Stage::new(dialect, &scenario.limits, Some(Cut { to_b, before, loss }));
+            for before in 0..=whole.delivered[to as usize] {
+                let mut stage = Stage::new(dialect, &scenario.limits, Some(Cut { to, before, loss }));
                 stage.play(scenario);
                 stage.check(scenario.name, &outcomes);
                 cuts += 1;

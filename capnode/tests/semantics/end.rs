@@ -1,13 +1,12 @@
 //! The end of a session: everything ends with the one cause, and nothing is left.
 
-use super::*;
-use crate::sans_io::Core;
-use crate::{Call, Client, Dialect, Error, ErrorKind, Fate, Object};
+use crate::harness::*;
+use capnode::Call;
 
 #[test]
 fn everything_ends_with_the_one_cause() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let made = pair.wait(probe.make()).unwrap();
     let mut waiting = made.wait(1);
@@ -19,8 +18,7 @@ fn everything_ends_with_the_one_cause() {
     let _guard = made.cap().on_broken(move |error| lock(&hear).push(error));
     pair.settle();
 
-    let cause = Error::new(ErrorKind::Disconnected, "cable cut");
-    pair.a.link.close(cause.clone());
+    pair.connecting().close("cable cut");
     for call in [&mut waiting, &mut on_promise] {
         let Poll::Ready(Err(error)) = poll(call) else { panic!("it should have ended") };
         assert_eq!((error.message(), error.fate()), ("cable cut", Fate::MayHaveRun));
@@ -28,15 +26,15 @@ fn everything_ends_with_the_one_cause() {
     assert_eq!(lock(&heard)[0].message(), "cable cut");
     let Poll::Ready(Err(late)) = poll(&mut made.note(3)) else { panic!("it should fail at once") };
     assert_eq!((late.message(), late.fate()), ("cable cut", Fate::NotSent));
-    assert_eq!(pair.a.link.tables(), Tables::default());
+    assert_eq!(pair.connecting().tables(), Tables::default());
 
-    pair.b.link.close(cause);
-    pair.b.run();
+    pair.accepting().close("cable cut");
+    pair.poll_handlers(Side::Accepting);
     let mut events = log.take();
     // Handlers are cancelled in no particular order.
     events.sort();
     assert_eq!(events, ["cancelled 0", "cancelled 1", "started 1"]);
-    assert_eq!((pair.b.link.tables(), pair.b.running()), (Tables::default(), 0));
+    assert_eq!((pair.accepting().tables(), pair.handlers()), (Tables::default(), 0));
     assert_eq!(log.probes(), 0, "the index is not held any more either");
 }
 
@@ -135,11 +133,11 @@ fn what_is_not_answered_or_promised_ends_with_the_session() {
 #[test]
 fn a_guard_that_was_dropped_hears_nothing() {
     let log = Log::default();
-    let pair = Pair::new(log.probe());
+    let pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let heard = log.clone();
     drop(probe.cap().on_broken(move |error| heard.push(error)));
-    pair.a.link.close(Error::new(ErrorKind::Disconnected, "cable cut"));
+    pair.connecting().close("cable cut");
     assert_eq!(log.take(), [""; 0]);
     let heard = log.clone();
     let _late = probe.cap().on_broken(move |error| heard.push(error));
@@ -149,13 +147,13 @@ fn a_guard_that_was_dropped_hears_nothing() {
 #[test]
 fn a_promise_breaks_with_what_it_was_resolved_to() {
     let log = Log::default();
-    let pair = Pair::new(log.probe());
+    let pair = connected(log.probe());
     let (promised, resolver) = ProbeClient::promise();
     let heard = log.clone();
     let _guard = promised.cap().on_broken(move |error| heard.push(error));
     resolver.resolve(pair.index());
     assert_eq!(log.take(), [""; 0]);
-    pair.a.link.close(Error::new(ErrorKind::Disconnected, "cable cut"));
+    pair.connecting().close("cable cut");
     assert_eq!(log.take(), ["cable cut"]);
 }
 
@@ -174,31 +172,31 @@ fn a_promise_without_a_resolver_is_broken() {
 #[test]
 fn the_peer_is_told_why_we_end_the_session_and_nothing_after() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
-    peer.say(r#"["release",99,1]"#);
-    assert_eq!(peer.heard(), [r#"["abort",["error","Error","no such export ID: 99"]]"#]);
-    peer.say(r#"["push",["pipeline",0,["note"],[1]]]"#);
-    assert_eq!(peer.heard(), [""; 0]);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    peer.receive(r#"["release",99,1]"#);
+    assert_eq!(peer.frames(), [r#"["abort",["error","Error","no such export ID: 99"]]"#]);
+    peer.receive(r#"["push",["pipeline",0,["note"],[1]]]"#);
+    assert_eq!(peer.frames(), [""; 0]);
     assert_eq!(log.take(), ["started 1", "cancelled 1"]);
 }
 
 #[test]
 fn an_abort_of_the_peers_ends_the_session_with_its_reason() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["abort",["error","Error","I give up"]]"#);
-    assert_eq!(peer.heard(), [""; 0], "an abort is not answered");
-    assert_eq!(peer.end.link.closed_error().message(), "the peer ended the session: I give up");
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["abort","plain"]"#);
-    assert_eq!(peer.end.link.closed_error().message(), "the peer ended the session: plain");
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["abort",["error","Error","I give up"]]"#);
+    assert_eq!(peer.frames(), [""; 0], "an abort is not answered");
+    assert_eq!(peer.core().closed().unwrap().message(), "the peer ended the session: I give up");
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["abort","plain"]"#);
+    assert_eq!(peer.core().closed().unwrap().message(), "the peer ended the session: plain");
 }
 
 #[test]
 fn a_panic_of_a_handler_is_an_error_to_its_caller_and_to_nobody_else() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let error = pair.wait(probe.panic()).unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered));
@@ -233,14 +231,14 @@ fn a_function_may_fail_with_an_error_of_a_type() {
     // With either constructor, in this program and over the wire.
     for function in [Asked::new(answer), Asked::fallible(answer)] {
         let log = Log::default();
-        let mut pair = Pair::new(log.probe());
+        let mut pair = connected(log.probe());
         let probe: ProbeClient = pair.index();
         let sent = Value::Cap(function.cap().clone());
         let there = pair.wait(probe.echo(Value::Array(vec![sent]))).unwrap();
         let Value::Array(back) = there else { panic!("an array") };
         assert_eq!(back[0].cap(), Some(function.cap()));
-        let mut remote = Pair::new(function.cap().clone());
-        let over_the_wire = Asked::from_cap(remote.a.link.peer_index());
+        let mut remote = connected(function.cap().clone());
+        let over_the_wire = Asked::from_cap(remote.connecting().peer());
         for function in [function, over_the_wire] {
             assert_eq!(remote.wait(function.call(0)).unwrap(), 7);
             assert_eq!(remote.wait(function.call(1)).unwrap_err().returned(), Some(Refusal::Full));
@@ -248,18 +246,18 @@ fn a_function_may_fail_with_an_error_of_a_type() {
             assert_eq!(banned.returned(), Some(Refusal::Banned { days: 2 }));
         }
     }
-    let mut peer = Foreign::new(Asked::fallible(answer).cap().clone());
-    peer.say(r#"["stream",["pipeline",0,[],[1]]]"#);
-    let mut plain = Foreign::new(Asked::new(answer).cap().clone());
-    plain.say(r#"["stream",["pipeline",0,[],[1]]]"#);
+    let mut peer = accepting(Asked::fallible(answer).cap().clone());
+    peer.receive(r#"["stream",["pipeline",0,[],[1]]]"#);
+    let mut plain = accepting(Asked::new(answer).cap().clone());
+    plain.receive(r#"["stream",["pipeline",0,[],[1]]]"#);
     let rejected = |message| format!(r#"["reject",1,["error","Error","{message}",null,{{"data":"Full"}}]]"#);
-    assert_eq!(peer.heard(), [rejected("refused: Full")]);
-    assert_eq!(plain.heard(), [rejected("Full")]);
+    assert_eq!(peer.frames(), [rejected("refused: Full")]);
+    assert_eq!(plain.frames(), [rejected("Full")]);
 }
 
 #[test]
 fn a_method_may_answer_with_the_librarys_own_error() {
-    #[crate::interface]
+    #[capnode::interface]
     trait Relay {
         async fn relay(&self, function: Func<fn(u32) -> u32>) -> Result<u32, Error>;
     }
@@ -272,13 +270,13 @@ fn a_method_may_answer_with_the_librarys_own_error() {
         }
     }
 
-    let mut peer = Foreign::new(RelayClient::new(Relaying));
-    peer.say(r#"["stream",["pipeline",0,["relay"],[["export",-1]]]]"#);
-    peer.say(r#"["reject",1,["error","Error","too far",null,{"code":7}]]"#);
-    let heard = peer.heard();
+    let mut peer = accepting(RelayClient::new(Relaying));
+    peer.receive(r#"["stream",["pipeline",0,["relay"],[["export",-1]]]]"#);
+    peer.receive(r#"["reject",1,["error","Error","too far",null,{"code":7}]]"#);
+    let heard = peer.frames();
     assert_eq!(heard[4], r#"["reject",1,["error","RangeError","too far",null,{"code":7}]]"#, "{heard:?}");
 
-    let mut pair = Pair::new(RelayClient::new(Relaying));
+    let mut pair = connected(RelayClient::new(Relaying));
     let relay: RelayClient = pair.index();
     for relay in [relay, RelayClient::new(Relaying)] {
         let function = Func::from_cap(Cap::broken(Error::rejected("too far").with_name("TypeError")));
@@ -289,43 +287,43 @@ fn a_method_may_answer_with_the_librarys_own_error() {
 
 #[test]
 fn results_that_are_not_given_back_have_a_limit() {
-    let limits = Limits { kept_bytes: 1_000, ..Limits::default() };
+    let limits = limits(|limits| limits.kept_bytes = 1_000);
     let log = Log::default();
-    let mut peer = Foreign { end: End::new(Side::Accepting, Some(log.probe().into()), limits) };
+    let mut peer = accepting_within(log.probe(), limits);
     let text = "x".repeat(400);
     for _ in 0..3 {
-        peer.say(&format!(r#"["push",["pipeline",0,["echo"],["{text}"]]]"#));
+        peer.receive(&format!(r#"["push",["pipeline",0,["echo"],["{text}"]]]"#));
     }
-    peer.say(r#"["pull",3]"#);
+    peer.receive(r#"["pull",3]"#);
     let refusal = r#"["reject",3,["error","Error","more than 1000 bytes of results were not given back"]]"#;
-    assert_eq!(peer.heard(), [refusal]);
+    assert_eq!(peer.frames(), [refusal]);
     for id in 1..=3 {
-        peer.say(&format!(r#"["release",{id},1]"#));
+        peer.receive(&format!(r#"["release",{id},1]"#));
     }
-    peer.say(&format!(r#"["push",["pipeline",0,["echo"],["{text}"]]]"#));
-    peer.say(r#"["pull",4]"#);
-    assert_eq!(peer.heard(), [format!(r#"["resolve",4,"{text}"]"#)]);
+    peer.receive(&format!(r#"["push",["pipeline",0,["echo"],["{text}"]]]"#));
+    peer.receive(r#"["pull",4]"#);
+    assert_eq!(peer.frames(), [format!(r#"["resolve",4,"{text}"]"#)]);
 }
 
 #[test]
 fn values_in_values_are_refused_before_they_are_unfolded() {
     let log = Log::default();
     // Each is two of the one before.
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",1]"#);
     for id in 1..40 {
-        peer.say(&format!(r#"["push",[[["pipeline",{id}],["pipeline",{id}]]]]"#));
+        peer.receive(&format!(r#"["push",[[["pipeline",{id}],["pipeline",{id}]]]]"#));
     }
-    peer.say(r#"["pull",40]"#);
-    assert!(peer.heard()[0].contains("make a value of more than"), "it unfolds to 2^39 numbers");
+    peer.receive(r#"["pull",40]"#);
+    assert!(peer.frames()[0].contains("make a value of more than"), "it unfolds to 2^39 numbers");
     // Each is inside the next.
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",1]"#);
     for id in 1..50_000 {
-        peer.say(&format!(r#"["push",{{"in":["pipeline",{id}]}}]"#));
+        peer.receive(&format!(r#"["push",{{"in":["pipeline",{id}]}}]"#));
     }
-    peer.say(r#"["pull",50000]"#);
-    assert!(peer.heard()[0].contains("a promise in a promise, more than 64 times"));
+    peer.receive(r#"["pull",50000]"#);
+    assert!(peer.frames()[0].contains("a promise in a promise, more than 64 times"));
 }
 
 #[test]
@@ -356,7 +354,7 @@ fn an_answer_that_nobody_writes_is_dropped_at_the_end() {
                     r#"{{"type":"invocation","methodId":"{id}","replyId":"r","arguments":{{"links":["m",[{{"type":1,"id":0}}]],"value":{{"type":2,"id":1}}}}}}"#
                 ));
             }
-            Dialect::Q => {
+            _ => {
                 core.receive(
                     r#"{"type":"send","to":"","from":"r","op":"post","args":["both",[{"@":"m","type":"function"}]]}"#,
                 );

@@ -1,12 +1,11 @@
 //! A reference sent back to where it came from arrives as the original.
 
-use super::*;
-use crate::Client;
+use crate::harness::*;
 
 #[test]
 fn a_reference_of_ours_comes_home_as_the_object_itself() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let ours = log.probe();
     let back = pair.wait(probe.back(ours.clone())).unwrap();
@@ -19,7 +18,7 @@ fn a_reference_of_ours_comes_home_as_the_object_itself() {
 #[test]
 fn a_reference_of_the_peers_arrives_there_as_the_object_itself() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let theirs = pair.wait(probe.make()).unwrap();
     assert!(pair.wait(probe.is_mine(theirs.clone())).unwrap());
@@ -31,7 +30,7 @@ fn a_reference_of_the_peers_arrives_there_as_the_object_itself() {
 fn a_reference_lent_again_is_equal_to_the_first() {
     let log = Log::default();
     let made = log.probe();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let lend = made.clone();
     let first = pair.wait(probe.back_inside(lend)).unwrap();
@@ -46,35 +45,35 @@ fn a_reference_lent_again_is_equal_to_the_first() {
 #[test]
 fn the_result_that_is_all_of_an_answer_goes_to_a_foreign_peer_as_a_new_reference() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["stream",["pipeline",0,["back"],[["export",-1]]]]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",1,["export",-1]]"#]);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["stream",["pipeline",0,["back"],[["export",-1]]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",1,["export",-1]]"#]);
     // What is asked of it is passed on to the peer's own object.
-    peer.say(r#"["stream",["pipeline",-1,["note"],[5]]]"#);
-    assert_eq!(peer.heard(), [r#"["push",["pipeline",-1,["note"],[5]]]"#, r#"["pull",1]"#]);
-    peer.say(r#"["resolve",1,5]"#);
-    assert_eq!(peer.heard(), [r#"["release",1,1]"#, r#"["resolve",2,5]"#]);
+    peer.receive(r#"["stream",["pipeline",-1,["note"],[5]]]"#);
+    assert_eq!(peer.frames(), [r#"["push",["pipeline",-1,["note"],[5]]]"#, r#"["pull",1]"#]);
+    peer.receive(r#"["resolve",1,5]"#);
+    assert_eq!(peer.frames(), [r#"["release",1,1]"#, r#"["resolve",2,5]"#]);
     // Giving it back gives back what the peer had lent for it.
-    peer.say(r#"["release",-1,1]"#);
-    assert_eq!(peer.heard(), [r#"["release",-1,1]"#]);
-    assert_eq!(peer.end.link.tables(), Tables::default());
+    peer.receive(r#"["release",-1,1]"#);
+    assert_eq!(peer.frames(), [r#"["release",-1,1]"#]);
+    assert_eq!(peer.core().tables(), Tables::default());
 }
 
 #[test]
 fn inside_a_value_it_goes_home_to_a_foreign_peer_too() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["stream",["pipeline",0,["backInside"],[["export",-1]]]]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",1,[[["import",-1]]]]"#, r#"["release",-1,1]"#]);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["stream",["pipeline",0,["backInside"],[["export",-1]]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",1,[[["import",-1]]]]"#, r#"["release",-1,1]"#]);
 }
 
 #[test]
 fn a_reference_passed_on_to_a_third_party_works_through_the_second() {
     let log = Log::default();
     // `c` offers the object, `b` passes what it gets from `c` on to `a`.
-    let mut far = Pair::new(log.probe());
+    let mut far = connected(log.probe());
     let at_b: ProbeClient = far.index();
-    let mut near = Pair::new(at_b);
+    let mut near = connected(at_b);
     let at_a: ProbeClient = near.index();
     let mut call = at_a.make().pipeline().note(9);
     assert!(poll(&mut call).is_pending());
@@ -82,8 +81,17 @@ fn a_reference_passed_on_to_a_third_party_works_through_the_second() {
         if let Poll::Ready(answer) = poll(&mut call) {
             break answer;
         }
-        let moved = near.deliver_to_b() | far.deliver_to_b() | far.deliver_to_a() | near.deliver_to_a();
-        assert!(moved | near.a.run() | near.b.run() | far.a.run() | far.b.run());
+        let moved = near.deliver(Side::Accepting)
+            | far.deliver(Side::Accepting)
+            | far.deliver(Side::Connecting)
+            | near.deliver(Side::Connecting);
+        assert!(
+            moved
+                | near.poll_handlers(Side::Connecting)
+                | near.poll_handlers(Side::Accepting)
+                | far.poll_handlers(Side::Connecting)
+                | far.poll_handlers(Side::Accepting)
+        );
     };
     assert_eq!(answer.unwrap(), 9);
     assert_eq!(log.take(), ["9"]);
@@ -91,20 +99,20 @@ fn a_reference_passed_on_to_a_third_party_works_through_the_second() {
 
 #[test]
 fn what_a_foreign_peer_has_exported_is_itself_and_is_not_read() {
-    let mut peer = Foreign::new(Log::default().probe());
-    peer.say(r#"["stream",["pipeline",0,["keep"],[["export",-1]]]]"#);
-    drop(peer.heard());
-    let theirs = peer.end.link.peer_index();
+    let mut peer = accepting(Log::default().probe());
+    peer.receive(r#"["stream",["pipeline",0,["keep"],[["export",-1]]]]"#);
+    drop(peer.frames());
+    let theirs = peer.core().peer();
     let mut read = theirs.read::<Cap>();
     let Poll::Ready(Ok(read)) = poll(&mut read) else { panic!("it is there") };
     assert!(read == theirs);
-    assert_eq!(peer.heard(), [""; 0]);
+    assert_eq!(peer.frames(), [""; 0]);
 }
 
 #[test]
 fn a_promise_of_a_foreign_peer_is_read_by_a_push_of_its_own() {
-    let mut peer = Foreign::connecting();
-    let made = ProbeClient::from_cap(peer.end.link.peer_index()).make().pipeline();
+    let mut peer = connecting();
+    let made = peer.core().index::<ProbeClient>().make().pipeline();
     let mut read = Cap::from(made.clone()).read::<ProbeClient>();
     assert!(poll(&mut read).is_pending());
     let asked = [
@@ -113,35 +121,35 @@ fn a_promise_of_a_foreign_peer_is_read_by_a_push_of_its_own() {
         r#"["push",["pipeline",1]]"#,
         r#"["pull",2]"#,
     ];
-    assert_eq!(peer.heard(), asked);
-    peer.say(r#"["resolve",2,["export",-1]]"#);
+    assert_eq!(peer.frames(), asked);
+    peer.receive(r#"["resolve",2,["export",-1]]"#);
     let Poll::Ready(Ok(read)) = poll(&mut read) else { panic!("it is there") };
     // What came is itself.
     let mut again = Cap::from(read.clone()).read::<ProbeClient>();
     assert!(matches!(poll(&mut again), Poll::Ready(Ok(again)) if again == read));
-    assert_eq!(peer.heard(), [r#"["release",2,1]"#]);
+    assert_eq!(peer.frames(), [r#"["release",2,1]"#]);
 }
 
 #[test]
 fn the_index_of_a_peer_that_may_be_marked_is_read_once_that_is_known() {
     for mark in [false, true] {
-        let mut peer = Foreign::connecting();
-        let index = peer.end.link.peer_index();
+        let mut peer = connecting();
+        let index = peer.core().peer();
         let mut read = index.read::<Value>();
         assert!(poll(&mut read).is_pending());
-        assert_eq!(peer.heard(), [r#"["release",0,0]"#, r#"["push",null]"#, r#"["pull",1]"#]);
+        assert_eq!(peer.frames(), [r#"["release",0,0]"#, r#"["push",null]"#, r#"["pull",1]"#]);
         if mark {
-            peer.say(r#"["release",0,0]"#);
+            peer.receive(r#"["release",0,0]"#);
         }
-        peer.say(r#"["resolve",1,null]"#);
+        peer.receive(r#"["resolve",1,null]"#);
         if !mark {
             assert!(matches!(poll(&mut read), Poll::Ready(Ok(Value::Cap(itself))) if itself == index));
-            assert_eq!(peer.heard(), [r#"["release",1,1]"#]);
+            assert_eq!(peer.frames(), [r#"["release",1,1]"#]);
             continue;
         }
         assert!(poll(&mut read).is_pending());
-        assert_eq!(peer.heard(), [r#"["release",1,1]"#, r#"["stream",["pipeline",0]]"#]);
-        peer.say(r#"["resolve",2,5]"#);
+        assert_eq!(peer.frames(), [r#"["release",1,1]"#, r#"["stream",["pipeline",0]]"#]);
+        peer.receive(r#"["resolve",2,5]"#);
         assert!(matches!(poll(&mut read), Poll::Ready(Ok(Value::Number(five))) if five == 5.0));
     }
 }
@@ -149,20 +157,20 @@ fn the_index_of_a_peer_that_may_be_marked_is_read_once_that_is_known() {
 #[test]
 fn a_promise_for_somebody_elses_object_as_an_argument_arrives_as_that_object() {
     let log = Log::default();
-    let mut there = Foreign::connecting();
+    let mut there = connecting();
     let probe = log.probe();
     let index = Value::from([
-        ("there", Value::Cap(there.end.link.peer_index())),
+        ("there", Value::Cap(there.core().peer())),
         ("echo", Value::Cap(Func::<fn(Value) -> Value>::new(|value| async move { value }).into())),
     ]);
-    let mut here = Foreign::new(crate::cap::data::index(&index));
-    here.say(r#"["push",["pipeline",0,["there","make"],[]]]"#);
-    assert_eq!(there.heard()[1], r#"["push",["pipeline",0,["make"],[]]]"#);
+    let mut here = accepting(index);
+    here.receive(r#"["push",["pipeline",0,["there","make"],[]]]"#);
+    assert_eq!(there.frames()[1], r#"["push",["pipeline",0,["make"],[]]]"#);
     // Before the object is there, and after.
-    here.say(r#"["stream",["pipeline",0,["echo"],[["pipeline",1]]]]"#);
-    there.say(r#"["resolve",1,["export",-1]]"#);
-    here.say(r#"["stream",["pipeline",0,["echo"],[["pipeline",1]]]]"#);
-    assert_eq!(here.heard(), [r#"["resolve",2,["export",-1]]"#, r#"["resolve",3,["export",-2]]"#]);
-    assert_eq!(there.heard(), [r#"["release",1,1]"#], "nobody asks the object what it is");
+    here.receive(r#"["stream",["pipeline",0,["echo"],[["pipeline",1]]]]"#);
+    there.receive(r#"["resolve",1,["export",-1]]"#);
+    here.receive(r#"["stream",["pipeline",0,["echo"],[["pipeline",1]]]]"#);
+    assert_eq!(here.frames(), [r#"["resolve",2,["export",-1]]"#, r#"["resolve",3,["export",-2]]"#]);
+    assert_eq!(there.frames(), [r#"["release",1,1]"#], "nobody asks the object what it is");
     drop(probe);
 }

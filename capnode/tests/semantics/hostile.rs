@@ -1,8 +1,6 @@
 //! What a peer may build to make us fall over.
 
-use super::*;
-use crate::Client;
-use crate::ErrorKind;
+use crate::harness::*;
 
 /// Runs where the stack is as small as a worker's.
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
@@ -13,15 +11,15 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
 fn a_long_chain_of_results_is_dropped() {
     on_a_small_stack(|| {
         let log = Log::default();
-        let mut peer = Foreign::new(log.probe());
-        peer.say(r#"["push",[[["import",0]]]]"#);
+        let mut peer = accepting(log.probe());
+        peer.receive(r#"["push",[[["import",0]]]]"#);
         for id in 1..20_000 {
-            peer.say(&format!(r#"["push",[[["import",{id}]]]]"#));
-            peer.say(&format!(r#"["release",{id},1]"#));
+            peer.receive(&format!(r#"["push",[[["import",{id}]]]]"#));
+            peer.receive(&format!(r#"["release",{id},1]"#));
         }
-        peer.say(r#"["release",20000,1]"#);
-        assert!(peer.end.link.closed().is_none());
-        assert_eq!(peer.end.link.tables(), Tables::default());
+        peer.receive(r#"["release",20000,1]"#);
+        assert!(peer.core().closed().is_none());
+        assert_eq!(peer.core().tables(), Tables::default());
     });
 }
 
@@ -29,16 +27,16 @@ fn a_long_chain_of_results_is_dropped() {
 fn a_long_chain_of_references_is_not_followed() {
     on_a_small_stack(|| {
         let log = Log::default();
-        let mut peer = Foreign::new(log.probe());
-        peer.say(r#"["push",[[1]]]"#);
+        let mut peer = accepting(log.probe());
+        peer.receive(r#"["push",[[1]]]"#);
         for id in 1..5_000 {
-            peer.say(&format!(r#"["push",[[["import",{id},[0]]]]]"#));
+            peer.receive(&format!(r#"["push",[[["import",{id},[0]]]]]"#));
         }
-        peer.say(r#"["stream",["pipeline",5000,[0]]]"#);
-        let heard = peer.heard();
+        peer.receive(r#"["stream",["pipeline",5000,[0]]]"#);
+        let heard = peer.frames();
         assert!(heard[0].contains("too many references lead from one to the next"), "{heard:?}");
-        peer.say(r#"["stream",["pipeline",3,[0]]]"#);
-        assert_eq!(peer.heard(), [r#"["resolve",5002,1]"#], "a short one is");
+        peer.receive(r#"["stream",["pipeline",3,[0]]]"#);
+        assert_eq!(peer.frames(), [r#"["resolve",5002,1]"#], "a short one is");
     });
 }
 
@@ -51,7 +49,7 @@ fn a_promise_of_something_inside_itself_is_broken() {
 }
 
 /// An object with a property that is itself, after so many reads nothing.
-#[crate::interface]
+#[capnode::interface]
 trait Round {
     #[capnode(property)]
     async fn round(&self) -> Cap;
@@ -78,7 +76,7 @@ fn a_property_that_gives_a_reference_to_itself_is_not_followed_for_ever() {
     let turning = Arc::<Turning>::default();
     let round = RoundClient::new(turning.clone());
     *lock(&turning.itself) = Some(round.cap().clone());
-    let told = |error: &crate::Error| {
+    let told = |error: &capnode::Error| {
         assert!(error.message().contains("too many references lead from one to the next"), "{error:?}");
         assert!(turning.reads.swap(0, Ordering::SeqCst) < 100);
     };
@@ -88,9 +86,9 @@ fn a_property_that_gives_a_reference_to_itself_is_not_followed_for_ever() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let error = runtime.block_on(round.cap().invoke::<Value>("round", (1,)).into_future()).unwrap_err();
         told(&error);
-        assert_eq!((error.kind(), error.fate()), (ErrorKind::Limit, crate::Fate::NotSent));
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Limit, Fate::NotSent));
     }
-    let mut pair = Pair::new(round.clone());
+    let mut pair = connected(round.clone());
     let theirs: RoundClient = pair.index();
     for mut call in [theirs.cap().invoke::<Value>("round", (1,)), theirs.cap().at("round").get("name")] {
         // Handlers that are inside too many others are tasks of the connection, one begun by the other.
@@ -108,54 +106,54 @@ fn a_property_that_gives_a_reference_to_itself_is_not_followed_for_ever() {
 #[test]
 fn calls_inside_values_end_with_their_message() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",[[["pipeline",0,["wait"],[1]],["pipeline",0,["wait"],[2]]]]]"#);
-    peer.say(r#"["pull",1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",[[["pipeline",0,["wait"],[1]],["pipeline",0,["wait"],[2]]]]]"#);
+    peer.receive(r#"["pull",1]"#);
     assert_eq!(log.take(), ["started 1", "started 2"]);
-    peer.say(r#"["release",1,1]"#);
+    peer.receive(r#"["release",1,1]"#);
     let mut events = log.take();
     events.sort();
     assert_eq!(events, ["cancelled 1", "cancelled 2"]);
     // One that nobody waits for could not be ended.
-    peer.say(r#"["push",[[["import",0,["wait"],[3]]]]]"#);
-    peer.say(r#"["stream",["pipeline",2,[0,"note"],[4]]]"#);
-    assert!(peer.heard()[0].contains("a call inside a value is made by `pipeline`"));
+    peer.receive(r#"["push",[[["import",0,["wait"],[3]]]]]"#);
+    peer.receive(r#"["stream",["pipeline",2,[0,"note"],[4]]]"#);
+    assert!(peer.frames()[0].contains("a call inside a value is made by `pipeline`"));
     assert_eq!(log.take(), [""; 0]);
 }
 
 #[test]
 fn all_the_calls_of_a_message_go_on_together() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["stream",[[["pipeline",0,["wait"],[1]],["pipeline",0,["wait"],[2]]]]]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["stream",[[["pipeline",0,["wait"],[1]],["pipeline",0,["wait"],[2]]]]]"#);
     log.open();
-    assert_eq!(peer.heard(), [r#"["resolve",1,[[1,2]]]"#]);
+    assert_eq!(peer.frames(), [r#"["resolve",1,[[1,2]]]"#]);
     assert_eq!(log.take(), ["started 1", "started 2", "ended 1", "ended 2"]);
 }
 
 #[test]
 fn too_many_calls_in_one_message_end_the_session() {
-    let limits = Limits { running_calls: 10, ..Limits::default() };
+    let limits = limits(|limits| limits.running_calls = 10);
     for (count, stands) in [(10, true), (11, false)] {
         let log = Log::default();
-        let mut peer = Foreign { end: End::new(Side::Accepting, Some(log.probe().into()), limits.clone()) };
+        let mut peer = accepting_within(log.probe(), limits.clone());
         let call = r#"["pipeline",0,["note"],[1]]"#;
-        peer.say(&format!(r#"["push",[[{}]]]"#, vec![call; count].join(",")));
-        assert_eq!(peer.end.link.closed().is_none(), stands, "{count} calls");
+        peer.receive(&format!(r#"["push",[[{}]]]"#, vec![call; count].join(",")));
+        assert_eq!(peer.core().closed().is_none(), stands, "{count} calls");
         assert_eq!(log.take().len(), if stands { count } else { 0 });
     }
 }
 
 #[test]
 fn promises_of_the_peer_make_no_room_for_its_calls() {
-    let limits = Limits { running_calls: 2, ..Limits::default() };
+    let limits = limits(|limits| limits.running_calls = 2);
     let log = Log::default();
-    let mut peer = Foreign { end: End::new(Side::Accepting, Some(log.probe().into()), limits) };
+    let mut peer = accepting_within(log.probe(), limits);
     for id in 1..=5 {
-        peer.say(&format!(r#"["push",["pipeline",0,["note"],[["promise",-{id}]]]]"#));
+        peer.receive(&format!(r#"["push",["pipeline",0,["note"],[["promise",-{id}]]]]"#));
     }
     for _ in 0..5 {
-        peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+        peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     }
     assert_eq!(log.take(), [""; 0], "two calls that wait for their arguments are the limit");
 }
@@ -163,14 +161,14 @@ fn promises_of_the_peer_make_no_room_for_its_calls() {
 #[test]
 fn a_call_that_ends_gives_up_what_only_it_wanted() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["wait"],[1]]]"#);
-    peer.say(r#"["pull",1]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
+    peer.receive(r#"["pull",1]"#);
     // Fails as soon as its first argument does, while the second is still being waited for.
-    peer.say(r#"["push",["pipeline",0,["echo"],[["promise",-1],["pipeline",1]]]]"#);
-    peer.say(r#"["release",1,1]"#);
+    peer.receive(r#"["push",["pipeline",0,["echo"],[["promise",-1],["pipeline",1]]]]"#);
+    peer.receive(r#"["release",1,1]"#);
     assert_eq!(log.take(), ["started 1"]);
-    peer.say(r#"["reject",-1,["error","Error","no"]]"#);
+    peer.receive(r#"["reject",-1,["error","Error","no"]]"#);
     assert_eq!(log.take(), ["cancelled 1"]);
 }
 
@@ -197,55 +195,55 @@ fn a_panic_while_arguments_are_read_is_an_error_to_the_caller_alone() {
         }
     }
 
-    let mut peer = Foreign::new(Func::<fn(Fragile)>::new(|_: Fragile| async {}).cap().clone());
-    peer.say(r#"["stream",["pipeline",0,[],[1]]]"#);
-    assert!(is_panic(&peer.heard()));
+    let mut peer = accepting(Func::<fn(Fragile)>::new(|_: Fragile| async {}).cap().clone());
+    peer.receive(r#"["stream",["pipeline",0,[],[1]]]"#);
+    assert!(is_panic(&peer.frames()));
     // And where a closure panics before it has made its future.
     let early = Func::<fn()>::new(|| {
         assert!(std::hint::black_box(false), "on purpose");
         async {}
     });
-    let mut peer = Foreign::new(early.cap().clone());
-    peer.say(r#"["stream",["pipeline",0,[],[]]]"#);
-    assert!(is_panic(&peer.heard()));
+    let mut peer = accepting(early.cap().clone());
+    peer.receive(r#"["stream",["pipeline",0,[],[]]]"#);
+    assert!(is_panic(&peer.frames()));
 }
 
 #[test]
 fn a_small_value_in_a_large_frame_keeps_only_itself() {
-    let limits = Limits { kept_bytes: 10_000, ..Limits::default() };
+    let limits = limits(|limits| limits.kept_bytes = 10_000);
     let log = Log::default();
-    let mut peer = Foreign { end: End::new(Side::Accepting, Some(log.probe().into()), limits) };
+    let mut peer = accepting_within(log.probe(), limits);
     let blanks = " ".repeat(100_000);
     for _ in 0..10 {
-        peer.say(&format!(r#"["push",{{"f":["import",0],"a":5}}{blanks}]"#));
+        peer.receive(&format!(r#"["push",{{"f":["import",0],"a":5}}{blanks}]"#));
     }
-    peer.say(r#"["stream",["pipeline",10,["a"]]]"#);
-    peer.say(r#"["stream",["pipeline",10,["f","note"],[6]]]"#);
-    assert_eq!(peer.heard(), [r#"["resolve",11,5]"#, r#"["resolve",12,6]"#]);
+    peer.receive(r#"["stream",["pipeline",10,["a"]]]"#);
+    peer.receive(r#"["stream",["pipeline",10,["f","note"],[6]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",11,5]"#, r#"["resolve",12,6]"#]);
 }
 
 #[test]
 fn a_peer_that_asks_and_does_not_read_is_cut_off() {
-    let limits = Limits { unwritten_bytes_hard: 10_000, ..Limits::default() };
+    let limits = limits(|limits| limits.unwritten_bytes_hard = 10_000);
     let log = Log::default();
-    let mut peer = Foreign { end: End::new(Side::Accepting, Some(log.probe().into()), limits) };
+    let mut peer = accepting_within(log.probe(), limits);
     let text = "x".repeat(1_000);
     for id in 1..=20 {
-        peer.say(&format!(r#"["push","{text}"]"#));
-        peer.say(&format!(r#"["pull",{id}]"#));
-        peer.say(&format!(r#"["release",{id},1]"#));
+        peer.receive(&format!(r#"["push","{text}"]"#));
+        peer.receive(&format!(r#"["pull",{id}]"#));
+        peer.receive(&format!(r#"["release",{id},1]"#));
     }
-    assert_eq!(peer.end.link.closed_error().kind(), ErrorKind::Limit);
+    assert_eq!(peer.core().closed().unwrap().kind(), ErrorKind::Limit);
 }
 
 #[test]
 fn a_long_name_is_not_repeated_in_full() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
+    let mut peer = accepting(log.probe());
     let name = "n".repeat(100_000);
-    peer.say(&format!(r#"["stream",["pipeline",0,["{name}"],[]]]"#));
-    peer.say(&format!(r#"["stream",["pipeline",0,["note"],["{name}"]]]"#));
-    for frame in peer.heard() {
+    peer.receive(&format!(r#"["stream",["pipeline",0,["{name}"],[]]]"#));
+    peer.receive(&format!(r#"["stream",["pipeline",0,["note"],["{name}"]]]"#));
+    for frame in peer.frames() {
         assert!(frame.len() < 1_000, "{} bytes", frame.len());
     }
 }

@@ -1,45 +1,31 @@
 //! Peers of Capnode and Q-Connection, whose frames are written by hand: what their languages have no words for must
 //! neither leak nor lose anything.
 
-use super::*;
-use crate::Object;
-use crate::outgoing::Outgoing;
+use crate::harness::*;
+use capnode::Object;
 
 type Callback = Func<fn(u32) -> u32>;
 
 /// A side that is connected to, and what it says.
-struct Served {
-    link: Arc<Link>,
-    out: Outgoing,
-}
+struct Served(Endpoint);
 
 impl Served {
     fn new(index: &Object, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits::default();
-        change(&mut limits);
-        let terms = Terms { limits, ..Terms::default() };
-        Self { link: Link::new(Side::Accepting, Some(index.cap()), terms), out: Outgoing::default() }
+        Self(accepting_within(index.cap(), limits(change)))
     }
 
     /// Hands in a frame. What is said then.
     fn hear(&mut self, frame: &str) -> Vec<String> {
-        self.link.receive(frame);
+        self.0.receive(frame);
         self.said()
     }
 
     fn said(&mut self) -> Vec<String> {
-        self.link.unpark(|| true);
-        let mut said = Vec::new();
-        self.link.take_output(&mut self.out);
-        while let Some(frame) = self.out.pop_frame() {
-            said.push(frame.to_owned());
-        }
-        self.out.clear();
-        said
+        self.0.frames()
     }
 
     fn exports(&self) -> usize {
-        self.link.tables().exports
+        self.0.core().tables().exports
     }
 }
 
@@ -75,7 +61,7 @@ impl Kept {
         drop(before);
     }
 
-    fn call(&self) -> crate::Call<u32> {
+    fn call(&self) -> capnode::Call<u32> {
         lock(&self.0).as_ref().map(|callback| callback.call(1)).expect("it was kept")
     }
 }
@@ -116,35 +102,6 @@ fn invoke(id: &str, reply: &str, links: &str, list: &str, last: usize) -> String
 }
 
 #[test]
-fn a_capnode_function_that_comes_again_soon_is_not_given_back() {
-    let kept = Kept::default();
-    let mut served = Served::new(&kept.index(), |_| {});
-    let index = ask_index(&mut served, 1);
-    let keep = &index.iter().find(|(name, _)| name == "keep").unwrap().1;
-    let lend = |reply: &str| invoke(keep, reply, r#""f","#, r#"{"type":1,"id":0}"#, 1);
-    served.hear(&lend("a"));
-    kept.forget();
-    assert_eq!(served.said(), [""; 0]);
-    served.hear(&lend("b"));
-    // Two turns pass, and it is still held.
-    served.link.flush(false);
-    served.link.flush(false);
-    assert_eq!(served.said(), [""; 0]);
-    let mut call = kept.call();
-    assert!(poll(&mut call).is_pending());
-    assert!(served.said()[0].contains(r#""methodId":"f""#));
-    drop(call);
-    // Now it is dropped for good: not in the turn in which it was, but in the next.
-    kept.forget();
-    assert_eq!(served.said(), [""; 0]);
-    served.link.flush(false);
-    assert_eq!(served.said(), [""; 0]);
-    served.link.flush(false);
-    let said = served.said();
-    assert!(said.len() == 1 && said[0].starts_with(r#"{"type":"dealloc","methodId":"f""#), "{said:?}");
-}
-
-#[test]
 fn what_nobody_is_told_of_is_forgotten_like_what_is() {
     let kept = Kept::default();
     let mut served = Served::new(&kept.index(), |limits| limits.exports = 3);
@@ -152,7 +109,7 @@ fn what_nobody_is_told_of_is_forgotten_like_what_is() {
     for _ in 0..50 {
         served.hear(r#"{"type":"send","to":"","op":"post","args":["make",[]]}"#);
     }
-    assert!(served.exports() <= 4, "{:?}", served.link.tables());
+    assert!(served.exports() <= 4, "{:?}", served.0.core().tables());
 
     let mut served = Served::new(&kept.index(), |limits| limits.exports = 3);
     let index = ask_index(&mut served, 1);
@@ -162,7 +119,7 @@ fn what_nobody_is_told_of_is_forgotten_like_what_is() {
         assert!(said[0].starts_with(r#"{"type":"error""#), "{said:?}");
     }
     // The three functions of the index apart.
-    assert!(served.exports() <= 3 + 4, "{:?}", served.link.tables());
+    assert!(served.exports() <= 3 + 4, "{:?}", served.0.core().tables());
 }
 
 #[test]
@@ -188,7 +145,7 @@ fn a_dealloc_at_the_limit_ends_nothing() {
         let said = served.hear(&format!(r#"{{"type":"dealloc","methodId":"{id}","replyId":"d"}}"#));
         assert_eq!(said, [r#"{"type":"return","methodId":"d"}"#]);
     }
-    assert!(served.link.closed().is_none(), "{:?}", served.link.closed());
+    assert!(served.0.core().closed().is_none(), "{:?}", served.0.core().closed());
     assert_eq!(served.exports(), 3);
 }
 
@@ -200,7 +157,7 @@ fn an_id_that_is_longer_than_ids_are_is_none() {
     let said = served.hear(&post("a", "keep", &format!(r#"{{"@":"{long}","type":"function"}}"#)));
     assert!(said[0].contains("\"!\""), "{said:?}");
     assert_eq!(served.hear(&post(&long, "make", "")), [""; 0]);
-    assert!(served.link.closed().is_none());
+    assert!(served.0.core().closed().is_none());
 }
 
 #[test]
@@ -220,7 +177,7 @@ fn a_call_that_cannot_be_said_lends_nothing() {
     let function = lock(&kept.0).as_ref().map(|function| function.cap().clone()).unwrap();
     let mut call = function.apply::<u32>((f64::NAN, lent(held.clone())));
     let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("there is no word for this number") };
-    assert_eq!(error.fate(), crate::Fate::NotSent);
+    assert_eq!(error.fate(), capnode::Fate::NotSent);
     drop(call);
     assert_eq!((served.exports(), Arc::strong_count(&held)), (3, 1));
     // What the peer had before, it keeps.
@@ -254,10 +211,10 @@ fn a_reason_to_drop_something_under_a_lock_of_an_object_is_none() {
 #[test]
 fn a_handlers_progress_is_not_taken_for_that_of_another_that_it_is_called_by() {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let inner = Func::<fn() -> bool>::new(|| async { crate::report_progress(&"inner").unwrap() });
+    let inner = Func::<fn() -> bool>::new(|| async { capnode::report_progress(&"inner").unwrap() });
     let outer = Func::<fn() -> bool>::new(move || {
         // Also what is said before the first await reaches the caller.
-        let told = crate::report_progress(&"outer").unwrap();
+        let told = capnode::report_progress(&"outer").unwrap();
         let inner = inner.clone();
         async move { told && !inner.call().await.unwrap() }
     });
@@ -268,9 +225,9 @@ fn a_handlers_progress_is_not_taken_for_that_of_another_that_it_is_called_by() {
 }
 
 /// What comes at once, of a call within this program.
-fn now<T>(call: crate::Call<T>) -> Result<T, crate::Error>
+fn now<T>(call: capnode::Call<T>) -> Result<T, capnode::Error>
 where
-    T: crate::Wire,
+    T: capnode::Wire,
 {
     let mut call = call;
     match poll(&mut call) {

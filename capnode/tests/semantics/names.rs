@@ -1,11 +1,30 @@
 //! Names that JavaScript gives a meaning of its own: never a method, a step of a path or the class of an error, in any
 //! language, whoever says them. As keys in data they are names like any other.
 
-use super::*;
-use crate::error::{ErrorKind, Fate};
-use crate::names::RESERVED;
-use crate::value::ErrorValue;
-use crate::{Dialect, Object};
+use crate::harness::*;
+use capnode::ErrorValue;
+use capnode::{Dialect, Object};
+use capnode::{ErrorKind, Fate};
+
+/// Every JavaScript object has the names of `Object.prototype` by itself, and JavaScript calls `then` and `toJSON` of what
+/// it is given without being asked.
+const RESERVED: [&str; 15] = [
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "__proto__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "prototype",
+    "then",
+    "toJSON",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
 
 /// An object that has each of these names, and data that does.
 fn index(log: &Log) -> Object {
@@ -29,18 +48,19 @@ fn index_with(log: &Log, names: &[&'static str]) -> Object {
         .with("echo", Func::<fn(Value) -> Value>::new(|x: Value| async { x }))
 }
 
-fn speaking(dialect: Dialect, side: Side, index: Option<Cap>) -> Foreign {
-    let link = Link::new(side, index, Terms { dialect: Some(dialect), ..Terms::default() });
-    let (out, wire, sent, tasks) = (Outgoing::default(), VecDeque::new(), Vec::new(), Vec::new());
-    Foreign { end: End { link, out, wire, sent, tasks } }
+fn speaking(dialect: Dialect, side: Side, index: Option<Cap>) -> Endpoint {
+    Endpoint::new(match side {
+        Side::Connecting => Core::connecting_in(dialect, ()),
+        Side::Accepting => Core::accepting(index),
+    })
 }
 
 /// What is answered to one frame, the rest of which is `said` in place of `@`.
-fn answers(peer: &mut Foreign, table: &[(&str, &str)], name: &str) {
+fn answers(peer: &mut Endpoint, table: &[(&str, &str)], name: &str) {
     for (said, heard) in table {
-        peer.say(&said.replace('@', name));
+        peer.receive(&said.replace('@', name));
         let expected = heard.replace('@', name);
-        assert_eq!(peer.heard(), [expected], "{said}");
+        assert_eq!(peer.frames(), [expected], "{said}");
     }
 }
 
@@ -48,7 +68,7 @@ fn answers(peer: &mut Foreign, table: &[(&str, &str)], name: &str) {
 fn a_capn_web_peer_finds_nothing_under_them() {
     let log = Log::default();
     for name in RESERVED {
-        let mut peer = Foreign::new(index(&log).cap());
+        let mut peer = accepting(index(&log).cap());
         let table = [
             (
                 r#"["stream",["pipeline",0,["@"],[]]]"#,
@@ -68,10 +88,10 @@ fn a_capn_web_peer_finds_nothing_under_them() {
             (r#"["stream",["pipeline",0,["echo"],[{"@":1}]]]"#, r#"["resolve",6,{"@":1}]"#),
         ];
         answers(&mut peer, &table, name);
-        peer.say(&format!(r#"["stream",["pipeline",0,["echo"],[["import",0,["{name}"]]]]]"#));
-        assert_eq!(peer.heard(), [r#"["resolve",7,["export",-1]]"#]);
-        peer.say(r#"["stream",["pipeline",-1,[]]]"#);
-        assert_eq!(peer.heard(), [r#"["resolve",8,["undefined"]]"#], "{name}");
+        peer.receive(&format!(r#"["stream",["pipeline",0,["echo"],[["import",0,["{name}"]]]]]"#));
+        assert_eq!(peer.frames(), [r#"["resolve",7,["export",-1]]"#]);
+        peer.receive(r#"["stream",["pipeline",-1,[]]]"#);
+        assert_eq!(peer.frames(), [r#"["resolve",8,["undefined"]]"#], "{name}");
         assert_eq!(log.take(), [""; 0], "{name}");
     }
 }
@@ -113,8 +133,8 @@ fn a_capnode_peer_is_told_of_no_function_of_such_a_name() {
     // Data of that name is refused.
     let names: Vec<_> = RESERVED.into_iter().filter(|name| *name != "__proto__").collect();
     let mut peer = speaking(Dialect::Capnode, Side::Accepting, Some(index_with(&log, &names).cap()));
-    peer.say(r#"{"type":"index","methodId":"i"}"#);
-    let answer: serde_json::Value = serde_json::from_str(&peer.heard().concat()).unwrap();
+    peer.receive(r#"{"type":"index","methodId":"i"}"#);
+    let answer: serde_json::Value = serde_json::from_str(&peer.frames().concat()).unwrap();
     let members = answer["value"]["links"][0].as_object().unwrap();
     let names: Vec<_> = members.keys().collect();
     assert_eq!(names, ["data", "echo"]);
@@ -124,8 +144,8 @@ fn a_capnode_peer_is_told_of_no_function_of_such_a_name() {
 fn nothing_is_asked_of_a_peer_by_such_a_name() {
     for dialect in [Dialect::CapnWeb, Dialect::Q, Dialect::Capnode] {
         let mut peer = speaking(dialect, Side::Connecting, None);
-        let theirs = peer.end.link.peer_index();
-        peer.heard();
+        let theirs = peer.core().peer();
+        peer.frames();
         let (promised, resolver) = ProbeClient::promise();
         resolver.resolve(ProbeClient::from_cap(theirs.clone()));
         for name in RESERVED {
@@ -143,44 +163,44 @@ fn nothing_is_asked_of_a_peer_by_such_a_name() {
                 assert!(cap.invoke::<()>(name, ()).send().is_err(), "{name}");
             }
         }
-        assert_eq!(peer.heard(), [""; 0], "{dialect:?}");
+        assert_eq!(peer.frames(), [""; 0], "{dialect:?}");
     }
 }
 
 #[test]
 fn a_reference_to_such_a_property_is_a_reference_to_nothing() {
     for name in RESERVED {
-        let mut peer = Foreign::connecting();
-        let theirs = peer.end.link.peer_index();
-        peer.heard();
+        let mut peer = connecting();
+        let theirs = peer.core().peer();
+        peer.frames();
         let mut call = theirs.invoke::<()>("take", (theirs.at(name),));
         assert!(poll(&mut call).is_pending());
-        assert_eq!(peer.heard(), [r#"["push",["pipeline",0,["take"],[["export",-1]]]]"#, r#"["pull",1]"#]);
+        assert_eq!(peer.frames(), [r#"["push",["pipeline",0,["take"],[["export",-1]]]]"#, r#"["pull",1]"#]);
     }
 }
 
 /// What a call of ours fails with, to which the peer answers `answer`, with the id of the call in place of `@`.
-pub(super) fn failed(dialect: Dialect, answer: &str) -> crate::Error {
+pub(crate) fn failed(dialect: Dialect, answer: &str) -> Error {
     let mut peer = speaking(dialect, Side::Connecting, None);
-    let theirs = peer.end.link.peer_index();
+    let theirs = peer.core().peer();
     if dialect == Dialect::Capnode {
-        let asked: serde_json::Value = serde_json::from_str(&peer.heard().concat()).unwrap();
+        let asked: serde_json::Value = serde_json::from_str(&peer.frames().concat()).unwrap();
         // An index as another of our own gives it.
         let index = Object::new().with("f", Func::<fn()>::new(|| async {}));
         let mut other = speaking(dialect, Side::Accepting, Some(index.cap()));
-        other.say(&format!(r#"{{"type":"index","methodId":{}}}"#, asked["methodId"]));
-        peer.say(&other.heard().concat());
+        other.receive(&format!(r#"{{"type":"index","methodId":{}}}"#, asked["methodId"]));
+        peer.receive(&other.frames().concat());
     }
-    peer.heard();
+    peer.frames();
     let mut call = theirs.invoke::<()>("f", ());
     assert!(poll(&mut call).is_pending());
-    let sent = peer.heard().concat();
+    let sent = peer.frames().concat();
     let id = match dialect {
         Dialect::CapnWeb => "1".to_owned(),
         Dialect::Q => serde_json::from_str::<serde_json::Value>(&sent).unwrap()["from"].to_string(),
         _ => serde_json::from_str::<serde_json::Value>(&sent).unwrap()["replyId"].to_string(),
     };
-    peer.say(&answer.replace('@', &id));
+    peer.receive(&answer.replace('@', &id));
     let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("{answer} to {sent}") };
     error
 }
@@ -200,24 +220,24 @@ fn no_error_is_of_such_a_class() {
             assert_eq!(other.name(), "RangeError", "{dialect:?}");
         }
         // As we do.
-        let thrown = Func::<fn() -> Result<(), crate::Error>>::fallible(move || async move {
-            Err(crate::Error::rejected("no").with_name(name))
+        let thrown = Func::<fn() -> Result<(), capnode::Error>>::fallible(move || async move {
+            Err(capnode::Error::rejected("no").with_name(name))
         });
-        let mut peer = Foreign::new(thrown.cap().clone());
-        peer.say(r#"["stream",["pipeline",0,[],[]]]"#);
-        let heard = peer.heard().concat();
+        let mut peer = accepting(thrown.cap().clone());
+        peer.receive(r#"["stream",["pipeline",0,[],[]]]"#);
+        let heard = peer.frames().concat();
         assert!(heard.starts_with(r#"["reject",1,["error","Error","no""#), "{heard}");
         // As a value, both ways.
-        let mut peer = Foreign::new(index(&Log::default()).cap());
-        peer.say(&format!(r#"["stream",["pipeline",0,["echo"],[["error","{name}","no"]]]]"#));
-        assert_eq!(peer.heard(), [r#"["resolve",1,["error","Error","no"]]"#], "{name}");
+        let mut peer = accepting(index(&Log::default()).cap());
+        peer.receive(&format!(r#"["stream",["pipeline",0,["echo"],[["error","{name}","no"]]]]"#));
+        assert_eq!(peer.frames(), [r#"["resolve",1,["error","Error","no"]]"#], "{name}");
         let value = ErrorValue { name: name.to_owned(), message: "no".to_owned(), properties: Vec::new() };
         let value = Func::<fn() -> ErrorValue>::new(move || {
             let value = value.clone();
             async { value }
         });
-        let mut peer = Foreign::new(value.cap().clone());
-        peer.say(r#"["stream",["pipeline",0,[],[]]]"#);
-        assert_eq!(peer.heard(), [r#"["resolve",1,["error","Error","no"]]"#], "{name}");
+        let mut peer = accepting(value.cap().clone());
+        peer.receive(r#"["stream",["pipeline",0,[],[]]]"#);
+        assert_eq!(peer.frames(), [r#"["resolve",1,["error","Error","no"]]"#], "{name}");
     }
 }

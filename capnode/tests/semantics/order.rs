@@ -1,13 +1,12 @@
 //! Calls on one reference are delivered in the order sent.
 
-use super::*;
-use crate::Client;
-use crate::promise;
+use crate::harness::*;
+use capnode::promise;
 
 #[test]
 fn calls_on_one_reference_are_delivered_in_the_order_sent() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     for number in 0..5 {
         probe.note(number).send().unwrap();
@@ -19,7 +18,7 @@ fn calls_on_one_reference_are_delivered_in_the_order_sent() {
 #[test]
 fn replies_come_in_any_order() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let mut slow = probe.wait(1);
     assert!(poll(&mut slow).is_pending());
@@ -31,14 +30,13 @@ fn replies_come_in_any_order() {
 #[test]
 fn a_chain_is_sent_whole_before_any_answer() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
-    pair.clear_sent();
+    pair.clear();
     let mut call = probe.make().pipeline().make().pipeline().note(7);
     assert!(poll(&mut call).is_pending());
-    pair.a.flush();
     assert_eq!(
-        pair.a.sent,
+        pair.recorded(Side::Connecting),
         [
             r#"["push",["pipeline",0,["make"],[]]]"#,
             r#"["push",["pipeline",1,["make"],[]]]"#,
@@ -57,7 +55,7 @@ fn a_chain_is_sent_whole_before_any_answer() {
 #[test]
 fn calls_on_a_result_that_is_not_there_yet_wait_in_order() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let late = probe.make_late().pipeline();
     for number in 0..3 {
@@ -75,7 +73,7 @@ fn calls_on_a_result_that_is_not_there_yet_wait_in_order() {
 #[test]
 fn a_failed_call_fails_all_that_was_made_on_its_result() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let nothing = ProbeClient::from_cap(probe.cap().invoke::<Value>("missing", ()).pipeline_cap());
     let error = pair.wait(nothing.make().pipeline().note(1)).unwrap_err();
@@ -85,7 +83,7 @@ fn a_failed_call_fails_all_that_was_made_on_its_result() {
 #[test]
 fn calls_on_a_promise_of_ours_are_delivered_before_those_made_after_its_resolution() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let remote: ProbeClient = pair.index();
     for target in [remote, log.probe()] {
         let (promised, resolver) = ProbeClient::promise();
@@ -107,7 +105,7 @@ fn order_is_kept_where_a_result_turns_out_to_be_nearer() {
     // The result of `back` is our own object: what was asked of the promise travels there and
     // back, while the settled reference goes the short way.
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let ours = log.probe();
     let promised = probe.back(ours).pipeline();
@@ -122,7 +120,7 @@ fn order_is_kept_where_a_result_turns_out_to_be_nearer() {
 #[test]
 fn an_unresolved_client_as_an_argument_delays_nothing() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let (promised, resolver) = promise::<ProbeClient>();
     let mut on_promised = probe.note_on(promised, 2);
@@ -138,7 +136,7 @@ fn an_unresolved_client_as_an_argument_delays_nothing() {
 #[test]
 fn an_unresolved_result_as_an_argument_is_usable_at_once() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let late = probe.make_late().pipeline();
     let mut noted = probe.note_on(late, 5);
@@ -152,37 +150,37 @@ fn an_unresolved_result_as_an_argument_is_usable_at_once() {
 #[test]
 fn a_call_with_a_promise_argument_waits_for_it_and_may_be_overtaken() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["note"],[["promise",-1]]]]"#);
-    peer.say(r#"["push",["pipeline",0,["note"],[2]]]"#);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["note"],[["promise",-1]]]]"#);
+    peer.receive(r#"["push",["pipeline",0,["note"],[2]]]"#);
     assert_eq!(log.take(), ["2"]);
-    peer.say(r#"["resolve",-1,1]"#);
+    peer.receive(r#"["resolve",-1,1]"#);
     assert_eq!(log.take(), ["1"]);
-    peer.say(r#"["pull",1]"#);
-    assert_eq!(peer.heard(), [r#"["release",-1,1]"#, r#"["resolve",1,1]"#]);
+    peer.receive(r#"["pull",1]"#);
+    assert_eq!(peer.frames(), [r#"["release",-1,1]"#, r#"["resolve",1,1]"#]);
 }
 
 #[test]
 fn a_rejected_promise_argument_rejects_the_call() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["note"],[["promise",-1]]]]"#);
-    peer.say(r#"["pull",1]"#);
-    peer.say(r#"["reject",-1,["error","RangeError","no number"]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-1,1]"#, r#"["reject",1,["error","RangeError","no number"]]"#]);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["note"],[["promise",-1]]]]"#);
+    peer.receive(r#"["pull",1]"#);
+    peer.receive(r#"["reject",-1,["error","RangeError","no number"]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-1,1]"#, r#"["reject",1,["error","RangeError","no number"]]"#]);
     assert_eq!(log.take(), [""; 0]);
 }
 
 #[test]
 fn a_result_of_another_call_as_an_argument_is_awaited() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
-    peer.say(r#"["push",["pipeline",0,["wait"],[40]]]"#);
-    peer.say(r#"["push",["pipeline",0,["echo"],[{"a":["pipeline",1],"b":[["x",["pipeline",1]]]}]]]"#);
-    peer.say(r#"["pull",2]"#);
-    assert_eq!(peer.heard(), [""; 0]);
+    let mut peer = accepting(log.probe());
+    peer.receive(r#"["push",["pipeline",0,["wait"],[40]]]"#);
+    peer.receive(r#"["push",["pipeline",0,["echo"],[{"a":["pipeline",1],"b":[["x",["pipeline",1]]]}]]]"#);
+    peer.receive(r#"["pull",2]"#);
+    assert_eq!(peer.frames(), [""; 0]);
     log.open();
-    assert_eq!(peer.heard(), [r#"["resolve",2,{"a":40,"b":[["x",40]]}]"#]);
+    assert_eq!(peer.frames(), [r#"["resolve",2,{"a":40,"b":[["x",40]]}]"#]);
 }
 
 #[test]
@@ -193,5 +191,5 @@ fn a_promise_resolved_to_itself_is_broken() {
     second_resolver.resolve(first.clone());
     let mut call = first.note(1);
     let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("it should fail at once") };
-    assert_eq!(error.kind(), crate::ErrorKind::Unresolved);
+    assert_eq!(error.kind(), ErrorKind::Unresolved);
 }

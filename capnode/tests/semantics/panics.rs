@@ -1,8 +1,7 @@
 //! Code of the user's that panics: whoever asked for it is told so, and everything else goes on.
 
-use super::*;
-use crate::Client;
-use crate::error::{CallError, Error, ErrorKind, Fate};
+use crate::harness::*;
+use capnode::CallError;
 
 /// Panics when it is written, or read, or dropped.
 #[derive(Default)]
@@ -39,7 +38,7 @@ impl Drop for Fragile {
 const DROPPED: Fragile = Fragile { written: false, dropped: true };
 const WRITTEN: Fragile = Fragile { written: true, dropped: false };
 
-#[crate::interface]
+#[capnode::interface]
 trait Fragiles {
     async fn make(&self) -> FragilesClient;
     async fn hold(&self);
@@ -91,7 +90,7 @@ impl Fragiles for Object {
 }
 
 fn fragile() -> (Pair, FragilesClient) {
-    let pair = Pair::new(FragilesClient::new(Object(None)));
+    let pair = connected(FragilesClient::new(Object(None)));
     let client = pair.index();
     (pair, client)
 }
@@ -141,16 +140,16 @@ fn an_error_of_which_the_data_panics_has_its_message_left() {
 fn a_panic_while_an_argument_is_written_late_fails_the_call_as_not_sent() {
     type Takes = Func<fn(Fragile)>;
 
-    let mut peer = Foreign::connecting();
+    let mut peer = connecting();
     let (promised, resolver) = FragilesClient::promise();
     let mut call = Takes::from_cap(promised.cap().clone()).call(WRITTEN);
     let mut other = promised.ok();
     assert!(poll(&mut call).is_pending() && poll(&mut other).is_pending());
     // Whoever resolves the promise has nothing to do with it.
-    resolver.resolve(FragilesClient::from_cap(peer.end.link.peer_index()));
+    resolver.resolve(FragilesClient::from_cap(peer.core().peer()));
     let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("it panics") };
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
-    assert!(peer.heard().concat().contains("\"ok\""), "the one behind it is sent");
+    assert!(peer.frames().concat().contains("\"ok\""), "the one behind it is sent");
 }
 
 #[test]
@@ -162,8 +161,8 @@ fn a_panic_while_an_object_is_dropped_harms_nobody() {
     assert_eq!(pair.wait(client.ok()).unwrap(), 1);
     // Two at once, when the session ends: were one not caught, the other would end the program.
     let made = [pair.wait(client.make()).unwrap(), pair.wait(client.make()).unwrap()];
-    pair.b.link.close(Error::new(ErrorKind::Disconnected, "enough"));
-    assert_eq!(pair.b.link.tables().exports, 0);
+    pair.accepting().close("enough");
+    assert_eq!(pair.accepting().tables().exports, 0);
     drop(made);
 }
 
@@ -185,17 +184,17 @@ fn a_panic_while_a_handler_is_dropped_harms_nobody() {
     let mut held = client.hold();
     assert!(poll(&mut held).is_pending());
     pair.settle();
-    assert_eq!(pair.b.running(), 1);
+    assert_eq!(pair.handlers(), 1);
     drop(held);
     pair.settle();
-    assert_eq!(pair.b.running(), 0, "it is cancelled");
+    assert_eq!(pair.handlers(), 0, "it is cancelled");
     assert_eq!(pair.wait(client.ok()).unwrap(), 1);
     let mut held = [client.hold(), client.hold()];
     assert!(held.iter_mut().all(|call| poll(call).is_pending()));
     pair.settle();
-    pair.b.link.close(Error::new(ErrorKind::Disconnected, "enough"));
-    pair.b.run();
-    assert_eq!(pair.b.running(), 0);
+    pair.accepting().close("enough");
+    pair.poll_handlers(Side::Accepting);
+    assert_eq!(pair.handlers(), 0);
 }
 
 #[test]
@@ -211,7 +210,7 @@ fn a_callback_that_panics_at_the_end_keeps_no_other_from_being_called() {
     let mut held = client.hold();
     assert!(poll(&mut held).is_pending());
     pair.settle();
-    pair.a.link.close(Error::new(ErrorKind::Disconnected, "cable cut"));
+    pair.connecting().close("cable cut");
     assert_eq!(log.take(), ["cable cut"]);
     assert!(matches!(poll(&mut held), Poll::Ready(Err(_))));
     // One that comes late.
@@ -222,7 +221,7 @@ fn a_callback_that_panics_at_the_end_keeps_no_other_from_being_called() {
 fn a_listener_to_progress_that_panics_fails_no_call() {
     let steps = Func::<fn() -> u32>::new(|| async {
         for step in 0..3 {
-            crate::report_progress(&step).ok();
+            capnode::report_progress(&step).ok();
         }
         7
     });
@@ -240,14 +239,14 @@ fn a_listener_to_progress_that_panics_fails_no_call() {
 fn a_restorer_that_panics_is_a_handler_that_does() {
     struct Broken;
 
-    impl crate::Restorer for Broken {
+    impl capnode::Restorer for Broken {
         async fn restore(&self, id: &str) -> Result<Cap, Error> {
             panic!("no {id}")
         }
     }
 
-    let mut pair = Pair::new(crate::RestorerClient::new(Broken));
-    let restorer: crate::RestorerClient = pair.index();
+    let mut pair = connected(capnode::RestorerClient::new(Broken));
+    let restorer: capnode::RestorerClient = pair.index();
     for _ in 0..2 {
         let Err(error) = pair.wait(restorer.restore("a secret")) else { panic!("it fails") };
         id(&error.to_string());

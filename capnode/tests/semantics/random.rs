@@ -1,11 +1,11 @@
 //! Two cores under random schedules: no call is lost or doubled, order is kept, and in the end
 //! nothing is left.
 
-use crate::Client;
+use capnode::Client;
 use proptest::prelude::*;
 
-use super::*;
-use crate::Call;
+use crate::harness::*;
+use capnode::Call;
 
 /// What may happen next. Numbers choose among what there is.
 #[derive(Clone, Debug)]
@@ -191,16 +191,16 @@ impl World {
             Step::Open => log.open(),
             Step::ToA(frames) => {
                 for _ in 0..frames {
-                    pair.deliver_to_a();
+                    pair.deliver(Side::Connecting);
                 }
             }
             Step::ToB(frames) => {
                 for _ in 0..frames {
-                    pair.deliver_to_b();
+                    pair.deliver(Side::Accepting);
                 }
             }
-            Step::RunA => drop(pair.a.run()),
-            Step::RunB => drop(pair.b.run()),
+            Step::RunA => drop(pair.poll_handlers(Side::Connecting)),
+            Step::RunB => drop(pair.poll_handlers(Side::Accepting)),
             Step::Poll => self.poll_all(),
         }
     }
@@ -212,7 +212,7 @@ proptest! {
     #[test]
     fn no_call_is_lost_or_doubled_and_nothing_is_left(steps in prop::collection::vec(step(), 1..120)) {
         let log = Log::default();
-        let mut pair = Pair::new(log.probe());
+        let mut pair = connected(log.probe());
         let mut world = World::default();
         world.hold(pair.index());
         // An object of ours among them, to be sent there and back.
@@ -245,13 +245,13 @@ proptest! {
             prop_assert_eq!(direct, sent, "calls through reference {} were reordered", tag);
         }
 
-        prop_assert!(pair.a.link.closed().is_none() && pair.b.link.closed().is_none());
+        prop_assert!(pair.connecting().closed().is_none() && pair.accepting().closed().is_none());
         drop(world);
         pair.settle();
         log.open();
         pair.settle();
         prop_assert_eq!(pair.tables(), [Tables::default(); 2]);
-        prop_assert!(pair.a.link.is_idle());
+        prop_assert!(pair.connecting().is_idle());
         prop_assert_eq!(log.probes(), 1);
     }
 }

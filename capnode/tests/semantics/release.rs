@@ -1,12 +1,11 @@
 //! Dropping the last clone gives the reference back, exactly.
 
-use super::*;
-use crate::Client;
+use crate::harness::*;
 
 #[test]
 fn dropping_the_last_clone_drops_the_object() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let made = pair.wait(probe.make()).unwrap();
     let clone = made.clone();
@@ -22,7 +21,7 @@ fn dropping_the_last_clone_drops_the_object() {
 #[test]
 fn an_unsent_call_keeps_its_target() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let made = pair.wait(pair.index::<ProbeClient>().make()).unwrap();
     let unsent = made.note(4);
     drop(made);
@@ -33,23 +32,9 @@ fn an_unsent_call_keeps_its_target() {
 }
 
 #[test]
-fn many_drops_are_one_write() {
-    let log = Log::default();
-    let mut pair = Pair::new(log.probe());
-    let probe: ProbeClient = pair.index();
-    let made: Vec<_> = (0..10).map(|_| pair.wait(probe.make()).unwrap()).collect();
-    pair.clear_sent();
-    drop(made);
-    let mut out = Outgoing::default();
-    pair.a.link.take_output(&mut out);
-    let frames = std::iter::from_fn(|| out.pop_frame().map(str::to_owned)).count();
-    assert_eq!(frames, 10);
-}
-
-#[test]
 fn a_function_is_given_back_when_the_call_it_was_passed_to_ends() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let alive = Arc::new(());
     let held = alive.clone();
@@ -66,7 +51,7 @@ fn a_function_is_given_back_when_the_call_it_was_passed_to_ends() {
 #[test]
 fn a_function_that_is_kept_lives_until_it_is_dropped() {
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     let alive = Arc::new(());
     let held = alive.clone();
@@ -86,21 +71,20 @@ fn a_function_that_is_kept_lives_until_it_is_dropped() {
 fn a_release_that_crosses_a_second_lending_loses_nothing() {
     let log = Log::default();
     let shared = log.probe();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
     // `b` lends the same object twice: `back` returns what it is given, here by way of a promise
     // that lives in `b`.
     let keeper = Keeper(shared);
     let index = KeeperClient::new(keeper);
-    let mut lender = Pair::new(index);
+    let mut lender = connected(index);
     let keeper: KeeperClient = lender.index();
     let first = lender.wait(keeper.get()).unwrap();
     let mut again = keeper.get();
     assert!(poll(&mut again).is_pending());
     // The answer that lends it again is on its way when the first handle is dropped.
-    while lender.deliver_to_b() {}
+    while lender.deliver(Side::Accepting) {}
     drop(first);
-    lender.a.flush();
     let second = lender.wait(again).unwrap();
     lender.settle();
     assert_eq!(lender.wait(second.note(1)).unwrap(), 1);
@@ -111,7 +95,7 @@ fn a_release_that_crosses_a_second_lending_loses_nothing() {
 }
 
 /// Lends the same object each time.
-#[crate::interface]
+#[capnode::interface]
 trait Keeping {
     async fn get(&self) -> ProbeClient;
 }
@@ -129,17 +113,17 @@ impl Keeping for Keeper {
 #[test]
 fn references_that_nobody_takes_are_given_back() {
     let log = Log::default();
-    let mut peer = Foreign::new(log.probe());
+    let mut peer = accepting(log.probe());
     // An additional argument, an argument of the wrong type, and one to a method that is not there.
-    peer.say(r#"["push",["pipeline",0,["note"],[1,["export",-1]]]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-1,1]"#]);
-    peer.say(r#"["push",["pipeline",0,["note"],[["export",-2]]]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-2,1]"#]);
-    peer.say(r#"["push",["pipeline",0,["missing"],[{"f":["export",-3]},["export",-3]]]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-3,2]"#]);
+    peer.receive(r#"["push",["pipeline",0,["note"],[1,["export",-1]]]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-1,1]"#]);
+    peer.receive(r#"["push",["pipeline",0,["note"],[["export",-2]]]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-2,1]"#]);
+    peer.receive(r#"["push",["pipeline",0,["missing"],[{"f":["export",-3]},["export",-3]]]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-3,2]"#]);
     // An answer that nobody waits for.
-    peer.say(r#"["resolve",77,["export",-4]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-4,1]"#]);
+    peer.receive(r#"["resolve",77,["export",-4]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-4,1]"#]);
 }
 
 #[test]
@@ -149,7 +133,7 @@ fn an_ignored_field_gives_its_reference_back() {
         number: u32,
     }
 
-    #[crate::interface]
+    #[capnode::interface]
     trait Takes {
         async fn take(&self, small: Small) -> u32;
     }
@@ -162,9 +146,9 @@ fn an_ignored_field_gives_its_reference_back() {
         }
     }
 
-    let mut peer = Foreign::new(TakesClient::new(Taker));
-    peer.say(r#"["stream",["pipeline",0,["take"],[{"other":["export",-1],"number":5}]]]"#);
-    assert_eq!(peer.heard(), [r#"["release",-1,1]"#, r#"["resolve",1,5]"#]);
+    let mut peer = accepting(TakesClient::new(Taker));
+    peer.receive(r#"["stream",["pipeline",0,["take"],[{"other":["export",-1],"number":5}]]]"#);
+    assert_eq!(peer.frames(), [r#"["release",-1,1]"#, r#"["resolve",1,5]"#]);
 }
 
 #[test]
@@ -172,18 +156,16 @@ fn a_value_that_cannot_be_written_lends_nothing() {
     use std::collections::HashMap;
 
     let log = Log::default();
-    let mut pair = Pair::new(log.probe());
+    let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
-    pair.clear_sent();
+    pair.clear();
     // A map whose keys are no strings, after a reference.
-    let unwritable = (Give(log.probe()), Give(HashMap::from([((1, 2), 3)])));
+    let unwritable = (log.probe(), HashMap::from([((1, 2), 3)]));
     let error = pair.wait(probe.cap().invoke::<Value>("echo", unwritable)).unwrap_err();
-    assert_eq!((error.kind(), error.fate()), (crate::ErrorKind::Encode, crate::Fate::NotSent));
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
     assert!(error.message().contains("argument 2"), "{error}");
     pair.settle();
-    assert_eq!(pair.a.sent, [""; 0]);
-    assert_eq!(pair.a.link.tables(), Tables::default());
+    assert_eq!(pair.recorded(Side::Connecting), [""; 0]);
+    assert_eq!(pair.connecting().tables(), Tables::default());
     assert_eq!(log.probes(), 1);
 }
-
-use crate::interface::args::Give;

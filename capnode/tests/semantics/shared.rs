@@ -1,9 +1,8 @@
 //! Values with identity, to a peer whose language has no words for it.
 
-use super::names::failed;
-use super::*;
-use crate::value::GraphBuilder;
-use crate::{Dialect, Error, ErrorKind, Fate};
+use crate::harness::*;
+use crate::names::failed;
+use capnode::value::GraphBuilder;
 
 /// A list of itself, or of what is twice the same.
 fn list(of_itself: bool) -> Value {
@@ -15,13 +14,13 @@ fn list(of_itself: bool) -> Value {
 }
 
 fn echo() -> Func<fn(bool) -> Value> {
-    crate::IntoFunc::into_func(|of_itself: bool| async move { list(of_itself) })
+    capnode::IntoFunc::into_func(|of_itself: bool| async move { list(of_itself) })
 }
 
 #[test]
 fn a_result_is_written_out_and_one_that_contains_itself_is_an_error() {
-    let mut pair = Pair::new(echo());
-    let function: Cap = pair.a.link.peer_index();
+    let mut pair = connected(echo());
+    let function: Cap = pair.connecting().peer();
     let one = Value::Array(vec![1.into()]);
     let result: Result<Value, Error> = pair.wait(function.apply((false,)));
     assert_eq!(result.unwrap(), Value::Array(vec![one.clone(), one]));
@@ -36,13 +35,13 @@ fn a_result_is_written_out_and_one_that_contains_itself_is_an_error() {
 
 #[test]
 fn an_argument_that_contains_itself_is_not_sent() {
-    let mut pair = Pair::new(echo());
-    let function: Cap = pair.a.link.peer_index();
-    pair.clear_sent();
+    let mut pair = connected(echo());
+    let function: Cap = pair.connecting().peer();
+    pair.clear();
     let result: Result<Value, Error> = pair.wait(function.apply((list(true),)));
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
-    assert!(pair.a.sent.is_empty());
+    assert!(pair.recorded(Side::Connecting).is_empty());
 }
 
 #[test]

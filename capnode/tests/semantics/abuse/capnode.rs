@@ -67,7 +67,7 @@ use State::*;
 
 /// A session with ids in all states.
 struct Furnished {
-    peer: Foreign,
+    peer: Endpoint,
     offered: Offered,
     held: Held,
     listed: [String; 4],
@@ -88,14 +88,14 @@ fn invoke(function: &str, place: &str, links: &str, arguments: &str) -> String {
 }
 
 /// The functions of the index, in its order.
-fn ask_index(peer: &mut Foreign) -> [String; 4] {
-    peer.say(r#"{"type":"index","methodId":"i"}"#);
-    random_in(&peer.heard().concat()).try_into().expect("four functions")
+fn ask_index(peer: &mut Endpoint) -> [String; 4] {
+    peer.receive(r#"{"type":"index","methodId":"i"}"#);
+    random_in(&peer.frames().concat()).try_into().expect("four functions")
 }
 
-fn make(peer: &mut Foreign, function: &str) -> String {
-    peer.say(&invoke(function, "m", "", ""));
-    random_in(&peer.heard().concat()).pop().expect("a function is lent")
+fn make(peer: &mut Endpoint, function: &str) -> String {
+    peer.receive(&invoke(function, "m", "", ""));
+    random_in(&peer.frames().concat()).pop().expect("a function is lent")
 }
 
 fn furnished() -> Furnished {
@@ -107,17 +107,20 @@ fn furnished() -> Furnished {
     let listed = ask_index(&mut peer);
     // For a third there is no room.
     let [forgotten, dropped, lent] = [(), (), ()].map(|()| make(&mut peer, &listed[1]));
-    peer.say(&format!(r#"{{"type":"dealloc","methodId":"{dropped}","replyId":"d"}}"#));
-    peer.say(&invoke(&listed[2], "k", r#""theirs""#, r#"{"type":1,"id":0}"#));
-    drop(peer.heard());
+    peer.receive(&format!(r#"{{"type":"dealloc","methodId":"{dropped}","replyId":"d"}}"#));
+    peer.receive(&invoke(&listed[2], "k", r#""theirs""#, r#"{"type":1,"id":0}"#));
+    drop(peer.frames());
     let theirs = offered.kept.take().expect("it was kept");
-    let mut calls: Vec<crate::Call<Value>> = (0..3).map(|number| theirs.apply((number,))).collect();
+    let mut calls: Vec<::capnode::Call<Value>> = (0..3).map(|number| theirs.apply((number,))).collect();
     let mut places = calls.iter_mut().map(|call| {
         assert!(poll(call).is_pending());
-        random_in(&peer.heard().concat()).pop().expect("a place for the answer")
+        random_in(&peer.frames().concat()).pop().expect("a place for the answer")
     });
     let places = [(); 3].map(|()| places.next().expect("three calls"));
-    peer.say(&format!(r#"{{"type":"return","methodId":"{}","value":{{"links":[],"value":1}}}}"#, places[1]));
+    peer.receive(&format!(
+        r#"{{"type":"return","methodId":"{}","value":{{"links":[],"value":1}}}}"#,
+        places[1]
+    ));
     drop(calls.pop());
     Furnished {
         peer,
@@ -186,9 +189,9 @@ impl Kind {
         };
         let message = self.message(&listed, Some(id.as_str()).filter(|id| !id.is_empty()));
         match state {
-            Twice => peer.say(&message),
+            Twice => peer.receive(&message),
             // A message that is longer than any may be.
-            Ended => peer.say(&" ".repeat(20_001)),
+            Ended => peer.receive(&" ".repeat(20_001)),
             _ => {}
         }
         let probe = (invoke(&listed[0], "q", "", "77"), "77");

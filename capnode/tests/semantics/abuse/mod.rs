@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use super::*;
+use crate::harness::*;
 
 mod capnode;
 mod capnweb;
@@ -48,7 +48,7 @@ use all;
 
 /// A session in which ids are in all sorts of states, and a message to be said in it.
 struct Scene {
-    peer: Foreign,
+    peer: Endpoint,
     log: Log,
     /// What this side keeps of it.
     held: Held,
@@ -89,7 +89,7 @@ where
 {
     assert_eq!(kinds.iter().collect::<HashSet<_>>().len(), kinds.len());
     let bystander_log = Log::default();
-    let mut bystander = Pair::new(bystander_log.probe());
+    let mut bystander = connected(bystander_log.probe());
     let at_bystander: ProbeClient = bystander.index();
     let before = bystander.tables();
     let mut played = 0;
@@ -120,6 +120,12 @@ where
     played
 }
 
+/// Tables without the count of what was forgotten.
+fn but_forgotten(mut tables: Tables) -> Tables {
+    tables.forgotten = 0;
+    tables
+}
+
 /// What came of a message.
 #[derive(Debug)]
 enum Found {
@@ -145,28 +151,28 @@ impl Found {
 
 impl Scene {
     fn play(mut self) -> Found {
-        let forget_ended = self.peer.end.link.closed().is_some();
-        drop((self.peer.heard(), self.log.take()));
-        let before = self.peer.end.link.tables();
-        self.peer.say(&self.message);
-        let said = self.peer.heard();
+        let forget_ended = self.peer.core().closed().is_some();
+        drop((self.peer.frames(), self.log.take()));
+        let before = self.peer.core().tables();
+        self.peer.receive(&self.message);
+        let said = self.peer.frames();
         let events = self.log.take();
-        let after = self.peer.end.link.tables();
-        let found = match self.peer.end.link.closed() {
+        let after = self.peer.core().tables();
+        let found = match self.peer.core().closed() {
             Some(_) if forget_ended => {
                 assert_eq!((said.len(), events.len(), after), (0, 0, before));
                 Found::Ignored
             }
             Some(error) => {
                 let told = said.iter().filter(|frame| frame.starts_with(r#"["abort""#)).count();
-                let tells = self.peer.end.link.dialect() == Some(crate::dialect::Dialect::CapnWeb);
+                let tells = self.peer.core().dialect() == Some(::capnode::Dialect::CapnWeb);
                 assert!(told <= usize::from(tells), "{said:?}");
-                assert_eq!(Tables { forgotten: 0, ..after }, Tables::default());
+                assert_eq!(but_forgotten(after), Tables::default());
                 Found::Ends(self.plain(error.message(), 1))
             }
             None => {
-                self.peer.say(&self.probe.0);
-                let goes_on = self.peer.heard().iter().any(|frame| frame.contains(self.probe.1));
+                self.peer.receive(&self.probe.0);
+                let goes_on = self.peer.frames().iter().any(|frame| frame.contains(self.probe.1));
                 let failed = said.iter().find_map(|frame| self.failure(frame));
                 let mut happened = self.happened(&said, &events, before, after);
                 if !goes_on {
@@ -186,17 +192,17 @@ impl Scene {
     /// Everything that was begun ends, and all objects are dropped.
     fn end(self) {
         let Self { mut peer, log, held, .. } = self;
-        peer.end.link.close(crate::Error::new(crate::ErrorKind::Disconnected, "over"));
-        while peer.end.run() {}
-        let tables = Tables { forgotten: 0, ..peer.end.link.tables() };
-        assert_eq!((tables, peer.end.running()), (Tables::default(), 0));
+        peer.core().close("over");
+        while peer.poll_handlers() {}
+        let tables = but_forgotten(peer.core().tables());
+        assert_eq!((tables, peer.handlers()), (Tables::default(), 0));
         drop((peer, held));
         assert_eq!(log.probes(), 0, "objects are left");
     }
 
     fn happened(&self, said: &[String], events: &[String], before: Tables, after: Tables) -> String {
         // A number of one digit may stand for something else.
-        let web = self.peer.end.link.dialect() == Some(crate::dialect::Dialect::CapnWeb);
+        let web = self.peer.core().dialect() == Some(::capnode::Dialect::CapnWeb);
         let letters = if web { 3 } else { 1 };
         let mut happened: Vec<String> = said.iter().map(|frame| self.plain(frame, letters)).collect();
         happened.extend(events.iter().cloned());

@@ -9,14 +9,14 @@ struct Counted(Log);
 
 impl Counted {
     fn new(log: &Log) -> Arc<Self> {
-        log.0.probes.fetch_add(1, Ordering::SeqCst);
+        log.born();
         Arc::new(Self(log.clone()))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.0.probes.fetch_sub(1, Ordering::SeqCst);
+        self.0.dropped();
     }
 }
 
@@ -31,7 +31,7 @@ fn noting(log: &Log) -> Callback {
 /// An object that is put together of functions: they note, lend something new, keep what they are given, wait.
 pub(super) struct Offered {
     pub(super) log: Log,
-    pub(super) index: crate::Object,
+    pub(super) index: ::capnode::Object,
     pub(super) kept: Kept,
 }
 
@@ -58,7 +58,7 @@ impl Offered {
         let log = Log::default();
         let kept = Kept::default();
         let (makes, keeps, waits) = (log.clone(), kept.0.clone(), log.clone());
-        let index = crate::Object::new()
+        let index = ::capnode::Object::new()
             .with("note", noting(&log))
             .with("make", Func::<fn() -> Callback>::new(move || std::future::ready(noting(&makes))))
             .with(
@@ -71,18 +71,20 @@ impl Offered {
             .with(
                 "wait",
                 Func::<fn() -> u32>::new(move || {
-                    let (sender, gate) = oneshot::channel();
-                    lock(&waits.0.gates).push(sender);
-                    async move { gate.await.map_or(0, |()| 1) }
+                    let waits = waits.clone();
+                    async move {
+                        waits.gate().await;
+                        1
+                    }
                 }),
             );
         Self { log, index, kept }
     }
 
     /// A side that is connected to, with room for so many references beside the index.
-    pub(super) fn peer(&self, exports: usize) -> Foreign {
-        let limits = Limits { exports, frame_bytes: 20_000, ..Limits::default() };
-        Foreign { end: End::new(Side::Accepting, Some(self.index.cap()), limits) }
+    pub(super) fn peer(&self, exports: usize) -> Endpoint {
+        let limits = limits(|limits| (limits.exports, limits.frame_bytes) = (exports, 20_000));
+        accepting_within(self.index.cap(), limits)
     }
 }
 

@@ -73,7 +73,7 @@ use State::*;
 
 /// A session with ids in all states.
 struct Furnished {
-    peer: Foreign,
+    peer: Endpoint,
     offered: Offered,
     held: Held,
     lent: String,
@@ -87,9 +87,9 @@ fn post(from: &str, name: &str, arguments: &str) -> String {
     format!(r#"{{"type":"send","to":"",{from}"op":"post","args":["{name}",[{arguments}]]}}"#)
 }
 
-fn make(peer: &mut Foreign) -> String {
-    peer.say(&post(r#""from":"m","#, "make", ""));
-    random_in(&peer.heard().concat()).pop().expect("a function is lent")
+fn make(peer: &mut Endpoint) -> String {
+    peer.receive(&post(r#""from":"m","#, "make", ""));
+    random_in(&peer.frames().concat()).pop().expect("a function is lent")
 }
 
 fn furnished() -> Furnished {
@@ -99,21 +99,21 @@ fn furnished() -> Furnished {
     let mut peer = offered.peer(1);
     // For a second there is no room.
     let [forgotten, lent] = [(), ()].map(|()| make(&mut peer));
-    peer.say(&post("", "keep", r#"{"@":"theirs","type":"function"}"#));
+    peer.receive(&post("", "keep", r#"{"@":"theirs","type":"function"}"#));
     let theirs = offered.kept.take().expect("it was kept");
     let call = |number: u32| {
         let log = offered.log.clone();
-        let call: crate::Call<Value> = theirs.apply((number,));
+        let call: ::capnode::Call<Value> = theirs.apply((number,));
         call.on_progress(move |step: u32| log.push(format_args!("progress {step}")))
     };
     let mut calls: Vec<_> = (0..3).map(call).collect();
-    drop(peer.heard());
+    drop(peer.frames());
     let mut places = calls.iter_mut().map(|call| {
         assert!(poll(call).is_pending());
-        random_in(&peer.heard().concat()).pop().expect("a place for the answer")
+        random_in(&peer.frames().concat()).pop().expect("a place for the answer")
     });
     let places = [(); 3].map(|()| places.next().expect("three calls"));
-    peer.say(&format!(r#"{{"type":"resolve","to":"{}","resolution":1}}"#, places[1]));
+    peer.receive(&format!(r#"{{"type":"resolve","to":"{}","resolution":1}}"#, places[1]));
     drop(calls.pop());
     Furnished { peer, offered, held: Box::new((theirs, calls, other)), lent, forgotten, elsewhere, places }
 }
@@ -179,9 +179,9 @@ impl Kind {
         };
         let message = self.message(Some(id.as_str()).filter(|id| !id.is_empty()));
         match state {
-            Twice => peer.say(&message),
+            Twice => peer.receive(&message),
             // A message that is longer than any may be.
-            Ended => peer.say(&" ".repeat(20_001)),
+            Ended => peer.receive(&" ".repeat(20_001)),
             _ => {}
         }
         let probe = (post(r#""from":"q","#, "note", "77"), "77");

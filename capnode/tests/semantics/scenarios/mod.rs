@@ -5,11 +5,11 @@ use std::error::Error as _;
 
 mod plays;
 
-use super::*;
-use crate::dialect::Dialect;
-use crate::{Error, ErrorKind, Fate, OnBroken};
+use crate::harness::*;
+use capnode::Dialect;
+use capnode::{Error, ErrorKind, Fate, OnBroken};
 
-pub(super) use self::plays::scenarios;
+pub(crate) use self::plays::scenarios;
 
 type Function = Func<fn(u32) -> u32>;
 /// A function that is given a function.
@@ -17,8 +17,8 @@ type Nested = Func<fn(Function) -> u32>;
 type Kept = Arc<Mutex<Option<Function>>>;
 
 /// Each call has a number, by which it is found among the frames.
-#[crate::interface]
-pub(super) trait Actor {
+#[capnode::interface]
+pub(crate) trait Actor {
     async fn say(&self, number: u32) -> u32;
     async fn fail(&self, number: u32) -> Result<u32, Error>;
     async fn panic(&self, number: u32) -> u32;
@@ -39,7 +39,7 @@ pub(super) trait Actor {
 }
 
 /// Notes the beginning and the end of each handler, and counts who is alive.
-pub(super) struct Acting {
+pub(crate) struct Acting {
     log: Log,
     same: Mutex<Option<ActorClient>>,
     kept: Kept,
@@ -47,14 +47,14 @@ pub(super) struct Acting {
 
 impl Acting {
     fn new(log: &Log) -> Self {
-        log.0.probes.fetch_add(1, Ordering::SeqCst);
+        log.born();
         Self { log: log.clone(), same: Mutex::default(), kept: Arc::default() }
     }
 }
 
 impl Drop for Acting {
     fn drop(&mut self) {
-        self.log.0.probes.fetch_sub(1, Ordering::SeqCst);
+        self.log.dropped();
     }
 }
 
@@ -152,7 +152,7 @@ impl Actor for Acting {
     async fn steps(&self, number: u32) -> u32 {
         let under = Under::way(&self.log, number);
         for step in 0..3 {
-            crate::report_progress(&step).expect("a number can be written");
+            capnode::report_progress(&step).expect("a number can be written");
             self.log.gate().await;
         }
         under.done()
@@ -164,18 +164,9 @@ impl Actor for Acting {
     }
 }
 
-impl Log {
-    /// Waits until [`Log::open`].
-    async fn gate(&self) {
-        let (sender, gate) = oneshot::channel();
-        lock(&self.0.gates).push(sender);
-        gate.await.expect("the gate opens");
-    }
-}
-
 /// What happens to the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
+pub(crate) enum Loss {
     /// It is cut, and both sides see so at once.
     Seen,
     /// Nothing arrives any more at either side, which is seen only when all has become quiet.
@@ -186,19 +177,19 @@ pub(super) enum Loss {
 
 /// When it happens: before the frame of this number in one direction.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
-    pub(super) to_b: bool,
-    pub(super) before: usize,
-    pub(super) loss: Loss,
+pub(crate) struct Cut {
+    pub(crate) to: Side,
+    pub(crate) before: usize,
+    pub(crate) loss: Loss,
 }
 
 /// A future of which the outcome is to be known.
-pub(super) struct Begun {
-    pub(super) number: u32,
+pub(crate) struct Begun {
+    pub(crate) number: u32,
     future: Option<BoxFuture>,
-    pub(super) outcome: Option<Result<String, Error>>,
-    /// Whether the end that it is called from is `b`.
-    at_b: bool,
+    pub(crate) outcome: Option<Result<String, Error>>,
+    /// Where it was called.
+    at: Side,
     /// Whether the session had ended before it was begun.
     late: bool,
 }
@@ -215,12 +206,11 @@ struct Watch {
 }
 
 /// Two programs and what has come of them.
-pub(super) struct Stage {
-    pub(super) a: End,
-    pub(super) b: End,
-    pub(super) log: Log,
-    pub(super) begun: Vec<Begun>,
-    pub(super) delivered: [usize; 2],
+pub(crate) struct Stage {
+    pub(crate) pair: Pair,
+    pub(crate) log: Log,
+    pub(crate) begun: Vec<Begun>,
+    pub(crate) delivered: [usize; 2],
     dialect: Dialect,
     kept: Kept,
     watches: Vec<Watch>,
@@ -230,30 +220,17 @@ pub(super) struct Stage {
     runtime: tokio::runtime::Runtime,
 }
 
-/// The cause with which everything has to end.
-pub(super) fn cable_cut() -> Error {
-    let cause = std::io::Error::other("unplugged");
-    Error::new(ErrorKind::Disconnected, "cable cut").with_source(cause)
-}
-
 impl Stage {
-    pub(super) fn new(dialect: Dialect, limits: &Limits, cut: Option<Cut>) -> Self {
+    pub(crate) fn new(dialect: Dialect, limits: &Limits, cut: Option<Cut>) -> Self {
         let log = Log::default();
         let acting = Acting::new(&log);
         let kept = acting.kept.clone();
-        let index = ActorClient::new(acting);
-        let speaks = Terms { limits: limits.clone(), dialect: Some(dialect), ..Terms::default() };
-        let hears = Terms { limits: limits.clone(), ..Terms::default() };
-        let end = |link| End {
-            link,
-            out: Outgoing::default(),
-            wire: VecDeque::new(),
-            sent: Vec::new(),
-            tasks: Vec::new(),
-        };
+        let speaks = Core::connecting_within(limits.clone(), dialect, ());
+        let hears = Core::accepting_within(limits.clone(), ActorClient::new(acting));
+        let mut pair = Pair::new(speaks, hears);
+        pair.record();
         Self {
-            a: end(Link::new(Side::Connecting, None, speaks)),
-            b: end(Link::new(Side::Accepting, Some(index.into()), hears)),
+            pair,
             log,
             begun: Vec::new(),
             delivered: [0, 0],
@@ -269,7 +246,7 @@ impl Stage {
 
     /// What `b` offers.
     fn index(&mut self) -> ActorClient {
-        let index = ActorClient::from_cap(self.a.link.peer_index());
+        let index = self.pair.index::<ActorClient>();
         self.watch("the index", index.cap());
         index
     }
@@ -294,25 +271,24 @@ impl Stage {
         number: u32,
         future: impl Future<Output = Result<T, Error>> + 'static,
     ) {
-        self.begin_at(false, number, future);
+        self.begin_at(Side::Connecting, number, future);
     }
 
     fn begin_at<T: std::fmt::Debug + 'static>(
         &mut self,
-        at_b: bool,
+        at: Side,
         number: u32,
         future: impl Future<Output = Result<T, Error>> + 'static,
     ) {
-        let end = if at_b { &self.b } else { &self.a };
-        let late = end.link.closed().is_some();
+        let late = self.pair.core(at).closed().is_some();
         let future = async move { future.await.map(|outcome| format!("{outcome:?}")) };
-        let begun = Begun { number, future: Some(Box::pin(future)), outcome: None, at_b, late };
+        let begun = Begun { number, future: Some(Box::pin(future)), outcome: None, at, late };
         self.begun.push(begun);
         self.poll();
     }
 
     /// Calls for a reference, which is there when it has come.
-    fn fetch(&mut self, number: u32, call: crate::Call<ActorClient>) -> Fetched {
+    fn fetch(&mut self, number: u32, call: capnode::Call<ActorClient>) -> Fetched {
         let fetched = Fetched::default();
         let comes = fetched.clone();
         self.begin(number, async move {
@@ -348,17 +324,18 @@ impl Stage {
     }
 
     /// Lets one frame arrive, unless the wire is cut before.
-    fn deliver(&mut self, to_b: bool) -> bool {
-        let direction = usize::from(to_b);
-        let (from, to) = if to_b { (&mut self.a, &self.b) } else { (&mut self.b, &self.a) };
-        from.flush();
+    fn deliver(&mut self, to: Side) -> bool {
+        let direction = to as usize;
         if self.lost[direction] {
-            from.wire.clear();
+            self.pair.in_flight(to).clear();
             return false;
         }
-        let Some(frame) = from.wire.pop_front() else { return false };
-        match self.cut.filter(|cut| cut.to_b == to_b && cut.before == self.delivered[direction]) {
+        if self.pair.in_flight(to).is_empty() {
+            return false;
+        }
+        match self.cut.filter(|cut| cut.to == to && cut.before == self.delivered[direction]) {
             Some(cut) => {
+                self.pair.in_flight(to).pop_front();
                 self.lost = if cut.loss == Loss::Half { self.lost } else { [true, true] };
                 self.lost[direction] = true;
                 if cut.loss == Loss::Seen {
@@ -367,7 +344,7 @@ impl Stage {
             }
             None => {
                 self.delivered[direction] += 1;
-                to.link.receive(&frame);
+                self.pair.deliver(to);
             }
         }
         true
@@ -375,7 +352,7 @@ impl Stage {
 
     /// Goes on until nothing moves any more.
     fn go(&mut self) {
-        while self.deliver(true) | self.deliver(false) | self.run() | self.poll() {}
+        while self.deliver(Side::Accepting) | self.deliver(Side::Connecting) | self.run() | self.poll() {}
     }
 
     fn run(&mut self) -> bool {
@@ -387,17 +364,17 @@ impl Stage {
                     tokio::task::yield_now().await;
                 }
             });
-            let ran = self.a.run() | self.b.run();
+            let ran = self.pair.poll_handlers(Side::Connecting) | self.pair.poll_handlers(Side::Accepting);
             ran || self.runtime.metrics().num_alive_tasks() < before
         }
         #[cfg(not(feature = "tokio"))]
         {
-            self.a.run() | self.b.run()
+            self.pair.poll_handlers(Side::Connecting) | self.pair.poll_handlers(Side::Accepting)
         }
     }
 
     /// Plays a scenario to its end, and lets both sides see that the wire is cut when all has become quiet.
-    pub(super) fn play(&mut self, scenario: &Scenario) {
+    pub(crate) fn play(&mut self, scenario: &Scenario) {
         #[cfg(feature = "tokio")]
         let runtime = self.runtime.handle().clone();
         #[cfg(feature = "tokio")]
@@ -412,8 +389,9 @@ impl Stage {
 
     /// Both sides see that the wire is cut.
     fn close(&mut self) {
-        self.a.link.close(cable_cut());
-        self.b.link.close(cable_cut());
+        for core in [self.pair.connecting(), self.pair.accepting()] {
+            core.fail("cable cut", std::io::Error::other("unplugged"));
+        }
     }
 
     fn open(&mut self) {
@@ -422,9 +400,8 @@ impl Stage {
     }
 
     /// All is over: what has to be true of it.
-    pub(super) fn check(mut self, name: &str, undisturbed: &[(u32, Outcome)]) {
+    pub(crate) fn check(mut self, name: &str, undisturbed: &[(u32, Outcome)]) {
         let what = format!("{name}, {:?}, {:?}", self.dialect, self.cut);
-        let cause = cable_cut();
         for begun in &self.begun {
             let number = begun.number;
             let outcome = begun.outcome.as_ref().unwrap_or_else(|| panic!("{what}: {number} never ends"));
@@ -438,10 +415,10 @@ impl Stage {
                 continue;
             }
             let Err(error) = outcome else { continue };
-            assert_eq!(error.message(), cause.message(), "{what}: {number}");
+            assert_eq!(error.message(), "cable cut", "{what}: {number}");
             let source = error.source().map(ToString::to_string);
             assert_eq!(source.as_deref(), Some("unplugged"), "{what}: {number}");
-            let sent = if begun.at_b { &self.b.sent } else { &self.a.sent };
+            let sent = self.pair.recorded(begun.at);
             let argument = format!("{number}]");
             let was_sent = !begun.late && sent.iter().any(|frame| frame.contains(&argument));
             let fate = if was_sent { Fate::MayHaveRun } else { Fate::NotSent };
@@ -454,8 +431,8 @@ impl Stage {
             let told: Vec<_> = lock(&watch.told).iter().map(ToString::to_string).collect();
             assert_eq!(told, ["cable cut"], "{what}: of {}", watch.what);
         }
-        assert_eq!([self.a.link.tables(), self.b.link.tables()], [Tables::default(); 2], "{what}");
-        assert_eq!((self.a.running(), self.b.running()), (0, 0), "{what}");
+        assert_eq!(self.pair.tables(), [Tables::default(); 2], "{what}");
+        assert_eq!(self.pair.handlers(), 0, "{what}");
         #[cfg(feature = "tokio")]
         assert_eq!(self.runtime.metrics().num_alive_tasks(), 0, "{what}");
         let events = self.log.take();
@@ -475,22 +452,22 @@ impl Stage {
 }
 
 /// An outcome that can be compared.
-pub(super) type Outcome = String;
+pub(crate) type Outcome = String;
 
-pub(super) fn shown(outcome: &Result<String, Error>) -> Outcome {
+pub(crate) fn shown(outcome: &Result<String, Error>) -> Outcome {
     let shown = format!("{outcome:?}");
     // The id of a panic is another one each time.
     shown.split_once(" (id ").map_or(shown.clone(), |(before, _)| before.to_owned())
 }
 
 /// What two programs do.
-pub(super) struct Scenario {
-    pub(super) name: &'static str,
-    pub(super) languages: &'static [Dialect],
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) languages: &'static [Dialect],
     /// Whether it needs a runtime where calls on results that are not there yet have to wait on this side.
-    pub(super) waits_here: bool,
-    pub(super) limits: Limits,
-    pub(super) play: fn(&mut Stage),
+    pub(crate) waits_here: bool,
+    pub(crate) limits: Limits,
+    pub(crate) play: fn(&mut Stage),
 }
 
 /// Calls of these numbers have no arguments in which they could be found.

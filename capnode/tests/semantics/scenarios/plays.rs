@@ -1,8 +1,7 @@
 //! The scenarios themselves.
 
 use super::*;
-use crate::Client;
-use crate::dialect::Dialect::{CapnWeb, Capnode, Q};
+use capnode::Dialect::{CapnWeb, Capnode, Q};
 
 const ALL: &[Dialect] = &[CapnWeb, Capnode, Q];
 
@@ -11,10 +10,10 @@ fn scenario(name: &'static str, languages: &'static [Dialect], play: fn(&mut Sta
 }
 
 /// All of them.
-pub(in super::super) fn scenarios() -> Vec<Scenario> {
+pub(crate) fn scenarios() -> Vec<Scenario> {
     let waiting = |name, play| Scenario { waits_here: true, ..scenario(name, ALL, play) };
-    let parked = Limits { running_calls: 1, ..Limits::default() };
-    let full = Limits { unwritten_bytes_soft: 300, ..Limits::default() };
+    let parked = limits(|limits| limits.running_calls = 1);
+    let full = limits(|limits| limits.unwritten_bytes_soft = 300);
     vec![
         scenario("a call", ALL, a_call),
         scenario("a call that fails", ALL, a_call_that_fails),
@@ -52,9 +51,9 @@ fn a_call_that_fails(stage: &mut Stage) {
     stage.begin(7703, actor.cap().invoke::<u32>("missing", (7703,)));
 }
 
-async fn async_failed(call: crate::Call<u32, crate::CallError<Error>>) -> Result<u32, Error> {
+async fn async_failed(call: capnode::Call<u32, capnode::CallError<Error>>) -> Result<u32, Error> {
     call.await.map_err(|error| match error {
-        crate::CallError::Returned(error) | crate::CallError::Failed(error) => error,
+        capnode::CallError::Returned(error) | capnode::CallError::Failed(error) => error,
     })
 }
 
@@ -86,9 +85,9 @@ fn a_kept_callback(stage: &mut Stage) {
     let kept = lock(&stage.kept).take();
     if let Some(kept) = kept {
         stage.watch("a callback", kept.cap());
-        stage.begin_at(true, 7702, kept.call(7702));
+        stage.begin_at(Side::Accepting, 7702, kept.call(7702));
         stage.go();
-        stage.begin_at(true, 7703, kept.call(7703));
+        stage.begin_at(Side::Accepting, 7703, kept.call(7703));
         drop(kept);
     }
     stage.go();
@@ -162,7 +161,7 @@ fn a_release_crosses_a_second_lending(stage: &mut Stage) {
     stage.go();
     let again = stage.fetch(7702, actor.same(7702));
     // The answer that lends it again is on its way.
-    stage.deliver(true);
+    stage.deliver(Side::Accepting);
     let first = lock(&first).take();
     drop(first);
     stage.go();
@@ -217,7 +216,7 @@ fn sent_and_forgotten(stage: &mut Stage) {
     for number in 7701..7704 {
         // Where the session has ended it says so, and otherwise nobody asks.
         let sent = actor.wait(number).send();
-        assert!(sent.is_ok() || stage.a.link.closed().is_some() || stage.cut.is_some());
+        assert!(sent.is_ok() || stage.pair.connecting().closed().is_some() || stage.cut.is_some());
     }
     stage.go();
     stage.open();

@@ -1,15 +1,16 @@
 //! Nodes in a row, each connected to the next: the last offers an object, the others offer on what they are offered. The
 //! first runs a program.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use super::super::*;
 use super::explore::World;
 use super::place::{Ground, PlaceClient, Program, Spot, Step};
-use crate::{Call, Client, Resolver};
+use crate::harness::*;
+use capnode::sans_io::Handler;
+use capnode::{Call, Resolver};
 
 /// Something that can happen. All that it changes is at one node, but for what is added to wires.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,22 +66,23 @@ impl Flag {
 
 /// One end of one link.
 struct Port {
-    end: End,
+    core: Core,
+    /// Frames on the way to the other end.
+    wire: VecDeque<String>,
     /// Handlers by the order in which they came, each with the flag of its waker.
-    handlers: Vec<(usize, Task, Arc<Flag>)>,
+    handlers: Vec<(usize, Handler, Arc<Flag>)>,
     started: usize,
 }
 
 impl Port {
-    fn new(side: Side, index: Option<Cap>) -> Self {
-        Self { end: End::new(side, index, Limits::default()), handlers: Vec::new(), started: 0 }
+    fn new(core: Core) -> Self {
+        Self { core, wire: VecDeque::new(), handlers: Vec::new(), started: 0 }
     }
 
     /// Does what a driver does after each thing that happens. Whether there was anything.
     fn drive(&mut self, run_all: bool) -> bool {
-        self.end.link.unpark(|| true);
         let mut any = false;
-        for mut task in self.end.link.take_tasks() {
+        for mut task in self.core.handlers() {
             let flag = Arc::default();
             self.started += 1;
             // Its wakers have to be known.
@@ -94,7 +96,11 @@ impl Port {
             self.handlers.retain_mut(|(_, task, flag)| !flag.is_up() || flag.poll(task).is_pending());
             any |= self.handlers.len() < before;
         }
-        any | self.end.flush()
+        while let Some(frame) = self.core.next_frame() {
+            self.wire.push_back(frame);
+            any = true;
+        }
+        any
     }
 }
 
@@ -259,8 +265,8 @@ impl Chain {
         let mut links = Vec::new();
         let mut resolver = None;
         for link in (0..program.hops).rev() {
-            let ends = [Port::new(Side::Connecting, None), Port::new(Side::Accepting, Some(index.into()))];
-            index = PlaceClient::from_cap(ends[0].end.link.peer_index());
+            let ends = [Port::new(Core::connecting(())), Port::new(Core::accepting(index))];
+            index = ends[0].core.index();
             if program.promised && link == 1 {
                 let (promised, resolve) = PlaceClient::promise();
                 resolver = Some((resolve, std::mem::replace(&mut index, promised)));
@@ -300,7 +306,7 @@ impl Chain {
         let arrives = |(node, link, port): (usize, usize, &Port)| {
             // Where it is sent from is one end of the link, where it arrives the other.
             let to = if node == link { link + 1 } else { link };
-            (!port.end.wire.is_empty()).then_some(Action { node: to, what: What::Deliver { link } })
+            (!port.wire.is_empty()).then_some(Action { node: to, what: What::Deliver { link } })
         };
         self.all_ends().filter_map(arrives)
     }
@@ -370,8 +376,8 @@ impl World for Chain {
             What::Step => self.step(),
             What::Deliver { link } => {
                 let end = node - link;
-                let frame = self.links[link][1 - end].end.wire.pop_front().expect("it is on its way");
-                self.links[link][end].end.link.receive(&frame);
+                let frame = self.links[link][1 - end].wire.pop_front().expect("it is on its way");
+                self.links[link][end].core.receive(&frame);
             }
             What::Run { link, number } => {
                 let handlers = &mut self.links[link][node - link].handlers;
@@ -418,11 +424,11 @@ impl World for Chain {
         }
         for (node, link, port) in self.all_ends() {
             let place = format!("at node {node}, on link {link}");
-            assert!(port.end.link.closed().is_none(), "{place}: {:?}", port.end.link.closed());
-            assert_eq!(port.end.link.tables(), Tables::default(), "{place}");
+            assert!(port.core.closed().is_none(), "{place}: {:?}", port.core.closed());
+            assert_eq!(port.core.tables(), Tables::default(), "{place}");
             assert!(port.handlers.is_empty(), "{place}");
         }
-        assert!(self.links[0][0].end.link.is_idle());
+        assert!(self.links[0][0].core.is_idle());
         assert_eq!(self.ground.objects.load(Ordering::SeqCst), 2, "only what the last node offers is left");
     }
 }

@@ -3,7 +3,7 @@
 //! How small is said by the scope. That of every run of the tests ends within seconds; the large one is searched by
 //!
 //! ```text
-//! cargo test --release -p capnode --lib -- --ignored --nocapture every_schedule_of_the_large_scope
+//! cargo test --release -p capnode --test semantics -- --ignored --nocapture every_schedule_of_the_large_scope
 //! ```
 
 mod chain;

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::super::*;
+use futures_channel::oneshot;
 
-#[crate::interface]
+use crate::harness::*;
+
+#[capnode::interface]
 pub(super) trait Place {
     async fn note(&self, number: u32) -> u32;
     /// The same object each time.

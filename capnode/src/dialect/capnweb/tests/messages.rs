@@ -349,3 +349,66 @@ proptest! {
         }
     }
 }
+
+/// The kinds of message by which an op is said in the table of `tests/semantics/abuse`. A new op does not compile until it
+/// is here, and so in the table.
+fn kinds_of(op: &Op) -> &'static [&'static str] {
+    match op {
+        Op::Call { .. } => {
+            const WORDS: &[&str] = &[
+                "Push", "Stream", "Export", "Import", "Pipeline", "Promise", "Remap", "Readable", "Writable",
+            ];
+            WORDS
+        }
+        Op::Evaluate { .. } => &["Evaluate"],
+        Op::Pipe => &["Pipe"],
+        Op::Pull(_) => &["Pull"],
+        Op::Answer { outcome: Ok(_), .. } => &["Resolve"],
+        Op::Answer { outcome: Err(_), .. } => &["Reject"],
+        // It has no word here: it is said by one that is not known.
+        Op::Progress { .. } => &["Progress"],
+        Op::Release { .. } => &["ReleaseNone", "Release", "ReleaseTwo", "ReleaseHuge", "ReleaseNegative"],
+        // It is a release of none of what has the id 0.
+        Op::Mark => &["ReleaseNone"],
+        Op::Abilities => &["Abilities"],
+        Op::Abort(_) => &["Abort"],
+    }
+}
+
+/// The kind of message by which a word of a value is said there.
+fn kind_of_word(word: &Word) -> Option<&'static str> {
+    match word {
+        // There is one word for both.
+        Word::Export(_) | Word::Function(_) => Some("Export"),
+        Word::Promise(_) => Some("Promise"),
+        Word::Import(import) if import.awaited => Some("Pipeline"),
+        Word::Import(_) => Some("Import"),
+        Word::Unsupported { form: "readable", .. } => Some("Readable"),
+        Word::Unsupported { form: "writable", .. } => Some("Writable"),
+        Word::Unsupported { .. } => Some("Remap"),
+        // The language has none.
+        Word::Node(_) => None,
+    }
+}
+
+#[test]
+fn the_kinds_are_all_that_can_be_said() {
+    let mut said = std::collections::HashSet::new();
+    for line in include_str!("../../../../tests/semantics/abuse/capnweb.kinds").lines() {
+        let (kind, frame) = line.split_once(' ').unwrap();
+        match message(frame) {
+            Ok(op) => {
+                assert!(kinds_of(&op).contains(&kind), "{kind} is {op:?}");
+                said.insert(std::mem::discriminant(&op));
+                if let Op::Call { args: Some(args), .. } = &op {
+                    let words: Vec<_> = args.refs.iter().filter_map(|slot| kind_of_word(&slot.to)).collect();
+                    let call = matches!(kind, "Push" | "Stream");
+                    assert!(if call { words.is_empty() } else { words == [kind] }, "{kind}: {words:?}");
+                }
+            }
+            Err(_) => assert!(matches!(kind, "Progress" | "ReleaseNegative"), "{kind}"),
+        }
+    }
+    assert_eq!(message(r#"["release",0,0]"#).unwrap(), Op::Mark);
+    assert_eq!(said.len() + 2, 10, "all ops but the mark, which needs another id, and progress");
+}
