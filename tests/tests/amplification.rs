@@ -57,7 +57,7 @@ fn cost(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> Cost {
     let (mut session, frame) = start(dialect, construct, used, n);
     let region = Region::new(GLOBAL);
     let start = Instant::now();
-    session.core.receive(&frame);
+    session.end.core().receive(&frame);
     let outcome = session.pump(|frame| {
         answer += frame.len();
         taken |= is_result(dialect, &frame);

@@ -23,7 +23,7 @@ fn peak(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> (usize,
     let (mut session, frame) = start(dialect, construct, used, n);
     GLOBAL.reset_peak_usage();
     let before = GLOBAL.current_usage();
-    session.core.receive(&frame);
+    session.end.core().receive(&frame);
     let mut taken = false;
     let outcome = session.pump(|frame| taken |= is_result(dialect, &frame));
     let peak = GLOBAL.peak_usage().saturating_sub(before);

@@ -19,7 +19,7 @@ impl World {
         }
         if !self.hostile && !self.cut {
             assert!(self.pending.is_empty(), "{} calls were never answered", self.pending.len());
-            assert!(!self.pair.is_closed(), "{:?}", self.pair.cores[0].closed());
+            assert!(!self.pair.is_closed(), "{:?}", self.pair.core(0).closed());
             self.check_numbers();
             self.drop_all(pump);
             self.check_tables();

@@ -356,9 +356,7 @@ impl World {
     fn attack(&mut self, side: usize, input: &mut Input<'_>) {
         self.hostile = true;
         let kind = input.byte();
-        let wire = &mut self.pair.wires[side];
-        let chosen = self.pair.said.get(input.byte() % self.pair.said.len().max(1));
-        let mut frame = chosen.cloned().unwrap_or_default().into_bytes();
+        let mut frame = self.pair.said(input.byte()).unwrap_or_default().into_bytes();
         let at = (input.byte() * 256 + input.byte()) % frame.len().max(1);
         match kind % 8 {
             0 => frame = input.text().into_bytes(),
@@ -371,12 +369,13 @@ impl World {
             6 => frame = with_number(&frame, at, input.byte()),
             _ => {
                 // One is lost, and one overtakes others.
+                let wire = self.pair.wire(side);
                 wire.pop_front();
                 let last = wire.pop_back();
                 last.into_iter().for_each(|last| wire.push_front(last));
                 return;
             }
         }
-        self.pair.cores[side].receive(&String::from_utf8_lossy(&frame));
+        self.pair.core(side).receive(&String::from_utf8_lossy(&frame));
     }
 }

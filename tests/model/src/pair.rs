@@ -1,29 +1,22 @@
-//! Two cores and the wires between them, moved by hand.
+//! Two cores that offer a probe each.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use capnode::sans_io::{Core, Handler};
+use capnode::sans_io::{Core, Pair as Cores, Side};
 use capnode::{Dialect, Tables};
 
 use crate::probe::{Log, ProbeClient};
 
-/// Frames that are remembered, to be said again.
-const REMEMBERED: usize = 256;
-
 /// How often everything is moved until nothing may be left to move. In an honest run it takes far less.
 const ROUNDS: usize = 2_000;
 
-pub struct Pair {
-    pub cores: [Core; 2],
-    /// What is on its way to each.
-    pub wires: [VecDeque<String>; 2],
-    /// What was ever sent.
-    pub said: Vec<String>,
-    handlers: [Vec<Handler>; 2],
-}
+const SIDES: [Side; 2] = [Side::Connecting, Side::Accepting];
+
+/// Two cores, each with a number: that of its side in [`SIDES`].
+pub struct Pair(Cores);
 
 pub fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
@@ -32,9 +25,9 @@ pub fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 impl Pair {
     /// Both offer an object, and know the language.
     pub fn new(dialect: Dialect, log: &Log) -> Self {
-        let cores = [Core::connecting_in(dialect, log.probe()), Core::accepting(log.probe())];
-        let mut pair =
-            Self { cores, wires: Default::default(), said: Vec::new(), handlers: Default::default() };
+        let cores = Cores::new(Core::connecting_in(dialect, log.probe()), Core::accepting(log.probe()));
+        let mut pair = Self(cores);
+        pair.0.record();
         // In Q-Connection nothing is said before there is something to say.
         for side in 0..2 {
             let mut hello = pair.index(side).forget();
@@ -46,45 +39,41 @@ impl Pair {
         pair
     }
 
-    /// What the other side offers, as seen from this one.
-    pub fn index(&self, side: usize) -> ProbeClient {
-        self.cores[side].index()
+    pub fn core(&self, side: usize) -> &Core {
+        self.0.core(SIDES[side])
     }
 
-    /// Puts on the wires what is to be sent.
-    fn flush(&mut self) {
-        for side in 0..2 {
-            while let Some(frame) = self.cores[side].next_frame() {
-                if self.said.len() < REMEMBERED {
-                    self.said.push(frame.clone());
-                }
-                self.wires[1 - side].push_back(frame);
-            }
-        }
+    /// What the other side offers, as seen from this one.
+    pub fn index(&self, side: usize) -> ProbeClient {
+        self.core(side).index()
+    }
+
+    /// What is on its way to a side.
+    pub fn wire(&mut self, to: usize) -> &mut VecDeque<String> {
+        self.0.in_flight(SIDES[to])
+    }
+
+    /// A frame that was sent before, to be said again.
+    pub fn said(&mut self, number: usize) -> Option<String> {
+        let [first, second] = SIDES.map(|side| self.0.recorded(side).len());
+        let at = number % (first + second).max(1);
+        let (side, at) = if at < first { (0, at) } else { (1, at - first) };
+        self.0.recorded(SIDES[side]).get(at).cloned()
     }
 
     /// Lets one frame arrive.
     pub fn deliver(&mut self, to: usize) -> bool {
-        self.flush();
-        let frame = self.wires[to].pop_front();
-        if let Some(frame) = &frame {
-            self.cores[to].receive(frame);
-        }
-        frame.is_some()
+        self.0.deliver(SIDES[to])
     }
 
-    /// Polls what is running. Whether anything ended.
+    /// Polls what is running.
     pub fn run(&mut self, side: usize) -> bool {
-        let handlers = &mut self.handlers[side];
-        handlers.extend(self.cores[side].handlers());
-        let before = handlers.len();
-        handlers.retain_mut(|handler| poll(handler).is_pending());
-        handlers.len() < before
+        self.0.poll_handlers(SIDES[side])
     }
 
     /// Moves everything once. Whether anything moved.
     pub fn step(&mut self) -> bool {
-        self.deliver(0) | self.deliver(1) | self.run(0) | self.run(1)
+        self.0.step()
     }
 
     /// Goes on until nothing moves any more, or for long enough.
@@ -98,24 +87,26 @@ impl Pair {
 
     /// Cuts the wires.
     pub fn cut(&mut self) {
-        for core in &self.cores {
-            core.close("the wire is cut");
+        for side in 0..2 {
+            self.core(side).close("the wire is cut");
         }
-        self.wires = Default::default();
+        for side in 0..2 {
+            self.wire(side).clear();
+        }
     }
 
     pub fn is_closed(&self) -> bool {
-        self.cores.iter().any(|core| core.closed().is_some())
+        (0..2).any(|side| self.core(side).closed().is_some())
     }
 
     pub fn running(&self) -> usize {
-        self.handlers.iter().map(Vec::len).sum()
+        self.0.handlers()
     }
 
     /// What the two hold: imports, exports, calls and running handlers.
     pub fn tables(&self) -> [[usize; 4]; 2] {
-        self.cores.each_ref().map(|core| {
-            let Tables { imports, exports, calls, running, .. } = core.tables();
+        SIDES.map(|side| {
+            let Tables { imports, exports, calls, running, .. } = self.0.core(side).tables();
             [imports, exports, calls, running]
         })
     }

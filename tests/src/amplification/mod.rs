@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use capnode::sans_io::{Core, Handler};
+use capnode::sans_io::{Core, Endpoint};
 use capnode::{Dialect, Error, Func, Value};
 
 use self::constructs::{Construct, Taken};
@@ -26,8 +26,7 @@ type Running = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;
 
 /// One side, and the future of a call that it has made.
 pub struct Session {
-    pub core: Core,
-    handlers: Vec<Handler>,
+    pub end: Endpoint,
     call: Option<Running>,
 }
 
@@ -42,14 +41,13 @@ impl Session {
         let mut cx = Context::from_waker(Waker::noop());
         let mut outcome = None;
         loop {
-            self.handlers.extend(self.core.handlers());
-            self.handlers.retain_mut(|handler| Pin::new(handler).poll(&mut cx).is_pending());
+            self.end.settle();
             if let Some(Poll::Ready(ended)) = self.call.as_mut().map(|call| call.as_mut().poll(&mut cx)) {
                 self.call = None;
                 outcome = Some(ended);
             }
             let mut any = false;
-            while let Some(frame) = self.core.next_frame() {
+            while let Some(frame) = self.end.core().next_frame() {
                 sent(frame);
                 any = true;
             }
@@ -62,7 +60,7 @@ impl Session {
     fn exchange(&mut self, frame: &str) -> Vec<String> {
         let mut sent = Vec::new();
         if !frame.is_empty() {
-            self.core.receive(frame);
+            self.end.core().receive(frame);
         }
         self.pump(|frame| sent.push(frame));
         sent
@@ -79,9 +77,9 @@ pub fn start(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> (S
                 Dialect::Capnode => core.peer().read::<Value>(),
                 _ => core.peer().invoke("echo", ()),
             };
-            Session { core, handlers: Vec::new(), call: Some(Box::pin(call.into_future())) }
+            Session { end: Endpoint::new(core), call: Some(Box::pin(call.into_future())) }
         }
-        _ => Session { core: Core::accepting(offered()), handlers: Vec::new(), call: None },
+        _ => Session { end: Endpoint::new(Core::accepting(offered())), call: None },
     };
     let sent = session.exchange("");
     let id = |member: &str| {

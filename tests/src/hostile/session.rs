@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use capnode::sans_io::{Core, Handler};
+use capnode::sans_io::{Core, Endpoint};
 use capnode::{Call, Cap, Dialect, Func, Value};
 use tokio::runtime::Runtime;
 
@@ -73,14 +73,14 @@ impl Session {
         let lab = Laboratory::client(&alive);
         let core = if self.server { Core::connecting_in(self.dialect, lab) } else { Core::accepting(lab) };
         let mut victim =
-            Victim { core, handlers: Vec::new(), calls: Vec::new(), held: Vec::new(), alive: alive.clone() };
+            Victim { end: Endpoint::new(core), calls: Vec::new(), held: Vec::new(), alive: alive.clone() };
         let mut speaker = Speaker::new(self.dialect);
         for step in &self.steps {
             let mut rng = Rng::for_part(self.seed, *step);
             match rng.below(100) {
                 0..72 => {
                     let frame = speaker.say(&mut rng);
-                    victim.core.receive(&frame);
+                    victim.end.core().receive(&frame);
                     seen.said.push(frame);
                 }
                 72..80 => {
@@ -89,20 +89,19 @@ impl Session {
                 }
                 _ => victim.act(&mut rng),
             }
-            while let Some(frame) = victim.core.next_frame() {
+            while let Some(frame) = victim.end.core().next_frame() {
                 speaker.hear(&frame);
                 seen.heard += 1;
             }
         }
-        seen.ended = victim.core.closed().is_some();
+        seen.ended = victim.end.core().closed().is_some();
         victim.end(runtime)
     }
 }
 
 /// The program that a hostile peer talks to.
 struct Victim {
-    core: Core,
-    handlers: Vec<Handler>,
+    end: Endpoint,
     calls: Vec<Made>,
     held: Vec<Cap>,
     alive: Alive,
@@ -133,14 +132,11 @@ fn references(value: &Value, held: &mut Vec<Cap>) {
 }
 
 impl Victim {
-    /// Polls everything once. Returns `true` if something ended or began.
+    /// Polls everything once. Returns `true` if a handler went on or a call ended.
     fn poll(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        let new = self.core.handlers();
-        let mut moved = !new.is_empty();
-        self.handlers.extend(new);
-        let before = self.handlers.len() + self.calls.len();
-        self.handlers.retain_mut(|handler| Pin::new(handler).poll(&mut cx).is_pending());
+        let moved = self.end.poll_handlers();
+        let before = self.calls.len();
         let held = &mut self.held;
         self.calls.retain_mut(|made| match Pin::new(&mut made.call).poll(&mut cx) {
             Poll::Pending => true,
@@ -151,15 +147,14 @@ impl Victim {
                 false
             }
         });
-        moved |= self.handlers.len() + self.calls.len() < before;
-        moved
+        moved || self.calls.len() < before
     }
 
     /// Does what an honest program might.
     fn act(&mut self, rng: &mut Rng) {
         let target = match rng.pick(&self.held) {
             Some(held) if rng.chance(60) => held.clone(),
-            _ => self.core.peer(),
+            _ => self.end.core().peer(),
         };
         let member = MEMBERS[rng.below(MEMBERS.len())];
         let number = rng.below(9) as u32;
@@ -196,24 +191,24 @@ impl Victim {
 
     /// Ends the session. Nothing may be left of it.
     fn end(mut self, runtime: &Runtime) -> Result<(), String> {
-        self.core.close("the session is over");
+        self.end.core().close("the session is over");
         let began = Instant::now();
         let mut round = 0;
-        while !(self.handlers.is_empty() && self.calls.is_empty()) || round == 0 {
-            while self.core.next_frame().is_some() {}
+        while !(self.end.handlers() == 0 && self.calls.is_empty()) || round == 0 {
+            while self.end.core().next_frame().is_some() {}
             self.poll();
             runtime.block_on(tokio::task::yield_now());
             round += 1;
             if round > ROUNDS && began.elapsed() > PATIENCE {
                 let calls: Vec<_> = self.calls.iter().map(|made| &made.what).collect();
-                return Err(format!("{} handlers and {calls:?} go on", self.handlers.len()));
+                return Err(format!("{} handlers and {calls:?} go on", self.end.handlers()));
             }
-            if self.handlers.is_empty() {
+            if self.end.handlers() == 0 {
                 self.calls.retain(Made::is_remote);
             }
         }
         self.held.clear();
-        let tables = self.core.tables();
+        let tables = self.end.core().tables();
         if tables.imports + tables.exports + tables.calls + tables.running > 0 {
             return Err(format!("the session leaves {tables:?}"));
         }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use capnode::sans_io::{Core, Handler};
+use capnode::sans_io::{Core, Endpoint};
 use capnode::{Call, Cap, Dialect, Error, ErrorKind, Value};
 use capnode_tests::recordings::{
     self, Side,
@@ -21,10 +21,9 @@ type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 
 pub struct Play<'a> {
     scenario: &'a Scenario,
-    core: Core,
+    end: Endpoint,
     /// What the core has sent.
     pub sent: Vec<String>,
-    handlers: Vec<Handler>,
     calls: Vec<Option<Made>>,
     /// What the other side has lent the program, by its ids there.
     lent: HashMap<String, Cap>,
@@ -54,9 +53,8 @@ impl<'a> Play<'a> {
         };
         Self {
             scenario,
-            core,
+            end: Endpoint::new(core),
             sent: Vec::new(),
-            handlers: Vec::new(),
             calls: Vec::new(),
             lent: HashMap::new(),
             exported: HashMap::new(),
@@ -67,8 +65,7 @@ impl<'a> Play<'a> {
     pub fn pump(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         loop {
-            self.handlers.extend(self.core.handlers());
-            self.handlers.retain_mut(|handler| Pin::new(handler).poll(&mut cx).is_pending());
+            self.end.settle();
             for made in self.calls.iter_mut().flatten() {
                 if let Made::Running(running) = made {
                     if let std::task::Poll::Ready(outcome) = running.as_mut().poll(&mut cx) {
@@ -77,7 +74,7 @@ impl<'a> Play<'a> {
                 }
             }
             let before = self.sent.len();
-            self.sent.extend(std::iter::from_fn(|| self.core.next_frame()));
+            self.sent.extend(std::iter::from_fn(|| self.end.core().next_frame()));
             if self.sent.len() == before {
                 break;
             }
@@ -93,7 +90,7 @@ impl<'a> Play<'a> {
     }
 
     pub fn receive(&mut self, text: &str) {
-        self.core.receive(text);
+        self.end.core().receive(text);
         self.pump();
     }
 
@@ -145,9 +142,9 @@ impl<'a> Play<'a> {
 
     /// What is to be seen of all that has come so far.
     pub fn trace(&self) -> impl PartialEq + use<'a> {
-        let tables = self.core.tables();
+        let tables = self.end.core().tables();
         let tables = [tables.imports, tables.exports, tables.calls, tables.running];
-        (tables, self.sent.len(), self.answered(), self.handlers.len(), self.is_closed())
+        (tables, self.sent.len(), self.answered(), self.end.handlers(), self.is_closed())
     }
 
     pub fn answered(&self) -> usize {
@@ -155,7 +152,7 @@ impl<'a> Play<'a> {
     }
 
     pub fn is_closed(&self) -> bool {
-        self.core.closed().is_some()
+        self.end.core().closed().is_some()
     }
 
     // -------------------------------------------------------------------------------- the program
@@ -163,11 +160,11 @@ impl<'a> Play<'a> {
     /// Makes a call of the program's, if what it needs is there.
     fn make(&mut self, make: &Make) -> Option<Attempt> {
         match make {
-            Make::Index => Some(Box::pin(self.core.peer().read::<Value>().into_future())),
+            Make::Index => Some(Box::pin(self.end.core().peer().read::<Value>().into_future())),
             Make::Expression { number, expression, awaited } => {
                 let (_, parts) = form(expression).filter(|(form, _)| *form == "pipeline")?;
                 let target = match parts.first()?.as_i64()? {
-                    0 => self.core.peer(),
+                    0 => self.end.core().peer(),
                     id => self.lent.get(&id.to_string())?.clone(),
                 };
                 let path = parts.get(1)?.as_array()?;
@@ -177,7 +174,7 @@ impl<'a> Play<'a> {
                 };
                 let mut reference = |form: &str, id: i64| match form {
                     "export" => Some(offers::callback()),
-                    _ => cap(id, &self.core),
+                    _ => cap(id, self.end.core()),
                 };
                 let args = match parts.get(2).and_then(Json::as_array) {
                     Some(args) => {
@@ -204,7 +201,7 @@ impl<'a> Play<'a> {
             }
             Make::Call { target, op, name, graph, args } => {
                 let target = match target {
-                    None => self.core.peer(),
+                    None => self.end.core().peer(),
                     Some(id) => self.lent.get(id)?.clone(),
                 };
                 let exported = &mut self.exported;
@@ -248,7 +245,7 @@ impl<'a> Play<'a> {
             Side::A => self.ask(),
             Side::B => self.be_asked(),
         };
-        match self.core.closed() {
+        match self.end.core().closed() {
             None => end,
             Some(error) => match error.kind() {
                 ErrorKind::Protocol => Ok(End::Closed("by us, as the protocol was broken")),
@@ -305,7 +302,7 @@ impl<'a> Play<'a> {
 
     fn ask(&mut self) -> Result<End, String> {
         let before = self.sent.len();
-        let peer = self.core.peer();
+        let peer = self.end.core().peer();
         let call = match self.scenario.dialect {
             Dialect::Capnode => peer.read::<Value>(),
             _ => peer.invoke(WELL, (20, 22)),
@@ -346,16 +343,16 @@ impl<'a> Play<'a> {
 
     /// Ends the session, if it has not ended. Nothing may be left.
     pub fn finish(mut self) -> Result<(), String> {
-        self.core.close("the test is over");
+        self.end.core().close("the test is over");
         self.pump();
-        if self.core.closed().is_none() {
+        if self.end.core().closed().is_none() {
             return Err("the session does not end".to_owned());
         }
         let running = self.calls.iter().flatten().filter(|made| matches!(made, Made::Running(_))).count();
-        if running > 0 || !self.handlers.is_empty() {
-            return Err(format!("{running} calls and {} handlers go on after the end", self.handlers.len()));
+        if running > 0 || self.end.handlers() > 0 {
+            return Err(format!("{running} calls and {} handlers go on after the end", self.end.handlers()));
         }
-        let tables = self.core.tables();
+        let tables = self.end.core().tables();
         match (tables.imports, tables.exports, tables.calls, tables.running) {
             (0, 0, 0, 0) => Ok(()),
             _ => Err(format!("the session leaves {tables:?}")),
