@@ -26,18 +26,23 @@ const RUNNING: Duration = Duration::from_secs(180);
 ///
 /// If Node is not there, or the packages cannot be installed.
 pub fn ready() -> bool {
-    if std::env::var_os("CAPNODE_SKIP_JS").is_some_and(|value| !value.is_empty() && value != "0") {
-        eprintln!("left out, since CAPNODE_SKIP_JS is set");
+    if is_skipped("node") {
+        eprintln!("left out, since CAPNODE_SKIP names node");
         return false;
     }
     if let Err(error) = Command::new("node").arg("--version").stdout(Stdio::null()).status() {
         panic!(
             "these tests run peers in JavaScript, and `node` cannot be started ({error}). Get Node 20 or newer from \
-             https://nodejs.org or your distribution, or set CAPNODE_SKIP_JS=1 to leave these tests out."
+             https://nodejs.org or your distribution, or set CAPNODE_SKIP=node to leave these tests out."
         );
     }
     install();
     true
+}
+
+/// Returns whether `CAPNODE_SKIP`, a list separated by commas, names a tool that is to be done without.
+fn is_skipped(tool: &str) -> bool {
+    std::env::var("CAPNODE_SKIP").is_ok_and(|list| list.split(',').any(|name| name.trim() == tool))
 }
 
 fn directory() -> PathBuf {
@@ -70,7 +75,7 @@ fn install() {
         Ok(Output { stdout, stderr, .. }) => {
             let said = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
             panic!(
-                "`npm ci` in {} failed; CAPNODE_SKIP_JS=1 leaves these tests out.\n{said}",
+                "`npm ci` in {} failed; CAPNODE_SKIP=node leaves these tests out.\n{said}",
                 directory().display()
             );
         }
