@@ -111,6 +111,7 @@
 //! Without any, what is left is the core: references and the wire language, with no tokio. [`sans_io`] is how to
 //! drive it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
