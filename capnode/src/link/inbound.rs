@@ -246,16 +246,7 @@ impl Link {
                     queue.resolve(index.map_or_else(Cap::broken, to_cap));
                 }
                 Todo::Deliver { caller: None, answer } => drop(answer),
-                Todo::Cancel(running, answer) => {
-                    if let Some(running) = running {
-                        running.cancel();
-                    }
-                    // Somebody may hold a reference to what the result would have been.
-                    if let Some(queue) = answer.as_ref().and_then(|answer| answer.queue.as_ref()) {
-                        queue.resolve(Cap::broken(Error::rejected("the call was cancelled")));
-                    }
-                    drop(answer);
-                }
+                Todo::Cancel(running, answer) => cancel(running, answer),
                 Todo::Refuse(Call { answer, what, .. }, error) => {
                     drop(what);
                     self.finish(answer, Err(error));
@@ -475,14 +466,7 @@ impl State {
                 return;
             }
             Event::PullObject { export } => {
-                let outcome = match (export, &self.index) {
-                    (0, Some(index)) => Ok(Payload::reference(Part::Cap(index.clone()))),
-                    (0, None) => Err(no_index()),
-                    _ if !self.objects.contains_key(&export) => {
-                        Err(Error::rejected(format!("no such export ID: {export}")))
-                    }
-                    _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
-                };
+                let outcome = self.pull_object(export);
                 todos.extend(self.send_answer(link, export, outcome).map(Todo::Left));
                 return;
             }
@@ -561,6 +545,18 @@ impl State {
         }
     }
 
+    /// Answers a peer that asks for an object of ours, which is no result.
+    fn pull_object(&self, export: Id) -> Result<Body, Error> {
+        match (export, &self.index) {
+            (0, Some(index)) => Ok(Payload::reference(Part::Cap(index.clone()))),
+            (0, None) => Err(no_index()),
+            _ if !self.objects.contains_key(&export) => {
+                Err(Error::rejected(format!("no such export ID: {export}")))
+            }
+            _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
+        }
+    }
+
     fn stage_value(&mut self, link: &Arc<Link>, value: Payload<Ref>) -> Payload<Staged> {
         value.map(|to| self.stage_reference(link, to))
     }
@@ -586,6 +582,18 @@ impl State {
             }
         }
     }
+}
+
+/// Ends a call that its caller has given up.
+fn cancel(running: Option<Arc<Running>>, answer: Option<Answer>) {
+    if let Some(running) = running {
+        running.cancel();
+    }
+    // Somebody may hold a reference to what the result would have been.
+    if let Some(queue) = answer.as_ref().and_then(|answer| answer.queue.as_ref()) {
+        queue.resolve(Cap::broken(Error::rejected("the call was cancelled")));
+    }
+    drop(answer);
 }
 
 /// What a call gets that comes when the node is shutting down. It has not run; a program in JavaScript sees that by the
