@@ -569,9 +569,9 @@ async fn fail_from_callback(peer: Peer) -> Outcome {
     let function = Func::<fn() -> Result<(), TourError>>::fallible(move || {
         let tour = tour.clone();
         async move {
-            tour.fail()
-                .await
-                .map_err(|error| error.returned().unwrap_or(TourError::Callback("untyped".to_owned())))
+            tour.fail().await.map_err(|error| {
+                error.returned().unwrap_or_else(|| TourError::Callback("untyped".to_owned()))
+            })
         }
     });
     let kept = Func::<fn() -> Result<(), TourError>>::from_cap(keep(&peer.tour, function).await?);

@@ -57,7 +57,7 @@ impl WeakBody {
             Lent::Cap(cap) => WeakPart::Cap(WeakCap::new(&cap)),
             Lent::Node(node) => WeakPart::Node(node),
         });
-        let unfolded_bytes = shared.unwrap_or(Limits::default().unfolded_bytes);
+        let unfolded_bytes = shared.unwrap_or_else(|| Limits::default().unfolded_bytes);
         Ok(Self { value, unfolded_bytes })
     }
 

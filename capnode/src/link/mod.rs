@@ -141,7 +141,7 @@ impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
         let Terms { limits, dialect, registry, lost, nickname, pool, remote } = terms;
         // Who connects speaks first.
-        let dialect = dialect.or((side == Side::Connecting).then_some(Dialect::CapnWeb));
+        let dialect = dialect.or_else(|| (side == Side::Connecting).then_some(Dialect::CapnWeb));
         let manner = dialect.unwrap_or_default().manner();
         let state = State {
             session: Session::speaking(side, limits.clone(), manner),

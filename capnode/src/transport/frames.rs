@@ -592,7 +592,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
         if !self.writer.closing {
             // Behind half a frame, it would be taken for the rest of it.
             if self.writer.left == 0 {
-                let code = self.fault.unwrap_or(if reason.is_some() { FAILED } else { NORMAL });
+                let code = self.fault.unwrap_or_else(|| if reason.is_some() { FAILED } else { NORMAL });
                 let mut payload = code.to_be_bytes().to_vec();
                 payload.extend_from_slice(close_reason(reason.unwrap_or_default()).as_bytes());
                 self.writer.whole(self.role, CLOSE, &payload)?;

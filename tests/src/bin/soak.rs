@@ -132,7 +132,7 @@ impl Memory {
 }
 
 fn mebibytes(bytes: Option<u64>) -> String {
-    bytes.map_or("?".to_owned(), |bytes| format!("{:.1}", bytes as f64 / f64::from(1 << 20)))
+    bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{:.1}", bytes as f64 / f64::from(1 << 20)))
 }
 
 fn rate(count: usize, took: Duration) -> String {

@@ -196,7 +196,7 @@ fn lent(expression: &Json, ids: &mut BTreeSet<i64>) {
 fn cut(lines: &mut Vec<Parsed>, case: &Case) -> Result<(), String> {
     if let Some((call, why)) = case.until {
         let last = |line: &Parsed| matches!(line, Parsed::Event(event) if event["call"] == call);
-        let at = lines.iter().position(last).ok_or(format!("no event `{call}` ({why:?})"))?;
+        let at = lines.iter().position(last).ok_or_else(|| format!("no event `{call}` ({why:?})"))?;
         if at + 1 == lines.len() {
             return Err(format!("nothing comes after `{call}` ({why:?})"));
         }

@@ -129,7 +129,7 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
         }
         Line::Frame { .. } => return None,
         Line::Event(event) => {
-            let name = event["call"].as_str().or(event["event"].as_str()).unwrap_or_default();
+            let name = event["call"].as_str().or_else(|| event["event"].as_str()).unwrap_or_default();
             if event["side"] != side.name() || part.not_in_rust.iter().any(|(not, _)| *not == name) {
                 return None;
             }

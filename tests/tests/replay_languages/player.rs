@@ -553,7 +553,7 @@ impl Player<'_> {
 
     async fn event(&mut self, event: &Json) -> Result<(), String> {
         self.look()?;
-        let name = event["call"].as_str().or(event["event"].as_str()).unwrap_or_default();
+        let name = event["call"].as_str().or_else(|| event["event"].as_str()).unwrap_or_default();
         let ours = event["side"] == self.rust.name();
         if self.part.not_in_rust.iter().any(|(call, _)| *call == name) {
             return Ok(());

@@ -15,7 +15,7 @@ fn said(op: Option<Op>) -> String {
     match op {
         None => "nothing".to_owned(),
         Some(Op::Call { target, path: Path::Empty, args, answering: Answering::Sent }) => {
-            format!("{target} {}", args.as_ref().map_or("-".to_owned(), shown))
+            format!("{target} {}", args.as_ref().map_or_else(|| "-".to_owned(), shown))
         }
         Some(Op::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
         Some(Op::Answer { id, outcome: Err(reason) }) => format!("{id} err {}", shown(&reason)),
@@ -78,7 +78,7 @@ fn table(text: &str) -> String {
 fn table_of(payload: Payload<Word>) -> String {
     let frame = outcome(Ok(payload));
     let table = frame.strip_prefix(r#"{"type":"return","methodId":"r","value":"#);
-    table.map_or(frame.clone(), |table| table.strip_suffix('}').unwrap().to_owned())
+    table.map_or_else(|| frame.clone(), |table| table.strip_suffix('}').unwrap().to_owned())
 }
 
 /// A payload in whose text `<0>` is a reference to node 0 and `<-1>` one to our function -1.

@@ -17,7 +17,7 @@ fn said(op: Option<Op>) -> String {
         None => "nothing".to_owned(),
         Some(Op::Call { target, path, args, answering: Answering::Sent }) => {
             let steps: Vec<String> = path.as_slice().iter().map(ToString::to_string).collect();
-            let args = args.as_ref().map_or("-".to_owned(), shown);
+            let args = args.as_ref().map_or_else(|| "-".to_owned(), shown);
             format!("{target} .{} {args}", steps.join("."))
         }
         Some(Op::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),

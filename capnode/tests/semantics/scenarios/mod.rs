@@ -457,7 +457,7 @@ pub(crate) type Outcome = String;
 pub(crate) fn shown(outcome: &Result<String, Error>) -> Outcome {
     let shown = format!("{outcome:?}");
     // The id of a panic is another one each time.
-    shown.split_once(" (id ").map_or(shown.clone(), |(before, _)| before.to_owned())
+    shown.split_once(" (id ").map_or_else(|| shown.clone(), |(before, _)| before.to_owned())
 }
 
 /// What two programs do.

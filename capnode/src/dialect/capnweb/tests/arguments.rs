@@ -71,7 +71,7 @@ fn an_argument_that_is_missing_is_undefined() {
     assert_eq!(read.unwrap(), (1, None, None));
     assert_eq!(all("[]", |args| args.next::<u8>()).unwrap_err().to_string(), "it is missing, expected u8");
     assert!(
-        all("[1]", |args| args.next::<u8>().and(args.next::<Cap>()))
+        all("[1]", |args| args.next::<u8>().and_then(|_| args.next::<Cap>()))
             .unwrap_err()
             .to_string()
             .starts_with("it is missing")
