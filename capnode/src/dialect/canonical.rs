@@ -194,9 +194,8 @@ pub(super) fn elements(parts: &[Json<'_>]) -> Result<Box<dyn Iterator<Item = Ele
         Some(Json::String(name)) => ByteKind::from_name(name).unwrap_or_default(),
         _ => ByteKind::default(),
     };
-    let data = match parts.first().and_then(Json::text).map(|base64| read_base64(&base64)) {
-        Some(Ok(data)) => data,
-        _ => return unsayable("the text of the value is damaged"),
+    let Some(Ok(data)) = parts.first().and_then(Json::text).map(|base64| read_base64(&base64)) else {
+        return unsayable("the text of the value is damaged");
     };
     macro_rules! read {
         ($number:ty) => {{
