@@ -2,7 +2,7 @@
 //! there. What it emits refers to that crate.
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod check;

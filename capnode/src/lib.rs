@@ -113,6 +113,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs)]
+// The core alone reaches less.
+#![cfg_attr(feature = "tokio", warn(unreachable_pub))]
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 #![forbid(unsafe_code)]
 

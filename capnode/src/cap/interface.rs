@@ -47,7 +47,7 @@ struct Params([u64; MOST_PARAMS]);
 /// An interface that another extends, directly or not.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Ancestor {
+pub(crate) struct Ancestor {
     interface: &'static Interface,
     /// By which of the interfaces in `extends(..)` it is reached.
     parent: u8,

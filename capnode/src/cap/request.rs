@@ -13,8 +13,7 @@ use crate::op::{Key, Path, Text};
 use crate::panics::{Panicked, caught};
 
 /// A call or a read, on its way to whatever its target turns out to be.
-#[doc(hidden)]
-pub struct Request {
+pub(crate) struct Request {
     pub(crate) member: Member,
     pub(crate) args: Args,
     /// Whether the one who asks can take the result as the Rust value it is.
