@@ -115,7 +115,7 @@
 #![warn(missing_docs)]
 // The core alone reaches less.
 #![cfg_attr(feature = "tokio", warn(unreachable_pub))]
-#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+#![cfg_attr(not(test), warn(clippy::too_many_lines, unused_qualifications))]
 #![forbid(unsafe_code)]
 
 // The macro's output names the crate, also in its own tests.

@@ -52,6 +52,6 @@ impl Expansion<'_> {
             Some(body) => quote_spanned!(place=> { async move #body }),
         };
         // The future around it makes the result seem more complex than it is written.
-        quote!(#[allow(clippy::type_complexity)] #(#attributes)* #signature #end)
+        quote!(#[allow(unused_qualifications, clippy::type_complexity)] #(#attributes)* #signature #end)
     }
 }

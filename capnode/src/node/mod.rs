@@ -35,7 +35,7 @@ use crate::transport::{Address, Transport};
 
 /// How long a peer may take for the handshakes of TLS and WebSocket.
 #[cfg(feature = "ws")]
-const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What a program offers to those it is connected with: its index, and under which conditions.
 ///

@@ -34,7 +34,7 @@ pub(crate) type Socket = Frames<Box<dyn Io>>;
 /// limits in its configuration, and keep to the listeners of a [`Node`](crate::Node) for strangers.
 pub fn web_socket<S>(socket: WebSocketStream<S>) -> WebSocket<S>
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     messages(socket)
 }

@@ -61,7 +61,7 @@ impl<'t, 'a> Plain<'t, 'a> {
                 }
                 let message: String = said.chars().take(200).collect();
                 out.push_str("{\"message\":");
-                crate::dialect::capnweb::text::write_string(out, &message);
+                capnweb::text::write_string(out, &message);
                 out.push('}');
             }
         }
