@@ -3,7 +3,19 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
-#![cfg_attr(not(test), warn(clippy::too_many_lines, unused_qualifications))]
+#![cfg_attr(
+    not(test),
+    warn(
+        unused_qualifications,
+        clippy::dbg_macro,
+        clippy::expect_used,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::todo,
+        clippy::too_many_lines,
+        clippy::unwrap_used
+    )
+)]
 
 mod check;
 mod expand;

@@ -115,7 +115,19 @@
 #![warn(missing_docs)]
 // The core alone reaches less.
 #![cfg_attr(feature = "tokio", warn(unreachable_pub))]
-#![cfg_attr(not(test), warn(clippy::too_many_lines, unused_qualifications))]
+#![cfg_attr(
+    not(test),
+    warn(
+        unused_qualifications,
+        clippy::dbg_macro,
+        clippy::expect_used,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::todo,
+        clippy::too_many_lines,
+        clippy::unwrap_used
+    )
+)]
 #![forbid(unsafe_code)]
 
 // The macro's output names the crate, also in its own tests.
