@@ -200,3 +200,26 @@ fn what_is_wrong_with_a_document_is_found() {
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert!(faults_of_links(&path, "[x](semantics.md#order), [y](https://example.com)").is_empty());
 }
+
+#[test]
+fn decisions_are_numbered_in_order_and_those_that_are_cited_exist() {
+    let decisions = read(&root().join("docs/decisions.md"));
+    let numbers: Vec<usize> = decisions
+        .lines()
+        .filter_map(|line| line.strip_prefix("**")?.strip_prefix('D')?.split_once(". ")?.0.parse().ok())
+        .collect();
+    assert!(!numbers.is_empty());
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+    let leads = decisions.split("\n\n").filter(|paragraph| paragraph.starts_with("**")).count();
+    assert_eq!(leads, numbers.len(), "a decision has no number");
+
+    for page in documents() {
+        for (line, text) in prose(&read(&page)) {
+            for cited in text.split("decision D").skip(1) {
+                let number: String = cited.chars().take_while(char::is_ascii_digit).collect();
+                let known = number.parse().is_ok_and(|number: usize| numbers.contains(&number));
+                assert!(known, "{}:{line}: there is no decision D{number}", page.display());
+            }
+        }
+    }
+}
