@@ -85,8 +85,12 @@
 //! * [`Registry`] keeps ids by which references can be asked for on other connections.
 //! * [`transport`] has ready transports, and the trait for your own.
 //!
-//! What may be relied upon (order, release, cancellation, the end) is written down in the repository's
-//! `docs/semantics.md`.
+//! # Guide
+//!
+//! The module [`guide`] teaches the library by topic: [getting started](guide::first),
+//! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks), [errors](guide::errors),
+//! [plugins over stdio](guide::plugins), [a browser page](guide::browser), [testing](guide::testing), and
+//! [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
 //!
 //! # Peers
 //!
@@ -95,8 +99,8 @@
 //! yet; a peer that uses them gets an error that says so.
 //!
 //! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens tells the language by the first
-//! frame, and [`Connect::dialect`] chooses one. What each feature of those two libraries is called here is listed in the
-//! repository's `docs/from-javascript.md`.
+//! frame, and [`Connect::dialect`] chooses one. [`guide::from_javascript`] lists what each feature of those two libraries
+//! is called here.
 //!
 //! # Features
 //!
@@ -148,6 +152,8 @@ mod few;
 #[cfg(all(any(fuzzing, test), feature = "ws"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(all(doc, feature = "tls"))]
+pub mod guide;
 mod interface;
 mod kinds;
 mod limits;

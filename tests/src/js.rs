@@ -117,6 +117,19 @@ fn node(script: &str, arguments: &[&str]) -> tokio::process::Command {
     command
 }
 
+/// A command that runs a module given as text, which imports what the scripts can; it is ended when it is dropped.
+pub fn module(text: &str) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new("node");
+    command.args(["--input-type=module", "--eval", text]).current_dir(directory());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// The path of a file of an installed package, such as `capnweb/dist/index.js`.
+pub fn package_file(path: &str) -> PathBuf {
+    directory().join("node_modules").join(path)
+}
+
 /// A script that serves. It ends when this is dropped.
 pub struct Server {
     child: Child,

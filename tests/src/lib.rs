@@ -88,9 +88,3 @@ pub async fn assert_tour(connection: &Connection, expect: Expect) {
     assert!(failures.is_empty(), "{summary}\n{}", failures.join("\n"));
     assert!(summary.passed >= 80, "{summary}");
 }
-
-/// The examples for whoever comes from JavaScript, which are to compile, and to run.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/exposing.md")]
-#[doc = include_str!("../../docs/from-javascript.md")]
-struct FromJavaScript;

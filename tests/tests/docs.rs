@@ -70,6 +70,18 @@ fn links(line: &str) -> Vec<&str> {
     found
 }
 
+/// The label and the target of a line that defines a link: `[label]: target`.
+fn definition(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix('[')?.split_once("]: ")
+}
+
+/// The labels by which a line refers to links: `[text][label]`.
+fn references(line: &str) -> Vec<&str> {
+    let texts = line.split('`').step_by(2);
+    let labels = texts.flat_map(|text| text.split("][").skip(1));
+    labels.filter_map(|label| label.split_once(']').map(|(label, _)| label)).collect()
+}
+
 /// The cells of a row of a table.
 fn cells(row: &str) -> Vec<&str> {
     let row = row.trim();
@@ -106,8 +118,14 @@ fn faults_of_tables(text: &str) -> Vec<String> {
 fn faults_of_links(path: &Path, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let own = anchors(text);
-    for (number, line) in prose(text) {
-        for link in links(line) {
+    let prose = prose(text);
+    let labels: BTreeSet<&str> =
+        prose.iter().filter_map(|(_, line)| definition(line)).map(|(label, _)| label).collect();
+    for (number, line) in prose {
+        for label in references(line).into_iter().filter(|label| !labels.contains(label)) {
+            faults.push(format!("{}:{number}: no link is called [{label}]", path.display()));
+        }
+        for link in links(line).into_iter().chain(definition(line).map(|(_, target)| target)) {
             if link.contains("://") {
                 continue;
             }
@@ -126,11 +144,24 @@ fn faults_of_links(path: &Path, text: &str) -> Vec<String> {
     faults
 }
 
+/// The pages in a folder.
+fn pages(folder: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join(folder)).unwrap();
+    let mut pages: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    assert!(pages.len() > 3, "{folder}: {pages:?}");
+    pages.sort();
+    pages
+}
+
+/// The user's pages, which are modules of the crate's documentation too.
+const GUIDE: &str = "capnode/docs";
+
 fn documents() -> Vec<PathBuf> {
-    let docs = fs::read_dir(root().join("docs")).unwrap();
-    let mut documents: Vec<PathBuf> = docs.map(|entry| entry.unwrap().path()).collect();
-    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    documents.push(root().join("README.md"));
+    let mut documents = [pages("docs"), pages(GUIDE)].concat();
+    for page in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        documents.push(root().join(page));
+    }
     documents.sort();
     documents
 }
@@ -161,29 +192,88 @@ fn rows<'a>(text: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     table.skip(2).map(cells).collect()
 }
 
+/// A page of the guide stands in two places. Its links to other pages are defined at its end, as files; `guide.rs` defines
+/// the same labels before it, as modules.
+#[test]
+fn every_page_of_the_guide_is_a_module_whose_links_lead_to_modules() {
+    let guide = read(&root().join("capnode/src/guide.rs"));
+    let modules: BTreeMap<&str, &str> =
+        guide.lines().filter_map(|line| definition(line.trim_start().trim_start_matches('"'))).collect();
+    let mut faults = Vec::new();
+    for path in pages(GUIDE) {
+        let (file, text) = (path.file_name().unwrap().to_str().unwrap(), read(&path));
+        let module = file.trim_end_matches(".md").replace('-', "_");
+        let included =
+            format!("#[doc = links!()]\n#[doc = include_str!(\"../docs/{file}\")]\npub mod {module} {{}}\n");
+        if !guide.contains(&included) {
+            faults.push(format!("{file}: guide.rs should have\n{included}"));
+        }
+        for (number, line) in prose(&text) {
+            for link in links(line).iter().filter(|link| !link.starts_with('#') && !link.contains("://")) {
+                faults.push(format!("{file}:{number}: define a link for {link} at the end of the page"));
+            }
+            let Some((label, target)) = definition(line).filter(|(_, target)| !target.contains("://")) else {
+                continue;
+            };
+            let expected =
+                format!("crate::guide::{}", target.replacen(".md", "", 1).replacen("from-j", "from_j", 1));
+            if modules.get(label) != Some(&expected.as_str()) {
+                faults.push(format!("{file}:{number}: guide.rs should have [{label}]: {expected}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The code below the heading of an anchor, up to the next heading that is not below it.
+fn section(text: &str, heading: &str) -> Option<String> {
+    let prose = prose(text);
+    let is_heading = |line: &str| line.starts_with('#');
+    let at = prose
+        .iter()
+        .position(|(_, line)| is_heading(line) && anchor(line.trim_start_matches('#')) == heading)?;
+    let level = |line: &str| line.len() - line.trim_start_matches('#').len();
+    let (first, line) = prose[at];
+    let end = prose[at + 1..].iter().find(|(_, next)| is_heading(next) && level(next) <= level(line));
+    let end = end.map_or(usize::MAX, |(number, _)| number - 1);
+    Some(text.lines().take(end).skip(first).collect::<Vec<_>>().join("\n"))
+}
+
 #[test]
 fn every_feature_of_the_javascript_libraries_has_an_example() {
-    let text = read(&root().join("docs/from-javascript.md"));
-    let anchors = anchors(&text);
+    let page = root().join(GUIDE).join("from-javascript.md");
+    let text = read(&page);
+    let targets: BTreeMap<&str, &str> =
+        prose(&text).into_iter().filter_map(|(_, line)| definition(line)).collect();
     let mut linked = BTreeSet::new();
     for heading in ["## Capnode", "## Q-Connection"] {
         let rows = rows(&text, heading);
         assert!(rows.len() >= 25, "{heading}: {} rows", rows.len());
         for row in rows {
-            let links = links(row.last().unwrap());
-            assert!(!links.is_empty(), "no link to an example: {row:?}");
-            for link in links {
-                let anchor = link.strip_prefix('#').unwrap_or_else(|| panic!("elsewhere: {row:?}"));
-                assert!(anchors.contains(anchor), "no heading for {link}: {row:?}");
-                linked.insert(anchor.to_owned());
+            let cell = row.last().unwrap();
+            let found: Vec<&str> = links(cell)
+                .into_iter()
+                .chain(references(cell).into_iter().map(|label| targets[label]))
+                .collect();
+            assert!(!found.is_empty(), "no link to an example: {row:?}");
+            for link in found {
+                // An example is here, or in another page of the guide.
+                let code = match link.split_once('#') {
+                    Some(("", anchor)) => {
+                        linked.insert(anchor.to_owned());
+                        section(&text, anchor)
+                    }
+                    Some((file, anchor)) => section(&read(&page.with_file_name(file)), anchor),
+                    None => Some(read(&page.with_file_name(link))),
+                };
+                assert!(code.is_some_and(|code| code.contains("```rust")), "no code at {link}: {row:?}");
             }
         }
     }
-    // And every example has code, and a feature that it is for.
+    // And every example is for a feature.
     let examples = text.split("\n## Examples\n").nth(1).unwrap().split("\n## ").next().unwrap();
     for example in examples.split("\n### ").skip(1) {
-        let (heading, body) = example.split_once('\n').unwrap();
-        assert!(body.contains("```rust"), "no code: {heading}");
+        let (heading, _) = example.split_once('\n').unwrap();
         assert!(linked.contains(&anchor(heading)), "no feature: {heading}");
     }
 }
@@ -194,11 +284,17 @@ fn what_is_wrong_with_a_document_is_found() {
     assert_eq!(faults_of_tables(table).len(), 2);
     assert!(faults_of_tables("| | b |\n|---|---|\n| 1 | 2 |\n```\n| |\n```\n").is_empty());
 
-    let path = root().join("docs/from-javascript.md");
+    let path = root().join(GUIDE).join("from-javascript.md");
     let text = "# A heading, of two\n[here](#a-heading-of-two) [gone](#nothing) `[code](#gone)`\n[`code`](gone.md)\n";
     let faults = faults_of_links(&path, text);
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert!(faults_of_links(&path, "[x](semantics.md#order), [y](https://example.com)").is_empty());
+    let text = "[x][one], [y][two]\n\n[one]: gone.md\n[three]: semantics.md\n";
+    assert_eq!(faults_of_links(&path, text).len(), 2);
+
+    let text = "# A\n```rust\n```\n## B\n### C\n```text\n# d\n```\n## E\n";
+    assert_eq!(section(text, "b").as_deref(), Some("### C\n```text\n# d\n```"));
+    assert_eq!(section(text, "d"), None);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Against each version of npm's `capnweb` that is supported: calls, references and callbacks both ways, and which values
-//! arrive. `docs/peers.md` has the table, which is compared with what happens.
+//! arrive. `capnode/docs/peers.md` has the table, which is compared with what happens.
 
 use std::collections::BTreeSet;
 
@@ -222,7 +222,7 @@ async fn the_table_says_which_values_arrive_at_which_version() {
         }
         table.push('\n');
     }
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/peers.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../capnode/docs/peers.md");
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains(&table), "docs/peers.md should have this table:\n\n{table}");
+    assert!(page.contains(&table), "capnode/docs/peers.md should have this table:\n\n{table}");
 }

@@ -26,7 +26,7 @@ const LARGE: usize = 160 << 10;
 /// Messages of each peer that is to hold many things.
 const MANY: usize = 500;
 
-/// What is stated in `docs/exposing.md`: so many times what is counted, and so much for each connection.
+/// What is stated in `capnode/docs/exposing.md`: so many times what is counted, and so much for each connection.
 const FACTOR: usize = 2;
 const EACH: usize = 64 << 10;
 

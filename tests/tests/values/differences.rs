@@ -1,4 +1,4 @@
-//! What does not arrive as within one program, and why not. `docs/semantics.md` has each reason.
+//! What does not arrive as within one program, and why not. `capnode/docs/semantics.md` has each reason.
 
 use capnode::Dialect::{self, CapnWeb, Capnode, Q};
 

@@ -1,6 +1,6 @@
 //! Values of the types that programs have, in every position of a call: in each language they arrive as within one program,
 //! or are refused with the reason, or arrive as something else that is listed in `differences.rs` and in
-//! `docs/semantics.md`.
+//! `capnode/docs/semantics.md`.
 
 use std::fmt::{self, Debug, Display};
 use std::future::Future;
@@ -167,8 +167,8 @@ async fn values_arrive_as_within_a_program_or_are_refused_or_are_listed() {
 
 #[test]
 fn the_differences_are_those_of_the_documentation() {
-    let documented = include_str!("../../../docs/semantics.md");
+    let documented = include_str!("../../../capnode/docs/semantics.md");
     for line in DIFFERENCES {
-        assert!(documented.contains(line.why), "docs/semantics.md does not say: {}", line.why);
+        assert!(documented.contains(line.why), "capnode/docs/semantics.md does not say: {}", line.why);
     }
 }
