@@ -1,9 +1,8 @@
 //! Share live objects between programs.
 //!
-//! Annotate a trait with [`#[capnode::interface]`](macro@interface), implement it, hand the object out: the
-//! other end of the connection gets a typed client for it. Callbacks, objects, and results that are not there
-//! yet travel as ordinary arguments and results, both ways. Holding a reference is the permission to use it;
-//! dropping it gives it back.
+//! Annotate a trait with [`#[capnode::interface]`](macro@interface), implement it, and pass the object to another
+//! program: it gets a typed client. Callbacks, objects, and results that have not arrived yet are ordinary arguments
+//! and results, in both directions. Holding a reference is the permission to use it; dropping it releases it.
 //!
 //! ```
 //! use capnode::{Func, Node};
@@ -11,7 +10,7 @@
 //!
 //! #[capnode::interface]
 //! pub trait Chat {
-//!     /// Takes a seat; `on_line` is called for every line from then on.
+//!     /// Takes a seat. `on_line` is called with each line from then on.
 //!     async fn join(&self, name: &str, on_line: Func<fn(String)>) -> SeatClient;
 //! }
 //!
@@ -20,7 +19,7 @@
 //!     async fn say(&self, text: &str);
 //! }
 //!
-//! // Implementing an interface is implementing a trait.
+//! // An implementation of an interface is one of an ordinary trait.
 //! #[derive(Clone, Default)]
 //! struct Room(std::sync::Arc<Mutex<Vec<Func<fn(String)>>>>);
 //!
@@ -40,8 +39,8 @@
 //!     async fn say(&self, text: &str) {
 //!         let everybody = self.room.0.lock().unwrap().clone();
 //!         for on_line in everybody {
-//!             // Somebody may have left without a word.
-//!             let _gone = on_line.call(format!("{}: {text}", self.name)).await;
+//!             // Fails if this member has disconnected.
+//!             let _disconnected = on_line.call(format!("{}: {text}", self.name)).await;
 //!         }
 //!     }
 //! }
@@ -64,26 +63,26 @@
 //! seat.say("hello").await?;
 //! assert_eq!(heard.recv().await.as_deref(), Some("ann: hello"));
 //!
-//! // A call on a result that is not there yet: both travel at once, in one round trip.
+//! // A call on a result that has not arrived yet: both are sent at once, in one round trip.
 //! chat.join("bob", |_: String| async {}).pipeline().say("hi").await?;
 //! assert_eq!(heard.recv().await.as_deref(), Some("bob: hi"));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What there is
+//! # Overview
 //!
-//! * [`interface`](macro@interface) makes of a trait `Chat` a typed client `ChatClient`, cheap to clone, which
-//!   stands for an object here, at the other end, or nowhere yet.
-//! * Its methods give a [`Call`]: await it, [pipeline](Call::pipeline) on it, or just [send](Call::send) it.
-//! * [`Func`] is a reference to a function. Where an interface wants one, a closure will do.
-//! * [`promise`] makes a client for what does not exist yet.
-//! * [`Node`] is what a program offers, and to whom; [`connect`] gets at what another offers;
-//!   [`Connection`] is the connection itself.
-//! * [`Cap`] and [`Value`] are for what has no interface: references of any kind, values of any shape. [`Object`] is an
-//!   object put together at run time.
-//! * [`Registry`] keeps ids by which references can be asked for on other connections.
-//! * [`transport`] has ready transports, and the trait for your own.
+//! * [`interface`](macro@interface) generates a typed client `ChatClient` from a trait `Chat`. It is cheap to clone, and
+//!   stands for a local object, a remote one, or one that does not exist yet.
+//! * Its methods return a [`Call`]: await it, [pipeline](Call::pipeline) on it, or just [send](Call::send) it.
+//! * [`Func`] is a reference to a function. You can pass a closure where a method takes one.
+//! * [`promise`] returns a client for an object that does not exist yet, and the resolver for it.
+//! * [`Node`] is what your program offers, and to whom. [`connect`] returns what another program offers. [`Connection`]
+//!   is the connection itself.
+//! * [`Cap`] is a reference without an interface, and [`Value`] a value of any shape. [`Object`] is an object that you
+//!   build at run time.
+//! * [`Registry`] keeps ids by which references can be restored on other connections.
+//! * [`transport`] has transports, and the trait for your own.
 //!
 //! # Guide
 //!
@@ -94,11 +93,11 @@
 //!
 //! # Peers
 //!
-//! The wire language is Cap'n Web's, that of npm's `capnweb`. A browser page or a Node program with that package
-//! calls Rust objects, and is called, without any glue. Streams, blobs, `map` and HTTP batches are not supported
-//! yet; a peer that uses them gets an error that says so.
+//! The wire protocol is Cap'n Web. A browser page or a Node program with npm's `capnweb` calls Rust objects, and is
+//! called, without generated code. Streams, blobs, `map` and HTTP batches are not supported yet; a peer that uses them
+//! gets an error that says so.
 //!
-//! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens tells the language by the first
+//! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens detects the protocol by the first
 //! frame, and [`Connect::dialect`] chooses one. [`guide::from_javascript`] lists what each feature of those two libraries
 //! is called here.
 //!
@@ -112,8 +111,17 @@
 //! | `tracing` | no | a span for each connection, around what its handlers say; events for their panics and the ends of sessions |
 //! | `axum` | no | a node as a route of an axum application |
 //!
-//! Without any, what is left is the core: references and the wire language, with no tokio. [`sans_io`] is how to
-//! drive it.
+//! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].
+//!
+//! # Debug builds
+//!
+//! A debug build takes several times as long for each call as a release build, and more stack. Measure with
+//! `--release`. To optimize dependencies in debug builds of your own program, add this to its `Cargo.toml`:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 2
+//! ```
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs)]
