@@ -10,18 +10,19 @@ use std::io::Write;
 use capnode::Node;
 use capnode_examples::{cli, tour};
 
-const USAGE: &str = "usage: tour_server [--ws HOST:PORT] [--tcp HOST:PORT]
+const USAGE: &str = "usage: tour_server [--ws HOST:PORT] [--tcp HOST:PORT] [--origin URL]
 
 Serves the tour over WebSocket, TCP or both, and prints `listening on HOST:PORT` for each, first
-for WebSocket. Port 0 takes one that is free. Without options: --ws 127.0.0.1:5004";
+for WebSocket. Port 0 takes one that is free. Without options: --ws 127.0.0.1:5004. Pages of other
+origins may connect if each is named: --origin http://localhost:8000";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Some(options) = cli::options(std::env::args().skip(1), &["--ws", "--tcp"], &[], USAGE)? else {
+    let Some(options) = cli::options(std::env::args().skip(1), &["--ws", "--tcp", "--origin"], &[], USAGE)?
+    else {
         return Ok(());
     };
-    let of =
-        |name| options.iter().filter(move |(option, _)| option == name).map(|(_, address)| address.as_str());
+    let of = |name| options.iter().filter(move |(option, _)| option == name).map(|(_, value)| value.as_str());
     let mut urls: Vec<_> = of("--ws").map(|address| format!("ws://{address}")).collect();
     urls.extend(of("--tcp").map(|address| format!("tcp://{address}")));
     if urls.is_empty() {
@@ -29,6 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let node = Node::new(tour::index()).limits(tour::limits());
+    let node = of("--origin").fold(node, Node::allow_origin);
     let mut listeners = Vec::new();
     for url in urls {
         let listener = node.listen(&url).await?;

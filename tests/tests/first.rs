@@ -116,12 +116,12 @@ fn page(url: &str) -> Command {
 }
 
 #[tokio::test]
-async fn the_javascript_of_the_readme_runs_in_node() {
+async fn the_javascript_of_the_readme_runs_in_node_and_in_a_page() {
     if !js::ready() {
         return;
     }
     let mut command = example("tour_server");
-    command.args(["--ws", "127.0.0.1:0"]);
+    command.args(["--ws", "127.0.0.1:0", "--origin", "http://localhost:8000"]);
     let mut server = Running::start(command);
     let line = server.line().await.unwrap();
     let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
@@ -129,7 +129,12 @@ async fn the_javascript_of_the_readme_runs_in_node() {
     let readme = read("README.md");
     let script = readme.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
     assert!(script.contains("127.0.0.1:5004"));
-    let mut node = Running::start(js::module(&script.replace("127.0.0.1:5004", address)));
-    node.prints("user of ann").await;
-    assert!(soon(node.child.wait()).await.unwrap().success());
+    let script = script.replace("127.0.0.1:5004", address);
+    for script in [script.clone(), format!("import './page.mjs';{script}")] {
+        let mut running = Running::start(js::module(&script));
+        running.prints("user of ann").await;
+        // A page stays until it is closed.
+        running.stdin = None;
+        assert!(soon(running.child.wait()).await.unwrap().success());
+    }
 }
