@@ -37,8 +37,8 @@
 //!
 //! impl Seat for Place {
 //!     async fn say(&self, text: &str) {
-//!         let everybody = self.room.0.lock().unwrap().clone();
-//!         for on_line in everybody {
+//!         let members = self.room.0.lock().unwrap().clone();
+//!         for on_line in members {
 //!             // Fails if this member has disconnected.
 //!             let _disconnected = on_line.call(format!("{}: {text}", self.name)).await;
 //!         }

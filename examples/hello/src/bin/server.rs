@@ -31,7 +31,7 @@ impl Chat for Room {
     }
 }
 
-/// One member's seat. It lives as long as somebody holds a client for it.
+/// One member's seat. It lives as long as the member holds a client for it.
 struct Member {
     name: String,
     on_message: OnMessage,
