@@ -32,7 +32,6 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("transport/ws.rs::accept", "reads a head, which is for the target `upgrade`"),
     ("transport/ws.rs::connect", "what it is given is the user's own; the handshake is read by tungstenite"),
     ("dialect/capnweb/ser/compound.rs::variant", "writes"),
-    ("dialect/stack.rs::check", "looks at the stack"),
     (
         "dialect/capnweb/text.rs::plain_integer",
         "a step of the scanner and the reader, for the targets that run them",
