@@ -40,7 +40,7 @@ impl Call {
             }
             What::Evaluate(value) => Staged::requests(value),
         };
-        let held = std::mem::size_of::<Self>() + requests * REQUEST + steps * STEP;
+        let held = size_of::<Self>() + requests * REQUEST + steps * STEP;
         Self { answer, what, bytes: bytes + held, requests }
     }
 }

@@ -175,7 +175,7 @@ impl Link {
             late.push((caller, error.with_fate(Fate::MayHaveRun)));
         }
         // Looked at all together, so that a million of them are not looked through for each.
-        let first = open.into_iter().map(|(_, end)| end).min().unwrap_or(now.saturating_add(limit));
+        let first = open.into_iter().map(|(_, end)| end).min().unwrap_or_else(|| now.saturating_add(limit));
         state.clock.set_calls_due(first);
         Some(first.max(now.saturating_add((limit / 16).max(SHORTEST))))
     }
