@@ -78,7 +78,7 @@ pub(super) fn frame_bytes(local: &Local) -> usize {
     let Ok(held) = local.object().downcast::<Held>() else { return usize::MAX };
     // Where anything in it is a peer's, it is most likely a record of functions, which are all of one peer.
     let lent = held.body.refs.iter().find_map(|slot| match &slot.to {
-        Part::Cap(cap) => cap.import().map(|import| import.frame_bytes()),
+        Part::Cap(cap) => cap.import().map(|import| import.connection().frame_bytes()),
         _ => None,
     });
     lent.unwrap_or(usize::MAX)

@@ -6,7 +6,7 @@ use super::Cap;
 use super::hook::{ConnectionHook, UNSENT};
 use super::payload::{Body, Part};
 use super::pending::PendingAnswer;
-use super::request::{AnswerBytes, Args, Extras, Member, Request};
+use super::request::{Args, Extras, Member, Request};
 use super::response::{Reply, Response};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate};
@@ -57,14 +57,12 @@ pub(crate) struct Import {
     function: bool,
     /// The peer's language, if it was known from the beginning.
     dialect: Option<Dialect>,
-    /// The most bytes of a message to the peer.
-    frame_bytes: AnswerBytes,
 }
 
 impl Import {
     pub(crate) fn new(connection: Arc<dyn ImportHook>, id: Id, function: bool) -> Arc<Self> {
-        let (dialect, frame_bytes) = (connection.dialect(), AnswerBytes::at_most(connection.frame_bytes()));
-        Arc::new(Self { connection, id: AtomicI64::new(id), function, dialect, frame_bytes })
+        let dialect = connection.dialect();
+        Arc::new(Self { connection, id: AtomicI64::new(id), function, dialect })
     }
 
     pub(crate) fn is_function(&self) -> bool {
@@ -74,11 +72,6 @@ impl Import {
     /// The peer's language, once it is known.
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         self.dialect.or_else(|| self.connection.dialect())
-    }
-
-    /// The most bytes of a message to the peer; from 4 GiB on no bound is known here.
-    pub(crate) fn frame_bytes(&self) -> usize {
-        self.frame_bytes.get()
     }
 
     pub(crate) fn connection(&self) -> &dyn ImportHook {
@@ -186,7 +179,7 @@ impl Import {
         // The connection is asked for no more than a call needs.
         let args = match args {
             Args::Wire(body) => Some(body),
-            args => args.encode(self.frame_bytes())?,
+            args => args.encode(self.connection.frame_bytes())?,
         };
         let path = member.into_path();
         let unsaid = |message| Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));

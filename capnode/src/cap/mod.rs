@@ -235,7 +235,7 @@ impl Cap {
     /// The most bytes of a message to the peer that lends this; no bound if that is not known.
     pub(crate) fn frame_bytes(&self) -> usize {
         match &self.0 {
-            Kind::Remote(import) => import.frame_bytes(),
+            Kind::Remote(import) => import.connection().frame_bytes(),
             Kind::Local(local) => data::frame_bytes(local),
             Kind::At(at) => depth::hop(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX),
             _ => usize::MAX,
