@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 use crate::error::Error;
+use crate::limits::LimitKind;
 use crate::sync::thread_local;
 
 thread_local! {
@@ -18,7 +19,7 @@ pub(crate) const TOO_LONG: &str = "the value is longer than a frame may be";
 
 /// The error of a value that was not written to its end.
 pub(crate) fn too_long() -> Error {
-    Error::over("frame_bytes", TOO_LONG)
+    Error::over(LimitKind::FrameBytes, TOO_LONG)
 }
 
 /// Runs `run`; a value that is written meanwhile for a connection may come to `bytes`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate, Fault};
+use crate::limits::LimitKind;
 use crate::link::Link;
 use crate::link::task::LastTurn;
 use crate::op::Id;
@@ -161,7 +162,7 @@ impl<T: Transport> Driver<T> {
                     self.link.abort(Error::new(ErrorKind::Protocol, message).with_source(error));
                 }
                 Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    let broken = Error::over("frame_bytes", error.to_string()).with_source(error);
+                    let broken = Error::over(LimitKind::FrameBytes, error.to_string()).with_source(error);
                     self.link.break_off(broken);
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -393,7 +394,7 @@ impl<T: Transport> Driver<T> {
         if self.grace.is_none() {
             // It does not read, and there is no room for what it leaves unread.
             let overfull = self.link.is_overfull(self.out.len() + self.single.len());
-            if overfull || self.link.closed_error().exceeded() == Some("probe") {
+            if overfull || self.link.closed_error().limit() == Some(LimitKind::Probe) {
                 self.writable = false;
                 (self.out, self.single) = (Outgoing::default(), Outgoing::default());
                 self.link.set_written(false);

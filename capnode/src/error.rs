@@ -6,6 +6,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::limits::LimitKind;
 use crate::names::is_reserved;
 use crate::op::Text;
 use crate::printable::Printable;
@@ -29,7 +30,7 @@ struct Inner {
     data: Data,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// Which limit was reached.
-    exceeded: Option<&'static str>,
+    limit: Option<LimitKind>,
 }
 
 /// What goes with a rejection beside its message.
@@ -141,18 +142,18 @@ impl Error {
             told: None,
             data: Data::None,
             source: None,
-            exceeded: None,
+            limit: None,
         }))
     }
 
     /// A limit was reached: the field `limit` of [`Limits`](crate::Limits).
-    pub(crate) fn over(limit: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn over(limit: LimitKind, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Limit, message).of_limit(limit)
     }
 
     /// The same failure, for which a limit was the reason.
-    pub(crate) fn of_limit(self, limit: &'static str) -> Self {
-        self.change(|inner| inner.exceeded = Some(limit))
+    pub(crate) fn of_limit(self, limit: LimitKind) -> Self {
+        self.change(|inner| inner.limit = Some(limit))
     }
 
     /// An error for a method to answer with, which returns `Result<T, capnode::Error>` because it has no type of
@@ -244,9 +245,9 @@ impl Error {
         self.0.fault
     }
 
-    /// The name of the field of [`Limits`](crate::Limits) that was the reason, if one was: of ours, not of the peer's.
-    pub fn exceeded(&self) -> Option<&'static str> {
-        self.0.exceeded
+    /// Returns the limit of this side that was the reason, if one was. A limit of the peer's is only in the message.
+    pub fn limit(&self) -> Option<LimitKind> {
+        self.0.limit
     }
 
     /// The message, without the causes. It may be the peer's, and is as it came: to be printed, an error itself escapes
@@ -294,8 +295,8 @@ impl fmt::Debug for Error {
             Data::Thrown(thrown) => drop(out.field("thrown", thrown)),
             Data::None | Data::Local(_) => {}
         }
-        if let Some(limit) = self.0.exceeded {
-            out.field("exceeded", &limit);
+        if let Some(limit) = self.0.limit {
+            out.field("limit", &limit);
         }
         if let Some(source) = &self.0.source {
             out.field("source", source);
@@ -345,11 +346,25 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
     }
 }
 
-impl<E: StdError + 'static> StdError for CallError<E> {
+/// The causes of a method's own error stay where it was made, so that only [`Failed`](CallError::Failed) has one.
+impl<E: fmt::Debug + fmt::Display> StdError for CallError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            CallError::Returned(error) => error.source(),
+            CallError::Returned(_) => None,
             CallError::Failed(error) => error.source(),
+        }
+    }
+}
+
+/// For `?` in a function that returns [`Error`]. The method's own error becomes a rejection with its message.
+impl<E: fmt::Display + 'static> From<CallError<E>> for Error {
+    fn from(error: CallError<E>) -> Self {
+        match error {
+            CallError::Returned(error) => match (&error as &dyn Any).downcast_ref::<Self>() {
+                Some(error) => error.clone(),
+                None => Self::rejected(error.to_string()),
+            },
+            CallError::Failed(error) => error,
         }
     }
 }
@@ -357,6 +372,25 @@ impl<E: StdError + 'static> StdError for CallError<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_of_a_call_becomes_the_error_of_the_one_that_made_it() {
+        fn own(error: CallError<Error>) -> Result<(), Error> {
+            Err(error)?
+        }
+        fn typed(error: CallError<String>) -> Result<(), Error> {
+            Err(error)?
+        }
+        fn any(error: CallError<String>) -> Result<(), Box<dyn StdError + Send + Sync>> {
+            Err(error)?
+        }
+        let limit = Error::over(LimitKind::Calls, "too many");
+        assert_eq!(own(CallError::Returned(limit.clone())).unwrap_err().limit(), Some(LimitKind::Calls));
+        assert_eq!(typed(CallError::Failed(limit)).unwrap_err().limit(), Some(LimitKind::Calls));
+        let error = typed(CallError::Returned("no".to_owned())).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "no"));
+        assert_eq!(any(CallError::Returned("no".to_owned())).unwrap_err().to_string(), "no");
+    }
 
     #[test]
     fn the_cause_is_kept_and_printed_once() {

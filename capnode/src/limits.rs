@@ -1,10 +1,11 @@
 //! What one peer may cost us.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Limits on what a peer can make a session do or hold. Each is on by default, with the exception of
 /// [`frames_per_second`](Self::frames_per_second). What happens beyond one is said at it; an [`Error`](crate::Error) that
-/// this program gets for one of its own names it by [`exceeded`](crate::Error::exceeded). Breaking one ends, if
+/// this program gets for one of its own names it by [`limit`](crate::Error::limit). Breaking one ends, if
 /// anything, the session of the peer that broke it, and no other; only [`node_bytes`](Self::node_bytes) may end another
 /// one of the same remote address.
 ///
@@ -102,6 +103,95 @@ pub struct Limits {
     /// How long an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay silent; one
     /// with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that it fails.
     pub call_timeout: Option<Duration>,
+}
+
+/// A field of [`Limits`], as an [`Error`](crate::Error::limit) names the limit that was its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LimitKind {
+    /// [`Limits::connections`].
+    Connections,
+    /// [`Limits::node_bytes`].
+    NodeBytes,
+    /// [`Limits::frame_bytes`].
+    FrameBytes,
+    /// [`Limits::depth`].
+    Depth,
+    /// [`Limits::string_bytes`].
+    StringBytes,
+    /// [`Limits::bigint_chars`].
+    BigintChars,
+    /// [`Limits::exports`].
+    Exports,
+    /// [`Limits::imports`].
+    Imports,
+    /// [`Limits::calls`].
+    Calls,
+    /// [`Limits::running_calls`].
+    RunningCalls,
+    /// [`Limits::parked_bytes`].
+    ParkedBytes,
+    /// [`Limits::call_bytes`].
+    CallBytes,
+    /// [`Limits::kept_bytes`].
+    KeptBytes,
+    /// [`Limits::unwritten_bytes_hard`].
+    UnwrittenBytesHard,
+    /// [`Limits::promise_depth`].
+    PromiseDepth,
+    /// [`Limits::unfolded_bytes`].
+    UnfoldedBytes,
+    /// [`Limits::cancels_per_second`].
+    CancelsPerSecond,
+    /// [`Limits::stray_ids_per_second`].
+    StrayIdsPerSecond,
+    /// [`Limits::frames_per_second`].
+    FramesPerSecond,
+    /// [`Limits::silence`].
+    Silence,
+    /// [`Limits::idle`].
+    Idle,
+    /// [`Limits::probe`].
+    Probe,
+    /// [`Limits::call_timeout`].
+    CallTimeout,
+}
+
+impl LimitKind {
+    /// Returns the name of the field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::NodeBytes => "node_bytes",
+            Self::FrameBytes => "frame_bytes",
+            Self::Depth => "depth",
+            Self::StringBytes => "string_bytes",
+            Self::BigintChars => "bigint_chars",
+            Self::Exports => "exports",
+            Self::Imports => "imports",
+            Self::Calls => "calls",
+            Self::RunningCalls => "running_calls",
+            Self::ParkedBytes => "parked_bytes",
+            Self::CallBytes => "call_bytes",
+            Self::KeptBytes => "kept_bytes",
+            Self::UnwrittenBytesHard => "unwritten_bytes_hard",
+            Self::PromiseDepth => "promise_depth",
+            Self::UnfoldedBytes => "unfolded_bytes",
+            Self::CancelsPerSecond => "cancels_per_second",
+            Self::StrayIdsPerSecond => "stray_ids_per_second",
+            Self::FramesPerSecond => "frames_per_second",
+            Self::Silence => "silence",
+            Self::Idle => "idle",
+            Self::Probe => "probe",
+            Self::CallTimeout => "call_timeout",
+        }
+    }
+}
+
+impl fmt::Display for LimitKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl Default for Limits {

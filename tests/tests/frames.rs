@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use capnode::{Cap, Connection, ErrorKind, Incoming, Limits, Node, Value};
+use capnode::{Cap, Connection, ErrorKind, Incoming, LimitKind, Limits, Node, Value};
 use capnode_examples::tour::{self, TourClient};
 use capnode_tests::soon;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -376,7 +376,7 @@ async fn a_frame_that_comes_in_drips_is_no_sign_of_life() {
             }
         });
         let error = soon(connection.closed()).await;
-        assert_eq!(error.exceeded(), Some("probe"), "{url}: {error}");
+        assert_eq!(error.limit(), Some(LimitKind::Probe), "{url}: {error}");
         drips.abort();
     }
     // Others are served.

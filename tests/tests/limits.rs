@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use capnode::{
-    Call, Cap, Connection, Dialect, ErrorKind, Fate, Func, Limits, Node, Object, Value, transport,
+    Call, Cap, Connection, Dialect, ErrorKind, Fate, Func, LimitKind, Limits, Node, Object, Value, transport,
 };
 use capnode_tests::{echo_and_wait, limits, soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -44,7 +44,7 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
         // Now it is one too many.
         peers[0].1.peer().invoke::<Value>("wait", ("x".repeat(150_000),)).send().unwrap();
         let ended = soon(peers[1].0.closed()).await;
-        assert_eq!(ended.exceeded(), Some("node_bytes"), "{ended:?}");
+        assert_eq!(ended.limit(), Some(LimitKind::NodeBytes), "{ended:?}");
         for at in [0, 2] {
             let echo = peers[at].1.peer().invoke::<u32>("echo", (7,));
             assert_eq!(soon(echo).await.unwrap(), 7, "{dialect:?}");
@@ -239,7 +239,7 @@ async fn what_is_longer_than_a_frame_is_not_written_to_its_end() {
             assert!((500..2_000).contains(&elements), "{dialect:?}: {elements} elements of {what}");
         };
         let error = soon(peer.invoke::<Value>("echo", (endless(),))).await.unwrap_err();
-        assert_eq!((error.exceeded(), error.fate()), (Some("frame_bytes"), Fate::NotSent), "{error}");
+        assert_eq!((error.limit(), error.fate()), (Some(LimitKind::FrameBytes), Fate::NotSent), "{error}");
         stopped("an argument");
         peer.invoke::<Value>("echo", (endless(),)).send().unwrap_err();
         stopped("an argument that nobody waits for");
@@ -252,7 +252,7 @@ async fn what_is_longer_than_a_frame_is_not_written_to_its_end() {
         soon(peer.invoke::<Value>("progress", ())).await.unwrap();
         if dialect == Dialect::Q {
             let outcome = reported.lock().unwrap().take().unwrap();
-            assert_eq!(outcome.unwrap_err().exceeded(), Some("frame_bytes"));
+            assert_eq!(outcome.unwrap_err().limit(), Some(LimitKind::FrameBytes));
             stopped("progress");
         }
         assert_eq!(soon(peer.invoke::<u32>("echo", (7,))).await.unwrap(), 7, "the session goes on");
@@ -283,7 +283,11 @@ async fn what_is_longer_in_the_peers_language_fails_one_call() {
         let result = soon(peer.invoke::<Value>("echo", (&lists,))).await;
         assert_eq!(result.is_err(), longer, "{dialect:?}: {result:?}");
         if let Err(error) = result {
-            assert_eq!((error.exceeded(), error.fate()), (Some("frame_bytes"), Fate::NotSent), "{error}");
+            assert_eq!(
+                (error.limit(), error.fate()),
+                (Some(LimitKind::FrameBytes), Fate::NotSent),
+                "{error}"
+            );
         }
         assert_eq!(soon(peer.invoke::<u32>("echo", (7,))).await.unwrap(), 7, "the session goes on");
     }
@@ -322,7 +326,11 @@ async fn a_peer_that_has_vanished_is_noticed() {
         let waiting = served.peer().invoke::<Value>("anything", ());
         let before = tokio::time::Instant::now();
         let error = waiting.await.unwrap_err();
-        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Disconnected, Some("probe")), "{error:?}");
+        assert_eq!(
+            (error.kind(), error.limit()),
+            (ErrorKind::Disconnected, Some(LimitKind::Probe)),
+            "{error:?}"
+        );
         assert_eq!(before.elapsed().as_secs(), 120);
         drop(vanished);
     }
@@ -337,7 +345,7 @@ async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
         let before = tokio::time::Instant::now();
         // Both ask each other all the time, which is nothing that goes on.
         let ended = served.closed().await;
-        assert_eq!(ended.exceeded(), Some("idle"), "{ended:?}");
+        assert_eq!(ended.limit(), Some(LimitKind::Idle), "{ended:?}");
         assert_eq!(before.elapsed().as_secs(), 3_600);
         assert!(served.report().frames > 50, "{:?}", served.report());
     }
@@ -385,11 +393,15 @@ async fn a_call_with_a_time_of_its_own_is_not_given_up_before() {
         let plain = index.invoke::<Value>("wait", (1,));
         let timed = index.invoke::<Value>("wait", (1,)).timeout(Duration::from_secs(1_000));
         let error = plain.await.unwrap_err();
-        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Timeout, Some("call_timeout")), "{error:?}");
+        assert_eq!(
+            (error.kind(), error.limit()),
+            (ErrorKind::Timeout, Some(LimitKind::CallTimeout)),
+            "{error:?}"
+        );
         assert!((300..320).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
         let before = tokio::time::Instant::now();
         let error = timed.await.unwrap_err();
-        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Timeout, None), "{error:?}");
+        assert_eq!((error.kind(), error.limit()), (ErrorKind::Timeout, None), "{error:?}");
         assert_eq!(before.elapsed().as_secs(), 1_000);
     }
 }
@@ -516,10 +528,10 @@ async fn an_answer_with_too_many_calls_in_it_fails_the_call_that_it_answers() {
         std::future::pending::<()>()
     };
     let ask = |function: Func<fn() -> Value>| async move {
-        function
-            .call()
-            .await
-            .map_or_else(|error| format!("{:?}", error.exceeded()), |_| "answered".to_owned())
+        function.call().await.map_or_else(
+            |error| format!("{:?}", error.limit().map(capnode::LimitKind::as_str)),
+            |_| "answered".to_owned(),
+        )
     };
     let index = Object::new()
         .with("start", Func::<fn()>::new(start))

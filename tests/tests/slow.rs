@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use capnode::transport::{self, Outgoing, Transport, lines};
-use capnode::{Connection, Dialect, ErrorKind, Fate, Limits, Node, Tables, Value};
+use capnode::{Connection, Dialect, ErrorKind, Fate, LimitKind, Limits, Node, Tables, Value};
 use capnode_examples::tour::{self, TourClient};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::io::AsyncWriteExt;
@@ -273,7 +273,11 @@ async fn vanishes() {
         let held = allocated() - before;
         assert!(held >= 47 * 10_000, "{dialect:?}: {held} bytes");
         let error = connection.closed().await;
-        assert_eq!((error.kind(), error.exceeded()), (ErrorKind::Disconnected, Some("probe")), "{error}");
+        assert_eq!(
+            (error.kind(), error.limit()),
+            (ErrorKind::Disconnected, Some(LimitKind::Probe)),
+            "{error}"
+        );
         assert_eq!(start.elapsed().as_secs(), 2 * PROBE.as_secs(), "{dialect:?}");
         assert_eq!(honest.transform("beep").await.unwrap(), "BOOP");
         tokio::time::sleep(PROBE).await;

@@ -11,7 +11,7 @@ use super::graph::{Graph, SharedNode};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::few::Few;
-use crate::limits::{MAX_PROMISE_DEPTH, Unfolding};
+use crate::limits::{LimitKind, MAX_PROMISE_DEPTH, Unfolding};
 use crate::op::{Payload, Slot, Text};
 
 /// What stands in the place of a reference.
@@ -117,13 +117,13 @@ pub(crate) fn check_extent(body: Body, limits: Unfolding) -> Result<Body, Error>
 pub(crate) fn too_much(limits: Unfolding) -> Error {
     let message =
         format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
-    Error::over("unfolded_bytes", message).with_fault(Fault::Peer).with_fate(Fate::Answered)
+    Error::over(LimitKind::UnfoldedBytes, message).with_fault(Fault::Peer).with_fate(Fate::Answered)
 }
 
 /// A promise has turned out to be a value with a promise in it, and so on.
 pub(crate) fn too_many_promises(depth: usize) -> Error {
     let message = format!("a value came as a promise in a promise, more than {depth} times");
-    Error::over("promise_depth", message).with_fault(Fault::Peer)
+    Error::over(LimitKind::PromiseDepth, message).with_fault(Fault::Peer)
 }
 
 /// A value of which everything is there.
@@ -376,7 +376,7 @@ impl<R> Out<R> {
     fn too_long(&self) -> Error {
         let message =
             format!("the value comes to more than {} bytes, written with all that is in it", self.limit);
-        Error::over("frame_bytes", message)
+        Error::over(LimitKind::FrameBytes, message)
     }
 
     /// Writes `next` before the rest of the others.

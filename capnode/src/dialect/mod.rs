@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
+use crate::limits::LimitKind;
 use crate::op::{Id, Payload, Slot};
 
 mod canonical;
@@ -77,11 +78,11 @@ pub(crate) trait Names {
 }
 
 fn too_deep(depth: usize) -> Error {
-    Error::over("depth", format!("the message nests {depth} levels deep, which is too deep"))
+    Error::over(LimitKind::Depth, format!("the message nests {depth} levels deep, which is too deep"))
 }
 
 fn too_long(bytes: usize) -> Error {
-    Error::over("string_bytes", format!("a string is longer than {bytes} bytes"))
+    Error::over(LimitKind::StringBytes, format!("a string is longer than {bytes} bytes"))
 }
 
 /// Levels of a frame of Capnode or Q-Connection around its values.

@@ -216,7 +216,7 @@ impl Reply {
                 match capnweb::error_data(&error) {
                     Ok(properties) => Err(rejected.with_data(Data::Wire(properties.into()))),
                     // The message is left.
-                    Err(error) if error.exceeded().is_some() => Err(rejected),
+                    Err(error) if error.limit().is_some() => Err(rejected),
                     Err(error) => Err(error),
                 }
             }

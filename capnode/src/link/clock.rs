@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
+use crate::limits::LimitKind;
 use crate::op::{Answering, Id, Key, Op, Path};
 
 /// A property that nothing has. A peer of Q-Connection is asked for it to see whether it is there.
@@ -78,7 +79,7 @@ impl Clock {
         let end = self.asked.map(|asked| asked.saturating_add(probe));
         if end.is_some_and(|end| end <= now) {
             let message = format!("the peer has given no sign of life for {:?}", now - self.heard);
-            return Err(Error::new(ErrorKind::Disconnected, message).of_limit("probe"));
+            return Err(Error::new(ErrorKind::Disconnected, message).of_limit(LimitKind::Probe));
         }
         let ask = self.asked.is_none() && due <= now;
         if ask {

@@ -16,7 +16,7 @@ use crate::cap::queue::Queue;
 use crate::cap::request::Extras;
 use crate::dialect::Dialect;
 use crate::error::{Error, Fate};
-use crate::limits::Unfolding;
+use crate::limits::{LimitKind, Unfolding};
 use crate::op::{Answering, Id, Key, Path};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
@@ -84,7 +84,7 @@ impl ImportHook for Link {
             }
             let calls = self.limits.calls;
             if state.session.unanswered() + state.waiting.len() >= calls {
-                return Err(Error::over("calls", format!("{calls} calls are without an answer")));
+                return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
             }
             let id = state.session.greet();
             state.expect_answer(&self, id, sender, Extras::default());
@@ -110,7 +110,7 @@ impl ImportHook for Link {
         let args = args.map(|args| wording(args, self.dialect(), self.limits.frame_bytes).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
-            return Err(Error::over("frame_bytes", "the arguments are longer than a frame may be"));
+            return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
         let mut state = lock(&self.state);
         if let Some(closed) = &state.closed {
@@ -118,12 +118,12 @@ impl ImportHook for Link {
         }
         let calls = self.limits.calls;
         if answering == Answering::Sent && state.session.unanswered() + state.waiting.len() >= calls {
-            return Err(Error::over("calls", format!("{calls} calls are without an answer")));
+            return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
         }
         let waits = answering == Answering::Sent && !extras.at_once;
         let unwritten = state.unwritten() + state.waiting.at_once() + size;
         if !waits && unwritten > self.limits.unwritten_bytes_hard {
-            return Err(Error::over("unwritten_bytes_hard", "too much is waiting to be written"));
+            return Err(Error::over(LimitKind::UnwrittenBytesHard, "too much is waiting to be written"));
         }
         if !state.waiting.is_empty() || (waits && state.is_crowded(&self.limits)) {
             return Ok(state.waiting.push(&self, target.clone(), path, args, size, answering, extras));

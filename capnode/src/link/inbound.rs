@@ -23,7 +23,7 @@ use crate::cap::response::{Reply, Response};
 use crate::cap::staged::{Arrived, Ask, Kept, Promised, Staged, make_request, settle};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
-use crate::limits::Limits;
+use crate::limits::{LimitKind, Limits};
 use crate::op::{Id, Op, Payload, Text};
 use crate::panics::contained;
 use crate::session::{Event, Ref};
@@ -123,7 +123,7 @@ impl Link {
     fn take_in(self: &Arc<Self>, frame: &str, todos: &mut Todos) -> Result<bool, Error> {
         if frame.len() > self.limits.frame_bytes {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
-            return Err(Error::over("frame_bytes", message));
+            return Err(Error::over(LimitKind::FrameBytes, message));
         }
         // One language is told by the first frame, and needs nothing of what the lock protects to be understood.
         let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
@@ -358,7 +358,7 @@ impl State {
         if self.call_bytes + self.parked_bytes + link.untaken() <= limit {
             return Ok(());
         }
-        Err(Error::over("call_bytes", format!("more than {limit} bytes of calls have not ended")))
+        Err(Error::over(LimitKind::CallBytes, format!("more than {limit} bytes of calls have not ended")))
     }
 
     /// The peer's language is known.
@@ -428,7 +428,7 @@ impl State {
                 let message = format!("more than {} calls in one message", link.limits.running_calls);
                 // It is dropped where the others are, when the lock is free.
                 todos.push(Todo::Unpark(Some(call)));
-                return Err(Error::over("running_calls", message));
+                return Err(Error::over(LimitKind::RunningCalls, message));
             }
             if self.session.is_kept(call.answer) {
                 self.answers.entry(call.answer).or_default();
@@ -448,7 +448,7 @@ impl State {
             self.parked.insert(call.answer, call);
             if self.parked_bytes > link.limits.parked_bytes {
                 let message = format!("more than {} bytes of calls are waiting", link.limits.parked_bytes);
-                return Err(Error::over("parked_bytes", message));
+                return Err(Error::over(LimitKind::ParkedBytes, message));
             }
             self.check_calls(link)?;
         }
@@ -492,7 +492,7 @@ impl State {
                         if Staged::requests(&staged).0 > limit {
                             todos.push(Todo::Deliver { caller: None, answer: Ok(staged) });
                             let message = format!("more than {limit} calls in one answer");
-                            Err(Error::over("running_calls", message).with_fault(Fault::Peer))
+                            Err(Error::over(LimitKind::RunningCalls, message).with_fault(Fault::Peer))
                         } else {
                             Ok(staged)
                         }

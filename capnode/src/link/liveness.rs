@@ -8,6 +8,7 @@ use super::clock::PROBE;
 use super::state::{Caller, State};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate, Fault};
+use crate::limits::LimitKind;
 use crate::op::{Key, Path, Text};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
@@ -20,7 +21,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 fn silent(since: Duration) -> Error {
     let message = format!("the peer has said nothing for {since:?}");
-    Error::new(ErrorKind::Disconnected, message).of_limit("silence")
+    Error::new(ErrorKind::Disconnected, message).of_limit(LimitKind::Silence)
 }
 
 /// What is to be done when a link has looked at the time.
@@ -85,7 +86,7 @@ impl Link {
             if end <= now {
                 let message = format!("nothing has been going on for {idle:?}");
                 let error = Error::new(ErrorKind::Disconnected, message).with_fault(Fault::Here);
-                return Err(error.of_limit("idle"));
+                return Err(error.of_limit(LimitKind::Idle));
             }
             next = Some(end);
         }
@@ -169,7 +170,7 @@ impl Link {
         let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);
         for (id, _) in over {
             let message = format!("no answer within {limit:?}");
-            let error = Error::new(ErrorKind::Timeout, message).of_limit("call_timeout");
+            let error = Error::new(ErrorKind::Timeout, message).of_limit(LimitKind::CallTimeout);
             let Some(caller) = state.take_caller(id) else { continue };
             state.session.drop_call(id);
             late.push((caller, error.with_fate(Fate::MayHaveRun)));

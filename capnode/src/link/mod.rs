@@ -57,7 +57,7 @@ use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
 use crate::dialect::{Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::limits::Limits;
+use crate::limits::{LimitKind, Limits};
 use crate::op::{Id, IdMap, Payload};
 use crate::outgoing::Outgoing;
 use crate::registry::Registry;
@@ -506,7 +506,7 @@ impl Link {
                 if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
                     Ok(body)
                 } else {
-                    Err(Error::over("frame_bytes", "the result is longer than a frame may be"))
+                    Err(Error::over(LimitKind::FrameBytes, "the result is longer than a frame may be"))
                 }
             });
             body.map_err(Error::written)
@@ -566,18 +566,18 @@ impl Link {
 
 /// Whether a session ends for an error because there is no room for what it holds.
 fn is_for_room(error: &Error) -> bool {
-    matches!(error.exceeded(), Some("unwritten_bytes_hard" | "node_bytes"))
+    matches!(error.limit(), Some(LimitKind::UnwrittenBytesHard | LimitKind::NodeBytes))
 }
 
 fn reads_too_slowly() -> Error {
     let message = "the peer reads too slowly: too much is waiting to be written";
-    Error::over("unwritten_bytes_hard", message)
+    Error::over(LimitKind::UnwrittenBytesHard, message)
 }
 
 /// Logs the end of a session: a broken rule or limit as a warning, and any other end for whoever looks for it.
 #[cfg(feature = "tracing")]
 fn log_end(error: &Error) {
-    let is_fault = error.kind() == ErrorKind::Protocol || error.exceeded().is_some();
+    let is_fault = error.kind() == ErrorKind::Protocol || error.limit().is_some();
     // A subscriber is the user's code.
     crate::panics::contained("a subscriber of `tracing`", || {
         if is_fault {

@@ -11,7 +11,7 @@ use super::Link;
 use super::state::State;
 use crate::cap::staged::ENTRY;
 use crate::error::Error;
-use crate::limits::Limits;
+use crate::limits::{LimitKind, Limits};
 use crate::remote::Remote;
 #[cfg(feature = "tokio")]
 use crate::runtime::Instant;
@@ -141,7 +141,7 @@ impl Pool {
         if self.open.load(Ordering::SeqCst) < limit {
             return Ok(None);
         }
-        let full = || Error::over("connections", format!("more than {limit} connections"));
+        let full = || Error::over(LimitKind::Connections, format!("more than {limit} connections"));
         self.take_silent(links).ok_or_else(full).map(Some)
     }
 
@@ -217,7 +217,7 @@ impl Pool {
                 youngest.cut_off();
                 continue;
             }
-            youngest.break_off(Error::over("node_bytes", message));
+            youngest.break_off(Error::over(LimitKind::NodeBytes, message));
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::cap::{Cap, Shape};
 use crate::dialect::{Dialect, Names as _, Refused};
 use crate::error::{Error, Fate};
 use crate::few::Few;
+use crate::limits::LimitKind;
 use crate::op::{Answering, Id, IdMap, Import as Use, Op, Path, Payload, Word};
 use crate::outgoing::Outgoing;
 use crate::session::Session;
@@ -248,7 +249,7 @@ impl State {
         };
         if self.kept_bytes + bytes > limit {
             let message = format!("more than {limit} bytes of results were not given back");
-            let error = Error::over("kept_bytes", message);
+            let error = Error::over(LimitKind::KeptBytes, message);
             kept.outcome = Some(Err(error.clone()));
             return (Err(error), Some(Answer { outcome: Some(outcome), ..Answer::default() }));
         }

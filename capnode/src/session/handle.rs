@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Event, Export, Exported, Import, ImportState, Rates, Ref, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
-use crate::limits::Limits;
+use crate::limits::{LimitKind, Limits};
 use crate::op::{Answering, Id, Import as Use, Op, Payload, Slot, Text, Word};
 
 /// Stands for all references, in the release of a language that does not count them.
@@ -44,7 +44,7 @@ impl Session {
             return Ok(());
         }
         let limit = self.limits.frames_per_second.unwrap_or_default();
-        Err(Error::over("frames_per_second", format!("more than {limit} frames in a second")))
+        Err(Error::over(LimitKind::FramesPerSecond, format!("more than {limit} frames in a second")))
     }
 
     /// The same, when no time has passed.
@@ -65,14 +65,14 @@ impl Session {
             if !cancels.count(now) {
                 let limit = self.limits.cancels_per_second;
                 let message = format!("more than {limit} calls given up in a second");
-                return Err(Error::over("cancels_per_second", message));
+                return Err(Error::over(LimitKind::CancelsPerSecond, message));
             }
         }
         for _ in rated.strays..counts.strays {
             if !strays.count(now) {
                 let limit = self.limits.stray_ids_per_second;
                 let message = format!("more than {limit} ids in a second that are not where they should be");
-                return Err(Error::over("stray_ids_per_second", message));
+                return Err(Error::over(LimitKind::StrayIdsPerSecond, message));
             }
         }
         *rated = *counts;
@@ -138,10 +138,13 @@ impl Session {
     pub(crate) fn check_limits(&self) -> Result<(), Error> {
         let Limits { imports, exports, .. } = self.limits;
         if self.lent > imports {
-            return Err(Error::over("imports", format!("more than {imports} references lent")));
+            return Err(Error::over(LimitKind::Imports, format!("more than {imports} references lent")));
         }
         if self.manner.releases && self.lent_out() + self.loose > exports {
-            return Err(Error::over("exports", format!("more than {exports} references and running calls")));
+            return Err(Error::over(
+                LimitKind::Exports,
+                format!("more than {exports} references and running calls"),
+            ));
         }
         Ok(())
     }

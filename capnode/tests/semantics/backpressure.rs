@@ -1,6 +1,7 @@
 //! Too much at once: what waits, what fails, and what must go on.
 
 use crate::harness::*;
+use capnode::LimitKind;
 
 #[test]
 fn calls_past_the_limit_are_parked_and_started_in_order() {
@@ -289,7 +290,7 @@ fn callers_that_wait_are_counted_among_the_calls_without_an_answer() {
     let (mut sent, mut waiting) = (probe.note(1), probe.note(2));
     assert!(poll(&mut sent).is_pending() && poll(&mut waiting).is_pending());
     let Poll::Ready(Err(error)) = poll(&mut probe.note(3)) else { panic!("there is no room for a third") };
-    assert_eq!((error.exceeded(), error.fate()), (Some("calls"), Fate::NotSent));
+    assert_eq!((error.limit(), error.fate()), (Some(LimitKind::Calls), Fate::NotSent));
     assert_eq!(pair.wait(waiting).unwrap(), 2);
     assert_eq!(pair.wait(sent).unwrap(), 1);
 }

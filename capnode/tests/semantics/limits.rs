@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::harness::*;
 use capnode::value::GraphBuilder;
-use capnode::{BigInt, Call, Dialect, Error, ErrorKind, Fate, Object, Wire};
+use capnode::{BigInt, Call, Dialect, Error, ErrorKind, Fate, LimitKind, Object, Wire};
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 const CAPN_WEB: [Dialect; 1] = [Dialect::CapnWeb];
@@ -154,7 +154,7 @@ impl Two {
 #[track_caller]
 fn ended_by(core: &Core, limit: &str) {
     let closed = core.closed().expect("it has ended");
-    assert_eq!(closed.exceeded(), Some(limit), "{closed:?}");
+    assert_eq!(closed.limit().map(LimitKind::as_str), Some(limit), "{closed:?}");
 }
 
 /// Does something `limit` times and once more; `limit` is the one called `name`.
@@ -326,7 +326,7 @@ fn calls() {
         (0..5).for_each(|_| two.begin("wait", 1));
         let mut call = two.index.invoke::<Value>("wait", (1,));
         let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("there is no room for it") };
-        assert_eq!((error.exceeded(), error.fate()), (Some("calls"), Fate::NotSent));
+        assert_eq!((error.limit(), error.fate()), (Some(LimitKind::Calls), Fate::NotSent));
         two.settle();
         assert_eq!(two.there().report().tables.running, 5);
         assert!(two.here().closed().is_none());
@@ -779,7 +779,7 @@ fn call_timeout() {
             (Dialect::CapnWeb, Poll::Pending) => {}
             (Dialect::Capnode | Dialect::Q, Poll::Ready(Err(error))) => {
                 assert_eq!(error.kind(), ErrorKind::Timeout);
-                assert_eq!((error.exceeded(), error.fate()), (Some("call_timeout"), Fate::MayHaveRun));
+                assert_eq!((error.limit(), error.fate()), (Some(LimitKind::CallTimeout), Fate::MayHaveRun));
             }
             (_, other) => panic!("{dialect:?}: {other:?}"),
         }

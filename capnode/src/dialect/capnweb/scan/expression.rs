@@ -8,6 +8,7 @@ use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::{BigInt, ByteKind, Url};
+use crate::limits::LimitKind;
 use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
@@ -353,7 +354,7 @@ impl Scanner<'_> {
         let digits = unescape(self.string()?);
         if digits.len() > self.limits.bigint_chars {
             let message = format!("a big integer is longer than {} characters", self.limits.bigint_chars);
-            return Err(Error::over("bigint_chars", message));
+            return Err(Error::over(LimitKind::BigintChars, message));
         }
         if !BigInt::is_js(&digits) {
             return Err(protocol(format!("not a big integer: {}", excerpt(&digits))));
