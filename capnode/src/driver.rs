@@ -1,4 +1,4 @@
-//! What moves a connection: reads frames, starts handlers, writes what there is to write.
+//! The driver of a connection: it reads frames, starts handlers and writes the output.
 
 use std::future::Future;
 use std::io;
@@ -17,74 +17,74 @@ use crate::outgoing::Outgoing;
 use crate::runtime::{Instant, Sleep, in_current, sleep_until, start, wait};
 use crate::transport::{LEFTOVER, Transport};
 
-/// How many frames are taken in before others get their turn, and how many calls that have waited are started.
+/// Frames that are taken in before other tasks get their turn, and parked calls that are started.
 const BUDGET: usize = 128;
 
-/// How long a turn takes. The frame or call that is under way when it is over may take longer: a short one can ask for
-/// much, such as a call on a large result.
+/// Time that a turn takes. The frame or call under way at its end may take longer: a short one can ask for much, such
+/// as a call on a large result.
 const TURN: Duration = Duration::from_millis(5);
 
-/// How many bytes of frames. The last one may be longer.
+/// Bytes of frames that are taken in during a turn. The last frame may exceed them.
 const BUDGET_BYTES: usize = 256 << 10;
 
-/// How long a peer may take to read the last of what there is to say.
+/// Time that a peer has to read the last output.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a peer may take to say something, once we have something to say and have to know its language.
+/// Time that a peer has for its first message, once there is something to send and its language has to be known.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// How long a Capnode peer on a byte stream is left alone with a frame: it takes whatever it reads at once for
-/// exactly one.
+/// Pause after each frame to a Capnode peer on a byte stream, which takes the bytes of one read for exactly one frame.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a function that nobody holds any more is kept, in a language where the peer may be about to send it again.
+/// Time that a function without handles is kept, in a language where the peer may be about to send it again.
 const LEAVING: Duration = Duration::from_millis(200);
 
 pub(crate) struct Driver<T> {
     link: Arc<Link>,
     transport: T,
     out: Outgoing,
-    /// The one frame that is being sent to a peer that takes one at a time.
+    /// The frame that is being sent to a peer that takes one at a time.
     single: Outgoing,
-    /// Until when no other follows it; and the call that it makes, whose answer tells that it was read.
+    /// The end of the pause before the next frame, and the call in the last one, whose answer shows that it was read.
     pause: Option<(Sleep, Option<Id>)>,
-    /// Until when the peer has to say something.
+    /// The deadline for the peer's first message.
     silence: Option<Sleep>,
-    /// When to give back what nobody holds any more.
+    /// The time to release functions without handles.
     leaving: Option<Sleep>,
-    /// On the connecting side, the connection ends when nobody needs it any more: this is upgradable
-    /// while somebody holds the connection itself.
+    /// Upgradable while user code holds the connection itself. A connecting side ends the connection when it is no
+    /// longer needed.
     holders: Option<Weak<()>>,
     writable: bool,
-    /// Why nothing can be written any more, while what the peer has sent is still taken in.
+    /// The error of a failed write. Frames that the peer has sent are still taken in.
     broken: Option<io::Error>,
-    /// Whether it was woken to write, and has let the others go first.
+    /// `true` if the last turn was left to other tasks before output is written.
     let_others: bool,
-    /// Whether the transport has not sent all it was given.
+    /// `true` if the transport has not sent all it was given.
     flushing: bool,
-    /// Whether the transport took no more the last time, and whether it has since.
+    /// `true` if the last write to the transport was pending.
     blocked: bool,
+    /// `true` if it has taken bytes again since.
     moved: bool,
-    /// Whether somebody waits until all is written.
+    /// `true` if a caller waits until all is written.
     flush: bool,
-    /// Whether the peer has closed, or the transport failed.
+    /// `true` if the peer has closed, or the transport has failed.
     ended: bool,
-    /// How long what a peer has asked that has closed may take to be answered.
+    /// The time limit for the calls of a peer that has closed.
     last_turn: Option<Sleep>,
-    /// Whether our side of the transport is closed.
+    /// `true` if this side of the transport is closed.
     closed: bool,
-    /// Bytes of frames that came after that.
+    /// Bytes of frames that came after this side closed.
     discarded: usize,
-    /// How long the end may still take.
+    /// The time limit for the end of the connection.
     grace: Option<Sleep>,
-    /// What all times are counted from.
+    /// The origin of all times.
     started: Instant,
     alarm: Alarm,
-    /// How many signs of life the transport had counted.
+    /// Signs of life that the transport had counted at the last look.
     signs_of_life: u64,
 }
 
-/// When to look at the time.
+/// The timer for time limits.
 enum Alarm {
     Unset,
     Set {
@@ -133,19 +133,19 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Whether the turn that began at `now` is over.
+    /// Returns `true` if the turn that began at `now` is over.
     fn is_late(&self, now: Duration) -> bool {
         self.started.elapsed() > now + TURN
     }
 
-    /// Takes in what has arrived, up to the budget. Whether there may be more.
+    /// Takes in the frames that have arrived, up to the budget. Returns `true` if there may be more.
     fn receive(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let mut bytes = 0;
         for taken in 0..BUDGET {
             if self.link.is_closed() || self.ended {
                 return false;
             }
-            // Nearly always it is one frame or two, which takes no looking at the time.
+            // There are nearly always one or two frames, which need no look at the time.
             if bytes > BUDGET_BYTES || (taken > 1 && self.is_late(now)) {
                 break;
             }
@@ -155,7 +155,7 @@ impl<T: Transport> Driver<T> {
                     bytes += frame.len();
                     self.link.receive(frame);
                 }
-                // What it has asked before is still answered, as far as that takes no waiting.
+                // Earlier calls of the peer are still answered, as far as their handlers need not wait.
                 Poll::Ready(None) => self.ended = true,
                 Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::InvalidData => {
                     let message = error.to_string();
@@ -180,7 +180,7 @@ impl<T: Transport> Driver<T> {
         true
     }
 
-    /// Starts calls that have waited for room, up to the budget. Whether there is room for more of them.
+    /// Starts parked calls, up to the budget. Returns `true` if there is room for more of them.
     fn unpark(&self, now: Duration) -> bool {
         let mut started = 0;
         self.link.unpark(|| {
@@ -189,7 +189,8 @@ impl<T: Transport> Driver<T> {
         })
     }
 
-    /// Takes in what has arrived, and notes what else the transport tells of the peer.
+    /// Takes in the frames that have arrived, and notes arriving bytes and signs of life. Returns `true` if there may
+    /// be more frames.
     fn take_in(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let more = self.receive(now, cx);
         self.link.set_arriving(self.transport.arriving());
@@ -200,7 +201,7 @@ impl<T: Transport> Driver<T> {
         more
     }
 
-    /// Closes once the peer has, and all that it has asked is answered that can be without waiting.
+    /// Closes the session once the peer has closed and the answers that need no waiting are given.
     fn follow_peer(&mut self, cx: &mut Context<'_>) {
         if !self.ended || self.link.is_closed() {
             return;
@@ -224,7 +225,7 @@ impl<T: Transport> Driver<T> {
             match &mut self.alarm {
                 Alarm::Never => return,
                 Alarm::Unset => {}
-                // Nearly always, and it takes no looking at the timer to see.
+                // This is the usual case, and needs no look at the timer.
                 Alarm::Set { at, waker, .. } if now < *at && waker.will_wake(cx.waker()) => return,
                 Alarm::Set { timer, waker, .. } => {
                     waker.clone_from(cx.waker());
@@ -249,7 +250,7 @@ impl<T: Transport> Driver<T> {
                 self.alarm = Alarm::Never;
                 return;
             };
-            // Never is as good as so late.
+            // A time that cannot be represented is never reached.
             let Some(end) = self.started.checked_add(at) else {
                 self.alarm = Alarm::Never;
                 return;
@@ -259,7 +260,7 @@ impl<T: Transport> Driver<T> {
                 Err(error) => return self.link.close(error),
             };
             self.alarm = Alarm::Set { timer, at, waker: cx.waker().clone() };
-            // It has to be looked at once to wake anybody.
+            // A timer wakes the task only after it has been polled.
             if let Alarm::Set { timer, .. } = &mut self.alarm {
                 if timer.as_mut().poll(cx).is_pending() {
                     return;
@@ -268,10 +269,10 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Writes what there is to write, as far as it goes.
+    /// Writes the output, as far as the transport takes it.
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.writable {
-            // Also while the transport is busy: this settles what was dropped, and counts what waits.
+            // This is done even while the transport is busy: it settles dropped handles and counts unwritten bytes.
             self.flush |= self.link.take_output(&mut self.out);
             if self.is_pausing(cx) {
                 return;
@@ -289,7 +290,7 @@ impl<T: Transport> Driver<T> {
             };
             let out = if one_at_a_time { &mut self.single } else { &mut self.out };
             let before = out.len();
-            // What the transport has taken may still wait in it.
+            // The transport may still buffer bytes it has taken.
             if out.is_empty() && !self.flushing {
                 if std::mem::take(&mut self.flush) {
                     self.link.set_flushed();
@@ -297,7 +298,7 @@ impl<T: Transport> Driver<T> {
                 return;
             }
             let sent = self.transport.poll_send(cx, out);
-            // What did not move moves: somebody reads.
+            // A blocked transport takes bytes again, so the peer reads.
             self.moved |= self.blocked && (sent.is_ready() || out.len() < before);
             self.blocked = sent.is_pending();
             match sent {
@@ -318,28 +319,29 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
                     (self.out, self.single) = (Outgoing::default(), Outgoing::default());
-                    // What the peer has sent before it went is still to be read.
+                    // Frames that the peer sent before the failure are still to be read.
                     self.broken = Some(error);
                 }
             }
         }
     }
 
-    /// Whether to wait a turn, because somebody has just begun to say something. A runtime may run next whom a task has
-    /// woken, and so one write would be made for each of many calls that are ready to be made; the others are all
-    /// before whoever waits a turn.
+    /// Returns `true` if output should wait a turn, because it has just begun. A runtime may keep a woken task in its
+    /// LIFO slot and run it next; so each of many ready calls would cause a write of its own. All other ready tasks run
+    /// before a task that waits a turn.
     fn lets_others(&mut self) -> bool {
         let writes_at_once = self.writable && self.out.is_empty() && self.pause.is_none();
         self.let_others = !self.let_others && writes_at_once && self.link.has_output();
         self.let_others
     }
 
-    /// Whether the peer takes whatever it reads at once for one frame: so do Capnode's programs on a byte stream.
+    /// Returns `true` if the peer takes the bytes of one read for one frame, as Capnode's programs do on a byte stream.
     fn takes_one_at_a_time(&self) -> bool {
         self.transport.is_byte_stream() && self.link.dialect() == Some(Dialect::Capnode)
     }
 
-    /// Whether the peer may not have read the last frame yet. If it was a call, the answer tells.
+    /// Returns `true` if the peer may not have read the last frame yet. The answer of a call in that frame shows that
+    /// it has.
     fn is_pausing(&mut self, cx: &mut Context<'_>) -> bool {
         let Some((pause, asked)) = &mut self.pause else { return false };
         let answered = asked.is_some_and(|call| self.link.is_answered(call));
@@ -350,9 +352,9 @@ impl<T: Transport> Driver<T> {
         false
     }
 
-    /// Ends the connection if nothing can be said for too long.
+    /// Ends the connection if the peer's language stays unknown for too long while there is something to send.
     fn check_silence(&mut self, cx: &mut Context<'_>) {
-        // Nearly always it is known, which takes no lock to see.
+        // The language is nearly always known, which takes no lock to see.
         if self.link.dialect().is_some() || !self.link.is_speechless() {
             self.silence = None;
             return;
@@ -364,12 +366,12 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Gives back what has not come again for a while.
+    /// Releases functions without handles that the peer has not sent again for a while.
     fn give_back(&mut self, more: bool, cx: &mut Context<'_>) {
         if self.link.dialect() != Some(Dialect::Capnode) {
             return;
         }
-        // What has arrived already may have it again.
+        // A frame that has already arrived may hold the function again.
         if !more && self.link.flush_late() {
             cx.waker().wake_by_ref();
         }
@@ -381,18 +383,18 @@ impl<T: Transport> Driver<T> {
         if leaving.as_mut().poll(cx).is_ready() {
             self.leaving = None;
             self.link.flush(false);
-            // What is left was dropped since.
+            // Functions that are still leaving were dropped since.
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Writes what is left and closes, as far as the peer lets us within [`GRACE`].
+    /// Writes the remaining output and closes the transport, as far as the peer lets it within [`GRACE`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.link.is_cut_off() {
             return Poll::Ready(());
         }
         if self.grace.is_none() {
-            // It does not read, and there is no room for what it leaves unread.
+            // The peer does not read, and there is no room for its unread output.
             let overfull = self.link.is_overfull(self.out.len() + self.single.len());
             if overfull || self.link.closed_error().limit() == Some(LimitKind::Probe) {
                 self.writable = false;
@@ -411,12 +413,12 @@ impl<T: Transport> Driver<T> {
         if !self.closed {
             match self.transport.poll_close(cx, self.link.close_reason().as_deref()) {
                 Poll::Pending => return Poll::Pending,
-                // However the transport ends, this is over.
+                // An error of the transport ends the connection as well.
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => self.closed = true,
             }
             self.link.set_written(self.writable);
-            // If this program wanted the end, it may end as well, and with it the socket.
+            // A program that wanted the end may itself end, and with it the socket.
             if self.link.closed_error().fault() != Fault::Here {
                 self.link.set_safe();
             }
@@ -424,8 +426,8 @@ impl<T: Transport> Driver<T> {
         self.poll_peer_end(cx)
     }
 
-    /// Waits until the peer has closed as well, and drops what it still says: a socket that is closed
-    /// with something unread takes back what was written last.
+    /// Waits until the peer has closed as well, and drops its further frames: a socket closed with unread data discards
+    /// the bytes written last.
     fn poll_peer_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.ended {
             return Poll::Ready(());
@@ -457,7 +459,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        // What is done here needs no waking: it is looked for before going to sleep.
+        // Work that is added during this turn needs no waking: it is looked for before the driver sleeps.
         this.link.set_driver(None, false);
         if this.lets_others() {
             cx.waker().wake_by_ref();
@@ -476,7 +478,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 this.link.give_up_running();
             }
             for task in this.link.take_tasks() {
-                // This runs in a runtime, or it would not run at all.
+                // The driver is polled by a runtime, so there is one.
                 start(in_current(task));
             }
             if !parked {
@@ -485,17 +487,17 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             if this.is_unneeded() {
                 this.link.close(ended(Fault::Here, "nobody holds the connection any more"));
             }
-            // What was said before the end is taken after it is seen.
+            // Output from before the end is taken after the end is seen.
             let closed = this.link.is_closed();
             this.send(cx);
-            // What was dropped has been taken note of now.
+            // Dropped handles have been settled by now.
             this.give_back(more, cx);
             this.check_silence(cx);
             if !closed && this.link.is_closed() {
                 continue;
             }
             if closed {
-                // Whoever cuts it off from now on wakes this.
+                // A later cut-off wakes the driver.
                 let _ended = this.link.set_driver(Some(cx.waker()), false);
                 return this.poll_end(cx);
             }
@@ -503,11 +505,11 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            // What is left of the output here waits for the transport, and so does all behind it.
+            // Output left here waits for the transport, and so does all behind it.
             let can_write = this.out.is_empty() && this.pause.is_none();
-            // Whoever gave up the connection since it was looked at has found nobody to wake.
+            // A holder that gave up the connection since the last look found no waker.
             if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
-                // That, too, takes note of what was dropped.
+                // The look at idleness settles dropped handles, too.
                 this.give_back(false, cx);
                 this.check_silence(cx);
                 return Poll::Pending;

@@ -1,10 +1,9 @@
 //! The words that the session and the wire languages share.
 //!
-//! A dialect turns a frame into an [`Op`] and an [`Op`] into a frame; the session turns ops into
-//! changes of its tables. Neither knows the other. A value travels as a [`Payload`]: text in the
-//! dialect's own writing, beside the references that stand in it. The references change their
-//! type on the way up ([`Word`] as a frame says it, ids as the session understands it, live
-//! references above), the text never does.
+//! A dialect turns a frame into an [`Op`] and an [`Op`] into a frame; the session turns ops into changes of its tables.
+//! They do not know each other. A value travels as a [`Payload`]: text in the dialect's own writing, beside the
+//! references that stand in it. The references change their type on the way up ([`Word`] as a frame says it, ids as the
+//! session understands it, live references above), the text never does.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -13,13 +12,13 @@ use std::sync::Arc;
 use crate::few::Few;
 use crate::table::Table;
 
-/// An id in a session's tables. Positive ids number calls, negative ids number exports and 0 is
-/// the index; whose they are depends on who says them.
+/// An id in a session's tables. Positive ids number calls, negative ids number exports and 0 is the index; their owner
+/// depends on the side that names them.
 ///
 /// A dialect whose ids are strings keeps the map from them to these.
 pub(crate) type Id = i64;
 
-/// What is known of ids.
+/// A map by ids.
 pub(crate) type IdMap<V> = Table<Id, V>;
 
 /// A piece of text, cheap to take out of the frame it came in.
@@ -31,7 +30,7 @@ pub(crate) enum Text {
 }
 
 impl Text {
-    /// All of a frame.
+    /// Returns the text of a whole frame.
     pub(crate) fn frame(text: &str) -> Self {
         Text::Shared { frame: text.into(), start: 0, end: text.len() }
     }
@@ -40,7 +39,7 @@ impl Text {
         &self.buffer()[self.range()]
     }
 
-    /// The text that [`range`](Self::range) and the positions in a [`Payload`] are counted in.
+    /// Returns the text in which [`range`](Self::range) and the positions in a [`Payload`] are counted.
     pub(crate) fn buffer(&self) -> &str {
         match self {
             Text::Static(text) => text,
@@ -57,7 +56,7 @@ impl Text {
         }
     }
 
-    /// The same text, cheap to clone.
+    /// Makes the text cheap to clone.
     pub(crate) fn share(self) -> Self {
         match self {
             Text::Own(text) => Text::frame(&text),
@@ -65,11 +64,11 @@ impl Text {
         }
     }
 
-    /// A part of the same buffer, by positions in that buffer.
+    /// Returns a part of the buffer, by positions in it.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         let frame = match self {
             Text::Static(text) => return Text::Static(&text[range]),
-            // Positions have to stay what they were, so all of it becomes shared.
+            // Positions must not change, so the whole buffer becomes shared.
             Text::Own(text) => Arc::from(text.as_str()),
             Text::Shared { frame, .. } => frame.clone(),
         };
@@ -95,14 +94,14 @@ impl From<String> for Text {
     }
 }
 
-/// A value on its way: text, and the references in it.
+/// A value in transit: text, and the references in it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Payload<R> {
     pub(crate) text: Text,
     /// In the order of their places.
     pub(crate) refs: Few<Slot<R>>,
-    /// Where in the text's buffer the values stand that occur more than once in this one, or inside
-    /// themselves: a reference to such a node gives its number here. A Cap'n Web frame has none.
+    /// Ranges in the text's buffer of the values that occur more than once in this one, or inside themselves: a
+    /// reference to such a node gives its number here. A Cap'n Web frame has none.
     pub(crate) nodes: Few<Range<usize>>,
 }
 
@@ -120,12 +119,12 @@ impl<R> Payload<R> {
         Self { text: text.into(), refs: Few::NONE, nodes: Few::NONE }
     }
 
-    /// The value that is nothing but one reference, not yet written.
+    /// Returns a value that is a single reference, not yet written.
     pub(crate) fn reference(to: R) -> Self {
         Self { text: Text::Static(""), refs: vec![Slot { start: 0, end: 0, to }].into(), nodes: Few::NONE }
     }
 
-    /// The reference that is all of this value, if it is one.
+    /// Returns the reference that makes up the whole value, if it is one.
     pub(crate) fn root(&self) -> Option<&R> {
         match &*self.refs {
             [only] if (only.start..only.end) == self.text.range() => Some(&only.to),
@@ -133,7 +132,7 @@ impl<R> Payload<R> {
         }
     }
 
-    /// The same value, without the rest of a frame that is much longer.
+    /// Drops the rest of the frame, if that is much longer than the value.
     pub(crate) fn compact(mut self) -> Self {
         let (range, whole) = (self.text.range(), self.text.buffer().len());
         if self.nodes.is_empty() && whole > 2 * range.len() + 256 {
@@ -146,7 +145,7 @@ impl<R> Payload<R> {
         self
     }
 
-    /// The same value, if it has neither references nor nodes.
+    /// Returns the value as plain text if it has neither references nor nodes, and unchanged as an error otherwise.
     pub(crate) fn without_refs<S>(self) -> Result<Payload<S>, Self> {
         if self.refs.is_empty() && self.nodes.is_empty() { Ok(Payload::plain(self.text)) } else { Err(self) }
     }
@@ -161,7 +160,7 @@ impl<R> Payload<R> {
 }
 
 impl<R: Clone> Payload<R> {
-    /// The part of this value between two positions of its buffer.
+    /// Returns the part of this value between two positions of its buffer.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         debug_assert!(self.nodes.is_empty(), "a part would have to keep what the nodes hold");
         let from = self.refs.partition_point(|slot| slot.start < range.start);
@@ -176,19 +175,18 @@ impl<R: Clone> Payload<R> {
 pub(crate) enum Key {
     Name(Text),
     Index(u64),
-    /// Not a step, but something other than a read or a call to be done with what the steps before lead to. Always
-    /// the last.
+    /// An operation other than a read or a call on the target of the steps before. It is no step, and always the last.
     Verb(Verb),
 }
 
-/// What Q-Connection can ask of an object beside reading and calling.
+/// An operation of Q-Connection on an object, besides reading and calling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// Sets the property that the steps before name, to the only argument.
+    /// Sets the property that the steps before name to the only argument.
     Set,
-    /// Deletes the property that the steps before name. There are no arguments.
+    /// Deletes the property that the steps before name. Takes no arguments.
     Delete,
-    /// Lists the names of the properties. There are no arguments.
+    /// Lists the names of the properties. Takes no arguments.
     Keys,
 }
 
@@ -205,7 +203,7 @@ impl Verb {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // For messages, in which a peer's name must not take more room than it deserves.
+            // Messages use this, so a peer's name must not take much room.
             Key::Name(name) => name.as_str().chars().take(60).try_for_each(|letter| f.write_char(letter)),
             Key::Index(index) => index.fmt(f),
             Key::Verb(verb) => write!(f, "({})", verb.name()),
@@ -213,7 +211,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// A property path. Nearly every one has a single step, so that costs no allocation.
+/// A property path. Nearly all have a single step, which costs no allocation.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Path {
     #[default]
@@ -222,7 +220,7 @@ pub(crate) enum Path {
     Many(Steps),
 }
 
-/// The steps of a path that are left. What follows a path step by step keeps the rest of it at each, so they share it.
+/// The remaining steps of a path. Each step of a walk along a path keeps its rest, so the rests share the keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Steps {
     keys: Arc<[Key]>,
@@ -249,7 +247,7 @@ impl Path {
         }
     }
 
-    /// How many steps it has beyond the first.
+    /// Returns the number of steps beyond the first.
     pub(crate) fn further_steps(&self) -> usize {
         match self {
             Path::Empty | Path::One(_) => 0,
@@ -257,7 +255,7 @@ impl Path {
         }
     }
 
-    /// What is left of it after so many steps.
+    /// Returns the rest of the path after `steps` steps.
     pub(crate) fn after(&self, steps: usize) -> Self {
         match (self.as_slice().get(steps..).unwrap_or_default(), self) {
             ([], _) => Path::Empty,
@@ -269,7 +267,7 @@ impl Path {
         }
     }
 
-    /// Bytes of its names.
+    /// Estimates the bytes of the path in a message.
     pub(crate) fn len(&self) -> usize {
         let step = |key: &Key| match key {
             Key::Name(name) => name.as_str().len() + 3,
@@ -279,7 +277,7 @@ impl Path {
         self.as_slice().iter().map(step).sum()
     }
 
-    /// The same path, without the frame that its names stand in.
+    /// Copies the names out of the frame that they share.
     pub(crate) fn compact(self) -> Self {
         let compact = |key: Key| match key {
             Key::Name(name @ Text::Shared { .. }) => Key::Name(Text::Own(name.as_str().to_owned())),
@@ -296,7 +294,7 @@ impl Path {
         self.as_slice().is_empty()
     }
 
-    /// The steps, and what is to be done where they lead, if it is neither a read nor a call.
+    /// Returns the steps, and the operation on their target if it is neither a read nor a call.
     pub(crate) fn split_verb(&self) -> (&[Key], Option<Verb>) {
         match self.as_slice() {
             [steps @ .., Key::Verb(verb)] => (steps, Some(*verb)),
@@ -304,7 +302,7 @@ impl Path {
         }
     }
 
-    /// This path, then `rest`.
+    /// Returns this path followed by `rest`.
     pub(crate) fn join(&self, rest: &[Key]) -> Self {
         self.as_slice().iter().chain(rest).cloned().collect()
     }
@@ -324,74 +322,73 @@ impl FromIterator<Key> for Path {
     }
 }
 
-/// A reference as a frame says it. Ids are the sender's: what it calls an import is the
-/// receiver's export.
+/// A reference as a frame says it. Ids are those of the sender: its import is the receiver's export.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Word {
-    /// An object of the sender, or a function where the language does not tell them apart.
+    /// An object of the sender, or a function in a language that does not tell them apart.
     Export(Id),
     /// A function of the sender.
     Function(Id),
     /// A promise of the sender, to be replaced by its outcome before delivery.
     Promise(Id),
-    /// Something of the receiver's.
+    /// A use of an export of the receiver.
     Import(Import),
-    /// A value that the language can say and this library does not support, and the references in it.
+    /// A value of the language that this library does not support, and the references in it.
     Unsupported { form: &'static str, with: Vec<Word> },
-    /// One of the nodes of the payload that this stands in.
+    /// A node of the surrounding payload.
     Node(usize),
 }
 
-/// A use of one of the receiver's exports: the thing itself, a property of it, or a call.
+/// A use of an export of the receiver: the export itself, a property of it, or a call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Import {
     pub(crate) id: Id,
     pub(crate) path: Path,
-    /// `Some` makes it a call.
+    /// The arguments of a call; `None` for a property or the export itself.
     pub(crate) args: Option<Box<Payload<Word>>>,
-    /// Whether delivery waits for the value, or takes a reference to it at once.
+    /// `true` if delivery waits for the value, `false` if it takes a reference to it at once.
     pub(crate) awaited: bool,
 }
 
-/// How an answer is wanted.
+/// The kind of answer that the caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answering {
-    /// Kept by the callee until it is asked for or given back; calls may be made on it before.
+    /// Kept by the callee until it is pulled or released; pipelined calls may be made on it before.
     Kept,
-    /// Sent as soon as it is there, and then forgotten by the callee.
+    /// Sent as soon as it is available, and then forgotten by the callee.
     Sent,
 }
 
-/// One message, whatever the language.
+/// A message, independent of the language.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
-    /// Calls the thing at `path` of the receiver's `target`, or reads it if there are no
-    /// arguments. The sender's calls and evaluations are numbered from 1 in the order sent.
+    /// Calls the value at `path` of the receiver's `target`, or reads it if there are no arguments. The sender's calls
+    /// and evaluations are numbered from 1 in the order sent.
     Call { target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering },
-    /// Any other value in the place of a call: the calls in it are made, and it is the answer.
+    /// Evaluates any other value: the calls in it are made, and the value is the answer.
     Evaluate { value: Payload<Word>, answering: Answering },
-    /// Opens a stream, which takes a number as a call does. Streams are not supported.
+    /// Opens a stream, which takes a number like a call. Streams are not supported.
     Pipe,
     /// Asks for the answer of a call.
     Pull(Id),
-    /// The answer of a call, or the outcome of a promise: a value, or the reason why there is none.
+    /// Answers a call, or resolves a promise: with a value, or with an error.
     Answer { id: Id, outcome: Result<Payload<Word>, Payload<Word>> },
-    /// How far a call has come, before its answer.
+    /// Reports the progress of a call, before its answer.
     Progress { id: Id, value: Payload<Word> },
-    /// Gives back `count` references to the receiver's `id`.
+    /// Releases `count` references to the receiver's `id`.
     Release { id: Id, count: u64 },
-    /// Says that the sender is of this library. On the wire it is a release of no references.
+    /// Marks the sender as an instance of this library. On the wire it is a release of no references.
     Mark,
-    /// What a marked peer can do beyond what the mark stands for. No ability is known yet.
+    /// Lists the abilities of a marked peer beyond those of the mark. No ability is known yet.
     Abilities,
-    /// The session is over, and why.
+    /// Ends the session, with the reason.
     Abort(Payload<Word>),
 }
 
 #[cfg(test)]
 mod tests {
-    //! One call, return, release and rejection of each of the three languages, as ops: the proof
-    //! that the words suffice for all of them.
+    //! A call, return, release and rejection of each of the three languages, as ops: the proof that the words suffice
+    //! for all of them.
 
     use super::*;
 
@@ -432,7 +429,7 @@ mod tests {
             call(0, Path::name("add"), "[1,2]", Answering::Sent),
             // {"type":"resolve","to":"r1","resolution":3}
             answer(1, Ok("3")),
-            // No message releases; what the peer has forgotten is released by the table's limit.
+            // No message releases; the limit of the table releases references that the peer has forgotten.
             Op::Release { id: -1, count: 1 },
             // {"type":"resolve","to":"r1","resolution":{"!":{"message":"no"}}}
             answer(1, Err(r#"{"message":"no"}"#)),

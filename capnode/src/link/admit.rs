@@ -1,4 +1,4 @@
-//! Sending the calls that have waited for room.
+//! Sending of the calls that have waited for room.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id};
 
-/// What sending a call leaves behind, to be dropped or told when the lock is free.
+/// References to drop and callers to tell after calls were sent, when the lock is free.
 #[derive(Default)]
 pub(super) struct Admitted {
     targets: Vec<Arc<Import>>,
@@ -34,12 +34,12 @@ impl Admitted {
 }
 
 impl State {
-    /// Whether an awaited call has to wait. One always fits where nothing is unwritten.
+    /// Returns `true` if an awaited call has to wait. One call always fits if nothing is unwritten.
     pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
         !self.out.is_empty() && self.out.len() >= limits.unwritten_bytes_soft
     }
 
-    /// Sends calls that wait, while there is room.
+    /// Sends waiting calls while there is room.
     pub(super) fn admit(&mut self, link: &Arc<Link>) -> Admitted {
         let mut admitted = Admitted::default();
         while !self.is_crowded(&link.limits) {
@@ -67,7 +67,7 @@ impl State {
         admitted
     }
 
-    /// Notes who waits for the answer of a call of ours.
+    /// Registers the caller that waits for the answer of a call of this side.
     pub(super) fn expect_answer(
         &mut self,
         link: &Link,

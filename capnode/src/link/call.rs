@@ -1,17 +1,17 @@
-//! A call of the peer's, taken in.
+//! A call of the peer, taken in.
 
 use crate::cap::Cap;
 use crate::cap::staged::{REQUEST, STEP, Staged};
 use crate::op::{Id, Path, Payload};
 
-/// A call of the peer's that has been taken in: what it means is settled, since the ids in it may
-/// be released by the very next message; nothing of it is decoded or started.
+/// A call of the peer that has been taken in. Its ids are resolved, since they may be released by the very next
+/// message; nothing in it is decoded or started.
 pub(super) struct Call {
     pub(super) answer: Id,
     pub(super) what: What,
-    /// What it keeps: the frame that it came in, itself, and what it asks for in its values.
+    /// Bytes that it keeps: its frame, itself, and the calls and reads in its values.
     pub(super) bytes: usize,
-    /// How many calls and reads stand in its values.
+    /// The number of calls and reads in its values.
     pub(super) requests: usize,
 }
 
@@ -21,7 +21,7 @@ pub(super) enum What {
 }
 
 impl What {
-    /// Whether the values in it have references, which may lead to other values.
+    /// Returns `true` if its values have references, which may lead to other values.
     pub(super) fn has_references(&self) -> bool {
         match self {
             What::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
@@ -31,7 +31,7 @@ impl What {
 }
 
 impl Call {
-    /// `bytes` are those of the frame that it came in.
+    /// Creates a call that came in a frame of `bytes` bytes.
     pub(super) fn new(answer: Id, what: What, bytes: usize) -> Self {
         let (requests, steps) = match &what {
             What::Call { path, args, .. } => {

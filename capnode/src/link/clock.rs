@@ -1,4 +1,4 @@
-//! When something was heard of the peer, and when to look at the time again.
+//! The times of the last signs of life, and of the next look at the time limits.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::LimitKind;
 use crate::op::{Answering, Id, Key, Op, Path};
 
-/// A property that nothing has. A peer of Q-Connection is asked for it to see whether it is there.
+/// A property that no object has. A read of it probes a peer of Q-Connection.
 pub(super) const PROBE: &str = "capnode:probe";
 
-/// When what has happened. All times are counted from the beginning of the link.
+/// The times of events, counted from the beginning of the link.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// The last frame or other sign of life.
+    /// The time of the last frame or other sign of life.
     heard: Duration,
-    /// When there was no way to ask for one.
+    /// The last time at which there was no way to ask for a sign of life.
     unaskable: Duration,
-    /// When anything was going on last.
+    /// The time of the last activity.
     used: Duration,
-    /// When the peer was asked for a sign of life, if it has given none since.
+    /// The time at which the peer was asked for a sign of life, if it has given none since.
     asked: Option<Duration>,
-    /// The message by which it was asked, if it was one.
+    /// The id of the message that asked, if it was a message.
     probe: Option<Id>,
-    /// When the unanswered calls are to be looked at again.
+    /// The time at which the unanswered calls are to be checked again.
     calls_due: Option<Duration>,
 }
 
 impl Clock {
-    /// Takes note of a message that has come at `now`.
+    /// Notes a message that has come at `now`.
     pub(super) fn heard(&mut self, op: &Op, now: Duration) {
         self.sign_of_life(now);
         let of_life = match op {
@@ -56,19 +56,19 @@ impl Clock {
         self.used
     }
 
-    /// Something is going on.
+    /// Notes activity at `now`.
     pub(super) fn use_now(&mut self, now: Duration) {
         self.used = now;
     }
 
-    /// Returns when the peer was asked for a sign of life, if it has given none since.
+    /// Returns the time at which the peer was asked for a sign of life, if it has given none since.
     #[cfg(feature = "tokio")]
     pub(super) fn asked(&self) -> Option<Duration> {
         self.asked
     }
 
-    /// Looks whether the peer is there, who is asked when nothing has come for `first` and has `probe` to answer.
-    /// Returns `true` if it is to be asked now, and when to look again.
+    /// Checks that the peer is there. It is asked when nothing has come for `first`, and has `probe` to answer. Returns
+    /// `true` if it is to be asked now, and the time of the next check.
     pub(super) fn look(
         &mut self,
         now: Duration,
@@ -88,17 +88,17 @@ impl Clock {
         Ok((ask, self.asked.map_or(due, |asked| asked.saturating_add(probe))))
     }
 
-    /// The peer was asked by the message `probe`.
+    /// Notes that the message `probe` asked the peer for a sign of life.
     pub(super) fn set_probe(&mut self, probe: Id) {
         self.probe = Some(probe);
     }
 
-    /// The peer cannot be asked, so nothing can be concluded.
+    /// Notes that the peer cannot be asked at `now`, so its silence means nothing.
     pub(super) fn set_unaskable(&mut self, now: Duration) {
         (self.asked, self.unaskable) = (None, now);
     }
 
-    /// Returns when the unanswered calls are to be looked at again.
+    /// Returns the time at which the unanswered calls are to be checked again.
     pub(super) fn calls_due(&self) -> Option<Duration> {
         self.calls_due
     }

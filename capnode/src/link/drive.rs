@@ -1,4 +1,4 @@
-//! The side of a link that whoever drives it sees: what there is to write, to run and to wait for.
+//! The side of a link that its driver sees: output, tasks and waits.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -14,8 +14,8 @@ use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
 impl Link {
-    /// Whom to wake when there is something to do. Whether there is already: output only if it
-    /// `can_write`, or it would be asked again and again while the peer does not read.
+    /// Sets the waker of the driver. Returns `true` if there is something to do already. Output counts only if the
+    /// driver `can_write`; otherwise it would be asked again and again while the peer does not read.
     pub(crate) fn set_driver(&self, waker: Option<&Waker>, can_write: bool) -> bool {
         {
             let mut driver = lock(&self.driver);
@@ -33,32 +33,32 @@ impl Link {
         work || self.any_dropped.load(Ordering::SeqCst) || (!state.parked.is_empty() && state.has_room(self))
     }
 
-    /// Whether there is something to write that nobody has taken.
+    /// Returns `true` if there is output that the driver has not taken.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_output(&self) -> bool {
         !lock(&self.state).out.is_empty()
     }
 
-    /// Lets the driver look whether the connection is still needed.
+    /// Makes the driver check whether the connection is still needed.
     #[cfg(feature = "tokio")]
     pub(crate) fn nudge(&self) {
         self.wake_up();
     }
 
-    /// Whether something has to be said, and it is not known in which language.
+    /// Returns `true` if there is something to send while the peer's language is unknown.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_speechless(&self) -> bool {
         let state = lock(&self.state);
         state.language.is_unknown() && (state.session.has_ops() || !state.strangers.is_empty())
     }
 
-    /// Refuses the peer's calls from now on. Those that it has made already go on.
+    /// Refuses further calls of the peer. Earlier calls go on.
     #[cfg(feature = "tokio")]
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Ready when none of the peer's calls is running.
+    /// Returns `Ready` when no call of the peer is running.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
@@ -73,14 +73,14 @@ impl Link {
         lock(&self.state).gone
     }
 
-    /// Ready when nothing moves the connection any more.
+    /// Returns `Ready` when the driver has gone.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         if state.gone { Poll::Ready(()) } else { state.wait_quietly(cx) }
     }
 
-    /// Lets a session that has ended, or ends now, take no time for it: what is unwritten is lost.
+    /// Cuts off a session that has ended or ends now: it ends at once, and unwritten output is lost.
     #[cfg(feature = "tokio")]
     pub(crate) fn cut_off(&self) {
         self.cut.store(true, Ordering::SeqCst);
@@ -92,14 +92,14 @@ impl Link {
         self.cut.load(Ordering::SeqCst)
     }
 
-    /// Nothing moves the connection any more.
+    /// Notes that the driver has gone.
     #[cfg(feature = "tokio")]
     pub(crate) fn set_gone(&self) {
         let quiet = {
             let mut state = lock(&self.state);
             state.gone = true;
             self.leave_pool();
-            // Whoever still holds the connection need not hold what nobody will write.
+            // A remaining handle of the connection need not keep output that is never written.
             state.out = Outgoing::default();
             state.writing = 0;
             std::mem::take(&mut state.quiet)
@@ -111,7 +111,7 @@ impl Link {
         self.set_safe();
     }
 
-    /// Tells who waits for it that none of the peer's calls is running, if that is so.
+    /// Wakes the tasks that wait until no call of the peer is running, if that is so.
     pub(super) fn tell_quiet(&self) {
         if !self.draining.load(Ordering::SeqCst) {
             return;
@@ -126,31 +126,31 @@ impl Link {
         }
     }
 
-    /// Which call of ours a frame asks for the answer of, in a language in which it matters.
+    /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
     #[cfg(feature = "tokio")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
         lock(&self.state).language.asked_in(frame)
     }
 
-    /// Whether a call of ours has its answer.
+    /// Returns `true` if a call of this side has its answer.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_answered(&self, call: Id) -> bool {
         lock(&self.state).language.is_answered(call)
     }
 
-    /// Whether there is something to give back that may still be kept if it comes again.
+    /// Returns `true` if there are functions to release that may still be kept if they come again.
     pub(crate) fn is_leaving(&self) -> bool {
         lock(&self.state).language.is_leaving()
     }
 
-    /// Gives back what has not come again for a turn; or all of it.
+    /// Releases functions of the peer that have not come again for a turn, or all of them.
     pub(crate) fn flush(&self, all: bool) {
         let mut state = lock(&self.state);
         state.language.flush(all);
         state.write_ops();
     }
 
-    /// Gives back what need not be kept whether it comes again. Returns `true` if there was anything.
+    /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&self) -> bool {
         let mut state = lock(&self.state);
@@ -159,10 +159,10 @@ impl Link {
         any
     }
 
-    /// Wakes the driver, if it is asleep, because of something that was changed under the lock, or that is looked at
-    /// in an order that all threads agree on.
+    /// Wakes the driver if it is asleep. The cause was changed under the lock, or is looked at in an order that all
+    /// threads agree on.
     pub(super) fn wake(&self) {
-        // It looks at everything after it has said that it sleeps.
+        // The driver looks at everything after it has said that it sleeps.
         if self.asleep.load(Ordering::SeqCst) {
             self.wake_up();
         }
@@ -179,7 +179,7 @@ impl Link {
         }
     }
 
-    /// Moves what is to be written into `out`, which has been written. Returns `true` if somebody waits until that is
+    /// Moves the pending output into `out`, if that has been written. Returns `true` if a caller waits until it is
     /// written.
     pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) -> bool {
         let flush;
@@ -194,11 +194,11 @@ impl Link {
             state.spare = out.spare() + state.out.spare();
             if state.out.is_empty() || !out.is_empty() {
                 if out.is_empty() {
-                    // Nothing may be said for long.
+                    // There may be no output for long.
                     out.shrink();
                     state.out.shrink();
                     state.spare = 0;
-                    // All is written, which nothing else may tell for long.
+                    // All is written. Nothing else may tell the pool for long.
                     self.tell_less(&state);
                 }
                 flush = state.out.is_empty() && state.take_flushes();
@@ -208,7 +208,7 @@ impl Link {
                 std::mem::swap(&mut state.out, out);
                 state.writing = out.len();
                 flush = state.take_flushes();
-                // It can only have become less.
+                // The number can only have fallen.
                 let _less = self.tell_pool(&state);
                 let waiting = state.closed.is_none() && !state.waiting.is_empty();
                 (waiting.then(|| state.admit(self)), false)
@@ -223,12 +223,12 @@ impl Link {
         flush
     }
 
-    /// Handlers to be driven from now on.
+    /// Takes the handlers that are to be driven from now on.
     pub(crate) fn take_tasks(&self) -> Vec<Task> {
         std::mem::take(&mut lock(&self.state).tasks)
     }
 
-    /// Whether nobody needs the connection: neither this program, nor the peer but for the index.
+    /// Returns `true` if the connection is not needed: neither by this program, nor by the peer except for the index.
     pub(crate) fn is_idle(&self) -> bool {
         let mut state = lock(&self.state);
         self.settle_drops(&mut state);

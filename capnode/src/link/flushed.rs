@@ -1,4 +1,4 @@
-//! Waiting until what was sent is written, and for the end of a connection.
+//! Waits until sent messages are written, and for the end of a connection.
 
 use futures_channel::oneshot;
 
@@ -8,7 +8,7 @@ use crate::cap::broken::{BrokenSlot, fire};
 use crate::sync::lock;
 
 impl Link {
-    /// Returns what is ready when all that has been sent so far is written, and canceled if it never will be.
+    /// Returns a receiver that is ready when all messages sent so far are written, and canceled if they never will be.
     pub(crate) fn flushed(&self) -> oneshot::Receiver<()> {
         let (sender, flushed) = oneshot::channel();
         let waits = {
@@ -26,21 +26,21 @@ impl Link {
     pub(crate) fn set_flushed(&self) {
         let taken = lock(&self.state).flushes.written();
         for sender in taken {
-            // Who has gone does not wait.
+            // A dropped caller does not wait.
             let _gone = sender.send(());
         }
     }
 
-    /// Notes that nothing is written any more, and whether `all` that was sent is.
+    /// Notes that nothing is written any more; `all` is `true` if all sent messages are.
     pub(crate) fn set_written(&self, all: bool) {
         let waiting = lock(&self.state).flushes.end(all);
-        // The others are told by the drop of what they wait for.
+        // If not all is written, the drop of their senders tells the callers.
         for sender in waiting.into_iter().filter(|_| all) {
             let _gone = sender.send(());
         }
     }
 
-    /// Notes that the end of the program would take nothing back that was sent.
+    /// Notes that the end of the program can no longer discard sent messages.
     pub(crate) fn set_safe(&self) {
         let ends = lock(&self.state).flushes.set_safe();
         let error = self.closed_error();
@@ -49,8 +49,8 @@ impl Link {
         }
     }
 
-    /// Calls `slot` when the connection has ended, and what was sent is written and cannot be taken back, as far as it
-    /// goes.
+    /// Calls `slot` when the connection has ended, and the sent messages are, as far as possible, written beyond
+    /// recall.
     pub(crate) fn on_end(&self, slot: &BrokenSlot) {
         let safe = lock(&self.state).flushes.on_end(slot);
         if safe {
@@ -60,17 +60,17 @@ impl Link {
 }
 
 impl State {
-    /// Returns `true` if something that was sent cannot be said yet.
+    /// Returns `true` if a sent message cannot be written yet.
     fn is_speechless(&self) -> bool {
         self.closed.is_none() && (self.session.has_ops() || !self.strangers.is_empty())
     }
 
-    /// Returns `true` if nobody's wait for the driver can end now.
+    /// Returns `true` if no wait for the driver can end now.
     pub(super) fn is_held_up(&self) -> bool {
         self.is_speechless() || !self.waiting.is_empty()
     }
 
-    /// Notes that the driver has all that was to be written. Returns `true` if anybody waits until that is written.
+    /// Notes that the driver has all pending output. Returns `true` if a caller waits until that is written.
     pub(super) fn take_flushes(&mut self) -> bool {
         if !self.flushes.is_asked() {
             return self.flushes.is_taken();

@@ -1,21 +1,21 @@
-//! Who waits until what was sent is written.
+//! Callers that wait until sent messages are written.
 
 use futures_channel::oneshot;
 
 use crate::cap::broken::{BrokenSlot, Watchers};
 
-/// Who waits until what was sent is written.
+/// Callers that wait until sent messages are written.
 #[derive(Default)]
 pub(super) struct Flushes {
-    /// Those for whom something may not be with the driver yet, each with the last call that waits for room.
+    /// Callers some of whose messages the driver may not have yet, each with the last call that waits for room.
     asked: Vec<(u64, oneshot::Sender<()>)>,
-    /// Those for whom all is with the driver.
+    /// Callers all of whose messages the driver has.
     taken: Vec<oneshot::Sender<()>>,
-    /// Who waits for the end.
+    /// Watchers of the end.
     ends: Watchers,
-    /// Once nothing is written any more: `true` if all that was sent is.
+    /// Set once nothing is written any more: `true` if all sent messages are.
     over: Option<bool>,
-    /// `true` once those who wait for the end have been told.
+    /// `true` once the watchers of the end have been told.
     safe: bool,
 }
 
@@ -24,7 +24,7 @@ impl Flushes {
         !self.asked.is_empty()
     }
 
-    /// Notes that the driver has all that was to be written. Returns `true` if anybody waits until that is written.
+    /// Notes that the driver has all pending output. Returns `true` if a caller waits until that is written.
     pub(super) fn take(&mut self, first_waiting: Option<u64>) -> bool {
         for (last, sender) in std::mem::take(&mut self.asked) {
             match first_waiting {
@@ -35,8 +35,8 @@ impl Flushes {
         !self.taken.is_empty()
     }
 
-    /// Notes that `sender` waits until all is written that was sent so far, up to the call `last` of those that wait for
-    /// room. Returns `false` if nothing is written any more, which it has been told.
+    /// Notes that `sender` waits until all messages sent so far are written, up to `last` of the calls that wait for
+    /// room. Returns `false` if nothing is written any more; `sender` has been told then.
     pub(super) fn ask(&mut self, last: u64, sender: oneshot::Sender<()>) -> bool {
         if let Some(all) = self.over {
             if all {
@@ -48,18 +48,18 @@ impl Flushes {
         true
     }
 
-    /// Returns `true` if anybody waits until what the driver has is written.
+    /// Returns `true` if a caller waits until the driver's output is written.
     pub(super) fn is_taken(&self) -> bool {
         !self.taken.is_empty()
     }
 
-    /// All that the driver had is written. Returns who waited for it.
+    /// Notes that all the driver had is written. Returns the callers that waited for it.
     pub(super) fn written(&mut self) -> Vec<oneshot::Sender<()>> {
         std::mem::take(&mut self.taken)
     }
 
-    /// Nothing is written any more, and perhaps `all` that was sent is. Returns who has waited for that; the second time
-    /// nobody.
+    /// Notes that nothing is written any more; `all` is `true` if all sent messages are. Returns the callers that
+    /// waited for it, the second time none.
     pub(super) fn end(&mut self, all: bool) -> Vec<oneshot::Sender<()>> {
         if self.over.is_some() {
             return Vec::new();
@@ -70,13 +70,14 @@ impl Flushes {
         waiting
     }
 
-    /// The end of the program would take nothing back that was sent. Returns who waits for that.
+    /// Notes that the end of the program can no longer discard sent messages. Returns the watchers of that.
     pub(super) fn set_safe(&mut self) -> Watchers {
         self.safe = true;
         std::mem::take(&mut self.ends)
     }
 
-    /// Has `slot` called at the end. Returns `true` if it has come, so that the caller has to.
+    /// Registers `slot` to be called at the end. Returns `true` if that has come already, so that the caller must call
+    /// it.
     pub(super) fn on_end(&mut self, slot: &BrokenSlot) -> bool {
         if !self.safe {
             self.ends.add(slot);

@@ -1,4 +1,4 @@
-//! The connection as its references and answers see it: calls of this program, and what is given back.
+//! The connection as its references and answers see it: calls and releases of this program.
 
 use std::sync::{Arc, Weak};
 

@@ -1,4 +1,4 @@
-//! The wire language of a connection, and what it has to remember.
+//! The wire language of a connection, and its state.
 
 use super::named::Naming;
 use crate::bounds;
@@ -10,7 +10,7 @@ use crate::runtime::random;
 use crate::session::Manner;
 
 pub(super) enum Language {
-    /// It turns out when the peer says something.
+    /// Not known until the peer's first message.
     Unknown,
     CapnWeb,
     Capnode(Box<capnode::Speech>),
@@ -44,7 +44,7 @@ impl Language {
         matches!(self, Language::Unknown)
     }
 
-    /// Takes in a frame. Nothing comes of one that the language's own programs would pass over.
+    /// Parses a frame. Returns `None` for one that the language's own programs would ignore.
     pub(super) fn parse(
         &mut self,
         frame: &str,
@@ -59,8 +59,8 @@ impl Language {
         }
     }
 
-    /// Writes one message at the end of `out`, if the language has one for it. A value in it may come to `bytes` in the
-    /// peer's language.
+    /// Appends a message to `out`, if the language has one for `op`. A value in it may take `bytes` in the peer's
+    /// language.
     pub(super) fn write(
         &mut self,
         op: &Op,
@@ -79,7 +79,7 @@ impl Language {
         }
     }
 
-    /// A frame that is sent without an op.
+    /// Returns the next frame that is sent without an op.
     pub(super) fn take_reply(&mut self) -> Option<String> {
         match self {
             Language::Unknown | Language::CapnWeb => None,
@@ -88,19 +88,19 @@ impl Language {
         }
     }
 
-    /// Whether there is something to give back that may still be kept if it comes again.
+    /// Returns `true` if there are functions to release that may still be kept if they come again.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self, Language::Capnode(speech) if speech.is_leaving())
     }
 
-    /// Gives back what has not come again for a turn; or all of it.
+    /// Releases functions of the peer that have not come again for a turn, or all of them.
     pub(super) fn flush(&mut self, all: bool) {
         if let Language::Capnode(speech) = self {
             speech.flush(all);
         }
     }
 
-    /// Gives back what need not be kept whether it comes again. Returns `true` if there was anything.
+    /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(super) fn flush_late(&mut self) -> bool {
         match self {
@@ -109,19 +109,20 @@ impl Language {
         }
     }
 
-    /// Whether the last message gave something back after a while.
+    /// Returns `true` if the last message was a delayed release.
     pub(super) fn is_late(&self) -> bool {
         matches!(self, Language::Capnode(speech) if speech.is_late())
     }
 
-    /// A share in something of the peer's is dropped. If it is the last, and `late`, that need not be kept.
+    /// Notes that a handle of a function of the peer was dropped. If it was the last, and `late`, the function need not
+    /// be kept.
     pub(super) fn expire(&mut self, id: Id, late: bool) {
         if let Language::Capnode(speech) = self {
             speech.expire(id, late);
         }
     }
 
-    /// Which call of ours a frame asks for the answer of, in a language in which it matters.
+    /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
     #[cfg(feature = "tokio")]
     pub(super) fn asked_in(&self, frame: &str) -> Option<Id> {
         match self {
@@ -130,13 +131,13 @@ impl Language {
         }
     }
 
-    /// Whether a call of ours has its answer.
+    /// Returns `true` if a call of this side has its answer.
     #[cfg(feature = "tokio")]
     pub(super) fn is_answered(&self, call: Id) -> bool {
         !matches!(self, Language::Capnode(speech) if !speech.is_answered(call))
     }
 
-    /// Whom a message was for that is not, or no longer, known.
+    /// Returns the target of the next message whose target is not, or no longer, known.
     pub(super) fn take_lost(&mut self) -> Option<String> {
         match self {
             Language::Unknown | Language::CapnWeb => None,
@@ -145,7 +146,7 @@ impl Language {
         }
     }
 
-    /// The name of something of the peer's that is valid on other connections, too.
+    /// Returns the name of a function of the peer that is valid on other connections, too.
     #[cfg(feature = "tokio")]
     pub(super) fn name_of(&self, id: Id) -> Option<String> {
         match self {
@@ -154,7 +155,7 @@ impl Language {
         }
     }
 
-    /// The id of something of the peer's whose name came by another way.
+    /// Returns the id of a function of the peer whose name came by another way.
     pub(super) fn reconstruct(&mut self, name: &str) -> Option<Id> {
         match self {
             Language::Capnode(speech) => Some(speech.reconstruct(name)),
@@ -171,13 +172,13 @@ impl Dialect {
         }
     }
 
-    /// Whether a reference of the peer's can be sent back as what it is. Elsewhere it goes as a reference of ours, that
-    /// passes everything on.
+    /// Returns `true` if a reference of the peer can be sent back as itself. In other languages it is sent as a
+    /// reference of this side that passes everything on.
     pub(super) fn sends_home(self) -> bool {
         self == Dialect::CapnWeb
     }
 
-    /// Whether calls can be made on the result of a call before it is there.
+    /// Returns `true` if the language has promise pipelining.
     pub(crate) fn pipelines(self) -> bool {
         self == Dialect::CapnWeb
     }

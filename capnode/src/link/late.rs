@@ -1,5 +1,5 @@
-//! What is dropped because a Capnode peer has given back something of ours, and has waited before it did: a chain of
-//! functions, each of which holds one of the other side's, would otherwise go one by one, each after a wait of its own.
+//! Drops that follow a delayed release by a Capnode peer. Without a mark for them, a chain of functions, each of which
+//! holds one of the other side, would be released one by one, each after a delay of its own.
 
 use std::cell::Cell;
 
@@ -9,12 +9,12 @@ thread_local! {
     static LATE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether what this thread drops now is dropped for that reason.
+/// Returns `true` if this thread's drops now follow a delayed release.
 pub(super) fn is_late() -> bool {
     LATE.get()
 }
 
-/// While this lives, it is.
+/// A guard that makes [`is_late`] return `true` on this thread.
 pub(super) struct Late(bool);
 
 impl Late {

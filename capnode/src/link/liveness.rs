@@ -1,5 +1,5 @@
-//! What a link does because time has passed: it looks whether the peer is still there, closes what nobody uses, and
-//! gives up calls that nobody answers. What time it is, whoever drives it says.
+//! The time limits of a link: it checks that the peer is still there, closes an unused connection, and gives up
+//! unanswered calls. Its driver tells it the time.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::op::{Key, Path, Text};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
-/// Bytes of a first message that come in a second from a peer that is not silent.
+/// Bytes of a first message that must arrive each second, or the peer counts as silent.
 const SLOWEST: usize = 16 << 10;
 
-/// How often unanswered calls are looked at, at the most.
+/// The shortest time between two checks of unanswered calls.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 fn silent(since: Duration) -> Error {
@@ -24,33 +24,33 @@ fn silent(since: Duration) -> Error {
     Error::new(ErrorKind::Disconnected, message).of_limit(LimitKind::Silence)
 }
 
-/// What is to be done when a link has looked at the time.
+/// The work that is left after a check of the time limits.
 pub(crate) struct Tick {
-    /// When to look again; never, if no limit is about time.
+    /// The time of the next check, or `None` if there is no time limit.
     pub(crate) next: Option<Duration>,
-    /// Whether the peer is to be asked for a sign of life.
+    /// `true` if the peer is to be asked for a sign of life.
     pub(crate) ask: bool,
 }
 
 impl Link {
-    /// Says what time it is.
+    /// Sets the time.
     pub(crate) fn set_now(&self, now: Duration) {
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         self.now.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// What time it was when somebody last said so.
+    /// Returns the time that was last set.
     pub(super) fn now(&self) -> Duration {
         Duration::from_micros(self.now.load(Ordering::Relaxed))
     }
 
-    /// The peer is there, which something else than a frame has shown.
+    /// Notes a sign of life other than a frame.
     #[cfg(feature = "tokio")]
     pub(crate) fn sign_of_life(&self) {
         lock(&self.state).clock.sign_of_life(self.now());
     }
 
-    /// Does what is due, and says when to look again.
+    /// Does all that is due, and returns the time of the next check.
     pub(crate) fn tick(&self) -> Tick {
         let now = self.now();
         let mut late = Vec::new();
@@ -75,7 +75,7 @@ impl Link {
         })
     }
 
-    /// Looks whether anybody uses the connection, and whether the peer is there.
+    /// Checks that the connection is used and that the peer is there.
     fn look(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
         let mut next = None;
         if let Some(idle) = self.idle {
@@ -100,7 +100,7 @@ impl Link {
         }
         let mut ask = false;
         if let Some(probe) = self.limits.probe {
-            // The other side waits only so long for a first message, and not every language has one.
+            // The accepting side waits only so long for a first message, and not every language has one.
             let first = if self.connecting && state.checks_first { probe / 2 } else { probe };
             let end;
             (ask, end) = state.clock.look(now, first, probe)?;
@@ -109,14 +109,14 @@ impl Link {
         Ok(Tick { next, ask })
     }
 
-    /// Returns `true` if the peer has come over a byte stream and sent nothing since.
+    /// Returns `true` if the peer has connected over a byte stream and sent no message since.
     #[cfg(feature = "tokio")]
     pub(super) fn is_silent(&self) -> bool {
         let state = lock(&self.state);
         !self.connecting && state.checks_first && state.closed.is_none()
     }
 
-    /// Returns when the peer was asked for a sign of life, if it has given none since.
+    /// Returns the time at which the peer was asked for a sign of life, if it has given none since.
     #[cfg(feature = "tokio")]
     pub(super) fn asked_at(&self) -> Option<Duration> {
         let state = lock(&self.state);
@@ -129,7 +129,7 @@ impl Link {
         self.close(silent(self.now()));
     }
 
-    /// Asks the peer for a sign of life, if its language has a way.
+    /// Asks the peer for a sign of life, if its language has a message for it.
     pub(crate) fn probe(&self) {
         {
             let mut state = lock(&self.state);
@@ -150,7 +150,7 @@ impl Link {
         self.wake();
     }
 
-    /// Takes out the calls of ours whose time is over. When to look again.
+    /// Takes out the calls of this side that have timed out. Returns the time of the next check.
     fn give_up_calls(
         &self,
         state: &mut State,
@@ -175,13 +175,13 @@ impl Link {
             state.session.drop_call(id);
             late.push((caller, error.with_fate(Fate::MayHaveRun)));
         }
-        // Looked at all together, so that a million of them are not looked through for each.
+        // All calls are checked together, so that a million of them are not searched for each.
         let first = open.into_iter().map(|(_, end)| end).min().unwrap_or_else(|| now.saturating_add(limit));
         state.clock.set_calls_due(first);
         Some(first.max(now.saturating_add((limit / 16).max(SHORTEST))))
     }
 
-    /// From when on the time of a call counts, in a language in which a peer may stay silent.
+    /// Returns the start of a call's time limit, in a language in which a peer may stay silent.
     pub(super) fn call_since(&self) -> Option<Duration> {
         (self.dialect() != Some(Dialect::CapnWeb)).then(|| self.now())
     }

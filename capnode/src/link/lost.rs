@@ -1,10 +1,10 @@
-//! Messages to what is not known.
+//! Messages to unknown ids.
 
-/// A message to something that was forgotten, or never was: see [`Node::on_message_lost`](crate::Node::on_message_lost).
+/// A message to an id that was forgotten or never existed: see [`Node::on_message_lost`](crate::Node::on_message_lost).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LostMessage {
-    /// The id that is not known.
+    /// The unknown id.
     pub id: String,
     /// The whole message.
     pub message: String,

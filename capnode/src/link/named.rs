@@ -1,4 +1,4 @@
-//! What we lend a peer whose language has names for it instead of numbers, and never or seldom gives it back.
+//! Exports to a peer whose language has names for them instead of numbers, and never or seldom releases them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::RandomState;
@@ -12,31 +12,31 @@ use crate::registry::{Registry, random_name};
 use crate::session::Session;
 use crate::table::Table;
 
-/// The names of our exports on one connection, and which of them was used last.
+/// The names of this side's exports on one connection, and their order of last use.
 #[derive(Default)]
 pub(super) struct Named {
     ids: Table<Arc<str>, Id, RandomState>,
     exports: IdMap<Export>,
-    /// Those that may be forgotten, by when they were last used: no call on them is running, and they are not in `kept`.
+    /// Exports that may be forgotten, by their last use: no call on them is running, and they are not in `kept`.
     order: BTreeMap<u64, Id>,
     clock: u64,
-    /// Which export each running call of the peer's is made on.
+    /// The export that each running call of the peer is made on.
     calls: IdMap<Id>,
-    /// Which calls ask for the index, in a language where it has no name of its own.
+    /// Calls that ask for the index, in a language where it has no name of its own.
     indexes: HashSet<Id>,
-    /// What is in the index, which is not forgotten.
+    /// Exports in the index, which are not forgotten.
     kept: HashSet<Id>,
-    /// Where names are known to all connections of the node.
+    /// The registry of a node, in a language whose names are valid on all its connections.
     registry: Option<Registry>,
     forgotten: u64,
 }
 
 struct Export {
     name: Arc<str>,
-    /// Further names of the same object, by which the peer has used it.
+    /// Further names of the object that the peer has used.
     others: Few<Arc<str>>,
     used: u64,
-    /// How many calls on it are running.
+    /// The number of running calls on it.
     calls: usize,
 }
 
@@ -51,7 +51,7 @@ impl Named {
         Self { registry, ..Self::default() }
     }
 
-    /// Notes that an export goes by a name, perhaps beside others.
+    /// Adds a name to an export, perhaps beside others.
     fn insert(&mut self, id: Id, name: Arc<str>) {
         self.ids.insert(name.clone(), id);
         match self.exports.get_mut(&id) {
@@ -72,7 +72,7 @@ impl Named {
         self.list(id);
     }
 
-    /// Enters an export among those that may be forgotten, if it is one of them.
+    /// Enters an export in the order of last use, if it may be forgotten.
     fn list(&mut self, id: Id) {
         if let Some(export) = self.exports.get(&id) {
             if export.calls == 0 && !self.kept.contains(&id) {
@@ -81,7 +81,7 @@ impl Named {
         }
     }
 
-    /// A call of the peer's on an export begins.
+    /// Notes that a call of the peer on an export begins.
     pub(super) fn begin(&mut self, answer: Id, target: Id) {
         if let Some(export) = self.exports.get_mut(&target) {
             export.calls += 1;
@@ -90,15 +90,16 @@ impl Named {
         }
     }
 
-    /// A call asks for the index.
+    /// Notes that a call asks for the index.
     pub(super) fn asks_index(&mut self, answer: Id) {
         self.indexes.insert(answer);
     }
 
-    /// A call is answered, with these exports in the answer: if it is the index, they are not forgotten.
+    /// Notes that a call is answered with these exports in the answer. If the answer is the index, they are not
+    /// forgotten.
     pub(super) fn answers(&mut self, answer: Id, exports: impl Iterator<Item = Id>) {
         if !self.indexes.is_empty() && self.indexes.remove(&answer) {
-            // What an earlier answer had in it and this one has not is not in the index any more.
+            // Exports of an earlier answer that are not in this one are no longer in the index.
             let before = std::mem::replace(&mut self.kept, exports.collect());
             for id in &self.kept {
                 if let Some(export) = self.exports.get(id) {
@@ -111,7 +112,7 @@ impl Named {
         }
     }
 
-    /// A call of the peer's has ended.
+    /// Notes that a call of the peer has ended.
     pub(super) fn end(&mut self, answer: Id) {
         if self.calls.is_empty() && self.indexes.is_empty() {
             return;
@@ -126,7 +127,8 @@ impl Named {
         }
     }
 
-    /// Which export was not used for the longest time, if there are more than `limit`. None with a call running.
+    /// Returns the least recently used export without running calls, if there are more than `limit` exports outside the
+    /// index.
     pub(super) fn oldest_beyond(&mut self, limit: usize) -> Option<Id> {
         if self.exports.len() - self.kept.len().min(self.exports.len()) <= limit {
             return None;
@@ -136,12 +138,12 @@ impl Named {
         oldest
     }
 
-    /// How many exports were forgotten because there were too many.
+    /// Returns the number of exports that were forgotten because there were too many.
     pub(super) fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// An export is one no longer. What the registry held for it, to be dropped where no lock is held.
+    /// Removes an export. Returns the objects that the registry held for it, to be dropped where no lock is held.
     pub(super) fn remove(&mut self, id: Id) -> Vec<Cap> {
         self.kept.remove(&id);
         let Some(export) = self.exports.remove(&id) else { return Vec::new() };
@@ -153,7 +155,7 @@ impl Named {
         names.filter_map(|name| registry.as_ref()?.let_go(name)).collect()
     }
 
-    /// All at once.
+    /// Removes all exports. Returns the objects that the registry held for them.
     pub(super) fn clear(&mut self) -> Vec<Cap> {
         let exports = std::mem::take(&mut self.exports);
         self.ids.clear();
@@ -166,7 +168,7 @@ impl Named {
     }
 }
 
-/// The names of a connection with what is needed to lend something under one.
+/// The names of a connection, with the tables needed to export an object under one.
 pub(super) struct Naming<'a> {
     pub(super) named: &'a mut Named,
     pub(super) session: &'a mut Session,
@@ -179,7 +181,7 @@ impl Names for Naming<'_> {
             self.named.touch(id);
             return Some(id);
         }
-        // Another connection of the node may have been told of it; from now on this one holds it too.
+        // Another connection of the node may have lent it. From now on this connection holds it as well.
         let (name, cap) = self.named.registry.as_ref()?.hold(name)?;
         let id = self.session.export(cap.object_id());
         self.objects.insert(id, cap);

@@ -1,4 +1,4 @@
-//! What the links of a node hold together.
+//! The memory that the links of a node hold together.
 
 use std::collections::{HashMap, VecDeque};
 #[cfg(feature = "tokio")]
@@ -20,53 +20,53 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
-/// How many links are added at least until those that have gone are looked for.
+/// The least number of links that are added between two sweeps of those that have gone.
 #[cfg(feature = "tokio")]
 const SWEEP: usize = 64;
 
-/// How long a peer may take to give a sign of life when there is no room for others.
+/// Time that a peer has for a sign of life when there is no room for others.
 #[cfg(feature = "tokio")]
 const UNANSWERED: Duration = Duration::from_secs(10);
 
-/// Bytes by which what a link holds has to change before it is told.
+/// Bytes by which the memory of a link must change before the pool is told.
 const STEP: usize = 16 << 10;
 
-/// The links of a node, and how much they hold. What is done for one that comes or goes does not grow with how many there
-/// are.
+/// The links of a node, and the bytes they hold. The cost of adding or removing a link does not grow with their number.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     held: AtomicUsize,
-    /// How many count for the limit: those that were let in, and have not ended or made room for another.
+    /// The number of links that count for the limit: those that were let in, and have not ended or made room for
+    /// another.
     #[cfg(feature = "tokio")]
     open: AtomicUsize,
     links: Mutex<Links>,
 }
 
-/// Each in the order in which they came.
+/// The lines of a pool, each in order of arrival.
 #[derive(Debug, Default)]
 struct Links {
     all: Line,
-    /// Byte streams from which no whole message has come.
+    /// Links over byte streams from which no whole message has come.
     #[cfg(feature = "tokio")]
     silent: Line,
-    /// Those that were found to leave a question unanswered for long.
+    /// Links whose peers were found to leave a probe unanswered for long.
     #[cfg(feature = "tokio")]
     unanswered: Line,
-    /// When there may be others.
+    /// The time at which there may be others.
     #[cfg(feature = "tokio")]
     look: Option<Instant>,
-    /// Those that came by a listener, and have ended.
+    /// Links that came by a listener, and have ended.
     #[cfg(feature = "tokio")]
     closing: Line,
 }
 
-/// Links in a line. Those that are there in vain are left out now and then.
+/// A queue of links. Stale ones are removed now and then.
 #[derive(Debug, Default)]
 struct Line {
     members: VecDeque<Member>,
     #[cfg(feature = "tokio")]
     sweep: usize,
-    /// How many have been looked at.
+    /// The number of links that have been looked at.
     #[cfg(all(test, feature = "tokio"))]
     looks: usize,
 }
@@ -78,27 +78,27 @@ struct Member {
     since: Instant,
 }
 
-/// What one link has told its pool.
+/// The account of a link with its pool.
 #[derive(Default)]
 pub(super) struct Share {
     pool: Option<Arc<Pool>>,
-    /// How much all links of the pool may hold.
+    /// Bytes that all links of the pool may hold together.
     limit: usize,
-    /// How much each of them may hold in any case.
+    /// Bytes that each link may hold in any case.
     share: usize,
     told: AtomicUsize,
-    /// Whether the link counts among those that are open.
+    /// `true` if the link counts as open.
     #[cfg(feature = "tokio")]
     counts: AtomicBool,
-    /// The link, when it is in the pool.
+    /// The link itself, once it is in the pool.
     #[cfg(feature = "tokio")]
     own: OnceLock<Weak<Link>>,
-    /// Bytes that the transport holds for what arrives.
+    /// Bytes that the transport holds for arriving frames.
     arriving: AtomicUsize,
 }
 
 impl Pool {
-    /// Takes in a link, if there may be one more, and it is `open` at that moment. A silent one makes room.
+    /// Takes in a link if the node is `open` at that moment and there is room for one more. A silent link makes room.
     #[cfg(feature = "tokio")]
     pub(crate) fn enter(
         &self,
@@ -109,7 +109,7 @@ impl Pool {
         let silent = {
             let mut links = lock(&self.links);
             let room = open().and_then(|()| self.make_room(&mut links, limit));
-            // Also one that is refused is there until it has gone.
+            // A refused link is listed as well, until it has gone.
             let own = link.share.own.get_or_init(|| Arc::downgrade(link)).clone();
             links.all.push(Member { link: own, since: Instant::now() }, |link| !link.is_gone());
             if room.is_ok() {
@@ -121,7 +121,7 @@ impl Pool {
         if let Some(silent) = silent {
             silent.end_silence();
         }
-        // Only the one that takes the mark away counts it out.
+        // The one that clears the mark counts the link out.
         if link.is_closed() {
             self.count_out(link);
         }
@@ -135,7 +135,7 @@ impl Pool {
         }
     }
 
-    /// Makes room for one more, which may take the place of a silent one.
+    /// Makes room for one more link, which may take the place of a silent one.
     #[cfg(feature = "tokio")]
     fn make_room(&self, links: &mut Links, limit: usize) -> Result<Option<Arc<Link>>, Error> {
         if self.open.load(Ordering::SeqCst) < limit {
@@ -145,7 +145,7 @@ impl Pool {
         self.take_silent(links).ok_or_else(full).map(Some)
     }
 
-    /// Returns the link whose peer has been silent for longest, which is not to be found again.
+    /// Returns the link whose peer has been silent for longest, and counts it out.
     #[cfg(feature = "tokio")]
     fn take_silent(&self, links: &mut Links) -> Option<Arc<Link>> {
         let (silent, _) = links.silent()?;
@@ -153,15 +153,14 @@ impl Pool {
         Some(silent)
     }
 
-    /// Cuts off the oldest connection that is being closed, of those that came by a listener. Returns `false` if there is
-    /// none.
+    /// Cuts off the oldest closing connection that came by a listener. Returns `false` if there is none.
     #[cfg(feature = "tokio")]
     pub(crate) fn cut_off_closing(&self) -> bool {
         let closing = lock(&self.links).closing.first(|link, _| link.is_closing());
         closing.inspect(|(link, _)| link.cut_off()).is_some()
     }
 
-    /// Returns since when the connection is there that has been silent for longest.
+    /// Returns the time from which the longest silent connection has been there.
     #[cfg(feature = "tokio")]
     pub(crate) fn silent_since(&self) -> Option<Instant> {
         lock(&self.links).silent().map(|(_, since)| since)
@@ -176,24 +175,24 @@ impl Pool {
         true
     }
 
-    /// Those that have not ended.
+    /// Returns the links that have not ended.
     #[cfg(feature = "tokio")]
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.all().into_iter().filter(|link| !link.is_closed()).collect()
     }
 
-    /// Those that are there, also those that have ended and are being closed.
+    /// Returns all links, including those that have ended and are being closed.
     fn all(&self) -> Vec<Arc<Link>> {
         lock(&self.links).all.members.iter().filter_map(|member| member.link.upgrade()).collect()
     }
 
-    /// Bytes that all links hold.
+    /// Returns the bytes that all links hold.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Ends links that hold more than a `share`, until all are within the limit: the youngest one of those whose links
-    /// hold most above their shares, all together.
+    /// Ends links that hold more than a `share`, until all together are within the limit. Each time it ends the
+    /// youngest link of the peer whose links exceed their shares most in total.
     fn relieve(&self, limit: usize, share: usize) {
         let mut groups: HashMap<(Remote, usize), Group> = HashMap::new();
         for (at, link) in self.all().into_iter().enumerate() {
@@ -210,7 +209,7 @@ impl Pool {
             let Some((youngest, above)) = largest.links.pop() else { return };
             largest.above -= above;
             let message = format!("the connections of this node hold more than {limit} bytes together");
-            // One that has ended already holds what its peer does not read.
+            // An ended link holds output that its peer does not read.
             #[cfg(feature = "tokio")]
             if youngest.is_closed() {
                 youngest.leave_pool();
@@ -222,7 +221,7 @@ impl Pool {
     }
 }
 
-/// The links of one peer that hold more than their shares, the youngest last.
+/// The links of a peer that hold more than their shares, the youngest last.
 #[derive(Default)]
 struct Group {
     above: usize,
@@ -240,7 +239,7 @@ impl Line {
         self.members.push_back(member);
     }
 
-    /// Returns the first one for which something is so, and leaves out those before it.
+    /// Returns the first link for which `is` holds, and removes those before it.
     fn first(&mut self, is: impl Fn(&Link, &Member) -> bool) -> Option<(Arc<Link>, Instant)> {
         while let Some(first) = self.members.front() {
             if let Some(link) = first.link.upgrade().filter(|link| is(link, first)) {
@@ -262,7 +261,7 @@ impl Line {
 
 #[cfg(feature = "tokio")]
 impl Links {
-    /// Returns the link whose peer has been silent for longest, or leaves a question unanswered, of those that count.
+    /// Returns the counted link whose peer has been silent for longest, or else leaves a probe unanswered.
     fn silent(&mut self) -> Option<(Arc<Link>, Instant)> {
         let silent = self.silent.first(|link, _| link.counts() && link.is_silent());
         silent.or_else(|| self.unanswered())
@@ -275,7 +274,7 @@ impl Links {
         };
         let now = Instant::now();
         if self.unanswered.members.is_empty() && self.look.is_none_or(|look| look <= now) {
-            // Who has not been asked yet has so much time at least.
+            // A peer that has not been asked yet has at least this much time.
             let mut look = now + UNANSWERED;
             self.all.note_looks(self.all.members.len());
             for member in &self.all.members {
@@ -297,7 +296,7 @@ impl Share {
         Self { pool, limit: limits.node_bytes, share, ..Self::default() }
     }
 
-    /// What all links of the pool hold.
+    /// Returns the bytes that all links of the pool hold.
     pub(super) fn of_all(&self) -> usize {
         self.pool.as_ref().map_or(0, |pool| pool.held())
     }
@@ -306,7 +305,7 @@ impl Share {
         self.arriving.load(Ordering::Relaxed)
     }
 
-    /// The peer is silent.
+    /// Notes that the peer is silent.
     #[cfg(feature = "tokio")]
     pub(super) fn note_silent(&self) {
         if let (Some(pool), Some(own)) = (&self.pool, self.own.get()) {
@@ -315,7 +314,7 @@ impl Share {
         }
     }
 
-    /// Tells the pool that so much is held. Whether that is too much.
+    /// Tells the pool that `held` bytes are held. Returns `true` if the pool holds too much.
     fn tell(&self, held: usize) -> bool {
         let Some(pool) = &self.pool else { return false };
         let told = self.told.load(Ordering::Relaxed);
@@ -323,26 +322,26 @@ impl Share {
             return false;
         }
         let told = self.told.swap(held, Ordering::Relaxed);
-        // In one step, or somebody else would see too much between two.
+        // The sum changes in one step, so that no other thread sees too much in between.
         pool.held.fetch_add(held.wrapping_sub(told), Ordering::Relaxed);
         held > told && pool.held() > self.limit
     }
 }
 
 impl Link {
-    /// Tells the pool how much is held. Whether that is too much: then [`relieve`](Self::relieve) is to be called,
-    /// when the lock is free.
+    /// Tells the pool the bytes that are held. Returns `true` if the pool holds too much; then the caller calls
+    /// [`relieve`](Self::relieve) when the lock is free.
     pub(super) fn tell_pool(&self, state: &State) -> bool {
-        // Who is ended for want of room is as good as gone.
+        // A link that ended for want of room counts as gone.
         if self.share.pool.is_none() || state.closed.as_ref().is_some_and(super::is_for_room) {
             return false;
         }
-        // What has ended drops what it holds.
+        // A session that has ended drops the values it holds.
         let untaken = if state.closed.is_none() { self.untaken() } else { 0 };
         self.share.tell(state.held() + untaken + self.share.arriving())
     }
 
-    /// Tells the pool that less is held than it was told last, if it was told of much.
+    /// Tells the pool that fewer bytes are held, if it was last told of many.
     pub(super) fn tell_less(&self, state: &State) {
         if self.share.told.load(Ordering::Relaxed) >= STEP {
             let _less = self.tell_pool(state);
@@ -354,13 +353,13 @@ impl Link {
         self.share.counts.load(Ordering::SeqCst)
     }
 
-    /// Whether the session has ended, and its stream not.
+    /// Returns `true` if the session has ended and its stream has not.
     #[cfg(feature = "tokio")]
     fn is_closing(&self) -> bool {
         self.is_closed() && !self.is_cut_off() && !self.is_gone()
     }
 
-    /// The session has ended.
+    /// Counts out a link whose session has ended.
     #[cfg(feature = "tokio")]
     pub(super) fn count_out(&self) {
         let (Some(pool), Some(own)) = (&self.share.pool, self.share.own.get()) else { return };
@@ -377,13 +376,13 @@ impl Link {
         }
     }
 
-    /// Nothing is held any more.
+    /// Tells the pool that nothing is held any more.
     pub(super) fn leave_pool(&self) {
         self.share.arriving.store(0, Ordering::Relaxed);
         self.share.tell(0);
     }
 
-    /// So much is held by the transport for what arrives.
+    /// Notes the bytes that the transport holds for arriving frames.
     #[cfg(feature = "tokio")]
     pub(crate) fn set_arriving(&self, bytes: usize) {
         if self.share.arriving.swap(bytes, Ordering::Relaxed).abs_diff(bytes) < STEP {
@@ -397,17 +396,17 @@ impl Link {
 }
 
 impl State {
-    /// Bytes that wait to be written, here and at the driver.
+    /// Returns the bytes that wait to be written, here and at the driver.
     pub(super) fn unwritten(&self) -> usize {
         self.out.len() + self.writing
     }
 
-    /// Bytes that are held for the peer.
+    /// Returns the bytes that are held for the peer.
     fn held(&self) -> usize {
         let entries = self.imports.len()
             + self.objects.len()
             + self.session.running()
-            // The session has each of these as well.
+            // The session holds each of these as well.
             + 2 * self.answers.len()
             + self.calls.len()
             + self.waiting.len();
@@ -427,7 +426,7 @@ mod tests {
     use super::*;
     use crate::session::Side;
 
-    /// How many links are looked at while as many again come to a full node as it has.
+    /// Counts the links that are looked at while `limit` more links come to a full node.
     fn looks(limit: usize, silent: bool) -> usize {
         let pool = Arc::<Pool>::default();
         let enter = || {

@@ -1,4 +1,4 @@
-//! What a connection holds, and what has gone over it.
+//! The resources that a connection holds, and its traffic.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::session::Tables;
 use crate::sync::lock;
 
-/// How a connection stands with its [`Limits`].
+/// The usage of a connection against its [`Limits`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -15,30 +15,30 @@ pub struct Report {
     pub tables: Tables,
     /// Calls of the peer that wait until others have ended.
     pub parked_calls: usize,
-    /// Bytes of those.
+    /// Bytes of the parked calls.
     pub parked_bytes: usize,
-    /// Bytes of all calls of the peer that have not ended.
+    /// Bytes of all calls of the peer that have not ended, parked ones included.
     pub call_bytes: usize,
     /// Bytes of results that the peer may still use.
     pub kept_bytes: usize,
     /// Bytes waiting to be written.
     pub unwritten_bytes: usize,
-    /// Bytes held for a frame that has not arrived whole, as far as the transport tells; also those of a large buffer in
-    /// which one has, for a while.
+    /// Bytes held for a frame that has not arrived whole, as far as the transport reports them. A large buffer in which
+    /// a frame has arrived counts for a while as well.
     pub arriving_bytes: usize,
     /// Frames that have arrived.
     pub frames: u64,
     /// Calls that the peer has given up before they ended.
     pub cancels: u64,
-    /// Messages about ids that were not where they should be.
+    /// Messages about unexpected ids.
     pub stray_ids: u64,
-    /// For how long the peer has given no sign of life: for `probe`.
+    /// Time since the peer's last sign of life: for `probe`.
     pub quiet: Duration,
-    /// For how long nothing has been going on, as of when that was looked at: for `idle`.
+    /// Time since the last activity, as of the last check: for `idle`.
     pub unused: Duration,
-    /// Bytes that all connections of the node hold; nothing if there is no node.
+    /// Bytes that all connections of the node hold; 0 without a node.
     pub node_bytes: usize,
-    /// What applies to the connection.
+    /// The limits of the connection.
     pub limits: Limits,
 }
 

@@ -1,4 +1,4 @@
-//! What a connection has under its lock: its session, and what the session's ids stand for.
+//! The state of a connection under its lock: its session, and the objects and callers behind the session's ids.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -32,85 +32,84 @@ use crate::op::{Answering, Id, IdMap, Import as Use, Op, Path, Payload, Word};
 use crate::outgoing::Outgoing;
 use crate::session::Session;
 
-/// All that is under the lock of a link.
+/// The state under the lock of a link.
 pub(super) struct State {
     pub(super) session: Session,
-    /// How long a value in a message may be.
+    /// Bytes that a value in a message may take.
     pub(super) value_bytes: usize,
     pub(super) language: Language,
-    /// `true` if the next message has to be one of the peer's language.
+    /// `true` if the next message must be one of the peer's language.
     pub(super) checks_first: bool,
     pub(super) named: Named,
-    /// Calls that could not be said in the peer's language.
+    /// Calls that could not be written in the peer's language.
     pub(super) unsaid: Vec<Refused>,
-    /// Messages to what is not known.
+    /// Messages to unknown ids.
     pub(super) lost: Vec<LostMessage>,
-    /// What was forgotten, to be dropped where no lock is held.
+    /// Forgotten objects, to be dropped where no lock is held.
     pub(super) forgotten: Vec<Cap>,
-    /// Who wants the index of a peer whose language is not known yet.
+    /// Promises for the index of a peer whose language is not known yet.
     pub(super) strangers: Vec<Arc<Queue>>,
     pub(super) index: Option<Cap>,
     pub(super) out: Outgoing,
-    /// Who waits for the answers of our calls and the outcomes of the peer's promises.
+    /// Receivers of the answers of this side's calls and of the outcomes of the peer's promises.
     pub(super) calls: IdMap<Caller>,
     pub(super) imports: IdMap<Weak<Import>>,
     pub(super) objects: IdMap<Cap>,
-    /// The peer's calls whose results it may still use.
+    /// Calls of the peer whose results it may still use.
     pub(super) answers: IdMap<Answer>,
     pub(super) kept_bytes: usize,
-    /// How many of `calls` are calls of ours.
+    /// The number of `calls` that are calls of this side.
     pub(super) own_calls: usize,
     pub(super) running: IdMap<Arc<Running>>,
-    /// Handlers that did not end at once, to be driven.
+    /// Handlers that did not complete at once, to be driven.
     pub(super) tasks: Vec<Task>,
-    /// Calls of the peer's that wait for others to end.
-    /// By their numbers, which is the order in which they came.
+    /// Calls of the peer that wait for others to end, by their numbers, which is the order in which they came.
     pub(super) parked: BTreeMap<Id, Call>,
     pub(super) parked_bytes: usize,
-    /// Bytes of those that have been started and not ended.
+    /// Bytes of the peer's calls that have been started and have not ended.
     pub(super) call_bytes: usize,
-    /// Bytes that the driver has taken and not written, as far as it has said.
+    /// Bytes that the driver has taken and not written, as last reported.
     pub(super) writing: usize,
     /// Bytes of large buffers that are kept for the next output, here and at the driver.
     pub(super) spare: usize,
     pub(super) clock: Clock,
-    /// Calls of ours that wait until less is unwritten.
+    /// Calls of this side that wait until less is unwritten.
     pub(super) waiting: Waiting,
     pub(super) watchers: Watchers,
-    /// Who waits for the last of the peer's calls to end, for the end of the driver, and until it is decided what the peer
-    /// is offered.
+    /// Wakers of the tasks that wait for the last of the peer's calls to end, for the end of the driver, or until it is
+    /// decided which index this side offers.
     pub(super) quiet: Vec<Waker>,
-    /// Whether nothing moves the connection any more.
+    /// `true` once the driver has gone.
     #[cfg(feature = "tokio")]
     pub(super) gone: bool,
-    /// Who waits until what was sent is written.
+    /// Callers that wait until sent messages are written.
     #[cfg(feature = "tokio")]
     pub(super) flushes: super::flushes::Flushes,
     pub(super) closed: Option<Error>,
-    /// What to tell the peer about it, if it is not an ordinary end.
+    /// The reason of an end that is not ordinary, for the peer.
     pub(super) reason: Option<String>,
 }
 
-/// Who waits for an answer.
+/// The receiver of an answer.
 pub(super) enum Caller {
     Waits {
         caller: oneshot::Sender<Arrived>,
         progress: Option<Progress>,
-        /// From when on its time counts, if it has not more of it.
+        /// The time from which `call_timeout` counts, unless the call has a timeout of its own.
         since: Option<Duration>,
     },
-    /// A promise of the peer's.
+    /// A promise of the peer.
     Promise(oneshot::Sender<Kept>),
-    /// A promise for the peer's index, in a language that has to be asked for it.
+    /// A promise for the peer's index, in a language in which a call asks for it.
     Index(Arc<Queue>),
 }
 
 impl Caller {
-    /// What it waits for does not come.
+    /// Fails the receiver: its answer does not come.
     pub(super) fn fail(self, error: Error) {
         match self {
             Caller::Waits { caller, .. } => {
-                // A caller that has gone needs no cause.
+                // A dropped caller needs no error.
                 let _gone = caller.send(Err(error));
             }
             Caller::Promise(promised) => {
@@ -121,19 +120,19 @@ impl Caller {
     }
 }
 
-/// The result of a call of the peer's, kept for what the peer may still do with it.
+/// The result of a call of the peer, kept while the peer may still use it.
 #[derive(Default)]
 pub(super) struct Answer {
-    /// Made when the result is used before it is there.
+    /// Created when the result is used before it is available.
     pub(super) queue: Option<Arc<Queue>>,
     pub(super) outcome: Option<Result<Body, Error>>,
-    /// The outcome as something to be called or looked into, made when the peer does so.
+    /// The outcome as a target of calls and reads, created at the first of them.
     pub(super) cap: Option<Cap>,
     pub(super) bytes: usize,
 }
 
 impl State {
-    /// Without a driver nobody waits until something is written.
+    /// Returns `false`: without a driver no caller waits until something is written.
     #[cfg(not(feature = "tokio"))]
     pub(super) fn take_flushes(&mut self) -> bool {
         false
@@ -147,14 +146,14 @@ impl State {
         Poll::Pending
     }
 
-    /// Who waits for an answer, and does so no longer.
+    /// Removes and returns the receiver of an answer.
     pub(super) fn take_caller(&mut self, id: Id) -> Option<Caller> {
         let caller = self.calls.remove(&id);
         self.own_calls -= usize::from(caller.is_some() && id > 0);
         caller
     }
 
-    /// A call of the peer's that runs no longer.
+    /// Removes and returns a running call of the peer.
     pub(super) fn take_running(&mut self, answer: Id) -> Option<Arc<Running>> {
         let running = self.running.remove(&answer);
         self.call_bytes -= running.as_ref().map_or(0, |running| running.bytes());
@@ -170,7 +169,7 @@ impl State {
             let names = &mut Naming { named: &mut *named, session: &mut *session, objects: &mut *objects };
             let before = unsaid.len();
             out.push(|out| unsaid.extend(language.write(&op, names, out, *value_bytes).err()));
-            // What is in a call that was not written has not been lent.
+            // The references in a call that was not written have not been lent.
             let lent = match &op {
                 Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. } if unsaid.len() > before => {
                     &*value.refs
@@ -191,12 +190,12 @@ impl State {
         }
     }
 
-    /// Forgets what was not used for the longest time of what is lent to a peer that never gives it back.
+    /// Forgets the least recently used exports beyond `limit`, for a peer that never releases them.
     pub(super) fn forget_oldest(&mut self, limit: usize) {
         while let Some(oldest) = self.named.oldest_beyond(limit) {
             let unnamed = self.named.remove(oldest);
             self.forgotten.extend(unnamed);
-            // The peer may have given it back by the very message that is being taken in.
+            // The peer may have released it by the current message.
             if !self.session.is_kept(oldest) {
                 continue;
             }
@@ -204,7 +203,7 @@ impl State {
         }
     }
 
-    /// Why a call could not be said in the peer's language, if that is so, and who made it.
+    /// Returns the error and the caller of a call that could not be written in the peer's language.
     pub(super) fn take_unsaid(&mut self, call: Id) -> Option<(Error, Option<Caller>)> {
         let at = self.unsaid.iter().position(|unsaid| unsaid.call == call)?;
         let Refused { call, error } = self.unsaid.swap_remove(at);
@@ -212,11 +211,11 @@ impl State {
         Some((error.with_fate(Fate::NotSent), self.take_caller(call)))
     }
 
-    /// What the peer offers.
+    /// Returns the peer's index.
     pub(super) fn peer_index(&mut self, link: &Arc<impl ImportHook + 'static>) -> Cap {
         match link.dialect() {
             Some(Dialect::CapnWeb | Dialect::Q) => self.import(link, 0, false).into(),
-            // It has no name of its own there, and is asked for.
+            // The index has no name of its own in Capnode, so a call asks for it.
             Some(Dialect::Capnode) => {
                 let queue = Queue::new();
                 let id = self.session.call(0, Path::Empty, None, Answering::Sent);
@@ -233,8 +232,8 @@ impl State {
         }
     }
 
-    /// Keeps the outcome of a call whose result the peer may still use, if there is room for it. What to answer,
-    /// and what is to be dropped elsewhere.
+    /// Keeps the outcome of a call whose result the peer may still use, if there is room for it. Returns the outcome to
+    /// answer with, and a rest to be dropped elsewhere.
     pub(super) fn keep(
         &mut self,
         answer: Id,
@@ -260,14 +259,14 @@ impl State {
         (kept.outcome.insert(outcome).clone(), None)
     }
 
-    /// The peer can use the result of a call no longer. What is returned is to be dropped elsewhere.
+    /// Removes the result of a call, which the peer can no longer use. The caller drops the returned value elsewhere.
     pub(super) fn forget(&mut self, answer: Id) -> Option<Answer> {
         let forgotten = self.answers.remove(&answer);
         self.kept_bytes -= forgotten.as_ref().map_or(0, |answer| answer.bytes);
         forgotten
     }
 
-    /// The handle of an import, the one there is or a new one.
+    /// Returns the existing handle of an import, or a new one.
     pub(super) fn import(
         &mut self,
         link: &Arc<impl ImportHook + 'static>,
@@ -283,8 +282,8 @@ impl State {
         import
     }
 
-    /// How to say a reference to this peer. What it lent us goes home; anything else is lent to
-    /// it.
+    /// Returns the word for a reference in a message to this peer. An import of this link is sent home; anything else
+    /// is lent.
     pub(super) fn word(&mut self, link: &Arc<impl ImportHook + 'static>, lent: Lent) -> Word {
         let cap = match lent {
             Lent::Cap(cap) => cap.nearest(),
@@ -293,7 +292,7 @@ impl State {
         if link.dialect().is_some_and(|dialect| !dialect.sends_home()) {
             return self.lend(cap);
         }
-        // What has no id yet is lent like anything else, and passes on what is asked of it.
+        // An import without an id yet is lent like any other reference, and passes its calls on.
         let is_ours = |import: &Arc<Import>| import.is_of(link) && import.is_sent();
         if let Some(import) = cap.import() {
             if is_ours(import) {
@@ -314,14 +313,14 @@ impl State {
         let function = matches!(cap.shape(), Shape::Function);
         self.objects.insert(id, cap);
         if matches!(self.language, Language::Capnode(_) | Language::Q(_)) {
-            // It is known from now on, and so can be forgotten, also if the message is never written.
+            // The export has a name from now on, so it can be forgotten even if the message is never written.
             let Self { named, session, objects, .. } = self;
             let _name = Naming { named, session, objects }.name(id);
         }
         if function { Word::Function(id) } else { Word::Export(id) }
     }
 
-    /// Answers a call of the peer's. What is returned is left of the outcome, and to be dropped where no lock is held.
+    /// Answers a call of the peer. Returns the rest of the outcome, to be dropped where no lock is held.
     #[must_use]
     pub(super) fn send_answer(
         &mut self,
@@ -334,8 +333,8 @@ impl State {
             Err(error) => (Err(error), None),
         };
         let outcome = match outcome {
-            // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its
-            // own, so it gets a reference to us that passes everything on.
+            // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its own, so it gets a
+            // reference to this side that passes everything on.
             Ok(value) if value.root().is_some() && !self.session.is_marked() => {
                 Ok(value.map(|lent| match lent {
                     Lent::Cap(cap) => self.lend(cap.nearest()),

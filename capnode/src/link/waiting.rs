@@ -1,7 +1,8 @@
 //! Calls of this program that wait until there is room to write them.
 //!
-//! Once an awaited call has to wait, all later calls on the connection wait behind it, however they are made. Their turn
-//! comes when the driver takes output. It needs no caller to be polled, so that one who isn't holds up nobody.
+//! Once an awaited call has to wait, all later calls on the connection wait behind it, however they are made. Their
+//! turn comes when the driver takes output. It does not depend on polls by callers, so a caller that is not polled
+//! holds up no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +18,14 @@ use crate::cap::staged::Arrived;
 use crate::error::{Error, Fate};
 use crate::op::{Answering, Path, Payload};
 
-/// The calls that wait, in the order in which they were made.
+/// The waiting calls, in the order in which they were made.
 #[derive(Default)]
 pub(super) struct Waiting {
     calls: BTreeMap<u64, Call>,
     last: u64,
-    /// Bytes of all of them.
+    /// Bytes of all waiting calls.
     bytes: usize,
-    /// Bytes of those whose callers do not wait.
+    /// Bytes of the calls whose callers do not wait.
     at_once: usize,
 }
 
@@ -37,9 +38,9 @@ pub(super) struct Call {
     pub(super) asker: Asker,
 }
 
-/// Who gets the result.
+/// The receiver of the result.
 pub(super) enum Asker {
-    /// A reference to it, which exists already.
+    /// A reference to the result, which exists already.
     Reference(Arc<Import>),
     Caller {
         ticket: Arc<Ticket>,
@@ -66,19 +67,19 @@ impl Waiting {
         self.calls.len()
     }
 
-    /// The number of the first call that waits.
+    /// Returns the number of the first call that waits.
     #[cfg(feature = "tokio")]
     pub(super) fn first(&self) -> Option<u64> {
         self.calls.keys().next().copied()
     }
 
-    /// The number of the last call that has had to wait.
+    /// Returns the number of the last call that has had to wait.
     #[cfg(feature = "tokio")]
     pub(super) fn last(&self) -> u64 {
         self.last
     }
 
-    /// Bytes of all that wait.
+    /// Returns the bytes of all waiting calls.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -136,11 +137,11 @@ impl Waiting {
         self.leave(call)
     }
 
-    /// Tells all callers that their calls were not sent.
+    /// Fails all callers: their calls were not sent.
     pub(super) fn fail(self, error: &Error) {
         for (_, call) in self.calls {
             if let Asker::Caller { caller, .. } = call.asker {
-                // A caller that has gone needs no cause.
+                // A dropped caller needs no error.
                 let _gone = caller.send(Err(error.clone().with_fate(Fate::NotSent)));
             }
         }

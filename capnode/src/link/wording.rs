@@ -1,4 +1,4 @@
-//! How values and errors of this program are said in a peer's language.
+//! Conversion of this program's values and errors to a peer's language.
 
 use crate::bounds;
 use crate::cap::payload::{Body, Lent, flatten, unfold, with_records};
@@ -9,8 +9,8 @@ use crate::op::{Payload, Text};
 /// Bytes of a message beside its path and its values.
 pub(super) const ENVELOPE: usize = 64;
 
-/// A value with nothing in it that the peer's language has no words for; and what is left of it, to be dropped
-/// where no lock is held.
+/// Converts a value to one that the peer's language can express. Returns the rest of it as well, to be dropped where no
+/// lock is held.
 pub(super) fn wording(
     body: Body,
     dialect: Option<Dialect>,
@@ -29,11 +29,11 @@ pub(super) fn wording(
     (flatten(body.clone(), bytes), Some(Box::new(body)))
 }
 
-/// What is written of an error: without what goes with it, if that cannot be written or is too long.
+/// Returns the text of an error in a message: without its data, if that cannot be written or is too long.
 pub(super) fn error_text(error: &Error, frame_bytes: usize) -> Text {
     let most = frame_bytes.saturating_sub(ENVELOPE);
     let text = |error: &Error| {
-        // Nothing is written that is too long for sure.
+        // A text that is certainly too long is not written at all.
         let known = error.told().len()
             + match error.data() {
                 Data::Wire(data) | Data::Thrown(data) => data.as_str().len(),
