@@ -1,4 +1,4 @@
-//! Taking in a frame: what it says is taken down under the lock, and done after.
+//! Intake of frames: the requests of a frame are taken down under the lock, and done after it.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::session::{Event, Ref};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
-/// What is to be done when the lock is free.
+/// Work to be done when the lock is free.
 enum Todo {
     Call(Call),
     Deliver {
@@ -38,27 +38,27 @@ enum Todo {
         answer: Arrived,
     },
     Cancel(Option<Arc<Running>>, Option<Answer>),
-    /// Nothing can come of it.
+    /// A call that fails without running.
     Refuse(Call, Error),
-    /// To be dropped, which may run code of the user's.
+    /// A value to be dropped, which may run user code.
     Forget(Option<Answer>),
     Unpark(Option<Call>),
     Drop(Option<Cap>),
-    /// What is left of an answer that was written otherwise than it stands.
+    /// The rest of an answer that was converted for the peer's language.
     Left(Box<Body>),
-    /// The language of a stranger is known, and so is how to ask for its index.
+    /// A promise for the peer's index, and the index now that the language is known.
     Introduce(Arc<Queue>, Cap),
     Lost(LostMessage),
     Progress(Option<Progress>, Payload<Staged>),
     Close(Error),
 }
 
-/// What is to be done, in its order. Nearly always it is one thing, which takes no list.
+/// Work to be done, in order. It is nearly always a single item, which takes no list.
 #[derive(Default)]
 struct Todos {
     first: Option<Todo>,
     rest: Vec<Todo>,
-    /// Whether the peer has waited before it gave back what is to be dropped.
+    /// `true` if the drops follow a delayed release.
     late: bool,
 }
 
@@ -82,15 +82,15 @@ impl Todos {
     }
 }
 
-/// The error of a peer that has begun with something else than a message of its language, or of any.
+/// Returns the error for a first message that is not one of the peer's language, or of any.
 fn not_spoken(language: Option<Dialect>) -> Error {
     let language = language.map_or("any language that is spoken here", Dialect::title);
     Error::new(ErrorKind::Protocol, format!("the first message is not one of {language}"))
 }
 
 impl Link {
-    /// Ends the session if the first message is none of the peer's language. Whatever can open a byte stream can write to
-    /// it: a page, by an HTTP request, must not get as far as a line that is understood.
+    /// Ends the session if the first message is not one of the peer's language. Any program that can open a byte stream
+    /// can write to it: the HTTP request of a web page must not get as far as a line that is understood.
     #[cfg(feature = "tokio")]
     pub(crate) fn check_first(&self) {
         lock(&self.state).checks_first = true;
@@ -111,21 +111,21 @@ impl Link {
             }
             Err(error) => {
                 self.break_off(error);
-                // Whoever waits is told. No call begins in a session that has ended.
+                // Waiting callers are told. No call begins in a session that has ended.
                 todos.forget_calls();
                 self.do_all(todos);
             }
         }
     }
 
-    /// Takes down what a frame says and what is to be done, also where the frame ends the session. Returns `true` if the
-    /// pool has no more room.
+    /// Takes in a frame and adds its work to `todos`, even if the frame ends the session. Returns `true` if the pool
+    /// has no more room.
     fn take_in(self: &Arc<Self>, frame: &str, todos: &mut Todos) -> Result<bool, Error> {
         if frame.len() > self.limits.frame_bytes {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
             return Err(Error::over(LimitKind::FrameBytes, message));
         }
-        // One language is told by the first frame, and needs nothing of what the lock protects to be understood.
+        // Cap'n Web needs no state under the lock to be parsed.
         let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
         let op = if self.dialect() == Some(Dialect::CapnWeb) { Some(parse()?) } else { None };
         let now = self.now();
@@ -149,7 +149,7 @@ impl Link {
             }
         }
         self.settle_drops(&mut state);
-        // What has been given back has to be said before the same name is read again.
+        // Releases have to be written before the name of a released function is read again.
         state.write_ops();
         let op = match op {
             Some(op) => Some(op),
@@ -169,8 +169,8 @@ impl Link {
         Ok(self.tell_pool(&state))
     }
 
-    /// Starts calls that were parked, while there is room for them and `go_on` says so. Returns `true` if there is room
-    /// for more of them.
+    /// Starts parked calls while there is room for them and `go_on` returns `true`. Returns `true` if there is room for
+    /// more of them.
     pub(crate) fn unpark(self: &Arc<Self>, mut go_on: impl FnMut() -> bool) -> bool {
         loop {
             let mut todos = Todos::default();
@@ -203,7 +203,7 @@ impl Link {
         let limits = self.limits.unfolding();
         let _late = todos.late.then(Late::begin);
         for todo in todos.first.into_iter().chain(todos.rest) {
-            // Handlers that it starts may start others, which become tasks of this connection. An answer starts none.
+            // A handler started here may start others, which become tasks of this connection. An answer starts none.
             if !matches!(todo, Todo::Deliver { caller: Some(Caller::Waits { .. }) | None, .. }) {
                 hosted.get_or_insert_with(|| Hosted::new(Some(self.clone())));
             }
@@ -228,7 +228,7 @@ impl Link {
                     self.run(answer, respond, bytes, unfolds);
                 }
                 Todo::Deliver { caller: Some(Caller::Waits { caller, .. }), answer } => {
-                    // If the caller has gone, what came is dropped, and so given back.
+                    // If the caller has gone, the answer is dropped, which releases its references.
                     let _gone = caller.send(answer.map(|answer| Staged::ask(answer, limits)));
                 }
                 Todo::Deliver { caller: Some(Caller::Promise(promised)), answer } => {
@@ -236,7 +236,7 @@ impl Link {
                         Ok(value) => Kept::value(value, &self.untaken, limits),
                         Err(error) => Kept::failed(error),
                     };
-                    // If nobody waits any more, what came is dropped.
+                    // If no receiver is left, the outcome is dropped.
                     let _gone = promised.send(kept);
                     self.check_room();
                 }
@@ -271,7 +271,7 @@ impl Link {
         }
     }
 
-    /// A running call of the peer's holds so many bytes more.
+    /// Adds `bytes` to those that a running call of the peer holds.
     pub(super) fn call_holds(&self, answer: Id, bytes: usize) {
         {
             let mut state = lock(&self.state);
@@ -282,12 +282,12 @@ impl Link {
         self.check_room();
     }
 
-    /// Bytes of what promises have turned out to be and nobody has taken.
+    /// Returns the bytes of outcomes of promises that no caller has taken.
     pub(super) fn untaken(&self) -> usize {
         self.untaken.load(Ordering::Relaxed)
     }
 
-    /// Ends the session if there is no room for its calls, or another one if there is none for all.
+    /// Ends the session if there is no room for its calls, or relieves the pool if that has none.
     fn check_room(&self) {
         let (room, over) = {
             let state = lock(&self.state);
@@ -304,7 +304,8 @@ impl Link {
         }
     }
 
-    /// Runs a call of the peer's: here, if it ends at once. If it does not, what is unfolded for it counts with it.
+    /// Runs a call of the peer: here, if it completes at once. Otherwise it becomes a task, and values unfolded for it
+    /// count with it.
     fn run(self: &Arc<Self>, answer: Id, respond: impl FnOnce() -> Response, bytes: usize, unfolds: bool) {
         let start = || {
             let mut response = respond();
@@ -345,14 +346,13 @@ impl Link {
 }
 
 impl State {
-    /// Whether another call of the peer's may run. Each call of ours that waits for the peer makes
-    /// room for one more: were it not so, two sides at their limit whose handlers all call back
-    /// would wait for each other for ever.
+    /// Returns `true` if another call of the peer may run. Each call of this side that waits for the peer makes room
+    /// for one more. Otherwise two sides at their limit whose handlers all call back would deadlock.
     pub(super) fn has_room(&self, link: &Link) -> bool {
         self.session.running() - self.parked.len() < link.limits.running_calls + self.own_calls
     }
 
-    /// Whether there is room for all calls that have not ended.
+    /// Returns an error if there is no room for all calls that have not ended.
     fn check_calls(&self, link: &Link) -> Result<(), Error> {
         let limit = link.limits.call_bytes;
         if self.call_bytes + self.parked_bytes + link.untaken() <= limit {
@@ -361,9 +361,9 @@ impl State {
         Err(Error::over(LimitKind::CallBytes, format!("more than {limit} bytes of calls have not ended")))
     }
 
-    /// The peer's language is known.
+    /// Sets the peer's language, which is known now.
     fn speak(&mut self, link: &Arc<Link>, dialect: Dialect, todos: &mut Todos) {
-        // There is only one who sets it, under the lock.
+        // It is set only here, under the lock.
         let _set = link.dialect.set(dialect);
         self.language = Language::of(Some(dialect));
         self.session.set_manner(dialect.manner());
@@ -383,7 +383,7 @@ impl State {
         op
     }
 
-    /// `bytes` are those of the frame that it came in.
+    /// Takes down the events of a frame of `bytes` bytes.
     fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Todos, bytes: usize) -> Result<(), Error> {
         if link.dialect().is_some_and(|dialect| !dialect.manner().releases) {
             self.forget_oldest(link.limits.exports);
@@ -426,7 +426,7 @@ impl State {
             };
             if call.requests > link.limits.running_calls {
                 let message = format!("more than {} calls in one message", link.limits.running_calls);
-                // It is dropped where the others are, when the lock is free.
+                // The call is dropped when the lock is free, like the others.
                 todos.push(Todo::Unpark(Some(call)));
                 return Err(Error::over(LimitKind::RunningCalls, message));
             }
@@ -437,7 +437,7 @@ impl State {
                 todos.push(Todo::Refuse(call, shutting_down()));
                 continue;
             }
-            // The call itself is among the running already.
+            // The call itself already counts as running.
             let room = self.parked.is_empty()
                 && self.session.running() <= link.limits.running_calls + self.own_calls;
             if room {
@@ -457,7 +457,7 @@ impl State {
 
     fn stage(&mut self, link: &Arc<Link>, event: Event, todos: &mut Todos) {
         let todo = match event {
-            // These were dealt with where there may be no room for them.
+            // The caller has handled these, since there may be no room for them.
             Event::Call { .. } | Event::Evaluate { .. } | Event::Refused { .. } => return,
             Event::Pull { answer } => {
                 if let Some(outcome) = self.answers.get(&answer).and_then(|answer| answer.outcome.clone()) {
@@ -528,7 +528,7 @@ impl State {
         todos.push(todo);
     }
 
-    /// What an export of ours stands for.
+    /// Returns the object of an export, or the result of a call of the peer.
     fn target(&mut self, export: Id) -> Cap {
         if export == 0 {
             return self.index.clone().unwrap_or_else(|| no_index_in(self.language.dialect()));
@@ -545,7 +545,7 @@ impl State {
         }
     }
 
-    /// Answers a peer that asks for an object of ours, which is no result.
+    /// Returns the answer to a pull of an export that is not a result.
     fn pull_object(&self, export: Id) -> Result<Body, Error> {
         match (export, &self.index) {
             (0, Some(index)) => Ok(Payload::reference(Part::Cap(index.clone()))),
@@ -589,21 +589,21 @@ fn cancel(running: Option<Arc<Running>>, answer: Option<Answer>) {
     if let Some(running) = running {
         running.cancel();
     }
-    // Somebody may hold a reference to what the result would have been.
+    // There may be a reference to the result, which will not come.
     if let Some(queue) = answer.as_ref().and_then(|answer| answer.queue.as_ref()) {
         queue.resolve(Cap::broken(Error::rejected("the call was cancelled")));
     }
     drop(answer);
 }
 
-/// What a call gets that comes when the node is shutting down. It has not run; a program in JavaScript sees that by the
-/// property `code`.
+/// Returns the error for a call that comes while the node is shutting down. The call has not run; a program in
+/// JavaScript recognizes that by the property `code`.
 fn shutting_down() -> Error {
     let code = Data::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
     Error::rejected("the node is shutting down").with_data(code)
 }
 
-/// What stands for an index that is not there. Capnode's programs get it as undefined.
+/// Returns the replacement for a missing index. Capnode's programs get `undefined`.
 pub(crate) fn no_index_in(dialect: Option<Dialect>) -> Cap {
     match dialect {
         Some(Dialect::Capnode) => to_cap(undefined()),

@@ -1,10 +1,8 @@
-//! One connection without its transport: the session's tables, the objects and waiting callers
-//! that its ids stand for, and the frames in and out. It neither reads, writes, spawns nor sleeps;
-//! the driver does, and so does a test.
+//! One connection without its transport: the session's tables, the objects and waiting callers behind its ids, and the
+//! frames in and out. It neither reads, writes, spawns nor sleeps; the driver does, and so does a test.
 //!
-//! All state is behind one lock, held only for moments and never while user code runs: what a
-//! message asks for is first taken down, and done when the lock is free. For the same reason no
-//! reference is dropped under it.
+//! All state is behind one lock, held only for moments and never while user code runs: the requests of a message are
+//! first taken down, and done when the lock is free. For the same reason no reference is dropped under it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
@@ -67,70 +65,69 @@ use crate::sweep::Sweep;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
-/// What is agreed about a connection before it begins.
+/// The settings of a connection, made before it begins.
 #[derive(Clone, Default)]
 pub(crate) struct Terms {
     pub(crate) limits: Limits,
-    /// The peer's language; none if it shall turn out from what it says first.
+    /// The peer's language; `None` to detect it by the first message.
     pub(crate) dialect: Option<Dialect>,
-    /// Where the names of functions are known, in languages that have them for all of a node.
+    /// The registry of function names, for languages in which they are valid for the whole node.
     pub(crate) registry: Option<Registry>,
-    /// Who is told of messages to what is not known.
+    /// The callback for messages to unknown ids.
     pub(crate) lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
-    /// What errors call the connection.
+    /// The name of the connection in errors.
     pub(crate) nickname: Option<Arc<str>>,
-    /// What counts together with others of the node.
+    /// The pool that counts all links of the node.
     pub(crate) pool: Option<Arc<Pool>>,
-    /// Whom it counts for in it.
+    /// The peer that the pool counts the link for.
     pub(crate) remote: Remote,
 }
 
 pub(crate) struct Link {
     state: Mutex<State>,
-    /// Once it is known.
+    /// The peer's language, once it is known.
     dialect: OnceLock<Dialect>,
     limits: Limits,
     connecting: bool,
     remote: Remote,
-    /// How long the peer may take for its first message.
+    /// Time that the peer has for its first message.
     silence: Option<Duration>,
-    /// How long nothing may be going on.
+    /// Time that the connection may be unused.
     idle: Option<Duration>,
-    /// Microseconds since the beginning, as of when somebody last looked.
+    /// Microseconds since the beginning, as last set by the driver.
     now: AtomicU64,
     share: Share,
     lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
     nickname: Option<Arc<str>>,
-    /// Imports whose handles were dropped. Apart from the rest, so that a reference can be dropped
-    /// anywhere.
+    /// Imports whose handles were dropped. They have a lock of their own, so that a reference can be dropped anywhere.
     dropped: Mutex<Vec<Dropped>>,
-    /// Whether there are any. Changed under their lock, and looked at without.
+    /// `true` if there are dropped handles. Changed under their lock, and read without.
     any_dropped: AtomicBool,
-    /// Whether the session has ended. Set under the lock, and looked at without.
+    /// `true` once the session has ended. Set under the lock, and read without.
     ended: AtomicBool,
-    /// Whether the end may not take any time.
+    /// `true` if the end may not take any time.
     #[cfg(feature = "tokio")]
     cut: AtomicBool,
-    /// Whether the peer's calls are refused from now on. Beside the lock, since it is looked at for every call.
+    /// `true` if further calls of the peer are refused. Outside the lock, since it is read for every call.
     draining: AtomicBool,
-    /// Wakes the driver.
+    /// The waker of the driver.
     driver: Mutex<Option<Waker>>,
-    /// Whether there is somebody to wake. Changed under its lock, and looked at without.
+    /// `true` if there is a waker. Changed under its lock, and read without.
     asleep: AtomicBool,
-    /// Bytes of what promises of the peer's have turned out to be that nobody has taken.
+    /// Bytes of outcomes of the peer's promises that no caller has taken.
     untaken: Arc<AtomicUsize>,
-    /// Properties that are being asked for in order to go on from them, in a language that says one step at a time.
+    /// Properties that are being read on the way to others, in a language that reads one step at a time.
     steps: Mutex<Steps>,
 }
 
-/// An import of which a handle was dropped.
+/// An import that lost a handle.
 struct Dropped {
     id: Id,
-    /// With something of ours that was given back late.
+    /// `true` if the handle was dropped by a delayed release.
     late: bool,
 }
 
-/// Properties that are being asked for.
+/// Properties that are being read.
 #[derive(Default)]
 struct Steps {
     asked: HashMap<(Id, String), Weak<Queue>>,
@@ -140,7 +137,7 @@ struct Steps {
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
         let Terms { limits, dialect, registry, lost, nickname, pool, remote } = terms;
-        // Who connects speaks first.
+        // The connecting side speaks first.
         let dialect = dialect.or_else(|| (side == Side::Connecting).then_some(Dialect::CapnWeb));
         let manner = dialect.unwrap_or_default().manner();
         let state = State {
@@ -185,7 +182,7 @@ impl Link {
             connecting: side == Side::Connecting,
             remote,
             silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),
-            // Who has connected knows for how long.
+            // The connecting side decides how long it stays.
             idle: limits.idle.filter(|_| side == Side::Accepting),
             share: Share::of(pool, &limits),
             limits,
@@ -207,12 +204,12 @@ impl Link {
         Arc::new(link)
     }
 
-    /// The peer's language, once it is known.
+    /// Returns the peer's language, once it is known.
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         self.dialect.get().copied()
     }
 
-    /// How long a frame may be.
+    /// Returns the bytes that a frame may have.
     pub(crate) fn frame_bytes(&self) -> usize {
         self.limits.frame_bytes
     }
@@ -234,13 +231,13 @@ impl Link {
         self.closed().unwrap_or_else(|| Error::new(ErrorKind::Disconnected, "the connection ended"))
     }
 
-    /// What the connection is called, for errors.
+    /// Returns the name of the connection in errors.
     #[cfg(feature = "tokio")]
     pub(crate) fn nickname(&self) -> Option<&Arc<str>> {
         self.nickname.as_ref()
     }
 
-    /// What the peer is offered from now on.
+    /// Sets the index that this side offers from now on.
     #[cfg(feature = "tokio")]
     pub(crate) fn set_index(&self, index: Option<Cap>) {
         let (not_used, quiet) = {
@@ -255,7 +252,7 @@ impl Link {
         }
     }
 
-    /// What the peer offers.
+    /// Returns the peer's index.
     pub(crate) fn peer_index(self: &Arc<Self>) -> Cap {
         let index = {
             let mut state = lock(&self.state);
@@ -268,7 +265,7 @@ impl Link {
         index
     }
 
-    /// Something of the peer's, by an id that came by another way.
+    /// Returns a reference to a function of the peer, by an id that came by another way.
     pub(crate) fn reconstruct(self: &Arc<Self>, name: &str) -> Result<Cap, Error> {
         let mut state = lock(&self.state);
         if let Some(closed) = &state.closed {
@@ -294,7 +291,7 @@ impl Link {
 
     // ------------------------------------------------------------------ what this program wants
 
-    /// The id by which others can reconstruct something that the peer has lent.
+    /// Returns the id by which others can reconstruct a reference that the peer has lent.
     #[cfg(feature = "tokio")]
     pub(crate) fn id_of(self: &Arc<Self>, cap: &Cap) -> Option<String> {
         let cap = cap.nearest();
@@ -302,9 +299,9 @@ impl Link {
         lock(&self.state).language.name_of(import.id())
     }
 
-    /// Does what was put off by [`give_back`](Self::give_back).
+    /// Settles the drops that [`give_back`](Self::give_back) has queued.
     fn settle_drops(&self, state: &mut State) {
-        // Whoever drops one after this wakes the driver, which looks again.
+        // A later drop wakes the driver, which looks again.
         if !self.any_dropped.load(Ordering::SeqCst) {
             return;
         }
@@ -319,7 +316,7 @@ impl Link {
             if state.imports.get(&id).is_some_and(|import| import.strong_count() == 0) {
                 state.imports.remove(&id);
             }
-            // Nobody waits for a promise that was given back.
+            // No caller waits for a released promise.
             if id < 0 {
                 state.take_caller(id);
             }
@@ -331,20 +328,20 @@ impl Link {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// What to tell the peer about the end, if it is not an ordinary one.
+    /// Returns the reason of an end that is not ordinary, for the peer.
     #[cfg(feature = "tokio")]
     pub(crate) fn close_reason(&self) -> Option<String> {
         lock(&self.state).reason.clone()
     }
 
-    /// Whether the session has ended by a fault of the peer's, and too much is unwritten to wait for its being read: here,
-    /// which is dropped, and the `writing` that the driver has taken.
+    /// Returns `true` if the session has ended by a fault of the peer and too much is unwritten to wait until the peer
+    /// reads it. The output here, which is dropped then, and the `writing` bytes at the driver both count.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_overfull(&self, writing: usize) -> bool {
         let mut state = lock(&self.state);
         let Some(closed) = &state.closed else { return false };
         let much = writing + state.out.len() > self.limits.unwritten_bytes_soft;
-        // Whoever has closed its side may still read, and is given the time for it.
+        // A peer that has closed its side may still read, and gets the time for it.
         let broke = closed.fault() == Fault::Peer && closed.kind() != ErrorKind::Disconnected;
         let overfull = (is_for_room(closed) && writing > 0) || (broke && much);
         if overfull {
@@ -353,29 +350,29 @@ impl Link {
         overfull
     }
 
-    /// Why the connection ended, if it has.
+    /// Returns the error by which the connection ended, if it has.
     pub(crate) fn closed(&self) -> Option<Error> {
         lock(&self.state).closed.clone()
     }
 
-    /// Ends the session because the peer broke the protocol or a limit, and tells it why.
+    /// Ends the session because the peer broke the protocol or a limit, and tells it the reason.
     pub(crate) fn break_off(&self, error: Error) {
         if is_for_room(&error) {
             let mut state = lock(&self.state);
             if state.closed.is_none() {
-                // It goes at once, and is not written.
+                // The output is dropped at once, and not written.
                 state.out = Outgoing::default();
             }
         }
         self.abort(error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer));
     }
 
-    /// Ends the session, and tells the peer why.
+    /// Ends the session, and tells the peer the reason.
     pub(crate) fn abort(&self, error: Error) {
         {
             let mut state = lock(&self.state);
             if state.closed.is_none() {
-                // What a stranger has to be told is told in the language that most speak.
+                // A peer of unknown language is told in the most common one.
                 if state.language.is_unknown() {
                     state.language = Language::CapnWeb;
                 }
@@ -388,8 +385,7 @@ impl Link {
         self.close(error);
     }
 
-    /// Ends the session: whoever waits for anything gets `error`, and all references are dropped.
-    /// The second time nothing happens.
+    /// Ends the session: all waiting callers get `error`, and all references are dropped. Does nothing the second time.
     pub(crate) fn close(&self, error: Error) {
         let reason = (error.kind() != ErrorKind::Disconnected).then(|| error.told().to_owned());
         self.end(error, reason);
@@ -397,7 +393,7 @@ impl Link {
 
     /// Ends the session, and tells the peer `reason` where the transport can.
     pub(crate) fn end(&self, error: Error, reason: Option<String>) {
-        // Which connection it was is nothing for the peer, or any other.
+        // The name of the connection stays on this side.
         let error = match &self.nickname {
             Some(nickname) => error.about_here(nickname),
             None => error,
@@ -434,7 +430,7 @@ impl Link {
             if is_for_room(&error) {
                 self.leave_pool();
             } else {
-                // What is unwritten, and what the transport holds, until that is gone as well.
+                // Unwritten output and the transport's bytes count until they are gone as well.
                 let _less = self.tell_pool(&state);
             }
             rest
@@ -469,7 +465,7 @@ impl Link {
 
     // ------------------------------------------------------------------------ outcomes of calls
 
-    /// Who is told how far a call of the peer's has come, if its language has a word for it.
+    /// Returns the receiver of the progress of a call of the peer, if its language has a message for it.
     fn progress_of(self: &Arc<Self>, answer: Id) -> Option<Progress> {
         if self.dialect() != Some(Dialect::Q) {
             return None;
@@ -484,7 +480,7 @@ impl Link {
 
     fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
         let (Ok(value), _left) = wording(value, self.dialect(), self.limits.frame_bytes) else { return };
-        // The caller misses it, and nothing else.
+        // The caller misses only this progress.
         if value.text.as_str().len() + value.refs.len() * REFERENCE + ENVELOPE >= self.limits.frame_bytes {
             return;
         }
@@ -499,7 +495,7 @@ impl Link {
         self.wake();
     }
 
-    /// A call of the peer's has its outcome.
+    /// Handles the outcome of a call of the peer.
     pub(crate) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome) {
         let written = || {
             let body = outcome.and_then(Reply::into_body).and_then(|body| {
@@ -511,7 +507,7 @@ impl Link {
             });
             body.map_err(Error::written)
         };
-        // Below, the lock is held.
+        // It is written here, since the lock is held below.
         let outcome = bounds::writing(self.limits.frame_bytes, written);
         let mut told = false;
         let (forgotten, left, room, over) = loop {
@@ -519,8 +515,7 @@ impl Link {
             let queue = state.answers.get(&answer).and_then(|answer| answer.queue.clone());
             if let (Some(queue), false) = (queue, told) {
                 drop(state);
-                // Calls made on the result before it was there go to it before anybody learns
-                // what it is.
+                // Pipelined calls reach the result before the peer learns its value.
                 told = true;
                 queue.resolve(match &outcome {
                     Ok(body) => to_cap(body.clone()),
@@ -547,7 +542,7 @@ impl Link {
             state.named.end(answer);
             let room = match state.unwritten() > self.limits.unwritten_bytes_hard {
                 true => Err(reads_too_slowly()),
-                // The answer may have lent something.
+                // The answer may have lent references.
                 false => state.session.check_limits(),
             };
             break ((running, refused), left, room, self.tell_pool(&state));
@@ -564,7 +559,7 @@ impl Link {
     }
 }
 
-/// Whether a session ends for an error because there is no room for what it holds.
+/// Returns `true` if `error` ends a session because there is no room for the bytes it holds.
 fn is_for_room(error: &Error) -> bool {
     matches!(error.limit(), Some(LimitKind::UnwrittenBytesHard | LimitKind::NodeBytes))
 }
@@ -574,11 +569,11 @@ fn reads_too_slowly() -> Error {
     Error::over(LimitKind::UnwrittenBytesHard, message)
 }
 
-/// Logs the end of a session: a broken rule or limit as a warning, and any other end for whoever looks for it.
+/// Logs the end of a session: a broken rule or limit as a warning, and any other end at debug level.
 #[cfg(feature = "tracing")]
 fn log_end(error: &Error) {
     let is_fault = error.kind() == ErrorKind::Protocol || error.limit().is_some();
-    // A subscriber is the user's code.
+    // A subscriber is user code.
     crate::panics::contained("a subscriber of `tracing`", || {
         if is_fault {
             tracing::warn!(%error, "the session has ended");

@@ -1,4 +1,4 @@
-//! Calls of the peer's that did not end at once, and what their handlers have started beyond the depth of one stack.
+//! Calls of the peer that did not complete at once, and handlers that were started beyond the depth of one stack.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::op::Id;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 
-/// A task, to be polled by whoever drives the link.
+/// A task of a link, to be started by its driver.
 pub(crate) enum Task {
     /// A running call of the peer's.
     Call(CallTask),
@@ -28,12 +28,12 @@ pub(crate) struct CallTask {
     running: Arc<Running>,
 }
 
-/// The part of it by which it can be cancelled.
+/// The shared part of a running call, by which it can be cancelled.
 pub(super) struct Running {
     response: Mutex<Option<Response>>,
     cancelled: AtomicBool,
     waker: Mutex<Option<Waker>>,
-    /// Of the call as it came, and of what was unfolded for it. Changed under the lock of the link.
+    /// Bytes of the call as it came, and of the values unfolded for it. Changed under the lock of the link.
     bytes: AtomicUsize,
 }
 
@@ -50,7 +50,7 @@ impl Task {
 }
 
 impl Running {
-    /// Bytes that the call is counted with.
+    /// Returns the bytes that the call counts for.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl Running {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Drops the handler: here, or where it is being polled right now as soon as that is over.
+    /// Drops the handler at once, or after the poll that is under way on another thread.
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
         let response = self.response.try_lock().ok().and_then(|mut response| response.take());
@@ -102,27 +102,26 @@ impl Host for Link {
     }
 }
 
-/// What came of giving all of a peer's calls one more turn.
+/// The result of one more turn for all calls of a peer.
 #[cfg(feature = "tokio")]
 pub(crate) enum LastTurn {
-    /// Those that are left wait for something.
+    /// The calls that are left all wait.
     Over,
-    /// There may be more to be done without waiting.
+    /// Some calls may go on without waiting.
     Again,
-    /// They wait until it is decided what the peer is offered.
+    /// The calls wait until it is decided which index this side offers.
     Undecided,
 }
 
 #[cfg(feature = "tokio")]
 impl Link {
-    /// Lets each of the peer's calls that runs go on, if it need not wait. Wakes `cx` once it is decided what the peer
-    /// is offered.
+    /// Polls each running call of the peer once more. Wakes `cx` once it is decided which index this side offers.
     pub(crate) fn last_turn(self: &Arc<Self>, cx: &Context<'_>) -> LastTurn {
         let (running, undecided) = {
             let mut state = lock(&self.state);
             let running: Vec<_> =
                 state.running.iter().map(|(answer, running)| (*answer, running.clone())).collect();
-            // Whoever decides may wait for the peer, who says no more.
+            // The decision may wait for an answer of the peer, which sends no more.
             let undecided = !running.is_empty()
                 && state.own_calls == 0
                 && state.index.as_ref().is_some_and(|index| index.nearest().queue().is_some());
@@ -133,7 +132,7 @@ impl Link {
         };
         let mut again = false;
         for (answer, running) in running {
-            // Its task is to be woken by what it waits for.
+            // The call's own task is to be woken.
             let waker = lock(&running.waker).clone().unwrap_or_else(|| Waker::noop().clone());
             let call = CallTask { link: self.clone(), answer, running };
             let _hosted = Hosted::new(Some(self.clone()));
@@ -150,7 +149,7 @@ impl Link {
         }
     }
 
-    /// Drops the handlers of the peer's calls, whose answers it will not get, and what is not written.
+    /// Drops the handlers of the peer's calls, whose answers it will not get, and the unwritten output.
     pub(crate) fn give_up_running(&self) {
         let (out, running) = {
             let mut state = lock(&self.state);
@@ -189,7 +188,7 @@ impl CallTask {
                 (Some(polled), 0)
             }
         };
-        // What was unfolded for a call that has ended is gone with it.
+        // Values unfolded for a call that has ended are gone with it.
         if unfolded > 0 {
             self.link.call_holds(self.answer, unfolded);
         }
