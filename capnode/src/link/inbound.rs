@@ -177,7 +177,7 @@ impl Link {
             let starts;
             {
                 let mut state = lock(&self.state);
-                // A call that ended may have been the last to want another.
+                // An ended call may have been the last that used another, which is cancelled now.
                 let unwanted = state.stage_events(self, &mut todos, 0);
                 debug_assert!(unwanted.is_ok(), "nothing new has arrived");
                 let parked = if state.has_room(self) { state.parked.pop_first() } else { None };

@@ -14,7 +14,7 @@ pub(super) fn is_late() -> bool {
     LATE.get()
 }
 
-/// A guard that makes [`is_late`] return `true` on this thread.
+/// A guard that makes `is_late` return `true` on this thread.
 pub(super) struct Late(bool);
 
 impl Late {

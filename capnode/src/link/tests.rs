@@ -11,12 +11,12 @@ use crate::session::Side;
 use crate::sync::lock;
 use crate::{Cap, Func, Limits, Object, Value};
 
-/// The accepting side of a session.
+/// Creates the accepting side of a session.
 fn accepting(index: Option<Cap>) -> Arc<Link> {
     Link::new(Side::Accepting, index, Terms::default())
 }
 
-/// The frames of one write.
+/// Returns the frames of one write.
 fn write(link: &Arc<Link>) -> Vec<String> {
     let mut out = Outgoing::default();
     link.take_output(&mut out);

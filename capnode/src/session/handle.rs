@@ -1,4 +1,4 @@
-//! What the wire says: how a message of the peer's changes the tables.
+//! Effects of the peer's messages on the tables.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ const ALL: u64 = u64::MAX;
 
 type Outcome<R> = Result<Payload<R>, Payload<R>>;
 
-/// What is found out about a message while its words are understood.
+/// Findings about a message while its words are resolved.
 #[derive(Default)]
 struct Findings {
-    /// The running calls whose results it uses.
+    /// The running calls whose results the message uses.
     uses: Vec<Id>,
-    /// Why nothing can come of it: the first thing in it that is not there or not supported.
+    /// The reason why the message fails: the first missing or unsupported value in it.
     wrong: Option<String>,
 }
 
@@ -37,7 +37,7 @@ fn protocol<T>(message: String) -> Result<T, Error> {
 }
 
 impl Session {
-    /// Counts a frame that has come at `now`, which like all times here is counted from the beginning of the session.
+    /// Counts a frame that has come at `now`. All times here are counted from the beginning of the session.
     pub(crate) fn count_frame(&mut self, now: Duration) -> Result<(), Error> {
         self.rates.counts.frames += 1;
         if self.rates.frames.as_mut().is_none_or(|frames| frames.count(now)) {
@@ -47,20 +47,20 @@ impl Session {
         Err(Error::over(LimitKind::FramesPerSecond, format!("more than {limit} frames in a second")))
     }
 
-    /// The same, when no time has passed.
+    /// Takes in a message at time zero.
     #[cfg(test)]
     pub(crate) fn handle(&mut self, op: Op) -> Result<(), Error> {
         self.receive(op, Duration::ZERO)
     }
 
-    /// Takes in a message that has come at `now`. An error means that the peer broke the protocol or a limit: the
-    /// session cannot go on.
+    /// Takes in a message that has come at `now`. An error means that the peer broke the protocol or a limit, and that
+    /// the session cannot go on.
     pub(crate) fn receive(&mut self, op: Op, now: Duration) -> Result<(), Error> {
         self.take_in(op)?;
-        // To an accepting side a mark comes first, and is answered at once.
+        // An accepting side gets a mark first, and answers it at once.
         self.mark_due &= self.mark_sent;
         let Rates { counts, rated, cancels, strays, .. } = &mut self.rates;
-        // Also those that came of a call's end since.
+        // Cancels that followed from the end of a call since are included.
         for _ in rated.cancels..counts.cancels {
             if !cancels.count(now) {
                 let limit = self.limits.cancels_per_second;
@@ -79,7 +79,7 @@ impl Session {
         self.check_limits()
     }
 
-    /// A message is about an id that is not there, or not there yet.
+    /// Counts a message about an id that is gone, or not there yet.
     fn stray(&mut self) {
         match self.rates.crossing.checked_sub(1) {
             Some(left) => self.rates.crossing = left,
@@ -134,7 +134,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether each table has room for what is in it.
+    /// Returns an error if a table exceeds its limit.
     pub(crate) fn check_limits(&self) -> Result<(), Error> {
         let Limits { imports, exports, .. } = self.limits;
         if self.lent > imports {
@@ -149,8 +149,7 @@ impl Session {
         Ok(())
     }
 
-    /// Gives a call of the peer's its number, and notes that it uses the results of others that
-    /// still run.
+    /// Gives a call of the peer its number, and notes that it uses the results of other running calls.
     fn start(&mut self, answering: Answering, uses: Vec<Id>) -> Id {
         self.last_answer += 1;
         let answer = self.last_answer;
@@ -169,7 +168,7 @@ impl Session {
         answer
     }
 
-    /// Whether we lend the peer something under this id.
+    /// Returns `true` if this side lends the peer a reference under `id`.
     fn check_export(&mut self, id: Id, found: &mut Findings) -> bool {
         if !self.exports.contains_key(&id) {
             found.miss(|| format!("no such entry on exports table: {id}"));
@@ -181,7 +180,7 @@ impl Session {
         true
     }
 
-    /// A call that has ended uses nothing any more.
+    /// Removes the uses of a call that has ended.
     pub(super) fn unlink(&mut self, uses: Vec<Id>) {
         for used in &uses {
             if let Some(running) = self.running.get_mut(used) {
@@ -191,8 +190,8 @@ impl Session {
         self.cancel_unwanted(uses);
     }
 
-    /// Cancels those of some calls whose answer was asked for, was given back, and is used by no
-    /// other call that is still wanted; then those that were wanted only by them.
+    /// Cancels those of the `doubtful` calls whose answer was asked for, was released, and is used by no other wanted
+    /// call; then those that were wanted only by them.
     fn cancel_unwanted(&mut self, mut doubtful: Vec<Id>) {
         let unwanted = |call: &Running| call.asked && call.given_back && call.dependents == 0;
         while let Some(answer) = doubtful.pop() {
@@ -217,7 +216,7 @@ impl Session {
         Some(running)
     }
 
-    /// The peer gave back a call that still runs.
+    /// Notes that the peer has released a running call.
     fn give_back(&mut self, answer: Id) {
         let Some(running) = self.running.get_mut(&answer) else { return };
         self.loose += usize::from(!running.is_loose());
@@ -225,8 +224,8 @@ impl Session {
         self.cancel_unwanted(vec![answer]);
     }
 
-    /// Turns the words of a message into what they mean here, counting what it lends us: also beside something that is not
-    /// there, since all of it has to be given back.
+    /// Resolves the words of a message to references, and counts those that it lends. References beside a missing value
+    /// are counted as well, since all of them have to be released.
     fn understand(&mut self, value: Payload<Word>, found: &mut Findings) -> Result<Payload<Ref>, Error> {
         if value.refs.is_empty() {
             return Ok(Payload { text: value.text, refs: Few::NONE, nodes: value.nodes });
@@ -278,7 +277,7 @@ impl Session {
         }
     }
 
-    /// The peer lends us something, perhaps again.
+    /// Imports a reference that the peer lends, perhaps again.
     pub(super) fn import(&mut self, id: Id) -> Result<(), Error> {
         if id >= 0 {
             return protocol(format!("an export under an id that is not the sender's: {id}"));
@@ -296,7 +295,7 @@ impl Session {
         Ok(())
     }
 
-    /// The peer lends us something under an id. New ones go down by one.
+    /// Checks the id of a lent reference. New ids go down by one.
     fn see(&mut self, id: Id) {
         if self.imports.contains_key(&id) {
             return;
@@ -315,7 +314,7 @@ impl Session {
 
     fn handle_mark(&mut self) {
         if !self.mark_due {
-            // A release of nothing.
+            // A late mark is only a release of no references.
             return;
         }
         self.marked = true;
@@ -327,7 +326,7 @@ impl Session {
 
     fn handle_pull(&mut self, id: Id) {
         let Some(export) = self.exports.get_mut(&id) else {
-            // One whose answer comes by itself is answered once.
+            // A call whose answer comes by itself is answered once.
             if !self.running.get(&id).is_some_and(|running| running.streamed) {
                 self.events.push_back(Event::PullObject { export: id });
             }
@@ -339,7 +338,7 @@ impl Session {
                 *asked = true;
                 self.events.push_back(Event::Pull { answer: id });
             }
-            // One pull, one answer.
+            // Further pulls get no answer.
             (Exported::Answer { asked: true }, None) => {}
             (Exported::Index | Exported::Object(_), _) => {
                 self.events.push_back(Event::PullObject { export: id })
@@ -356,18 +355,18 @@ impl Session {
         };
         match self.imports.get_mut(&id).map(|import| &mut import.state) {
             Some(ImportState::Awaited { pulled: false, .. }) => self.remove_import(id),
-            // Its handle gives it back.
+            // The drop of its handle releases it.
             Some(state @ ImportState::Call { pulled: true }) => *state = ImportState::Object,
             Some(ImportState::Promise | ImportState::Awaited { pulled: true, .. }) => {
                 self.remove_import(id);
                 self.ops.push_back(Op::Release { id, count: 1 });
             }
-            // Nobody asked.
+            // The answer was not asked for.
             Some(ImportState::Call { pulled: false } | ImportState::Object) | None => self.stray(),
         }
         self.events.push_back(match (outcome, found.wrong) {
             (Ok(value), Some(why)) => Event::Unfit { import: id, value, why },
-            // What is missing in an error is left out of it.
+            // A missing value is left out of an error.
             (outcome, _) => Event::Answered { import: id, outcome },
         });
         Ok(())
@@ -379,7 +378,7 @@ impl Session {
             Some(export) => export.count,
             None if count == 0 => return Ok(()),
             None if streamed && self.marked => 1,
-            // The answer of a stream and the release that cancels it may have crossed.
+            // The answer of a streamed call and the release that cancels it may have crossed.
             None if self.marked && (1..=self.last_answer).contains(&id) => return Ok(()),
             None => return protocol(format!("no such export ID: {id}")),
         };
@@ -395,12 +394,12 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets what the peer holds, which does not know it.
+    /// Forgets an export without telling the peer.
     pub(crate) fn forget(&mut self, id: Id) {
         self.unlend(id, ALL);
     }
 
-    /// The peer holds `count` references less.
+    /// Subtracts `count` from the references that the peer holds.
     pub(super) fn unlend(&mut self, id: Id, count: u64) {
         let Some(export) = self.exports.get_mut(&id) else { return };
         export.count = export.count.saturating_sub(count);

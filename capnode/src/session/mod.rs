@@ -1,13 +1,14 @@
-//! The tables of one connection: what the peer lends us, what we lend it, and which calls are
-//! under way. It knows ids and counts, never objects, text or tasks.
+//! The tables of one connection: imports, exports, and the calls under way. A session knows ids and counts, never
+//! objects, text or tasks.
 //!
-//! Three kinds of method: [`receive`](Session::receive) is what the wire says and fails only if the
-//! peer broke the protocol or a limit; verbs ([`call`](Session::call), [`export`](Session::export),
-//! [`drop_import`](Session::drop_import), …) are what this program wants; `poll_*` is what the
-//! caller must do next. What time it is, it is told.
+//! There are three kinds of methods. [`receive`](Session::receive) takes in messages, and fails only if the peer broke
+//! the protocol or a limit. Verbs ([`call`](Session::call), [`export`](Session::export),
+//! [`drop_import`](Session::drop_import), …) are the requests of this program. `poll_*` methods return the work that
+//! the caller must do next. The caller also tells the time.
 //!
-//! The model is Cap'n Web's: two tables, **imports** (what the peer lends us) and **exports** (what
-//! we lend it), and the result of a call is an import from the moment the call is sent.
+//! The model is that of Cap'n Web. There are two tables: **imports** (references that the peer lends this side) and
+//! **exports** (references that this side lends the peer). The result of a call is an import from the moment the call
+//! is sent.
 
 use std::collections::VecDeque;
 
@@ -29,15 +30,15 @@ pub enum Side {
     Accepting,
 }
 
-/// What the peer can be expected to do and to understand, by its language.
+/// The abilities of a peer that follow from its language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Manner {
-    /// Whether there is a mark to be sent.
+    /// `true` if this side sends a mark.
     pub(crate) marks: bool,
-    /// Whether the peer gives back what it is lent. Of one that never does, nothing more can be asked than that it
-    /// bears with being forgotten.
+    /// `true` if the peer releases its references. One that never does is only expected to bear that they are
+    /// forgotten.
     pub(crate) releases: bool,
-    /// Whether an object keeps its id, however often it is lent.
+    /// `true` if an object keeps its id, however often it is lent.
     pub(crate) reuses: bool,
 }
 
@@ -45,78 +46,75 @@ impl Manner {
     pub(crate) const CAPN_WEB: Self = Self { marks: true, releases: true, reuses: false };
 }
 
-/// What an object is called by whoever keeps the objects: equal for equal objects, as long as one
-/// of them is exported.
+/// The identity of an object, given by the owner of the objects: equal for equal objects, as long as one of them is
+/// exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ObjectId(pub(crate) usize, pub(crate) usize);
 
 /// A reference as the session understands it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ref {
-    /// Something of the peer's. Whoever takes it calls [`Session::hold`].
+    /// An object of the peer. Its receiver calls [`Session::hold`].
     Import(Id),
-    /// The same, and it is a function.
+    /// A function of the peer. Its receiver calls [`Session::hold`].
     Function(Id),
-    /// A promise of the peer's, whose outcome comes as [`Event::Answered`].
+    /// A promise of the peer, whose outcome comes as [`Event::Answered`].
     Promise(Id),
-    /// Something of ours, or the result of a call of the peer's.
+    /// An object of this side, or the result of a call of the peer.
     Export(Id),
-    /// A property or call of something of ours; or, awaited and with neither path nor arguments,
-    /// the value of a promise.
+    /// A property or call of an export; or, awaited and with neither path nor arguments, the value of a promise.
     Use { id: Id, path: Path, args: Option<Box<Payload<Ref>>>, awaited: bool },
-    /// One of the nodes of the payload that this stands in.
+    /// A node of the surrounding payload.
     Node(usize),
-    /// Something that is not there or not supported, and the references that came in it.
+    /// A missing or unsupported value, with the references that came in it.
     Missing(Vec<Ref>),
 }
 
-/// What the peer wants or has done.
+/// A request or an act of the peer.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
     /// A call of the export `target`, or a read if there are no arguments.
     Call { answer: Id, target: Id, path: Path, args: Option<Payload<Ref>> },
-    /// A value in the place of a call.
+    /// A value instead of a call.
     Evaluate { answer: Id, value: Payload<Ref> },
-    /// A call that asks for something that is not there or not supported. It has its number, and is to be answered with
-    /// `why`.
+    /// A call that needs a missing or unsupported value. It has its number, and is to be answered with `why`.
     Refused { answer: Id, value: Payload<Ref>, why: String },
-    /// The answer of a call that ended before is now asked for.
+    /// The peer pulls the answer of a call that has ended already.
     Pull { answer: Id },
-    /// Something that is no call's answer is asked for, or that is not there.
+    /// The peer pulls an id that is not the answer of a call, or is not there.
     PullObject { export: Id },
-    /// Nobody wants the call any more.
+    /// The call is no longer wanted.
     Cancel { answer: Id },
-    /// The answer of a finished call was given back.
+    /// The answer of a finished call was released.
     Forget { answer: Id },
-    /// The peer holds the export no longer.
+    /// The peer no longer holds the export.
     Dropped { export: Id },
-    /// A call of ours, or a promise of the peer's, has its outcome. The call may be one that
-    /// nobody waits for any more.
+    /// A call of this side, or a promise of the peer, has its outcome. The call may be one without a waiting caller.
     Answered { import: Id, outcome: Result<Payload<Ref>, Payload<Ref>> },
-    /// The same, but what came holds something that is not there or not supported.
+    /// An outcome with a missing or unsupported value in it.
     Unfit { import: Id, value: Payload<Ref>, why: String },
-    /// How far a call of ours has come.
+    /// The progress of a call of this side.
     Progress { import: Id, value: Payload<Ref> },
     /// The peer has ended the session.
     Aborted { reason: Payload<Ref> },
 }
 
-/// What is to be done with the outcome of a call of the peer's.
+/// The peer's wish for the outcome of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The peer asked for it: [`Session::answer`].
+    /// The peer has asked for it: call [`Session::answer`].
     Now,
-    /// It may still ask for it.
+    /// The peer may still ask for it.
     Perhaps,
-    /// It gave it back.
+    /// The peer has released it.
     No,
 }
 
-/// Something the peer lends us.
+/// A reference that the peer lends this side.
 struct Import {
-    /// How often the peer has introduced it: what a release has to give back.
+    /// The peer's reference count, which a release has to give back.
     count: u64,
-    /// How many handles of ours stand for it.
+    /// The number of handles of this side.
     handles: usize,
     state: ImportState,
 }
@@ -124,12 +122,12 @@ struct Import {
 #[derive(PartialEq)]
 enum ImportState {
     Object,
-    /// The result of a call of ours, answered only if pulled.
+    /// The result of a call of this side, answered only if pulled.
     Call {
         pulled: bool,
     },
-    /// A call whose answer comes without further ado. `pulled` if it has been asked for, and has to be given back; `wanted`
-    /// if somebody waits for it.
+    /// A call whose answer comes by itself. `pulled` is `true` if it was pulled and has to be released; `wanted` if a
+    /// caller waits for it.
     Awaited {
         pulled: bool,
         wanted: bool,
@@ -138,80 +136,79 @@ enum ImportState {
 }
 
 impl Import {
-    /// A call whose answer comes, and nobody waits for it.
+    /// Returns `true` for a call whose answer comes without a waiting caller.
     fn is_unwanted(&self) -> bool {
         matches!(self.state, ImportState::Awaited { wanted: false, .. })
     }
 }
 
-/// Something we lend the peer.
+/// A reference that this side lends the peer.
 struct Export {
-    /// How many references the peer holds.
+    /// The number of references that the peer holds.
     count: u64,
     what: Exported,
 }
 
 enum Exported {
-    /// The index, whether there is one or not.
+    /// The index, present or not.
     Index,
     Object(ObjectId),
-    /// The result of a call of the peer's, and whether its outcome has been asked of us: that
-    /// happens once.
+    /// The result of a call of the peer. `asked` is `true` once the peer has pulled it, which it does once.
     Answer {
         asked: bool,
     },
 }
 
-/// A call of the peer's that has not ended.
+/// A call of the peer that has not ended.
 struct Running {
     streamed: bool,
-    /// The peer waits for the answer.
+    /// `true` if the peer waits for the answer.
     asked: bool,
     given_back: bool,
-    /// How many running calls use the result of this one.
+    /// The number of running calls that use the result of this one.
     dependents: usize,
     /// The running calls whose results this one uses.
     uses: Vec<Id>,
 }
 
 impl Running {
-    /// Whether the exports know nothing of it.
+    /// Returns `true` if the call has no entry among the exports.
     fn is_loose(&self) -> bool {
         self.streamed || self.given_back
     }
 }
 
-/// How much a session holds. All is zero when everything has been given back.
+/// The sizes of a session's tables. All but `forgotten` are zero when everything has been released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tables {
-    /// References the peer lends us, and results of calls of ours; the index apart.
+    /// References that the peer lends this side, and results of this side's calls, without the index.
     pub imports: usize,
-    /// References we lend the peer, the index apart.
+    /// References that this side lends the peer, without the index.
     pub exports: usize,
-    /// Calls of ours without an answer.
+    /// Calls of this side without an answer.
     pub calls: usize,
-    /// Calls of the peer's that have not ended.
+    /// Calls of the peer that have not ended.
     pub running: usize,
-    /// References that we lent the peer and have forgotten since, because there were too many and its language has no
-    /// way to give them back. Counted from the beginning of the connection.
+    /// References to the peer that this side has forgotten, because there were too many and the peer's language has no
+    /// way to release them. Counted from the beginning of the connection.
     pub forgotten: u64,
 }
 
-/// What is counted by the second.
+/// The rates of events per second.
 struct Rates {
     frames: Option<Rate>,
     cancels: Rate,
     strays: Rate,
-    /// What came of it all in all.
+    /// The totals since the session began.
     counts: Counts,
-    /// As far as it has been held against the limits.
+    /// The totals that have been checked against the limits.
     rated: Counts,
-    /// How many messages may still cross one of ours, and so be about an id that is not there any more.
+    /// The number of messages that may still cross one of this side, and so be about an id that is gone.
     crossing: u64,
 }
 
-/// What has been counted since the session began.
+/// The totals since the session began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) frames: u64,
@@ -237,25 +234,26 @@ pub(crate) struct Session {
     limits: Limits,
     manner: Manner,
     marked: bool,
-    /// The connecting side sends one at once, the accepting side upon that.
+    /// `true` once the mark is sent: by the connecting side at once, by the accepting side in reply.
     mark_sent: bool,
-    /// Whether a mark may still come. To an accepting side it comes before all else, to a connecting one before any answer.
+    /// `true` if a mark may still come. At an accepting side it comes before all else, at a connecting one before any
+    /// answer.
     mark_due: bool,
     imports: IdMap<Import>,
     exports: IdMap<Export>,
     running: IdMap<Running>,
-    /// How many imports are the peer's, and no results of calls of ours.
+    /// The number of imports that are not results of this side's calls.
     lent: usize,
-    /// How many imports are calls of ours whose answer comes by itself, and has not.
+    /// The number of imports that are calls of this side whose answer comes by itself, and has not come.
     unanswered: usize,
-    /// How many running calls have no result among the exports.
+    /// The number of running calls without a result among the exports.
     loose: usize,
-    /// Under which id an object is exported: only between marked peers, see [`Session::export`].
+    /// The id under which an object is exported, for peers with which ids are reused: see [`Session::export`].
     ids: Table<ObjectId, Id>,
     last_call: Id,
     last_export: Id,
     last_answer: Id,
-    /// The lowest id under which the peer has lent us anything.
+    /// The lowest id under which the peer has lent a reference.
     last_lent: Id,
     rates: Rates,
     ops: VecDeque<Op>,
@@ -263,7 +261,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session in Cap'n Web.
+    /// Creates a session in Cap'n Web.
     #[cfg(test)]
     pub(crate) fn new(side: Side, limits: Limits) -> Self {
         Self::speaking(side, limits, Manner::CAPN_WEB)
@@ -299,17 +297,17 @@ impl Session {
         session
     }
 
-    /// What the peer's language is has turned out.
+    /// Sets the manner of the peer once its language is known.
     pub(crate) fn set_manner(&mut self, manner: Manner) {
         self.manner = manner;
     }
 
-    /// Whether the peer is one of this library, and knows that we are.
+    /// Returns `true` if the peer is an instance of this library, and knows that this side is one.
     pub(crate) fn is_marked(&self) -> bool {
         self.marked
     }
 
-    /// The same; none if the peer may still say so.
+    /// Returns `Some(true)` if the peer is marked, or `None` if a mark may still come.
     pub(crate) fn knows_mark(&self) -> Option<bool> {
         if self.mark_due && !self.marked { None } else { Some(self.marked) }
     }
@@ -327,46 +325,47 @@ impl Session {
         }
     }
 
-    /// References we lend the peer, the index apart.
+    /// Returns the number of references that this side lends the peer, without the index.
     fn lent_out(&self) -> usize {
         self.exports.len() - usize::from(self.exports.contains_key(&0))
     }
 
-    /// What has been counted since the session began.
+    /// The totals since the session began.
     pub(crate) fn counts(&self) -> Counts {
         self.rates.counts
     }
 
-    /// How many calls of ours the peer has not answered, those included of which it cannot be told that nobody waits.
+    /// Returns the number of this side's calls without an answer, including those that the peer cannot be told are
+    /// unwanted.
     pub(crate) fn unanswered(&self) -> usize {
         self.unanswered
     }
 
-    /// How many calls of the peer's have not ended.
+    /// Returns the number of the peer's calls that have not ended.
     pub(crate) fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Whether the result of a call of the peer's may still be used by it.
+    /// Returns `true` if the peer may still use the result of its call.
     pub(crate) fn is_kept(&self, answer: Id) -> bool {
         self.exports.contains_key(&answer)
     }
 
-    /// Whether nothing is left that this program holds or waits for, nor the peer but the index.
+    /// Returns `true` if this program holds nothing and waits for nothing, and the peer holds at most the index.
     pub(crate) fn is_idle(&self) -> bool {
         self.lent_out() == 0 && self.is_quiet()
     }
 
-    /// The same, as far as can be told: in some languages a peer never says that it needs something no longer.
+    /// Returns `true` if the session is idle as far as known: in some languages a peer never releases a reference.
     pub(crate) fn is_unused(&self) -> bool {
         (!self.manner.releases || self.lent_out() == 0) && self.is_quiet()
     }
 
-    /// Whether this program holds nothing and waits for nothing, and nothing runs.
+    /// Returns `true` if this program holds nothing and waits for nothing, and no call of the peer is running.
     fn is_quiet(&self) -> bool {
         let dead = |import: &Import| match import.state {
             ImportState::Awaited { .. } => import.is_unwanted(),
-            // Whoever got the value that it stands in waits for it.
+            // The receiver of the surrounding value waits for it.
             ImportState::Promise => false,
             ImportState::Object | ImportState::Call { .. } => import.handles == 0,
         };
@@ -375,7 +374,7 @@ impl Session {
 
     // ------------------------------------------------------------------ what this program wants
 
-    /// Calls, or without arguments reads, the import `target`. The id of the result.
+    /// Calls the import `target`, or reads it if there are no arguments. Returns the id of the result.
     ///
     /// With [`Answering::Kept`] the caller holds a handle to the result; with
     /// [`Answering::Sent`] it waits for the answer until [`drop_call`](Self::drop_call).
@@ -398,7 +397,7 @@ impl Session {
         }
     }
 
-    /// Sends what has to be answered, in one message to whoever is known to understand that.
+    /// Sends a message that has to be answered. A peer that may not answer by itself gets a pull as well.
     fn ask(&mut self, wanted: bool, op: impl FnOnce(Answering) -> Op) -> Id {
         self.last_call += 1;
         let id = self.last_call;
@@ -415,8 +414,8 @@ impl Session {
         id
     }
 
-    /// Sends what any peer answers, to see whether it is there: a value, or a read of the index at a path. Nobody waits
-    /// for what it answers.
+    /// Sends a message that any peer answers, to probe it: a value, or a read of the index at a path. No caller waits
+    /// for the answer.
     pub(crate) fn probe(&mut self, path: Option<Path>) -> Id {
         self.ask(false, |answering| match path {
             Some(path) => Op::Call { target: 0, path, args: None, answering },
@@ -424,14 +423,14 @@ impl Session {
         })
     }
 
-    /// Sends a value that any peer answers, and waits for that until [`drop_call`](Self::drop_call).
+    /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
     pub(crate) fn greet(&mut self) -> Id {
         let null = Payload::plain(Text::Static("null"));
         self.ask(true, |answering| Op::Evaluate { value: null, answering })
     }
 
-    /// Asks for the answer of a call that was sent without. Ours are read by further calls instead; in the
-    /// tests this side may be one that pulls.
+    /// Pulls the answer of a call that was sent with [`Answering::Kept`]. This library reads such results by further
+    /// calls instead; in the tests this side may be one that pulls.
     #[cfg(test)]
     pub(crate) fn pull(&mut self, id: Id) {
         if let Some(Import { state: ImportState::Call { pulled: pulled @ false }, .. }) =
@@ -442,10 +441,10 @@ impl Session {
         }
     }
 
-    /// Nobody waits any more for the answer of a call.
+    /// Notes that no caller waits for the answer of a call any more.
     ///
-    /// The peer is told, if its language has a word for it. One of this library cancels the call. npm's lets it run, and
-    /// answers late.
+    /// The peer is told, if its language has a message for it. A peer of this library cancels the call. npm's lets it
+    /// run, and answers late.
     pub(crate) fn drop_call(&mut self, id: Id) {
         let Some(Import { state: ImportState::Awaited { wanted, .. }, .. }) = self.imports.get_mut(&id)
         else {
@@ -454,39 +453,39 @@ impl Session {
         *wanted = false;
         if self.manner.marks {
             self.remove_import(id);
-            // Its answer may be on its way.
+            // The answer may be in transit.
             self.rates.crossing += 1;
             self.ops.push_back(Op::Release { id, count: 1 });
         }
     }
 
-    /// A new handle stands for an import.
+    /// Adds a handle to an import.
     pub(crate) fn hold(&mut self, id: Id) {
         if let Some(import) = self.imports.get_mut(&id) {
             import.handles += 1;
         }
     }
 
-    /// A handle was dropped. With the last one, all that the peer has lent is given back: also
-    /// what was introduced again while an earlier handle was on its way out.
+    /// Removes a handle of an import. With the last one, the peer's whole reference count is released, including
+    /// introductions since the handle was dropped.
     pub(crate) fn drop_import(&mut self, id: Id) {
         let Some(import) = self.imports.get_mut(&id) else { return };
         import.handles = import.handles.saturating_sub(1);
-        // The index was never counted: it comes with the connection and ends with it.
+        // The index is not counted: it comes and ends with the connection.
         if import.handles == 0 && id != 0 {
             let count = import.count;
             self.remove_import(id);
-            // The peer may have lent it again meanwhile, or answered it.
+            // The peer may have lent or answered it again meanwhile.
             self.rates.crossing += 1;
             self.ops.push_back(Op::Release { id, count });
         }
     }
 
-    /// Lends the peer an object, and tells the id to write.
+    /// Lends the peer an object, and returns the id to write.
     ///
-    /// A marked peer of Cap'n Web gets the id it already has, so that equal references stay equal, and counts.
-    /// Any other gets a new one each time, since npm's `capnweb` gives back only one reference of
-    /// an id that it was given twice.
+    /// A marked peer of Cap'n Web gets the id that it already has, so that equal references stay equal, and counts its
+    /// references. So does a peer whose language reuses ids. Any other peer gets a new id each time, since npm's
+    /// `capnweb` releases only one reference of an id that it was given twice.
     pub(crate) fn export(&mut self, object: ObjectId) -> Id {
         let reuse = self.marked || self.manner.reuses;
         if reuse {
@@ -506,12 +505,12 @@ impl Session {
         id
     }
 
-    /// Something of the peer's that no message has lent us: its name has come by another way.
+    /// Imports a reference that no message has lent: its name came by another way.
     pub(crate) fn reconstruct(&mut self, id: Id) -> Result<(), Error> {
         self.import(id)
     }
 
-    /// An object was lent in a message that was not written. Whether it is lent no longer.
+    /// Takes back an object that was lent in an unwritten message. Returns `true` if it is lent no longer.
     pub(crate) fn take_back(&mut self, id: Id) -> bool {
         let Some(Export { count, what: Exported::Object(object) }) = self.exports.get_mut(&id) else {
             return false;
@@ -527,12 +526,12 @@ impl Session {
         true
     }
 
-    /// A call of ours could not be said in the peer's language.
+    /// Removes a call of this side that could not be written in the peer's language.
     pub(crate) fn unsay(&mut self, call: Id) {
         self.remove_import(call);
     }
 
-    /// A call of the peer's has ended: what to do with its outcome.
+    /// Ends a call of the peer. Returns the peer's wish for its outcome.
     pub(crate) fn finish(&mut self, answer: Id) -> Wanted {
         let Some(running) = self.remove_running(answer) else { return Wanted::No };
         self.unlink(running.uses);
@@ -545,17 +544,17 @@ impl Session {
         if running.asked { Wanted::Now } else { Wanted::Perhaps }
     }
 
-    /// Whether a call of the peer's has not ended.
+    /// Returns `true` if a call of the peer has not ended.
     pub(crate) fn is_running(&self, answer: Id) -> bool {
         self.running.contains_key(&answer)
     }
 
-    /// Sends how far a call of the peer's has come.
+    /// Sends the progress of a call of the peer.
     pub(crate) fn report(&mut self, answer: Id, value: Payload<Word>) {
         self.ops.push_back(Op::Progress { id: answer, value });
     }
 
-    /// Sends the outcome of a call of the peer's, or refuses a [`Event::PullObject`].
+    /// Sends the outcome of a call of the peer, or refuses an [`Event::PullObject`].
     pub(crate) fn answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) {
         self.ops.push_back(Op::Answer { id, outcome });
     }
@@ -565,7 +564,7 @@ impl Session {
         self.ops.push_back(Op::Abort(reason));
     }
 
-    /// Forgets everything; nothing is sent or told after this.
+    /// Forgets everything. After this there are neither messages nor events.
     pub(crate) fn end(&mut self) {
         self.imports.clear();
         self.exports.clear();
@@ -578,35 +577,35 @@ impl Session {
 
     // ------------------------------------------------------------------------ what is to be done
 
-    /// The next message to write.
+    /// Returns the next message to write.
     pub(crate) fn poll_op(&mut self) -> Option<Op> {
         pop(&mut self.ops)
     }
 
-    /// Whether there are messages to write.
+    /// Returns `true` if there are messages to write.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_ops(&self) -> bool {
         !self.ops.is_empty()
     }
 
-    /// Whether the peer wants or has done anything that has not been looked at.
+    /// Returns `true` if there are events that have not been taken.
     pub(crate) fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// The next thing that the peer wants or has done.
+    /// Returns the next event.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         pop(&mut self.events)
     }
 }
 
-/// Takes the first of a queue. Gives back the memory of an empty one that has been long.
+/// Takes the first item of a queue. Frees the memory of an empty queue that has been long.
 #[inline]
 fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     const SMALL: usize = 64;
     if queue.is_empty() && queue.capacity() > SMALL {
         queue.shrink_to_fit();
     }
-    // Last, so that what is taken is not moved once more.
+    // This comes last, so that the item is not moved once more.
     queue.pop_front()
 }

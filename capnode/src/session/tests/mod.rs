@@ -30,7 +30,7 @@ enum Way {
 }
 
 impl Pair {
-    /// Nothing has been said yet.
+    /// Connects two sessions before any message.
     fn new() -> Self {
         Self {
             near: Session::new(Side::Connecting, Limits::default()),
@@ -40,21 +40,21 @@ impl Pair {
         }
     }
 
-    /// Both know that the other is of this library.
+    /// Connects two sessions that have exchanged marks.
     fn marked() -> Self {
         let mut pair = Self::new();
         pair.settle();
         pair
     }
 
-    /// As if both were some other implementation.
+    /// Connects two sessions as of some other implementation.
     fn unmarked() -> Self {
         let mut pair = Self::new();
         assert_eq!(pair.near.poll_op(), Some(Op::Mark));
         pair
     }
 
-    /// Lets one message arrive, if there is one on that way.
+    /// Delivers one message, if there is one in that direction.
     fn step(&mut self, way: Way) -> bool {
         self.send();
         let (wire, to) = match way {
@@ -67,7 +67,7 @@ impl Pair {
         true
     }
 
-    /// Puts on the wire what the two have to say, where it stays.
+    /// Puts the messages of both sides on the wire, where they stay.
     fn send(&mut self) {
         self.to_far.extend(std::iter::from_fn(|| self.near.poll_op()));
         self.to_near.extend(std::iter::from_fn(|| self.far.poll_op()));
@@ -77,18 +77,18 @@ impl Pair {
         while self.step(way) {}
     }
 
-    /// Lets all arrive, also what is said upon it.
+    /// Delivers all messages, including the replies to them.
     fn settle(&mut self) {
         let quiet = (0..100_000).any(|_| !self.step(Way::ToFar) && !self.step(Way::ToNear));
         assert!(quiet, "the two never fall silent");
     }
 
-    /// The one thing that the far side has been asked for.
+    /// Returns the only event of the far side.
     fn far_event(&mut self) -> Event {
         only(events(&mut self.far))
     }
 
-    /// Lends an object of the far side's to the near side, which holds it.
+    /// Lends an object of the far side to the near side, which holds it.
     fn lend(&mut self, object: ObjectId) -> Id {
         let id = self.far.export(object);
         self.far.answer(999, Ok(references([Word::Export(id)])));
@@ -105,7 +105,7 @@ impl Pair {
     }
 }
 
-/// Whether a session remembers nothing, but perhaps the two indexes.
+/// Returns `true` if a session remembers at most the two indexes.
 fn is_empty(session: &Session) -> bool {
     session.tables() == Default::default()
         && session.ids.is_empty()
@@ -127,7 +127,7 @@ fn ops(session: &mut Session) -> Vec<Op> {
     std::iter::from_fn(|| session.poll_op()).collect()
 }
 
-/// The imports that came with some outcomes and arguments.
+/// Returns the imports in some outcomes and arguments.
 fn taken(events: &[Event]) -> Vec<Id> {
     let mut taken = Vec::new();
     for event in events {
@@ -150,7 +150,7 @@ fn text<R>(text: &str) -> Payload<R> {
     Payload::plain(text.to_owned())
 }
 
-/// A value with some references in it.
+/// Returns a value with some references in it.
 fn references<const N: usize>(words: [Word; N]) -> Payload<Word> {
     let refs = words.into_iter().map(|to| Slot { start: 0, end: 0, to }).collect();
     Payload { text: "…".to_owned().into(), refs, nodes: Few::NONE }
@@ -160,7 +160,7 @@ fn home(id: Id) -> Word {
     Word::Import(Import { id, path: Path::Empty, args: None, awaited: false })
 }
 
-/// A call of `target` as it arrives.
+/// Returns a call of `target` as it arrives.
 fn call(target: Id, answering: Answering) -> Op {
     Op::Call { target, path: Path::Empty, args: Some(text("[]")), answering }
 }
@@ -181,12 +181,12 @@ fn resolve(id: Id, value: Payload<Word>) -> Op {
     Op::Answer { id, outcome: Ok(value) }
 }
 
-/// A session to which messages are said by hand, by a peer of another implementation.
+/// Creates a session whose peer is of another implementation, and whose messages the test writes.
 fn accepting() -> Session {
     Session::new(Side::Accepting, Limits::default())
 }
 
-/// The same, by a peer of this library.
+/// Creates a session whose peer is of this library, and whose messages the test writes.
 fn marked() -> Session {
     let mut session = accepting();
     session.handle(Op::Mark).unwrap();
@@ -207,7 +207,7 @@ fn fails(session: &mut Session, op: Op) -> String {
     error.to_string()
 }
 
-/// The number of a call that is refused, and why.
+/// Returns the number of a refused call, and the reason.
 fn refuses(session: &mut Session, op: Op) -> (Id, String) {
     session.handle(op).unwrap();
     match only(events(session)) {

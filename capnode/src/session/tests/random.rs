@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::Wanted;
 use super::*;
 
-/// What the model knows of a call, by the number that is its argument.
+/// The model's knowledge of a call, by the number that is its argument.
 struct Sent {
     from: usize,
     target: Id,
@@ -20,7 +20,7 @@ struct Sent {
     answers: usize,
 }
 
-/// A call of the peer's that runs, and the running calls whose results it uses.
+/// A running call of the peer, and the running calls whose results it uses.
 struct Runs {
     answer: Id,
     call: usize,
@@ -29,11 +29,11 @@ struct Runs {
 
 struct Program {
     session: Session,
-    /// What our exports stand for.
+    /// The objects of this program's exports.
     objects: HashMap<Id, usize>,
-    /// Imports that we hold, once for each handle.
+    /// Imports that this program holds, once for each handle.
     handles: Vec<Id>,
-    /// Our calls, by the id of their result.
+    /// This program's calls, by the ids of their results.
     calls: HashMap<Id, usize>,
     running: Vec<Runs>,
     /// Results that the peer may still use.
@@ -42,7 +42,7 @@ struct Program {
 
 struct World {
     programs: [Program; 2],
-    /// Messages to each.
+    /// The messages to each program.
     wires: [VecDeque<Op>; 2],
     sent: Vec<Sent>,
 }
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// Lets one message arrive at a program.
+    /// Delivers one message to a program.
     fn deliver(&mut self, to: usize) -> bool {
         for (from, program) in self.programs.iter_mut().enumerate() {
             self.wires[1 - from].extend(std::iter::from_fn(|| program.session.poll_op()));
@@ -237,7 +237,7 @@ impl World {
         while self.deliver(0) || self.deliver(1) {}
     }
 
-    /// All that is held is dropped, all that runs ends, all that was said arrives.
+    /// Drops all handles, ends all running calls and delivers all messages.
     fn end(&mut self, finish_first: bool) {
         self.settle();
         if finish_first {
@@ -289,7 +289,7 @@ impl World {
 }
 
 impl Program {
-    /// A few references, of our objects and of what we hold.
+    /// Returns a few references, to own objects and to held ones.
     fn words(&mut self, choice: u8) -> Payload<Word> {
         let mut words = Vec::new();
         for at in 0..choice % 4 {
@@ -313,7 +313,7 @@ impl Program {
         self.session.answer(answer, if choice % 2 == 0 { Ok(words) } else { Err(words) });
     }
 
-    /// Takes in a value: holds some of what it lends, gives back the rest. Our own exports in it.
+    /// Takes in a value: holds some of its imports, and releases the rest. Returns the program's own exports in it.
     fn take(&mut self, value: &Payload<Ref>) -> Vec<Id> {
         let mut ours = Vec::new();
         for (at, slot) in value.refs.iter().enumerate() {
