@@ -63,7 +63,7 @@ pub(crate) struct Driver<T> {
     flushing: bool,
     /// `true` if the last write to the transport was pending.
     blocked: bool,
-    /// `true` if it has taken bytes again since.
+    /// `true` if a blocked transport has taken bytes again.
     moved: bool,
     /// `true` if a caller waits until all is written.
     flush: bool,
@@ -92,7 +92,7 @@ enum Alarm {
         at: Duration,
         waker: Waker,
     },
-    /// No limit is about time.
+    /// There is no time limit.
     Never,
 }
 
@@ -219,7 +219,7 @@ impl<T: Transport> Driver<T> {
         self.link.close(ended(Fault::Peer, "the peer closed the connection"));
     }
 
-    /// Does what is due because time has passed.
+    /// Does the work that is due, and sets the timer for the next.
     fn keep_time(&mut self, now: Duration, cx: &mut Context<'_>) {
         loop {
             match &mut self.alarm {

@@ -15,7 +15,7 @@ use crate::table::Table;
 /// An id in a session's tables. Positive ids number calls, negative ids number exports and 0 is the index; their owner
 /// depends on the side that names them.
 ///
-/// A dialect whose ids are strings keeps the map from them to these.
+/// A dialect whose ids are strings maps them to these.
 pub(crate) type Id = i64;
 
 /// A map by ids.
@@ -98,15 +98,15 @@ impl From<String> for Text {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Payload<R> {
     pub(crate) text: Text,
-    /// In the order of their places.
+    /// The references, in the order of their places.
     pub(crate) refs: Few<Slot<R>>,
     /// Ranges in the text's buffer of the values that occur more than once in this one, or inside themselves: a
     /// reference to such a node gives its number here. A Cap'n Web frame has none.
     pub(crate) nodes: Few<Range<usize>>,
 }
 
-/// A place in a payload's text where a reference stands: the text from `start` to `end` (by
-/// positions in the text's buffer) says it, and is empty where it has not been written yet.
+/// The place of a reference in a payload's text. The text from `start` to `end` (positions in the text's buffer) says
+/// it, and is empty until it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Slot<R> {
     pub(crate) start: usize,
@@ -369,7 +369,7 @@ pub(crate) enum Op {
     Evaluate { value: Payload<Word>, answering: Answering },
     /// Opens a stream, which takes a number like a call. Streams are not supported.
     Pipe,
-    /// Asks for the answer of a call.
+    /// Pulls the answer of a call.
     Pull(Id),
     /// Answers a call, or resolves a promise: with a value, or with an error.
     Answer { id: Id, outcome: Result<Payload<Word>, Payload<Word>> },

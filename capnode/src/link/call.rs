@@ -1,4 +1,4 @@
-//! A call of the peer, taken in.
+//! Calls of the peer that have been taken in.
 
 use crate::cap::Cap;
 use crate::cap::staged::{REQUEST, STEP, Staged};

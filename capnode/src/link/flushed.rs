@@ -49,8 +49,8 @@ impl Link {
         }
     }
 
-    /// Calls `slot` when the connection has ended, and the sent messages are, as far as possible, written beyond
-    /// recall.
+    /// Calls `slot` when the connection has ended and, as far as possible, the sent messages are written and can no
+    /// longer be discarded.
     pub(crate) fn on_end(&self, slot: &BrokenSlot) {
         let safe = lock(&self.state).flushes.on_end(slot);
         if safe {

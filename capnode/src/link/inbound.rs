@@ -74,7 +74,7 @@ impl Todos {
         todos.into_iter().for_each(|todo| self.push(todo));
     }
 
-    /// Takes out the calls that have not begun.
+    /// Removes the calls that have not begun.
     fn forget_calls(&mut self) {
         let has_begun = |todo: &Todo| !matches!(todo, Todo::Call(_));
         self.first = self.first.take().filter(has_begun);
@@ -142,7 +142,7 @@ impl Link {
                 None => return Ok(false),
             }
         } else if checks && self.dialect() != Some(Dialect::CapnWeb) {
-            // Capnode and Q-Connection skip what they do not know.
+            // Capnode and Q-Connection skip unknown messages.
             let spoken = Dialect::detect(frame, &self.limits)?;
             if spoken != self.dialect() {
                 return Err(not_spoken(self.dialect()));
@@ -584,7 +584,7 @@ impl State {
     }
 }
 
-/// Ends a call that its caller has given up.
+/// Cancels a call that its caller has given up.
 fn cancel(running: Option<Arc<Running>>, answer: Option<Answer>) {
     if let Some(running) = running {
         running.cancel();

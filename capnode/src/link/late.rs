@@ -1,5 +1,6 @@
-//! Drops that follow a delayed release by a Capnode peer. Without a mark for them, a chain of functions, each of which
-//! holds one of the other side, would be released one by one, each after a delay of its own.
+//! Drops that follow a delayed release by a Capnode peer. They release functions of the peer without a further delay.
+//! Otherwise a chain of functions, each of which holds one of the other side, would be released one by one, each after
+//! a delay of its own.
 
 use std::cell::Cell;
 

@@ -158,7 +158,7 @@ impl Link {
         late: &mut Vec<(Caller, Error)>,
     ) -> Option<Duration> {
         let limit = self.limits.call_timeout?;
-        // No call that was made since then has less time left.
+        // A later call has no less time left.
         if let Some(due) = state.clock.calls_due().filter(|due| now < *due) {
             return Some(due);
         }

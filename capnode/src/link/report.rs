@@ -11,7 +11,7 @@ use crate::sync::lock;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// The entries of its tables: for `exports`, `imports`, `calls` and `running_calls`.
+    /// The sizes of its tables: for `exports`, `imports`, `calls` and `running_calls`.
     pub tables: Tables,
     /// Calls of the peer that wait until others have ended.
     pub parked_calls: usize,

@@ -15,13 +15,13 @@ use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A task of a link, to be started by its driver.
 pub(crate) enum Task {
-    /// A running call of the peer's.
+    /// A running call of the peer.
     Call(CallTask),
-    /// A handler inside too many others, on this side.
+    /// A handler of this side that is nested too deeply.
     Nested(Nested),
 }
 
-/// A running call of the peer's.
+/// A running call of the peer.
 pub(crate) struct CallTask {
     link: Arc<Link>,
     answer: Id,
@@ -138,7 +138,7 @@ impl Link {
             let _hosted = Hosted::new(Some(self.clone()));
             again |= match call.running.response.try_lock() {
                 Ok(slot) => call.go_on(slot, &mut Context::from_waker(&waker)).is_ready(),
-                // It is being polled elsewhere.
+                // Another thread is polling it.
                 Err(_) => true,
             };
         }

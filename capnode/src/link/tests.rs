@@ -1,5 +1,5 @@
-//! The rules that cannot be seen through [`crate::sans_io`]: what is one write, what a driver does in a turn, what a node
-//! counts, and a session without an index. All others are in `tests/semantics`.
+//! Tests of the rules that [`crate::sans_io`] does not show: the frames of a write, the turns of a driver, the counts
+//! of a node, and a session without an index. All others are in `tests/semantics`.
 
 use std::sync::{Arc, Mutex};
 
@@ -85,14 +85,14 @@ fn a_capnode_function_that_comes_again_soon_is_not_given_back() {
     forget();
     assert_eq!(write(&link), [""; 0]);
     lend("b");
-    // Two turns pass, and it is still held.
+    // It is still held after two turns.
     link.flush(false);
     link.flush(false);
     assert_eq!(write(&link), [""; 0]);
     let call = lock(&kept).as_ref().map(|callback: &Callback| callback.call(1)).expect("it was kept");
     call.send().unwrap();
     assert!(write(&link)[0].contains(r#""methodId":"f""#));
-    // Now it is dropped for good: not in the turn in which it was, but in the next.
+    // Now it is dropped for good, and released in the next turn.
     forget();
     assert_eq!(write(&link), [""; 0]);
     link.flush(false);

@@ -26,7 +26,7 @@ mod tests;
 pub enum Side {
     /// The side that opens the connection.
     Connecting,
-    /// The side that is connected to.
+    /// The side that accepts the connection.
     Accepting,
 }
 

@@ -1,4 +1,4 @@
-//! Calls: asking, answering, giving back, cancelling.
+//! Tests of calls: pulls, answers, releases and cancels.
 
 use super::super::Wanted;
 use super::*;
@@ -57,7 +57,7 @@ fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_i
     assert_eq!((session.tables(), session.unanswered()), (Default::default(), 0), "nothing is kept of it");
     let events = say(&mut session, [resolve(call, references([Word::Export(-1)]))]);
     assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
-    // Whoever takes an answer that nobody waits for gives back what is in it.
+    // The receiver of an unwanted answer releases its references.
     session.hold(-1);
     session.drop_import(-1);
     assert_eq!(ops(&mut session), [release(-1, 1)]);
@@ -108,7 +108,7 @@ fn a_stream_is_released_once_and_as_one() {
     let mut session = marked();
     say(&mut session, [stream(0)]);
     assert_eq!(fails(&mut session, release(1, 2)), "refcount would go negative: 1 < 2");
-    // Nothing of the future can be given back either.
+    // A future id cannot be released either.
     assert_eq!(fails(&mut session, release(2, 1)), "no such export ID: 2");
 }
 

@@ -1,4 +1,4 @@
-//! Limits, ends, and what is left.
+//! Tests of limits, of ends and of leaks.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn trips(session: &mut Session, op: Op) {
 fn as_many_references_may_be_lent_to_us_as_the_limit_says() {
     for last in [Word::Export(-4), Word::Promise(-4)] {
         let mut session = limited(9, 3);
-        // Calls of our own do not count.
+        // Calls of this side do not count.
         session.call(0, Path::Empty, None, Answering::Kept);
         session.call(0, Path::Empty, None, Answering::Sent);
         let three = references([Word::Export(-1), Word::Promise(-2), Word::Export(-3), Word::Export(-3)]);
@@ -48,7 +48,7 @@ fn as_many_calls_and_references_may_be_held_of_us_as_the_limit_says() {
 fn a_call_counts_once_whether_it_runs_or_is_kept_or_both() {
     let mut session = limited(2, 9);
     say(&mut session, [push(0), stream(0)]);
-    // The first runs on and is given back, the second ends; that makes room for one.
+    // The first runs on and is released, and the second ends, which makes room for one.
     say(&mut session, [release(1, 1)]);
     session.finish(2);
     say(&mut session, [push(0)]);

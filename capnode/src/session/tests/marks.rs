@@ -1,4 +1,4 @@
-//! Which peers are of this library.
+//! Tests of the marks of peers of this library.
 
 use super::*;
 
@@ -70,7 +70,7 @@ fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
 fn an_accepting_side_may_use_the_marks_as_soon_as_it_has_got_one() {
     let mut pair = Pair::new();
     pair.step(Way::ToFar);
-    // The mark that answers is not there yet; what follows it may rely on it.
+    // The mark in reply has not arrived yet. Messages after it may rely on it.
     let call = pair.far.call(0, Path::Empty, None, Answering::Sent);
     pair.far.drop_call(call);
     pair.deliver(Way::ToNear);

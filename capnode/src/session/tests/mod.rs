@@ -1,5 +1,4 @@
-//! Two sessions in memory and the messages between them: each rule of the protocol is a test of
-//! that name.
+//! Two sessions in memory and the messages between them. Each rule of the protocol is a test of that name.
 
 use std::collections::VecDeque;
 
@@ -15,7 +14,7 @@ mod marks;
 mod random;
 mod references;
 
-/// A connection: messages in flight stay there until a test lets them arrive.
+/// A connection whose messages stay in transit until a test delivers them.
 struct Pair {
     near: Session,
     far: Session,

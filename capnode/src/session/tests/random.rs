@@ -1,5 +1,5 @@
-//! Random schedules: two programs call, lend, give back and answer as they like, and messages
-//! arrive when they like. A small model says what may happen.
+//! Random schedules: two programs call, lend, release and answer at random, and messages arrive at random. A small
+//! model tells the allowed outcomes.
 
 use std::collections::HashMap;
 
@@ -47,7 +47,7 @@ struct World {
     sent: Vec<Sent>,
 }
 
-/// A step of a schedule: what is done, by whom, and numbers to choose with.
+/// A step of a schedule: the kind of act, the program that does it, and numbers to choose with.
 type Step = (u8, bool, u8, u8);
 
 impl World {
@@ -280,7 +280,7 @@ impl World {
             }
         }
         self.settle();
-        // What came with the answers is dropped.
+        // References that came with the answers are dropped.
         for who in [0, 1] {
             self.programs[who].drop_objects();
         }

@@ -1,4 +1,4 @@
-//! Lending, counting, giving back.
+//! Tests of references: lending, reference counts and releases.
 
 use super::*;
 
