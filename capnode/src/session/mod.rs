@@ -190,8 +190,8 @@ pub struct Tables {
     pub calls: usize,
     /// Calls of the peer that have not ended.
     pub running: usize,
-    /// References to the peer that this side has forgotten, because there were too many and the peer's language has no
-    /// way to release them. Counted from the beginning of the connection.
+    /// References lent to the peer that this side has forgotten, because there were too many and the peer's language
+    /// has no way to release them. Counted from the beginning of the connection.
     pub forgotten: u64,
 }
 
@@ -351,12 +351,14 @@ impl Session {
         self.exports.contains_key(&answer)
     }
 
-    /// Returns `true` if this program holds nothing and waits for nothing, and the peer holds at most the index.
+    /// Returns `true` if this program holds nothing and waits for nothing, no call of the peer is running, and the peer
+    /// holds at most the index.
     pub(crate) fn is_idle(&self) -> bool {
         self.lent_out() == 0 && self.is_quiet()
     }
 
-    /// Returns `true` if the session is idle as far as known: in some languages a peer never releases a reference.
+    /// Returns `true` if the session is idle as far as known: in some languages a peer never releases
+    /// a reference.
     pub(crate) fn is_unused(&self) -> bool {
         (!self.manner.releases || self.lent_out() == 0) && self.is_quiet()
     }
