@@ -1,8 +1,8 @@
-//! What a peer may get wrong without harm, and what it is told.
+//! Mistakes that a peer can make without harm, and the answers to them.
 
 use crate::harness::*;
 
-/// What comes of a call, said by a foreign peer.
+/// Returns the answer to a call of a foreign peer.
 fn answer(call: &str) -> String {
     let log = Log::default();
     let mut peer = accepting(log.probe());

@@ -1,4 +1,4 @@
-//! Who gives up waiting, and what becomes of the handler.
+//! Cancellation by the caller, and its effect on the handler.
 
 use crate::harness::*;
 

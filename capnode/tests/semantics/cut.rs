@@ -5,7 +5,7 @@ use crate::harness::*;
 use crate::scenarios::{Cut, Loss, Scenario, Stage, scenarios, shown};
 use capnode::Dialect;
 
-/// Whether a scenario can be played here.
+/// Returns whether a scenario can be played in this build.
 fn plays(scenario: &Scenario, dialect: Dialect) -> bool {
     cfg!(feature = "tokio") || !scenario.waits_here || dialect == Dialect::CapnWeb
 }

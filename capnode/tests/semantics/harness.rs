@@ -105,7 +105,7 @@ pub(crate) trait Probe {
     async fn name(&self) -> String;
 }
 
-/// What has happened, in order, and the gate at which calls wait.
+/// The events so far, in order, and the gate at which calls wait.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<LogState>);
 
@@ -121,7 +121,7 @@ impl Log {
         lock(&self.0.events).push(event.to_string());
     }
 
-    /// What has happened since the last time.
+    /// Takes the events since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.0.events))
     }
@@ -150,7 +150,7 @@ impl Log {
         self.0.probes.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// How many probes are alive.
+    /// Returns the number of live probes.
     pub(crate) fn probes(&self) -> usize {
         self.0.probes.load(Ordering::SeqCst)
     }

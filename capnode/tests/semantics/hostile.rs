@@ -1,4 +1,4 @@
-//! What a peer may build to make us fall over.
+//! Messages by which a hostile peer tries to exhaust or crash this side.
 
 use crate::harness::*;
 
@@ -172,7 +172,7 @@ fn a_call_that_ends_gives_up_what_only_it_wanted() {
     assert_eq!(log.take(), ["cancelled 1"]);
 }
 
-/// Whether a panic is all that a peer was told of, by an id.
+/// Returns whether the peer was told of nothing but a panic, by its id.
 fn is_panic(heard: &[String]) -> bool {
     let told =
         |frame: &String| frame.starts_with(r#"["reject",1,["error","Error","the handler panicked (id "#);

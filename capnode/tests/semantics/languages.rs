@@ -29,7 +29,7 @@ impl Served {
     }
 }
 
-/// What a handler was given, to be kept or dropped.
+/// A slot for the callback that a handler was given.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Option<Callback>>>);
 
@@ -224,7 +224,7 @@ fn a_handlers_progress_is_not_taken_for_that_of_another_that_it_is_called_by() {
     assert_eq!(*lock(&seen), ["outer"]);
 }
 
-/// What comes at once, of a call within this program.
+/// Returns the result of a call within this program that completes at once.
 fn now<T>(call: capnode::Call<T>) -> Result<T, capnode::Error>
 where
     T: capnode::Wire,

@@ -54,9 +54,9 @@ fn every_limit_has_a_test() {
 /// A client and the side under test, which offers functions, moved by hand.
 struct Two {
     pair: Pair,
-    /// What the client asked and has no answer to.
+    /// The unanswered calls of the client.
     calls: Vec<Call<Value>>,
-    /// What the client holds.
+    /// The references that the client holds.
     held: Vec<Cap>,
     index: Cap,
 }
@@ -180,7 +180,7 @@ fn counted(
     }
 }
 
-/// The same for bytes: first it is measured what something comes to.
+/// Runs a test of a limit in bytes. It first measures the size of one thing.
 fn measured(
     name: &str,
     set: impl Fn(&mut Limits, usize),

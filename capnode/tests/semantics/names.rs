@@ -31,7 +31,7 @@ fn index(log: &Log) -> Object {
     index_with(log, &RESERVED)
 }
 
-/// The same with data of these names.
+/// Makes an index that has data by these names as well.
 fn index_with(log: &Log, names: &[&'static str]) -> Object {
     let mut object = Object::new().open();
     for name in RESERVED {
@@ -55,7 +55,7 @@ fn speaking(dialect: Dialect, side: Side, index: Option<Cap>) -> Endpoint {
     })
 }
 
-/// What is answered to one frame, the rest of which is `said` in place of `@`.
+/// Checks the answer to each frame of a table, with `name` in place of `@`.
 fn answers(peer: &mut Endpoint, table: &[(&str, &str)], name: &str) {
     for (said, heard) in table {
         peer.receive(&said.replace('@', name));
@@ -179,7 +179,7 @@ fn a_reference_to_such_a_property_is_a_reference_to_nothing() {
     }
 }
 
-/// What a call of ours fails with, to which the peer answers `answer`, with the id of the call in place of `@`.
+/// Returns the error of a call that the peer answers with `answer`, in which `@` stands for the id of the call.
 pub(crate) fn failed(dialect: Dialect, answer: &str) -> Error {
     let mut peer = speaking(dialect, Side::Connecting, None);
     let theirs = peer.core().peer();

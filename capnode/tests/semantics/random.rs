@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::harness::*;
 use capnode::Call;
 
-/// What may happen next. Numbers choose among what there is.
+/// A possible next action. Numbers choose among the existing things.
 #[derive(Clone, Debug)]
 enum Step {
     Note(usize),

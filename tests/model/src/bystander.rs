@@ -1,4 +1,4 @@
-//! Who has nothing to do with it.
+//! A connection that takes no part in the session under test.
 
 use std::task::Poll;
 

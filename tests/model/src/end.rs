@@ -1,4 +1,4 @@
-//! How a run ends, and what has to hold then.
+//! The ends of a run, and the conditions that hold then.
 
 use std::collections::HashMap;
 
@@ -49,8 +49,8 @@ impl World {
         }
     }
 
-    /// What is held when everything was dropped is what was held in the beginning. Q-Connection has no word to give
-    /// anything back: what was lent stays lent, and so does what that leads to.
+    /// Checks that the tables are as they were in the beginning once everything is dropped. Q-Connection has no
+    /// release: a lent object stays lent, and so does everything it leads to.
     fn check_tables(&self) {
         let start = self.start;
         let mut now = self.pair.tables();

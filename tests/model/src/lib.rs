@@ -44,7 +44,7 @@ enum Pending {
     Unknown(Call<Value>),
 }
 
-/// What became of a call with a number.
+/// The state of a numbered call.
 #[derive(Clone, Copy, Debug)]
 enum Became {
     Waiting,
@@ -64,7 +64,7 @@ struct World {
     /// Numbers that are noted later than others of their reference.
     late: HashSet<u32>,
     tags: u32,
-    /// What the tables hold when nothing has happened yet.
+    /// The sizes of the tables before anything has happened.
     start: [[usize; 4]; 2],
     cut: bool,
     hostile: bool,
@@ -344,7 +344,7 @@ impl World {
         true
     }
 
-    /// What the error of a call says became of it. An honest call does not fail.
+    /// Returns the state of a call that failed with `error`. An honest call does not fail.
     fn failed(&self, error: &Error) -> Became {
         // Capnode has one id for a function for good: one that crosses its giving back on the way is lost.
         let lost = self.dialect == Dialect::Capnode && error.message().contains("given back");

@@ -10,7 +10,7 @@ use capnode::{Dialect, Tables};
 
 use crate::probe::{Log, ProbeClient};
 
-/// How often everything is moved until nothing may be left to move. In an honest run it takes far less.
+/// The number of rounds after which nothing may be left to move. An honest run takes far fewer.
 const ROUNDS: usize = 2_000;
 
 const SIDES: [Side; 2] = [Side::Connecting, Side::Accepting];
@@ -43,12 +43,12 @@ impl Pair {
         self.0.core(SIDES[side])
     }
 
-    /// What the other side offers, as seen from this one.
+    /// Returns the index of the other side, as seen from this one.
     pub fn index(&self, side: usize) -> ProbeClient {
         self.core(side).index()
     }
 
-    /// What is on its way to a side.
+    /// Returns the frames in flight to a side.
     pub fn wire(&mut self, to: usize) -> &mut VecDeque<String> {
         self.0.in_flight(SIDES[to])
     }
@@ -103,7 +103,7 @@ impl Pair {
         self.0.handlers()
     }
 
-    /// What the two hold: imports, exports, calls and running handlers.
+    /// Returns the sizes of the tables of both sides: imports, exports, calls and running handlers.
     pub fn tables(&self) -> [[usize; 4]; 2] {
         SIDES.map(|side| {
             let Tables { imports, exports, calls, running, .. } = self.0.core(side).tables();

@@ -24,7 +24,7 @@ pub trait Probe {
 
 type Kept = Arc<Mutex<Option<ProbeClient>>>;
 
-/// What has happened, the gate at which calls wait, and what objects keep.
+/// The events so far, the gate at which calls wait, and the references that objects keep.
 #[derive(Clone, Default)]
 pub struct Log(Arc<State>);
 
@@ -76,7 +76,7 @@ impl Log {
         }
     }
 
-    /// How many objects are alive.
+    /// Returns the number of live objects.
     pub fn alive(&self) -> usize {
         self.0.alive.load(Ordering::SeqCst)
     }

@@ -5,7 +5,7 @@ use super::named::{Offered, random_in};
 use super::*;
 
 all! {
-    /// What the peer says, and where the id stands.
+    /// The message of the peer, and the place of the id in it.
     enum Kind {
         /// Asks for the index, with the id as the place for the answer.
         Index,
@@ -24,7 +24,7 @@ all! {
 }
 
 all! {
-    /// What the id is. All but the last six are text.
+    /// The referent of the id. All but the last six are text.
     enum State {
         /// Of nothing that ever was.
         Unknown,
@@ -40,16 +40,16 @@ all! {
         Theirs,
         /// The place for the answer of a call of ours that waits.
         Pending,
-        /// The same of one that was answered.
+        /// The place for the answer of a call that was answered.
         Answered,
-        /// The same of one that was given up.
+        /// The place for the answer of a call that was given up.
         GivenUp,
         /// Of a function that is lent on another connection.
         OtherConnection,
         /// A name that every object has in JavaScript.
         Reserved,
         Empty,
-        /// The same message was said just before, of what was lent.
+        /// Of a lent function, in a message that repeats the one before.
         Twice,
         /// Longer than any id.
         TooLong,

@@ -4,7 +4,7 @@ use super::Outcome::{Ends, Error, Goes, Ignored};
 use super::*;
 
 all! {
-    /// What the peer says, and where the id stands.
+    /// The message of the peer, and the place of the id in it.
     enum Kind {
         /// A call on it, with an answer that is kept.
         Push,
@@ -23,7 +23,7 @@ all! {
         ReleaseNegative,
         /// Opens a stream; the id is of no meaning.
         Pipe,
-        /// What a marked peer can do; the id is of no meaning.
+        /// The abilities of a marked peer; the id has no meaning.
         Abilities,
         /// The end, with a reference to it in the reason.
         Abort,
@@ -42,8 +42,8 @@ all! {
 }
 
 all! {
-    /// What the id stands for. Whose it is follows from the message: what is called or released is ours, what is answered
-    /// or exported is the peer's.
+    /// The referent of the id. The message decides its side: a call or a release names an export of this side, and an
+    /// answer or an export names one of the peer.
     enum State {
         /// 0.
         Index,
@@ -74,7 +74,7 @@ all! {
         /// Beyond what any table can count.
         Beyond,
         NotANumber,
-        /// The same message was said just before.
+        /// In a message that repeats the one before.
         Twice,
         /// More was given back than was held, which has ended the session.
         OverReleased,
@@ -115,7 +115,7 @@ impl Kind {
         }
     }
 
-    /// Whether the id is one of the peer's own.
+    /// Returns whether the peer allocates the id.
     fn is_theirs(self) -> bool {
         matches!(
             self,
@@ -347,8 +347,7 @@ const TABLE: &[Row<Kind, State>] = &[
     (Writable, &[OverReleased], Ignored),
 ];
 
-/// What is different with a peer that is marked: it may cancel a stream, which can cross the answer, and the same object
-/// has the same id.
+/// The differences with a marked peer. It may cancel a stream, which can cross the answer, and one object has one id.
 #[rustfmt::skip]
 const MARKED: &[Row<Kind, State>] = &[
     (Evaluate, &[Pushed, Promised], Goes(r#"["resolve",12,[[["export",-3]]]]"#)),

@@ -12,7 +12,7 @@ mod capnweb;
 mod named;
 mod q;
 
-/// What comes of a message. In texts `#` stands for the id, and `*` for what is drawn at random.
+/// The outcome of a message. In texts `#` stands for the id, and `*` for anything drawn at random.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     /// It is taken in: what is said in answer, what happens to objects, and how the tables change. `gone` says that what
@@ -50,7 +50,7 @@ use all;
 struct Scene {
     peer: Endpoint,
     log: Log,
-    /// What this side keeps of it.
+    /// The references that this side keeps.
     held: Held,
     /// The id that the message is about, as it is written.
     id: String,
@@ -126,7 +126,7 @@ fn but_forgotten(mut tables: Tables) -> Tables {
     tables
 }
 
-/// What came of a message.
+/// The observed outcome of a message.
 #[derive(Debug)]
 enum Found {
     Goes(String),
@@ -222,7 +222,7 @@ impl Scene {
         happened.join(" ")
     }
 
-    /// What an answer fails with, if it does.
+    /// Returns the text of the error in an answer, if the answer is an error.
     fn failure(&self, frame: &str) -> Option<String> {
         let frame: serde_json::Value = serde_json::from_str(frame).ok()?;
         let text = match frame[0].as_str() {

@@ -1,4 +1,4 @@
-//! What Capnode and Q-Connection have in common: an index, and ids that are text.
+//! The common part of Capnode and Q-Connection: an index, and ids that are text.
 
 use super::*;
 
@@ -35,7 +35,7 @@ pub(super) struct Offered {
     pub(super) kept: Kept,
 }
 
-/// What it was given to keep. It may be itself, so it has to be forgotten.
+/// The references that the object was given to keep. They may lead to the object itself, so they are dropped by hand.
 #[derive(Default)]
 pub(super) struct Kept(Arc<Mutex<Vec<Cap>>>);
 

@@ -5,7 +5,7 @@ use super::named::{Offered, random_in};
 use super::*;
 
 all! {
-    /// What the peer says, and where the id stands.
+    /// The message of the peer, and the place of the id in it.
     enum Kind {
         /// The operations on it.
         Get,
@@ -25,7 +25,7 @@ all! {
         Resolve,
         /// A rejection.
         Reject,
-        /// How far a call has come.
+        /// Reports the progress of a call.
         Notify,
         /// A kind that the language does not have.
         NoKind,
@@ -33,7 +33,7 @@ all! {
 }
 
 all! {
-    /// What the id is. All but the last five are text.
+    /// The referent of the id. All but the last five are text.
     enum State {
         /// The empty one, which is the index.
         Index,
@@ -47,15 +47,15 @@ all! {
         Theirs,
         /// The place for the answer of a call of ours that waits.
         Pending,
-        /// The same of one that was answered.
+        /// The place for the answer of a call that was answered.
         Answered,
-        /// The same of one that was given up.
+        /// The place for the answer of a call that was given up.
         GivenUp,
         /// Of a function that is lent on another connection.
         OtherConnection,
         /// A name that every object has in JavaScript.
         Reserved,
-        /// The same message was said just before, of what was lent.
+        /// Of a lent function, in a message that repeats the one before.
         Twice,
         /// Longer than any id.
         TooLong,

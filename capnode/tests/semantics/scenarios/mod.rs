@@ -1,5 +1,5 @@
-//! What two programs may be doing when something happens to the wire between them: each scenario by its name, in every
-//! language that has words for it.
+//! Scenarios of two programs between which something happens to the wire: each by its name, in every language that can
+//! express it.
 
 use std::error::Error as _;
 
@@ -29,7 +29,7 @@ pub(crate) trait Actor {
     async fn nest(&self, function: Nested, number: u32) -> u32;
     async fn make(&self, number: u32) -> ActorClient;
     async fn make_late(&self, number: u32) -> ActorClient;
-    /// The same each time.
+    /// Returns one object each time.
     async fn same(&self, number: u32) -> ActorClient;
     async fn say_on(&self, actor: ActorClient, number: u32) -> u32;
     async fn back(&self, actor: ActorClient, number: u32) -> Vec<ActorClient>;
@@ -164,7 +164,7 @@ impl Actor for Acting {
     }
 }
 
-/// What happens to the wire.
+/// The loss of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// It is cut, and both sides see so at once.
@@ -190,7 +190,7 @@ pub(crate) struct Begun {
     pub(crate) outcome: Option<Result<String, Error>>,
     /// Where it was called.
     at: Side,
-    /// Whether the session had ended before it was begun.
+    /// `true` if the session had ended before the call was made.
     late: bool,
 }
 
@@ -198,7 +198,7 @@ type Fetched = Arc<Mutex<Option<ActorClient>>>;
 
 type BoxFuture = Pin<Box<dyn Future<Output = Result<String, Error>>>>;
 
-/// Who is to be told that a reference is broken.
+/// A listener for a broken reference.
 struct Watch {
     what: &'static str,
     told: Arc<Mutex<Vec<Error>>>,
@@ -244,7 +244,7 @@ impl Stage {
         }
     }
 
-    /// What `b` offers.
+    /// Returns the index of `b`.
     fn index(&mut self) -> ActorClient {
         let index = self.pair.index::<ActorClient>();
         self.watch("the index", index.cap());
@@ -460,11 +460,11 @@ pub(crate) fn shown(outcome: &Result<String, Error>) -> Outcome {
     shown.split_once(" (id ").map_or_else(|| shown.clone(), |(before, _)| before.to_owned())
 }
 
-/// What two programs do.
+/// A scenario of two programs.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) languages: &'static [Dialect],
-    /// Whether it needs a runtime where calls on results that are not there yet have to wait on this side.
+    /// `true` if calls on pending results wait on this side, which needs a runtime.
     pub(crate) waits_here: bool,
     pub(crate) limits: Limits,
     pub(crate) play: fn(&mut Stage),

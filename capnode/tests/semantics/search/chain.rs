@@ -106,7 +106,7 @@ impl Port {
 
 type Arriving = (usize, Vec<u32>, Call<PlaceClient>, Arc<Flag>);
 
-/// What the first node holds and waits for, and what has to come of it.
+/// The references and calls of the first node, and the expected outcome.
 #[derive(Default)]
 struct Holder {
     slots: HashMap<usize, PlaceClient>,
@@ -114,7 +114,7 @@ struct Holder {
     notes: Vec<(u32, Call<u32>, Arc<Flag>)>,
     /// Calls for a reference, with the slot where it goes, and what is known to be delivered before what is called on it.
     arriving: Vec<Arriving>,
-    /// What was called on each reference.
+    /// The numbers of the calls on each reference.
     called: HashMap<usize, Vec<u32>>,
     expected: Vec<u32>,
     given_up: Vec<u32>,

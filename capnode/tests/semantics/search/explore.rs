@@ -12,19 +12,19 @@ use std::fmt::Debug;
 pub(super) trait World {
     type Action: Copy + Debug + PartialEq;
 
-    /// What can happen now, always in the same order.
+    /// Returns the possible actions, always in one order.
     fn enabled(&self) -> Vec<Self::Action>;
 
     fn take(&mut self, action: Self::Action);
 
-    /// Whether two actions make the same state in either order, and neither makes the other possible or impossible.
+    /// Returns whether two actions lead to one state in either order, and neither enables or disables the other.
     fn commute(first: Self::Action, second: Self::Action) -> bool;
 
     /// Nothing can happen any more.
     fn end(self);
 }
 
-/// How much was looked at.
+/// The extent of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Explored {
     /// Schedules that were run to their end and checked.
@@ -35,15 +35,15 @@ pub(super) struct Explored {
     pub(super) states: usize,
     /// Actions in the longest schedule.
     pub(super) longest: usize,
-    /// Whether nothing is left.
+    /// `true` if nothing is left to try.
     pub(super) all: bool,
 }
 
 /// A state on the way of the schedule that is being run.
 struct Choice<A> {
-    /// What could happen there.
+    /// The possible actions in this state.
     enabled: Vec<A>,
-    /// What need not be tried from there: what has been, and what has been before and commutes with all since.
+    /// The actions that need not be tried here: those already tried, and earlier ones that commute with all since.
     asleep: Vec<A>,
     taken: A,
 }

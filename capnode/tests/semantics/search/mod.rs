@@ -34,7 +34,7 @@ fn search(scope: &str, programs: impl Iterator<Item = Program>) {
     eprintln!("{scope}: {searched} programs, {sum:?}");
 }
 
-/// The same programs, with one thing changed in each.
+/// Returns the programs with `change` applied to each.
 fn with(programs: Vec<Program>, change: impl Fn(&mut Program)) -> Vec<Program> {
     let mut programs = programs;
     programs.iter_mut().for_each(change);

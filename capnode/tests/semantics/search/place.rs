@@ -9,7 +9,7 @@ use crate::harness::*;
 #[capnode::interface]
 pub(super) trait Place {
     async fn note(&self, number: u32) -> u32;
-    /// The same object each time.
+    /// Returns one object each time.
     async fn same(&self) -> PlaceClient;
     /// A new one, as soon as the gate is open.
     async fn late(&self) -> PlaceClient;
@@ -18,7 +18,7 @@ pub(super) trait Place {
     async fn tell(&self, place: PlaceClient, number: u32) -> u32;
 }
 
-/// What the objects of a world have in common.
+/// The common state of the objects of a world.
 #[derive(Default)]
 pub(super) struct Ground {
     /// In the order of delivery.
@@ -118,7 +118,7 @@ pub(super) enum Step {
         what: usize,
         number: u32,
     },
-    /// What a promise has turned out to be, when that is known.
+    /// Takes the reference that a promise resolved to, once that is known.
     Read {
         of: usize,
         into: usize,
@@ -135,7 +135,7 @@ pub(super) enum Step {
     },
 }
 
-/// What is to happen, and where.
+/// A program: its steps, and the places where they happen.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) name: &'static str,

@@ -1,4 +1,4 @@
-//! What is searched: small programs, each with up to four messages.
+//! The searched programs: small ones, each with up to four messages.
 
 use super::place::Program;
 use super::place::Step::{self, *};

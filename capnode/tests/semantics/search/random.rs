@@ -22,7 +22,7 @@ impl Draw {
     }
 }
 
-/// What a program that is being written holds.
+/// The state of a program while it is generated.
 struct Writing {
     steps: Vec<Step>,
     /// References that are at the other end for sure, and so can be pipelined on.
