@@ -11,13 +11,13 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout};
 
-/// How long `npm ci` may take.
+/// The time limit of `npm ci`.
 const INSTALLING: Duration = Duration::from_secs(300);
 
-/// How long a script may take to say that it listens.
+/// The time in which a script must report that it listens.
 const STARTING: Duration = Duration::from_secs(60);
 
-/// How long a script that ends by itself may take.
+/// The time limit of a script that ends by itself.
 const RUNNING: Duration = Duration::from_secs(180);
 
 /// Makes the scripts ready to run. `false` if they are to be left out.
@@ -49,7 +49,7 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("js")
 }
 
-/// Whether what is installed is what `package-lock.json` says.
+/// Returns whether the installed packages are those of `package-lock.json`.
 fn is_installed() -> bool {
     let modified = |path: &str| fs::metadata(directory().join(path)).and_then(|file| file.modified()).ok();
     // npm writes this last.
@@ -169,12 +169,12 @@ impl Server {
     }
 }
 
-/// What a script has printed, and whether it ended well.
+/// The output of a script, and its success.
 #[derive(Debug)]
 pub struct Ended {
     /// The lines on its standard output.
     pub lines: Vec<String>,
-    /// Whether its exit code was 0.
+    /// `true` if its exit code was 0.
     pub success: bool,
 }
 

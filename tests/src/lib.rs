@@ -1,4 +1,4 @@
-//! What the tests of whole behaviours share.
+//! The shared parts of the tests of whole behaviours.
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the system says a process occupies, where it says so in `/proc`.
+//! The memory of a process, as the system reports it in `/proc`.
 
 /// Bytes of it in memory now.
 pub fn resident(process: u32) -> Option<u64> {

@@ -11,16 +11,16 @@ use tokio::task::JoinHandle;
 
 use crate::lab::Rng;
 
-/// How a wire is cut.
+/// A way of cutting a wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Both ends are told at once that there is no connection any more.
     Reset,
     /// Both ends read an end, and can write for a while.
     End,
-    /// Who was written to reads an end, and nothing more of it arrives; the other direction goes on.
+    /// The end that was written to reads an end of stream, and receives nothing more; the other direction goes on.
     OneWay,
-    /// Nothing more arrives, of which nobody is told until a while has passed; the other direction goes on.
+    /// Nothing more arrives in one direction, and the ends are told only after a while; the other direction goes on.
     Lost,
 }
 
@@ -30,17 +30,17 @@ pub const CUTS: [Cut; 4] = [Cut::Reset, Cut::End, Cut::OneWay, Cut::Lost];
 /// When and how a wire is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Whether the bytes that are counted are those of the client, or of the server.
+    /// `true` if the counted bytes are those of the client, `false` if those of the server.
     pub up: bool,
-    /// How many of them arrive.
+    /// The number of bytes that arrive before the cut.
     pub bytes: usize,
-    /// How it is cut then.
+    /// The kind of cut.
     pub cut: Cut,
-    /// From which the sizes of the pieces come.
+    /// The seed of the sizes of the pieces.
     pub seed: u64,
 }
 
-/// How long it takes until both ends are told that something was lost.
+/// The time until both ends are told of a loss.
 const UNSEEN: Duration = Duration::from_millis(5);
 
 /// Listens for one connection, and passes it on to `server`. Returns where, and whether it was cut before it ended.

@@ -22,14 +22,14 @@ use crate::until;
 
 /// Connections that stay.
 pub const STAYING: usize = 4;
-/// How many use one of them at a time.
+/// The number of concurrent callers on each of these connections.
 const CALLERS: usize = 16;
-/// How many connections are opened and cut at a time.
+/// The number of connections that are opened and cut concurrently.
 const CUTTERS: usize = 8;
 /// References that a peer may hold. Where nothing gives them back, this is what stays.
 const EXPORTS: usize = 200;
 
-/// How many of what.
+/// The amount of work of each kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
     /// Calls with a plain result.
@@ -51,7 +51,7 @@ impl Amount {
     }
 }
 
-/// How long each kind took. They go on beside each other.
+/// The duration of each kind of work. The kinds run concurrently.
 #[derive(Clone, Copy, Debug)]
 pub struct Took {
     /// The calls.
@@ -123,7 +123,7 @@ impl Keeper for Kept {
     }
 }
 
-/// What is there when all is quiet.
+/// The resources that remain when all is quiet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
     /// The tables of the connections that stay, at the ends that serve and then at those that call.
@@ -137,7 +137,7 @@ pub struct Left {
 }
 
 impl Left {
-    /// Whether it is the same, but for what a language that never gives back is at liberty to keep.
+    /// Returns whether it equals `before`, except for what a language without releases may keep.
     pub fn is_like(&self, before: &Self, dialect: Dialect) -> bool {
         let lasting = |left: &Self| {
             let mut left = left.clone();
@@ -147,7 +147,7 @@ impl Left {
         dialect == Dialect::Q || lasting(self) == lasting(before)
     }
 
-    /// Whether nothing is left.
+    /// Returns whether nothing is left.
     pub fn is_empty(&self) -> bool {
         let alive = self.handlers + self.objects + self.callbacks;
         let held = |tables: &Tables| tables.imports + tables.exports + tables.calls + tables.running;
@@ -255,7 +255,7 @@ impl Soak {
         Took { calls, callbacks, connections }
     }
 
-    /// What is there at the moment.
+    /// Returns the resources in use at the moment.
     pub fn left(&self) -> Left {
         let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         Left {
@@ -267,7 +267,7 @@ impl Soak {
         }
     }
 
-    /// What is there once nothing is under way any more, and all that the language gives back has been.
+    /// Waits until no call runs and everything that the language gives back is given back, and returns the rest.
     ///
     /// # Panics
     ///
@@ -315,7 +315,7 @@ impl Soak {
     }
 }
 
-/// How many of `all` the one at `at` of `parts` does.
+/// Returns the share of `all` for the part `at` of `parts`.
 fn share(all: usize, parts: usize, at: usize) -> usize {
     all / parts + usize::from(at < all % parts)
 }
@@ -353,7 +353,7 @@ async fn keep(work: WorkClient, alive: Alive, count: usize) {
     }
 }
 
-/// Who connects.
+/// The configuration of a caller's connections.
 #[derive(Clone)]
 struct Caller {
     address: SocketAddr,
@@ -454,7 +454,8 @@ impl<T: Transport> Transport for Cut<T> {
     }
 }
 
-/// How often anything has panicked since [`Soak::start`]: a task that does ends its connection, and nobody waits for it.
+/// Returns the number of panics since [`Soak::start`]. A task that panics ends its connection, and no caller waits for
+/// the task.
 pub fn panics() -> usize {
     PANICS.load(Ordering::SeqCst)
 }

@@ -1,4 +1,4 @@
-//! What the library promises, counted.
+//! The promises of the library, counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 const DELAY: Duration = Duration::from_millis(50);
 
-/// How long a way to the peer and back is, and a little more: the clock only moves when all wait, and
-/// then in steps of a millisecond.
+/// A little more than the time of a round trip to the peer: the clock only moves when all wait, and then in steps of a
+/// millisecond.
 const ROUND_TRIP: Duration = Duration::from_millis(105);
 
 /// The tour at the other end of a line that takes 50 ms each way.
@@ -151,7 +151,7 @@ impl Collector for Collection {
     }
 }
 
-/// How many closures live.
+/// A count of the live closures.
 #[derive(Clone, Default)]
 struct Alive(Arc<()>);
 

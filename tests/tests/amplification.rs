@@ -1,5 +1,5 @@
-//! What a byte of a peer's costs: for everything that can be written into a message, at two sizes, how many allocations,
-//! how many bytes of memory, and how many bytes of answer. None may grow faster than the message.
+//! The costs of each byte that a peer sends. For everything that can be written into a message, at two sizes, the test
+//! counts allocations, bytes of memory and bytes of answer. None may grow faster than the message.
 //!
 //! Counted is what is allocated, not how long it takes. The times are printed, so that work that allocates nothing and
 //! still grows with the square of the message can be seen: with `CAPNODE_TIMES` set, the best of several.
@@ -19,7 +19,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What is allocated is counted for the whole process, so that one test runs at a time.
+/// Serializes the tests, since allocations are counted for the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -29,13 +29,13 @@ fn alone() -> MutexGuard<'static, ()> {
 /// The small size. The large one is four times as much.
 const SMALL: usize = 16 << 10;
 
-/// How much a byte may cost. The bytes are all that were allocated one after the other, not all at once. Where most is
-/// needed, every two bytes of the message are an array of their own, which is read, kept and written again.
+/// The most allocations for each byte of a message. The bytes are all that were allocated one after the other, not all
+/// at once. The costliest message has an array of its own in every two bytes, which is read, kept and written again.
 const ALLOCATIONS: f64 = 3.0;
 const BYTES: f64 = 400.0;
 const ANSWER: f64 = 8.0;
 
-/// What four times as much may cost, and what any message may.
+/// The most growth for a message of four times the size, and the bytes that any message may cost.
 const GROWTH: f64 = 4.5;
 const ANYWAY: usize = 16 << 10;
 
@@ -47,7 +47,7 @@ struct Cost {
     answer: usize,
     time: Duration,
     taken: bool,
-    /// What is still allocated when all is dropped.
+    /// The bytes that are still allocated when all is dropped.
     left: usize,
 }
 
@@ -151,7 +151,7 @@ fn problems(construct: &Construct, used: Use, small: &Cost, large: &Cost) -> Vec
     problems
 }
 
-/// What leads to itself, and to a method that does not end.
+/// An object whose property leads to itself, and whose method does not end.
 #[capnode::interface]
 trait Walk {
     #[capnode(property)]
@@ -171,7 +171,8 @@ impl Walk for Walker {
     }
 }
 
-/// What a call is counted as and what is allocated for it, at the end of a path of so many steps, while it runs.
+/// Returns the counted bytes of a call at the end of a path of `steps` members and the bytes allocated for it, while it
+/// runs.
 fn walk(steps: usize) -> (usize, usize) {
     let walker = WalkClient::from_arc(std::sync::Arc::new_cyclic(|this| Walker(this.clone())));
     let core = Core::accepting(walker);

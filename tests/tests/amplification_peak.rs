@@ -1,5 +1,5 @@
-//! How much memory a byte of a peer's can take up at once, for everything that can be written into a message: see
-//! `amplification`, which counts the rest.
+//! The peak memory for each byte that a peer sends, for everything that can be written into a message. `amplification`
+//! counts the rest.
 
 use capnode::Dialect;
 use capnode_tests::amplification::constructs::{Construct, constructs};
@@ -15,7 +15,7 @@ const SMALL: usize = 16 << 10;
 const PEAK: f64 = 160.0;
 const ANYWAY: usize = 16 << 10;
 
-/// What four times as much may take up.
+/// The most growth of the peak for a message of four times the size.
 const GROWTH: f64 = 4.5;
 
 /// The length of a message, and how much more is in use while it is worked off and answered.

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
-/// How often a task of a runtime has panicked. Nobody waits for a connection's, so nobody would notice.
+/// The number of panics in tasks of a runtime. A connection's task is not awaited, so its panic would go unnoticed.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 fn count_panics() {
@@ -769,7 +769,7 @@ async fn socket(server: &mut Server) -> (Socket, Connection) {
     (socket, server.met.recv().await.unwrap())
 }
 
-/// What a WebSocket says before it closes, and how it closes.
+/// Returns the frames of a WebSocket before its close, and the code and reason of the close.
 async fn socket_end(mut socket: Socket) -> (Vec<String>, u16, String) {
     let mut frames = Vec::new();
     loop {

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 
-/// How many calls are sent just before the end. More than a socket's buffers hold, with their text.
+/// The number of calls that are sent just before the end. With their text they exceed the buffers of a socket.
 const CALLS: usize = 400;
 
 fn text() -> String {
@@ -294,7 +294,7 @@ async fn the_end_waits_no_longer_than_five_seconds() {
     assert!((4.9..5.5).contains(&took), "{took}");
 }
 
-/// Who has a last word as soon as all is written, at whatever moment that is told.
+/// A waker that makes a last call as soon as all is written, at whatever moment the wake comes.
 struct LastWord {
     notes: NotesClient,
     connection: Connection,
@@ -400,7 +400,7 @@ impl<T: Transport> Transport for Ending<T> {
     }
 }
 
-/// What is asked of an index while it is being decided what that is; some of it finds no room.
+/// Calls queue while the index is being decided; some of them exceed the queue.
 #[tokio::test]
 async fn what_was_asked_before_the_peer_ended_is_answered() {
     for calls in [1, 10, 3_000] {
@@ -563,7 +563,7 @@ impl Halls for Hall {
     }
 }
 
-/// What the peer has said before is still taken in.
+/// Frames that the peer sent before are still received.
 #[tokio::test]
 async fn handlers_end_as_soon_as_nothing_can_be_written() {
     let (inside, left, end) =

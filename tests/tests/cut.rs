@@ -26,7 +26,7 @@ const CALLS: usize = 1_000;
 const CLIENTS: usize = 8;
 const PAUSING_CLIENTS: usize = 64;
 
-/// What some connections may have unwritten before calls wait: so little that some do.
+/// The bytes that some connections may have unwritten before calls wait: so few that some calls do.
 const UNWRITTEN: usize = 2_000;
 
 fn number(name: &str) -> Option<u64> {
@@ -34,7 +34,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// What was said of a call to whoever made it.
+/// The outcome of a call, as its caller was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Answered,
@@ -53,7 +53,7 @@ struct Made {
     seed: u64,
 }
 
-/// What was said of each call, and how often it ran.
+/// The outcome of each call, and the number of times that it ran.
 #[derive(Default)]
 struct Books {
     made: Mutex<HashMap<u64, Made>>,
@@ -77,7 +77,7 @@ impl Books {
         lock(&self.made).get_mut(&id).expect("its number was given out").said = said;
     }
 
-    /// What is not as was said of it.
+    /// Returns the calls that did not run as often as their outcomes say.
     fn faults(&self) -> Vec<String> {
         let (made, ran) = (lock(&self.made), lock(&self.ran));
         let mut faults: Vec<_> = made
@@ -177,7 +177,7 @@ impl Ledger for Server {
     }
 }
 
-/// What an outcome says of the call of this number.
+/// Returns the state that an outcome gives the call with this number.
 fn said_of(outcome: Result<u64, Error>, id: u64) -> Said {
     match outcome {
         Ok(answer) => {
@@ -199,7 +199,7 @@ fn said_by(error: &Error, id: u64) -> Said {
     }
 }
 
-/// Who makes the calls of one connection.
+/// The caller of one connection.
 #[derive(Clone)]
 struct Client {
     books: Arc<Books>,
@@ -304,7 +304,7 @@ impl Client {
     }
 }
 
-/// Whether there is a pause behind each frame.
+/// Returns whether there is a pause behind each frame.
 fn pauses(scheme: &str, dialect: Dialect) -> bool {
     (scheme, dialect) == ("tcp", Dialect::Capnode)
 }

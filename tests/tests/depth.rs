@@ -1,5 +1,5 @@
-//! What a peer can make long takes no stack for its length: paths through members, chains of objects that hold or call
-//! each other.
+//! Long structures of a peer take no stack for their length: paths through members, and chains of objects that hold or
+//! call each other.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,7 +93,7 @@ impl Members for All {
 const STEPS: [&str; 11] =
     ["method", "child", "number", "leaf", "function", "record", "object", "next", "0", "name", "missing"];
 
-/// What is seen of an outcome: values as they print, references only as such.
+/// Returns the visible part of an outcome: the kind of a value or of an error.
 fn seen(outcome: Result<Value, Error>) -> String {
     match outcome {
         Ok(value) => format!("{value:?}").split(['(', '{']).next().unwrap_or_default().to_owned(),

@@ -1,4 +1,4 @@
-//! What the documents say of themselves: their tables are complete, and their links lead somewhere.
+//! Consistency of the documents: their tables are complete, and their links lead somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,7 +27,7 @@ fn prose(text: &str) -> Vec<(usize, &str)> {
     lines
 }
 
-/// What links call a heading: small letters, digits and hyphens.
+/// Returns the anchor of a heading: small letters, digits and hyphens.
 fn anchor(heading: &str) -> String {
     let mut anchor = String::new();
     for c in heading.trim().to_lowercase().chars() {
@@ -89,7 +89,7 @@ fn cells(row: &str) -> Vec<&str> {
     row.strip_suffix('|').unwrap_or(row).split('|').map(str::trim).collect()
 }
 
-/// What is wrong with the tables of a document.
+/// Returns the faults in the tables of a document.
 fn faults_of_tables(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut columns = None;
@@ -114,7 +114,7 @@ fn faults_of_tables(text: &str) -> Vec<String> {
     faults
 }
 
-/// What is wrong with the links of the document at `path`.
+/// Returns the faults in the links of the document at `path`.
 fn faults_of_links(path: &Path, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let own = anchors(text);

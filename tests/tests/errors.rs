@@ -1,5 +1,5 @@
-//! What an error tells: what happened, whether the call may have run, whose fault it was, and what caused it. And what
-//! no error, log or debug output tells.
+//! The contents of an error: the failure, the fate of the call, the fault and the cause. Also the secrets that no
+//! error, log or debug output reveals.
 
 use std::error::Error as _;
 use std::io;
@@ -39,7 +39,7 @@ impl Failing for Object {
         Err("no".to_owned())
     }
 
-    /// What another, nearby, has failed with.
+    /// Fails with the error of a connection to another node.
     async fn pass_on(&self) -> Result<(), Error> {
         let nowhere: Connection = capnode::connect("unix:/a/secret/path").await?;
         drop(nowhere);
@@ -87,7 +87,7 @@ async fn to_raw(node: Node) -> (Connection, DuplexStream) {
     (node.connect_over(lines).await.unwrap(), there)
 }
 
-/// What a call of `wait` fails with when `act` is done by the peer that the test plays, after it has read the call.
+/// Returns the error of a call of `wait` when the test's peer does `act` after it has read the call.
 async fn while_pending(node: Node, act: impl AsyncFnOnce(&Connection, &mut DuplexStream)) -> (Error, Error) {
     let (connection, mut peer) = to_raw(node).await;
     let client: FailingClient = connection.index();
@@ -494,7 +494,7 @@ async fn a_header_cannot_bring_another_along() {
 
 // --------------------------------------------------------------------------- how a WebSocket ends
 
-/// How a WebSocket to `url` ends, after `says` was said.
+/// Returns the code and reason with which a WebSocket to `url` is closed, after it has sent `says`.
 async fn end_of(url: &str, says: Option<String>) -> (u16, String) {
     let (mut socket, _) = {
         let address = url.strip_prefix("ws://").unwrap();

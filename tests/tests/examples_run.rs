@@ -16,7 +16,7 @@ async fn run(name: &str, arguments: &[&str]) -> Output {
     }
 }
 
-/// What an example that ends well has printed.
+/// Returns the output of an example that succeeds.
 async fn printed(name: &str) -> String {
     let output = run(name, &[]).await;
     let text = String::from_utf8(output.stdout).unwrap();

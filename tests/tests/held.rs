@@ -1,4 +1,4 @@
-//! What a crowd of connections holds of the memory of a process, in each way of holding, beside `Limits::node_bytes`.
+//! The memory that a crowd of connections holds in a process, in each way of holding, against `Limits::node_bytes`.
 
 use std::alloc::System;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const LARGE: usize = 100_000;
 
 const NODE_BYTES: usize = 2 << 20;
 
-/// What a connection may hold beside what is counted.
+/// The bytes that a connection may hold beside the counted ones.
 const EACH: usize = 64 << 10;
 
 /// The most that is held of what is counted, and not yet known to be too much.
@@ -33,7 +33,7 @@ fn allocated() -> usize {
     stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
-/// Whether a peer is answered.
+/// Returns whether a peer is answered.
 fn is_served(raw: &mut Raw, number: usize) -> bool {
     raw.say(r#"["push",["pipeline",0,["transform"],["beep"]]]"#);
     raw.say(&format!("[\"pull\",{number}]"));

@@ -33,7 +33,7 @@ enum Place {
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 
-/// What a program does.
+/// The abilities that a program uses.
 #[derive(Clone, Copy, Debug)]
 struct Does {
     /// It drops references before its end.
@@ -43,7 +43,7 @@ struct Does {
 }
 
 impl Does {
-    /// What the program of a seed does, and the languages in which that is the same.
+    /// Returns the abilities used by the program of a seed, and the languages in which it behaves alike.
     fn of(seed: u64) -> (Self, &'static [Dialect]) {
         match seed % 3 {
             0 => (Self { drops: true, promises: true }, &ALL[..1]),
@@ -53,14 +53,14 @@ impl Does {
     }
 }
 
-/// What is seen of a program.
+/// The observations of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// What came of each step.
+    /// The outcome of each step.
     outcomes: Vec<Option<String>>,
-    /// What callbacks were called with, in order.
+    /// The arguments of calls to callbacks, in order.
     called: Vec<String>,
-    /// What is left that should not be.
+    /// The resources that should be gone, if any are left.
     left: Option<String>,
 }
 

@@ -16,13 +16,13 @@ const HONEST: usize = 100;
 const SECONDS: &str = "6";
 const EACH: &str = "3";
 
-/// How much more the server may occupy than before anybody came. What it allows a peer is in `tour::limits`.
+/// The growth of the server's memory from before the first peer. `tour::limits` bounds each peer.
 const MORE: u64 = 128 << 20;
 
 /// The net under an honest client, on a machine that is kept busy on purpose.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long an honest client rests after a round of calls.
+/// The pause of an honest client after a round of calls.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,7 +28,7 @@ const SESSIONS: u64 = 1_500;
 /// Each so many sessions a long run says how far it is.
 const TOLD: u64 = 10_000;
 
-/// How long one session may take. Far less is usual.
+/// The time limit of one session. Far less is usual.
 const LONGEST: Duration = Duration::from_secs(60);
 
 fn number(name: &str) -> Option<u64> {
@@ -90,7 +90,7 @@ impl Bystander {
     }
 }
 
-/// What came of many sessions.
+/// The totals of many sessions.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     sessions: u64,

@@ -1,4 +1,4 @@
-//! What the three languages have in common, and what only some can do: between Rust programs.
+//! The common abilities of the three languages, and those of some, between Rust programs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -561,7 +561,7 @@ async fn a_chain_over_capnode_is_given_back_in_one_sweep() {
     assert!(!served.is_closed());
 }
 
-/// Whoever says `dealloc` by hand may send again at once what is freed by it. Only who has waited says so.
+/// A sender of `dealloc` by hand may reuse at once what it frees, unless it declares that it has waited.
 #[tokio::test(start_paused = true)]
 async fn what_a_dealloc_frees_is_kept_for_a_while_unless_its_sender_has_waited() {
     let (to_node, incoming) = tokio::sync::mpsc::unbounded_channel();

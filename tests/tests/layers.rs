@@ -146,7 +146,7 @@ fn without_tests<'a>(tokens: &[&'a str]) -> Vec<&'a str> {
 #[derive(Default)]
 struct Sources {
     tokens: BTreeMap<Module, Vec<String>>,
-    /// What a module's names stand for.
+    /// The modules that the names of a module stand for.
     names: BTreeMap<Module, BTreeMap<String, Module>>,
 }
 

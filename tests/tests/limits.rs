@@ -60,7 +60,7 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
 /// More than may be unwritten for an awaited call to be written.
 const BIG: usize = 1 << 20;
 
-/// Whoever has closed its side and does not read is given time, as long as nobody needs the room.
+/// A peer that has closed its side and does not read is given time until another needs the room.
 #[cfg(unix)]
 #[tokio::test]
 async fn what_is_being_closed_makes_room_before_others_are_ended() {
@@ -498,7 +498,7 @@ const TWO_OF_THREE: &str = r#"["push",["pipeline",0,["echo"],[[[["promise",-1],[
 ["pull",1]
 "#;
 
-/// What a peer has sent is held until the last promise is kept, which may be never.
+/// Values of a peer are held until the last promise is resolved, which may be never.
 #[tokio::test]
 async fn what_promises_turn_out_to_be_counts_before_all_are_kept() {
     let (mut peer, _connection) =

@@ -1,4 +1,4 @@
-//! Whatever a message nests, and however deep, takes little stack: it is used, or refused.
+//! Messages of any kind and depth of nesting take little stack: they are used, or refused.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -27,7 +27,7 @@ struct Wide {
     list: Vec<Wide>,
 }
 
-/// What serde has to keep aside until it knows which variant it is.
+/// A type that makes serde buffer a value until it knows the variant.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 enum Any {
@@ -171,7 +171,7 @@ fn settle(core: &Core) {
     }
 }
 
-/// What stands for a value of the peer's in a frame of the language.
+/// Returns a nested value of a peer in the form that a frame of the language has.
 fn argument(dialect: Dialect, only: Option<usize>, depth: usize, rng: &mut Rng) -> String {
     if dialect == Dialect::Capnode {
         return match only {

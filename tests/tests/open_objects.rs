@@ -1,4 +1,4 @@
-//! What peers set in an open `Object` keeps nothing of this program alive.
+//! Members that peers set in an open `Object` keep nothing of this program alive.
 
 use std::future::{Future as _, ready};
 use std::pin::Pin;
@@ -35,7 +35,7 @@ fn open(count: &Count) -> Cap {
     Object::new().with("count", constant(count, || Value::Null)).open().cap()
 }
 
-/// What makes open objects, and whatever else can hold one.
+/// An index that makes open objects, and everything else that can hold one.
 fn index(count: &Count) -> Object {
     let (made, wraps, promises) = (count.clone(), count.clone(), Mutex::new(None::<Resolver<LabClient>>));
     let make = move || {
@@ -216,7 +216,7 @@ fn what_a_peer_sets_is_there_as_long_as_somebody_else_holds_it() {
     assert!(error.to_string().contains("nobody holds any more"), "{error}");
 }
 
-/// What a peer lends is there as long as its connection is, and what this program sets itself stays.
+/// References that a peer lends live as long as its connection. Members that this program sets stay.
 #[tokio::test]
 async fn what_is_not_of_this_program_and_what_it_sets_itself_is_kept() {
     let board = Object::new().open();

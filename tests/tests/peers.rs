@@ -10,7 +10,7 @@ use capnode_tests::{js, soon, until};
 
 const VERSIONS: [&str; 3] = ["0.4", "0.8", "0.12"];
 
-/// What a script is told to run with a version.
+/// Returns the arguments for a script that runs with a version.
 fn arguments(version: &str) -> Vec<&str> {
     match version {
         // The one that is installed under its own name.
@@ -164,7 +164,7 @@ fn values() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What a value comes back as.
+/// Describes the value that came back, compared with the one sent.
 fn described(sent: &Value, came: &Value) -> String {
     match (sent, came) {
         (Value::Number(sent), Value::Number(came)) if sent.is_nan() && came.is_nan() => "yes".to_owned(),
@@ -181,7 +181,7 @@ fn described(sent: &Value, came: &Value) -> String {
     }
 }
 
-/// What comes of a value that is sent to a server, which sends it back.
+/// Sends a value to a server that echoes it, and describes the outcome.
 async fn outcome(address: &str, value: &Value) -> String {
     let connection: Connection = capnode::connect(&format!("ws://{address}")).await.unwrap();
     let tour: TourClient = connection.index();

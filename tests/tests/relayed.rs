@@ -9,7 +9,7 @@ use capnode_tests::js;
 
 type Pairs = Arc<Mutex<Vec<[Connection; 2]>>>;
 
-/// What a connection holds: imports, exports, calls and running calls.
+/// Returns the sizes of a connection's tables: imports, exports, calls and running calls.
 fn tables(connection: &Connection) -> [usize; 4] {
     let tables = connection.tables();
     [tables.imports, tables.exports, tables.calls, tables.running]
@@ -38,7 +38,7 @@ fn back(incoming: &Incoming) -> Result<String, Error> {
     incoming.header("back").map(str::to_owned).ok_or_else(|| Error::rejected("the header `back` is missing"))
 }
 
-/// What the environment says, or `otherwise`.
+/// Returns the number in an environment variable, or `otherwise`.
 fn from_environment(name: &str, otherwise: u32) -> u32 {
     std::env::var(name)
         .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))

@@ -1,5 +1,5 @@
-//! What a process occupies of the system's memory while a crowd of peers holds something in each way that there is. The
-//! allocator's count of the same is in `held`. Only Linux says in `/proc` what this needs.
+//! The resident memory of a process while a crowd of peers holds something in each possible way. `held` has the
+//! allocator's count of it. Only Linux reports the needed numbers in `/proc`.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -26,11 +26,12 @@ const LARGE: usize = 160 << 10;
 /// Messages of each peer that is to hold many things.
 const MANY: usize = 500;
 
-/// What is stated in `capnode/docs/exposing.md`: so many times what is counted, and so much for each connection.
+/// The bounds stated in `capnode/docs/exposing.md`: a multiple of the counted bytes, and a number of bytes for each
+/// connection.
 const FACTOR: usize = 2;
 const EACH: usize = 64 << 10;
 
-/// What the server's code and its threads' own heaps come to, once they are used.
+/// The bytes of the server's code and of its threads' heaps, once they are used.
 const PROGRAM: usize = 2 << 20;
 
 /// The server, which ends with its input.
@@ -212,7 +213,7 @@ struct Way {
     name: &'static str,
     does: fn(&mut Raw),
     peers: usize,
-    /// Whether it is counted. What is not has to be within what is held for a connection in any case.
+    /// `true` if it is counted. An uncounted way has to stay within the bound of a connection in any case.
     counts: bool,
 }
 
@@ -220,7 +221,7 @@ const fn way(name: &'static str, does: fn(&mut Raw), counts: bool) -> Way {
     Way { name, does, peers: CONNECTIONS, counts }
 }
 
-/// What differs from one transport to another.
+/// The ways that depend on the transport.
 const OF_TRANSPORTS: &[Way] = &[
     way("silent", silent, false),
     way("half a message", half, true),
@@ -231,7 +232,7 @@ const OF_TRANSPORTS: &[Way] = &[
     Way { peers: FEW, ..way("sessions that are ending", ending, true) },
 ];
 
-/// What does not.
+/// The ways that do not depend on the transport.
 const OF_SESSIONS: &[Way] = &[
     way("running calls", running, true),
     way("calls with many values", nested, true),

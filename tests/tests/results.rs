@@ -1,4 +1,4 @@
-//! What a method returns arrives as it was returned, also if it is a `Result` by another name.
+//! Results of methods arrive as they were returned, also a `Result` by another name.
 
 use capnode::{CallError, Client, Dialect, Error, Func, Node, transport};
 

@@ -23,7 +23,7 @@ static ALLOCATED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 
-/// What the honest peers, the runtime and the test allocate meanwhile.
+/// The allocations of the honest peers, the runtime and the test meanwhile.
 const SLACK: usize = 100_000;
 
 fn allocated() -> usize {
@@ -79,7 +79,7 @@ impl Asks {
         Self { vanishes: 0, ..Self::new(Dialect::CapnWeb, 0, 0) }
     }
 
-    /// What it says next, if it knows.
+    /// Returns the peer's next frame, if it has one.
     fn next(&mut self) -> Option<String> {
         let Self { text, .. } = self;
         if self.asked.load(Ordering::SeqCst) == self.vanishes {

@@ -12,8 +12,8 @@ static ALLOCATED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const AMOUNT: Amount = Amount { calls: 20_000, callbacks: 5_000, connections: 500 };
 
-/// What buffers that have grown keep, and what the runtime is about to free: less than 14 bytes a call, or 53 a callback,
-/// or 530 a connection.
+/// The bytes that grown buffers keep, and that the runtime is about to free: less than 14 a call, or 53 a callback, or
+/// 530 a connection.
 const SLACK: usize = 256 << 10;
 
 fn allocated() -> usize {

@@ -1,4 +1,4 @@
-//! What reaches a listener that is no peer at all.
+//! Strangers at a listener: connections that are no peers.
 
 use std::future::{Future as _, IntoFuture as _};
 use std::sync::Arc;

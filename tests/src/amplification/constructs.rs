@@ -9,7 +9,7 @@ pub struct Construct {
     pub taken: Taken,
 }
 
-/// Whether it is taken for a value. What is not is an error of the call, or the end of the session.
+/// The positions in which a node accepts the value. Elsewhere the value fails the call or ends the session.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Taken {
     Always,
@@ -42,7 +42,7 @@ fn list(n: usize, part: &str) -> String {
     list
 }
 
-/// The same of parts that are numbered, of which one has about `length` bytes.
+/// Joins numbered parts of about `length` bytes each, with commas between.
 fn numbered(n: usize, length: usize, part: impl Fn(usize) -> String) -> String {
     (0..(n / length).max(1)).map(part).collect::<Vec<_>>().join(",")
 }

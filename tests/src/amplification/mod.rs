@@ -11,7 +11,7 @@ use capnode::{Dialect, Error, Func, Value};
 
 use self::constructs::{Construct, Taken};
 
-/// What becomes of a value.
+/// The use of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Use {
     /// It is an argument, and comes back as the result.
@@ -127,7 +127,7 @@ pub fn start(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> (S
 }
 
 impl Taken {
-    /// Whether what has become of it is right.
+    /// Returns whether a value in this use was rightly accepted (`taken`) or refused.
     pub fn fits(self, used: Use, taken: bool) -> bool {
         match self {
             Taken::Always => taken || used == Use::Ignored,

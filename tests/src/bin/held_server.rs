@@ -9,7 +9,7 @@ use capnode::{Func, Limits, Node, Object, Value, transport};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 
-/// What is made for a peer.
+/// A function that is made for a peer.
 type Nothing = Func<fn()>;
 
 /// Holds a value for as long as it is called.

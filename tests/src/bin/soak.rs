@@ -30,10 +30,10 @@ const FULL: Amount = Amount { calls: 10_000_000, callbacks: 1_000_000, connectio
 
 const PARTS: usize = 10;
 
-/// What allocators keep by the way.
+/// The bytes that the allocator may retain.
 const SLACK_RESIDENT: u64 = 8 << 20;
 
-/// What buffers and tables that have grown keep.
+/// The bytes that grown buffers and tables may retain.
 const SLACK_ALLOCATED: usize = 1 << 20;
 
 #[tokio::main]

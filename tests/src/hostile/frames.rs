@@ -1,4 +1,4 @@
-//! What a hostile peer says.
+//! The frames of a hostile peer.
 
 use capnode::Dialect;
 use serde_json::{Value as Json, json};
@@ -14,11 +14,11 @@ pub struct Speaker {
     live: Vec<i64>,
     /// References that this side has lent: the last number.
     lent: i64,
-    /// What the other side has lent: numbers in Cap'n Web.
+    /// References that the other side has lent: numbers in Cap'n Web.
     borrowed: Vec<i64>,
-    /// Requests of the other side: how many in Cap'n Web.
+    /// Requests of the other side: their number in Cap'n Web.
     asked: i64,
-    /// Names of what the other side has lent, and of its requests, in the other languages.
+    /// Names of the references that the other side has lent, and of its requests, in the other languages.
     ids: Vec<String>,
     requests: Vec<String>,
 }

@@ -12,16 +12,16 @@ use tokio::runtime::Runtime;
 use super::Speaker;
 use crate::lab::{Alive, Gives, Laboratory, MEMBERS, Rng};
 
-/// How often everything is polled before it must have come to rest.
+/// The number of polls after which everything must be at rest.
 const ROUNDS: usize = 2_000;
 
-/// How long threads of blocking methods may take to end.
+/// The time in which threads of blocking methods must end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A generated session: what its seed says, or a part of that.
+/// A generated session: all steps of its seed, or a part of them.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// What everything follows from.
+    /// The seed that everything follows from.
     pub seed: u64,
     /// The language.
     pub dialect: Dialect,
@@ -31,7 +31,7 @@ pub struct Session {
     pub steps: Vec<u64>,
 }
 
-/// What was seen of a session.
+/// The observations of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Frames of the hostile peer.
@@ -40,7 +40,7 @@ pub struct Seen {
     pub heard: usize,
     /// `true` if the session was ended by what the peer said.
     pub ended: bool,
-    /// What is wrong, if something is.
+    /// The fault that was found, if any.
     pub fault: Option<String>,
 }
 

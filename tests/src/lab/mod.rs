@@ -178,7 +178,7 @@ pub trait Lab {
     async fn absent(&self) -> u32;
 }
 
-/// What fits an argument.
+/// The type of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arg {
     /// A small number.
@@ -199,7 +199,7 @@ pub enum Arg {
     Cap,
 }
 
-/// What a member gives, where that can be compared.
+/// The kind of result of a member, where results can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gives {
     /// A value that depends on the arguments alone.
@@ -219,9 +219,9 @@ pub struct Member {
     pub name: &'static str,
     /// `true` if it is a property.
     pub property: bool,
-    /// What it gives.
+    /// The kind of its result.
     pub gives: Gives,
-    /// What its arguments are.
+    /// The types of its arguments.
     pub args: &'static [Arg],
 }
 
@@ -428,7 +428,7 @@ impl Future for Turn {
     }
 }
 
-/// How the message of every panic that is meant begins.
+/// The beginning of the message of every intended panic.
 pub const MEANT: &str = "the laboratory panics";
 
 /// Panics when it is dropped.

@@ -4,8 +4,8 @@
 use capnode::{BigInt, ByteKind, Bytes, Cap, Date, ErrorValue, Headers, Url, Value};
 use serde_json::{Map, Value as Json, json};
 
-/// Whether two texts say the same to JavaScript: it has one kind of number, and no order of members
-/// that means anything.
+/// Returns whether two texts mean the same to JavaScript, which has one kind of number and gives the order of members
+/// no meaning.
 pub fn same(one: &Json, other: &Json) -> bool {
     match (one, other) {
         (Json::Number(one), Json::Number(other)) => one.as_f64() == other.as_f64(),

@@ -32,7 +32,7 @@ impl Side {
 pub enum Line {
     /// A message, as it was written.
     Frame { from: Side, text: String },
-    /// What the program at one end saw or did.
+    /// An observation or action of the program at one end.
     Event(Json),
 }
 

@@ -1,4 +1,4 @@
-//! What the recorded programs offered, in Rust.
+//! The objects that the recorded programs offered, in Rust.
 
 use std::collections::VecDeque;
 use std::future::{Future, IntoFuture as _};
@@ -18,31 +18,31 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::recordings::table::Why;
 
-/// What a program saw of a call, or was called with.
+/// The outcome of a call of a program, or the arguments of a call to it.
 pub type Saw = Result<Value, Error>;
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// How a Rust node takes the place of one side.
+/// The part of one side, as played by a Rust node.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub name: &'static str,
     pub index: fn(&World, &str) -> Option<Value>,
-    /// What it does beside that; without it, a client makes the recorded calls.
+    /// The program that runs beside the index; without it, a client makes the recorded calls.
     pub program: Option<fn(World, Connection) -> Running>,
-    /// Messages that are otherwise with us: what is in the recorded one, and what is in ours instead; or that we do
-    /// not send.
+    /// Messages in which a Rust node differs: the recorded part, and the part that replaces it, or none if the node
+    /// does not send the message.
     pub instead: Vec<(Json, Option<Json>, Why)>,
     /// Events that have nothing to be compared with.
     pub not_in_rust: Vec<(&'static str, Why)>,
     /// The event with which it ends.
     pub until: Option<(&'static str, Why)>,
-    /// How many of the peer's calls are not answered.
+    /// The number of calls of the peer that are not answered.
     pub hang: usize,
-    /// How many calls there are of which the recorded program did not say what came of them.
+    /// The number of calls whose outcomes the recorded program did not report.
     pub unsaid: usize,
 }
 
-/// What the functions of one played recording have in common.
+/// The shared state of the functions of one played recording.
 #[derive(Clone)]
 pub struct World {
     saw: UnboundedSender<Saw>,
@@ -308,7 +308,7 @@ pub fn nothing(_: &World, _: &str) -> Option<Value> {
     None
 }
 
-/// What the servers of the Capnode recordings offered.
+/// Returns the index of the server of a Capnode recording.
 pub fn capnode(world: &World, name: &str) -> Option<Value> {
     let w = world.clone();
     match name {
@@ -664,7 +664,7 @@ pub fn capnode(world: &World, name: &str) -> Option<Value> {
     }
 }
 
-/// What the clients of the Capnode recordings offered.
+/// Returns the index of the client of a Capnode recording.
 pub fn capnode_page(_: &World, name: &str) -> Option<Value> {
     let answer = if name == "bidirectional" { "clientp" } else { "clienth" };
     record([
@@ -711,7 +711,7 @@ trait Thing {
     async fn nothing(&self);
 }
 
-/// What the servers of the Q-Connection recordings offered.
+/// Returns the index of the server of a Q-Connection recording.
 pub fn q(world: &World, name: &str) -> Option<Value> {
     let w = world.clone();
     let authenticate = || {
@@ -1003,7 +1003,7 @@ pub fn q(world: &World, name: &str) -> Option<Value> {
     }
 }
 
-/// What the clients of the Q-Connection recordings offered.
+/// Returns the index of the client of a Q-Connection recording.
 pub fn q_page(_: &World, name: &str) -> Option<Value> {
     let answer = if name == "bidirectional" { "ap" } else { "ah" };
     record([

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use capnode::transport::{Outgoing, Transport};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// What a node sends.
+/// An action of a node on its transport.
 #[derive(Debug)]
 pub enum Sent {
     Frame(String),

@@ -27,9 +27,9 @@ use crate::recordings::programs::{self, Part, World};
 /// Why a Rust node does not do the same as the recorded program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// What a Rust function fails with is an error, and what JavaScript threw arrives as one.
+    /// A Rust function fails with an error, and a value thrown by JavaScript arrives as an error.
     OnlyErrors,
-    /// The same is said in other words.
+    /// The message has another wording.
     OtherWords,
     /// A value that holds itself can be sent.
     Circles,
@@ -38,9 +38,9 @@ pub enum Why {
     NoNull,
     /// A member that is undefined is there, where the original leaves it out, so that no key of a map is lost.
     UndefinedIsThere,
-    /// What was given back is given back once, by dropping it, and not at all if others may have it.
+    /// A reference is given back once, when it is dropped, and not at all if others may have it.
     GivenBackOnce,
-    /// Who asks for the index again is not told the ids of functions that were given back.
+    /// A repeated request for the index does not return the ids of functions that were given back.
     NoDeadFunctions,
     /// Half a surrogate pair arrives as U+FFFD.
     Unicode,
@@ -56,13 +56,13 @@ pub enum Why {
     NobodyAsks,
     /// A call has its arguments, and the thing itself is called in one way.
     OneWay,
-    /// The same function twice is the same function twice.
+    /// A function that is lent twice has one id.
     TwiceTheSame,
     /// Nothing is sent to, or forgotten of, what has no limit in this test.
     NothingForgotten,
     /// A call's id is not that of its result.
     NotTheResult,
-    /// Whether a reference is to a function or to an object does not show until it is used.
+    /// A reference does not show until its use whether it is to a function or to an object.
     JustReferences,
     /// Rust has no such value, or no such call.
     NoSuchValue,
@@ -72,7 +72,7 @@ pub enum Why {
     NothingLost,
 }
 
-/// How one side of a recording is played.
+/// The cover of one side of a recording: played by a Rust node, or not, with the reason.
 pub enum Cover {
     Played(Box<Part>),
     Not(&'static str),

@@ -15,7 +15,7 @@ pub enum Leaf {
     Undefined,
     /// A number that JSON does not have.
     Number(f64),
-    /// What stands for itself.
+    /// A value that JSON writes as it is.
     Plain(Json),
     /// The list or record with this number.
     Node(usize),
@@ -23,7 +23,7 @@ pub enum Leaf {
     Object(Json),
     /// A promise that is rejected.
     Rejected(Json),
-    /// What stands at this path, until it is looked up.
+    /// The value at this path, until it is looked up.
     Path(String),
 }
 
@@ -227,7 +227,8 @@ impl Ids {
         translated
     }
 
-    /// Whether an id of ours is the recorded one. `again` says whether ours may stand for several recorded ones.
+    /// Returns whether an id of this side is the recorded one. `again` allows one id to stand for several recorded
+    /// ones.
     fn same(&mut self, recorded: &Json, ours: &Json, again: bool) -> bool {
         let (Json::String(recorded), Json::String(ours)) = (recorded, ours) else {
             return same(recorded, ours);
@@ -305,8 +306,8 @@ pub fn compare(dialect: Dialect, recorded: &Json, ours: &Json, ids: &mut Ids) ->
     Ok(())
 }
 
-/// What a reason says, but for what is no part of a comparison: a stack, and the class of an error, which the recorded
-/// programs do not tell.
+/// Returns the comparable part of a reason: without a stack and the class of an error, which the recorded programs do
+/// not report.
 pub fn said(reason: &Json) -> Json {
     let mut reason = reason.clone();
     if let Some(members) = reason.as_object_mut() {
@@ -505,13 +506,13 @@ pub fn pair(graph: &Graph, leaf: &Leaf, value: &Value, lent: &mut HashMap<String
     go(graph, leaf, value, lent, &mut HashSet::new())
 }
 
-/// Whether a number is the one that was read: serde_json may be wrong in the last digit.
+/// Returns whether a number is the one that was read: serde_json may be wrong in the last digit.
 fn is_number(recorded: &serde_json::Number, number: f64) -> bool {
     let recorded = recorded.as_f64().unwrap_or(f64::NAN);
     recorded == number || recorded.to_bits().abs_diff(number.to_bits()) <= 1
 }
 
-/// Whether a value is what the recorded program saw.
+/// Returns whether the recorded program saw this value.
 pub fn is_seen(value: &Value, recorded: &Json) -> bool {
     fn go(
         value: &Value,

@@ -1,4 +1,4 @@
-//! What is in no message: the bytes between them on a byte stream, and a stream that ends anywhere.
+//! Damage outside of messages: to the bytes between them on a byte stream, and streams that end anywhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

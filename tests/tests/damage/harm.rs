@@ -1,6 +1,6 @@
-//! What can happen to a byte.
+//! The kinds of damage to a byte.
 
-/// What happens to one byte of a message.
+/// Damage to one byte of a message.
 #[derive(Clone, Copy, Debug)]
 pub enum Harm {
     Deleted,
@@ -11,7 +11,7 @@ pub enum Harm {
     Cut,
 }
 
-/// Whether all eight bits of each byte are flipped in turn, and not one of them.
+/// Returns whether all eight bits of each byte are flipped in turn, and not only one of them.
 pub fn is_thorough() -> bool {
     std::env::var_os("CAPNODE_DAMAGE").is_some_and(|value| value == "thorough")
 }

@@ -48,7 +48,7 @@ fn what_a_q_connection_client_gets() {
     sweep(Dialect::Q, Side::A);
 }
 
-/// What is in no message, but in the bytes between them.
+/// Damages the bytes between the messages.
 #[test]
 fn what_a_byte_stream_brings() {
     bytes::sweep();

@@ -1,4 +1,5 @@
-//! What a core offers in the place of the recorded programs, with one more function that tells whether all is well.
+//! The index that a core offers in the place of the recorded programs, with one more function that reports that all is
+//! well.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ pub const WELL: &str = "is all well";
 pub struct Offer {
     index: fn(&World, &str) -> Option<Value>,
     name: &'static str,
-    /// Whether its program made calls of its own accord.
+    /// `true` if its program made calls of its own accord.
     pub calls: bool,
 }
 
@@ -340,7 +341,7 @@ pub fn callback() -> Cap {
     Callback::fallible(answer).into()
 }
 
-/// What a session needs of the world.
+/// Returns a world for one session.
 pub fn world() -> World {
     let (saw, _nobody) = tokio::sync::mpsc::unbounded_channel();
     World::new(saw)

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::{Mutex, Once, PoisonError};
 
 thread_local! {
-    /// What this thread is about.
+    /// The case that this thread runs.
     static CASE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 

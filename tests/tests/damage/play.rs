@@ -22,10 +22,10 @@ type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 pub struct Play<'a> {
     scenario: &'a Scenario,
     end: Endpoint,
-    /// What the core has sent.
+    /// The frames that the core has sent.
     pub sent: Vec<String>,
     calls: Vec<Option<Made>>,
-    /// What the other side has lent the program, by its ids there.
+    /// The references that the other side has lent the program, by their ids there.
     lent: HashMap<String, Cap>,
     exported: HashMap<String, Cap>,
 }
@@ -35,7 +35,7 @@ enum Made {
     Ended(Result<Value, Error>),
 }
 
-/// How a session ended.
+/// The end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
     /// Not: it answers.
@@ -94,7 +94,7 @@ impl<'a> Play<'a> {
         self.pump();
     }
 
-    /// What a message is in this session.
+    /// Returns the text of a message, with the ids of this session.
     pub fn render(&self, pieces: &[Piece]) -> String {
         let mut text = String::new();
         for piece in pieces {
@@ -140,7 +140,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// What is to be seen of all that has come so far.
+    /// Returns the visible state after all that has come so far.
     pub fn trace(&self) -> impl PartialEq + use<'a> {
         let tables = self.end.core().tables();
         let tables = [tables.imports, tables.exports, tables.calls, tables.running];

@@ -31,9 +31,9 @@ pub struct Message {
     pub text: String,
     /// Its parts, once it is known which of them are ids that our side makes.
     pub pieces: Vec<Piece>,
-    /// What our program gets by it: the number of its call, and the recorded value.
+    /// The answer in it to a call of the program under test: the number of the call, and the recorded value.
     pub answers: Option<(usize, Recorded)>,
-    /// Whether something is only sent upon it after a while.
+    /// `true` if a reply to it is only sent after a while.
     pub waits: bool,
 }
 
@@ -217,7 +217,7 @@ pub fn ids(frame: &str) -> impl Iterator<Item = &str> {
 /// Finds out which ids of the recorded side are which of ours.
 pub struct Learner {
     ids: Ids,
-    /// What the recorded side has sent, and whether ours has sent the same.
+    /// The messages that the recorded side has sent, each with `true` if the side under test has sent it as well.
     recorded: Vec<(Json, bool)>,
     looked: usize,
 }

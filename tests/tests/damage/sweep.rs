@@ -11,10 +11,10 @@ use crate::panics;
 use crate::play::{End, Play};
 use crate::scenario::{Learner, Message, Piece, Scenario, Step, scenarios};
 
-/// How many damaged messages of which nothing is to be seen one session takes before it goes on.
+/// The number of damaged messages without visible effect that one session takes before it goes on.
 const BATCH: usize = 64;
 
-/// How many failures are shown.
+/// The number of failures that are shown.
 const SHOWN: usize = 20;
 
 #[derive(Default)]
@@ -74,7 +74,7 @@ pub fn sweep(dialect: Dialect, side: Side) {
 /// Where the objects of a recording come from.
 struct Source<'a> {
     scenario: &'a Scenario,
-    /// What some of them ask for answers.
+    /// A peer that some of the objects ask for answers.
     peer: Connection,
 }
 
@@ -108,7 +108,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// How it ends, and whether another session of the same objects goes well.
+    /// Ends the session, and checks that another session of its objects goes well.
     fn end(mut self, scenario: &Scenario) -> Result<End, String> {
         let end = self.play.probe()?;
         self.play.finish()?;
@@ -239,7 +239,7 @@ async fn damage(
     }
 }
 
-/// What comes after a damaged message, and how the session ends.
+/// Plays the steps after a damaged message, and returns the end of the session.
 async fn rest(
     mut session: Session<'_>,
     scenario: &Scenario,

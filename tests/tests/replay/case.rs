@@ -1,4 +1,4 @@
-//! How a recording is played, and by which rules what a Rust node does may differ from it.
+//! The playing of a recording, and the rules by which a Rust node may differ from it.
 //!
 //! Rules for all recordings, which the player applies by itself:
 //!
@@ -38,7 +38,7 @@ pub enum Why {
     /// A Rust method's error is of its own type, which travels as the property `data` of an `Error`;
     /// it is no class of JavaScript's, and has no properties beside that.
     TypedErrors,
-    /// What a Rust function fails with is an error, and what JavaScript threw arrives as one.
+    /// A Rust function fails with an error, and a value thrown by JavaScript arrives as an error.
     OnlyErrors,
     /// A stack trace is internal, and never leaves the program.
     NoStack,
@@ -107,7 +107,7 @@ pub enum Program {
 
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// What a typed program saw, in order.
+/// The observations of a typed program, in order.
 #[derive(Clone)]
 pub struct Saw(pub UnboundedSender<Json>);
 
@@ -135,26 +135,26 @@ impl Saw {
     }
 }
 
-/// How the part of one side in a recording is played by a Rust node.
+/// The part of one side in a recording, as played by a Rust node.
 #[derive(Clone)]
 pub struct Case {
     pub rust: Side,
     pub node: fn(&Log) -> Node,
     pub program: Program,
     pub instead: Vec<Instead>,
-    /// What the program saw that is otherwise with us: the call, what we see, and why.
+    /// Observations that differ from the recorded ones: the call, the observed value, and the reason.
     pub seen: Vec<(&'static str, Json, Why)>,
     pub unsent: Vec<Unsent>,
     pub not_in_rust: Vec<(&'static str, Why)>,
     /// The last event that is played, if not all is.
     pub until: Option<(&'static str, Why)>,
-    /// Who closes the transport in the course of things.
+    /// The side that closes the transport in the course of things.
     pub closed_by: Option<Side>,
     /// Differences that the player knows how to take into account by itself.
     pub also: Vec<Why>,
 }
 
-/// Whether and how the part of one side is covered.
+/// The cover of the part of one side.
 #[derive(Clone)]
 pub enum Cover {
     Played(Box<Case>),
@@ -198,7 +198,7 @@ pub fn calls() -> Cover {
     calls_and_serves(|_| Node::empty().limits(capnode_tests::timeless()))
 }
 
-/// The same for a client that serves something, too.
+/// A Rust program in the place of a recorded client that serves something, too.
 pub fn calls_and_serves(node: fn(&Log) -> Node) -> Cover {
     case(Side::A, node, Program::Recorded)
 }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::objects::{Log, tour};
 
-/// What a node does with a message.
+/// The reaction of a node to a message.
 enum Does {
     /// It aborts the session, and this is part of what it says.
     Aborts(&'static str),
@@ -140,7 +140,7 @@ pub fn unknown_cases(found: &[String]) -> Vec<&'static str> {
     listed.filter(|case| !found.iter().any(|found| found == case)).collect()
 }
 
-/// The same recording with one message made harmless, so that its session does not end.
+/// Returns the recording with one message made harmless, so that its session does not end.
 pub fn made_harmless(recording: &Recording) -> Recording {
     let mut changed = recording.clone();
     let first = changed.lines.iter_mut().find_map(|line| match line {

@@ -171,7 +171,7 @@ fn calls_and_values() -> Vec<Row> {
     ]
 }
 
-/// What npm says of a field of an object.
+/// Returns the error of npm for a field of an object.
 fn private(id: i64, name: &str) -> Json {
     let message = format!(
         "Attempted to access property '{name}', which is an instance property of the RpcTarget. To avoid \
@@ -451,7 +451,7 @@ fn every_change_of_a_recording_is_noticed() {
     assert!(script::run(fatal::play(&fatal::made_harmless(&fatal))).is_err());
 }
 
-/// How many lines of a recording are played.
+/// Returns the number of lines of a recording that are played.
 fn played_lines(recording: &Recording, case: &Case) -> usize {
     let last = |line: &Line| match line {
         Line::Frame { .. } => false,
@@ -460,7 +460,7 @@ fn played_lines(recording: &Recording, case: &Case) -> usize {
     recording.lines.iter().position(last).map_or(recording.lines.len(), |at| at + 1)
 }
 
-/// The same recording, with something else in one line, if that is a thing to compare.
+/// Returns the recording with one line changed, if that line is compared.
 fn change(recording: &Recording, at: usize, case: &Case) -> Option<Recording> {
     let mut changed = recording.clone();
     match &mut changed.lines[at] {

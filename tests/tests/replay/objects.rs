@@ -1,4 +1,4 @@
-//! What the recorded programs served, in Rust.
+//! The objects that the recorded programs served, in Rust.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,18 +30,18 @@ fn failed(error: capnode::Error) -> Thrown {
 
 pub type Callback = Func<fn(Value, Value) -> Result<Value, Thrown>>;
 
-/// What happens to the objects of one played recording.
+/// The history of the objects of one played recording.
 #[derive(Clone, Default)]
 pub struct Log {
     dropped: Arc<AtomicUsize>,
-    /// What the program's callbacks were called with.
+    /// The arguments of calls to the program's callbacks.
     pub arguments: Arc<Mutex<Vec<Value>>>,
-    /// What they are to answer, in order.
+    /// The answers of the callbacks, in order.
     pub answers: Arc<Mutex<VecDeque<Result<Value, Thrown>>>>,
 }
 
 impl Log {
-    /// How many objects were dropped.
+    /// Returns the number of dropped objects.
     pub fn dropped(&self) -> usize {
         self.dropped.load(Ordering::SeqCst)
     }
@@ -299,7 +299,7 @@ type Kept = Func<fn(u32) -> String>;
 struct Events {
     log: Log,
     values: Vec<Value>,
-    /// Whether it waits for each callback to end.
+    /// `true` if it waits for each callback to end.
     waits: bool,
     kept: Mutex<Option<Kept>>,
 }

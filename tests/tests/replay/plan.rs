@@ -69,11 +69,11 @@ fn is_answer(message: &Json, to: i64) -> bool {
 #[derive(Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    /// What our callbacks answered.
+    /// The answers of this side's callbacks.
     pub answers: VecDeque<Result<Value, Thrown>>,
-    /// What npm's program has not disposed of.
+    /// The references that npm's program has not disposed of.
     pub left_behind: BTreeSet<i64>,
-    /// How many objects of ours were disposed of.
+    /// The number of this side's objects that were disposed of.
     pub disposed: usize,
 }
 
@@ -294,7 +294,7 @@ fn replace_promises(
     }
 }
 
-/// What our callbacks answered to the peer's calls of them, in the order of these.
+/// Returns the answers of this side's callbacks, in the order of the peer's calls.
 fn recorded_answers(lines: &[Parsed]) -> VecDeque<Result<Value, Thrown>> {
     let mut answers = VecDeque::new();
     let theirs = lines.iter().filter_map(Parsed::theirs);

@@ -23,7 +23,7 @@ use crate::plan::{Step, kind, plan};
 /// is not waited for.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What the program has of a call.
+/// The program's hold on a call.
 enum Made {
     Awaited(JoinHandle<Result<Value, Error>>),
     /// The result, by reference.
@@ -38,16 +38,16 @@ struct Player<'a> {
     from_node: UnboundedReceiver<Sent>,
     /// Releases that the node has to have sent before anything else happens.
     releases: Vec<Json>,
-    /// What npm's program has not disposed of, and ours has not given back yet.
+    /// The references that npm's program has not disposed of, and this side has not given back yet.
     left_behind: BTreeSet<i64>,
-    /// What a typed program saw.
+    /// The observations of a typed program.
     saw: Option<UnboundedReceiver<Json>>,
     calls: BTreeMap<i64, Made>,
     /// Awaited calls whose answers the peer has sent, with these; or the session has ended.
     answered: VecDeque<(i64, Option<Json>)>,
-    /// What the peer has lent the program.
+    /// The references that the peer has lent the program.
     lent: BTreeMap<i64, Cap>,
-    /// What the peer has ended the session with.
+    /// The reason with which the peer has ended the session.
     aborted: Option<String>,
     /// The node's end of the transport is closed.
     closed: Option<Option<String>>,
@@ -134,7 +134,7 @@ impl Player<'_> {
 
     // -------------------------------------------------------------------------------- the wire
 
-    /// What the node sends next.
+    /// Returns the next message of the node.
     async fn next(&mut self) -> Result<Sent, String> {
         match tokio::time::timeout(LONG, self.from_node.recv()).await {
             Ok(Some(sent)) => Ok(sent),

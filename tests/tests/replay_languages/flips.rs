@@ -15,7 +15,7 @@ use capnode_tests::recordings::{
 
 use crate::player::play_damaged;
 
-/// How often a bit of a recording is flipped: half of it in what either side gets, if both get something.
+/// The number of flipped bits for each recording: half of them in the input of either side, if both receive something.
 const FLIPS: usize = 20;
 
 fn flips(recording: &Recording, both: bool) -> usize {
@@ -66,7 +66,7 @@ fn flipped(text: &str, bit: usize) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The same recording with one bit flipped in what one side has sent, if it has sent anything.
+/// Returns the recording with one bit flipped in a message of one side, if it has sent anything.
 fn damaged(recording: &Recording, from: Side, random: &mut Random) -> Option<Recording> {
     let bits = |line: &Line| match line {
         Line::Frame { from: side, text } if *side == from => text.len() * 8,
@@ -122,7 +122,7 @@ pub fn flip_all(dialect: Dialect, side: Side) {
     assert_eq!(PANICS.load(Ordering::SeqCst), before, "something panicked");
 }
 
-/// The same for Cap'n Web, whose ids need no translation.
+/// Flips bits in the recordings of Cap'n Web, whose ids need no translation.
 pub fn flip_all_of_capn_web(side: Side) {
     let before = count_panics();
     for name in recordings::names(Dialect::CapnWeb) {

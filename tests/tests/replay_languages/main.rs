@@ -99,7 +99,7 @@ fn every_change_of_a_recording_is_noticed() {
     assert!(changes > 850, "only {changes}");
 }
 
-/// The same recording, with something else in one line, if that is a thing to compare.
+/// Returns the recording with one line changed, if that line is compared.
 fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<Recording> {
     let mut changed = recording.clone();
     match &mut changed.lines[at] {
@@ -146,7 +146,7 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
     Some(changed)
 }
 
-/// What the original cannot read: several messages in one chunk, and one in several.
+/// Streams that the original cannot read: several messages in one chunk, and one in several.
 #[test]
 fn bytes_of_a_stream() {
     for name in ["tcp-one-message-two-chunks", "tcp-trailing-whitespace", "tcp-two-messages-one-chunk"] {

@@ -26,7 +26,7 @@ pub type Callback = Func<fn(Value, Value, Value, Value, Value, Value) -> Result<
 type Outcome = Result<Value, Error>;
 type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 
-/// What our callbacks are called with, and answer, by the number of the call.
+/// The arguments and answers of this side's callbacks, by the number of the call.
 #[derive(Clone, Default)]
 struct Calls(Arc<Mutex<Vec<Called>>>);
 
@@ -67,11 +67,11 @@ struct Player<'a> {
     unanswered: HashSet<Json>,
     /// Those that have been played and not answered.
     owed: Vec<Json>,
-    /// What the peer has lent the program.
+    /// The references that the peer has lent the program.
     lent: HashMap<String, Cap>,
     exported: HashMap<String, Cap>,
     calls: Calls,
-    /// How many calls of our callbacks have been recorded, and which is which.
+    /// The number of recorded calls of this side's callbacks so far.
     called: usize,
     scripted: HashMap<Json, (usize, bool, Graph, Vec<Leaf>)>,
     made: HashMap<String, usize>,
@@ -163,7 +163,7 @@ pub async fn play_damaged(recording: &Recording, rust: Side, part: &Part) -> Res
     }
 }
 
-/// What a second session of a node is offered.
+/// Returns the index for a second session of a node.
 fn checked(index: Option<Value>) -> Value {
     let check = Func::<fn(u32, u32) -> u32>::new(|a: u32, b: u32| async move { a + b });
     let mut members = vec![("is all well".to_owned(), Value::Cap(check.into()))];
@@ -371,7 +371,7 @@ impl Player<'_> {
         }
     }
 
-    /// Whether a frame is one that was not recorded, and has to be sent nevertheless.
+    /// Returns whether a frame was not recorded and has to be sent nevertheless.
     fn is_extra(&mut self, frame: &Json) -> bool {
         if let Some(id) = answers(self.dialect, frame) {
             if self.unanswered.remove(id) {
@@ -620,7 +620,7 @@ impl Player<'_> {
         }
     }
 
-    /// What still waits for an answer gets none.
+    /// Waits for the outcomes of all running calls, which get no answer.
     async fn ended(&mut self) {
         for made in &mut self.outcomes {
             if let Some(running) = made.running.take() {
@@ -707,7 +707,7 @@ fn holds_caps(value: &Value) -> bool {
     }
 }
 
-/// Whether a call ended as recorded.
+/// Returns whether a call ended as recorded.
 fn is_outcome(event: &Json, outcome: &Result<Value, Error>) -> bool {
     let rejected = match event["event"].as_str() {
         Some("rejected") => Some(&event["reason"]),
@@ -752,7 +752,7 @@ fn is_reason(reason: &Json, error: &Error) -> bool {
     }
 }
 
-/// Whether a message has all that is said of it, and has not what is said to be null.
+/// Returns whether a message has all members of `part`, and none that is null there.
 pub fn covers(part: &Json, message: &Json) -> bool {
     match (part, message) {
         (Json::Object(part), Json::Object(message)) => {

@@ -1,4 +1,4 @@
-//! What does not arrive as within one program, and why not. `capnode/docs/semantics.md` has each reason.
+//! Values that do not arrive as within one program. `capnode/docs/semantics.md` has each reason.
 
 use capnode::Dialect::{self, CapnWeb, Capnode, Q};
 

@@ -61,7 +61,7 @@ impl<T: Wire + Clone + Debug + Sync> Carry<T> for Carrier<T> {
 
 const POSITIONS: [&str; 4] = ["argument and result", "borrowed argument", "property", "error"];
 
-/// What came of a value in each position: how it prints, or why it did not arrive.
+/// The outcome of a value in each position: its printed form, or the reason for which it did not arrive.
 type Seen = [Result<String, String>; 4];
 
 async fn seen<T: Wire + Clone + Debug + Sync>(client: &CarryClient<T>, value: &T) -> Seen {
@@ -78,7 +78,7 @@ async fn seen<T: Wire + Clone + Debug + Sync>(client: &CarryClient<T>, value: &T
     ]
 }
 
-/// The same over a connection in a language.
+/// Returns the outcomes of a value over a connection in a language.
 async fn seen_from_afar<T: Wire + Clone + Debug + Sync>(
     client: &CarryClient<T>,
     value: &T,
@@ -96,7 +96,7 @@ struct Row {
     outcomes: Pin<Box<dyn Future<Output = Vec<Outcomes>>>>,
 }
 
-/// What came of a value here, and in each language.
+/// The outcomes of a value here, and in each language.
 struct Outcomes {
     here: Seen,
     afar: Vec<(Dialect, Seen)>,

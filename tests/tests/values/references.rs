@@ -247,7 +247,7 @@ fn field() -> Field {
     Field { before: "text".to_owned(), client: client(3), function: function(4), nothing: () }
 }
 
-/// What the references in a value answer.
+/// Returns the answers of the references in a value.
 async fn answers<T: Holds>(value: &T) -> Vec<u32> {
     let mut found = Found::default();
     value.find(&mut found);

@@ -1,4 +1,4 @@
-//! What a peer throws that is no error, on its way through a Rust program.
+//! Thrown values that are no errors, on their way through a Rust program.
 
 use capnode::{Connection, Dialect, Node, transport};
 use capnode_tests::soon;
@@ -12,7 +12,8 @@ fn by_hand() -> (transport::Channels, UnboundedSender<String>, UnboundedReceiver
     (transport::channels(to_test, from_test), to_node, from_node)
 }
 
-/// What a peer by hand gets that calls a function of another peer by hand, which throws, through a node.
+/// Returns the answer to a peer by hand whose call reaches, through a node, a throwing function of another peer by
+/// hand.
 async fn thrown_through_a_node(from: Dialect, thrown: &Json, to: Dialect) -> Json {
     let (transport, to_node, mut from_node) = by_hand();
     let thrown = thrown.clone();

@@ -1,4 +1,4 @@
-//! What the interfaces in `pass` are run with. The tests themselves are in `tests/ui.rs`.
+//! The runner of the interfaces in `pass`. The tests themselves are in `tests/ui.rs`.
 
 use std::future::Future;
 use std::pin::pin;

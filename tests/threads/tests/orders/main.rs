@@ -19,7 +19,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::JoinHandle;
 use shuttle::{Config, Runner};
 
-/// How many orders of each kind are tried.
+/// The number of orders of each kind that are tried.
 const ORDERS: usize = 500;
 
 /// Runs a scenario in many orders: half of them with a choice at each step, half with few changes of thread at places
@@ -29,7 +29,7 @@ fn in_many_orders(scenario: fn()) {
     explore(orders.unwrap_or(ORDERS), scenario);
 }
 
-/// The same for a scenario that takes its time.
+/// Runs a slow scenario in a fifth of the orders.
 fn in_some_orders(scenario: fn()) {
     explore(ORDERS / 5, scenario);
 }

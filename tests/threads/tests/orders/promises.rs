@@ -11,7 +11,7 @@ use crate::things::{Log, ThingClient};
 use crate::world::World;
 use crate::{in_many_orders, join};
 
-/// What one thread has noted, of what several have.
+/// Returns the notes of one thread among those of several.
 fn those_from(notes: &[u32], first: u32) -> Vec<u32> {
     notes.iter().copied().filter(|number| number / 10 == first / 10).collect()
 }

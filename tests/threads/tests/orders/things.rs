@@ -19,7 +19,7 @@ pub trait Thing {
     async fn length(&self, text: &str) -> u32;
 }
 
-/// What has happened, in order.
+/// The events so far, in order.
 #[derive(Clone, Default)]
 pub struct Log(Arc<State>);
 
@@ -66,12 +66,12 @@ impl Log {
         }
     }
 
-    /// How many things are alive.
+    /// Returns the number of live things.
     pub fn things(&self) -> usize {
         self.0.things.load(Ordering::SeqCst)
     }
 
-    /// How many calls of `wait` are alive.
+    /// Returns the number of live calls of `wait`.
     pub fn waits(&self) -> usize {
         self.0.waits.load(Ordering::SeqCst)
     }

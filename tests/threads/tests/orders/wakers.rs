@@ -1,4 +1,4 @@
-//! Whoever sleeps is woken. Nothing else moves in these, so a lost wake-up is a deadlock.
+//! A sleeping task is woken. Nothing else moves in these tests, so a lost wake-up is a deadlock.
 
 use std::future::poll_fn;
 use std::sync::Arc;

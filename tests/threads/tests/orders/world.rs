@@ -84,7 +84,7 @@ impl World {
     }
 }
 
-/// Who wants to know that a driver has done something.
+/// The waker of a task that waits for a step of a driver.
 #[derive(Default)]
 struct Turns(Mutex<Option<Waker>>);
 

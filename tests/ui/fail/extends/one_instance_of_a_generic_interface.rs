@@ -17,7 +17,7 @@ pub trait Both {}
 #[capnode::interface(extends(Holder<Option<T>>))]
 pub trait Maybe<T> {}
 
-/// What the parameters of a parent stand for counts.
+/// The types count, not the parameters of a parent that stand for them.
 #[capnode::interface(extends(Maybe<Vec<T>>, Holder<Option<T>>))]
 pub trait Deep<T> {}
 

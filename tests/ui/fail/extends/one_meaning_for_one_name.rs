@@ -6,14 +6,14 @@ pub trait Store {
     async fn get_all(&self) -> Vec<u32>;
 }
 
-/// The same name in Rust, by another on the wire.
+/// One name in Rust, by another on the wire.
 #[capnode::interface(extends(Store))]
 pub trait Admin {
     #[capnode(name = "read")]
     async fn get(&self) -> u32;
 }
 
-/// The same name on the wire.
+/// One name on the wire for two methods.
 #[capnode::interface(extends(Store))]
 pub trait Keeper {
     #[capnode(name = "getAll")]

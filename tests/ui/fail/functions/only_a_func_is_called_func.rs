@@ -1,4 +1,4 @@
-//! What is written `Func<fn(..)>` is one. Any other type of that name is told to be called otherwise.
+//! A type written `Func<fn(..)>` is one. Any other type of that name has to be called otherwise.
 
 mod own {
     #[derive(serde::Serialize, serde::Deserialize)]

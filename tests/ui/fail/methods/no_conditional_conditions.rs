@@ -1,4 +1,4 @@
-//! What a `cfg_attr` comes to is not known to the macro.
+//! The macro does not know the result of a `cfg_attr`.
 
 #[capnode::interface]
 pub trait Chat {

@@ -1,4 +1,4 @@
-//! What is wrong with an attribute is said at the attribute.
+//! An error in an attribute is reported at the attribute.
 
 #[capnode::interface]
 pub trait Chat {

@@ -1,4 +1,4 @@
-//! What is lent is written by the caller and read by the object.
+//! A lent argument is written by the caller and read by the object.
 
 /// Has no derives of serde.
 #[derive(Clone)]

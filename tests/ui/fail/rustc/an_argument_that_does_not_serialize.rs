@@ -1,4 +1,4 @@
-//! What travels is written and read by serde.
+//! Arguments are written and read by serde.
 
 /// Has no derives.
 pub struct Plain;

@@ -1,4 +1,4 @@
-//! What is offered is a client of an object, and not the object.
+//! A core offers a client of an object, and not the object.
 
 use capnode::sans_io::Core;
 

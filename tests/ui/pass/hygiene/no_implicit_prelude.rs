@@ -1,4 +1,4 @@
-//! What is emitted needs no prelude.
+//! The emitted code needs no prelude.
 #![no_implicit_prelude]
 
 #[::capnode::interface]

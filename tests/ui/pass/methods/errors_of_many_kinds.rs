@@ -1,4 +1,4 @@
-//! What an error may hold: anything that serde writes, and what it skips.
+//! Errors may hold anything that serde writes, and fields that it skips.
 
 use capnode::{CallError, Value};
 use capnode_ui::run;

@@ -1,4 +1,4 @@
-//! How a method runs is said beside it, in one attribute or several.
+//! The options of a method's run stand beside it, in one attribute or several.
 
 use capnode_ui::run;
 

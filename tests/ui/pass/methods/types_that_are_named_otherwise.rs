@@ -1,5 +1,5 @@
-//! What a type is decides, not what it is called: a `Result` by an alias whose parameters have another order, a `Func` by
-//! another name, and types of the user's own that have one of these names.
+//! Types decide, not their names: a `Result` by an alias whose parameters have another order, a `Func` by another name,
+//! and a user's types that have one of these names.
 
 use capnode::{Call, CallError, Func as Callback};
 use capnode_ui::run;

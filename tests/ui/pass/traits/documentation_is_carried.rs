@@ -12,7 +12,7 @@ pub mod interfaces {
         /// Says something.
         async fn say(&self, text: &str);
 
-        /// What it is about.
+        /// The subject of the room.
         #[capnode(property)]
         async fn topic(&self) -> String {
             String::new()

@@ -1,4 +1,4 @@
-//! What a crate forbids, and an interface does not do, is in the way of no interface.
+//! Lints that a crate forbids, and an interface does not violate, reject no interface.
 
 #![forbid(unused_must_use, deprecated, non_snake_case, unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What is allowed of a trait or of a method is allowed of what is made of it, and nothing is reported twice.
+//! Lints that are allowed for a trait or method are allowed for the generated code, and nothing is reported twice.
 
 #![deny(warnings)]
 #![allow(dead_code)]
