@@ -95,7 +95,7 @@ impl FileLock {
             let since = fs::metadata(&path).and_then(|file| file.modified());
             let age = since.ok().and_then(|since| SystemTime::now().duration_since(since).ok());
             if age.is_some_and(|age| age > INSTALLING) {
-                // Whoever made it was ended before it was done.
+                // Its maker was ended before it was done.
                 let _gone = fs::remove_file(&path);
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -19,7 +19,7 @@ pub mod raw;
 pub mod recordings;
 pub mod soak;
 
-/// The net under tests: whatever is waited for comes at once, or something is wrong.
+/// The time limit of a wait in a test: anything awaited comes at once, or something is wrong.
 pub const NET: Duration = Duration::from_secs(20);
 
 /// The outcome of `future`, which has to come before long.

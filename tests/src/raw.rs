@@ -22,7 +22,7 @@ impl Raw {
     ///
     /// # Panics
     ///
-    /// If nobody is there.
+    /// If no server is there.
     pub fn new(url: &str) -> Self {
         let (scheme, host) = url.trim_end_matches('/').split_once(':').expect("an address has a scheme");
         let host = host.trim_start_matches("//");
@@ -62,11 +62,11 @@ impl Raw {
         if text.len() == length && !self.web_socket {
             message.push(b'\n');
         }
-        // It may be ended for what it sends.
+        // The listener may end the connection for its frames.
         let _ended = self.stream.write_all(&message);
     }
 
-    /// Reads until what has come ends with a text. Returns `false` if the stream ends before.
+    /// Reads until the input ends with a text. Returns `false` if the stream ends before.
     pub fn read_to(&mut self, text: &str) -> bool {
         let (mut seen, mut room) = (Vec::new(), vec![0; 64 << 10]);
         while !seen.trim_ascii_end().ends_with(text.as_bytes()) {

@@ -1,4 +1,4 @@
-//! Calls, callbacks and cut connections, many of each: what is left of them when all is quiet again.
+//! Calls, callbacks and cut connections, many of each: the resources that they leave when all is quiet again.
 //!
 //! The command is `src/bin/soak.rs`; the test of few is `tests/soak.rs`.
 
@@ -76,7 +76,7 @@ trait Keeper {
     async fn number(&self) -> u64;
 }
 
-/// Counts what is alive: as many as hold a clone of it.
+/// Counts live things: each holds a clone of it.
 #[derive(Clone, Default)]
 struct Alive(Arc<()>);
 
@@ -363,7 +363,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Connects. Whoever drops the sender cuts the connection.
+    /// Connects. Dropping the sender cuts the connection.
     async fn connect(&self) -> (Connection, oneshot::Sender<()>) {
         let stream = TcpStream::connect(self.address).await.expect("it is accepted");
         stream.set_nodelay(true).expect("it is a TCP stream");
@@ -391,7 +391,7 @@ impl Caller {
                 let _alive = &alive;
                 inside.fetch_add(1, Ordering::Relaxed);
                 if let Some(tell) = tell.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    // Whoever waits for it is there until it comes.
+                    // The waiting task stays until it comes.
                     let _heard = tell.send(());
                 }
                 async {}

@@ -55,7 +55,7 @@ async fn a_chain_of_three_calls_takes_one_round_trip() {
     assert_eq!(back.len(), 1, "{back:?}");
     assert!(back[0].ends_with(r#","user of ann"]"#));
 
-    // What was on the way is given back at once, without waiting for anything.
+    // References in flight are given back at once, without waiting for anything.
     until("it is given back", || line.count().0 == 5).await;
     let mut released = texts(&line, true).split_off(3);
     released.sort();
@@ -121,7 +121,7 @@ async fn a_callback_takes_a_round_trip_within_the_call() {
 
 // --------------------------------------------------------------------------------------- leaks
 
-/// Keeps what it is given.
+/// Keeps its argument.
 #[capnode::interface]
 trait Collector {
     async fn keep(&self, callbacks: Vec<Callback>);
@@ -169,7 +169,7 @@ impl Alive {
     }
 }
 
-/// Both ends of a connection, and what the other end offers.
+/// Both ends of a connection, and the index of the other end.
 async fn collecting() -> (CollectorClient, Connection, Connection) {
     let (one, other) = capnode::transport::pair();
     let server = Node::new(CollectorClient::new(Collection::default())).serve(one).await.unwrap();

@@ -33,7 +33,7 @@ fn count_panics() {
     });
 }
 
-/// A tour server, and what it makes of those who connect.
+/// A tour server, its ends of the connections, and an honest client.
 struct Server {
     listener: Listener,
     met: mpsc::UnboundedReceiver<Connection>,
@@ -58,7 +58,7 @@ impl Server {
         Self::start("tcp://127.0.0.1:0", limits).await
     }
 
-    /// A peer that sends what it likes, and the server's end of its connection.
+    /// A peer that sends any frames, and the server's end of its connection.
     async fn raw(&mut self) -> (Raw, Connection) {
         let raw = Raw::connect(&self.listener).await;
         (raw, self.met.recv().await.unwrap())
@@ -314,7 +314,7 @@ async fn what_is_not_there_or_not_supported_fails_its_call_only() {
         for push in [true, false] {
             id += 1;
             let rejected = format!(r#"["reject",{id},["error","Error","{reason}"]]"#);
-            // What was lent is lent anew each time.
+            // The reference is lent anew each time.
             let lent = |n: u32| format!("-{}", 10 * id + n);
             let value = (1..=5).fold(value.to_owned(), |value, n| {
                 value.replace(&format!("-{n}]"), &format!("{}]", lent(n)))
@@ -480,7 +480,7 @@ async fn a_peer_may_hold_so_much_and_no_more() {
     let error = soon(connection.closed()).await;
     assert_eq!((error.kind(), error.message()), (ErrorKind::Limit, reason));
 
-    // What is given back does not count.
+    // References that were given back do not count.
     let (mut raw, _) = server.raw().await;
     for at in 1..=200 {
         raw.send(r#"["push",["pipeline",0,["counter"],[]]]"#).await;
@@ -488,7 +488,7 @@ async fn a_peer_may_hold_so_much_and_no_more() {
     }
     raw.exchange(r#"["stream",["pipeline",0,["transform"],["beep"]]]"#, r#"["resolve",201,"BOOP"]"#).await;
 
-    // References lent in one value, all of which the call holds.
+    // References lent in one value, all held by the call.
     let (mut raw, connection) = server.raw().await;
     let many = |count| {
         let lent: Vec<_> = (1..=count).map(|at| format!(r#"["export",-{at}]"#)).collect();
@@ -675,7 +675,7 @@ async fn an_error_says_which_argument_of_which_method_does_not_fit_and_why() {
         let rejection = serde_json::to_string(message).unwrap();
         let answers = [
             format!(r#"["reject",{id},["error","TypeError",{rejection}]]"#),
-            // What was lent is given back, whatever became of the call.
+            // The lent reference is given back after any outcome of the call.
             r#"["release",-1,1]"#.to_owned(),
         ];
         raw.send(&format!(r#"["stream",["pipeline",0,{call}]]"#)).await;
@@ -719,7 +719,7 @@ async fn what_nobody_asked_for_is_given_back() {
     expected.push(r#"["resolve",2,"tea None"]"#.to_owned());
     assert_eq!(received, expected);
 
-    // The arguments of a method that is not there, and the answer to a call that nobody made.
+    // The arguments of a method that is not there, and the answer to a call that was never made.
     raw.send(r#"["stream",["pipeline",0,["nosuch"],[["export",-5]]]]"#).await;
     let mut received = [raw.receive().await, raw.receive().await].map(Option::unwrap);
     received.sort();
@@ -838,7 +838,7 @@ async fn what_is_no_handshake_keeps_nobody() {
         let answer = String::from_utf8_lossy(&answer);
         assert!(!answer.contains("101 Switching Protocols"), "{answer}");
     }
-    // Some who say nothing at all.
+    // Some peers that send nothing at all.
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(TcpStream::connect(server.listener.local_addr().unwrap()).await.unwrap());

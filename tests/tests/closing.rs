@@ -37,7 +37,7 @@ fn send_and_end(connect: impl AsyncFnOnce() -> Connection) {
     runtime.shutdown_background();
 }
 
-/// Counts the calls in what was read.
+/// Counts the calls in the input.
 fn calls_in(read: &[u8]) -> usize {
     String::from_utf8_lossy(read).matches("\"note\"").count()
 }
@@ -431,7 +431,7 @@ async fn what_was_asked_before_the_peer_ended_is_answered() {
     }
 }
 
-/// Much more than may wait to be written before calls of ours have to wait.
+/// Much more than may wait to be written before calls of this side have to wait.
 #[tokio::test]
 async fn all_that_a_peer_asked_before_it_closed_its_side_is_written() {
     const ANSWERS: usize = 40;
@@ -450,7 +450,7 @@ async fn all_that_a_peer_asked_before_it_closed_its_side_is_written() {
     assert_eq!(read.matches("[\"resolve\"").count(), ANSWERS);
 }
 
-/// Nobody decides, or a handler waits: the peer's end is the end.
+/// The index is never decided, or a handler waits: the peer's end is the end.
 #[tokio::test(start_paused = true)]
 async fn what_waits_does_not_hold_up_the_end() {
     let begun = tokio::time::Instant::now();

@@ -9,7 +9,7 @@ use capnode_tests::{echo_and_wait, examples::example, limits, soon, until};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// Streams of which a node may have more than connections.
+/// The number of streams that a node may have beyond its connections.
 const SLACK: usize = 128;
 
 /// Much less than a handshake may take, and much more than anything takes that need not wait for one.
@@ -69,7 +69,7 @@ async fn a_byte_stream_that_says_nothing_is_closed() {
         let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut silent = TcpStream::connect(address).await.unwrap();
-        // Half a message is none.
+        // Half a message does not count.
         let mut half = TcpStream::connect(address).await.unwrap();
         half.write_all(b"[\"push\",").await.unwrap();
         let calling = capnode::connect::<Connection>(&listener.url()).dialect(dialect.unwrap_or_default());

@@ -40,7 +40,7 @@ enum Said {
     Answered,
     NotSent,
     MayHaveRun,
-    /// Nobody asked.
+    /// No caller asked.
     Nothing,
     /// Not made by a handler that was to make it.
     NotMade,
@@ -163,7 +163,7 @@ impl Ledger for Server {
 
     async fn call_back(&self, id: u64, back: Func<fn(u64) -> u64>, number: u64) -> u64 {
         self.books.runs(id);
-        // Whoever gives up this call leaves it at that.
+        // If this call is given up, the call inside it has no outcome.
         self.books.says(number, Said::Nothing);
         let said = said_of(back.call(number).await, number);
         self.books.says(number, said);
@@ -219,7 +219,7 @@ impl Client {
         self.books.says(id, said_of(call.await, id));
     }
 
-    /// Makes a call, or some that belong together, and waits for what comes of them.
+    /// Makes a call, or some that belong together, and waits for the outcomes.
     async fn step(self, mut rng: Rng) {
         let Self { books, ledger, .. } = &self;
         let length = if rng.chance(10) { rng.below(20_000) } else { rng.below(50) };
@@ -234,7 +234,7 @@ impl Client {
                 books.says(id, said_of(outcome, id));
             }
             2 => {
-                // Of a call that is only led on from nobody learns more than by what comes of the last.
+                // A call that is only pipelined on has no outcome of its own: the last call tells.
                 let ids = [id, self.id(), self.id()];
                 let last = ledger.open(ids[0]).pipeline().open(ids[1]).pipeline().mark(ids[2], text);
                 self.ask(ids[2], last).await;
@@ -256,7 +256,7 @@ impl Client {
                 }
             }
             4 => {
-                // It fails with what it was called on.
+                // It fails with the promise that it was called on.
                 let on_it = self.id();
                 let error = ledger.shut(id).pipeline().mark(on_it, text).await.expect_err("nothing is there");
                 match error.fate() {

@@ -101,7 +101,7 @@ fn seen(outcome: Result<Value, Error>) -> String {
     }
 }
 
-/// Reads and calls every path of up to three steps below `cap`, and what was seen of each.
+/// Reads and calls every path of up to three steps below `cap`, and returns the outcomes.
 async fn walk(cap: &Cap) -> Vec<String> {
     let mut all = Vec::new();
     for first in STEPS {
@@ -168,7 +168,7 @@ fn nothing_below_a_member_can_be_set_deleted_or_listed_without_end() {
                 assert!(set.is_err(), "{dialect:?} {step}");
                 let deleted = soon(inside.delete("next")).await;
                 assert!(deleted.is_err() || step == "object", "{dialect:?} {step}");
-                // It has an end; what it is depends on the member.
+                // It has an end, which depends on the member.
                 let _listed = soon(inside.keys()).await;
             }
         }
@@ -249,7 +249,7 @@ async fn members_are_found_by_the_client_of_another_interface_here_and_from_afar
 
 // ------------------------------------------------------------------ chains
 
-/// Wraps whatever it is given in one more object.
+/// Wraps its argument in one more object.
 #[capnode::interface]
 trait Wrap {
     async fn wrap(&self, inner: WrapClient) -> WrapClient;

@@ -39,7 +39,7 @@ async fn a_node_with_nothing_going_on_is_down_at_once() {
     let drained = soon(node.drain(LONG)).await;
     assert_eq!((drained.connections, drained.cut), (1, 0));
     assert_eq!(soon(connection.closed()).await.kind(), ErrorKind::Disconnected);
-    // Nobody gets in any more, by any of its listeners.
+    // No peer gets in any more, by any of its listeners.
     let late = soon(async { capnode::connect::<Connection>(&listener.url()).await }).await;
     assert_eq!(late.unwrap_err().kind(), ErrorKind::Connect);
     let (there, _here) = transport::pair();

@@ -514,7 +514,7 @@ async fn end_of(url: &str, says: Option<String>) -> (u16, String) {
     }
 }
 
-/// A node with small messages, and the connections to it, at a listener of ours and at a route of axum's.
+/// A node with small messages, and the connections to it, at a listener of its own and at a route of axum.
 async fn served()
 -> (Vec<String>, tokio::sync::mpsc::UnboundedReceiver<Connection>, Vec<Box<dyn std::any::Any>>) {
     let (sender, met) = tokio::sync::mpsc::unbounded_channel();
@@ -550,7 +550,7 @@ async fn a_web_socket_is_told_why_we_close_it() {
         let (end, ()) = tokio::join!(end_of(url, None), async { met.recv().await.unwrap().close() });
         assert_eq!(end, (1000, String::new()), "an ordinary end has no reason");
     }
-    // And a peer of ours has it in its error.
+    // And a peer of this library has it in its error.
     let client: FailingClient = capnode::connect(&urls[0]).await.unwrap();
     let (error, ()) = tokio::join!(client.wait(), async {
         met.recv().await.unwrap().close_because("it is late");

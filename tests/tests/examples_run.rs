@@ -1,4 +1,4 @@
-//! The examples, as whoever tries them sees them.
+//! The examples, as a user sees them.
 
 use std::process::Output;
 use std::time::Duration;

@@ -25,7 +25,7 @@ const NODE_BYTES: usize = 2 << 20;
 /// The bytes that a connection may hold beside the counted ones.
 const EACH: usize = 64 << 10;
 
-/// The most that is held of what is counted, and not yet known to be too much.
+/// The most held bytes for each counted byte, until an excess is noticed.
 const FACTOR: usize = 2;
 
 fn allocated() -> usize {
@@ -40,7 +40,7 @@ fn is_served(raw: &mut Raw, number: usize) -> bool {
     raw.read_to("\"BOOP\"]")
 }
 
-/// Waits until nothing moves any more, and returns what is allocated.
+/// Waits until nothing moves any more, and returns the allocated bytes.
 async fn settled() -> usize {
     let mut held = allocated();
     loop {
@@ -55,7 +55,7 @@ async fn settled() -> usize {
 
 /// Lets each of a crowd do something, and returns how much is held then, beside what was before, and the crowd.
 async fn crowd(node: &Connection, url: &str, does: fn(&mut Raw)) -> (usize, Vec<Raw>) {
-    // What the crowd before held counts until it has gone.
+    // The bytes of the crowd before count until it has gone.
     until("nobody else holds anything", || node.report().node_bytes < LARGE / 10).await;
     let before = settled().await;
     let url = url.to_owned();
@@ -85,7 +85,7 @@ fn answered(raw: &mut Raw) {
 fn given_back(raw: &mut Raw) {
     let references: Vec<_> = (1..=4_000).map(|number| format!("[\"export\",-{number}]")).collect();
     raw.say(&format!(r#"["stream",["pipeline",0,["transform"],[[[{}]]]]]"#, references.join(",")));
-    // What was said before goes first.
+    // Earlier frames go first.
     raw.say(r#"["push",["pipeline",0,["transform"],["beep"]]]"#);
     raw.say("[\"pull\",2]");
     assert!(raw.read_to("\"BOOP\"]"));

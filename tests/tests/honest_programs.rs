@@ -194,7 +194,7 @@ impl World {
         self.outcomes.push(None);
     }
 
-    /// A function that notes what it is called with.
+    /// A function that notes its arguments.
     fn noting(&self, name: usize) -> Func<fn(u32) -> u32> {
         let (called, one) = (self.called.clone(), self.alive.clone());
         Func::new(move |number: u32| {
@@ -302,7 +302,7 @@ impl World {
             35 => {
                 self.begin(async move { plain(lab.bytes(Bytes::from(vec![a as u8; 3])).await.map(|_| ())) })
             }
-            // Calls on what is not there yet.
+            // Calls on pending results.
             36 => self.slots.push((self.outcomes.len(), lab.child().pipeline())),
             37 => self.slots.push((self.outcomes.len(), lab.wrap(other).pipeline())),
             38 => {
@@ -379,7 +379,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Says what is different, if something is.
+/// Describes the difference, if there is one.
 fn compare(here: &Seen, there: &Seen) -> Result<(), String> {
     for (number, (here, there)) in here.outcomes.iter().zip(&there.outcomes).enumerate() {
         if here != there {

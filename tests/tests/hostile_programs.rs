@@ -36,7 +36,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Panics that are nobody's intention.
+/// The unintended panics.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn note_panics() {
@@ -299,7 +299,7 @@ fn ask(peer: &Cap, alive: &Alive, rng: &mut Rng) -> Call<Value> {
     }
 }
 
-/// Plays the session over the wire. Whoever has a connection of the node calls over it.
+/// Plays the session over the wire. Calls over `connection` as well, if there is one.
 async fn play_over(wire: &mut Wire, session: &Session, connection: Option<&Connection>, alive: &Alive) {
     let mut speaker = Speaker::new(session.dialect);
     let mut calls = JoinSet::new();
@@ -370,7 +370,7 @@ fn play_to_a_node(scheme: &'static str, servers: bool, sessions: u64) {
                 assert_eq!(answer.unwrap(), Value::Number(8.0), "after seed {seed} over {scheme}");
                 assert_eq!(panics(), Vec::<String>::new(), "seed {seed} over {scheme}");
             }
-            // The index is one object for all, and keeps what it was given to keep.
+            // The index is one object for all, and keeps the references that it was given to keep.
             drop(index);
             let now = || {
                 alive.forget();

@@ -1,4 +1,4 @@
-//! HTTP requests at a listener for WebSockets: which of them open one, and what the others are answered.
+//! HTTP requests at a listener for WebSockets: those that open one, and the answers to the others.
 
 use std::net::SocketAddr;
 
@@ -38,7 +38,7 @@ async fn open(address: SocketAddr, path: &str, headers: &str) -> u16 {
     answer.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {answer:?}")).parse().unwrap()
 }
 
-/// A route of axum that knows who comes.
+/// A route of axum that knows the addresses of its peers.
 async fn route(node: Node) -> SocketAddr {
     let app = axum::Router::new().route("/api", capnode::axum::route(node));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

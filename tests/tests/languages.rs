@@ -23,7 +23,7 @@ async fn connected(node: &Node, dialect: Dialect) -> (Connection, Connection) {
 /// A board on which everybody leaves a function for the next one.
 #[capnode::interface]
 trait Board {
-    /// Calls what is on the board with `text`, and leaves `callback` there.
+    /// Calls the function on the board with `text`, and leaves `callback` there.
     async fn swap(&self, text: &str, callback: Func<fn(String) -> String>) -> String;
 }
 
@@ -84,7 +84,7 @@ async fn an_accepting_side_waits_with_what_it_has_to_say() {
         let waiting = tokio::spawn(async move { tour.transform("beep").await });
         let connection: Connection =
             Node::new(tour::index()).dialect(dialect).connect_over(here).await.unwrap();
-        // The first thing that is said is said by whoever connects.
+        // The connecting side sends the first frame.
         let _asked = connection.peer().read::<Value>().await;
         assert_eq!(soon(waiting).await.unwrap().unwrap(), "BOOP", "{dialect:?}");
     }
@@ -154,7 +154,7 @@ async fn what_a_handler_reports_reaches_the_caller_in_q_and_in_this_program() {
         assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent), "{dialect:?}");
         assert!(error.message().contains("progress"), "{error}");
         assert!(seen.is_empty());
-        // Who does not ask for it is answered, and the method learns that nobody listens.
+        // A caller that does not ask for it is answered, and the method learns that its reports go nowhere.
         let worker: WorkerClient = connection.index();
         assert_eq!(soon(worker.work().into_future()).await.unwrap(), "[false, false, false]");
     }
@@ -234,7 +234,7 @@ async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_on
     there.close();
     until("nobody holds it", || dropped.load(Ordering::SeqCst) == 1).await;
 
-    // Nobody knows it any more, and whoever asks is told.
+    // Its id is unknown from now on, and a caller is told so.
     let (_three, late) = connected(&node, Dialect::Capnode).await;
     let error = call(&late.reconstruct(&id).unwrap()).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
@@ -319,7 +319,7 @@ async fn a_peer_that_never_gives_back_is_forgotten_what_it_has_not_used_for_long
     // The first is used once more, so that the second is the oldest.
     assert_eq!(soon(made[0].call()).await.unwrap(), 0);
     made.push(soon(maker.make(3)).await.unwrap());
-    // What is too much is looked for when the peer says something.
+    // The excess is looked for when a frame arrives.
     assert_eq!(soon(made[3].call()).await.unwrap(), 3);
     let error = soon(made[1].call()).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");

@@ -131,7 +131,7 @@ fn without_tests<'a>(tokens: &[&'a str]) -> Vec<&'a str> {
                         break;
                     }
                 }
-                // What ends the item, unless that is the end of what it stands in.
+                // The end of the item, unless that is the end of its surroundings.
                 at += 1;
                 continue;
             }

@@ -49,7 +49,7 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
             let echo = peers[at].1.peer().invoke::<u32>("echo", (7,));
             assert_eq!(soon(echo).await.unwrap(), 7, "{dialect:?}");
         }
-        // What it held counts no longer.
+        // Its bytes count no longer.
         let (served, peer) = connect(&node, dialect).await;
         peer.peer().invoke::<Value>("wait", ("x".repeat(400_000),)).send().unwrap();
         until("the call to arrive", || served.report().call_bytes >= 400_000).await;

@@ -19,7 +19,7 @@ async fn turn(dialect: Dialect, transport: &str) -> Turn {
     }
 }
 
-/// Runs a tour client in JavaScript at a server of ours, and expects at least that many checks to pass.
+/// Runs a tour client in JavaScript at a server of this library, and expects at least that many checks to pass.
 async fn client_at_our_server(dialect: Dialect, script: &str, transport: &str, at_least: usize) {
     let _turn = turn(dialect, transport).await;
     if !js::ready() {

@@ -160,7 +160,7 @@ fn linked(depth: usize, rng: &mut Rng) -> String {
     format!(r#"{{"links":[{}],"value":{{"type":{},"id":0}}}}"#, links.join(","), kind(0))
 }
 
-/// Runs what a core has started for as long as it goes on by itself, and throws away what it says.
+/// Runs the handlers of a core for as long as they go on by themselves, and drops its frames.
 fn settle(core: &Core) {
     let mut cx = Context::from_waker(Waker::noop());
     let mut handlers = core.handlers();

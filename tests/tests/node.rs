@@ -1,4 +1,4 @@
-//! Nodes, listeners and connections: what is offered to whom, and how long a connection lives.
+//! Nodes, listeners and connections: the index for each peer, and the life of a connection.
 
 use std::error::Error as StdError;
 use std::future::{Future, pending};
@@ -206,7 +206,7 @@ async fn what_is_offered_may_depend_on_who_comes() {
     let nobody: tour::UserClient = capnode::connect(&url).await.unwrap();
     let error = soon(nobody.profile()).await.unwrap_err();
     assert_eq!(error.message(), "the peer ended the session: who are you?");
-    // None of which has changed anything for who was there.
+    // None of them has changed anything for the present peer.
     assert_eq!(ann.profile().pipeline().name().await.unwrap(), "user of ann");
 }
 
@@ -237,7 +237,7 @@ async fn who_decides_may_ask_the_peer_first() {
     let url = listener.url();
     let guest = |password| Node::new(GuestClient::new(Somebody(password)));
 
-    // What is asked before it is decided waits, and keeps its order.
+    // Calls before the decision wait, and keep their order.
     let tour: TourClient = guest("swordfish").connect(&url).await.unwrap();
     let counter = tour.counter().pipeline();
     let (text, first, second) =
@@ -369,7 +369,7 @@ async fn a_closed_listener_accepts_nobody_and_its_connections_stay() {
         assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
         if drops {
             drop(listener);
-            // The socket is closed a moment later; who is quicker is refused all the same.
+            // The socket is closed a moment later; a quicker peer is refused all the same.
             soon(async {
                 while capnode::connect::<Connection>(&url).await.is_ok() {
                     tokio::task::yield_now().await;
@@ -511,7 +511,7 @@ async fn a_closed_connection_ends_everything_on_both_sides_with_the_one_cause() 
             assert_eq!(error.message(), client_cause);
             assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::MayHaveRun));
         }
-        // The handlers are cancelled, what was lent is broken, nothing is left.
+        // The handlers are cancelled, lent references are broken, nothing is left.
         until("the handlers are cancelled", || counted.load(Ordering::SeqCst) == 0).await;
         let error = soon(lent_to_us.call("x".to_owned())).await.unwrap_err();
         assert_eq!((error.message(), error.fate()), (server_cause, Fate::NotSent));
@@ -520,7 +520,7 @@ async fn a_closed_connection_ends_everything_on_both_sides_with_the_one_cause() 
         assert_eq!(*broken.lock().unwrap(), [client_cause]);
         assert_eq!((server.tables(), client.tables()), (Tables::default(), Tables::default()));
         assert!(server.is_closed() && client.is_closed());
-        // Who asks later learns at once.
+        // A later listener is told at once.
         let (late, mut told) = mpsc::unbounded_channel();
         let _guard = keeper.cap().on_broken(move |error| late.send(error.to_string()).unwrap());
         assert_eq!(told.recv().await.unwrap(), client_cause);
@@ -848,7 +848,7 @@ fn a_runtime_without_timers_is_an_error_and_no_panic() {
 #[test]
 fn a_runtime_without_io_is_an_error_and_no_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    // It listens without a runtime, so that there is somebody to connect to.
+    // It listens without a runtime, so that there is a peer to connect to.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     runtime.block_on(async {

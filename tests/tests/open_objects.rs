@@ -15,7 +15,7 @@ use capnode_tests::{soon, until};
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
-/// Counts what is alive of what the index has made.
+/// The count of live things that the index has made.
 type Count = Arc<()>;
 
 fn alive(count: &Count) -> usize {

@@ -19,7 +19,7 @@ fn arguments(version: &str) -> Vec<&str> {
     }
 }
 
-/// The checks that an earlier version fails by itself, whatever the server.
+/// The checks that an earlier version fails by itself, with any server.
 fn cannot(version: &str) -> BTreeSet<&'static str> {
     // It refuses to send them, or has other words for them.
     const BEFORE_0_12: &[&str] = &[

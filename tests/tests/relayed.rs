@@ -15,7 +15,7 @@ fn tables(connection: &Connection) -> [usize; 4] {
     [tables.imports, tables.exports, tables.calls, tables.running]
 }
 
-/// A node that connects everybody who comes to where they listen, and offers each of the two what the other does.
+/// A node that connects each peer to the address where it listens, and offers either end the index of the other.
 fn relay(dialect: Dialect, pairs: &Pairs) -> Node {
     let pairs = pairs.clone();
     Node::with(move |incoming| {

@@ -45,7 +45,7 @@ struct Server {
 impl Server {
     fn start(address: &str, node_bytes: usize) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_held_server"));
-        // What is freed is to be given back at once, or the allocator's habits would be measured.
+        // Freed memory has to be given back at once, or the allocator's habits would be measured.
         command
             .env("MALLOC_ARENA_MAX", "1")
             .env("MALLOC_MMAP_THRESHOLD_", "65536")

@@ -184,7 +184,7 @@ async fn reads_nothing() {
         assert!(held > HARD, "{dialect:?}: it was about something");
         let asked = asked.load(Ordering::SeqCst);
         assert_eq!(honest.transform("beep").await.unwrap(), "BOOP");
-        // What it has not read goes at once.
+        // Its unread frames go at once.
         let ended = tokio::time::Instant::now();
         while allocated().saturating_sub(before) > SLACK {
             assert_eq!(ended.elapsed(), Duration::ZERO, "{dialect:?}: {} bytes", allocated() - before);
@@ -264,7 +264,7 @@ async fn vanishes() {
         let node = Node::new(tour::index()).limits(limits);
         let honest = honest(&node).await;
         let before = allocated();
-        // What it was told last is on its way for ever, and it says no goodbye.
+        // The last frame to it is in flight for ever, and it sends no end.
         let peer = Asks { vanishes: 50, ..Asks::new(dialect, 10_000, 3) };
         let start = Instant::now();
         let connection = node.serve(peer).await.unwrap();

@@ -21,7 +21,7 @@ fn allocated() -> usize {
     stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
-// The only test here, since whatever else runs allocates too.
+// The only test here, since any other test would allocate too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_many_calls_callbacks_and_cut_connections() {
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {

@@ -105,7 +105,7 @@ async fn standard_input_and_output_of_a_child_process() {
     let connection: Connection = capnode::connect_over(transport::child(&mut child).unwrap()).await.unwrap();
     assert!(transport::child(&mut child).is_err(), "its pipes are taken");
     assert_tour(&connection, Expect::Rust).await;
-    // The child learns that nobody needs it any more, and ends.
+    // The child learns that it is not needed any more, and ends.
     drop(connection);
     // At once, and not when a patient peer would have been cut off.
     let ending = tokio::time::timeout(Duration::from_secs(4), child.wait_with_output());
@@ -264,7 +264,7 @@ async fn a_certificate_that_is_not_trusted_is_refused() {
     // The web's authorities have not signed it.
     let error = capnode::connect::<Connection>(&url).await.unwrap_err();
     assert!(why(error).contains("UnknownIssuer"));
-    // Nor has somebody else who is trusted.
+    // Nor has another trusted authority.
     let other = ClientConfig::builder().with_root_certificates(trusting(&self_signed("localhost")));
     let other = Arc::new(other.with_no_client_auth());
     let error = capnode::connect::<Connection>(&url).tls(other).await.unwrap_err();
@@ -277,7 +277,7 @@ async fn a_certificate_that_is_not_trusted_is_refused() {
         std::error::Error::source(&error).unwrap().to_string().contains("not valid for name"),
         "{error:?}"
     );
-    // None of which has done the listener any harm.
+    // The listener has taken no harm from these.
     let tour: TourClient = capnode::connect(&url).tls(config).await.unwrap();
     assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
 }
@@ -303,7 +303,7 @@ async fn both_sides_prove_who_they_are() {
     let tour: TourClient = capnode::connect(&url).tls(Arc::new(config)).await.unwrap();
     assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
 
-    // Who shows no certificate does not get in. With TLS 1.3 that shows after the handshake.
+    // A client without a certificate does not get in. With TLS 1.3 that shows after the handshake.
     let config = Arc::new(trusting().with_no_client_auth());
     match capnode::connect::<TourClient>(&url).tls(config).await {
         Ok(tour) => panic!("got in: {tour:?}"),

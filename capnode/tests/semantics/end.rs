@@ -53,7 +53,7 @@ fn called(dialect: Dialect, log: &Log) -> (Core, Call<Value>) {
     (core, call)
 }
 
-/// Counts how often somebody is woken.
+/// Counts wake-ups.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 

@@ -114,7 +114,7 @@ fn calls_inside_values_end_with_their_message() {
     let mut events = log.take();
     events.sort();
     assert_eq!(events, ["cancelled 1", "cancelled 2"]);
-    // One that nobody waits for could not be ended.
+    // A call without a waiting caller could not be ended.
     peer.receive(r#"["push",[[["import",0,["wait"],[3]]]]]"#);
     peer.receive(r#"["stream",["pipeline",2,[0,"note"],[4]]]"#);
     assert!(peer.frames()[0].contains("a call inside a value is made by `pipeline`"));

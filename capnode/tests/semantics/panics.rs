@@ -1,4 +1,4 @@
-//! Code of the user's that panics: whoever asked for it is told so, and everything else goes on.
+//! User code that panics: the caller is told so, and everything else goes on.
 
 use crate::harness::*;
 use capnode::CallError;
@@ -145,7 +145,7 @@ fn a_panic_while_an_argument_is_written_late_fails_the_call_as_not_sent() {
     let mut call = Takes::from_cap(promised.cap().clone()).call(WRITTEN);
     let mut other = promised.ok();
     assert!(poll(&mut call).is_pending() && poll(&mut other).is_pending());
-    // Whoever resolves the promise has nothing to do with it.
+    // It does not concern the resolver of the promise.
     resolver.resolve(FragilesClient::from_cap(peer.core().peer()));
     let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("it panics") };
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));

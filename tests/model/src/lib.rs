@@ -70,7 +70,7 @@ struct World {
     hostile: bool,
 }
 
-/// Runs what the input says.
+/// Runs the program of the input.
 pub fn run(data: &[u8]) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
     let _entered = runtime.enter();
@@ -125,7 +125,7 @@ impl World {
         world
     }
 
-    /// Each side holds what the other offers, and an object of its own.
+    /// Each side holds the index of the other, and an object of its own.
     fn restock(&mut self) {
         for side in 0..2 {
             self.hold(side, self.pair.index(side));

@@ -66,7 +66,7 @@ impl Pair {
         self.0.deliver(SIDES[to])
     }
 
-    /// Polls what is running.
+    /// Polls the running handlers.
     pub fn run(&mut self, side: usize) -> bool {
         self.0.poll_handlers(SIDES[side])
     }

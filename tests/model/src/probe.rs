@@ -1,4 +1,4 @@
-//! The object that both programs offer, and what is noted of it.
+//! The object that both programs offer, and its notes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ pub trait Probe {
     async fn make_late(&self) -> ProbeClient;
     async fn call(&self, function: Func<fn(u32) -> u32>, number: u32) -> u32;
     async fn keep(&self, probe: ProbeClient);
-    /// Has what it keeps note the number.
+    /// Has the kept object note the number.
     async fn relay(&self, number: u32) -> u32;
     async fn forget(&self);
     async fn back(&self, probe: ProbeClient) -> ProbeClient;
@@ -61,13 +61,13 @@ impl Log {
         let gates = std::mem::take(&mut *lock(&self.0.gates));
         let any = !gates.is_empty();
         for gate in gates {
-            // Who waited may have been cancelled.
+            // The waiting call may have been cancelled.
             let _cancelled = gate.send(());
         }
         any
     }
 
-    /// Lets every object forget what it keeps: two that keep each other would be kept for ever.
+    /// Lets every object drop its kept reference: two objects that keep each other would live for ever.
     pub fn forget(&self) {
         let all = lock(&self.0.kept).clone();
         for kept in all {

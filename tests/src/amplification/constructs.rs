@@ -13,7 +13,7 @@ pub struct Construct {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Taken {
     Always,
-    /// As an argument and a result, but it is no result of ours.
+    /// As an argument and a result, but not as a result of this side.
     In,
     /// Only as an argument.
     AsArgument,

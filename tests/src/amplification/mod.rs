@@ -18,7 +18,7 @@ pub enum Use {
     Echoed,
     /// It is an argument of a function that takes none.
     Ignored,
-    /// It is the result of a call of ours.
+    /// It is the result of a call of this side.
     Answered,
 }
 

@@ -1,4 +1,4 @@
-//! Serves the tour on the standard input and output, for whoever has started this process.
+//! Serves the tour on the standard input and output, for the parent process.
 
 use capnode::{Error, Node, transport};
 use capnode_examples::tour;

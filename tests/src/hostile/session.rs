@@ -38,7 +38,7 @@ pub struct Seen {
     pub said: Vec<String>,
     /// The number of frames that it has got.
     pub heard: usize,
-    /// `true` if the session was ended by what the peer said.
+    /// `true` if a frame of the peer ended the session.
     pub ended: bool,
     /// The fault that was found, if any.
     pub fault: Option<String>,
@@ -53,7 +53,7 @@ impl Session {
         Self { seed, dialect, server: rng.chance(40), steps: (0..steps).collect() }
     }
 
-    /// Plays it, and returns what was seen.
+    /// Plays it, and returns the observations.
     pub fn play(&self, runtime: &Runtime) -> Seen {
         let mut seen = Seen::default();
         let outcome = catch_unwind(AssertUnwindSafe(|| {

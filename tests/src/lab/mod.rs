@@ -84,11 +84,11 @@ pub trait Store<T> {
 pub trait Lab {
     /// Returns the sum.
     async fn add(&self, a: u32, b: u32) -> u32;
-    /// Returns what it is given.
+    /// Returns its argument.
     async fn echo(&self, value: Value) -> Value;
     /// Returns the text, which it borrows, twice.
     async fn text(&self, text: &str) -> String;
-    /// Returns what it is given.
+    /// Returns its argument.
     async fn bytes(&self, bytes: Bytes) -> Bytes;
     /// Fails with an error of a type of its own.
     async fn fail(&self, code: u32) -> Result<u32, LabError>;
@@ -116,13 +116,13 @@ pub trait Lab {
     async fn depth(&self) -> u32;
     /// Keeps a reference.
     async fn keep(&self, cap: Cap);
-    /// Returns what is kept.
+    /// Returns the kept reference.
     async fn kept(&self) -> Vec<Cap>;
-    /// Drops what is kept.
+    /// Drops the kept reference.
     async fn forget(&self);
     /// Has another object add one to the number.
     async fn ask(&self, other: LabClient, number: u32) -> Result<u32, Error>;
-    /// Runs to its end, also if nobody waits for it.
+    /// Runs to its end, also if no caller waits for it.
     #[capnode(no_cancel)]
     async fn insist(&self) -> u32;
     /// Takes a few turns.
@@ -303,7 +303,7 @@ pub const INSIDE: &[&str] = &[
     "",
 ];
 
-/// Counts what is alive.
+/// Counts live objects and functions.
 #[derive(Clone, Default)]
 pub struct Alive {
     count: Arc<()>,
@@ -379,7 +379,7 @@ impl Laboratory {
     }
 
     fn itself(&self) -> LabClient {
-        // Whoever calls a method holds the object.
+        // The caller of a method holds the object.
         self.me.upgrade().map_or_else(|| self.new_one(), LabClient::from_arc)
     }
 
@@ -576,7 +576,7 @@ impl Lab for Laboratory {
     }
     async fn progress(&self, steps: u32) -> u32 {
         for step in 0..steps % 4 {
-            // Nobody has to listen.
+            // The receiver may be gone.
             let _heard = capnode::report_progress(&step);
         }
         steps

@@ -41,7 +41,7 @@ impl Rng {
         self.below(100) < percent
     }
 
-    /// One of `all`, or `None` if there is none.
+    /// Returns one of `all`, or `None` if it is empty.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         all.get(self.below(all.len()))
     }

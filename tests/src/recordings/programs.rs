@@ -70,7 +70,7 @@ impl World {
     }
 
     pub fn saw(&self, saw: Saw) {
-        // Whoever listens no more has found a difference already.
+        // A receiver that is gone has found a difference already.
         let _gone = self.saw.send(saw);
     }
 
@@ -432,7 +432,7 @@ pub fn capnode(world: &World, name: &str) -> Option<Value> {
                     "drop",
                     f(move |_| {
                         drops.kept.lock().unwrap().clear();
-                        // What nobody holds is given back a while later.
+                        // An unheld reference is given back a while later.
                         async move {
                             tokio::time::sleep(Duration::from_secs(60)).await;
                             Ok("dropped".into())
@@ -705,7 +705,7 @@ fn point(x: f64, y: f64) -> Object {
     )
 }
 
-/// Something of which nothing is known.
+/// An interface of which no method is known.
 #[capnode::interface]
 trait Thing {
     async fn nothing(&self);

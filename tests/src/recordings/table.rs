@@ -10,7 +10,7 @@
 //! * **Every call is answered**: also those on which the recorded program failed, or that were for nobody.
 //! * **No nulls** in Capnode: what the original writes as null, and then fails to read, is undefined.
 //! * **Answers** may come earlier than they were recorded.
-//! * **What nobody holds is given back**: functions that the recorded program kept for ever.
+//! * **Unheld functions are given back**: the recorded program kept them for ever.
 //! * **Rejections are errors.** What JavaScript rejected with that is no error arrives as one whose message says it, and is
 //!   passed on as what it was.
 //! * **Strings are Unicode.** Half a surrogate pair arrives as U+FFFD.
@@ -56,9 +56,9 @@ pub enum Why {
     NobodyAsks,
     /// A call has its arguments, and the thing itself is called in one way.
     OneWay,
-    /// A function that is lent twice has one id.
+    /// A function that occurs twice arrives twice, as one function.
     TwiceTheSame,
-    /// Nothing is sent to, or forgotten of, what has no limit in this test.
+    /// No function is forgotten, since there is no limit in this test.
     NothingForgotten,
     /// A call's id is not that of its result.
     NotTheResult,

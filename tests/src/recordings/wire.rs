@@ -85,7 +85,7 @@ impl Graph {
 fn table(json: Option<&Json>) -> Graph {
     let Some(json) = json else { return Graph::undefined() };
     let mut links = json["links"].as_array().cloned().unwrap_or_default();
-    // What the original sender does to a function that occurs twice.
+    // The treatment of a function that occurs twice by the original sender.
     let highest = links.iter().chain(json.get("value")).filter_map(highest_id).max();
     let mut there = HashSet::new();
     let repeats: Vec<_> = links.iter().map(|link| link.is_string() && !there.insert(link.clone())).collect();
@@ -352,7 +352,7 @@ impl Comparison<'_> {
                 self.nodes.insert(*recorded, *ours);
                 self.node((theirs, &theirs.nodes[*recorded]), (own, &own.nodes[*ours]))
             }
-            // The original sends null for what it cannot say, on which its own receiver fails.
+            // The original sends null for a value that it cannot write, on which its own receiver fails.
             (Leaf::Plain(Json::Null), Leaf::Undefined) => self.dialect == Dialect::Capnode,
             (recorded, ours) => recorded == ours,
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The name of the function that adds two numbers.
 pub const WELL: &str = "is all well";
 
-/// Makes what the recorded program offered.
+/// Makes the index of the recorded program.
 #[derive(Clone, Copy)]
 pub struct Offer {
     index: fn(&World, &str) -> Option<Value>,
@@ -334,7 +334,7 @@ impl All for Everything {
     }
 }
 
-/// A function of ours that a call of ours takes along: it answers with the first of its arguments.
+/// A function that this side lends with a call: it answers with the first of its arguments.
 pub fn callback() -> Cap {
     type Callback = Func<fn(Value, Value, Value) -> Result<Value, Error>>;
     let answer = |first: Value, _: Value, _: Value| async move { Outcome::Ok(first) };

@@ -157,7 +157,7 @@ impl<'a> Play<'a> {
 
     // -------------------------------------------------------------------------------- the program
 
-    /// Makes a call of the program's, if what it needs is there.
+    /// Makes a call of the program, if the references that it needs are there.
     fn make(&mut self, make: &Make) -> Option<Attempt> {
         match make {
             Make::Index => Some(Box::pin(self.end.core().peer().read::<Value>().into_future())),

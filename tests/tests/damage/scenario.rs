@@ -1,4 +1,4 @@
-//! A recording as a row of steps for one side: what its program does, and what the other side sends.
+//! A recording as a row of steps for one side: actions of its program, and messages of the other side.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ pub fn scenarios(dialect: Dialect, side: Side) -> Vec<Scenario> {
     scenarios
 }
 
-/// Makes texts short of which there is nothing but the length to be seen.
+/// Shortens texts of which only the length matters.
 fn shortened(line: &Line) -> Line {
     let mut line = line.clone();
     if let Line::Frame { text, .. } = &mut line {
@@ -214,7 +214,7 @@ pub fn ids(frame: &str) -> impl Iterator<Item = &str> {
     frame.split('"').filter(is_id)
 }
 
-/// Finds out which ids of the recorded side are which of ours.
+/// Maps the ids of the recorded side to those of the side under test.
 pub struct Learner {
     ids: Ids,
     /// The messages that the recorded side has sent, each with `true` if the side under test has sent it as well.

@@ -113,7 +113,7 @@ pub struct Saw(pub UnboundedSender<Json>);
 
 impl Saw {
     pub fn value(&self, value: impl Serialize) {
-        // Whoever listens no more has found a difference already.
+        // A receiver that is gone has found a difference already.
         let _gone = self.0.send(serde_json::to_value(value).expect("plain data"));
     }
 

@@ -13,9 +13,9 @@ use crate::objects::{Log, tour};
 
 /// The reaction of a node to a message.
 enum Does {
-    /// It aborts the session, and this is part of what it says.
+    /// It aborts the session, with a reason that contains this.
     Aborts(&'static str),
-    /// It refuses what is asked for, and the session goes on.
+    /// It refuses the request, and the session goes on.
     Refuses(&'static str),
     /// The peer has aborted the session, so that there is nothing to say.
     Ends,

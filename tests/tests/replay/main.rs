@@ -427,7 +427,7 @@ fn every_recording_is_in_the_table() {
     }
 }
 
-/// Each comparison can fail: whatever is changed in what was recorded of this side is noticed.
+/// Each comparison can fail: any change in the recorded part of this side is noticed.
 #[test]
 fn every_change_of_a_recording_is_noticed() {
     let rows = recordings().into_iter();

@@ -46,7 +46,7 @@ impl Log {
         self.dropped.load(Ordering::SeqCst)
     }
 
-    /// A callback of the program's: it notes its arguments, and answers what was recorded.
+    /// A callback of the program: it notes its arguments, and gives the recorded answers.
     pub fn callback(&self) -> Callback {
         let (log, noted) = (self.clone(), Noted(self.dropped.clone()));
         Func::fallible(move |first: Value, second: Value| {

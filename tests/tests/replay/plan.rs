@@ -1,4 +1,4 @@
-//! A recording in our terms: what the node is sent, what it has to send, and what its program does.
+//! A recording as a plan: the messages to the node, those expected from it, and its program's actions.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -182,7 +182,7 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
     Ok(plan)
 }
 
-/// Notes what the peer lends us in an answer.
+/// Notes the references that the peer lends in an answer.
 fn lent(expression: &Json, ids: &mut BTreeSet<i64>) {
     match (kind(expression), expression) {
         (("export", id), _) => drop(ids.insert(id)),

@@ -57,7 +57,7 @@ struct Player<'a> {
     to_be_disposed: usize,
 }
 
-/// Plays a recording. An error says in what the node differs.
+/// Plays a recording. An error describes the difference of the node.
 pub async fn play(recording: &Recording, case: &Case) -> Result<(), String> {
     let plan = plan(recording, case)?;
     let log = Log::default();
@@ -477,7 +477,7 @@ fn lend(expression: &Json, value: &Value, lent: &mut BTreeMap<i64, Cap>) {
     }
 }
 
-/// Calls, or without arguments reads, what is at `path`.
+/// Calls the member at `path`, or reads it if there are no arguments.
 fn call(target: Cap, path: &[Json], args: Option<Vec<Value>>) -> Option<Call<Value>> {
     let names: Vec<_> = path.iter().map(Json::as_str).collect::<Option<_>>()?;
     let Some(args) = args else {

@@ -59,7 +59,7 @@ impl Random {
     }
 }
 
-/// A text with another bit. A transport that takes bytes either refuses what is no UTF-8 or replaces it.
+/// A text with another bit. A transport that takes bytes either refuses invalid UTF-8 or replaces it.
 fn flipped(text: &str, bit: usize) -> String {
     let mut bytes = text.as_bytes().to_vec();
     bytes[bit / 8] ^= 1 << (bit % 8);
@@ -86,7 +86,7 @@ fn damaged(recording: &Recording, from: Side, random: &mut Random) -> Option<Rec
     Some(damaged)
 }
 
-/// Makes texts short of which there is nothing but the length to be seen.
+/// Shortens texts of which only the length matters.
 fn shorten(recording: &mut Recording) {
     for line in &mut recording.lines {
         if let Line::Frame { text, .. } = line {

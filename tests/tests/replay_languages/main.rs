@@ -70,7 +70,7 @@ fn every_recording_is_in_the_table() {
     }
 }
 
-/// Each comparison can fail: whatever is changed in what was recorded of this side is noticed.
+/// Each comparison can fail: any change in the recorded part of this side is noticed.
 #[test]
 fn every_change_of_a_recording_is_noticed() {
     let (mut changes, mut unnoticed) = (0, Vec::new());
@@ -121,7 +121,7 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
                 "send" => members.insert("args".to_owned(), json!(["changed", ["changed"]])),
                 _ => return None,
             };
-            // What is otherwise with us is not looked at.
+            // Known differences are not compared.
             if part.instead.iter().any(|(recorded, ..)| player::covers(recorded, &message)) {
                 return None;
             }
@@ -165,7 +165,7 @@ fn bytes_of_a_stream() {
                     }
                 }
             }
-            // A reader of ours takes them however they come.
+            // A reader of this library takes them in any division.
             tokio::time::sleep(Duration::from_secs(60)).await;
             let mut bytes = vec![0; 1 << 16];
             let length = here.read(&mut bytes).await.unwrap();

@@ -108,7 +108,7 @@ fn answers(dialect: Dialect, message: &Json) -> Option<&Json> {
     }
 }
 
-/// Plays a recording. An error says in what the node differs.
+/// Plays a recording. An error describes the difference of the node.
 pub async fn play(recording: &Recording, rust: Side, part: &Part) -> Result<(), String> {
     let (mut player, program) = start(recording, rust, part, false).await?;
     for (at, line) in recording.lines.iter().enumerate() {
@@ -130,7 +130,7 @@ pub async fn play(recording: &Recording, rust: Side, part: &Part) -> Result<(), 
 pub async fn play_damaged(recording: &Recording, rust: Side, part: &Part) -> Result<(), String> {
     let (mut player, program) = start(recording, rust, part, true).await?;
     for line in &recording.lines {
-        // Whatever comes of it.
+        // The outcome does not matter.
         let _outcome = match line {
             Line::Frame { from, text } if *from == rust => player.go_on(text).await,
             Line::Event(event) if event["event"] == "note" => player.event(event).await,
@@ -218,7 +218,7 @@ async fn start<'a>(
         other = Some(asks.map_err(|error| error.to_string())?);
     }
     let mut frames = Vec::new();
-    // Nobody looks at what a damaged session does not answer.
+    // Unanswered requests of a damaged session do not matter.
     for line in recording.lines.iter().filter(|_| !with_other) {
         if let Line::Frame { from, text } = line {
             frames.push((*from, parse(text).unwrap_or_default()));
@@ -285,7 +285,7 @@ impl Player<'_> {
         }
     }
 
-    /// Does what the recorded side did, as far as it can.
+    /// Repeats the actions of the recorded side, as far as it can.
     async fn go_on(&mut self, text: &str) -> Result<(), String> {
         let recorded = parse(text)?;
         let made = self.make(&recorded).await;
@@ -302,7 +302,7 @@ impl Player<'_> {
     // -------------------------------------------------------------------------------- the wire
 
     fn send(&mut self, text: String) {
-        // A node that has gone is noticed by what it does not send.
+        // A node that has gone is noticed by the messages that it does not send.
         if let Some(Err(_)) = self.to_node.as_ref().map(|to_node| to_node.send(text)) {
             self.to_node = None;
         }
@@ -411,7 +411,7 @@ impl Player<'_> {
 
     // -------------------------------------------------------------------------------- the program
 
-    /// Does what the recorded program did to send this.
+    /// Repeats the action by which the recorded program sent this.
     async fn make(&mut self, recorded: &Json) -> Result<(), String> {
         self.look()?;
         if let Some(id) = answers(self.dialect, recorded) {
@@ -500,7 +500,7 @@ impl Player<'_> {
         values(graph, leaves, &mut reference)
     }
 
-    /// Lets a callback answer what was recorded.
+    /// Lets a callback give the recorded answer.
     fn answer(&mut self, id: &Json, recorded: Option<(&Json, &Graph)>) -> Result<(), String> {
         let Some((number, ..)) = self.scripted.remove(id) else { return Ok(()) };
         let answer = match recorded {
@@ -521,7 +521,7 @@ impl Player<'_> {
         };
         let mut calls = self.calls.0.lock().unwrap();
         let Some(called) = calls.get_mut(number) else {
-            // It is no function of ours any more.
+            // It is no function of this side any more.
             self.called = number;
             return if recorded.is_none() { Ok(()) } else { Err("the callback was not called".to_owned()) };
         };

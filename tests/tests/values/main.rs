@@ -128,7 +128,7 @@ async fn values_arrive_as_within_a_program_or_are_refused_or_are_listed() {
             count += 1;
             for (dialect, there) in afar {
                 for ((position, here), there) in POSITIONS.iter().zip(&here).zip(&there) {
-                    // An error keeps what the language has no words for.
+                    // An error keeps values that the language cannot express.
                     let said = if *position == "error" { Dialect::CapnWeb } else { dialect };
                     let listed = DIFFERENCES.iter().position(|line| line.is_about(name, said));
                     let good = match listed.map(|at| (at, &DIFFERENCES[at].expected)) {

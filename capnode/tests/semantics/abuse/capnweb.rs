@@ -53,9 +53,9 @@ all! {
         UnknownObject,
         /// In use, but by the other side.
         OtherSide,
-        /// A call that runs, of which the answer is sent.
+        /// A call that runs, whose answer is sent.
         Streamed,
-        /// A call that runs, of which the answer is kept.
+        /// A call that runs, whose answer is kept.
         Pushed,
         /// A call that has ended.
         Resolved,
@@ -179,7 +179,7 @@ fn furnished(marked: bool) -> (Endpoint, Log, Held) {
         peer.receive(r#"["release",0,0]"#);
     }
     for frame in [
-        // 1 to 5, calls of the peer's.
+        // 1 to 5, calls of the peer.
         r#"["push",["pipeline",0,["wait"],[1]]]"#,
         r#"["stream",["pipeline",0,["wait"],[2]]]"#,
         r#"["push",["pipeline",0,["make"],[]]]"#,
@@ -199,7 +199,7 @@ fn furnished(marked: bool) -> (Endpoint, Log, Held) {
     ] {
         peer.receive(frame);
     }
-    // Calls of ours: a kept one, one that waits, one with an answer, a kept one that was dropped, one given up.
+    // Calls of this side: a kept one, one that waits, one with an answer, a kept one that was dropped, one given up.
     let theirs = peer.core().peer();
     let kept = theirs.invoke::<Value>("x", (1,)).pipeline_cap();
     let mut waiting: Vec<::capnode::Call<Value>> =

@@ -20,7 +20,7 @@ enum Outcome {
     Goes(&'static str),
     /// As if nothing had been said.
     Ignored,
-    /// The session goes on, and whoever asked is told so.
+    /// The session goes on, and the caller is told so.
     Error(&'static str),
     /// The session ends with this, and nothing is left of it. The peer is told if its language has a word for it.
     Ends(&'static str),
@@ -31,7 +31,7 @@ use Outcome::{Ends, Error, Goes, Ignored};
 /// Some cells of a table: those of one kind of message, for ids in these states.
 type Row<K, S> = (K, &'static [S], Outcome);
 
-/// An enum of which all variants are known.
+/// An enum with a list of all its variants.
 macro_rules! all {
     ($(#[$attribute:meta])* enum $name:ident { $($(#[$doc:meta])* $variant:ident,)* }) => {
         $(#[$attribute])*
@@ -120,7 +120,7 @@ where
     played
 }
 
-/// Tables without the count of what was forgotten.
+/// Tables without the count of forgotten functions.
 fn but_forgotten(mut tables: Tables) -> Tables {
     tables.forgotten = 0;
     tables

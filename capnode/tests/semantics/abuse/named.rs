@@ -4,7 +4,7 @@ use super::*;
 
 type Callback = Func<fn(u32) -> u32>;
 
-/// Something of ours that notes what happens, and counts like an object.
+/// A function of this side that notes its calls, and counts like an object.
 struct Counted(Log);
 
 impl Counted {

@@ -43,9 +43,9 @@ all! {
         Lent,
         /// One that was forgotten, since there were too many.
         Forgotten,
-        /// A function of the peer's own.
+        /// A function of the peer.
         Theirs,
-        /// The place for the answer of a call of ours that waits.
+        /// The place for the answer of a call that waits.
         Pending,
         /// The place for the answer of a call that was answered.
         Answered,

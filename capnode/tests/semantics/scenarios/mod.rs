@@ -38,7 +38,7 @@ pub(crate) trait Actor {
     async fn long(&self, text: String, number: u32) -> u32;
 }
 
-/// Notes the beginning and the end of each handler, and counts who is alive.
+/// Notes the beginning and the end of each handler, and counts the live objects.
 pub(crate) struct Acting {
     log: Log,
     same: Mutex<Option<ActorClient>>,
@@ -90,7 +90,7 @@ impl Actor for Acting {
 
     async fn panic(&self, number: u32) -> u32 {
         let _under = Under::way(&self.log, number);
-        // As a panic does, but for what it prints.
+        // As a panic does, but without its output.
         std::panic::resume_unwind(Box::new("on purpose"));
     }
 

@@ -152,7 +152,7 @@ impl Holder {
         }
     }
 
-    /// Takes what has come. Whether there was anything.
+    /// Takes the arrived results. Returns whether there were any.
     fn poll(&mut self) -> bool {
         let before = self.notes.len() + self.arriving.len();
         self.notes.retain_mut(|(number, call, flag)| match flag.is_up().then(|| flag.poll(call)) {
@@ -215,7 +215,7 @@ impl Holder {
                 self.hold(into, back, Vec::new());
             }
             Step::Tell { on, what, number } => {
-                // It is made there, later than what is called meanwhile.
+                // It is made there, later than the calls meanwhile.
                 self.expected.push(number);
                 let call = self.slots[&on].tell(self.slots[&what].clone(), number);
                 self.await_note(number, call);
@@ -311,7 +311,7 @@ impl Chain {
         self.all_ends().filter_map(arrives)
     }
 
-    /// Lets a node do what follows from what has happened there.
+    /// Lets a node act on the events there.
     fn drive(&mut self, node: usize) {
         let run_all = !self.program.handlers;
         loop {
@@ -390,7 +390,7 @@ impl World for Chain {
             What::Open => {
                 self.ground.open.store(true, Ordering::SeqCst);
                 for gate in std::mem::take(&mut *lock(&self.ground.gates)) {
-                    // Who waited may have been cancelled.
+                    // The waiting call may have been cancelled.
                     let _cancelled = gate.send(());
                 }
             }

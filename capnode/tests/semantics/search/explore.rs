@@ -8,7 +8,7 @@
 
 use std::fmt::Debug;
 
-/// Something that develops by actions, of which there is a choice.
+/// A state machine with a choice of actions.
 pub(super) trait World {
     type Action: Copy + Debug + PartialEq;
 

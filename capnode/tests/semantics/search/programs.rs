@@ -3,7 +3,7 @@
 use super::place::Program;
 use super::place::Step::{self, *};
 
-/// A program of which nothing but the steps is special.
+/// A program with nothing special but its steps.
 fn plain(name: &'static str, steps: &[Step]) -> Program {
     let steps = steps.to_vec();
     Program { name, hops: 1, steps, gate: false, promised: false, strangers: false, handlers: false }
@@ -19,7 +19,7 @@ pub(super) fn programs(hops: usize) -> Vec<Program> {
             "home again",
             &[Own { into: 1 }, Back { on: 0, what: 1, into: 2 }, note(2, 1), read(2, 3), note(3, 2)],
         ),
-        // Calls on a result that is not there yet, and on what it turns out to be.
+        // Calls on a pending result, and on the reference that it resolves to.
         gated("a late result", &[late(0, 1), note(1, 1), read(1, 2), note(2, 2)]),
         gated("calls on a late result", &[late(0, 1), send(1, 1), note(1, 2), drop_of(1)]),
         // A promise of the caller's, resolved while calls on it wait.
@@ -56,7 +56,7 @@ pub(super) fn programs(hops: usize) -> Vec<Program> {
         plain("lent again", &[same(0, 1), same(0, 2), drop_of(1), note(2, 1), drop_of(2)]),
         plain("given back and asked for again", &[same(0, 1), drop_of(1), same(0, 2), note(2, 1)]),
         plain("given back while in use", &[same(0, 1), same(0, 2), send(1, 1), drop_of(1), drop_of(2)]),
-        // The callee calls back; what it calls is given up meanwhile.
+        // The callee calls back; the called reference is given up meanwhile.
         plain(
             "two callbacks",
             &[

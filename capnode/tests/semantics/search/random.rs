@@ -88,7 +88,7 @@ impl Writing {
                 Tell { on: far, what: on, number }
             }
             15 => {
-                // A step that uses what is read could wait for one that comes after it.
+                // A step that uses the read reference could wait for one that comes after it.
                 if self.unknown.contains(&far) {
                     return;
                 }
@@ -116,7 +116,7 @@ impl Writing {
                 GiveUp { number }
             }
             _ => {
-                // What the chain offers stays.
+                // The index of the chain stays.
                 let slot = on;
                 if slot == 0 || self.promises.contains(&slot) {
                     return;
@@ -144,7 +144,7 @@ fn program(draw: &mut Draw) -> Program {
     for _ in 0..10 + draw.below(30) {
         writing.step(draw);
     }
-    // A promise that is never resolved would keep those waiting who called on it.
+    // A promise that is never resolved would keep the calls on it waiting.
     let resolved =
         std::mem::take(&mut writing.promises).into_iter().map(|promise| Resolve { promise, to: 0 });
     writing.steps.extend(resolved);

@@ -1,4 +1,4 @@
-//! Promises, and what is asked of them while they are resolved.
+//! Promises, and calls on them while they are resolved.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -61,7 +61,7 @@ impl Log {
             std::mem::take(&mut gate.waiting)
         };
         for waiting in waiting {
-            // Who waited may have been cancelled.
+            // The waiting call may have been cancelled.
             let _cancelled = waiting.send(());
         }
     }

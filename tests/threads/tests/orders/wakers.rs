@@ -39,7 +39,7 @@ fn a_call_that_waits_for_room_is_woken() {
         let index: ThingClient = here.index();
         index.length(&"x".repeat(MUCH)).send().unwrap();
         let waiting = thread::spawn(move || block_on(index.note(1)).unwrap_err());
-        // Nobody answers; it is enough that the call gets as far as the wire.
+        // No answer comes; it is enough that the call gets as far as the wire.
         block_on(poll_fn(|cx| {
             loop {
                 while let Some(frame) = here.next_frame() {

@@ -135,7 +135,7 @@ async fn drive(
     handlers: Arc<Handlers>,
 ) {
     poll_fn(|cx| {
-        // Who is awake is not woken: each sleep has to begin by saying so.
+        // A task that is awake is not woken: each sleep has to begin by saying so.
         core.set_waker(Waker::noop());
         loop {
             while let Some(frame) = incoming.take(cx) {

@@ -1,4 +1,4 @@
-//! A supertrait that is an interface is named in `extends`, by whatever way it comes.
+//! A supertrait that is an interface is named in `extends`, in each way of inheriting it.
 
 mod names {
     #[capnode::interface]

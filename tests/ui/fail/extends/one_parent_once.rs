@@ -1,4 +1,4 @@
-//! An interface is extended once, whatever its type parameters are.
+//! An interface is extended once, with any type parameters.
 
 #[capnode::interface]
 pub trait Holder<T> {

@@ -1,4 +1,4 @@
-//! A function that travels owns what it takes and returns.
+//! A function that travels owns its arguments and results.
 
 use capnode::Func;
 
