@@ -117,7 +117,8 @@ fn node(script: &str, arguments: &[&str]) -> tokio::process::Command {
     command
 }
 
-/// A command that runs a module given as text, which imports what the scripts can; it is ended when it is dropped.
+/// A command that runs a module given as text, which can import the same as the scripts; it is ended when it is
+/// dropped.
 pub fn module(text: &str) -> tokio::process::Command {
     let mut command = tokio::process::Command::new("node");
     command.args(["--input-type=module", "--eval", text]).current_dir(directory());

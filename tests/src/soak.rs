@@ -111,7 +111,7 @@ impl Work for Worker {
 
     async fn stay(&self, inside: Func<fn()>) {
         let _running = self.handlers.clone();
-        // Who is cut off before it hears of it has been cut off all the same.
+        // A caller that is cut off before it is told has been cut off all the same.
         let _told = inside.call().await;
         pending().await
     }
@@ -285,7 +285,7 @@ impl Soak {
             Dialect::CapnWeb => left.tables.iter().all(|tables| (tables.imports, tables.exports) == (0, 0)),
             // `dealloc` is counted, so to say, by the end that lends.
             Dialect::Capnode => left.objects == 0 && left.callbacks == 0,
-            // Q-Connection has no word for it. What is there is as much as may be lent.
+            // Q-Connection has no release. As many references stay as may be lent.
             _ => left.tables.iter().all(|tables| tables.exports <= EXPORTS),
         };
         let bound = if self.dialect == Dialect::Q { ends * EXPORTS } else { 0 };
@@ -296,7 +296,7 @@ impl Soak {
             && given_back
     }
 
-    /// Ends all connections. How many there still were, and what is left then.
+    /// Ends all connections. Returns the number of those that there still were, and the resources left then.
     ///
     /// # Panics
     ///

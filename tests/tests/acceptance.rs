@@ -42,7 +42,7 @@ async fn a_chain_of_three_calls_takes_one_round_trip() {
     assert_eq!(name, "user of ann");
     assert!((2 * DELAY..ROUND_TRIP).contains(&elapsed), "{elapsed:?}");
 
-    // The three calls go out at once, and what comes back is the one answer.
+    // The three calls go out at once, and one answer comes back.
     assert_eq!(line.out_before_first_in(), 3);
     let out = texts(&line, true);
     assert_eq!(out[0], r#"["push",["pipeline",0,["authenticate"],["ann"]]]"#);

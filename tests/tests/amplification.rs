@@ -97,7 +97,7 @@ fn nothing_costs_more_than_in_proportion() {
         );
         for construct in constructs(dialect) {
             for used in [Use::Echoed, Use::Ignored, Use::Answered] {
-                // What is made once in a program is made.
+                // Allocations made once in a program are made here.
                 cost(dialect, &construct, used, 256);
                 let small = cost(dialect, &construct, used, SMALL);
                 let large = cost(dialect, &construct, used, 4 * SMALL);

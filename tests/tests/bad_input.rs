@@ -1,5 +1,4 @@
-//! Peers that send what nobody should. Each ends its own session at most, and is told why; everybody
-//! else goes on.
+//! Peers that send wrong input. Each ends its own session at most, and is told the reason; every other peer goes on.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
@@ -122,7 +121,7 @@ impl Raw {
         self.send_bytes(format!("{line}\n").as_bytes()).await;
     }
 
-    /// The other side may have closed, which is for the test to see by what it reads.
+    /// The other side may have closed, which the test sees in its input.
     async fn send_bytes(&mut self, bytes: &[u8]) {
         let _closed = self.out.write_all(bytes).await;
     }
@@ -365,7 +364,7 @@ async fn what_is_too_much_ends_its_session_only() {
     ends(&mut server, arrays.as_bytes(), too_deep).await;
     let objects = format!("[\"push\",{}1{}]\n", "{\"a\":".repeat(300), "}".repeat(300));
     ends(&mut server, objects.as_bytes(), too_deep).await;
-    // What never ends is not even too deep, but it is noticed all the same.
+    // Endless nesting is not even too deep, but it is noticed all the same.
     let open = format!("[\"push\",{}\n", "[[".repeat(100_000));
     ends(&mut server, open.as_bytes(), too_deep).await;
     let bigint = format!("[\"push\",[\"bigint\",\"{}\"]]\n", "9".repeat(20_000));
@@ -425,8 +424,8 @@ async fn a_line_that_is_too_long_is_refused_while_it_is_read() {
     assert_eq!(raw.receive().await, Some(abort(reason)));
     let error = soon(connection.closed()).await;
     assert_eq!((error.kind(), error.message()), (ErrorKind::Limit, reason));
-    // What else it sends is of no interest, but is read: a socket that is closed with something unread
-    // takes back what it was to say last.
+    // Its other frames do not matter, but are read: a socket that is closed with unread bytes takes back its last
+    // frames.
     assert_eq!(raw.rest().await, [""; 0]);
     soon(raw.out.write_all(&vec![b'x'; 10_000_000])).await.unwrap();
 

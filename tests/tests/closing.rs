@@ -1,4 +1,4 @@
-//! The end of a connection: what was sent before is written, over every transport, and whoever waits for that can.
+//! The end of a connection: earlier frames are written, over every transport, and a caller can wait for that.
 
 use std::io;
 use std::pin::pin;
@@ -131,7 +131,7 @@ async fn what_was_sent_before_the_end_arrives_inside_a_program() {
     assert_eq!(counted.0.load(Ordering::SeqCst), CALLS);
 }
 
-/// A peer that has sent much which nobody reads, when the other side closes: what was sent to it arrives all the same.
+/// A peer that has sent much unread data when the other side closes still receives all earlier frames.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_arrives_after_the_end_does_not_take_back_what_was_sent() {
     let (sender, mut met) = tokio::sync::mpsc::unbounded_channel::<Connection>();
@@ -213,7 +213,7 @@ async fn gated() -> (Connection, Arc<GateState>, Counted) {
     (capnode::connect_over(gate).await.unwrap(), state, counted)
 }
 
-/// Returns `true` if `future` is not ready after everybody had a turn.
+/// Returns `true` if `future` is not ready after every task had a turn.
 async fn is_pending(future: impl Future<Output: Send> + Send) -> bool {
     tokio::time::timeout(Duration::from_millis(20), future).await.is_err()
 }

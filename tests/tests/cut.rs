@@ -100,7 +100,7 @@ impl Books {
         lock(&self.made).values().filter(|made| made.said == said).count()
     }
 
-    /// Calls that have run, of which that was not said.
+    /// Returns the number of calls that have run without an answer.
     fn ran_unanswered(&self) -> usize {
         let ran = lock(&self.ran);
         let made = lock(&self.made);

@@ -23,7 +23,7 @@ fn on_a_small_stack(future: impl Future<Output = ()> + Send + 'static) {
     std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
 }
 
-/// A connection in memory: what its opener is offered, which keeps it open.
+/// Opens a connection in memory. Returns the index of the other end, which keeps it open.
 async fn over_memory(index: Cap, dialect: Dialect) -> Cap {
     let (there, here) = transport::pair();
     let node = Node::new(index);
@@ -487,7 +487,7 @@ fn without_a_runtime_or_core_a_long_chain_of_calls_is_refused() {
 
 // ----------------------------------------------------------------- values
 
-/// A type of a user's that nests.
+/// A user's type that nests.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Tree {
     name: String,

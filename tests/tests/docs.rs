@@ -154,7 +154,7 @@ fn pages(folder: &str) -> Vec<PathBuf> {
     pages
 }
 
-/// The user's pages, which are modules of the crate's documentation too.
+/// The pages for users, which are modules of the crate's documentation too.
 const GUIDE: &str = "capnode/docs";
 
 fn documents() -> Vec<PathBuf> {

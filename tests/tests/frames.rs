@@ -262,7 +262,7 @@ async fn who_sends_too_much_learns_why() {
         soon(stream.write_all(&long)).await.unwrap();
         let told = end(&mut stream).await;
         assert_eq!(told, (1009, "a message is longer than 1048576 bytes".to_owned()));
-        // In parts, none of which is.
+        // In parts, each of them short enough.
         let mut stream = open(url, &frame(0x01, &vec![b'x'; 700_000])).await;
         soon(stream.write_all(&frame(0x80, &vec![b'x'; 700_000]))).await.unwrap();
         assert_eq!(end(&mut stream).await.0, 1009);

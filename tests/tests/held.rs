@@ -53,7 +53,7 @@ async fn settled() -> usize {
     }
 }
 
-/// Lets each of a crowd do something, and returns how much is held then, beside what was before, and the crowd.
+/// Lets each of a crowd do something. Returns the bytes held then, beyond those before, and the crowd.
 async fn crowd(node: &Connection, url: &str, does: fn(&mut Raw)) -> (usize, Vec<Raw>) {
     // The bytes of the crowd before count until it has gone.
     until("nobody else holds anything", || node.report().node_bytes < LARGE / 10).await;

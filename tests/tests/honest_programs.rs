@@ -89,7 +89,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The error's kind. What is unresolved in its own program is an answer like any other from afar.
+/// Describes an error by its kind, with `Unresolved` as `Rejected`, its kind from afar.
 fn failed(error: &Error) -> String {
     match error.kind() {
         ErrorKind::Unresolved => format!("error {:?}", ErrorKind::Rejected),

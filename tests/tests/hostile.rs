@@ -87,7 +87,7 @@ async fn honest(url: String, dialect: Dialect, stop: Arc<AtomicBool>, answered: 
     assert!(!connection.is_closed());
 }
 
-/// Some of all there is to call. How many answers that were.
+/// Makes some of all possible calls. Returns the number of answers.
 async fn round(tour: &TourClient) -> usize {
     assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
     let counter = tour.counter().await.unwrap();

@@ -57,7 +57,7 @@ fn panics() -> Vec<String> {
     std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The stack of every thread: what a program may give one.
+/// The stack size of every thread, as small as a program may choose it.
 const STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
 
 fn runtime() -> Runtime {
@@ -76,7 +76,7 @@ impl Bystander {
         let index = Laboratory::client(alive);
         let mut pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
         let peer = pair.connecting().peer();
-        // A Capnode peer's index is a record, of which a client is made by reading it.
+        // The index of a Capnode peer is a record; reading it gives a client.
         let lab = pair.run(peer.read::<LabClient>()).expect("it is answered").unwrap();
         Self { pair, lab }
     }
@@ -198,7 +198,7 @@ async fn the_table_of_the_laboratory_has_every_member() {
 
 // ------------------------------------------------------------------ through a whole node
 
-/// Sends frames of a hostile peer, and hears what comes.
+/// Sends frames of a hostile peer, and reads the answers.
 enum Wire {
     Tcp(TcpStream),
     Ws(Box<tokio_tungstenite::WebSocketStream<TcpStream>>),
@@ -223,7 +223,7 @@ impl Wire {
         let _gone = stream.shutdown().await;
     }
 
-    /// Hears all that comes of what was said before: up to the answer of an honest question, or to the end.
+    /// Reads all answers to earlier frames: up to the answer of an honest question, or to the end.
     async fn hear(&mut self, speaker: &mut Speaker) {
         let (question, answer) = speaker.asks();
         if !self.say(question.to_owned()).await {
@@ -284,7 +284,7 @@ async fn accept(scheme: &str, listener: &TcpListener) -> Wire {
 
 /// A call that the node's program makes to a hostile server.
 fn ask(peer: &Cap, alive: &Alive, rng: &mut Rng) -> Call<Value> {
-    // What never ends might turn out to be an object of this program, where the end of the session does not end it.
+    // An endless call might reach an object of this program, and the end of the session would not end it.
     let members: Vec<_> = MEMBERS.iter().filter(|member| member.gives != Gives::Never).collect();
     let name = members[rng.below(members.len())].name;
     let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { n.wrapping_mul(2) });
@@ -303,7 +303,7 @@ fn ask(peer: &Cap, alive: &Alive, rng: &mut Rng) -> Call<Value> {
 async fn play_over(wire: &mut Wire, session: &Session, connection: Option<&Connection>, alive: &Alive) {
     let mut speaker = Speaker::new(session.dialect);
     let mut calls = JoinSet::new();
-    // On a byte stream, what follows a text that does not end is taken for more of it.
+    // On a byte stream, the bytes after a text that does not end are taken for more of it.
     let mut answers = true;
     for step in &session.steps {
         let mut rng = Rng::for_part(session.seed, *step);

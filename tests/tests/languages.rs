@@ -13,14 +13,14 @@ use serde_json::json;
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 
-/// A connection in memory, in a language: what each end sees of the other.
+/// A connection in memory, in a language: the view of each end of the other.
 async fn connected(node: &Node, dialect: Dialect) -> (Connection, Connection) {
     let (there, here) = transport::pair();
     let served = node.serve(there).await.unwrap();
     (served, Node::empty().dialect(dialect).connect_over(here).await.unwrap())
 }
 
-/// A board on which everybody leaves a function for the next one.
+/// A board on which each caller leaves a function for the next one.
 #[capnode::interface]
 trait Board {
     /// Calls the function on the board with `text`, and leaves `callback` there.
@@ -596,7 +596,7 @@ async fn what_a_dealloc_frees_is_kept_for_a_while_unless_its_sender_has_waited()
     assert_eq!(hear(&mut from_node).await, json!({"type": "return", "methodId": "d"}));
     let freed = hear(&mut from_node).await;
     assert_eq!((&freed["type"], &freed["methodId"]), (&json!("dealloc"), &json!("f")));
-    // And so is what that frees.
+    // And so is every reference freed by that.
     assert_eq!(freed["capnode:late"], true);
     assert_eq!(now.elapsed(), Duration::ZERO);
 }

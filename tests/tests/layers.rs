@@ -230,7 +230,7 @@ impl Sources {
                     for (path, name) in tree(&tokens[at + 1..end]) {
                         let Some(path) = self.absolute(module, &path) else { continue };
                         names.insert(name, path.clone());
-                        // What a module passes on of its own children is theirs.
+                        // Names that a module passes on from its children belong to the children.
                         if !(is_public && path.starts_with(module)) {
                             used.push(path);
                         }

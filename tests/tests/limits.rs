@@ -1,4 +1,4 @@
-//! The limits that a node and its driver see to: what all connections hold together, and those of time.
+//! The limits that a node and its driver enforce: those of all connections together, and those of time.
 
 use std::future::Future as _;
 use std::pin::Pin;

@@ -9,8 +9,8 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 type Turn = (Option<RwLockReadGuard<'static, ()>>, Option<RwLockWriteGuard<'static, ()>>);
 
-/// A Capnode program takes whatever it reads from a byte stream at once for one frame, so it has to read in time. Its tests
-/// have the machine to themselves, as far as these are concerned.
+/// A Capnode program takes all bytes that it reads from a byte stream at once for one frame, so it has to read in time.
+/// Its tests have the machine to themselves, as far as these are concerned.
 async fn turn(dialect: Dialect, transport: &str) -> Turn {
     static TURNS: RwLock<()> = RwLock::const_new(());
     match (dialect, transport) {

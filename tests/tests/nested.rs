@@ -9,7 +9,7 @@ use capnode::sans_io::Core;
 use capnode::{Cap, Client as _, Dialect, Error, Func, Value};
 use capnode_tests::lab::Rng;
 
-/// A record of a user's that nests.
+/// A user's record that nests.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Tree {
     a: Option<Box<Tree>>,
@@ -81,7 +81,7 @@ impl Deep for Echo {
 const METHODS: [&str; 9] =
     ["value", "json", "tree", "any", "wide", "reference", "function", "fails", "missing"];
 
-/// One level of a value: what stands before and after the next one.
+/// One level of a value: the text before and after the next one.
 type Level = (&'static str, &'static str);
 
 const CAPNWEB: [Level; 16] = [

@@ -607,7 +607,7 @@ async fn a_connection_stays_while_the_peer_holds_something_of_ours() {
     };
     client.index::<KeeperClient>().keep(callback).await.unwrap();
     drop(client);
-    // Nothing is left here but what the peer calls.
+    // Nothing is left here but the calls of the peer.
     for _ in 0..3 {
         let answer = shelf.kept().unwrap().call("hello".to_owned()).await;
         assert_eq!(answer.unwrap(), "hello!");

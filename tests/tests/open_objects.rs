@@ -91,7 +91,7 @@ impl Peer {
         self.core.receive(&message.to_string());
         let mut cx = Context::from_waker(Waker::noop());
         for mut handler in self.core.handlers() {
-            // What waits for ever is dropped, and so fails.
+            // A handler that waits for ever is dropped, and so fails.
             let _ended = Pin::new(&mut handler).poll(&mut cx);
         }
         let mut answer = Json::Null;
@@ -170,7 +170,8 @@ fn objects_in_a_circle_go_with_their_session() {
     });
 }
 
-/// A session forgets what it has lent too much of. What was lent must be gone then, whatever the peer has put in it.
+/// A session forgets the functions that it has lent in excess. They must be gone then, with anything that the peer has
+/// put in them.
 #[test]
 fn one_session_does_not_fill_the_memory_with_objects_that_hold_themselves() {
     let count = Count::default();
@@ -198,7 +199,7 @@ fn what_a_peer_sets_is_there_as_long_as_somebody_else_holds_it() {
     peer.set(&board, "lent", json!([own(&lent), {"deep": own(&board)}]));
     peer.set(&board, "plain", json!("text"));
     peer.set(&board, "shared", json!({"a": {"b": own(&board)}, "c": {"$": "/1/a"}}));
-    // It is the same object for everybody, in the same session and in another.
+    // It is the same object for every peer, in the same session and in another.
     assert_eq!(peer.ask(&board, "get", json!(["itself"]))["@"], board.as_str());
     assert_eq!(peer.ask(&board, "get", json!(["lent"]))[0]["@"], lent.as_str());
     let now = |name| Runtime::new().unwrap().block_on(kept.get::<Value>(name)).unwrap();
@@ -238,7 +239,7 @@ async fn what_is_not_of_this_program_and_what_it_sets_itself_is_kept() {
     assert_eq!(board.cap().invoke::<u32>("triple", (4,)).await.unwrap(), 12);
 }
 
-/// Open objects and what can hold them, in circles that nobody has thought of, over two sessions.
+/// Open objects and anything that can hold them, in random circles, over two sessions.
 #[test]
 fn nothing_is_left_of_generated_circles() {
     for seed in 0..100 {

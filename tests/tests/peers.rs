@@ -107,7 +107,7 @@ async fn a_server_of_each_version_is_called() {
             assert_eq!(soon(heard.recv()).await, Some(("tick".to_owned(), "data".to_owned())));
         }
         assert_eq!(soon(tour.fail().into_future()).await.unwrap_err().to_string(), "intentional failure");
-        // What it has exported is itself; a result that is not there yet is asked for.
+        // An export is itself; a pending result is asked for.
         let again: Cap = soon(Cap::from(counter.clone()).read::<Cap>().into_future()).await.unwrap();
         assert!(again == Cap::from(counter.clone()), "{version}");
         let pipelined: Cap = tour.counter().pipeline().into();

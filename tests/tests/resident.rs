@@ -125,7 +125,7 @@ fn announced(raw: &mut Raw) {
     raw.send(31 << 20, "[");
 }
 
-/// Asks for what comes of a call, which is given back when it is there.
+/// Asks for the result of a call, which is given back when it is there.
 fn ask(raw: &mut Raw, number: usize, method: &str, argument: &str) {
     call(raw, method, argument);
     raw.say(&format!("[\"pull\",{number}]"));
@@ -147,8 +147,8 @@ fn running(raw: &mut Raw) {
     }
 }
 
-/// As many values as there may be in so many bytes, for what is not there yet: what a handler makes of its arguments is
-/// its own.
+/// As many values as fit into so many bytes, as arguments of a call on a pending result: a handler's own copies would
+/// not be counted.
 fn nested(raw: &mut Raw) {
     call(raw, "wait", "0");
     push(raw, &format!("[\"pipeline\",1,[\"of\"],[[[{}0]]]]", "0,".repeat(LARGE / 2)));
@@ -171,7 +171,7 @@ fn kept(raw: &mut Raw) {
 }
 
 fn unread(raw: &mut Raw) {
-    // What the system has room for, and more.
+    // As much as the system has room for, and more.
     for number in 1..=32 {
         ask(raw, number, "give", &LARGE.to_string());
     }
@@ -180,7 +180,7 @@ fn unread(raw: &mut Raw) {
 fn ending(raw: &mut Raw) {
     unread(raw);
     raw.say("[\"nonsense\"]");
-    // What comes after is to be discarded.
+    // The bytes after it are to be discarded.
     raw.send(LARGE + 1, &noop(LARGE));
 }
 

@@ -1,5 +1,5 @@
-//! Peers that read nothing, that send a frame in drips, or that have vanished: how much they can make us hold, and that nobody else
-//! notices.
+//! Peers that read nothing, that send a frame in drips, or that have vanished: the bytes that they can make this side
+//! hold, and the undisturbed service of all other peers.
 
 use std::alloc::System;
 use std::future::Future;
@@ -31,8 +31,7 @@ fn allocated() -> usize {
     stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
-/// Runs a test on a clock that stands still but for what is slept. These tests count what is allocated, so they wait for
-/// each other to be over and gone.
+/// Runs a test on a clock that only sleeping moves. These tests count allocations, so they run one after the other.
 fn alone(test: impl Future<Output = ()> + Send + 'static) {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,7 +177,8 @@ async fn reads_nothing() {
         assert_eq!(error.kind(), ErrorKind::Limit, "{dialect:?}: {error}");
         assert_eq!(error.message(), "the peer reads too slowly: too much is waiting to be written");
         assert_eq!(connection.tables(), Tables::default());
-        // What the transport was given and has not taken, what waits behind that, and the room that a buffer grows by.
+        // The bytes that the transport has not written yet, the frames that wait behind them, and the room that a
+        // buffer grows by.
         let held = most.load(Ordering::SeqCst) - before;
         assert!(held <= 3 * HARD, "{dialect:?}: {held} bytes");
         assert!(held > HARD, "{dialect:?}: it was about something");

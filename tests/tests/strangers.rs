@@ -29,7 +29,7 @@ const CALLS: [&str; 3] = [
     "{\"type\":\"send\",\"to\":\"\",\"from\":\"a\",\"op\":\"post\",\"args\":[\"add\",[]]}\n",
 ];
 
-/// Writes `text`, and returns what comes until the other side ends the stream.
+/// Writes `text`, and returns the input until the other side ends the stream.
 async fn answered(address: std::net::SocketAddr, text: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Unix sockets: what listening and closing do to the files at their paths.
+//! Unix sockets: the effects of listening and closing on the files at their paths.
 #![cfg(unix)]
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Too much at once: what waits, what fails, and what must go on.
+//! Backpressure: calls that wait, calls that fail, and calls that must go on.
 
 use crate::harness::*;
 use capnode::LimitKind;

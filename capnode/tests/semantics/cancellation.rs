@@ -38,7 +38,7 @@ fn an_answer_that_crosses_the_giving_up_is_taken_and_given_back() {
     assert_eq!(log.probes(), 1);
 }
 
-// A runtime is what it goes on in.
+// The method goes on in a runtime only.
 #[cfg(feature = "tokio")]
 #[test]
 fn a_method_may_insist_on_its_end() {
@@ -99,7 +99,7 @@ fn a_foreign_peer_is_asked_by_a_push_and_a_pull_and_a_dropped_call_is_released()
     drop(call);
     assert_eq!(peer.frames(), [r#"["release",1,1]"#]);
     assert_eq!(peer.core().tables(), Tables::default());
-    // Its late answer is taken in, and what is in it given back: also a promise that has not been kept.
+    // Its late answer is received, and the references in it are given back: also a promise that is not resolved yet.
     peer.receive(r#"["resolve",1,[[["export",-1],["promise",-2]]]]"#);
     assert_eq!(peer.frames(), [r#"["release",-1,1]"#, r#"["release",-2,1]"#]);
     peer.receive(r#"["resolve",-2,["export",-3]]"#);

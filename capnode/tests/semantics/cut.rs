@@ -10,7 +10,7 @@ fn plays(scenario: &Scenario, dialect: Dialect) -> bool {
     cfg!(feature = "tokio") || !scenario.waits_here || dialect == Dialect::CapnWeb
 }
 
-/// Plays a scenario undisturbed, then with every cut that there is. How many there are.
+/// Plays a scenario undisturbed, then with every possible cut. Returns the number of cuts.
 fn cut_everywhere(scenario: &Scenario, dialect: Dialect) -> usize {
     let mut whole = Stage::new(dialect, &scenario.limits, None);
     whole.play(scenario);

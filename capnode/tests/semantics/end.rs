@@ -63,7 +63,7 @@ impl std::task::Wake for Woken {
     }
 }
 
-/// The call waits for what it was answered with, until the session ends.
+/// Checks that a call with an unresolved answer waits until the session ends.
 #[track_caller]
 fn ends_with_the_session(log: &Log, core: &Core, mut call: Call<Value>) {
     let woken = Arc::<Woken>::default();

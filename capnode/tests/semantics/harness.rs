@@ -12,7 +12,7 @@ pub(crate) use capnode::sans_io::{Core, Endpoint, Pair, Side};
 pub(crate) use capnode::{Cap, Client, Dialect, Error, ErrorKind, Fate, Func, Limits, Object, Tables, Value};
 use futures_channel::oneshot;
 
-/// Two cores, of which the accepting one offers `index`, when both know that the other is of this library.
+/// Two cores that know each other to be of this library. The accepting one offers `index`.
 pub(crate) fn connected(index: impl Offer) -> Pair {
     connected_within(index, Limits::default())
 }
@@ -24,7 +24,7 @@ pub(crate) fn connected_within(index: impl Offer, limits: Limits) -> Pair {
     pair
 }
 
-/// A core whose peer is of another make, and says what the test tells it to.
+/// A core whose peer is foreign, and sends the frames of the test.
 pub(crate) fn accepting(index: impl Offer) -> Endpoint {
     accepting_within(index, Limits::default())
 }
@@ -38,7 +38,7 @@ pub(crate) fn connecting() -> Endpoint {
     Endpoint::new(Core::connecting(()))
 }
 
-/// Limits of which some are not the usual ones.
+/// Limits, some of them changed.
 pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
@@ -46,11 +46,11 @@ pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
 }
 
 pub(crate) trait PairExt {
-    /// The client of what the accepting core offers.
+    /// Returns a client of the accepting core's index.
     fn index<C: Client>(&self) -> C;
     /// The outcome of a future, which nothing but the two cores has to move.
     fn wait<F: IntoFuture>(&mut self, future: F) -> F::Output;
-    /// Forgets what was sent until now.
+    /// Forgets the frames that were sent until now.
     fn clear(&mut self);
     fn tables(&self) -> [Tables; 2];
 }
@@ -130,7 +130,7 @@ impl Log {
     pub(crate) fn open(&self) {
         let gates = std::mem::take(&mut *lock(&self.0.gates));
         for gate in gates {
-            // Who waited may have been cancelled.
+            // The waiting call may have been cancelled.
             let _cancelled = gate.send(());
         }
     }

@@ -36,7 +36,7 @@ fn a_reference_lent_again_is_equal_to_the_first() {
     let first = pair.wait(probe.back_inside(lend)).unwrap();
     let second = pair.wait(probe.back_inside(made)).unwrap();
     assert_eq!(first, second);
-    // And there, what we lend twice is one.
+    // And there, a reference that this side lends twice is one.
     let theirs = pair.wait(probe.make()).unwrap();
     let again = pair.wait(probe.back(theirs.clone())).unwrap();
     assert_eq!(theirs, again);
@@ -48,12 +48,12 @@ fn the_result_that_is_all_of_an_answer_goes_to_a_foreign_peer_as_a_new_reference
     let mut peer = accepting(log.probe());
     peer.receive(r#"["stream",["pipeline",0,["back"],[["export",-1]]]]"#);
     assert_eq!(peer.frames(), [r#"["resolve",1,["export",-1]]"#]);
-    // What is asked of it is passed on to the peer's own object.
+    // Calls on it are passed on to the peer's object.
     peer.receive(r#"["stream",["pipeline",-1,["note"],[5]]]"#);
     assert_eq!(peer.frames(), [r#"["push",["pipeline",-1,["note"],[5]]]"#, r#"["pull",1]"#]);
     peer.receive(r#"["resolve",1,5]"#);
     assert_eq!(peer.frames(), [r#"["release",1,1]"#, r#"["resolve",2,5]"#]);
-    // Giving it back gives back what the peer had lent for it.
+    // Releasing it releases the reference that the peer had lent for it.
     peer.receive(r#"["release",-1,1]"#);
     assert_eq!(peer.frames(), [r#"["release",-1,1]"#]);
     assert_eq!(peer.core().tables(), Tables::default());
@@ -70,7 +70,7 @@ fn inside_a_value_it_goes_home_to_a_foreign_peer_too() {
 #[test]
 fn a_reference_passed_on_to_a_third_party_works_through_the_second() {
     let log = Log::default();
-    // `c` offers the object, `b` passes what it gets from `c` on to `a`.
+    // `c` offers the object, and `b` passes the reference from `c` on to `a`.
     let mut far = connected(log.probe());
     let at_b: ProbeClient = far.index();
     let mut near = connected(at_b);
@@ -124,7 +124,7 @@ fn a_promise_of_a_foreign_peer_is_read_by_a_push_of_its_own() {
     assert_eq!(peer.frames(), asked);
     peer.receive(r#"["resolve",2,["export",-1]]"#);
     let Poll::Ready(Ok(read)) = poll(&mut read) else { panic!("it is there") };
-    // What came is itself.
+    // The received reference is the object itself.
     let mut again = Cap::from(read.clone()).read::<ProbeClient>();
     assert!(matches!(poll(&mut again), Poll::Ready(Ok(again)) if again == read));
     assert_eq!(peer.frames(), [r#"["release",2,1]"#]);

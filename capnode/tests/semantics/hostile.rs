@@ -80,7 +80,7 @@ fn a_property_that_gives_a_reference_to_itself_is_not_followed_for_ever() {
         assert!(error.message().contains("too many references lead from one to the next"), "{error:?}");
         assert!(turning.reads.swap(0, Ordering::SeqCst) < 100);
     };
-    // Here there is nobody but a runtime to run handlers that are inside too many others.
+    // Here only a runtime can run handlers that are inside too many others.
     #[cfg(feature = "tokio")]
     {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,12 +1,12 @@
-//! Peers of Capnode and Q-Connection, whose frames are written by hand: what their languages have no words for must
-//! neither leak nor lose anything.
+//! Peers of Capnode and Q-Connection, whose frames are written by hand: inexpressible parts must neither leak nor lose
+//! anything.
 
 use crate::harness::*;
 use capnode::Object;
 
 type Callback = Func<fn(u32) -> u32>;
 
-/// A side that is connected to, and what it says.
+/// An accepting side, and its frames.
 struct Served(Endpoint);
 
 impl Served {
@@ -14,7 +14,7 @@ impl Served {
         Self(accepting_within(index.cap(), limits(change)))
     }
 
-    /// Hands in a frame. What is said then.
+    /// Hands in a frame, and returns the frames in answer.
     fn hear(&mut self, frame: &str) -> Vec<String> {
         self.0.receive(frame);
         self.said()
@@ -180,7 +180,7 @@ fn a_call_that_cannot_be_said_lends_nothing() {
     assert_eq!(error.fate(), capnode::Fate::NotSent);
     drop(call);
     assert_eq!((served.exports(), Arc::strong_count(&held)), (3, 1));
-    // What the peer had before, it keeps.
+    // The peer keeps its earlier references.
     let own = Func::<fn() -> Callback>::new(|| async { Func::new(|x: u32| async move { x }) });
     assert!(poll(&mut function.apply::<u32>((own.clone(),))).is_pending());
     assert!(poll(&mut function.apply::<u32>((f64::NAN, own))).is_ready());
@@ -213,7 +213,7 @@ fn a_handlers_progress_is_not_taken_for_that_of_another_that_it_is_called_by() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let inner = Func::<fn() -> bool>::new(|| async { capnode::report_progress(&"inner").unwrap() });
     let outer = Func::<fn() -> bool>::new(move || {
-        // Also what is said before the first await reaches the caller.
+        // Reports before the first await reach the caller as well.
         let told = capnode::report_progress(&"outer").unwrap();
         let inner = inner.clone();
         async move { told && !inner.call().await.unwrap() }

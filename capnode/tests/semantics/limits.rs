@@ -1,4 +1,5 @@
-//! Each limit: what is exactly at it passes, and one past it is told by its name, in each language that it applies to.
+//! Each limit: a use exactly at it passes, and one past it is reported by the name of the limit, in each language that
+//! it applies to.
 
 use std::pin::pin;
 use std::task::Waker;
@@ -513,7 +514,7 @@ fn unwritten_bytes_hard() {
         "unwritten_bytes_hard",
         |limits, bytes| limits.unwritten_bytes_hard = bytes,
         |two| {
-            // Nothing of what is answered is read.
+            // No answer is read.
             (0..4).for_each(|_| two.begin("echo", "x".repeat(100)));
             while let Some(frame) = two.here().next_frame() {
                 two.there().receive(&frame);
@@ -544,7 +545,7 @@ fn promise_depth() {
 
 #[test]
 fn unfolded_bytes() {
-    // What promises turn out to be.
+    // Resolutions of promises.
     let result = r#"[[["pipeline",1],["pipeline",1],["pipeline",1]]]"#;
     let value = format!(r#""{}""#, "x".repeat(100));
     let outer = result.len() + 3 * 32;
@@ -559,7 +560,7 @@ fn unfolded_bytes() {
         assert_eq!(answer.starts_with(r#"["resolve",2"#), passes, "{answer}");
         assert!(there.closed().is_none());
     }
-    // What is shared, read as if it stood in each place.
+    // Shared values, read as if they stood in each place.
     for dialect in [Dialect::Capnode, Dialect::Q] {
         let shared = || {
             let mut graph = GraphBuilder::new();
@@ -636,7 +637,7 @@ fn stray_ids_per_second() {
         |limits, limit| limits.stray_ids_per_second = limit as u32,
         strays,
     );
-    // What is lent under ids that skip some.
+    // References lent under ids with gaps.
     let there = Core::accepting_within(limits(|limits| limits.stray_ids_per_second = 5), offered());
     for number in 1..=6 {
         assert!(there.closed().is_none());
@@ -735,14 +736,14 @@ fn probe() {
         two.goes_on();
         assert_eq!(two.there().tick(probe - MOMENT), Some(probe));
         assert_eq!(two.there().next_frame(), None);
-        // Who answers lives on.
+        // A peer that answers lives on.
         two.there().tick(probe);
         two.settle();
         two.there().tick(2 * probe);
         assert!(two.there().closed().is_none());
         two.goes_on();
         assert_eq!(two.there().report().tables.calls, 0);
-        // Who does not has as long again.
+        // A peer that does not has as long again.
         two.there().tick(3 * probe);
         assert!(two.there().next_frame().is_some(), "it was asked");
         two.there().tick(4 * probe - MOMENT);
@@ -847,7 +848,7 @@ fn the_longest_time_is_never() {
     }
 }
 
-/// A core with one call running, which is all that may run, and one parked that waits for `promises` of the peer's.
+/// A core with one running call, which is the limit, and one parked that waits for `promises` of the peer.
 fn parked(promises: usize, change: impl FnOnce(&mut Limits)) -> Core {
     let core = Core::accepting_within(
         limits(|limits| {
@@ -871,7 +872,7 @@ fn what_promises_turn_out_to_be_counts_while_the_call_is_parked() {
     assert!(core.closed().is_none());
     core.receive(&format!(r#"["resolve",-2,"{text}"]"#));
     ended_by(&core, "call_bytes");
-    // What is given up counts no longer.
+    // Calls that were given up count no longer.
     let core = parked(1, |limits| limits.call_bytes = 10_000);
     core.receive(&format!(r#"["resolve",-1,"{text}"]"#));
     core.receive(r#"["pull",2]"#);

@@ -1,13 +1,13 @@
-//! Names that JavaScript gives a meaning of its own: never a method, a step of a path or the class of an error, in any
-//! language, whoever says them. As keys in data they are names like any other.
+//! Names with a meaning of their own in JavaScript: from any sender and in any language, they are never a method, a
+//! step of a path or the class of an error. As keys in data they are names like any other.
 
 use crate::harness::*;
 use capnode::ErrorValue;
 use capnode::{Dialect, Object};
 use capnode::{ErrorKind, Fate};
 
-/// Every JavaScript object has the names of `Object.prototype` by itself, and JavaScript calls `then` and `toJSON` of what
-/// it is given without being asked.
+/// Every JavaScript object has the names of `Object.prototype` by itself, and JavaScript calls `then` and `toJSON` of
+/// values unasked.
 const RESERVED: [&str; 15] = [
     "__defineGetter__",
     "__defineSetter__",

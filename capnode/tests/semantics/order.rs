@@ -102,8 +102,8 @@ fn calls_on_a_promise_of_ours_are_delivered_before_those_made_after_its_resoluti
 
 #[test]
 fn order_is_kept_where_a_result_turns_out_to_be_nearer() {
-    // The result of `back` is our own object: what was asked of the promise travels there and
-    // back, while the settled reference goes the short way.
+    // The result of `back` is this side's own object: calls on the promise travel there and back, while the settled
+    // reference goes the short way.
     let log = Log::default();
     let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();

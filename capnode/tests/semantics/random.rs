@@ -139,7 +139,7 @@ impl World {
             }
             Step::PipelineMake(pick) => {
                 if let Some(held) = self.pick(pick) {
-                    // What is ours needs a runtime to run by itself; it is awaited elsewhere.
+                    // A call on an object of this side needs a runtime to run by itself; it is awaited elsewhere.
                     if held.probe.cap().local::<Noting>().is_none() {
                         let probe = held.probe.make_late().pipeline();
                         self.hold(probe);
@@ -215,7 +215,7 @@ proptest! {
         let mut pair = connected(log.probe());
         let mut world = World::default();
         world.hold(pair.index());
-        // An object of ours among them, to be sent there and back.
+        // This side's own object among them, to be sent there and back.
         let ours = log.probe();
         world.hold(ours);
         for step in steps {

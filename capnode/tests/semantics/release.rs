@@ -73,8 +73,7 @@ fn a_release_that_crosses_a_second_lending_loses_nothing() {
     let shared = log.probe();
     let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();
-    // `b` lends the same object twice: `back` returns what it is given, here by way of a promise
-    // that lives in `b`.
+    // `b` lends the same object twice: `back` returns its argument, here by way of a promise that lives in `b`.
     let keeper = Keeper(shared);
     let index = KeeperClient::new(keeper);
     let mut lender = connected(index);
@@ -121,7 +120,7 @@ fn references_that_nobody_takes_are_given_back() {
     assert_eq!(peer.frames(), [r#"["release",-2,1]"#]);
     peer.receive(r#"["push",["pipeline",0,["missing"],[{"f":["export",-3]},["export",-3]]]]"#);
     assert_eq!(peer.frames(), [r#"["release",-3,2]"#]);
-    // An answer that nobody waits for.
+    // An answer without a waiting caller.
     peer.receive(r#"["resolve",77,["export",-4]]"#);
     assert_eq!(peer.frames(), [r#"["release",-4,1]"#]);
 }

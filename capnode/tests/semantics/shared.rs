@@ -4,7 +4,7 @@ use crate::harness::*;
 use crate::names::failed;
 use capnode::value::GraphBuilder;
 
-/// A list of itself, or of what is twice the same.
+/// A list that contains itself, or one element twice.
 fn list(of_itself: bool) -> Value {
     let mut graph = GraphBuilder::new();
     let (list, element) = (graph.node(), graph.node());

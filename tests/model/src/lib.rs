@@ -74,7 +74,7 @@ struct World {
 pub fn run(data: &[u8]) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
     let _entered = runtime.enter();
-    // What goes on by itself, such as a promise that waits for what it will be.
+    // Work that goes on by itself, such as a promise that waits for its resolution.
     let pump = || {
         runtime.block_on(async {
             for _ in 0..4 {
@@ -181,7 +181,7 @@ impl World {
             }
             12 => {
                 let pick = input.byte();
-                // What it keeps notes it, if anything.
+                // The kept object notes it, if there is one.
                 if let Some((probe, number)) = self.number(side, pick) {
                     self.late.insert(number);
                     self.wait_for(Pending::Note(number, probe.relay(number)));

@@ -71,7 +71,7 @@ impl Pair {
         self.0.poll_handlers(SIDES[side])
     }
 
-    /// Moves everything once. Whether anything moved.
+    /// Moves everything once. Returns whether anything moved.
     pub fn step(&mut self) -> bool {
         self.0.step()
     }

@@ -56,7 +56,7 @@ impl Log {
         lock(&self.0.noted).clone()
     }
 
-    /// Lets all that wait go on. Whether anything did.
+    /// Lets all waiting calls go on. Returns whether there were any.
     pub fn open(&self) -> bool {
         let gates = std::mem::take(&mut *lock(&self.0.gates));
         let any = !gates.is_empty();

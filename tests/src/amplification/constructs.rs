@@ -297,7 +297,7 @@ fn q() -> Vec<Construct> {
             format!("{{\"{key}\":[{inside}],\"b\":{{\"$\":\"{path}/b\"}}}}")
         }),
         tree("many shared under a long key", |n, path| {
-            // What is behind the long key is first seen there, and named by a short path from then on.
+            // The value behind the long key is first seen there, and named by a short path from then on.
             let key = "k".repeat(n / 2);
             let one = format!("{{\"$\":\"{path}/b\"}}");
             format!("{{\"{key}\":{{\"$\":\"{path}/b\"}},\"b\":[[],{}]}}", list(n / 2, &one))

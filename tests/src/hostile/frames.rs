@@ -117,8 +117,8 @@ impl Speaker {
 
     // -------------------------------------------------------------------------------- what it says
 
-    /// A question about what is not there, which is answered behind all that was said before, and changes nothing; and what
-    /// stands in its answer.
+    /// A question about an absent member, and the mark of its answer. It is answered after all earlier frames, and
+    /// changes nothing.
     pub fn asks(&self) -> (&'static str, &'static str) {
         match self.dialect {
             Dialect::CapnWeb => (r#"["pull",987654321]"#, "987654321"),
@@ -441,7 +441,7 @@ impl Speaker {
         }
     }
 
-    /// A value with its links, some of which lead elsewhere than they should.
+    /// A value with its links, some of them wrong.
     fn links(&mut self, rng: &mut Rng, value: &Json) -> Json {
         fn leaf(value: &Json, links: &mut Vec<Json>, rng: &mut Rng) -> Json {
             let (kind, link) = match value {

@@ -175,7 +175,7 @@ impl Victim {
             // Nothing would ever end it, if it is an object of this program that it reaches.
             0..=2 if endless => drop(call),
             0 => {
-                // What cannot be sent is not the point here.
+                // Unsendable values are not the point here.
                 let _refused = call.send();
             }
             1 | 2 => self.held.push(call.pipeline_cap()),

@@ -284,7 +284,7 @@ pub const MEMBERS: &[Member] = &[
     property("absent", Gives::Never),
 ];
 
-/// Names of what is inside of what members give, and of what nothing has.
+/// Names of parts of results, and of absent members.
 pub const INSIDE: &[&str] = &[
     "name",
     "lab",

@@ -181,7 +181,7 @@ fn stringify(value: &Value) -> String {
             }
             seen.push((value.clone(), path.to_owned()));
             let text = value.open().map(|value| go(&value, path, seen)).unwrap_or_default();
-            // `JSON.stringify` knows only of what is around.
+            // `JSON.stringify` knows only of the surrounding values.
             if !text.contains("\"ref\"") {
                 seen.pop();
             }
@@ -705,7 +705,7 @@ fn point(x: f64, y: f64) -> Object {
     )
 }
 
-/// An interface of which no method is known.
+/// An interface without a known method.
 #[capnode::interface]
 trait Thing {
     async fn nothing(&self);

@@ -454,7 +454,7 @@ impl Values<'_> {
     }
 }
 
-/// Notes which reference in a value is which of the peer's ids, and whether the value is the graph's.
+/// Notes the peer's id of each reference in a value, and returns whether the value is that of the graph.
 pub fn pair(graph: &Graph, leaf: &Leaf, value: &Value, lent: &mut HashMap<String, Cap>) -> bool {
     fn go(
         graph: &Graph,

@@ -33,7 +33,7 @@ const RECORDED: &[(Dialect, &str)] = &[
     (Dialect::Q, "returned-object-with-methods"),
 ];
 
-/// The client's messages with something between them. What was recorded in chunks stays as it was written.
+/// The client's messages with bytes between them. Messages recorded in chunks stay as they were written.
 fn stream(dialect: Dialect, name: &str, between: &str) -> Stream {
     let mut stream = Stream {
         name: format!("{name} with {between:?}"),

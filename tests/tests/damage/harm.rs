@@ -16,8 +16,8 @@ pub fn is_thorough() -> bool {
     std::env::var_os("CAPNODE_DAMAGE").is_some_and(|value| value == "thorough")
 }
 
-/// All that can happen to a text, but for what comes to the same: of several equal bytes in a row it does not matter
-/// which one is missing, or there twice. `may_vary` says which bytes are others each time.
+/// All damage to a text, except for equal results: of several equal bytes in a row it does not matter which one is
+/// missing, or there twice. `may_vary` tells the bytes that are others each time.
 pub fn harms(text: &[u8], may_vary: impl Fn(usize) -> bool) -> Vec<(Harm, usize)> {
     let mut harms = Vec::new();
     for at in 0..text.len() {
@@ -47,7 +47,7 @@ impl Harm {
         }
     }
 
-    /// A text in which this has happened. What is no UTF-8 any more is read as a transport of texts would.
+    /// A text with this damage. Invalid UTF-8 is read as by a transport of texts.
     pub fn of(self, at: usize, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         self.apply(at, &mut bytes);

@@ -239,7 +239,7 @@ impl<'a> Play<'a> {
 
     // -------------------------------------------------------------------------------- the end
 
-    /// Asks what an honest peer, or program, would: whether two and two make four.
+    /// Asks a question as an honest peer, or program, would: do two and two make four?
     pub fn probe(&mut self) -> Result<End, String> {
         let end = match self.scenario.side {
             Side::A => self.ask(),
@@ -360,7 +360,7 @@ impl<'a> Play<'a> {
     }
 }
 
-/// Notes which reference in a value is which of the peer's exports.
+/// Notes the peer's export of each reference in a value.
 fn lend(expression: &Json, value: &Value, lent: &mut HashMap<String, Cap>) {
     match (expression, value) {
         (_, Value::Cap(cap)) => {

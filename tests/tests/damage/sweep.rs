@@ -124,7 +124,8 @@ impl Session<'_> {
     }
 }
 
-/// Finds out which ids of the recorded side are which of ours, and upon what it takes a while to answer.
+/// Maps the ids of the recorded side to those of the side under test, and finds the messages whose answer takes a
+/// while.
 async fn learn(scenario: &mut Scenario) {
     let name = scenario.name.split(',').next().unwrap_or_default();
     let lines = recordings::read(scenario.dialect, name).lines;
@@ -163,7 +164,8 @@ async fn learn(scenario: &mut Scenario) {
     }
 }
 
-/// Plays a recording as it is: how it ends, how many of its calls are answered, and how many it was to make.
+/// Plays an undamaged recording. Returns its end, the number of its answered calls, and the number of calls that it was
+/// to make.
 async fn undamaged(scenario: &Scenario) -> (End, usize, usize) {
     let session = Source::new(scenario).await.until(scenario.steps.len()).await;
     let answered = session.play.answered();

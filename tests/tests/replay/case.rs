@@ -56,8 +56,7 @@ pub enum Why {
     ExactCounts,
     /// A call that was given back unanswered is cancelled. npm runs it to its end and answers.
     Cancelled,
-    /// A result of which nobody wants to know is asked for all the same, by `Call::send`, and so given
-    /// back; npm leaves it behind.
+    /// An unwanted result is asked for all the same, by `Call::send`, and so given back; npm leaves it behind.
     UnwantedResults,
     /// An object handed out twice is dropped once. npm disposes of it for each time.
     DroppedOnce,
@@ -73,8 +72,7 @@ pub enum Why {
     OneCallFails,
     /// Streams are not part of this version.
     NoStreams,
-    /// A moved or dropped client can't be named in Rust, and nobody waits for a future that was
-    /// dropped.
+    /// A moved or dropped client can't be named in Rust, and a dropped future is not awaited.
     NothingToAsk,
     /// Rust's types have no such value.
     NoSuchValue,
@@ -89,7 +87,7 @@ pub struct Instead {
     pub why: Why,
 }
 
-/// A call that fails before it is sent: its name, how it is made, and with which error it fails.
+/// A call that fails before it is sent: its name, the way of making it, and the expected error.
 pub type Unsent = (&'static str, fn(Cap) -> Attempt, ErrorKind);
 
 pub type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;

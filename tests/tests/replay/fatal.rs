@@ -21,7 +21,8 @@ enum Does {
     Ends,
 }
 
-/// All of the cases, and what we do. npm's package aborts the session in all but the last two and [`UNLIKE_NPM`].
+/// All of the cases, with the reaction of a Rust node. npm's package aborts the session in all but the last two and
+/// [`UNLIKE_NPM`].
 const CASES: &[(&str, Does)] = &[
     ("unknown type", Does::Aborts("frobnicate")),
     ("not an array", Does::Aborts("an array")),

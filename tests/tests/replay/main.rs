@@ -467,8 +467,8 @@ fn change(recording: &Recording, at: usize, case: &Case) -> Option<Recording> {
         Line::Frame { from, text } if *from == case.rust => {
             let mut message = recordings::parse(text).ok()?;
             let kind = message[0].as_str()?;
-            // The texts of aborts differ. What a recorded program's callbacks answered is what they
-            // are made to answer. Where promises are replaced, a rejected one replaces everything.
+            // The texts of aborts differ. The callbacks are made to give the recorded answers. Where promises are
+            // replaced, a rejected one replaces everything.
             let answers = matches!(kind, "resolve" | "reject");
             let recorded = matches!(case.program, Program::Recorded) && case.rust == Side::A;
             let callback =
@@ -492,7 +492,7 @@ fn change(recording: &Recording, at: usize, case: &Case) -> Option<Recording> {
         Line::Frame { .. } => return None,
         Line::Event(event) => {
             let call = event["call"].as_str().unwrap_or_default();
-            // What can't be compared, or is compared with something else.
+            // Values that can't be compared, or are compared with something else.
             let local = case.unsent.iter().any(|(unsent, ..)| *unsent == call)
                 || case.not_in_rust.iter().any(|(other, _)| *other == call)
                 || case.seen.iter().any(|(seen, ..)| *seen == call);

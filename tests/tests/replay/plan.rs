@@ -167,7 +167,7 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
             _ => steps.push(Step::Expect(message.clone())),
         }
     }
-    // What a handler does not wait for may be answered at any time.
+    // Calls that a handler does not await may be answered at any time.
     for id in &unwanted {
         let message = json!(["resolve", id, ["undefined"]]);
         steps.push(Step::Play { text: message.to_string(), message });
@@ -192,7 +192,7 @@ fn lent(expression: &Json, ids: &mut BTreeSet<i64>) {
     }
 }
 
-/// Leaves out what comes after the last thing that is played.
+/// Leaves out everything after the last played line.
 fn cut(lines: &mut Vec<Parsed>, case: &Case) -> Result<(), String> {
     if let Some((call, why)) = case.until {
         let last = |line: &Parsed| matches!(line, Parsed::Event(event) if event["call"] == call);
@@ -215,7 +215,7 @@ fn go_on(lines: &mut Vec<Parsed>) -> Result<(), String> {
     if lines.len() == before { Err("the session goes on anyhow".to_owned()) } else { Ok(()) }
 }
 
-/// Puts what we send in the place of what npm sent, where the table says so.
+/// Puts the node's messages in the place of npm's, where the table says so.
 fn substitute(lines: &mut Vec<Parsed>, case: &Case) -> Result<(), String> {
     for instead in &case.instead {
         let recorded = |line: &Parsed| line.ours().is_some_and(|line| same(line, &instead.recorded));

@@ -164,7 +164,7 @@ impl Player<'_> {
             if kind(&frame).0 != "abort" || text.is_empty() {
                 return Err(format!("expected an abort that says why, got {frame}"));
             }
-            // This is what has to happen next, and nothing else may.
+            // This has to happen next, and nothing else may.
             return match self.wait_for_close().await? {
                 Some(reason) if reason == text => Ok(()),
                 other => Err(format!("the transport was closed with {other:?} after {frame}")),
@@ -186,8 +186,8 @@ impl Player<'_> {
     }
 
     fn send(&mut self, text: &str, message: &Json) {
-        // What was recorded after the end went into a closed socket, too. A node that has gone is
-        // noticed by what it does not send.
+        // Messages recorded after the end went into a closed socket, too. A node that has gone is noticed by the
+        // messages that it does not send.
         if let Some(Err(_)) = self.to_node.as_ref().map(|to_node| to_node.send(text.to_owned())) {
             self.to_node = None;
         }
@@ -450,7 +450,7 @@ fn compare(ours: &Json, recorded: &Json) -> Result<(), String> {
     if same(ours, recorded) { Ok(()) } else { Err(format!("expected {recorded}\n     got {ours}")) }
 }
 
-/// Notes which reference in a value is which of the peer's exports.
+/// Notes the peer's export of each reference in a value.
 fn lend(expression: &Json, value: &Value, lent: &mut BTreeMap<i64, Cap>) {
     match (expression, value) {
         (_, Value::Cap(cap)) => {

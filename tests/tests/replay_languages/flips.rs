@@ -1,6 +1,6 @@
-//! Recordings with one bit that is wrong, played by a whole node: whatever comes of the session, it ends when its
-//! transport does, nobody panics, and another session of the same node goes on. A few bits of each recording: all its
-//! bytes are damaged in `damage`, where there is only a core.
+//! Recordings with one wrong bit, played by a whole node. After any outcome of the session, it ends when its transport
+//! does, nothing panics, and another session of the same node goes on. A few bits of each recording: all its bytes are
+//! damaged in `damage`, where there is only a core.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -104,7 +104,7 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
     let mut changed = recording.clone();
     match &mut changed.lines[at] {
         Line::Frame { from, text } if *from == side => {
-            // What a client does, it does as it was recorded.
+            // A client acts as it was recorded.
             if side == Side::A && part.program.is_none() {
                 return None;
             }

@@ -531,7 +531,8 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Notes what callbacks were lent, as soon as they are called, and whether that is what was recorded.
+    /// Notes the references lent to callbacks, as soon as they are called, and whether their arguments are the recorded
+    /// ones.
     fn look(&mut self) -> Result<(), String> {
         let calls = self.calls.0.lock().unwrap();
         for (number, looked, graph, leaves) in self.scripted.values_mut() {
@@ -712,7 +713,7 @@ fn is_outcome(event: &Json, outcome: &Result<Value, Error>) -> bool {
     let rejected = match event["event"].as_str() {
         Some("rejected") => Some(&event["reason"]),
         Some("throws") => Some(&event["error"]),
-        // What JavaScript sees of a rejection with nothing.
+        // The form in which JavaScript sees a rejection with nothing.
         _ => {
             event["value"].get("!").filter(|_| event["value"].as_object().is_some_and(|only| only.len() == 1))
         }

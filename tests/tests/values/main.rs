@@ -36,7 +36,7 @@ impl<T> Display for Failure<T> {
     }
 }
 
-// What holds a reference is an error when it is sent.
+// A value that holds a reference is an error when it is sent.
 impl<T> std::panic::UnwindSafe for Failure<T> {}
 
 struct Carrier<T>(T);

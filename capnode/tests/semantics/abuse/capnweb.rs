@@ -171,7 +171,7 @@ impl Kind {
     }
 }
 
-/// A session with ids in all states. Whether the peer is marked.
+/// A session with ids in all states. `marked` says that the peer is marked.
 fn furnished(marked: bool) -> (Endpoint, Log, Held) {
     let log = Log::default();
     let mut peer = accepting(log.probe());

@@ -1,5 +1,5 @@
-//! Every kind of message with an id in every state that ids can be in: what comes of it stands in a table, one for each
-//! language. A kind or a state without a cell fails, and so does a cell that says something else than what happens.
+//! Every kind of message with an id in every possible state. A table for each language states the outcomes. A kind or a
+//! state without a cell fails, and so does a cell that states another outcome than the observed one.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -55,7 +55,7 @@ struct Scene {
     /// The id that the message is about, as it is written.
     id: String,
     message: String,
-    /// Another message, to something that is there, and what its answer has in it.
+    /// Another message, to a live target, and a part of the expected answer.
     probe: (String, &'static str),
 }
 
@@ -75,7 +75,7 @@ fn cell<K: Copy + Debug + PartialEq, S: Copy + Debug + PartialEq>(
     }
 }
 
-/// Plays all cells of a table, with some of them replaced by exceptions. How many scenes that were.
+/// Plays all cells of a table, with some of them replaced by exceptions. Returns the number of scenes.
 fn play<K, S>(
     table: &[Row<K, S>],
     exceptions: &[Row<K, S>],
@@ -141,7 +141,7 @@ impl Found {
             (Found::Ignored, Ignored) => true,
             (Found::Goes(found), Goes(expected)) => found == expected,
             (Found::Error(found), Error(expected)) | (Found::Ends(found), Ends(expected)) => {
-                // What follows may be an excerpt of the message.
+                // The rest may be an excerpt of the message.
                 found == expected || expected.strip_suffix('…').is_some_and(|start| found.starts_with(start))
             }
             _ => false,
@@ -234,7 +234,7 @@ impl Scene {
         text.map(|text| self.plain(text, 1))
     }
 
-    /// A text in which neither the id stands, if it is of so many letters, nor what is drawn at random.
+    /// A text without the id, if that has at least so many letters, and without anything drawn at random.
     fn plain(&self, text: &str, letters: usize) -> String {
         let part_of_number =
             |letter: Option<char>| letter.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-');

@@ -183,7 +183,7 @@ pub(crate) struct Cut {
     pub(crate) loss: Loss,
 }
 
-/// A future of which the outcome is to be known.
+/// A future with an outcome to be checked.
 pub(crate) struct Begun {
     pub(crate) number: u32,
     future: Option<BoxFuture>,
@@ -205,7 +205,7 @@ struct Watch {
     _guard: OnBroken,
 }
 
-/// Two programs and what has come of them.
+/// Two programs and their outcomes so far.
 pub(crate) struct Stage {
     pub(crate) pair: Pair,
     pub(crate) log: Log,
@@ -309,7 +309,7 @@ impl Stage {
         self.watches.push(Watch { what, told, _guard });
     }
 
-    /// Polls what waits. Whether anything came.
+    /// Polls the waiting futures. Returns whether any has completed.
     fn poll(&mut self) -> bool {
         let mut any = false;
         for begun in &mut self.begun {
@@ -399,7 +399,7 @@ impl Stage {
         self.go();
     }
 
-    /// All is over: what has to be true of it.
+    /// Checks the conditions that hold when all is over.
     pub(crate) fn check(mut self, name: &str, undisturbed: &[(u32, Outcome)]) {
         let what = format!("{name}, {:?}, {:?}", self.dialect, self.cut);
         for begun in &self.begun {

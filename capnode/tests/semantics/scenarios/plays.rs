@@ -211,10 +211,10 @@ fn watched_progress(stage: &mut Stage) {
 
 fn sent_and_forgotten(stage: &mut Stage) {
     let actor = stage.index();
-    // A promise for the index would need a runtime to pass on what nobody awaits.
+    // A promise for the index would need a runtime to pass on calls that are not awaited.
     stage.go();
     for number in 7701..7704 {
-        // Where the session has ended it says so, and otherwise nobody asks.
+        // Sending fails where the session has ended; otherwise the outcome is not awaited.
         let sent = actor.wait(number).send();
         assert!(sent.is_ok() || stage.pair.connecting().closed().is_some() || stage.cut.is_some());
     }

@@ -12,7 +12,7 @@ use crate::harness::*;
 use capnode::sans_io::Handler;
 use capnode::{Call, Resolver};
 
-/// Something that can happen. All that it changes is at one node, but for what is added to wires.
+/// A possible action. It changes one node only, and adds frames to wires.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Action {
     node: usize,
@@ -79,7 +79,7 @@ impl Port {
         Self { core, wire: VecDeque::new(), handlers: Vec::new(), started: 0 }
     }
 
-    /// Does what a driver does after each thing that happens. Whether there was anything.
+    /// Does the work of a driver after each action. Returns whether there was any.
     fn drive(&mut self, run_all: bool) -> bool {
         let mut any = false;
         for mut task in self.core.handlers() {
@@ -112,13 +112,13 @@ struct Holder {
     slots: HashMap<usize, PlaceClient>,
     resolvers: HashMap<usize, Resolver<PlaceClient>>,
     notes: Vec<(u32, Call<u32>, Arc<Flag>)>,
-    /// Calls for a reference, with the slot where it goes, and what is known to be delivered before what is called on it.
+    /// Calls for a reference, with the slot for it, and the notes known to be delivered before any call on it.
     arriving: Vec<Arriving>,
     /// The numbers of the calls on each reference.
     called: HashMap<usize, Vec<u32>>,
     expected: Vec<u32>,
     given_up: Vec<u32>,
-    /// Pairs of which the first has to be delivered before the second.
+    /// Pairs whose first has to be delivered before the second.
     order: Vec<(u32, u32)>,
 }
 
@@ -233,7 +233,7 @@ impl Holder {
             Step::Resolve { promise, to } => {
                 let target = self.slots[&to].clone();
                 self.resolvers.remove(&promise).expect("it is not resolved yet").resolve(target);
-                // All that was called on either comes before what is called on either from now on.
+                // All earlier calls on either come before any call on either from now on.
                 let mut both = self.called.get(&promise).cloned().unwrap_or_default();
                 both.extend(self.called.get(&to).into_iter().flatten());
                 self.called.insert(promise, both.clone());
@@ -251,7 +251,7 @@ pub(super) struct Chain {
     /// From the first link on, its near and its far end.
     links: Vec<[Port; 2]>,
     holder: Holder,
-    /// Of the second node's promise, and what that will be.
+    /// The resolver of the second node's promise, and the reference that it will resolve to.
     resolver: Option<(Resolver<PlaceClient>, PlaceClient)>,
     /// All has been done, and is given back.
     left: bool,

@@ -74,8 +74,8 @@ impl Place for Spot {
     }
 }
 
-/// One thing that a program does. References stand in numbered slots; 0 is what the chain offers. A step waits until
-/// there is something in the slots that it uses.
+/// One step of a program. References stand in numbered slots; 0 is the index of the chain. A step waits until the slots
+/// that it uses are filled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step {
     /// Calls and awaits.
@@ -106,7 +106,7 @@ pub(super) enum Step {
         on: usize,
         into: usize,
     },
-    /// Pipelined: a promise for what is sent along, which so turns out to be nearer.
+    /// Pipelined: a promise for the sent argument, which so turns out to be nearer.
     Back {
         on: usize,
         what: usize,

@@ -77,7 +77,7 @@ fn calls_in_both_directions_through_both_locks() {
     in_many_orders(|| {
         let log = Log::default();
         let (left, right) = (World::new(log.single()), World::new(log.single()));
-        // What each of two connections lends goes out again over the other, at the same time.
+        // References lent on each of two connections go out again over the other, at the same time.
         let calling = [(&left, &right), (&right, &left)].map(|(by, other)| {
             let (index, theirs): (ThingClient, ThingClient) = (by.index(), other.index());
             thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! A client has the methods of its interface and of those it extends. What every reference can do is done by its `Cap`.
+//! A client has the methods of its interface and of those it extends. Its `Cap` has those of every reference.
 
 #[capnode::interface]
 pub trait Store {
