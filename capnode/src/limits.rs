@@ -14,8 +14,8 @@ use std::time::Duration;
 /// There will be more of them, so they are set one by one:
 ///
 /// ```
-/// let mut limits = capnode::Limits::default();
-/// limits.frame_bytes = 1 << 20;
+/// let limits = capnode::Limits::default().frame_bytes(1 << 20).connections(100);
+/// assert_eq!(limits.frame_bytes, 1 << 20);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -103,6 +103,48 @@ pub struct Limits {
     /// How long an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay silent; one
     /// with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that it fails.
     pub call_timeout: Option<Duration>,
+}
+
+/// Makes a setter of each field, of its name.
+macro_rules! setters {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        /// A setter for each limit.
+        impl Limits {$(
+            #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
+            #[must_use]
+            pub fn $field(mut self, $field: $type) -> Self {
+                self.$field = $field;
+                self
+            }
+        )*}
+    };
+}
+
+setters! {
+    connections: usize,
+    node_bytes: usize,
+    frame_bytes: usize,
+    depth: usize,
+    string_bytes: usize,
+    bigint_chars: usize,
+    exports: usize,
+    imports: usize,
+    calls: usize,
+    running_calls: usize,
+    parked_bytes: usize,
+    call_bytes: usize,
+    kept_bytes: usize,
+    unwritten_bytes_soft: usize,
+    unwritten_bytes_hard: usize,
+    promise_depth: usize,
+    unfolded_bytes: usize,
+    cancels_per_second: u32,
+    stray_ids_per_second: u32,
+    frames_per_second: Option<u32>,
+    silence: Option<Duration>,
+    idle: Option<Duration>,
+    probe: Option<Duration>,
+    call_timeout: Option<Duration>,
 }
 
 /// A field of [`Limits`], as an [`Error`](crate::Error::limit) names the limit that was its reason.

@@ -600,3 +600,10 @@ async fn what_a_dealloc_frees_is_kept_for_a_while_unless_its_sender_has_waited()
     assert_eq!(freed["capnode:late"], true);
     assert_eq!(now.elapsed(), Duration::ZERO);
 }
+
+#[test]
+fn a_language_is_written_as_it_is_read() {
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        assert_eq!(dialect.to_string().parse::<Dialect>().unwrap(), dialect);
+    }
+}

@@ -51,6 +51,17 @@ impl Dialect {
     }
 }
 
+/// Writes the name that [`FromStr`] reads: `capnweb`, `capnode` or `q`.
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialect::CapnWeb => "capnweb",
+            Dialect::Capnode => "capnode",
+            Dialect::Q => "q",
+        })
+    }
+}
+
 impl FromStr for Dialect {
     type Err = Error;
 
