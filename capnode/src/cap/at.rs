@@ -16,11 +16,11 @@ use crate::session::ObjectId;
 pub(crate) struct At {
     pub(super) cap: Cap,
     pub(super) path: Path,
-    /// Whether it is a function that reads what is there: what a property is in a record.
+    /// `true` for a function that reads its target: the form of a property in a record.
     reads: bool,
 }
 
-/// How many steps a path may have.
+/// The most steps of a path.
 const STEPS: usize = 256;
 
 impl At {

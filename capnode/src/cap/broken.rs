@@ -1,4 +1,4 @@
-//! Who is told when a reference stops working.
+//! Callbacks for the end of a reference.
 
 use std::fmt;
 use std::sync::Arc;

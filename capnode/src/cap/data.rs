@@ -110,7 +110,7 @@ impl Serving for Data {
     }
 }
 
-/// How many shared values may be nothing but the next.
+/// The most shared values in a row that are nothing but a link to the next.
 const LEADS: usize = 64;
 
 /// The most references that are copied rather than shared with all that is around them.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use crate::runtime::BoxFuture;
 use crate::sync::thread_local;
 
-/// How many references a request may be passed on by, one inside the other.
+/// The most references that may pass a request on, one inside the other.
 pub(super) const HOPS: usize = 64;
 
 /// The most handlers that run inside one another's poll. One that is started beyond is a task of its own.
@@ -53,7 +53,7 @@ thread_local! {
     /// The connection that the code on this thread runs for.
     static HOST: Cell<Option<Arc<dyn Host>>> = const { Cell::new(None) };
     static HOPPED: Cell<usize> = const { Cell::new(0) };
-    /// What is to be dropped when the drop under way has ended, if one is.
+    /// Values to drop when the drop under way has ended; `None` while nothing is dropped.
     static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
 }
 

@@ -35,7 +35,7 @@ struct Contents {
     /// Those of each node together, in the order of the nodes.
     refs: Vec<Slot<Part>>,
     nodes: Vec<Spot>,
-    /// Whether there is anything to call in it.
+    /// `true` if it holds anything to call.
     callable: bool,
 }
 
@@ -160,7 +160,7 @@ impl Hash for SharedNode {
 }
 
 impl Slot<Part> {
-    /// The same outside of the graph that it is in.
+    /// Returns the slot as it is outside of its graph.
     pub(crate) fn outside(&self, graph: Option<&Arc<Graph>>) -> Self {
         let to = match (&self.to, graph) {
             (Part::Inner(index), Some(graph)) => {

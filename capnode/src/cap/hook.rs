@@ -26,7 +26,7 @@ pub(crate) trait ConnectionHook: Send + Sync {
     /// The error of what is asked for after the end.
     fn closed_error(&self) -> Error;
 
-    /// What a value may come to that promises of the peer's are put into.
+    /// The limits of a value into which promises of the peer are put.
     fn unfolding(&self) -> Unfolding;
 }
 

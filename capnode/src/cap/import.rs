@@ -42,7 +42,7 @@ pub(crate) trait ImportHook: ConnectionHook {
     fn step(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap;
 }
 
-/// What comes of a call: a reference to its result, or the future of its answer.
+/// The outcome of making a call: a reference to its result, or the future of its answer.
 pub(crate) enum Called {
     Kept(Arc<Import>),
     Sent(PendingAnswer),
@@ -53,7 +53,7 @@ pub(crate) struct Import {
     connection: Arc<dyn ImportHook>,
     /// Of the result of a call that waits for room, it is not known yet.
     id: AtomicI64,
-    /// Whether the peer has said that it is a function.
+    /// `true` if the peer has said that it is a function.
     function: bool,
     /// The peer's language, if it was known from the beginning.
     dialect: Option<Dialect>,

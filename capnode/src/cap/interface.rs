@@ -36,11 +36,11 @@ pub enum Piece {
     Crate(&'static str),
     /// A parameter of the interface that extends, by its place.
     Param(usize),
-    /// What stands where a parameter could.
+    /// Pieces in the place of a parameter.
     Part(&'static [Piece]),
 }
 
-/// What the parameters of an interface stand for, seen from one that extends it: hashes of how they are written.
+/// The parameters of an interface, seen from one that extends it: hashes of their written form.
 #[derive(Clone, Copy, Debug)]
 struct Params([u64; MOST_PARAMS]);
 
@@ -53,7 +53,7 @@ pub(crate) struct Ancestor {
     parent: u8,
     /// Its entry there.
     entry: u8,
-    /// What its parameters are.
+    /// A hash of its parameters.
     params: u64,
 }
 
@@ -79,7 +79,7 @@ pub struct Method {
     pub(crate) manner: Manner,
 }
 
-/// How a handler is to be treated.
+/// The manner in which a handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
     /// Runs to its end, whoever gives up.
@@ -88,10 +88,10 @@ pub(crate) struct Manner {
     pub(crate) blocking: bool,
 }
 
-/// How many interfaces one may extend, directly or not.
+/// The most interfaces that one may extend, directly or not.
 const MOST_ANCESTORS: usize = 128;
 
-/// How many parameters an interface may have that is extended.
+/// The most parameters of an interface that is extended.
 const MOST_PARAMS: usize = 16;
 
 /// A method's number is its place in its own interface, and in the bits from here on the entry of that interface.

@@ -24,7 +24,7 @@ pub(crate) struct Local {
     serving: &'static dyn Serving,
 }
 
-/// The same, without a share in the object.
+/// A [`Local`] without a share in the object.
 #[derive(Clone)]
 pub(super) struct WeakLocal {
     object: Weak<dyn Any + Send + Sync>,
@@ -63,28 +63,28 @@ impl Drop for Last {
     }
 }
 
-/// How requests are made of a kind of object: the part of it that is the same for all of the kind.
+/// Serves requests for one kind of object: the part that is the same for all objects of the kind.
 pub(crate) trait Serving: Send + Sync {
     /// The interface it answers to, if it is no function or value.
     fn interface(&self) -> Option<&'static Interface>;
 
-    /// What tells references to one object apart, which may be handed out under several interfaces.
+    /// A number that tells references to one object apart, which may be handed out under several interfaces.
     fn face(&self) -> usize {
         self.interface().map_or(0, |interface| std::ptr::from_ref(interface).addr())
     }
 
-    /// What references to such objects stand for.
+    /// The shape of references to such objects.
     fn shape(&self) -> Shape {
         self.interface().map_or(Shape::Unknown, Shape::Object)
     }
 
-    /// What the object is to a peer whose language has no words for objects: a record of functions and values.
+    /// Returns the object as a record of functions and values, for a peer whose language has no words for objects.
     fn record(&self, local: &Local) -> Option<Body> {
         let interface = self.interface()?;
         Some(record_of(interface, &local.clone().into()))
     }
 
-    /// What the object is, for messages.
+    /// A name for the kind of object, for messages.
     fn name(&self) -> &'static str;
 
     fn request(&self, local: Local, request: Request) -> Response;
@@ -130,7 +130,7 @@ impl Local {
     }
 }
 
-/// What comes of a request for a name that nothing has. Nobody is asked, here or elsewhere.
+/// Answers a request for a reserved name, which nothing has, without asking the object or a peer.
 pub(super) fn reserved(request: &Request) -> Option<Response> {
     let Member::Path(path) = &request.member else { return None };
     let path = path.as_slice();
@@ -139,7 +139,7 @@ pub(super) fn reserved(request: &Request) -> Option<Response> {
     Some(Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here))))
 }
 
-/// What is asked that only an [`Object`](crate::Object) may allow.
+/// The error of a request that only an [`Object`](crate::Object) may allow.
 pub(crate) fn cannot(verb: Verb) -> Error {
     Error::type_error(match verb {
         Verb::Set => "no property of it can be set",
@@ -192,7 +192,7 @@ pub(super) fn missing(first: &Key, rest: &[Key], request: &Request) -> Response 
     Response::ready(undefined_at(first, rest, request))
 }
 
-/// What comes of a request for `first` where there is none.
+/// The outcome of a request for `first` where nothing has that name.
 fn undefined_at(first: &Key, rest: &[Key], request: &Request) -> Outcome {
     match (rest, request.args.is_read()) {
         ([], true) => Ok(Reply::wire(undefined())),

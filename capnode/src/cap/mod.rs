@@ -56,7 +56,7 @@ use crate::session::ObjectId;
 #[derive(Clone)]
 pub struct Cap(Kind, Shape);
 
-/// What a reference stands for, where it is known: some languages say different things with different words.
+/// The kind of target of a reference, where it is known: some languages have different words for different kinds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Shape {
     #[default]
@@ -155,12 +155,12 @@ impl Cap {
         }
     }
 
-    /// The same reference, of which is known what it stands for.
+    /// Returns the reference with a known shape.
     pub(crate) fn shaped(self, shape: Shape) -> Self {
         Self(self.0, shape)
     }
 
-    /// What this stands for, if that is known.
+    /// Returns the shape, if it is known.
     pub(crate) fn shape(&self) -> Shape {
         match (self.1, &self.0) {
             (Shape::Unknown, Kind::Local(local)) => local.shape(),
@@ -175,7 +175,8 @@ impl Cap {
         }
     }
 
-    /// What this is to a peer whose language has no words for objects, if it is known to be one.
+    /// Returns the object as a record, for a peer whose language has no words for objects. `None` if this is not known
+    /// to be an object.
     pub(crate) fn record(&self) -> Option<payload::Body> {
         match (self.1, &self.nearest().0) {
             (Shape::Unknown, Kind::Local(local)) => local.record(),
@@ -184,8 +185,8 @@ impl Cap {
         }
     }
 
-    /// What a promise has turned out to be; anything else is itself. All that was asked of the
-    /// promise has been passed on by then, so that going the short way overtakes nothing.
+    /// Returns the resolution of a promise; any other reference is returned as it is. All requests in the promise's
+    /// queue have been passed on by then, so that going the short way overtakes nothing.
     pub(crate) fn nearest(&self) -> Cap {
         let mut cap = self.clone();
         while let Kind::Queued(queue) = &cap.0 {
@@ -218,7 +219,7 @@ impl Cap {
         }
     }
 
-    /// Whether arguments for this are best written right away.
+    /// `true` if arguments for this are best written right away.
     pub(crate) fn is_remote(&self) -> bool {
         match &self.0 {
             Kind::Remote(_) => true,
@@ -264,7 +265,7 @@ impl Cap {
         passed_on.unwrap_or_else(too_many_hops)
     }
 
-    /// The same, by who needs the reference no longer.
+    /// Delivers a request as [`request`](Self::request) does, and gives up the reference.
     pub(crate) fn into_request(self, request: Request) -> Response {
         match self.0 {
             Kind::Local(local) if local::reserved(&request).is_none() => {

@@ -14,7 +14,7 @@ use crate::few::Few;
 use crate::limits::{LimitKind, MAX_PROMISE_DEPTH, Unfolding};
 use crate::op::{Payload, Slot, Text};
 
-/// What stands in the place of a reference.
+/// The content of a reference's slot in a value.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Cap(Cap),
@@ -54,7 +54,7 @@ impl Part {
         }
     }
 
-    /// Whether there is anything to call in it, as far as can be told without following it.
+    /// `true` if it holds anything to call, as far as can be told without following it.
     pub(crate) fn is_callable(&self) -> bool {
         match self {
             Part::Cap(_) => true,
@@ -148,10 +148,10 @@ pub(crate) fn undefined() -> Body {
     Payload::plain(Text::Static("[\"undefined\"]"))
 }
 
-/// How deep objects may stand in objects that are sent as records. What is deeper goes as a function.
+/// The most levels of objects in objects that are sent as records. An object that is deeper goes as a function.
 const RECORDS: usize = 8;
 
-/// How many objects of one value may be sent as records.
+/// The most objects of one value that are sent as records.
 const MAX_RECORDS: usize = 1_000;
 
 /// The value with each object in it, as far as it is known to be one, replaced by the record of what is in the object:
@@ -177,7 +177,7 @@ fn expand(mut body: Body, depth: usize, left: &mut usize) -> Body {
     body
 }
 
-/// What stands in the place of a reference in a value that is to be sent.
+/// The content of a reference's slot in a value that is to be sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Lent {
     Cap(Cap),
@@ -279,7 +279,7 @@ fn unfolded(body: &Body, bytes: usize) -> Result<Payload<Cap>, Error> {
     Ok(Payload { text: out.text.into(), refs: out.refs.into(), nodes: Few::NONE })
 }
 
-/// What a node costs beside its text, so that many empty ones cost as well.
+/// Bytes that a node costs beside its text, so that many empty ones cost as well.
 const NODE: usize = 32;
 
 /// A value that is being written into another.
@@ -291,7 +291,7 @@ struct Frame<'a> {
     node: Option<(&'a Arc<Graph>, usize)>,
 }
 
-/// What comes next in a value, behind text that has been written.
+/// The next part of a value, behind text that has been written.
 enum Step<'a> {
     Cap(&'a Cap),
     Into(Frame<'a>),
@@ -340,7 +340,7 @@ struct Out<R> {
     text: String,
     refs: Vec<Slot<R>>,
     limit: usize,
-    /// What counts beside the text.
+    /// Bytes that count beside the text.
     extra: usize,
     depth: capnweb::Depth,
 }

@@ -33,7 +33,7 @@ enum State {
     Done,
 }
 
-/// What an answer still waits for, which ends with the session: a request in it may be one that nothing else ends.
+/// The wait of an answer for its requests and promises. It ends with the session: nothing else may end a request in it.
 struct Settling {
     settled: BoxFuture<Outcome>,
     ended: oneshot::Receiver<Error>,

@@ -1,4 +1,4 @@
-//! How far a call has come: what its handler says before it ends, and who wants to know.
+//! Progress of a call: values that its handler reports before it ends, and the caller's callback for them.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::runtime::BoxFuture;
 use crate::sync::thread_local;
 
-/// Where the progress of a call goes.
+/// The callback for the progress of a call.
 pub(crate) type Progress = Arc<dyn Fn(Body) + Send + Sync>;
 
 thread_local! {
@@ -21,9 +21,9 @@ thread_local! {
     static CURRENT: RefCell<Option<Progress>> = const { RefCell::new(None) };
 }
 
-/// Tells the caller of the method that is running how far it has come. Whether there is anybody to be told: a caller in
-/// this program who [wants to know](crate::Call::on_progress), or a peer that speaks Q-Connection, where it is a
-/// notification. The other languages have no word for it, and a call over them that wants to know fails.
+/// Reports progress to the caller of the method that is running. Returns `true` if there is a caller to tell: one in
+/// this program that [wants to know](crate::Call::on_progress), or a peer that speaks Q-Connection, where the report is
+/// a notification. The other languages have no word for progress, and a call over them that wants it fails.
 ///
 /// To be called from the method itself, not from a task it has spawned.
 ///
@@ -68,7 +68,7 @@ pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// A handler whose progress somebody wants to know.
+/// A handler whose caller wants progress.
 pub(crate) struct Watched<T> {
     pub(crate) handler: BoxFuture<T>,
     /// None keeps it from being taken for that of a handler that waits for this one.
@@ -84,7 +84,7 @@ impl<T> Future for Watched<T> {
     }
 }
 
-/// Whether a handler whose progress somebody wants to know is being polled.
+/// `true` while a handler is polled whose caller wants progress.
 pub(crate) fn is_watched() -> bool {
     CURRENT.with_borrow(Option::is_some)
 }

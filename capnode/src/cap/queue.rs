@@ -35,13 +35,13 @@ enum State {
     Resolved(Cap),
 }
 
-/// What waits, in its order.
+/// The waiting requests, in their order.
 #[derive(Default)]
 struct Requests {
     line: VecDeque<Waiting>,
-    /// How many have come.
+    /// The number of requests that have come.
     last: u64,
-    /// How many of those in the line have been given up.
+    /// The number of requests in the line that have been given up.
     given_up: usize,
 }
 
@@ -155,7 +155,7 @@ impl Queue {
         }
     }
 
-    /// What the promise has turned out to be, once all that was asked of it has been passed on.
+    /// The resolution of the promise, once all requests in its queue have been passed on.
     pub(crate) fn resolution(&self) -> Option<Cap> {
         match &*lock(&self.state) {
             State::Resolved(cap) => Some(cap.clone()),
@@ -237,7 +237,7 @@ impl Queue {
         }
     }
 
-    /// Whether a promise would come to stand for itself, through others perhaps.
+    /// `true` if the promise would come to stand for itself, perhaps through others.
     fn leads_to_itself(self: &Arc<Self>, cap: &Cap) -> bool {
         let mut cap = cap.clone();
         loop {

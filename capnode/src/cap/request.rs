@@ -1,4 +1,4 @@
-//! What is asked of a reference.
+//! Requests to a reference.
 
 use std::any::{Any, TypeId};
 use std::num::NonZeroU32;
@@ -16,25 +16,25 @@ use crate::panics::{Panicked, caught};
 pub(crate) struct Request {
     pub(crate) member: Member,
     pub(crate) args: Args,
-    /// Whether the one who asks can take the result as the Rust value it is.
+    /// `true` if the caller can take the result as the Rust value it is.
     pub(crate) typed: bool,
     pub(crate) extras: Extras,
 }
 
-/// What a call may have beside what the callee sees.
+/// Options of a call that the callee does not see.
 #[derive(Default)]
 pub(crate) struct Extras {
-    /// Who wants to know how far it has come.
+    /// The callback for progress, if the caller wants it.
     pub(crate) progress: Option<Progress>,
     /// `true` if the call fails where nobody can tell progress.
     pub(crate) needs_progress: bool,
-    /// Whether it has a time limit of its own.
+    /// `true` if the call has a time limit of its own.
     pub(crate) timed: bool,
     /// `true` if the call fails where it would have to wait for room.
     pub(crate) at_once: bool,
     /// The most bytes of the answer, if it is written here.
     pub(crate) answer_bytes: AnswerBytes,
-    /// How many properties have passed it on to what they gave.
+    /// The number of properties that have passed it on to their values.
     pub(crate) passed_on: u8,
 }
 
@@ -91,7 +91,7 @@ impl Member {
         }
     }
 
-    /// Whether it is a property of an interface.
+    /// `true` for a property of an interface.
     pub(crate) fn is_property(&self) -> bool {
         match self {
             Member::Method(interface, method) => {
@@ -164,13 +164,13 @@ impl Request {
         if why.fate() == Fate::MayHaveRun && !for_itself { why.with_fate(Fate::NotSent) } else { why }
     }
 
-    /// The same, on its way to what a property has given; none if there were too many on it.
+    /// Returns the request on its way to the value of a property; `None` if too many properties were on it.
     pub(super) fn passed_on(mut self) -> Option<Self> {
         self.extras.passed_on = self.extras.passed_on.checked_add(1)?;
         (usize::from(self.extras.passed_on) <= depth::HOPS).then_some(self)
     }
 
-    /// The same, asked of something on the way to what was meant.
+    /// Returns the request for something on the way to its target, `prefix` being the steps between.
     pub(crate) fn inside(self, prefix: &Path) -> Self {
         let path = prefix.join(self.member.into_path().as_slice());
         Self { member: Member::Path(path), ..self }

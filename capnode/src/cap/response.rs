@@ -1,5 +1,4 @@
-//! What comes of a request: a future that can be started in place, dropped to cancel, or left to
-//! run by itself.
+//! The response to a request: a future that can be started in place, dropped to cancel, or left to run by itself.
 
 use std::any::{Any, TypeId};
 use std::future::Future;
@@ -66,7 +65,7 @@ pub(crate) type Outcome = Result<Reply, Error>;
 pub struct Response {
     state: State,
     manner: Manner,
-    /// Whose handler it is, for the log.
+    /// The name of the handler's object, for the log.
     name: &'static str,
     /// The most bytes of its answer where that is written.
     answer_bytes: AnswerBytes,

@@ -1,4 +1,4 @@
-//! How a reference gets through serde, which knows no references.
+//! Passage of references through serde, which knows no references.
 //!
 //! Out: a reference serializes as a newtype of a name that only this library's serializers know.
 //! Such a serializer opens a slot for just as long as it takes the newtype to put the reference
@@ -28,20 +28,20 @@ use crate::op::{self, Payload, Text};
 use crate::sync::thread_local;
 
 thread_local! {
-    /// Whether a reference may be put down, and the one that was.
+    /// The open slot: `None` while it is closed, `Some(None)` until a reference is put into it.
     static OUT: RefCell<Option<Option<Part>>> = const { RefCell::new(None) };
     /// The references met in the decoding under way.
     static IN: RefCell<Vec<Met>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a number that is handed through serde stands for.
+/// The meaning of a number that is handed through serde.
 #[derive(Clone)]
 pub(super) enum Met {
     Cap(Cap),
     Shared(SharedNode),
 }
 
-/// What is inside the newtype.
+/// The content of the newtype.
 struct Slot<'a>(&'a Part);
 
 impl Serialize for Slot<'_> {

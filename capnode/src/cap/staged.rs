@@ -27,10 +27,10 @@ pub(crate) const ENTRY: usize = 256;
 /// Bytes that a call or read that stands in a value is counted as.
 pub(crate) const REQUEST: usize = 1 << 10;
 
-/// What a further step of a path counts for: what is asked on the way is held until the call has ended.
+/// Bytes that a further step of a path is counted as: the values on the way are held until the call has ended.
 pub(crate) const STEP: usize = 512;
 
-/// What stands in the place of a reference in a message that has been taken in.
+/// The content of a reference's slot in a message that has been taken in.
 pub(crate) enum Staged {
     Cap(Cap),
     /// Something to ask for: first all of a message is taken in, then its requests are made.
@@ -49,18 +49,18 @@ pub(crate) struct Ask {
     pub(crate) cap: Cap,
     pub(crate) path: Path,
     pub(crate) args: Option<Payload<Staged>>,
-    /// Whether the value is awaited, or a reference to it taken at once.
+    /// `true` if the value is awaited, `false` if a reference to it is taken at once.
     pub(crate) awaited: bool,
 }
 
 /// An answer as it arrives: promises may still stand in it.
 pub(crate) type Arrived = Result<Payload<Staged>, Error>;
 
-/// What a promise of the peer's has turned out to be. It counts from the moment at which it comes, though whoever waits for
-/// it may not take it for long: a call that is parked does not.
+/// The outcome of a promise of the peer. It counts from the moment at which it comes, though its waiter may not take it
+/// for long: a call that is parked does not.
 pub(crate) struct Kept {
     pub(crate) outcome: Arrived,
-    /// What it comes to with what it asks for, once it is taken.
+    /// Bytes of the outcome with all its requests, once it is taken.
     pub(crate) bytes: usize,
     pub(crate) untaken: Option<Untaken>,
 }
@@ -140,7 +140,7 @@ impl Staged {
         })
     }
 
-    /// How many calls and reads stand in a value, and how many further steps their paths have.
+    /// Counts the calls and reads in a value, and the further steps of their paths.
     pub(crate) fn requests(value: &Payload<Staged>) -> (usize, usize) {
         let of = |slot: &Slot<Staged>| match &slot.to {
             Staged::Ask(ask) => {
@@ -255,7 +255,7 @@ pub(crate) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<
     settle_within(value, limits, limits.depth, Arc::default()).await
 }
 
-/// What has arrived of a value that is not complete. It counts at once: what is missing may never come.
+/// Bytes that have arrived of an incomplete value. They count at once: the rest may never come.
 type Counted = Arc<AtomicUsize>;
 
 /// Counts `bytes` of a value that have arrived, and what they make the call hold.

@@ -9,7 +9,7 @@ use crate::sync::{Mutex, lock};
 
 /// Futures that are polled when they are woken, and not when another is: a peer can make many at once.
 pub(super) struct Together<T> {
-    /// Those that have not ended, each with who wakes it.
+    /// The futures that have not ended, each with its waker.
     futures: Vec<Option<(BoxFuture<T>, Arc<One>)>>,
     left: usize,
     woken: Arc<Woken>,
@@ -19,14 +19,14 @@ pub(super) struct Together<T> {
 #[derive(Default)]
 struct Woken {
     list: Mutex<Vec<usize>>,
-    /// Whoever waits for all of them.
+    /// The waker of the task that waits for all of them.
     outer: Mutex<Option<Waker>>,
 }
 
 /// Wakes one of the futures.
 struct One {
     at: usize,
-    /// Whether it is in the list.
+    /// `true` if it is in the list.
     listed: AtomicBool,
     all: Arc<Woken>,
 }

@@ -21,7 +21,7 @@ pub struct Lend<'a, T: ?Sized>(pub &'a T);
 #[doc(hidden)]
 pub struct Give<T>(pub T);
 
-/// What an argument can be lent as: everything whose owned form can travel.
+/// A type that an argument can be lent as: its owned form can travel.
 #[diagnostic::on_unimplemented(
     message = "`&{Self}` can't be lent over a connection",
     label = "this has to be cloned, and to be written and read by serde",
@@ -33,8 +33,8 @@ pub trait Lent: Serialize + ToOwned<Owned: Wire> {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ToOwned<Owned: Wire> + ?Sized> Lent for T {}
 
-/// What an argument is given as. The client and the dispatcher both name it by this trait, in the same words, so that rustc
-/// says once that a type can't travel.
+/// The type that an argument is given as. The client and the dispatcher both name it by this trait, in the same words,
+/// so that rustc says once that a type can't travel.
 #[doc(hidden)]
 pub trait Passed {
     type Given: IntoArg;
@@ -51,11 +51,11 @@ impl<T: Wire> Passed for T {
     }
 }
 
-/// What the callee decodes for an argument given away.
+/// The type that the callee decodes for an argument given away.
 #[doc(hidden)]
 pub type Taken<T> = <T as Passed>::Taken;
 
-/// What the callee decodes for a borrowed argument.
+/// The type that the callee decodes for a borrowed argument.
 #[doc(hidden)]
 pub type Owned<T> = <T as ToOwned>::Owned;
 

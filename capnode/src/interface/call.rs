@@ -284,7 +284,7 @@ fn read_reply<T: Wire>(reply: Reply, place: Option<T>) -> Result<T, Error> {
     decode(&body).map_err(|error| error.about("the result"))
 }
 
-/// What a failed call gives: [`Error`], or [`CallError`] with the method's own error in it.
+/// The error of a failed call: [`Error`], or [`CallError`] with the method's own error in it.
 pub trait Failed: Send + 'static {
     #[doc(hidden)]
     fn failed(error: Error) -> Self;

@@ -79,7 +79,7 @@ impl<C: Client> From<C> for Cap {
     }
 }
 
-/// What every interface extends, by which the macro knows one among the supertraits that are written.
+/// A trait that every interface extends, by which the macro knows an interface among the written supertraits.
 #[doc(hidden)]
 pub trait AnInterface {
     /// Found before [`Ordinary::__kind`] where a bound says that something is an interface.
@@ -91,7 +91,7 @@ pub trait AnInterface {
 #[diagnostic::do_not_recommend]
 impl<T: ?Sized> AnInterface for T {}
 
-/// What is found where no bound says so.
+/// A fallback that is found where no bound says that something is an interface.
 #[doc(hidden)]
 pub trait Ordinary {
     fn __kind(&self) -> NotExtendable {
@@ -124,7 +124,7 @@ impl Supertrait for NotExtendable {}
 #[doc(hidden)]
 pub fn supertrait(_: impl Supertrait) {}
 
-/// How every client is written: as its reference, of which the interface is known.
+/// Serializes a client as its reference, with its interface as the shape.
 #[doc(hidden)]
 pub fn serialize<C: Client, S: serde::Serializer>(client: &C, serializer: S) -> Result<S::Ok, S::Error> {
     client.cap().clone().shaped(Shape::Object(C::INTERFACE)).serialize(serializer)

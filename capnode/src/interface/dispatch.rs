@@ -41,7 +41,7 @@ pub fn serve<C: Serve<T>, T: Send + Sync + 'static>(object: Arc<T>) -> C {
     C::from_cap(Local::new(object, &Served::<C, T>(PhantomData)).into())
 }
 
-/// How an object is served under the interface of `C`.
+/// Serves an object under the interface of `C`.
 struct Served<C, T>(PhantomData<fn() -> (C, T)>);
 
 impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
@@ -89,8 +89,8 @@ impl Hasher for Bits {
     }
 }
 
-/// What is written `Result` is one, and of what: an alias may have its parameters in any order, and a type of the user's
-/// own may have the name.
+/// A type that is written `Result` and is one, with its parameters: an alias may have them in any order, and a user
+/// type may have the name.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is called `Result` and is another type",
     label = "this is not `std::result::Result`",
@@ -135,8 +135,8 @@ impl<T: Wire> TypedReply for T {
     }
 }
 
-/// What a function returned. If that is a `Result`, it is one to the caller too, whether or not the closure was handed out
-/// as one that can fail.
+/// The output of a function. If it is a `Result`, it is one to the caller too, whether or not the closure was handed
+/// out as one that can fail.
 struct OfFunction<R>(R);
 
 impl<R: Wire> TypedReply for OfFunction<R> {
@@ -275,7 +275,7 @@ impl Request {
         self.run_with(object, method, move |value, place| Reply::of_function(value, typed, place))
     }
 
-    /// The same for a method or function that returns a `Result`.
+    /// Runs a method or function that returns a `Result`.
     pub(crate) fn run_result<T, A, R, E, Fut>(
         self,
         object: Arc<T>,
@@ -291,7 +291,7 @@ impl Request {
         self.run_with(object, method, move |result, place| Reply::of_result(result, typed, place))
     }
 
-    /// What depends on the types of the method; the rest is `start`, which is compiled once.
+    /// Runs the part that depends on the types of the method; the rest is `start`, which is compiled once.
     fn run_with<T, A: Args, Fut>(
         self,
         object: Arc<T>,

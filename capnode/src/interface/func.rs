@@ -31,11 +31,11 @@ use crate::op::Payload;
 /// Cloning is cheap. The function is dropped when nobody holds a reference to it any more.
 pub struct Func<F: ?Sized>(Plain<F>);
 
-/// What a `Func` of such a type is told: the type of a function that can travel.
+/// The type of a function that can travel, which is the parameter of `Func`.
 #[doc(hidden)]
 pub trait Signature {}
 
-/// What is written `Func<fn(..)>` is one: a type of the user's own may have the name.
+/// A type that is written `Func<fn(..)>` and is one: a user type may have the name.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is called `Func` and is another type",
     label = "this is not `capnode::Func`",
@@ -152,7 +152,7 @@ impl<'de, F: Signature + ?Sized> Deserialize<'de> for Func<F> {
 )]
 #[doc(hidden)]
 pub trait Answers: Future<Output = <Self as Answers>::Answer> {
-    /// What the function returns.
+    /// The output of the function.
     type Answer;
 }
 
@@ -161,8 +161,7 @@ impl<F: Future> Answers for F {
     type Answer = F::Output;
 }
 
-/// What can be handed out as a function of the signature `F`: a closure that returns a future, or a
-/// [`Func`].
+/// A closure that returns a future, or a [`Func`]: it can be handed out as a function of the signature `F`.
 #[diagnostic::on_unimplemented(
     message = "this can't be handed out as a function `{F}`",
     label = "expected a closure with the arguments of `{F}` that returns a future of its result",
@@ -174,7 +173,7 @@ pub trait IntoFunc<F: ?Sized> {
     fn into_func(self) -> Func<F>;
 }
 
-/// The same for a signature that returns `Result<T, E>`.
+/// A closure or [`Func`] that can be handed out as a function of a signature that returns `Result<T, E>`.
 #[diagnostic::on_unimplemented(
     message = "this can't be handed out as a function `{F}`",
     label = "expected a closure with the arguments of `{F}` that returns a future of its result",
@@ -198,7 +197,7 @@ impl<F: ?Sized> IntoFallibleFunc<F> for Func<F> {
     }
 }
 
-/// How a closure is served: `S` is its signature, and `K` how its result becomes an answer.
+/// Serves a closure: `S` is its signature, and `K` the kind of its result.
 struct Serves<C, S, K> {
     kind: PhantomData<fn(C, S) -> K>,
 }

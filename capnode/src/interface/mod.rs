@@ -1,4 +1,4 @@
-//! What the macro's output is made of: clients and their calls on one side, dispatch to methods on the other.
+//! Parts of the macro's output: clients and their calls on one side, dispatch to methods on the other.
 
 pub(crate) mod args;
 pub(crate) mod call;

@@ -1,4 +1,4 @@
-//! What can travel over a connection.
+//! Types that can travel over a connection.
 
 use std::panic::UnwindSafe;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::cap::value::Value;
 use crate::error::Error;
 
-/// What can travel: everything that serde can write and read.
+/// A type that can travel: serde can write and read it.
 ///
 /// Implemented for every such type; there is nothing to implement.
 #[diagnostic::on_unimplemented(
@@ -22,7 +22,7 @@ pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {}
 
-/// What can be offered to a peer: a client, a function, or data with such in it.
+/// A type that can be offered to a peer: a client, a function, or data that holds such.
 ///
 /// Implemented for everything that serde can write; there is nothing to implement.
 #[diagnostic::on_unimplemented(
@@ -37,7 +37,8 @@ pub trait Offer: Serialize {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> Offer for T {}
 
-/// What can be the `E` of a method's `Result<T, E>`: an error that serde can write and read, and that holds no reference.
+/// A type that can be the `E` of a method's `Result<T, E>`: an error that serde can write and read, and that holds no
+/// reference.
 ///
 /// Implemented for every such type; there is nothing to implement.
 ///

@@ -16,7 +16,7 @@ trait Counter {
     async fn reset(&self, to: u32);
 }
 
-/// What is ready at once.
+/// Returns the output of a future that is ready at once.
 fn now<T>(future: impl IntoFuture<Output = T>) -> T {
     match pin!(future.into_future()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
