@@ -243,7 +243,7 @@ impl Cap {
         }
     }
 
-    /// The reference of a peer's that this is or is inside of, if calls can be made on results not there yet.
+    /// `true` if this is a peer's reference, or inside one, on whose pending results calls can be made.
     fn pipelines(&self) -> bool {
         let dialect = self.import().and_then(|import| import.dialect());
         dialect.is_some_and(Dialect::pipelines)

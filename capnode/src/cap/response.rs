@@ -65,7 +65,7 @@ pub(crate) type Outcome = Result<Reply, Error>;
 pub struct Response {
     state: State,
     manner: Manner,
-    /// The name of the handler's object, for the log.
+    /// The name of the handler, for the log.
     name: &'static str,
     /// The most bytes of its answer where that is written.
     answer_bytes: AnswerBytes,

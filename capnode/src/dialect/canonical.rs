@@ -14,12 +14,12 @@ mod plain;
 
 pub(super) use self::plain::{Plain, error_members};
 
-/// How deep the values may nest that are written in another language. In the text an array takes two levels, and
-/// an argument list or a node one more.
+/// The deepest nesting of a value that is written in another language. In the text an array takes two levels, and an
+/// argument list or a node one more.
 pub(super) const MAX_DEPTH: usize = 256;
 const MAX_LEVELS: usize = 2 * MAX_DEPTH + 8;
 
-/// Why a value cannot be said in a language, for whoever wanted it said.
+/// The reason that a value cannot be said in a language.
 #[derive(Debug)]
 pub(super) struct Unsayable(pub(super) String);
 
@@ -34,7 +34,7 @@ impl Unsayable {
     }
 }
 
-/// What is said instead of an error that is longer than a frame may be.
+/// The message in place of an error that is longer than a frame may be.
 pub(super) const ERROR_TOO_LONG: &str = "an error that is longer than a frame may be";
 
 /// Checks that so much may be written for the connection.
@@ -47,7 +47,7 @@ pub(super) struct Trees<'a> {
     pub(super) root: Json<'a>,
     pub(super) nodes: Vec<Json<'a>>,
     pub(super) slots: &'a [Slot<Word>],
-    /// How long all of the text is.
+    /// The bytes of all of the text.
     pub(super) bytes: usize,
 }
 
@@ -96,7 +96,7 @@ impl<'a> Trees<'a> {
     }
 }
 
-/// What a piece of canonical text says.
+/// The meaning of a piece of canonical text.
 pub(super) enum Form<'t, 'a> {
     Undefined,
     Null,
@@ -266,7 +266,7 @@ impl Builder {
         self.start = self.out.len();
     }
 
-    /// What was written, up to the last [`next`](Self::next).
+    /// Returns the written text, up to the last [`next`](Self::next).
     pub(super) fn finish(mut self) -> Payload<Word> {
         let root = self.root.unwrap_or(self.out.len());
         let text = if self.nodes.is_empty() {

@@ -1,4 +1,4 @@
-//! What wires whose ids are strings need to be spoken of in numbers.
+//! Numbers for the ids of wires whose ids are strings.
 
 use std::hash::RandomState;
 
@@ -7,8 +7,8 @@ use super::json::Json;
 use crate::op::{Id, IdMap};
 use crate::table::Table;
 
-/// What the peer lends us, by the strings that name it. A string is kept as it stands in JSON, quotes included:
-/// some peers use numbers, which have to go back as numbers.
+/// Imports by the strings that name them. A string is kept as it stands in JSON, quotes included: some peers use
+/// numbers, which have to go back as numbers.
 #[derive(Default)]
 pub(super) struct Lent {
     ids: Table<Box<str>, Id, RandomState>,
@@ -17,7 +17,7 @@ pub(super) struct Lent {
 }
 
 impl Lent {
-    /// The id of what the peer calls `name`, the same as before if we still hold it.
+    /// Returns the id of the import that the peer calls `name`, which stays the same while we hold it.
     pub(super) fn intern(&mut self, name: &str) -> Id {
         if let Some(id) = self.ids.get(name) {
             return *id;
@@ -88,7 +88,7 @@ pub(super) fn peer_id(json: Option<&Json<'_>>) -> Option<String> {
     }
 }
 
-/// What an id of the peer's is called in our tables, which know only strings.
+/// Returns an id of the peer as our tables name it, which know only strings.
 pub(super) fn own_name(json: &Json<'_>) -> Option<String> {
     match json {
         Json::String(raw) | Json::Number(raw) if raw.len() > MAX_ID => None,

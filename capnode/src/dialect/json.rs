@@ -38,7 +38,7 @@ pub(crate) enum Broken {
     Large,
 }
 
-/// How many values a text may hold. As a tree each takes some thirty bytes, and two in a text: without this a frame would
+/// The most values of a text. As a tree each takes some thirty bytes, and two in a text: without this a frame would
 /// come to many times its size.
 pub(crate) const MAX_VALUES: usize = 2 << 20;
 
@@ -72,7 +72,7 @@ impl<'a> Json<'a> {
         members.iter().find(|(name, _)| is_key(name, key)).map(|(_, value)| value)
     }
 
-    /// What a string says.
+    /// Returns the text of a string; `None` for any other value.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         match self {
             Json::String(raw) => Some(unescape(raw)),
@@ -80,7 +80,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Whether JavaScript takes it for true.
+    /// `true` if JavaScript takes the value for true.
     pub(crate) fn is_truthy(&self) -> bool {
         match self {
             Json::Null | Json::Bool(false) | Json::String("") => false,
@@ -90,7 +90,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// Whether a raw key says `name`.
+/// `true` if a raw key says `name`.
 pub(crate) fn is_key(raw: &str, name: &str) -> bool {
     raw == name || (raw.contains('\\') && unescape(raw) == name)
 }
@@ -126,11 +126,11 @@ struct Parser<'a, 's, R> {
     end: usize,
     slots: &'s [Slot<R>],
     next: usize,
-    /// How many levels may still be opened.
+    /// Levels that may still be opened.
     depth: usize,
-    /// How long a string may be.
+    /// The most bytes of a string.
     string: usize,
-    /// How many values may still come.
+    /// Values that may still come.
     left: usize,
 }
 
@@ -209,7 +209,7 @@ impl<'a, R> Parser<'a, '_, R> {
         }
     }
 
-    /// Whether the bracket that was opened is closed at once, with no reference between.
+    /// Passes the closing bracket if it comes at once, with no reference between; `true` if it did.
     fn is_end(&mut self, close: u8) -> bool {
         let slot_first = close == b']' && {
             self.peek();

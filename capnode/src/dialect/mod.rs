@@ -81,10 +81,10 @@ impl FromStr for Dialect {
 
 /// The names that a wire whose ids are strings has for what we lend the peer.
 pub(crate) trait Names {
-    /// What of ours is called so, if anything is. To ask is to use it: what is not used is forgotten first.
+    /// Finds the export of this name. A look-up counts as a use: the least recently used name is forgotten first.
     fn find(&mut self, name: &str) -> Option<Id>;
 
-    /// What an export of ours is called. The index has no name here.
+    /// Returns the name of an export. The index has no name here.
     fn name(&mut self, export: Id) -> Arc<str>;
 }
 
@@ -113,7 +113,7 @@ pub(crate) trait Extract: Sized {
     fn extract<T: Serialize + ?Sized>(newtype: &T) -> Option<Self>;
 }
 
-/// What stands at a place of a payload that is being read.
+/// The content of a place in a payload that is being read.
 pub(crate) enum Found<'a, R: Lookup> {
     /// A reference: its token, by which [`Extract`]'s counterpart finds it.
     Reference(u64),
@@ -149,16 +149,16 @@ pub(crate) struct Place<'a, R: Lookup> {
     pub(crate) range: Range<usize>,
     /// Those inside the range, and perhaps others.
     pub(crate) refs: &'a [Slot<R>],
-    /// Whose nodes the references can lead to.
+    /// The graph whose nodes the references can lead to.
     pub(crate) graph: Option<&'a R::Graph>,
 }
 
-/// How a deserializer hands out a reference.
+/// Looks up references for a deserializer that hands them out.
 pub(crate) trait Lookup: Sized {
-    /// What holds the values that stand in several places.
+    /// The holder of the values that stand in several places.
     type Graph;
 
-    /// What stands here. A number of a node is meant in `graph`.
+    /// Returns the content of the reference's place. A number of a node is meant in `graph`.
     fn look_up<'a>(&'a self, graph: Option<&'a Self::Graph>) -> Found<'a, Self>;
 
     /// Where a node stands.
@@ -167,7 +167,7 @@ pub(crate) trait Lookup: Sized {
     /// Bytes that may be read of a graph's nodes at once, each as often as it is met.
     fn unfolded_bytes(graph: &Self::Graph) -> usize;
 
-    /// The same for the same graph.
+    /// Returns an address that identifies the graph.
     fn address(graph: &Self::Graph) -> *const ();
 
     /// The token of a node that is handed out as itself, unread.
@@ -177,7 +177,7 @@ pub(crate) trait Lookup: Sized {
     fn record(record: Place<'_, Self>, node: Option<Node<'_, Self>>) -> Option<u64>;
 }
 
-/// Why a value could not be written or read.
+/// The reason that a value could not be written or read.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! How much stack a value takes while it is read or written.
+//! Stack that a value takes while it is read or written.
 
 use super::Failure;
 

@@ -1,4 +1,4 @@
-//! What the tests of the languages share.
+//! Helpers that the tests of the languages share.
 
 use std::path::Path;
 use std::sync::Arc;

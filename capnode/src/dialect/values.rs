@@ -137,7 +137,7 @@ fn names() -> Everything {
     Everything((1..8).map(|id| format!("f{id}").into()).collect())
 }
 
-/// What both sides call a reference: theirs are numbered as they come, ours are `f1`, `f2`, ….
+/// Shows a payload with the names that both sides use: theirs are numbered as they come, ours are `f1`, `f2`, ….
 fn named(mut payload: Payload<Word>, name: impl Fn(i64) -> i64) -> String {
     for slot in &mut payload.refs {
         if let Word::Function(id) | Word::Export(id) = &mut slot.to {

@@ -16,9 +16,9 @@ pub(in crate::dialect) struct Plain<'t, 'a> {
     trees: &'t Trees<'a>,
     /// The nodes that have been written. Shared values would grow without bound if they were unfolded.
     seen: Vec<bool>,
-    /// How a key is to be written that would mean something to the peer.
+    /// Returns `true` for a key that has to be escaped, since it would mean something to the peer.
     escape: fn(&str) -> bool,
-    /// Whether a reason may be something else than an object.
+    /// `true` if a reason may be another value than an object.
     bare: bool,
 }
 
@@ -195,7 +195,7 @@ impl<'t, 'a> Plain<'t, 'a> {
     }
 }
 
-/// Whether bare JSON says a value as what it is. Keys with escapes can mean something else to the peer.
+/// `true` if bare JSON says a value as what it is. Keys with escapes can mean something else to the peer.
 fn is_bare(json: &Json<'_>) -> bool {
     match form(json) {
         Form::Null | Form::Bool(_) | Form::Number(_) | Form::String(_) => true,
@@ -216,7 +216,7 @@ fn has_slots(json: &Json<'_>) -> bool {
     }
 }
 
-/// Whether JavaScript takes what this text says for true.
+/// `true` if JavaScript takes the value in this text for true.
 fn is_truthy(text: &str) -> bool {
     let zero = text.parse::<f64>().is_ok_and(|number| number == 0.0);
     !zero && !matches!(text, "null" | "false" | "\"\"")

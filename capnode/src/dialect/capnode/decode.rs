@@ -18,7 +18,7 @@ pub(super) struct Table<'t, 'a> {
     root: Option<&'t Json<'a>>,
 }
 
-/// What stands in the place of a value.
+/// A value in its place: whole, or as the number of an entry in the table.
 enum Leaf<'t, 'a> {
     Undefined,
     Scalar(&'t Json<'a>),
@@ -138,7 +138,7 @@ fn children<'t, 'a>(link: &'t Json<'a>) -> Box<dyn Iterator<Item = &'t Json<'a>>
 
 struct Decoder<'d, 't, 'a> {
     table: &'d Table<'t, 'a>,
-    /// How often each entry occurs in the value; more than twice is not counted.
+    /// The number of times that each entry occurs in the value, counted up to two.
     occurs: Vec<u8>,
     numbers: HashMap<usize, usize>,
     waiting: VecDeque<usize>,

@@ -12,8 +12,8 @@ use crate::dialect::ids::quoted;
 use crate::dialect::json::{Json, is_key};
 use crate::op::{Id, Payload, Word};
 
-/// What stands inside a list or object in the place of undefined, for which the language has no word: a pointer past the
-/// end of the table, which is read as that. No table is as long.
+/// A stand-in for undefined inside a list or object, since the language has no word for it: a pointer past the end of
+/// the table, which is read as undefined. No table is as long.
 const NOTHING: &str = r#"{"type":0,"id":4294967295}"#;
 
 type Result<T> = std::result::Result<T, Unsayable>;

@@ -22,7 +22,7 @@ pub(super) struct Functions {
     /// Those that nobody here holds any more, and that may still be kept if they come again, each with the turn in which
     /// it was dropped.
     pub(super) leaving: HashMap<Box<str>, Dropped>,
-    /// The same in the order in which they were dropped, and some that have come again.
+    /// The names in `leaving` in the order in which they were dropped, and some that have come again.
     pub(super) leaving_order: VecDeque<(Box<str>, Dropped)>,
     pub(super) turn: u64,
     /// Those that need not be kept once they are dropped.

@@ -38,20 +38,20 @@ const LATE: &str = "capnode:late";
 pub(crate) struct Lost {
     /// `invocation`, `return` or `error`.
     pub(crate) kind: &'static str,
-    /// Whom it was for, at most 100 characters of it.
+    /// Its addressee, at most 100 characters of it.
     pub(crate) to: String,
 }
 
-/// What one connection knows of its peer's ids, and the peer of ours.
+/// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Speech {
     functions: Functions,
     asked: Asked,
     own: Replies,
     replies: VecDeque<String>,
     lost: VecDeque<Lost>,
-    /// Whether functions are given back only when [`flush`](Self::flush) says so.
+    /// `true` if functions are given back only when [`flush`](Self::flush) says so.
     defers: bool,
-    /// Whether the last message gave something back late.
+    /// `true` if the last message gave something back late.
     late: bool,
 }
 
@@ -70,7 +70,7 @@ impl Speech {
         }
     }
 
-    /// What the peer calls a function of its own.
+    /// Returns the peer's name for one of its functions.
     #[cfg(feature = "tokio")]
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
         let name = Json::parse(self.functions.lent.name(id)?, 1, usize::MAX).ok()?;
@@ -294,8 +294,8 @@ impl Speech {
         self.functions.give_back(number, name);
     }
 
-    /// Whether the last message gave something back late: the peer has kept it for a while, and what it meant to send again
-    /// in its place has come before.
+    /// `true` if the last message gave something back late: the peer has kept it for a while, and its frames that were
+    /// to send it again have come before.
     pub(crate) fn is_late(&self) -> bool {
         self.late
     }
@@ -317,7 +317,7 @@ impl Speech {
         self.defers = true;
     }
 
-    /// Whether there are functions to give back.
+    /// `true` if there are functions to give back.
     pub(crate) fn is_leaving(&self) -> bool {
         !self.functions.leaving_order.is_empty()
     }
@@ -358,7 +358,7 @@ impl Speech {
         }
     }
 
-    /// Whether a call of ours has its answer.
+    /// `true` if a call of ours has its answer.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_answered(&self, call: Id) -> bool {
         !self.own.is_open(call)
@@ -414,7 +414,7 @@ fn failure(reply: &str, why: &str, out: &mut String) {
     out.push('}');
 }
 
-/// What the peer says of an error: not a table but bare JSON, and whatever it likes.
+/// Reads the peer's reason for an error. It is no table but bare JSON, of any form.
 fn reason(value: Option<&Json<'_>>, max_depth: usize) -> Payload<Word> {
     let mut builder = Builder::default();
     match value {

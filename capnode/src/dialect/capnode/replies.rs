@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::scramble;
 use crate::op::Id;
 
-/// What an answer is to.
+/// A request of ours, to which an answer comes.
 pub(super) enum Reply {
     Index(Id),
     Call(Id),
@@ -45,7 +45,7 @@ impl Replies {
         self.open.remove(&call);
     }
 
-    /// Whether a call has no answer yet.
+    /// `true` if a call has no answer yet.
     pub(super) fn is_open(&self, call: Id) -> bool {
         self.open.contains(&call)
     }
@@ -63,7 +63,7 @@ impl Replies {
         format!("{}{call:010x}", self.call)
     }
 
-    /// What of ours has this id. Upper case is not ours.
+    /// Finds the request of ours with this id. An id in upper case is not ours.
     pub(super) fn find(&self, id: &str) -> Option<Reply> {
         let number = |prefix: &str, last: Id| {
             let digits = id.strip_prefix(prefix)?;

@@ -53,7 +53,7 @@ fn arguments(table: &str) -> String {
     }
 }
 
-/// What the answer to an `index` says.
+/// Reads an answer to an `index` with this table, and shows the answer.
 fn index(speech: &mut Speech, table: &str) -> String {
     let frame = written(speech, &call(0, None));
     let id = frame.strip_prefix(r#"{"type":"index","methodId":""#).unwrap().strip_suffix("\"}").unwrap();

@@ -1,4 +1,4 @@
-//! How deep a text nests that is put together from parts.
+//! Depth of a text that is put together from parts.
 
 use crate::error::{Error, ErrorKind};
 
@@ -12,7 +12,7 @@ pub(crate) struct Depth {
     /// The open brackets; whether each counts.
     open: Vec<bool>,
     depth: usize,
-    /// Whether the last was a bracket that may be the outer one of an array.
+    /// `true` if the last was a bracket that may be the outer one of an array.
     outer: bool,
     string: bool,
     escape: bool,

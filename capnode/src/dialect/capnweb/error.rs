@@ -18,7 +18,7 @@ use crate::op::{Key, Payload, Text};
 use crate::panics::caught;
 
 impl Error {
-    /// The same failure, with its data written: that is the user's code, and runs here.
+    /// Writes the data of the failure at once. This runs user code.
     pub(crate) fn written(self) -> Self {
         let Data::Local(data) = self.data() else { return self };
         let written = match caught("the data of an error", || data.encode()) {
@@ -156,8 +156,8 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
     Error::new(ErrorKind::Rejected, message).with_data(Data::Thrown(thrown))
 }
 
-/// The same value with nothing in the places of its references. An error outlives its connection
-/// and may be passed on to another, where an id in it would stand for something else.
+/// Copies a value with undefined in the places of its references. An error outlives its connection and may be passed on
+/// to another, where an id in it would stand for something else.
 fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
     if value.refs.is_empty() {
         return Payload { text: value.text.clone(), refs: Few::NONE, nodes: Few::NONE };
@@ -165,7 +165,7 @@ fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
     let (buffer, range) = (value.text.buffer(), value.text.range());
     let mut out = String::with_capacity(range.len());
     let mut written = range.start;
-    // What stands in a shared value is none of its: the value is left out as well.
+    // References inside a shared value are left out together with that value.
     for slot in value.refs.iter().filter(|slot| range.start <= slot.start && slot.end <= range.end) {
         out.push_str(&buffer[written..slot.start]);
         out.push_str("[\"undefined\"]");

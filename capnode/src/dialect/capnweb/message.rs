@@ -46,7 +46,7 @@ fn value(scanner: &mut Scanner<'_>) -> Result<Payload<Word>, Error> {
     scanner.payload()
 }
 
-/// What follows `push` or `stream`.
+/// Reads the call that follows `push` or `stream`.
 fn call(scanner: &mut Scanner<'_>, answering: Answering) -> Result<Op, Error> {
     comma(scanner)?;
     if let Some((target, path, args)) = scanner.plain_call()? {
@@ -116,7 +116,7 @@ pub(crate) fn write(op: &Op, out: &mut String) {
     out.push(']');
 }
 
-/// How the message begins.
+/// Returns the beginning of the message.
 fn opening(answering: Answering) -> &'static str {
     match answering {
         Answering::Kept => "[\"push\",",

@@ -17,7 +17,7 @@ pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result
     written(Writer::at_depth(0), value)
 }
 
-/// The same; the value is written for a connection, and so may be as long as that allows.
+/// Writes a value as an expression for a connection: it may be as long as that allows.
 pub(crate) fn to_bounded<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
     let mut writer = Writer::at_depth(0);
     writer.bound();
@@ -38,7 +38,7 @@ pub(crate) fn from_payload<R: Lookup, T: DeserializeOwned>(payload: &Payload<R>)
     T::deserialize(&mut Reader::new(payload)).map_err(decode_error)
 }
 
-/// What `key` of a value is, if the value is an object or array that has it.
+/// Returns the `key` of a value, if the value is an object or array that has it.
 pub(crate) fn member<R: Lookup + Clone>(value: &Payload<R>, key: &Key) -> Option<Payload<R>> {
     let at = Places::default().find(value, value.text.range().start, key)?;
     Some(value.slice(range_at(value, at)?))

@@ -11,8 +11,8 @@ pub(in crate::dialect) fn write_base64(out: &mut String, bytes: &[u8]) {
     STANDARD_NO_PAD.encode_append(bytes, out);
 }
 
-/// Whether `text` is base64 in the standard or the URL alphabet (Node accepts both), and how many
-/// bytes it stands for.
+/// Returns the number of bytes that `text` stands for, if it is base64 in the standard or the URL alphabet (Node
+/// accepts both).
 pub(in crate::dialect) fn base64_len(text: &str) -> Option<usize> {
     let digits = text.trim_end_matches('=');
     let known = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'+' | b'/' | b'-' | b'_');
@@ -34,7 +34,7 @@ pub(in crate::dialect) fn read_base64(text: &str) -> Result<Vec<u8>, base64_simd
 /// Bytes that are looked at together, where nothing of interest is expected among them.
 const CHUNK: usize = 64;
 
-/// How many bytes come before the first that means something in a JSON string: a quote, a backslash or a control
+/// Counts the bytes before the first that means something in a JSON string: a quote, a backslash or a control
 /// character.
 pub(in crate::dialect) fn plain_run(bytes: &[u8]) -> usize {
     /// A string that is longer is looked through in chunks.
@@ -57,7 +57,7 @@ pub(in crate::dialect) fn plain_run(bytes: &[u8]) -> usize {
     }
 }
 
-/// The same where much may come. Apart, so that short ones need not make room for it.
+/// Counts the bytes of a run that may be long. It stands apart, so that short ones need not make room for it.
 #[inline(never)]
 fn long_plain_run(bytes: &[u8]) -> usize {
     let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, byte| any | means(*byte));
@@ -69,7 +69,7 @@ fn means(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
-/// How many of eight bytes come before the first that [`means`] something.
+/// Counts those of eight bytes that come before the first that [`means`] something.
 fn plain_of_eight(bytes: [u8; 8]) -> usize {
     const EACH: u64 = u64::MAX / 0xff;
     let word = u64::from_le_bytes(bytes);
@@ -140,7 +140,7 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// What a JSON string says, given what stands between its quotes. The scanner has checked it.
+/// Returns the text of a JSON string, given the characters between its quotes. The scanner has checked it.
 ///
 /// JavaScript's strings may hold half of a surrogate pair, which no Rust string can: it becomes
 /// U+FFFD, and the session goes on.

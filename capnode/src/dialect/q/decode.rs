@@ -21,7 +21,7 @@ use self::paths::Paths;
 type Result<T> = std::result::Result<T, Error>;
 
 pub(super) struct Decoder<'t, 'a, 'n> {
-    /// What each path in the message leads to.
+    /// The target of each path in the message.
     found: HashMap<Place<'a>, &'t Json<'a>>,
     /// The arrays and plain objects that occur more than once.
     shared: HashSet<Place<'a>>,
@@ -64,7 +64,8 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         decoder
     }
 
-    /// What stands in `json` is read as a part of the message too, so it occurs once more if `json` is a value.
+    /// Shares the containers in a shared `json`: they are read as parts of the message too, so they occur once more if
+    /// `json` is a value.
     fn share_inside(&mut self, json: &'t Json<'a>) {
         if !self.shared.contains(&std::ptr::from_ref(json)) {
             return;
@@ -269,7 +270,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         Ok(())
     }
 
-    /// What has a message is an error.
+    /// Writes a reason that has a message, as an error.
     fn error(&mut self, message: &str, reason: &'t Json<'a>, depth: usize) -> Result<()> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));

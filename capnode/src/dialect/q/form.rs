@@ -1,4 +1,4 @@
-//! What an object in JSON is: a value, or a form of the language.
+//! Forms of an object in JSON: a value, or a form of the language.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::dialect::json::Json;
 /// Where a tree stands in memory: it is the same object as long as it is the same tree.
 pub(super) type Place<'a> = *const Json<'a>;
 
-/// What an object in JSON is.
+/// The meaning of an object in JSON.
 pub(super) enum Form<'t, 'a> {
     /// The object at a path from the root of the value.
     Path(Option<Cow<'a, str>>),

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-/// Whether keys have to be escaped because of this character.
+/// `true` if keys have to be escaped because of this character.
 fn is_special(byte: u8) -> bool {
     matches!(byte, b'@' | b'!' | b'%' | b'$' | b'/' | b'\\')
 }
@@ -56,7 +56,7 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
     Cow::Borrowed(raw)
 }
 
-/// Whether a key means something to the language if it stands alone.
+/// `true` if a key that stands alone means something to the language.
 pub(super) fn is_form(raw: &str) -> bool {
     raw.len() <= 6
         && matches!(&*crate::dialect::capnweb::text::unescape(raw), "@" | "!" | "%" | "$" | "@r" | "@l")

@@ -29,11 +29,11 @@ use self::encode::Encoder;
 pub(crate) struct Lost {
     /// `send`, `resolve` or `notify`.
     pub(crate) kind: &'static str,
-    /// Whom it was for, as the peer wrote it, at most 100 characters of it.
+    /// Its addressee as the peer wrote it, at most 100 characters of it.
     pub(crate) to: String,
 }
 
-/// What one connection knows of its peer's ids, and the peer of ours.
+/// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Speech {
     lent: Lent,
     asked: Asked,
@@ -354,7 +354,7 @@ fn property(name: Option<&Json<'_>>) -> Key {
     Key::Name(text.into())
 }
 
-/// Whether a value is null or undefined.
+/// `true` for null and undefined.
 fn is_nothing(json: &Json<'_>) -> bool {
     match json {
         Json::Null => true,

@@ -11,7 +11,7 @@ fn read(speech: &mut Speech, frame: &str) -> Option<Op> {
     speech.parse(frame, &Limits::default(), &mut Few(9)).unwrap()
 }
 
-/// What a frame does: nothing, or a call with its target, path and arguments, or an answer.
+/// Tells the effect of a frame: nothing, or a call with its target, path and arguments, or an answer.
 fn said(op: Option<Op>) -> String {
     match op {
         None => "nothing".to_owned(),

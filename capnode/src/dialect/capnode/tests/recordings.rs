@@ -1,4 +1,4 @@
-//! What the real package wrote: see `tests/transcripts`.
+//! Messages that the real package wrote: see `tests/transcripts`.
 
 use serde_json::{Value as Tree, json};
 
@@ -41,7 +41,7 @@ fn again(text: &str) -> Option<String> {
     Some(first(sender.own.next_dealloc().1.replace("0000000002", "0000000001"), &reply, out))
 }
 
-/// What a table says, without its order: paths to what is shared.
+/// Unfolds a table into a tree, in which the order of its entries makes no difference.
 fn unfolded(table: &Tree, leaf: &Tree, depth: usize) -> Tree {
     let Some(id) = leaf["id"].as_u64().filter(|_| leaf.is_object()) else { return leaf.clone() };
     let link = &table["links"][usize::try_from(id).unwrap()];

@@ -168,7 +168,7 @@ pub(super) struct ErrorMembers<'a, 'b, R: Lookup> {
 enum Stage {
     Name,
     Message,
-    /// What may follow is the stack.
+    /// The stack may follow.
     Stack,
     /// Inside the properties; whether at the first.
     Properties(bool),

@@ -104,7 +104,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// What is neither an array nor an object: see [`part`](Self::part).
+    /// Reads a value that is neither an array nor an object: see [`part`](Self::part).
     #[inline(never)]
     fn only_part<'de, V: Visitor<'de>>(
         &mut self,
@@ -119,7 +119,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// What is no array where a list is wanted: see [`part`](Self::part).
+    /// Reads a value that is no array where a list is wanted: see [`part`](Self::part).
     #[inline(never)]
     fn list_part<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
         match found {
@@ -130,7 +130,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// What was passed last, if it is undefined, of one of these `forms`, or of no special kind.
+    /// Reads the value that was passed last, if it is undefined, of one of these `forms`, or of no special kind.
     pub(super) fn other<'de, V: Visitor<'de>>(
         &mut self,
         found: Next<'a, R>,
@@ -145,7 +145,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// What was passed last, whatever it is. Nothing is passed twice, since a string is looked through to its end.
+    /// Reads the value that was passed last, of any kind. Nothing is passed twice, since a string is looked through to
+    /// its end.
     pub(super) fn any<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
         match found {
             Next::Array => self.array(visitor),
@@ -154,7 +155,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// What is neither an array nor an object. It stands apart, so that a level of a deep value takes little stack.
+    /// Reads a value that is neither an array nor an object. It stands apart, so that a level of a deep value takes
+    /// little stack.
     #[inline(never)]
     fn part<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
         match found {
@@ -182,7 +184,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 }
 
-/// What a special form is called in a message.
+/// The name of a special form in a message.
 fn kind(form: &str) -> &'static str {
     match form {
         "bigint" => "a big integer",
@@ -284,8 +286,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
         }
     }
 
-    /// Whoever wants nothing is content with anything: a JavaScript callback may return what it
-    /// likes.
+    /// Takes any value where nothing is wanted: a JavaScript callback may return any.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.skip()?;
         visitor.visit_unit()

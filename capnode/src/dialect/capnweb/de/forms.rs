@@ -13,7 +13,7 @@ use crate::dialect::capnweb::text::read_base64;
 use crate::dialect::{Found, Lookup};
 use crate::kinds::{BigInt, ByteKind, Bytes, Url};
 
-/// What stands in a special form that is read without knowing what for.
+/// The content of a special form that is read before its use is known.
 enum Content {
     Undefined,
     Number(f64),
@@ -97,8 +97,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         Ok(value)
     }
 
-    /// What stands in a form, as what a visitor will be told; of an error nothing has been read yet. Apart from
-    /// [`form`](Reader::form), since that is compiled for each type of the user's.
+    /// Reads the content of a form for a visitor; of an error it reads nothing yet. It stands apart from
+    /// [`form`](Reader::form), which is compiled for each type of user code.
     fn content(&mut self, form: &str) -> Result<Content> {
         Ok(match form {
             "undefined" => Content::Undefined,
@@ -213,8 +213,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// What was found at `start` and is no array and no object. It stands apart, so that each level of a deep value takes
-    /// little stack.
+    /// Reads a value that was found at `start` and is neither an array nor an object. It stands apart, so that each
+    /// level of a deep value takes little stack.
     #[inline(never)]
     fn value_part<'de, V: Visitor<'de>>(
         &mut self,

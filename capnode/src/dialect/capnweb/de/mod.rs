@@ -27,7 +27,7 @@ pub(super) struct Reader<'a, R: Lookup> {
     /// Where the value begins.
     start: usize,
     pos: usize,
-    /// Whether there are escapes in the string that was passed last.
+    /// `true` if there are escapes in the string that was passed last.
     escaped: bool,
     refs: &'a [Slot<R>],
     depth: usize,
@@ -37,13 +37,13 @@ pub(super) struct Reader<'a, R: Lookup> {
     node: Option<Node<'a, R>>,
     /// The reader of the value that this one stands in by reference.
     outer: Option<&'a Reader<'a, R>>,
-    /// What has been read of nodes in this decoding; the outermost reader counts.
+    /// Bytes of nodes that have been read in this decoding; the outermost reader counts.
     entered: Cell<usize>,
     /// Where that is counted and how much it may be, if this reads a node, or what is in one.
     within: Option<(&'a Cell<usize>, usize)>,
 }
 
-/// What kind of value stands at the reader's place.
+/// The kind of value at the reader's place.
 enum Next<'a, R: Lookup> {
     Found(Found<'a, R>),
     Null,
@@ -160,7 +160,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         self.refs.get(at)
     }
 
-    /// Whether the list that was opened ends here without an element.
+    /// `true` if the list that was opened ends here without an element.
     pub(super) fn at_end_of_list(&mut self) -> bool {
         self.slot().is_none() && self.peek() == b']'
     }
@@ -190,7 +190,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         Ok(self.said(raw))
     }
 
-    /// What the string says that was passed last.
+    /// Returns the text of the string that was passed last.
     fn said(&self, raw: &'a str) -> Cow<'a, str> {
         if self.escaped { unescape(raw) } else { Cow::Borrowed(raw) }
     }

@@ -12,7 +12,7 @@ use super::{Next, Reader, Result};
 use crate::bounds;
 use crate::dialect::{Failure, Found, Lookup, Node, Place};
 
-/// What a node costs beside its text when it is read.
+/// Bytes that a node costs beside its text when it is read.
 const NODE: usize = 32;
 
 fn too_much(limit: usize) -> Failure {
@@ -115,7 +115,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// Whether a node is a value with parts.
+    /// `true` if a node is a value with parts.
     pub(super) fn is_container(&self, node: Node<'_, R>) -> bool {
         R::node(node.graph, node.index).is_some_and(|place| self.at_node(node, place).at_container())
     }

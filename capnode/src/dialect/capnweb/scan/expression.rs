@@ -14,7 +14,7 @@ use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
 const ODD_ERROR: &str = "an error whose name or message is no string";
 
-/// How many levels of depth a call inside the arguments of another takes. Each is understood, started and dropped within
+/// Levels of depth that a call inside the arguments of another takes. Each is understood, started and dropped within
 /// the one around it, which takes more stack than a level of a value.
 const CALL_LEVELS: usize = 4;
 
@@ -27,7 +27,7 @@ impl Scanner<'_> {
         self.part(|scanner| scanner.expression(0))
     }
 
-    /// What follows `push` or `stream`: if it is a call as everybody writes it, that without a detour, since it stands
+    /// Reads the call behind `push` or `stream` if it has the usual form. It takes no detour, since such a call stands
     /// in nearly every message.
     pub(in super::super) fn plain_call(&mut self) -> Result<Option<Parts>> {
         const START: &str = "[\"pipeline\"";
@@ -41,7 +41,7 @@ impl Scanner<'_> {
         self.import_parts(1).map(Some)
     }
 
-    /// What `scan` passes over, with the references found in it.
+    /// Returns the text that `scan` passes over, with the references found in it.
     fn part(&mut self, scan: impl FnOnce(&mut Self) -> Result<()>) -> Result<Payload<Word>> {
         self.peek();
         let start = self.pos;
@@ -306,7 +306,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// What follows the name in `import` and `pipeline`, to the end of the form.
+    /// Reads the parts that follow the name in `import` and `pipeline`, to the end of the form.
     fn import_parts(&mut self, depth: usize) -> Result<Parts> {
         self.expect(b',', "an id")?;
         let id = self.integer()?;

@@ -21,7 +21,7 @@ pub(super) struct Scanner<'a> {
     limits: &'a Limits,
     /// The depth at which nothing may stand.
     max_depth: usize,
-    /// What was found in the value being passed over.
+    /// The references found in the value being passed over.
     refs: Vec<Slot<Word>>,
 }
 

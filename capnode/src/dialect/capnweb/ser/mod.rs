@@ -41,10 +41,10 @@ pub(super) struct Writer<R> {
     plain: bool,
     /// The name that opens the next sequence, which is then that form's body.
     form: Option<&'static str>,
-    /// Whether a `Result` is to be taken apart, if that is what comes next.
+    /// `true` if a `Result` is to be taken apart when it comes next.
     apart: bool,
     side: Side,
-    /// How long the text may be.
+    /// The most bytes of the text.
     limit: usize,
     full: bool,
 }
@@ -70,7 +70,7 @@ impl<R> Writer<R> {
         self.limit = bounds::writable();
     }
 
-    /// Whether it has stopped because the text is too long.
+    /// `true` if it has stopped because the text is too long.
     pub(super) fn is_full(&self) -> bool {
         self.full || self.out.len() > self.limit
     }
@@ -89,7 +89,7 @@ impl<R> Writer<R> {
         Err(Failure(bounds::TOO_LONG.to_owned()))
     }
 
-    /// The same for a string, which escapes can make longer.
+    /// Checks that there is room for a string, which escapes can make longer.
     fn check_string(&mut self, text: &str) -> Result<()> {
         self.check_room(text.len())?;
         if text.len() < LONG || text.len() < (self.limit - self.out.len()) / LONGEST_ESCAPE {

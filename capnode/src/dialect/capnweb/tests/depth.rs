@@ -1,4 +1,4 @@
-//! How deep values may nest.
+//! Limits of the nesting of values.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! What no peer should write: an error each time, and never a panic.
+//! Messages that no peer should write: each is an error, and never a panic.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -14,7 +14,7 @@ const COMPLEX: [&str; 5] = [
     r#"["stream",[[["pipeline",0,[],[["pipeline",1,["f"],[["export",-9]]]]],[[]],{},""]]]"#,
 ];
 
-/// The same, the one fault in the second mended.
+/// The frames in `COMPLEX`, with the one fault in the second mended.
 fn complex() -> [String; 5] {
     COMPLEX.map(|frame| frame.replace(r#"["bigint","-0x"],"#, ""))
 }

@@ -1,4 +1,4 @@
-//! What npm's package really writes and reads: see `tests/transcripts/capnweb/README.md`.
+//! Messages that npm's package really writes and reads: see `tests/transcripts/capnweb/README.md`.
 
 use crate::few::Few;
 use std::path::Path as FilePath;
@@ -55,7 +55,7 @@ fn read_line(line: &str) -> Option<Line> {
     Some(Line::NewConnection(case))
 }
 
-/// What the recorded peers were set to.
+/// The limits that the recorded peers were set to.
 fn limits(recording: &Recording) -> Limits {
     match recording.name.as_str() {
         "ws-limits-depth" => Limits { depth: 10, ..Limits::default() },
@@ -64,7 +64,7 @@ fn limits(recording: &Recording) -> Limits {
     }
 }
 
-/// Whether the peer ended the session for how a message was written, not for what it said.
+/// `true` if the peer ended the session for the form of a message, not for its content.
 fn is_about_form(abort: &str) -> bool {
     [
         "bad RPC message",

@@ -1,4 +1,4 @@
-//! What the paths in a message lead to.
+//! Targets of the paths in a message.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -31,12 +31,12 @@ fn hash(so_far: u64, text: &str) -> u64 {
 const EMPTY: u64 = 0xCBF2_9CE4_8422_2325;
 
 impl<'t, 'a> Paths<'t, 'a> {
-    /// What each `$` in the message leads to. A path may lead forward, which the package does not know.
+    /// Finds the target of each `$` in the message. A path may lead forward, which the package does not know.
     pub(super) fn of(whole: &'t Json<'a>) -> HashMap<Place<'a>, &'t Json<'a>> {
         let mut paths = Paths { entries: Vec::new(), by_hash: HashMap::new(), asked: Vec::new() };
         paths.walk(whole, None, Cow::Borrowed(""), EMPTY);
         let asked = std::mem::take(&mut paths.asked);
-        // What stands inside a reason may be counted from the reason or from the resolution around it.
+        // A path inside a reason may be counted from the reason or from the resolution around it.
         let reason = whole.get("!").is_some();
         let found = asked.into_iter().filter_map(|(place, path)| {
             let inside = || reason.then(|| paths.find(&format!("/!{path}"))).flatten();

@@ -1,4 +1,4 @@
-//! What the real package wrote: see `tests/transcripts`.
+//! Messages that the real package wrote: see `tests/transcripts`.
 
 use serde_json::{Value as Tree, json};
 

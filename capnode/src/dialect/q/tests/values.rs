@@ -17,7 +17,7 @@ fn arguments(text: &str) -> String {
     said.strip_prefix("0 .m ").unwrap().to_owned()
 }
 
-/// What an outcome is written as.
+/// Returns the text that an outcome is written as.
 fn outcome(outcome: Result<&str, &str>) -> String {
     let payload = |text: &str| Payload::plain(text.to_owned());
     written_outcome(outcome.map(payload).map_err(payload))
