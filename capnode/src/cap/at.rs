@@ -1,5 +1,4 @@
-//! References to something inside what another reference stands for: a property, a field of a
-//! result not there yet.
+//! References into the target of another reference: a property, or a field of a result that is not there yet.
 
 use std::sync::Arc;
 
@@ -42,7 +41,8 @@ impl At {
         Cap(Kind::At(Arc::new(Self { cap, path, reads: true })), Shape::Function)
     }
 
-    /// Equal for the same method of the same object, however often it is asked for.
+    /// Returns an id that is equal for the same method of the same object, however often the method is asked for.
+    /// `None` for anything but a method.
     pub(super) fn object_id(&self) -> Option<ObjectId> {
         let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
             return None;
@@ -94,7 +94,7 @@ impl At {
 
 impl Drop for At {
     fn drop(&mut self) {
-        // What it is inside of may be a link of a long chain.
+        // The reference around it may be a link of a long chain.
         if !matches!(self.cap.0, Kind::Remote(_)) {
             let cap =
                 std::mem::replace(&mut self.cap, Cap::broken(Error::new(ErrorKind::Disconnected, "dropped")));

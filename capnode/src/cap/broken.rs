@@ -33,7 +33,7 @@ impl Watchers {
     }
 }
 
-/// Calls what is registered, unless its guard was dropped.
+/// Calls the registered callback, unless its guard was dropped.
 pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
     let callback = lock(slot).take();
     if let Some(callback) = callback {
@@ -46,7 +46,7 @@ pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
 pub struct OnBroken(BrokenSlot);
 
 impl OnBroken {
-    /// Has `callback` called by whatever its slot is registered with.
+    /// Makes a guard for `callback`. Its slot has to be registered with whatever can break.
     pub(crate) fn watching(callback: impl FnOnce(Error) + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::new(callback)))))
     }

@@ -33,7 +33,7 @@ pub(crate) fn to_cap(body: Body) -> Cap {
     }
 }
 
-/// An index from any value. One that cannot be written says so to whoever uses it.
+/// Makes an index from any value. An index that cannot be written fails when it is used.
 pub(crate) fn index(offered: &impl Serialize) -> Cap {
     encode(offered).map_or_else(|error| Cap::broken(error.about("the index")), to_cap)
 }
@@ -41,7 +41,7 @@ pub(crate) fn index(offered: &impl Serialize) -> Cap {
 /// The value, which may hold references to others, and so on.
 struct Held {
     body: Body,
-    /// Where its parts stand, as far as that is known.
+    /// The known places of its parts.
     places: Mutex<Places>,
     /// The value as a part of others, which share it.
     whole: OnceLock<Part>,
@@ -56,8 +56,8 @@ impl Drop for Held {
     }
 }
 
-/// The references in a value that is held by this one: of those that a peer lends, one for each peer. Those of this
-/// program's own are left out.
+/// Returns the references in a value that is held by this one, one for each peer that lends any. References of this
+/// program are left out.
 pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     let mut lent: Vec<Cap> = Vec::new();
     let Ok(held) = local.object().downcast::<Held>() else { return lent };
@@ -73,10 +73,10 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     lent
 }
 
-/// The most bytes of a message to the peer that lends what is in the value.
+/// Returns the most bytes of a message to the peer that lends the references in the value.
 pub(super) fn frame_bytes(local: &Local) -> usize {
     let Ok(held) = local.object().downcast::<Held>() else { return usize::MAX };
-    // Where anything in it is a peer's, it is most likely a record of functions, which are all of one peer.
+    // A value with a reference of a peer is most likely a record of functions, which are all of one peer.
     let lent = held.body.refs.iter().find_map(|slot| match &slot.to {
         Part::Cap(cap) => cap.import().map(|import| import.connection().frame_bytes()),
         _ => None,
@@ -134,7 +134,7 @@ fn is_nothing(body: &Body, at: usize) -> bool {
     text.starts_with("null") || text.starts_with("[\"undefined\"]")
 }
 
-/// Follows a request into a value, as far as the value goes. `name` is what led to the value.
+/// Follows a request into a value, as far as the value goes. `name` is the last step on the way to the value.
 pub(crate) fn look_from(body: Body, name: Option<&Key>, request: Request) -> Response {
     seek(&body, &Mutex::default(), name, request)
 }
@@ -170,7 +170,7 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
             }
             let cap = to_cap(inside);
             let member = Member::Path(path.after(at));
-            // A function in the place of a property is what gives the property.
+            // A function in the place of a property gives that property.
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
             return cap.request(Request { member, args, typed, extras });

@@ -1,5 +1,5 @@
-//! References that lead to references, as deep as a peer likes to build them. Whoever follows or drops such a
-//! chain must not need stack for its length.
+//! References that lead to references, as deep as a peer likes to build them. Following or dropping such a chain must
+//! not take stack for its length.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -72,7 +72,7 @@ pub(super) fn hop<T>(step: impl FnOnce() -> T) -> Option<T> {
     (HOPPED.get() <= HOPS).then(step)
 }
 
-/// Drops what a link of a chain holds: at once, or where one is being dropped already, after that.
+/// Drops the content of a link of a chain: at once, or while another is dropped, after that.
 pub(super) fn drop_in_turn(held: impl Any) {
     let first = DROPPING.with_borrow_mut(|dropping| match dropping {
         Some(waiting) => {
@@ -104,8 +104,8 @@ pub(super) fn drop_in_turn(held: impl Any) {
     }
 }
 
-/// Begins the poll of a handler, and returns what [`leave`] takes at its end; `None` if the handler has to be a task of its
-/// own.
+/// Begins the poll of a handler, and returns the argument of [`leave`] at its end; `None` if the handler has to be a
+/// task of its own.
 #[inline]
 pub(super) fn enter() -> Option<usize> {
     let running = RUNNING.get();
@@ -150,7 +150,8 @@ fn start_all() {
     }
 }
 
-/// Has a task polled that has begun. If nobody can, it is dropped, and its caller gets an error.
+/// Hands a task that has begun to its connection or the runtime. Without either it is dropped, and its caller gets an
+/// error.
 fn run(task: Nested) {
     let task = match task.host.clone() {
         Some(host) => match host.adopt(task) {
@@ -170,7 +171,7 @@ fn host() -> Option<Arc<dyn Host>> {
     host
 }
 
-/// Returns `true` if there is somebody to run a task that is started now.
+/// Returns `true` if a connection or runtime can run a task that is started now.
 pub(super) fn can_run_tasks() -> bool {
     host().is_some_and(|host| host.is_open()) || crate::runtime::can_spawn()
 }

@@ -32,14 +32,14 @@ impl Default for Graph {
 #[derive(Debug)]
 struct Contents {
     text: Text,
-    /// Those of each node together, in the order of the nodes.
+    /// The references of all nodes, those of each node together, in the order of the nodes.
     refs: Vec<Slot<Part>>,
     nodes: Vec<Spot>,
     /// `true` if it holds anything to call.
     callable: bool,
 }
 
-/// Where a node is in the text, and its references among all.
+/// The place of a node in the text, and of its references among all.
 #[derive(Clone, Debug)]
 struct Spot {
     text: Range<usize>,
@@ -60,7 +60,7 @@ impl Contents {
     fn new(text: Text, refs: Vec<Slot<Part>>, nodes: &[Range<usize>]) -> Self {
         let callable = refs.iter().any(|slot| slot.to.is_callable());
         let spot = |range: &Range<usize>| {
-            // A node that is nowhere would be the fault of whoever read the message.
+            // Only a faulty reader of the message gives a node that is nowhere.
             let range = text.buffer().get(range.clone()).map_or(0..0, |_| range.clone());
             let start = refs.partition_point(|slot| slot.start < range.start);
             let end = refs.partition_point(|slot| slot.end <= range.end);
@@ -81,12 +81,12 @@ impl Graph {
         self.contents.get().is_some()
     }
 
-    /// Says what its nodes are: parts of `text`, whose references are among `refs`. The second time nothing happens.
+    /// Sets the nodes: parts of `text`, whose references are among `refs`. A second call does nothing.
     pub(super) fn finish(&self, text: Text, refs: Vec<Slot<Part>>, nodes: &[Range<usize>]) {
         let _known = self.contents.set(Contents::new(text, refs, nodes));
     }
 
-    /// Where a node stands, with its references.
+    /// Returns the place of a node, with its references.
     pub(crate) fn place<'a>(self: &'a Arc<Self>, index: usize) -> Option<Place<'a, Part>> {
         let contents = self.contents.get()?;
         let spot = contents.nodes.get(index)?;
@@ -115,7 +115,7 @@ pub(crate) struct SharedNode {
 }
 
 impl SharedNode {
-    /// Equal for all occurrences of one node.
+    /// Returns an id that is equal for all occurrences of one node.
     pub(crate) fn id(&self) -> (usize, usize) {
         (Arc::as_ptr(&self.graph).addr(), self.index)
     }
@@ -140,7 +140,7 @@ impl SharedNode {
 
 impl fmt::Debug for SharedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What is in it may be itself.
+        // It may hold itself.
         write!(f, "Shared(#{})", self.index)
     }
 }
@@ -172,7 +172,7 @@ impl Slot<Part> {
     }
 }
 
-/// A message of ours with its nodes as shared values.
+/// Returns a message of ours with its nodes as shared values.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn tie(payload: Payload<Part>) -> Body {
     tie_within(payload, Limits::default().unfolded_bytes)

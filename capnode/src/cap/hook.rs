@@ -6,15 +6,15 @@ use crate::limits::Unfolding;
 use crate::op::Id;
 use crate::sync::atomic::{AtomicI64, Ordering};
 
-/// The id of what has not been sent. No call has it, and nothing that a peer lends: its ids are below zero.
+/// The id of a call that has not been sent. No call that was sent has it, and no import: their ids are below zero.
 pub(crate) const UNSENT: Id = Id::MAX;
 
-/// A connection, for what waits for something of its peer's.
+/// A connection, as seen by waiters for its peer.
 pub(crate) trait ConnectionHook: Send + Sync {
-    /// Gives back what the peer has lent under `id`. Called anywhere, so nothing is done at once.
+    /// Releases the import `id`. It can be called anywhere, so nothing is done at once.
     fn give_back(&self, id: Id);
 
-    /// Tells the peer that nobody waits any more for the answer of a call.
+    /// Tells the peer that the answer of a call is no longer waited for.
     fn drop_call(&self, id: Id);
 
     /// Takes a call back that waits for room. Returns `true` if it was not sent.
@@ -23,7 +23,7 @@ pub(crate) trait ConnectionHook: Send + Sync {
     /// Has `slot` called when the connection ends, at once if it has.
     fn on_closed(&self, slot: &BrokenSlot);
 
-    /// The error of what is asked for after the end.
+    /// The error of a request after the end.
     fn closed_error(&self) -> Error;
 
     /// The limits of a value into which promises of the peer are put.

@@ -1,4 +1,4 @@
-//! References to what a peer lends us.
+//! References to imports.
 
 use std::sync::Arc;
 
@@ -18,17 +18,18 @@ pub(crate) trait ImportHook: ConnectionHook {
     /// The peer's language, once it is known.
     fn dialect(&self) -> Option<Dialect>;
 
-    /// Returns whether the peer, which speaks Cap'n Web, is of this library; none if it may still say so.
+    /// Returns whether the peer, which speaks Cap'n Web, is of this library; `None` while it may still say so.
     fn knows_mark(&self) -> Option<bool>;
 
-    /// Asks what any peer of Cap'n Web answers. By the time of the answer it has said whether it is of this library.
+    /// Sends a request that any peer of Cap'n Web answers. By the time of the answer the peer has said whether it is of
+    /// this library.
     fn greet(self: Arc<Self>) -> Result<PendingAnswer, Error>;
 
     /// The most bytes of a message to the peer.
     fn frame_bytes(&self) -> usize;
 
-    /// Calls, or without arguments reads, what an import stands for. An awaited call waits for room, and every call
-    /// behind those that wait; one that cannot wait fails where too much is waiting.
+    /// Calls, or without arguments reads, the target of an import. An awaited call waits for room, and every call
+    /// behind those that wait; a call that cannot wait fails where too much is waiting.
     fn call(
         self: Arc<Self>,
         target: &Arc<Import>,
@@ -38,7 +39,7 @@ pub(crate) trait ImportHook: ConnectionHook {
         extras: Extras,
     ) -> Result<Called, Error>;
 
-    /// Returns a reference to what a property of an import turns out to be, for languages that say one step at a time.
+    /// Returns a reference to the value of a property of an import, for languages that say one step at a time.
     fn step(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap;
 }
 
@@ -51,7 +52,7 @@ pub(crate) enum Called {
 /// The handle of an import: dropping it gives the reference back.
 pub(crate) struct Import {
     connection: Arc<dyn ImportHook>,
-    /// Of the result of a call that waits for room, it is not known yet.
+    /// The id of the import; unknown for the result of a call that waits for room.
     id: AtomicI64,
     /// `true` if the peer has said that it is a function.
     function: bool,
@@ -153,7 +154,7 @@ impl Import {
         Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(self.clone().into())))))
     }
 
-    /// Reads what is at `path`.
+    /// Reads the value at `path`.
     pub(crate) fn read(self: &Arc<Self>, path: Path) -> Response {
         self.send(Request::new(Member::Path(path), Args::Read))
     }

@@ -10,7 +10,7 @@ pub struct Interface {
     methods: &'static [Method],
     /// The interfaces that this one extends, and those that these extend, each once.
     ancestors: &'static [Option<Ancestor>],
-    /// Those in `extends(..)`, in their order.
+    /// The interfaces in `extends(..)`, in their order.
     parents: &'static [Parent],
 }
 
@@ -23,8 +23,8 @@ pub struct Parent {
     given: &'static [&'static [Piece]],
 }
 
-/// A piece of a parameter that a parent is given. What types are cannot be seen in a table, so they are compared as they
-/// are written.
+/// A piece of a parameter that a parent is given. A table cannot hold types for comparison, so they are compared in
+/// their written form.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub enum Piece {
@@ -49,7 +49,7 @@ struct Params([u64; MOST_PARAMS]);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ancestor {
     interface: &'static Interface,
-    /// By which of the interfaces in `extends(..)` it is reached.
+    /// The place in `extends(..)` of the interface by which it is reached.
     parent: u8,
     /// Its entry there.
     entry: u8,
@@ -82,9 +82,9 @@ pub struct Method {
 /// The manner in which a handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
-    /// Runs to its end, whoever gives up.
+    /// `true` if the handler runs to its end, even if its caller gives up.
     pub(crate) no_cancel: bool,
-    /// Blocks its thread.
+    /// `true` if the handler blocks its thread.
     pub(crate) blocking: bool,
 }
 
@@ -145,7 +145,7 @@ impl Params {
         Self(params)
     }
 
-    /// Those of a parent, which is `given` them by an interface that has these.
+    /// Returns the parameters of a parent, which is `given` them by an interface with these parameters.
     #[track_caller]
     const fn of_parent(&self, given: &[&[Piece]]) -> Self {
         assert!(given.len() <= MOST_PARAMS, "an interface that is extended has at most 16 parameters");
@@ -214,7 +214,8 @@ const fn len_of_first(path: &str) -> usize {
 }
 
 impl Ancestors {
-    /// Everything that an interface with these `parents` extends. What several of them extend is taken once.
+    /// Returns all interfaces that an interface with these `parents` extends. One that several of them extend is taken
+    /// once.
     #[track_caller]
     pub const fn of(parents: &'static [Parent]) -> Self {
         let mut all = Self { list: [None; MOST_ANCESTORS], count: 0, parents };
@@ -265,8 +266,8 @@ impl Interface {
         Self { name, identity, methods, ancestors: &[], parents: &[] }
     }
 
-    /// Adds what the interface extends. Its client dereferences to that of the first parent, and has the methods
-    /// `casts` that give the others.
+    /// Adds the interfaces that this one extends. Its client dereferences to that of the first parent, and has the
+    /// methods `casts` that give the others.
     ///
     /// # Panics
     ///
@@ -379,7 +380,7 @@ impl Interface {
     }
 
     pub(crate) fn method(&self, number: usize) -> Option<&Method> {
-        // What nearly every number is.
+        // Nearly every number is one of these.
         if let Some(method) = self.methods.get(number) {
             return Some(method);
         }
@@ -405,8 +406,8 @@ impl Interface {
         self.numbered().find(|(_, method)| method.name == name).map(|(number, _)| number)
     }
 
-    /// By which of the interfaces in `extends(..)` the method is reached, and its number there. A number that no
-    /// method has gives a parent that does not exist.
+    /// Returns the place in `extends(..)` of the interface by which the method is reached, and its number there. A
+    /// number that no method has gives a parent that does not exist.
     pub fn inherited(&self, number: usize) -> (usize, usize) {
         let entry = (number >> ENTRY).checked_sub(1);
         match entry.and_then(|entry| self.ancestors.get(entry).copied().flatten()) {

@@ -32,20 +32,20 @@ pub(super) struct WeakLocal {
 }
 
 impl WeakLocal {
-    /// None if the object is gone.
+    /// Returns the object; `None` if it is gone.
     pub(super) fn upgrade(&self) -> Option<Local> {
         self.object.upgrade().map(|object| Local::new(object, self.serving))
     }
 }
 
-/// A share in an object, until it is dropped. The last one drops the object, which is the user's.
+/// A share in an object, until it is dropped. The last one drops the object, which runs user code.
 #[derive(Clone)]
 struct Held(Option<Arc<dyn Any + Send + Sync>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(object) = self.0.take() else { return };
-        // Only the last share drops the object. What it holds may be a link of a long chain, as may it be itself.
+        // Only the last share drops the object. The object or its content may be a link of a long chain.
         if Arc::strong_count(&object) == 1 {
             depth::drop_in_turn(Last(Some(object)));
         } else {
@@ -54,7 +54,7 @@ impl Drop for Held {
     }
 }
 
-/// The last share in an object. Its drop runs the user's code.
+/// The last share in an object. Its drop runs user code.
 struct Last(Option<Arc<dyn Any + Send + Sync>>);
 
 impl Drop for Last {

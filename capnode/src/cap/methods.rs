@@ -16,11 +16,11 @@ pub(crate) fn request_of_interface(
     request: Request,
     dispatch: impl FnOnce(Local, usize, Request) -> Response,
 ) -> Response {
-    // What nearly every request is.
+    // Nearly every request is of this kind.
     let method = match &request.member {
         Member::Method(of, method) if std::ptr::eq(*of, interface) => Some(*method),
         Member::Path(Path::One(Key::Name(name))) => interface.find(name.as_str()),
-        // By the client of another interface, such as one that this one extends: as from afar, the name counts.
+        // The client of another interface, such as one that this one extends, asks by name, as a peer does.
         Member::Method(of, method) => of.method(*method).and_then(|method| interface.find(method.name)),
         Member::Path(_) => None,
     };
@@ -43,7 +43,7 @@ pub(crate) fn request_of_interface(
     inside_of_interface(local, interface, &path, request, dispatch)
 }
 
-/// Makes a request of a member of an object, or of what that member gives or leads to.
+/// Makes a request of a member of an object, or of the value or target of that member.
 fn inside_of_interface(
     local: Local,
     interface: &'static Interface,
@@ -81,7 +81,7 @@ fn inside_of_interface(
     if rest.is_empty() && request.args.is_read() {
         return dispatch(local, method, read);
     }
-    // Further into a property, or the call of a function that a property holds. What it gives may lead to itself.
+    // Further into a property, or the call of a function that a property holds. The property may lead to itself.
     let (rest, name) = (path.after(1), first.clone());
     let further = Request { member: Member::Path(rest.clone()), ..request };
     let Some(further) = further.passed_on() else { return super::too_many_hops() };

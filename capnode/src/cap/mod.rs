@@ -71,11 +71,11 @@ enum Kind {
     Local(Local),
     /// Something the peer of a connection lends us.
     Remote(Arc<Import>),
-    /// A promise of this program's.
+    /// A promise made in this program.
     Queued(Arc<Queue>),
-    /// Something inside what another reference stands for.
+    /// A part of the target of another reference.
     At(Arc<At>),
-    /// Nothing any more.
+    /// A reference that no longer works.
     Broken(Error),
 }
 
@@ -127,7 +127,7 @@ impl Cap {
         let mut waiting = vec![self.nearest()];
         while let Some(cap) = waiting.pop() {
             match &cap.0 {
-                // A value is as good as what stands in it.
+                // A value works as long as its references do.
                 Kind::Local(local) => {
                     if seen.insert(cap.object_id()) {
                         waiting.extend(data::lent_in(local));
@@ -249,8 +249,7 @@ impl Cap {
         dialect.is_some_and(Dialect::pipelines)
     }
 
-    /// Delivers a request, now: what is requested of one reference starts in the order requested.
-    /// Dropping the response cancels.
+    /// Delivers a request now: the requests of one reference start in their order. Dropping the response cancels.
     pub(crate) fn request(&self, request: Request) -> Response {
         if let Some(refused) = local::reserved(&request) {
             return refused;
@@ -278,7 +277,7 @@ impl Cap {
     /// Delivers a request whose result is wanted as a reference, at once.
     pub(crate) fn pipeline(&self, request: Request) -> Cap {
         match &self.nearest().0 {
-            // What is answered here is asked of nobody.
+            // Such a request is answered here.
             _ if local::reserved(&request).is_some() => Queue::of_response(self.request(request)),
             Kind::Remote(import) if self.nearest().pipelines() => import.pipeline(request),
             Kind::At(at) if at.cap.nearest().pipelines() && !at.is_reader() => {
@@ -288,12 +287,12 @@ impl Cap {
         }
     }
 
-    /// Delivers a request whose result nobody wants. It is not cancelled.
+    /// Delivers a request whose result is not wanted. It is not cancelled.
     pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
         self.request(request).detach()
     }
 
-    /// Equal for references to the same thing, as long as one of them lives.
+    /// Returns an id that is equal for references to the same thing, as long as one of them lives.
     pub(crate) fn object_id(&self) -> ObjectId {
         ObjectId(
             match &self.0 {
@@ -304,7 +303,7 @@ impl Cap {
                     Some(id) => return id,
                     None => Arc::as_ptr(at).addr(),
                 },
-                // Nothing tells one broken reference from another but where it came from.
+                // Broken references differ only by their origin.
                 Kind::Broken(error) => error.addr(),
             },
             0,

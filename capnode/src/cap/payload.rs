@@ -26,8 +26,8 @@ pub(crate) enum Part {
     Inner(usize),
 }
 
-/// A value inside another. Shared, since a peer can put one into many others; so what they come to unfolded is
-/// known and limited before anything is unfolded.
+/// A value inside another. It is shared, since a peer can put one into many others; so its unfolded size is known and
+/// limited before anything is unfolded.
 #[derive(Debug)]
 pub(crate) struct Nested {
     pub(crate) body: Body,
@@ -70,7 +70,7 @@ fn extent(body: &Body) -> (usize, usize) {
     let own = (body.text.as_str().len() + body.refs.len() * REFERENCE, 1);
     body.refs.iter().fold(own, |(bytes, levels), slot| match &slot.to {
         Part::Cap(_) | Part::Inner(_) => (bytes, levels),
-        // What is in it does not count: it may be itself.
+        // Its content does not count: it may be the value itself.
         Part::Shared(node) => (bytes.saturating_add(node.len()), levels),
         Part::Value(nested) => (bytes.saturating_add(nested.bytes), levels.max(nested.levels + 1)),
     })
@@ -154,8 +154,8 @@ const RECORDS: usize = 8;
 /// The most objects of one value that are sent as records.
 const MAX_RECORDS: usize = 1_000;
 
-/// The value with each object in it, as far as it is known to be one, replaced by the record of what is in the object:
-/// for languages that have no words for objects.
+/// Returns the value with each known object in it replaced by the record of its members, for languages that have no
+/// words for objects.
 pub(crate) fn with_records(body: Body) -> Body {
     expand(body, RECORDS, &mut MAX_RECORDS.clone())
 }
@@ -246,8 +246,8 @@ pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Payload<Lent>, Error> 
     Ok(Payload { text, refs: out.refs.into(), nodes: nodes.into() })
 }
 
-/// The value as Cap'n Web says it, with all that occurs more than once written each time. It may come to so many bytes.
-/// What is left of the value, where it is not in the result, is to be dropped where that may be done.
+/// Returns the value in Cap'n Web's form, with all that occurs more than once written each time, in at most `bytes`
+/// bytes. The rest of the value that is not in the result is to be dropped where that is allowed.
 pub(crate) fn unfold(body: Body, bytes: usize) -> (Result<Payload<Cap>, Error>, Option<Body>) {
     match plain(body) {
         Ok(payload) => (Ok(payload), None),
@@ -335,7 +335,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// A text that is being put together, and what is known of it.
+/// A text that is being put together, with its measures.
 struct Out<R> {
     text: String,
     refs: Vec<Slot<R>>,

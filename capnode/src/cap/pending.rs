@@ -15,10 +15,11 @@ use crate::error::Error;
 use crate::op::{Id, Payload};
 use crate::runtime::BoxFuture;
 
-/// The future of an answer. Dropping it tells the peer that nobody waits any more, if its language has a word for that.
+/// The future of an answer. Dropping it tells the peer that the answer is no longer waited for, if the peer's language
+/// has a word for that.
 pub(crate) struct PendingAnswer {
     connection: Arc<dyn ConnectionHook>,
-    /// Of the call; not known of one that waits for room.
+    /// The id of the call; unknown for one that waits for room.
     id: Id,
     state: State,
 }
@@ -29,7 +30,7 @@ enum State {
     InTurn(Box<(Arc<Ticket>, oneshot::Receiver<Arrived>)>),
     /// Answered, with promises or requests in the answer.
     Settling(Box<Settling>),
-    /// Nothing is to be done when this is dropped.
+    /// Dropping this does nothing.
     Done,
 }
 
@@ -46,7 +47,7 @@ impl Settling {
         let limits = connection.unfolding();
         let (end, ended) = oneshot::channel();
         let watch = OnBroken::watching(|error| {
-            // Whoever waited may be gone by now.
+            // The waiter may be gone by now.
             let _gone = end.send(error);
         });
         connection.on_closed(watch.slot());
@@ -60,7 +61,7 @@ impl Settling {
         }
         match Pin::new(&mut self.ended).poll(cx) {
             Poll::Ready(Ok(error)) => Poll::Ready(Err(error)),
-            // The end is told before what tells it is dropped.
+            // The end is told before its source is dropped.
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
     }
@@ -96,7 +97,7 @@ impl PendingAnswer {
         }
     }
 
-    /// The answer will come, and nobody will take it; but somebody wants the call to run.
+    /// Gives up the answer and lets the call run to its end.
     pub(crate) fn detach(&mut self) {
         self.state = State::Done;
     }

@@ -17,7 +17,7 @@ use crate::sync::thread_local;
 pub(crate) type Progress = Arc<dyn Fn(Body) + Send + Sync>;
 
 thread_local! {
-    /// Of the call whose handler is being polled.
+    /// The progress of the call whose handler is being polled.
     static CURRENT: RefCell<Option<Progress>> = const { RefCell::new(None) };
 }
 
@@ -71,7 +71,7 @@ pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
 /// A handler whose caller wants progress.
 pub(crate) struct Watched<T> {
     pub(crate) handler: BoxFuture<T>,
-    /// None keeps it from being taken for that of a handler that waits for this one.
+    /// `None` keeps its progress apart from that of a handler that waits for this one.
     pub(crate) progress: Option<Progress>,
 }
 
@@ -89,9 +89,9 @@ pub(crate) fn is_watched() -> bool {
     CURRENT.with_borrow(Option::is_some)
 }
 
-/// Runs a part of a handler, the progress of which goes there.
+/// Runs a part of a handler, with `progress` for its reports.
 pub(crate) fn within<T>(progress: Option<Progress>, run: impl FnOnce() -> T) -> T {
-    /// Puts back what was there before, also if the handler panics.
+    /// Puts back the outer progress, also if the handler panics.
     struct Back(Option<Progress>);
 
     impl Drop for Back {

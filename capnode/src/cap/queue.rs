@@ -1,5 +1,4 @@
-//! Promises of this program's: what is asked of one waits, in order, until it is known what the
-//! promise stands for.
+//! Promises made in this program. Requests to a promise wait in order until it is resolved.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -26,8 +25,8 @@ enum State {
         requests: Requests,
         watchers: Watchers,
     },
-    /// The resolution is known, and what was asked before is being passed on to it. Whatever is
-    /// asked meanwhile has to go after that.
+    /// The resolution is known, and the queued requests are being passed on to it. Requests made meanwhile have to go
+    /// after them.
     Passing {
         requests: Requests,
         to: Cap,
@@ -47,7 +46,7 @@ struct Requests {
 
 struct Waiting {
     number: u64,
-    /// Nothing once it has been given up.
+    /// The request; `None` once it has been given up.
     asked: Option<Asked>,
 }
 
@@ -133,7 +132,7 @@ impl Queue {
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// A promise for what a response will be. The response is driven from now on.
+    /// Returns a promise for the outcome of a response. The response is driven from now on.
     pub(crate) fn of_response(mut response: Response) -> Cap {
         if let Some(outcome) = response.poll_now() {
             return result_of(outcome);
@@ -143,7 +142,7 @@ impl Queue {
         queue.into()
     }
 
-    /// The promise is for what a response will be. The response is driven from now on.
+    /// Makes the promise one for the outcome of a response. The response is driven from now on.
     pub(crate) fn follow(self: &Arc<Self>, mut response: Response) {
         if let Some(outcome) = response.poll_now() {
             return self.resolve(result_of(outcome));
@@ -225,14 +224,14 @@ impl Queue {
                 next
             };
             let Some((request, response)) = next else { return };
-            // Who asked has given up, before anything began.
+            // The caller has given up before anything began.
             if response.is_canceled() {
                 continue;
             }
             let mut started = to.request(request);
             // A handler begins when it is first polled, and these begin in their order.
             started.start();
-            // If it is refused, its asker has given up just now; dropping it cancels.
+            // If it is refused, its caller has given up just now; dropping it cancels.
             drop(response.send(started));
         }
     }

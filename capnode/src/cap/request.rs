@@ -26,7 +26,7 @@ pub(crate) struct Request {
 pub(crate) struct Extras {
     /// The callback for progress, if the caller wants it.
     pub(crate) progress: Option<Progress>,
-    /// `true` if the call fails where nobody can tell progress.
+    /// `true` if the call fails where progress cannot be told.
     pub(crate) needs_progress: bool,
     /// `true` if the call has a time limit of its own.
     pub(crate) timed: bool,
@@ -65,7 +65,7 @@ impl AnswerBytes {
     }
 }
 
-/// Which member is meant.
+/// The member that is meant.
 #[derive(Clone)]
 pub(crate) enum Member {
     /// A method of an interface, by its number there.
@@ -74,7 +74,7 @@ pub(crate) enum Member {
 }
 
 impl Extras {
-    /// Those of a call of a peer's, which takes progress if there is any.
+    /// Returns the options of a call by a peer, which takes progress if there is any.
     pub(crate) fn of_peer(progress: Option<Progress>, answer_bytes: usize) -> Self {
         Self { progress, answer_bytes: AnswerBytes::at_most(answer_bytes), ..Self::default() }
     }
@@ -157,8 +157,8 @@ impl Request {
         Self { member, args, typed: false, extras: Extras::default() }
     }
 
-    /// The error with which it fails if that is why there is nobody to ask. What may have run is something else, and
-    /// this has not been sent; unless it only asks for the outcome of that.
+    /// Returns its error if `why` ended its target. The request has not been sent, even if the call that was to give
+    /// the target may have run; only a read of that outcome keeps the fate of `why`.
     pub(super) fn failing_with(&self, why: Error) -> Error {
         let for_itself = self.args.is_read() && self.member.is_whole();
         if why.fate() == Fate::MayHaveRun && !for_itself { why.with_fate(Fate::NotSent) } else { why }

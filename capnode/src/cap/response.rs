@@ -24,13 +24,13 @@ pub struct Reply(pub(crate) Kind);
 
 pub(crate) enum Kind {
     Wire(Body),
-    /// As the Rust value it is, for a caller in this program who can take it.
+    /// The Rust value itself, for a caller in this program that can take it.
     Typed(Box<dyn TypedReply>),
-    /// It has been put into the caller's [`Place`].
+    /// The result is in the caller's [`Place`].
     Placed,
 }
 
-/// Where a caller in this program who is there wants the result as the Rust value it is: an `Option` of its type.
+/// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.
 pub(crate) type Place<'a> = Option<&'a mut dyn Any>;
 
 /// A result that has not been written.
@@ -59,7 +59,7 @@ impl Reply {
 
 pub(crate) type Outcome = Result<Reply, Error>;
 
-/// The future of a request's outcome. Dropping it cancels what it can.
+/// The future of a request's outcome. Dropping it cancels as far as possible.
 #[doc(hidden)]
 #[must_use]
 pub struct Response {
@@ -73,13 +73,13 @@ pub struct Response {
 
 enum State {
     Ready(Option<Outcome>),
-    /// A handler of this program's.
+    /// A handler of this program.
     Handler(Pin<Box<dyn Handler>>),
     /// A call sent to a peer.
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
     Queued(Queued),
-    /// A handler of this program's that is a task of its own.
+    /// A handler of this program that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
 }
 
@@ -106,7 +106,7 @@ impl Future for Moved {
         polled.map(|outcome| {
             this.response = None;
             let (nobody, _) = oneshot::channel();
-            // If its caller has gone, nobody wants to know.
+            // If its caller is gone, the outcome is not wanted.
             let _unwanted = std::mem::replace(&mut this.ended, nobody).send(outcome);
         })
     }
@@ -154,7 +154,7 @@ impl Response {
         Self::running(handler, |outcome, _| outcome)
     }
 
-    /// A method, and what makes an answer of its result.
+    /// Returns the response of a running method, with the function that makes an answer of its result.
     pub(crate) fn running<F: Future + Send + 'static>(
         method: F,
         reply: impl FnOnce(F::Output, Place<'_>) -> Outcome + Send + 'static,
@@ -162,7 +162,7 @@ impl Response {
         Self::new(State::Handler(Box::pin(Running { method, reply: Some(reply) })))
     }
 
-    /// With an answer that may be so long where it is written, if there is a limit.
+    /// Limits the bytes of the answer where it is written, if there is a limit.
     pub(crate) fn answering_within(mut self, bytes: AnswerBytes) -> Self {
         self.answer_bytes = bytes;
         self
@@ -199,7 +199,7 @@ impl Response {
         }
     }
 
-    /// Lets it run to its end, which nobody waits for.
+    /// Lets it run to its end, without a caller that waits.
     pub(crate) fn detach(mut self) -> Result<(), Error> {
         match &mut self.state {
             State::Ready(Some(Err(error))) if error.fate() == Fate::NotSent => Err(error.clone()),
@@ -210,7 +210,7 @@ impl Response {
             }
             State::Moved(_) => crate::runtime::spawn(async move { drop(self.await) }),
             State::Handler(_) | State::Queued(_) => {
-                // If it becomes a task by that, the task runs to its end without anybody who waits for it.
+                // If it becomes a task by that, the task runs to its end without a caller that waits.
                 self.manner.no_cancel = true;
                 self.start();
                 match self.state {
@@ -273,7 +273,7 @@ impl Response {
         std::mem::replace(&mut self.state, State::Ready(None))
     }
 
-    /// Drops what the handler holds, which is the user's.
+    /// Drops the content of the handler, which runs user code.
     fn end(&mut self) {
         let ended = std::mem::replace(&mut self.state, State::Ready(None));
         if let State::Handler(handler) = ended {
@@ -343,7 +343,7 @@ impl Response {
                     }
                 }
             };
-            // What the handler held is dropped before anybody learns of the outcome.
+            // The content of the handler is dropped before the outcome is told.
             this.end();
             return Poll::Ready(outcome);
         }
@@ -357,7 +357,7 @@ impl Drop for Response {
         }
         if let State::Handler(handler) = std::mem::replace(&mut self.state, State::Ready(None)) {
             let detached = self.with_handler(handler);
-            // Without a runtime there is nobody left to run it.
+            // Without a runtime nothing is left to run it.
             let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
         }
     }

@@ -17,18 +17,18 @@ use crate::op::{Slot, Text};
 /// kept, also when it is sent on.
 ///
 /// The languages of Capnode and Q-Connection can say so; in Cap'n Web's, each occurrence is written out, and a value
-/// inside itself is an error. Two of these are equal if they are the same one; what is in them is not compared.
+/// inside itself is an error. Two of these are equal if they are the same one; their contents are not compared.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Shared(pub(crate) SharedNode);
 
 impl Shared {
-    /// The value, one level of it: what occurs more than once in it is again shared.
+    /// Returns one level of the value: anything that occurs more than once in it is again shared.
     pub fn get(&self) -> Result<Value, Error> {
         self.read()
     }
 
-    /// The value as a `T`. Where that is no [`Value`], what occurs more than once is read each time, and a value inside
-    /// itself is an error, unless `T` leaves it out.
+    /// Reads the value as a `T`. Where that is no [`Value`], a part that occurs more than once is read each time, and a
+    /// value inside itself is an error, unless `T` leaves it out.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         if !self.0.graph.is_finished() {
             return Err(unfinished());
@@ -83,7 +83,7 @@ impl GraphBuilder {
         Shared(SharedNode { graph: self.graph.clone(), index: self.nodes.len() - 1 })
     }
 
-    /// Says what a value of this graph is: a record or list, that may hold any values of this graph.
+    /// Sets a value of this graph: a record or list, that may hold any values of this graph.
     pub fn set<T: Serialize + ?Sized>(&mut self, node: &Shared, value: &T) -> Result<(), Error> {
         let own = Arc::ptr_eq(&node.0.graph, &self.graph);
         let Some(place) = self.nodes.get_mut(node.0.index).filter(|_| own) else {

@@ -126,7 +126,7 @@ impl Lookup for Part {
             Some(Node { graph, index }) => {
                 Payload::reference(Part::Shared(SharedNode { graph: graph.clone(), index }))
             }
-            // By itself: whoever keeps it should not keep all that it came with.
+            // It stands by itself, so that keeping it does not keep all that it came with.
             None => {
                 let moved = |slot: &op::Slot<Part>| {
                     let slot = slot.outside(graph);
@@ -159,7 +159,7 @@ pub(crate) fn decode_args<T>(
 
 /// Runs a decoding with a table of its own.
 fn decoding<T>(decode: impl FnOnce() -> T) -> T {
-    /// Puts the outer table back, also when a `Deserialize` of the user's panics.
+    /// Puts the outer table back, also when a user's `Deserialize` panics.
     struct Restore(Vec<Met>);
 
     impl Drop for Restore {

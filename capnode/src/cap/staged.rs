@@ -1,4 +1,4 @@
-//! Values of the peer's in which promises stand that have to become values before delivery.
+//! Values from the peer with promises in them, which have to become values before delivery.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use futures_channel::oneshot;
 
-/// Bytes that an entry of a table is counted as, beside what it holds.
+/// Bytes that an entry of a table is counted as, beside its content.
 pub(crate) const ENTRY: usize = 256;
 
 /// Bytes that a call or read that stands in a value is counted as.
@@ -37,11 +37,12 @@ pub(crate) enum Staged {
     Ask(Box<Ask>),
     /// Asked for.
     Asked(Response),
-    /// A promise of the peer's.
+    /// A promise of the peer.
     Promise(Promised),
     /// One of the nodes of the payload that this stands in.
     Node(usize),
-    /// Something that is not there, with what came in it. The message that it stands in is refused, so nobody reads it.
+    /// A missing reference, with the values that came in it. The message that it stands in is refused, so it is never
+    /// read.
     Missing(#[allow(dead_code, reason = "held to be dropped")] Vec<Staged>),
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct Kept {
     pub(crate) untaken: Option<Untaken>,
 }
 
-/// Bytes of an outcome that nobody has taken, among all of its connection.
+/// Bytes of an outcome that has not been taken, among all of its connection.
 pub(crate) struct Untaken {
     all: Arc<AtomicUsize>,
     bytes: usize,
@@ -97,7 +98,7 @@ impl Drop for Untaken {
     }
 }
 
-/// A promise of the peer's, whose outcome comes by itself. Dropping it before gives it back.
+/// A promise of the peer, whose outcome comes by itself. Dropping it before gives it back.
 pub(crate) struct Promised {
     connection: Arc<dyn ConnectionHook>,
     id: Id,
@@ -121,7 +122,7 @@ impl Promised {
 
 impl Drop for Promised {
     fn drop(&mut self) {
-        // Nobody is to be woken any more where it is given back, which is under a lock.
+        // No task may be woken where it is given back, which is under a lock.
         if self.outcome.take().is_some() {
             self.connection.give_back(self.id);
         }
@@ -156,7 +157,7 @@ impl Staged {
             .fold((0, 0), |(requests, steps), (more, further)| (requests + more, steps + further))
     }
 
-    /// Bytes of a value of which nothing has been asked for yet, with those of what it asks for.
+    /// Returns the bytes of a value whose requests have not been made yet, with those of the requests.
     pub(crate) fn bytes(value: &Payload<Staged>) -> usize {
         let (requests, steps) = Staged::requests(value);
         value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST + steps * STEP
@@ -204,7 +205,7 @@ impl Ask {
             return Staged::Cap(cap.at_path(path));
         }
         if !awaited {
-            // Nobody could cancel it, and no peer makes one.
+            // It could not be cancelled, and no peer makes one.
             let message = "a call inside a value is made by `pipeline`, not by `import`";
             return Staged::Cap(Cap::broken(Error::rejected(message)));
         }
@@ -232,7 +233,7 @@ pub(crate) fn make_request(
             ..Request::new(member, Args::Wire(body))
         })),
         Err(args) => {
-            // Whoever sends a promise as an argument accepts that later calls may overtake.
+            // A peer that sends a promise as an argument accepts that later calls may overtake.
             Response::handler(async move {
                 let args = Args::Wire(settle(args, limits).await?);
                 cap.into_request(Request {
@@ -250,7 +251,7 @@ fn started(mut response: Response) -> Response {
     response
 }
 
-/// Waits for all promises in a value, and in what they turn out to be, as far as the limits go.
+/// Waits for all promises in a value, and in their outcomes, as far as the limits go.
 pub(crate) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Error> {
     settle_within(value, limits, limits.depth, Arc::default()).await
 }
@@ -258,7 +259,7 @@ pub(crate) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<
 /// Bytes that have arrived of an incomplete value. They count at once: the rest may never come.
 type Counted = Arc<AtomicUsize>;
 
-/// Counts `bytes` of a value that have arrived, and what they make the call hold.
+/// Counts `bytes` of a value that have arrived, and with them the bytes that the call holds.
 fn count(bytes: usize, arrived: &Counted, limits: Unfolding) -> Result<(), Error> {
     bounds::add_unfolded(bytes);
     let before = arrived.fetch_add(bytes, Ordering::Relaxed);
@@ -302,7 +303,7 @@ async fn settle_within(
         };
         refs.push(Slot { start, end, to: part });
     }
-    // All at once: one may be waiting for what another does.
+    // All at once: one may be waiting for the effect of another.
     let mut waiting = Together::new(waiting);
     poll_fn(|cx| {
         let mut failed = None;
@@ -321,7 +322,7 @@ async fn settle_within(
         .map(|body| tie_within(body, limits.bytes))
 }
 
-/// Waits for a promise of the peer's, and for those in what it turns out to be.
+/// Waits for a promise of the peer, and for those in its outcome.
 fn keep(
     mut promised: Promised,
     limits: Unfolding,

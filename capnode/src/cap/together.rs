@@ -51,7 +51,7 @@ impl Wake for One {
 impl<T> Together<T> {
     pub(super) fn new(futures: Vec<BoxFuture<T>>) -> Self {
         let left = futures.len();
-        // Each is polled once before anybody can wake it.
+        // Each is polled once before it can be woken.
         let woken = Arc::new(Woken { list: Mutex::new((0..left).collect()), outer: Mutex::new(None) });
         let one = |at| Arc::new(One { at, listed: AtomicBool::new(true), all: woken.clone() });
         let futures = futures.into_iter().enumerate().map(|(at, future)| Some((future, one(at)))).collect();
@@ -66,7 +66,7 @@ impl<T> Together<T> {
         for at in woken {
             let Some(place) = self.futures.get_mut(at) else { continue };
             let Some((future, one)) = place else { continue };
-            // Whoever wakes it from now on lists it again.
+            // A wake from now on lists it again.
             one.listed.store(false, Ordering::SeqCst);
             let waker = Waker::from(one.clone());
             if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(&waker)) {

@@ -25,7 +25,7 @@ use crate::names::is_reserved;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// JavaScript's `undefined`: also what an argument is that was not given.
+    /// JavaScript's `undefined`, which is also the value of an argument that was not given.
     #[default]
     Undefined,
     /// JavaScript's `null`.
@@ -34,7 +34,7 @@ pub enum Value {
     Bool(bool),
     /// A number. JavaScript has but one kind.
     Number(f64),
-    /// An integer beyond what a number holds exactly.
+    /// An integer beyond the range that a number holds exactly.
     BigInt(BigInt),
     /// A string.
     String(String),
@@ -54,7 +54,7 @@ pub enum Value {
     Object(Vec<(String, Value)>),
     /// A reference to an object or function.
     Cap(Cap),
-    /// A value that occurs more than once in what it came in, or inside itself. Equal only to itself.
+    /// A value that occurs more than once in the value it came in, or inside itself. Equal only to itself.
     Shared(Shared),
 }
 
@@ -130,7 +130,7 @@ impl Serialize for Properties<'_> {
     }
 }
 
-/// The class of an error. A name that every JavaScript object has is none.
+/// Returns the class of an error. A name that every JavaScript object has does not count as one.
 fn class(name: &str) -> &str {
     if is_reserved(name) { "Error" } else { name }
 }

@@ -1,4 +1,4 @@
-//! Values that keep nothing of this program alive, for what a peer sets in an object.
+//! Values that keep no object of this program alive, for values that a peer sets in an object.
 
 use std::sync::{self, Arc};
 
@@ -12,12 +12,12 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Path, Payload};
 
-/// A value in which references to what is of this program do not keep it. Those to what a peer lends are as they were: a
-/// connection holds nothing once it has ended.
+/// A value whose references to objects of this program do not keep them. Its imports stay as they were: a connection
+/// holds nothing once it has ended.
 #[derive(Clone)]
 pub(crate) struct WeakBody {
     value: Payload<WeakPart>,
-    /// Bytes that may be read at once of what is shared in it.
+    /// The most bytes of its shared values that may be read at once.
     unfolded_bytes: usize,
 }
 
@@ -28,13 +28,13 @@ enum WeakPart {
     Node(usize),
 }
 
-/// A reference that does not keep what it stands for, if that is of this program.
+/// A reference that does not keep its target, if that is of this program.
 #[derive(Clone)]
 enum WeakCap {
     Held(Cap),
     Local(WeakLocal, Shape),
     Queued(sync::Weak<Queue>, Shape),
-    /// The reference itself, as long as somebody holds it, so that it stays equal to itself; or else a new one.
+    /// The reference itself as long as another share in it lives, so that it stays equal to itself; or else a new one.
     At {
         at: sync::Weak<At>,
         of: Arc<WeakCap>,
@@ -61,7 +61,7 @@ impl WeakBody {
         Ok(Self { value, unfolded_bytes })
     }
 
-    /// The value. A reference to what is gone is a broken one.
+    /// Returns the value. A reference to a target that is gone is a broken one.
     pub(crate) fn get(&self) -> Body {
         let body = self.value.clone().map(|part| match part {
             WeakPart::Cap(cap) => Part::Cap(cap.get()),

@@ -59,7 +59,7 @@ pub type CallOf<R> = Call<<R as IsResult>::Ok, CallError<<R as IsResult>::Err>>;
 enum State {
     Unsent(Cap, Request),
     Sent(Response),
-    /// It could not even be written.
+    /// The arguments could not be written.
     Failed(Error),
     Done,
 }
@@ -111,7 +111,7 @@ impl<T, F> Call<T, F> {
         }
     }
 
-    /// Calls what is a function itself.
+    /// Calls a reference that is a function itself.
     pub(crate) fn function<A: IntoArgs>(cap: &Cap, args: A) -> Self {
         Self::new(cap, Member::Path(Path::Empty), write(cap, args))
     }
@@ -166,7 +166,7 @@ impl<T, F> Call<T, F> {
     ///
     /// # Errors
     ///
-    /// If the call could not be sent. What comes of it later is not told.
+    /// If the call could not be sent. Its later outcome is not told.
     pub fn send(self) -> Result<(), Error> {
         match self.state {
             State::Unsent(cap, mut request) => {
@@ -299,7 +299,7 @@ impl Failed for Error {
 impl<E: WireError> Failed for CallError<E> {
     fn failed(error: Error) -> Self {
         if TypeId::of::<E>() == TypeId::of::<Error>() && error.fate() == Fate::Answered {
-            // What was answered was the error itself.
+            // The answer was the error itself.
             let own: Box<dyn Any> = Box::new(error.clone());
             return own.downcast().map_or(CallError::Failed(error), |own| CallError::Returned(*own));
         }

@@ -1,4 +1,4 @@
-//! Typed clients: what the macro makes of a trait, as far as all have it in common.
+//! Typed clients: the part of the macro's output that all have in common.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use crate::cap::interface::Interface;
 use crate::cap::{Cap, Shape};
 
-/// A typed client: what the attribute makes of a trait `Chat` is `ChatClient`, which is one.
+/// A typed client, such as the `ChatClient` that the attribute makes of a trait `Chat`.
 ///
-/// A client has the methods of its interface and no others. What every reference can do is done by its [`Cap`], which
-/// [`cap`](Client::cap) gives.
+/// A client has the methods of its interface and no others. The operations of every reference are those of its [`Cap`],
+/// which [`cap`](Client::cap) gives.
 ///
 /// ```
 /// use capnode::Client;
@@ -64,8 +64,7 @@ pub trait Client: Into<Cap> + Clone + Serialize + DeserializeOwned + Send + Sync
     #[doc(hidden)]
     const INTERFACE: &'static Interface;
 
-    /// The client for a reference. Nothing is checked: whether the object has the methods shows
-    /// when they are called.
+    /// Returns the client for a reference. Nothing is checked: a missing method shows when it is called.
     fn from_cap(cap: Cap) -> Self;
 
     /// Returns the reference that this client is made of. If the interface has a method of this name, write

@@ -172,8 +172,8 @@ impl<E: WireError> LocalData for Returned<E> {
 }
 
 impl Reply {
-    /// The reply of a method. Its value is written as it is, also if it is a `Result`: what the method was declared to
-    /// return decides, not what the value turns out to be.
+    /// Returns the reply of a method. Its value is written as it is, also if it is a `Result`: the declared return type
+    /// of the method decides, not the value.
     pub(crate) fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
         if !typed {
             return encode(&value).map(Reply::wire);
@@ -237,7 +237,7 @@ fn placed<R: Wire>(value: R, place: Place<'_>) -> Option<R> {
 
 #[doc(hidden)]
 impl<T> Delivery<T> {
-    /// Runs a method: decodes the arguments, and makes of what the method returns an answer.
+    /// Runs a method: decodes the arguments, and makes an answer of its output.
     pub fn run<A, R, Fut>(self, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
     where
         A: Args,
@@ -264,7 +264,7 @@ fn begun() -> Error {
 }
 
 impl Request {
-    /// Runs a function: decodes the arguments, and makes of what it returns an answer.
+    /// Runs a function: decodes the arguments, and makes an answer of its output.
     pub(crate) fn run<T, A, R, Fut>(self, object: Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
     where
         A: Args,
@@ -308,7 +308,7 @@ impl Request {
             Ok(Response::running(method(object, args), reply))
         });
         if once.is_some() {
-            // It may be the last share in the object, which is the user's.
+            // It may be the last share in the object, whose drop runs user code.
             contained("drop", || drop(once));
         }
         response
@@ -323,7 +323,7 @@ impl Request {
             },
             Member::Path(_) => ("the function", Manner::default(), &[] as &[&str]),
         };
-        // What is read into may be a type of the user's, and what is called may do more than make a future.
+        // The arguments may have a user's types, and the method may do more than make a future.
         let args = self.args;
         let Extras { progress, answer_bytes, .. } = self.extras;
         let watched = progress.is_some() || progress::is_watched();
@@ -346,7 +346,7 @@ impl Request {
                 };
                 response.of_method(name, manner).answering_within(answer_bytes)
             }
-            // Whoever called can do something about it: the class is JavaScript's for it.
+            // The caller can do something about it: the class is JavaScript's for it.
             Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),
             Err(panicked) => Response::error(panicked.into()),
         }

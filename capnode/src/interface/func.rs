@@ -28,7 +28,7 @@ use crate::op::Payload;
 /// future will do; inside other data, make one by [`Func::new`], or by [`Func::fallible`] for a
 /// function that returns a `Result`.
 ///
-/// Cloning is cheap. The function is dropped when nobody holds a reference to it any more.
+/// Cloning is cheap. The function is dropped with the last reference to it.
 pub struct Func<F: ?Sized>(Plain<F>);
 
 /// The type of a function that can travel, which is the parameter of `Func`.
@@ -66,8 +66,8 @@ pub struct Plain<F: ?Sized> {
 }
 
 impl<F: ?Sized> Func<F> {
-    /// The function that a reference stands for. Nothing is checked: whether it is one, and of this
-    /// signature, shows when it is called.
+    /// Returns the function that a reference stands for. Nothing is checked: a target that is no function, or has
+    /// another signature, shows when it is called.
     pub fn from_cap(cap: Cap) -> Self {
         Self(Plain { cap, signature: PhantomData })
     }
@@ -79,14 +79,13 @@ impl<F: ?Sized> Func<F> {
 
     /// A function reference for `function`.
     ///
-    /// If it returns a `Result`, its error reaches the caller as what it is, but its message is no more than
-    /// the written value: with [`fallible`](Func::fallible) it is what `Display` says.
+    /// If it returns a `Result`, its error reaches the caller unchanged, but its message is no more than the written
+    /// value: with [`fallible`](Func::fallible) the message is the text of `Display`.
     pub fn new(function: impl IntoFunc<F>) -> Self {
         function.into_func()
     }
 
-    /// A function reference for a `function` that returns a `Result`, whose error reaches the
-    /// caller as what it is.
+    /// Makes a function reference for a `function` that returns a `Result`, whose error reaches the caller unchanged.
     pub fn fallible(function: impl IntoFallibleFunc<F>) -> Self {
         function.into_func()
     }
@@ -208,7 +207,7 @@ struct Value;
 /// The result is a `Result`, whose error has a type.
 struct Fallible;
 
-/// Answers what is asked of any function, but for the call itself.
+/// Answers the requests of any function, but for the call itself.
 fn request_of_function(
     local: Local,
     request: Request,

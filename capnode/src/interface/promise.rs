@@ -1,4 +1,4 @@
-//! Promises of this program's, and the one way to say what they stand for.
+//! Promises made in this program, and their resolvers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,14 +9,13 @@ use crate::cap::Cap;
 use crate::cap::queue::Queue;
 use crate::error::{Error, ErrorKind};
 
-/// A promise: a reference that can be used, passed on and pipelined on before there is anything it
-/// stands for, and the one way to say what that is.
+/// Returns a promise and its resolver. The promise can be used, passed on and pipelined on before it is resolved.
 pub fn promise<C: Client>() -> (C, Resolver<C>) {
     let queue = Queue::new();
     (C::from_cap(queue.clone().into()), Resolver { queue: Some(queue), client: PhantomData })
 }
 
-/// Says what a promise stands for. Dropping it unused breaks the promise.
+/// Resolves a promise. Dropping it unused breaks the promise.
 #[must_use = "dropping the resolver breaks its promise"]
 pub struct Resolver<C> {
     queue: Option<Arc<Queue>>,
@@ -24,8 +23,7 @@ pub struct Resolver<C> {
 }
 
 impl<C: Into<Cap>> Resolver<C> {
-    /// The promise stands for `client` from now on. Calls made on it before are delivered now, in
-    /// their order.
+    /// Resolves the promise to `client`. Calls made on it before are delivered now, in their order.
     pub fn resolve(mut self, client: C) {
         if let Some(queue) = self.queue.take() {
             queue.resolve(client.into());
@@ -34,14 +32,14 @@ impl<C: Into<Cap>> Resolver<C> {
 }
 
 impl<C> Resolver<C> {
-    /// The promise stands for nothing: every call on it fails with `error`.
+    /// Rejects the promise: every call on it fails with `error`.
     pub fn reject(mut self, error: Error) {
         if let Some(queue) = self.queue.take() {
             queue.resolve(Cap::broken(error));
         }
     }
 
-    /// Ends once nobody holds the promise any more, so that nothing need be found for it.
+    /// `true` once the last reference to the promise is dropped, so that it need not be resolved.
     pub fn is_unused(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| Arc::strong_count(queue) == 1)
     }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::op::{Key, Path, Text, Verb};
 
 impl Cap {
-    /// A reference to a value: what is in it can be read by [`get`](Cap::get), and functions in it be called by
+    /// A reference to a value. Parts of the value can be read by [`get`](Cap::get), and functions in it be called by
     /// [`invoke`](Cap::invoke), as if it were an object.
     ///
     /// ```

@@ -64,6 +64,6 @@ impl<E: std::fmt::Display + Serialize + DeserializeOwned + Send + Sync + UnwindS
 {
 }
 
-// What holds a reference can't be an error. These may, and it is found when they are written.
+// A type that holds a reference can't be an error. These may hold one, and it is found when they are written.
 impl UnwindSafe for Error {}
 impl UnwindSafe for Value {}
