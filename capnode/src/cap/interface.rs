@@ -380,7 +380,7 @@ impl Interface {
     }
 
     pub(crate) fn method(&self, number: usize) -> Option<&Method> {
-        // Nearly every number is one of these.
+        // Nearly every number is that of a method of its own.
         if let Some(method) = self.methods.get(number) {
             return Some(method);
         }

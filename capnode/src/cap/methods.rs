@@ -16,7 +16,7 @@ pub(crate) fn request_of_interface(
     request: Request,
     dispatch: impl FnOnce(Local, usize, Request) -> Response,
 ) -> Response {
-    // Nearly every request is of this kind.
+    // Nearly every request is of the first kind.
     let method = match &request.member {
         Member::Method(of, method) if std::ptr::eq(*of, interface) => Some(*method),
         Member::Path(Path::One(Key::Name(name))) => interface.find(name.as_str()),

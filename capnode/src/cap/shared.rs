@@ -13,8 +13,8 @@ use super::value::Value;
 use crate::error::{Error, ErrorKind};
 use crate::op::{Slot, Text};
 
-/// A value that occurs more than once in the value it came in, or inside itself: that it is the same one each time is
-/// kept, also when it is sent on.
+/// A value that occurs more than once in the value it came in, or inside itself. Its identity is kept, also when it is
+/// sent on.
 ///
 /// The languages of Capnode and Q-Connection can say so; in Cap'n Web's, each occurrence is written out, and a value
 /// inside itself is an error. Two of these are equal if they are the same one; their contents are not compared.
@@ -83,7 +83,7 @@ impl GraphBuilder {
         Shared(SharedNode { graph: self.graph.clone(), index: self.nodes.len() - 1 })
     }
 
-    /// Sets a value of this graph: a record or list, that may hold any values of this graph.
+    /// Sets the content of a value of this graph: a record or list, that may hold any values of this graph.
     pub fn set<T: Serialize + ?Sized>(&mut self, node: &Shared, value: &T) -> Result<(), Error> {
         let own = Arc::ptr_eq(&node.0.graph, &self.graph);
         let Some(place) = self.nodes.get_mut(node.0.index).filter(|_| own) else {

@@ -15,13 +15,13 @@ use crate::names::is_reserved;
 
 /// A value of any shape that can travel, references included.
 ///
-/// Members of objects keep their order. In a session a value arrives as what it was sent as; in
-/// other formats it is written and read as plain data; references, and values that are shared, are an error.
+/// Members of objects keep their order. In a session a value arrives unchanged; in other formats it is written and read
+/// as plain data; references, and values that are shared, are an error.
 ///
-/// Where serde puts a value aside before it knows what it is for (enums without a tag or with one
-/// inside, flattened fields) it has no words for all kinds: undefined becomes null, a date its
-/// milliseconds, a big integer beyond 64 bits its digits, a URL a string, an error or headers an
-/// object, bytes forget their container, and what is shared is copied. References survive.
+/// Where serde puts a value aside before its type is known (enums without a tag or with one inside, flattened fields)
+/// it has no words for all kinds: undefined becomes null, a date its milliseconds, a big integer beyond 64 bits its
+/// digits, a URL a string, an error or headers an object, bytes forget their container, and a shared value is copied.
+/// References survive.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {

@@ -56,7 +56,7 @@ impl<'a> Trees<'a> {
         let (buffer, slots) = (payload.text.buffer(), &*payload.refs);
         let failed = |broken| match broken {
             Broken::Deep => Unsayable(format!("the value nests more than {MAX_DEPTH} levels deep")),
-            // What is ours may be as long as a frame.
+            // A text of our own may be as long as a frame.
             Broken::Long | Broken::Large => {
                 Unsayable(format!("the value holds more than {MAX_VALUES} values"))
             }
@@ -69,7 +69,7 @@ impl<'a> Trees<'a> {
         let mut end = range.end;
         let mut nodes = Vec::with_capacity(payload.nodes.len());
         for range in &payload.nodes {
-            // A reference at the very end of what stands before is no part of this.
+            // A reference at the very end of the part before is no part of this.
             let from = if range.start == end { first(range).max(next) } else { first(range) };
             let node = Json::parse_part(buffer, range.clone(), slots, from, MAX_LEVELS).map_err(failed)?;
             nodes.push(node.0);
@@ -119,7 +119,7 @@ pub(super) enum Form<'t, 'a> {
         properties: &'t [(&'a str, Json<'a>)],
     },
     Slot(usize),
-    /// Nothing that our writer writes or our scanner passes.
+    /// A text that our writer never writes, and our scanner never passes.
     Damaged,
 }
 
@@ -188,7 +188,7 @@ pub(super) enum Element {
     Integer(i128),
 }
 
-/// The elements of a container of bytes, given what follows the form's name.
+/// Returns the elements of a container of bytes, given the parts behind the form's name.
 pub(super) fn elements(parts: &[Json<'_>]) -> Result<Box<dyn Iterator<Item = Element>>, Unsayable> {
     let kind = match parts.get(1) {
         Some(Json::String(name)) => ByteKind::from_name(name).unwrap_or_default(),
@@ -231,9 +231,9 @@ pub(super) struct Builder {
     pub(super) out: String,
     refs: Vec<Slot<Word>>,
     nodes: Vec<Range<usize>>,
-    /// Where the root ends; 0 as long as it is being written.
+    /// The end of the root; `None` while it is being written.
     root: Option<usize>,
-    /// Where the node begins that is being written.
+    /// The start of the node that is being written.
     start: usize,
 }
 
@@ -255,13 +255,13 @@ impl Builder {
         self.out.push('"');
     }
 
-    /// Ends the root or the node that was being written. The next node comes.
+    /// Ends the root or the node that was being written, and begins the next node.
     pub(super) fn next(&mut self) {
         match self.root {
             None => self.root = Some(self.out.len()),
             Some(_) => self.nodes.push(self.start..self.out.len()),
         }
-        // What comes must not begin where the root ends: an empty root's reference stands there.
+        // The next node must not begin where the root ends: an empty root's reference stands there.
         self.out.push('\n');
         self.start = self.out.len();
     }

@@ -1,4 +1,4 @@
-//! Which language a peer speaks, by its first frame.
+//! Detection of a peer's language by its first frame.
 
 use super::canonical::MAX_DEPTH;
 use super::json::{Json, tree};
@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::limits::Limits;
 
 impl Dialect {
-    /// Detects the language from a peer's first frame. `None` if it begins like one of Capnode or Q-Connection and is of
-    /// neither. Anything that does not begin so is taken for Cap'n Web, whose parser reports what is wrong.
+    /// Detects the language from a peer's first frame. `None` if it begins like one of Capnode or Q-Connection and is
+    /// of neither. Anything that does not begin so is taken for Cap'n Web, whose parser reports the fault.
     ///
     /// # Errors
     ///

@@ -44,7 +44,7 @@ impl Lent {
     }
 }
 
-/// The peer's calls that have not been answered, numbered as they came, and where their answers are to go.
+/// The unanswered calls of the peer, numbered as they came, with the places of their answers.
 #[derive(Default)]
 pub(super) struct Asked {
     last: Id,
@@ -77,7 +77,8 @@ impl Asked {
 /// Bytes that an id may have. Those of the packages have some thirty; each mention of one is looked up.
 pub(super) const MAX_ID: usize = 1_024;
 
-/// An id of the peer's, as it stands in JSON. Nothing, the empty string and what is too long are none.
+/// Returns an id of the peer as it stands in JSON. A missing id, the empty string and a string that is too long count
+/// as none.
 pub(super) fn peer_id(json: Option<&Json<'_>>) -> Option<String> {
     match json? {
         Json::String("") => None,

@@ -1,4 +1,4 @@
-//! A JSON text as a tree that borrows from it: what the codecs read that are not made for speed.
+//! A JSON text as a tree that borrows from it, for the codecs that are not made for speed.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -307,7 +307,7 @@ impl<'a, R> Parser<'a, '_, R> {
     }
 }
 
-/// Reads a message as a tree, in which no value may stand at `depth`. Nothing comes of what is no JSON.
+/// Reads a message as a tree, in which no value may stand at `depth`. `None` if it is no JSON.
 pub(super) fn tree<'a>(
     frame: &'a str,
     depth: usize,

@@ -79,7 +79,7 @@ impl FromStr for Dialect {
     }
 }
 
-/// The names that a wire whose ids are strings has for what we lend the peer.
+/// The names of our exports on a wire whose ids are strings.
 pub(crate) trait Names {
     /// Finds the export of this name. A look-up counts as a use: the least recently used name is forgotten first.
     fn find(&mut self, name: &str) -> Option<Id>;
@@ -147,7 +147,7 @@ impl<R: Lookup> PartialEq for Node<'_, R> {
 pub(crate) struct Place<'a, R: Lookup> {
     pub(crate) buffer: &'a str,
     pub(crate) range: Range<usize>,
-    /// Those inside the range, and perhaps others.
+    /// The references inside the range, and perhaps others.
     pub(crate) refs: &'a [Slot<R>],
     /// The graph whose nodes the references can lead to.
     pub(crate) graph: Option<&'a R::Graph>,
@@ -161,7 +161,7 @@ pub(crate) trait Lookup: Sized {
     /// Returns the content of the reference's place. A number of a node is meant in `graph`.
     fn look_up<'a>(&'a self, graph: Option<&'a Self::Graph>) -> Found<'a, Self>;
 
-    /// Where a node stands.
+    /// Returns the place of a node.
     fn node(graph: &Self::Graph, index: usize) -> Option<Place<'_, Self>>;
 
     /// Bytes that may be read of a graph's nodes at once, each as often as it is met.
@@ -170,10 +170,10 @@ pub(crate) trait Lookup: Sized {
     /// Returns an address that identifies the graph.
     fn address(graph: &Self::Graph) -> *const ();
 
-    /// The token of a node that is handed out as itself, unread.
+    /// Returns the token of a node that is handed out as itself, unread.
     fn token(node: Node<'_, Self>) -> Option<u64>;
 
-    /// The token of a reference to a record: there is none to a record without anything to call in it.
+    /// Returns the token of a reference to a record; `None` for a record without anything to call in it.
     fn record(record: Place<'_, Self>, node: Option<Node<'_, Self>>) -> Option<u64>;
 }
 

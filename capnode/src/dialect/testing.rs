@@ -10,7 +10,7 @@ use super::canonical::Trees;
 use super::json::Json;
 use crate::op::{Id, Payload, Word};
 
-/// The recorded messages of a peer: the name of the recording, who sent it, and the text.
+/// Returns the recorded messages of a peer: the name of the recording, the sender, and the text.
 pub(super) fn recorded(peer: &str) -> Vec<(String, char, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts").join(peer);
     let mut messages = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn tree(text: &str) -> Option<Tree> {
     serde_json::from_str(&text.replace("\\ud", "\\\\ud")).ok()
 }
 
-/// Names of everything: what is asked for is given an id, and keeps it.
+/// Names of everything: a name that is looked up is given an id, and keeps it.
 #[derive(Default)]
 pub(super) struct Everything(pub(super) Vec<Arc<str>>);
 
@@ -61,7 +61,7 @@ impl Names for Everything {
     }
 }
 
-/// Names of nothing but what has been given out as `f1`, `f2`, ….
+/// Names of the exports `f1`, `f2`, … alone, up to the number of this.
 pub(super) struct Few(pub(super) Id);
 
 impl Names for Few {

@@ -1,4 +1,4 @@
-//! Any value goes through each of the languages and comes back as what it was, as far as they can say it.
+//! Round trips of any value through each of the languages, which return it unchanged as far as they can say it.
 
 use std::fmt::Write as _;
 

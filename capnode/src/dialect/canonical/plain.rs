@@ -7,11 +7,11 @@ use crate::dialect::json::{Json, is_key};
 use crate::limits::Limits;
 use crate::op::{Op, Text, Word};
 
-/// The property of an error in which its `data` stands in Cap'n Web's writing, as a string, if bare JSON cannot say it:
-/// for peers of this library, which read it as what it was.
+/// The property of an error that holds its `data` in Cap'n Web's writing, as a string, if bare JSON cannot say it.
+/// Peers of this library read it without loss.
 const EXACT: &str = "capnode:data";
 
-/// Writes values as bare JSON and leaves out what that cannot say: an answer must never be lost for it.
+/// Writes values as bare JSON and leaves out all that bare JSON cannot say: an answer must never be lost for it.
 pub(in crate::dialect) struct Plain<'t, 'a> {
     trees: &'t Trees<'a>,
     /// The nodes that have been written. Shared values would grow without bound if they were unfolded.
@@ -23,7 +23,7 @@ pub(in crate::dialect) struct Plain<'t, 'a> {
 }
 
 impl<'t, 'a> Plain<'t, 'a> {
-    /// `escape` says which keys get a backslash before them.
+    /// Returns a writer. A key for which `escape` returns `true` gets a backslash before it.
     pub(in crate::dialect) fn new(trees: &'t Trees<'a>, escape: fn(&str) -> bool) -> Self {
         Self { trees, seen: vec![false; trees.nodes.len()], escape, bare: false }
     }
@@ -33,8 +33,8 @@ impl<'t, 'a> Plain<'t, 'a> {
         Self { bare: true, ..self }
     }
 
-    /// Writes what a call is rejected with: an object, unless that need not be. What JavaScript takes for false would be
-    /// taken for the result of the call.
+    /// Writes the reason of a rejected call: an object, unless that need not be. A reason that is false in JavaScript
+    /// would be taken for the result of the call.
     pub(in crate::dialect) fn reason(&mut self, out: &mut String) {
         let mut root = &self.trees.root;
         if let Json::Slot(slot) = root {
@@ -75,7 +75,7 @@ impl<'t, 'a> Plain<'t, 'a> {
         }
     }
 
-    /// Writes the error of a call, which has to arrive as what it is where its type is known.
+    /// Writes the error of a call, which has to arrive unchanged where its type is known.
     fn error(&mut self, name: &str, message: &str, properties: &'t [(&'a str, Json<'a>)], out: &mut String) {
         self.error_at(name, message, properties, 0, out);
         let data = properties.iter().find(|(key, _)| is_key(key, "data")).map(|(_, data)| data);
@@ -222,7 +222,7 @@ fn is_truthy(text: &str) -> bool {
     !zero && !matches!(text, "null" | "false" | "\"\"")
 }
 
-/// The members of an error of a peer's beside those that have a place of their own, and its data as it was, if the
+/// Returns the members of a peer's error beside those that have a place of their own, and its unchanged data, if the
 /// peer is of this library and JSON could not say it.
 pub(in crate::dialect) fn error_members<'t, 'a>(
     error: &'t Json<'a>,
@@ -251,7 +251,7 @@ fn quote(raw: &str, out: &mut String) -> bool {
     true
 }
 
-/// Writes a list, with null in the place of what cannot be said.
+/// Writes a list, with null in the place of each element that cannot be said.
 fn list<T>(
     elements: impl IntoIterator<Item = T>,
     out: &mut String,

@@ -58,8 +58,8 @@ impl<'t, 'a> Table<'t, 'a> {
         }
     }
 
-    /// A pointer at nothing, or at something of another kind, is undefined, as is what is neither pointer nor
-    /// plain.
+    /// Reads a value in its place. A pointer at nothing, or at something of another kind, is undefined, and so is
+    /// anything that is neither pointer nor plain.
     fn leaf(&self, json: &'t Json<'a>) -> Leaf<'t, 'a> {
         let (kind, id) = match json {
             Json::Object(_) => match pointer(json) {
@@ -78,7 +78,7 @@ impl<'t, 'a> Table<'t, 'a> {
         }
     }
 
-    /// The value itself. Whether it is an index decides what may be given back of it.
+    /// Returns the value itself. `in_index` is `true` for an index, of which less may be given back.
     pub(super) fn value(
         self,
         functions: &mut Functions,
@@ -149,7 +149,7 @@ struct Decoder<'d, 't, 'a> {
 }
 
 impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
-    /// A decoder of what is reached from these leaves.
+    /// Returns a decoder of all values that are reached from these leaves.
     fn new(
         table: &'d Table<'t, 'a>,
         roots: &'t [Json<'a>],
@@ -179,7 +179,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
         Ok(self.builder.finish())
     }
 
-    /// Writes what stands at a place. Tables nest without brackets, so this is where depth is counted.
+    /// Writes the value at a place. Tables nest without brackets, so this is where depth is counted.
     fn write(&mut self, leaf: &'t Json<'a>, depth: usize) -> Result<()> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));

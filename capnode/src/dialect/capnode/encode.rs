@@ -22,7 +22,7 @@ pub(super) struct Encoder<'t, 'a, 'n> {
     trees: &'t Trees<'a>,
     names: &'n mut dyn Names,
     links: Vec<String>,
-    /// Where each function stands that occurs, and each node.
+    /// The place of each function that occurs, and of each node.
     functions: HashMap<Id, usize>,
     nodes: Vec<Option<String>>,
     /// Bytes of the links that are written.
@@ -75,7 +75,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         out.push('}');
     }
 
-    /// Writes what stands in the place of a value, unless it is undefined or null: the language has neither.
+    /// Writes a value in its place, unless it is undefined or null: the language has neither.
     fn leaf(&mut self, json: &'t Json<'a>, depth: usize, out: &mut String) -> Result<bool> {
         if depth > MAX_DEPTH {
             return unsayable(format!("the value nests more than {MAX_DEPTH} levels deep"));
@@ -185,7 +185,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         }
     }
 
-    /// An object stands in the table before what is in it.
+    /// Writes an object. It stands in the table before its members.
     fn object(
         &mut self,
         mut text: String,
@@ -222,7 +222,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         Ok(())
     }
 
-    /// A list stands in the table after what is in it, unless it may be in itself.
+    /// Writes a list. It stands in the table after its elements, unless it may be in itself.
     fn array(
         &mut self,
         elements: &'t [Json<'a>],

@@ -8,31 +8,32 @@ use crate::op::Id;
 /// Functions given back that the peer may be silent about.
 const MAX_DYING: usize = 8_192;
 
-/// The functions of the peer's, and which of them can be given back.
+/// The peer's functions, and those of them that can be given back.
 #[derive(Default)]
 pub(super) struct Functions {
     pub(super) lent: Lent,
-    /// Those that an index listed. A peer computes its index once: what is given back of it is gone for everybody.
+    /// Functions that an index listed. A peer computes its index once: a function of it that is given back is gone for
+    /// good.
     pub(super) listed: HashSet<Box<str>>,
-    /// Those given back of which the peer has not said that it knows, by the number of the message.
+    /// Functions given back, as long as the peer has not said that it knows, by the number of the message.
     pub(super) dying: BTreeMap<Id, Box<str>>,
     pub(super) dying_names: HashSet<Box<str>>,
-    /// Those that came again after they were given back, and before the peer knew.
+    /// Functions that came again after they were given back, and before the peer knew.
     pub(super) dead: HashSet<Id>,
-    /// Those that nobody here holds any more, and that may still be kept if they come again, each with the turn in which
-    /// it was dropped.
+    /// Functions that are no longer held here, and that may still be kept if they come again, each with the turn in
+    /// which it was dropped.
     pub(super) leaving: HashMap<Box<str>, Dropped>,
     /// The names in `leaving` in the order in which they were dropped, and some that have come again.
     pub(super) leaving_order: VecDeque<(Box<str>, Dropped)>,
     pub(super) turn: u64,
-    /// Those that need not be kept once they are dropped.
+    /// Functions that need not be kept once they are dropped.
     pub(super) expired: HashSet<Id>,
 }
 
-/// When a function was dropped.
+/// The time at which a function was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dropped {
-    /// With something of ours that the peer has given back late: it has waited in our place.
+    /// With an export of ours that the peer has given back late: the peer has waited in our place.
     Late,
     /// In this turn.
     In(u64),
@@ -55,7 +56,7 @@ impl Functions {
         id
     }
 
-    /// Nobody here holds a function any more, which may come again, unless it is `expired`.
+    /// Notes that a function is no longer held here. It may come again, unless it is `expired`.
     pub(super) fn leave(&mut self, name: Box<str>, expired: bool) {
         if expired {
             self.leaving.insert(name.clone(), Dropped::Late);
@@ -67,7 +68,7 @@ impl Functions {
         }
     }
 
-    /// Takes the next of those that are to be given back now, if `is_over` says so of when it was dropped.
+    /// Takes the next function that is to be given back now, if `is_over` returns `true` for the time of its drop.
     pub(super) fn take_left(&mut self, is_over: impl Fn(Dropped) -> bool) -> Option<(Box<str>, Dropped)> {
         while let Some((_, dropped)) = self.leaving_order.front() {
             if !is_over(*dropped) {
@@ -83,7 +84,8 @@ impl Functions {
         None
     }
 
-    /// A function is being given back. A peer that never says that it knows must not make us remember for ever.
+    /// Notes that a function is being given back. A peer that never says that it knows must not make us remember for
+    /// ever.
     pub(super) fn give_back(&mut self, number: Id, name: Box<str>) {
         self.dying_names.insert(name.clone());
         self.dying.insert(number, name);
@@ -94,7 +96,7 @@ impl Functions {
         }
     }
 
-    /// The peer knows that a function was given back.
+    /// Notes that the peer knows that a function was given back.
     pub(super) fn given_back(&mut self, number: Id) {
         if let Some(name) = self.dying.remove(&number) {
             self.dying_names.remove(&name);

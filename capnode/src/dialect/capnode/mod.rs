@@ -29,8 +29,8 @@ use self::encode::Encoder;
 use self::functions::{Dropped, Functions};
 use self::replies::{Replies, Reply};
 
-/// The member of a `dealloc` whose sender has waited whether the function would be used again. Programs of the package do
-/// not read it.
+/// The member of a `dealloc` whose sender has waited in case the function would be used again. Programs of the package
+/// do not read it.
 const LATE: &str = "capnode:late";
 
 /// A message to something that we do not have, or no longer.
@@ -77,13 +77,14 @@ impl Speech {
         own_name(&name)
     }
 
-    /// The id of a function of the peer's whose name came by another way. It is not given back: others have it too.
+    /// Returns the id of a function of the peer whose name came by another way. It is not given back: others have it
+    /// too.
     pub(crate) fn reconstruct(&mut self, name: &str) -> Id {
         self.functions.mention(&quoted(name), true)
     }
 
-    /// Reads one message; nothing comes of those that make no sense. An error means that a limit was broken. What
-    /// is to be answered at once is then among the [replies](Self::take_reply).
+    /// Reads one message; a message that makes no sense has no effect. An error means that a limit was broken. Answers
+    /// that are due at once are then among the [replies](Self::take_reply).
     pub(crate) fn parse(
         &mut self,
         frame: &str,
@@ -104,7 +105,7 @@ impl Speech {
             "return" => self.parse_answer("return", &message, depth),
             "error" => self.parse_answer("error", &message, depth),
             "dealloc" => {
-                // Whether it was known or not, and how often it is said.
+                // It is answered whether it was known or not, and however often it is said.
                 if let Some(reply) = peer_id(message.get("replyId")) {
                     let mut frame = String::new();
                     open(&mut frame, "return");
@@ -155,7 +156,7 @@ impl Speech {
     ) -> Result<Option<Op>, Error> {
         let to = message.get("methodId").and_then(own_name).unwrap_or_default();
         let (id, in_index) = match self.own.find(&to) {
-            // A second answer to the same question must not add to what is known for good.
+            // A second answer to the same question must not add to the functions that are known for good.
             Some(Reply::Index(id)) if !self.own.is_open(id) => return Ok(None),
             Some(Reply::Index(id)) => (id, true),
             Some(Reply::Call(id)) => (id, false),
@@ -199,12 +200,12 @@ impl Speech {
         self.functions.lent.name(id)
     }
 
-    /// A frame that has to be sent because of what was read. Ask after each message, until there is none.
+    /// Takes a frame that has to be sent because of the messages read. Ask after each message, until there is none.
     pub(crate) fn take_reply(&mut self) -> Option<String> {
         self.replies.pop_front()
     }
 
-    /// A message for nobody. Ask after each message.
+    /// Takes a message that has no addressee. Ask after each message.
     pub(crate) fn take_lost(&mut self) -> Option<Lost> {
         self.lost.pop_front()
     }
@@ -300,8 +301,8 @@ impl Speech {
         self.late
     }
 
-    /// A share in a function of the peer's is dropped. If it is the last, the function need not be kept because of it where
-    /// it is `late`.
+    /// Notes that a share in a function of the peer is dropped. If it is the last, and `late`, the function need not be
+    /// kept because of it.
     pub(crate) fn expire(&mut self, id: Id, late: bool) {
         if late {
             self.functions.expired.insert(id);
@@ -310,9 +311,9 @@ impl Speech {
         }
     }
 
-    /// From now on functions are given back only when [`flush`](Self::flush) says so. A program that hands out the same
-    /// function again, which has one id for good, would otherwise often find that it has been given back meanwhile:
-    /// nothing in the language tells a reference that crossed its `dealloc` on the way.
+    /// Has functions given back only when [`flush`](Self::flush) says so. A program that hands out the same function
+    /// again, which has one id for good, would otherwise often find that it has been given back meanwhile: nothing in
+    /// the language tells a reference that crossed its `dealloc` on the way.
     pub(crate) fn defer(&mut self) {
         self.defers = true;
     }
@@ -322,21 +323,21 @@ impl Speech {
         !self.functions.leaving_order.is_empty()
     }
 
-    /// Gives back what has not come again since the turn before; or all of it. The frames are among the
-    /// [replies](Self::take_reply).
+    /// Gives back the functions that have not come again since the turn before; or all of them. The frames are among
+    /// the [replies](Self::take_reply).
     pub(crate) fn flush(&mut self, all: bool) {
         let now = self.functions.turn;
         self.functions.turn += 1;
         self.give_back(!all, |dropped| all || dropped != Dropped::In(now));
     }
 
-    /// Gives back what need not be kept. Returns `true` if there was anything.
+    /// Gives back the functions that need not be kept. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&mut self) -> bool {
         self.give_back(true, |dropped| dropped == Dropped::Late)
     }
 
-    /// Gives back functions, until one of which `is_over` does not say so.
+    /// Gives back functions, up to the first for which `is_over` returns `false`.
     fn give_back(&mut self, waited: bool, is_over: impl Fn(Dropped) -> bool) -> bool {
         let before = self.replies.len();
         while let Some((name, dropped)) = self.functions.take_left(&is_over) {
@@ -347,7 +348,7 @@ impl Speech {
         self.replies.len() > before
     }
 
-    /// Which call of ours a frame asks for the answer of.
+    /// Returns the call of ours whose answer a frame asks for.
     #[cfg(feature = "tokio")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
         let message = Json::parse(frame, MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;

@@ -1,4 +1,4 @@
-//! The ids by which we know the answers to what we asked.
+//! Ids of our requests, by which their answers are known.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,8 @@ pub(super) enum Reply {
     Dealloc(Id),
 }
 
-/// Numbers what we ask, and makes ids of the numbers that look like those of the package: 20 hexadecimal digits, or
-/// 40 for an index. The first are the connection's, the last ten the number.
+/// Numbers our requests, and makes ids of the numbers that look like those of the package: 20 hexadecimal digits, or 40
+/// for an index. The first are the connection's, the last ten the number.
 pub(super) struct Replies {
     index: String,
     call: String,

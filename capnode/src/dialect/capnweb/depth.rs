@@ -9,7 +9,7 @@ pub(crate) const MAX_DEPTH: usize = 256;
 /// Follows a text, part by part.
 #[derive(Debug, Default)]
 pub(crate) struct Depth {
-    /// The open brackets; whether each counts.
+    /// The open brackets; `true` for each that counts.
     open: Vec<bool>,
     depth: usize,
     /// `true` if the last was a bracket that may be the outer one of an array.

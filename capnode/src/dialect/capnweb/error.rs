@@ -29,8 +29,8 @@ impl Error {
         self.with_data(written)
     }
 
-    /// A property that the error carries beside its message, such as `code` or `cause`; `None` if
-    /// there is none, or it does not fit `T`.
+    /// Returns a property that the error carries beside its message, such as `code` or `cause`; `None` if there is
+    /// none, or it does not fit `T`.
     pub fn property<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         match self.data() {
             Data::None => None,
@@ -90,8 +90,8 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
     Ok(out)
 }
 
-/// Writes the outcome of a call: a value, or if it is a `Result` what is in it. An `Err` becomes an error with
-/// the value as its property `data`, and with its text as message if it is a string or a bare variant.
+/// Writes the outcome of a call: a value, or the content of a `Result`. An `Err` becomes an error with the value as its
+/// property `data`, and with its text as message if it is a string or a bare variant.
 pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
     let mut writer = Writer::of_outcome();
     writer.bound();
@@ -133,8 +133,8 @@ pub(super) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str)
     from_payload(&property).ok()
 }
 
-/// Reads what a peer rejected a call with, or ended the session with: any value at all. One that is no error has it as
-/// text for a message, and is kept.
+/// Reads the reason with which a peer rejected a call or ended the session: any value at all. A reason that is no error
+/// is kept, and its text is the message.
 pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
     // An error that is not supported says more as it is written than not at all.
     if thrown.root().is_some() && thrown.text.as_str().starts_with("[\"error\"") {

@@ -8,7 +8,7 @@ pub(super) fn encode_error(failure: Failure) -> Error {
 }
 
 pub(super) fn decode_error(failure: Failure) -> Error {
-    // It may quote what came.
+    // It may quote the peer's text.
     let message = match failure.0.char_indices().nth(400) {
         Some((end, _)) => format!("{}…", &failure.0[..end]),
         None => failure.0,
@@ -16,7 +16,7 @@ pub(super) fn decode_error(failure: Failure) -> Error {
     Error::new(ErrorKind::Decode, message)
 }
 
-/// The start of a text of the peer's, for a message.
+/// Returns the start of a text from the peer, for a message.
 pub(super) fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }

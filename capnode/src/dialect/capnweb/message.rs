@@ -68,7 +68,7 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
     comma(scanner)?;
     let count = scanner.integer()?;
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
-    // A release of nothing of the index is what any peer takes, and none but this library says.
+    // Any peer accepts a release of no references to the index, and only this library sends one.
     Ok(if (id, count) == (0, 0) { Op::Mark } else { Op::Release { id, count } })
 }
 
@@ -144,7 +144,7 @@ fn write_payload(payload: &Payload<Word>, out: &mut String) {
             }
             // Only read from a peer: it is written as it stood.
             Word::Unsupported { .. } => out.push_str(&buffer[slot.start..slot.end]),
-            // The language has no nodes; what is sent in it has been unfolded.
+            // The language has no nodes; values sent in it have been unfolded.
             Word::Node(_) => out.push_str("null"),
         }
     }

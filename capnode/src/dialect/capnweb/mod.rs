@@ -1,8 +1,7 @@
 //! Cap'n Web, as npm's `capnweb` 0.12 speaks it.
 //!
-//! A frame is a JSON array that begins with the name of the message; a value is a JSON expression
-//! in which arrays are special forms. What is said here about the protocol was observed of that
-//! package.
+//! A frame is a JSON array that begins with the name of the message; a value is a JSON expression in which arrays are
+//! special forms. These statements about the protocol were observed of that package.
 //!
 //! On the way in the scanner passes over a frame once, checks all of it and finds its references;
 //! later the reader turns the parts into Rust values. On the way out the writer turns Rust values

@@ -44,7 +44,7 @@ pub(crate) fn member<R: Lookup + Clone>(value: &Payload<R>, key: &Key) -> Option
     Some(value.slice(range_at(value, at)?))
 }
 
-/// The names of what is in a value: the members of an object, the indexes of an array.
+/// Returns the names of the parts of a value: the members of an object, the indexes of an array.
 pub(crate) fn keys<R: Lookup>(value: &Payload<R>) -> Result<Vec<String>, Error> {
     Reader::new(value).keys().map_err(decode_error)
 }

@@ -6,7 +6,7 @@ use base64_simd::{STANDARD_NO_PAD, forgiving_decode_to_vec};
 
 /// Writes bytes as npm's `capnweb` does: in the standard alphabet, without padding.
 pub(in crate::dialect) fn write_base64(out: &mut String, bytes: &[u8]) {
-    // With room for what closes the form.
+    // With room for the end of the form.
     out.reserve(bytes.len() / 3 * 4 + 8);
     STANDARD_NO_PAD.encode_append(bytes, out);
 }
@@ -26,7 +26,7 @@ pub(in crate::dialect) fn base64_len(text: &str) -> Option<usize> {
 /// Decodes text that [`base64_len`] has passed.
 pub(in crate::dialect) fn read_base64(text: &str) -> Result<Vec<u8>, base64_simd::Error> {
     let digits = text.trim_end_matches('=');
-    // Hardly anybody uses the other alphabet.
+    // The other alphabet is rare.
     forgiving_decode_to_vec(digits.as_bytes())
         .or_else(|_| forgiving_decode_to_vec(digits.replace('-', "+").replace('_', "/").as_bytes()))
 }
@@ -76,8 +76,8 @@ fn plain_of_eight(bytes: [u8; 8]) -> usize {
     let quote = (word ^ (u64::from(b'"') * EACH)).wrapping_sub(EACH);
     let backslash = (word ^ (u64::from(b'\\') * EACH)).wrapping_sub(EACH);
     let control = word.wrapping_sub(0x20 * EACH);
-    // The highest bit of each byte that was less than what was taken from it; what is beyond ASCII has had that bit before.
-    // Above the lowest one found there may be others.
+    // The highest bit of each byte that was less than its subtrahend; bytes beyond ASCII had that bit before. Above the
+    // lowest one found there may be others.
     let found = (quote | backslash | control) & !word & (0x80 * EACH);
     found.trailing_zeros() as usize / 8
 }
@@ -218,7 +218,7 @@ mod tests {
                 for found in (0..0x20).chain([b'"', b'\\']) {
                     let mut bytes = plain.clone();
                     bytes[at] = found;
-                    // What comes behind it does not matter.
+                    // The bytes behind it do not matter.
                     bytes[at + (length - at) / 2] = found;
                     assert_eq!(plain_run(&bytes), at, "{found:#x} at {at} of {length}");
                 }

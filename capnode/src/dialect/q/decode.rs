@@ -142,7 +142,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         Ok(self.builder.finish())
     }
 
-    /// Writes what stands at a place, which is a reference if it occurs elsewhere too.
+    /// Writes the value at a place, as a reference if it occurs elsewhere too.
     fn write(&mut self, json: &'t Json<'a>, depth: usize) -> Result<()> {
         if !self.shared.contains(&std::ptr::from_ref(json)) {
             return self.content(json, depth);

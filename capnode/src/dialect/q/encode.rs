@@ -16,16 +16,16 @@ use crate::op::{Payload, Word};
 const PATHS_PER_BYTE: usize = 64;
 const PATHS: usize = 256 << 10;
 
-/// Writes a value; what occurs in it for the second time is written as the path to the first.
+/// Writes a value; a part that occurs for the second time is written as the path to the first.
 pub(super) struct Encoder<'t, 'a, 'n> {
     trees: &'t Trees<'a>,
     names: &'n mut dyn Names,
     out: &'n mut String,
-    /// Where the value begins in `out`.
+    /// The start of the value in `out`.
     start: usize,
-    /// Where each node stands, if it has been written.
+    /// The place of each node that has been written.
     written: Vec<Option<String>>,
-    /// Where the value stands that is being written.
+    /// The place of the value that is being written.
     path: String,
     paths: usize,
     max_paths: usize,

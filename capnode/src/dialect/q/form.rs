@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::key;
 use crate::dialect::json::Json;
 
-/// Where a tree stands in memory: it is the same object as long as it is the same tree.
+/// The address of a tree: the same address is the same object as long as the tree lives.
 pub(super) type Place<'a> = *const Json<'a>;
 
 /// The meaning of an object in JSON.
@@ -19,12 +19,13 @@ pub(super) enum Form<'t, 'a> {
         id: &'t Json<'a>,
         function: bool,
     },
-    /// Something of ours.
+    /// An export of ours.
     Own(&'t Json<'a>),
     Plain(&'t [(&'a str, Json<'a>)]),
 }
 
-/// In the order in which the package looks. A form whose value JavaScript does not take for true is none.
+/// Finds the form of an object, in the order in which the package looks. A form whose value is false in JavaScript does
+/// not count.
 pub(super) fn form<'t, 'a>(json: &'t Json<'a>) -> Option<Form<'t, 'a>> {
     let Json::Object(members) = json else { return None };
     let possible = members.iter().any(|(raw, _)| key::is_form(raw));

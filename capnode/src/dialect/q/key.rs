@@ -9,7 +9,7 @@ fn is_special(byte: u8) -> bool {
     matches!(byte, b'@' | b'!' | b'%' | b'$' | b'/' | b'\\')
 }
 
-/// The characters of a raw key: where each stands, and what it is if it is one of ASCII's.
+/// Returns the characters of a raw key: the place of each, and its value if it is one of ASCII.
 fn characters(raw: &str) -> impl Iterator<Item = (usize, u8)> {
     let bytes = raw.as_bytes();
     let mut at = 0;
@@ -31,7 +31,7 @@ fn characters(raw: &str) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// A key of the program's as the language writes it.
+/// Returns a key of the program as the language writes it.
 pub(super) fn escape(raw: &str) -> Cow<'_, str> {
     match characters(raw).find(|(_, byte)| is_special(*byte)) {
         Some((at, _)) => Cow::Owned(format!("{}\\\\{}", &raw[..at], &raw[at..])),
@@ -39,7 +39,7 @@ pub(super) fn escape(raw: &str) -> Cow<'_, str> {
     }
 }
 
-/// A key of the peer's as the program sees it.
+/// Returns a key of the peer as the program sees it.
 pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
         return Cow::Borrowed(raw);

@@ -53,8 +53,8 @@ impl Speech {
         Self { lent: Lent::default(), asked: Asked::default(), prefix, calls: 0, replies, lost }
     }
 
-    /// Reads one message; nothing comes of those that make no sense. An error means that a limit was broken. What
-    /// is to be answered at once is then among the [replies](Self::take_reply).
+    /// Reads one message; a message that makes no sense has no effect. An error means that a limit was broken. Answers
+    /// that are due at once are then among the [replies](Self::take_reply).
     pub(crate) fn parse(
         &mut self,
         frame: &str,
@@ -167,7 +167,7 @@ impl Speech {
         }))
     }
 
-    /// The number of the call of ours that has this id.
+    /// Returns the number of the call of ours with this id.
     fn number(&self, id: &str) -> Option<Id> {
         let number = Id::from_str_radix(id.strip_prefix(&self.prefix)?, 16).ok()?;
         ((1..=self.calls).contains(&number) && self.id(number) == id).then_some(number)
@@ -196,12 +196,12 @@ impl Speech {
         self.lent.name(id)
     }
 
-    /// A frame that has to be sent because of what was read. Ask after each message, until there is none.
+    /// Takes a frame that has to be sent because of the messages read. Ask after each message, until there is none.
     pub(crate) fn take_reply(&mut self) -> Option<String> {
         self.replies.pop_front()
     }
 
-    /// A message for nobody, which the application may want to hear of. Ask after each message.
+    /// Takes a message that has no addressee, which the application may want to hear of. Ask after each message.
     pub(crate) fn take_lost(&mut self) -> Option<Lost> {
         self.lost.pop_front()
     }
@@ -253,7 +253,7 @@ impl Speech {
                 member(out, "to", place);
                 out.push_str(",\"resolution\":");
                 if Encoder::write(value, names, out).is_err() {
-                    // Nobody waits for it.
+                    // No peer waits for a notification.
                     out.truncate(start);
                     return Ok(());
                 }

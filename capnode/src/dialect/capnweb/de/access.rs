@@ -170,7 +170,7 @@ enum Stage {
     Message,
     /// The stack may follow.
     Stack,
-    /// Inside the properties; whether at the first.
+    /// Inside the properties; `true` before the first of them.
     Properties(bool),
     Done,
 }

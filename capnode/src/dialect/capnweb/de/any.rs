@@ -167,7 +167,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             Next::Bool(value) => visitor.visit_bool(value),
             Next::Number(number) => {
                 let float: f64 = number.parse().map_err(|_| broken())?;
-                // Beyond that it is not known which integer was meant.
+                // Beyond that the number does not tell which integer was meant.
                 if float.abs() <= MAX_SAFE_INTEGER as f64 {
                     self.integer(number, visitor)
                 } else {
@@ -214,7 +214,7 @@ macro_rules! integers {
     )* };
 }
 
-/// Methods for types that are none of JavaScript's special kinds.
+/// Methods for types that have no special kind in JavaScript.
 macro_rules! only {
     ($($method:ident)*) => { $(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -263,7 +263,7 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        // What is no literal and in no brackets is there, and a string would be passed twice.
+        // A value that is no literal and in no brackets is there, and a string would be passed twice.
         if self.slot().is_none() && !matches!(self.peek(), b'n' | b'[') {
             return visitor.visit_some(self);
         }

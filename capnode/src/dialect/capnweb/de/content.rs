@@ -1,5 +1,5 @@
-//! Small deserializers for what stands in a value in another form than serde has it: keys,
-//! references, and the contents of special forms.
+//! Small deserializers for parts of a value that have another form in serde: keys, references, and the contents of
+//! special forms.
 
 use serde::de::value::SeqDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
@@ -61,10 +61,9 @@ impl<'de> Deserializer<'de> for MapKey<'_> {
     }
 }
 
-/// A reference on its way through serde: newtypes in newtypes around a number. No data of a peer's
-/// ever makes a newtype, so none can be taken for a reference, not even after it was buffered by an
-/// untagged enum. Read from such a buffer, each newtype of the user's around the reference takes one
-/// of ours; two have to be left.
+/// A reference on its way through serde: newtypes in newtypes around a number. Data from a peer never makes a newtype,
+/// so it cannot be taken for a reference, not even after it was buffered by an untagged enum. Read from such a buffer,
+/// each user newtype around the reference takes one of these newtypes; two have to be left.
 pub(super) struct Token {
     token: u64,
     newtypes: u8,
@@ -160,8 +159,8 @@ impl<'de> Deserializer<'de> for Part {
     }
 }
 
-/// The elements of a byte container, as numbers. One type for all kinds, since what reads a list is compiled for each type
-/// that a list comes as, in every program that uses this library.
+/// The elements of a byte container, as numbers. One type serves all kinds, since the code that reads a list is
+/// compiled for each type that a list comes as, in every program that uses this library.
 pub(super) struct Numbers {
     bytes: Bytes,
     at: usize,

@@ -1,4 +1,4 @@
-//! Special forms: what stands in them, and how serde's words say it.
+//! Special forms: their contents, and serde's words for them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -61,20 +61,20 @@ impl<'a, R: Lookup> Reader<'a, R> {
         Ok(headers)
     }
 
-    /// Name, message and the place of the properties of the error that stands here.
+    /// Returns the name, the message and the place of the properties of the error that stands here.
     pub(in super::super) fn error_parts(&mut self) -> Result<(String, String, Option<Range<usize>>)> {
         let Next::Form("error") = self.next()? else { return Err(broken()) };
         self.comma()?;
         let name = self.string()?.into_owned();
         self.comma()?;
         let message = self.string()?.into_owned();
-        // The stack is of no use to anybody but the peer.
+        // The stack is of use to the peer alone.
         let stack = if self.take(b',') { Some(self.place()?) } else { None };
         let properties = if stack.is_some() && self.take(b',') { Some(self.place()?) } else { None };
         Ok((name, message, properties))
     }
 
-    /// A special form read without knowing what for: what comes nearest to it among serde's words.
+    /// Reads a special form before its use is known, as the nearest of serde's words.
     pub(super) fn form<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
         let value = match self.content(form)? {
             Content::Undefined => visitor.visit_unit(),
@@ -149,7 +149,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             Next::Found(Found::Value(payload)) => return self.nested(payload)?.special(form, visitor),
             Next::Found(Found::Node(node)) => return self.enter(node)?.special(form, visitor),
             Next::Form(found) if found == form => {}
-            // Where a big integer or a date is wanted, a number will do; for a URL, a string.
+            // A number will do where a big integer or a date is wanted; for a URL, a string.
             Next::Number(number) if form == "bigint" => {
                 return match whole(number) {
                     Some(digits) => visitor.visit_newtype_struct(StrDeserializer::new(&digits)),

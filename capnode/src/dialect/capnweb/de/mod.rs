@@ -1,7 +1,7 @@
 //! Expressions to Rust values: a deserializer over the text of a payload.
 //!
-//! The text has passed the scanner or came from our own writer; what can still fail is that it
-//! does not fit the type it is read as. What the type does not ask for is skipped.
+//! The text has passed the scanner or came from our own writer; the only failure left is that it does not fit the type
+//! it is read as. Parts that the type does not ask for are skipped.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -24,22 +24,22 @@ type Result<T> = std::result::Result<T, Failure>;
 
 pub(super) struct Reader<'a, R: Lookup> {
     buffer: &'a str,
-    /// Where the value begins.
+    /// The start of the value.
     start: usize,
     pos: usize,
     /// `true` if there are escapes in the string that was passed last.
     escaped: bool,
     refs: &'a [Slot<R>],
     depth: usize,
-    /// Where the outermost reader began.
+    /// The stack at the start of the outermost reader.
     stack: Stack,
-    /// The node that is being read, or whose text what is being read came by.
+    /// The node that is being read, or the node in whose text the value came.
     node: Option<Node<'a, R>>,
     /// The reader of the value that this one stands in by reference.
     outer: Option<&'a Reader<'a, R>>,
     /// Bytes of nodes that have been read in this decoding; the outermost reader counts.
     entered: Cell<usize>,
-    /// Where that is counted and how much it may be, if this reads a node, or what is in one.
+    /// The counter of those bytes and their limit, if this reads a node, or a value in one.
     within: Option<(&'a Cell<usize>, usize)>,
 }
 
@@ -80,7 +80,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    /// A reader of what stands at a place of a value.
+    /// Returns a reader of the value at a place of a payload.
     fn at(payload: &'a Payload<R>, at: usize) -> Self {
         Self { start: at, pos: at, ..Self::new(payload) }
     }
@@ -127,7 +127,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
     /// Passes over `byte`, if it is next. Not for places where a value may stand: a reference that
     /// is not yet written takes no text.
     pub(super) fn take(&mut self, byte: u8) -> bool {
-        // Not by adding whether it is: with optimizations, rustc 1.95 drops that addition where this is inlined.
+        // This does not add the comparison as a number: with optimizations, rustc 1.95 drops that addition where this
+        // is inlined.
         if self.peek() != byte {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Where the parts of a long value stand, so that looking one up does not pass over all of them each time.
+//! Places of the parts of a long value, so that looking one up does not pass over all of them each time.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use crate::op::{Key, Payload, Slot};
 /// A value of fewer bytes is looked through each time. Also how far apart the marks in an array are.
 const SHORT: usize = 256;
 
-/// The places of what has been looked up in one value.
+/// The places of the parts that have been looked up in one value.
 #[derive(Debug, Default)]
 pub(crate) struct Places(HashMap<usize, Container>);
 
-/// A long array or object. What it takes is less than the text.
+/// A long array or object. It takes less than the text.
 #[derive(Debug)]
 enum Container {
-    /// Where the keys stand, sorted by what they say; equal ones as they come.
+    /// The places of the keys, sorted by their text; equal ones as they come.
     Object(Vec<u32>),
     /// Elements some way apart, each with its number, and how many there are.
     Array(Vec<(u64, usize)>, u64),
@@ -27,7 +27,7 @@ enum Container {
 }
 
 impl Places {
-    /// Where the part `key` of what stands at `at` begins.
+    /// Returns the start of the part `key` of the value at `at`.
     pub(crate) fn find<R: Lookup>(&mut self, value: &Payload<R>, at: usize, key: &Key) -> Option<usize> {
         if let Some(known) = self.0.get(&at) {
             return known.find(value, key);
@@ -133,7 +133,7 @@ pub(crate) fn reference_at<R: Lookup>(value: &Payload<R>, at: usize) -> Option<&
     Reader::at(value, at).slot()
 }
 
-/// Where the value ends that begins at a place.
+/// Returns the range of the value that begins at a place.
 pub(crate) fn range_at<R: Lookup>(value: &Payload<R>, at: usize) -> Option<Range<usize>> {
     Reader::at(value, at).place().ok()
 }

@@ -81,7 +81,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         self.slot().is_none() && matches!(self.peek(), b'{' | b'[')
     }
 
-    /// Counts what is read of nodes, each as often as it is met.
+    /// Counts the bytes read of nodes, each as often as it is met.
     pub(super) fn charge(&self, bytes: usize, node: Option<Node<'_, R>>) -> Result<()> {
         bounds::add_unfolded(bytes.saturating_add(NODE));
         let (mut outermost, mut node) = (self, node.or(self.node));
@@ -89,7 +89,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             outermost = outer;
             node = node.or(outer.node);
         }
-        // What stands in no node is read once.
+        // A value in no node is read once.
         let Some(node) = node else { return Ok(()) };
         let limit = R::unfolded_bytes(node.graph);
         let entered = outermost.entered.get().saturating_add(bytes).saturating_add(NODE);
@@ -100,8 +100,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         Err(too_much(limit))
     }
 
-    /// Counts a part of a value by what its type takes up: that of a node is read as often as it is met, and a few bytes
-    /// of text can be a large structure.
+    /// Counts a part of a value by the size of its type: a part of a node is read as often as it is met, and a few
+    /// bytes of text can be a large structure.
     #[inline]
     pub(super) fn charge_part<T>(&self) -> Result<()> {
         match self.within {
@@ -147,14 +147,14 @@ impl<'a, R: Lookup> Reader<'a, R> {
         match token {
             Some(token) => Token::asked_for(token).deserialize_any(visitor),
             None => {
-                // Nothing else brings a newtype of its own, and so it does not fit.
+                // Only references bring a newtype of their own, and so this does not fit.
                 self.pos = start;
                 self.deserialize_any(visitor)
             }
         }
     }
 
-    /// Where the last thing that was read stands, for a message.
+    /// Tells the place of the last value that was read, for a message.
     fn location(&self) -> String {
         let mut readers = vec![self];
         while let Some(outer) = readers.last().and_then(|reader| reader.outer) {
@@ -167,7 +167,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         if path.is_empty() { path } else { format!(" at `{path}`") }
     }
 
-    /// The way from the start of the text to what ends at the reader's place.
+    /// Writes the way from the start of the text to the value that ends at the reader's place.
     fn steps(&self, path: &mut String) {
         for step in self.way() {
             match step {
@@ -196,7 +196,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
                     return open;
                 }
                 reader.pos = slot.end;
-                // What stands behind it is no value.
+                // The part behind it is no value.
                 if !matches!(reader.peek(), b',' | b']' | b'}') {
                     return open;
                 }

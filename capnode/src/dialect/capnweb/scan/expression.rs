@@ -101,7 +101,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Ends a form, passing over what it does not know: later versions may add elements.
+    /// Ends a form, and passes over elements that it does not know: later versions may add some.
     pub(in super::super) fn close(&mut self) -> Result<()> {
         while self.comma() {
             self.skip()?;
@@ -183,8 +183,8 @@ impl Scanner<'_> {
         Err(protocol(format!("unknown special value: {}", excerpt(&self.buffer[start..]))))
     }
 
-    /// A form that is known and not supported. `scan` checks what is in it. The references found there are kept, so that
-    /// they can be given back.
+    /// Passes over a form that is known and not supported. `scan` checks its content. The references found there are
+    /// kept, so that they can be given back.
     fn unsupported(
         &mut self,
         start: usize,
@@ -197,7 +197,7 @@ impl Scanner<'_> {
         self.end_reference(start, Word::Unsupported { form, with: found_in(inner) })
     }
 
-    /// A function to be applied to each element of a value: an id, a path, what the function uses, and its steps.
+    /// Passes over a function to be applied to each element of a value: an id, a path, its captures, and its steps.
     fn remap(&mut self, depth: usize) -> Result<()> {
         let start = self.new_export()?;
         // It has to be there, as in any other use.
@@ -447,7 +447,8 @@ impl Scanner<'_> {
     }
 }
 
-/// The references in something that is not supported. What is not supported in it adds its own, so that they do not nest.
+/// Collects the references in a form that is not supported. Such forms inside it add their own, so that they do not
+/// nest.
 fn found_in(refs: impl IntoIterator<Item = Slot<Word>>) -> Vec<Word> {
     let mut found = Vec::new();
     for slot in refs {

@@ -1,7 +1,7 @@
 //! One pass over a frame: checks the text and finds every reference in it.
 //!
-//! What passes here is well formed to its last character, so that the reader that later turns it
-//! into Rust types meets no surprise but a type that does not fit.
+//! A text that passes here is well formed to its last character, so that the reader that later turns it into Rust types
+//! meets no surprise but a type that does not fit.
 
 use super::MAX_DEPTH;
 use super::text::{plain_integer, plain_run};
@@ -90,7 +90,7 @@ impl<'a> Scanner<'a> {
         self.take(b',')
     }
 
-    /// Nothing but white space may follow.
+    /// Checks that only white space follows.
     pub(super) fn finish(&mut self) -> Result<()> {
         if self.peek() == 0 && self.pos >= self.buffer.len() {
             Ok(())

@@ -7,7 +7,7 @@ use super::{Result, Writer};
 use crate::dialect::capnweb::text::write_string;
 use crate::dialect::{Extract, Failure};
 
-/// A compound value being written, and what has to be written and restored at its end.
+/// A compound value being written, with its end to write and the state to restore there.
 pub(in super::super) struct Compound<'a, R> {
     writer: &'a mut Writer<R>,
     first: bool,
@@ -37,7 +37,7 @@ impl<'a, R: Extract> Compound<'a, R> {
         let depth = writer.depth;
         writer.raw("{");
         writer.depth += 1;
-        // What is inside an object of a special form is made of ordinary values again; it comes last.
+        // The content of an object of a special form is made of ordinary values again; it comes last.
         writer.plain = false;
         Self { writer, first: true, end: "}", depth }
     }

@@ -8,7 +8,7 @@ use super::{Result, Writer};
 use crate::dialect::Failure;
 use crate::dialect::capnweb::text::write_string;
 
-/// Writes what can be a key.
+/// Writes keys.
 pub(super) struct KeyWriter<'a, R>(pub(super) &'a mut Writer<R>);
 
 impl<R> KeyWriter<'_, R> {

@@ -35,7 +35,7 @@ pub(super) struct Writer<R> {
     refs: Vec<Slot<R>>,
     /// The depth of the value that is being written.
     depth: usize,
-    /// Where the writer began.
+    /// The stack at the start of the writer.
     stack: Stack,
     /// Inside a special form arrays stand for themselves and bytes are bare base64.
     plain: bool,
@@ -65,7 +65,7 @@ impl<R> Writer<R> {
         Self { out, refs, depth, stack: Stack::here(), plain: false, form: None, apart, side, limit, full }
     }
 
-    /// Stops when the text is longer than what may be written at the moment.
+    /// Stops the writer when the text is longer than the present limit.
     pub(super) fn bound(&mut self) {
         self.limit = bounds::writable();
     }
@@ -103,7 +103,7 @@ impl<R> Writer<R> {
         Self { apart: true, ..Self::at_depth(0) }
     }
 
-    /// Which side of a `Result` was written.
+    /// Returns the side of a `Result` that was written.
     pub(super) fn side(&self) -> Side {
         self.side
     }

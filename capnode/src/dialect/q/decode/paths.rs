@@ -14,9 +14,8 @@ struct Entry<'t, 'a> {
     json: &'t Json<'a>,
 }
 
-/// All of a message's objects, lists and references, found by hashes of their paths: keys may hold slashes, so a
-/// path does not say by itself what its steps are, and to keep every path as text could cost far more than the
-/// message has.
+/// All objects, lists and references of a message, found by hashes of their paths. Keys may hold slashes, so a path
+/// does not tell its steps by itself, and to keep every path as text could cost far more than the message has.
 pub(super) struct Paths<'t, 'a> {
     entries: Vec<Entry<'t, 'a>>,
     by_hash: HashMap<u64, usize>,
@@ -96,7 +95,7 @@ impl<'t, 'a> Paths<'t, 'a> {
             at = &self.entries[parent];
         }
         let found = self.entries[entry].json;
-        // A rejected promise is nothing that could be found, only what stands in it.
+        // A rejected promise cannot be found, only its content.
         let rejected = matches!(form(found), Some(Form::Rejected(_)));
         (rest.is_empty() && !rejected).then_some(found)
     }
