@@ -19,7 +19,7 @@ pub(crate) struct Watchers {
 }
 
 impl Watchers {
-    /// Adds one. Those whose guards were dropped are taken out from time to time.
+    /// Adds a callback. Callbacks whose guards were dropped are taken out from time to time.
     pub(crate) fn add(&mut self, slot: &BrokenSlot) {
         if self.sweep.is_due(self.slots.len()) {
             self.slots.retain(|slot| Arc::strong_count(slot) > 1);

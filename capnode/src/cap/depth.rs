@@ -48,7 +48,7 @@ thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
     /// Tasks to be started when the innermost handler's poll is over, in the order of their calls.
     static BEGINNING: RefCell<VecDeque<Nested>> = const { RefCell::new(VecDeque::new()) };
-    /// `true` while those are being started.
+    /// `true` while these tasks are being started.
     static STARTING: Cell<bool> = const { Cell::new(false) };
     /// The connection that the code on this thread runs for.
     static HOST: Cell<Option<Arc<dyn Host>>> = const { Cell::new(None) };
@@ -182,7 +182,8 @@ pub(super) fn start_later(handler: BoxFuture<()>) {
     BEGINNING.with_borrow_mut(|beginning| beginning.push_back(task));
 }
 
-/// While this lives, the code on this thread runs for a connection, which takes on the tasks that are started meanwhile.
+/// A guard during whose life the code on this thread runs for a connection, which takes on the tasks that are started
+/// meanwhile.
 pub(crate) struct Hosted(Option<Arc<dyn Host>>);
 
 impl Hosted {

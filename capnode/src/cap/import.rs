@@ -93,7 +93,7 @@ impl Import {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// The call whose result this is has been sent. Called under the lock of the link.
+    /// Sets the id of the call with this result, which has been sent. Called under the lock of the link.
     pub(crate) fn set_id(&self, id: Id) {
         self.id.store(id, Ordering::Relaxed);
     }

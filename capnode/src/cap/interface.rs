@@ -519,7 +519,7 @@ mod tests {
         while number >> ENTRY != 0 {
             assert_eq!(at.method(number).unwrap().name, "bottom");
             let (parent, next) = at.inherited(number);
-            // The sides, in turn with what stands on them.
+            // The sides, in turn with the interfaces on them.
             at = at
                 .ancestors
                 .iter()

@@ -49,8 +49,8 @@ use crate::session::ObjectId;
 /// A reference to an object or function, wherever it lives: here, at the other end of a
 /// connection, or nowhere yet.
 ///
-/// This is what every typed client is made of. Cloning is cheap; two references are equal if they
-/// are known to stand for the same thing. Dropping the last clone gives the reference back.
+/// Every typed client is made of one. Cloning is cheap; two references are equal if they are known to stand for the
+/// same thing. Dropping the last clone gives the reference back.
 ///
 /// It serializes, at any depth of a value that travels over a connection, and nowhere else.
 #[derive(Clone)]

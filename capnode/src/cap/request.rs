@@ -115,11 +115,11 @@ impl Member {
 }
 
 pub(crate) enum Args {
-    /// No call, but a read.
+    /// A read in place of a call.
     Read,
-    /// As the Rust values they are, for a callee in this program.
+    /// The Rust values themselves, for a callee in this program.
     Typed(Box<dyn TypedArgs>),
-    /// Written.
+    /// The arguments as they are written.
     Wire(Body),
 }
 
@@ -152,7 +152,7 @@ impl Args {
 }
 
 impl Request {
-    /// A request whose result is wanted as text.
+    /// Returns a request whose result is wanted as text.
     pub(crate) fn new(member: Member, args: Args) -> Self {
         Self { member, args, typed: false, extras: Extras::default() }
     }

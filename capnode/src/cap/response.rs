@@ -183,8 +183,8 @@ impl Response {
         Self::new(State::Queued(queued))
     }
 
-    /// Begins. A handler begins when it is first polled, and is polled here once, in place: most
-    /// are done by then.
+    /// Starts the response. A handler begins when it is first polled, and is polled here once, in place: most are done
+    /// by then.
     pub(crate) fn start(&mut self) {
         if let Some(outcome) = self.poll_now() {
             self.state = State::Ready(Some(outcome));

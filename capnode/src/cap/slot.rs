@@ -193,8 +193,8 @@ impl<'de> Deserialize<'de> for Cap {
     }
 }
 
-/// Accepts a number only inside two newtypes or more. Where it was put aside, also a record of functions of a peer whose
-/// language has objects as such records.
+/// Accepts a number only inside two newtypes or more. In a value that was put aside, it also accepts a record of
+/// functions from a peer whose language has objects as such records.
 pub(super) struct Reference {
     pub(super) inside: u8,
 }

@@ -102,7 +102,7 @@ impl Drop for Untaken {
 pub(crate) struct Promised {
     connection: Arc<dyn ConnectionHook>,
     id: Id,
-    /// Until it is there.
+    /// The receiver of the outcome; `None` once the outcome is there.
     outcome: Option<oneshot::Receiver<Kept>>,
 }
 

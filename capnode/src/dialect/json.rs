@@ -28,12 +28,12 @@ pub(crate) enum Json<'a> {
     Slot(usize),
 }
 
-/// Why a text was not read.
+/// The fault for which a text was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     Malformed,
     Deep,
-    /// A string is.
+    /// A string is too long.
     Long,
     Large,
 }

@@ -99,7 +99,7 @@ fn too_long(bytes: usize) -> Error {
 /// Levels of a frame of Capnode or Q-Connection around its values.
 const ENVELOPE: usize = 4;
 
-/// Why a message was not written.
+/// The reason that a message was not written.
 #[derive(Debug)]
 pub(crate) struct Refused {
     /// The call that cannot be made.

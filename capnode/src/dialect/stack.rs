@@ -6,7 +6,7 @@ use super::Failure;
 /// their code needs; the rest of a connection has room beside it on a thread of 256 KiB (1 MiB in a debug build).
 const MOST: usize = if cfg!(debug_assertions) { 832 << 10 } else { 192 << 10 };
 
-/// So few levels are not checked.
+/// The most levels that are not checked.
 pub(super) const SHALLOW: usize = 8;
 
 /// A place on the stack.

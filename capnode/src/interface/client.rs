@@ -81,7 +81,8 @@ impl<C: Client> From<C> for Cap {
 /// A trait that every interface extends, by which the macro knows an interface among the written supertraits.
 #[doc(hidden)]
 pub trait AnInterface {
-    /// Found before [`Ordinary::__kind`] where a bound says that something is an interface.
+    /// Returns the kind of an interface. It is found before [`Ordinary::__kind`] where a bound says that something is
+    /// an interface.
     fn __kind(&self) -> Extendable {
         Extendable
     }

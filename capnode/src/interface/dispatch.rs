@@ -248,7 +248,7 @@ impl<T> Delivery<T> {
         self.request.run_with(self.object, method, move |value, place| Reply::of(value, typed, place))
     }
 
-    /// There is no such method.
+    /// Answers a call of a method that does not exist.
     pub fn no_such_method(self) -> Response {
         contained("drop", || drop(self.object));
         self.request.no_such_method()
@@ -352,7 +352,7 @@ impl Request {
         }
     }
 
-    /// There is no such method.
+    /// Answers a call of a method that does not exist.
     pub(crate) fn no_such_method(self) -> Response {
         Response::error(Error::type_error(format!("'{}' is not a function.", self.member.describe())))
     }

@@ -22,8 +22,8 @@ fn cap() -> Cap {
     Cap::broken(Error::rejected("nobody"))
 }
 
-/// A message's payload: `<0>` in the texts is node 0, and `@0` the first of `caps`. What stands in the places of
-/// references is of no meaning.
+/// Returns a message's payload: `<0>` in the texts is node 0, and `@0` the first of `caps`. The text in the places of
+/// references has no meaning.
 fn payload(root: &str, nodes: &[&str], caps: &[Cap]) -> Payload<Part> {
     let (mut text, mut refs) = (String::new(), Vec::new());
     let mut add = |from: &str| {

@@ -189,7 +189,7 @@ proptest! {
         let mut alone = Vec::new();
         match (unfolded(&root, &nodes, &mut alone), unfold(body.clone(), 64 << 20).0) {
             (Some(text), Ok(payload)) => {
-                // What stands in the place of a reference is of no meaning.
+                // The text in the place of a reference has no meaning.
                 let (mut bare, mut written) = (String::new(), payload.text.range().start);
                 for slot in &payload.refs {
                     bare.push_str(&payload.text.buffer()[written..slot.start]);

@@ -159,7 +159,7 @@ fn a_small_message_does_not_become_many_large_structures() {
         let made = MADE.load(Ordering::Relaxed);
         assert!(made <= (32 << 20) / 1_000, "{made}");
     }
-    // What stands in one place takes what it takes.
+    // A value in one place takes its own size.
     decode::<Large>(&Payload::plain(many.replace("<1>", "{}"))).unwrap();
 }
 

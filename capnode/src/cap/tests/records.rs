@@ -1,4 +1,4 @@
-//! Records of functions as references, and what can be asked of values that are held by reference.
+//! Records of functions as references, and requests to values that are held by reference.
 
 use std::future::Future;
 use std::pin::pin;

@@ -195,7 +195,7 @@ impl<'t, 'a> Plain<'t, 'a> {
     }
 }
 
-/// `true` if bare JSON says a value as what it is. Keys with escapes can mean something else to the peer.
+/// `true` if bare JSON says a value without loss. Keys with escapes can mean something else to the peer.
 fn is_bare(json: &Json<'_>) -> bool {
     match form(json) {
         Form::Null | Form::Bool(_) | Form::Number(_) | Form::String(_) => true,

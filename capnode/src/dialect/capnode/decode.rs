@@ -78,7 +78,7 @@ impl<'t, 'a> Table<'t, 'a> {
         }
     }
 
-    /// Returns the value itself. `in_index` is `true` for an index, of which less may be given back.
+    /// Returns the value itself. `in_index` is `true` for an index, whose functions are not given back.
     pub(super) fn value(
         self,
         functions: &mut Functions,

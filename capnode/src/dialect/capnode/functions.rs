@@ -33,7 +33,7 @@ pub(super) struct Functions {
 /// The time at which a function was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dropped {
-    /// With an export of ours that the peer has given back late: the peer has waited in our place.
+    /// Together with an export of ours that the peer has given back late: the peer has waited in our place.
     Late,
     /// In this turn.
     In(u64),

@@ -40,7 +40,7 @@ impl Error {
     }
 }
 
-/// As a value, an error is its class and message.
+/// Serializes an error as its class and message.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.told()))

@@ -1,4 +1,4 @@
-//! Why a value could not be written or read, as an error.
+//! Failures to write or read a value, as errors.
 
 use crate::dialect::Failure;
 use crate::error::{Error, ErrorKind};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
 
-/// In values that may hold no references.
+/// The references of values that may hold none.
 #[derive(Clone, Debug)]
 pub(super) enum NoReference {}
 

@@ -96,7 +96,7 @@ fn references_stand_where_values_would() {
     assert_eq!(part(r#"[["export",-1]]"#, 0..15, &[slot(1, 14)]), Ok((list(&[0]), 1)));
     let object = Json::Object(vec![("a", Json::Slot(0)), ("b", Json::Number("1"))]);
     assert_eq!(part(r#"{"a":,"b":1}"#, 0..12, &[slot(5, 5)]), Ok((object, 1)));
-    // What lies outside the part is not looked at.
+    // The text outside the part is not looked at.
     assert_eq!(part("[1]", 1..2, &[slot(2, 2)]), Ok((Json::Number("1"), 0)));
     assert!(part("[1", 0..9, &[]).is_err());
 }

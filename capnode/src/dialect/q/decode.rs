@@ -120,7 +120,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         }
     }
 
-    /// Why a call was rejected.
+    /// Returns the reason for which a call was rejected.
     pub(super) fn reason(mut self, reason: &'t Json<'a>) -> Result<Payload<Word>> {
         self.share_whole();
         match reason.get("message") {

@@ -5,7 +5,7 @@ use serde_json::{Value as Tree, json};
 use super::*;
 use crate::dialect::testing::{Everything, recorded, tree};
 
-/// Reads a recorded frame as its receiver does, and writes what it says as its sender does.
+/// Reads a recorded frame as its receiver does, and writes it again as its sender does.
 fn again(text: &str) -> Option<String> {
     let tree = tree(text)?;
     let (mut receiver, mut sender) = (Speech::new(1), Speech::new(2));

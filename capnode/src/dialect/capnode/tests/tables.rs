@@ -194,7 +194,7 @@ fn long_chains_break_a_limit_and_circles_do_not() {
         speech.parse(&frame, &Limits::default(), &mut Few(1)).unwrap_err().kind(),
         crate::ErrorKind::Limit
     );
-    // What unfolded would be 2^100 values.
+    // This would be 2^100 values if it were unfolded.
     let link = |at: usize| format!(r#"[{{"type":2,"id":{0}}},{{"type":2,"id":{0}}}]"#, at + 1);
     let links: Vec<String> = (0..100).map(link).collect();
     let bomb = format!(r#"{{"links":[{},[]],"value":{{"type":2,"id":0}}}}"#, links.join(","));

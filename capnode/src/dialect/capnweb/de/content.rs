@@ -74,7 +74,7 @@ impl Token {
         Self { token, newtypes: 8 }
     }
 
-    /// For a visitor that has asked for a reference, which nothing stands around.
+    /// Returns a token for a visitor that has asked for a reference, with nothing around it.
     pub(super) fn asked_for(token: u64) -> Self {
         Self { token, newtypes: 2 }
     }

@@ -37,7 +37,7 @@ pub(super) struct Writer<R> {
     depth: usize,
     /// The stack at the start of the writer.
     stack: Stack,
-    /// Inside a special form arrays stand for themselves and bytes are bare base64.
+    /// `true` inside a special form, where arrays stand for themselves and bytes are bare base64.
     plain: bool,
     /// The name that opens the next sequence, which is then that form's body.
     form: Option<&'static str>,

@@ -51,7 +51,7 @@ fn references_among_arguments_do_not_hide_those_behind_them() {
         ))
     });
     assert_eq!(read.unwrap(), (a.clone(), 5, vec![b.clone()], b.clone(), "end".to_owned()));
-    // Nor do those that nobody wants.
+    // Nor do references that are not wanted.
     let read = decode_args(&args, |args| {
         args.next::<()>()?;
         Ok((args.next::<Value>()?, args.next::<Value>()?, args.next::<Option<Cap>>()?))

@@ -78,7 +78,7 @@ fn whatever_passes_fits_the_stack() {
         let errors = |depth: usize| {
             format!("{}1{}", r#"["error","E","m",null,{"p":"#.repeat(depth), "}]".repeat(depth))
         };
-        // Errors take more stack than other values: fewer levels of them fit into what a value may take.
+        // Errors take more stack than other values, so that fewer levels of them fit into the stack of a value.
         for text in [objects(255, "{}"), arrays(255, "[[]]"), errors(100)] {
             let value = body(&text, &[]);
             let read: Value = decode(&value).unwrap();
@@ -185,7 +185,7 @@ fn each_kind_of_variant_is_one_level_or_two() {
         assert!(encode(&Deep::Tuple(&deep, 1)).is_err());
         assert!(answer(&written(&Deep::Struct { k: &fits })).is_ok());
         assert!(encode(&Deep::Struct { k: &deep }).is_err());
-        // What stands in a variant counts also if there is nothing in it.
+        // The content of a variant counts even if it is empty.
         #[derive(Serialize)]
         enum Empty {
             Struct {},

@@ -412,7 +412,7 @@ pub(super) fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Equality that takes what is not a number for itself.
+/// Tests for equality, where NaN equals itself.
 fn same(left: &Value, right: &Value) -> bool {
     let all = |left: &[(String, Value)], right: &[(String, Value)]| {
         left.len() == right.len()

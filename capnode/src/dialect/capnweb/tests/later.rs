@@ -89,6 +89,6 @@ fn values_that_came_later_may_nest_as_deep_as_others_and_no_deeper() {
         );
     }
     decode::<()>(&deep).unwrap();
-    // That they are dropped so deep is for whoever puts them together to prevent.
+    // A value so deep must not be dropped as it is: the code that puts it together has to prevent that.
     std::mem::forget(deep);
 }

@@ -228,7 +228,7 @@ fn expressions_that_are_none() {
         r#"["pipeline",0,["a",],[]]"#,
         r#"["pipeline",0,["a"],[1,]]"#,
         r#"["pipeline",0,["a"],[["wat"]]]"#,
-        // what this version does not know
+        // forms that this version does not know
         r#"["remap"]"#,
         r#"["remap",0,[],[]]"#,
         r#"["remap","0",[],[],[]]"#,

@@ -200,7 +200,7 @@ fn an_error_whose_parts_are_odd_is_not_supported() {
         let lent = if text.contains("-3") { vec![Word::Export(-3)] } else { vec![] };
         assert_eq!(with, &lent, "{frame}");
     }
-    // What is no name of a stack does no harm.
+    // A stack that is no string does no harm.
     let op = message(r#"["resolve",1,["error","E","m",5]]"#).unwrap();
     assert!(matches!(op, Op::Answer { outcome: Ok(value), .. } if value.refs.is_empty()));
 }
@@ -307,7 +307,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Where the words of a payload are does not matter here, only which.
+/// Returns the words of a payload without their places, which do not matter here.
 fn words(payload: &Payload<Word>) -> Vec<Word> {
     let words = payload.refs.iter().map(|slot| match &slot.to {
         Word::Import(Import { id, path, args: Some(args), awaited }) => {
@@ -368,7 +368,7 @@ fn kinds_of(op: &Op) -> &'static [&'static str] {
         // It has no word here: it is said by one that is not known.
         Op::Progress { .. } => &["Progress"],
         Op::Release { .. } => &["ReleaseNone", "Release", "ReleaseTwo", "ReleaseHuge", "ReleaseNegative"],
-        // It is a release of none of what has the id 0.
+        // It is a release of no references with the id 0.
         Op::Mark => &["ReleaseNone"],
         Op::Abilities => &["Abilities"],
         Op::Abort(_) => &["Abort"],

@@ -1,4 +1,4 @@
-//! The language, as text. What npm's package writes is in `recordings`.
+//! The language, as text. The output of npm's package is in `recordings`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,7 +39,7 @@ fn written<T: Serialize + ?Sized>(value: &T) -> String {
     out.strip_prefix("[\"push\",").unwrap().strip_suffix(']').unwrap().to_owned()
 }
 
-/// The value that a peer's text is, with `caps` for its exports -1, -2, ….
+/// Returns the value of a peer's text, with `caps` for its exports -1, -2, ….
 fn body(text: &str, caps: &[Cap]) -> Body {
     let op = message(&format!("[\"resolve\",1,{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
     let Op::Answer { outcome: Ok(value), .. } = op else { panic!("{op:?}") };
@@ -53,7 +53,7 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     decode(&body(text, &[]))
 }
 
-/// Why a text does not fit a type.
+/// Returns the message of the error of a text that does not fit a type.
 fn misfit<T: DeserializeOwned + std::fmt::Debug>(text: &str) -> String {
     let error = read::<T>(text).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);

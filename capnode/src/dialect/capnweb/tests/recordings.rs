@@ -80,7 +80,7 @@ fn is_about_form(abort: &str) -> bool {
     .any(|reason| abort.contains(reason))
 }
 
-/// The messages of a recording, and whether the real peer could read each.
+/// The messages of a recording, each with `true` if the real peer could read it.
 fn messages(recording: &Recording) -> Vec<(&str, bool)> {
     let mut messages: Vec<(char, &str, bool)> = Vec::new();
     for line in &recording.lines {
@@ -111,7 +111,7 @@ fn what_the_real_peer_could_read_is_read_and_nothing_else() {
     assert_eq!((read, refused), (929, 17));
 }
 
-/// A message without what means nothing in it.
+/// Returns a message without its parts that mean nothing.
 fn essence(text: &str) -> Json {
     let mut message: Json = serde_json::from_str(text).unwrap();
     let parts = message.as_array_mut().unwrap();
@@ -213,7 +213,7 @@ fn what_is_fatal_to_the_real_peer_is_fatal_here_or_refused() {
                 session.poll_event(),
                 Some(Event::Refused { .. } | Event::PullObject { export: 99 })
             );
-            // An end is no fault, and what asks for something that is not there fails alone.
+            // An end is no fault, and a request for something that is not there fails alone.
             let asks = matches!(case.as_str(), "pull of unknown id" | "call on unknown export");
             assert_eq!(outcome.is_err(), !case.starts_with("abort") && !asks, "{case}: {outcome:?}");
             assert_eq!(refused, asks, "{case}");

@@ -294,7 +294,7 @@ fn json_values() {
     round(value, r#"{"a":[[1,-2,1.5,true,"x",[[]],{}]],"b":{"c":["bigint","18446744073709551615"]}}"#);
     // Its null is a unit to serde.
     round(serde_json::json!([null]), r#"[[["undefined"]]]"#);
-    // What JSON has no word for is what comes nearest.
+    // A value for which JSON has no word becomes the nearest one.
     let odd = read::<serde_json::Value>(
         r#"[[["undefined"],["nan"],["date",5],["url","x:"],["error","E","m",null,{"p":1}]]]"#,
     );

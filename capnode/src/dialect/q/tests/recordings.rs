@@ -5,7 +5,7 @@ use serde_json::{Value as Tree, json};
 use super::*;
 use crate::dialect::testing::{Everything, recorded, tree};
 
-/// Reads a recorded frame as its receiver does, and writes what it says as its sender does.
+/// Reads a recorded frame as its receiver does, and writes it again as its sender does.
 fn again(text: &str) -> Option<String> {
     let tree = tree(text).unwrap_or_default();
     let (mut receiver, mut sender) = (Speech::new(1), Speech::new(2));
@@ -71,7 +71,7 @@ fn said_our_way(mut message: Tree) -> Tree {
     message
 }
 
-/// Paths to references, which are written as what they lead to.
+/// `true` for recordings with paths to references, which are written as the references themselves.
 fn has_paths_to_references(name: &str) -> bool {
     name == "same-function-twice"
 }
