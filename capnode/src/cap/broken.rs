@@ -1,4 +1,4 @@
-//! Callbacks for the end of a reference.
+//! Callbacks for a reference that stops working.
 
 use std::fmt;
 use std::sync::Arc;

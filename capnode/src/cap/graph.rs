@@ -178,7 +178,7 @@ pub(crate) fn tie(payload: Payload<Part>) -> Body {
     tie_within(payload, Limits::default().unfolded_bytes)
 }
 
-/// A message of which everything is there, with its nodes as shared values, of which so much may be read at once.
+/// Returns a complete message with its nodes as shared values, of which at most `unfolded_bytes` may be read at once.
 pub(crate) fn tie_within(payload: Payload<Part>, unfolded_bytes: usize) -> Body {
     if payload.nodes.is_empty() {
         return payload;

@@ -6,7 +6,7 @@ use crate::limits::Unfolding;
 use crate::op::Id;
 use crate::sync::atomic::{AtomicI64, Ordering};
 
-/// The id of a call that has not been sent. No call that was sent has it, and no import: their ids are below zero.
+/// The id of a call that has not been sent. No sent call has this id, and no import, whose ids are below zero.
 pub(crate) const UNSENT: Id = Id::MAX;
 
 /// A connection, as seen by waiters for its peer.

@@ -199,11 +199,11 @@ fn plain(body: Body) -> Result<Payload<Cap>, Body> {
     Ok(Payload { text: body.text, refs: refs.into(), nodes: Few::NONE })
 }
 
-/// Stands for a reference in a text of several values, so that its place is not where the next value begins.
+/// A stand-in for a reference in a text of several values, so that its place is not where the next value begins.
 const PLACEHOLDER: &str = "null";
 
-/// The value as a language says it that has words for values that occur more than once: each of them is a node. It may
-/// come to so many bytes.
+/// Returns the value in the form of a language that has words for values that occur more than once, in at most `bytes`
+/// bytes. Each such value is a node.
 pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Payload<Lent>, Error> {
     let body = match plain(body) {
         Ok(payload) => return Ok(payload.map(Lent::Cap)),

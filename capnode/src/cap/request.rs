@@ -131,7 +131,7 @@ pub(crate) trait TypedArgs: Send {
 }
 
 impl Args {
-    /// The arguments as text of at most so many bytes; none for a read.
+    /// Returns the arguments as text of at most `bytes` bytes; `None` for a read.
     pub(crate) fn encode(self, bytes: usize) -> Result<Option<Body>, Error> {
         match self {
             Args::Read => Ok(None),
@@ -157,8 +157,8 @@ impl Request {
         Self { member, args, typed: false, extras: Extras::default() }
     }
 
-    /// Returns its error if `why` ended its target. The request has not been sent, even if the call that was to give
-    /// the target may have run; only a read of that outcome keeps the fate of `why`.
+    /// Returns the error of the request if `why` ended its target. The request has not been sent, even if the call that
+    /// was to give the target may have run; only a read of that call's outcome keeps the fate of `why`.
     pub(super) fn failing_with(&self, why: Error) -> Error {
         let for_itself = self.args.is_read() && self.member.is_whole();
         if why.fate() == Fate::MayHaveRun && !for_itself { why.with_fate(Fate::NotSent) } else { why }

@@ -66,7 +66,7 @@ pub(crate) struct Kept {
     pub(crate) untaken: Option<Untaken>,
 }
 
-/// Bytes of an outcome that has not been taken, among all of its connection.
+/// Bytes of an outcome that has not been taken, counted among all of its connection.
 pub(crate) struct Untaken {
     all: Arc<AtomicUsize>,
     bytes: usize,
@@ -98,7 +98,7 @@ impl Drop for Untaken {
     }
 }
 
-/// A promise of the peer, whose outcome comes by itself. Dropping it before gives it back.
+/// A promise of the peer, whose outcome comes by itself. Dropping it before the outcome is there gives it back.
 pub(crate) struct Promised {
     connection: Arc<dyn ConnectionHook>,
     id: Id,

@@ -282,8 +282,8 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 }
 
-/// An error as it is read: a map of its name, its message, and its properties. Other formats have
-/// it as the list that it is written as.
+/// Reads an error: a map of its name, its message, and its properties. Other formats have it as the list that it is
+/// written as.
 struct ErrorMembers;
 
 impl<'de> Visitor<'de> for ErrorMembers {

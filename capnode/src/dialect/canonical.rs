@@ -37,7 +37,7 @@ impl Unsayable {
 /// The message in place of an error that is longer than a frame may be.
 pub(super) const ERROR_TOO_LONG: &str = "an error that is longer than a frame may be";
 
-/// Checks that so much may be written for the connection.
+/// Checks that this many bytes may be written for the connection.
 pub(super) fn check_room(bytes: usize) -> Result<(), Unsayable> {
     if bytes <= bounds::writable() { Ok(()) } else { unsayable(bounds::TOO_LONG) }
 }

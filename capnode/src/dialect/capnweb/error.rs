@@ -136,7 +136,7 @@ pub(super) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str)
 /// Reads the reason with which a peer rejected a call or ended the session: any value at all. A reason that is no error
 /// is kept, and its text is the message.
 pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
-    // An error that is not supported says more as it is written than not at all.
+    // The raw text of an unsupported error says more than nothing.
     if thrown.root().is_some() && thrown.text.as_str().starts_with("[\"error\"") {
         return Error::new(ErrorKind::Rejected, short(thrown.text.as_str()));
     }

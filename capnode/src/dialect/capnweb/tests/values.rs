@@ -173,7 +173,7 @@ fn fields_that_nobody_knows_are_passed_over() {
 
 #[test]
 fn members_that_a_type_does_not_ask_for_are_passed_over() {
-    /// The last of the first few keys of anything that has so many.
+    /// The last of the first `N` keys of anything that has as many.
     #[derive(Debug, PartialEq)]
     struct First<const N: usize>(String);
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::op::Slot;
 
-/// A resolution as it is read: its value, or `err` and the reason.
+/// Reads a resolution, and returns its value, or `err` and the reason.
 fn resolution(text: &str) -> String {
     let mut speech = Speech::new(1);
     written(&mut speech, &call(0, Path::Empty, None));
