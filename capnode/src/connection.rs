@@ -1,4 +1,4 @@
-//! A connection, as a program holds it.
+//! Connections, as a program holds them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,14 +20,13 @@ use crate::transport::Transport;
 
 /// A connection to a peer.
 ///
-/// Cheap to clone. A connection that this program has opened lives as long as the program holds it,
-/// a reference that came over it or an unanswered call, or the peer holds anything of ours but the
-/// index; then it closes. One that a [`Node`](crate::Node) accepted lives until either side closes
-/// it.
+/// Cheap to clone. A connection that this program has opened lives as long as the program holds it, a reference that
+/// came over it or an unanswered call, or the peer holds a reference of this program other than the index; then it
+/// closes. One that a [`Node`](crate::Node) accepted lives until either side closes it.
 #[derive(Clone)]
 pub struct Connection {
     link: Arc<Link>,
-    /// Counts those who hold the connection itself. Always there, until it is dropped.
+    /// A count of the holders of the connection itself. `Some` until the connection is dropped.
     held: Option<Arc<()>>,
 }
 
@@ -40,35 +39,34 @@ impl Connection {
         &self.link
     }
 
-    /// The future that moves the connection.
+    /// Returns the driver, the future that moves the connection.
     pub(crate) fn driver<T: Transport + Unpin>(&self, side: Side, transport: T) -> Driver<T> {
         let holders = self.held.as_ref().filter(|_| side == Side::Connecting).map(Arc::downgrade);
         Driver::new(self.link.clone(), transport, holders)
     }
 
-    /// What the peer offers, as the client of an interface.
+    /// Returns the peer's index, as the client of an interface.
     ///
-    /// Nothing is asked of the peer: whether it has the methods shows when they are called.
+    /// Asks nothing of the peer: a missing method shows when it is called.
     pub fn index<C: Client>(&self) -> C {
         C::from_cap(self.peer())
     }
 
-    /// What the peer offers, without an interface: any value, to be looked into by
-    /// [`Cap::get`] and [`Cap::at`].
+    /// Returns the peer's index without an interface: any value, to be read with [`Cap::get`] and [`Cap::at`].
     pub fn peer(&self) -> Cap {
         self.link.peer_index()
     }
 
-    /// The peer's language: on the accepting side, once the peer has said something, unless it was
+    /// Returns the peer's language. The accepting side knows it once the peer has sent something, unless it was
     /// [given](crate::Node::dialect).
     pub fn dialect(&self) -> Option<Dialect> {
         self.link.dialect()
     }
 
-    /// A function of a Capnode peer's, by the id that it has there: valid on every connection of the peer's node.
-    /// Nothing is asked of the peer: whether it knows the id shows when the function is called.
+    /// Returns a function of a Capnode peer by the id that it has there. The id is valid on every connection of the
+    /// peer's node. Nothing is asked of the peer: an unknown id shows when the function is called.
     ///
-    /// For what this program lends see [`Registry`](crate::Registry); for the other languages,
+    /// For functions of this program see [`Registry`](crate::Registry); for the other languages,
     /// [`Restorer`](crate::Restorer).
     ///
     /// # Errors
@@ -78,42 +76,43 @@ impl Connection {
         self.link.reconstruct(id)
     }
 
-    /// The id of a function that a Capnode peer has lent over this connection; by it whoever is told can
-    /// [reconstruct](Self::reconstruct) the function on a connection of their own. `None` for anything else.
+    /// Returns the id of a function that a Capnode peer has lent over this connection. Another program that gets the id
+    /// can [reconstruct](Self::reconstruct) the function on a connection of its own. `None` for anything else.
     ///
-    /// For what this program lends there is [`Registry::register`](crate::Registry::register).
+    /// Functions of this program get an id by [`Registry::register`](crate::Registry::register).
     pub fn id_of(&self, cap: &Cap) -> Option<String> {
         self.link.id_of(cap)
     }
 
-    /// Waits until what was sent so far is written: handed to the system, or to whatever is behind the transport. That the
-    /// peer has got it, only an answer tells. To lose nothing at the end of a program [close](Self::close) the connection and
-    /// await [`closed`](Self::closed). A flush is not enough for that: the system takes back what was written last if the
-    /// program ends while something of the peer's is unread.
+    /// Waits until everything sent so far is written: handed to the system, or to the code behind the transport. Only
+    /// an answer tells that the peer has received it. To lose nothing at the end of a program, [close](Self::close) the
+    /// connection and await [`closed`](Self::closed). A flush is not enough for that: if the program ends while
+    /// something from the peer is unread, the system takes back the last writes.
     ///
     /// A call is sent when it is first polled, or by [`send`](crate::Call::send) or
-    /// [`pipeline`](crate::Call::pipeline). Calls that wait for room are waited for, too.
+    /// [`pipeline`](crate::Call::pipeline). The flush also waits for calls that wait for room.
     ///
     /// # Errors
     ///
-    /// Why the connection ended, if it did before all was written.
+    /// The reason for the end of the connection, if it ended before all was written.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future has no effect on the connection. What was sent is written all the same.
+    /// Dropping the future has no effect on the connection. Everything sent is written all the same.
     pub async fn flush(&self) -> Result<(), Error> {
         self.link.flushed().await.map_err(|_| self.link.closed_error())
     }
 
-    /// Waits for the end of the connection, and returns why it ended. Before that all that was sent is written, or given
-    /// up: if the transport fails, if the peer has given no sign of life, or if it has not read it within five seconds.
+    /// Waits for the end of the connection, and returns the reason. Before that, all that was sent is written. It is
+    /// given up if the transport fails, if the peer has given no sign of life, or if the peer has not read it within
+    /// five seconds.
     ///
-    /// If this program has [closed](Self::close) it, the peer's end is waited for as well, for as long at the most: a
-    /// system takes back what was written last if the program ends before, and something of the peer's is unread. So a
-    /// program that closes its connection, awaits this and ends loses nothing that it has sent.
+    /// If this program has [closed](Self::close) it, this also waits for the peer's end, for as long at the most: if a
+    /// program ends while something from the peer is unread, the system takes back the last writes. So a program that
+    /// closes its connection, awaits this and ends loses nothing that it has sent.
     ///
-    /// This closes nothing itself: while the program holds the connection, as whoever awaits this does, it ends when either
-    /// side closes it, or it breaks.
+    /// This closes nothing itself. While the program holds the connection, as the caller of this does, it ends when
+    /// either side closes it, or it breaks.
     ///
     /// ```no_run
     /// # async fn example(connection: capnode::Connection) {
@@ -129,7 +128,7 @@ impl Connection {
     pub async fn closed(&self) -> Error {
         let (sender, ended) = oneshot::channel();
         let tell: BrokenCallback = Box::new(|error| {
-            // If it is not waited for any more, nobody wants to know.
+            // If the future was dropped, there is no receiver.
             let _unwanted = sender.send(error);
         });
         let slot = Arc::new(Mutex::new(Some(tell)));
@@ -137,42 +136,41 @@ impl Connection {
         ended.await.unwrap_or_else(|_| self.link.closed_error())
     }
 
-    /// Whether the connection has ended. What was sent may be unwritten yet: see [`closed`](Self::closed).
+    /// `true` if the connection has ended. Output may be unwritten yet: see [`closed`](Self::closed).
     pub fn is_closed(&self) -> bool {
         self.link.is_closed()
     }
 
-    /// Ends the connection. What was sent is still written; whoever waits for an answer on either
-    /// side gets an error.
+    /// Ends the connection. Everything sent is still written. Pending calls of both sides fail.
     pub fn close(&self) {
         self.link.close(closed("the connection was closed"));
     }
 
-    /// The same, with a reason, which is what every pending call of this side fails with. The peer is told it over a
-    /// WebSocket, where 123 bytes of it have room.
+    /// Ends the connection like [`close`](Self::close), with a reason. Every pending call of this side fails with it.
+    /// The peer is told the first 123 bytes of it over a WebSocket.
     pub fn close_because(&self, reason: &str) {
         self.link.end(closed(reason), Some(reason.to_owned()));
     }
 
-    /// How the connection stands with its [`Limits`](crate::Limits).
+    /// Returns a report on the connection's use of its [`Limits`](crate::Limits).
     pub fn report(&self) -> Report {
         self.link.report()
     }
 
-    /// How much the connection holds at the moment.
+    /// Returns the current sizes of the connection's tables.
     pub fn tables(&self) -> Tables {
         self.link.tables()
     }
 }
 
-/// The end of a connection that this program wants.
+/// Returns the error for an end of the connection that this program wants.
 fn closed(reason: &str) -> Error {
     Error::new(ErrorKind::Disconnected, reason).with_fault(Fault::Here)
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Whether anybody needs it still is for the driver to see, and it may look at once.
+        // The driver decides if the connection is still needed, and may look at once.
         self.held = None;
         self.link.nudge();
     }
@@ -189,8 +187,8 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What [`connect`](crate::connect) can give: a client or function for what the peer offers, a [`Cap`], or the
-/// [`Connection`] itself.
+/// A result of [`connect`](crate::connect): a client or function for the peer's index, a [`Cap`], or the [`Connection`]
+/// itself.
 #[diagnostic::on_unimplemented(
     message = "a connection can't be had as `{Self}`",
     label = "this gives the client of an interface, a `Func`, a `Cap` or a `Connection`",

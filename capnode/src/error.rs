@@ -1,4 +1,4 @@
-//! What went wrong, whose fault it was, and whether the call may have run.
+//! Errors: the failure itself, the side at fault, and if the call may have run.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use crate::names::is_reserved;
 use crate::op::Text;
 use crate::printable::Printable;
 
-/// Why a call, a connection or a conversion failed.
+/// The reason why a call, a connection or a conversion failed.
 ///
 /// Cheap to clone: when a connection ends, every call pending on it gets the one cause.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ struct Inner {
     /// The class a JavaScript peer sees or sent: `Error`, `TypeError`, ….
     name: Cow<'static, str>,
     message: String,
-    /// What others are told instead of the message, which says something that is no concern of theirs.
+    /// The message for others, if `message` says something that is no concern of theirs.
     told: Option<String>,
     data: Data,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -33,27 +33,27 @@ struct Inner {
     limit: Option<LimitKind>,
 }
 
-/// What goes with a rejection beside its message.
+/// Data that goes with a rejection, beside its message.
 #[derive(Clone)]
 pub(crate) enum Data {
     None,
     /// The properties object as it came, in Cap'n Web's writing.
     Wire(Text),
-    /// What the peer threw, which is no error, in Cap'n Web's writing. It is passed on as it is.
+    /// A thrown value that is no error, in Cap'n Web's writing. It is passed on as it is.
     Thrown(Text),
     /// A typed error that has not left this program.
     Local(Arc<dyn LocalData>),
 }
 
-/// A typed error on its way to a caller, who is perhaps in this very program.
+/// A typed error on its way to a caller, which may be in this very program.
 pub(crate) trait LocalData: Send + Sync {
-    /// The error itself, if it is of that type; only once.
+    /// Takes the error itself, if it is of that type. Works only once.
     fn take(&self, wanted: TypeId) -> Option<Box<dyn Any>>;
-    /// The properties object that carries it, in Cap'n Web's writing.
+    /// Returns the properties object that carries the error, in Cap'n Web's writing.
     fn encode(&self) -> Result<String, Error>;
 }
 
-/// What kind of failure an [`Error`] is.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -74,16 +74,17 @@ pub enum ErrorKind {
     Timeout,
     /// The resolver of a promise was dropped, or the promise was resolved to itself.
     Unresolved,
-    /// There is nobody at the address, or it is no address.
+    /// Nothing listens at the address, or it is no address.
     Connect,
-    /// The connection was refused: by this program's `Node::with`, or by a server that opens no WebSocket for this origin or
-    /// path. What the peer's `Node::with` refuses ends the session, which is [`Protocol`](Self::Protocol) with the reason.
+    /// The connection was refused: by this program's `Node::with`, or by a server that opens no WebSocket for this
+    /// origin or path. A refusal by the peer's `Node::with` ends the session, which is [`Protocol`](Self::Protocol)
+    /// with the reason.
     Refused,
-    /// What was asked for cannot be done here, for example outside a tokio runtime.
+    /// The operation is not available here, for example outside a tokio runtime.
     Unsupported,
 }
 
-/// What is known about whether a failed call ran.
+/// The knowledge about a failed call: if it ran or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// The call never left: it is safe to try again.
@@ -94,19 +95,19 @@ pub enum Fate {
     Answered,
 }
 
-/// Who can do something about a failure.
+/// The side that can do something about a failure.
 ///
-/// What has gone wrong is the [kind](ErrorKind) of an [`Error`], which is not the same: a [limit](ErrorKind::Limit) may
-/// have been broken by either side, and a connection ends because one side wants it to, or because a cable is cut.
+/// The failure itself is the [kind](ErrorKind) of an [`Error`], which is independent of the fault: either side may have
+/// broken a [limit](ErrorKind::Limit), and a connection ends because one side wants it to, or because a cable is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
     /// This program: what it asked for or sent cannot be done, or it ended the connection itself.
     Here,
     /// The other side of a call or connection: it answered with an error, did not answer, broke the protocol or a
-    /// limit, or ended the connection. Of a call within one program that is the object that was called.
+    /// limit, or ended the connection. For a call within one program it is the called object.
     Peer,
-    /// What is between the two: nobody could be reached, or the connection was lost.
+    /// The network between the two sides: the peer could not be reached, or the connection was lost.
     Network,
 }
 
@@ -146,23 +147,23 @@ impl Error {
         }))
     }
 
-    /// A limit was reached: the field `limit` of [`Limits`](crate::Limits).
+    /// Returns the error for a reached limit: the field `limit` of [`Limits`](crate::Limits).
     pub(crate) fn over(limit: LimitKind, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Limit, message).of_limit(limit)
     }
 
-    /// The same failure, for which a limit was the reason.
+    /// Names the limit that was the reason.
     pub(crate) fn of_limit(self, limit: LimitKind) -> Self {
         self.change(|inner| inner.limit = Some(limit))
     }
 
-    /// An error for a method to answer with, which returns `Result<T, capnode::Error>` because it has no type of
-    /// its own for it. The caller gets it as [`CallError::Returned`], a JavaScript peer as an `Error`.
+    /// Returns an error for a method that returns `Result<T, capnode::Error>` because it has no error type of its own.
+    /// The caller gets it as [`CallError::Returned`], a JavaScript peer as an `Error`.
     pub fn rejected(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Rejected, message)
     }
 
-    /// The error of JavaScript's name for a member that is not there or does not fit.
+    /// Returns the error that JavaScript throws for a member that is missing or does not fit.
     pub(crate) fn type_error(message: impl Into<String>) -> Self {
         Self::rejected(message).with_name("TypeError")
     }
@@ -172,8 +173,8 @@ impl Error {
         self
     }
 
-    /// The same failure, as an error of another class: `TypeError`, `RangeError`, …. A name that every JavaScript
-    /// object has, such as `constructor`, is no class.
+    /// Sets the JavaScript class of the error: `TypeError`, `RangeError`, …. A name that every JavaScript object has,
+    /// such as `constructor`, is no class, and is ignored.
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         if is_reserved(&name) { self } else { self.without_thrown().change(|inner| inner.name = name) }
@@ -187,17 +188,17 @@ impl Error {
         if self.0.fault == fault { self } else { self.change(|inner| inner.fault = fault) }
     }
 
-    /// The same failure, which is passed on as an error, whatever was thrown.
+    /// Drops a thrown value, so that the failure is passed on as an error.
     fn without_thrown(self) -> Self {
         if matches!(self.0.data, Data::Thrown(_)) { self.with_data(Data::None) } else { self }
     }
 
-    /// The same failure, of which others learn only that.
+    /// Sets the message that others get instead of the full one.
     pub(crate) fn telling(self, told: impl Into<String>) -> Self {
         self.change(|inner| inner.told = Some(told.into()))
     }
 
-    /// Bytes that it keeps.
+    /// Returns the bytes that the error keeps.
     pub(crate) fn held_len(&self) -> usize {
         let data = match &self.0.data {
             Data::Wire(text) | Data::Thrown(text) => text.buffer().len(),
@@ -210,12 +211,12 @@ impl Error {
         self.change(|inner| inner.data = data)
     }
 
-    /// The same failure, with what caused it. The cause stays in this program.
+    /// Sets the cause of the error. The cause stays in this program.
     pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
-    /// The same failure, said about something: `about: message`.
+    /// Puts a subject before the message: `about: message`.
     pub(crate) fn about(self, about: impl fmt::Display) -> Self {
         self.without_thrown().change(|inner| {
             let said = |message: &str| format!("{about}: {message}");
@@ -224,23 +225,23 @@ impl Error {
         })
     }
 
-    /// The same failure, said about something that is no concern of others.
+    /// Puts a subject before the message in this program only. Others get the message without it.
     pub(crate) fn about_here(self, about: impl fmt::Display) -> Self {
         let told = self.told().to_owned();
         self.about(about).telling(told)
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether the call that failed was never sent, may have run, or was answered.
+    /// Returns whether the call that failed was never sent, may have run, or was answered.
     pub fn fate(&self) -> Fate {
         self.0.fate
     }
 
-    /// Who can do something about it.
+    /// Returns the side that can do something about the failure.
     pub fn fault(&self) -> Fault {
         self.0.fault
     }
@@ -250,13 +251,13 @@ impl Error {
         self.0.limit
     }
 
-    /// The message, without the causes. It may be the peer's, and is as it came: to be printed, an error itself escapes
-    /// what would move a terminal's cursor or begin a new line in a log.
+    /// Returns the message, without the causes. It may come from the peer, and is not escaped. The `Display` of an
+    /// error escapes characters that move a terminal's cursor or begin a new line in a log.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The message as others are told it.
+    /// Returns the message for others.
     pub(crate) fn told(&self) -> &str {
         self.0.told.as_deref().unwrap_or(&self.0.message)
     }

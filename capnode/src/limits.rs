@@ -1,17 +1,17 @@
-//! What one peer may cost us.
+//! Limits on the resources that one peer may use.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Limits on what a peer can make a session do or hold. Each is on by default, with the exception of
-/// [`frames_per_second`](Self::frames_per_second). What happens beyond one is said at it; an [`Error`](crate::Error) that
-/// this program gets for one of its own names it by [`limit`](crate::Error::limit). Breaking one ends, if
-/// anything, the session of the peer that broke it, and no other; only [`node_bytes`](Self::node_bytes) may end another
-/// one of the same remote address.
+/// Limits on the work and memory that a peer can cause. Each is on by default, with the exception of
+/// [`frames_per_second`](Self::frames_per_second). Each field tells what happens beyond its limit. An
+/// [`Error`](crate::Error) that this program gets for one of its own limits names it by
+/// [`limit`](crate::Error::limit). Breaking a limit ends, if anything, the session of the peer that broke it, and
+/// no other; only [`node_bytes`](Self::node_bytes) may end another one of the same remote address.
 ///
-/// What a session holds at the moment is told by [`Connection::report`](crate::Connection::report).
+/// [`Connection::report`](crate::Connection::report) tells the current use of a session.
 ///
-/// There will be more of them, so they are set one by one:
+/// More limits may be added, so they are set one by one:
 ///
 /// ```
 /// let limits = capnode::Limits::default().frame_bytes(1 << 20).connections(100);
@@ -20,24 +20,24 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections that a node may have for one more to be accepted, those included that it has opened itself. Default
-    /// 10,000. One more takes the place of the byte stream that has been silent for longest, see
-    /// [`silence`](Self::silence), or is refused. The streams that listeners have accepted, those in a handshake and those
-    /// that are being closed included, are at most 128 more: then the oldest of these is cut off.
+    /// Connections of a node, those included that it has opened itself. Default 10,000. One more takes the place of the
+    /// byte stream that has been silent for longest, see [`silence`](Self::silence), or is refused. The streams that
+    /// listeners have accepted, those in a handshake and those that are being closed included, are at most 128 more.
+    /// Beyond that the oldest of them is cut off.
     pub connections: usize,
-    /// Bytes that all sessions of a node hold together: of frames that have not arrived whole, calls that have not
-    /// ended, results that the peer may still use, what is unwritten, buffers of more than 64 KiB that are kept for a
-    /// while, 256 for each entry of a table, and 1,024 for each call or read that stands in a value. The process holds at
-    /// most twice as much, and 64 KiB for each connection. Default 1 GiB. A session's share is this divided by
-    /// `connections`, and no session that holds less is ended. Beyond the limit, the remote address whose sessions hold
-    /// most above their share, all together, loses the youngest of those sessions. An address of IP version 6 stands for
+    /// Bytes that all sessions of a node hold together. They are: frames that have not arrived whole, calls that have
+    /// not ended, results that the peer may still use, unwritten output, buffers of more than 64 KiB that are kept for
+    /// a while, 256 for each entry of a table, and 1,024 for each call or read that stands in a value. The process
+    /// holds at most twice as much, and 64 KiB for each connection. Default 1 GiB. A session's share is this divided by
+    /// `connections`, and no session that holds less is ended. Beyond the limit, the remote address whose sessions
+    /// together hold most above their share loses the youngest of those sessions. An address of IP version 6 stands for
     /// its /64, and the user for the peer at a Unix socket.
     pub node_bytes: usize,
-    /// Bytes in one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message. A longer one is
-    /// refused while it is being read, and ends the session.
+    /// Bytes of one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message. A longer one is refused
+    /// while it is being read, and ends the session.
     pub frame_bytes: usize,
-    /// How deep values may nest in a message, arguments counting from 1. Default 256, as in npm's
-    /// `capnweb`, and never more; we refuse to send the same depth. A call inside the arguments of another counts as four
+    /// The nesting depth of values in a message, arguments counting from 1. Default 256, as in npm's `capnweb`, and
+    /// never more. This side refuses to send the same depth. A call inside the arguments of another counts as four
     /// levels. A deeper message ends the session.
     pub depth: usize,
     /// Bytes of a string or name in a message, as it is written. Default 32 MiB: as much as a frame. A longer one ends
@@ -46,62 +46,66 @@ pub struct Limits {
     /// Characters of a big integer, its sign included. Default 16,384, as in npm's `capnweb`: reading one takes time
     /// that grows with the square. A longer one ends the session.
     pub bigint_chars: usize,
-    /// References of ours that the peer may hold, unfinished calls included. Default 1,000,000. In Cap'n Web one more
-    /// ends the session; to a peer of a language that never gives back, what was not used for the longest time is
-    /// forgotten.
+    /// References of this program that the peer may hold, unfinished calls included: the size of the export table.
+    /// Default 1,000,000. In Cap'n Web one more ends the session. A peer of a language without releases loses the least
+    /// recently used ones instead (LRU eviction).
     pub exports: usize,
-    /// References that the peer may lend us and that we still hold. Default 1,000,000. One more ends the session.
+    /// References of the peer that this program may hold: the size of the import table. Default 1,000,000. One more
+    /// ends the session.
     pub imports: usize,
-    /// Calls of ours that the peer may leave without an answer. Default 1,000,000. One more fails as not sent.
+    /// Calls of this program without an answer of the peer. Default 1,000,000. One more fails as not sent.
     pub calls: usize,
-    /// Calls of the peer running at once. Further ones are parked, neither decoded nor started,
-    /// until one ends; answers and releases go on meanwhile. Default 1,024. More than that in one message end the
-    /// session; in an answer, they fail the call that it answers.
+    /// Calls of the peer running at once. Further ones are parked, neither decoded nor started, until one ends; answers
+    /// and releases go on meanwhile. Default 1,024. More than that in one message end the session; in an answer, they
+    /// fail the call that it answers.
     pub running_calls: usize,
-    /// Bytes of the peer's calls that may be parked. Default 16 MiB. More end the session.
+    /// Bytes of parked calls of the peer. Default 16 MiB. More end the session.
     pub parked_bytes: usize,
-    /// Bytes of all calls of the peer that have not ended: those that are parked, those that wait for a result which is
+    /// Bytes of all calls of the peer that have not ended: those that are parked, those that wait for a result that is
     /// not there yet, and those whose handler runs. A value that is read in several places counts in each of them while
-    /// the handler runs. A call or read inside the arguments counts as 1,024 more. Default 256 MiB. More end the session.
+    /// the handler runs. A call or read inside the arguments counts as 1,024 more. Default 256 MiB. More end the
+    /// session.
     pub call_bytes: usize,
-    /// Bytes of results that the peer may still use: those of its calls that it has not given back. A result
-    /// for which there is no room is replaced by an error. Default 64 MiB.
+    /// Bytes of results that the peer may still use, because it has not released them. A result for which there is no
+    /// room is replaced by an error. Default 64 MiB.
     pub kept_bytes: usize,
-    /// Bytes waiting to be written above which an awaited call of ours waits for room, and all later calls behind it, in
-    /// their order. Default 1 MiB.
+    /// Unwritten bytes above which an awaited call of this program waits for room (backpressure), and all later calls
+    /// behind it, in their order. Default 1 MiB.
     pub unwritten_bytes_soft: usize,
-    /// Bytes waiting to be written above which calls that do not wait fail as not sent, and above
-    /// which, for anything else, the session ends. Default 64 MiB.
+    /// Unwritten bytes above which calls that do not wait fail as not sent, and any other output ends the session.
+    /// Default 64 MiB.
     pub unwritten_bytes_hard: usize,
-    /// How many promises of the peer's may turn out to be values with promises in them, one in the other. Default 64,
-    /// and never more, since each costs the stack of one. The call that a deeper one was for fails.
+    /// The nesting depth of promises of the peer that resolve to values with promises in them. Default 64, and never
+    /// more, since each costs the stack of one. The call that a deeper one was for fails.
     pub promise_depth: usize,
-    /// Bytes that a value may come to with all in it written out: the outcomes of promises, as soon as they are there, and
-    /// what is shared. Default 32 MiB. The call that a larger one was for fails.
+    /// Bytes of a value that is fully written out: with the outcomes of promises, once they are there, and with shared
+    /// parts repeated. Default 32 MiB. The call that a larger one was for fails.
     pub unfolded_bytes: usize,
-    /// Calls of the peer that it gives up before they have ended, in a second. Default 10,000. More end the session:
-    /// starting a handler costs us more than starting and giving up a call costs the peer.
+    /// Calls that the peer gives up before they have ended, in a second. Default 10,000. More end the session: starting
+    /// a handler costs this side more than starting and giving up a call costs the peer.
     pub cancels_per_second: u32,
-    /// Messages about ids that are not where they should be, in a second: something lent under an id that is not the
-    /// one after the last, an answer that nobody asked for. Both happen to honest peers whose messages cross ours.
-    /// Default 10,000. More end the session.
+    /// Messages about unexpected ids, in a second: something lent under an id that does not follow the last one, or an
+    /// answer without a question. Both happen to honest peers when messages cross. Default 10,000. More end the
+    /// session.
     pub stray_ids_per_second: u32,
-    /// Frames in a second. No limit by default, since what they ask for has its own. More end the session.
+    /// Frames in a second. No limit by default, since the requests in them have limits of their own. More end the
+    /// session.
     pub frames_per_second: Option<u32>,
-    /// For how long a byte stream that a listener has accepted may be without its first whole message. Default 60
-    /// seconds, and one more for each 16 KiB of the message that have come. After that it is closed; the one that has been
-    /// silent for longest is closed at once when there is no room for another connection, or no descriptor.
+    /// The time that an accepted byte stream of a listener may be without its first whole message. Default 60 seconds,
+    /// and one more for each 16 KiB of the message that have come. After that it is closed. The one that has been
+    /// silent for longest is closed at once if there is no room for another connection, or no descriptor.
     pub silence: Option<Duration>,
-    /// For how long a connection that a node has accepted may be open with nothing going on: no frame but signs of
-    /// life, no call running, and nothing lent either way, as far as the peer's language tells. Default one hour. After
-    /// that it is closed.
+    /// The time that an accepted connection of a node may be idle: no frame but signs of life, no call running, and
+    /// nothing lent either way, as far as the peer's language tells. Default one hour. After that it is closed.
     pub idle: Option<Duration>,
-    /// After how long without a frame the peer is asked for a sign of life: by a ping where the transport has it, else
-    /// in Cap'n Web and Q-Connection by a message that any peer answers. If there is none for as long again, the
-    /// connection is closed; 16 KiB of a frame that is on its way are one. Default 60 seconds. Capnode on a byte stream has nothing to ask with.
+    /// The time without a frame after which the peer is asked for a sign of life: by a ping where the transport has it,
+    /// else in Cap'n Web and Q-Connection by a message that any peer answers. If there is none for as long again, the
+    /// connection is closed. 16 KiB of an incomplete frame count as one. Default 60 seconds. Capnode on a byte stream
+    /// has no such message.
     pub probe: Option<Duration>,
-    /// How long an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay silent; one
-    /// with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that it fails.
+    /// The time that an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay
+    /// silent. A call with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that the
+    /// call fails.
     pub call_timeout: Option<Duration>,
 }
 
@@ -267,11 +271,11 @@ impl Default for Limits {
     }
 }
 
-/// Each promise in a promise costs the stack of one.
+/// The nesting depth of promises, each of which costs the stack of one.
 pub(crate) const MAX_PROMISE_DEPTH: usize = 64;
 
 impl Limits {
-    /// What a value may come to that is put together from what promises turn out to be.
+    /// Returns the bounds for a value that is put together from the outcomes of promises.
     pub(crate) fn unfolding(&self) -> Unfolding {
         Unfolding {
             bytes: self.unfolded_bytes,
@@ -281,20 +285,20 @@ impl Limits {
     }
 }
 
-/// What a value may come to that is put together from what promises turn out to be.
+/// The bounds for a value that is put together from the outcomes of promises.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unfolding {
     pub(crate) bytes: usize,
     pub(crate) depth: usize,
-    /// What the answer may come to that is made of it.
+    /// The most bytes of an answer made of the value.
     pub(crate) frame: usize,
 }
 
-/// So many of something in a second, and as many at once after a second without any.
+/// A rate: so many of something in a second, and as many at once after a second without any.
 #[derive(Debug)]
 pub(crate) struct Rate {
     limit: u32,
-    /// How many may still come, as of `at`.
+    /// The count that may still come, as of `at`.
     left: f64,
     at: Duration,
 }
@@ -304,7 +308,7 @@ impl Rate {
         Self { limit, left: f64::from(limit), at: Duration::ZERO }
     }
 
-    /// Counts one at `now`. Whether it is within the limit.
+    /// Counts one at `now`. Returns `true` if it is within the limit.
     pub(crate) fn count(&mut self, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at).as_secs_f64();
         self.at = self.at.max(now);

@@ -21,14 +21,15 @@ use crate::names::is_reserved;
 use crate::op::{Key, Payload, Verb};
 use crate::sync::{Mutex, lock};
 
-/// An object put together at run time, of plain values, functions and references to other objects, which others may
-/// read, and write, delete and list as far as its owner allows.
+/// An object put together at run time, of plain values, functions and references to other objects. Others may read it,
+/// and write, delete and list its properties as far as its owner allows.
 ///
-/// Whoever holds a reference to it uses it by [`Cap::get`], [`Cap::put`], [`Cap::delete`], [`Cap::keys`] and
-/// [`Cap::invoke`]; a peer that speaks Q-Connection by the operations of that name. To a Capnode peer it is a record of
-/// what is in it at the moment.
+/// A holder of a reference uses it by [`Cap::get`], [`Cap::put`], [`Cap::delete`], [`Cap::keys`] and [`Cap::invoke`]; a
+/// peer that speaks Q-Connection by the operations of that name. A Capnode peer sees it as a record of its current
+/// properties.
 ///
-/// Names that JavaScript gives a meaning of its own (`constructor`, `then`, `toJSON`, …) are nobody's but the owner's.
+/// Names that JavaScript gives a meaning of its own (`constructor`, `then`, `toJSON`, …) are visible to the owner
+/// alone.
 ///
 /// Cheap to clone; a clone is the same object.
 ///
@@ -62,32 +63,33 @@ struct Inner(Mutex<Members>);
 
 struct Members {
     list: Vec<Member>,
-    /// Whether others may add some.
+    /// `true` if others may add properties.
     open: bool,
-    /// How many there may be, those that others add included.
+    /// The most properties, those included that others add.
     limit: usize,
-    /// What the ones that others add may come to.
+    /// The most bytes of the properties that others may write.
     bytes: usize,
 }
 
 struct Member {
     name: String,
     value: Held,
-    /// Whether others may set and delete it.
+    /// `true` if others may set and delete it.
     writable: bool,
 }
 
-/// What stands in a property.
+/// The value of a property.
 #[derive(Clone)]
 enum Held {
-    /// A value of the owner's, or one without references.
+    /// A value of the owner, or one without references.
     Own(Body),
-    /// One that a peer has set. It keeps nothing of this program, or an object could be made to keep itself.
+    /// A value that a peer has set. It holds this program's references weakly, or an object could be made to keep
+    /// itself.
     Set(WeakBody),
 }
 
 impl Held {
-    /// The value of somebody who is not the owner.
+    /// Returns the value that a caller other than the owner sets.
     fn set(value: Body, by_peer: bool) -> Result<Self, Error> {
         if by_peer && !value.refs.is_empty() {
             WeakBody::new(value).map(Held::Set)
@@ -124,19 +126,19 @@ impl Member {
 }
 
 impl Object {
-    /// An object with nothing in it, which others can only read.
+    /// Creates an empty object, which others can only read.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a property that others can only read: any value that serializes, a function, a client. A value that cannot
-    /// be written says so to whoever reads it.
+    /// Adds a property that others can only read: any value that serializes, a function, a client. If the value cannot
+    /// be written, reads of it fail with that error.
     pub fn with(self, name: &str, value: impl Offer) -> Self {
         self.put(name, encode(&value), false);
         self
     }
 
-    /// With a property that others can read, set and delete.
+    /// Adds a property that others can read, set and delete.
     pub fn with_writable(self, name: &str, value: impl Offer) -> Self {
         self.put(name, encode(&value), true);
         self
@@ -144,10 +146,10 @@ impl Object {
 
     /// Lets others add properties, which are writable then: up to 1,024 properties in all, and 1 MiB of values.
     ///
-    /// What a peer sets keeps nothing of this program: a reference to something here, to this object perhaps, is broken
-    /// once nobody else holds what it stands for. One to something of the peer's works until its connection ends. The same
-    /// holds for what is [writable](Self::with_writable). What is set within this program, by [`set`](Self::set) or
-    /// [`Cap::put`], is kept.
+    /// A value that a peer sets keeps nothing of this program alive: a reference to an object here, perhaps to this
+    /// one, breaks once nothing else holds that object. A reference to an object of the peer works until its connection
+    /// ends. This also holds for [writable](Self::with_writable) properties. A value that is set within this program,
+    /// by [`set`](Self::set) or [`Cap::put`], is kept.
     pub fn open(self) -> Self {
         lock(&self.0.0).open = true;
         self
@@ -161,7 +163,7 @@ impl Object {
         drop(replaced);
     }
 
-    /// The reference to hand out.
+    /// Returns the reference to hand out.
     pub fn cap(&self) -> Cap {
         Local::new(self.0.clone(), &Dynamic).into()
     }
@@ -170,13 +172,13 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// If it is of another type. One that is missing is undefined, which an `Option` or `()` takes.
+    /// If it is of another type. A missing one is undefined, which an `Option` or `()` takes.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let value = lock(&self.0.0).find(name).map(|member| member.value.clone());
         decode(&value.map_or_else(undefined, Held::body)).map_err(|error| error.about(name))
     }
 
-    /// Sets a property, as its owner. One that is new can only be read by others.
+    /// Sets a property, as its owner. Others can only read a new one.
     ///
     /// # Errors
     ///
@@ -188,20 +190,20 @@ impl Object {
         Ok(())
     }
 
-    /// Deletes a property, as its owner. Whether it was there.
+    /// Deletes a property, as its owner. Returns `true` if it was there.
     pub fn remove(&self, name: &str) -> bool {
         let removed = lock(&self.0.0).remove(name);
         removed.is_some()
     }
 
-    /// The names of the properties, in the order in which they were added.
+    /// Returns the names of the properties, in the order in which they were added.
     pub fn names(&self) -> Vec<String> {
         lock(&self.0.0).list.iter().map(|member| member.name.clone()).collect()
     }
 }
 
 impl Members {
-    /// What others can get at: not what has a name that nothing has to them.
+    /// Returns the members that others can see: those without a reserved name.
     fn visible(&self) -> impl Iterator<Item = &Member> {
         self.list.iter().filter(|member| !is_reserved(&member.name))
     }
@@ -210,7 +212,7 @@ impl Members {
         self.list.iter().find(|member| member.name == name)
     }
 
-    /// What was there before, to be dropped where no lock is held.
+    /// Inserts a member. Returns the one before it, to be dropped where no lock is held.
     fn insert(&mut self, member: Member) -> Option<Member> {
         match self.list.iter_mut().find(|old| old.name == member.name) {
             Some(old) => Some(std::mem::replace(old, member)),
@@ -226,8 +228,8 @@ impl Members {
         Some(self.list.remove(at))
     }
 
-    /// Sets a property for somebody who is not the owner. What was there, or was refused, is to be dropped where no lock
-    /// is held.
+    /// Sets a property for a caller other than the owner. Returns the old or refused member, to be dropped where no
+    /// lock is held.
     fn set(&mut self, member: Member) -> (Result<(), Error>, Option<Member>) {
         match self.may_set(&member) {
             Ok(()) => (Ok(()), self.insert(member)),
@@ -253,7 +255,7 @@ impl Members {
         Ok(())
     }
 
-    /// Deletes a property for somebody who is not the owner.
+    /// Deletes a property for a caller other than the owner.
     fn delete(&mut self, name: &str) -> Result<Option<Member>, Error> {
         match self.find(name) {
             Some(member) if !member.writable => {
@@ -359,9 +361,9 @@ impl Inner {
         }
     }
 
-    /// All that is in it, as a value.
+    /// Returns all visible properties, as a value.
     fn record(&self) -> Result<Body, Error> {
-        /// The members, each as the value that it has been written as.
+        /// The members, each with its encoded value.
         struct Record(Vec<(String, Value)>);
 
         impl Serialize for Record {

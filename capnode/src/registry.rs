@@ -10,10 +10,10 @@ use crate::runtime::random;
 use crate::session::ObjectId;
 use crate::sync::{Mutex, lock};
 
-/// The ids under which a program's objects and functions can be asked for by whoever knows the id.
+/// The ids of a program's objects and functions. Knowing an id is enough to get the object.
 ///
-/// An id is 128 bits from the system's generator, in hexadecimal digits: whoever was not told one does not guess it,
-/// and whoever knows it may use what it stands for, for as long as it is registered.
+/// An id is 128 bits from the system's generator, in hexadecimal digits. It cannot be guessed. A peer that knows it may
+/// use the object for as long as it is registered.
 ///
 /// * Peers that speak **Capnode** know every function by such an id, on all connections of a node: those are kept here
 ///   for as long as a connection holds them.
@@ -51,18 +51,18 @@ struct Entries {
 
 struct Entry {
     cap: Cap,
-    /// What it was entered under. That of a promise's member becomes another one when the promise is kept.
+    /// The object's id at the entry. That of a promise's member changes when the promise is resolved.
     object: ObjectId,
-    /// Connections that were told of it, or that have used it.
+    /// The number of connections that were told of it, or that have used it.
     connections: usize,
-    /// How often it was registered.
+    /// The number of registrations.
     registered: usize,
 }
 
-/// Gives what was lent under an id to whoever knows the id.
+/// Hands out registered objects to callers that know the id.
 #[crate::interface(crate = crate)]
 pub trait Restorer {
-    /// What is registered under `id`.
+    /// Returns the object that is registered under `id`.
     async fn restore(&self, id: &str) -> Result<Cap, Error>;
 }
 
@@ -77,7 +77,7 @@ impl Restorer for Registry {
 }
 
 impl Registry {
-    /// Makes `cap` available under an id, until the result is dropped.
+    /// Makes `cap` available under a new id, until the result is dropped.
     pub fn register(&self, cap: impl Into<Cap>) -> Registered {
         let cap = cap.into().nearest();
         let name = lock(&self.0).enter(&cap, |entry| entry.registered += 1);
@@ -107,22 +107,22 @@ impl Registry {
         Ok(Registered { registry: self.clone(), id: name })
     }
 
-    /// How many ids stand for something, those included that only a connection holds.
+    /// Returns the number of ids in use, those included that only a connection holds.
     pub fn len(&self) -> usize {
         lock(&self.0).entries.len()
     }
 
-    /// Whether no id stands for anything.
+    /// `true` if no id is in use.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What a connection calls `cap`, and holds from now on.
+    /// Returns the id of `cap` for a connection, which holds it from now on.
     pub(crate) fn name(&self, cap: &Cap) -> Arc<str> {
         lock(&self.0).enter(cap, |entry| entry.connections += 1)
     }
 
-    /// A connection uses a name that it was not told, and holds it from now on.
+    /// Looks up a name that a connection was not told. The connection holds it from now on.
     pub(crate) fn hold(&self, name: &str) -> Option<(Arc<str>, Cap)> {
         let mut entries = lock(&self.0);
         let (name, _) = entries.entries.get_key_value(name)?;
@@ -132,7 +132,7 @@ impl Registry {
         Some((name, entry.cap.clone()))
     }
 
-    /// A connection holds the name no longer. What is to be dropped, where no lock is held.
+    /// Releases a connection's hold on the name. Returns the capability to be dropped where no lock is held.
     pub(crate) fn let_go(&self, name: &str) -> Option<Cap> {
         lock(&self.0).leave(name, |entry| entry.connections -= 1)
     }
@@ -168,8 +168,8 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Something that is available under an id: see [`Registry::register`]. Dropping it ends that, but for the connections
-/// that hold it already.
+/// An object that is available under an id: see [`Registry::register`]. Dropping it ends that, except for the
+/// connections that hold the object already.
 #[must_use = "dropping it makes the id unknown"]
 pub struct Registered {
     registry: Registry,
@@ -177,7 +177,7 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// The id.
+    /// Returns the id.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -197,11 +197,11 @@ impl fmt::Debug for Registered {
     }
 }
 
-/// A name that nobody guesses.
+/// Returns a name that cannot be guessed.
 ///
 /// # Panics
 ///
-/// If the system gives no random numbers, without which nothing can be kept secret.
+/// If the system gives no random numbers.
 pub(crate) fn random_name() -> Arc<str> {
     use std::fmt::Write as _;
 

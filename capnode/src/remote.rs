@@ -1,21 +1,21 @@
-//! Who is at the other end of a connection, as far as one can tell several of theirs from those of others.
+//! Remote addresses, by which the connections of one party are told from those of others.
 
 use std::net::IpAddr;
 #[cfg(feature = "tokio")]
 use std::net::{Ipv6Addr, SocketAddr};
 
-/// Whom the connections of a node are counted for.
+/// The party that the connections of a node are counted for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
 pub(crate) enum Remote {
-    /// Each connection for itself: the program has brought about what it goes over.
+    /// Each connection for itself: the program has opened its transport.
     #[default]
     Own,
-    /// An IP address, of version 6 the first 64 bits.
+    /// An IP address; of version 6, its first 64 bits.
     Address(IpAddr),
     /// A user of this machine.
     User(u32),
-    /// Whoever comes by a way that tells nothing.
+    /// A peer on a transport that has no address.
     Unknown,
 }
 

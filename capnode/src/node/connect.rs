@@ -19,9 +19,9 @@ use crate::transport::address::Io;
 use crate::transport::address::dial;
 use crate::transport::{Address, Transport, lines};
 
-/// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
-/// `unix:/path`. What comes of it is a client for what the peer offers, a [`Cap`](crate::Cap), or the
-/// [`Connection`](crate::Connection), of which a client is to be had by [`index`](crate::Connection::index).
+/// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or `unix:/path`. The result
+/// is a client for the peer's index, a [`Cap`](crate::Cap), or the [`Connection`](crate::Connection), whose
+/// [`index`](crate::Connection::index) returns a client.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), capnode::Error> {
@@ -51,8 +51,8 @@ pub struct Connect<C> {
 }
 
 impl Node {
-    /// Connects to an address and offers this node's index to the peer. What comes of it is a
-    /// client for what the peer offers, a [`Cap`], or the [`Connection`].
+    /// Connects to an address and offers this node's index to the peer. The result is a client for the peer's index, a
+    /// [`Cap`], or the [`Connection`].
     pub fn connect<C: FromConnection>(&self, url: &str) -> Connect<C> {
         Connect::new(url, self.clone())
     }
@@ -192,9 +192,8 @@ pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) 
     Node::empty().connect_over(transport).await
 }
 
-/// What `offered` looks like from the other end of a connection: all of it goes through a real one inside this program,
-/// so that nothing of it is shared but what is shared by reference. For tests, and to hand out a copy that cannot be
-/// changed.
+/// Returns `offered` as it looks from the other end of a connection. It goes through a real connection inside this
+/// program, so only references are shared. For tests, and to hand out a copy that cannot be changed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -90,7 +90,7 @@ impl Drop for Listener {
     }
 }
 
-/// How long to wait for a descriptor when nobody can give way.
+/// The wait for a descriptor when no stream can be closed to make way.
 const SHORTAGE: Duration = Duration::from_millis(50);
 
 async fn accept_all(node: Node, bound: Bound, address: Address) {

@@ -1,4 +1,4 @@
-//! What a program offers, and the connections on which it does.
+//! Nodes: the index of a program, and its connections.
 
 use std::fmt;
 use std::future::Future;
@@ -33,11 +33,11 @@ use crate::remote::Remote;
 use crate::session::Side;
 use crate::transport::{Address, Transport};
 
-/// How long a peer may take for the handshakes of TLS and WebSocket.
+/// The time that a peer has for the handshakes of TLS and WebSocket.
 #[cfg(feature = "ws")]
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// What a program offers to those it is connected with: its index, and under which conditions.
+/// The index that a program offers to its peers, and the conditions of their connections.
 ///
 /// Cheap to clone. Any number of listeners and connections can be open on one node.
 ///
@@ -71,7 +71,7 @@ trait Admit: Send + Sync {
     async fn admit(&self, incoming: Incoming) -> Result<Option<Cap>, Error>;
 }
 
-/// The same index for all.
+/// An index that is offered to all peers.
 struct Same(Option<Cap>);
 
 #[async_trait]
@@ -99,7 +99,7 @@ where
     }
 }
 
-/// Somebody who connects, before it is decided what is offered: see [`Node::with`].
+/// A peer that connects, before the decision about its index: see [`Node::with`].
 #[derive(Clone)]
 pub struct Incoming {
     pub(crate) connection: Connection,
@@ -109,31 +109,31 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The connection: for what the peer offers, see [`Connection::index`]. It may be asked already;
-    /// what the peer asks waits until it is decided.
+    /// Returns the connection. The peer's index is at [`Connection::index`], and may be called already. Calls of the
+    /// peer wait until the decision.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The address of the peer, where the transport has one.
+    /// Returns the address of the peer, where the transport has one.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// The value of an HTTP header of a WebSocket's request. The name is in any case.
+    /// Returns the value of an HTTP header of a WebSocket's request. The name is case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
         Some(value)
     }
 
-    /// The certificates by which the peer has proved its identity, DER, its own first; empty if it
-    /// was not asked.
+    /// Returns the certificates by which the peer has proved its identity, DER, its own first. Empty if the peer was
+    /// not asked for one.
     pub fn certificates(&self) -> &[Vec<u8>] {
         &self.certificates
     }
 }
 
-/// Without what proves who it is: the values of headers, and certificates.
+/// Omits the proofs of identity: the values of headers, and certificates.
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -147,19 +147,19 @@ impl fmt::Debug for Incoming {
 }
 
 impl Node {
-    /// A node that offers `index` to everybody: a client, or any value that serializes, with
-    /// clients and functions in it perhaps.
+    /// Creates a node that offers `index` to every peer: a client, or any value that serializes, perhaps with clients
+    /// and functions in it.
     pub fn new(index: impl Offer) -> Self {
         Self::of(Same(Some(data::index(&index))))
     }
 
-    /// A node that offers nothing: its peers can only be called, or call what they are sent.
+    /// Creates a node without an index: its peers can only be called, or call references that they are sent.
     pub fn empty() -> Self {
         Self::of(Same(None))
     }
 
-    /// A node that decides for each connection what it offers: `choose` returns the index, or as
-    /// `Err` the reason for refusing, which the peer is told. By then the peer is connected: it is its calls that fail.
+    /// Creates a node that decides about the index of each connection. `choose` returns the index, or as `Err` the
+    /// reason for refusing, which the peer is told. The peer is connected by then, so its calls fail.
     pub fn with<F, Fut, I, E>(choose: F) -> Self
     where
         F: Fn(Incoming) -> Fut + Send + Sync + 'static,
@@ -181,49 +181,48 @@ impl Node {
         self
     }
 
-    /// Sets what a peer may cost; see [`Limits`].
+    /// Sets the limits on each peer; see [`Limits`].
     pub fn limits(self, limits: Limits) -> Self {
         self.set(|settings| settings.terms.limits = limits)
     }
 
-    /// Sets the wire language. Without it, whoever connects to this node chooses, and this node speaks Cap'n Web to
-    /// those it connects to.
+    /// Sets the wire language. By default a peer that connects to this node chooses, and this node speaks Cap'n Web on
+    /// connections that it opens.
     ///
-    /// A listener that is given the language may also speak first; otherwise what it says waits until the peer has
-    /// said something.
+    /// A listener with a set language may speak first. Otherwise its output waits until the peer has sent something.
     pub fn dialect(self, dialect: Dialect) -> Self {
         self.set(|settings| settings.terms.dialect = Some(dialect))
     }
 
-    /// Sets where this node's functions have their ids: those that Capnode peers know them by, and those of whatever is
-    /// [registered](Registry::register). Without it each node has a registry of its own.
+    /// Sets the registry of this node's ids: those by which Capnode peers know its functions, and those that are
+    /// [registered](Registry::register). By default each node has a registry of its own.
     pub fn registry(self, registry: &Registry) -> Self {
         self.set(|settings| settings.terms.registry = Some(registry.clone()))
     }
 
-    /// Lets a function's id be valid only on the connection that it was told on. Capnode's users expect the opposite.
+    /// Makes a function's id valid only on the connection that it was told on. Capnode's users expect the opposite.
     pub fn private_ids(self) -> Self {
         self.set(|settings| settings.terms.registry = None)
     }
 
-    /// Gives the connections of this node a name, by which errors, [`Debug`](fmt::Debug), and with the feature `tracing`
-    /// the span `connection` tell them from others.
+    /// Names the connections of this node. Errors, [`Debug`](fmt::Debug), and with the feature `tracing` the span
+    /// `connection` show the name.
     pub fn nickname(self, name: &str) -> Self {
         self.set(|settings| settings.terms.nickname = Some(name.into()))
     }
 
-    /// Calls `lost` for each message to something of ours that is not known, in languages that have no better way to
-    /// say so: for example because it was forgotten, see [`Limits::exports`].
+    /// Calls `lost` for each message to an unknown reference of this program, in languages that have no better way to
+    /// say so. The reference may have been forgotten, see [`Limits::exports`].
     pub fn on_message_lost(self, lost: impl Fn(LostMessage) + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.terms.lost = Some(Arc::new(lost)))
     }
 
     /// Lets pages of `origin`, such as `https://app.example`, open WebSockets here; `*` lets all.
     ///
-    /// Without it only pages of the same origin may: of the host that they ask for, by `http` at a `ws://` listener and
-    /// by `https` at a `wss://` one; and programs that are no browser, which send no origin. A peer on the same machine
-    /// may only ask for `localhost`, for an address, or for the host of an allowed origin, since a page can have a name
-    /// of its own point here.
+    /// By default only pages of the same origin may: of the host that they ask for, by `http` at a `ws://` listener and
+    /// by `https` at a `wss://` one. Programs that are no browser, which send no origin, may too. A peer on the same
+    /// machine may only ask for `localhost`, for an address, or for the host of an allowed origin, since a page can
+    /// make a name of its own point here.
     #[cfg(any(feature = "axum", feature = "ws"))]
     pub fn allow_origin(self, origin: &str) -> Self {
         self.set(|settings| settings.origins.add(origin))
@@ -258,9 +257,9 @@ impl Node {
         }
     }
 
-    /// Serves a peer that is connected already, over any transport, as the accepting side.
+    /// Serves a peer over an open transport, as the accepting side.
     ///
-    /// The connection lives until either side closes it, whether or not it is held here.
+    /// The connection lives until either side closes it, even if this program does not hold it.
     ///
     /// # Errors
     ///
@@ -269,12 +268,12 @@ impl Node {
         self.accept(transport, Remote::Own, None, Vec::new(), Vec::new()).await
     }
 
-    /// What is agreed about a connection of the node.
+    /// Returns the terms of a connection of the node.
     fn terms(&self, remote: Remote) -> Terms {
         Terms { pool: Some(self.shared.pool()), remote, ..self.settings.terms.clone() }
     }
 
-    /// Decides about a connection, and starts it. A refusal is told to the peer.
+    /// Decides about a connection, and starts it. The peer is told of a refusal.
     pub(crate) async fn accept(
         &self,
         transport: impl Transport + Unpin,
@@ -288,7 +287,7 @@ impl Node {
         self.start(Side::Accepting, transport, incoming).await
     }
 
-    /// Starts a connection, and decides about it. A refusal is told to the peer.
+    /// Starts a connection, and decides about it. The peer is told of a refusal.
     async fn start(
         &self,
         side: Side,
@@ -297,14 +296,14 @@ impl Node {
     ) -> Result<Connection, Error> {
         crate::runtime::check()?;
         let connection = incoming.connection.clone();
-        // Somebody who must not come in is told so, like one who is refused.
+        // A peer without room is told so, like one that is refused.
         let entered = match side {
             Side::Accepting => self.shared.enter(connection.link(), self.settings.terms.limits.connections),
-            // How many this program opens is its own affair.
+            // The program itself bounds the connections that it opens.
             Side::Connecting => self.shared.enter(connection.link(), usize::MAX),
         };
         let undecided = Undecided::new(connection.link().clone());
-        // It runs already, so that whoever decides may ask the peer.
+        // The connection runs already, so that user code may call the peer to decide.
         let nickname = self.settings.terms.nickname.clone();
         crate::runtime::spawn(crate::runtime::in_connection(connection.driver(side, transport), nickname))?;
         let admitted = match entered {
@@ -319,13 +318,13 @@ impl Node {
     /// node and its clones when they have, or when `deadline` is over. Returns when all are closed, or given up after five
     /// seconds more.
     ///
-    /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`; it has not run. Who
-    /// connects is refused.
+    /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`; it has not run. New
+    /// connections are refused.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, the node accepts nothing any more, and its connections are left as they are. It may
-    /// be called again.
+    /// If the future is dropped before it is ready, the node accepts no more connections, and its open ones are left as
+    /// they are. The method may be called again.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         self.shared.drain(deadline).await
     }
@@ -365,7 +364,7 @@ fn kind_of(error: &io::Error) -> ErrorKind {
     }
 }
 
-/// A connection of which it is not decided yet what it offers. What the peer asks of the index waits.
+/// A connection before the decision about its index. Calls of the index wait.
 struct Undecided {
     link: Arc<Link>,
     index: Option<Arc<Queue>>,
@@ -381,7 +380,7 @@ impl Undecided {
     fn decide(mut self, admitted: Result<Option<Cap>, Error>) -> Result<(), Error> {
         let waiting = self.index.take();
         let index = admitted.inspect_err(|refusal| self.link.abort(refusal.clone()))?;
-        // What has waited comes first; then the index is asked without a detour.
+        // Waiting calls come first; later ones reach the index directly.
         if let Some(waiting) = waiting {
             let none = || no_index_in(self.link.dialect());
             waiting.resolve(index.clone().unwrap_or_else(none));

@@ -1,4 +1,4 @@
-//! What all clones of a node share: its connections, and whether it is still open.
+//! The state that all clones of a node share: its connections, and if it is still open.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     pool: Arc<Pool>,
     streams: Arc<Streams>,
     draining: AtomicBool,
-    /// Tells listeners to stop.
+    /// The signal for listeners to stop.
     closing: watch::Sender<bool>,
 }
 
@@ -30,20 +30,20 @@ impl Default for Shared {
     }
 }
 
-/// How [`Node::drain`](super::Node::drain) went.
+/// The outcome of [`Node::drain`](super::Node::drain).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many connections there were.
+    /// The number of connections.
     pub connections: usize,
-    /// How many calls were still running when the time was over, and were cut off.
+    /// The number of calls that were still running at the deadline, and were cut off.
     pub cut: usize,
 }
 
 impl Shared {
-    /// Takes in a connection, if there may be one more.
+    /// Adds a connection, if there is room.
     pub(super) fn enter(&self, link: &Arc<Link>, limit: usize) -> Result<(), Error> {
-        // Looked at while nobody else enters: who begins to drain after this finds the connection among the others.
+        // Checked while no other connection enters: a later drain finds this connection among the others.
         let open = || match self.draining.load(Ordering::SeqCst) {
             true => Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN).with_fault(Fault::Here)),
             false => Ok(()),
@@ -51,18 +51,18 @@ impl Shared {
         self.pool.enter(link, limit, open)
     }
 
-    /// What the connections hold together.
+    /// Returns the pool that counts for all connections together.
     pub(super) fn pool(&self) -> Arc<Pool> {
         self.pool.clone()
     }
 
-    /// The streams that the listeners have accepted.
+    /// Returns the streams that the listeners have accepted.
     pub(super) fn streams(&self) -> Arc<Streams> {
         self.streams.clone()
     }
 
-    /// Ends a stream so that there is room for another: the oldest that is being closed, or else the oldest that is in a
-    /// handshake or silent. If there is none, nothing happens.
+    /// Ends a stream to make room for another: the oldest that is being closed, or else the oldest that is in a
+    /// handshake or silent. Does nothing if there is none.
     pub(super) fn make_way(&self) {
         let (shaking, silent) = (self.streams.shaking_since(), self.pool.silent_since());
         let shaking_first = shaking.is_some_and(|shaking| silent.is_none_or(|silent| shaking <= silent));
@@ -71,7 +71,7 @@ impl Shared {
             || self.pool.cut_off_silent();
     }
 
-    /// Ready when listeners are to stop.
+    /// Returns a receiver that becomes `true` when listeners are to stop.
     pub(super) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
@@ -88,7 +88,7 @@ impl Shared {
                 poll_fn(|cx| link.poll_quiet(cx)).await;
             }
         };
-        // What runs on is cut off, and counted.
+        // Calls that still run are counted and cut off.
         select(pin!(quiet), pin!(crate::runtime::after(deadline))).await;
         let cut = links.iter().map(|link| link.tables().running).sum();
         for link in &links {

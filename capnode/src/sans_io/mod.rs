@@ -1,12 +1,12 @@
-//! The core without input and output, for whoever brings a runtime or a wire of their own: a browser, an
-//! embedded executor, a simulation, a fuzzer.
+//! The core without input and output, for programs that bring a runtime or a wire of their own: a browser, an embedded
+//! executor, a simulation, a fuzzer.
 //!
-//! A [`Core`] is one side of one connection. Its owner hands it the frames that arrive, writes the ones it
-//! gives out, and polls the handlers it has started. Nothing in it reads, writes, spawns or sleeps, and it
-//! knows the time only if it is [told](Core::tick).
+//! A [`Core`] is one side of one connection. Its owner hands it the frames that arrive, writes the frames that it gives
+//! out, and polls the handlers that it has started. Nothing in it reads, writes, spawns or sleeps, and it knows the
+//! time only if it is [told](Core::tick).
 //!
-//! An [`Endpoint`] is a core with the handlers that it runs, and a [`Pair`] is two of them that talk to each other, for tests
-//! and simulations.
+//! An [`Endpoint`] is a core with its running handlers, and a [`Pair`] is two endpoints that talk to each other, for
+//! tests and simulations.
 //!
 //! ```
 //! use capnode::sans_io::Core;
@@ -63,7 +63,7 @@ use crate::outgoing::Outgoing;
 use crate::session::Tables;
 use crate::sync::{Mutex, lock};
 
-/// How many calls that have waited for room are started at once.
+/// The number of calls waiting for room that are started at once.
 const STARTED: usize = 1_024;
 
 /// One side of one connection, without its transport.
@@ -72,39 +72,39 @@ pub struct Core {
     out: Mutex<Outgoing>,
 }
 
-/// A handler of this side's that did not end at once. It ends when it is polled to its end, or when nobody
-/// wants it any more.
+/// A handler of this side that did not end at once. It ends when it is polled to its end, or when the caller no longer
+/// wants it.
 #[must_use = "the handler gets nowhere unless it is polled"]
 pub struct Handler(Task);
 
 impl Core {
-    /// The side that opens the connection, and what it offers to the other.
+    /// Creates the side that opens the connection, with the index that it offers to the peer.
     pub fn connecting(offered: impl Offer) -> Self {
         Self::connecting_in(Dialect::CapnWeb, offered)
     }
 
-    /// The side that is connected to, and what it offers.
+    /// Creates the accepting side, with the index that it offers.
     pub fn accepting(offered: impl Offer) -> Self {
         Self::accepting_within(Limits::default(), offered)
     }
 
-    /// The side that is connected to, and what it offers, within limits of its own.
+    /// Creates the accepting side, with the index that it offers, within limits of its own.
     pub fn accepting_within(limits: Limits, offered: impl Offer) -> Self {
         Self::new(Side::Accepting, Some(index(&offered)), Terms { limits, ..Terms::default() })
     }
 
-    /// The side that opens the connection, in a language of its choice.
+    /// Creates the side that opens the connection, in a language of its choice.
     pub fn connecting_in(dialect: Dialect, offered: impl Offer) -> Self {
         Self::connecting_within(Limits::default(), dialect, offered)
     }
 
-    /// The same, within limits of its own.
+    /// Creates the side that opens the connection, in a language of its choice, within limits of its own.
     pub fn connecting_within(limits: Limits, dialect: Dialect, offered: impl Offer) -> Self {
         let terms = Terms { limits, dialect: Some(dialect), ..Terms::default() };
         Self::new(Side::Connecting, Some(index(&offered)), terms)
     }
 
-    /// The peer's language: of the accepting side, once the peer has said something.
+    /// Returns the peer's language. The accepting side knows it once the peer has sent something.
     pub fn dialect(&self) -> Option<Dialect> {
         self.link.dialect()
     }
@@ -113,17 +113,17 @@ impl Core {
         Self { link: Link::new(side, index, terms), out: Mutex::default() }
     }
 
-    /// What the peer offers, as the client of an interface.
+    /// Returns the peer's index, as the client of an interface.
     pub fn index<C: Client>(&self) -> C {
         C::from_cap(self.peer())
     }
 
-    /// What the peer offers, without an interface.
+    /// Returns the peer's index, without an interface.
     pub fn peer(&self) -> Cap {
         self.link.peer_index()
     }
 
-    /// A function of a Capnode peer's, by the id that it has there.
+    /// Returns a function of a Capnode peer, by the id that it has there.
     ///
     /// # Errors
     ///
@@ -132,14 +132,13 @@ impl Core {
         self.link.reconstruct(id)
     }
 
-    /// Takes in a frame. One that breaks the protocol or a limit ends the session: see
-    /// [`closed`](Core::closed).
+    /// Receives a frame. One that breaks the protocol or a limit ends the session: see [`closed`](Core::closed).
     pub fn receive(&self, frame: &str) {
         self.link.receive(frame);
     }
 
-    /// Says how much time has passed since the core was made, for those of its [`Limits`] that are
-    /// about time. Does what is due, and says when to tell the time again: never, if there is no such limit.
+    /// Tells the core the time since it was created, for those of its [`Limits`] that are about time. Does everything
+    /// that is due. Returns the time of the next call: `None` if there is no such limit.
     pub fn tick(&self, now: Duration) -> Option<Duration> {
         self.link.set_now(now);
         let tick = self.link.tick();
@@ -149,7 +148,7 @@ impl Core {
         tick.next
     }
 
-    /// The next frame to write.
+    /// Returns the next frame to write.
     pub fn next_frame(&self) -> Option<String> {
         let mut out = lock(&self.out);
         if out.is_empty() {
@@ -162,7 +161,7 @@ impl Core {
         out.pop_frame().map(str::to_owned)
     }
 
-    /// The handlers that have been started since the last time, to be polled until they end.
+    /// Returns the handlers that have been started since the last call, to be polled until they end.
     pub fn handlers(&self) -> Vec<Handler> {
         let mut started = 0;
         self.link.unpark(|| {
@@ -172,37 +171,38 @@ impl Core {
         self.link.take_tasks().into_iter().map(Handler).collect()
     }
 
-    /// Sets whom to wake, once, when there is something to write, or a handler to poll. Whether there is already.
+    /// Sets the waker to wake, once, when there is a frame to write or a handler to poll. Returns `true` if there is
+    /// one already.
     pub fn set_waker(&self, waker: &Waker) -> bool {
         self.link.set_driver(Some(waker), true)
     }
 
-    /// Ends the session, because the wire is cut or nobody needs it any more.
+    /// Ends the session, because the wire is cut or the session is no longer needed.
     pub fn close(&self, reason: &str) {
         self.link.close(Error::new(ErrorKind::Disconnected, reason));
     }
 
-    /// Ends the session because the wire failed: what has not ended fails with `source` as the source of its error.
+    /// Ends the session because the wire failed. Pending calls fail with `source` as the source of their error.
     pub fn fail(&self, reason: &str, source: impl std::error::Error + Send + Sync + 'static) {
         self.link.close(Error::new(ErrorKind::Disconnected, reason).with_source(source));
     }
 
-    /// Why the session has ended, if it has. There may be frames left to write.
+    /// Returns the reason for the end of the session, if it has ended. There may be frames left to write.
     pub fn closed(&self) -> Option<Error> {
         self.link.closed()
     }
 
-    /// Whether neither this program holds anything of the peer's, nor the peer anything of ours but the index.
+    /// `true` if this program holds no reference of the peer, and the peer holds none of this program but the index.
     pub fn is_idle(&self) -> bool {
         self.link.is_idle()
     }
 
-    /// How the session stands with its [`Limits`].
+    /// Returns a report on the session's use of its [`Limits`].
     pub fn report(&self) -> Report {
         self.link.report()
     }
 
-    /// How much the session holds at the moment.
+    /// Returns the current sizes of the session's tables.
     pub fn tables(&self) -> Tables {
         self.link.tables()
     }

@@ -15,7 +15,7 @@ use crate::printable::Printable;
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
 pub(crate) const FAILED: u16 = 3000;
 
-/// A close reason may have 123 bytes. It is made to be printed.
+/// Returns a close reason of at most 123 bytes. It is escaped for printing.
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
 pub(crate) fn close_reason(reason: &str) -> String {
     let mut reason = Printable(reason).to_string();
@@ -27,17 +27,17 @@ pub(crate) fn close_reason(reason: &str) -> String {
     reason
 }
 
-/// What a message that came in is.
+/// A classified incoming message.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Received<T> {
     /// A frame.
     Frame(T),
-    /// Nothing of ours, such as a ping.
+    /// A message that carries no frame, such as a ping.
     Other,
-    /// The peer closes, perhaps saying why.
+    /// The peer closes, perhaps with a reason.
     Close(Option<String>),
-    /// Something that has no place here, and what.
+    /// A message that has no place here, with its name.
     Bad(&'static str),
 }
 
@@ -46,40 +46,39 @@ pub trait Message: Sized + Send + 'static {
     /// The text of a message.
     type Text: Deref<Target = str> + Send;
 
-    /// The message that carries a frame.
+    /// Returns the message that carries a frame.
     fn from_frame(frame: &str) -> Self;
 
-    /// The message that says goodbye, if there is such.
+    /// Returns the message that says goodbye, if there is one.
     fn closing(reason: Option<&str>) -> Option<Self>;
 
-    /// The message that says goodbye because of something that the peer did wrong, with a code for it.
+    /// Returns the message that says goodbye because of a fault of the peer, with a code for it.
     fn failing(code: u16, reason: &str) -> Option<Self> {
         let _ = code;
         Self::closing(Some(reason))
     }
 
-    /// The code for what the peer did wrong, if a message could not be read for that.
+    /// Returns the code for the peer's fault, if a message could not be read because of one.
     fn fault_code(error: &(dyn std::error::Error + 'static)) -> Option<u16> {
         let _ = error;
         None
     }
 
-    /// The message that asks for a sign of life, if there is such.
+    /// Returns the message that asks for a sign of life, if there is one.
     fn ping() -> Option<Self> {
         None
     }
 
-    /// What a message that came in is.
+    /// Classifies an incoming message.
     fn receive(self) -> Received<Self::Text>;
 
-    /// Whether it is the peer's fault that a message could not be read. Then the peer is told, as far as it still
-    /// listens.
+    /// `true` if a message could not be read by a fault of the peer. Then the peer is told, as far as it still listens.
     fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
         let _ = error;
         false
     }
 
-    /// Whether a message was not read because it is too long, which the peer is told, too.
+    /// `true` if a message was not read because it is too long. The peer is told.
     fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
         let _ = error;
         false
@@ -107,16 +106,16 @@ pub struct Messages<S, M: Message> {
     messages: S,
     current: Option<M::Text>,
     said_goodbye: bool,
-    /// Why the peer closed.
+    /// The peer's reason for closing.
     goodbye: Option<String>,
-    /// What asks the peer for a sign of life, and how many it has given.
+    /// The message that asks the peer for a sign of life, until it is sent.
     ping: Option<M>,
     signs_of_life: u64,
-    /// The close code for what the peer did wrong.
+    /// The close code for the peer's fault.
     fault: Option<u16>,
 }
 
-/// Carries frames over anything that is a stream and a sink of messages: a message a frame.
+/// Carries frames over a stream and sink of messages: a message a frame.
 ///
 /// `M` is `String`, or a type of yours that is a [`Message`].
 pub fn messages<S, M, E>(messages: S) -> Messages<S, M>
@@ -174,7 +173,7 @@ where
                     let closed = self
                         .goodbye
                         .clone()
-                        // Whoever prints the causes of an error has nobody else to escape it.
+                        // The causes of an error are printed without further escapes.
                         .map(|reason| {
                             Err(io::Error::new(
                                 io::ErrorKind::ConnectionAborted,

@@ -25,77 +25,78 @@ pub use self::ws::{WebSocket, web_socket};
 
 pub use crate::outgoing::Outgoing;
 
-/// Bytes that are read and dropped after the end of a session, while the peer's end is waited for.
+/// The number of bytes that are read and dropped after the end of a session, until the peer's end.
 pub(crate) const LEFTOVER: usize = 64 << 10;
 
-/// Bytes that have to arrive, of frames that are not whole, to be a sign of life.
+/// The number of bytes of incomplete frames that count as a sign of life.
 const LIFE: u64 = 16 << 10;
 
-/// Bytes of a message that is too long that are read and dropped, so that its sender gets to read why.
+/// The number of bytes of a too long message that are read and dropped, so that its sender gets to read the reason.
 const TOO_LONG: usize = 64 << 20;
 
-/// How much of what arrives after the end of a session is read and dropped, while the peer's end is waited for. A
-/// socket that is closed with something unread takes back what was written last.
+/// The number of bytes that are still read and dropped after the end of a session, until the peer's end. If a socket is
+/// closed with unread input, the system takes back the last writes.
 #[derive(Debug)]
 struct Leftover(usize);
 
 impl Leftover {
-    /// How often in succession is read before others get their turn.
+    /// The number of reads in succession before other tasks get their turn.
     const TURNS: usize = 16;
 
     fn small() -> Self {
         Self(LEFTOVER)
     }
 
-    /// After a message that was too long, of which the rest is to come.
+    /// Returns the budget for the rest of a message that was too long.
     fn of_too_long() -> Self {
         Self(TOO_LONG)
     }
 
-    /// Counts bytes that were dropped. Returns `true` if that is enough.
+    /// Counts dropped bytes. Returns `true` if that is enough.
     fn is_over(&mut self, read: usize) -> bool {
         self.0 = self.0.saturating_sub(read);
         self.0 == 0
     }
 }
 
-/// Something that carries frames both ways, in order.
+/// A carrier of frames both ways, in order.
 ///
-/// There are ready ones for byte streams ([`lines`]), for streams and sinks of messages
-/// ([`messages`]), for WebSockets, for channels ([`channels`]) and for the inside of one program
-/// ([`pair`]). [`translated`] is the place for a writing of your own.
+/// There are ready ones for byte streams ([`lines`]), for streams and sinks of messages ([`messages`]), for WebSockets,
+/// for channels ([`channels`]) and for the inside of one program ([`pair`]). [`translated`] is the place for an
+/// encoding of your own.
 pub trait Transport: Send + 'static {
-    /// The next frame; `None` when the peer has closed. An [`io::ErrorKind::InvalidData`] error is
-    /// the peer's fault, and it is told; and so is [`io::ErrorKind::FileTooLarge`], for a frame longer than there may be.
+    /// Returns the next frame; `None` when the peer has closed. An [`io::ErrorKind::InvalidData`] error is the peer's
+    /// fault, and the peer is told. The peer is also told of [`io::ErrorKind::FileTooLarge`], for a frame above the
+    /// limit.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>>;
 
-    /// Takes frames out of `frames` and sends them; ready when all are on their way.
+    /// Takes frames out of `frames` and sends them. Ready when all are on their way.
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>>;
 
-    /// Whether what is sent in one go may reach the peer in several, or together with what was sent before. There are
-    /// peers that do not bear it, and are sent a frame at a time.
+    /// `true` if the peer may receive one write in several pieces, or joined with the one before. Some peers cannot
+    /// handle that, and are sent a frame at a time.
     fn is_byte_stream(&self) -> bool {
         false
     }
 
-    /// Asks the peer for a sign of life in a way of the transport's own, with the next [`poll_send`](Self::poll_send).
-    /// Whether there is such a way.
+    /// Asks the peer for a sign of life in the transport's own way, with the next [`poll_send`](Self::poll_send).
+    /// Returns `true` if there is such a way.
     fn ping(&mut self) -> bool {
         false
     }
 
-    /// How many signs of life have come that were no frames. A part of a frame is one if there is much of it: a link that
-    /// is busy with a large frame is not dead.
+    /// Returns the number of signs of life that were no frames. A large part of a frame counts as one: a link that is
+    /// busy with a large frame is not dead.
     fn signs_of_life(&self) -> u64 {
         0
     }
 
-    /// Bytes held for a frame that has not arrived whole, as far as is known.
+    /// Returns the bytes held for an incomplete frame, as far as is known.
     fn arriving(&self) -> usize {
         0
     }
 
-    /// Closes, telling the peer `reason` where the transport can. `None` is an ordinary end.
+    /// Closes the transport, and tells the peer `reason` where that is possible. `None` is an ordinary end.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>>;
 }
 
