@@ -1,7 +1,7 @@
 //! Three calls that depend on each other, in the time of one.
 //!
-//! The line between the two ends takes 50 ms each way. Whoever waits for each answer before making
-//! the next call waits for six ways; whoever pipelines waits for two.
+//! The line between the two ends takes 50 ms each way. A client that awaits each answer before it makes the next call
+//! waits for six ways; a client that pipelines waits for two.
 //!
 //! ```text
 //! cargo run --example accounts
@@ -14,24 +14,24 @@ use capnode::{Error, Node};
 use capnode_examples::line::{Line, watch};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the server offers to whoever asks.
+/// The index of the server.
 #[capnode::interface]
 trait Accounts {
-    /// Whoever knows the token gets the account.
+    /// Returns the account for its token.
     async fn authenticate(&self, token: &str) -> AccountClient;
 }
 
-/// An account, for who holds it: no other proof is needed from here on.
+/// An account. Holding it is proof enough from here on.
 #[capnode::interface]
 trait Account {
-    /// What is known about its owner.
+    /// Returns the profile of the owner.
     async fn profile(&self) -> ProfileClient;
 }
 
-/// What is known about somebody.
+/// The profile of a user.
 #[capnode::interface]
 trait Profile {
-    /// How the owner wants to be called.
+    /// Returns the owner's preferred name.
     async fn name(&self) -> String;
 }
 
@@ -88,7 +88,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     report(&name, start, &line);
 
     drop((accounts, account, profile, nobody));
-    // Nobody holds anything any more, and the connection ends by itself.
+    // No reference is held any more, so the connection ends by itself.
     connection.closed().await;
     Ok(())
 }

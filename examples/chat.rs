@@ -1,4 +1,4 @@
-//! A chat: callbacks for what is said, an object for each seat, and who drops the seat has left.
+//! A chat: callbacks for messages, an object for each seat. A member that drops the seat has left.
 //!
 //! ```text
 //! cargo run --example chat
@@ -12,20 +12,20 @@ use capnode::{Func, Listener, Node};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-/// What the server offers.
+/// The index of the server.
 #[capnode::interface]
 trait Chat {
-    /// Takes a seat. `on_message` is called with whatever is said from then on.
+    /// Takes a seat. `on_message` is called with each message from then on.
     async fn join(&self, name: &str, on_message: Func<fn(Message)>) -> Result<SeatClient, JoinError>;
 }
 
-/// A seat belongs to who holds it. To drop it is to leave.
+/// A seat in the room. Its holder leaves by dropping it.
 #[capnode::interface]
 trait Seat {
-    /// Says something to all the others.
+    /// Says something to all other members.
     async fn say(&self, text: &str);
 
-    /// Who is there.
+    /// Returns the names of the members.
     #[capnode(property)]
     async fn members(&self) -> Vec<String>;
 }
@@ -51,7 +51,7 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// Who is there, and how to tell them something.
+/// The members, with the callback for each.
 type Members = BTreeMap<String, Func<fn(Message)>>;
 
 #[derive(Clone, Default)]
@@ -64,12 +64,12 @@ impl Room {
         with(&mut self.members.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells all but `from`. Nobody waits for who is slow or gone.
+    /// Tells all members but `from`. No member waits for a slow or absent one.
     fn tell(&self, from: &str, text: &str) {
         let message = Message { from: from.to_owned(), text: text.to_owned() };
         let others = self.members(|members| members.clone());
         for (_, on_message) in others.iter().filter(|(name, _)| *name != from) {
-            // Who cannot be told any more is about to lose the seat.
+            // A member that cannot be reached is about to lose the seat.
             let _gone = on_message.call(message.clone()).send();
         }
     }
@@ -107,7 +107,7 @@ impl Seat for Taken {
     }
 }
 
-/// Runs when nobody holds the seat any more: it was dropped, or its holder's connection has ended.
+/// Runs when the seat is no longer held: it was dropped, or its holder's connection has ended.
 impl Drop for Taken {
     fn drop(&mut self) {
         self.room.members(|members| members.remove(&self.name));
@@ -115,7 +115,7 @@ impl Drop for Taken {
     }
 }
 
-/// Somebody at the other end of a connection of their own.
+/// A user at the other end of a connection of their own.
 struct Member {
     chat: ChatClient,
     name: &'static str,
@@ -128,7 +128,7 @@ impl Member {
         Ok(Self { chat, name, heard: Arc::default() })
     }
 
-    /// Joins, and prints what is said from then on.
+    /// Joins, and prints each message from then on.
     async fn join(&self) -> Result<SeatClient, capnode::CallError<JoinError>> {
         let (name, heard) = (self.name, self.heard.clone());
         let on_message = move |message: Message| {

@@ -1,4 +1,4 @@
-//! What the library does, in a screenful: two programs in one process, over a real socket.
+//! The library in a screenful: two programs in one process, over a real socket.
 //!
 //! ```text
 //! cargo run --example tour
@@ -12,10 +12,10 @@ use capnode_examples::line::watch;
 use capnode_examples::tour::{self, CounterClient, TourClient};
 use tokio::net::TcpStream;
 
-/// What the client offers: connections are the same in both directions.
+/// The index of the client: connections are the same in both directions.
 #[capnode::interface]
 trait Guest {
-    /// Greets whoever asks.
+    /// Greets the caller.
     async fn greet(&self, who: &str) -> String;
 }
 
@@ -33,7 +33,7 @@ fn show(what: &str, result: impl Display) {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // The server. What it offers may depend on who comes; here it only notes the connection.
+    // The server. Its index may depend on the peer; here it only notes the connection.
     let (met, mut meeting) = tokio::sync::mpsc::channel(1);
     let node = Node::with(move |incoming: Incoming| {
         let met = met.clone();

@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         listeners.push(listener);
     }
-    // Whoever started this may be waiting for those lines in a pipe.
+    // The parent process may be waiting for those lines in a pipe.
     std::io::stdout().flush()?;
     std::future::pending::<()>().await;
     Ok(())

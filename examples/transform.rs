@@ -6,7 +6,7 @@
 
 use capnode::{Error, Node};
 
-/// What the server offers.
+/// The index of the server.
 #[capnode::interface]
 trait Shouting {
     /// Replaces the first run of vowels by `oo`, and shouts.

@@ -174,7 +174,7 @@ fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()
 }
 
-/// Whether this is JSON, by another reader; nothing if it nests deeper than that one reads.
+/// Returns whether the text is JSON, by another reader; `None` if it nests deeper than that one reads.
 fn is_json(text: &str) -> Option<bool> {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Some(true),
@@ -195,7 +195,7 @@ fn body(payload: Payload<Word>) -> Body {
     }))
 }
 
-/// The same on its way to a peer; all references are to one function.
+/// Returns the value on its way to a peer; all references are to one function.
 fn lent(body: Body) -> Option<Payload<Word>> {
     let word = |lent| match lent {
         Lent::Cap(_) => Word::Function(-1),
@@ -203,7 +203,7 @@ fn lent(body: Body) -> Option<Payload<Word>> {
     };
     Some(flatten(body, 1 << 20).ok()?.map(word))
 }
-/// The value of an expression of the peer's.
+/// Returns the value of an expression of the peer.
 fn value_of(expression: &str) -> Option<Payload<Word>> {
     let frame = format!("[\"resolve\",1,{expression}]");
     match capnweb::parse(&Text::frame(&frame), &Limits::default()).ok()? {

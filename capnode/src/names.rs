@@ -10,7 +10,8 @@ macro_rules! reserved {
         #[cfg(test)]
         pub(crate) const RESERVED: [&str; $count] = [$($name),*];
 
-        /// Whether a name is one that JavaScript gives a meaning of its own, and so nothing has: see `RESERVED`.
+        /// `true` if JavaScript gives the name a meaning of its own, so that no object has a member of that name: see
+        /// `RESERVED`.
         pub(crate) fn is_reserved(name: &str) -> bool {
             matches!(name, $($name)|*)
         }

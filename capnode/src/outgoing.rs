@@ -27,12 +27,12 @@ impl Outgoing {
         self.buffer.push('\n');
     }
 
-    /// Whether all has been written.
+    /// `true` if all frames have been written.
     pub fn is_empty(&self) -> bool {
         self.written == self.buffer.len()
     }
 
-    /// Bytes not yet written.
+    /// Returns the number of unwritten bytes.
     pub fn len(&self) -> usize {
         self.buffer.len() - self.written
     }

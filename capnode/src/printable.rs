@@ -20,8 +20,8 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Whether a character does something instead of being shown: control characters, ends of lines and paragraphs, and
-/// what turns the direction of the text around it.
+/// `true` if a character acts instead of being shown: control characters, ends of lines and paragraphs, and characters
+/// that turn the direction of the text around them.
 fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

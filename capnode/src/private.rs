@@ -1,4 +1,4 @@
-//! What the macro's output refers to, and nobody else should.
+//! Items for the macro's output alone.
 
 pub use core::clone::Clone;
 pub use core::cmp::{Eq, PartialEq};

@@ -6,19 +6,19 @@ pub(crate) const SMALL: usize = 64 << 10;
 /// One that is larger than this is never kept.
 const LARGE: usize = 4 << 20;
 
-/// How often in succession one between may not have been needed until it is given back.
+/// The number of times in succession that a buffer may be unneeded before it is given back.
 const TURNS: u8 = 8;
 
-/// Whether to keep a buffer that was needed for something large: as long as large things come, so that they need not
-/// wait for the system's memory, and not for ever after the last.
+/// The decision to keep a buffer that was needed for something large. It is kept as long as large things come, so that
+/// they need not wait for the system's memory, and given back some time after the last.
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     unneeded: u8,
 }
 
 impl Spare {
-    /// A buffer of `capacity` bytes is empty, and `used` of them have been needed since this was asked last. Whether to
-    /// give it back.
+    /// Takes note of an empty buffer of `capacity` bytes, of which `used` have been needed since the last call. Returns
+    /// `true` if it should be given back.
     pub(crate) fn is_over(&mut self, capacity: usize, used: usize) -> bool {
         if capacity <= SMALL || (used > capacity / 4 && capacity <= LARGE) {
             self.unneeded = 0;

@@ -1,6 +1,6 @@
 //! When to look for what has ended in a collection that grows.
 
-/// How many entries are added before the first look.
+/// The number of entries that are added before the first look.
 const FIRST: usize = 16;
 
 /// Says when to take out of a collection what has ended: when it has doubled since the last time, so that each entry that

@@ -1,5 +1,6 @@
-//! What blocks, is atomic or belongs to a thread. It is the standard library's; under `cfg(capnode_shuttle)` it is that
-//! of shuttle, which tries many orders in which threads can come: see the repository's `tests/threads`.
+//! Primitives that block, are atomic or belong to a thread. They are the standard library's; under
+//! `cfg(capnode_shuttle)` they are those of shuttle, which tries many orders of threads: see the repository's
+//! `tests/threads`.
 
 #[cfg(capnode_shuttle)]
 mod tried;
@@ -14,7 +15,7 @@ pub(crate) use self::tried::{LocalKey, Mutex, MutexGuard, local_keys as thread_l
 #[cfg(capnode_shuttle)]
 pub(crate) use shuttle::sync::atomic;
 
-/// A lock of all of the program.
+/// Declares a lock of the whole program.
 #[cfg(not(capnode_shuttle))]
 macro_rules! static_mutex {
     ($name:ident) => {
@@ -22,7 +23,7 @@ macro_rules! static_mutex {
     };
 }
 
-/// The same, a new one for each order that is tried.
+/// Declares a lock of the whole program, a new one for each order that is tried.
 #[cfg(capnode_shuttle)]
 macro_rules! static_mutex {
     ($name:ident) => {

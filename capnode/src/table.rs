@@ -8,16 +8,16 @@ use std::ops::{Deref, DerefMut};
 /// A table with room for so many entries is left as it is.
 const SMALL: usize = 256;
 
-/// How many times as much room as it needs a table may have.
+/// The factor by which a table may have more room than it needs.
 const SPARE: usize = 8;
 
-/// A map that becomes smaller when few are left of the entries it once had. So nobody makes a session hold much by
-/// having had much in it. Peers choose some of the keys, so the hashes are keyed; they need not bear more than that.
+/// A map that shrinks when few of its former entries are left, so that a peer cannot make a session hold much memory by
+/// past use. Peers choose some of the keys, so the hashes are keyed; they need not bear more than that.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V, S = foldhash::fast::RandomState> {
     map: HashMap<K, V, S>,
-    /// The most that were in it whenever one was removed. The map does not tell how large it is: places of what was removed
-    /// are no room until it is rebuilt.
+    /// The largest size at a removal. The map does not tell its capacity: places of removed entries are no room until
+    /// it is rebuilt.
     most: usize,
 }
 

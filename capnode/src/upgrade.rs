@@ -38,7 +38,7 @@ const WRONG_HOST: Refusal =
 const WRONG_ORIGIN: Refusal =
     Refusal { status: 403, words: "Pages of this origin are not allowed.\n", headers: &[] };
 
-/// What an HTTP request has to fit.
+/// The requirements for an HTTP request.
 pub(crate) struct Door<'a> {
     pub(crate) origins: &'a Origins,
     /// `true` if the peer came by TLS, if that is known.

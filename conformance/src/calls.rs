@@ -164,7 +164,7 @@ async fn missing_method(peer: Peer) -> Outcome {
     nothing_has(&peer.index()).await
 }
 
-/// Names that JavaScript gives a meaning of its own are asked of nobody.
+/// Names that JavaScript gives a meaning of its own are never sent.
 pub(crate) async fn nothing_has(cap: &Cap) -> Outcome {
     for name in ["constructor", "toString", "hasOwnProperty", "__proto__", "then", "toJSON"] {
         let Err(error) = cap.invoke::<Value>(name, ()).await else {

@@ -1,4 +1,4 @@
-//! What the checks are written with.
+//! Helpers for the checks.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,7 +11,7 @@ use capnode::{Call, CallError, Cap, Error, ErrorKind, Fate, Value, Wire};
 use crate::Peer;
 use capnode_examples::tour::{TourClient, TourError};
 
-/// Why a check failed.
+/// The reason why a check failed.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
@@ -46,7 +46,7 @@ pub(crate) fn equal<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(got: T, expecte
     equal_in("", got, expected)
 }
 
-/// The same, with a word about which value it is.
+/// Requires equal values, and names the one that differs.
 pub(crate) fn equal_in<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(
     what: &str,
     got: T,
@@ -116,8 +116,8 @@ pub(crate) async fn give_up<T: Wire, F: capnode::Failed>(call: Call<T, F>) {
     .await;
 }
 
-/// Sends a reference to the peer, which sends it back; what comes is kept. The peer may hold on to
-/// it as long as this side does.
+/// Sends a reference to the peer, which sends it back, and keeps the result. The peer may hold on to it as long as this
+/// side does.
 pub(crate) async fn keep(tour: &TourClient, reference: impl Into<Cap>) -> Result<Cap, Failure> {
     reference_in(&tour.echo(Value::Cap(reference.into())).await?)
 }

@@ -1,7 +1,7 @@
-//! Checks that any peer of the tour can be put to, whichever library it is written with.
+//! Checks for any peer of the tour, whichever library it is written with.
 //!
-//! Each has a name, compares exact values and has five seconds. When it is done, all references that
-//! it lent or borrowed have to be given back on both sides, as far as this side can see.
+//! Each has a name, compares exact values and has five seconds. At its end, all references that it lent or borrowed
+//! have to be released on both sides, as far as this side can see.
 
 use std::fmt;
 use std::future::Future;
@@ -20,25 +20,25 @@ mod methods;
 mod references;
 mod values;
 
-/// How long a check may take.
+/// The time limit of a check.
 const TIME: Duration = Duration::from_secs(5);
 
-/// What is expected of the peer.
+/// The expectations of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// What every peer has to do, npm's `capnweb` among them.
+    /// The behaviour of every peer, npm's `capnweb` among them.
     Any,
-    /// All that a peer written with this library does: it refuses arguments of other types, its
-    /// errors have their types, and what comes home is the original.
+    /// The behaviour of a peer written with this library: it refuses arguments of other types, its errors have their
+    /// types, and an object that comes home is the original.
     Rust,
 }
 
-/// How many checks went well, and how many did not.
+/// The numbers of checks that passed and that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// How many passed.
+    /// The number that passed.
     pub passed: usize,
-    /// How many failed.
+    /// The number that failed.
     pub failed: usize,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// What a check has to work with.
+/// The peer of a check.
 #[derive(Clone)]
 struct Peer {
     connection: Connection,
@@ -66,17 +66,19 @@ impl Peer {
         self.connection.dialect().unwrap_or_default()
     }
 
-    /// Whether what it says of a mistake is known: the programs of the other languages say what their engine says.
+    /// `true` if the peer's error messages are known: programs of the other languages use those of their engine.
     fn says_what(&self) -> bool {
         self.is_rust() || self.dialect() == Dialect::CapnWeb
     }
 
-    /// How many calls are many. A Capnode peer on a byte stream is sent one frame at a time, with a pause after each.
+    /// Returns the number of calls for a test of many. A Capnode peer on a byte stream is sent one frame at a time,
+    /// with a pause after each.
     fn many(&self) -> usize {
         if self.dialect() == Dialect::Capnode { 20 } else { 200 }
     }
 
-    /// Whether it passes on what a function of ours fails with: the real Capnode makes an error without a message of it.
+    /// `true` if the peer passes on the error of a lent function: the real Capnode replaces it by an error without a
+    /// message.
     fn passes_errors_on(&self) -> bool {
         self.is_rust() || self.dialect() != Dialect::Capnode
     }
@@ -137,7 +139,7 @@ fn all() -> impl Iterator<Item = &'static Check> {
     [methods::CHECKS, values::CHECKS, references::CHECKS, calls::CHECKS].into_iter().flatten()
 }
 
-/// Puts the peer of a connection to all checks, and tells of each: `ok NAME` or `FAILED NAME: why`.
+/// Runs all checks on the peer of a connection, and prints the outcome of each: `ok NAME` or `FAILED NAME: why`.
 pub async fn run(connection: &Connection, expect: Expect, mut tell: impl FnMut(&str)) -> Summary {
     let peer = Peer { connection: connection.clone(), tour: connection.index(), expect };
     let dialect = connection.dialect().unwrap_or_default();

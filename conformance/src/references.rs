@@ -328,7 +328,7 @@ async fn object_nested(peer: Peer) -> Outcome {
     equal(object.take().await, Value::from("gold"))
 }
 
-/// What an ordinary serde derive makes of references.
+/// References in a type with an ordinary serde derive.
 #[derive(Clone, Serialize, Deserialize)]
 struct Toolbox {
     name: String,

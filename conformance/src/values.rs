@@ -532,7 +532,7 @@ async fn typed_enums(peer: Peer) -> Outcome {
     .await
 }
 
-/// The same object at two places is one object again, where it comes back.
+/// An object at two places is one object again, where it comes back.
 async fn identity(peer: Peer) -> Outcome {
     let mut graph = GraphBuilder::new();
     let (root, shared) = (graph.node(), graph.node());
@@ -547,7 +547,7 @@ async fn identity(peer: Peer) -> Outcome {
     equal(first.and_then(|first| first.member("x")), Some(Value::from(1)))
 }
 
-/// What contains itself does so where it comes back.
+/// A value that contains itself does so where it comes back.
 async fn cycles(peer: Peer) -> Outcome {
     let mut graph = GraphBuilder::new();
     let (person, list) = (graph.node(), graph.node());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a command line was not understood, and how to write it.
+/// The reason why a command line was not understood, with the usage.
 pub struct Misuse {
     problem: String,
     usage: &'static str,

@@ -1,5 +1,5 @@
-//! What the examples share: the interface that the tour goes through, command lines, and a transport that shows what is
-//! on the line.
+//! Shared code of the examples: the interface of the tour, command lines, and a transport that shows the frames on the
+//! line.
 
 pub mod cli;
 pub mod line;

@@ -1,4 +1,4 @@
-//! A transport that shows what is on the line, and makes the line long.
+//! A transport that shows the frames on the line, and makes the line long.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,8 +11,7 @@ use std::time::Duration;
 use capnode::transport::{Outgoing, Transport};
 use tokio::time::{Instant, Sleep};
 
-/// Watches a transport, and delays by `delay` whatever arrives by it. To delay both ways, do this
-/// at both ends.
+/// Watches a transport, and delays everything that arrives by it by `delay`. To delay both ways, do this at both ends.
 pub fn watch<T: Transport + Unpin>(transport: T, delay: Duration) -> (Watched<T>, Line) {
     let line = Line::default();
     let watched = Watched {
@@ -31,39 +30,39 @@ pub fn watch<T: Transport + Unpin>(transport: T, delay: Duration) -> (Watched<T>
 /// A frame on the line.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Whether it went out from this end.
+    /// `true` if it went out from this end.
     pub out: bool,
-    /// When it left this end or arrived there, the delay included.
+    /// The time when it left this end or arrived there, the delay included.
     pub at: Instant,
-    /// What it says.
+    /// The text of the frame.
     pub text: String,
 }
 
-/// What has been seen on a line.
+/// The frames that have been seen on a line.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     frames: Arc<Mutex<Vec<Frame>>>,
 }
 
 impl Line {
-    /// All frames since the last [`clear`](Self::clear), in the order they were seen at this end.
+    /// Returns all frames since the last [`clear`](Self::clear), in the order they were seen at this end.
     pub fn frames(&self) -> Vec<Frame> {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many frames went out, and how many came in.
+    /// Returns the numbers of frames that went out and that came in.
     pub fn count(&self) -> (usize, usize) {
         let frames = self.frames();
         let out = frames.iter().filter(|frame| frame.out).count();
         (out, frames.len() - out)
     }
 
-    /// How many frames had gone out when the first came in.
+    /// Returns the number of frames that had gone out when the first came in.
     pub fn out_before_first_in(&self) -> usize {
         self.frames().iter().take_while(|frame| frame.out).count()
     }
 
-    /// Forgets what has been seen.
+    /// Forgets the frames that have been seen.
     pub fn clear(&self) {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -81,7 +80,7 @@ pub struct Watched<T> {
     line: Line,
     /// The part of a frame that has been written while the rest waits.
     unfinished: Vec<u8>,
-    /// What has arrived, and when it counts as such.
+    /// The frames that have arrived, and the times when they count as such.
     arriving: VecDeque<(Instant, Option<io::Result<String>>)>,
     ended: bool,
     timer: Option<Pin<Box<Sleep>>>,
@@ -89,7 +88,7 @@ pub struct Watched<T> {
 }
 
 impl<T: Transport + Unpin> Watched<T> {
-    /// Takes in what there is, to be handed on later.
+    /// Reads everything available, to be handed on later.
     fn take_in(&mut self, cx: &mut Context<'_>) {
         while !self.ended {
             let Poll::Ready(arrived) = self.transport.poll_receive(cx) else { return };

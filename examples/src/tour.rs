@@ -15,7 +15,7 @@ pub trait Tour {
     /// `beep` is `BOOP`.
     async fn transform(&self, text: &str) -> String;
 
-    /// A counter of its own for each caller.
+    /// Returns a counter of its own for each caller.
     async fn counter(&self) -> CounterClient;
 
     /// Calls `callback` three times with `event` and `"data"`, each time after the answer to the
@@ -25,41 +25,41 @@ pub trait Tour {
     /// Fails.
     async fn fail(&self) -> Result<(), TourError>;
 
-    /// Whoever shows a token gets the user that it stands for.
+    /// Returns the user of a token.
     async fn authenticate(&self, token: &str) -> UserClient;
 
-    /// What came, of any shape. Functions and objects in it come back usable.
+    /// Returns the argument, of any shape. Functions and objects in it come back usable.
     async fn echo(&self, x: Value) -> Value;
 }
 
 /// Counts from 1.
 #[capnode::interface]
 pub trait Counter {
-    /// The next number.
+    /// Returns the next number.
     async fn next(&self) -> u32;
 
     /// Begins anew.
     async fn reset(&self);
 }
 
-/// A user, for who holds it.
+/// A user.
 #[capnode::interface]
 pub trait User {
-    /// What is known about the user.
+    /// Returns the profile of the user.
     async fn profile(&self) -> ProfileClient;
 }
 
-/// What is known about a user.
+/// The profile of a user.
 #[capnode::interface]
 pub trait Profile {
-    /// `user of TOKEN`.
+    /// Returns `user of TOKEN`.
     async fn name(&self) -> String;
 }
 
-/// What methods of the tour fail with.
+/// The errors of the tour's methods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TourError {
-    /// That of [`Tour::fail`].
+    /// The error of [`Tour::fail`].
     Intentional,
     /// The callback given to [`Tour::on`] failed, with this message.
     Callback(String),
@@ -76,7 +76,7 @@ impl fmt::Display for TourError {
 
 impl std::error::Error for TourError {}
 
-/// What a peer of the tour server may cost it: messages are short here, and nobody needs many references.
+/// Returns the limits on a peer of the tour server: messages are short here, and few references are needed.
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.connections = 1_000;
@@ -93,7 +93,7 @@ pub fn limits() -> Limits {
     limits
 }
 
-/// A reference to a new tour.
+/// Returns a reference to a new tour.
 pub fn index() -> TourClient {
     TourClient::new(Sights)
 }
@@ -130,7 +130,7 @@ impl Tour for Sights {
     }
 }
 
-/// What [`Tour::transform`] does.
+/// Does the work of [`Tour::transform`].
 pub fn transform(text: &str) -> String {
     let vowel = |character| "aeiou".contains(character);
     let mut rest = text;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::TARGETS;
 
-/// What looks like one of these functions, and the reason why it is none.
+/// Functions that look like an entry, and the reason why they are not.
 const NO_ENTRIES: &[(&str, &str)] = &[
     ("link/inbound.rs::parse", SESSION),
     ("link/inbound.rs::receive", SESSION),
@@ -94,8 +94,8 @@ fn is_entry_by_name(name: &str) -> bool {
     NAMES.contains(&name) || name.starts_with("parse")
 }
 
-/// Whether a function is known outside its module, takes text and can say that it is none of its kind: where text is
-/// read, that is an entry, whatever it is called.
+/// `true` if a function is visible outside its module, takes text and can refuse it. Where text is read, such a
+/// function is an entry, regardless of its name.
 fn is_entry_by_shape(file: &str, signature: &str) -> bool {
     let reads = ["dialect/", "transport/", "kinds/", "origin.rs"].iter().any(|place| file.starts_with(place));
     let (takes, gives) = signature.split_once("->").unwrap_or((signature, ""));
@@ -181,7 +181,7 @@ fn every_target_can_be_run() {
     assert_eq!(manifest.matches("[[bin]]").count(), named.len());
 }
 
-/// What the peers said, in all recordings.
+/// Returns the messages of the peers, from all recordings.
 fn recorded() -> Vec<String> {
     let mut messages = Vec::new();
     for peer in ["capnweb", "capnode", "q-connection"] {

@@ -1,4 +1,4 @@
-//! What transports read.
+//! Entries for the input of transports.
 
 use std::io;
 use std::pin::Pin;
@@ -79,8 +79,8 @@ fn received(stream: &[u8], size: usize, limit: usize) -> Vec<Result<String, io::
     }
 }
 
-/// What a WebSocket's peer sends behind the handshake. The first byte says in pieces of which size, and which side reads.
-/// However it is cut, the messages are the same, and no more is held than has arrived.
+/// Reads the bytes that a WebSocket's peer sends after the handshake. The first byte sets the size of the pieces, and
+/// the side that reads. The messages are the same for any size, and no more is held than has arrived.
 pub fn web_socket(data: &[u8]) {
     let Some((first, stream)) = data.split_first() else { return };
     let role = if first & 0x80 == 0 { Role::Server } else { Role::Client };

@@ -143,7 +143,7 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     }
 }
 
-/// What JavaScript has and Rust has not: big integers, URLs, headers, dates, bytes.
+/// Scalars of JavaScript that Rust does not have: big integers, URLs, headers, dates, bytes.
 pub fn scalars(data: &[u8]) {
     let (front, rest) = data.split_at(data.len().min(8));
     let millis = front.try_into().map(f64::from_le_bytes).unwrap_or(f64::NAN);

@@ -36,8 +36,8 @@ impl BigInt {
         &self.0
     }
 
-    /// Whether JavaScript's `BigInt(text)` accepts it: decimal with a sign, or hexadecimal, octal
-    /// or binary without one, white space around.
+    /// `true` if JavaScript's `BigInt(text)` accepts the text: decimal with a sign, or hexadecimal, octal or binary
+    /// without one, white space around.
     pub(crate) fn is_js(text: &str) -> bool {
         let text = text.trim();
         let radix = |prefix: [&str; 2], radix| {

@@ -71,7 +71,7 @@ byte_kinds! {
 pub struct Bytes {
     /// The bytes.
     pub data: Vec<u8>,
-    /// What JavaScript sees them as.
+    /// The JavaScript type of the bytes.
     pub kind: ByteKind,
 }
 

@@ -24,7 +24,7 @@ impl FromIterator<(String, String)> for Headers {
     }
 }
 
-/// What JavaScript's `Headers` takes; anything else makes a JavaScript peer end the session.
+/// `true` if JavaScript's `Headers` accepts the header. Any other makes a JavaScript peer end the session.
 fn is_header(name: &str, value: &str) -> bool {
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let in_value = |char: char| char <= '\u{ff}' && !matches!(char, '\0' | '\r' | '\n');

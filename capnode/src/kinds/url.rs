@@ -23,7 +23,7 @@ impl Url {
         &self.0
     }
 
-    /// Whether it begins as a URL does.
+    /// `true` if the text begins as a URL does.
     pub(crate) fn is_absolute(href: &str) -> bool {
         split_scheme(href).is_some()
     }
@@ -36,8 +36,8 @@ fn split_scheme(href: &str) -> Option<(&str, &str)> {
     good.then_some((scheme, rest))
 }
 
-/// Whether JavaScript's `new URL` takes it. A URL that is not taken makes a JavaScript peer end the
-/// session, so this refuses when in doubt (but for international names that are encoded wrongly).
+/// `true` if JavaScript's `new URL` accepts the text. A refused URL makes a JavaScript peer end the session, so this
+/// refuses when in doubt (but for international names that are encoded wrongly).
 fn is_plain(href: &str) -> bool {
     let Some((scheme, rest)) = split_scheme(href) else { return false };
     if href.trim() != href || href.chars().any(char::is_control) {

@@ -315,7 +315,7 @@ impl Node {
     }
 
     /// Shuts down: stops accepting, refuses new calls, lets the running ones end, and closes all connections of this
-    /// node and its clones when they have, or when `deadline` is over. Returns when all are closed, or given up after five
+    /// node and its clones when they have, or at `deadline`. Returns when all are closed, or given up after five
     /// seconds more.
     ///
     /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`; it has not run. New

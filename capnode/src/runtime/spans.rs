@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-/// What a connection does, in a span that says which connection it is.
+/// Runs the work of a connection in a span that says which connection it is.
 pub(crate) fn in_connection<F: Future>(
     future: F,
     nickname: Option<Arc<str>>,
@@ -20,7 +20,7 @@ pub(crate) fn in_connection<F: Future>(
     }
 }
 
-/// What goes on by itself, in the span of who began it.
+/// Runs detached work in the current span.
 pub(crate) fn in_current<F: Future>(future: F) -> impl Future<Output = F::Output> {
     #[cfg(feature = "tracing")]
     return tracing::Instrument::in_current_span(future);

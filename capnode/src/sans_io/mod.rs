@@ -172,7 +172,7 @@ impl Core {
     }
 
     /// Sets the waker to wake, once, when there is a frame to write or a handler to poll. Returns `true` if there is
-    /// one already.
+    /// work already.
     pub fn set_waker(&self, waker: &Waker) -> bool {
         self.link.set_driver(Some(waker), true)
     }

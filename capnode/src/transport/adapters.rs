@@ -57,7 +57,7 @@ pub struct Translated<T, W, R> {
     transport: T,
     write: W,
     read: R,
-    /// What has been translated and is not sent yet.
+    /// Translated frames that are not sent yet.
     pending: Outgoing,
     current: String,
 }
@@ -65,7 +65,7 @@ pub struct Translated<T, W, R> {
 /// Carries frames over `transport` in a writing of one's own: each passes through `write` on the way out, and through
 /// `read` on the way in. That is the place for another serialization, for compression, for encryption.
 ///
-/// What `read` cannot make sense of ends the connection, and the peer is told why.
+/// A frame that `read` refuses ends the connection, and the peer is told the reason.
 ///
 /// ```
 /// use capnode::{Node, transport};

@@ -28,7 +28,7 @@ pub enum Address {
     Tcp(String),
     /// A WebSocket.
     Ws {
-        /// Whether by TLS.
+        /// `true` if by TLS.
         tls: bool,
         /// `host:port`.
         host: String,

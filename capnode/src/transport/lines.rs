@@ -18,12 +18,12 @@ const CHUNK: usize = 16 << 10;
 #[derive(Debug)]
 pub struct Lines<S> {
     stream: S,
-    /// What has been read and not been taken is from `start` to `filled`; the rest is room.
+    /// Bytes that have been read and not been taken are from `start` to `filled`; the rest is room.
     buffer: Vec<u8>,
     filled: usize,
-    /// Where the next line begins.
+    /// The start of the next line.
     start: usize,
-    /// Up to where there is no line feed.
+    /// The end of the part that is known to have no line feed.
     searched: usize,
     /// Bytes read.
     read: u64,
@@ -34,7 +34,7 @@ pub struct Lines<S> {
     leftover: Option<Leftover>,
 }
 
-/// What separates the frames that arrive.
+/// The separator of the frames that arrive.
 #[derive(Debug)]
 enum Framing {
     /// The first byte tells.

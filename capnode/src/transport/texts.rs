@@ -9,7 +9,7 @@ pub(super) struct Text {
     escaped: bool,
 }
 
-/// What the next byte is to a text.
+/// The role of the next byte in a text.
 #[derive(Debug, PartialEq)]
 pub(super) enum Byte {
     /// White space before it begins.

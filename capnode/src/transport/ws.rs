@@ -97,9 +97,9 @@ impl Message for tungstenite::Message {
 /// A stream of which no more is read than the head of an HTTP response.
 struct Head<S> {
     stream: S,
-    /// How much of the end of a head has been seen.
+    /// The length of the seen part of a head's end.
     seen: usize,
-    /// What has come behind it.
+    /// The bytes that have come behind it.
     rest: Vec<u8>,
 }
 
