@@ -1,4 +1,4 @@
-//! What the programs of this workspace share: the peers, the scenarios, and how both are measured.
+//! Shared code of the programs of this workspace: the peers, the scenarios, and their measurement.
 
 pub mod js;
 pub mod measure;

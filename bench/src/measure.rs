@@ -1,4 +1,4 @@
-//! Clocks, and what a measurement comes to.
+//! Clocks, and the results of a measurement.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::socket;
 /// The result of one measurement, as a line of JSON from process to process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measurement {
-    /// In the unit of the scenario.
+    /// The value in the unit of the scenario.
     pub value: f64,
     /// Microseconds of processor time for each call, of both sides.
     pub cpu_us: Option<f64>,
@@ -27,21 +27,21 @@ fn cpu() -> Duration {
     Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
-/// What the program's allocator counts.
+/// The counters of the program's allocator.
 #[derive(Clone, Copy)]
 pub struct Heap {
     pub bytes: fn() -> usize,
     pub allocations: fn() -> usize,
 }
 
-/// That of a program which has such an allocator.
+/// The counters of a program that has such an allocator.
 pub static HEAP: OnceLock<Heap> = OnceLock::new();
 
 fn allocations() -> Option<usize> {
     HEAP.get().map(|heap| (heap.allocations)())
 }
 
-/// Since when something is measured.
+/// The start of a measurement.
 pub struct Meter {
     started: Instant,
     cpu: Duration,
@@ -58,7 +58,7 @@ impl Meter {
         self.started.elapsed()
     }
 
-    /// Ends it: `calls` have been made, and the value is how many a second.
+    /// Ends the measurement: `calls` have been made, and the value is the number in a second.
     pub fn rate(self, calls: u64) -> Measurement {
         let elapsed = self.started.elapsed().as_secs_f64();
         let cpu_us = (cpu() - self.cpu).as_secs_f64() * 1e6;

@@ -1,4 +1,4 @@
-//! What every peer does, as its users would write it.
+//! The operations of every peer, as its users would write them.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use futures::StreamExt;
 use crate::record::Record;
 use crate::socket::Socket;
 
-/// A library with a server of ours: how a connection is served, and how one is opened.
+/// A library with a server of its own: serving a connection, and opening one.
 pub trait Peer: Default + Send + Sync + 'static {
     type Client: Client;
 
@@ -16,13 +16,13 @@ pub trait Peer: Default + Send + Sync + 'static {
 
     fn connect(socket: Socket) -> impl Future<Output = Self::Client> + Send;
 
-    /// A client of an object in this program, for those who have such a thing.
+    /// Returns a client of an object in this program, for libraries that have such a thing.
     fn local() -> impl Future<Output = Self::Client> + Send {
         unsupported()
     }
 }
 
-/// The client's end of a connection. What a peer has not got is not asked of it: see [`crate::peers::supports`].
+/// The client's end of a connection. A peer without an operation is not asked for it: see [`crate::peers::supports`].
 pub trait Client: Clone + Send + Sync + 'static {
     type Object: Send + Sync + 'static;
 
@@ -32,13 +32,13 @@ pub trait Client: Clone + Send + Sync + 'static {
 
     fn echo_bytes(&self, bytes: Vec<u8>) -> impl Future<Output = Vec<u8>> + Send;
 
-    /// Has the server call a function of the client's, which adds one to what it is given, with 0, 1, … `calls - 1`,
-    /// `in_flight` at a time. The sum of the results comes back.
+    /// Has the server call a function of the client, which adds one to its argument, with 0, 1, … `calls - 1`,
+    /// `in_flight` at a time. Returns the sum of the results.
     fn call_back(&self, _calls: u32, _in_flight: u32) -> impl Future<Output = u64> + Send {
         unsupported()
     }
 
-    /// A new object of the server's, which lives until it is dropped.
+    /// Returns a new object of the server, which lives until it is dropped.
     fn object(&self, _id: u32) -> impl Future<Output = Self::Object> + Send {
         unsupported()
     }

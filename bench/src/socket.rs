@@ -81,7 +81,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What tonic wants to know of a connection: nothing.
+/// The connection data for tonic: nothing.
 impl tonic::transport::server::Connected for Socket {
     type ConnectInfo = ();
 

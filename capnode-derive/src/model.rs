@@ -26,7 +26,7 @@ pub(crate) struct Method {
     pub wire_name: String,
     pub arguments: Vec<Argument>,
     pub output: Output,
-    /// Whether the signature is one that an interface can have. `check` finds out.
+    /// `true` if an interface can have the signature. `check` finds out.
     pub sound: bool,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Argument {
     pub pass: Pass,
 }
 
-/// How an argument gets from the caller to the implementation.
+/// The way of an argument from the caller to the implementation.
 pub(crate) enum Pass {
     /// By value.
     Give,

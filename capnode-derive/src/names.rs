@@ -1,4 +1,4 @@
-//! Wire names: how a method's Rust name is written for the peer.
+//! Wire names: the peer's spelling of a method's Rust name.
 
 use proc_macro2::Ident;
 
@@ -46,7 +46,7 @@ impl Case {
     }
 }
 
-/// The name of `ident` without the `r#` that makes a keyword an identifier.
+/// Returns the name of `ident` without the `r#` that makes a keyword an identifier.
 pub(crate) fn plain(ident: &Ident) -> String {
     let name = ident.to_string();
     match name.strip_prefix("r#") {
@@ -55,7 +55,7 @@ pub(crate) fn plain(ident: &Ident) -> String {
     }
 }
 
-/// The name of a type, as a function would have it: `HttpLog` becomes `http_log`.
+/// Returns the name of a type, as a function would have it: `HttpLog` becomes `http_log`.
 pub(crate) fn snake(name: &str) -> String {
     let mut snake = String::new();
     let mut before = None::<char>;

@@ -1,4 +1,4 @@
-//! What stands in the parentheses of `#[capnode::interface(..)]` and of `#[capnode(..)]`.
+//! The options in the parentheses of `#[capnode::interface(..)]` and of `#[capnode(..)]`.
 
 use crate::names::Case;
 use crate::problems::Problems;
@@ -11,7 +11,7 @@ use syn::{Attribute, LitStr, Meta, Path, PathArguments, Result, Token, parse_quo
 
 /// The options of a trait.
 pub(crate) struct InterfaceOptions {
-    /// Where the library is: everything emitted is found through it.
+    /// The path of the library, by which everything emitted is found.
     pub krate: Path,
     pub name: Option<LitStr>,
     pub rename_all: Case,

@@ -1,4 +1,4 @@
-//! Collects what is wrong, so that one build reports all of it.
+//! Collects mistakes, so that one build reports all of them.
 
 use proc_macro2::Span;
 use quote::ToTokens;
@@ -25,7 +25,7 @@ impl Problems {
         self.0.len()
     }
 
-    /// All that was reported as one error, or nothing if nothing was.
+    /// Returns all reports as one error, or `None` if there are none.
     pub(crate) fn into_error(self) -> Option<syn::Error> {
         self.0.into_iter().reduce(|mut all, next| {
             all.combine(next);

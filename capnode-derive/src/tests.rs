@@ -1,4 +1,4 @@
-//! What the macro refuses, and how much it emits.
+//! Tests of the macro's refusals, and of the size of its output.
 
 mod refusals;
 mod size;

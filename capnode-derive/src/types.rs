@@ -1,4 +1,4 @@
-//! What a written type says: how it travels, and what in it cannot.
+//! Properties of a written type: the way it travels, and the parts of it that cannot.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
@@ -12,7 +12,7 @@ pub(crate) struct Flaw {
     /// The part, for the span of the message.
     pub at: TokenStream,
     pub kind: FlawKind,
-    /// Whether it is in the signature of a `Func`.
+    /// `true` if it is in the signature of a `Func`.
     pub in_func: bool,
 }
 
@@ -37,7 +37,7 @@ impl Flaw {
         Some(Self { at: at.to_token_stream(), kind, in_func: false })
     }
 
-    /// The first flaw of a type that travels by value.
+    /// Returns the first flaw of a type that travels by value.
     pub(crate) fn find(ty: &Type) -> Option<Self> {
         match ty {
             Type::Group(group) => Self::find(&group.elem),
@@ -120,13 +120,13 @@ pub(crate) fn result_of(signature: &TypeFnPtr) -> Option<&Type> {
     }
 }
 
-/// Whether a type is written `Result<..>`, which is how a typed error is known: the macro can't
-/// look through an alias of another name. That it is one, and of what, rustc finds.
+/// `true` if a type is written `Result<..>`, by which a typed error is known: the macro can't look through an alias of
+/// another name. rustc checks that the type is a `Result`.
 pub(crate) fn is_result(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|last| last.ident == "Result")
 }
 
-/// Whether a name is that of a type of the language.
+/// `true` if a name is that of a primitive type.
 pub(crate) fn is_primitive(name: &Ident) -> bool {
     const KNOWN: [&str; 17] = [
         "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128",
@@ -135,7 +135,7 @@ pub(crate) fn is_primitive(name: &Ident) -> bool {
     KNOWN.iter().any(|known| name == known)
 }
 
-/// Whether a result is of a type that nobody has to think about.
+/// `true` if a result's type needs no check of its own.
 pub(crate) fn surely_travels(ty: &Type) -> bool {
     match bare(ty) {
         Type::Path(path) => path.path.get_ident().is_some_and(|name| name == "String" || is_primitive(name)),
@@ -157,7 +157,7 @@ fn func_parameter(path: &Path) -> Option<&TypeFnPtr> {
     }
 }
 
-/// Whether a name is one of the standard library's types that hold others.
+/// `true` if a name is one of the standard library's types that hold others.
 fn is_container(segment: &PathSegment) -> bool {
     const CONTAINERS: [&str; 13] = [
         "Arc",

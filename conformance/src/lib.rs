@@ -139,12 +139,13 @@ fn all() -> impl Iterator<Item = &'static Check> {
     [methods::CHECKS, values::CHECKS, references::CHECKS, calls::CHECKS].into_iter().flatten()
 }
 
-/// Runs all checks on the peer of a connection, and prints the outcome of each: `ok NAME` or `FAILED NAME: why`.
+/// Runs all checks on the peer of a connection, and calls `tell` with the outcome of each: `ok NAME` or `FAILED NAME:
+/// why`.
 pub async fn run(connection: &Connection, expect: Expect, mut tell: impl FnMut(&str)) -> Summary {
     let peer = Peer { connection: connection.clone(), tour: connection.index(), expect };
     let dialect = connection.dialect().unwrap_or_default();
     let mut summary = Summary { passed: 0, failed: 0 };
-    // A peer that answers nothing need not be asked everything.
+    // A silent peer is not put to all checks.
     let mut silent = 0;
     for check in all().filter(|check| check.only.is_empty() || check.only.contains(&dialect)) {
         let failure = if silent == 3 {

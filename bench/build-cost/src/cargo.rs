@@ -10,10 +10,10 @@ use crate::libraries::Library;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What a build took.
+/// The cost of a build.
 #[derive(Clone, Copy)]
 pub struct Cost {
-    /// Of cargo and all that it ran.
+    /// Processor time of cargo and all that it ran.
     pub processor: Duration,
     pub wall: Duration,
 }
@@ -28,12 +28,12 @@ pub fn release(library: &Library) -> Result<Cost> {
     timed(library, &["build", "--release"], "Compiling")
 }
 
-/// The program that `release` made.
+/// Returns the program that `release` made.
 pub fn program(library: &Library) -> PathBuf {
     target().join("release").join(library.package())
 }
 
-/// The text of a crate's interfaces, with all macros expanded.
+/// Returns the text of a crate's interfaces, with all macros expanded.
 pub fn expanded(library: &Library) -> Result<String> {
     // Build scripts look at this variable, so that it would have the dependencies built anew; hence the other folder.
     let folder = target().join("expanded");
@@ -44,7 +44,7 @@ pub fn expanded(library: &Library) -> Result<String> {
     Ok(fs::read_to_string(file)?)
 }
 
-/// How many packages a crate is built of, itself not counted.
+/// Returns the number of packages that a crate is built of, itself not counted.
 pub fn dependencies(library: &Library, options: &[&str]) -> Result<usize> {
     let output = run(cargo(library, &["tree", "-e", "normal", "--prefix", "none"]).args(options))?;
     let text = String::from_utf8(output.stdout)?;
@@ -56,7 +56,7 @@ pub fn dependencies(library: &Library, options: &[&str]) -> Result<usize> {
     Ok(packages.len() - 1)
 }
 
-/// The version of a package that the library's users get.
+/// Returns the version of a package that the library's users get.
 pub fn version(package: &str) -> Result<String> {
     let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock"))?;
     let rest = lock.split_once(&format!("name = \"{package}\"\nversion = \"")).map(|(_, rest)| rest);
@@ -73,7 +73,7 @@ fn cargo(library: &Library, arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).args(["--locked", "-p", &library.package()]);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_INCREMENTAL", "0");
-    // What this program was started with is not meant for those that it starts.
+    // The environment of this program is not meant for those that it starts.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command
 }
@@ -95,7 +95,7 @@ fn timed(library: &Library, arguments: &[&str], verb: &str) -> Result<Cost> {
     Ok(Cost { processor, wall })
 }
 
-/// Builds what is needed before anything can be timed.
+/// Builds everything that is needed before a build can be timed.
 pub fn prepare(library: &Library, release: bool) -> Result<()> {
     run(&mut cargo(library, &["check", "--lib"]))?;
     if release {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// The lines of a text as rustfmt writes it by default, without empty ones, comments and documentation.
+/// Counts the lines of a text as rustfmt writes it by default, without empty ones, comments and documentation.
 pub fn count(source: &str) -> Result<usize, Box<dyn Error>> {
     let formatted = formatted(source)?;
     Ok(formatted.lines().filter(|line| is_code(line)).count())
@@ -15,7 +15,7 @@ fn is_code(line: &str) -> bool {
     !(line.is_empty() || line.starts_with("//") || line.starts_with("#[doc"))
 }
 
-/// The same of what somebody wrote: its attributes are not there any more when they have been expanded.
+/// Counts the lines of handwritten code, without attributes, which are gone once they have been expanded.
 pub fn count_written(source: &str) -> Result<usize, Box<dyn Error>> {
     let formatted = formatted(source)?;
     Ok(formatted.lines().filter(|line| is_code(line) && !line.trim_start().starts_with("#[")).count())

@@ -1,4 +1,4 @@
-//! Measures what interfaces cost the build of a crate that has them. Started by `run`.
+//! Measures the cost of interfaces to the build of a crate that has them. Started by `run`.
 
 mod cargo;
 mod libraries;
@@ -66,7 +66,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// The text of the page with the table in its place.
+/// Returns the text of the page with the table in its place.
 fn with_table(page: &Path, table: &str) -> Result<String> {
     let (begin, end) = ("<!-- build-cost:begin -->", "<!-- build-cost:end -->");
     let text = fs::read_to_string(page).map_err(|error| format!("docs/performance.md: {error}"))?;
@@ -107,7 +107,7 @@ fn measure(about: &About, libraries: &[Library], release: bool) -> Result<Vec<Ou
     Ok(outcomes)
 }
 
-/// What `measure` makes of the crate without interfaces, and with them.
+/// Returns the results of `measure` for the crate without interfaces, and with them.
 fn both<T>(library: &Library, size: Size, measure: impl Fn(bool) -> Result<T>) -> Result<(T, T)> {
     library.write(size, false)?;
     let without = measure(false)?;
@@ -152,13 +152,13 @@ fn spreads(values: Vec<(f64, f64)>) -> (Spread, Spread) {
     (Spread::of(processor), Spread::of(wall))
 }
 
-/// How many lines more there are once the macros have been expanded.
+/// Returns the number of lines that the expansion of the macros adds.
 fn added_lines(library: &Library) -> Result<usize> {
     let written = fs::read_to_string(library.source())?;
     Ok(lines::count(&cargo::expanded(library)?)? - lines::count_written(&written)?)
 }
 
-/// The size of the program, which has to work.
+/// Returns the size of the program, which has to work.
 fn bytes(library: &Library, calls: usize) -> Result<u64> {
     let program = cargo::program(library);
     let good = String::from_utf8(cargo::run(&mut Command::new(&program))?.stdout)?;

@@ -10,7 +10,7 @@ pub enum Ty {
     Record,
 }
 
-/// What a method gives.
+/// The result type of a method.
 #[derive(Clone, Copy)]
 pub enum Output {
     Plain(&'static str),
@@ -29,7 +29,7 @@ pub struct Kind {
     pub arguments: &'static [(&'static str, Ty)],
     pub output: Output,
     pub body: &'static str,
-    /// What the result is if it has been called with `Ty::value`.
+    /// The result of a call with `Ty::value`.
     pub expected: &'static str,
 }
 

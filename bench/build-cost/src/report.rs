@@ -1,4 +1,4 @@
-//! What came of it, as a table and as JSON.
+//! The results, as a table and as JSON.
 
 use std::fmt::Write;
 use std::fs;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::libraries::Size;
 
-/// Of one library, for each method; what there is without interfaces has been taken off.
+/// The costs of one library, for each method, less those of the crate without interfaces.
 pub struct Outcome {
     pub name: &'static str,
     pub version: String,
@@ -150,11 +150,11 @@ fn processor() -> String {
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// Puts what is between the two markers in place of what was.
+/// Replaces the text between the two markers.
 ///
 /// # Errors
 ///
-/// If they are not there.
+/// If the markers are missing.
 pub fn replace_between(text: &str, begin: &str, end: &str, what: &str) -> Result<String, String> {
     let missing = || format!("`{begin}` and, after it, `{end}` must be there");
     let (before, rest) = text.split_once(begin).ok_or_else(missing)?;

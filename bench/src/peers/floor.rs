@@ -1,5 +1,5 @@
-//! The floor: what any JSON over a socket costs at least. No library, only tokio and serde_json: a task a side that
-//! reads all there is, answers in place, and writes all that waits in one go.
+//! The floor: the least cost of any JSON over a socket. No library, only tokio and serde_json: a task a side that reads
+//! all there is, answers in place, and writes all waiting frames in one go.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -47,7 +47,7 @@ enum Message {
 #[derive(Default)]
 struct State {
     unwritten: Vec<u8>,
-    /// Who waits for an answer, by number. Free places are in `free`.
+    /// The callers that wait for an answer, by number. Free places are in `free`.
     waiting: Vec<Option<oneshot::Sender<Answer>>>,
     free: VecDeque<u32>,
     driver: Option<Waker>,
@@ -154,7 +154,7 @@ struct Connection {
     filled: usize,
     output: Vec<u8>,
     written: usize,
-    /// Whether others are having their turn before what waits is written.
+    /// `true` if other tasks have their turn before the waiting output is written.
     gathering: bool,
 }
 
@@ -238,7 +238,7 @@ impl Peer for Floor {
 #[derive(Clone)]
 pub struct FloorClient(Arc<Held>);
 
-/// The connection is closed when nobody holds it.
+/// The connection is closed when it is no longer held.
 struct Held(End);
 
 impl Drop for Held {

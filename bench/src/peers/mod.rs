@@ -1,4 +1,4 @@
-//! Who is compared.
+//! The compared libraries.
 
 mod capnode;
 mod capnp_rpc;
@@ -17,14 +17,14 @@ use crate::scenarios::{self, Scenario};
 /// A peer, as tables and charts have it.
 #[derive(Debug)]
 pub struct Info {
-    /// What it is called on the command line and in `results.json`.
+    /// The name on the command line and in `results.json`.
     pub id: &'static str,
-    /// What a table says.
+    /// The label in a table.
     pub label: &'static str,
-    /// The package whose version is said beside it.
+    /// The package whose version is shown beside it.
     pub package: &'static str,
     pub kind: Kind,
-    /// Whether functions and objects can be passed.
+    /// `true` if functions and objects can be passed.
     pub references: bool,
 }
 
@@ -67,12 +67,12 @@ pub fn info(id: &str) -> Option<&'static Info> {
     ALL.iter().find(|peer| peer.id == id)
 }
 
-/// Whether it bears no thread but the one that it was made in.
+/// `true` if the peer works only in the thread that it was made in.
 pub fn has_one_thread(peer: &str) -> bool {
     peer == "capnp-rpc"
 }
 
-/// Whether the peer has what the scenario is about.
+/// `true` if the peer supports the scenario.
 pub fn supports(peer: &Info, scenario: Scenario) -> bool {
     // In the two older languages nothing is given back, and bytes don't arrive as such.
     let older = matches!(peer.id, "capnode-capnode" | "capnode-q");

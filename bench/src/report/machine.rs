@@ -1,4 +1,4 @@
-//! What was measured, where, and when.
+//! The versions, the machine and the date of a measurement.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ pub struct About {
     pub system: String,
     pub rust: String,
     pub node: String,
-    /// How often each measurement was made, and how long it took.
+    /// The number of times that each measurement was made, and its time.
     pub repetitions: usize,
     pub seconds: f64,
-    /// Of the peers' packages, and of those that the floor is made of.
+    /// The versions of the peers' packages, and of those that the floor is made of.
     pub versions: BTreeMap<String, String>,
 }
 
@@ -60,7 +60,7 @@ fn processor() -> String {
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// What the lock files say.
+/// Returns the version of a package in the lock files.
 fn version(package: &str) -> Option<String> {
     let cargo = fs::read_to_string(here().join("Cargo.lock")).ok()?;
     let npm = fs::read_to_string(here().join("js/package-lock.json")).unwrap_or_default();

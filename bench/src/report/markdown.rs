@@ -9,10 +9,10 @@ use crate::scenarios::{STEPS, Scenario};
 /// A row of a table.
 struct Row {
     name: &'static str,
-    /// What it is about. If there is nothing of the first, the next takes its place.
+    /// The scenarios of the row. If there is no result of the first, the next takes its place.
     scenarios: &'static [Scenario],
     show: Show,
-    /// Whether it is also in the README, where there is no room for all.
+    /// `true` if it is also in the README, where there is no room for all.
     readme: bool,
 }
 
@@ -92,7 +92,7 @@ const GROWTH_ROWS: &[Row] = &[
 
 const _: () = assert!(STEPS == 8, "a row says so");
 
-/// All there is: `results/table.md`.
+/// Returns the full report: `results/table.md`.
 pub fn whole(report: &Report) -> String {
     let values = ROWS.iter().filter(|row| row.show == Show::Value);
     let spreads: Vec<Row> = values.map(|row| Row { show: Show::Spread, ..*row }).collect();
@@ -125,18 +125,18 @@ fn one_of_ours(peer: &Info) -> bool {
     !ours(peer) || peer.id == "capnode"
 }
 
-/// What the README shows.
+/// Returns the part for the README.
 pub fn fragment(report: &Report, chart: &str) -> String {
     let chart = format!("![Calls a second, beside other libraries]({chart})\n\n");
     let table = table(report, ROWS.iter().filter(|row| row.readme), one_of_ours);
     chart + &table + &about(report)
 }
 
-/// Puts what is between the two markers in place of what was.
+/// Replaces the text between the two markers.
 ///
 /// # Errors
 ///
-/// If they are not there.
+/// If the markers are missing.
 pub fn replace_between(text: &str, begin: &str, end: &str, what: &str) -> Result<String, String> {
     let missing = || format!("`{begin}` and, after it, `{end}` must be there");
     let (before, rest) = text.split_once(begin).ok_or_else(missing)?;
@@ -144,7 +144,7 @@ pub fn replace_between(text: &str, begin: &str, end: &str, what: &str) -> Result
     Ok(format!("{before}{begin}\n{what}{end}{after}"))
 }
 
-/// What stands below the first table.
+/// Returns the text below the first table.
 fn about(report: &Report) -> String {
     let about = &report.about;
     let version = |package: &str| about.versions.get(package).map_or("", String::as_str);

@@ -1,4 +1,4 @@
-//! Many measurements, and what is said about them.
+//! Many measurements, and the report on them.
 
 pub mod chart;
 pub mod machine;
@@ -12,14 +12,14 @@ use crate::measure::Measurement;
 use crate::peers::Info;
 use crate::scenarios::Scenario;
 
-/// All that goes to `results.json`.
+/// The content of `results.json`.
 #[derive(Serialize, Deserialize)]
 pub struct Report {
     pub about: machine::About,
     pub results: Vec<Outcome>,
 }
 
-/// What a peer has come to in a scenario.
+/// The result of a peer in a scenario.
 #[derive(Serialize, Deserialize)]
 pub struct Outcome {
     #[serde(serialize_with = "scenario_id", deserialize_with = "scenario_of_id")]

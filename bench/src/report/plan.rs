@@ -1,4 +1,4 @@
-//! What is measured, in which order, and by which process.
+//! The plan: the measurements, their order, and the process of each.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ use crate::scenarios::Scenario;
 pub struct Plan {
     pub repetitions: usize,
     pub seconds: f64,
-    /// Leaves out what takes long to set up.
+    /// Leaves out scenarios with a long setup.
     pub quick: bool,
     /// All, if empty.
     pub peers: Vec<String>,
@@ -33,8 +33,8 @@ impl Plan {
         pairs
     }
 
-    /// Measures all of it, a repetition of everything after another: whatever else the machine does meanwhile meets
-    /// all alike.
+    /// Measures all of it, one repetition of everything after another, so that other load on the machine meets all
+    /// alike.
     ///
     /// # Errors
     ///

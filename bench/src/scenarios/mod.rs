@@ -1,5 +1,5 @@
-//! What is measured. Each measurement is made by a process of its own, in which client and server are tasks of one
-//! runtime, if it doesn't say otherwise.
+//! The measured scenarios. Each measurement is made by a process of its own, in which client and server are tasks of
+//! one runtime, unless its scenario differs.
 
 mod connections;
 pub mod objects;
@@ -21,9 +21,9 @@ use crate::socket::Socket;
 pub enum Scenario {
     /// Calls one after another, or so many at a time.
     Calls { in_flight: u32 },
-    /// The same, in a runtime of one thread.
+    /// Such calls in a runtime of one thread.
     Single { in_flight: u32 },
-    /// The same, with the server in such a runtime of its own, and a core for each.
+    /// Such calls with the server in a runtime of one thread of its own, and a core for each.
     Apart { in_flight: u32 },
     /// Structures of 1 KB, echoed.
     Records,
@@ -31,7 +31,7 @@ pub enum Scenario {
     Callbacks { in_flight: u32 },
     /// 1 MiB of bytes, echoed.
     Bytes,
-    /// What each of so many objects costs its server while a client holds it.
+    /// The cost of each of so many objects to the server while a client holds it.
     ObjectBytes { objects: u32 },
     /// Dependent calls over a long line.
     Chain,
@@ -45,11 +45,11 @@ pub enum Scenario {
     Local,
     /// Allocations that a call takes on both sides: 64 at a time, or of an object in the same program.
     Allocations { local: bool },
-    /// The same JavaScript client, with a server in a process of its own.
+    /// Calls of the JavaScript client to a server in a process of its own.
     JsClient { in_flight: u32 },
 }
 
-/// How many dependent calls there are in [`Scenario::Chain`], and what the way takes.
+/// The number of dependent calls in [`Scenario::Chain`], and the time of the way.
 pub const STEPS: u32 = 8;
 pub const DELAY: Duration = Duration::from_millis(20);
 
@@ -82,7 +82,7 @@ impl Scenario {
         Self::Connections { count: 5_000 },
     ];
 
-    /// What it is called on the command line and in `results.json`.
+    /// Returns the name on the command line and in `results.json`.
     pub fn id(self) -> String {
         match self {
             Self::Calls { in_flight } => format!("calls-{in_flight}"),
@@ -103,7 +103,7 @@ impl Scenario {
         }
     }
 
-    /// Whether its runtime has one thread for all of its tasks, and not as many as there are cores.
+    /// `true` if its runtime has one thread for all of its tasks, and not one for each core.
     pub fn is_single(self) -> bool {
         matches!(self, Self::Single { .. } | Self::Apart { .. })
     }
@@ -144,7 +144,7 @@ pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
     }
 }
 
-/// Serves whoever connects.
+/// Serves every client that connects.
 pub async fn listen<P: Peer>() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
     let address = listener.local_addr().expect("it is bound");
@@ -159,7 +159,7 @@ pub async fn listen<P: Peer>() -> SocketAddr {
     address
 }
 
-/// The same, in a thread of its own.
+/// Serves every client that connects, in a thread of its own.
 async fn listen_in_thread<P: Peer>() -> SocketAddr {
     let (sender, address) = tokio::sync::oneshot::channel();
     std::thread::spawn(|| {

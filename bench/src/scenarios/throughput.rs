@@ -1,4 +1,4 @@
-//! How many calls there are in a second.
+//! Calls in a second.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ const MIB: usize = 1 << 20;
 /// The most callbacks of one measurement.
 const MOST: u32 = 100_000;
 
-/// How often the clock is looked at.
+/// The number of calls between two looks at the clock.
 const BATCH: u32 = 16;
 
-/// How much of the time goes by before it is measured.
+/// Returns the time that goes by before the measurement.
 fn warm_up(time: Duration) -> Duration {
     time / 5
 }

@@ -1,4 +1,4 @@
-//! The rules of an interface. Each message says what is wrong and what to write instead.
+//! The rules of an interface. Each message names the mistake and what to write instead.
 
 mod method;
 mod names;

@@ -71,12 +71,12 @@ pub(super) fn check_all_differ(methods: &[Method], problems: &mut Problems) {
     }
 }
 
-/// Whether one is under `#[cfg(x)]` and the other under `#[cfg(not(x))]`.
+/// `true` if one method is under `#[cfg(x)]` and the other under `#[cfg(not(x))]`.
 fn never_together(one: &Method, other: &Method) -> bool {
     one.cfgs().any(|one| other.cfgs().any(|other| is_opposite(one, other)))
 }
 
-/// Whether both are under conditions, and not under the same.
+/// `true` if both methods have conditions, and not the same ones.
 fn may_differ(one: &Method, other: &Method) -> bool {
     let conditions = |method: &Method| method.cfgs().map(|cfg| quote!(#cfg).to_string()).collect::<Vec<_>>();
     let (one, other) = (conditions(one), conditions(other));
@@ -91,7 +91,7 @@ fn is_opposite(one: &Attribute, other: &Attribute) -> bool {
     is_not(one, other) || is_not(other, one)
 }
 
-/// Where a wire name is decided.
+/// The place where a wire name is decided.
 fn place(method: &Method) -> Span {
     match &method.options.name {
         Some(name) => name.span(),

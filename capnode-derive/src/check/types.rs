@@ -96,7 +96,7 @@ fn of_argument(flaw: &Flaw) -> String {
     message.to_owned()
 }
 
-/// The owned form of what `&T` lends.
+/// Returns the owned form of the type that `&T` lends.
 fn owned(lent: &Type) -> String {
     match bare(lent) {
         Type::Slice(slice) => format!("Vec<{}>", text(&slice.elem)),
@@ -105,7 +105,7 @@ fn owned(lent: &Type) -> String {
     }
 }
 
-/// A type as a person writes it: tokens print with spaces between all of them.
+/// Returns a type as a person writes it: tokens print with spaces between all of them.
 pub(super) fn text(ty: impl ToTokens) -> String {
     let mut text = ty.to_token_stream().to_string();
     for (spaced, tight) in [

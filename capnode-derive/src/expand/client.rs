@@ -9,7 +9,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, GenericParam};
 
 impl Expansion<'_> {
-    /// The type itself, which stands beside the trait.
+    /// Returns the type itself, which stands beside the trait.
     pub(super) fn client(&self) -> TokenStream {
         let (item, name) = (&self.interface.item, &self.interface.client);
         let krate = &self.interface.options.krate;
@@ -19,7 +19,7 @@ impl Expansion<'_> {
         let gap = docs.clone().next().map(|_| quote!(#[doc = ""]));
         let deprecated = item.attrs.iter().filter(|attribute| attribute.path().is_ident("deprecated"));
         let lints = lints(&item.attrs);
-        // What it holds is what it dereferences to: the client of the first interface that this one extends.
+        // Its content is what it dereferences to: the client of the first interface that this one extends.
         let inner = match self.parents.first() {
             Some(parent) => quote!(#parent),
             None => quote!(#krate::Cap),
@@ -46,7 +46,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// The parameters of the client: those of the trait, without bounds, for the `impl`s have those.
+    /// Returns the parameters of the client: those of the trait, without bounds, which the `impl`s have.
     fn struct_params(&self) -> Option<TokenStream> {
         let generics = &self.interface.item.generics;
         let params = generics.params.iter().map(|param| {
@@ -67,7 +67,7 @@ impl Expansion<'_> {
         self.interface.is_generic().then(|| quote!(<#(#params),*>))
     }
 
-    /// The same as an `impl` declares them.
+    /// Returns the parameters of the client as arguments: without bounds and defaults.
     pub(super) fn bare_params(&self) -> Option<TokenStream> {
         let params = self.interface.item.generics.params.iter().map(|param| match param {
             GenericParam::Type(param) => param.ident.to_token_stream(),
@@ -80,7 +80,7 @@ impl Expansion<'_> {
         self.interface.is_generic().then(|| quote!(<#(#params),*>))
     }
 
-    /// All `impl`s of the client.
+    /// Returns all `impl`s of the client.
     pub(super) fn client_impls(&self) -> TokenStream {
         let methods = self.interface.methods.iter().filter(|method| self.is_first(method));
         let methods = methods.map(|method| {
@@ -148,7 +148,7 @@ impl Expansion<'_> {
         constructors
     }
 
-    /// What gives the clients of further parents, to which this one does not dereference.
+    /// Returns the methods for the clients of further parents, to which this client does not dereference.
     fn casts(&self) -> TokenStream {
         let vis = &self.interface.item.vis;
         let casts = self.interface.casts().map(|(name, parent)| {
@@ -183,7 +183,7 @@ impl Expansion<'_> {
         quote!(#vis fn #name(&self, #(#arguments),*) -> #output { #body })
     }
 
-    /// An argument as the client takes it.
+    /// Returns an argument as the client takes it.
     pub(super) fn client_argument(&self, argument: &Argument) -> TokenStream {
         let (name, ty) = (&argument.name, &argument.written.ty);
         match &argument.pass {
@@ -245,7 +245,7 @@ impl Expansion<'_> {
     }
 }
 
-/// `Call<..>` for what a method returns.
+/// Returns the `Call<..>` for a method's result.
 pub(super) fn call_type(output: &Output) -> TokenStream {
     match output {
         Output::Value(ty) => quote!(__p::Call<#ty, __p::Error>),
@@ -253,8 +253,8 @@ pub(super) fn call_type(output: &Output) -> TokenStream {
     }
 }
 
-/// An argument as it is handed to the runtime, at the place of its type: there rustc points if the
-/// type can't travel.
+/// Returns an argument as it is handed to the runtime, at the place of its type: there rustc points if the type can't
+/// travel.
 fn passed(argument: &Argument) -> TokenStream {
     let place = place::of_type(&argument.written.ty);
     let name = place::name_at(&argument.name, place);
@@ -281,7 +281,7 @@ fn into_func(argument: &Argument) -> TokenStream {
     }
 }
 
-/// What a method of the trait passes on to that of the client.
+/// Returns the attributes that a method of the trait passes on to that of the client.
 fn shim_attributes(method: &Method) -> TokenStream {
     let kept = |attribute: &&Attribute| {
         ["cfg", "doc", "deprecated"].iter().any(|kept| attribute.path().is_ident(kept))

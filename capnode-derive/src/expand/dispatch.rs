@@ -1,4 +1,4 @@
-//! The table of an interface, and what runs a call by its place in the table.
+//! The table of an interface, and the code that runs a call by its place in the table.
 
 use super::{Expansion, client_of, local, place};
 use crate::model::{Method, Output, Pass};
@@ -9,8 +9,8 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{Expr, GenericArgument, Meta, Path, PathArguments, PathSegment, Stmt, Type, parse_quote};
 
 impl Expansion<'_> {
-    /// What makes the client one for the runtime: its table, the half that all clients have, and
-    /// the dispatcher. A stand-in with lifetimes can't be one.
+    /// Returns the code that makes the client one for the runtime: its table, the half that all clients have, and the
+    /// dispatcher. A stand-in with lifetimes can't be one.
     pub(super) fn serving(&self) -> Option<TokenStream> {
         if self.interface.item.generics.lifetimes().next().is_some() {
             return None;
@@ -39,7 +39,7 @@ impl Expansion<'_> {
         })
     }
 
-    /// The table, which knows no type parameters.
+    /// Returns the table, which knows no type parameters.
     fn table(&self) -> TokenStream {
         let (name, ident) = (self.interface.name(), plain(&self.interface.item.ident));
         let identity = quote!(
@@ -62,7 +62,8 @@ impl Expansion<'_> {
         quote_spanned!(place=> #table.extending(&__p::Ancestors::of(&[#(#parents),*]), &[#(#casts),*]))
     }
 
-    /// The client at `path` for type parameters that are known here: where the table is, those of the trait are not.
+    /// Returns the client at `path` for type parameters that are known here: where the table is, those of the trait are
+    /// not.
     fn any_instance(&self, mut path: Path) -> Path {
         let Some(PathSegment { arguments: PathArguments::AngleBracketed(angle), .. }) =
             path.segments.last_mut()
@@ -90,7 +91,7 @@ impl Expansion<'_> {
         path
     }
 
-    /// Any value for a constant parameter of the trait, if `ty` is one.
+    /// Returns any value for a constant parameter of the trait, if `ty` is one.
     fn const_param(&self, ty: &Type) -> Option<Expr> {
         let Type::Path(path) = ty else { return None };
         let name = path.path.get_ident()?;
@@ -103,14 +104,14 @@ impl Expansion<'_> {
         })
     }
 
-    /// The place of a method in the table.
+    /// Returns the place of a method in the table.
     pub(super) fn index_of(&self, method: &Method) -> Literal {
         let mut methods = self.interface.methods.iter();
         let index = methods.position(|other| std::ptr::eq(other, method));
         Literal::usize_unsuffixed(index.unwrap_or_default())
     }
 
-    /// The dispatcher.
+    /// Returns the dispatcher.
     fn serve(&self) -> TokenStream {
         let (client, trait_path) = (&self.client_path, &self.trait_path);
         let head = self.impl_with(quote!(), quote!(__T: #trait_path), quote!(__p::Serve<__T> for #client));
@@ -178,7 +179,7 @@ impl Expansion<'_> {
         quote!(#(#cfgs)* #index => #run,)
     }
 
-    /// What runs a method of a trait extended, whose places come after those of this one.
+    /// Returns the code that runs a method of an extended trait, whose places come after those of this one.
     fn inherited(&self) -> TokenStream {
         let (index, request) = (local("m"), local("r"));
         if self.parents.is_empty() {
@@ -192,7 +193,8 @@ impl Expansion<'_> {
     }
 }
 
-/// The types that rustc can't find by itself, of what is decoded only to be lent, and those that may not travel.
+/// Returns the types that rustc can't find by itself: those that are decoded only to be lent, and those that may not
+/// travel.
 fn owned_types(method: &Method) -> Option<TokenStream> {
     let mut any = false;
     let types = method.arguments.iter().map(|argument| match &argument.pass {

@@ -7,7 +7,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Expr, GenericArgument, GenericParam, Path, PathArguments, ReturnType, Stmt, Type};
 
-/// Names that mean the same in every module, so far as nobody gives them to something else.
+/// Names that mean the same in every module, unless user code redefines them.
 const KNOWN: [&str; 8] = ["Box", "Option", "Result", "String", "Vec", "alloc", "core", "std"];
 
 impl Expansion<'_> {
@@ -103,7 +103,7 @@ impl Expansion<'_> {
     }
 }
 
-/// What is taken as it is written, in its module.
+/// Returns tokens as they are written, in their module.
 fn words(tokens: &impl ToTokens) -> TokenStream {
     let text = tokens.to_token_stream().to_string();
     match syn::parse_str::<syn::Lit>(&text) {

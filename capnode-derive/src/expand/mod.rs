@@ -1,4 +1,4 @@
-//! What an interface becomes: the trait, its client, and the dispatcher behind the client.
+//! The expansion of an interface: the trait, its client, and the dispatcher behind the client.
 //!
 //! Everything emitted is found through the path of the library, and what is not the user's own is
 //! found under `__private` there, so that it means the same in every crate and module.
@@ -17,18 +17,18 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, GenericParam, Meta, Path, Type, WhereClause, WherePredicate};
 
-/// The expansion of an interface that keeps every rule.
+/// Returns the expansion of an interface that keeps every rule.
 pub(crate) fn expand(interface: &Interface) -> TokenStream {
     Expansion::new(interface, false).emit()
 }
 
-/// The expansion of one that does not: it has the same names and types as far as can be told, so
+/// Returns the expansion of an interface that breaks a rule. It has the same names and types as far as can be told, so
 /// that the code around it compiles, and does nothing.
 pub(crate) fn stand_in(interface: &Interface) -> TokenStream {
     Expansion::new(interface, true).emit()
 }
 
-/// An interface with what several parts of its expansion need.
+/// An interface with the parts that its expansion needs several times.
 struct Expansion<'a> {
     interface: &'a Interface,
     is_stand_in: bool,
@@ -91,12 +91,12 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// `impl<parameters of the trait> head where ..`.
+    /// Returns `impl<parameters of the trait> head where ..`.
     fn impl_of(&self, head: TokenStream) -> TokenStream {
         self.impl_with(quote!(), quote!(), head)
     }
 
-    /// The same with a lifetime, which goes before the parameters, and a type, which goes after.
+    /// Returns such an `impl` with a lifetime before the parameters, and a type after them.
     fn impl_with(&self, lifetime: TokenStream, ty: TokenStream, head: TokenStream) -> TokenStream {
         let params = &self.params;
         let clause = self.clause();
@@ -105,7 +105,7 @@ impl<'a> Expansion<'a> {
         quote!(impl #params #head #clause)
     }
 
-    /// The trait's `where` clause, less what it says of the object, which a client is not.
+    /// Returns the trait's `where` clause without predicates on the object, which a client is not.
     fn clause(&self) -> Option<WhereClause> {
         let mut clause = self.interface.item.generics.where_clause.clone()?;
         let predicates = clause.predicates.into_iter();
@@ -113,8 +113,8 @@ impl<'a> Expansion<'a> {
         (!clause.predicates.is_empty()).then_some(clause)
     }
 
-    /// What the trait's `where` clause says of other types and the object, which is an `object`. What it says of the object
-    /// alone is known of it, as that of a supertrait is.
+    /// Returns the predicates of the trait's `where` clause on the object together with other types, with `object` for
+    /// the object. A predicate on the object alone is known of it, as that of a supertrait is.
     fn clause_of(&self, object: &Ident) -> Vec<TokenStream> {
         let predicates =
             self.interface.item.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
@@ -126,20 +126,20 @@ impl<'a> Expansion<'a> {
             .collect()
     }
 
-    /// The name of a type parameter of the macro's own. Unlike a local variable it could meet a
-    /// parameter of the trait, where there are any.
+    /// Returns the name of a type parameter of the macro. Unlike a local variable it could meet a parameter of the
+    /// trait, where there are any.
     fn type_param(&self, name: &str) -> Ident {
         let name = if self.interface.is_generic() { format!("__{name}") } else { name.to_owned() };
         Ident::new(&name, Span::call_site())
     }
 
-    /// A client that holds `inner`.
+    /// Returns a client that holds `inner`.
     fn wrap(&self, inner: TokenStream) -> TokenStream {
         let marker = self.interface.is_generic().then(|| quote!(, __p::PhantomData));
         quote!(Self(#inner #marker))
     }
 
-    /// What a client holds for the reference `cap`.
+    /// Returns the content of a client for the reference `cap`.
     fn holding(&self, cap: TokenStream) -> TokenStream {
         match self.parents.first() {
             Some(parent) => quote!(<#parent as __p::Client>::from_cap(#cap)),
@@ -166,7 +166,7 @@ fn params(interface: &Interface) -> TokenStream {
     params.collect()
 }
 
-/// Whether a predicate is about the object: `Self: Bound`.
+/// `true` if a predicate is about the object: `Self: Bound`.
 fn is_of_object(predicate: &WherePredicate) -> bool {
     match predicate {
         WherePredicate::Type(predicate) => {
@@ -184,7 +184,7 @@ fn names_self(tokens: TokenStream) -> bool {
     })
 }
 
-/// `tokens` with `object` for `Self`.
+/// Returns `tokens` with `object` for `Self`.
 fn with_self(tokens: TokenStream, object: &Ident) -> TokenStream {
     let replaced = tokens.into_iter().map(|token| match token {
         TokenTree::Ident(name) if name == "Self" => object.clone().into(),
@@ -194,13 +194,13 @@ fn with_self(tokens: TokenStream, object: &Ident) -> TokenStream {
     replaced.collect()
 }
 
-/// The bound of a type parameter, at the place of the parameter.
+/// Returns the bound of a type parameter, at the place of the parameter.
 fn wire_bound(krate: &Path, param: &Ident) -> TokenStream {
     let krate = place::path_at(krate, param.span());
     quote_spanned!(param.span()=> #krate::__private::Wire)
 }
 
-/// The client of a trait, beside it: `other::Chat<T>` has `other::ChatClient<T>`.
+/// Returns the client of a trait, beside it: `other::Chat<T>` has `other::ChatClient<T>`.
 fn client_of(parent: &Path) -> Path {
     let mut path = parent.clone();
     if let Some(last) = path.segments.last_mut() {
@@ -209,8 +209,8 @@ fn client_of(parent: &Path) -> Path {
     path
 }
 
-/// What is allowed at the user's own code, for what is made of it. An `expect` is met there, and may be met nowhere else.
-/// Nothing else is allowed, since a lint that the crate forbids can't be.
+/// Returns the lints that user code allows, for the code that is made of it. An `expect` is met there, and may be met
+/// nowhere else. Nothing else is allowed, since a lint that the crate forbids can't be.
 fn lints<'a>(attributes: impl IntoIterator<Item = &'a Attribute>) -> impl Iterator<Item = TokenStream> {
     attributes.into_iter().filter_map(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("allow") || list.path.is_ident("expect") => {
@@ -221,8 +221,9 @@ fn lints<'a>(attributes: impl IntoIterator<Item = &'a Attribute>) -> impl Iterat
     })
 }
 
-/// A local name of the macro. Its span keeps it apart from local names of the user's. Constants, statics and unit structs in
-/// scope are kept apart by the name, which nobody has: a pattern of their name would match their value and bind nothing.
+/// Returns a local name of the macro. Its span keeps it apart from local names of user code. Its unusual name keeps it
+/// apart from constants, statics and unit structs in scope: a pattern of their name would match their value and bind
+/// nothing.
 fn local(name: &str) -> Ident {
     Ident::new(&format!("{name}__"), Span::mixed_site())
 }

@@ -1,12 +1,12 @@
-//! Where errors about what is emitted should point: at the user's own code, as if the user had
-//! written it there. Then rustc finds the argument to blame, and speaks of no macro.
+//! The places for errors about emitted code: user code, as if the user had written the emitted code there. Then rustc
+//! finds the argument to blame, and speaks of no macro.
 
 use crate::types::bare;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Path, Type};
 
-/// The place of the part of a type that says most: of its name, or of its first token.
+/// Returns the place of the part of a type that says most: of its name, or of its first token.
 pub(super) fn of_type(ty: &Type) -> Span {
     match bare(ty) {
         Type::Reference(reference) => of_type(&reference.elem),
@@ -33,19 +33,19 @@ pub(super) fn alias(name: &str, ty: &Type) -> TokenStream {
     quote!(#open #ty #close)
 }
 
-/// The place of the name at the end of a path.
+/// Returns the place of the name at the end of a path.
 pub(super) fn of_path(path: &Path) -> Span {
     path.segments.last().map_or_else(Span::call_site, |last| last.ident.span())
 }
 
-/// `name` as if it stood at `place`.
+/// Returns `name` as if it stood at `place`.
 pub(super) fn name_at(name: &Ident, place: Span) -> Ident {
     let mut name = name.clone();
     name.set_span(place.resolved_at(name.span()));
     name
 }
 
-/// `path` as if it stood at `place`.
+/// Returns `path` as if it stood at `place`.
 pub(super) fn path_at(path: &Path, place: Span) -> TokenStream {
     let tokens = path.to_token_stream().into_iter();
     let moved = tokens.map(|mut token: TokenTree| {

@@ -1,5 +1,5 @@
-//! What stands for an interface that has mistakes: the macro has reported those, so nothing here
-//! may be the cause of another report.
+//! The stand-in for an interface that has mistakes. The macro has reported them, so nothing here may cause another
+//! report.
 
 use super::Expansion;
 use crate::model::{Argument, Method, Output};
@@ -9,7 +9,7 @@ use quote::{format_ident, quote};
 use syn::{FnArg, GenericArgument, ItemTrait, Pat, PathArguments, Signature, Type, TypeParamBound};
 
 impl Expansion<'_> {
-    /// Whether no earlier method has the name of `method`, outside of `#[cfg(..)]`.
+    /// `true` if no earlier method has the name of `method`, outside of `#[cfg(..)]`.
     pub(super) fn is_first(&self, method: &Method) -> bool {
         let mut earlier = self.interface.methods.iter().take_while(|earlier| !std::ptr::eq(*earlier, method));
         !self.is_stand_in
@@ -42,7 +42,7 @@ impl Expansion<'_> {
         quote!(#[allow(async_fn_in_trait)] #item)
     }
 
-    /// A method of the client that takes and returns what its callers expect, so far as it can.
+    /// Returns a method of the client that takes and returns the types that its callers expect, so far as it can.
     pub(super) fn client_stand_in(&self, method: &Method) -> TokenStream {
         let Signature { ident, generics, inputs, .. } = &method.item.sig;
         let receiver = matches!(inputs.first(), Some(FnArg::Receiver(_))).then(|| quote!(&self,));
@@ -73,7 +73,7 @@ impl Expansion<'_> {
     }
 }
 
-/// Whether rustc takes such a type for an argument, though an interface can't.
+/// `true` if rustc takes such a type for an argument, though an interface can't.
 fn is_possible(kind: FlawKind) -> bool {
     use FlawKind::*;
     matches!(kind, Reference | MutReference | Lifetime | Dyn | Impl | BareFn)

@@ -1,5 +1,5 @@
-//! The check that no supertrait is an interface that is not extended. What a trait is cannot be seen here: rustc tells,
-//! by the method that it finds where the trait is a bound.
+//! The check that no supertrait is an interface that is not extended. The macro cannot see the kind of a trait: rustc
+//! tells, by the method that it finds where the trait is a bound.
 
 use super::{Expansion, is_of_object, place};
 use proc_macro2::{TokenStream, TokenTree};
@@ -7,7 +7,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Path, TypeParamBound, WherePredicate};
 
 impl Expansion<'_> {
-    /// For each supertrait that is written, a trait above it that compiles if it is no interface.
+    /// Returns for each written supertrait a trait above it that compiles if it is no interface.
     pub(super) fn supertraits(&self) -> TokenStream {
         let generics = &self.interface.item.generics;
         let written = self.interface.item.supertraits.iter();
@@ -43,14 +43,14 @@ impl Expansion<'_> {
         quote!(#import #checks)
     }
 
-    /// Whether it is also in `extends(..)`, where it may be in both.
+    /// `true` if the supertrait is also in `extends(..)`, where it may be in both.
     fn is_extended(&self, path: &Path) -> bool {
         let written = |path: &Path| path.to_token_stream().to_string();
         self.interface.options.extends.iter().any(|parent| written(parent) == written(path))
     }
 }
 
-/// Whether a type of the trait's own, such as `Self::Item`, is named, which nothing has that the client could know.
+/// `true` if the tokens name a type of the trait itself, such as `Self::Item`, which the client cannot know.
 fn names_what_self_has(tokens: TokenStream) -> bool {
     let mut after_self = false;
     tokens.into_iter().any(|token| {

@@ -9,20 +9,20 @@ use std::{fs, io};
 
 use crate::methods::{Method, Output, methods};
 
-/// How a library's users write things.
+/// The code that a library's users write.
 pub struct Library {
     pub name: &'static str,
-    /// The trait, the implementation for `Object`, and a `serve` that makes of an object what is served.
+    /// The trait, the implementation for `Object`, and a `serve` that turns an object into the served one.
     interface: fn(&[Method]) -> String,
-    /// What `main` needs and has also where there are no interfaces: a connection, and a call by hand.
+    /// The code of `main` that is there even without interfaces: a connection, and a call by hand.
     main: fn(interfaces: usize) -> String,
-    /// A function that calls all methods of the interface `i`, and gives how many answers were good.
+    /// A function that calls all methods of the interface `i`, and returns the number of good answers.
     caller: fn(i: usize, &[Method]) -> String,
 }
 
 pub const LIBRARIES: [Library; 3] = [capnode::LIBRARY, tarpc::LIBRARY, jsonrpsee::LIBRARY];
 
-/// What every module has, also where its interface is left out.
+/// The code of every module, even if its interface is left out.
 const DATA: &str = r#"
     use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ const DATA: &str = r#"
     pub struct Object;
 "#;
 
-/// How large the crates are.
+/// The size of the crates.
 #[derive(Clone, Copy)]
 pub struct Size {
     pub interfaces: usize,
@@ -77,13 +77,13 @@ impl Library {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/users").join(self.name)
     }
 
-    /// Where the interfaces are.
+    /// Returns the place of the interfaces.
     pub fn source(&self) -> PathBuf {
         self.folder().join("lib.rs")
     }
 
-    /// Writes the crate, with its interfaces or as what it would be without them. Also if it is there already: this is
-    /// what makes cargo build it again.
+    /// Writes the crate, with its interfaces or without them. It writes an existing crate again, which makes cargo
+    /// build it again.
     pub fn write(&self, size: Size, with_interfaces: bool) -> io::Result<()> {
         fs::create_dir_all(self.folder())?;
         let methods = methods(size.methods);
