@@ -19,7 +19,7 @@ use crate::runtime::start;
 use crate::transport::frames::{Frames, Role};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION};
 
-/// A route at which a node is served over WebSockets.
+/// Returns a route at which a node is served over WebSockets.
 ///
 /// A page of a foreign origin is refused with 403 unless [`Node::allow_origin`] lets it in. With
 /// `into_make_service_with_connect_info::<SocketAddr>()` the node also learns the peer's address, and refuses a peer on
@@ -34,7 +34,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(node: Node) -> MethodRouter<S> {
     get(move |request: Request| upgrade(node, request)).fallback(async || refuse(WRONG_METHOD))
 }
 
-/// An application of nothing but that route, at `/`.
+/// Returns an application with just that route, at `/`.
 pub fn router(node: Node) -> Router {
     Router::new().route("/", route(node))
 }
@@ -49,7 +49,7 @@ async fn upgrade(node: Node, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let header = |name| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    // Whether it came by TLS is known to the application alone.
+    // Only the application knows if the request came by TLS.
     let door = Door { origins: &node.settings().origins, tls: None, peer: address };
     if let Err(refusal) = door.check_page(header("host").as_deref(), header("origin").as_deref()) {
         return refuse(refusal);
@@ -70,10 +70,10 @@ async fn upgrade(node: Node, request: Request) -> Response {
     };
     let limit = node.settings().terms.limits.frame_bytes;
     start(async move {
-        // One whose connection is lost meanwhile concerns nobody.
+        // A connection that is lost meanwhile needs no report.
         let Ok(stream) = upgraded.await else { return };
         let socket = Frames::new(TokioIo::new(stream), Role::Server, limit, Vec::new());
-        // A refusal has been told to the peer.
+        // The peer has been told of a refusal.
         let remote = address.map_or(Remote::Unknown, Remote::from);
         let _refused = node.accept(socket, remote, address, headers, Vec::new()).await;
     });

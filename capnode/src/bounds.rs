@@ -1,7 +1,7 @@
 //! Two counts of the present thread: the bytes that may be written, and the bytes that have been unfolded.
 //!
-//! Both belong to the connection that the work is done for, and the work is done in code of the program's (`Serialize`
-//! and `Deserialize`), which knows no connection.
+//! Both belong to the connection that the work is done for. The work is done in user code (`Serialize` and
+//! `Deserialize`), which knows no connection.
 
 use std::cell::Cell;
 
@@ -14,7 +14,7 @@ thread_local! {
     static UNFOLDED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Why a value was not written to its end.
+/// The reason why a value was not written to its end.
 pub(crate) const TOO_LONG: &str = "the value is longer than a frame may be";
 
 /// The error of a value that was not written to its end.
@@ -22,9 +22,9 @@ pub(crate) fn too_long() -> Error {
     Error::over(LimitKind::FrameBytes, TOO_LONG)
 }
 
-/// Runs `run`; a value that is written meanwhile for a connection may come to `bytes`.
+/// Runs `run`. A value that is written for a connection meanwhile may have at most `bytes` bytes.
 pub(crate) fn writing<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
-    /// Puts back what was there before, also after a panic.
+    /// Restores the former count, also after a panic.
     struct Back(usize);
 
     impl Drop for Back {
@@ -42,7 +42,7 @@ pub(crate) fn writing<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
     run()
 }
 
-/// The most bytes of a value that is written for a connection.
+/// Returns the most bytes of a value that is written for a connection.
 pub(crate) fn writable() -> usize {
     WRITABLE.get()
 }
@@ -52,9 +52,9 @@ pub(crate) fn add_unfolded(bytes: usize) {
     UNFOLDED.set(UNFOLDED.get().saturating_add(bytes));
 }
 
-/// Runs `run`, and returns with its result how many bytes were unfolded meanwhile.
+/// Runs `run`, and returns its result with the number of bytes unfolded meanwhile.
 pub(crate) fn unfolding<T>(run: impl FnOnce() -> T) -> (T, usize) {
-    /// Adds what was unfolded before, also after a panic: an outer measurement goes on.
+    /// Adds the bytes unfolded before, also after a panic: an outer measurement goes on.
     struct Back(usize);
 
     impl Drop for Back {

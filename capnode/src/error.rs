@@ -262,12 +262,12 @@ impl Error {
         self.0.told.as_deref().unwrap_or(&self.0.message)
     }
 
-    /// The class of the error as a JavaScript peer knows it: `Error`, `TypeError`, ….
+    /// Returns the class of the error as a JavaScript peer knows it: `Error`, `TypeError`, ….
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Equal for clones of one error.
+    /// Returns an address that is equal for clones of one error.
     pub(crate) fn addr(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
@@ -312,18 +312,18 @@ impl StdError for Error {
     }
 }
 
-/// The outcome of a call whose method has a typed error: what the method itself returned as `Err`,
-/// or what kept the call from having a result at all.
+/// The error of a call whose method has a typed error: the error that the method itself returned as `Err`, or the
+/// reason why the call has no result.
 #[derive(Clone, Debug)]
 pub enum CallError<E> {
     /// The method's own error.
     Returned(E),
-    /// Anything else: the connection, the arguments, a panic of the handler, ….
+    /// Any other failure: the connection, the arguments, a panic of the handler, ….
     Failed(Error),
 }
 
 impl<E> CallError<E> {
-    /// The method's own error, if this is one.
+    /// Returns the method's own error, if this is one.
     pub fn returned(self) -> Option<E> {
         match self {
             CallError::Returned(error) => Some(error),

@@ -1,4 +1,4 @@
-//! Lists that are nearly always empty, in things that are moved all the time.
+//! Lists that are nearly always empty, in values that are moved all the time.
 
 use std::ops::{Deref, DerefMut};
 

@@ -2,7 +2,8 @@
 //!
 //! These pages are in the repository too, in the folder `capnode/docs`. Start with [`first`]; [`semantics`] has the exact rules.
 
-/// Leads the links between the pages to their modules: a page itself gives the names of files, which hold in the repository.
+/// Maps the links between the pages to their modules: a page itself has the names of files, which are valid in the
+/// repository.
 macro_rules! links {
     () => {
         "[first]: crate::guide::first

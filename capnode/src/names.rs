@@ -4,9 +4,9 @@ use crate::op::Key;
 
 macro_rules! reserved {
     ($count:literal: $($name:literal)*) => {
-        /// Names that no method, step of a path or class of an error has, whoever says them: every JavaScript object has
-        /// those of `Object.prototype` by itself, and JavaScript calls `then` and `toJSON` of what it is given without
-        /// being asked. As keys in data they are names like any other.
+        /// Names that no method, step of a path or class of an error may have, on either side. Every JavaScript object
+        /// has those of `Object.prototype`, and JavaScript calls `then` and `toJSON` of values by itself. As keys in
+        /// data they are names like any other.
         #[cfg(test)]
         pub(crate) const RESERVED: [&str; $count] = [$($name),*];
 
@@ -37,7 +37,7 @@ reserved! {
     "valueOf"
 }
 
-/// Where in a path such a name stands first.
+/// Returns the first position of such a name in a path.
 pub(crate) fn find_reserved(path: &[Key]) -> Option<usize> {
     path.iter().position(|key| matches!(key, Key::Name(name) if is_reserved(name.as_str())))
 }

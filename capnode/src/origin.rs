@@ -1,11 +1,11 @@
-//! Which pages may open a WebSocket here.
+//! The pages that may open a WebSocket here, by their origin.
 //!
-//! A browser lets any page open a WebSocket to anywhere, and sends the cookies of the place it goes
-//! to. What it also sends, and no page can forge, is the `Origin` of the page.
+//! A browser lets any page open a WebSocket to any server, and sends the cookies of that server. It also sends the
+//! `Origin` of the page, which no page can forge.
 
 use std::net::Ipv4Addr;
 
-/// The origins whose pages are let in beside those of the same host.
+/// The allowed origins, beside those of the same host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
     allowed: Vec<String>,
@@ -16,8 +16,8 @@ impl Origins {
         self.allowed.push(origin.trim_end_matches('/').to_ascii_lowercase());
     }
 
-    /// Returns `true` if a request may be served, by its `Origin` and `Host` headers, and by whether it came over `tls`,
-    /// if that is known. One without an origin comes from no page.
+    /// Returns `true` if a request may be served, by its `Origin` and `Host` headers, and by its use of `tls`, if that
+    /// is known. A request without an origin comes from no page.
     pub(crate) fn allow(&self, origin: Option<&str>, host: Option<&str>, tls: Option<bool>) -> bool {
         let Some(origin) = origin else { return true };
         let origin = origin.to_ascii_lowercase();

@@ -9,14 +9,14 @@ use crate::spare::{SMALL, Spare};
 #[derive(Debug, Default)]
 pub struct Outgoing {
     buffer: String,
-    /// Where the frames end, before the line feed.
+    /// The ends of the frames, before the line feed.
     ends: VecDeque<usize>,
     written: usize,
     spare: Spare,
 }
 
 impl Outgoing {
-    /// Adds a frame, written by `write`; none if it writes nothing.
+    /// Adds a frame that `write` writes. Adds none if it writes nothing.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
         let before = self.buffer.len();
         write(&mut self.buffer);
@@ -37,13 +37,13 @@ impl Outgoing {
         self.buffer.len() - self.written
     }
 
-    /// All that is left, as lines.
+    /// Returns all unwritten frames, as lines.
     #[cfg(feature = "tokio")]
     pub fn lines(&self) -> &[u8] {
         self.buffer.as_bytes().get(self.written..).unwrap_or_default()
     }
 
-    /// `bytes` of what is left have been written.
+    /// Takes note that `bytes` more bytes have been written.
     #[cfg(feature = "tokio")]
     pub fn advance(&mut self, bytes: usize) {
         self.written = (self.written + bytes).min(self.buffer.len());
@@ -52,14 +52,14 @@ impl Outgoing {
         }
     }
 
-    /// The next frame, without its line feed.
+    /// Takes the next frame, without its line feed.
     pub fn pop_frame(&mut self) -> Option<&str> {
         let end = self.ends.pop_front()?;
         let start = std::mem::replace(&mut self.written, end + 1);
         self.buffer.get(start..end)
     }
 
-    /// The rest of the next frame, without its line feed.
+    /// Returns the rest of the next frame, without its line feed.
     #[cfg(any(feature = "axum", feature = "ws"))]
     pub(crate) fn first(&self) -> Option<&[u8]> {
         self.buffer.as_bytes().get(self.written..*self.ends.front()?)
@@ -83,12 +83,13 @@ impl Outgoing {
         }
     }
 
-    /// Bytes of a large buffer that is kept for what comes next.
+    /// Returns the bytes of a large buffer that is kept for later frames.
     pub(crate) fn spare(&self) -> usize {
         if self.is_empty() && self.buffer.capacity() > SMALL { self.buffer.capacity() } else { 0 }
     }
 
-    /// Makes it empty. Where nothing is said for long, it is to be called from time to time all the same.
+    /// Empties the buffer. On a connection that is silent for long, call this from time to time all the same, to free a
+    /// large buffer.
     pub(crate) fn clear(&mut self) {
         if self.spare.is_over(self.buffer.capacity(), self.buffer.len()) {
             self.buffer = String::new();

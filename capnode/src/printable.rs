@@ -1,9 +1,8 @@
-//! Text of a peer's, where it is printed.
+//! Text of a peer, as it is printed.
 
 use std::fmt::{self, Write as _};
 
-/// Prints text with what is no printable character escaped, so that it stays within its line, and a terminal shows it
-/// and does nothing else.
+/// Prints text with all unprintable characters escaped, so that it stays within its line, and a terminal only shows it.
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {

@@ -1,11 +1,11 @@
-//! Tables that give back the memory of what is in them no longer.
+//! Tables that give back the memory of removed entries.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, hash_map};
 use std::hash::{BuildHasher, Hash};
 use std::ops::{Deref, DerefMut};
 
-/// A table with room for so many entries is left as it is.
+/// The room for entries below which a table is left as it is.
 const SMALL: usize = 256;
 
 /// The factor by which a table may have more room than it needs.

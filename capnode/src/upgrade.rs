@@ -1,4 +1,4 @@
-//! Which HTTP requests open a WebSocket, and the answers to the others.
+//! The HTTP requests that open a WebSocket, and the answers to the others.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::origin::Origins;
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) words: &'static str,
-    /// Headers that the status asks for.
+    /// The headers that belong to the status.
     pub(crate) headers: &'static [(&'static str, &'static str)],
 }
 
@@ -48,9 +48,9 @@ pub(crate) struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// Checks the headers by which a page can be told: `Host` and `Origin`.
+    /// Checks the headers that tell the page: `Host` and `Origin`.
     pub(crate) fn check_page(&self, host: Option<&str>, origin: Option<&str>) -> Result<(), Refusal> {
-        // A page can have its own name point to this machine, and then is of the same host as what it asks for.
+        // A page can make its own name point to this machine, and then has the same host as its request.
         let is_local = self.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
         if is_local && host.is_some_and(|host| !self.origins.knows_host(host)) {
             return Err(WRONG_HOST);

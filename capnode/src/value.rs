@@ -1,7 +1,7 @@
-//! JavaScript's kinds of value that Rust has no word for.
+//! JavaScript's kinds of value that Rust does not have.
 //!
-//! Each can be a field of any struct with an ordinary serde derive. In a session it travels as
-//! what it is; in other formats it is written as its plain content.
+//! Each can be a field of any struct with an ordinary serde derive. In a session it keeps its kind; in other formats it
+//! is written as its plain content.
 
 pub use crate::cap::shared::{GraphBuilder, Shared};
 pub use crate::cap::value::{ErrorValue, Value};

@@ -9,13 +9,13 @@ use super::marker;
 
 /// An integer of any size: JavaScript's `BigInt`.
 ///
-/// The built-in integer types need none of this: they become big integers on the wire by
-/// themselves where a JavaScript number would round them.
+/// The built-in integer types need no wrapper: they become big integers on the wire where a JavaScript number would
+/// round them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BigInt(String);
 
 impl BigInt {
-    /// From decimal digits with an optional sign; `None` if `digits` are something else.
+    /// Parses decimal digits with an optional sign; `None` if `digits` are something else.
     pub fn parse(digits: &str) -> Option<Self> {
         let (negative, number) = match digits.strip_prefix('-') {
             Some(number) => (true, number),
@@ -31,7 +31,7 @@ impl BigInt {
         })
     }
 
-    /// The decimal digits, with `-` in front if negative.
+    /// Returns the decimal digits, with `-` in front if negative.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,7 +56,7 @@ impl BigInt {
             })
     }
 
-    /// Reads what [`is_js`](Self::is_js) accepts.
+    /// Reads a text that [`is_js`](Self::is_js) accepts.
     pub(crate) fn from_js(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.is_empty() {

@@ -9,7 +9,7 @@ use super::marker;
 
 macro_rules! byte_kinds {
     ($($kind:ident: $size:literal, $doc:literal;)*) => {
-        /// Which of JavaScript's byte containers some bytes are.
+        /// The kinds of JavaScript's byte containers.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ByteKind {
@@ -20,7 +20,7 @@ macro_rules! byte_kinds {
         }
 
         impl ByteKind {
-            /// JavaScript's name of the type.
+            /// Returns JavaScript's name of the type.
             pub fn name(self) -> &'static str {
                 match self {
                     ByteKind::Uint8Array => "Uint8Array",
@@ -28,7 +28,7 @@ macro_rules! byte_kinds {
                 }
             }
 
-            /// The type of that name, if there is one.
+            /// Returns the type of that name, if there is one.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
                     "Uint8Array" => Some(ByteKind::Uint8Array),
@@ -37,7 +37,7 @@ macro_rules! byte_kinds {
                 }
             }
 
-            /// Bytes an element: the length of the whole is a multiple of it.
+            /// Returns the bytes of an element. The length of the whole is a multiple of it.
             pub fn element_size(self) -> usize {
                 match self {
                     ByteKind::Uint8Array => 1,
@@ -65,7 +65,7 @@ byte_kinds! {
 
 /// Bytes, as one of JavaScript's byte containers.
 ///
-/// A `Vec<u8>` travels as an array of numbers, as serde has it, and is read from either; this type
+/// A `Vec<u8>` travels as an array of numbers, as in serde, and can be read from an array and from bytes. This type
 /// travels as bytes, at 4 characters for 3 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bytes {
@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Bytes {
                 f.write_str("bytes")
             }
 
-            /// As languages without words for bytes have them: numbers.
+            /// Bytes as languages without byte values write them: as numbers.
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Bytes, A::Error> {
                 let mut bytes = Vec::new();
                 while let Some(byte) = numbers.next_element::<u8>()? {
@@ -172,8 +172,7 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// The content of [`Bytes`]: what [`marker::BYTES`] says, or the bytes alone if something on the
-/// way has forgotten that there was more.
+/// The content of [`Bytes`], as in [`marker::BYTES`], or the bytes alone if a step on the way has dropped the rest.
 struct BytesContent;
 
 impl<'de> de::Visitor<'de> for BytesContent {

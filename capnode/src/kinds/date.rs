@@ -12,16 +12,16 @@ use super::{content, marker};
 pub struct Date(f64);
 
 impl Date {
-    /// The date that JavaScript shows as "Invalid Date".
+    /// Returns the date that JavaScript shows as "Invalid Date".
     pub const INVALID: Date = Date(f64::NAN);
 
-    /// The date `millis` milliseconds after 1970-01-01T00:00Z. Fractions are cut off; a number
-    /// that is not finite or out of JavaScript's range (± 8.64e15) makes an invalid date.
+    /// Returns the date `millis` milliseconds after 1970-01-01T00:00Z. Fractions are cut off; a number that is not
+    /// finite or out of JavaScript's range (± 8.64e15) makes an invalid date.
     pub fn from_millis(millis: f64) -> Self {
         if millis.abs() <= 8.64e15 { Self(millis.trunc()) } else { Self::INVALID }
     }
 
-    /// Milliseconds since 1970-01-01T00:00Z, or `None` if the date is invalid.
+    /// Returns the milliseconds since 1970-01-01T00:00Z, or `None` if the date is invalid.
     pub fn millis(self) -> Option<f64> {
         (!self.0.is_nan()).then_some(self.0)
     }

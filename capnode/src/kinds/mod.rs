@@ -1,7 +1,7 @@
-//! JavaScript's kinds of value that Rust has no word for.
+//! JavaScript's kinds of value that Rust does not have.
 //!
-//! Each can be a field of any struct with an ordinary serde derive. In a session it travels as
-//! what it is; in other formats it is written as its plain content.
+//! Each can be a field of any struct with an ordinary serde derive. In a session it keeps its kind; in other formats it
+//! is written as its plain content.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -43,8 +43,8 @@ pub(crate) mod marker {
 /// it travel as big integers.
 pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// Reads the content of a newtype. Whatever stands there instead, `visitor` may take it too: an
-/// untagged enum forgets that there was a newtype.
+/// Reads the content of a newtype. `visitor` may also take any other value in its place: an untagged enum forgets that
+/// there was a newtype.
 fn content<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
     name: &'static str,

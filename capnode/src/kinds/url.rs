@@ -12,13 +12,13 @@ use super::{content, marker};
 pub struct Url(String);
 
 impl Url {
-    /// From an absolute URL. `None` if it is none, or one of the odd ones that JavaScript would
-    /// rewrite before it uses them; nothing is changed.
+    /// Parses an absolute URL, and keeps it unchanged. `None` if the text is no absolute URL, or one that JavaScript
+    /// would rewrite before it uses it.
     pub fn parse(href: &str) -> Option<Self> {
         is_plain(href).then(|| Self(href.to_owned()))
     }
 
-    /// The URL as text.
+    /// Returns the URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Connecting to others.
+//! Connecting to peers.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -33,13 +33,13 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
     Node::empty().connect(url)
 }
 
-/// A connection to be made: await it. See [`connect`].
+/// A pending connection: await it. See [`connect`].
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Connect`] if there is nobody at the address, or it is no address, or a handshake
-/// fails. [`ErrorKind::Refused`] if a server answers and opens no WebSocket. That the peer's node refuses only shows when
-/// something is called. [`ErrorKind::Unsupported`] outside a tokio runtime, and in one without I/O or timers.
+/// [`ErrorKind::Connect`] if nothing listens at the address, or it is no address, or a handshake fails.
+/// [`ErrorKind::Refused`] if a server answers and opens no WebSocket. A refusal by the peer's node only shows at the
+/// first call. [`ErrorKind::Unsupported`] outside a tokio runtime, and in one without I/O or timers.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Connect<C> {
     url: String,
@@ -70,7 +70,7 @@ impl<C: FromConnection> Connect<C> {
         }
     }
 
-    /// Speaks this language, instead of Cap'n Web or what the [node](Node::dialect) says.
+    /// Sets the wire language, instead of Cap'n Web or that of the [node](Node::dialect).
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.node = self.node.dialect(dialect);
         self
@@ -82,8 +82,8 @@ impl<C: FromConnection> Connect<C> {
         self
     }
 
-    /// Sets which certificates are trusted, and shown, for `wss://`. Without it the usual
-    /// authorities of the web are trusted.
+    /// Sets the trusted certificates, and those that this side shows, for `wss://`. By default the usual authorities of
+    /// the web are trusted.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
         self.tls = Some(config);
@@ -159,7 +159,7 @@ fn trust_the_web() -> Result<Arc<tokio_rustls::rustls::ClientConfig>, tokio_rust
     use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-    // Chosen here, since rustls panics if it has two to choose from: another library of the same
+    // The provider is chosen here, since rustls panics if it has two to choose from: another library of the same
     // program may have brought the other.
     let provider =
         CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));

@@ -28,8 +28,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// If the address is none, or cannot be bound, or is `wss://` and no certificate was
-    /// [set](Node::tls); outside a tokio runtime, and in one without I/O or timers.
+    /// If the address is invalid, or cannot be bound, or is `wss://` and no certificate was [set](Node::tls); outside a
+    /// tokio runtime, and in one without I/O or timers.
     pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
         let address: Address = url.parse()?;
         self.check_listen(&address)?;
@@ -37,7 +37,7 @@ impl Node {
     }
 }
 
-/// Accepts connections until it is dropped or closed. The connections stay.
+/// A listener, which accepts connections until it is dropped or closed. The connections stay.
 #[must_use = "dropping the listener stops accepting"]
 #[derive(Debug)]
 pub struct Listener {
@@ -66,12 +66,12 @@ impl Listener {
         Ok(Self { accepting, local, url })
     }
 
-    /// The address it is bound to, with the port it got; `None` for a Unix socket.
+    /// Returns the address it is bound to, with the actual port; `None` for a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local
     }
 
-    /// The URL to connect to.
+    /// Returns the URL to connect to.
     pub fn url(&self) -> String {
         self.url.to_string()
     }
@@ -111,8 +111,8 @@ async fn accept_all(node: Node, bound: Bound, address: Address) {
                 Ok(accepted) => {
                     let (node, address) = (node.clone(), address.clone());
                     streams.shake(async move |handshake| {
-                        // One that does not get through the handshake, or is refused, has been told as
-                        // far as it can be; it concerns nobody else.
+                        // A peer that fails the handshake, or is refused, has been told as far as possible. Other
+                        // connections go on.
                         let _refused = accept_one(&node, accepted, handshake, &address).await;
                     });
                 }
@@ -122,7 +122,7 @@ async fn accept_all(node: Node, bound: Bound, address: Address) {
                 Err(_) => {
                     let fewer = streams.fewer();
                     node.shared.make_way();
-                    // It passes in any case, and must not keep a processor busy.
+                    // The shortage passes in any case, and must not keep a processor busy.
                     let _late = timeout(SHORTAGE, fewer).await;
                 }
             }
@@ -176,7 +176,7 @@ async fn accept_one(
     Ok(())
 }
 
-/// Does the handshake of TLS, if there is to be one. The stream, and the certificates of the peer.
+/// Does the handshake of TLS, if the address needs one. Returns the stream, and the certificates of the peer.
 #[cfg(feature = "ws")]
 async fn secure(node: &Node, stream: Box<dyn Io>, tls: bool) -> io::Result<(Box<dyn Io>, Vec<Vec<u8>>)> {
     #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! The host of a core that somebody else drives: nothing runs by itself.
+//! The host of a core with an external driver: nothing runs by itself.
 
 use std::future::Future;
 

@@ -1,19 +1,19 @@
 //! Random numbers.
 
-/// Fills `bytes` with numbers that nobody guesses.
+/// Fills `bytes` with random numbers that cannot be guessed.
 ///
 /// # Errors
 ///
-/// If the system gives none.
+/// If the system gives no random numbers.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
     getrandom::fill(bytes)
 }
 
-/// Returns bytes that nobody guesses.
+/// Returns random bytes that cannot be guessed.
 ///
 /// # Panics
 ///
-/// If the system gives no random numbers, without which nothing can be kept secret.
+/// If the system gives no random numbers: secrets need them.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     #[allow(clippy::expect_used)]
@@ -21,7 +21,7 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Returns a number that nobody guesses.
+/// Returns a random number that cannot be guessed.
 ///
 /// # Panics
 ///

@@ -5,7 +5,7 @@ use std::future::Future;
 use super::BoxFuture;
 use crate::error::Error;
 
-/// Runs a future by itself.
+/// Spawns a future.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     drop(shuttle::future::spawn(future));
     Ok(())

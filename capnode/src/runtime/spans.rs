@@ -1,4 +1,4 @@
-//! Spans of `tracing` around what runs by itself.
+//! Spans of `tracing` around detached work.
 
 use std::future::Future;
 use std::sync::Arc;

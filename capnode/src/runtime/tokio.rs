@@ -18,7 +18,7 @@ pub(crate) type Sleep = Pin<Box<tokio::time::Sleep>>;
 
 const NO_RUNTIME: &str = "this needs a tokio runtime";
 
-/// Runs a future by itself; dropping the handle does nothing.
+/// Spawns a future. Dropping the handle does nothing.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {
@@ -34,7 +34,7 @@ pub(crate) fn can_spawn() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
 }
 
-/// Runs a future by itself, where there is a runtime for sure. The handle can stop it.
+/// Spawns a future where a runtime is certain. The handle can stop it.
 ///
 /// # Panics
 ///
@@ -89,7 +89,7 @@ pub(crate) async fn with_io<T>(open: impl Future<Output = io::Result<T>>) -> io:
     AssertUnwindSafe(open).catch_unwind().await.unwrap_or_else(without)
 }
 
-/// Ready after a time, in any runtime.
+/// Waits for a time, in any runtime.
 pub(crate) async fn after(duration: Duration) {
     if let Ok(timer) = sleep(duration) {
         return timer.await;
@@ -97,9 +97,9 @@ pub(crate) async fn after(duration: Duration) {
     let (over, is_over) = futures_channel::oneshot::channel();
     let (waited_for, end) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {
-        // Nothing is sent; it ends early when nobody waits any more.
+        // Nothing is sent; the thread ends early when the receiver is dropped.
         let _early = end.recv_timeout(duration);
-        // Then nobody wants to know, either.
+        // Then the receiver is gone.
         let _unwanted = over.send(());
     });
     // What else could happen is that the thread ended without it.
@@ -119,12 +119,12 @@ where
     let on = runtime.clone();
     let running = in_current(async move {
         let outcome = tokio::select! {
-            // Who was given up while it waited for a thread does not begin.
+            // A call that was given up while it waited for a thread does not begin.
             biased;
             () = ended.cancellation() => return,
             outcome = handler => outcome,
         };
-        // If the receiver is gone, nobody wants to know.
+        // A dropped receiver needs no result.
         let _unwanted = ended.send(outcome);
     });
     runtime.spawn_blocking(move || on.block_on(running));

@@ -1,4 +1,4 @@
-//! A core with the handlers that it runs.
+//! A core with its running handlers.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use std::task::{Context, Wake, Waker};
 
 use super::{Core, Handler};
 
-/// A [`Core`] with the handlers that it has started: one end of a connection without a runtime. A test says what the other
-/// end sends, and sees what it is sent.
+/// A [`Core`] with the handlers that it has started: one end of a connection without a runtime. A test plays the other
+/// end: it sends frames, and sees the frames that it is sent.
 ///
 /// ```
 /// use capnode::Func;
@@ -32,7 +32,7 @@ struct Running {
     woken: Arc<Woken>,
 }
 
-/// `true` if the future that it belongs to wants to be polled.
+/// `true` if the handler's future wants to be polled.
 pub(super) struct Woken(AtomicBool);
 
 impl Woken {
@@ -56,17 +56,17 @@ impl Wake for Woken {
 }
 
 impl Endpoint {
-    /// Takes a core that has started no handlers yet.
+    /// Creates an endpoint from a core that has started no handlers yet.
     pub fn new(core: Core) -> Self {
         Self { core, running: Vec::new() }
     }
 
-    /// The core.
+    /// Returns the core.
     pub fn core(&self) -> &Core {
         &self.core
     }
 
-    /// The number of handlers that have not ended, of those that were polled.
+    /// Returns the number of polled handlers that have not ended.
     pub fn handlers(&self) -> usize {
         self.running.len()
     }
@@ -92,13 +92,13 @@ impl Endpoint {
         while self.poll_handlers() {}
     }
 
-    /// Takes in a frame, and lets the handlers go on.
+    /// Receives a frame, and polls the handlers until none is ready to go on.
     pub fn receive(&mut self, frame: &str) {
         self.core.receive(frame);
         self.settle();
     }
 
-    /// Lets the handlers go on, and returns the frames to write since the last time.
+    /// Polls the handlers until none is ready to go on, and returns the frames to write since the last call.
     pub fn frames(&mut self) -> Vec<String> {
         self.settle();
         std::iter::from_fn(|| self.core.next_frame()).collect()

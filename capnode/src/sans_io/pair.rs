@@ -1,4 +1,4 @@
-//! Two cores that talk to each other, moved by hand.
+//! Two cores that talk to each other, without a wire.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -59,45 +59,45 @@ impl Pair {
         Self { ends, in_flight: Default::default(), recorded: None }
     }
 
-    /// The core that opens the connection.
+    /// Returns the core that opens the connection.
     pub fn connecting(&self) -> &Core {
         self.core(Side::Connecting)
     }
 
-    /// The core that is connected to.
+    /// Returns the accepting core.
     pub fn accepting(&self) -> &Core {
         self.core(Side::Accepting)
     }
 
-    /// The core of one side.
+    /// Returns the core of one side.
     pub fn core(&self, side: Side) -> &Core {
         self.ends[side as usize].core()
     }
 
-    /// The number of handlers of both sides that have not ended.
+    /// Returns the number of handlers of both sides that have not ended.
     pub fn handlers(&self) -> usize {
         self.ends.iter().map(Endpoint::handlers).sum()
     }
 
-    /// Records each frame from now on, and forgets what was recorded before.
+    /// Records each frame from now on, and forgets earlier records.
     pub fn record(&mut self) {
         self.transmit();
         self.recorded = Some(Default::default());
     }
 
-    /// The frames that a side has sent since [`record`](Pair::record).
+    /// Returns the frames that a side has sent since [`record`](Pair::record).
     pub fn recorded(&mut self, side: Side) -> &[String] {
         self.transmit();
         self.recorded.as_ref().map_or(&[], |recorded| &recorded[side as usize])
     }
 
-    /// The frames on their way to a side, which a test may look at, change, add to or lose.
+    /// Returns the frames on their way to a side, which a test may look at, change, add to or lose.
     pub fn in_flight(&mut self, to: Side) -> &mut VecDeque<String> {
         self.transmit();
         &mut self.in_flight[to as usize]
     }
 
-    /// Puts on the wire what the cores have to write.
+    /// Moves the cores' output to the wire.
     fn transmit(&mut self) {
         for (from, end) in self.ends.iter().enumerate() {
             while let Some(frame) = end.core().next_frame() {
@@ -135,13 +135,13 @@ impl Pair {
         moved | self.poll_handlers(Side::Connecting) | self.poll_handlers(Side::Accepting)
     }
 
-    /// Steps until there is nothing to do any more. Does not return while two handlers call each other without end.
+    /// Steps until there is nothing left to do. Does not return while two handlers call each other without end.
     pub fn settle(&mut self) {
         while self.step() {}
     }
 
-    /// Polls `future` and steps until it is ready, and returns its outcome; `None` if it is pending and there is nothing to
-    /// do any more.
+    /// Polls `future` and steps until it is ready. Returns its outcome, or `None` if it is pending and there is nothing
+    /// left to do.
     pub fn run<F: IntoFuture>(&mut self, future: F) -> Option<F::Output> {
         let mut future = pin!(future.into_future());
         let woken = Woken::new();

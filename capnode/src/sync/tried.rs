@@ -1,4 +1,4 @@
-//! Shuttle's, with what it does not have.
+//! Shuttle's primitives, with those that it lacks.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -8,8 +8,8 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 
-/// A lock after the release of which another thread may go on. Shuttle itself changes threads before it only, and so
-/// never between a release and what follows of that shuttle does not see: reference counts, channels.
+/// A lock that lets another thread run after its release. Shuttle itself changes threads before the release only, and
+/// so never between a release and later steps that shuttle does not see: reference counts, channels.
 #[derive(Default)]
 pub(crate) struct Mutex<T: ?Sized>(shuttle::sync::Mutex<T>);
 

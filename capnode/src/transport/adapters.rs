@@ -11,15 +11,15 @@ use super::{Outgoing, Transport};
 /// Frames over a pair of channels: see [`channels`].
 #[derive(Debug)]
 pub struct Channels {
-    /// None once it is closed.
+    /// `None` once it is closed.
     outgoing: Option<UnboundedSender<String>>,
     incoming: UnboundedReceiver<String>,
     current: String,
 }
 
-/// Carries frames over a pair of channels, one for each direction: for whoever moves messages by other means.
+/// Carries frames over a pair of channels, one for each direction, for programs that move messages by other means.
 ///
-/// Closing the connection closes both, and so does dropping the other ends.
+/// Closing the connection closes both channels. Dropping the other ends closes the connection.
 pub fn channels(outgoing: UnboundedSender<String>, incoming: UnboundedReceiver<String>) -> Channels {
     Channels { outgoing: Some(outgoing), incoming, current: String::new() }
 }
@@ -52,7 +52,7 @@ impl Transport for Channels {
     }
 }
 
-/// Frames in another writing: see [`translated`].
+/// Frames in another encoding: see [`translated`].
 pub struct Translated<T, W, R> {
     transport: T,
     write: W,
@@ -62,8 +62,8 @@ pub struct Translated<T, W, R> {
     current: String,
 }
 
-/// Carries frames over `transport` in a writing of one's own: each passes through `write` on the way out, and through
-/// `read` on the way in. That is the place for another serialization, for compression, for encryption.
+/// Carries frames over `transport` in an encoding of your own: each passes through `write` on the way out, and through
+/// `read` on the way in. This is the place for another serialization, for compression, for encryption.
 ///
 /// A frame that `read` refuses ends the connection, and the peer is told the reason.
 ///
@@ -118,7 +118,7 @@ where
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
-        // What is not on its way yet stays where it is counted.
+        // Unsent frames stay where they are counted.
         loop {
             ready!(self.transport.poll_send(cx, &mut self.pending))?;
             let Some(frame) = frames.pop_frame() else { break };

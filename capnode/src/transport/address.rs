@@ -17,8 +17,8 @@ use super::streams::Permit;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::remote::Remote;
 
-/// Where to connect to, or to listen: `ws://host:port/path`, `wss://host:port/path`,
-/// `tcp://host:port` or `unix:/path`.
+/// An address to connect to, or to listen on: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
+/// `unix:/path`.
 ///
 /// On TCP and Unix sockets each frame is a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Returns the socket of an address, and whom it leads to.
+/// Returns the socket of an address, and the party that it leads to.
 pub(crate) async fn dial(address: &Address) -> io::Result<(Box<dyn Io>, Remote)> {
     match address {
         Address::Tcp(host) | Address::Ws { host, .. } => {
@@ -261,9 +261,9 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         let Bound::Unix(_, path, Some(file)) = self else { return };
-        // Another listener may have taken the path over, and its socket stays.
+        // Another listener may have taken over the path; its socket stays.
         if file_at(path).is_ok_and(|now| now == *file) {
-            // If it has gone meanwhile, all is well.
+            // The file may be gone already.
             let _gone = std::fs::remove_file(path);
         }
     }

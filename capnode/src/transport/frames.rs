@@ -1,7 +1,8 @@
 //! WebSocket frames (RFC 6455) over a byte stream whose handshake is done.
 //!
-//! Read here and not by a library, so that memory is taken for what has arrived and never for a length that a peer
-//! announces, what has arrived of a message is known, and a message that is too long can be refused with a reason.
+//! This module reads frames without a library, for three reasons. Memory is taken for received bytes and never for a
+//! length that a peer announces. The received part of a message is known. A message that is too long can be refused
+//! with a reason.
 
 use std::io;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use super::{LIFE, Leftover, Outgoing, Transport};
 use crate::printable::Printable;
 use crate::spare::SMALL;
 
-/// Room for a read, and for a write.
+/// The room for a read, and for a write.
 const CHUNK: usize = 16 << 10;
 
 /// The most bytes of a frame before its payload.
@@ -36,7 +37,7 @@ pub(super) const PROTOCOL: u16 = 1002;
 pub(super) const INVALID: u16 = 1007;
 pub(super) const TOO_LONG: u16 = 1009;
 
-/// The side of a WebSocket. The client masks what it sends.
+/// The side of a WebSocket. The client masks its frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     #[cfg_attr(not(any(feature = "ws", test)), allow(dead_code))]
@@ -55,18 +56,18 @@ pub(crate) struct Frames<S> {
     controls: u64,
     /// Bytes read.
     read: u64,
-    /// The close code for what the peer did wrong.
+    /// The close code for the peer's fault.
     fault: Option<u16>,
-    /// Set once what arrives is discarded.
+    /// Set once input is discarded.
     leftover: Option<Leftover>,
 }
 
 #[derive(Debug)]
 struct Reader {
     role: Role,
-    /// Bytes that a message may have.
+    /// The most bytes of a message.
     limit: usize,
-    /// Bytes of the stream. Those not looked at yet are from `start` to `filled`; the rest is room.
+    /// Bytes of the stream. Those not read yet are from `start` to `filled`; the rest is room.
     buffer: Vec<u8>,
     start: usize,
     filled: usize,
@@ -89,7 +90,7 @@ struct Frame {
     mask: Option<[u8; 4]>,
 }
 
-/// The next thing in what has been read.
+/// The next item in the buffer.
 enum Step {
     /// More has to be read.
     Read,
@@ -102,7 +103,7 @@ enum Step {
     Close(Option<(u16, String)>),
 }
 
-/// Why a connection is closed, with the close code.
+/// The reason for closing a connection, with the close code.
 struct Fault(u16, io::ErrorKind, String);
 
 #[derive(Debug, Default)]
@@ -274,7 +275,8 @@ impl Reader {
         }
     }
 
-    /// Adds a part of the buffer to the message. Takes at most twice what has arrived, and no more than a message may have.
+    /// Adds a part of the buffer to the message. Takes at most twice the received bytes, and no more than the limit of
+    /// a message.
     fn append(&mut self, range: Range<usize>) {
         let needed = self.message.len() + range.len();
         if needed > self.message.capacity() {
@@ -298,7 +300,7 @@ impl Reader {
         }
     }
 
-    /// Gives back what is only needed for large messages, when nothing waits to be taken.
+    /// Gives back buffers for large messages, when nothing waits to be taken.
     fn shrink(&mut self) {
         if self.message.is_empty() && self.message.capacity() > SMALL {
             self.message = Vec::new();
@@ -356,7 +358,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds the control frames that wait, unless a frame is half written.
+    /// Adds the waiting control frames, unless a frame is half written.
     fn controls(&mut self, role: Role) -> io::Result<()> {
         if self.left > 0 || self.closing {
             return Ok(());
@@ -370,7 +372,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes as much of `frames` as there is room for.
+    /// Takes as many of `frames` as there is room for.
     fn fill(&mut self, role: Role, frames: &mut Outgoing) -> io::Result<()> {
         self.controls(role)?;
         while self.out.len() < CHUNK && !self.closing {
@@ -395,7 +397,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what has been taken.
+    /// Writes the taken frames.
     fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -446,7 +448,7 @@ impl<S> Frames<S> {
         }
     }
 
-    /// Discards what is there and what arrives.
+    /// Discards all buffered and later input.
     fn discard(&mut self, leftover: Leftover) {
         self.leftover.get_or_insert(leftover);
         (self.reader.message, self.reader.frame) = (Vec::new(), None);
@@ -455,7 +457,7 @@ impl<S> Frames<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
-    /// Reads what there is. The number of bytes.
+    /// Reads available input. Returns the number of bytes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let reader = &mut self.reader;
         let mut room = ReadBuf::new(&mut reader.buffer[reader.filled..]);
@@ -466,7 +468,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Poll::Ready(Ok(read))
     }
 
-    /// Reads to the end of the stream, or of what there is patience for.
+    /// Reads to the end of the stream, or up to the budget for leftovers.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
         for _ in 0..Leftover::TURNS {
             (self.reader.start, self.reader.filled) = (0, 0);
@@ -479,12 +481,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 return Poll::Ready(None);
             }
         }
-        // Others get their turn, however much there is.
+        // Other tasks get their turn, even if there is more.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Writes the control frames that wait, as far as it goes.
+    /// Writes the waiting control frames, as far as possible.
     fn answer(&mut self, cx: &mut Context<'_>) {
         if self.writer.pong.is_none() && self.writer.out.is_empty() {
             return;
@@ -526,7 +528,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
                     self.fault = Some(code.unwrap_or(NORMAL));
                     self.discard(Leftover::small());
                     let ordinary = matches!(code, None | Some(NORMAL));
-                    // Whoever prints the causes of an error has nobody else to escape it.
+                    // The causes of an error are printed without further escapes.
                     return Poll::Ready(reason.filter(|_| !ordinary).map(|(code, reason)| {
                         let reason = format!("{code} {}", Printable(&reason));
                         Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason))
@@ -561,7 +563,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
-        // Nothing goes out behind a close, and what stays would be offered again at once, for ever.
+        // No frame follows a close, and a kept one would be offered again at once, for ever.
         if self.writer.closing && !frames.is_empty() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }

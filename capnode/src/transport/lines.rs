@@ -1,4 +1,4 @@
-//! Byte streams, a line a frame; or with nothing between the frames, from peers that do it so.
+//! Byte streams, a line a frame; some peers put nothing between the frames.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use super::texts::{Byte, Text};
 use super::{LIFE, Leftover, Outgoing, Transport};
 use crate::spare::{SMALL, Spare};
 
-/// Room for a read.
+/// The room for a read.
 const CHUNK: usize = 16 << 10;
 
 /// Frames over a byte stream, each a line: see [`lines`].
@@ -30,7 +30,7 @@ pub struct Lines<S> {
     limit: usize,
     spare: Spare,
     framing: Framing,
-    /// Set once what arrives is discarded.
+    /// Set once input is discarded.
     leftover: Option<Leftover>,
 }
 
@@ -48,10 +48,9 @@ enum Framing {
 
 /// Carries frames over any byte stream, such as a TCP connection: a line a frame.
 ///
-/// From a peer that does not speak Cap'n Web, frames are taken with nothing between them, too.
+/// From a peer that does not speak Cap'n Web, frames with nothing between them are taken, too.
 ///
-/// A line may be as long as [`Limits::frame_bytes`](crate::Limits::frame_bytes) says by default;
-/// see [`Lines::limit`].
+/// The limit on a line is by default that of [`Limits::frame_bytes`](crate::Limits::frame_bytes); see [`Lines::limit`].
 pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Lines<S> {
     let limit = crate::Limits::default().frame_bytes;
     Lines {
@@ -68,14 +67,14 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
     }
 }
 
-/// The standard input and output of this process, for a program that another one started.
+/// Carries frames over the standard input and output of this process, for a program that another one started.
 ///
-/// Nothing else may be printed to the standard output then.
+/// The program may print nothing else to the standard output.
 pub fn stdio() -> Lines<tokio::io::Join<tokio::io::Stdin, tokio::io::Stdout>> {
     lines(tokio::io::join(tokio::io::stdin(), tokio::io::stdout()))
 }
 
-/// The standard input and output of a child process, which was started with both piped.
+/// Carries frames over the standard input and output of a child process, which was started with both piped.
 ///
 /// # Errors
 ///
@@ -91,7 +90,7 @@ pub fn child(child: &mut tokio::process::Child) -> io::Result<Lines<ChildPipes>>
 #[derive(Debug)]
 pub struct ChildPipes {
     stdout: ChildStdout,
-    /// Until it is closed, which nothing but dropping it does.
+    /// The input of the child until it is closed. Only dropping it closes it.
     stdin: Option<ChildStdin>,
 }
 
@@ -130,7 +129,7 @@ impl AsyncWrite for ChildPipes {
 }
 
 impl<S> Lines<S> {
-    /// Discards what is there and what arrives.
+    /// Discards all buffered and later input.
     fn discard(&mut self, leftover: Leftover) {
         if self.leftover.is_none() {
             self.leftover = Some(leftover);
@@ -145,7 +144,7 @@ impl<S> Lines<S> {
         self
     }
 
-    /// Where the frame that begins at `start` ends, and where the next begins, if all of it is there.
+    /// Returns the end of the frame that begins at `start`, and the start of the next, if all of it is there.
     fn find_frame(&mut self) -> Option<(usize, usize)> {
         if let Framing::Unknown = self.framing {
             let white = |byte: &&u8| byte.is_ascii_whitespace();
@@ -218,10 +217,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         }
         let (end, next) = loop {
             let found = self.find_frame();
-            // Also one that has come as a whole.
+            // A line that has come as a whole is refused as well.
             let length = found.map_or(self.filled, |(end, _)| end) - self.start;
             if length > self.limit {
-                // What follows is the rest of it.
+                // The rest of the line follows.
                 self.discard(Leftover::of_too_long());
                 let message = format!("a message is longer than {} bytes", self.limit);
                 return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::FileTooLarge, message))));
@@ -285,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
 }
 
 impl<S: AsyncRead + Unpin> Lines<S> {
-    /// Reads to the end of the stream, or of what there is patience for, keeping nothing.
+    /// Reads to the end of the stream, or up to the budget for leftovers, and keeps nothing.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..Leftover::TURNS {
             (self.start, self.filled) = (0, 0);
@@ -295,12 +294,12 @@ impl<S: AsyncRead + Unpin> Lines<S> {
                 return Poll::Ready(Ok(()));
             }
         }
-        // Others want their turn, however much there is.
+        // Other tasks get their turn, even if there is more.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Reads what there is. The number of bytes.
+    /// Reads available input. Returns the number of bytes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;

@@ -1,4 +1,4 @@
-//! The two ends of a connection inside one program.
+//! In-memory connections inside one program.
 
 use std::collections::VecDeque;
 use std::io;
@@ -30,7 +30,7 @@ impl Way {
     }
 }
 
-/// The two ends of a connection inside one program.
+/// Returns the two ends of a connection inside one program.
 pub fn pair() -> (Memory, Memory) {
     let (there, back) = (Arc::<Mutex<Way>>::default(), Arc::<Mutex<Way>>::default());
     let one = Memory { incoming: back.clone(), outgoing: there.clone(), current: String::new() };

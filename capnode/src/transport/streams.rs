@@ -1,4 +1,5 @@
-//! The streams that the listeners of a node have accepted: how many there are, and which of them gives way to another.
+//! The streams that the listeners of a node have accepted: their number, and the choice of the one that gives way to
+//! another.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,7 +10,7 @@ use tokio::sync::Notify;
 use crate::runtime::{AbortHandle, Instant, start};
 use crate::sync::{Mutex, lock};
 
-/// Streams of which a node may have more than connections: those in a handshake, refused, or being closed.
+/// The number of streams that a node may have beyond its connections: those in a handshake, refused, or being closed.
 const SLACK: usize = 128;
 
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ pub(crate) struct Streams {
 struct State {
     open: usize,
     next: u64,
-    /// Those that are in a handshake, by the order in which they came: since when, and their tasks once they have begun.
+    /// The streams in a handshake, in the order of arrival: the start, and the task once it has begun.
     handshakes: BTreeMap<u64, (Instant, Option<AbortHandle>)>,
 }
 
@@ -30,14 +31,14 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Streams>);
 
-/// A stream is in a handshake for as long as this lives.
+/// A guard of a handshake: the stream is in one as long as this lives.
 pub(crate) struct Handshake {
     streams: Arc<Streams>,
     number: u64,
 }
 
 impl Streams {
-    /// Returns the right to one more stream, if there may be one beside so many connections.
+    /// Returns the right to one more stream, if there is room beside so many connections.
     pub(crate) fn permit(self: &Arc<Self>, connections: usize) -> Option<Permit> {
         let mut state = lock(&self.state);
         if state.open >= connections.saturating_add(SLACK) {
@@ -47,7 +48,7 @@ impl Streams {
         Some(Permit(self.clone()))
     }
 
-    /// Runs what `begin` makes of a handshake.
+    /// Runs the handshake that `begin` returns.
     pub(crate) fn shake<F>(self: &Arc<Self>, begin: impl FnOnce(Handshake) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -68,7 +69,7 @@ impl Streams {
         }
     }
 
-    /// Returns since when the oldest handshake is going on.
+    /// Returns the start of the oldest handshake.
     pub(crate) fn shaking_since(&self) -> Option<Instant> {
         lock(&self.state).handshakes.first_key_value().map(|(_, (since, _))| *since)
     }
@@ -83,12 +84,12 @@ impl Streams {
         true
     }
 
-    /// Ready when a stream has been closed since this was awaited last.
+    /// Waits until a stream has been closed since the last call.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;
     }
 
-    /// Ready when there are fewer streams than now.
+    /// Waits until there are fewer streams than now.
     pub(crate) fn fewer(&self) -> impl Future<Output = ()> {
         let now = lock(&self.state).open;
         async move {

@@ -1,6 +1,6 @@
-//! Where one JSON text ends and the next begins, for byte streams of peers that put nothing between them.
+//! The bounds of JSON texts, for byte streams of peers that put nothing between them.
 
-/// A text that is being looked through: what is known of it so far.
+/// A text under examination, with its state so far.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     depth: usize,
@@ -22,7 +22,7 @@ pub(super) enum Byte {
 }
 
 impl Text {
-    /// Looks at the next byte. What is no JSON comes to an end somewhere, too: whoever reads it finds out.
+    /// Looks at the next byte. Text that is no JSON has an end, too: its reader finds the error.
     pub(super) fn look(&mut self, byte: u8) -> Byte {
         if self.in_string {
             match byte {

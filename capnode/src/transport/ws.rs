@@ -1,4 +1,4 @@
-//! WebSockets. The handshakes are by tungstenite; what follows is read and written by [`frames`](super::frames).
+//! WebSockets. tungstenite does the handshakes; [`frames`](super::frames) reads and writes the rest.
 
 use std::io;
 use std::pin::Pin;
@@ -23,15 +23,15 @@ use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION, che
 /// Frames over a WebSocket: see [`web_socket`].
 pub type WebSocket<S> = Messages<WebSocketStream<S>, tungstenite::Message>;
 
-/// One of a node's.
+/// A socket of a node.
 pub(crate) type Socket = Frames<Box<dyn Io>>;
 
-/// Carries frames over a WebSocket whose handshake is done, a text message a frame: for a socket of your own, and for
-/// what wraps one. Listeners and [`connect`](crate::connect) need none of it.
+/// Carries frames over a WebSocket whose handshake is done, a text message a frame. It is for a socket of your own, or
+/// a wrapper of one. Listeners and [`connect`](crate::connect) do not need it.
 ///
-/// Messages are read by tungstenite, with its limits and in its memory: it reserves the length that a frame announces, and
-/// keeps the buffer of the largest one. Neither counts for [`Limits::node_bytes`](crate::Limits::node_bytes). So set the
-/// limits in its configuration, and keep to the listeners of a [`Node`](crate::Node) for strangers.
+/// tungstenite reads the messages, with its limits and in its memory: it reserves the length that a frame announces,
+/// and keeps the buffer of the largest one. Neither counts for [`Limits::node_bytes`](crate::Limits::node_bytes). So
+/// set the limits in its configuration, and use the listeners of a [`Node`](crate::Node) for untrusted peers.
 pub fn web_socket<S>(socket: WebSocketStream<S>) -> WebSocket<S>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -303,7 +303,7 @@ async fn refuse<T>(
     }
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
-    // A socket that is closed with something unread takes back what was written last.
+    // If a socket is closed with unread input, the system takes back the last writes.
     let mut unread = (&mut stream).take(UNREAD as u64);
     tokio::io::copy(&mut unread, &mut tokio::io::sink()).await?;
     Err(io::Error::new(io::ErrorKind::PermissionDenied, words.trim_end()))
