@@ -8,7 +8,7 @@ use crate::{js, peers, runtime};
 
 const USAGE: &str = "usage: bench-one PEER SCENARIO SECONDS, or PEER serve";
 
-/// Does what the command line says.
+/// Runs the command line.
 ///
 /// # Panics
 ///

@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::{Builder, LocalRuntime};
 
-/// Has a task of its own do it: in tokio's usual runtime, or in one of a single thread. Whatever it leaves behind is
-/// not waited for.
+/// Runs a future in a task of its own: in tokio's usual runtime, or in one of a single thread. Tasks that it leaves
+/// behind are not waited for.
 pub fn run<T: Send + 'static>(single_thread: bool, work: impl Future<Output = T> + Send + 'static) -> T {
-    // Not in `block_on` itself: that is woken in other ways than tasks are, and nobody's program works there.
+    // Not in `block_on` itself: that is woken in other ways than tasks are, and real programs do not work there.
     let task = async { tokio::spawn(work).await.expect("it doesn't panic") };
     if single_thread {
         let runtime = single();
@@ -25,14 +25,14 @@ pub fn run<T: Send + 'static>(single_thread: bool, work: impl Future<Output = T>
     }
 }
 
-/// One thread, in which those can be, too, that bear no other.
+/// A runtime of one thread, for the libraries that work in no other.
 pub fn single() -> LocalRuntime {
     Builder::new_current_thread().enable_all().build_local(Default::default()).expect("there is a runtime")
 }
 
-/// Has this thread, and all that it starts, stay on one core: the first, or another, of those that the process may use.
-/// What they do is then not drowned by what waking another core takes, which is tens of microseconds or nothing, at
-/// random.
+/// Keeps this thread, and all that it starts, on one core: the first, or another, of those that the process may use.
+/// Otherwise the cost of waking another core, which is tens of microseconds or nothing, at random, would drown the
+/// results.
 pub fn pin(core: usize) {
     static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
     let allowed = ALLOWED.get_or_init(|| {

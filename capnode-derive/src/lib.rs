@@ -34,7 +34,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Item, ItemTrait};
 
-/// Makes a trait an interface: something whose objects can be called from other programs.
+/// Makes a trait an interface: its objects can be called from other programs.
 ///
 /// ```ignore
 /// use capnode::Func;
@@ -57,15 +57,15 @@ use syn::{Item, ItemTrait};
 /// * **The trait**, with every `async fn` written out as a method that returns a future which is
 ///   `Send`, and with the supertraits `Send`, `Sync` and `'static`. An `impl` is an ordinary one and
 ///   writes `async fn`. Methods may have default bodies, which an `impl` may leave out.
-/// * **A client**, named after the trait: `ChatClient`. It is a reference to an object wherever that
-///   lives: cheap to clone, equal to others for the same object, and it serializes, so that it can be
-///   an argument, a result, or anywhere inside one. It has the trait's methods, each of which returns
-///   a `Call`: await it, pipeline on it, or send it. `cap`, of the trait `capnode::Client`, gives the reference itself, on
-///   which are `local`, `on_broken`, `get`, `at` and the rest.
-/// * **Constructors** of the client: `ChatClient::new(object)` for an `impl Chat`,
-///   `ChatClient::from_arc(arc)` for one that this program keeps too, and `ChatClient::promise()` for
-///   one that is not there yet. If a method has one of these names, that constructor is left out;
-///   `capnode::serve::<ChatClient, _>(arc)` and `capnode::promise()` do the same.
+/// * **A client**, named after the trait: `ChatClient`. It is a reference to a local or remote object. It is cheap to
+///   clone, equals other clients of the same object, and serializes, so that it can be an argument, a result, or
+///   anywhere inside one. It has the trait's methods, each of which returns a `Call`: await it, pipeline on it, or send
+///   it. `cap`, of the trait `capnode::Client`, returns the reference itself, which has `local`, `on_broken`, `get`,
+///   `at` and the rest.
+/// * **Constructors** of the client: `ChatClient::new(object)` for an `impl Chat`, `ChatClient::from_arc(arc)` for one
+///   that this program keeps too, and `ChatClient::promise()` for one that does not exist yet. If a method has one of
+///   these names, that constructor is left out; `capnode::serve::<ChatClient, _>(arc)` and `capnode::promise()` do the
+///   same.
 ///
 /// # What a method may take and return
 ///
@@ -73,14 +73,14 @@ use syn::{Item, ItemTrait};
 ///
 /// * **Owned types** that serialize with serde, clients and `Func`s among them, at any depth.
 /// * **`&str`, `&[T]` and `&T`**, as the whole argument: the caller lends it for the call, and the
-///   object is lent what arrived.
+///   object borrows the received value.
 /// * **`Func<fn(A, B) -> R>`**: the client takes a closure as well.
 /// * **Any result that serializes.** A `Result<T, E>`, known by its name, gives the caller the typed
 ///   error back as `CallError<E>`; aliases named `Result` work too, with their parameters in any order. `E` also needs
-///   `Display`. Where there is no type for it, `E` is `capnode::Error`, made by `Error::rejected`. A method that passes on
-///   by `?` what its own calls fail with needs an `E` that is `From<capnode::Error>`, as `capnode::Error` itself is. A result that is a
-///   `Result` by another name, such as that of a type parameter or of a `Result` inside of one, is a value: it arrives as
-///   it was returned, and a JavaScript peer sees an object with the member `Ok` or `Err`.
+///   `Display`. Where there is no type for it, `E` is `capnode::Error`, made by `Error::rejected`. A method that
+///   passes on the errors of its own calls by `?` needs an `E` that is `From<capnode::Error>`, as `capnode::Error`
+///   itself is. A `Result` by another name, such as that of a type parameter or of a `Result` inside of one, is a
+///   value: it arrives as it was returned, and a JavaScript peer sees an object with the member `Ok` or `Err`.
 ///
 /// # Options of the trait
 ///
@@ -89,15 +89,16 @@ use syn::{Item, ItemTrait};
 ///
 /// ### `rename_all = ".."`
 ///
-/// How names of methods are written on the wire: `"camelCase"` unless told otherwise, since the other
-/// side is so often JavaScript. The others are serde's: `"lowercase"`, `"UPPERCASE"`, `"PascalCase"`,
-/// `"snake_case"`, `"SCREAMING_SNAKE_CASE"`, `"kebab-case"` and `"SCREAMING-KEBAB-CASE"`.
+/// The convention for the names of methods on the wire. Default `"camelCase"`, since the other side is so often
+/// JavaScript. The others are serde's: `"lowercase"`, `"UPPERCASE"`, `"PascalCase"`, `"snake_case"`,
+/// `"SCREAMING_SNAKE_CASE"`, `"kebab-case"` and `"SCREAMING-KEBAB-CASE"`.
 ///
 /// ### `extends(Parent, other::Parent<u32>)`
 ///
-/// Other interfaces that objects of this one have too. They become supertraits, and their methods can be called at the
-/// same object. The client dereferences to that of the first, so that it has its methods. For each of the others it has
-/// a method that gives their client, named after the trait, unless there is a method of this name. It converts to all of them by `From`.
+/// Other interfaces that objects of this one have too. They become supertraits, and their methods can be called on the
+/// same object. The client dereferences to that of the first parent, so that it has its methods. For each further
+/// parent it has a method that returns the parent's client, named after the trait, unless there is a method of this
+/// name. It converts to all parents by `From`.
 ///
 /// ```ignore
 /// #[capnode::interface(extends(Seat, Log))]
@@ -110,23 +111,24 @@ use syn::{Item, ItemTrait};
 /// let seat = SeatClient::from(moderator);
 /// ```
 ///
-/// No two methods of an interface and of all that it extends have the same name, in Rust or on the wire. A method that is
-/// inherited has no name that every client has, such as `clone` or `cap`. These are checked. The methods of a trait that a
-/// caller imports are not: where such a trait is implemented for the client itself, as one for all `Serialize` is, a method
-/// of the same name hides the inherited one. Call that by the parent's client then: `SeatClient::from(moderator).say(..)`.
+/// No two methods of an interface and all its ancestors have the same name, in Rust or on the wire. An inherited method
+/// has no name that every client has, such as `clone` or `cap`. These rules are checked. The methods of traits that a
+/// caller imports are not checked: if such a trait is implemented for the client itself, as one for all `Serialize` is,
+/// its method of the same name hides the inherited one. Then call the inherited one by the parent's client:
+/// `SeatClient::from(moderator).say(..)`.
 ///
-/// An interface that is extended in two ways counts once, and has the same parameters in both: it is an error if they are
-/// not written alike. So that types of two modules are known to be one, write them from `crate::` on.
+/// An interface that is extended in two ways counts once, and has the same parameters in both: it is an error if they
+/// are not written alike. Write types from `crate::` on, so that those of two modules are known to be the same.
 ///
-/// A supertrait that is written on the trait may be any that is no interface; one that is belongs here.
+/// A supertrait that is written on the trait must not be an interface; an interface belongs here.
 ///
 /// ### `name = ".."`
 ///
-/// The interface's name in messages, for which otherwise the trait's serves.
+/// The interface's name in messages. Default: the trait's name.
 ///
 /// ### `crate = path`
 ///
-/// Where capnode is, if it is not `::capnode`: `crate = my_reexports::capnode`. A string does too.
+/// The path of capnode, if it is not `::capnode`: `crate = my_reexports::capnode`. A string works too.
 ///
 /// # Options of a method
 ///
@@ -134,8 +136,8 @@ use syn::{Item, ItemTrait};
 ///
 /// ### `name = ".."`
 ///
-/// The name on the wire, whatever `rename_all` says. It is the way out where JavaScript uses a name
-/// itself, as it does `then` and `toString`.
+/// The name on the wire, which overrides `rename_all`. It is the way out where JavaScript uses a name itself, as it
+/// does `then` and `toString`.
 ///
 /// ### `property`
 ///
@@ -143,11 +145,11 @@ use syn::{Item, ItemTrait};
 ///
 /// ### `no_cancel`
 ///
-/// The method runs to its end once it has begun, also if its caller no longer wants the result.
+/// The method runs to its end once it has begun, even if its caller no longer wants the result.
 ///
 /// ### `blocking`
 ///
-/// The method blocks its thread: it runs on one meant for that.
+/// The method blocks its thread, so it runs on a thread for blocking work.
 ///
 /// # Generic traits
 ///
@@ -165,9 +167,9 @@ use syn::{Item, ItemTrait};
 ///
 /// # Attributes
 ///
-/// `#[cfg(..)]` takes a method out of the trait, the client and the dispatcher alike. Documentation
-/// and `#[deprecated]` go to the client's method too, and so does what `#[allow(..)]` and `#[expect(..)]` allow, of the
-/// trait and of its methods. Others stay with the trait's.
+/// `#[cfg(..)]` takes a method out of the trait, the client and the dispatcher alike. Documentation and `#[deprecated]`
+/// go to the client's method too, and so do the lints that `#[allow(..)]` and `#[expect(..)]` of the trait and of its
+/// methods allow. Other attributes stay with the trait.
 #[proc_macro_attribute]
 pub fn interface(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_interface(options.into(), item.into()).into()

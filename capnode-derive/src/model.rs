@@ -76,8 +76,8 @@ impl Interface {
         }
     }
 
-    /// The parents after the first with the names of the methods that give their clients. Where a name would mean two
-    /// things there is none, and `From` does it.
+    /// The parents after the first, with the names of the methods that return their clients. An ambiguous name is left
+    /// out, and `From` does its work.
     pub(crate) fn casts(&self) -> impl Iterator<Item = (Ident, &Path)> {
         let named = self.options.extends.iter().skip(1).filter_map(|parent| {
             let last = &parent.segments.last()?.ident;

@@ -176,7 +176,7 @@ fn parents(key: &Ident, input: ParseStream) -> Result<Vec<Path>> {
     syn::parenthesized!(content in input);
     let parents = content.call(Punctuated::<Path, Token![,]>::parse_terminated);
     let parents = parents.map_err(|error| {
-        // Or syn would report what is left unread as a second problem.
+        // Otherwise syn would report unread tokens as a second problem.
         let _ = content.parse::<TokenStream>();
         syn::Error::new(error.span(), message())
     })?;

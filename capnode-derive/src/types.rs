@@ -56,7 +56,7 @@ impl Flaw {
                 Some(qself) => Self::find(&qself.ty),
                 None => Self::find_in_path(&path.path),
             },
-            // rustc says of `_` what is to be said, and of raw pointers that they don't serialize.
+            // rustc reports `_` well enough, and of raw pointers that they don't serialize.
             _ => None,
         }
     }

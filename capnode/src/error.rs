@@ -25,7 +25,7 @@ struct Inner {
     /// The class a JavaScript peer sees or sent: `Error`, `TypeError`, ….
     name: Cow<'static, str>,
     message: String,
-    /// The message for others, if `message` says something that is no concern of theirs.
+    /// The message for others, if `message` has details that are not for them.
     told: Option<String>,
     data: Data,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -62,15 +62,15 @@ pub enum ErrorKind {
     Rejected,
     /// The connection has ended.
     Disconnected,
-    /// The peer broke the protocol, or says that we did.
+    /// The peer broke the protocol, or says that this side did.
     Protocol,
     /// A limit was reached.
     Limit,
-    /// A value of ours could not be written.
+    /// A value of this program could not be written.
     Encode,
-    /// A value of the peer's does not fit the type it was to be read as.
+    /// A value of the peer does not fit the type it was to be read as.
     Decode,
-    /// The time given to the call was over.
+    /// The time limit of the call is over.
     Timeout,
     /// The resolver of a promise was dropped, or the promise was resolved to itself.
     Unresolved,
@@ -102,7 +102,7 @@ pub enum Fate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// This program: what it asked for or sent cannot be done, or it ended the connection itself.
+    /// This program: its call or value is invalid here, or it ended the connection itself.
     Here,
     /// The other side of a call or connection: it answered with an error, did not answer, broke the protocol or a
     /// limit, or ended the connection. For a call within one program it is the called object.

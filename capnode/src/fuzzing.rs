@@ -1,4 +1,4 @@
-//! The functions that take in what others wrote, for fuzzers: bytes in, and a panic if anything is wrong.
+//! The functions that read foreign input, for fuzzers: bytes in, and a panic if anything is wrong.
 //!
 //! This is there only under `cfg(fuzzing)`, which `cargo fuzz` sets, and in this crate's own tests. Each function is a
 //! target of the same name in `fuzz/fuzz_targets`.
@@ -152,7 +152,7 @@ pub const TARGETS: &[Target] = &[
     },
 ];
 
-/// Names of everything, whatever it is called.
+/// A table that finds every name.
 #[derive(Default)]
 struct Anything(Vec<Arc<str>>);
 

@@ -1,10 +1,10 @@
-//! When to look for what has ended in a collection that grows.
+//! The time to look for ended entries in a growing collection.
 
 /// The number of entries that are added before the first look.
 const FIRST: usize = 16;
 
-/// Says when to take out of a collection what has ended: when it has doubled since the last time, so that each entry that
-/// was added pays for a bounded part of the work.
+/// Says when to remove ended entries from a collection: when it has doubled since the last time, so that each added
+/// entry pays for a bounded part of the work.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep(usize);
 

@@ -33,7 +33,7 @@ macro_rules! static_mutex {
 
 pub(crate) use static_mutex;
 
-/// Locks, also after a panic of user code that held no lock of ours.
+/// Locks, also after a panic of user code that did not hold the lock.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -33,7 +33,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> Table<K, V, S> {
         } else if self.most > SMALL && before <= self.most / SPARE {
             self.shrink();
         }
-        // Last, so that what is removed is not moved once more.
+        // Last, so that removed entries are not moved once more.
         self.map.remove(key)
     }
 

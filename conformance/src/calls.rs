@@ -208,7 +208,7 @@ async fn index_call(peer: Peer) -> Outcome {
 
 async fn index_read(peer: Peer) -> Outcome {
     if !peer.is_rust() {
-        // npm's only answers to pulls of results, and a read of the index is none.
+        // npm's only answers pulls of results, and a read of the index has no result.
         return Ok(());
     }
     let index: Value = peer.index().read().await?;

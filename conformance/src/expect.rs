@@ -75,8 +75,7 @@ pub(crate) async fn rejected<T: Wire + fmt::Debug>(call: Call<T>) -> Result<Erro
     }
 }
 
-/// The error of a method of the tour whose errors have a type. npm's knows no types, so what comes
-/// from there is only a message.
+/// The error of a method of the tour whose errors have a type. npm's knows no types, and sends only a message.
 pub(crate) fn tour_error(
     outcome: Result<(), CallError<TourError>>,
     expected: &TourError,

@@ -133,7 +133,7 @@ async fn transform_too_few(peer: Peer) -> Outcome {
     Ok(())
 }
 
-/// A function that does something with what it gets, each time anew.
+/// A function that works on its argument, each time anew.
 fn function<A, R, Fut>(body: impl Fn(A) -> Fut + Send + Sync + 'static) -> Func<fn(A) -> R>
 where
     A: capnode::Wire,
@@ -333,7 +333,7 @@ async fn on_calls_back(peer: Peer) -> Outcome {
     equal(log.entries(), ["a", "a", "a", "done 1", "a", "a", "a", "done 2", "a", "a", "a", "done 3"])
 }
 
-/// An error of a callback of ours.
+/// An error of a lent callback.
 #[derive(Debug, Serialize, Deserialize)]
 struct Refusal {
     code: u32,
@@ -390,7 +390,7 @@ async fn on_typed_failure(peer: Peer) -> Outcome {
 }
 
 async fn on_type(peer: Peer) -> Outcome {
-    // A peer in JavaScript notices when it calls what is no function.
+    // A peer in JavaScript notices it when it calls a value that is no function.
     let error = rejected(peer.index().invoke::<Value>("on", ("tick", "not a function"))).await?;
     if peer.is_rust() {
         holds(error.message().starts_with("on: argument 2, `callback`: "), error.message())?;
@@ -402,7 +402,7 @@ async fn on_type(peer: Peer) -> Outcome {
     Ok(())
 }
 
-/// A callback that notes what it is called with.
+/// A callback that records its arguments.
 fn noting(log: &Log) -> Callback {
     let log = log.clone();
     Func::new(move |event: String, data: String| {
@@ -450,7 +450,7 @@ async fn on_home(peer: Peer) -> Outcome {
     if !peer.passes_errors_on() {
         return Ok(());
     }
-    // A method of the peer's, as the callback of another. What it gets too much does not matter.
+    // A method of the peer, as the callback of another. Surplus arguments do not matter.
     let method = Func::from_cap(peer.index().at("transform"));
     peer.tour.on("beep", method).await?;
     let failing = Func::from_cap(peer.index().at("fail"));

@@ -43,7 +43,7 @@ checks! {
     "the same reference twice is equal" [CapnWeb, Q] => equal_references,
 }
 
-/// A thing of ours that a peer may keep.
+/// An object that the peer may keep.
 #[capnode::interface]
 trait Chest {
     async fn put(&self, value: Value);
@@ -96,7 +96,7 @@ impl Lid for Wooden {
     }
 }
 
-/// Lends the peer a function of a signature, and takes back what it kept.
+/// Lends the peer a function of a signature, and takes back the one that it kept.
 async fn kept<F: ?Sized>(tour: &TourClient, function: Func<F>) -> Result<Func<F>, Failure> {
     keep(tour, function).await.map(Func::from_cap)
 }
@@ -179,7 +179,7 @@ async fn given_function(peer: Peer) -> Outcome {
     let kept = kept(&peer.tour, call).await?;
     let shout = Func::<fn(String) -> String>::new(|text: String| async move { text.to_uppercase() });
     equal(kept.call(shout).await?, "IN!")?;
-    // A method of the peer's as that function.
+    // A method of the peer as that function.
     equal(kept.call(Func::from_cap(peer.index().at("transform"))).await?, "IN!")
 }
 
@@ -426,7 +426,7 @@ async fn enums(peer: Peer) -> Outcome {
 async fn promise_later(peer: Peer) -> Outcome {
     let (promise, resolver) = ChestClient::promise();
     let value = Value::from([("chest", Value::Cap(promise.clone().into()))]);
-    // The answer does not wait for what the promise turns out to be.
+    // The answer does not wait for the outcome of the promise.
     let back = ChestClient::from_cap(member(&peer.tour.echo(value).await?, "chest")?);
     let mut label = std::pin::pin!(back.label());
     tokio::select! {
@@ -444,7 +444,7 @@ async fn promise_order(peer: Peer) -> Outcome {
     let kept = CounterClient::from_cap(keep(&peer.tour, promise).await?);
     let early: Vec<_> = (0..20).map(|_| kept.next().pipeline_cap()).collect();
     equal(peer.tour.transform("x").await?, "X")?;
-    // A counter of the peer's: what was asked of the promise is asked of that.
+    // A counter of the peer, which gets the calls made on the promise.
     resolver.resolve(peer.tour.counter().await?);
     let late: Vec<_> = (0..20).map(|_| kept.next().pipeline_cap()).collect();
     for (result, expected) in early.iter().chain(&late).zip(1u32..) {

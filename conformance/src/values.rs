@@ -1,4 +1,4 @@
-//! Values of all kinds, through `echo`: what comes back is what was sent.
+//! Values of all kinds, through `echo`: the result equals the argument.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -125,7 +125,7 @@ impl<T: Transport + Unpin> Transport for Watched<T> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
-        // Each frame has a line feed behind it here, whatever it is sent as.
+        // Each frame has a line feed behind it here, on any transport.
         let before = frames.lines().to_vec();
         let sent = self.transport.poll_send(cx, frames);
         self.unfinished.extend_from_slice(&before[..before.len() - frames.len()]);
@@ -158,7 +158,7 @@ mod tests {
         line.clear();
         let start = Instant::now();
         assert_eq!(tour.transform("beep").await?, "BOOP");
-        // The clock is stopped but for what is slept, so that this is exact but for its grain.
+        // The clock only moves by sleeps, so this is exact up to its grain.
         assert_eq!((start.elapsed() + Duration::from_millis(2)).as_millis() / 10, 10);
         assert_eq!(line.count(), (1, 1));
         let frames = line.frames();

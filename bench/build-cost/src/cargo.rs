@@ -110,7 +110,7 @@ pub fn run(command: &mut Command) -> Result<Output> {
     if output.status.success() {
         return Ok(output);
     }
-    // A mistake in what is generated is there a thousand times.
+    // A mistake in generated code is there a thousand times.
     let said = String::from_utf8_lossy(&output.stderr);
     let said: Vec<&str> = said.lines().filter(|line| !line.contains("Compiling")).take(40).collect();
     Err(format!("{command:?} failed:\n{}", said.join("\n")).into())

@@ -1,4 +1,4 @@
-//! Measures all scenarios with all peers, and writes down what came of it. Started by `run`.
+//! Measures all scenarios with all peers, and writes the results. Started by `run`.
 
 use std::error::Error;
 use std::path::Path;
@@ -70,7 +70,7 @@ struct Options {
     readme: bool,
 }
 
-/// None if it is asked what there is.
+/// Returns `None` if the arguments ask for help.
 fn options() -> Result<Option<Options>, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (mut quick, mut again, mut readme) = (false, false, false);

@@ -78,8 +78,8 @@ fn dialect(language: u8) -> Dialect {
     }
 }
 
-/// Over TCP. Not in Capnode's language: its programs take whatever they read at once for one message, so that over a
-/// byte stream they are sent one at a time, with pauses.
+/// Over TCP. Not in Capnode's language: its programs take each read for one message, so that over a byte stream they
+/// are sent one at a time, with pauses.
 pub struct Tcp<const LANGUAGE: u8>(Node);
 
 impl<const LANGUAGE: u8> Default for Tcp<LANGUAGE> {

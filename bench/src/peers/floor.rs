@@ -161,7 +161,7 @@ struct Connection {
 impl Connection {
     /// Ready at the end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // It needs no waking now, and what it answers itself shall not wake it.
+        // It needs no waking now, and its own answers shall not wake it.
         let called = {
             let mut state = self.end.state();
             state.driver = None;

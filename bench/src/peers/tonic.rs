@@ -19,7 +19,7 @@ mod generated {
 use generated::service_client::ServiceClient;
 use generated::service_server::{Service, ServiceServer};
 
-/// 1 MiB and what is around it; by default 4 MiB.
+/// The limit on a message, with room for 1 MiB and its envelope. tonic's default is 4 MiB.
 const LARGEST: usize = 16 << 20;
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -20,7 +20,7 @@ const PANELS: [(&str, Scenario); 4] = [
     ("callbacks, 64 in flight", Scenario::Callbacks { in_flight: 64 }),
 ];
 
-/// About what a README is shown with.
+/// The approximate width of a README.
 const WIDTH: i32 = 880;
 const MARGIN: i32 = 14;
 const HEAD: i32 = 64;
@@ -170,7 +170,7 @@ pub fn growth(report: &Report, path: &Path) -> Drawn {
 
 type Line = (&'static Info, Vec<(f64, f64)>);
 
-/// Of each peer, how many there were of what is counted, and how long a call took.
+/// The points of each peer: the count, and the time of a call.
 fn lines(report: &Report, count: impl Fn(Scenario) -> Option<u32>) -> Vec<Line> {
     let points = |peer: &'static Info| {
         let outcomes = report.results.iter().filter(|outcome| outcome.peer.id == peer.id);

@@ -181,7 +181,7 @@ fn about(report: &Report) -> String {
     text + "\n"
 }
 
-/// Without anything to put into it, there is none.
+/// Returns a table, or an empty text if there is nothing to put into it.
 fn table<'a>(
     report: &Report,
     rows: impl Iterator<Item = &'a Row> + Clone,

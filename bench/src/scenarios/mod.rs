@@ -27,7 +27,7 @@ pub enum Scenario {
     Apart { in_flight: u32 },
     /// Structures of 1 KB, echoed.
     Records,
-    /// The server calls a function of the client's.
+    /// The server calls a function of the client.
     Callbacks { in_flight: u32 },
     /// 1 MiB of bytes, echoed.
     Bytes,

@@ -64,7 +64,7 @@ pub async fn bytes<P: Peer>(count: u32) -> Measurement {
     Measurement { value: (after - before) / f64::from(count), ..Measurement::default() }
 }
 
-/// The server of [`bytes`]: says where it is, and after each line that it reads, what is on its heap.
+/// The server of [`bytes`]: prints its address, and after each line that it reads, the size of its heap.
 pub async fn serve<P: Peer>() {
     println!("{}", super::listen::<P>().await);
     let mut requests = BufReader::new(tokio::io::stdin()).lines();

@@ -124,7 +124,7 @@ async fn many_at_a_time<C: Client, F: Future<Output = ()> + Send + 'static>(
         }));
     }
     tokio::time::sleep(warm_up(time)).await;
-    // The same number is in flight at the end as at the beginning: what was started is as many as what was answered.
+    // The same number is in flight at the end as at the beginning, so as many calls were started as were answered.
     let before = counter.load(Relaxed);
     let meter = Meter::start();
     tokio::time::sleep(time).await;

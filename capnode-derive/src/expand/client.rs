@@ -123,7 +123,7 @@ impl Expansion<'_> {
         let mut constructors = TokenStream::new();
         if free("new") {
             constructors.extend(quote! {
-                /// A reference to an object, which lives until nobody holds one.
+                /// Returns a reference to an object, which lives as long as a reference to it is held.
                 #vis fn new #param(object__: #object) -> Self #clause {
                     #new
                 }
@@ -131,7 +131,7 @@ impl Expansion<'_> {
         }
         if free("from_arc") {
             constructors.extend(quote! {
-                /// A reference to an object that this program holds as well.
+                /// Returns a reference to an object that this program holds as well.
                 #vis fn from_arc #param(object__: __p::Arc<#object>) -> Self #clause {
                     #from_arc
                 }
@@ -139,7 +139,8 @@ impl Expansion<'_> {
         }
         if free("promise") {
             constructors.extend(quote! {
-                /// A reference to an object that the resolver will name: calls wait for it.
+                /// Returns a reference to an object that the resolver will name, and the resolver. Calls wait for the
+                /// object.
                 #vis fn promise() -> (Self, __p::Resolver<Self>) {
                     #promise
                 }

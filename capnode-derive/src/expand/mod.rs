@@ -1,7 +1,7 @@
 //! The expansion of an interface: the trait, its client, and the dispatcher behind the client.
 //!
-//! Everything emitted is found through the path of the library, and what is not the user's own is
-//! found under `__private` there, so that it means the same in every crate and module.
+//! Everything emitted is found through the path of the library. Names that do not come from user code are found under
+//! `__private` there, so that they mean the same in every crate and module.
 
 mod client;
 mod dispatch;

@@ -23,8 +23,8 @@ fn first(tokens: &impl ToTokens) -> Span {
     first.map_or_else(Span::call_site, |token| token.span())
 }
 
-/// The alias `name` of the library for what is said of a type. It is as long as the type, so that this is what rustc points
-/// at, and says the same of wherever it is written.
+/// Returns the alias `name` of the library for a bound on a type. It is as long as the type, so that rustc points at
+/// the type, with the same message wherever it is written.
 pub(super) fn alias(name: &str, ty: &Type) -> TokenStream {
     let last = ty.to_token_stream().into_iter().last();
     let (first, last) = (first(ty), last.map_or_else(Span::call_site, |token| token.span()));

@@ -17,7 +17,7 @@ impl Expansion<'_> {
             || !earlier.any(|earlier| earlier.ident() == method.ident())
     }
 
-    /// Makes a trait acceptable to rustc whatever its methods are.
+    /// Makes a trait acceptable to rustc with any methods.
     pub(super) fn relax(&self, item: &mut ItemTrait) {
         item.modifiers.auto_token = None;
         // For default bodies of methods that take `self`.
@@ -91,7 +91,7 @@ fn call_stand_in(output: &Output) -> TokenStream {
     })
 }
 
-/// Makes a type own what it borrows, as the message about it says: `&str` becomes `String`.
+/// Turns a borrowed type into its owned form, as the message about it says: `&str` becomes `String`.
 fn own(ty: &mut Type) {
     match ty {
         Type::Group(group) => own(&mut group.elem),

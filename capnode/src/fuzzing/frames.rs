@@ -1,4 +1,4 @@
-//! Frames of all languages, and what they are read through.
+//! Frames of all languages, and their readers.
 
 use std::str::FromStr;
 
@@ -187,7 +187,7 @@ pub fn canonical(data: &[u8]) {
         [one, other].iter().filter(|frame| !frame.is_empty()).for_each(|frame| assert_json(frame));
     }
 }
-/// The first frame of a peer whose language is not known; and what a user calls a language.
+/// The first frame of a peer whose language is not known, and a language's name from user code.
 pub fn detect(data: &[u8]) {
     let Some(text) = text(data) else { return };
     Dialect::from_str(text).ok();

@@ -1,4 +1,4 @@
-//! No function that takes in what others wrote is without a target, and what was recorded goes through all of them.
+//! Every function that reads foreign input has a target, and all recordings go through the targets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -132,7 +132,7 @@ pub fn arguments(data: &[u8]) {
         assert!(skipped.is_ok(), "what can be read cannot be passed over");
     }
 }
-/// A value goes out and comes back as what it was, unless it is refused.
+/// A value that goes out comes back equal, unless it is refused.
 fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     if let Ok(body) = encode(value) {
         let back = value_of(body.text.as_str()).map(super::body).map(|body| decode::<T>(&body));

@@ -79,7 +79,7 @@ impl Listener {
     /// Stops accepting, and returns when the socket is closed. The connections stay.
     pub async fn close(mut self) {
         self.accepting.abort();
-        // It was ended, which is what the error says.
+        // The error only says that the task was ended.
         let _ended = (&mut self.accepting).await;
     }
 }
@@ -118,7 +118,7 @@ async fn accept_all(node: Node, bound: Bound, address: Address) {
                 }
                 // It had gone before it was accepted.
                 Err(error) if is_of_one(&error) => {}
-                // Such as too many open files, which is said also when nobody waits to be accepted.
+                // The error may be too many open files, which comes even if no peer waits to be accepted.
                 Err(_) => {
                     let fewer = streams.fewer();
                     node.shared.make_way();

@@ -1,9 +1,9 @@
 //! The host: the one place that knows a clock, an executor and a source of random numbers.
 //!
-//! Each host is a file with the same functions, and a build has one of them: `tokio`; `none` without that feature, where
-//! whoever drives a [`Core`](crate::sans_io::Core) tells it the time and polls what is to run; `shuttle` for tests. A
-//! further one, such as a browser's event loop, is a further file. What only connections and transports need, which
-//! are of tokio, `tokio` alone has.
+//! Each host is a file with the same functions, and a build has one of them: `tokio`; `none` without that feature,
+//! where the owner of a [`Core`](crate::sans_io::Core) tells it the time and polls its handlers; `shuttle` for tests. A
+//! further one, such as a browser's event loop, is a further file. `tokio` alone has the functions for connections and
+//! transports, which are of tokio.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -99,7 +99,7 @@ pub(crate) async fn after(duration: Duration) {
     std::thread::spawn(move || {
         // Nothing is sent; the thread ends early when the receiver is dropped.
         let _early = end.recv_timeout(duration);
-        // Then the receiver is gone.
+        // If this fails, the receiver is gone.
         let _unwanted = over.send(());
     });
     // What else could happen is that the thread ended without it.

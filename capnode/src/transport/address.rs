@@ -188,7 +188,7 @@ fn file_at(path: &std::path::Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Returns `true` if the file at `path` is a socket that nobody listens on any more. A listener whose queue is full does.
+/// Returns `true` if the file at `path` is a socket without a listener. A listener with a full queue counts as one.
 #[cfg(unix)]
 async fn is_abandoned(path: &std::path::Path) -> io::Result<bool> {
     use std::os::unix::fs::FileTypeExt as _;
@@ -199,7 +199,7 @@ async fn is_abandoned(path: &std::path::Path) -> io::Result<bool> {
 }
 
 impl Bound {
-    /// Binds the socket of an address. A socket file that nobody listens on any more is replaced.
+    /// Binds the socket of an address. A socket file without a listener is replaced.
     pub(crate) async fn new(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(host) | Address::Ws { host, .. } => TcpListener::bind(host).await.map(Bound::Tcp),
