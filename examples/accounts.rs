@@ -72,7 +72,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let accounts: AccountsClient = capnode::connect_over(transport).await?;
     let connection = server.await??;
     println!("Each way takes {DELAY:?}.\n");
-    // The two ends greet each other first, which is not to be counted. The last frame of that goes before the second call's.
+    // The two ends greet each other first, which is not counted. The last frame of that precedes the second call's.
     let nobody = [accounts.authenticate("nobody").await?, accounts.authenticate("nobody").await?];
 
     println!("One after the other:");

@@ -62,7 +62,7 @@ impl MethodOptions {
                     let list = &list.tokens;
                     let end =
                         list.clone().into_iter().last().map_or_else(Span::call_site, |last| last.span());
-                    // Where an option ends too early, that is said there.
+                    // An option that ends too early is reported there.
                     tokens.extend(quote::quote_spanned!(end=> #list,));
                 }
                 _ => problems.at(

@@ -1,6 +1,7 @@
 //! A guide to the library, by topic.
 //!
-//! These pages are in the repository too, in the folder `capnode/docs`. Start with [`first`]; [`semantics`] has the exact rules.
+//! These pages are in the repository too, in the folder `capnode/docs`. Start with [`first`]; [`semantics`] has the
+//! exact rules.
 
 /// Maps the links between the pages to their modules: a page itself has the names of files, which are valid in the
 /// repository.

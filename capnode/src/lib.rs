@@ -77,8 +77,8 @@
 //! * Its methods return a [`Call`]: await it, [pipeline](Call::pipeline) on it, or just [send](Call::send) it.
 //! * [`Func`] is a reference to a function. You can pass a closure where a method takes one.
 //! * [`promise`] returns a client for an object that does not exist yet, and the resolver for it.
-//! * [`Node`] is what your program offers, and to whom. [`connect`] returns what another program offers. [`Connection`]
-//!   is the connection itself.
+//! * [`Node`] offers your program's index to peers. [`connect`] returns the index of another program. [`Connection`] is
+//!   the connection itself.
 //! * [`Cap`] is a reference without an interface, and [`Value`] a value of any shape. [`Object`] is an object that you
 //!   build at run time.
 //! * [`Registry`] keeps ids by which references can be restored on other connections.
@@ -97,9 +97,9 @@
 //! called, without generated code. Streams, blobs, `map` and HTTP batches are not supported yet; a peer that uses them
 //! gets an error that says so.
 //!
-//! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens detects the protocol by the first
-//! frame, and [`Connect::dialect`] chooses one. [`guide::from_javascript`] lists what each feature of those two libraries
-//! is called here.
+//! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens detects the protocol by the
+//! first frame, and [`Connect::dialect`] chooses one. [`guide::from_javascript`] lists the name here of each feature of
+//! those two libraries.
 //!
 //! # Features
 //!
@@ -108,7 +108,7 @@
 //! | `tokio` | yes | nodes, connections, transports over TCP, Unix sockets and child processes |
 //! | `ws` | yes | WebSockets |
 //! | `tls` | yes | `wss://`, by rustls |
-//! | `tracing` | no | a span for each connection, around what its handlers say; events for their panics and the ends of sessions |
+//! | `tracing` | no | a span for each connection and its handlers; events for their panics and the ends of sessions |
 //! | `axum` | no | a node as a route of an axum application |
 //!
 //! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].
@@ -142,7 +142,7 @@
 )]
 #![forbid(unsafe_code)]
 
-// The macro's output names the crate, also in its own tests.
+// The macro's output names the crate, in the crate's own tests too.
 #[cfg(test)]
 extern crate self as capnode;
 

@@ -20,10 +20,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections of a node, those included that it has opened itself. Default 10,000. One more takes the place of the
-    /// byte stream that has been silent for longest, see [`silence`](Self::silence), or is refused. The streams that
-    /// listeners have accepted, those in a handshake and those that are being closed included, are at most 128 more.
-    /// Beyond that the oldest of them is cut off.
+    /// Connections of a node at which it accepts no more, those included that it has opened itself. Default 10,000. A
+    /// further peer takes the place of the byte stream that has been silent for longest, see
+    /// [`silence`](Self::silence), or is refused. The streams that listeners have accepted, those in a handshake and
+    /// those that are being closed included, are at most 128 more. Beyond that the oldest of them is cut off.
     pub connections: usize,
     /// Bytes that all sessions of a node hold together. They are: frames that have not arrived whole, calls that have
     /// not ended, results that the peer may still use, unwritten output, buffers of more than 64 KiB that are kept for
@@ -37,7 +37,7 @@ pub struct Limits {
     /// while it is being read, and ends the session.
     pub frame_bytes: usize,
     /// The nesting depth of values in a message, arguments counting from 1. Default 256, as in npm's `capnweb`, and
-    /// never more. This side refuses to send the same depth. A call inside the arguments of another counts as four
+    /// never more. This side refuses to send deeper values, too. A call inside the arguments of another counts as four
     /// levels. A deeper message ends the session.
     pub depth: usize,
     /// Bytes of a string or name in a message, as it is written. Default 32 MiB: as much as a frame. A longer one ends

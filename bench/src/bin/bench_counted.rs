@@ -1,5 +1,4 @@
-//! Like `bench-one`, with allocations counted. That takes time of its own, so only what is not about time is
-//! measured by this.
+//! Like `bench-one`, with allocations counted. Counting takes time of its own, so this measures no times.
 
 use std::alloc::System;
 
@@ -12,7 +11,7 @@ static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() {
     let heap = Heap {
-        // As far as something grew or shrank in its place, that is in these already.
+        // Memory that grew or shrank in its place is included in these.
         bytes: || COUNTED.stats().bytes_allocated - COUNTED.stats().bytes_deallocated,
         allocations: || COUNTED.stats().allocations + COUNTED.stats().reallocations,
     };

@@ -61,7 +61,7 @@ impl Peer for WebSocket {
     type Client = Shared;
 
     async fn serve(&self, socket: Socket) {
-        // By default there is room for fewer answers than we have calls at a time.
+        // By default there is room for fewer answers than there are calls at a time.
         let config = ServerConfig::builder().ws_only().set_message_buffer_capacity(2_048).build();
         let builder = jsonrpsee::server::Server::builder().set_config(config).to_service_builder();
         let service = builder.build(Offered.into_rpc(), self.stop.clone());

@@ -56,7 +56,7 @@ macro_rules! peer {
 
             async fn connect(socket: Socket) -> ServiceClient {
                 let transport = serde_transport::new(framed(socket), $format::default());
-                // 1,000 by default, and we have 1,024 at a time.
+                // 1,000 by default, and a scenario has 1,024 at a time.
                 let mut config = tarpc::client::Config::default();
                 config.max_in_flight_requests = 2_048;
                 ServiceClient::new(config, transport).spawn()

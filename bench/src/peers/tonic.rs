@@ -10,7 +10,7 @@ use crate::peer::{Client, Peer};
 use crate::record;
 use crate::socket::Socket;
 
-// It takes no lints of ours.
+// The generated code does not follow this workspace's lints.
 #[allow(clippy::all, missing_docs)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/bench.Service.rs"));

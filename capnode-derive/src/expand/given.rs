@@ -1,5 +1,5 @@
-//! The parameters that a parent is given, as the table knows them: in pieces, by which it finds whether an interface that
-//! is extended in two ways is the same in both.
+//! The parameters of a parent, as the table knows them: in pieces, by which it finds out if an interface that is
+//! extended in two ways is the same in both.
 
 use super::Expansion;
 use crate::types::{self, bare};

@@ -32,7 +32,7 @@ pub fn expression(data: &[u8]) {
         assert!(capnweb::member(&body, &Key::Name(Text::Own(key.clone()))).is_some(), "{key} is not there");
     }
     read_as_anything(&body);
-    // What a peer may say and we would not, such as a URL that JavaScript rewrites, is not written.
+    // A value that a peer may send and this side would not, such as a URL that JavaScript rewrites, is not written.
     let Some(once) = decode::<Value>(&body).ok().and_then(|value| encode(&value).ok()) else { return };
     let value = decode::<Value>(&once).unwrap_or_else(|error| panic!("{:?}: {error}", once.text));
     let twice = encode(&value).unwrap_or_else(|error| panic!("{:?}: {error}", once.text));
