@@ -12,7 +12,7 @@ const USAGE: &str = "usage: bench-one PEER SCENARIO SECONDS, or PEER serve";
 ///
 /// # Panics
 ///
-/// If that is nothing, or anything goes wrong: an answer too.
+/// If the command line is invalid, or a step or an answer is wrong.
 pub fn main() {
     runtime::pin(0);
     let arguments: Vec<String> = std::env::args().skip(1).collect();

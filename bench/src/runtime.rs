@@ -17,7 +17,7 @@ pub fn run<T: Send + 'static>(single_thread: bool, work: impl Future<Output = T>
         runtime.shutdown_background();
         done
     } else {
-        // That of `#[tokio::main]`: a worker for each core that the process may use.
+        // The runtime of `#[tokio::main]`: a worker for each core that the process may use.
         let runtime = Builder::new_multi_thread().enable_all().build().expect("there is a runtime");
         let done = runtime.block_on(task);
         runtime.shutdown_background();

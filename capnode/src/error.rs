@@ -29,7 +29,7 @@ struct Inner {
     told: Option<String>,
     data: Data,
     source: Option<Arc<dyn StdError + Send + Sync>>,
-    /// Which limit was reached.
+    /// The limit that was reached.
     limit: Option<LimitKind>,
 }
 

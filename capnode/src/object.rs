@@ -65,9 +65,9 @@ struct Members {
     list: Vec<Member>,
     /// `true` if others may add properties.
     open: bool,
-    /// The most properties, those included that others add.
+    /// The most writable properties, those included that others add.
     limit: usize,
-    /// The most bytes of the properties that others may write.
+    /// The most bytes of the writable properties.
     bytes: usize,
 }
 
@@ -144,7 +144,8 @@ impl Object {
         self
     }
 
-    /// Lets others add properties, which are writable then: up to 1,024 properties in all, and 1 MiB of values.
+    /// Lets others add properties, which are writable then. All writable properties together are at most 1,024, with at
+    /// most 1 MiB of names and values.
     ///
     /// A value that a peer sets keeps nothing of this program alive: a reference to an object here, perhaps to this
     /// one, breaks once nothing else holds that object. A reference to an object of the peer works until its connection

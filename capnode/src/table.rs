@@ -37,7 +37,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> Table<K, V, S> {
         self.map.remove(key)
     }
 
-    /// As many entries as are left have to come or go until this happens again.
+    /// Shrinks the table. As many entries as are left have to come or go until this happens again.
     #[cold]
     fn shrink(&mut self) {
         self.most = self.map.len() * 2;

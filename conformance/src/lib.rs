@@ -101,7 +101,7 @@ impl Peer {
             }
             turn += 1;
             match turn {
-                // In this program it is a matter of turns, over a network one of time.
+                // Within one program it is a matter of turns, over a network one of time.
                 0..100 => tokio::task::yield_now().await,
                 _ => tokio::time::sleep(Duration::from_millis(1)).await,
             }
@@ -194,7 +194,7 @@ async fn run_one(peer: &Peer, check: &Check) -> Result<Outcome, tokio::time::err
     let releases = peer.dialect() == Dialect::CapnWeb;
     let same = |after: Tables| match releases {
         true => after == before,
-        // What was lent stays lent, as far as these languages have words.
+        // Lent references stay lent, as far as these languages have words.
         false => after.calls <= before.calls && after.running <= before.running,
     };
     let given_back = peer.tables(same).await;

@@ -218,7 +218,7 @@ async fn counter_missing(peer: Peer) -> Outcome {
 
 async fn counter_from_callback(peer: Peer) -> Outcome {
     let twice = function(|counter: CounterClient| async move {
-        // In the order they are sent, whenever the answers come.
+        // The order is that of sending, for answers at any time.
         let (first, second) = tokio::join!(counter.next(), counter.next());
         vec![first.unwrap_or_default(), second.unwrap_or_default()]
     });
@@ -355,7 +355,7 @@ fn failing(at: usize) -> (Callback, Arc<AtomicUsize>) {
         let call = counted.fetch_add(1, Ordering::Relaxed) + 1;
         async move { if call == at { Err(Refusal { code: 7 }) } else { Ok(()) } }
     });
-    // Which way it can fail is its own affair: a caller that knows nothing of it sees a message.
+    // The method alone knows the ways it can fail: a caller without that knowledge sees a message.
     (Func::from_cap(function.into()), calls)
 }
 
@@ -489,7 +489,7 @@ fn waiting(entered: &Arc<Semaphore>, gate: &Arc<Semaphore>) -> Callback {
         let gate = gate.clone();
         entered.add_permits(1);
         async move {
-            // Nothing is ever given out, so that this ends when it is closed.
+            // No permit is ever given out, so this ends when the gate is closed.
             let _closed = gate.acquire().await;
         }
     })
@@ -625,7 +625,7 @@ async fn authenticate_steps(peer: Peer) -> Outcome {
 
 async fn authenticate_type(peer: Peer) -> Outcome {
     if !peer.is_rust() {
-        // JavaScript makes a text of anything.
+        // JavaScript turns any value into a text.
         let user: UserClient = peer.index().invoke("authenticate", (5,)).pipeline();
         return equal(user.profile().pipeline().name().await?, "user of 5");
     }
@@ -666,7 +666,7 @@ async fn authenticate_home(peer: Peer) -> Outcome {
     }
     drop(user);
     equal(same.profile().pipeline().name().await?, "user of ann")?;
-    // Also of one that is not there yet.
+    // A client that is not there yet works too.
     let early = peer.tour.authenticate("bob").pipeline();
     let same = UserClient::from_cap(keep(&peer.tour, early).await?);
     equal(same.profile().pipeline().name().await?, "user of bob")

@@ -1,5 +1,5 @@
-//! References: functions and objects of ours that the peer keeps for a while, what comes home, and
-//! that all of them are given back.
+//! References: functions and objects of this side that the peer keeps for a while, objects that come home, and the
+//! release of all of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,7 +121,7 @@ async fn arities(peer: Peer) -> Outcome {
         a + b + c + d + e + f
     });
     equal(kept(tour, six).await?.call(1, 2, 3, 4, 5, 6).await?, 21)?;
-    // One that answers with nothing.
+    // A function that answers with nothing.
     equal(kept(tour, Func::<fn(u32)>::new(|_| async {})).await?.call(1).await?, ())
 }
 

@@ -95,7 +95,7 @@ async fn numbers(peer: Peer) -> Outcome {
     let safe = 9_007_199_254_740_991.0;
     let small = [0.0, 1.0, -1.0, 0.1, -2.5, 1e21, -1e-7, 5e-324, safe, -safe, f64::MAX, f64::EPSILON];
     echoes(&peer, small.map(Value::Number)).await?;
-    // Past 2^53 a number stays one: only integers of Rust's become big ones.
+    // Past 2^53 a number stays one: only integers of Rust become big ones.
     echoes(&peer, [53, 60, 63, 64, 1000].map(|power| Value::Number(2f64.powi(power)))).await?;
     echoes(&peer, [-(2f64.powi(63)), 1e300].map(Value::Number)).await
 }
@@ -109,7 +109,7 @@ async fn odd_numbers(peer: Peer) -> Outcome {
 }
 
 async fn negative_zero(peer: Peer) -> Outcome {
-    // Whether the sign survives is not told: JavaScript's JSON has none for it.
+    // The sign may be lost: JavaScript's JSON has none for it.
     echoes(&peer, [Value::Number(-0.0), array([Value::Number(-0.0)])]).await
 }
 
@@ -283,7 +283,7 @@ async fn objects(peer: Peer) -> Outcome {
             a(Value::from(1)),
             a(a(a(array([])))),
             a(array([a(Value::from(1)), empty()])),
-            // A member that is undefined is another thing than none.
+            // An undefined member differs from a missing one.
             Value::from([("a", Value::Undefined), ("b", Value::Null)]),
             array([Value::Undefined, a(Value::Undefined)]),
         ],

@@ -16,12 +16,12 @@ pub struct Outcome {
     pub lines: f64,
     /// Nothing if no release was built.
     pub release: Option<Release>,
-    /// Of a crate that only has the interfaces, and how the library is used there.
+    /// The numbers of dependencies of a crate that only has the interfaces, by the use of the library there.
     pub dependencies: Vec<(&'static str, usize)>,
 }
 
 pub struct Release {
-    /// Of processor time.
+    /// Milliseconds of processor time.
     pub ms: f64,
     pub wall_ms: f64,
     pub bytes: f64,

@@ -58,7 +58,7 @@ impl Item for Numbered {
     }
 }
 
-/// With as many references as any scenario asks for.
+/// Returns a node with room for the references of all scenarios.
 pub fn node() -> Node {
     let mut limits = Limits::default();
     limits.exports = 2_000_000;
@@ -78,8 +78,8 @@ fn dialect(language: u8) -> Dialect {
     }
 }
 
-/// Over TCP. Not in Capnode's language: its programs take each read for one message, so that over a byte stream they
-/// are sent one at a time, with pauses.
+/// The library over TCP. Not in Capnode's language: its programs take each read for one message, so that over a byte
+/// stream frames are sent one at a time, with pauses.
 pub struct Tcp<const LANGUAGE: u8>(Node);
 
 impl<const LANGUAGE: u8> Default for Tcp<LANGUAGE> {
@@ -104,7 +104,7 @@ impl<const LANGUAGE: u8> Peer for Tcp<LANGUAGE> {
     }
 }
 
-/// Over WebSockets.
+/// The library over WebSockets.
 pub struct WebSocket<const LANGUAGE: u8>(Node);
 
 impl<const LANGUAGE: u8> Default for WebSocket<LANGUAGE> {

@@ -21,7 +21,7 @@ pub trait Service {
     #[method(name = "echo")]
     async fn echo(&self, record: Record) -> RpcResult<Record>;
 
-    /// In base64.
+    /// Echoes bytes, in base64.
     #[method(name = "echoBytes")]
     async fn echo_bytes(&self, bytes: String) -> RpcResult<String>;
 }

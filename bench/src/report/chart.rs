@@ -26,7 +26,7 @@ const MARGIN: i32 = 14;
 const HEAD: i32 = 64;
 const FOOT: i32 = 34;
 const BAR: i32 = 24;
-/// Where the first panel begins, and how far the next are.
+/// The start of the first panel, and the distance to the next.
 const LEFT: i32 = 186;
 const PANEL: i32 = (WIDTH - LEFT - MARGIN) / PANELS.len() as i32;
 /// The longest bar leaves room for a number.
@@ -113,7 +113,7 @@ fn bars(root: &Area<'_>, left: i32, peers: &[&Info], outcomes: &[Option<&Outcome
     Ok(())
 }
 
-/// With the version, as far as it says what may have changed.
+/// Returns the peer's name with the version, as far as it tells of possible changes.
 fn label(report: &Report, peer: &Info) -> String {
     let (name, way) = match peer.label.split_once(", ") {
         Some((name, way)) => (name, format!(", {way}")),

@@ -32,7 +32,7 @@ impl About {
             commit: said_by("git", &["describe", "--always", "--dirty", "--exclude=*"]),
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            // Without what a distribution or a host has added to it.
+            // The version, without additions of a distribution or a host.
             system: said_by("uname", &["-sr"]).split('-').next().unwrap_or_default().to_owned(),
             rust: said_by("rustc", &["--version"]).replace("rustc ", "Rust "),
             node: said_by("node", &["--version"]).replace('v', "Node "),

@@ -232,7 +232,7 @@ fn shown(outcome: &Outcome, show: Show) -> Option<String> {
     }
 }
 
-/// With no more digits than mean anything.
+/// Returns a number with its meaningful digits only.
 pub fn number(value: f64) -> String {
     match value {
         999_500.0.. => format!("{:.2} M", value / 1_000_000.0),

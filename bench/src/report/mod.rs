@@ -33,7 +33,7 @@ pub struct Outcome {
     /// The medians of what was measured beside it.
     pub cpu_us: Option<f64>,
     pub writes: Option<f64>,
-    /// In the order in which they were measured.
+    /// The results, in the order of measurement.
     pub values: Vec<f64>,
 }
 

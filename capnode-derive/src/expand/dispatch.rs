@@ -153,7 +153,7 @@ impl Expansion<'_> {
                 _ => quote!(#name),
             }
         });
-        // For rustc this is the place of all that is wrong with the types of the method.
+        // rustc reports all mistakes in the types of the method at this place.
         let place = if types::surely_travels(method.output.ty()) {
             name.span()
         } else {

@@ -146,7 +146,7 @@ fn every_function_that_takes_in_what_others_wrote_has_a_target() {
     let missing: Vec<_> =
         found.iter().filter(|entry| !covered.contains(*entry) && !excused.contains(*entry)).collect();
     assert!(missing.is_empty(), "no target in src/fuzzing.rs names {missing:#?}");
-    // Also what the search does not find, such as a trait's method, has to be there.
+    // An entry that the search does not find, such as a trait's method, has to be there, too.
     let mut sources = BTreeMap::new();
     files(&source(), &mut sources);
     for entry in covered.iter().chain(&excused) {

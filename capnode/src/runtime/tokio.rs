@@ -47,7 +47,7 @@ pub(crate) fn start(future: impl Future<Output = ()> + Send + 'static) -> JoinHa
 ///
 /// # Errors
 ///
-/// Where there is no runtime, or one without timers, in which what tokio's panic hook prints comes first.
+/// If there is no runtime, or one without timers. In the latter case tokio's panic hook prints a message first.
 pub(crate) fn sleep(duration: Duration) -> Result<Sleep, Error> {
     let none = |error| Error::new(ErrorKind::Unsupported, NO_RUNTIME).with_source(error);
     tokio::runtime::Handle::try_current().map_err(none)?;

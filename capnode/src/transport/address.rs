@@ -175,7 +175,7 @@ impl<S: AsyncWrite> AsyncWrite for Permitted<S> {
 /// A bound socket.
 pub(crate) enum Bound {
     Tcp(TcpListener),
-    /// With the file of the socket: its path, device and inode.
+    /// A Unix socket with its file: path, device and inode.
     #[cfg(unix)]
     Unix(UnixListener, PathBuf, Option<(u64, u64)>),
 }

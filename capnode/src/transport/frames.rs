@@ -491,7 +491,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         if self.writer.pong.is_none() && self.writer.out.is_empty() {
             return;
         }
-        // That it cannot be written any more, the next read or write says.
+        // The next read or write reports the failure.
         if self.writer.controls(self.role).is_ok() {
             let written = self.writer.poll_write(&mut self.stream, cx);
             if written.is_ready() {
