@@ -139,7 +139,7 @@ impl Member {
         self.chat.join(self.name, on_message).await
     }
 
-    /// Waits until something was said.
+    /// Waits for a message.
     async fn hears(&self) {
         self.heard.notified().await;
     }

@@ -1,4 +1,4 @@
-//! The runtimes in which there is something to measure.
+//! The runtimes of the measurements.
 
 use std::future::Future;
 use std::sync::OnceLock;

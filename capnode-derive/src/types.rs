@@ -25,7 +25,7 @@ pub(crate) enum FlawKind {
     Impl,
     /// A function pointer outside of a `Func`.
     BareFn,
-    /// `Self`, or something of it.
+    /// `Self`, or an associated type of it.
     Implementor,
     /// `unsafe`, `extern` or variadic.
     FuncOfSpecialFn,

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 /// A list that takes one word, and no allocation while it is empty.
 #[derive(Clone, Debug)]
-// Two allocations where there is anything are the price of one word where there is nothing.
+// Two allocations for a filled list are the price of one word for an empty one.
 #[allow(clippy::box_collection)]
 pub(crate) struct Few<T>(Option<Box<Vec<T>>>);
 

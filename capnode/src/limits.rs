@@ -294,7 +294,7 @@ pub(crate) struct Unfolding {
     pub(crate) frame: usize,
 }
 
-/// A rate: so many of something in a second, and as many at once after a second without any.
+/// A rate: a number of events in a second, and as many at once after a second without any.
 #[derive(Debug)]
 pub(crate) struct Rate {
     limit: u32,

@@ -87,7 +87,7 @@ impl Peer {
         self.expect == Expect::Rust
     }
 
-    /// Waits until the connection holds what `wanted` says.
+    /// Waits until the connection's tables satisfy `wanted`.
     async fn tables(&self, wanted: impl Fn(Tables) -> bool) -> Result<(), Tables> {
         let deadline = Instant::now() + TIME;
         let mut turn = 0u32;

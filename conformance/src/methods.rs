@@ -260,7 +260,7 @@ async fn counter_home(peer: Peer) -> Outcome {
     if peer.is_rust() {
         holds(copies.iter().all(|copy| *copy == counter), "what came home is not the original")?;
     }
-    // Each is a reference of its own: one stays when the others are given back.
+    // Each is a reference of its own: one stays when the others are released.
     let last = copies.pop();
     drop((copies, counter));
     equal(peer.tour.transform("x").await?, "X")?;

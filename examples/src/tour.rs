@@ -1,4 +1,4 @@
-//! The sights of the tour: a small service that shows each thing a peer can be asked for once.
+//! The tour: a small service that shows each kind of request to a peer once.
 //!
 //! `tests/js/tour_server.mjs` serves the same with npm's `capnweb`.
 

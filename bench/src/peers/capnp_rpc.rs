@@ -1,7 +1,7 @@
 //! capnp-rpc. How its generated code is made is said in `schema.capnp`.
 //!
-//! It stays in one thread, and the runtime that it is given has only one (see [`super::has_one_thread`]), so that what
-//! is wrapped for the others' sake costs a look at the thread's number.
+//! It stays in one thread, and its runtime has only one (see [`super::has_one_thread`]), so that the wrappers that the
+//! other peers need cost a look at the thread's number.
 
 use std::rc::Rc;
 

@@ -74,7 +74,7 @@ pub fn has_one_thread(peer: &str) -> bool {
 
 /// `true` if the peer supports the scenario.
 pub fn supports(peer: &Info, scenario: Scenario) -> bool {
-    // In the two older languages nothing is given back, and bytes don't arrive as such.
+    // In the two older languages there are no releases, and bytes don't arrive as such.
     let older = matches!(peer.id, "capnode-capnode" | "capnode-q");
     match scenario {
         Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Floor,

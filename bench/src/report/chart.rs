@@ -59,7 +59,7 @@ fn text(size: i32, colour: RGBColor, horizontal: HPos) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&colour).pos(Pos::new(horizontal, VPos::Center))
 }
 
-/// A bar for each peer and each of [`PANELS`]: how many calls a second there are.
+/// Draws a bar for each peer and each of [`PANELS`]: the number of calls in a second.
 ///
 /// # Errors
 ///
@@ -136,7 +136,7 @@ fn circumstances(report: &Report) -> String {
     )
 }
 
-/// Lines: how long a call takes as things grow. Nothing is drawn if nothing grew.
+/// Draws lines: the time of a call as a count grows. Draws nothing if nothing grew.
 ///
 /// # Errors
 ///

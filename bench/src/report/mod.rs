@@ -30,7 +30,7 @@ pub struct Outcome {
     pub median: f64,
     pub least: f64,
     pub most: f64,
-    /// The medians of what was measured beside it.
+    /// The medians of the other measured values.
     pub cpu_us: Option<f64>,
     pub writes: Option<f64>,
     /// The results, in the order of measurement.
@@ -78,7 +78,7 @@ impl Report {
         self.results.iter().find(|outcome| outcome.scenario == scenario && outcome.peer.id == peer)
     }
 
-    /// The peers of which there is anything in these scenarios, in their order.
+    /// Returns the peers with a result in these scenarios, in their order.
     pub fn peers(&self, scenarios: &[Scenario]) -> Vec<&'static Info> {
         let has = |peer: &&Info| scenarios.iter().any(|scenario| self.outcome(*scenario, peer.id).is_some());
         crate::peers::ALL.iter().filter(has).collect()

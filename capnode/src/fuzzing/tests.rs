@@ -76,7 +76,7 @@ fn files(folder: &Path, found: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Names that functions have that take in what others wrote, wherever they are.
+/// Names of functions that read foreign input, in any file.
 fn is_entry_by_name(name: &str) -> bool {
     const NAMES: [&str; 11] = [
         "from_str",
@@ -200,7 +200,7 @@ fn recorded() -> Vec<String> {
 #[test]
 fn the_recordings_go_through_every_target() {
     for message in recorded() {
-        // The message itself; and for what takes values, the innermost list or object in it.
+        // The message itself; and, for targets that take values, the innermost list or object in it.
         let inside = message.rfind(['[', '{']).and_then(|from| {
             let length = message[from..].find([']', '}'])?;
             Some(&message[from..=from + length])

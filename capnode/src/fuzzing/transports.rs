@@ -12,7 +12,7 @@ use crate::transport::frames::{Frames, Role};
 use crate::transport::{Address, Transport, lines, ws};
 use crate::upgrade::Door;
 
-/// A byte stream that comes in pieces: the first byte says of which size. However it is cut, the frames are the same.
+/// Reads a byte stream that comes in pieces: the first byte sets their size. The frames are the same for any size.
 pub fn byte_stream(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else { return };
     let size = usize::from(size % 32) + 1;
@@ -64,7 +64,7 @@ impl AsyncWrite for Pieces {
     }
 }
 
-/// The frames of a stream, and what kind of error came between or at the end.
+/// Returns the frames of a stream, and the kinds of errors between them or at the end.
 fn received(stream: &[u8], size: usize, limit: usize) -> Vec<Result<String, io::ErrorKind>> {
     let mut lines = lines(Pieces { stream: stream.to_vec(), at: 0, size }).limit(limit);
     let mut frames = Vec::new();
@@ -93,7 +93,7 @@ pub fn web_socket(data: &[u8]) {
     }
 }
 
-/// The messages of a WebSocket, and what kind of error is at the end.
+/// Returns the messages of a WebSocket, and the kind of the error at the end.
 fn messages(stream: &[u8], size: usize, role: Role, limit: usize) -> Vec<Result<String, io::ErrorKind>> {
     let pieces = Pieces { stream: stream.to_vec(), at: 0, size };
     let mut frames = Frames::new(pieces, role, limit, Vec::new());

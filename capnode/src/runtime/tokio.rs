@@ -85,7 +85,7 @@ pub(crate) async fn with_io<T>(open: impl Future<Output = io::Result<T>>) -> io:
 
     let message = "the runtime has no I/O: build it with `enable_io` or `enable_all`";
     let without = |_| Err(io::Error::new(io::ErrorKind::Unsupported, message));
-    // tokio has no other way to tell, and what runs here is its code alone.
+    // tokio has no other way to tell, and only its own code runs here.
     AssertUnwindSafe(open).catch_unwind().await.unwrap_or_else(without)
 }
 

@@ -66,7 +66,7 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         drop(self.0.take());
         if !std::thread::panicking() {
-            // Threads change at anything atomic.
+            // Threads change at any atomic operation.
             AtomicBool::new(false).load(Ordering::SeqCst);
         }
     }

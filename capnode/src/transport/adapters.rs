@@ -1,4 +1,4 @@
-//! Small transports made of others, and of channels.
+//! Small transports made of other transports and of channels.
 
 use std::fmt;
 use std::io;

@@ -267,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
     }
 
     fn arriving(&self) -> usize {
-        // A large buffer may be larger than what is in it.
+        // A large buffer may be larger than its content.
         if self.buffer.len() > SMALL { self.buffer.len() } else { self.filled - self.start }
     }
 
