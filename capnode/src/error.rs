@@ -53,7 +53,7 @@ pub(crate) trait LocalData: Send + Sync {
     fn encode(&self) -> Result<String, Error>;
 }
 
-/// The kind of an [`Error`].
+/// The kind of an [`Error`], which tells what failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -84,7 +84,7 @@ pub enum ErrorKind {
     Unsupported,
 }
 
-/// The knowledge about a failed call: if it ran or not.
+/// The fate of a failed call, as far as is known: if it ran or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// The call never left: it is safe to try again.
@@ -102,7 +102,7 @@ pub enum Fate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// This program: its call or value is invalid here, or it ended the connection itself.
+    /// This program: its request or value was impossible, or it ended the connection itself.
     Here,
     /// The other side of a call or connection: it answered with an error, did not answer, broke the protocol or a
     /// limit, or ended the connection. For a call within one program it is the called object.
