@@ -31,7 +31,7 @@ fn limits() -> Limits {
     limits
 }
 
-/// What the peer may call.
+/// The functions that the peer may call.
 fn offered() -> Object {
     Object::new()
         .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
