@@ -42,7 +42,7 @@ impl<T: Serialize + ?Sized> Offer for T {}
 ///
 /// Implemented for every such type; there is nothing to implement.
 ///
-/// Errors travel without references, so that a client, a [`Func`](crate::Func) or a [`Cap`] in one could not arrive. A type
+/// Errors travel without references, so that a client, a [`Func`](crate::Func) or a [`Cap`](crate::Cap) in one could not arrive. A type
 /// that has one in it is known by not being [`UnwindSafe`]. That holds for some others too, such as `Box<dyn Error + Send +
 /// Sync>`: an error with a field of that kind, which serde has to be told to skip, needs `impl UnwindSafe for MyError {}`.
 #[diagnostic::on_unimplemented(

@@ -52,7 +52,7 @@ pub struct Connect<C> {
 
 impl Node {
     /// Connects to an address and offers this node's index to the peer. The result is a client for the peer's index, a
-    /// [`Cap`], or the [`Connection`].
+    /// [`Cap`](crate::Cap), or the [`Connection`](crate::Connection).
     pub fn connect<C: FromConnection>(&self, url: &str) -> Connect<C> {
         Connect::new(url, self.clone())
     }
