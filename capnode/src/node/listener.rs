@@ -7,7 +7,9 @@ use std::time::Duration;
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
 use super::{Node, kind_of};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+#[cfg(feature = "ws")]
+use crate::error::ErrorKind;
 use crate::runtime::{JoinHandle, start, timeout};
 #[cfg(feature = "ws")]
 use crate::transport::address::Io;
