@@ -171,8 +171,8 @@ impl Node {
     }
 
     fn of(admit: impl Admit + 'static) -> Self {
-        let terms = Terms { registry: Some(Registry::default()), ..Terms::default() };
-        let settings = Settings { terms, ..Settings::default() };
+        let mut settings = Settings::default();
+        settings.terms.registry = Some(Registry::default());
         Self { admit: Arc::new(admit), settings: Arc::new(settings), shared: Arc::default() }
     }
 
