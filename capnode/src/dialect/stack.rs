@@ -4,7 +4,7 @@ use super::Failure;
 
 /// Bytes of stack that a value may take while it is read or written. User types take as much of it for each level as
 /// their code needs; the rest of a connection has room beside it on a thread of 256 KiB (1 MiB in a debug build).
-const MOST: usize = if cfg!(debug_assertions) { 832 << 10 } else { 192 << 10 };
+const MOST: usize = if cfg!(debug_assertions) { 832 << 10 } else { 216 << 10 };
 
 /// The most levels that are not checked.
 pub(super) const SHALLOW: usize = 8;
