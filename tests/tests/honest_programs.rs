@@ -1,6 +1,6 @@
 //! Generated honest programs do the same to an object of their own and to one at the other end, in each language.
 //!
-//! What differs by design is listed in `capnode/docs/semantics.md` ("What a program can see of the distance"), and is this:
+//! The differences by design are listed in `capnode/docs/semantics.md` ("What a program can see of the distance"), and are these:
 //!
 //! * A promise whose owner drops it is `Unresolved` in the owner's program, and `Rejected` from afar.
 //! * An object at the other end can outlive its last client here, for good in Q-Connection and for a while in Capnode. A
