@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use capnode::value::GraphBuilder;
-use capnode::{BigInt, ByteKind, Bytes, Client, Date, ErrorValue, Headers, Url, Value, Wire};
+use capnode::{ByteKind, Bytes, Client, Date, ErrorValue, Headers, Url, Value, Wire};
 use serde::{Deserialize, Serialize};
 
 use crate::expect::{Failure, elements, equal, equal_in, holds};
@@ -80,7 +80,7 @@ fn empty() -> Value {
 }
 
 fn bigint(digits: &str) -> Result<Value, Failure> {
-    BigInt::parse(digits).map(Value::BigInt).ok_or_else(|| Failure::new("no digits"))
+    digits.parse().map(Value::BigInt).map_err(|_| Failure::new("no digits"))
 }
 
 async fn nothing(peer: Peer) -> Outcome {
@@ -194,7 +194,7 @@ async fn dates(peer: Peer) -> Outcome {
 
 async fn urls(peer: Peer) -> Outcome {
     for href in ["https://example.com/", "https://user@example.com:8443/a%20b?c=d#e", "data:text/plain,x"] {
-        let url = Url::parse(href).ok_or_else(|| Failure::new("no URL"))?;
+        let url: Url = href.parse().map_err(|_| Failure::new("no URL"))?;
         echoes(&peer, [Value::Url(url)]).await?;
     }
     Ok(())

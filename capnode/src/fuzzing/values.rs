@@ -155,11 +155,11 @@ pub fn scalars(data: &[u8]) {
     comes_back(&Bytes { data: rest.to_vec(), kind });
     let Some(text) = text(data) else { return };
     comes_back(&text.to_owned());
-    if let Some(kind) = ByteKind::from_name(text) {
+    if let Ok(kind) = text.parse::<ByteKind>() {
         assert_eq!(kind.name(), text);
     }
-    if let Some(number) = BigInt::parse(text) {
-        assert_eq!(BigInt::parse(number.as_str()), Some(number.clone()));
+    if let Ok(number) = text.parse::<BigInt>() {
+        assert_eq!(number.to_string().parse::<BigInt>().ok().as_ref(), Some(&number));
         assert!(BigInt::is_js(number.as_str()));
         if number.as_str().len() < 16_384 {
             comes_back(&number);
@@ -169,7 +169,7 @@ pub fn scalars(data: &[u8]) {
         let number = BigInt::from_js(text).unwrap_or_else(|| panic!("{text:?} is a number, and is not read"));
         assert_eq!(BigInt::from_js(number.as_str()), Some(number));
     }
-    if let Some(url) = Url::parse(text) {
+    if let Ok(url) = text.parse::<Url>() {
         assert!(Url::is_absolute(text));
         assert!(encode(&url).is_ok());
         comes_back(&url);

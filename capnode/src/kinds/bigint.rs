@@ -1,11 +1,13 @@
 //! Big integers.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
 use super::marker;
+use crate::error::{Error, ErrorKind};
 
 /// An integer of any size: JavaScript's `BigInt`.
 ///
@@ -15,8 +17,8 @@ use super::marker;
 pub struct BigInt(String);
 
 impl BigInt {
-    /// Parses decimal digits with an optional sign; `None` if `digits` are something else.
-    pub fn parse(digits: &str) -> Option<Self> {
+    /// Parses decimal digits with an optional `-`; `None` if `digits` are something else.
+    pub(crate) fn from_decimal(digits: &str) -> Option<Self> {
         let (negative, number) = match digits.strip_prefix('-') {
             Some(number) => (true, number),
             None => (false, digits),
@@ -60,13 +62,13 @@ impl BigInt {
     pub(crate) fn from_js(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.is_empty() {
-            return Self::parse("0");
+            return Self::from_decimal("0");
         }
         let bits = match text.get(..2) {
             Some("0x" | "0X") => 4,
             Some("0o" | "0O") => 3,
             Some("0b" | "0B") => 1,
-            _ => return Self::parse(text.strip_prefix('+').unwrap_or(text)),
+            _ => return Self::from_decimal(text.strip_prefix('+').unwrap_or(text)),
         };
         let mut decimal = vec![0u8];
         for digit in text[2..].chars() {
@@ -81,9 +83,20 @@ impl BigInt {
                 carry /= 10;
             }
         }
-        Self::parse(&decimal.iter().rev().map(|digit| char::from(b'0' + digit)).collect::<String>())
+        Self::from_decimal(&decimal.iter().rev().map(|digit| char::from(b'0' + digit)).collect::<String>())
     }
 }
+
+impl FromStr for BigInt {
+    type Err = Error;
+
+    /// Parses decimal digits with an optional `-` in front.
+    fn from_str(digits: &str) -> Result<Self, Error> {
+        Self::from_decimal(digits).ok_or_else(|| Error::new(ErrorKind::Decode, EXPECTED))
+    }
+}
+
+const EXPECTED: &str = "expected the decimal digits of a big integer";
 
 impl fmt::Display for BigInt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,16 +113,18 @@ macro_rules! bigint_of {
         }
 
         impl TryFrom<&BigInt> for $integer {
-            type Error = std::num::ParseIntError;
+            type Error = Error;
 
-            fn try_from(bigint: &BigInt) -> Result<Self, Self::Error> {
-                bigint.0.parse()
+            fn try_from(bigint: &BigInt) -> Result<Self, Error> {
+                bigint.0.parse().map_err(|_| {
+                    Error::new(ErrorKind::Decode, concat!("the big integer does not fit into ", stringify!($integer)))
+                })
             }
         }
     )* };
 }
 
-bigint_of!(i32, u32, i64, u64, i128, u128);
+bigint_of!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
 
 impl Serialize for BigInt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -137,7 +152,7 @@ impl<'de> de::Visitor<'de> for Digits {
     }
 
     fn visit_str<E: de::Error>(self, digits: &str) -> Result<BigInt, E> {
-        BigInt::parse(digits).ok_or_else(|| E::custom("expected the digits of a big integer"))
+        BigInt::from_decimal(digits).ok_or_else(|| E::custom(EXPECTED))
     }
 
     fn visit_u64<E: de::Error>(self, integer: u64) -> Result<BigInt, E> {
@@ -176,11 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn a_big_integer_is_parsed_from_what_it_displays_and_from_nothing_else() {
+        for (text, shown) in
+            [("0", "0"), ("-0", "0"), ("-007", "-7"), ("18446744073709551616", "18446744073709551616")]
+        {
+            assert_eq!(text.parse::<BigInt>().unwrap().to_string(), shown);
+        }
+        for text in ["", "-", "+5", " 5", "5n", "0x5", "1.5", "1e3"] {
+            let error = text.parse::<BigInt>().unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Decode, EXPECTED), "{text:?}");
+        }
+    }
+
+    #[test]
     fn the_integers_of_rust_become_big_ones_and_back_where_they_fit() {
         let big = BigInt::from(i128::MIN);
-        assert_eq!(i128::try_from(&big), Ok(i128::MIN));
+        assert_eq!(i128::try_from(&big).unwrap(), i128::MIN);
         assert!(u128::try_from(&big).is_err() && i64::try_from(&big).is_err());
-        assert_eq!(u64::try_from(&BigInt::from(u64::MAX)), Ok(u64::MAX));
+        assert_eq!(u64::try_from(&BigInt::from(u64::MAX)).unwrap(), u64::MAX);
+        let error = u8::try_from(&BigInt::from(256)).unwrap_err();
+        assert_eq!(error.to_string(), "the big integer does not fit into u8");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Bytes.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{self, Serialize, Serializer};
 
 use super::marker;
+use crate::error::{Error, ErrorKind};
 
 macro_rules! byte_kinds {
     ($($kind:ident: $size:literal, $doc:literal;)*) => {
@@ -29,7 +31,7 @@ macro_rules! byte_kinds {
             }
 
             /// Returns the type of that name, if there is one.
-            pub fn from_name(name: &str) -> Option<Self> {
+            pub(crate) fn from_name(name: &str) -> Option<Self> {
                 match name {
                     "Uint8Array" => Some(ByteKind::Uint8Array),
                     $(stringify!($kind) => Some(ByteKind::$kind),)*
@@ -46,6 +48,23 @@ macro_rules! byte_kinds {
             }
         }
     };
+}
+
+impl fmt::Display for ByteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for ByteKind {
+    type Err = Error;
+
+    /// Reads JavaScript's name of a type.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let unknown =
+            || Error::new(ErrorKind::Decode, format!("{name:?} is not a JavaScript byte container"));
+        Self::from_name(name).ok_or_else(unknown)
+    }
 }
 
 byte_kinds! {
@@ -204,6 +223,14 @@ impl<'de> de::Visitor<'de> for BytesContent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_of_bytes_is_parsed_from_the_name_that_it_displays() {
+        assert_eq!(ByteKind::BigInt64Array.to_string(), "BigInt64Array");
+        assert_eq!("DataView".parse::<ByteKind>().unwrap(), ByteKind::DataView);
+        let error = "uint8array".parse::<ByteKind>().unwrap_err();
+        assert_eq!(error.to_string(), "\"uint8array\" is not a JavaScript byte container");
+    }
 
     #[test]
     fn other_formats_have_bytes_as_a_list_and_keep_their_kind() {

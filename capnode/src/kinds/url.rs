@@ -1,23 +1,20 @@
 //! URLs.
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{self, Serialize, Serializer};
 
 use super::{content, marker};
+use crate::error::{Error, ErrorKind};
 
 /// A URL, kept as it is written: JavaScript's `URL`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Url(String);
 
 impl Url {
-    /// Parses an absolute URL, and keeps it unchanged. `None` if the text is no absolute URL, or one that JavaScript
-    /// would rewrite before it uses it.
-    pub fn parse(href: &str) -> Option<Self> {
-        is_plain(href).then(|| Self(href.to_owned()))
-    }
-
     /// Returns the URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -26,6 +23,29 @@ impl Url {
     /// `true` if the text begins as a URL does.
     pub(crate) fn is_absolute(href: &str) -> bool {
         split_scheme(href).is_some()
+    }
+}
+
+impl FromStr for Url {
+    type Err = Error;
+
+    /// Parses an absolute URL, and keeps it unchanged. A URL that JavaScript would rewrite before it uses it is an error
+    /// too.
+    fn from_str(href: &str) -> Result<Self, Error> {
+        let not_a_url = || Error::new(ErrorKind::Decode, format!("expected an absolute URL, got {href:?}"));
+        is_plain(href).then(|| Self(href.to_owned())).ok_or_else(not_a_url)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Url {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -115,10 +135,10 @@ mod tests {
             "custom://host:1/x",
             "x:",
         ] {
-            let url = Url::parse(href).unwrap_or_else(|| panic!("{href}"));
+            let url: Url = href.parse().unwrap();
             let json = serde_json::to_string(&url).unwrap();
             assert_eq!(serde_json::from_str::<Url>(&json).unwrap(), url);
-            assert_eq!(url.as_str(), href);
+            assert_eq!(url.to_string(), href);
         }
     }
 
@@ -147,7 +167,7 @@ mod tests {
             "http://user@/",
             "http://<a>/",
         ] {
-            assert_eq!(Url::parse(href), None, "{href:?}");
+            assert_eq!(href.parse::<Url>().unwrap_err().kind(), ErrorKind::Decode, "{href:?}");
             assert!(serde_json::to_string(&Url(href.to_owned())).is_err(), "{href:?}");
         }
     }

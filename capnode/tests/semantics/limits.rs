@@ -263,7 +263,7 @@ fn bigint_chars() {
         &CAPN_WEB,
         50,
         |limits, limit| limits.bigint_chars = limit,
-        |two, chars| two.begin("echo", Value::BigInt(BigInt::parse(&"9".repeat(chars)).unwrap())),
+        |two, chars| two.begin("echo", Value::BigInt("9".repeat(chars).parse::<BigInt>().unwrap())),
     );
 }
 

@@ -1,7 +1,7 @@
 //! Values in their three forms: as an expression of the wire, as a Rust program has them, and as
 //! the recordings say that a JavaScript program saw them.
 
-use capnode::{BigInt, ByteKind, Bytes, Cap, Date, ErrorValue, Headers, Url, Value};
+use capnode::{ByteKind, Bytes, Cap, Date, ErrorValue, Headers, Value};
 use serde_json::{Map, Value as Json, json};
 
 /// Returns whether two texts mean the same to JavaScript, which has one kind of number and gives the order of members
@@ -44,15 +44,14 @@ pub fn value(expression: &Json, reference: &mut dyn FnMut(&str, i64) -> Option<C
             Some(("inf", _)) => Value::Number(f64::INFINITY),
             Some(("-inf", _)) => Value::Number(f64::NEG_INFINITY),
             Some(("nan", _)) => Value::Number(f64::NAN),
-            Some(("bigint", rest)) => Value::BigInt(BigInt::parse(&text(rest.first())?)?),
+            Some(("bigint", rest)) => Value::BigInt(text(rest.first())?.parse().ok()?),
             Some(("date", rest)) => {
                 Value::Date(rest.first()?.as_f64().map_or(Date::INVALID, Date::from_millis))
             }
-            Some(("url", rest)) => Value::Url(Url::parse(&text(rest.first())?)?),
+            Some(("url", rest)) => Value::Url(text(rest.first())?.parse().ok()?),
             Some(("bytes", rest)) => Value::Bytes(Bytes {
                 data: base64(&text(rest.first())?)?,
-                kind: text(rest.get(1))
-                    .map_or(Some(ByteKind::Uint8Array), |name| ByteKind::from_name(&name))?,
+                kind: text(rest.get(1)).map_or(Some(ByteKind::Uint8Array), |name| name.parse().ok())?,
             }),
             Some(("headers", rest)) => {
                 let pair = |pair: &Json| Some((text(pair.get(0))?, text(pair.get(1))?));

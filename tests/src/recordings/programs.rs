@@ -788,7 +788,7 @@ pub fn q(world: &World, name: &str) -> Option<Value> {
                     _ => "[object Object]".into(),
                 }),
             ),
-            ("big", now(|_| Value::BigInt(BigInt::parse("36893488147419103233").expect("digits")))),
+            ("big", now(|_| Value::BigInt("36893488147419103233".parse::<BigInt>().expect("digits")))),
             ("sym", now(|_| Value::Undefined)),
         ]),
         "far-reference-passed-back" => {

@@ -489,7 +489,7 @@ fn kinds_of_javascript() -> Vec<Row> {
     let properties =
         vec![(text("code"), Value::from(7)), (text("list"), Value::Array(vec![Value::from("x")]))];
     let error = ErrorValue { name: text("TypeError"), message: text("m"), properties };
-    let url = Url::parse("https://a.b/c").unwrap();
+    let url = "https://a.b/c".parse::<Url>().unwrap();
     let values = vec![
         Value::Undefined,
         Value::Bool(true),

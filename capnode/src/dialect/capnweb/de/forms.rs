@@ -239,7 +239,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
 
 /// The digits of the integer that a number is, if it is written as one. JavaScript writes those from 10^21 with an exponent.
 fn whole(number: &str) -> Option<Cow<'_, str>> {
-    if BigInt::parse(number).is_some() {
+    if BigInt::from_decimal(number).is_some() {
         return Some(Cow::Borrowed(number));
     }
     let float: f64 = number.parse().ok()?;

@@ -41,7 +41,7 @@ const KINDS: [ByteKind; 12] = [
 
 #[test]
 fn each_kind_has_its_form() {
-    round(BigInt::parse("-1180591620717411303424").unwrap(), r#"["bigint","-1180591620717411303424"]"#);
+    round("-1180591620717411303424".parse::<BigInt>().unwrap(), r#"["bigint","-1180591620717411303424"]"#);
     round(BigInt::from(1), r#"["bigint","1"]"#);
     round(Date::from_millis(1749342170815.0), r#"["date",1749342170815]"#);
     round(Date::from_millis(-1.0), r#"["date",-1]"#);
@@ -50,7 +50,7 @@ fn each_kind_has_its_form() {
     for kind in KINDS {
         round(bytes(kind), &format!(r#"["bytes","AQID/wCABwk","{}"]"#, kind.name()));
     }
-    round(Url::parse("https://a.b/c?d=%20#e").unwrap(), r#"["url","https://a.b/c?d=%20#e"]"#);
+    round("https://a.b/c?d=%20#e".parse::<Url>().unwrap(), r#"["url","https://a.b/c?d=%20#e"]"#);
     round(headers(), r#"["headers",[["content-type","text/plain"],["x-a","1, 2"]]]"#);
     round(Headers::default(), r#"["headers",[]]"#);
     round(error(), r#"["error","MyError","it broke",null,{"code":7,"list":[[1]]}]"#);
@@ -78,10 +78,10 @@ struct Kinds {
 
 fn kinds() -> Kinds {
     Kinds {
-        big: BigInt::parse("12345678901234567890123").unwrap(),
+        big: "12345678901234567890123".parse::<BigInt>().unwrap(),
         date: Date::from_millis(5.0),
         bytes: bytes(ByteKind::Uint8Array),
-        url: Url::parse("x:").unwrap(),
+        url: "x:".parse::<Url>().unwrap(),
         headers: headers(),
         error: error(),
     }
@@ -94,7 +94,7 @@ fn kinds_are_fields_of_ordinary_structs() {
     round(vec![Some(Date::from_millis(1.0)), None], r#"[[["date",1],null]]"#);
     round(
         BTreeMap::from(
-            [(BigInt::from(5), Url::parse("x:").unwrap())].map(|(key, url)| (key.to_string(), url)),
+            [(BigInt::from(5), "x:".parse::<Url>().unwrap())].map(|(key, url)| (key.to_string(), url)),
         ),
         r#"{"5":["url","x:"]}"#,
     );
@@ -135,7 +135,7 @@ fn kinds_are_read_from_what_they_are_and_a_few_things_near() {
     assert_eq!(read::<BigInt>("5").unwrap(), BigInt::from(5));
     assert_eq!(read::<BigInt>(r#"["bigint"," 0x10 "]"#).unwrap(), BigInt::from(16));
     assert_eq!(read::<Date>("5").unwrap(), Date::from_millis(5.0));
-    assert_eq!(read::<Url>(r#""x:""#).unwrap(), Url::parse("x:").unwrap());
+    assert_eq!(read::<Url>(r#""x:""#).unwrap(), "x:".parse::<Url>().unwrap());
     assert_eq!(read::<Bytes>(r#"["bytes","AQID_wCABwk="]"#).unwrap(), bytes(ByteKind::Uint8Array));
     assert_eq!(read::<Bytes>(r#"["bytes","AQID\/wCABwk"]"#).unwrap(), bytes(ByteKind::Uint8Array));
     assert_eq!(read::<Bytes>("[[1,2]]").unwrap(), Bytes::from(vec![1, 2]));
@@ -285,10 +285,10 @@ fn a_list_is_read_from_a_byte_container_as_the_numbers_javascript_sees() {
 #[test]
 fn a_big_integer_longer_than_peers_read_is_not_written() {
     let digits = "9".repeat(16_384);
-    let most = BigInt::parse(&digits).unwrap();
+    let most = digits.parse::<BigInt>().unwrap();
     assert!(encode(&most).is_ok());
     assert!(message(&format!("[\"push\",{}]", written(&most))).is_ok());
-    let error = encode(&BigInt::parse(&format!("-{digits}")).unwrap()).unwrap_err();
+    let error = encode(&format!("-{digits}").parse::<BigInt>().unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Encode);
 }
 
@@ -303,7 +303,7 @@ fn every_kind_of_value_has_its_form() {
     round(Value::String("x".into()), r#""x""#);
     round(Value::Bytes(bytes(ByteKind::Int8Array)), r#"["bytes","AQID/wCABwk","Int8Array"]"#);
     round(Value::Date(Date::from_millis(5.0)), r#"["date",5]"#);
-    round(Value::Url(Url::parse("x:").unwrap()), r#"["url","x:"]"#);
+    round(Value::Url("x:".parse::<Url>().unwrap()), r#"["url","x:"]"#);
     round(Value::Headers(headers()), r#"["headers",[["content-type","text/plain"],["x-a","1, 2"]]]"#);
     round(Value::Error(Box::new(error())), r#"["error","MyError","it broke",null,{"code":7,"list":[[1]]}]"#);
     round(Value::Array(vec![Value::Array(vec![]), Value::Undefined]), r#"[[[[]],["undefined"]]]"#);
@@ -389,7 +389,7 @@ pub(super) fn any_value() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::Bool),
         any::<f64>().prop_map(Value::Number),
         any::<i32>().prop_map(Value::from),
-        digits.prop_map(|digits| Value::BigInt(BigInt::parse(&digits).unwrap())),
+        digits.prop_map(|digits| Value::BigInt(digits.parse::<BigInt>().unwrap())),
         any::<String>().prop_map(Value::String),
         (prop::collection::vec(any::<u8>(), 0..4), 0..KINDS.len()).prop_map(|(data, kind)| {
             let kind = KINDS[kind];
@@ -397,7 +397,7 @@ pub(super) fn any_value() -> impl Strategy<Value = Value> {
             Value::Bytes(Bytes { data, kind })
         }),
         any::<f64>().prop_map(|millis| Value::Date(Date::from_millis(millis))),
-        Just(Value::Url(Url::parse("https://a.b/c").unwrap())),
+        Just(Value::Url("https://a.b/c".parse::<Url>().unwrap())),
         Just(Value::Headers(headers())),
     ];
     leaf.prop_recursive(5, 40, 6, |inner| {
