@@ -167,7 +167,7 @@ async fn byte_kinds(peer: Peer) -> Outcome {
         ByteKind::Float64Array,
     ] {
         for data in [Vec::new(), (1..=8).collect(), (240..=255).collect()] {
-            let value = Value::Bytes(Bytes { data, kind });
+            let value = Value::Bytes(Bytes::from(data).with_kind(kind));
             equal_in(kind.name(), peer.tour.echo(value.clone()).await?, value)?;
         }
     }
@@ -178,7 +178,7 @@ async fn many_bytes(peer: Peer) -> Outcome {
     let data: Vec<u8> =
         (0..1 << 18).map(|at: u32| (at.wrapping_mul(31) ^ (at >> 8)).to_le_bytes()[0]).collect();
     match peer.tour.echo(Value::Bytes(data.clone().into())).await? {
-        Value::Bytes(back) => holds(back.data == data, "the bytes have changed"),
+        Value::Bytes(back) => holds(*back == data, "the bytes have changed"),
         other => Err(Failure::new(format!("got {other:?}, expected bytes"))),
     }
 }
@@ -301,7 +301,7 @@ async fn mixed(peer: Peer) -> Outcome {
         Value::from(true),
         Value::Number(1.5),
         Value::Bytes(vec![1, 2].into()),
-        Value::Bytes(Bytes { data: vec![255, 255], kind: ByteKind::Int16Array }),
+        Value::Bytes(Bytes::from([255, 255]).with_kind(ByteKind::Int16Array)),
         error("RangeError", "within", Vec::new()),
     ]);
     let headers: Headers = [("a".to_owned(), "1".to_owned())].into_iter().collect();

@@ -132,7 +132,7 @@ async fn a_server_of_each_version_is_called() {
 
 /// A value of each kind, by its name in the table.
 fn values() -> Vec<(&'static str, Value)> {
-    let bytes = |kind| Value::Bytes(Bytes { kind, ..Bytes::from(vec![1, 2, 3, 4, 5, 6, 7, 8]) });
+    let bytes = |kind| Value::Bytes(Bytes::from([1, 2, 3, 4, 5, 6, 7, 8]).with_kind(kind));
     let error = |properties: Vec<(String, Value)>| {
         let (name, message) = ("TypeError".to_owned(), "no".to_owned());
         Value::Error(Box::new(ErrorValue { name, message, properties }))
@@ -171,7 +171,7 @@ fn described(sent: &Value, came: &Value) -> String {
         (Value::Date(sent), Value::Date(came)) if sent.millis() == came.millis() => "yes".to_owned(),
         (Value::Cap(_), Value::Cap(_)) => "yes".to_owned(),
         (sent, came) if sent == came => "yes".to_owned(),
-        (Value::Bytes(_), Value::Bytes(came)) => format!("as `{}`", came.kind.name()),
+        (Value::Bytes(_), Value::Bytes(came)) => format!("as `{}`", came.kind().name()),
         (Value::Error(sent), Value::Error(came))
             if (&sent.name, &sent.message) == (&came.name, &came.message) =>
         {

@@ -151,7 +151,7 @@ impl Client for ServiceClient {
     }
 
     async fn echo_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        self.echo_bytes(bytes.into()).await.expect("an answer").data
+        self.echo_bytes(bytes.into()).await.expect("an answer").into()
     }
 
     async fn call_back(&self, calls: u32, in_flight: u32) -> u64 {

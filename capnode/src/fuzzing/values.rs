@@ -152,7 +152,7 @@ pub fn scalars(data: &[u8]) {
     }
     let kind = front.first().map_or(0, |byte| usize::from(byte % 4));
     let kind = [ByteKind::Uint8Array, ByteKind::DataView, ByteKind::Int16Array, ByteKind::Float64Array][kind];
-    comes_back(&Bytes { data: rest.to_vec(), kind });
+    comes_back(&Bytes::from(rest).with_kind(kind));
     let Some(text) = text(data) else { return };
     comes_back(&text.to_owned());
     if let Ok(kind) = text.parse::<ByteKind>() {

@@ -1,6 +1,7 @@
 //! Bytes.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer};
@@ -82,21 +83,106 @@ byte_kinds! {
     Float64Array: 8, "Little-endian.";
 }
 
-/// Bytes, as one of JavaScript's byte containers.
+/// Bytes of the crate `bytes`, as one of JavaScript's byte containers. Cloning them copies no data.
 ///
 /// A `Vec<u8>` travels as an array of numbers, as in serde, and can be read from an array and from bytes. This type
 /// travels as bytes, at 4 characters for 3 bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// ```
+/// use capnode::{ByteKind, Bytes};
+///
+/// let bytes = Bytes::from(vec![0, 0, 128, 63]).with_kind(ByteKind::Float32Array);
+/// assert_eq!(bytes.len(), 4);
+/// assert_eq!(bytes.kind().name(), "Float32Array");
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Bytes {
-    /// The bytes.
-    pub data: Vec<u8>,
-    /// The JavaScript type of the bytes.
-    pub kind: ByteKind,
+    data: ::bytes::Bytes,
+    kind: ByteKind,
+}
+
+impl Bytes {
+    /// Returns bytes of the kind `Uint8Array` that are part of the program, without a copy.
+    pub const fn from_static(data: &'static [u8]) -> Self {
+        Self { data: ::bytes::Bytes::from_static(data), kind: ByteKind::Uint8Array }
+    }
+
+    /// Changes the JavaScript type. Bytes that are not a whole number of its elements cannot be sent.
+    pub fn with_kind(self, kind: ByteKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Returns the JavaScript type of the bytes.
+    pub fn kind(&self) -> ByteKind {
+        self.kind
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bytes").field("data", &&self[..]).field("kind", &self.kind).finish()
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<::bytes::Bytes> for Bytes {
+    fn from(data: ::bytes::Bytes) -> Self {
+        Self { data, kind: ByteKind::Uint8Array }
+    }
 }
 
 impl From<Vec<u8>> for Bytes {
     fn from(data: Vec<u8>) -> Self {
-        Self { data, kind: ByteKind::Uint8Array }
+        ::bytes::Bytes::from(data).into()
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(data: &[u8]) -> Self {
+        data.to_vec().into()
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Bytes {
+    fn from(data: [u8; N]) -> Self {
+        data.to_vec().into()
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Bytes {
+    fn from(data: &[u8; N]) -> Self {
+        data.to_vec().into()
+    }
+}
+
+impl From<Bytes> for ::bytes::Bytes {
+    fn from(bytes: Bytes) -> Self {
+        bytes.data
+    }
+}
+
+impl From<Bytes> for Vec<u8> {
+    fn from(bytes: Bytes) -> Self {
+        bytes.data.into()
+    }
+}
+
+impl FromIterator<u8> for Bytes {
+    fn from_iter<I: IntoIterator<Item = u8>>(data: I) -> Self {
+        Vec::from_iter(data).into()
     }
 }
 
@@ -216,7 +302,7 @@ impl<'de> de::Visitor<'de> for BytesContent {
             Some(name) => ByteKind::from_name(&name)
                 .ok_or_else(|| de::Error::custom("expected the name of a JavaScript byte container"))?,
         };
-        Ok(Bytes { data, kind })
+        Ok(Bytes::from(data).with_kind(kind))
     }
 }
 
@@ -235,7 +321,7 @@ mod tests {
     #[test]
     fn other_formats_have_bytes_as_a_list_and_keep_their_kind() {
         for kind in [ByteKind::Uint8Array, ByteKind::Int16Array] {
-            let bytes = Bytes { data: vec![1, 2], kind };
+            let bytes = Bytes::from([1, 2]).with_kind(kind);
             let json = serde_json::to_string(&bytes).unwrap();
             assert_eq!(serde_json::from_str::<Bytes>(&json).unwrap(), bytes);
         }
@@ -243,8 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_those_of_the_crate_bytes_and_are_passed_on_without_a_copy() {
+        let data = ::bytes::Bytes::from(vec![1, 2, 3]);
+        let bytes = Bytes::from(data.clone()).with_kind(ByteKind::DataView);
+        assert_eq!((&bytes[1..], bytes.kind()), ([2, 3].as_slice(), ByteKind::DataView));
+        assert_eq!(::bytes::Bytes::from(bytes.clone()).as_ptr(), data.as_ptr());
+        assert_ne!(bytes, Bytes::from(&[1, 2, 3]));
+        assert_eq!(Vec::from(bytes), [1, 2, 3]);
+        const STATIC: Bytes = Bytes::from_static(b"abc");
+        assert_eq!(STATIC, "abc".bytes().collect());
+    }
+
+    #[test]
     fn bytes_that_fill_no_whole_elements_are_not_written() {
-        let odd = Bytes { data: vec![1, 2, 3], kind: ByteKind::Float64Array };
+        let odd = Bytes::from([1, 2, 3]).with_kind(ByteKind::Float64Array);
         let error = serde_json::to_string(&odd).unwrap_err();
         assert_eq!(error.to_string(), "3 bytes are no Float64Array; expected a multiple of 8");
     }

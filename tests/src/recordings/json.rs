@@ -49,10 +49,10 @@ pub fn value(expression: &Json, reference: &mut dyn FnMut(&str, i64) -> Option<C
                 Value::Date(rest.first()?.as_f64().map_or(Date::INVALID, Date::from_millis))
             }
             Some(("url", rest)) => Value::Url(text(rest.first())?.parse().ok()?),
-            Some(("bytes", rest)) => Value::Bytes(Bytes {
-                data: base64(&text(rest.first())?)?,
-                kind: text(rest.get(1)).map_or(Some(ByteKind::Uint8Array), |name| name.parse().ok())?,
-            }),
+            Some(("bytes", rest)) => {
+                let kind = text(rest.get(1)).map_or(Some(ByteKind::Uint8Array), |name| name.parse().ok())?;
+                Value::Bytes(Bytes::from(base64(&text(rest.first())?)?).with_kind(kind))
+            }
             Some(("headers", rest)) => {
                 let pair = |pair: &Json| Some((text(pair.get(0))?, text(pair.get(1))?));
                 Value::Headers(rest.first()?.as_array()?.iter().map(pair).collect::<Option<Headers>>()?)
@@ -106,9 +106,9 @@ pub fn seen(value: &Value) -> Json {
         Value::BigInt(bigint) => json!({"js": "bigint", "value": bigint.as_str()}),
         Value::String(text) => json!(text),
         Value::Bytes(bytes) => {
-            let hex: String = bytes.data.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             // The recorded program ran on Node, which hands out its own kind of `Uint8Array`.
-            let kind = if bytes.kind == ByteKind::Uint8Array { "Buffer" } else { bytes.kind.name() };
+            let kind = if bytes.kind() == ByteKind::Uint8Array { "Buffer" } else { bytes.kind().name() };
             json!({"js": kind, "hex": hex})
         }
         Value::Date(date) => json!({"js": "Date", "ms": date.millis()}),

@@ -210,7 +210,7 @@ impl Tour for Guide {
             Value::Number(_) => "Number",
             Value::BigInt(_) => "BigInt",
             Value::String(_) => "String",
-            Value::Bytes(bytes) => bytes.kind.name(),
+            Value::Bytes(bytes) => bytes.kind().name(),
             Value::Date(_) => "Date",
             Value::Url(_) => "URL",
             Value::Headers(_) => "Headers",

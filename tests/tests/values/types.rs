@@ -141,7 +141,7 @@ fn time() -> chrono::DateTime<chrono::Utc> {
 }
 
 fn bytes_of(kind: ByteKind) -> Bytes {
-    Bytes { data: vec![1, 2, 3, 255, 0, 128, 7, 9], kind }
+    Bytes::from([1, 2, 3, 255, 0, 128, 7, 9]).with_kind(kind)
 }
 
 /// Every type with its values.

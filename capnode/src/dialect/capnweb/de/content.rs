@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visi
 
 use super::Result;
 use crate::dialect::Failure;
-use crate::kinds::{ByteKind, Bytes};
+use crate::kinds::ByteKind;
 
 /// A key of an object, which may stand for a number in a Rust map.
 pub(super) struct MapKey<'a>(pub(super) &'a str);
@@ -162,20 +162,21 @@ impl<'de> Deserializer<'de> for Part {
 /// The elements of a byte container, as numbers. One type serves all kinds, since the code that reads a list is
 /// compiled for each type that a list comes as, in every program that uses this library.
 pub(super) struct Numbers {
-    bytes: Bytes,
+    data: Vec<u8>,
+    kind: ByteKind,
     at: usize,
 }
 
 impl Numbers {
-    pub(super) fn new(bytes: Bytes) -> Self {
-        Self { bytes, at: 0 }
+    pub(super) fn new(data: Vec<u8>, kind: ByteKind) -> Self {
+        Self { data, kind, at: 0 }
     }
 
     fn next(&mut self) -> Option<Number> {
-        let end = self.at + self.bytes.kind.element_size();
-        let element = self.bytes.data.get(self.at..end)?;
+        let end = self.at + self.kind.element_size();
+        let element = self.data.get(self.at..end)?;
         self.at = end;
-        Number::read(self.bytes.kind, element)
+        Number::read(self.kind, element)
     }
 }
 
@@ -187,7 +188,7 @@ impl<'de> SeqAccess<'de> for Numbers {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some((self.bytes.data.len() - self.at) / self.bytes.kind.element_size())
+        Some((self.data.len() - self.at) / self.kind.element_size())
     }
 }
 

@@ -11,7 +11,7 @@ use super::content::{Millis, Numbers, Pair, Part, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::read_base64;
 use crate::dialect::{Found, Lookup};
-use crate::kinds::{BigInt, ByteKind, Bytes, Url};
+use crate::kinds::{BigInt, ByteKind, Url};
 
 /// The content of a special form that is read before its use is known.
 enum Content {
@@ -39,11 +39,11 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    fn base64(&mut self) -> Result<Bytes> {
+    fn base64(&mut self) -> Result<(Vec<u8>, ByteKind)> {
         self.comma()?;
         let data = read_base64(&self.string()?).map_err(|_| broken())?;
         let kind = if self.take(b',') { ByteKind::from_name(self.raw_string()?) } else { None };
-        Ok(Bytes { data, kind: kind.unwrap_or_default() })
+        Ok((data, kind.unwrap_or_default()))
     }
 
     fn headers(&mut self) -> Result<Vec<(String, String)>> {
@@ -116,7 +116,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
                 }
             }
             "date" => Content::Number(self.date()?.unwrap_or(f64::NAN)),
-            "bytes" => Content::Bytes(self.base64()?.data),
+            "bytes" => Content::Bytes(self.base64()?.0),
             "url" => {
                 self.comma()?;
                 Content::Text(self.string()?.into_owned())
@@ -130,7 +130,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     /// A form read as a list: the numbers in a byte container, or pairs of headers.
     pub(super) fn list<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
         let value = match form {
-            "bytes" => visit_numbers(self.base64()?, visitor),
+            "bytes" => self.base64().and_then(|(data, kind)| visit_numbers(data, kind, visitor)),
             "headers" => visitor.visit_seq(SeqDeserializer::new(self.headers()?.into_iter().map(Pair))),
             other => return self.form(other, visitor),
         }?;
@@ -192,7 +192,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
                 visitor.visit_newtype_struct(SeqDeserializer::new(headers.map(Pair)))
             }
             "bytes" => {
-                let Bytes { data, kind } = self.base64()?;
+                let (data, kind) = self.base64()?;
                 let name = (kind != ByteKind::Uint8Array).then_some(Part::Name(kind.name()));
                 let parts = [Some(Part::Bytes(data)), name].into_iter().flatten();
                 visitor.visit_newtype_struct(SeqDeserializer::new(parts))
@@ -247,11 +247,9 @@ fn whole(number: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The elements of a byte container, as the numbers that JavaScript sees.
-fn visit_numbers<'de, V: Visitor<'de>>(bytes: Bytes, visitor: V) -> Result<V::Value> {
-    match bytes.kind.element_size() {
-        1 if bytes.kind != ByteKind::Int8Array => {
-            visitor.visit_seq(SeqDeserializer::new(bytes.data.into_iter()))
-        }
-        _ => visitor.visit_seq(Numbers::new(bytes)),
+fn visit_numbers<'de, V: Visitor<'de>>(data: Vec<u8>, kind: ByteKind, visitor: V) -> Result<V::Value> {
+    match kind.element_size() {
+        1 if kind != ByteKind::Int8Array => visitor.visit_seq(SeqDeserializer::new(data.into_iter())),
+        _ => visitor.visit_seq(Numbers::new(data, kind)),
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::*;
 
 fn bytes(kind: ByteKind) -> Bytes {
-    Bytes { data: vec![1, 2, 3, 255, 0, 128, 7, 9], kind }
+    Bytes::from([1, 2, 3, 255, 0, 128, 7, 9]).with_kind(kind)
 }
 
 fn headers() -> Headers {
@@ -263,7 +263,7 @@ fn integers_that_javascript_writes_as_numbers_are_read_to_the_last_digit() {
 #[test]
 fn a_list_is_read_from_a_byte_container_as_the_numbers_javascript_sees() {
     fn container<T: DeserializeOwned>(data: &[u8], kind: ByteKind) -> Result<T, Error> {
-        read(&written(&Bytes { data: data.to_vec(), kind }))
+        read(&written(&Bytes::from(data).with_kind(kind)))
     }
 
     assert_eq!(read::<Vec<u8>>(r#"["bytes","AQID"]"#).unwrap(), [1, 2, 3]);
@@ -394,7 +394,7 @@ pub(super) fn any_value() -> impl Strategy<Value = Value> {
         (prop::collection::vec(any::<u8>(), 0..4), 0..KINDS.len()).prop_map(|(data, kind)| {
             let kind = KINDS[kind];
             let data = data.repeat(kind.element_size());
-            Value::Bytes(Bytes { data, kind })
+            Value::Bytes(Bytes::from(data).with_kind(kind))
         }),
         any::<f64>().prop_map(|millis| Value::Date(Date::from_millis(millis))),
         Just(Value::Url("https://a.b/c".parse::<Url>().unwrap())),
