@@ -15,24 +15,6 @@ pub(crate) use self::tried::{LocalKey, Mutex, MutexGuard, local_keys as thread_l
 #[cfg(capnode_shuttle)]
 pub(crate) use shuttle::sync::atomic;
 
-/// Declares a lock of the whole program.
-#[cfg(not(capnode_shuttle))]
-macro_rules! static_mutex {
-    ($name:ident) => {
-        static $name: $crate::sync::Mutex<()> = $crate::sync::Mutex::new(());
-    };
-}
-
-/// Declares a lock of the whole program, a new one for each order that is tried.
-#[cfg(capnode_shuttle)]
-macro_rules! static_mutex {
-    ($name:ident) => {
-        shuttle::lazy_static! { static ref $name: $crate::sync::Mutex<()> = $crate::sync::Mutex::new(()); }
-    };
-}
-
-pub(crate) use static_mutex;
-
 /// Locks, also after a panic of user code that did not hold the lock.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

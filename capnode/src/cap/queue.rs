@@ -1,6 +1,6 @@
 //! Promises made in this program. Requests to a promise wait in order until it is resolved.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, Weak};
@@ -14,7 +14,7 @@ use super::request::Request;
 use super::response::{Outcome, Reply, Response};
 use super::{Cap, depth};
 use crate::error::{Error, ErrorKind};
-use crate::sync::{Mutex, lock, static_mutex};
+use crate::sync::{Mutex, lock};
 
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -24,6 +24,8 @@ enum State {
     Waiting {
         requests: Requests,
         watchers: Watchers,
+        /// The resolution before it is known not to lead back to the promise: only the search for cycles follows it.
+        named: Option<Cap>,
     },
     /// The resolution is known, and the queued requests are being passed on to it. Requests made meanwhile have to go
     /// after them.
@@ -32,6 +34,12 @@ enum State {
         to: Cap,
     },
     Resolved(Cap),
+}
+
+impl State {
+    fn new() -> Self {
+        State::Waiting { requests: Requests::default(), watchers: Watchers::default(), named: None }
+    }
 }
 
 /// The waiting requests, in their order.
@@ -115,21 +123,17 @@ impl Drop for Queued {
     }
 }
 
-static_mutex!(RESOLVING);
-
 impl Drop for Queue {
     fn drop(&mut self) {
         // It may be a link of a long chain.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let nothing = State::Waiting { requests: Requests::default(), watchers: Watchers::default() };
-        depth::drop_in_turn(std::mem::replace(state, nothing));
+        depth::drop_in_turn(std::mem::replace(state, State::new()));
     }
 }
 
 impl Queue {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State::Waiting { requests: Requests::default(), watchers: Watchers::default() };
-        Arc::new(Self { state: Mutex::new(state) })
+        Arc::new(Self { state: Mutex::new(State::new()) })
     }
 
     /// Returns a promise for the outcome of a response. The response is driven from now on.
@@ -190,22 +194,29 @@ impl Queue {
     }
 
     /// The promise stands for `cap` from now on. The second time nothing happens.
+    ///
+    /// Each promise names its resolution before it looks for a cycle, so that of several that are resolved to each other
+    /// at the same time the last one to do so finds all others named. No lock has to be held over the search.
     pub(crate) fn resolve(self: &Arc<Self>, cap: Cap) {
         let cap = cap.nearest();
-        let (to, watchers) = {
-            // Two promises must not be resolved to each other at the same time.
-            let _one_at_a_time = lock(&RESOLVING);
-            let to = if self.leads_to_itself(&cap) {
-                Cap::broken(Error::new(ErrorKind::Unresolved, "the promise was resolved to itself"))
-            } else {
-                cap
-            };
-            let mut state = lock(&self.state);
-            let State::Waiting { requests, watchers } = &mut *state else { return };
-            let (requests, watchers) = (std::mem::take(requests), std::mem::take(watchers));
-            *state = State::Passing { requests, to: to.clone() };
-            (to, watchers)
+        match &mut *lock(&self.state) {
+            State::Waiting { named: named @ None, .. } => *named = Some(cap.clone()),
+            _ => return,
+        }
+        let to = if self.leads_to_itself(&cap) {
+            Cap::broken(Error::new(ErrorKind::Unresolved, "the promise was resolved to itself"))
+        } else {
+            cap
         };
+        let (named, watchers) = {
+            let mut state = lock(&self.state);
+            let State::Waiting { requests, watchers, named } = &mut *state else { return };
+            let (requests, watchers) = (std::mem::take(requests), std::mem::take(watchers));
+            let named = named.take();
+            *state = State::Passing { requests, to: to.clone() };
+            (named, watchers)
+        };
+        drop(named);
         self.pass_on(&to);
         for watcher in watchers.all() {
             to.watch(&watcher);
@@ -239,6 +250,7 @@ impl Queue {
     /// `true` if the promise would come to stand for itself, perhaps through others.
     fn leads_to_itself(self: &Arc<Self>, cap: &Cap) -> bool {
         let mut cap = cap.clone();
+        let mut passed = HashSet::new();
         loop {
             if let Some(at) = cap.inside() {
                 cap = at.parts().0.clone();
@@ -248,10 +260,14 @@ impl Queue {
             if Arc::ptr_eq(queue, self) {
                 return true;
             }
+            // One of the promises in a cycle of others is about to break it.
+            if !passed.insert(Arc::as_ptr(queue)) {
+                return false;
+            }
             let next = match &*lock(&queue.state) {
                 State::Passing { to, .. } => Some(to.clone()),
                 State::Resolved(cap) => Some(cap.clone()),
-                State::Waiting { .. } => None,
+                State::Waiting { named, .. } => named.clone(),
             };
             match next {
                 Some(next) => cap = next,

@@ -103,6 +103,26 @@ fn two_promises_resolved_to_each_other_break() {
 }
 
 #[test]
+fn promises_resolved_in_a_circle_break_and_those_resolved_to_one_of_them() {
+    in_many_orders(|| {
+        let (one, resolve_one) = promise::<ThingClient>();
+        let (two, resolve_two) = promise::<ThingClient>();
+        let (three, resolve_three) = promise::<ThingClient>();
+        let (beside, resolve_beside) = promise::<ThingClient>();
+        let steps = [
+            (resolve_one, two.clone()),
+            (resolve_two, three.clone()),
+            (resolve_three, one.clone()),
+            (resolve_beside, two.clone()),
+        ];
+        join(steps.map(|(resolver, to)| thread::spawn(move || resolver.resolve(to))));
+        for promise in [one, two, three, beside] {
+            assert!(block_on(promise.note(1)).is_err());
+        }
+    });
+}
+
+#[test]
 fn a_call_given_up_while_its_promise_is_resolved_runs_whole_or_not_at_all() {
     in_many_orders(|| {
         let log = Log::default();
