@@ -18,6 +18,9 @@ use crate::table::Table;
 /// A dialect whose ids are strings maps them to these.
 pub(crate) type Id = i64;
 
+/// The number of a call that has been read, but not yet numbered: see [`Op::Call`].
+pub(crate) const UNNUMBERED: Id = 0;
+
 /// A map by ids.
 pub(crate) type IdMap<V> = Table<Id, V>;
 
@@ -362,13 +365,16 @@ pub(crate) enum Answering {
 /// A message, independent of the language.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
-    /// Calls the value at `path` of the receiver's `target`, or reads it if there are no arguments. The sender's calls
-    /// and evaluations are numbered from 1 in the order sent.
-    Call { target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering },
+    /// Calls the value at `path` of the receiver's `target`, or reads it if there are no arguments.
+    ///
+    /// The calls, evaluations and streams of a side are numbered from 1 in the order sent. No message says the number,
+    /// so both sides count. This side's counters are those of its session, one for each direction: the session numbers
+    /// a call that it makes, and one that it receives, which a dialect reads as [`UNNUMBERED`].
+    Call { id: Id, target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering },
     /// Evaluates any other value: the calls in it are made, and the value is the answer.
-    Evaluate { value: Payload<Word>, answering: Answering },
-    /// Opens a stream, which takes a number like a call. Streams are not supported.
-    Pipe,
+    Evaluate { id: Id, value: Payload<Word>, answering: Answering },
+    /// Opens a stream. Streams are not supported.
+    Pipe { id: Id },
     /// Pulls the answer of a call.
     Pull(Id),
     /// Answers a call, or resolves a promise: with a value, or with an error.
@@ -393,7 +399,7 @@ mod tests {
     use super::*;
 
     fn call(target: Id, path: Path, args: &str, answering: Answering) -> Op {
-        Op::Call { target, path, args: Some(Payload::plain(args.to_owned())), answering }
+        Op::Call { id: 1, target, path, args: Some(Payload::plain(args.to_owned())), answering }
     }
 
     fn answer(id: Id, outcome: Result<&str, &str>) -> Op {

@@ -44,19 +44,17 @@ impl Lent {
     }
 }
 
-/// The unanswered calls of the peer, numbered as they came, with the places of their answers.
+/// The places of the answers of the peer's unanswered calls, by the calls' numbers.
 #[derive(Default)]
 pub(super) struct Asked {
-    last: Id,
     places: IdMap<Box<str>>,
 }
 
 impl Asked {
-    /// Numbers a call. One that says no place for its answer gets none.
-    pub(super) fn add(&mut self, place: Option<String>) {
-        self.last += 1;
+    /// Adds a call. One that says no place for its answer gets none.
+    pub(super) fn add(&mut self, call: Id, place: Option<String>) {
         if let Some(place) = place {
-            self.places.insert(self.last, place.into());
+            self.places.insert(call, place.into());
         }
     }
 

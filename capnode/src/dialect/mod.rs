@@ -86,6 +86,9 @@ pub(crate) trait Names {
 
     /// Returns the name of an export. The index has no name here.
     fn name(&mut self, export: Id) -> Arc<str>;
+
+    /// Returns the number that the call being read will have.
+    fn number(&mut self) -> Id;
 }
 
 fn too_deep(depth: usize) -> Error {

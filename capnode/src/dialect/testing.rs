@@ -43,26 +43,34 @@ pub(super) fn tree(text: &str) -> Option<Tree> {
     serde_json::from_str(&text.replace("\\ud", "\\\\ud")).ok()
 }
 
-/// Names of everything: a name that is looked up is given an id, and keeps it.
+/// Names of everything: a name that is looked up is given an id, and keeps it. The calls that are read are counted.
 #[derive(Default)]
-pub(super) struct Everything(pub(super) Vec<Arc<str>>);
+pub(super) struct Everything {
+    pub(super) names: Vec<Arc<str>>,
+    pub(super) calls: Id,
+}
 
 impl Names for Everything {
     fn find(&mut self, name: &str) -> Option<Id> {
-        let at = self.0.iter().position(|known| **known == *name).unwrap_or_else(|| {
-            self.0.push(name.into());
-            self.0.len() - 1
+        let at = self.names.iter().position(|known| **known == *name).unwrap_or_else(|| {
+            self.names.push(name.into());
+            self.names.len() - 1
         });
         Some(-1 - Id::try_from(at).unwrap())
     }
 
     fn name(&mut self, export: Id) -> Arc<str> {
-        self.0[usize::try_from(-1 - export).unwrap()].clone()
+        self.names[usize::try_from(-1 - export).unwrap()].clone()
+    }
+
+    fn number(&mut self) -> Id {
+        self.calls += 1;
+        self.calls
     }
 }
 
-/// Names of the exports `f1`, `f2`, … alone, up to the number of this.
-pub(super) struct Few(pub(super) Id);
+/// Names of the exports `f1`, `f2`, … alone, up to the first number. The second is that of a call that is read.
+pub(super) struct Few(pub(super) Id, pub(super) Id);
 
 impl Names for Few {
     fn find(&mut self, name: &str) -> Option<Id> {
@@ -72,6 +80,10 @@ impl Names for Few {
 
     fn name(&mut self, export: Id) -> Arc<str> {
         format!("f{}", -export).into()
+    }
+
+    fn number(&mut self) -> Id {
+        self.1
     }
 }
 

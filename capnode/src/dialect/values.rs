@@ -134,7 +134,7 @@ impl Build<'_> {
 }
 
 fn names() -> Everything {
-    Everything((1..8).map(|id| format!("f{id}").into()).collect())
+    Everything { names: (1..8).map(|id| format!("f{id}").into()).collect(), calls: 0 }
 }
 
 /// Shows a payload with the names that both sides use: theirs are numbered as they come, ours are `f1`, `f2`, ….
@@ -167,7 +167,7 @@ macro_rules! through {
             asked
         };
         // As an answer: the receiver asked.
-        let ask = Op::Call { target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
+        let ask = Op::Call { id: 1, target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
         receiver.write(&ask, &mut names, &mut frame).unwrap();
         sender.parse(asked, &Limits::default(), &mut names).unwrap().unwrap();
         let mut answer = String::new();
@@ -193,7 +193,7 @@ proptest! {
         let mut names = names();
         let (mut sender, mut receiver) = (q::Speech::new(1), q::Speech::new(2));
         let args = Build::payload(&containers, true);
-        let op = |args| Op::Call { target: 0, path: Path::name("m"), args: Some(args), answering: Answering::Sent };
+        let op = |args| Op::Call { id: 1, target: 0, path: Path::name("m"), args: Some(args), answering: Answering::Sent };
         let mut frame = String::new();
         sender.write(&op(args.clone()), &mut names, &mut frame).unwrap();
         let read = receiver.parse(&frame, &Limits::default(), &mut names).unwrap();

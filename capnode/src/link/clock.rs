@@ -31,7 +31,7 @@ impl Clock {
     pub(super) fn heard(&mut self, op: &Op, now: Duration) {
         self.sign_of_life(now);
         let of_life = match op {
-            Op::Evaluate { value, answering: Answering::Sent } => value.text.as_str() == "null",
+            Op::Evaluate { value, answering: Answering::Sent, .. } => value.text.as_str() == "null",
             Op::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
                 name.as_str() == PROBE
             }

@@ -203,4 +203,8 @@ impl Names for Naming<'_> {
         self.named.insert(export, name.clone());
         name
     }
+
+    fn number(&mut self) -> Id {
+        self.session.next_answer()
+    }
 }

@@ -89,7 +89,7 @@ impl Session {
 
     fn take_in(&mut self, op: Op) -> Result<(), Error> {
         match op {
-            Op::Call { target, path, args, answering } => {
+            Op::Call { target, path, args, answering, .. } => {
                 let mut found = Findings::default();
                 self.check_export(target, &mut found);
                 let args = args.map(|args| self.understand(args, &mut found)).transpose()?;
@@ -102,7 +102,7 @@ impl Session {
                     }
                 });
             }
-            Op::Evaluate { value, answering } => {
+            Op::Evaluate { value, answering, .. } => {
                 let mut found = Findings::default();
                 let value = self.understand(value, &mut found)?;
                 let answer = self.start(answering, found.uses);
@@ -111,7 +111,7 @@ impl Session {
                     Some(why) => Event::Refused { answer, value, why },
                 });
             }
-            Op::Pipe => {
+            Op::Pipe { .. } => {
                 let answer = self.start(Answering::Kept, Vec::new());
                 let value = Payload::plain(Text::Static(""));
                 self.events.push_back(Event::Refused { answer, value, why: unsupported("streams") });
@@ -149,10 +149,10 @@ impl Session {
         Ok(())
     }
 
-    /// Gives a call of the peer its number, and notes that it uses the results of other running calls.
+    /// Numbers a call of the peer, and notes that it uses the results of other running calls.
     fn start(&mut self, answering: Answering, uses: Vec<Id>) -> Id {
-        self.last_answer += 1;
-        let answer = self.last_answer;
+        let answer = self.next_answer();
+        self.last_answer = answer;
         let streamed = answering == Answering::Sent;
         if !streamed {
             self.exports.insert(answer, Export { count: 1, what: Exported::Answer { asked: false } });

@@ -388,30 +388,40 @@ impl Session {
         answering: Answering,
     ) -> Id {
         match answering {
-            Answering::Sent => self.ask(true, |answering| Op::Call { target, path, args, answering }),
+            Answering::Sent => self.ask(true, |id, answering| Op::Call { id, target, path, args, answering }),
             Answering::Kept => {
                 let state = ImportState::Call { pulled: false };
-                self.last_call += 1;
-                self.imports.insert(self.last_call, Import { count: 1, handles: 1, state });
-                self.ops.push_back(Op::Call { target, path, args, answering });
-                self.last_call
+                let id = self.number();
+                self.imports.insert(id, Import { count: 1, handles: 1, state });
+                self.ops.push_back(Op::Call { id, target, path, args, answering });
+                id
             }
         }
     }
 
-    /// Sends a message that has to be answered. A peer that may not answer by itself gets a pull as well.
-    fn ask(&mut self, wanted: bool, op: impl FnOnce(Answering) -> Op) -> Id {
+    /// Numbers a call of this side.
+    fn number(&mut self) -> Id {
         self.last_call += 1;
-        let id = self.last_call;
+        self.last_call
+    }
+
+    /// Returns the number of the peer's next call.
+    pub(crate) fn next_answer(&self) -> Id {
+        self.last_answer + 1
+    }
+
+    /// Sends a message that has to be answered. A peer that may not answer by itself gets a pull as well.
+    fn ask(&mut self, wanted: bool, op: impl FnOnce(Id, Answering) -> Op) -> Id {
+        let id = self.number();
         let pulled = self.manner.marks && !self.marked;
         let state = ImportState::Awaited { pulled, wanted };
         self.imports.insert(id, Import { count: 1, handles: 0, state });
         self.unanswered += 1;
         if pulled {
-            self.ops.push_back(op(Answering::Kept));
+            self.ops.push_back(op(id, Answering::Kept));
             self.ops.push_back(Op::Pull(id));
         } else {
-            self.ops.push_back(op(Answering::Sent));
+            self.ops.push_back(op(id, Answering::Sent));
         }
         id
     }
@@ -419,16 +429,16 @@ impl Session {
     /// Sends a message that any peer answers, to probe it: a value, or a read of the index at a path. No caller waits
     /// for the answer.
     pub(crate) fn probe(&mut self, path: Option<Path>) -> Id {
-        self.ask(false, |answering| match path {
-            Some(path) => Op::Call { target: 0, path, args: None, answering },
-            None => Op::Evaluate { value: Payload::plain(Text::Static("null")), answering },
+        self.ask(false, |id, answering| match path {
+            Some(path) => Op::Call { id, target: 0, path, args: None, answering },
+            None => Op::Evaluate { id, value: Payload::plain(Text::Static("null")), answering },
         })
     }
 
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
     pub(crate) fn greet(&mut self) -> Id {
         let null = Payload::plain(Text::Static("null"));
-        self.ask(true, |answering| Op::Evaluate { value: null, answering })
+        self.ask(true, |id, answering| Op::Evaluate { id, value: null, answering })
     }
 
     /// Pulls the answer of a call that was sent with [`Answering::Kept`]. This library reads such results by further

@@ -15,7 +15,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names, Refused};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Op, Path, Payload, Text, Word};
+use crate::op::{Answering, Id, Op, Path, Payload, Text, UNNUMBERED, Word};
 
 mod decode;
 mod encode;
@@ -98,8 +98,8 @@ impl Speech {
         let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };
         match &*kind {
             "index" => {
-                self.asked.add(Some(method));
-                Ok(Some(Op::Call { target: 0, path: Path::Empty, args: None, answering: Answering::Sent }))
+                self.asked.add(names.number(), Some(method));
+                Ok(Some(call(0, None)))
             }
             "invocation" => self.parse_invocation(&message, depth, names),
             "return" => self.parse_answer("return", &message, depth),
@@ -144,8 +144,8 @@ impl Speech {
                 }
             },
         };
-        self.asked.add(reply);
-        Ok(Some(Op::Call { target, path: Path::Empty, args: Some(args), answering: Answering::Sent }))
+        self.asked.add(names.number(), reply);
+        Ok(Some(call(target, Some(args))))
     }
 
     fn parse_answer(
@@ -211,21 +211,21 @@ impl Speech {
     }
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
-    /// said is refused, and counts; an answer that cannot be said becomes an error that says why.
+    /// said is refused; an answer that cannot be said becomes an error that says why.
     pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Refused> {
         let start = out.len();
         match op {
-            Op::Call { target, path, args, .. } => {
-                let call = self.own.next_call();
-                self.write_call(call, *target, path, args.as_ref(), names, out).or_else(|why| {
+            Op::Call { id, target, path, args, .. } => {
+                self.own.ask(*id);
+                self.write_call(*id, *target, path, args.as_ref(), names, out).or_else(|why| {
                     out.truncate(start);
-                    self.own.answered(call);
-                    refuse(call, why)
+                    self.own.answered(*id);
+                    refuse(*id, why)
                 })?;
             }
-            Op::Evaluate { .. } => {
+            Op::Evaluate { id, .. } => {
                 let why = "a call inside a value cannot be said in Capnode";
-                return refuse(self.own.next_call(), Unsayable(why.to_owned()));
+                return refuse(*id, Unsayable(why.to_owned()));
             }
             Op::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
@@ -264,7 +264,8 @@ impl Speech {
             Op::Release { id, .. } => self.write_release(*id, out),
             // Answers are not asked for, nothing tells how far they have come, and a connection ends with its
             // transport.
-            Op::Pipe | Op::Pull(_) | Op::Progress { .. } | Op::Mark | Op::Abilities | Op::Abort(_) => {}
+            Op::Pipe { .. } | Op::Pull(_) | Op::Progress { .. } | Op::Mark | Op::Abilities | Op::Abort(_) => {
+            }
         }
         Ok(())
     }
@@ -401,6 +402,11 @@ impl Speech {
         out.push('}');
         Ok(())
     }
+}
+
+/// Returns a call of the peer as read from its message.
+fn call(target: Id, args: Option<Payload<Word>>) -> Op {
+    Op::Call { id: UNNUMBERED, target, path: Path::Empty, args, answering: Answering::Sent }
 }
 
 fn refuse(call: Id, why: Unsayable) -> Result<(), Refused> {

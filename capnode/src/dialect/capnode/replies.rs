@@ -12,13 +12,15 @@ pub(super) enum Reply {
     Dealloc(Id),
 }
 
-/// Numbers our requests, and makes ids of the numbers that look like those of the package: 20 hexadecimal digits, or 40
-/// for an index. The first are the connection's, the last ten the number.
+/// Makes ids of the numbers of our requests that look like those of the package: 20 hexadecimal digits, or 40 for an
+/// index. The first are the connection's, the last ten the number. Calls come with their numbers; only a `dealloc` gets
+/// its own here.
 pub(super) struct Replies {
     index: String,
     call: String,
     dealloc: String,
-    calls: Id,
+    /// The last call.
+    last_call: Id,
     deallocs: Id,
     /// Calls without an answer.
     open: HashSet<Id>,
@@ -32,13 +34,13 @@ impl Replies {
         while dealloc == call {
             dealloc = ten();
         }
-        Self { index, call, dealloc, calls: 0, deallocs: 0, open: HashSet::new() }
+        Self { index, call, dealloc, last_call: 0, deallocs: 0, open: HashSet::new() }
     }
 
-    pub(super) fn next_call(&mut self) -> Id {
-        self.calls += 1;
-        self.open.insert(self.calls);
-        self.calls
+    /// Notes a call, which has no answer yet.
+    pub(super) fn ask(&mut self, call: Id) {
+        self.last_call = call;
+        self.open.insert(call);
     }
 
     pub(super) fn answered(&mut self, call: Id) {
@@ -70,8 +72,8 @@ impl Replies {
             let number = Id::from_str_radix(digits, 16).ok()?;
             ((1..=last).contains(&number) && format!("{number:010x}") == digits).then_some(number)
         };
-        let index = || number(&self.index, self.calls).map(Reply::Index);
-        let call = || number(&self.call, self.calls).map(Reply::Call);
+        let index = || number(&self.index, self.last_call).map(Reply::Index);
+        let call = || number(&self.call, self.last_call).map(Reply::Call);
         let dealloc = || number(&self.dealloc, self.deallocs).map(Reply::Dealloc);
         index().or_else(call).or_else(dealloc)
     }

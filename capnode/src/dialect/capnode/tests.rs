@@ -8,13 +8,18 @@ mod recordings;
 mod tables;
 
 fn read(speech: &mut Speech, frame: &str) -> Option<Op> {
-    speech.parse(frame, &Limits::default(), &mut Few(9)).unwrap()
+    speech.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
+}
+
+/// Reads a frame with the call of this number.
+fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Op> {
+    speech.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
 }
 
 fn said(op: Option<Op>) -> String {
     match op {
         None => "nothing".to_owned(),
-        Some(Op::Call { target, path: Path::Empty, args, answering: Answering::Sent }) => {
+        Some(Op::Call { target, path: Path::Empty, args, answering: Answering::Sent, .. }) => {
             format!("{target} {}", args.as_ref().map_or_else(|| "-".to_owned(), shown))
         }
         Some(Op::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
@@ -26,20 +31,27 @@ fn said(op: Option<Op>) -> String {
 
 fn written(speech: &mut Speech, op: &Op) -> String {
     let mut out = String::new();
-    speech.write(op, &mut Few(9), &mut out).unwrap();
+    speech.write(op, &mut Few(9, 1), &mut out).unwrap();
     out
 }
 
 fn refused(speech: &mut Speech, op: &Op) -> String {
     let mut out = String::from("before");
-    let refused = speech.write(op, &mut Few(9), &mut out).unwrap_err();
-    assert_eq!((refused.call, out.as_str()), (speech.own.next_call() - 1, "before"));
+    let refused = speech.write(op, &mut Few(9, 1), &mut out).unwrap_err();
+    assert_eq!((refused.call, out.as_str()), (1, "before"));
     refused.error.to_string()
 }
 
 fn call(target: Id, args: Option<&str>) -> Op {
     let args = args.map(|args| Payload::plain(args.to_owned()));
-    Op::Call { target, path: Path::Empty, args, answering: Answering::Sent }
+    Op::Call { id: 1, target, path: Path::Empty, args, answering: Answering::Sent }
+}
+
+fn numbered(number: Id, mut op: Op) -> Op {
+    if let Op::Call { id, .. } | Op::Evaluate { id, .. } = &mut op {
+        *id = number;
+    }
+    op
 }
 
 /// A value in an invocation's place for one.
@@ -111,8 +123,9 @@ fn the_messages_both_ways() {
     let mut speech = Speech::new(1);
     assert_eq!(said(read(&mut speech, r#"{"type":"index","methodId":"i"}"#)), "0 -");
     let invocation = r#"{"type":"invocation","methodId":"f2","replyId":7,"arguments":{"links":[[1]],"value":{"type":2,"id":0}}}"#;
-    assert_eq!(said(read(&mut speech, invocation)), "-2 [1]");
-    assert_eq!(said(read(&mut speech, r#"{"methodId":"f3","type":"invocation"}"#)), "-3 []");
+    assert_eq!(said(read_call(&mut speech, 2, invocation)), "-2 [1]");
+    let unanswered = r#"{"methodId":"f3","type":"invocation"}"#;
+    assert_eq!(said(read_call(&mut speech, 3, unanswered)), "-3 []");
     let answer = |id| Op::Answer { id, outcome: Ok(Payload::plain("5".to_owned())) };
     let expected = r#"{"type":"return","methodId":7,"value":{"links":[],"value":5}}"#;
     assert_eq!(written(&mut speech, &answer(2)), expected);
@@ -122,7 +135,7 @@ fn the_messages_both_ways() {
     assert_eq!(speech.asked.len(), 1);
 
     assert_eq!(index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#), "1 ok <function -1>");
-    let frame = written(&mut speech, &call(-1, Some("[[[]]]")));
+    let frame = written(&mut speech, &numbered(2, call(-1, Some("[[[]]]"))));
     let reply = speech.own.reply(2);
     assert_eq!(reply.len(), 20);
     let arguments = r#"{"links":[[],[{"type":2,"id":0}]],"value":{"type":2,"id":1}}"#;
@@ -134,10 +147,10 @@ fn the_messages_both_ways() {
 }
 
 #[test]
-fn what_the_language_cannot_ask_is_refused_and_counts() {
+fn what_the_language_cannot_ask_is_refused_by_its_number() {
     let mut speech = Speech::new(1);
     index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
-    let path = Op::Call { target: -1, path: Path::name("n"), args: None, answering: Answering::Sent };
+    let path = Op::Call { id: 1, target: -1, path: Path::name("n"), args: None, answering: Answering::Sent };
     for op in [
         call(0, Some("[]")),
         call(-1, None),
@@ -149,7 +162,7 @@ fn what_the_language_cannot_ask_is_refused_and_counts() {
         call(-1, Some(r#"[["date",1]]"#)),
         call(-1, Some(r#"[["headers",[]]]"#)),
         call(-1, Some(r#"[["bigint","9007199254740993"]]"#)),
-        Op::Evaluate { value: Payload::plain("1".to_owned()), answering: Answering::Kept },
+        Op::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
     ] {
         refused(&mut speech, &op);
     }

@@ -4,7 +4,7 @@ use super::scan::Scanner;
 use super::text::write_string;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, Word};
+use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, UNNUMBERED, Word};
 
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
@@ -22,7 +22,7 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
         "reject" => Op::Answer { id: id(&mut scanner)?, outcome: Err(value(&mut scanner)?) },
         "release" => release(&mut scanner)?,
         "abort" => Op::Abort(value(&mut scanner)?),
-        "pipe" => Op::Pipe,
+        "pipe" => Op::Pipe { id: UNNUMBERED },
         // Its elements are names. None is known, and those of later versions are passed over below.
         "abilities" => Op::Abilities,
         unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
@@ -50,17 +50,18 @@ fn value(scanner: &mut Scanner<'_>) -> Result<Payload<Word>, Error> {
 fn call(scanner: &mut Scanner<'_>, answering: Answering) -> Result<Op, Error> {
     comma(scanner)?;
     if let Some((target, path, args)) = scanner.plain_call()? {
-        return Ok(Op::Call { target, path, args, answering });
+        return Ok(Op::Call { id: UNNUMBERED, target, path, args, answering });
     }
     let mut value = scanner.payload()?;
     if matches!(value.root(), Some(Word::Import(_))) {
         if let Some(slot) = value.refs.pop() {
             if let Word::Import(Import { id, path, args, .. }) = slot.to {
-                return Ok(Op::Call { target: id, path, args: args.map(|args| *args), answering });
+                let args = args.map(|args| *args);
+                return Ok(Op::Call { id: UNNUMBERED, target: id, path, args, answering });
             }
         }
     }
-    Ok(Op::Evaluate { value, answering })
+    Ok(Op::Evaluate { id: UNNUMBERED, value, answering })
 }
 
 fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
@@ -75,15 +76,15 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
 /// Writes one message at the end of `out`.
 pub(crate) fn write(op: &Op, out: &mut String) {
     match op {
-        Op::Call { target, path, args, answering } => {
+        Op::Call { target, path, args, answering, .. } => {
             out.push_str(opening(*answering));
             write_import("[\"pipeline\",", *target, path, args.as_ref(), out);
         }
-        Op::Evaluate { value, answering } => {
+        Op::Evaluate { value, answering, .. } => {
             out.push_str(opening(*answering));
             write_payload(value, out);
         }
-        Op::Pipe => out.push_str("[\"pipe\""),
+        Op::Pipe { .. } => out.push_str("[\"pipe\""),
         Op::Pull(id) => {
             out.push_str("[\"pull\",");
             write_number(*id, out);

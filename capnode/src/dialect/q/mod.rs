@@ -12,7 +12,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names, Refused};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, Verb, Word};
+use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, UNNUMBERED, Verb, Word};
 
 mod decode;
 mod encode;
@@ -39,7 +39,8 @@ pub(crate) struct Speech {
     asked: Asked,
     /// The ids of our calls are this and their number.
     prefix: String,
-    calls: Id,
+    /// The last call of ours.
+    last_call: Id,
     replies: VecDeque<String>,
     lost: VecDeque<Lost>,
 }
@@ -50,7 +51,7 @@ impl Speech {
         let bits = scramble(&mut seed);
         let prefix = format!("{:08X}-{:04X}-4{:03X}-", bits >> 32, (bits >> 16) & 0xFFFF, bits & 0xFFF);
         let (replies, lost) = (VecDeque::new(), VecDeque::new());
-        Self { lent: Lent::default(), asked: Asked::default(), prefix, calls: 0, replies, lost }
+        Self { lent: Lent::default(), asked: Asked::default(), prefix, last_call: 0, replies, lost }
     }
 
     /// Reads one message; a message that makes no sense has no effect. An error means that a limit was broken. Answers
@@ -108,15 +109,27 @@ impl Speech {
             "set" | "put" => {
                 let path = [property(args.first()), Key::Verb(Verb::Set)].into_iter().collect();
                 let args = Decoder::new(frame, whole, depth, &mut self.lent, names).only(args.get(1))?;
-                return Ok(Some(self.call(from, target, path, Some(args))));
+                return Ok(Some(self.call(names.number(), from, target, path, Some(args))));
             }
             "delete" | "del" => {
                 let path = [property(args.first()), Key::Verb(Verb::Delete)].into_iter().collect();
-                return Ok(Some(self.call(from, target, path, Some(Payload::plain(Text::Static("[]"))))));
+                return Ok(Some(self.call(
+                    names.number(),
+                    from,
+                    target,
+                    path,
+                    Some(Payload::plain(Text::Static("[]"))),
+                )));
             }
             "keys" => {
                 let args = Payload::plain(Text::Static("[]"));
-                return Ok(Some(self.call(from, target, Path::One(Key::Verb(Verb::Keys)), Some(args))));
+                return Ok(Some(self.call(
+                    names.number(),
+                    from,
+                    target,
+                    Path::One(Key::Verb(Verb::Keys)),
+                    Some(args),
+                )));
             }
             "when" => (Path::Empty, None),
             _ => {
@@ -136,12 +149,19 @@ impl Speech {
                 return Ok(None);
             }
         };
-        Ok(Some(self.call(from, target, path, args)))
+        Ok(Some(self.call(names.number(), from, target, path, args)))
     }
 
-    fn call(&mut self, from: Option<String>, target: Id, path: Path, args: Option<Payload<Word>>) -> Op {
-        self.asked.add(from);
-        Op::Call { target, path, args, answering: Answering::Sent }
+    fn call(
+        &mut self,
+        number: Id,
+        from: Option<String>,
+        target: Id,
+        path: Path,
+        args: Option<Payload<Word>>,
+    ) -> Op {
+        self.asked.add(number, from);
+        Op::Call { id: UNNUMBERED, target, path, args, answering: Answering::Sent }
     }
 
     fn parse_answer(
@@ -170,7 +190,7 @@ impl Speech {
     /// Returns the number of the call of ours with this id.
     fn number(&self, id: &str) -> Option<Id> {
         let number = Id::from_str_radix(id.strip_prefix(&self.prefix)?, 16).ok()?;
-        ((1..=self.calls).contains(&number) && self.id(number) == id).then_some(number)
+        ((1..=self.last_call).contains(&number) && self.id(number) == id).then_some(number)
     }
 
     fn id(&self, call: Id) -> String {
@@ -207,21 +227,20 @@ impl Speech {
     }
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
-    /// said is refused, and counts; an answer that cannot be said becomes a rejection that says why.
+    /// said is refused; an answer that cannot be said becomes a rejection that says why.
     pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Refused> {
         let start = out.len();
         match op {
-            Op::Call { target, path, args, .. } => {
-                self.calls += 1;
-                self.write_call(*target, path, args.as_ref(), names, out).or_else(|why| {
+            Op::Call { id, target, path, args, .. } => {
+                self.last_call = *id;
+                self.write_call(*id, *target, path, args.as_ref(), names, out).or_else(|why| {
                     out.truncate(start);
-                    self.refuse(why)
+                    refuse(*id, why)
                 })?;
             }
-            Op::Evaluate { .. } => {
-                self.calls += 1;
-                return self
-                    .refuse(Unsayable("a call inside a value cannot be said in Q-Connection".to_owned()));
+            Op::Evaluate { id, .. } => {
+                let why = "a call inside a value cannot be said in Q-Connection";
+                return refuse(*id, Unsayable(why.to_owned()));
             }
             Op::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
@@ -263,17 +282,14 @@ impl Speech {
                 self.lent.forget(*id);
             }
             // Answers are not asked for, and a connection ends with its transport.
-            Op::Pipe | Op::Pull(_) | Op::Mark | Op::Abilities | Op::Abort(_) => {}
+            Op::Pipe { .. } | Op::Pull(_) | Op::Mark | Op::Abilities | Op::Abort(_) => {}
         }
         Ok(())
     }
 
-    fn refuse(&self, why: Unsayable) -> Result<(), Refused> {
-        Err(Refused { call: self.calls, error: why.into_error() })
-    }
-
     fn write_call(
         &self,
+        call: Id,
         target: Id,
         path: &Path,
         args: Option<&Payload<Word>>,
@@ -288,7 +304,7 @@ impl Speech {
         };
         open(out, "send");
         member(out, "to", to);
-        member(out, "from", &quoted(&self.id(self.calls)));
+        member(out, "from", &quoted(&self.id(call)));
         let op = |name: &str, out: &mut String| {
             member(out, "op", &quoted(name));
             out.push_str(",\"args\":[");
@@ -326,6 +342,10 @@ impl Speech {
         out.push_str("]}");
         Ok(())
     }
+}
+
+fn refuse(call: Id, why: Unsayable) -> Result<(), Refused> {
+    Err(Refused { call, error: why.into_error() })
 }
 
 /// A property's name as JSON.

@@ -36,10 +36,35 @@ fn a_call_dropped_before_the_peer_is_known_to_be_marked_is_cancelled() {
 }
 
 #[test]
+fn both_sides_give_a_call_the_same_number() {
+    let mut pair = Pair::unmarked();
+    let ids = [
+        pair.near.call(0, Path::Empty, None, Answering::Kept),
+        pair.near.call(0, Path::Empty, None, Answering::Sent),
+        pair.near.probe(None),
+        pair.near.call(0, Path::Empty, None, Answering::Kept),
+    ];
+    assert_eq!(ids, [1, 2, 3, 4]);
+    pair.send();
+    for op in &mut pair.to_far {
+        // No frame says it.
+        if let Op::Call { id, .. } | Op::Evaluate { id, .. } = op {
+            *id = UNNUMBERED;
+        }
+    }
+    pair.deliver(Way::ToFar);
+    let answers = events(&mut pair.far).into_iter().filter_map(|event| match event {
+        Event::Call { answer, .. } | Event::Evaluate { answer, .. } => Some(answer),
+        _ => None,
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), ids);
+}
+
+#[test]
 fn a_call_of_an_unmarked_peer_is_pushed_pulled_and_released() {
     let mut session = accepting();
     let call = session.call(0, Path::Empty, None, Answering::Sent);
-    let push = Op::Call { target: 0, path: Path::Empty, args: None, answering: Answering::Kept };
+    let push = Op::Call { id: call, target: 0, path: Path::Empty, args: None, answering: Answering::Kept };
     assert_eq!(ops(&mut session), [push, Op::Pull(call)]);
     let events = say(&mut session, [resolve(call, text("1"))]);
     assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
@@ -160,6 +185,7 @@ fn a_call_made_on_a_result_and_not_pulled_keeps_it_wanted_until_it_ends() {
 fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
     let mut session = marked();
     let waits = Op::Call {
+        id: UNNUMBERED,
         target: 0,
         path: Path::Empty,
         args: Some(references([home(1), home(1)])),
@@ -174,7 +200,8 @@ fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
 fn a_value_that_waits_for_a_result_keeps_it_wanted() {
     let mut session = accepting();
     let read = Import { id: 1, path: Path::name("a"), args: None, awaited: true };
-    let value = Op::Evaluate { value: references([Word::Import(read)]), answering: Answering::Kept };
+    let value =
+        Op::Evaluate { id: UNNUMBERED, value: references([Word::Import(read)]), answering: Answering::Kept };
     let events = say(&mut session, [push(0), Op::Pull(1), value, release(1, 1)]);
     assert_eq!(cancelled(&events), NONE);
     assert_eq!(cancelled(&say(&mut session, [Op::Pull(2), release(2, 1)])), [2, 1]);
@@ -201,8 +228,14 @@ fn a_chain_as_long_as_the_limit_is_cancelled_in_no_time() {
 fn a_call_cannot_use_its_own_result() {
     refuses(&mut accepting(), push(1));
     let args = Some(references([home(1)]));
-    refuses(&mut accepting(), Op::Call { target: 0, path: Path::Empty, args, answering: Answering::Kept });
-    refuses(&mut accepting(), Op::Evaluate { value: references([home(1)]), answering: Answering::Kept });
+    refuses(
+        &mut accepting(),
+        Op::Call { id: UNNUMBERED, target: 0, path: Path::Empty, args, answering: Answering::Kept },
+    );
+    refuses(
+        &mut accepting(),
+        Op::Evaluate { id: UNNUMBERED, value: references([home(1)]), answering: Answering::Kept },
+    );
 }
 
 #[test]
@@ -231,8 +264,13 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
     let streams = Word::Unsupported { form: "writable", with: vec![Word::Export(-4)] };
     let args = references([Word::Export(-1), missing(42), streams]);
     let mut session = accepting();
-    let call =
-        Op::Call { target: 0, path: Path::Empty, args: Some(args.clone()), answering: Answering::Kept };
+    let call = Op::Call {
+        id: UNNUMBERED,
+        target: 0,
+        path: Path::Empty,
+        args: Some(args.clone()),
+        answering: Answering::Kept,
+    };
     session.handle(call).unwrap();
     let Event::Refused { answer: 1, value, .. } = only(events(&mut session)) else { panic!() };
     let missing = Ref::Missing(vec![Ref::Import(-2), Ref::Promise(-3)]);
@@ -267,7 +305,7 @@ fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_a
 #[test]
 fn a_pipe_takes_a_number_and_holds_a_failed_export() {
     let mut session = accepting();
-    assert_eq!(refuses(&mut session, Op::Pipe).0, 1);
+    assert_eq!(refuses(&mut session, Op::Pipe { id: UNNUMBERED }).0, 1);
     assert_eq!(session.finish(1), Wanted::Perhaps);
     assert!(session.is_kept(1));
     assert!(matches!(say(&mut session, [stream(1)])[..], [Event::Call { answer: 2, target: 1, .. }]));

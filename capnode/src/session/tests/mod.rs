@@ -6,7 +6,7 @@ use super::{Event, ObjectId, Ref, Session, Side};
 use crate::error::ErrorKind;
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Import, Op, Path, Payload, Slot, Word};
+use crate::op::{Answering, Id, Import, Op, Path, Payload, Slot, UNNUMBERED, Word};
 
 mod calls;
 mod limits;
@@ -161,7 +161,7 @@ fn home(id: Id) -> Word {
 
 /// Returns a call of `target` as it arrives.
 fn call(target: Id, answering: Answering) -> Op {
-    Op::Call { target, path: Path::Empty, args: Some(text("[]")), answering }
+    Op::Call { id: UNNUMBERED, target, path: Path::Empty, args: Some(text("[]")), answering }
 }
 
 fn push(target: Id) -> Op {

@@ -179,7 +179,13 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
     let args = references([Word::Export(-1), Word::Import(inner)]);
     let events = say(
         &mut session,
-        [Op::Call { target: 0, path: Path::Empty, args: Some(args), answering: Answering::Sent }],
+        [Op::Call {
+            id: UNNUMBERED,
+            target: 0,
+            path: Path::Empty,
+            args: Some(args),
+            answering: Answering::Sent,
+        }],
     );
     let Some(Event::Call { args: Some(args), .. }) = events.first() else { panic!("{events:?}") };
     let Ref::Use { args: Some(inner), .. } = &args.refs[1].to else { panic!("{args:?}") };

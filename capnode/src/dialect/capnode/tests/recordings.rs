@@ -13,9 +13,9 @@ fn again(text: &str) -> Option<String> {
     let mut frame = text.to_owned();
     let method = tree["methodId"].to_string();
     if tree["type"] == "return" || tree["type"] == "error" {
-        let call = receiver.own.next_call();
-        frame = text.replacen(&method, &quoted(&receiver.own.reply(call)), 1);
-        sender.asked.add(Some(method.clone()));
+        receiver.own.ask(1);
+        frame = text.replacen(&method, &quoted(&receiver.own.reply(1)), 1);
+        sender.asked.add(1, Some(method.clone()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
     if let Op::Call { args: Some(value), .. } | Op::Answer { outcome: Ok(value), .. } = &mut op {
@@ -33,7 +33,7 @@ fn again(text: &str) -> Option<String> {
         *id = sender.functions.mention(&quoted(&names.name(*id)), false);
     }
     let mut out = String::new();
-    sender.write(&op, &mut names, &mut out).unwrap();
+    sender.write(&numbered(1, op), &mut names, &mut out).unwrap();
     let reply = tree["replyId"].to_string();
     let first = |own: String, theirs: &str, out: String| out.replacen(&quoted(&own), theirs, 1);
     let out = first(sender.own.reply(1), &reply, out);
@@ -108,7 +108,7 @@ fn every_message_is_taken() {
     let mut speech = Speech::new(1);
     let mut messages = 0;
     for (name, _, text) in recorded("capnode") {
-        let op = speech.parse(&text, &Limits::default(), &mut Few(1));
+        let op = speech.parse(&text, &Limits::default(), &mut Few(1, 1));
         assert!(op.is_ok(), "{name}: {text}");
         messages += 1;
     }
@@ -119,8 +119,8 @@ fn every_message_is_taken() {
 fn damaged_messages_are_no_danger() {
     let mut speech = Speech::new(1);
     let mut names = Everything::default();
-    for _ in 0..4 {
-        written(&mut speech, &call(0, None));
+    for id in 1..=4 {
+        written(&mut speech, &numbered(id, call(0, None)));
     }
     let mut random = 1;
     for (_, _, text) in recorded("capnode") {

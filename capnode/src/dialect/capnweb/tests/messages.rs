@@ -44,12 +44,18 @@ fn calls() {
     let args = Some(payload(frame, 30, 35, &[]));
     round(
         frame,
-        &Op::Call { target: 0, path: Path::One(name("add")), args: args.clone(), answering: Answering::Kept },
+        &Op::Call {
+            id: UNNUMBERED,
+            target: 0,
+            path: Path::One(name("add")),
+            args: args.clone(),
+            answering: Answering::Kept,
+        },
     );
     let frame = r#"["stream",["pipeline",-3,["a","b",0],[]]]"#;
     let path = Path::from_iter([name("a"), name("b"), Key::Index(0)]);
     let args = Some(Payload::plain("[]".to_owned()));
-    let op = Op::Call { target: -3, path, args, answering: Answering::Sent };
+    let op = Op::Call { id: UNNUMBERED, target: -3, path, args, answering: Answering::Sent };
     assert_eq!(text_of(&op), frame);
     let Op::Call { args: Some(read), .. } = message(frame).unwrap() else { panic!() };
     assert_eq!(read.text.as_str(), "[]");
@@ -59,7 +65,8 @@ fn calls() {
 
 #[test]
 fn reads() {
-    let call = |target, path| Op::Call { target, path, args: None, answering: Answering::Kept };
+    let call =
+        |target, path| Op::Call { id: UNNUMBERED, target, path, args: None, answering: Answering::Kept };
     round(r#"["push",["pipeline",0]]"#, &call(0, Path::Empty));
     round(r#"["push",["pipeline",1,["x"]]]"#, &call(1, Path::One(name("x"))));
     // An import in the place of a call is called as well.
@@ -89,11 +96,11 @@ fn values_in_the_place_of_calls() {
             (r#"["import",3]"#, import(3, Path::Empty, None, false)),
         ],
     );
-    round(frame, &Op::Evaluate { value, answering: Answering::Kept });
+    round(frame, &Op::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept });
     let frame = r#"["stream",["export",-1]]"#;
     let value = payload(frame, 10, frame.len() - 1, &[(r#"["export",-1]"#, Word::Export(-1))]);
     assert_eq!(value.root(), Some(&Word::Export(-1)));
-    round(frame, &Op::Evaluate { value, answering: Answering::Sent });
+    round(frame, &Op::Evaluate { id: UNNUMBERED, value, answering: Answering::Sent });
 }
 
 #[test]
@@ -136,7 +143,7 @@ fn abilities_of_later_versions_are_passed_over() {
 
 #[test]
 fn a_pipe_takes_no_arguments() {
-    round(r#"["pipe"]"#, &Op::Pipe);
+    round(r#"["pipe"]"#, &Op::Pipe { id: UNNUMBERED });
 }
 
 #[test]
@@ -295,9 +302,14 @@ fn any_op() -> impl Strategy<Value = Op> {
     let answering = prop_oneof![Just(Answering::Kept), Just(Answering::Sent)];
     let value = value.boxed();
     prop_oneof![
-        (any::<i64>(), any_path(), args, answering.clone())
-            .prop_map(|(target, path, args, answering)| Op::Call { target, path, args, answering }),
-        (value.clone(), answering).prop_map(|(value, answering)| Op::Evaluate { value, answering }),
+        (any::<i64>(), any_path(), args, answering.clone()).prop_map(|(target, path, args, answering)| {
+            Op::Call { id: UNNUMBERED, target, path, args, answering }
+        }),
+        (value.clone(), answering).prop_map(|(value, answering)| Op::Evaluate {
+            id: UNNUMBERED,
+            value,
+            answering
+        }),
         any::<i64>().prop_map(Op::Pull),
         (any::<i64>(), value.clone()).prop_map(|(id, value)| Op::Answer { id, outcome: Ok(value) }),
         (any::<i64>(), value.clone()).prop_map(|(id, value)| Op::Answer { id, outcome: Err(value) }),
@@ -337,7 +349,7 @@ proptest! {
         });
         prop_assert_eq!(text_of(&read), frame);
         match (&op, &read) {
-            (Op::Call { target, path, args, answering }, Op::Call { target: t, path: p, args: a, answering: w }) => {
+            (Op::Call { target, path, args, answering, .. }, Op::Call { target: t, path: p, args: a, answering: w, .. }) => {
                 prop_assert_eq!((target, path, answering), (t, p, w));
                 prop_assert_eq!(args.as_ref().map(words), a.as_ref().map(words));
             }
@@ -361,7 +373,7 @@ fn kinds_of(op: &Op) -> &'static [&'static str] {
             WORDS
         }
         Op::Evaluate { .. } => &["Evaluate"],
-        Op::Pipe => &["Pipe"],
+        Op::Pipe { .. } => &["Pipe"],
         Op::Pull(_) => &["Pull"],
         Op::Answer { outcome: Ok(_), .. } => &["Resolve"],
         Op::Answer { outcome: Err(_), .. } => &["Reject"],

@@ -12,7 +12,7 @@ use crate::cap::slot::{decode, decode_args};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::limits::Limits;
-use crate::op::{Answering, Import, Key, Op, Path, Payload, Slot, Text, Word};
+use crate::op::{Answering, Import, Key, Op, Path, Payload, Slot, Text, UNNUMBERED, Word};
 use crate::{ErrorValue, Value};
 
 mod arguments;
@@ -35,7 +35,7 @@ fn written<T: Serialize + ?Sized>(value: &T) -> String {
         Word::Export(id)
     });
     let mut out = String::new();
-    write(&Op::Evaluate { value, answering: Answering::Kept }, &mut out);
+    write(&Op::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept }, &mut out);
     out.strip_prefix("[\"push\",").unwrap().strip_suffix(']').unwrap().to_owned()
 }
 

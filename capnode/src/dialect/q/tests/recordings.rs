@@ -13,9 +13,9 @@ fn again(text: &str) -> Option<String> {
     let (mut frame, answer) = (text.to_owned(), tree["type"] != "send");
     if answer {
         // The call that is answered.
-        receiver.calls = 1;
+        receiver.last_call = 1;
         frame = text.replacen(&tree["to"].to_string(), &quoted(&receiver.id(1)), 1);
-        sender.asked.add(Some(tree["to"].to_string()));
+        sender.asked.add(1, Some(tree["to"].to_string()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
     assert_eq!((receiver.take_reply(), receiver.take_lost()), (None, None), "{text}");
@@ -39,7 +39,7 @@ fn rewritten(sender: &mut Speech, mut op: Op, tree: &Tree, names: &mut Everythin
         *target = sender.lent.intern(&quoted(&names.name(*target)));
     }
     let mut out = String::new();
-    sender.write(&op, names, &mut out).unwrap();
+    sender.write(&numbered(1, op), names, &mut out).unwrap();
     out.replacen(&quoted(&sender.id(1)), &tree["from"].to_string(), 1)
 }
 
@@ -100,7 +100,7 @@ fn every_message_is_taken() {
     let mut speech = Speech::new(1);
     let mut messages = 0;
     for (name, _, text) in recorded("q-connection") {
-        let op = speech.parse(&text, &Limits::default(), &mut Few(1));
+        let op = speech.parse(&text, &Limits::default(), &mut Few(1, 1));
         assert!(op.is_ok(), "{name}: {text}");
         messages += 1;
     }
@@ -111,8 +111,8 @@ fn every_message_is_taken() {
 fn damaged_messages_are_no_danger() {
     let mut speech = Speech::new(1);
     let mut names = Everything::default();
-    for _ in 0..4 {
-        written(&mut speech, &call(0, Path::Empty, None));
+    for id in 1..=4 {
+        written(&mut speech, &numbered(id, call(0, Path::Empty, None)));
     }
     let mut random = 1;
     for (_, _, text) in recorded("q-connection") {

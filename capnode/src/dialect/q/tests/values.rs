@@ -307,7 +307,8 @@ fn what_occurs_twice_is_written_as_a_path_and_functions_are_named_again() {
 #[test]
 fn arguments_have_their_paths_too() {
     let mut speech = Speech::new(1);
-    let op = |path, payload| Op::Call { target: 0, path, args: Some(payload), answering: Answering::Sent };
+    let op =
+        |path, payload| Op::Call { id: 1, target: 0, path, args: Some(payload), answering: Answering::Sent };
     let frame = written(&mut speech, &op(Path::name("m"), marked("[<0>,<0>]", &["{}"])));
     assert!(frame.ends_with(r#""args":["m",[{},{"$":"/1/0"}]]}"#), "{frame}");
     let set = [Key::Name("n".to_owned().into()), Key::Verb(Verb::Set)].into_iter().collect();
