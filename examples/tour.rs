@@ -35,10 +35,12 @@ fn show(what: &str, result: impl Display) {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The server. Its index may depend on the peer; here it only notes the connection.
     let (met, mut meeting) = tokio::sync::mpsc::channel(1);
-    let node = Node::with(move |incoming: Incoming| {
-        let met = met.clone();
-        async move { met.send(incoming.connection().clone()).await.map(|()| tour::index()) }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            let met = met.clone();
+            async move { met.send(incoming.connection().clone()).await.map(|()| tour::index()) }
+        })
+        .build();
     let listener = node.listen("tcp://127.0.0.1:0").await?;
     println!("Two nodes, connected by {}\n", listener.url());
 

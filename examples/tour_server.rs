@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io::Write;
 
-use capnode::Node;
+use capnode::{Node, NodeBuilder};
 use capnode_examples::{cli, tour};
 
 const USAGE: &str = "usage: tour_server [--ws HOST:PORT] [--tcp HOST:PORT] [--origin URL]
@@ -29,8 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         urls.push("ws://127.0.0.1:5004".to_owned());
     }
 
-    let node = Node::new(tour::index()).limits(tour::limits());
-    let node = of("--origin").fold(node, Node::allow_origin);
+    let builder = Node::builder().index(tour::index()).limits(tour::limits());
+    let node = of("--origin").fold(builder, NodeBuilder::allow_origin).build();
     let mut listeners = Vec::new();
     for url in urls {
         let listener = node.listen(&url).await?;

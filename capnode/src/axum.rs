@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::node::Node;
+use crate::node::{Node, PeerInfo};
 use crate::remote::Remote;
 use crate::runtime::start;
 use crate::transport::frames::{Frames, Role};
@@ -21,7 +21,7 @@ use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION};
 
 /// Returns a route at which a node is served over WebSockets.
 ///
-/// A page of a foreign origin is refused with 403 unless [`Node::allow_origin`] lets it in. With
+/// A page of a foreign origin is refused with 403 unless [`NodeBuilder::allow_origin`](crate::NodeBuilder::allow_origin) lets it in. With
 /// `into_make_service_with_connect_info::<SocketAddr>()` the node also learns the peer's address, and refuses a peer on
 /// this machine whose `Host` is a name that a stranger may own. A request that opens no WebSocket is answered with 426,
 /// and one by another method than GET, if the application has no handler for that, with 405.
@@ -56,6 +56,8 @@ async fn upgrade(node: Node, request: Request) -> Response {
     }
     let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let path = parts.uri.path_and_query().map(ToString::to_string);
+    let peer = PeerInfo { address, path, headers, certificates: Vec::new() };
     // The answer is axum's, the socket is not: see `frames`.
     let upgraded = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.insert(hyper::upgrade::on(Request::new(())));
@@ -75,7 +77,7 @@ async fn upgrade(node: Node, request: Request) -> Response {
         let socket = Frames::new(TokioIo::new(stream), Role::Server, limit, Vec::new());
         // The peer has been told of a refusal.
         let remote = address.map_or(Remote::Unknown, Remote::from);
-        let _refused = node.accept(socket, remote, address, headers, Vec::new()).await;
+        let _refused = node.accept(socket, remote, peer).await;
     });
     upgrade.on_upgrade(async |_| {})
 }

@@ -58,7 +58,7 @@ impl Connection {
     }
 
     /// Returns the peer's language. The accepting side knows it once the peer has sent something, unless it was
-    /// [given](crate::Node::dialect).
+    /// [given](crate::NodeBuilder::dialect).
     pub fn dialect(&self) -> Option<Dialect> {
         self.link.dialect()
     }

@@ -76,8 +76,8 @@ pub enum ErrorKind {
     Unresolved,
     /// Nothing listens at the address, or it is no address.
     Connect,
-    /// The connection was refused: by this program's `Node::with`, or by a server that opens no WebSocket for this
-    /// origin or path. A refusal by the peer's `Node::with` ends the session, which is [`Protocol`](Self::Protocol)
+    /// The connection was refused: by this program's `NodeBuilder::authorize`, or by a server that opens no WebSocket for this
+    /// origin or path. A refusal by the peer's `NodeBuilder::authorize` ends the session, which is [`Protocol`](Self::Protocol)
     /// with the reason.
     Refused,
     /// The operation is not available here, for example outside a tokio runtime.

@@ -211,7 +211,7 @@ pub use limits::{LimitKind, Limits};
 pub use link::LostMessage;
 pub use link::report::Report;
 #[cfg(feature = "tokio")]
-pub use node::{Connect, Drained, Incoming, Listener, Node, cap_wrap, connect, connect_over};
+pub use node::{Connect, Drained, Incoming, Listener, Node, NodeBuilder, cap_wrap, connect, connect_over};
 pub use object::Object;
 pub use registry::{Registered, Registry, Restorer, RestorerClient};
 pub use session::Tables;

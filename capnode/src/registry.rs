@@ -21,7 +21,7 @@ use crate::sync::{Mutex, lock};
 ///   the other languages get at it through a [`Restorer`], if the program offers one.
 ///
 /// Cheap to clone; a clone is the same registry. One registry can serve several nodes, one after the other too: see
-/// [`Node::registry`](crate::Node::registry).
+/// [`NodeBuilder::registry`](crate::NodeBuilder::registry).
 ///
 /// ```
 /// use capnode::{Func, Registry, RestorerClient};

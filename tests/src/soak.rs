@@ -192,15 +192,17 @@ impl Soak {
         let index = WorkClient::new(worker.clone());
         let served = Arc::<Mutex<Vec<Connection>>>::default();
         let serving = served.clone();
-        let node = Node::with(move |incoming: Incoming| {
-            let mut served = serving.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those that come later do not stay.
-            if served.len() < STAYING {
-                served.push(incoming.connection().clone());
-            }
-            let index = index.clone();
-            async { Ok::<_, Error>(index) }
-        });
+        let node = Node::builder()
+            .authorize(move |incoming: Incoming| {
+                let mut served = serving.lock().unwrap_or_else(PoisonError::into_inner);
+                // Those that come later do not stay.
+                if served.len() < STAYING {
+                    served.push(incoming.connection().clone());
+                }
+                let index = index.clone();
+                async { Ok::<_, Error>(index) }
+            })
+            .build();
         let mut limits = Limits::default();
         limits.exports = EXPORTS;
         let node = node.limits(limits);
@@ -368,7 +370,7 @@ impl Caller {
         let stream = TcpStream::connect(self.address).await.expect("it is accepted");
         stream.set_nodelay(true).expect("it is a TCP stream");
         let (stay, cut) = oneshot::channel();
-        let node = Node::empty().dialect(self.dialect).limits(self.limits.clone());
+        let node = Node::builder().dialect(self.dialect).limits(self.limits.clone()).build();
         let connection = if self.dialect == Dialect::Capnode {
             let url = format!("ws://{}/", self.address);
             let (socket, _) = client_async(url, stream).await.expect("it is a WebSocket");

@@ -43,10 +43,12 @@ impl Server {
     async fn start(url: &str, limits: Limits) -> Self {
         count_panics();
         let (tell, mut met) = mpsc::unbounded_channel();
-        let node = Node::with(move |incoming: Incoming| {
-            tell.send(incoming.connection().clone()).unwrap();
-            async { Ok::<_, Error>(tour::index()) }
-        });
+        let node = Node::builder()
+            .authorize(move |incoming: Incoming| {
+                tell.send(incoming.connection().clone()).unwrap();
+                async { Ok::<_, Error>(tour::index()) }
+            })
+            .build();
         let listener = node.limits(limits).listen(url).await.unwrap();
         let honest = Honest::connect(&listener).await;
         met.recv().await.unwrap();
@@ -508,11 +510,13 @@ async fn calls_that_do_not_end_are_parked_up_to_a_limit() {
     let go = Arc::new(Notify::new());
     let shop = ShopClient::new(Corner { go: go.clone() });
     let (tell, mut met) = mpsc::unbounded_channel();
-    let node = Node::with(move |incoming: Incoming| {
-        tell.send(incoming.connection().clone()).unwrap();
-        let shop = shop.clone();
-        async { Ok::<_, Error>(shop) }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            tell.send(incoming.connection().clone()).unwrap();
+            let shop = shop.clone();
+            async { Ok::<_, Error>(shop) }
+        })
+        .build();
     let listener = node.limits(limits).listen("tcp://127.0.0.1:0").await.unwrap();
     let mut raw = Raw::connect(&listener).await;
     let connection = met.recv().await.unwrap();

@@ -135,10 +135,12 @@ async fn what_was_sent_before_the_end_arrives_inside_a_program() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_arrives_after_the_end_does_not_take_back_what_was_sent() {
     let (sender, mut met) = tokio::sync::mpsc::unbounded_channel::<Connection>();
-    let node = Node::with(move |incoming: capnode::Incoming| {
-        sender.send(incoming.connection().clone()).unwrap();
-        async { Ok::<_, capnode::Error>("index") }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: capnode::Incoming| {
+            sender.send(incoming.connection().clone()).unwrap();
+            async { Ok::<_, capnode::Error>("index") }
+        })
+        .build();
     let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let mut stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let connection = soon(met.recv()).await.unwrap();
@@ -407,13 +409,15 @@ async fn what_was_asked_before_the_peer_ended_is_answered() {
         let (mut peer, stream) = tokio::io::duplex(1 << 20);
         let (decide, decided) = oneshot::channel::<()>();
         let decided = Mutex::new(Some(decided));
-        let node = Node::with(move |_: capnode::Incoming| {
-            let decided = decided.lock().unwrap().take().unwrap();
-            async move {
-                decided.await.unwrap();
-                Ok::<_, capnode::Error>(Func::<fn(u32) -> u32>::new(|number: u32| async move { number }))
-            }
-        });
+        let node = Node::builder()
+            .authorize(move |_: capnode::Incoming| {
+                let decided = decided.lock().unwrap().take().unwrap();
+                async move {
+                    decided.await.unwrap();
+                    Ok::<_, capnode::Error>(Func::<fn(u32) -> u32>::new(|number: u32| async move { number }))
+                }
+            })
+            .build();
         let end = Arc::new(Notify::new());
         let transport = Ending { transport: lines(stream), end: end.clone() };
         let serving = tokio::spawn(async move { node.serve(transport).await });
@@ -458,22 +462,24 @@ async fn what_waits_does_not_hold_up_the_end() {
         let (mut peer, stream) = tokio::io::duplex(1 << 20);
         let (waits, waiting) = (Arc::new(()), Arc::new(Notify::new()));
         let (held, told) = (waits.clone(), waiting.clone());
-        let node = Node::with(move |_: capnode::Incoming| {
-            let (held, told) = (held.clone(), told.clone());
-            async move {
-                if !decides {
-                    std::future::pending::<()>().await;
-                }
-                Ok::<_, capnode::Error>(Func::<fn()>::new(move || {
-                    let (held, told) = (held.clone(), told.clone());
-                    async move {
-                        let _held = held;
-                        told.notify_one();
-                        std::future::pending().await
+        let node = Node::builder()
+            .authorize(move |_: capnode::Incoming| {
+                let (held, told) = (held.clone(), told.clone());
+                async move {
+                    if !decides {
+                        std::future::pending::<()>().await;
                     }
-                }))
-            }
-        });
+                    Ok::<_, capnode::Error>(Func::<fn()>::new(move || {
+                        let (held, told) = (held.clone(), told.clone());
+                        async move {
+                            let _held = held;
+                            told.notify_one();
+                            std::future::pending().await
+                        }
+                    }))
+                }
+            })
+            .build();
         let _serving = tokio::spawn(async move { node.serve(lines(stream)).await });
         peer.write_all(b"[\"push\",[\"pipeline\",0,[],[]]]\n[\"pull\",1]\n").await.unwrap();
         if decides {

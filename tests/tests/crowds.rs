@@ -61,11 +61,13 @@ fn ended(streams: &[TcpStream]) -> Vec<bool> {
 async fn a_byte_stream_that_says_nothing_is_closed() {
     let silence = Duration::from_millis(100);
     for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
-        let node = Node::new(echo_and_wait()).limits(limits(|limits| limits.silence = Some(silence)));
+        let node =
+            Node::builder().index(echo_and_wait()).limits(limits(|limits| limits.silence = Some(silence)));
         let node = match dialect {
             Some(dialect) => node.dialect(dialect),
             None => node,
-        };
+        }
+        .build();
         let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut silent = TcpStream::connect(address).await.unwrap();

@@ -335,7 +335,7 @@ async fn connect_and_call(scheme: &str, server: SocketAddr, dialect: Dialect, bo
     if rng.chance(50) {
         limits.unwritten_bytes_soft = UNWRITTEN;
     }
-    let node = Node::empty().dialect(dialect).limits(limits);
+    let node = Node::builder().dialect(dialect).limits(limits).build();
     let connecting = node.connect::<Connection>(&format!("{scheme}://{address}"));
     books.connections.fetch_add(1, Ordering::Relaxed);
     match soon(connecting.into_future()).await {
@@ -385,12 +385,14 @@ async fn every_call_is_as_was_said_of_it(scheme: &'static str, dialect: Dialect)
     let books = Arc::<Books>::default();
     let served = Arc::<Mutex<Vec<Connection>>>::default();
     let (noted, serving) = (books.clone(), served.clone());
-    let node = Node::with(move |incoming: Incoming| {
-        let connection = incoming.connection().clone();
-        lock(&serving).push(connection.clone());
-        let ledger = LedgerClient::new(Server { books: noted.clone(), connection });
-        async move { Ok::<_, Error>(ledger) }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            let connection = incoming.connection().clone();
+            lock(&serving).push(connection.clone());
+            let ledger = LedgerClient::new(Server { books: noted.clone(), connection });
+            async move { Ok::<_, Error>(ledger) }
+        })
+        .build();
     let listener = node.listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut clients = JoinSet::new();

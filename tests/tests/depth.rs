@@ -28,7 +28,8 @@ async fn over_memory(index: Cap, dialect: Dialect) -> Cap {
     let (there, here) = transport::pair();
     let node = Node::new(index);
     drop(node.serve(there).await.unwrap());
-    let connection: capnode::Connection = Node::empty().dialect(dialect).connect_over(here).await.unwrap();
+    let connection: capnode::Connection =
+        Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
     connection.peer()
 }
 
@@ -369,7 +370,7 @@ fn a_chain_that_a_peer_has_made_is_dropped_when_it_lets_go_or_leaves() {
                 let node = Node::new(root);
                 drop(node.serve(there).await.unwrap());
                 let connection: capnode::Connection =
-                    Node::empty().dialect(dialect).connect_over(here).await.unwrap();
+                    Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
                 let remote: WrapClient = connection.index();
                 let last = chain(&remote, 3_000).await;
                 // Q-Connection has no release, and Capnode's comes late, once for each link of the chain.

@@ -55,7 +55,8 @@ async fn running_calls_end_and_new_ones_are_refused() {
         let node = Node::new(GateClient::new(gated.clone()));
         let (there, here) = transport::pair();
         let _served = node.serve(there).await.unwrap();
-        let connection: Connection = Node::empty().dialect(dialect).connect_over(here).await.unwrap();
+        let connection: Connection =
+            Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
         let gate: GateClient = connection.index();
         let running: Vec<_> = (0..100)
             .map(|number| {

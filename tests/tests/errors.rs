@@ -169,7 +169,8 @@ async fn all() -> Vec<(&'static str, Error)> {
 
     let (here, there) = transport::pair();
     let served = Node::new(index()).serve(there).await.unwrap();
-    let spoken: Connection = Node::empty().dialect(Dialect::Capnode).connect_over(here).await.unwrap();
+    let spoken: Connection =
+        Node::builder().dialect(Dialect::Capnode).build().connect_over(here).await.unwrap();
     let number = spoken.peer().invoke::<()>("number", (f64::NAN,));
     all.push(("nothing the language can say", number.await.unwrap_err()));
     drop(served);
@@ -206,7 +207,7 @@ async fn all() -> Vec<(&'static str, Error)> {
     all.push(("the peer closes a WebSocket, and why", closed_by(Some(reason)).await));
 
     // Connecting.
-    let refuses = Node::with(async |_: Incoming| Err::<(), _>("not you"));
+    let refuses = Node::builder().authorize(async |_: Incoming| Err::<(), _>("not you")).build();
     let (here, there) = transport::pair();
     let refusing = refuses.serve(there).await.unwrap_err();
     all.push(("we refuse", refusing));
@@ -355,7 +356,7 @@ const FORGED: &str = "secret\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{202e}
 async fn a_panic_is_an_id_to_the_caller_by_which_the_log_has_the_rest() {
     let log = Log::global();
     let (here, there) = transport::pair();
-    let _served = Node::new(index()).nickname("the kitchen").serve(there).await.unwrap();
+    let _served = Node::builder().index(index()).nickname("the kitchen").build().serve(there).await.unwrap();
     let client: FailingClient = capnode::connect_over(here).await.unwrap();
     let error = soon(client.panic(format!("kitchen {FORGED}"))).await.unwrap_err();
     let id =
@@ -413,7 +414,8 @@ async fn what_an_error_says_of_this_program_does_not_leave_it() {
 
     // Nor does the name that a connection has here.
     let (here, there) = transport::pair();
-    let kitchen: Connection = Node::empty().nickname("the kitchen").connect_over(here).await.unwrap();
+    let kitchen: Connection =
+        Node::builder().nickname("the kitchen").build().connect_over(here).await.unwrap();
     drop(there);
     assert!(soon(kitchen.closed()).await.to_string().starts_with("the kitchen: "));
     let asks = kitchen.peer();
@@ -448,7 +450,7 @@ async fn an_error_of_a_peer_forges_no_line_of_a_log() {
 #[tokio::test]
 async fn a_log_says_which_rule_a_peer_has_broken() {
     let log = Log::global();
-    let node = || Node::new("index").nickname("the broken one");
+    let node = || Node::builder().index("index").nickname("the broken one").build();
     for (sent, why) in [("[\"forged\\u001b\"]\n", "forged"), ("[\"release\",7,1]\n", "no such export ID: 7")]
     {
         let (connection, mut raw) = to_raw(node()).await;
@@ -468,10 +470,12 @@ async fn a_log_says_which_rule_a_peer_has_broken() {
 async fn who_connects_is_shown_without_what_proves_who_it_is() {
     let shown = Arc::new(Mutex::new(String::new()));
     let shows = shown.clone();
-    let node = Node::with(move |incoming: Incoming| {
-        *shows.lock().unwrap() = format!("{incoming:?}");
-        async { Ok::<_, Error>("index") }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            *shows.lock().unwrap() = format!("{incoming:?}");
+            async { Ok::<_, Error>("index") }
+        })
+        .build();
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     let connect = capnode::connect::<Cap>(&listener.url()).header("Authorization", "Bearer s3cret");
     let connect = connect.header("Cookie", "session=s3cret");
@@ -520,10 +524,12 @@ async fn served()
     let (sender, met) = tokio::sync::mpsc::unbounded_channel();
     let mut limits = Limits::default();
     limits.frame_bytes = 10_000;
-    let node = Node::with(move |incoming: Incoming| {
-        sender.send(incoming.connection().clone()).unwrap();
-        async { Ok::<_, Error>("index") }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            sender.send(incoming.connection().clone()).unwrap();
+            async { Ok::<_, Error>("index") }
+        })
+        .build();
     let node = node.limits(limits);
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     let bound = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

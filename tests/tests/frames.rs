@@ -80,10 +80,12 @@ async fn end(stream: &mut TcpStream) -> (u16, String) {
 /// The tour at a listener's WebSocket, at a route of axum, and at a listener of byte streams.
 async fn served(limits: Limits) -> ([String; 3], UnboundedReceiver<Connection>, impl Sized) {
     let (sender, met) = unbounded_channel();
-    let node = Node::with(move |incoming: Incoming| {
-        let _unwanted = sender.send(incoming.connection().clone());
-        async { Ok::<_, capnode::Error>(tour::index()) }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            let _unwanted = sender.send(incoming.connection().clone());
+            async { Ok::<_, capnode::Error>(tour::index()) }
+        })
+        .build();
     let node = node.limits(limits);
     let (ws, tcp) =
         (node.listen("ws://127.0.0.1:0").await.unwrap(), node.listen("tcp://127.0.0.1:0").await.unwrap());

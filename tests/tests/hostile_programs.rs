@@ -339,11 +339,14 @@ fn play_to_a_node(scheme: &'static str, servers: bool, sessions: u64) {
             let (alive, registry) = (Alive::default(), Registry::default());
             let index = Laboratory::client(&alive);
             let offered = index.clone();
-            let node = Node::with(move |_: Incoming| {
-                let offered = offered.clone();
-                async move { Ok::<_, Error>(offered) }
-            });
-            let node = node.registry(&registry).limits(timeless());
+            let node = Node::builder()
+                .authorize(move |_: Incoming| {
+                    let offered = offered.clone();
+                    async move { Ok::<_, Error>(offered) }
+                })
+                .registry(&registry)
+                .limits(timeless())
+                .build();
             let listener = node.listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap();
             let address = listener.local_addr().unwrap();
             let bystander: LabClient = soon(capnode::connect(&listener.url()).into_future()).await.unwrap();

@@ -76,7 +76,7 @@ async fn a_listener_serves_its_path_and_no_other() {
 
 #[tokio::test]
 async fn a_name_of_a_strangers_is_no_name_of_this_machine() {
-    let node = Node::new("index").allow_origin("https://app.example");
+    let node = Node::builder().index("index").allow_origin("https://app.example").build();
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     let routed = route(node).await;
     for (address, path) in [(listener.local_addr().unwrap(), "/"), (routed, "/api")] {

@@ -17,7 +17,7 @@ const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 async fn connected(node: &Node, dialect: Dialect) -> (Connection, Connection) {
     let (there, here) = transport::pair();
     let served = node.serve(there).await.unwrap();
-    (served, Node::empty().dialect(dialect).connect_over(here).await.unwrap())
+    (served, Node::builder().dialect(dialect).build().connect_over(here).await.unwrap())
 }
 
 /// A board on which each caller leaves a function for the next one.
@@ -83,7 +83,7 @@ async fn an_accepting_side_waits_with_what_it_has_to_say() {
         let tour: TourClient = served.index();
         let waiting = tokio::spawn(async move { tour.transform("beep").await });
         let connection: Connection =
-            Node::new(tour::index()).dialect(dialect).connect_over(here).await.unwrap();
+            Node::builder().index(tour::index()).dialect(dialect).build().connect_over(here).await.unwrap();
         // The connecting side sends the first frame.
         let _asked = connection.peer().read::<Value>().await;
         assert_eq!(soon(waiting).await.unwrap().unwrap(), "BOOP", "{dialect:?}");
@@ -94,8 +94,8 @@ async fn an_accepting_side_waits_with_what_it_has_to_say() {
 async fn an_accepting_side_that_was_given_the_language_speaks_first() {
     for dialect in ALL {
         let (there, here) = transport::pair();
-        let served = Node::empty().dialect(dialect).serve(there).await.unwrap();
-        let connecting = Node::new(tour::index()).dialect(dialect);
+        let served = Node::builder().dialect(dialect).build().serve(there).await.unwrap();
+        let connecting = Node::builder().index(tour::index()).dialect(dialect).build();
         let _connection: Connection = connecting.connect_over(here).await.unwrap();
         let tour: TourClient = served.index();
         assert_eq!(soon(tour.transform("beep")).await.unwrap(), "BOOP", "{dialect:?}");
@@ -210,7 +210,7 @@ async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_on
         async { 7 }
     });
     let registry = Registry::default();
-    let node = Node::empty().registry(&registry);
+    let node = Node::builder().registry(&registry).build();
     let registered = registry.register(function);
     let id = registered.id().to_owned();
     assert_eq!(id.len(), 32, "{id}");
@@ -246,7 +246,7 @@ async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_on
 #[tokio::test]
 async fn an_object_under_several_ids_is_held_by_none_of_them_when_all_are_gone() {
     let registry = Registry::default();
-    let node = Node::empty().registry(&registry);
+    let node = Node::builder().registry(&registry).build();
     let held = Arc::new(());
     let inside = held.clone();
     let function = Func::<fn() -> u32>::new(move || {
@@ -282,7 +282,7 @@ async fn an_object_under_several_ids_is_held_by_none_of_them_when_all_are_gone()
 async fn private_ids_are_valid_on_one_connection_only() {
     let registry = Registry::default();
     let function = registry.register(Func::<fn() -> u32>::new(|| async { 7 }));
-    let node = Node::empty().registry(&registry).private_ids();
+    let node = Node::builder().registry(&registry).private_ids().build();
     let (_served, connection) = connected(&node, Dialect::Capnode).await;
     let error = soon(connection.reconstruct(function.id()).unwrap().apply::<u32>(())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
@@ -307,9 +307,11 @@ async fn a_peer_that_never_gives_back_is_forgotten_what_it_has_not_used_for_long
     let note = lost.clone();
     let mut limits = capnode::Limits::default();
     limits.exports = 3;
-    let node = Node::new(MakerClient::new(Makes))
+    let node = Node::builder()
+        .index(MakerClient::new(Makes))
         .limits(limits)
-        .on_message_lost(move |message| note.lock().unwrap().push(message.id));
+        .on_message_lost(move |message| note.lock().unwrap().push(message.id))
+        .build();
     let (served, connection) = connected(&node, Dialect::Q).await;
     let maker: MakerClient = connection.index();
     let mut made = Vec::new();
@@ -353,7 +355,8 @@ async fn a_reason_for_closing_reaches_every_pending_call() {
 async fn a_nickname_is_in_what_the_connection_says_of_itself() {
     let (there, here) = transport::pair();
     let _served = Node::new(tour::index()).serve(there).await.unwrap();
-    let connection: Connection = Node::empty().nickname("the kitchen").connect_over(here).await.unwrap();
+    let connection: Connection =
+        Node::builder().nickname("the kitchen").build().connect_over(here).await.unwrap();
     assert!(format!("{connection:?}").contains("the kitchen"), "{connection:?}");
     connection.close();
     let error = soon(connection.closed()).await;
@@ -444,7 +447,7 @@ async fn what_a_handler_says_is_in_the_span_of_its_connection() {
         tracing::info!("later");
     });
     let (there, here) = transport::pair();
-    let _served = Node::new(talks).nickname("the kitchen").serve(there).await.unwrap();
+    let _served = Node::builder().index(talks).nickname("the kitchen").build().serve(there).await.unwrap();
     let peer: Cap = capnode::connect_over(here).await.unwrap();
     soon(peer.apply::<()>(())).await.unwrap();
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -566,7 +569,7 @@ async fn a_chain_over_capnode_is_given_back_in_one_sweep() {
 async fn what_a_dealloc_frees_is_kept_for_a_while_unless_its_sender_has_waited() {
     let (to_node, incoming) = tokio::sync::mpsc::unbounded_channel();
     let (outgoing, mut from_node) = tokio::sync::mpsc::unbounded_channel();
-    let node = Node::new(wrapping(&Arc::new(()))).dialect(Dialect::Capnode);
+    let node = Node::builder().index(wrapping(&Arc::new(()))).dialect(Dialect::Capnode).build();
     let _served = node.serve(transport::channels(outgoing, incoming)).await.unwrap();
     let say = |message: serde_json::Value| to_node.send(message.to_string()).unwrap();
     say(json!({"type": "index", "methodId": "i"}));

@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 async fn connect(node: &Node, dialect: Dialect) -> (Connection, Connection) {
     let (there, here) = transport::pair();
     let served = node.serve(there).await.unwrap();
-    (served, Node::empty().dialect(dialect).connect_over(here).await.unwrap())
+    (served, Node::builder().dialect(dialect).build().connect_over(here).await.unwrap())
 }
 
 #[tokio::test]
@@ -65,10 +65,12 @@ const BIG: usize = 1 << 20;
 #[tokio::test]
 async fn what_is_being_closed_makes_room_before_others_are_ended() {
     let (met, mut meet) = tokio::sync::mpsc::unbounded_channel();
-    let node = Node::with(move |incoming: capnode::Incoming| {
-        met.send(incoming.connection().clone()).unwrap();
-        async { Ok::<_, capnode::Error>(Func::<fn() -> String>::new(|| async { "t".repeat(100_000) })) }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming: capnode::Incoming| {
+            met.send(incoming.connection().clone()).unwrap();
+            async { Ok::<_, capnode::Error>(Func::<fn() -> String>::new(|| async { "t".repeat(100_000) })) }
+        })
+        .build();
     let node = node.limits(limits(|limits| {
         limits.node_bytes = 16 << 20;
         limits.connections = 16;
@@ -120,7 +122,8 @@ async fn calls_wait_for_room_in_their_order() {
         });
         let node = Node::new(Object::new().with("note", note));
         let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
-        let connection: Connection = Node::empty().dialect(dialect).connect(&tcp.url()).await.unwrap();
+        let connection: Connection =
+            Node::builder().dialect(dialect).build().connect(&tcp.url()).await.unwrap();
         let peer = connection.peer();
         let (big, small) = ("b".repeat(BIG), String::new());
         let note = |number: u64, body: &String| peer.invoke::<()>("note", (number, body));
@@ -230,7 +233,8 @@ async fn what_is_longer_than_a_frame_is_not_written_to_its_end() {
         let node = Node::new(offered).limits(limits(|limits| limits.frame_bytes = 10_000));
         let (there, here) = transport::pair();
         let _served = node.serve(there).await.unwrap();
-        let calls = Node::empty().dialect(dialect).limits(limits(|limits| limits.frame_bytes = 10_000));
+        let calls =
+            Node::builder().dialect(dialect).limits(limits(|limits| limits.frame_bytes = 10_000)).build();
         let connection: Connection = calls.connect_over(here).await.unwrap();
         let peer: Cap = soon(connection.peer().read()).await.unwrap();
         // An element comes to ten bytes.
@@ -274,7 +278,7 @@ async fn what_is_longer_in_the_peers_language_fails_one_call() {
         let node = Node::new(Object::new().with("lists", lists_of).with("echo", echo)).limits(small.clone());
         let (there, here) = transport::pair();
         let _served = node.serve(there).await.unwrap();
-        let calls = Node::empty().dialect(dialect).limits(small);
+        let calls = Node::builder().dialect(dialect).limits(small).build();
         let connection: Connection = calls.connect_over(here).await.unwrap();
         let peer = connection.peer();
         let longer = dialect == Dialect::Capnode;
@@ -320,7 +324,7 @@ async fn a_frame_that_never_ends_counts_as_far_as_it_has_come() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_has_vanished_is_noticed() {
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
-        let node = Node::new(echo_and_wait()).dialect(dialect);
+        let node = Node::builder().index(echo_and_wait()).dialect(dialect).build();
         let (there, vanished) = transport::pair();
         let served = node.serve(there).await.unwrap();
         let waiting = served.peer().invoke::<Value>("anything", ());
@@ -355,8 +359,11 @@ async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
 async fn a_web_socket_is_asked_by_a_ping() {
     let probe = Duration::from_millis(100);
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
-        let node =
-            Node::new(echo_and_wait()).dialect(dialect).limits(limits(|limits| limits.probe = Some(probe)));
+        let node = Node::builder()
+            .index(echo_and_wait())
+            .dialect(dialect)
+            .limits(limits(|limits| limits.probe = Some(probe)))
+            .build();
         let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
         let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut socket, _) = tokio_tungstenite::client_async(listener.url(), stream).await.unwrap();

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use capnode::{
-    CallError, Cap, Client, Connection, Error, ErrorKind, Fate, Func, Incoming, Node, Tables, Value,
+    CallError, Cap, Client, Connection, Error, ErrorKind, Fate, Func, Incoming, Limits, Node, Tables, Value,
 };
 use capnode_examples::tour::{self, CounterClient, TourClient};
 use capnode_tests::{js, soon, until};
@@ -85,11 +85,13 @@ fn meeting(
     index: impl serde::Serialize + Clone + Send + Sync + 'static,
 ) -> (Node, mpsc::UnboundedReceiver<Incoming>) {
     let (met, meeting) = mpsc::unbounded_channel();
-    let node = Node::with(move |incoming| {
-        met.send(incoming).unwrap();
-        let index = index.clone();
-        async { Ok::<_, Error>(index) }
-    });
+    let node = Node::builder()
+        .authorize(move |incoming| {
+            met.send(incoming).unwrap();
+            let index = index.clone();
+            async { Ok::<_, Error>(index) }
+        })
+        .build();
     (node, meeting)
 }
 
@@ -180,18 +182,27 @@ async fn an_index_that_cannot_be_written_says_so_to_who_uses_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_offered_may_depend_on_who_comes() {
-    let node = Node::with(|incoming: Incoming| async move {
-        assert!(incoming.certificates().is_empty());
-        assert_eq!(incoming.address().unwrap().ip().to_string(), "127.0.0.1");
-        assert_eq!(incoming.header("no-such"), None);
-        match incoming.header("authorization") {
-            Some("Bearer ann") => Ok(tour::index().authenticate("ann").pipeline()),
-            Some(other) => Err(format!("{other} is not known here")),
-            None => Err("who are you?".to_owned()),
-        }
-    });
+    let node = Node::builder()
+        .authorize(|incoming: Incoming| async move {
+            assert!(incoming.certificates().is_empty());
+            assert_eq!(incoming.address().unwrap().ip().to_string(), "127.0.0.1");
+            assert_eq!(incoming.header("no-such"), None);
+            assert_eq!(incoming.path(), Some("/api?room=7"));
+            assert!(incoming.headers().any(|(name, value)| (name, value) == ("upgrade", "websocket")));
+            let shown = format!("{incoming:?}");
+            assert!(
+                shown.contains("\"/api\"") && !shown.contains("room") && !shown.contains("Bearer"),
+                "{shown}"
+            );
+            match incoming.header("authorization") {
+                Some("Bearer ann") => Ok(tour::index().authenticate("ann").pipeline()),
+                Some(other) => Err(format!("{other} is not known here")),
+                None => Err("who are you?".to_owned()),
+            }
+        })
+        .build();
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
-    let url = listener.url();
+    let url = format!("{}api?room=7", listener.url());
 
     let ann = capnode::connect(&url).header("Authorization", "Bearer ann");
     let ann: tour::UserClient = ann.await.unwrap();
@@ -211,6 +222,36 @@ async fn what_is_offered_may_depend_on_who_comes() {
 }
 
 #[tokio::test]
+async fn no_option_changes_a_node_that_is_in_use() {
+    let node = Node::new("old");
+    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let small = node.clone().limits(Limits::default().connections(0));
+    let refusing = small.listen("tcp://127.0.0.1:0").await.unwrap();
+
+    let peer: Cap = capnode::connect(&listener.url()).await.unwrap();
+    assert_eq!(soon(peer.read::<String>()).await.unwrap(), "old");
+    let refused: Cap = capnode::connect(&refusing.url()).await.unwrap();
+    assert!(soon(refused.read::<String>()).await.is_err());
+    // They end apart.
+    small.drain(Duration::ZERO).await;
+    assert_eq!(soon(peer.read::<String>()).await.unwrap(), "old");
+    let _later: Cap = soon(capnode::connect(&listener.url()).into_future()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_choice_of_an_index_counts() {
+    let refusing = || Node::builder().authorize(async |_| Err::<(), _>("not you"));
+    let offers = refusing().index("all of it").build();
+    let refuses = Node::builder().index("all of it").authorize(async |_| Err::<(), _>("not you")).build();
+    let (here, there) = capnode::transport::pair();
+    let _served = offers.serve(there).await.unwrap();
+    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    assert_eq!(soon(peer.read::<String>()).await.unwrap(), "all of it");
+    let (_here, there) = capnode::transport::pair();
+    assert_eq!(refuses.serve(there).await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
 async fn who_decides_may_ask_the_peer_first() {
     #[capnode::interface]
     trait Guest {
@@ -225,14 +266,16 @@ async fn who_decides_may_ask_the_peer_first() {
         }
     }
 
-    let node = Node::with(|incoming: Incoming| async move {
-        let guest: GuestClient = incoming.connection().index();
-        match guest.password().await.as_deref() {
-            Ok("swordfish") => Ok(tour::index()),
-            Ok(_) => Err("wrong".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    });
+    let node = Node::builder()
+        .authorize(|incoming: Incoming| async move {
+            let guest: GuestClient = incoming.connection().index();
+            match guest.password().await.as_deref() {
+                Ok("swordfish") => Ok(tour::index()),
+                Ok(_) => Err("wrong".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .build();
     let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let url = listener.url();
     let guest = |password| Node::new(GuestClient::new(Somebody(password)));
@@ -255,7 +298,7 @@ async fn who_decides_may_ask_the_peer_first() {
 #[tokio::test]
 async fn a_decision_that_is_given_up_refuses() {
     let (one, other) = capnode::transport::pair();
-    let node = Node::with(|_| pending::<Result<(), Error>>());
+    let node = Node::builder().authorize(|_| pending::<Result<(), Error>>()).build();
     let tour: TourClient = capnode::connect_over(other).await.unwrap();
     {
         let mut serving = pin!(node.serve(one));
@@ -275,7 +318,7 @@ async fn a_decision_that_is_given_up_refuses() {
 async fn a_connecting_node_may_refuse_too() {
     let (one, other) = capnode::transport::pair();
     let server = Node::new(tour::index()).serve(one).await.unwrap();
-    let node = Node::with(|_| async { Err::<(), _>("not you") });
+    let node = Node::builder().authorize(|_| async { Err::<(), _>("not you") }).build();
     let error = node.connect_over::<TourClient>(other).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Refused, "not you"));
     assert_eq!(soon(server.closed()).await.message(), "the peer ended the session: not you");
@@ -435,16 +478,22 @@ async fn origins_at(url: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_other_origins_are_refused_by_a_listener() {
-    let node = Node::new(tour::index()).allow_origin("https://app.example/");
+    let node = Node::builder().index(tour::index()).allow_origin("https://app.example/").build();
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     origins_at(&listener.url()).await;
-    let open = Node::new(tour::index()).allow_origin("*").listen("ws://127.0.0.1:0").await.unwrap();
+    let open = Node::builder()
+        .index(tour::index())
+        .allow_origin("*")
+        .build()
+        .listen("ws://127.0.0.1:0")
+        .await
+        .unwrap();
     assert_eq!(page(&open.url(), "https://evil.example").await.as_deref(), Ok("BOOP"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_other_origins_are_refused_by_a_route() {
-    let node = Node::new(tour::index()).allow_origin("https://app.example");
+    let node = Node::builder().index(tour::index()).allow_origin("https://app.example").build();
     let app = axum::Router::new().route("/api", capnode::axum::route(node));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/api", listener.local_addr().unwrap());

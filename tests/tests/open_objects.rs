@@ -224,7 +224,8 @@ async fn what_is_not_of_this_program_and_what_it_sets_itself_is_kept() {
     let node = Node::new(board.clone());
     let (there, here) = transport::pair();
     let serving = node.serve(there).await.unwrap();
-    let connection: Connection = Node::empty().dialect(Dialect::Q).connect_over(here).await.unwrap();
+    let connection: Connection =
+        Node::builder().dialect(Dialect::Q).build().connect_over(here).await.unwrap();
     let theirs: Cap = connection.peer();
     let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { 2 * n });
     soon(theirs.put("double", &double)).await.unwrap();

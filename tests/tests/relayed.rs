@@ -18,19 +18,21 @@ fn tables(connection: &Connection) -> [usize; 4] {
 /// A node that connects each peer to the address where it listens, and offers either end the index of the other.
 fn relay(dialect: Dialect, pairs: &Pairs) -> Node {
     let pairs = pairs.clone();
-    Node::with(move |incoming| {
-        let (near, url, pairs) = (incoming.connection().clone(), back(&incoming), pairs.clone());
-        async move {
-            let far: Connection = Node::new(near.peer()).dialect(dialect).connect(&url?).await?;
-            let index = far.peer();
-            let mut pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
-            // One program runs at a time.
-            pairs.clear();
-            pairs.push([near, far]);
-            Ok::<_, Error>(index)
-        }
-    })
-    .dialect(dialect)
+    Node::builder()
+        .authorize(move |incoming| {
+            let (near, url, pairs) = (incoming.connection().clone(), back(&incoming), pairs.clone());
+            async move {
+                let far: Connection = Node::new(near.peer()).connect(&url?).dialect(dialect).await?;
+                let index = far.peer();
+                let mut pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
+                // One program runs at a time.
+                pairs.clear();
+                pairs.push([near, far]);
+                Ok::<_, Error>(index)
+            }
+        })
+        .dialect(dialect)
+        .build()
 }
 
 /// Where the script that has come listens.
@@ -113,16 +115,18 @@ async fn what_one_peer_gives_is_an_argument_for_another() {
         return;
     }
     for version in [&[][..], &["--capnweb", "0.8"], &["--capnweb", "0.4"]] {
-        let node = Node::with(move |incoming| {
-            let url = back(&incoming);
-            async move {
-                let url = url?;
-                let a: Connection = capnode::connect(&url).await?;
-                let b: Connection = capnode::connect(&url).await?;
-                let (a, b): (Cap, Cap) = (a.peer(), b.peer());
-                Ok::<_, Error>(Object::new().with("a", a).with("b", b).with("here", tour::index()))
-            }
-        });
+        let node = Node::builder()
+            .authorize(move |incoming| {
+                let url = back(&incoming);
+                async move {
+                    let url = url?;
+                    let a: Connection = capnode::connect(&url).await?;
+                    let b: Connection = capnode::connect(&url).await?;
+                    let (a, b): (Cap, Cap) = (a.peer(), b.peer());
+                    Ok::<_, Error>(Object::new().with("a", a).with("b", b).with("here", tour::index()))
+                }
+            })
+            .build();
         let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
         let url = listener.url();
         let ended = js::run("relayed/corners.mjs", &[&[&*url], version].concat()).await;

@@ -119,7 +119,8 @@ async fn a_result_by_another_name_arrives_as_it_was_returned() {
     try_all(&ResultsClient::new(Object)).await.unwrap();
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
         let (here, there) = transport::pair();
-        let (server, client) = (Node::new(ResultsClient::new(Object)), Node::empty().dialect(dialect));
+        let (server, client) =
+            (Node::new(ResultsClient::new(Object)), Node::builder().dialect(dialect).build());
         let accepted = server.serve(here);
         let connect = client.connect_over::<ResultsClient>(there);
         let (_serving, remote) = tokio::join!(accepted, connect);
@@ -169,7 +170,7 @@ async fn an_object_of_a_generic_interface_is_another_for_other_parameters() {
             None => object(),
             Some(dialect) => {
                 let (here, there) = transport::pair();
-                let (server, client) = (Node::new(object()), Node::empty().dialect(dialect));
+                let (server, client) = (Node::new(object()), Node::builder().dialect(dialect).build());
                 let (serving, remote) =
                     tokio::join!(server.serve(here), client.connect_over::<PairClient>(there));
                 node = Some((server, client, serving));

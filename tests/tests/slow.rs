@@ -213,7 +213,7 @@ async fn is_asked_and_reads_nothing() {
         let mut limits = Limits::default();
         limits.unwritten_bytes_soft = HARD / 10;
         limits.unwritten_bytes_hard = HARD;
-        let node = Node::empty().dialect(dialect).limits(limits);
+        let node = Node::builder().dialect(dialect).limits(limits).build();
         let connection: Connection = node.connect_over(Asks::nothing()).await.unwrap();
         let target: TourClient = connection.index();
         let before = allocated();

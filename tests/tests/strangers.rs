@@ -44,11 +44,12 @@ async fn the_request_of_a_page_is_the_end_of_a_byte_stream_in_every_language() {
     for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
         for call in CALLS {
             let (index, count) = counting();
-            let node = Node::new(index);
+            let node = Node::builder().index(index);
             let node = match dialect {
                 Some(dialect) => node.dialect(dialect),
                 None => node,
-            };
+            }
+            .build();
             let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let head = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nOrigin: http://evil.example\r\n\r\n";
@@ -63,7 +64,8 @@ async fn the_request_of_a_page_is_the_end_of_a_byte_stream_in_every_language() {
 async fn a_first_message_of_another_language_is_the_end_where_the_language_is_set() {
     for (dialect, call) in [(Dialect::Q, CALLS[1]), (Dialect::Capnode, CALLS[2]), (Dialect::Q, "{}\n")] {
         let (index, count) = counting();
-        let listener = Node::new(index).dialect(dialect).listen("tcp://127.0.0.1:0").await.unwrap();
+        let listener =
+            Node::builder().index(index).dialect(dialect).build().listen("tcp://127.0.0.1:0").await.unwrap();
         let answer = answered(listener.local_addr().unwrap(), &format!("{call}{}", CALLS[2])).await;
         assert!(!answer.contains("resolve") && !answer.contains("return"), "{dialect:?}: {answer}");
         assert_eq!(count.load(Ordering::SeqCst), 0, "{dialect:?}");
@@ -94,11 +96,12 @@ async fn a_first_message_that_breaks_a_limit_is_told_which() {
             let (index, _) = counting();
             let mut limits = Limits::default();
             limits.depth = 20;
-            let node = Node::new(index).limits(limits);
+            let node = Node::builder().index(index).limits(limits);
             let node = match dialect {
                 Some(dialect) => node.dialect(dialect),
                 None => node,
-            };
+            }
+            .build();
             let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
             let args = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
             let call = format!(r#"{{"type":"send","to":"","from":"a","op":"post","args":["add",[{args}]]}}"#);

@@ -239,7 +239,7 @@ fn serving(certificate: &CertifiedKey<KeyPair>) -> Arc<ServerConfig> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn web_socket_with_tls() {
     let certificate = self_signed("localhost");
-    let node = Node::new(tour::index()).tls(serving(&certificate));
+    let node = Node::builder().index(tour::index()).tls(serving(&certificate)).build();
     let listener = node.listen("wss://127.0.0.1:0").await.unwrap();
     assert!(listener.url().starts_with("wss://127.0.0.1:"));
     let url = listener.url().replace("127.0.0.1", "localhost");
@@ -252,7 +252,7 @@ async fn web_socket_with_tls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_is_not_trusted_is_refused() {
     let certificate = self_signed("localhost");
-    let node = Node::new(tour::index()).tls(serving(&certificate));
+    let node = Node::builder().index(tour::index()).tls(serving(&certificate)).build();
     let listener = node.listen("wss://127.0.0.1:0").await.unwrap();
     let url = listener.url().replace("127.0.0.1", "localhost");
     let why = |error: capnode::Error| {
@@ -290,11 +290,14 @@ async fn both_sides_prove_who_they_are() {
     let config =
         ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
     let known = client.cert.der().to_vec();
-    let node = Node::with(move |incoming: Incoming| {
-        let is_known = incoming.certificates().first() == Some(&known);
-        async move { if is_known { Ok(tour::index()) } else { Err("who are you?") } }
-    });
-    let listener = node.tls(Arc::new(config)).listen("wss://127.0.0.1:0").await.unwrap();
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            let is_known = incoming.certificates().first() == Some(&known);
+            async move { if is_known { Ok(tour::index()) } else { Err("who are you?") } }
+        })
+        .tls(Arc::new(config))
+        .build();
+    let listener = node.listen("wss://127.0.0.1:0").await.unwrap();
     let url = listener.url().replace("127.0.0.1", "localhost");
 
     let (chain, key) = chain_and_key(&client);
@@ -315,7 +318,7 @@ async fn both_sides_prove_who_they_are() {
 async fn a_listener_with_tls_needs_a_certificate() {
     let error = Node::new(tour::index()).listen("wss://127.0.0.1:0").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(error.to_string(), "a wss:// listener needs a certificate: set it with `Node::tls`");
+    assert_eq!(error.to_string(), "a wss:// listener needs a certificate: set it with `NodeBuilder::tls`");
 }
 
 // ---------------------------------------------------------------------------------------- axum

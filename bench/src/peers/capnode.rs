@@ -135,7 +135,7 @@ async fn serve(node: &Node, transport: impl Transport + Unpin) {
 async fn connect(dialect: Dialect, transport: impl Transport + Unpin) -> ServiceClient {
     let mut limits = Limits::default();
     limits.imports = 2_000_000;
-    let node = Node::empty().limits(limits).dialect(dialect);
+    let node = Node::builder().limits(limits).dialect(dialect).build();
     node.connect_over(transport).await.expect("nobody is refused")
 }
 

@@ -13,6 +13,8 @@ use super::{Node, kind_of};
 use crate::connection::FromConnection;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
+use crate::link::Terms;
+use crate::remote::Remote;
 use crate::runtime::BoxFuture;
 #[cfg(feature = "ws")]
 use crate::transport::address::Io;
@@ -44,6 +46,7 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 pub struct Connect<C> {
     url: String,
     node: Node,
+    dialect: Option<Dialect>,
     headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
@@ -63,6 +66,7 @@ impl<C: FromConnection> Connect<C> {
         Self {
             url: url.to_owned(),
             node,
+            dialect: None,
             headers: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -70,9 +74,9 @@ impl<C: FromConnection> Connect<C> {
         }
     }
 
-    /// Sets the wire language, instead of Cap'n Web or that of the [node](Node::dialect).
+    /// Sets the wire language, instead of Cap'n Web or that of the [node](super::NodeBuilder::dialect).
     pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.node = self.node.dialect(dialect);
+        self.dialect = Some(dialect);
         self
     }
 
@@ -88,6 +92,11 @@ impl<C: FromConnection> Connect<C> {
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
         self.tls = Some(config);
         self
+    }
+
+    fn terms(&self, remote: Remote) -> Terms {
+        let terms = self.node.terms(remote);
+        Terms { dialect: self.dialect.or(terms.dialect), ..terms }
     }
 
     async fn run(self) -> Result<C, Error> {
@@ -115,14 +124,14 @@ impl<C: FromConnection> Connect<C> {
                 };
                 let late = |_| failed(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"));
                 let socket = crate::runtime::timeout(HANDSHAKE, handshake).await.map_err(late)??;
-                self.node.connect_to(socket, remote).await
+                self.node.connect_to(socket, self.terms(remote)).await
             }
             #[cfg(not(feature = "ws"))]
             Address::Ws { .. } => {
                 Err(Error::new(ErrorKind::Unsupported, "WebSockets need capnode's feature `ws`"))
             }
             Address::Tcp(_) | Address::Unix(_) => {
-                self.node.connect_to(lines(stream).limit(limit), remote).await
+                self.node.connect_to(lines(stream).limit(limit), self.terms(remote)).await
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
-use super::{Node, kind_of};
+use super::{Node, PeerInfo, kind_of};
 use crate::error::Error;
 #[cfg(feature = "ws")]
 use crate::error::ErrorKind;
@@ -30,7 +30,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// If the address is invalid, or cannot be bound, or is `wss://` and no certificate was [set](Node::tls); outside a
+    /// If the address is invalid, or cannot be bound, or is `wss://` and no certificate was [set](super::NodeBuilder::tls); outside a
     /// tokio runtime, and in one without I/O or timers.
     pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
         let address: Address = url.parse()?;
@@ -158,21 +158,22 @@ async fn accept_one(
                 let settings = node.settings();
                 let door = Door { origins: &settings.origins, tls: Some(*tls), peer };
                 let frame_bytes = settings.terms.limits.frame_bytes;
-                let (socket, headers) =
+                let (socket, request) =
                     crate::transport::ws::accept(stream, &door, path, frame_bytes).await?;
-                io::Result::Ok((socket, headers, certificates))
+                let (path, headers) = (Some(request.path), request.headers);
+                io::Result::Ok((socket, PeerInfo { address: peer, path, headers, certificates }))
             };
             let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
             let late = |_| Error::new(ErrorKind::Timeout, "the handshake took too long");
             let shaken = timeout(HANDSHAKE, shaking).await.map_err(late)?;
-            let (socket, headers, certificates) = shaken.map_err(failed)?;
+            let (socket, info) = shaken.map_err(failed)?;
             drop(handshake);
-            node.accept(socket, remote, peer, headers, certificates).await?;
+            node.accept(socket, remote, info).await?;
         }
         _ => {
             drop(handshake);
             let transport = lines(stream).limit(node.settings.terms.limits.frame_bytes);
-            node.accept(transport, remote, peer, Vec::new(), Vec::new()).await?;
+            node.accept(transport, remote, PeerInfo { address: peer, ..PeerInfo::default() }).await?;
         }
     }
     Ok(())

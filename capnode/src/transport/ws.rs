@@ -191,7 +191,14 @@ const HEAD: usize = 16 << 10;
 /// Bytes that are read from a peer that has been refused, so that it gets the answer before the end.
 const UNREAD: usize = 64 << 10;
 
-/// Does the handshake of the accepting side. Returns the socket and the headers of the request. A request that opens no
+/// The head of a request that has opened a WebSocket.
+pub(crate) struct Opened {
+    /// The path and query.
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// Does the handshake of the accepting side. Returns the socket and the head of the request. A request that opens no
 /// WebSocket at `path`, or that `door` refuses, is answered in HTTP, and is a
 /// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
 pub(crate) async fn accept(
@@ -199,7 +206,7 @@ pub(crate) async fn accept(
     door: &Door<'_>,
     path: &str,
     frame_bytes: usize,
-) -> io::Result<(Socket, Vec<(String, String)>)> {
+) -> io::Result<(Socket, Opened)> {
     let mut head = Vec::with_capacity(1 << 10);
     let length = match read_head(&mut stream, &mut head).await? {
         Some(length) => length,
@@ -215,9 +222,10 @@ pub(crate) async fn accept(
     stream.write_all(&written).await?;
     stream.flush().await?;
     let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
-    let headers = headers.collect();
+    let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+    let opened = Opened { path, headers: headers.collect() };
     let after = head.split_off(length);
-    Ok((Frames::new(stream, Role::Server, frame_bytes, after), headers))
+    Ok((Frames::new(stream, Role::Server, frame_bytes, after), opened))
 }
 
 const TOO_LONG: Refusal = Refusal { status: 431, words: "The request is too long.\n", headers: &[] };

@@ -121,7 +121,7 @@ async fn damaged(node: &Node, stream: &Stream, (harm, at): (Harm, usize)) -> Res
     }
     let (here, there) = transport::pair();
     node.serve(there).await.map_err(|error| error.to_string())?;
-    let other = Node::empty().dialect(stream.dialect).connect_over::<Connection>(here).await;
+    let other = Node::builder().dialect(stream.dialect).build().connect_over::<Connection>(here).await;
     let other = other.map_err(|error| error.to_string())?;
     let well = async {
         let index: Value = match stream.dialect {

@@ -24,7 +24,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use capnode::{Cap, Connection, Error, ErrorKind, Node, Value};
+use capnode::{Cap, Connection, Error, ErrorKind, Node, NodeBuilder, Value};
 use capnode_tests::recordings::{Side, json::seen_error};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -137,7 +137,7 @@ impl Saw {
 #[derive(Clone)]
 pub struct Case {
     pub rust: Side,
-    pub node: fn(&Log) -> Node,
+    pub node: fn(&Log) -> NodeBuilder,
     pub program: Program,
     pub instead: Vec<Instead>,
     /// Observations that differ from the recorded ones: the call, the observed value, and the reason.
@@ -171,7 +171,7 @@ impl fmt::Display for Cover {
     }
 }
 
-fn case(rust: Side, node: fn(&Log) -> Node, program: Program) -> Cover {
+fn case(rust: Side, node: fn(&Log) -> NodeBuilder, program: Program) -> Cover {
     Cover::Played(Box::new(Case {
         rust,
         node,
@@ -187,17 +187,17 @@ fn case(rust: Side, node: fn(&Log) -> Node, program: Program) -> Cover {
 }
 
 /// A Rust node in the place of the recorded server.
-pub fn serves(node: fn(&Log) -> Node) -> Cover {
+pub fn serves(node: fn(&Log) -> NodeBuilder) -> Cover {
     case(Side::B, node, Program::Served)
 }
 
 /// A Rust program in the place of the recorded client.
 pub fn calls() -> Cover {
-    calls_and_serves(|_| Node::empty().limits(capnode_tests::timeless()))
+    calls_and_serves(|_| Node::builder().limits(capnode_tests::timeless()))
 }
 
 /// A Rust program in the place of a recorded client that serves something, too.
-pub fn calls_and_serves(node: fn(&Log) -> Node) -> Cover {
+pub fn calls_and_serves(node: fn(&Log) -> NodeBuilder) -> Cover {
     case(Side::A, node, Program::Recorded)
 }
 

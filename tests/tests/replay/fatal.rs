@@ -67,8 +67,12 @@ async fn play_one(name: &str, lines: &[Line]) -> Result<(), String> {
     let (_, does) = CASES.iter().find(|(case, _)| *case == name).ok_or("it is not in the list")?;
     let log = Log::default();
     let (transport, to_node, mut from_node) = Script::new();
-    let connection =
-        tour(&log).dialect(Dialect::CapnWeb).serve(transport).await.map_err(|error| error.to_string())?;
+    let connection = tour(&log)
+        .dialect(Dialect::CapnWeb)
+        .build()
+        .serve(transport)
+        .await
+        .map_err(|error| error.to_string())?;
     let mut aborts = false;
     let mut open = None;
     for line in lines {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use capnode::{Func, Node, Value};
+use capnode::{Func, Node, NodeBuilder, Value};
 use capnode_tests::timeless;
 use serde::{Deserialize, Serialize};
 
@@ -253,28 +253,28 @@ impl Tour for Guide {
 }
 
 /// The clock of these tests runs.
-fn node(index: impl serde::Serialize) -> Node {
-    Node::new(index).limits(timeless())
+fn node(index: impl serde::Serialize) -> NodeBuilder {
+    Node::builder().index(index).limits(timeless())
 }
 
-pub fn tour(log: &Log) -> Node {
+pub fn tour(log: &Log) -> NodeBuilder {
     node(TourClient::new(Guide { log: log.clone(), shared: Count::client(log, 1) }))
 }
 
 /// The recorded servers whose limits were set as low.
-pub fn tour_of_depth_10(log: &Log) -> Node {
+pub fn tour_of_depth_10(log: &Log) -> NodeBuilder {
     let mut limits = timeless();
     limits.depth = 10;
     tour(log).limits(limits)
 }
 
-pub fn tour_of_20_digits(log: &Log) -> Node {
+pub fn tour_of_20_digits(log: &Log) -> NodeBuilder {
     let mut limits = timeless();
     limits.bigint_chars = 20;
     tour(log).limits(limits)
 }
 
-pub fn tour_of_256_bytes(log: &Log) -> Node {
+pub fn tour_of_256_bytes(log: &Log) -> NodeBuilder {
     let mut limits = timeless();
     limits.frame_bytes = 256;
     tour(log).limits(limits)
@@ -351,24 +351,24 @@ impl Caller for Events {
     }
 }
 
-fn events(log: &Log, waits: bool, values: Vec<Value>) -> Node {
+fn events(log: &Log, waits: bool, values: Vec<Value>) -> NodeBuilder {
     node(CallerClient::new(Events { log: log.clone(), values, waits, kept: Mutex::new(None) }))
 }
 
-pub fn callbacks(log: &Log) -> Node {
+pub fn callbacks(log: &Log) -> NodeBuilder {
     events(log, true, Vec::new())
 }
 
-pub fn three_events(log: &Log) -> Node {
+pub fn three_events(log: &Log) -> NodeBuilder {
     let three = Value::from([("three", Value::Array(vec![Value::from(3)]))]);
     events(log, true, vec![Value::from("one"), Value::from(2), three])
 }
 
-pub fn two_events(log: &Log) -> Node {
+pub fn two_events(log: &Log) -> NodeBuilder {
     events(log, true, vec![Value::from("one"), Value::from("two")])
 }
 
-pub fn events_not_awaited(log: &Log) -> Node {
+pub fn events_not_awaited(log: &Log) -> NodeBuilder {
     events(log, false, (0..3).map(Value::from).collect())
 }
 
@@ -412,12 +412,12 @@ impl Members for Fields {
     }
 }
 
-pub fn members(_: &Log) -> Node {
+pub fn members(_: &Log) -> NodeBuilder {
     node(MembersClient::new(Fields { secret: 1 }))
 }
 
 /// A plain value with a function in it.
-pub fn plain_object(_: &Log) -> Node {
+pub fn plain_object(_: &Log) -> NodeBuilder {
     #[derive(Serialize)]
     struct Plain {
         hello: Func<fn(String) -> String>,
@@ -465,7 +465,7 @@ impl Functions for Log {
     }
 }
 
-pub fn functions(log: &Log) -> Node {
+pub fn functions(log: &Log) -> NodeBuilder {
     node(FunctionsClient::new(log.clone()))
 }
 
@@ -494,7 +494,7 @@ impl Promises for Slow {
     }
 }
 
-pub fn promises(_: &Log) -> Node {
+pub fn promises(_: &Log) -> NodeBuilder {
     node(PromisesClient::new(Slow))
 }
 
@@ -552,7 +552,7 @@ impl Errors for Broken {
     }
 }
 
-pub fn errors(_: &Log) -> Node {
+pub fn errors(_: &Log) -> NodeBuilder {
     node(ErrorsClient::new(Broken))
 }
 
@@ -576,14 +576,14 @@ impl Page for Named {
     }
 }
 
-pub fn page(_: &Log) -> Node {
+pub fn page(_: &Log) -> NodeBuilder {
     node(PageClient::new(Named("clientp")))
 }
 
-pub fn second_page(_: &Log) -> Node {
+pub fn second_page(_: &Log) -> NodeBuilder {
     node(PageClient::new(Named("clienth")))
 }
 
-pub fn nothing(_: &Log) -> Node {
-    Node::empty().limits(timeless())
+pub fn nothing(_: &Log) -> NodeBuilder {
+    Node::builder().limits(timeless())
 }

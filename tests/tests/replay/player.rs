@@ -63,7 +63,7 @@ pub async fn play(recording: &Recording, case: &Case) -> Result<(), String> {
     let log = Log::default();
     *log.answers.lock().unwrap() = plan.answers;
     // Some of the recorded servers speak first, which takes knowing the language.
-    let node = (case.node)(&log).dialect(Dialect::CapnWeb);
+    let node = (case.node)(&log).dialect(Dialect::CapnWeb).build();
     let (transport, to_node, from_node) = Script::new();
     let connection = match case.rust {
         Side::A => node.connect_over::<Connection>(transport).await,

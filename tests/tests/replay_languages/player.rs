@@ -190,17 +190,21 @@ async fn start<'a>(
     let index = (part.index)(&world, part.name);
     let node = if with_other {
         let first = std::sync::atomic::AtomicBool::new(true);
-        Node::with(move |_| {
+        Node::builder().authorize(move |_| {
             let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
             let index = if is_first { index.clone().unwrap_or_default() } else { checked(index.clone()) };
             async move { Ok::<_, String>(index) }
         })
     } else {
-        index.map_or_else(Node::empty, Node::new)
+        index.map_or_else(Node::builder, |index| Node::builder().index(index))
     };
-    let node = node.dialect(dialect).limits(capnode_tests::timeless());
     let lost = world.clone();
-    let node = node.on_message_lost(move |message| lost.lose(message)).registry(&world.registry);
+    let node = node
+        .dialect(dialect)
+        .limits(capnode_tests::timeless())
+        .on_message_lost(move |message| lost.lose(message))
+        .registry(&world.registry)
+        .build();
     let connection = match rust {
         Side::A => node.connect_over::<Connection>(transport).await,
         Side::B => node.serve(transport).await,
@@ -210,9 +214,10 @@ async fn start<'a>(
     if with_other {
         let (here, there) = capnode::transport::pair();
         node.serve(there).await.map_err(|error| error.to_string())?;
-        let asks = Node::empty()
+        let asks = Node::builder()
             .dialect(dialect)
             .limits(capnode_tests::timeless())
+            .build()
             .connect_over::<Connection>(here)
             .await;
         other = Some(asks.map_err(|error| error.to_string())?);

@@ -86,7 +86,7 @@ async fn seen_from_afar<T: Wire + Clone + Debug + Sync>(
 ) -> Seen {
     let (there, here) = transport::pair();
     let _served = Node::new(client.clone()).serve(there).await.unwrap();
-    let connection: Connection = Node::empty().dialect(dialect).connect_over(here).await.unwrap();
+    let connection: Connection = Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
     seen(&connection.index(), value).await
 }
 

@@ -270,7 +270,7 @@ async fn arrives<T: Holds>(values: Vec<T>) {
         for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
             let (there, here) = transport::pair();
             let _served = Node::new(hand.clone()).serve(there).await.unwrap();
-            let connecting = Node::empty().dialect(dialect.unwrap_or_default());
+            let connecting = Node::builder().dialect(dialect.unwrap_or_default()).build();
             let connection: Connection = connecting.connect_over(here).await.unwrap();
             let hand = if dialect.is_some() { connection.index() } else { hand.clone() };
             for (position, come) in [

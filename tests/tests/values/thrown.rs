@@ -30,9 +30,10 @@ async fn thrown_through_a_node(from: Dialect, thrown: &Json, to: Dialect) -> Jso
             to_node.send(answer.to_string()).unwrap();
         }
     });
-    let connection: Connection = Node::empty().dialect(from).connect_over(transport).await.unwrap();
+    let connection: Connection = Node::builder().dialect(from).build().connect_over(transport).await.unwrap();
     let (transport, to_node, mut from_node) = by_hand();
-    let _served = Node::new(connection.peer()).dialect(to).serve(transport).await.unwrap();
+    let _served =
+        Node::builder().index(connection.peer()).dialect(to).build().serve(transport).await.unwrap();
     let frames = match to {
         Dialect::Q => {
             vec![json!({ "type": "send", "to": "", "from": "r", "op": "post", "args": ["fail", []] })]

@@ -54,7 +54,8 @@ impl Drop for Member {
 #[tokio::main]
 async fn main() -> Result<(), capnode::Error> {
     let url = std::env::args().nth(1).unwrap_or("ws://127.0.0.1:5004".to_owned());
-    let node = Node::new(ChatClient::new(Room::default())).allow_origin("http://localhost:8000");
+    let node =
+        Node::builder().index(ChatClient::new(Room::default())).allow_origin("http://localhost:8000").build();
     let listener = node.listen(&url).await?;
     println!("listening on {}", listener.url());
     std::future::pending().await

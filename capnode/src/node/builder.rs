@@ -1,0 +1,164 @@
+//! The options of a node.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::admit::{Admit, Choose, Incoming, Same};
+use super::{Node, Settings};
+use crate::cap::data;
+use crate::dialect::Dialect;
+use crate::interface::Offer;
+use crate::limits::Limits;
+use crate::link::LostMessage;
+use crate::registry::Registry;
+
+/// The options of a [`Node`]: see [`Node::builder`].
+///
+/// ```
+/// use capnode::{Limits, Node};
+///
+/// let node = Node::builder()
+///     .index("any value")
+///     .limits(Limits::default().connections(100))
+///     .nickname("billing")
+///     .build();
+/// # drop(node);
+/// ```
+#[derive(Clone)]
+#[must_use = "a node is made by `build`"]
+pub struct NodeBuilder {
+    admit: Arc<dyn Admit>,
+    settings: Settings,
+}
+
+impl Node {
+    /// Creates a node that offers `index` to every peer: a client, or any value that serializes, perhaps with clients
+    /// and functions in it. [`builder`](Self::builder) sets more.
+    pub fn new(index: impl Offer) -> Self {
+        Self::builder().index(index).build()
+    }
+
+    /// Creates a node without an index: its peers can only be called, or call references that they are sent.
+    pub fn empty() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, which sets the options of a node.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::new()
+    }
+
+    /// Returns a node with these [`Limits`] and otherwise the options of this one: a step before the first use, for
+    /// `Node::new(index).limits(limits)`. No connection, listener or clone of this node is changed, and none of them
+    /// counts for the new one.
+    pub fn limits(self, limits: Limits) -> Self {
+        let mut settings = Arc::unwrap_or_clone(self.settings);
+        settings.terms.limits = limits;
+        Self { admit: self.admit, settings: Arc::new(settings), shared: Arc::default() }
+    }
+}
+
+impl NodeBuilder {
+    fn new() -> Self {
+        let mut settings = Settings::default();
+        settings.terms.registry = Some(Registry::default());
+        Self { admit: Arc::new(Same(None)), settings }
+    }
+
+    /// Creates the node.
+    pub fn build(self) -> Node {
+        Node { admit: self.admit, settings: Arc::new(self.settings), shared: Arc::default() }
+    }
+
+    /// Offers `index` to every peer: a client, or any value that serializes, perhaps with clients and functions in it.
+    /// Without an index, the peers can only be called, or call references that they are sent.
+    ///
+    /// Replaces an earlier index or [`authorize`](Self::authorize).
+    pub fn index(mut self, index: impl Offer) -> Self {
+        self.admit = Arc::new(Same(Some(data::index(&index))));
+        self
+    }
+
+    /// Decides about the index of each connection. `choose` returns the index, or as `Err` the reason for refusing,
+    /// which the peer is told. The peer is connected by then, so its calls fail.
+    ///
+    /// Replaces an earlier [`index`](Self::index).
+    pub fn authorize<F, Fut, I, E>(mut self, choose: F) -> Self
+    where
+        F: Fn(Incoming) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: Offer + Send + 'static,
+        E: fmt::Display + Send + 'static,
+    {
+        self.admit = Arc::new(Choose(choose));
+        self
+    }
+
+    /// Sets the limits on each peer; see [`Limits`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.terms.limits = limits;
+        self
+    }
+
+    /// Sets the wire language. By default a peer that connects to this node chooses, and this node speaks Cap'n Web on
+    /// connections that it opens.
+    ///
+    /// A listener with a set language may speak first. Otherwise its output waits until the peer has sent something.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.settings.terms.dialect = Some(dialect);
+        self
+    }
+
+    /// Sets the registry of this node's ids: those by which Capnode peers know its functions, and those that are
+    /// [registered](Registry::register). By default each node has a registry of its own.
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.settings.terms.registry = Some(registry.clone());
+        self
+    }
+
+    /// Makes a function's id valid only on the connection that it was told on. Capnode's users expect the opposite.
+    pub fn private_ids(mut self) -> Self {
+        self.settings.terms.registry = None;
+        self
+    }
+
+    /// Names the connections of this node. Errors, [`Debug`](fmt::Debug), and with the feature `tracing` the span
+    /// `connection` show the name.
+    pub fn nickname(mut self, name: &str) -> Self {
+        self.settings.terms.nickname = Some(name.into());
+        self
+    }
+
+    /// Calls `lost` for each message to an unknown reference of this program, in languages that have no better way to
+    /// say so. The reference may have been forgotten, see [`Limits::exports`](field@Limits::exports).
+    pub fn on_message_lost(mut self, lost: impl Fn(LostMessage) + Send + Sync + 'static) -> Self {
+        self.settings.terms.lost = Some(Arc::new(lost));
+        self
+    }
+
+    /// Lets pages of `origin`, such as `https://app.example`, open WebSockets here; `*` lets all.
+    ///
+    /// By default only pages of the same origin may: of the host that they ask for, by `http` at a `ws://` listener and
+    /// by `https` at a `wss://` one. Programs that are no browser, which send no origin, may too. A peer on the same
+    /// machine may only ask for `localhost`, for an address, or for the host of an allowed origin, since a page can
+    /// make a name of its own point here.
+    #[cfg(any(feature = "axum", feature = "ws"))]
+    pub fn allow_origin(mut self, origin: &str) -> Self {
+        self.settings.origins.add(origin);
+        self
+    }
+
+    /// Sets the certificate and key for `wss://` listeners.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
+        self.settings.tls = Some(config);
+        self
+    }
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder").field("limits", &self.settings.terms.limits).finish_non_exhaustive()
+    }
+}
