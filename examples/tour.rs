@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let double = Func::<fn(u32) -> u32>::new(|x| async move { 2 * x });
     let value = Value::from([("double", Value::from(capnode::Cap::from(double)))]);
     let back = tour.echo(value).await?;
-    let double = back.get("double").and_then(Value::cap).ok_or("the function did not come back")?;
+    let double = back.get("double").and_then(Value::as_cap).ok_or("the function did not come back")?;
     show("a function of ours in a value that came back; of 21 it makes", double.apply::<u32>((21,)).await?);
 
     let (later, resolver) = CounterClient::promise();

@@ -126,7 +126,7 @@ pub(crate) fn reference_in(value: &Value) -> Result<Cap, Failure> {
     if let Value::Object(_) = value {
         return Ok(Cap::holding(value)?);
     }
-    value.cap().cloned().ok_or_else(|| Failure(format!("got {}, expected a reference", show(value))))
+    value.as_cap().cloned().ok_or_else(|| Failure(format!("got {}, expected a reference", show(value))))
 }
 
 /// The reference that is the member `name`.

@@ -160,7 +160,7 @@ async fn transform_nested(peer: Peer) -> Outcome {
     let value = peer.tour.echo(Value::from([("inner", Value::Array(vec![Value::Cap(method)]))])).await?;
     let inner = elements(value.get("inner").unwrap_or(&Value::Undefined))?;
     let method =
-        inner.first().and_then(Value::cap).ok_or_else(|| Failure::new("the method did not come back"))?;
+        inner.first().and_then(Value::as_cap).ok_or_else(|| Failure::new("the method did not come back"))?;
     equal(method.apply::<String>(("beep",)).await?, "BOOP")
 }
 

@@ -378,7 +378,7 @@ async fn a_reference_goes_from_one_connection_to_another() {
     let counter = one.counter().await.unwrap();
     // The other connection's peer reaches it through us.
     let back = other.echo(Value::Cap(counter.clone().into())).await.unwrap();
-    assert_eq!(back.cap(), Some(counter.cap()));
+    assert_eq!(back.as_cap(), Some(counter.cap()));
     let far = Func::<fn(String, String)>::from_cap(counter.cap().at("next"));
     other.on("tick", far).await.unwrap();
     assert_eq!(counter.next().await.unwrap(), 4);

@@ -212,7 +212,7 @@ fn what_a_peer_sets_is_there_as_long_as_somebody_else_holds_it() {
     assert_eq!(now("plain"), Value::from("text"));
     let Value::Array(left) = now("lent") else { panic!("a list") };
     assert_eq!(left[1].get("deep"), Some(&Value::Cap(kept.clone())));
-    let gone = left[0].cap().unwrap().get::<Value>("count");
+    let gone = left[0].as_cap().unwrap().get::<Value>("count");
     let error = Runtime::new().unwrap().block_on(gone).unwrap_err();
     assert!(error.to_string().contains("nobody holds any more"), "{error}");
 }

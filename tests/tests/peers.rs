@@ -191,7 +191,7 @@ async fn outcome(address: &str, value: &Value) -> String {
         other => other.clone(),
     };
     match soon(tour.echo(sent).into_future()).await {
-        Ok(Value::Array(came)) if value.cap().is_some() => described(value, &came[0]),
+        Ok(Value::Array(came)) if value.as_cap().is_some() => described(value, &came[0]),
         Ok(came) => described(value, &came),
         Err(error) if error.kind() == ErrorKind::Rejected => {
             assert_eq!(soon(tour.transform("beep").into_future()).await.unwrap(), "BOOP");

@@ -222,7 +222,7 @@ impl<'de> Visitor<'de> for Reference {
         let record = Value::of_members(members)?;
         let Value::Object(members) = &record else { return Err(misfit()) };
         // Any other record is one, and the enum that put it aside may have a variant for it.
-        let is_function = |member: &Value| member.cap().is_some_and(Cap::comes_in_records);
+        let is_function = |member: &Value| member.as_cap().is_some_and(Cap::comes_in_records);
         if members.is_empty() || !members.iter().all(|(_, member)| is_function(member)) {
             return Err(misfit());
         }

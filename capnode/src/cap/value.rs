@@ -1,6 +1,5 @@
 //! Values of any shape.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
@@ -9,7 +8,6 @@ use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
 use super::Cap;
 use super::shared::Shared;
 use super::slot::{Met, Reference};
-use crate::error::Error;
 use crate::kinds::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 use crate::names::is_reserved;
 
@@ -59,51 +57,13 @@ pub enum Value {
 }
 
 impl Value {
-    /// The member `name` of a record. To look into one that is [shared](Value::Shared), use
-    /// [`member`](Self::member).
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        match self {
-            Value::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, value)| value),
-            _ => None,
-        }
-    }
-
-    /// The member `name` of a record, shared or not.
-    pub fn member(&self, name: &str) -> Option<Value> {
-        self.open().ok()?.get(name).cloned()
-    }
-
-    /// The element at `index` of a list, shared or not.
-    pub fn element(&self, index: usize) -> Option<Value> {
-        match &*self.open().ok()? {
-            Value::Array(elements) => elements.get(index).cloned(),
-            _ => None,
-        }
-    }
-
-    /// The value itself, where this is a [shared](Value::Shared) one.
-    pub fn open(&self) -> Result<Cow<'_, Value>, Error> {
-        match self {
-            Value::Shared(shared) => shared.get().map(Cow::Owned),
-            other => Ok(Cow::Borrowed(other)),
-        }
-    }
-
-    /// The record of these members.
+    /// Reads the members of a record.
     pub(super) fn of_members<'de, A: MapAccess<'de>>(mut members: A) -> Result<Self, A::Error> {
         let mut object = Vec::new();
         while let Some(member) = members.next_entry()? {
             object.push(member);
         }
         Ok(Value::Object(object))
-    }
-
-    /// The reference, if this is one.
-    pub fn cap(&self) -> Option<&Cap> {
-        match self {
-            Value::Cap(cap) => Some(cap),
-            _ => None,
-        }
     }
 }
 
@@ -330,25 +290,5 @@ impl<'de> Visitor<'de> for ErrorMembers {
 impl<'de> Deserialize<'de> for ErrorValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(marker::ERROR, ErrorMembers)
-    }
-}
-
-macro_rules! from {
-    ($($source:ty => $variant:ident),*) => { $(
-        impl From<$source> for Value {
-            fn from(value: $source) -> Self {
-                Value::$variant(value.into())
-            }
-        }
-    )* };
-}
-
-from!(bool => Bool, f64 => Number, i32 => Number, u32 => Number, &str => String, String => String);
-from!(BigInt => BigInt, Bytes => Bytes, Date => Date, Url => Url, Headers => Headers, Cap => Cap, Vec<Value> => Array);
-from!(Shared => Shared);
-
-impl<K: Into<String>, const N: usize> From<[(K, Value); N]> for Value {
-    fn from(members: [(K, Value); N]) -> Self {
-        Value::Object(members.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 }

@@ -236,7 +236,7 @@ fn a_function_may_fail_with_an_error_of_a_type() {
         let sent = Value::Cap(function.cap().clone());
         let there = pair.wait(probe.echo(Value::Array(vec![sent]))).unwrap();
         let Value::Array(back) = there else { panic!("an array") };
-        assert_eq!(back[0].cap(), Some(function.cap()));
+        assert_eq!(back[0].as_cap(), Some(function.cap()));
         let mut remote = connected(function.cap().clone());
         let over_the_wire = Asked::from_cap(remote.connecting().peer());
         for function in [function, over_the_wire] {

@@ -801,7 +801,10 @@ pub fn q(world: &World, name: &str) -> Option<Value> {
             ])
         }
         "function-arg" => record([
-            ("typeofArg", now(|args| if args.at(0).cap().is_some() { "function" } else { "object" }.into())),
+            (
+                "typeofArg",
+                now(|args| if args.at(0).as_cap().is_some() { "function" } else { "object" }.into()),
+            ),
             (
                 "each",
                 f(move |args| async move {
@@ -953,14 +956,14 @@ pub fn q(world: &World, name: &str) -> Option<Value> {
                 (
                     "two",
                     now(|args| {
-                        let kind = |at| if args.at(at).cap().is_some() { "function" } else { "undefined" };
+                        let kind = |at| if args.at(at).as_cap().is_some() { "function" } else { "undefined" };
                         list([kind(0).into(), kind(1).into()])
                     }),
                 ),
                 (
                     "p2",
                     now(|args| {
-                        let there = |at| args.at(at).cap().is_some();
+                        let there = |at| args.at(at).as_cap().is_some();
                         list([there(0).into(), there(1).into()])
                     }),
                 ),

@@ -344,7 +344,7 @@ fn what_follows_in_a_form_is_passed_over() {
 fn values_are_found_by_their_names_and_numbers() {
     let value: Value = read(r#"{"a":{"b":5},"a":{"b":6}}"#).unwrap();
     assert_eq!(value.get("a").and_then(|a| a.get("b")), Some(&Value::from(5)));
-    assert_eq!((value.get("x"), Value::Null.get("a"), value.cap()), (None, None, None));
+    assert_eq!((value.get("x"), Value::Null.get("a"), value.as_cap()), (None, None, None));
 }
 
 #[test]

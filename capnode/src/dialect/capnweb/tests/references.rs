@@ -260,7 +260,7 @@ fn nothing_a_peer_writes_is_taken_for_a_reference() {
     let real = cap();
     let whole = body(r#"[[["export",-1],0,[[0]],{"a":0}]]"#, &[real]);
     let Value::Array(values) = decode(&whole).unwrap() else { panic!() };
-    assert!(values[1..].iter().all(|value| value.cap().is_none()));
+    assert!(values[1..].iter().all(|value| value.as_cap().is_none()));
 }
 
 #[test]
