@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::link::Link;
@@ -335,9 +334,9 @@ impl<T: Transport> Driver<T> {
         self.let_others
     }
 
-    /// Returns `true` if the peer takes the bytes of one read for one frame, as Capnode's programs do on a byte stream.
+    /// Returns `true` if the peer takes the bytes of one read for one frame, as some do on a byte stream.
     fn takes_one_at_a_time(&self) -> bool {
-        self.transport.is_byte_stream() && self.link.dialect() == Some(Dialect::Capnode)
+        self.transport.is_byte_stream() && self.link.capabilities().is_some_and(|peer| peer.frame_gap)
     }
 
     /// Returns `true` if the peer may not have read the last frame yet. The answer of a call in that frame shows that
@@ -368,7 +367,7 @@ impl<T: Transport> Driver<T> {
 
     /// Releases functions without handles that the peer has not sent again for a while.
     fn give_back(&mut self, more: bool, cx: &mut Context<'_>) {
-        if self.link.dialect() != Some(Dialect::Capnode) {
+        if !self.link.capabilities().is_some_and(|peer| peer.delays_releases) {
             return;
         }
         // A frame that has already arrived may hold the function again.

@@ -400,6 +400,31 @@ fn only_the_runtime_knows_a_clock_an_executor_and_a_source_of_randomness() {
     assert!(faults.is_empty(), "use crate::runtime instead:\n{}", faults.join("\n"));
 }
 
+/// Returns the places in a source that name a dialect or its codec, or compare one.
+fn asks_which_dialect(tokens: &[String]) -> Vec<String> {
+    let is_variant = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase() || c == '{' || c == '*');
+    let names = tokens.windows(3).filter(|words| {
+        matches!(words[0].as_str(), "Dialect" | "Codec") && words[1] == "::" && is_variant(&words[2])
+    });
+    let text = format!(" {} ", tokens.join(" ").replace("= =", "==").replace("! =", "!="));
+    let compared =
+        ["dialect ( ) ==", "dialect ( ) !=", "dialect ==", "dialect !=", "== dialect", "!= dialect"];
+    let compares = compared.into_iter().filter(|words| text.contains(&format!(" {words} ")));
+    names.map(|words| words.concat()).chain(compares.map(str::to_owned)).collect()
+}
+
+#[test]
+fn only_the_dialects_ask_which_dialect_it_is() {
+    let sources = Sources::read();
+    let above = sources.tokens.iter().filter(|(module, _)| module.first().is_none_or(|top| top != "dialect"));
+    let mut faults = Vec::new();
+    for (module, tokens) in above {
+        faults
+            .extend(asks_which_dialect(tokens).iter().map(|words| format!("{}: {words}", module.join("/"))));
+    }
+    assert!(faults.is_empty(), "ask for the peer's `Capabilities` instead:\n{}", faults.join("\n"));
+}
+
 #[test]
 fn what_a_source_imports_is_found() {
     let source = "//! a::b\nuse crate::{a, b::{self, C as D}};\n#[cfg(test)]\nmod tests { use x::y; }\nfn f<'a>(c: &'a str) { 'x'; \"k::l\"; b::g() }";

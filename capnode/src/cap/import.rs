@@ -8,15 +8,15 @@ use super::payload::{Body, Part};
 use super::pending::PendingAnswer;
 use super::request::{Args, Extras, Member, Request};
 use super::response::{Reply, Response};
-use crate::dialect::Dialect;
+use crate::dialect::Capabilities;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Answering, Id, Key, Path, Payload, Verb};
 use crate::sync::atomic::{AtomicI64, Ordering};
 
 /// A connection, for the references that its peer lends.
 pub(crate) trait ImportHook: ConnectionHook {
-    /// The peer's language, once it is known.
-    fn dialect(&self) -> Option<Dialect>;
+    /// Returns the abilities of the peer, once its dialect is known.
+    fn capabilities(&self) -> Option<&'static Capabilities>;
 
     /// Returns whether the peer, which speaks Cap'n Web, is of this library; `None` while it may still say so.
     fn knows_mark(&self) -> Option<bool>;
@@ -56,23 +56,23 @@ pub(crate) struct Import {
     id: AtomicI64,
     /// `true` if the peer has said that it is a function.
     function: bool,
-    /// The peer's language, if it was known from the beginning.
-    dialect: Option<Dialect>,
+    /// The abilities of the peer, if its dialect was known from the beginning.
+    peer: Option<&'static Capabilities>,
 }
 
 impl Import {
     pub(crate) fn new(connection: Arc<dyn ImportHook>, id: Id, function: bool) -> Arc<Self> {
-        let dialect = connection.dialect();
-        Arc::new(Self { connection, id: AtomicI64::new(id), function, dialect })
+        let peer = connection.capabilities();
+        Arc::new(Self { connection, id: AtomicI64::new(id), function, peer })
     }
 
     pub(crate) fn is_function(&self) -> bool {
         self.function
     }
 
-    /// The peer's language, once it is known.
-    pub(crate) fn dialect(&self) -> Option<Dialect> {
-        self.dialect.or_else(|| self.connection.dialect())
+    /// Returns the abilities of the peer, once its dialect is known.
+    pub(crate) fn capabilities(&self) -> Option<&'static Capabilities> {
+        self.peer.or_else(|| self.connection.capabilities())
     }
 
     pub(crate) fn connection(&self) -> &dyn ImportHook {
@@ -104,10 +104,9 @@ impl Import {
     }
 
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
-        let dialect = self.dialect().unwrap_or_default();
-        if !dialect.pipelines() {
-            // A reference in Q-Connection can be a promise, which the peer knows more about.
-            if dialect == Dialect::Capnode && request.args.is_read() && request.member.is_whole() {
+        let peer = self.capabilities().unwrap_or_default();
+        if !peer.pipelines {
+            if !peer.has_promises && request.args.is_read() && request.member.is_whole() {
                 return self.itself();
             }
             let Request { member, args, typed, extras } = request;
@@ -184,18 +183,16 @@ impl Import {
         };
         let path = member.into_path();
         let unsaid = |message| Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
-        if extras.needs_progress {
-            if let Some(language @ (Dialect::CapnWeb | Dialect::Capnode)) = self.dialect() {
-                let language = language.title();
+        if let Some(peer) = self.capabilities() {
+            let language = peer.title;
+            if extras.needs_progress && !peer.progress {
                 return unsaid(format!(
                     "{language} has no word for progress, so `on_progress` cannot be called"
                 ));
             }
-        }
-        if let Some(Key::Verb(verb)) = path.as_slice().last() {
-            if self.dialect() == Some(Dialect::CapnWeb) {
+            if let (Some(Key::Verb(verb)), false) = (path.as_slice().last(), peer.verbs) {
                 let method = if *verb == Verb::Set { "put" } else { verb.name() };
-                return unsaid(format!("Cap'n Web has no word for `{method}`"));
+                return unsaid(format!("{language} has no word for `{method}`"));
             }
         }
         self.connection.clone().call(self, path, args, answering, extras)

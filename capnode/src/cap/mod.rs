@@ -40,7 +40,6 @@ use self::local::Local;
 use self::queue::Queue;
 use self::request::Request;
 use self::response::Response;
-use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::op::{Key, Path, Text};
 use crate::printable::Printable;
@@ -230,7 +229,7 @@ impl Cap {
 
     /// Returns `true` for a reference of a peer whose language has objects as records of functions.
     pub(crate) fn comes_in_records(&self) -> bool {
-        matches!(&self.0, Kind::Remote(import) if import.dialect() == Some(Dialect::Capnode))
+        matches!(&self.0, Kind::Remote(import) if import.capabilities().is_some_and(|peer| peer.records))
     }
 
     /// The most bytes of a message to the peer that lends this; no bound if that is not known.
@@ -245,8 +244,8 @@ impl Cap {
 
     /// `true` if this is a peer's reference, or inside one, on whose pending results calls can be made.
     fn pipelines(&self) -> bool {
-        let dialect = self.import().and_then(|import| import.dialect());
-        dialect.is_some_and(Dialect::pipelines)
+        let peer = self.import().and_then(|import| import.capabilities());
+        peer.is_some_and(|peer| peer.pipelines)
     }
 
     /// Delivers a request now: the requests of one reference start in their order. Dropping the response cancels.

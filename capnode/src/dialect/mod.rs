@@ -15,8 +15,10 @@ use crate::limits::LimitKind;
 use crate::op::{Id, Payload, Slot};
 
 mod canonical;
+mod capabilities;
 pub(crate) mod capnode;
 pub(crate) mod capnweb;
+mod codec;
 mod detect;
 mod ids;
 pub(crate) mod json;
@@ -26,6 +28,9 @@ mod stack;
 mod testing;
 #[cfg(test)]
 mod values;
+
+pub(crate) use self::capabilities::{Capabilities, PROBE, Probe};
+pub(crate) use self::codec::Codec;
 
 /// A wire language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,17 +43,6 @@ pub enum Dialect {
     Capnode,
     /// Q-Connection, as npm's `q-connection` 0.6.1 speaks it.
     Q,
-}
-
-impl Dialect {
-    /// The language's name, for messages.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Dialect::CapnWeb => "Cap'n Web",
-            Dialect::Capnode => "Capnode",
-            Dialect::Q => "Q-Connection",
-        }
-    }
 }
 
 /// Writes the name that [`FromStr`] reads: `capnweb`, `capnode` or `q`.

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use crate::dialect::PROBE;
 use crate::error::{Error, ErrorKind};
 use crate::limits::LimitKind;
 use crate::op::{Answering, Id, Key, Op, Path};
-
-/// A property that no object has. A read of it probes a peer of Q-Connection.
-pub(super) const PROBE: &str = "capnode:probe";
 
 /// The times of events, counted from the beginning of the link.
 #[derive(Debug, Default)]

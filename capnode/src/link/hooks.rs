@@ -14,7 +14,7 @@ use crate::cap::payload::{Body, REFERENCE};
 use crate::cap::pending::PendingAnswer;
 use crate::cap::queue::Queue;
 use crate::cap::request::Extras;
-use crate::dialect::Dialect;
+use crate::dialect::Capabilities;
 use crate::error::{Error, Fate};
 use crate::limits::{LimitKind, Unfolding};
 use crate::op::{Answering, Id, Key, Path};
@@ -67,8 +67,8 @@ impl ConnectionHook for Link {
 }
 
 impl ImportHook for Link {
-    fn dialect(&self) -> Option<Dialect> {
-        Link::dialect(self)
+    fn capabilities(&self) -> Option<&'static Capabilities> {
+        Link::capabilities(self)
     }
 
     fn knows_mark(&self) -> Option<bool> {
@@ -107,7 +107,9 @@ impl ImportHook for Link {
         answering: Answering,
         extras: Extras,
     ) -> Result<Called, Error> {
-        let args = args.map(|args| wording(args, self.dialect(), self.limits.frame_bytes).0).transpose()?;
+        let args = args
+            .map(|args| wording(args, Link::capabilities(&self), self.limits.frame_bytes).0)
+            .transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));

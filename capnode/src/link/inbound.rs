@@ -6,7 +6,6 @@ use futures_channel::oneshot;
 
 use super::Link;
 use super::call::{Call, What};
-use super::language::Language;
 use super::late::Late;
 use super::lost::LostMessage;
 use super::named::Naming;
@@ -21,7 +20,7 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Reply, Response};
 use crate::cap::staged::{Arrived, Ask, Kept, Promised, Staged, make_request, settle};
-use crate::dialect::{Dialect, capnweb};
+use crate::dialect::{Capabilities, Codec, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::{LimitKind, Limits};
 use crate::op::{Id, Op, Payload, Text};
@@ -83,8 +82,8 @@ impl Todos {
 }
 
 /// Returns the error for a first message that is not one of the peer's language, or of any.
-fn not_spoken(language: Option<Dialect>) -> Error {
-    let language = language.map_or("any language that is spoken here", Dialect::title);
+fn not_spoken(peer: Option<&Capabilities>) -> Error {
+    let language = peer.map_or("any language that is spoken here", |peer| peer.title);
     Error::new(ErrorKind::Protocol, format!("the first message is not one of {language}"))
 }
 
@@ -125,9 +124,9 @@ impl Link {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
             return Err(Error::over(LimitKind::FrameBytes, message));
         }
-        // Cap'n Web needs no state under the lock to be parsed.
-        let parse = || capnweb::parse(&Text::frame(frame), &self.limits);
-        let op = if self.dialect() == Some(Dialect::CapnWeb) { Some(parse()?) } else { None };
+        // Where no state is needed, a frame is parsed before the lock is taken.
+        let parser = self.capabilities().and_then(|peer| peer.parser);
+        let op = parser.map(|parse| parse(&Text::frame(frame), &self.limits)).transpose()?;
         let now = self.now();
         let mut state = lock(&self.state);
         if state.closed.is_some() {
@@ -141,12 +140,8 @@ impl Link {
                 None if checks => return Err(not_spoken(None)),
                 None => return Ok(false),
             }
-        } else if checks && self.dialect() != Some(Dialect::CapnWeb) {
-            // Capnode and Q-Connection skip unknown messages.
-            let spoken = Dialect::detect(frame, &self.limits)?;
-            if spoken != self.dialect() {
-                return Err(not_spoken(self.dialect()));
-            }
+        } else if checks && !state.language.recognizes(frame, &self.limits)? {
+            return Err(not_spoken(self.capabilities()));
         }
         self.settle_drops(&mut state);
         // Releases have to be written before the name of a released function is read again.
@@ -365,8 +360,8 @@ impl State {
     fn speak(&mut self, link: &Arc<Link>, dialect: Dialect, todos: &mut Todos) {
         // It is set only here, under the lock.
         let _set = link.dialect.set(dialect);
-        self.language = Language::of(Some(dialect));
-        self.session.set_manner(dialect.manner());
+        self.language = Codec::of(Some(dialect));
+        self.session.set_peer(dialect.capabilities());
         for stranger in std::mem::take(&mut self.strangers) {
             todos.push(Todo::Introduce(stranger, self.peer_index(link)));
         }
@@ -385,7 +380,7 @@ impl State {
 
     /// Takes down the events of a frame of `bytes` bytes.
     fn stage_events(&mut self, link: &Arc<Link>, todos: &mut Todos, bytes: usize) -> Result<(), Error> {
-        if link.dialect().is_some_and(|dialect| !dialect.manner().releases) {
+        if link.capabilities().is_some_and(|peer| !peer.releases) {
             self.forget_oldest(link.limits.exports);
             todos.extend(std::mem::take(&mut self.forgotten).into_iter().map(|cap| Todo::Drop(Some(cap))));
         }
@@ -400,7 +395,7 @@ impl State {
                     if target == 0
                         && path.is_empty()
                         && args.is_none()
-                        && link.dialect() == Some(Dialect::Capnode)
+                        && link.capabilities().is_some_and(|peer| peer.asks_index)
                     {
                         self.named.asks_index(answer);
                     }
@@ -531,7 +526,7 @@ impl State {
     /// Returns the object of an export, or the result of a call of the peer.
     fn target(&mut self, export: Id) -> Cap {
         if export == 0 {
-            return self.index.clone().unwrap_or_else(|| no_index_in(self.language.dialect()));
+            return self.index.clone().unwrap_or_else(|| no_index_for(self.session.peer()));
         }
         if let Some(cap) = self.objects.get(&export) {
             return cap.clone();
@@ -603,12 +598,9 @@ fn shutting_down() -> Error {
     Error::rejected("the node is shutting down").with_data(code)
 }
 
-/// Returns the replacement for a missing index. Capnode's programs get `undefined`.
-pub(crate) fn no_index_in(dialect: Option<Dialect>) -> Cap {
-    match dialect {
-        Some(Dialect::Capnode) => to_cap(undefined()),
-        _ => Cap::broken(no_index()),
-    }
+/// Returns the replacement for a missing index.
+pub(crate) fn no_index_for(peer: &Capabilities) -> Cap {
+    if peer.asks_index { to_cap(undefined()) } else { Cap::broken(no_index()) }
 }
 
 fn no_index() -> Error {

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use super::Link;
-use super::clock::PROBE;
 use super::state::{Caller, State};
-use crate::dialect::Dialect;
+use crate::dialect::{PROBE, Probe};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::op::{Key, Path, Text};
@@ -136,10 +135,10 @@ impl Link {
             if state.closed.is_some() {
                 return;
             }
-            let question = match self.dialect() {
-                Some(Dialect::CapnWeb) => None,
-                Some(Dialect::Q) => Some(Path::One(Key::Name(Text::Static(PROBE)))),
-                Some(Dialect::Capnode) | None => {
+            let question = match self.capabilities().map_or(Probe::None, |peer| peer.probe) {
+                Probe::Value => None,
+                Probe::Property => Some(Path::One(Key::Name(Text::Static(PROBE)))),
+                Probe::None => {
                     return state.clock.set_unaskable(self.now());
                 }
             };
@@ -183,6 +182,6 @@ impl Link {
 
     /// Returns the start of a call's time limit, in a language in which a peer may stay silent.
     pub(super) fn call_since(&self) -> Option<Duration> {
-        (self.dialect() != Some(Dialect::CapnWeb)).then(|| self.now())
+        self.capabilities().is_none_or(|peer| !peer.answers_all).then(|| self.now())
     }
 }

@@ -19,7 +19,6 @@ mod flushed;
 mod flushes;
 mod hooks;
 mod inbound;
-mod language;
 mod late;
 mod liveness;
 mod lost;
@@ -37,8 +36,7 @@ use self::clock::Clock;
 #[cfg(feature = "tokio")]
 use self::flushes::Flushes;
 #[cfg(feature = "tokio")]
-pub(crate) use self::inbound::no_index_in;
-use self::language::Language;
+pub(crate) use self::inbound::no_index_for;
 pub use self::lost::LostMessage;
 use self::named::Named;
 use self::pool::{Pool, Share};
@@ -53,7 +51,7 @@ use crate::cap::payload::{Body, REFERENCE, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::response::{Outcome, Reply};
-use crate::dialect::{Dialect, capnweb};
+use crate::dialect::{Capabilities, Codec, Dialect, capnweb};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::{LimitKind, Limits};
 use crate::op::{Id, IdMap, Payload};
@@ -138,12 +136,12 @@ impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
         let Terms { limits, dialect, registry, lost, nickname, pool, remote } = terms;
         // The connecting side speaks first.
-        let dialect = dialect.or_else(|| (side == Side::Connecting).then_some(Dialect::CapnWeb));
-        let manner = dialect.unwrap_or_default().manner();
+        let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
+        let peer = dialect.map(Dialect::capabilities);
         let state = State {
-            session: Session::speaking(side, limits.clone(), manner),
+            session: Session::with(side, limits.clone(), peer.unwrap_or_default()),
             value_bytes: limits.frame_bytes.saturating_sub(ENVELOPE),
-            language: Language::of(dialect),
+            language: Codec::of(dialect),
             checks_first: false,
             named: Named::new(registry),
             unsaid: Vec::new(),
@@ -207,6 +205,11 @@ impl Link {
     /// Returns the peer's language, once it is known.
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         self.dialect.get().copied()
+    }
+
+    /// Returns the abilities of the peer, once its dialect is known.
+    pub(crate) fn capabilities(&self) -> Option<&'static Capabilities> {
+        self.dialect.get().map(|dialect| dialect.capabilities())
     }
 
     /// Returns the bytes that a frame may have.
@@ -374,7 +377,7 @@ impl Link {
             if state.closed.is_none() {
                 // A peer of unknown language is told in the most common one.
                 if state.language.is_unknown() {
-                    state.language = Language::CapnWeb;
+                    state.language = Codec::of(Some(Dialect::default()));
                 }
                 if let Ok(text) = capnweb::error_text(&error) {
                     state.session.abort(Payload::plain(text));
@@ -467,7 +470,7 @@ impl Link {
 
     /// Returns the receiver of the progress of a call of the peer, if its language has a message for it.
     fn progress_of(self: &Arc<Self>, answer: Id) -> Option<Progress> {
-        if self.dialect() != Some(Dialect::Q) {
+        if !self.capabilities()?.progress {
             return None;
         }
         let link = Arc::downgrade(self);
@@ -479,7 +482,7 @@ impl Link {
     }
 
     fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
-        let (Ok(value), _left) = wording(value, self.dialect(), self.limits.frame_bytes) else { return };
+        let (Ok(value), _left) = wording(value, self.capabilities(), self.limits.frame_bytes) else { return };
         // The caller misses only this progress.
         if value.text.as_str().len() + value.refs.len() * REFERENCE + ENVELOPE >= self.limits.frame_bytes {
             return;

@@ -11,7 +11,6 @@ use futures_channel::oneshot;
 
 use super::call::Call;
 use super::clock::Clock;
-use super::language::Language;
 use super::lost::LostMessage;
 use super::named::{Named, Naming};
 use super::task::{Running, Task};
@@ -24,7 +23,7 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::staged::{Arrived, Kept};
 use crate::cap::{Cap, Shape};
-use crate::dialect::{Dialect, Names as _, Refused};
+use crate::dialect::{Codec, Names as _, Refused};
 use crate::error::{Error, Fate};
 use crate::few::Few;
 use crate::limits::LimitKind;
@@ -37,7 +36,7 @@ pub(super) struct State {
     pub(super) session: Session,
     /// Bytes that a value in a message may take.
     pub(super) value_bytes: usize,
-    pub(super) language: Language,
+    pub(super) language: Codec,
     /// `true` if the next message must be one of the peer's language.
     pub(super) checks_first: bool,
     pub(super) named: Named,
@@ -213,10 +212,9 @@ impl State {
 
     /// Returns the peer's index.
     pub(super) fn peer_index(&mut self, link: &Arc<impl ImportHook + 'static>) -> Cap {
-        match link.dialect() {
-            Some(Dialect::CapnWeb | Dialect::Q) => self.import(link, 0, false).into(),
-            // The index has no name of its own in Capnode, so a call asks for it.
-            Some(Dialect::Capnode) => {
+        match link.capabilities() {
+            Some(peer) if !peer.asks_index => self.import(link, 0, false).into(),
+            Some(_) => {
                 let queue = Queue::new();
                 let id = self.session.call(0, Path::Empty, None, Answering::Sent);
                 self.calls.insert(id, Caller::Index(queue.clone()));
@@ -289,7 +287,7 @@ impl State {
             Lent::Cap(cap) => cap.nearest(),
             Lent::Node(node) => return Word::Node(node),
         };
-        if link.dialect().is_some_and(|dialect| !dialect.sends_home()) {
+        if link.capabilities().is_some_and(|peer| !peer.returns_imports) {
             return self.lend(cap);
         }
         // An import without an id yet is lent like any other reference, and passes its calls on.
@@ -312,7 +310,7 @@ impl State {
         let id = self.session.export(cap.object_id());
         let function = matches!(cap.shape(), Shape::Function);
         self.objects.insert(id, cap);
-        if matches!(self.language, Language::Capnode(_) | Language::Q(_)) {
+        if self.session.peer().names_exports {
             // The export has a name from now on, so it can be forgotten even if the message is never written.
             let Self { named, session, objects, .. } = self;
             let _name = Naming { named, session, objects }.name(id);
@@ -329,7 +327,7 @@ impl State {
         outcome: Result<Body, Error>,
     ) -> Option<Box<Body>> {
         let (outcome, left) = match outcome {
-            Ok(body) => wording(body, link.dialect(), link.frame_bytes()),
+            Ok(body) => wording(body, link.capabilities(), link.frame_bytes()),
             Err(error) => (Err(error), None),
         };
         let outcome = match outcome {

@@ -2,7 +2,7 @@
 
 use crate::bounds;
 use crate::cap::payload::{Body, Lent, flatten, unfold, with_records};
-use crate::dialect::{Dialect, capnweb};
+use crate::dialect::{Capabilities, capnweb};
 use crate::error::{Data, Error};
 use crate::op::{Payload, Text};
 
@@ -13,19 +13,19 @@ pub(super) const ENVELOPE: usize = 64;
 /// lock is held.
 pub(super) fn wording(
     body: Body,
-    dialect: Option<Dialect>,
+    peer: Option<&Capabilities>,
     bytes: usize,
 ) -> (Result<Payload<Lent>, Error>, Option<Box<Body>>) {
     let body = match body.without_refs() {
         Ok(plain) => return (Ok(plain), None),
         Err(body) => body,
     };
-    let dialect = dialect.unwrap_or_default();
-    if dialect == Dialect::CapnWeb {
+    let peer = peer.unwrap_or_default();
+    if !peer.graphs {
         let (value, left) = unfold(body, bytes);
         return (value.map(|value| value.map(Lent::Cap)), left.map(Box::new));
     }
-    let body = if dialect == Dialect::Capnode { with_records(body) } else { body };
+    let body = if peer.records { with_records(body) } else { body };
     (flatten(body.clone(), bytes), Some(Box::new(body)))
 }
 

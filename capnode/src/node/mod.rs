@@ -25,7 +25,7 @@ use crate::cap::Cap;
 use crate::cap::queue::Queue;
 use crate::connection::{Connection, FromConnection};
 use crate::error::{Error, ErrorKind};
-use crate::link::{Link, Terms, no_index_in};
+use crate::link::{Link, Terms, no_index_for};
 #[cfg(any(feature = "axum", feature = "ws"))]
 use crate::origin::Origins;
 use crate::remote::Remote;
@@ -207,7 +207,7 @@ impl Undecided {
         let index = admitted.inspect_err(|refusal| self.link.abort(refusal.clone()))?;
         // Waiting calls come first; later ones reach the index directly.
         if let Some(waiting) = waiting {
-            let none = || no_index_in(self.link.dialect());
+            let none = || no_index_for(self.link.capabilities().unwrap_or_default());
             waiting.resolve(index.clone().unwrap_or_else(none));
         }
         self.link.set_index(index);

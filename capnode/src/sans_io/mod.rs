@@ -80,7 +80,7 @@ pub struct Handler(Task);
 impl Core {
     /// Creates the side that opens the connection, with the index that it offers to the peer.
     pub fn connecting(offered: impl Offer) -> Self {
-        Self::connecting_in(Dialect::CapnWeb, offered)
+        Self::connecting_in(Dialect::default(), offered)
     }
 
     /// Creates the accepting side, with the index that it offers.

@@ -140,7 +140,7 @@ impl Session {
         if self.lent > imports {
             return Err(Error::over(LimitKind::Imports, format!("more than {imports} references lent")));
         }
-        if self.manner.releases && self.lent_out() + self.loose > exports {
+        if self.peer.releases && self.lent_out() + self.loose > exports {
             return Err(Error::over(
                 LimitKind::Exports,
                 format!("more than {exports} references and running calls"),

@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 
+use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{Limits, Rate};
 use crate::op::{Answering, Id, IdMap, Op, Path, Payload, Text, Word};
@@ -28,22 +29,6 @@ pub enum Side {
     Connecting,
     /// The side that accepts the connection.
     Accepting,
-}
-
-/// The abilities of a peer that follow from its language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Manner {
-    /// `true` if this side sends a mark.
-    pub(crate) marks: bool,
-    /// `true` if the peer releases its references. One that never does is only expected to bear that they are
-    /// forgotten.
-    pub(crate) releases: bool,
-    /// `true` if an object keeps its id, however often it is lent.
-    pub(crate) reuses: bool,
-}
-
-impl Manner {
-    pub(crate) const CAPN_WEB: Self = Self { marks: true, releases: true, reuses: false };
 }
 
 /// The identity of an object, given by the owner of the objects: equal for equal objects, as long as one of them is
@@ -232,7 +217,7 @@ impl Rates {
 /// The state of one connection.
 pub(crate) struct Session {
     limits: Limits,
-    manner: Manner,
+    peer: &'static Capabilities,
     marked: bool,
     /// `true` once the mark is sent: by the connecting side at once, by the accepting side in reply.
     mark_sent: bool,
@@ -264,15 +249,16 @@ impl Session {
     /// Creates a session in Cap'n Web.
     #[cfg(test)]
     pub(crate) fn new(side: Side, limits: Limits) -> Self {
-        Self::speaking(side, limits, Manner::CAPN_WEB)
+        Self::with(side, limits, Default::default())
     }
 
-    pub(crate) fn speaking(side: Side, limits: Limits, manner: Manner) -> Self {
+    /// Creates a session with a peer of these abilities.
+    pub(crate) fn with(side: Side, limits: Limits, peer: &'static Capabilities) -> Self {
         let index = Import { count: 0, handles: 0, state: ImportState::Object };
         let mut session = Self {
             rates: Rates::new(&limits),
             limits,
-            manner,
+            peer,
             marked: false,
             mark_sent: false,
             mark_due: true,
@@ -290,16 +276,21 @@ impl Session {
             ops: VecDeque::new(),
             events: VecDeque::new(),
         };
-        if side == Side::Connecting && manner.marks {
+        if side == Side::Connecting && peer.says_hello {
             session.mark_sent = true;
             session.ops.push_back(Op::Mark);
         }
         session
     }
 
-    /// Sets the manner of the peer once its language is known.
-    pub(crate) fn set_manner(&mut self, manner: Manner) {
-        self.manner = manner;
+    /// Sets the abilities of the peer once its dialect is known.
+    pub(crate) fn set_peer(&mut self, peer: &'static Capabilities) {
+        self.peer = peer;
+    }
+
+    /// Returns the abilities of the peer; those of the default dialect until its own is known.
+    pub(crate) fn peer(&self) -> &'static Capabilities {
+        self.peer
     }
 
     /// Returns `true` if the peer is an instance of this library, and knows that this side is one.
@@ -360,7 +351,7 @@ impl Session {
     /// Returns `true` if the session is idle as far as known: in some languages a peer never releases
     /// a reference.
     pub(crate) fn is_unused(&self) -> bool {
-        (!self.manner.releases || self.lent_out() == 0) && self.is_quiet()
+        (!self.peer.releases || self.lent_out() == 0) && self.is_quiet()
     }
 
     /// Returns `true` if this program holds nothing and waits for nothing, and no call of the peer is running.
@@ -413,7 +404,7 @@ impl Session {
     /// Sends a message that has to be answered. A peer that may not answer by itself gets a pull as well.
     fn ask(&mut self, wanted: bool, op: impl FnOnce(Id, Answering) -> Op) -> Id {
         let id = self.number();
-        let pulled = self.manner.marks && !self.marked;
+        let pulled = self.peer.says_hello && !self.marked;
         let state = ImportState::Awaited { pulled, wanted };
         self.imports.insert(id, Import { count: 1, handles: 0, state });
         self.unanswered += 1;
@@ -463,7 +454,7 @@ impl Session {
             return;
         };
         *wanted = false;
-        if self.manner.marks {
+        if self.peer.says_hello {
             self.remove_import(id);
             // The answer may be in transit.
             self.rates.crossing += 1;
@@ -499,7 +490,7 @@ impl Session {
     /// references. So does a peer whose language reuses ids. Any other peer gets a new id each time, since npm's
     /// `capnweb` releases only one reference of an id that it was given twice.
     pub(crate) fn export(&mut self, object: ObjectId) -> Id {
-        let reuse = self.marked || self.manner.reuses;
+        let reuse = self.marked || self.peer.reuses_ids;
         if reuse {
             if let Some(id) = self.ids.get(&object) {
                 if let Some(export) = self.exports.get_mut(id) {

@@ -1,0 +1,172 @@
+//! The codec of a connection: its dialect, and the dialect's state.
+
+use super::{Dialect, Names, Refused, capnode, capnweb, q};
+use crate::bounds;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::op::{Id, Op, Text};
+use crate::runtime::random;
+
+/// The codec of a connection.
+pub(crate) enum Codec {
+    /// Not known until the peer's first message.
+    Unknown,
+    CapnWeb,
+    Capnode(Box<capnode::Speech>),
+    Q(Box<q::Speech>),
+}
+
+impl Codec {
+    /// Creates the codec of a new connection.
+    pub(crate) fn of(dialect: Option<Dialect>) -> Self {
+        match dialect {
+            None => Codec::Unknown,
+            Some(Dialect::CapnWeb) => Codec::CapnWeb,
+            Some(Dialect::Capnode) => {
+                let mut speech = capnode::Speech::new(random::number());
+                speech.defer();
+                Codec::Capnode(Box::new(speech))
+            }
+            Some(Dialect::Q) => Codec::Q(Box::new(q::Speech::new(random::number()))),
+        }
+    }
+
+    /// Returns `true` if a frame is of this dialect, as far as its own parser does not tell. Capnode and Q-Connection
+    /// skip unknown messages.
+    ///
+    /// # Errors
+    ///
+    /// If the frame breaks a limit.
+    pub(crate) fn recognizes(&self, frame: &str, limits: &Limits) -> Result<bool, Error> {
+        let spoken = match self {
+            Codec::Unknown | Codec::CapnWeb => return Ok(true),
+            Codec::Capnode(_) => Dialect::Capnode,
+            Codec::Q(_) => Dialect::Q,
+        };
+        Ok(Dialect::detect(frame, limits)? == Some(spoken))
+    }
+
+    /// Returns `true` if the dialect is not known yet.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Codec::Unknown)
+    }
+
+    /// Parses a frame. Returns `None` for one that the language's own programs would ignore.
+    pub(crate) fn parse(
+        &mut self,
+        frame: &str,
+        limits: &Limits,
+        names: &mut dyn Names,
+    ) -> Result<Option<Op>, Error> {
+        match self {
+            Codec::Unknown => Ok(None),
+            Codec::CapnWeb => capnweb::parse(&Text::frame(frame), limits).map(Some),
+            Codec::Capnode(speech) => speech.parse(frame, limits, names),
+            Codec::Q(speech) => speech.parse(frame, limits, names),
+        }
+    }
+
+    /// Appends a message to `out`, if the language has one for `op`. A value in it may take `bytes` in the peer's
+    /// language.
+    pub(crate) fn write(
+        &mut self,
+        op: &Op,
+        names: &mut dyn Names,
+        out: &mut String,
+        bytes: usize,
+    ) -> Result<(), Refused> {
+        match self {
+            Codec::Unknown => Ok(()),
+            Codec::CapnWeb => {
+                capnweb::write(op, out);
+                Ok(())
+            }
+            Codec::Capnode(speech) => bounds::writing(bytes, || speech.write(op, names, out)),
+            Codec::Q(speech) => bounds::writing(bytes, || speech.write(op, names, out)),
+        }
+    }
+
+    /// Returns the next frame that is sent without an op.
+    pub(crate) fn take_reply(&mut self) -> Option<String> {
+        match self {
+            Codec::Unknown | Codec::CapnWeb => None,
+            Codec::Capnode(speech) => speech.take_reply(),
+            Codec::Q(speech) => speech.take_reply(),
+        }
+    }
+
+    /// Returns `true` if there are functions to release that may still be kept if they come again.
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self, Codec::Capnode(speech) if speech.is_leaving())
+    }
+
+    /// Releases functions of the peer that have not come again for a turn, or all of them.
+    pub(crate) fn flush(&mut self, all: bool) {
+        if let Codec::Capnode(speech) = self {
+            speech.flush(all);
+        }
+    }
+
+    /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn flush_late(&mut self) -> bool {
+        match self {
+            Codec::Capnode(speech) => speech.flush_late(),
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if the last message was a delayed release.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self, Codec::Capnode(speech) if speech.is_late())
+    }
+
+    /// Notes that a handle of a function of the peer was dropped. If it was the last, and `late`, the function need not
+    /// be kept.
+    pub(crate) fn expire(&mut self, id: Id, late: bool) {
+        if let Codec::Capnode(speech) = self {
+            speech.expire(id, late);
+        }
+    }
+
+    /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
+        match self {
+            Codec::Capnode(speech) => speech.asked_in(frame),
+            _ => None,
+        }
+    }
+
+    /// Returns `true` if a call of this side has its answer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_answered(&self, call: Id) -> bool {
+        !matches!(self, Codec::Capnode(speech) if !speech.is_answered(call))
+    }
+
+    /// Returns the target of the next message whose target is not, or no longer, known.
+    pub(crate) fn take_lost(&mut self) -> Option<String> {
+        match self {
+            Codec::Unknown | Codec::CapnWeb => None,
+            Codec::Capnode(speech) => speech.take_lost().map(|lost| lost.to),
+            Codec::Q(speech) => speech.take_lost().map(|lost| lost.to),
+        }
+    }
+
+    /// Returns the name of a function of the peer that is valid on other connections, too.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn name_of(&self, id: Id) -> Option<String> {
+        match self {
+            Codec::Capnode(speech) => speech.name_of(id),
+            Codec::Unknown | Codec::CapnWeb | Codec::Q(_) => None,
+        }
+    }
+
+    /// Returns the id of a function of the peer whose name came by another way.
+    pub(crate) fn reconstruct(&mut self, name: &str) -> Option<Id> {
+        match self {
+            Codec::Capnode(speech) => Some(speech.reconstruct(name)),
+            Codec::Unknown | Codec::CapnWeb | Codec::Q(_) => None,
+        }
+    }
+}
