@@ -18,6 +18,11 @@ impl<T> Few<T> {
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.0.as_mut()?.pop()
     }
+
+    /// Takes out the items from a position on.
+    pub(crate) fn split_off(&mut self, at: usize) -> Vec<T> {
+        self.0.as_mut().map_or_else(Vec::new, |items| items.split_off(at))
+    }
 }
 
 impl<T> Default for Few<T> {

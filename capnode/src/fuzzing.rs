@@ -92,7 +92,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "arguments",
         run: arguments,
-        entries: &["cap/slot.rs::decode_args", "dialect/capnweb/args.rs::new"],
+        entries: &["cap/slot.rs::decode_args", "dialect/capnweb/de/mod.rs::new"],
     },
     Target {
         name: "json_tree",

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Cap;
 use super::graph::{Graph, SharedNode};
+use crate::bounds;
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::few::Few;
@@ -130,12 +131,12 @@ pub(crate) fn too_many_promises(depth: usize) -> Error {
 pub(crate) type Body = Payload<Part>;
 
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
-    capnweb::to_payload(value)
+    capnweb::to_payload(value, usize::MAX)
 }
 
 /// Writes a value for a connection, as long as that allows.
 pub(crate) fn encode_bounded<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
-    capnweb::to_bounded(value)
+    capnweb::to_payload(value, bounds::writable())
 }
 
 /// The outcome of a call that returned `value`: if it is an `Err`, a failed one.

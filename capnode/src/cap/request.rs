@@ -7,7 +7,6 @@ use super::depth;
 use super::interface::Interface;
 use super::payload::Body;
 use super::progress::Progress;
-use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Key, Path, Text};
 use crate::panics::{Panicked, caught};
@@ -127,7 +126,7 @@ pub(crate) enum Args {
 pub(crate) trait TypedArgs: Send {
     fn is(&self, type_id: TypeId) -> bool;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
-    fn encode(&self) -> Result<Body, Error>;
+    fn encode(&self, limit: usize) -> Result<Body, Error>;
 }
 
 impl Args {
@@ -135,7 +134,7 @@ impl Args {
     pub(crate) fn encode(self, bytes: usize) -> Result<Option<Body>, Error> {
         match self {
             Args::Read => Ok(None),
-            Args::Typed(args) => match caught("an argument", || bounds::writing(bytes, || args.encode())) {
+            Args::Typed(args) => match caught("an argument", || args.encode(bytes)) {
                 Ok(written) => written.map(Some),
                 Err(Panicked(id)) => {
                     let message = format!("an argument panicked while it was written (id {id})");

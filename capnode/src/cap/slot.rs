@@ -19,7 +19,7 @@ use super::data::to_cap;
 use super::graph::{Graph, SharedNode};
 use super::payload::{Body, Part, encode};
 use super::value::Value;
-use crate::dialect::capnweb;
+use crate::dialect::capnweb::{Reader, decode_error};
 use crate::dialect::{Extract, Found, Lookup, Node, Place};
 use crate::error::Error;
 use crate::few::Few;
@@ -142,18 +142,16 @@ impl Lookup for Part {
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(body: &Body) -> Result<T, Error> {
-    if body.refs.is_empty() {
-        return capnweb::from_payload(body);
-    }
-    decoding(|| capnweb::from_payload(body))
+    let decode = || T::deserialize(&mut Reader::new(body)).map_err(decode_error);
+    if body.refs.is_empty() { decode() } else { decoding(decode) }
 }
 
 /// Runs `decode` over arguments.
 pub(crate) fn decode_args<T>(
     args: &Body,
-    decode: impl FnOnce(&mut capnweb::ArgsReader<'_, Part>) -> Result<T, Error>,
+    decode: impl FnOnce(&mut Reader<'_, Part>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let decode = || decode(&mut capnweb::ArgsReader::new(args));
+    let decode = || decode(&mut Reader::new(args));
     if args.refs.is_empty() { decode() } else { decoding(decode) }
 }
 

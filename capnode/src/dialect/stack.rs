@@ -9,19 +9,15 @@ const MOST: usize = if cfg!(debug_assertions) { 832 << 10 } else { 216 << 10 };
 /// The most levels that are not checked.
 pub(super) const SHALLOW: usize = 8;
 
-/// A place on the stack.
+/// A place on the stack: that of a variable, which may be gone.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stack(usize);
+pub(super) struct Stack(pub(super) *const u8);
 
 impl Stack {
-    pub(super) fn here() -> Self {
-        let mark = 0_u8;
-        Self(std::ptr::from_ref(&mark).addr())
-    }
-
     /// Fails if `doing` something to a value has taken more than it may since.
     pub(super) fn within(self, doing: &'static str) -> Result<(), Failure> {
-        if self.0.abs_diff(Self::here().0) <= MOST {
+        let mark = 0_u8;
+        if self.0.addr().abs_diff((&raw const mark).addr()) <= MOST {
             return Ok(());
         }
         Err(Failure(format!("the value nests too deep for its type: {doing} it takes too much stack")))

@@ -118,16 +118,16 @@ pub fn arguments(data: &[u8]) {
     };
     let args = body(args);
     drop(decode_args(&args, |reader| {
-        reader.next::<u32>()?;
-        reader.next::<String>()?;
-        reader.next::<Option<Cap>>()
+        reader.argument::<u32>()?;
+        reader.argument::<String>()?;
+        reader.argument::<Option<Cap>>()
     }));
     let values =
-        decode_args(&args, |reader| (0..16).map(|_| reader.next::<Value>()).collect::<Result<Vec<_>, _>>());
+        decode_args(&args, |reader| (0..16).map(|_| reader.argument::<Value>()).collect::<Result<Vec<_>, _>>());
     if let Ok(values) = values {
         let gone = values.iter().position(|value| *value == Value::Undefined).unwrap_or(values.len());
         let skipped = decode_args(&args, |reader| {
-            (0..gone).map(|_| reader.next::<IgnoredAny>()).collect::<Result<Vec<_>, _>>()
+            (0..gone).map(|_| reader.argument::<IgnoredAny>()).collect::<Result<Vec<_>, _>>()
         });
         assert!(skipped.is_ok(), "what can be read cannot be passed over");
     }

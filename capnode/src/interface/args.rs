@@ -5,11 +5,10 @@ use std::any::{Any, TypeId};
 use serde::{Serialize, Serializer};
 
 use super::wire::Wire;
-use crate::bounds;
 use crate::cap::payload::{Body, Part};
 use crate::cap::request::{self, TypedArgs};
 use crate::cap::slot::decode_args;
-use crate::dialect::capnweb::{ArgsReader, ArgsWriter};
+use crate::dialect::capnweb::{Reader, write_args};
 use crate::error::{Error, ErrorKind};
 use crate::op::Text;
 
@@ -102,7 +101,7 @@ pub struct Written(pub(crate) Body);
 /// Arguments being read.
 #[doc(hidden)]
 pub struct Reading<'a, 'b> {
-    reader: &'b mut ArgsReader<'a, Part>,
+    reader: &'b mut Reader<'a, Part>,
     names: &'b [&'b str],
     count: usize,
 }
@@ -116,14 +115,14 @@ pub struct Reading<'a, 'b> {
 )]
 pub trait UntypedArgs {
     #[doc(hidden)]
-    fn write(&self) -> Result<Written, Error>;
+    fn write(&self, limit: usize) -> Result<Written, Error>;
 }
 
 /// The arguments of a call as a client takes them: a tuple.
 #[doc(hidden)]
 pub trait IntoArgs {
     type Owned: Args;
-    fn encode(&self) -> Result<Written, Error>;
+    fn encode(&self, limit: usize) -> Result<Written, Error>;
     fn into_owned(self) -> Self::Owned;
 }
 
@@ -131,7 +130,7 @@ pub trait IntoArgs {
 #[doc(hidden)]
 pub trait Args: Send + Sized + 'static {
     #[doc(hidden)]
-    fn encode(&self) -> Result<Written, Error>;
+    fn encode(&self, limit: usize) -> Result<Written, Error>;
     #[doc(hidden)]
     fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error>;
 }
@@ -147,7 +146,7 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
                 .map(|args| *args)
                 .map_err(|_| Error::new(ErrorKind::Decode, "the arguments have another type"));
         }
-        request::Args::Typed(args) => bounds::writing(usize::MAX, || args.encode())?,
+        request::Args::Typed(args) => args.encode(usize::MAX)?,
     };
     decode_args(&body, |reader| A::read(&mut Reading { reader, names, count: 0 }))
 }
@@ -161,8 +160,8 @@ impl<A: Args> TypedArgs for A {
         self
     }
 
-    fn encode(&self) -> Result<Body, Error> {
-        Args::encode(self).map(|written| written.0)
+    fn encode(&self, limit: usize) -> Result<Body, Error> {
+        Args::encode(self, limit).map(|written| written.0)
     }
 }
 
@@ -170,7 +169,7 @@ impl Reading<'_, '_> {
     /// Reads one argument, and says which it is if it does not fit.
     fn next<T: Wire>(&mut self) -> Result<T, Error> {
         self.count += 1;
-        self.reader.next().map_err(|error| match self.names.get(self.count - 1) {
+        self.reader.argument().map_err(|error| match self.names.get(self.count - 1) {
             Some(name) => error.about(format_args!("argument {}, `{name}`", self.count)),
             None => error.about(format_args!("argument {}", self.count)),
         })
@@ -180,22 +179,24 @@ impl Reading<'_, '_> {
 macro_rules! tuples {
     ($(($($arg:ident $at:tt),*))*) => { $(
         impl<$($arg: Serialize),*> UntypedArgs for ($($arg,)*) {
-            fn write(&self) -> Result<Written, Error> {
-                #[allow(unused_mut)]
-                let mut writer = ArgsWriter::new();
-                $(writer.push(&self.$at)?;)*
-                Ok(Written(writer.finish()))
+            fn write(&self, limit: usize) -> Result<Written, Error> {
+                write_args(limit, |_args| {
+                    $(_args.push(&self.$at)?;)*
+                    Ok(())
+                })
+                .map(Written)
             }
         }
 
         impl<$($arg: IntoArg),*> IntoArgs for ($($arg,)*) {
             type Owned = ($($arg::Owned,)*);
 
-            fn encode(&self) -> Result<Written, Error> {
-                #[allow(unused_mut)]
-                let mut writer = ArgsWriter::new();
-                $(writer.push(&self.$at)?;)*
-                Ok(Written(writer.finish()))
+            fn encode(&self, limit: usize) -> Result<Written, Error> {
+                write_args(limit, |_args| {
+                    $(_args.push(&self.$at)?;)*
+                    Ok(())
+                })
+                .map(Written)
             }
 
             #[allow(clippy::unused_unit)]
@@ -205,11 +206,12 @@ macro_rules! tuples {
         }
 
         impl<$($arg: Wire),*> Args for ($($arg,)*) {
-            fn encode(&self) -> Result<Written, Error> {
-                #[allow(unused_mut)]
-                let mut writer = ArgsWriter::new();
-                $(writer.push(&self.$at)?;)*
-                Ok(Written(writer.finish()))
+            fn encode(&self, limit: usize) -> Result<Written, Error> {
+                write_args(limit, |_args| {
+                    $(_args.push(&self.$at)?;)*
+                    Ok(())
+                })
+                .map(Written)
             }
 
             #[allow(unused_variables, clippy::unused_unit)]

@@ -88,7 +88,7 @@ pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
 /// a promise, they are kept as they are.
 fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
     if cap.is_remote() {
-        let written = bounds::writing(cap.frame_bytes(), || args.encode());
+        let written = args.encode(cap.frame_bytes());
         written.map(|written| request::Args::Wire(written.0))
     } else {
         Ok(request::Args::Typed(Box::new(args.into_owned())))
@@ -120,7 +120,7 @@ impl<T, F> Call<T, F> {
     pub(crate) fn untyped(cap: &Cap, path: Path, args: Option<&dyn UntypedArgs>) -> Self {
         let args = match args {
             Some(args) => {
-                let written = bounds::writing(cap.frame_bytes(), || args.write());
+                let written = args.write(cap.frame_bytes());
                 written.map(|written| request::Args::Wire(written.0))
             }
             None => Ok(request::Args::Read),

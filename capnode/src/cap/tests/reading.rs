@@ -83,8 +83,8 @@ fn a_value_inside_itself_is_an_error_that_says_where() {
 fn an_argument_inside_itself_says_where_in_that_argument() {
     let args = body("[[[1]],[[[[<0>]]]]]", &[r#"{"a":<0>}"#]);
     let failed = super::super::slot::decode_args(&args, |args| {
-        args.next::<Vec<u8>>()?;
-        args.next::<serde_json::Value>()
+        args.argument::<Vec<u8>>()?;
+        args.argument::<serde_json::Value>()
     });
     assert_eq!(failed.unwrap_err().to_string(), "the value contains itself at `[0][0].a`");
 }

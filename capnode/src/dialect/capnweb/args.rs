@@ -11,56 +11,51 @@ use crate::error::Error;
 use crate::few::Few;
 use crate::op::{Payload, Text};
 
-/// Writes the arguments of a call, one after the other.
+/// Arguments of a call being written.
 pub(crate) struct ArgsWriter<R> {
     writer: Writer<R>,
     count: usize,
 }
 
-impl<R: Extract> ArgsWriter<R> {
-    pub(crate) fn new() -> Self {
-        let mut writer = Writer::at_depth(1);
-        writer.bound();
-        writer.raw("[");
-        Self { writer, count: 0 }
-    }
+/// Writes the arguments that `each` pushes, one after the other, in text that may have `limit` bytes.
+pub(crate) fn write_args<R: Extract>(
+    limit: usize,
+    each: impl FnOnce(&mut ArgsWriter<R>) -> Result<(), Error>,
+) -> Result<Payload<R>, Error> {
+    let mut args = ArgsWriter { writer: Writer::new(1, limit), count: 0 };
+    args.writer.out.push('[');
+    each(&mut args)?;
+    args.writer.out.push(']');
+    Ok(Payload { text: Text::Own(args.writer.out), refs: args.writer.refs, nodes: Few::NONE })
+}
 
+impl<R: Extract> ArgsWriter<R> {
+    /// Writes the next argument.
     pub(crate) fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if self.count > 0 {
-            self.writer.raw(",");
+            self.writer.out.push(',');
         }
         self.count += 1;
         let written = value.serialize(&mut self.writer);
-        let written = if self.writer.is_full() { Err(Failure(String::new())) } else { written };
-        written.map_err(|failure| self.writer.error(failure).about(format_args!("argument {}", self.count)))
-    }
-
-    pub(crate) fn finish(mut self) -> Payload<R> {
-        self.writer.raw("]");
-        self.writer.finish()
+        self.writer.check(written).map_err(|error| error.about(format_args!("argument {}", self.count)))
     }
 }
 
-/// Reads the arguments of a call, one after the other.
-pub(crate) struct ArgsReader<'a, R: Lookup> {
-    reader: Reader<'a, R>,
-    started: bool,
-}
-
-impl<'a, R: Lookup> ArgsReader<'a, R> {
-    pub(crate) fn new(args: &'a Payload<R>) -> Self {
-        Self { reader: Reader::new(args), started: false }
-    }
-
-    /// The next argument; an argument that is not there is undefined.
-    pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        let more = match std::mem::replace(&mut self.started, true) {
-            false => self.reader.take(b'[') && !self.reader.at_end_of_list(),
-            true => self.reader.take(b','),
-        };
+impl<R: Lookup> Reader<'_, R> {
+    /// Reads the next argument. One that is not there is undefined.
+    pub(crate) fn argument<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        let before = if std::mem::replace(&mut self.opened, true) { b',' } else { b'[' };
+        let mut more = self.peek() == before;
         if more {
-            self.reader.begin();
-            return T::deserialize(&mut self.reader).map_err(decode_error);
+            self.pos += 1;
+            // A reference that is not written yet takes no text.
+            let is_reference = !self.refs.is_empty() && self.slot().is_some();
+            more = before == b',' || is_reference || self.peek() != b']';
+        }
+        if more {
+            // A message names places in the argument.
+            self.start = self.pos;
+            return T::deserialize(self).map_err(decode_error);
         }
         let undefined: Payload<R> =
             Payload { text: Text::Static("[\"undefined\"]"), refs: Few::NONE, nodes: Few::NONE };

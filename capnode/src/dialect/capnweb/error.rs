@@ -4,11 +4,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::de::Reader;
-use super::failure::{encode_error, short};
+use super::failure::short;
 use super::no_reference::NoReference;
 use super::ser::{Side, Writer};
 use super::text::write_string;
-use super::{from_payload, member, to_bounded};
+use super::{from_payload, member, to_payload};
 use crate::bounds;
 use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
@@ -93,15 +93,11 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
 /// Writes the outcome of a call: a value, or the content of a `Result`. An `Err` becomes an error with the value as its
 /// property `data`, and with its text as message if it is a string or a bare variant.
 pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    let mut writer = Writer::of_outcome();
-    writer.bound();
+    let mut writer = Writer::of_outcome(bounds::writable());
     let written = value.serialize(&mut writer);
-    if writer.is_full() {
-        return Err(bounds::too_long());
-    }
-    written.map_err(encode_error)?;
+    writer.check(written)?;
     let side = writer.side();
-    let written = writer.finish();
+    let written = Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: Few::NONE };
     if side == Side::Ok {
         return Ok(written);
     }
@@ -121,7 +117,7 @@ pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Erro
         data: &'a T,
     }
 
-    let payload: Payload<NoReference> = to_bounded(&Properties { data })?;
+    let payload: Payload<NoReference> = to_payload(&Properties { data }, bounds::writable())?;
     Ok(payload.text.as_str().to_owned())
 }
 

@@ -21,13 +21,15 @@ mod ser;
 mod tests;
 pub(in crate::dialect) mod text;
 
-pub(crate) use self::args::{ArgsReader, ArgsWriter};
+pub(crate) use self::args::{write_args};
+pub(crate) use self::de::Reader;
 pub(crate) use self::depth::{Depth, MAX_DEPTH};
 #[cfg(test)]
 use self::error::error_property;
 pub(crate) use self::error::{error_data, error_text, read_error, to_outcome};
+pub(crate) use self::failure::decode_error;
 pub(crate) use self::message::{parse, write};
-pub(crate) use self::payload::{from_payload, keys, member, to_bounded, to_payload};
+pub(crate) use self::payload::{from_payload, keys, member, to_payload};
 pub(crate) use self::text::write_string;
 
 pub(crate) use self::de::places::{Places, range_at, reference_at};

@@ -5,32 +5,22 @@ use serde::de::DeserializeOwned;
 
 use super::de::Reader;
 use super::de::places::{Places, range_at};
-use super::failure::{decode_error, encode_error};
+use super::failure::decode_error;
 use super::ser::Writer;
-use crate::bounds;
 use crate::dialect::{Extract, Lookup};
 use crate::error::Error;
-use crate::op::{Key, Payload};
+use crate::few::Few;
+use crate::op::{Key, Payload, Text};
 
-/// Writes a value as an expression.
-pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    written(Writer::at_depth(0), value)
-}
-
-/// Writes a value as an expression for a connection: it may be as long as that allows.
-pub(crate) fn to_bounded<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    let mut writer = Writer::at_depth(0);
-    writer.bound();
-    written(writer, value)
-}
-
-fn written<R: Extract, T: Serialize + ?Sized>(mut writer: Writer<R>, value: &T) -> Result<Payload<R>, Error> {
+/// Writes a value as an expression of at most `limit` bytes.
+pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(
+    value: &T,
+    limit: usize,
+) -> Result<Payload<R>, Error> {
+    let mut writer = Writer::new(0, limit);
     let written = value.serialize(&mut writer);
-    if writer.is_full() {
-        return Err(bounds::too_long());
-    }
-    written.map_err(encode_error)?;
-    Ok(writer.finish())
+    writer.check(written)?;
+    Ok(Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: Few::NONE })
 }
 
 /// Reads an expression.

@@ -6,6 +6,7 @@ use serde::de::{self, Deserializer, IntoDeserializer, Unexpected, Visitor};
 
 use super::access::{Elements, Members, Variant};
 use super::content::Token;
+use super::super::text::plain_integer;
 use super::{Next, Reader, Result, broken};
 use crate::dialect::{Failure, Found, Lookup};
 use crate::kinds::{BigInt, MAX_SAFE_INTEGER, marker};
@@ -73,11 +74,16 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     fn deserialize_integer<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        if let Some(integer) = self.plain_integer() {
-            return match u64::try_from(integer) {
-                Ok(integer) => visitor.visit_u64(integer),
-                Err(_) => visitor.visit_i64(integer),
-            };
+        let rest = self.buffer.as_bytes().get(self.pos..).unwrap_or_default();
+        if let Some((integer, length)) = plain_integer(rest) {
+            // One that is not written yet would stand right here.
+            if self.refs.is_empty() || self.slot().is_none() {
+                self.pos += length;
+                return match u64::try_from(integer) {
+                    Ok(integer) => visitor.visit_u64(integer),
+                    Err(_) => visitor.visit_i64(integer),
+                };
+            }
         }
         match self.next()? {
             Next::Number(number) => self.integer(number, visitor),

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::MAX_DEPTH;
-use super::text::{plain_integer, plain_run, unescape};
+use super::text::{plain_run, unescape};
 use crate::dialect::stack::{SHALLOW, Stack};
 use crate::dialect::{Failure, Found, Lookup, Node};
 use crate::op::{Payload, Slot};
@@ -22,14 +22,16 @@ mod shared;
 
 type Result<T> = std::result::Result<T, Failure>;
 
-pub(super) struct Reader<'a, R: Lookup> {
+pub(crate) struct Reader<'a, R: Lookup> {
     buffer: &'a str,
     /// The start of the value.
-    start: usize,
-    pos: usize,
+    pub(super) start: usize,
+    pub(super) pos: usize,
     /// `true` if there are escapes in the string that was passed last.
     escaped: bool,
-    refs: &'a [Slot<R>],
+    /// `true` if the text is a list of arguments, and the first has been read.
+    pub(super) opened: bool,
+    pub(super) refs: &'a [Slot<R>],
     depth: usize,
     /// The stack at the start of the outermost reader.
     stack: Stack,
@@ -62,17 +64,19 @@ fn broken() -> Failure {
 }
 
 impl<'a, R: Lookup> Reader<'a, R> {
-    pub(super) fn new(payload: &'a Payload<R>) -> Self {
+    pub(crate) fn new(payload: &'a Payload<R>) -> Self {
         let text = &payload.text;
         let start = text.range().start;
+        let mark = 0_u8;
         Self {
             buffer: text.buffer(),
             start,
             pos: start,
             escaped: false,
+            opened: false,
             refs: &payload.refs,
             depth: 0,
-            stack: Stack::here(),
+            stack: Stack(&raw const mark),
             node: None,
             outer: None,
             entered: Cell::new(0),
@@ -109,14 +113,10 @@ impl<'a, R: Lookup> Reader<'a, R> {
         self.stack.within("reading")
     }
 
-    fn bytes(&self) -> &'a [u8] {
-        self.buffer.as_bytes()
-    }
-
     /// The next byte that is no white space, left where it is; 0 at the end.
-    fn peek(&mut self) -> u8 {
+    pub(super) fn peek(&mut self) -> u8 {
         loop {
-            match self.bytes().get(self.pos) {
+            match self.buffer.as_bytes().get(self.pos) {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.pos += 1,
                 Some(byte) => return *byte,
                 None => return 0,
@@ -126,7 +126,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
 
     /// Passes over `byte`, if it is next. Not for places where a value may stand: a reference that
     /// is not yet written takes no text.
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    fn take(&mut self, byte: u8) -> bool {
         // This does not add the comparison as a number: with optimizations, rustc 1.95 drops that addition where this
         // is inlined.
         if self.peek() != byte {
@@ -145,7 +145,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     /// The reference that stands here, if one does.
-    fn slot(&mut self) -> Option<&'a Slot<R>> {
+    pub(super) fn slot(&mut self) -> Option<&'a Slot<R>> {
         if self.refs.is_empty() {
             return None;
         }
@@ -162,7 +162,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     /// `true` if the list that was opened ends here without an element.
-    pub(super) fn at_end_of_list(&mut self) -> bool {
+    fn at_end_of_list(&mut self) -> bool {
         self.slot().is_none() && self.peek() == b']'
     }
 
@@ -172,8 +172,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         let start = self.pos;
         self.escaped = false;
         loop {
-            self.pos += plain_run(self.bytes().get(self.pos..).unwrap_or_default());
-            match self.bytes().get(self.pos).ok_or_else(broken)? {
+            self.pos += plain_run(self.buffer.as_bytes().get(self.pos..).unwrap_or_default());
+            match self.buffer.as_bytes().get(self.pos).ok_or_else(broken)? {
                 b'"' => break,
                 b'\\' => {
                     self.escaped = true;
@@ -204,17 +204,6 @@ impl<'a, R: Lookup> Reader<'a, R> {
         let end = rest.bytes().position(is_end).unwrap_or(rest.len());
         self.pos += end;
         &rest[..end]
-    }
-
-    /// The whole number that stands here, if it is written as most are.
-    fn plain_integer(&mut self) -> Option<i64> {
-        if self.slot().is_some() {
-            return None;
-        }
-        self.peek();
-        let (integer, length) = plain_integer(self.bytes().get(self.pos..)?)?;
-        self.pos += length;
-        Some(integer)
     }
 
     fn next(&mut self) -> Result<Next<'a, R>> {

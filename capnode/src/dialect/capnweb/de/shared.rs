@@ -28,11 +28,6 @@ enum Step<'a> {
 }
 
 impl<'a, R: Lookup> Reader<'a, R> {
-    /// The value begins here.
-    pub(in super::super) fn begin(&mut self) {
-        self.start = self.pos;
-    }
-
     /// A reader of a node, as if it stood here.
     pub(super) fn enter<'s>(&'s self, node: Node<'s, R>) -> Result<Reader<'s, R>> {
         let Some(place) = R::node(node.graph, node.index) else {
@@ -66,6 +61,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             buffer: place.buffer,
             start: place.range.start,
             escaped: false,
+            opened: false,
             pos: place.range.start,
             refs: place.refs,
             depth: self.depth,

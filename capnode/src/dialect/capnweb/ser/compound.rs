@@ -19,23 +19,23 @@ impl<'a, R: Extract> Compound<'a, R> {
     pub(super) fn array(writer: &'a mut Writer<R>) -> Self {
         let depth = writer.depth;
         if let Some(form) = writer.form.take() {
-            writer.raw("[\"");
-            writer.raw(form);
-            writer.raw("\"");
+            writer.out.push_str("[\"");
+            writer.out.push_str(form);
+            writer.out.push_str("\"");
             return Self { writer, first: false, end: "]", depth };
         }
         if writer.plain {
-            writer.raw("[");
+            writer.out.push_str("[");
             return Self { writer, first: true, end: "]", depth };
         }
-        writer.raw("[[");
+        writer.out.push_str("[[");
         writer.depth += 1;
         Self { writer, first: true, end: "]]", depth }
     }
 
     pub(super) fn object(writer: &'a mut Writer<R>) -> Self {
         let depth = writer.depth;
-        writer.raw("{");
+        writer.out.push_str("{");
         writer.depth += 1;
         // The content of an object of a special form is made of ordinary values again; it comes last.
         writer.plain = false;
@@ -68,7 +68,7 @@ impl<'a, R: Extract> Compound<'a, R> {
 
     fn comma(&mut self) {
         if !std::mem::replace(&mut self.first, false) {
-            self.writer.raw(",");
+            self.writer.out.push_str(",");
         }
     }
 
@@ -80,11 +80,11 @@ impl<'a, R: Extract> Compound<'a, R> {
     fn key(&mut self, key: &str) {
         self.comma();
         write_string(&mut self.writer.out, key);
-        self.writer.raw(":");
+        self.writer.out.push_str(":");
     }
 
     pub(super) fn close(self) -> Result<()> {
-        self.writer.raw(self.end);
+        self.writer.out.push_str(self.end);
         self.writer.depth = self.depth;
         Ok(())
     }
@@ -117,7 +117,7 @@ impl<R: Extract> ser::SerializeMap for Compound<'_, R> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.comma();
         key.serialize(KeyWriter(self.writer))?;
-        self.writer.raw(":");
+        self.writer.out.push_str(":");
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::dialect::{Extract, Failure};
 use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::MAX_SAFE_INTEGER;
-use crate::op::{Payload, Slot};
+use crate::op::Slot;
 
 mod compound;
 mod key;
@@ -31,8 +31,8 @@ type Result<T> = std::result::Result<T, Failure>;
 const MAX_BIGINT: usize = 16_384;
 
 pub(super) struct Writer<R> {
-    out: String,
-    refs: Vec<Slot<R>>,
+    pub(super) out: String,
+    pub(super) refs: Few<Slot<R>>,
     /// The depth of the value that is being written.
     depth: usize,
     /// The stack at the start of the writer.
@@ -58,26 +58,28 @@ pub(super) enum Side {
 }
 
 impl<R> Writer<R> {
-    pub(super) fn at_depth(depth: usize) -> Self {
-        // Most values are small.
-        let (out, refs) = (String::with_capacity(56), Vec::new());
-        let (apart, side, limit, full) = (false, Side::Ok, usize::MAX, false);
-        Self { out, refs, depth, stack: Stack::here(), plain: false, form: None, apart, side, limit, full }
+    /// Returns a writer of values that stand at a depth. It stops when the text is longer than `limit`.
+    pub(super) fn new(depth: usize, limit: usize) -> Self {
+        let mark = 0_u8;
+        Self {
+            // Most values are small.
+            out: String::with_capacity(56),
+            refs: Few::NONE,
+            depth,
+            stack: Stack(&raw const mark),
+            plain: false,
+            form: None,
+            apart: false,
+            side: Side::Ok,
+            limit,
+            full: false,
+        }
     }
 
-    /// Stops the writer when the text is longer than the present limit.
-    pub(super) fn bound(&mut self) {
-        self.limit = bounds::writable();
-    }
-
-    /// `true` if it has stopped because the text is too long.
-    pub(super) fn is_full(&self) -> bool {
-        self.full || self.out.len() > self.limit
-    }
-
-    /// The error of a value that was not written.
-    pub(super) fn error(&self, failure: Failure) -> Error {
-        if self.is_full() { bounds::too_long() } else { encode_error(failure) }
+    /// Returns the outcome of writing a value: an error also if the text became too long and the value's type did not
+    /// mind.
+    pub(super) fn check(&self, written: Result<()>) -> std::result::Result<(), Error> {
+        if self.full || self.out.len() > self.limit { Err(bounds::too_long()) } else { written.map_err(encode_error) }
     }
 
     /// Checks that there is room for more text.
@@ -98,9 +100,9 @@ impl<R> Writer<R> {
         self.check_room(string_len(text))
     }
 
-    /// A writer that takes a `Result` apart, if that is all of the value.
-    pub(super) fn of_outcome() -> Self {
-        Self { apart: true, ..Self::at_depth(0) }
+    /// Returns a writer that takes a `Result` apart, if that is all of the value.
+    pub(super) fn of_outcome(limit: usize) -> Self {
+        Self { apart: true, ..Self::new(0, limit) }
     }
 
     /// Returns the side of a `Result` that was written.
@@ -108,40 +110,33 @@ impl<R> Writer<R> {
         self.side
     }
 
-    pub(super) fn finish(self) -> Payload<R> {
-        Payload { text: self.out.into(), refs: self.refs.into(), nodes: Few::NONE }
-    }
-
-    pub(super) fn raw(&mut self, text: &str) {
-        self.out.push_str(text);
-    }
-
     /// Writes a float as JavaScript does. In the larger type it is only looked at.
     fn float(&mut self, float: f64, shortest: impl Display + Serialize) -> Result<()> {
         let whole = float.fract() == 0.0 && !(float == 0.0 && float.is_sign_negative());
         if float.is_nan() {
-            self.raw("[\"nan\"]");
+            self.out.push_str("[\"nan\"]");
         } else if float.is_infinite() {
-            self.raw(if float > 0.0 { "[\"inf\"]" } else { "[\"-inf\"]" });
+            self.out.push_str(if float > 0.0 { "[\"inf\"]" } else { "[\"-inf\"]" });
         } else if whole && float.abs() <= MAX_SAFE_INTEGER as f64 {
-            self.raw(itoa::Buffer::new().format(float as i64));
+            self.out.push_str(itoa::Buffer::new().format(float as i64));
         } else if whole && float.abs() < 1e21 {
-            self.raw(&shortest.to_string());
+            self.out.push_str(&shortest.to_string());
         } else {
-            self.raw(&serde_json::to_string(&shortest).map_err(ser::Error::custom)?);
+            self.out.push_str(&serde_json::to_string(&shortest).map_err(ser::Error::custom)?);
         }
         Ok(())
     }
 
+    /// Writes an integer that may be too large for a number.
     fn integer(&mut self, integer: impl itoa::Integer, safe: bool) -> Result<()> {
         let mut buffer = itoa::Buffer::new();
         let digits = buffer.format(integer);
         if safe {
-            self.raw(digits);
+            self.out.push_str(digits);
         } else {
-            self.raw("[\"bigint\",\"");
-            self.raw(digits);
-            self.raw("\"]");
+            self.out.push_str("[\"bigint\",\"");
+            self.out.push_str(digits);
+            self.out.push_str("\"]");
         }
         Ok(())
     }
@@ -182,11 +177,11 @@ impl<R: Extract> Writer<R> {
     /// A form around a single part.
     fn form_of_one<T: Serialize + ?Sized>(&mut self, name: &str, content: &T) -> Result<()> {
         let outer = std::mem::replace(&mut self.plain, true);
-        self.raw("[\"");
-        self.raw(name);
-        self.raw("\",");
+        self.out.push_str("[\"");
+        self.out.push_str(name);
+        self.out.push_str("\",");
         content.serialize(&mut *self)?;
-        self.raw("]");
+        self.out.push_str("]");
         self.plain = outer;
         Ok(())
     }

@@ -8,6 +8,16 @@ use crate::dialect::capnweb::text::{write_base64, write_string};
 use crate::dialect::{Extract, Failure};
 use crate::kinds::{MAX_SAFE_INTEGER, marker};
 
+/// Methods for integers that every number of JavaScript can be.
+macro_rules! small_integers {
+    ($($method:ident $integer:ident)*) => { $(
+        fn $method(self, v: $integer) -> Result<()> {
+            self.out.push_str(itoa::Buffer::new().format(v));
+            Ok(())
+        }
+    )* };
+}
+
 impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
     type Ok = ();
     type Error = Failure;
@@ -20,20 +30,17 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
     type SerializeStructVariant = Compound<'a, R>;
 
     fn serialize_bool(self, v: bool) -> Result<()> {
-        self.raw(if v { "true" } else { "false" });
+        self.out.push_str(if v { "true" } else { "false" });
         Ok(())
     }
 
-    fn serialize_i8(self, v: i8) -> Result<()> {
-        self.integer(v, true)
-    }
-
-    fn serialize_i16(self, v: i16) -> Result<()> {
-        self.integer(v, true)
-    }
-
-    fn serialize_i32(self, v: i32) -> Result<()> {
-        self.integer(v, true)
+    small_integers! {
+        serialize_i8 i8
+        serialize_i16 i16
+        serialize_i32 i32
+        serialize_u8 u8
+        serialize_u16 u16
+        serialize_u32 u32
     }
 
     fn serialize_i64(self, v: i64) -> Result<()> {
@@ -42,18 +49,6 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
 
     fn serialize_i128(self, v: i128) -> Result<()> {
         self.integer(v, v.unsigned_abs() <= u128::from(MAX_SAFE_INTEGER))
-    }
-
-    fn serialize_u8(self, v: u8) -> Result<()> {
-        self.integer(v, true)
-    }
-
-    fn serialize_u16(self, v: u16) -> Result<()> {
-        self.integer(v, true)
-    }
-
-    fn serialize_u32(self, v: u32) -> Result<()> {
-        self.integer(v, true)
     }
 
     fn serialize_u64(self, v: u64) -> Result<()> {
@@ -84,14 +79,14 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
 
     fn serialize_bytes(self, v: &[u8]) -> Result<()> {
         self.check_room(v.len() / 3 * 4)?;
-        self.raw(if self.plain { "\"" } else { "[\"bytes\",\"" });
+        self.out.push_str(if self.plain { "\"" } else { "[\"bytes\",\"" });
         write_base64(&mut self.out, v);
-        self.raw(if self.plain { "\"" } else { "\"]" });
+        self.out.push_str(if self.plain { "\"" } else { "\"]" });
         Ok(())
     }
 
     fn serialize_none(self) -> Result<()> {
-        self.raw("null");
+        self.out.push_str("null");
         Ok(())
     }
 
@@ -101,7 +96,7 @@ impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
     }
 
     fn serialize_unit(self) -> Result<()> {
-        self.raw("[\"undefined\"]");
+        self.out.push_str("[\"undefined\"]");
         Ok(())
     }
 

@@ -8,53 +8,55 @@ fn arguments(text: &str) -> Body {
     args.map(|word| panic!("{word:?}"))
 }
 
-fn all<T>(text: &str, read: impl FnOnce(&mut ArgsReader<'_, Part>) -> Result<T, Error>) -> Result<T, Error> {
+fn all<T>(text: &str, read: impl FnOnce(&mut Reader<'_, Part>) -> Result<T, Error>) -> Result<T, Error> {
     decode_args(&arguments(text), read)
 }
 
 #[test]
 fn arguments_stand_side_by_side_and_are_not_wrapped() {
-    let mut writer = ArgsWriter::<Part>::new();
-    writer.push("x").unwrap();
-    writer.push(&vec![1, 2]).unwrap();
-    writer.push(&()).unwrap();
-    assert_eq!(writer.finish().text.as_str(), r#"["x",[[1,2]],["undefined"]]"#);
-    assert_eq!(ArgsWriter::<Part>::new().finish().text.as_str(), "[]");
+    let args = write_args::<Part>(usize::MAX, |args| {
+        args.push("x")?;
+        args.push(&vec![1, 2])?;
+        args.push(&())
+    });
+    assert_eq!(args.unwrap().text.as_str(), r#"["x",[[1,2]],["undefined"]]"#);
+    assert_eq!(write_args::<Part>(usize::MAX, |_| Ok(())).unwrap().text.as_str(), "[]");
 }
 
 #[test]
 fn arguments_are_read_one_by_one() {
     let read = all(r#" [ "x" , [ [ 1 , 2 ] ] , 5 ] "#, |args| {
-        Ok((args.next::<String>()?, args.next::<Vec<u8>>()?, args.next::<u8>()?))
+        Ok((args.argument::<String>()?, args.argument::<Vec<u8>>()?, args.argument::<u8>()?))
     });
     assert_eq!(read.unwrap(), ("x".to_owned(), vec![1, 2], 5));
-    all("[1,2,3]", |args| args.next::<u8>()).unwrap();
+    all("[1,2,3]", |args| args.argument::<u8>()).unwrap();
 }
 
 #[test]
 fn references_among_arguments_do_not_hide_those_behind_them() {
     let [a, b] = [cap(), cap()];
-    let mut writer = ArgsWriter::<Part>::new();
-    writer.push(&a).unwrap();
-    writer.push(&5).unwrap();
-    writer.push(&vec![b.clone()]).unwrap();
-    writer.push(&b).unwrap();
-    writer.push("end").unwrap();
-    let args = writer.finish();
+    let args = write_args::<Part>(usize::MAX, |args| {
+        args.push(&a)?;
+        args.push(&5)?;
+        args.push(&vec![b.clone()])?;
+        args.push(&b)?;
+        args.push("end")
+    });
+    let args = args.unwrap();
     let read = decode_args(&args, |args| {
         Ok((
-            args.next::<Cap>()?,
-            args.next::<u8>()?,
-            args.next::<Vec<Cap>>()?,
-            args.next::<Cap>()?,
-            args.next::<String>()?,
+            args.argument::<Cap>()?,
+            args.argument::<u8>()?,
+            args.argument::<Vec<Cap>>()?,
+            args.argument::<Cap>()?,
+            args.argument::<String>()?,
         ))
     });
     assert_eq!(read.unwrap(), (a.clone(), 5, vec![b.clone()], b.clone(), "end".to_owned()));
     // Nor do references that are not wanted.
     let read = decode_args(&args, |args| {
-        args.next::<()>()?;
-        Ok((args.next::<Value>()?, args.next::<Value>()?, args.next::<Option<Cap>>()?))
+        args.argument::<()>()?;
+        Ok((args.argument::<Value>()?, args.argument::<Value>()?, args.argument::<Option<Cap>>()?))
     });
     assert_eq!(read.unwrap(), (5.into(), Value::Array(vec![b.clone().into()]), Some(b)));
 }
@@ -63,15 +65,15 @@ fn references_among_arguments_do_not_hide_those_behind_them() {
 fn an_argument_that_is_missing_is_undefined() {
     for text in ["[]", " [ ] "] {
         let read =
-            all(text, |args| Ok((args.next::<Option<u8>>()?, args.next::<()>()?, args.next::<Value>()?)));
+            all(text, |args| Ok((args.argument::<Option<u8>>()?, args.argument::<()>()?, args.argument::<Value>()?)));
         assert_eq!(read.unwrap(), (None, (), Value::Undefined));
     }
     let read =
-        all("[1]", |args| Ok((args.next::<u8>()?, args.next::<Option<u8>>()?, args.next::<Option<u8>>()?)));
+        all("[1]", |args| Ok((args.argument::<u8>()?, args.argument::<Option<u8>>()?, args.argument::<Option<u8>>()?)));
     assert_eq!(read.unwrap(), (1, None, None));
-    assert_eq!(all("[]", |args| args.next::<u8>()).unwrap_err().to_string(), "it is missing, expected u8");
+    assert_eq!(all("[]", |args| args.argument::<u8>()).unwrap_err().to_string(), "it is missing, expected u8");
     assert!(
-        all("[1]", |args| args.next::<u8>().and_then(|_| args.next::<Cap>()))
+        all("[1]", |args| args.argument::<u8>().and_then(|_| args.argument::<Cap>()))
             .unwrap_err()
             .to_string()
             .starts_with("it is missing")
@@ -80,16 +82,18 @@ fn an_argument_that_is_missing_is_undefined() {
 
 #[test]
 fn an_argument_that_cannot_be_written_is_told_by_its_number() {
-    let mut writer = ArgsWriter::<Part>::new();
-    writer.push(&5).unwrap();
-    let error = writer.push(&std::collections::BTreeMap::from([((), 1)])).unwrap_err();
+    let written = write_args::<Part>(usize::MAX, |args| {
+        args.push(&5)?;
+        args.push(&std::collections::BTreeMap::from([((), 1)]))
+    });
+    let error = written.unwrap_err();
     assert_eq!(error.to_string(), "argument 2: the key of a map has to be a string, a number or a bool");
     assert_eq!(error.kind(), ErrorKind::Encode);
 }
 
 #[test]
 fn an_argument_that_does_not_fit_says_what_was_wanted() {
-    let error = all(r#"["x"]"#, |args| args.next::<u8>()).unwrap_err();
+    let error = all(r#"["x"]"#, |args| args.argument::<u8>()).unwrap_err();
     assert_eq!(
         (error.kind(), error.to_string().as_str()),
         (ErrorKind::Decode, r#"invalid type: string "x", expected u8"#)

@@ -33,7 +33,7 @@ fn use_up(op: &Op) {
         Op::Call { args: Some(args), .. } => {
             let args = args.clone().map(|_| Part::Cap(cap()));
             let _read: Result<Value, _> =
-                decode_args(&args, |args| args.next().and_then(|_: IgnoredAny| args.next()));
+                decode_args(&args, |args| args.argument().and_then(|_: IgnoredAny| args.argument()));
             use_value(&args);
         }
         Op::Evaluate { value, .. } | Op::Answer { outcome: Ok(value), .. } => {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    ArgsReader, ArgsWriter, error_data, error_property, error_text, member, parse, read_error, write,
+    Reader, error_data, error_property, error_text, member, parse, read_error, write, write_args,
 };
 use crate::cap::Cap;
 use crate::cap::payload::{Body, Part, encode};
