@@ -39,7 +39,7 @@ pub const TARGETS: &[Target] = &[
         run: capnweb_frame,
         entries: &[
             "dialect/capnweb/message.rs::parse",
-            "dialect/capnweb/scan/mod.rs::new",
+            "dialect/capnweb/scan/mod.rs::open",
             "dialect/capnweb/scan/mod.rs::expect",
             "dialect/capnweb/text.rs::base64_len",
         ],

@@ -15,6 +15,11 @@ macro_rules! reserved {
         pub(crate) fn is_reserved(name: &str) -> bool {
             matches!(name, $($name)|*)
         }
+
+        /// Returns the first position of such a name in a path.
+        pub(crate) fn find_reserved(path: &[Key]) -> Option<usize> {
+            path.iter().position(|key| matches!(key, Key::Name(name) if matches!(name.as_str(), $($name)|*)))
+        }
     };
 }
 
@@ -35,11 +40,6 @@ reserved! {
     "toLocaleString"
     "toString"
     "valueOf"
-}
-
-/// Returns the first position of such a name in a path.
-pub(crate) fn find_reserved(path: &[Key]) -> Option<usize> {
-    path.iter().position(|key| matches!(key, Key::Name(name) if is_reserved(name.as_str())))
 }
 
 #[cfg(test)]

@@ -122,8 +122,9 @@ pub fn arguments(data: &[u8]) {
         reader.argument::<String>()?;
         reader.argument::<Option<Cap>>()
     }));
-    let values =
-        decode_args(&args, |reader| (0..16).map(|_| reader.argument::<Value>()).collect::<Result<Vec<_>, _>>());
+    let values = decode_args(&args, |reader| {
+        (0..16).map(|_| reader.argument::<Value>()).collect::<Result<Vec<_>, _>>()
+    });
     if let Ok(values) = values {
         let gone = values.iter().position(|value| *value == Value::Undefined).unwrap_or(values.len());
         let skipped = decode_args(&args, |reader| {

@@ -6,20 +6,26 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, UNNUMBERED, Word};
 
+/// The name of what follows a comma in a message.
+pub(super) const ELEMENT: &str = "another element of the message";
+
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
 /// Reads one message. An error means that the peer broke the protocol or a limit.
 pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
-    let mut scanner = Scanner::new(frame, limits);
-    scanner.expect(b'[', "a message, which is an array")?;
-    let op = match scanner.string()? {
-        "push" => call(&mut scanner, Answering::Kept)?,
-        "stream" => call(&mut scanner, Answering::Sent)?,
-        "pull" => Op::Pull(id(&mut scanner)?),
-        "resolve" => Op::Answer { id: id(&mut scanner)?, outcome: Ok(value(&mut scanner)?) },
-        "reject" => Op::Answer { id: id(&mut scanner)?, outcome: Err(value(&mut scanner)?) },
+    let (mut scanner, name) = Scanner::open(frame, limits)?;
+    let value = |scanner: &mut Scanner<'_>| {
+        scanner.expect(b',', ELEMENT)?;
+        scanner.part(|scanner| scanner.expression(0))
+    };
+    let op = match name {
+        "push" => scanner.call(Answering::Kept)?,
+        "stream" => scanner.call(Answering::Sent)?,
+        "pull" => Op::Pull(scanner.integer_after(ELEMENT)?),
+        "resolve" => Op::Answer { id: scanner.integer_after(ELEMENT)?, outcome: Ok(value(&mut scanner)?) },
+        "reject" => Op::Answer { id: scanner.integer_after(ELEMENT)?, outcome: Err(value(&mut scanner)?) },
         "release" => release(&mut scanner)?,
         "abort" => Op::Abort(value(&mut scanner)?),
         "pipe" => Op::Pipe { id: UNNUMBERED },
@@ -27,47 +33,12 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
         "abilities" => Op::Abilities,
         unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
     };
-    scanner.close()?;
-    scanner.finish()?;
+    scanner.end()?;
     Ok(op)
 }
 
-fn comma(scanner: &mut Scanner<'_>) -> Result<(), Error> {
-    scanner.expect(b',', "another element of the message")
-}
-
-fn id(scanner: &mut Scanner<'_>) -> Result<i64, Error> {
-    comma(scanner)?;
-    scanner.integer()
-}
-
-fn value(scanner: &mut Scanner<'_>) -> Result<Payload<Word>, Error> {
-    comma(scanner)?;
-    scanner.payload()
-}
-
-/// Reads the call that follows `push` or `stream`.
-fn call(scanner: &mut Scanner<'_>, answering: Answering) -> Result<Op, Error> {
-    comma(scanner)?;
-    if let Some((target, path, args)) = scanner.plain_call()? {
-        return Ok(Op::Call { id: UNNUMBERED, target, path, args, answering });
-    }
-    let mut value = scanner.payload()?;
-    if matches!(value.root(), Some(Word::Import(_))) {
-        if let Some(slot) = value.refs.pop() {
-            if let Word::Import(Import { id, path, args, .. }) = slot.to {
-                let args = args.map(|args| *args);
-                return Ok(Op::Call { id: UNNUMBERED, target: id, path, args, answering });
-            }
-        }
-    }
-    Ok(Op::Evaluate { id: UNNUMBERED, value, answering })
-}
-
 fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
-    let id = id(scanner)?;
-    comma(scanner)?;
-    let count = scanner.integer()?;
+    let (id, count) = (scanner.integer_after(ELEMENT)?, scanner.integer_after(ELEMENT)?);
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
     // Any peer accepts a release of no references to the index, and only this library sends one.
     Ok(if (id, count) == (0, 0) { Op::Mark } else { Op::Release { id, count } })
@@ -77,17 +48,23 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
 pub(crate) fn write(op: &Op, out: &mut String) {
     match op {
         Op::Call { target, path, args, answering, .. } => {
-            out.push_str(opening(*answering));
+            out.push_str(match answering {
+                Answering::Kept => "[\"push\",",
+                Answering::Sent => "[\"stream\",",
+            });
             write_import("[\"pipeline\",", *target, path, args.as_ref(), out);
         }
         Op::Evaluate { value, answering, .. } => {
-            out.push_str(opening(*answering));
+            out.push_str(match answering {
+                Answering::Kept => "[\"push\",",
+                Answering::Sent => "[\"stream\",",
+            });
             write_payload(value, out);
         }
         Op::Pipe { .. } => out.push_str("[\"pipe\""),
         Op::Pull(id) => {
             out.push_str("[\"pull\",");
-            write_number(*id, out);
+            out.push_str(itoa::Buffer::new().format(*id));
         }
         Op::Answer { id, outcome } => {
             let (name, value) = match outcome {
@@ -95,15 +72,15 @@ pub(crate) fn write(op: &Op, out: &mut String) {
                 Err(error) => ("[\"reject\",", error),
             };
             out.push_str(name);
-            write_number(*id, out);
+            out.push_str(itoa::Buffer::new().format(*id));
             out.push(',');
             write_payload(value, out);
         }
         Op::Release { id, count } => {
             out.push_str("[\"release\",");
-            write_number(*id, out);
+            out.push_str(itoa::Buffer::new().format(*id));
             out.push(',');
-            write_number(*count, out);
+            out.push_str(itoa::Buffer::new().format(*count));
         }
         Op::Mark => out.push_str("[\"release\",0,0"),
         Op::Abilities => out.push_str("[\"abilities\""),
@@ -117,23 +94,11 @@ pub(crate) fn write(op: &Op, out: &mut String) {
     out.push(']');
 }
 
-/// Returns the beginning of the message.
-fn opening(answering: Answering) -> &'static str {
-    match answering {
-        Answering::Kept => "[\"push\",",
-        Answering::Sent => "[\"stream\",",
-    }
-}
-
-fn write_number(number: impl itoa::Integer, out: &mut String) {
-    out.push_str(itoa::Buffer::new().format(number));
-}
-
 /// Writes a payload's text with its references in their places.
 fn write_payload(payload: &Payload<Word>, out: &mut String) {
     let (buffer, range) = (payload.text.buffer(), payload.text.range());
     let mut written = range.start;
-    for slot in &payload.refs {
+    for slot in payload.refs.iter() {
         out.push_str(&buffer[written..slot.start]);
         written = slot.end;
         match &slot.to {
@@ -154,13 +119,13 @@ fn write_payload(payload: &Payload<Word>, out: &mut String) {
 
 fn write_export(form: &str, id: i64, out: &mut String) {
     out.push_str(form);
-    write_number(id, out);
+    out.push_str(itoa::Buffer::new().format(id));
     out.push(']');
 }
 
 fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, out: &mut String) {
     out.push_str(form);
-    write_number(id, out);
+    out.push_str(itoa::Buffer::new().format(id));
     if !path.is_empty() || args.is_some() {
         out.push_str(",[");
         for (at, key) in path.as_slice().iter().enumerate() {
@@ -169,7 +134,7 @@ fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, 
             }
             match key {
                 Key::Name(name) => write_string(out, name.as_str()),
-                Key::Index(index) => write_number(*index, out),
+                Key::Index(index) => out.push_str(itoa::Buffer::new().format(*index)),
                 // Refused before it came here.
                 Key::Verb(verb) => write_string(out, verb.name()),
             }

@@ -21,7 +21,7 @@ mod ser;
 mod tests;
 pub(in crate::dialect) mod text;
 
-pub(crate) use self::args::{write_args};
+pub(crate) use self::args::write_args;
 pub(crate) use self::de::Reader;
 pub(crate) use self::depth::{Depth, MAX_DEPTH};
 #[cfg(test)]

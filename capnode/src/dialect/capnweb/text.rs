@@ -39,47 +39,38 @@ const CHUNK: usize = 64;
 pub(in crate::dialect) fn plain_run(bytes: &[u8]) -> usize {
     /// A string that is longer is looked through in chunks.
     const SHORT: usize = 64;
+    const EACH: u64 = u64::MAX / 0xff;
+    const SPACES: u64 = 0x20 * EACH;
     let mut run = 0;
-    while let Some(eight) = bytes.get(run..).and_then(|rest| rest.first_chunk()) {
-        let plain = plain_of_eight(*eight);
-        run += plain;
-        if plain < 8 {
-            return run;
+    loop {
+        let rest = bytes.get(run..).unwrap_or_default();
+        let word = match rest.first_chunk() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => rest.iter().rev().fold(SPACES, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        let quote = (word ^ (u64::from(b'"') * EACH)).wrapping_sub(EACH);
+        let backslash = (word ^ (u64::from(b'\\') * EACH)).wrapping_sub(EACH);
+        let control = word.wrapping_sub(SPACES);
+        // The highest bit of each byte that was less than its subtrahend; bytes beyond ASCII had that bit before. Above
+        // the lowest one found there may be others.
+        let found = (quote | backslash | control) & !word & (0x80 * EACH);
+        run += found.trailing_zeros() as usize / 8;
+        if found != 0 || run >= bytes.len() {
+            return run.min(bytes.len());
         }
         if run == SHORT {
             return run + long_plain_run(&bytes[run..]);
         }
-    }
-    match bytes.last_chunk() {
-        // Those before `run` are looked at again.
-        Some(eight) => bytes.len() - 8 + plain_of_eight(*eight),
-        None => bytes.iter().position(|byte| means(*byte)).unwrap_or(bytes.len()),
     }
 }
 
 /// Counts the bytes of a run that may be long. It stands apart, so that short ones need not make room for it.
 #[inline(never)]
 fn long_plain_run(bytes: &[u8]) -> usize {
+    let means = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
     let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, byte| any | means(*byte));
     let run = CHUNK * bytes.chunks_exact(CHUNK).take_while(plain).count();
     run + plain_run(&bytes[run..])
-}
-
-fn means(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
-}
-
-/// Counts those of eight bytes that come before the first that [`means`] something.
-fn plain_of_eight(bytes: [u8; 8]) -> usize {
-    const EACH: u64 = u64::MAX / 0xff;
-    let word = u64::from_le_bytes(bytes);
-    let quote = (word ^ (u64::from(b'"') * EACH)).wrapping_sub(EACH);
-    let backslash = (word ^ (u64::from(b'\\') * EACH)).wrapping_sub(EACH);
-    let control = word.wrapping_sub(0x20 * EACH);
-    // The highest bit of each byte that was less than its subtrahend; bytes beyond ASCII had that bit before. Above the
-    // lowest one found there may be others.
-    let found = (quote | backslash | control) & !word & (0x80 * EACH);
-    found.trailing_zeros() as usize / 8
 }
 
 /// The whole number that `bytes` begin with, and how many digits and signs it takes, if it is written as most are: without

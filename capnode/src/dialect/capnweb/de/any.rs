@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::de::{self, Deserializer, IntoDeserializer, Unexpected, Visitor};
 
+use super::super::text::plain_integer;
 use super::access::{Elements, Members, Variant};
 use super::content::Token;
-use super::super::text::plain_integer;
 use super::{Next, Reader, Result, broken};
 use crate::dialect::{Failure, Found, Lookup};
 use crate::kinds::{BigInt, MAX_SAFE_INTEGER, marker};

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::super::text::{base64_len, unescape};
+use super::super::message::ELEMENT;
+use super::super::text::{base64_len, plain_integer, plain_run, unescape};
 use super::{Result, Scanner, excerpt, protocol};
 use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
-use crate::op::{Id, Import, Key, Path, Payload, Slot, Text, Word};
+use crate::op::{Answering, Id, Import, Key, Op, Path, Payload, Slot, Text, UNNUMBERED, Word};
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
 const ODD_ERROR: &str = "an error whose name or message is no string";
@@ -22,54 +23,61 @@ const CALL_LEVELS: usize = 4;
 type Parts = (Id, Path, Option<Payload<Word>>);
 
 impl Scanner<'_> {
-    /// An expression, as a value of its own.
-    pub(in super::super) fn payload(&mut self) -> Result<Payload<Word>> {
-        self.part(|scanner| scanner.expression(0))
-    }
-
-    /// Reads the call behind `push` or `stream` if it has the usual form. It takes no detour, since such a call stands
-    /// in nearly every message.
-    pub(in super::super) fn plain_call(&mut self) -> Result<Option<Parts>> {
-        const START: &str = "[\"pipeline\"";
-        self.peek();
-        if !self.rest().starts_with(START) {
-            return Ok(None);
+    /// Reads the call or the expression that follows `push` or `stream`.
+    pub(in super::super) fn call(&mut self, answering: Answering) -> Result<Op> {
+        const PIPELINE: &[u8] = b"[\"pipeline\"";
+        self.expect(b',', ELEMENT)?;
+        // It takes no detour, since a call stands in nearly every message.
+        if self.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
+            self.pos += PIPELINE.len();
+            let (target, path, args) = self.import_parts(1)?;
+            return Ok(Op::Call { id: UNNUMBERED, target, path, args, answering });
         }
-        // As deep as in an expression.
-        self.check_depth(0)?;
-        self.pos += START.len();
-        self.import_parts(1).map(Some)
+        let mut value = self.part(|scanner| scanner.expression(0))?;
+        if matches!(value.root(), Some(Word::Import(_))) {
+            if let Some(slot) = value.refs.pop() {
+                if let Word::Import(Import { id, path, args, .. }) = slot.to {
+                    let args = args.map(|args| *args);
+                    return Ok(Op::Call { id: UNNUMBERED, target: id, path, args, answering });
+                }
+            }
+        }
+        Ok(Op::Evaluate { id: UNNUMBERED, value, answering })
     }
 
     /// Returns the text that `scan` passes over, with the references found in it.
-    fn part(&mut self, scan: impl FnOnce(&mut Self) -> Result<()>) -> Result<Payload<Word>> {
-        self.peek();
+    pub(in super::super) fn part(
+        &mut self,
+        scan: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Payload<Word>> {
+        self.ahead();
         let start = self.pos;
         let outer = std::mem::take(&mut self.refs);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
-        Ok(Payload { text: self.text.slice(start..self.pos), refs: refs.into(), nodes: Few::NONE })
+        Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: Few::NONE })
     }
 
     /// Passes over one expression and keeps the references in it.
-    fn expression(&mut self, depth: usize) -> Result<()> {
-        self.check_depth(depth)?;
-        match self.peek() {
-            b'"' => self.string().map(drop),
-            b'{' => self.object(depth + 1),
-            b'[' => self.form(depth + 1),
-            b't' => self.literal("true"),
-            b'f' => self.literal("false"),
-            b'n' => self.literal("null"),
-            _ => self.number().map(drop),
+    pub(in super::super) fn expression(&mut self, depth: usize) -> Result<()> {
+        if depth >= self.max_depth {
+            return Err(too_deep(self.max_depth));
         }
-    }
-
-    fn check_depth(&self, depth: usize) -> Result<()> {
-        if depth < self.max_depth {
-            return Ok(());
+        match self.ahead() {
+            [b'"', ..] => self.string().map(drop),
+            [b'{', ..] => self.object(depth + 1),
+            [b'[', ..] => self.form(depth + 1),
+            [b't', ..] => self.literal("true"),
+            [b'f', ..] => self.literal("false"),
+            [b'n', ..] => self.literal("null"),
+            other => match plain_integer(other) {
+                Some((_, length)) => {
+                    self.pos += length;
+                    Ok(())
+                }
+                None => self.number().map(drop),
+            },
         }
-        Err(too_deep(self.max_depth))
     }
 
     fn object(&mut self, depth: usize) -> Result<()> {
@@ -95,14 +103,14 @@ impl Scanner<'_> {
         }
         loop {
             self.expression(depth)?;
-            if !self.comma() {
+            if !self.take(b',') {
                 return self.expect(b']', "a comma or the end of the array");
             }
         }
     }
 
     /// Ends a form, and passes over elements that it does not know: later versions may add some.
-    pub(in super::super) fn close(&mut self) -> Result<()> {
+    pub(super) fn close(&mut self) -> Result<()> {
         while self.comma() {
             self.skip()?;
         }
@@ -110,12 +118,14 @@ impl Scanner<'_> {
     }
 
     /// Passes over one JSON text in which nothing means anything.
-    pub(in super::super) fn skip(&mut self) -> Result<()> {
+    fn skip(&mut self) -> Result<()> {
         self.json(0)
     }
 
     fn json(&mut self, depth: usize) -> Result<()> {
-        self.check_depth(depth)?;
+        if depth >= self.max_depth {
+            return Err(too_deep(self.max_depth));
+        }
         let (open, close) = match self.peek() {
             b'[' => (b'[', b']'),
             b'{' => (b'{', b'}'),
@@ -159,17 +169,17 @@ impl Scanner<'_> {
             "url" => return self.url(),
             "headers" => return self.headers(),
             "export" => {
-                let id = self.new_export()?;
+                let id = self.integer_after("an id")?;
                 return self.end_reference(start, Word::Export(id));
             }
             "promise" => {
-                let id = self.new_export()?;
+                let id = self.integer_after("an id")?;
                 return self.end_reference(start, Word::Promise(id));
             }
             "import" => return self.import(start, depth, false),
             "pipeline" => return self.import(start, depth, true),
             "remap" => return self.unsupported(start, "remap", |s| s.remap(depth)),
-            "readable" => return self.unsupported(start, "readable", |s| s.new_export().map(drop)),
+            "readable" => return self.unsupported(start, "readable", |s| s.integer_after("an id").map(drop)),
             "writable" => return self.unsupported(start, "writable", |s| s.writable()),
             "blob" => return self.unsupported(start, "blob", |s| s.blob(depth)),
             "request" => return self.unsupported(start, "request", |s| s.request(depth)),
@@ -199,7 +209,7 @@ impl Scanner<'_> {
 
     /// Passes over a function to be applied to each element of a value: an id, a path, its captures, and its steps.
     fn remap(&mut self, depth: usize) -> Result<()> {
-        let start = self.new_export()?;
+        let start = self.integer_after("an id")?;
         // It has to be there, as in any other use.
         let to = Word::Import(Import { id: start, path: Path::Empty, args: None, awaited: false });
         self.refs.push(Slot { start: self.pos, end: self.pos, to });
@@ -243,7 +253,7 @@ impl Scanner<'_> {
 
     fn writable(&mut self) -> Result<()> {
         let start = self.pos;
-        let id = self.new_export()?;
+        let id = self.integer_after("an id")?;
         self.refs.push(Slot { start, end: self.pos, to: Word::Export(id) });
         Ok(())
     }
@@ -293,11 +303,6 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn new_export(&mut self) -> Result<Id> {
-        self.expect(b',', "an id")?;
-        self.integer()
-    }
-
     /// The id, path and arguments of `import` and `pipeline`.
     fn import(&mut self, start: usize, depth: usize, awaited: bool) -> Result<()> {
         let (id, path, args) = self.import_parts(depth + CALL_LEVELS - 1)?;
@@ -308,15 +313,23 @@ impl Scanner<'_> {
 
     /// Reads the parts that follow the name in `import` and `pipeline`, to the end of the form.
     fn import_parts(&mut self, depth: usize) -> Result<Parts> {
-        self.expect(b',', "an id")?;
-        let id = self.integer()?;
-        let path = if self.comma() { self.path()? } else { Path::Empty };
-        let args = if self.comma() { Some(self.part(|s| s.elements(depth))?) } else { None };
+        let id = self.integer_after("an id")?;
+        let path = if self.take(b',') { self.path()? } else { Path::Empty };
+        let args = if self.take(b',') { Some(self.part(|s| s.elements(depth))?) } else { None };
         self.expect(b']', "the end of the form")?;
         Ok((id, path, args))
     }
 
     fn path(&mut self) -> Result<Path> {
+        // Nearly every one is a name, without escapes.
+        if let Some(name) = self.ahead().strip_prefix(b"[\"") {
+            let (start, end) = (self.pos + 2, self.pos + 2 + plain_run(name));
+            let is_whole = name.get(end - start..).is_some_and(|rest| rest.starts_with(b"\"]"));
+            if is_whole && end - start <= self.limits.string_bytes {
+                self.pos = end + 2;
+                return Ok(Path::One(Key::Name(self.text.slice(start..end))));
+            }
+        }
         self.expect(b'[', "a property path")?;
         if self.take(b']') {
             return Ok(Path::Empty);
@@ -414,7 +427,7 @@ impl Scanner<'_> {
         if !is_odd {
             return self.close();
         }
-        let with = found_in(self.refs.drain(before..));
+        let with = found_in(self.refs.split_off(before));
         self.end_reference(start, Word::Unsupported { form: ODD_ERROR, with })
     }
 

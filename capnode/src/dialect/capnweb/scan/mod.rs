@@ -7,6 +7,7 @@ use super::MAX_DEPTH;
 use super::text::{plain_integer, plain_run};
 use crate::dialect::too_long;
 use crate::error::{Error, ErrorKind};
+use crate::few::Few;
 use crate::limits::Limits;
 use crate::op::{Slot, Text, Word};
 
@@ -22,7 +23,7 @@ pub(super) struct Scanner<'a> {
     /// The depth at which nothing may stand.
     max_depth: usize,
     /// The references found in the value being passed over.
-    refs: Vec<Slot<Word>>,
+    refs: Few<Slot<Word>>,
 }
 
 fn protocol(message: String) -> Error {
@@ -35,16 +36,24 @@ fn excerpt(text: &str) -> &str {
     &text[..end]
 }
 
+/// Beginnings of nearly all messages, as peers write them.
+const USUAL: [&str; 3] = ["[\"stream\"", "[\"resolve\"", "[\"push\""];
+
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a Text, limits: &'a Limits) -> Self {
-        Self {
-            text,
-            buffer: text.buffer(),
-            pos: text.range().start,
-            limits,
-            max_depth: limits.depth.min(MAX_DEPTH),
-            refs: Vec::new(),
+    /// Begins a message: passes over its bracket and returns its name.
+    pub(super) fn open(text: &'a Text, limits: &'a Limits) -> Result<(Self, &'a str)> {
+        let (buffer, start) = (text.buffer(), text.range().start);
+        let max_depth = limits.depth.min(MAX_DEPTH);
+        let mut scanner = Self { text, buffer, pos: start, limits, max_depth, refs: Few::NONE };
+        let bytes = buffer.as_bytes().get(start..).unwrap_or_default();
+        let usual = USUAL.iter().find(|usual| bytes.starts_with(usual.as_bytes()));
+        if let Some(usual) = usual.filter(|usual| usual.len() <= limits.string_bytes) {
+            scanner.pos += usual.len();
+            return Ok((scanner, &usual[2..usual.len() - 1]));
         }
+        scanner.expect(b'[', "a message, which is an array")?;
+        let name = scanner.string()?;
+        Ok((scanner, name))
     }
 
     fn rest(&self) -> &'a str {
@@ -62,20 +71,23 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// The next byte that is no white space, left where it is; 0 at the end.
-    pub(super) fn peek(&mut self) -> u8 {
-        loop {
-            match self.buffer.as_bytes().get(self.pos) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.pos += 1,
-                Some(byte) => return *byte,
-                None => return 0,
-            }
+    /// Passes over white space, and returns what follows.
+    fn ahead(&mut self) -> &'a [u8] {
+        let bytes = self.buffer.as_bytes();
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.pos) {
+            self.pos += 1;
         }
+        bytes.get(self.pos..).unwrap_or_default()
+    }
+
+    /// The next byte that is no white space, left where it is; 0 at the end.
+    fn peek(&mut self) -> u8 {
+        self.ahead().first().copied().unwrap_or_default()
     }
 
     fn take(&mut self, byte: u8) -> bool {
         // See `Reader::take`.
-        if self.peek() != byte {
+        if self.ahead().first() != Some(&byte) {
             return false;
         }
         self.pos += 1;
@@ -83,24 +95,28 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn expect(&mut self, byte: u8, what: &str) -> Result<()> {
-        if self.take(byte) { Ok(()) } else { self.bad(what) }
+        if self.ahead().first() != Some(&byte) {
+            return self.bad(what);
+        }
+        self.pos += 1;
+        Ok(())
     }
 
-    pub(super) fn comma(&mut self) -> bool {
+    fn comma(&mut self) -> bool {
         self.take(b',')
     }
 
-    /// Checks that only white space follows.
-    pub(super) fn finish(&mut self) -> Result<()> {
-        if self.peek() == 0 && self.pos >= self.buffer.len() {
-            Ok(())
-        } else {
-            self.bad("the end of the message")
+    /// Ends the message, and passes over elements that it does not know: later versions may add some.
+    pub(super) fn end(&mut self) -> Result<()> {
+        if self.ahead() == b"]" {
+            return Ok(());
         }
+        self.close()?;
+        if self.ahead().is_empty() { Ok(()) } else { self.bad("the end of the message") }
     }
 
     /// A string, as it stands between its quotes, checked.
-    pub(super) fn string(&mut self) -> Result<&'a str> {
+    fn string(&mut self) -> Result<&'a str> {
         self.expect(b'"', "a string")?;
         let start = self.pos;
         let bytes = self.buffer.as_bytes();
@@ -140,11 +156,6 @@ impl<'a> Scanner<'a> {
     fn number(&mut self) -> Result<&'a str> {
         self.peek();
         let start = self.pos;
-        let rest = self.buffer.as_bytes().get(start..).unwrap_or_default();
-        if let Some((_, length)) = plain_integer(rest) {
-            self.pos += length;
-            return Ok(&self.buffer[start..self.pos]);
-        }
         self.digit_run(true)?;
         let bytes = self.buffer.as_bytes();
         if bytes.get(self.pos) == Some(&b'.') {
@@ -174,14 +185,20 @@ impl<'a> Scanner<'a> {
         if self.pos == start || leading_zero { self.bad("a number") } else { Ok(()) }
     }
 
-    /// A whole number, such as an id.
-    pub(super) fn integer(&mut self) -> Result<i64> {
-        self.peek();
-        let rest = self.buffer.as_bytes().get(self.pos..).unwrap_or_default();
-        if let Some((integer, length)) = plain_integer(rest) {
-            self.pos += length;
-            return Ok(integer);
+    /// Passes over a comma, for which there is a name, and a whole number such as an id.
+    pub(super) fn integer_after(&mut self, comma: &str) -> Result<i64> {
+        if let [b',', rest @ ..] = self.ahead() {
+            if let Some((integer, length)) = plain_integer(rest) {
+                self.pos += 1 + length;
+                return Ok(integer);
+            }
         }
+        self.expect(b',', comma)?;
+        self.integer()
+    }
+
+    fn integer(&mut self) -> Result<i64> {
+        self.peek();
         let before = self.pos;
         let integer = self.number().ok().and_then(|digits| digits.parse().ok());
         integer.map_or_else(

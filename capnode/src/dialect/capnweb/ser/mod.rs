@@ -79,7 +79,11 @@ impl<R> Writer<R> {
     /// Returns the outcome of writing a value: an error also if the text became too long and the value's type did not
     /// mind.
     pub(super) fn check(&self, written: Result<()>) -> std::result::Result<(), Error> {
-        if self.full || self.out.len() > self.limit { Err(bounds::too_long()) } else { written.map_err(encode_error) }
+        if self.full || self.out.len() > self.limit {
+            Err(bounds::too_long())
+        } else {
+            written.map_err(encode_error)
+        }
     }
 
     /// Checks that there is room for more text.

@@ -64,14 +64,19 @@ fn references_among_arguments_do_not_hide_those_behind_them() {
 #[test]
 fn an_argument_that_is_missing_is_undefined() {
     for text in ["[]", " [ ] "] {
-        let read =
-            all(text, |args| Ok((args.argument::<Option<u8>>()?, args.argument::<()>()?, args.argument::<Value>()?)));
+        let read = all(text, |args| {
+            Ok((args.argument::<Option<u8>>()?, args.argument::<()>()?, args.argument::<Value>()?))
+        });
         assert_eq!(read.unwrap(), (None, (), Value::Undefined));
     }
-    let read =
-        all("[1]", |args| Ok((args.argument::<u8>()?, args.argument::<Option<u8>>()?, args.argument::<Option<u8>>()?)));
+    let read = all("[1]", |args| {
+        Ok((args.argument::<u8>()?, args.argument::<Option<u8>>()?, args.argument::<Option<u8>>()?))
+    });
     assert_eq!(read.unwrap(), (1, None, None));
-    assert_eq!(all("[]", |args| args.argument::<u8>()).unwrap_err().to_string(), "it is missing, expected u8");
+    assert_eq!(
+        all("[]", |args| args.argument::<u8>()).unwrap_err().to_string(),
+        "it is missing, expected u8"
+    );
     assert!(
         all("[1]", |args| args.argument::<u8>().and_then(|_| args.argument::<Cap>()))
             .unwrap_err()
