@@ -10,8 +10,7 @@ use crate::cap::broken::BrokenCallback;
 use crate::dialect::Dialect;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Fault};
-use crate::interface::Client;
-use crate::interface::func::Func;
+use crate::interface::FromCap;
 use crate::link::report::Report;
 use crate::link::{Link, Terms};
 use crate::session::{Side, Tables};
@@ -45,16 +44,13 @@ impl Connection {
         Driver::new(self.link.clone(), transport, holders)
     }
 
-    /// Returns the peer's index, as the client of an interface.
+    /// Returns the peer's index: as the client of an interface, as a [`Func`](crate::Func), or as a
+    /// [`Cap`](crate::Cap), which may be any value, to be read with [`Cap::get`](crate::Cap::get) and
+    /// [`Cap::at`](crate::Cap::at).
     ///
     /// Asks nothing of the peer: a missing method shows when it is called.
-    pub fn index<C: Client>(&self) -> C {
-        C::from_cap(self.peer())
-    }
-
-    /// Returns the peer's index without an interface: any value, to be read with [`Cap::get`] and [`Cap::at`].
-    pub fn peer(&self) -> Cap {
-        self.link.peer_index()
+    pub fn index<C: FromCap>(&self) -> C {
+        C::from_reference(self.link.peer_index())
     }
 
     /// Returns the peer's language. The accepting side knows it once the peer has sent something, unless it was
@@ -205,20 +201,8 @@ impl FromConnection for Connection {
     }
 }
 
-impl FromConnection for Cap {
-    fn from_connection(connection: Connection) -> Self {
-        connection.peer()
-    }
-}
-
-impl<F: ?Sized> FromConnection for Func<F> {
-    fn from_connection(connection: Connection) -> Self {
-        Self::from_cap(connection.peer())
-    }
-}
-
 #[diagnostic::do_not_recommend]
-impl<C: Client> FromConnection for C {
+impl<C: FromCap> FromConnection for C {
     fn from_connection(connection: Connection) -> Self {
         connection.index()
     }

@@ -59,7 +59,7 @@ struct Peer {
 impl Peer {
     /// The index of the peer without its interface.
     fn index(&self) -> Cap {
-        self.connection.peer()
+        self.connection.index::<Cap>()
     }
 
     fn dialect(&self) -> Dialect {

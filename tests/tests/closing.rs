@@ -27,7 +27,7 @@ fn send_and_end(connect: impl AsyncFnOnce() -> Connection) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let connection = connect().await;
-        let peer = connection.peer();
+        let peer = connection.index::<Cap>();
         for number in 0..CALLS {
             peer.invoke::<Value>("note", (number, text())).send().unwrap();
         }
@@ -147,7 +147,7 @@ async fn what_arrives_after_the_end_does_not_take_back_what_was_sent() {
     stream.write_all(b"[\"push\",[\"pipeline\",0,[]]]\n[\"pull\",1]\n").await.unwrap();
     let mut first = vec![0; 10];
     soon(stream.read_exact(&mut first)).await.unwrap();
-    let peer: Cap = connection.peer();
+    let peer: Cap = connection.index();
     for number in 0..10 {
         peer.invoke::<Value>("note", (number, text())).send().unwrap();
     }

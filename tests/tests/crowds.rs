@@ -20,7 +20,7 @@ async fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn answers(connection: &Connection) -> bool {
-    soon(connection.peer().invoke::<u32>("echo", (7,))).await.is_ok_and(|answer| answer == 7)
+    soon(connection.index::<Cap>().invoke::<u32>("echo", (7,))).await.is_ok_and(|answer| answer == 7)
 }
 
 async fn connect(url: &str) -> Connection {
@@ -253,13 +253,13 @@ async fn hold(connection: &Connection, bytes: usize) {
     // In pieces, since one that arrives is held twice for a moment.
     const PIECE: usize = 10_000;
     for _ in 0..bytes / PIECE {
-        let sent = connection.peer().invoke::<Value>("wait", ("x".repeat(PIECE),)).send();
+        let sent = connection.index::<Cap>().invoke::<Value>("wait", ("x".repeat(PIECE),)).send();
         if sent.is_err() {
             return;
         }
     }
     // All has arrived when what follows it is answered; or this is who is ended.
-    let _ended = soon(connection.peer().invoke::<u32>("echo", (1,))).await;
+    let _ended = soon(connection.index::<Cap>().invoke::<u32>("echo", (1,))).await;
 }
 
 #[tokio::test]
@@ -352,6 +352,6 @@ async fn nobody_is_ended_below_the_share() {
         assert!(answers(connection).await);
     }
     let refused: Connection = capnode::connect(&listener.url()).await.unwrap();
-    let error = soon(refused.peer().invoke::<u32>("echo", (7,))).await.unwrap_err();
+    let error = soon(refused.index::<Cap>().invoke::<u32>("echo", (7,))).await.unwrap_err();
     assert_ne!(error.kind(), ErrorKind::Timeout, "{error}");
 }

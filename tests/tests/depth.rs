@@ -30,7 +30,7 @@ async fn over_memory(index: Cap, dialect: Dialect) -> Cap {
     drop(node.serve(there).await.unwrap());
     let connection: capnode::Connection =
         Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
-    connection.peer()
+    connection.index::<Cap>()
 }
 
 // ------------------------------------------------------------------ paths

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use capnode::{Connection, Dialect, ErrorKind, Fate, Node, transport};
+use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Node, transport};
 use capnode_tests::{soon, until};
 use tokio::sync::Notify;
 
@@ -35,7 +35,7 @@ async fn a_node_with_nothing_going_on_is_down_at_once() {
     let node = Node::new("anything");
     let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let connection: Connection = capnode::connect(&listener.url()).await.unwrap();
-    assert_eq!(connection.peer().read::<String>().await.unwrap(), "anything");
+    assert_eq!(connection.index::<Cap>().read::<String>().await.unwrap(), "anything");
     let drained = soon(node.drain(LONG)).await;
     assert_eq!((drained.connections, drained.cut), (1, 0));
     assert_eq!(soon(connection.closed()).await.kind(), ErrorKind::Disconnected);

@@ -150,7 +150,10 @@ async fn all() -> Vec<(&'static str, Error)> {
     limits.frame_bytes = 10_000;
     let (connection, _served) = connected(Node::empty().limits(limits)).await;
     let long = "x".repeat(20_000);
-    all.push(("too long an argument", connection.peer().invoke::<()>("panic", (long,)).await.unwrap_err()));
+    all.push((
+        "too long an argument",
+        connection.index::<Cap>().invoke::<()>("panic", (long,)).await.unwrap_err(),
+    ));
 
     let mut limits = Limits::default();
     limits.unwritten_bytes_soft = 1_000;
@@ -158,7 +161,7 @@ async fn all() -> Vec<(&'static str, Error)> {
     let (here, _deaf) = tokio::io::duplex(64);
     let connection: Connection =
         Node::empty().limits(limits).connect_over(transport::lines(here)).await.unwrap();
-    let send = || connection.peer().invoke::<()>("x", ("x".repeat(900),)).send();
+    let send = || connection.index::<Cap>().invoke::<()>("x", ("x".repeat(900),)).send();
     // The first of them are handed to the transport, and the others are behind those.
     (0..5).for_each(|_| send().unwrap());
     tokio::task::yield_now().await;
@@ -171,7 +174,7 @@ async fn all() -> Vec<(&'static str, Error)> {
     let served = Node::new(index()).serve(there).await.unwrap();
     let spoken: Connection =
         Node::builder().dialect(Dialect::Capnode).build().connect_over(here).await.unwrap();
-    let number = spoken.peer().invoke::<()>("number", (f64::NAN,));
+    let number = spoken.index::<Cap>().invoke::<()>("number", (f64::NAN,));
     all.push(("nothing the language can say", number.await.unwrap_err()));
     drop(served);
 
@@ -418,7 +421,7 @@ async fn what_an_error_says_of_this_program_does_not_leave_it() {
         Node::builder().nickname("the kitchen").build().connect_over(here).await.unwrap();
     drop(there);
     assert!(soon(kitchen.closed()).await.to_string().starts_with("the kitchen: "));
-    let asks = kitchen.peer();
+    let asks = kitchen.index::<Cap>();
     let relay = Func::<fn() -> Result<(), Error>>::fallible(move || {
         let asks = asks.clone();
         async move { asks.invoke::<()>("x", ()).await }

@@ -75,7 +75,7 @@ impl Bystander {
     fn new(dialect: Dialect, alive: &Alive) -> Self {
         let index = Laboratory::client(alive);
         let mut pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
-        let peer = pair.connecting().peer();
+        let peer = pair.connecting().index::<Cap>();
         // The index of a Capnode peer is a record; reading it gives a client.
         let lab = pair.run(peer.read::<LabClient>()).expect("it is answered").unwrap();
         Self { pair, lab }
@@ -308,7 +308,7 @@ async fn play_over(wire: &mut Wire, session: &Session, connection: Option<&Conne
     for step in &session.steps {
         let mut rng = Rng::for_part(session.seed, *step);
         if let (Some(connection), true) = (connection, rng.chance(30)) {
-            calls.spawn(ask(&connection.peer(), alive, &mut rng).into_future());
+            calls.spawn(ask(&connection.index::<Cap>(), alive, &mut rng).into_future());
             if answers {
                 soon(wire.hear(&mut speaker)).await;
             }

@@ -85,7 +85,7 @@ async fn an_accepting_side_waits_with_what_it_has_to_say() {
         let connection: Connection =
             Node::builder().index(tour::index()).dialect(dialect).build().connect_over(here).await.unwrap();
         // The connecting side sends the first frame.
-        let _asked = connection.peer().read::<Value>().await;
+        let _asked = connection.index::<Cap>().read::<Value>().await;
         assert_eq!(soon(waiting).await.unwrap().unwrap(), "BOOP", "{dialect:?}");
     }
 }
@@ -168,7 +168,7 @@ async fn an_object_put_together_at_run_time_is_used_as_far_as_its_owner_allows()
         .with_writable("mood", "fine")
         .open();
     let (_served, connection) = connected(&Node::new(&object), Dialect::Q).await;
-    let theirs: Cap = connection.peer();
+    let theirs: Cap = connection.index();
     assert_eq!(theirs.keys().await.unwrap(), ["name", "double", "mood"]);
     assert_eq!(theirs.get::<String>("name").await.unwrap(), "ann");
     assert_eq!(theirs.invoke::<u32>("double", (4,)).await.unwrap(), 8);
@@ -187,11 +187,11 @@ async fn an_object_put_together_at_run_time_is_used_as_far_as_its_owner_allows()
 
     // To Capnode it is a record, and Cap'n Web has no words for changes.
     let (_served, connection) = connected(&Node::new(&object), Dialect::Capnode).await;
-    assert_eq!(connection.peer().get::<String>("name").await.unwrap(), "ann");
-    assert_eq!(connection.peer().invoke::<u32>("double", (4,)).await.unwrap(), 8);
+    assert_eq!(connection.index::<Cap>().get::<String>("name").await.unwrap(), "ann");
+    assert_eq!(connection.index::<Cap>().invoke::<u32>("double", (4,)).await.unwrap(), 8);
     let (_served, connection) = connected(&Node::new(&object), Dialect::CapnWeb).await;
-    assert_eq!(connection.peer().get::<String>("name").await.unwrap(), "ann");
-    let error = connection.peer().put("name", 1).await.unwrap_err();
+    assert_eq!(connection.index::<Cap>().get::<String>("name").await.unwrap(), "ann");
+    let error = connection.index::<Cap>().put("name", 1).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent));
 }
 
@@ -393,7 +393,7 @@ async fn a_cycle_is_the_whole_result_of_a_call() {
     });
     for dialect in [Dialect::Capnode, Dialect::Q] {
         let (_served, connection) = connected(&Node::new(&function), dialect).await;
-        let back: Value = soon(connection.peer().apply(())).await.unwrap();
+        let back: Value = soon(connection.index::<Cap>().apply(())).await.unwrap();
         let itself = back.member("self").unwrap();
         assert_eq!(itself.member("self"), Some(itself), "{dialect:?}");
     }
@@ -409,7 +409,7 @@ async fn what_is_in_the_index_is_not_forgotten() {
     limits.exports = 2;
     let index = Object::new().with("make", make).with("other", other);
     let (served, connection) = connected(&Node::new(index).limits(limits), Dialect::Capnode).await;
-    let peer: Value = soon(connection.peer().read()).await.unwrap();
+    let peer: Value = soon(connection.index::<Cap>().read()).await.unwrap();
     let peer = Cap::holding(&peer).unwrap();
     let mut made = Vec::new();
     for number in 0..6 {
@@ -518,11 +518,11 @@ async fn bytes_are_numbers_where_a_language_has_no_words_for_them() {
             connected(&Node::new(Object::new().with("echo", echo.clone())), dialect).await;
         let bytes = Bytes::from(vec![0, 127, 255]);
         assert_eq!(
-            connection.peer().invoke::<Bytes>("echo", (bytes.clone(),)).await.unwrap(),
+            connection.index::<Cap>().invoke::<Bytes>("echo", (bytes.clone(),)).await.unwrap(),
             bytes,
             "{dialect:?}"
         );
-        let no_byte = connection.peer().invoke::<Bytes>("echo", ([256],)).await.unwrap_err();
+        let no_byte = connection.index::<Cap>().invoke::<Bytes>("echo", ([256],)).await.unwrap_err();
         assert_eq!(no_byte.kind(), ErrorKind::Rejected, "{dialect:?}");
     }
 }
@@ -546,7 +546,7 @@ fn wrapping(count: &Arc<()>) -> Object {
 async fn a_chain_over_capnode_is_given_back_in_one_sweep() {
     let count = Arc::new(());
     let (served, connection) = connected(&Node::new(wrapping(&count)), Dialect::Capnode).await;
-    let (there, here) = (connection.peer(), wrapping(&count).cap());
+    let (there, here) = (connection.index::<Cap>(), wrapping(&count).cap());
     let mut head = Func::<fn() -> u32>::new(|| async { 0 });
     let before = Arc::strong_count(&count);
     for _ in 0..50 {

@@ -36,22 +36,22 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
         // Within the limit, all together.
         for bytes in [100_000, 500_000, 300_000] {
             let (served, peer) = connect(&node, dialect).await;
-            peer.peer().invoke::<Value>("wait", ("x".repeat(bytes),)).send().unwrap();
+            peer.index::<Cap>().invoke::<Value>("wait", ("x".repeat(bytes),)).send().unwrap();
             until("the call to arrive", || served.report().call_bytes >= bytes).await;
             peers.push((served, peer));
         }
         assert!(peers.iter().all(|(served, _)| !served.is_closed()));
         // Now it is one too many.
-        peers[0].1.peer().invoke::<Value>("wait", ("x".repeat(150_000),)).send().unwrap();
+        peers[0].1.index::<Cap>().invoke::<Value>("wait", ("x".repeat(150_000),)).send().unwrap();
         let ended = soon(peers[1].0.closed()).await;
         assert_eq!(ended.limit(), Some(LimitKind::NodeBytes), "{ended:?}");
         for at in [0, 2] {
-            let echo = peers[at].1.peer().invoke::<u32>("echo", (7,));
+            let echo = peers[at].1.index::<Cap>().invoke::<u32>("echo", (7,));
             assert_eq!(soon(echo).await.unwrap(), 7, "{dialect:?}");
         }
         // Its bytes count no longer.
         let (served, peer) = connect(&node, dialect).await;
-        peer.peer().invoke::<Value>("wait", ("x".repeat(400_000),)).send().unwrap();
+        peer.index::<Cap>().invoke::<Value>("wait", ("x".repeat(400_000),)).send().unwrap();
         until("the call to arrive", || served.report().call_bytes >= 400_000).await;
         assert!([&peers[0].0, &peers[2].0, &served].iter().all(|served| !served.is_closed()));
     }
@@ -124,7 +124,7 @@ async fn calls_wait_for_room_in_their_order() {
         let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
         let connection: Connection =
             Node::builder().dialect(dialect).build().connect(&tcp.url()).await.unwrap();
-        let peer = connection.peer();
+        let peer = connection.index::<Cap>();
         let (big, small) = ("b".repeat(BIG), String::new());
         let note = |number: u64, body: &String| peer.invoke::<()>("note", (number, body));
         soon(note(0, &small)).await.unwrap();
@@ -155,7 +155,7 @@ async fn a_call_whose_time_is_over_while_it_waits_for_room_was_not_sent() {
     let address = listener.local_addr().unwrap();
     let connection: Connection = Node::empty().connect(&format!("tcp://{address}")).await.unwrap();
     let (_unread, _) = soon(listener.accept()).await.unwrap();
-    let call = |body: &str| connection.peer().invoke::<()>("x", (body,));
+    let call = |body: &str| connection.index::<Cap>().invoke::<()>("x", (body,));
     // The system takes some before it is full.
     let error = soon(async {
         loop {
@@ -236,7 +236,7 @@ async fn what_is_longer_than_a_frame_is_not_written_to_its_end() {
         let calls =
             Node::builder().dialect(dialect).limits(limits(|limits| limits.frame_bytes = 10_000)).build();
         let connection: Connection = calls.connect_over(here).await.unwrap();
-        let peer: Cap = soon(connection.peer().read()).await.unwrap();
+        let peer: Cap = soon(connection.index::<Cap>().read()).await.unwrap();
         // An element comes to ten bytes.
         let stopped = |what: &str| {
             let elements = written.swap(0, Ordering::SeqCst);
@@ -280,7 +280,7 @@ async fn what_is_longer_in_the_peers_language_fails_one_call() {
         let _served = node.serve(there).await.unwrap();
         let calls = Node::builder().dialect(dialect).limits(small).build();
         let connection: Connection = calls.connect_over(here).await.unwrap();
-        let peer = connection.peer();
+        let peer = connection.index::<Cap>();
         let longer = dialect == Dialect::Capnode;
         let result = soon(peer.invoke::<Vec<Vec<u8>>>("lists", ())).await;
         assert_eq!(result.is_err(), longer, "{dialect:?}: {result:?}");
@@ -318,7 +318,7 @@ async fn a_frame_that_never_ends_counts_as_far_as_it_has_come() {
     assert!(told.to_text().unwrap().contains("hold more than 1000000 bytes together"), "{told}");
     let mut said = [0; 1];
     assert!(drip.try_read(&mut said).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
-    assert_eq!(soon(honest.peer().invoke::<u32>("echo", (7,))).await.unwrap(), 7);
+    assert_eq!(soon(honest.index::<Cap>().invoke::<u32>("echo", (7,))).await.unwrap(), 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +327,7 @@ async fn a_peer_that_has_vanished_is_noticed() {
         let node = Node::builder().index(echo_and_wait()).dialect(dialect).build();
         let (there, vanished) = transport::pair();
         let served = node.serve(there).await.unwrap();
-        let waiting = served.peer().invoke::<Value>("anything", ());
+        let waiting = served.index::<Cap>().invoke::<Value>("anything", ());
         let before = tokio::time::Instant::now();
         let error = waiting.await.unwrap_err();
         assert_eq!(
@@ -345,7 +345,7 @@ async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
         let node = Node::new(echo_and_wait());
         let (served, peer) = connect(&node, dialect).await;
-        assert_eq!(peer.peer().invoke::<u32>("echo", (7,)).await.unwrap(), 7);
+        assert_eq!(peer.index::<Cap>().invoke::<u32>("echo", (7,)).await.unwrap(), 7);
         let before = tokio::time::Instant::now();
         // Both ask each other all the time, which is nothing that goes on.
         let ended = served.closed().await;
@@ -396,7 +396,7 @@ async fn a_call_with_a_time_of_its_own_is_not_given_up_before() {
         let node = Node::new(echo_and_wait());
         let (_served, peer) = connect(&node, dialect).await;
         let before = tokio::time::Instant::now();
-        let index = peer.peer();
+        let index = peer.index::<Cap>();
         let plain = index.invoke::<Value>("wait", (1,));
         let timed = index.invoke::<Value>("wait", (1,)).timeout(Duration::from_secs(1_000));
         let error = plain.await.unwrap_err();

@@ -159,9 +159,9 @@ async fn an_index_is_a_plain_value() {
 async fn a_node_may_offer_nothing() {
     let listener = Node::empty().listen("tcp://127.0.0.1:0").await.unwrap();
     let connection: Connection = capnode::connect(&listener.url()).await.unwrap();
-    let error = connection.peer().invoke::<Value>("anything", ()).await.unwrap_err();
+    let error = connection.index::<Cap>().invoke::<Value>("anything", ()).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "This connection has no main object."));
-    assert!(connection.peer().get::<Value>("anything").await.is_err());
+    assert!(connection.index::<Cap>().get::<Value>("anything").await.is_err());
     assert!(!connection.is_closed());
 }
 

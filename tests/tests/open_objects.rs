@@ -226,7 +226,7 @@ async fn what_is_not_of_this_program_and_what_it_sets_itself_is_kept() {
     let serving = node.serve(there).await.unwrap();
     let connection: Connection =
         Node::builder().dialect(Dialect::Q).build().connect_over(here).await.unwrap();
-    let theirs: Cap = connection.peer();
+    let theirs: Cap = connection.index();
     let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { 2 * n });
     soon(theirs.put("double", &double)).await.unwrap();
     drop(double);

@@ -22,8 +22,8 @@ fn relay(dialect: Dialect, pairs: &Pairs) -> Node {
         .authorize(move |incoming| {
             let (near, url, pairs) = (incoming.connection().clone(), back(&incoming), pairs.clone());
             async move {
-                let far: Connection = Node::new(near.peer()).connect(&url?).dialect(dialect).await?;
-                let index = far.peer();
+                let far: Connection = Node::new(near.index::<Cap>()).connect(&url?).dialect(dialect).await?;
+                let index = far.index::<Cap>();
                 let mut pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
                 // One program runs at a time.
                 pairs.clear();
@@ -122,7 +122,7 @@ async fn what_one_peer_gives_is_an_argument_for_another() {
                     let url = url?;
                     let a: Connection = capnode::connect(&url).await?;
                     let b: Connection = capnode::connect(&url).await?;
-                    let (a, b): (Cap, Cap) = (a.peer(), b.peer());
+                    let (a, b): (Cap, Cap) = (a.index::<Cap>(), b.index::<Cap>());
                     Ok::<_, Error>(Object::new().with("a", a).with("b", b).with("here", tour::index()))
                 }
             })

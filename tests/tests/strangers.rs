@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use capnode::sans_io::Core;
-use capnode::{Connection, Dialect, ErrorKind, Func, Limits, Node, Object, Value};
+use capnode::{Cap, Connection, Dialect, ErrorKind, Func, Limits, Node, Object, Value};
 use capnode_tests::soon;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -124,7 +124,7 @@ fn a_call_made_before_the_language_is_known_ends_with_a_session_that_ends_at_onc
     {
         let core = Core::accepting(());
         // Held, as by a program that calls again.
-        let peer = core.peer();
+        let peer = core.index::<Cap>();
         let mut call = Box::pin(peer.apply::<Value>((1,)).into_future());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(call.as_mut().poll(&mut cx).is_pending(), "{first}");

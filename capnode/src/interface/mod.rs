@@ -4,6 +4,7 @@ pub(crate) mod args;
 pub(crate) mod call;
 mod client;
 mod dispatch;
+mod from_cap;
 pub(crate) mod func;
 mod promise;
 mod untyped;
@@ -11,5 +12,6 @@ mod wire;
 
 pub use self::client::{AnInterface, Client, Ordinary, cast, serialize, supertrait};
 pub use self::dispatch::{Delivery, IsResult, Serve, serve};
+pub use self::from_cap::FromCap;
 pub use self::promise::{Resolver, promise};
 pub use self::wire::{Offer, Wire, WireError};

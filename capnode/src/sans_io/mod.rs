@@ -54,7 +54,7 @@ use crate::cap::Cap;
 use crate::cap::data::index;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::interface::{Client, Offer};
+use crate::interface::{FromCap, Offer};
 use crate::limits::Limits;
 use crate::link::report::Report;
 use crate::link::task::Task;
@@ -113,14 +113,9 @@ impl Core {
         Self { link: Link::new(side, index, terms), out: Mutex::default() }
     }
 
-    /// Returns the peer's index, as the client of an interface.
-    pub fn index<C: Client>(&self) -> C {
-        C::from_cap(self.peer())
-    }
-
-    /// Returns the peer's index, without an interface.
-    pub fn peer(&self) -> Cap {
-        self.link.peer_index()
+    /// Returns the peer's index: as the client of an interface, as a [`Func`](crate::Func), or as a [`Cap`].
+    pub fn index<C: FromCap>(&self) -> C {
+        C::from_reference(self.link.peer_index())
     }
 
     /// Returns a function of a Capnode peer, by the id that it has there.

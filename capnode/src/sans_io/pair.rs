@@ -168,7 +168,7 @@ impl fmt::Debug for Pair {
 #[cfg(test)]
 mod tests {
     use crate::sans_io::{Core, Pair, Side};
-    use crate::{Dialect, Func, Object, Value};
+    use crate::{Cap, Dialect, Func, Object, Value};
 
     #[test]
     fn a_call_and_its_callback_move_in_each_language() {
@@ -180,7 +180,7 @@ mod tests {
             let index = Object::new().with("ask", ask);
             let mut pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
             let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { 2 * n });
-            let peer = pair.connecting().peer();
+            let peer = pair.connecting().index::<Cap>();
             let sum = pair.run(peer.invoke::<u32>("ask", (double,))).expect("it is answered");
             assert_eq!(sum.unwrap(), 41, "{dialect:?}");
             assert_eq!(pair.handlers(), 0, "{dialect:?}");
@@ -193,7 +193,7 @@ mod tests {
         let mut pair = Pair::new(Core::connecting(()), Core::accepting(Object::new().with("note", note)));
         pair.settle();
         pair.record();
-        let peer = pair.connecting().peer();
+        let peer = pair.connecting().index::<Cap>();
         peer.invoke::<u32>("note", (1,)).send().unwrap();
         assert_eq!(pair.recorded(Side::Connecting), [r#"["stream",["pipeline",0,["note"],[1]]]"#]);
         pair.in_flight(Side::Accepting).clear();
@@ -207,7 +207,7 @@ mod tests {
     fn what_nothing_moves_any_more_is_told() {
         let wait = Func::<fn()>::new(std::future::pending::<()>);
         let mut pair = Pair::new(Core::connecting(()), Core::accepting(Object::new().with("wait", wait)));
-        let peer = pair.connecting().peer();
+        let peer = pair.connecting().index::<Cap>();
         assert!(pair.run(peer.invoke::<Value>("wait", ())).is_none());
         pair.settle();
         assert_eq!(pair.handlers(), 0, "the call that was dropped is cancelled");

@@ -46,7 +46,7 @@ fn called(dialect: Dialect, log: &Log) -> (Core, Call<Value>) {
         async move { probe.wait(7).await.unwrap_or_default() }
     });
     let core = Core::connecting_in(dialect, Object::new().with("never", never));
-    let theirs = core.peer();
+    let theirs = core.index::<Cap>();
     let mut call = theirs.invoke::<Value>("ask", ());
     assert!(poll(&mut call).is_pending());
     while core.next_frame().is_some() {}
@@ -238,7 +238,7 @@ fn a_function_may_fail_with_an_error_of_a_type() {
         let Value::Array(back) = there else { panic!("an array") };
         assert_eq!(back[0].as_cap(), Some(function.cap()));
         let mut remote = connected(function.cap().clone());
-        let over_the_wire = Asked::from_cap(remote.connecting().peer());
+        let over_the_wire = Asked::from_cap(remote.connecting().index::<Cap>());
         for function in [function, over_the_wire] {
             assert_eq!(remote.wait(function.call(0)).unwrap(), 7);
             assert_eq!(remote.wait(function.call(1)).unwrap_err().returned(), Some(Refusal::Full));

@@ -102,7 +102,7 @@ fn what_a_foreign_peer_has_exported_is_itself_and_is_not_read() {
     let mut peer = accepting(Log::default().probe());
     peer.receive(r#"["stream",["pipeline",0,["keep"],[["export",-1]]]]"#);
     drop(peer.frames());
-    let theirs = peer.core().peer();
+    let theirs = peer.core().index::<Cap>();
     let mut read = theirs.read::<Cap>();
     let Poll::Ready(Ok(read)) = poll(&mut read) else { panic!("it is there") };
     assert!(read == theirs);
@@ -134,7 +134,7 @@ fn a_promise_of_a_foreign_peer_is_read_by_a_push_of_its_own() {
 fn the_index_of_a_peer_that_may_be_marked_is_read_once_that_is_known() {
     for mark in [false, true] {
         let mut peer = connecting();
-        let index = peer.core().peer();
+        let index = peer.core().index::<Cap>();
         let mut read = index.read::<Value>();
         assert!(poll(&mut read).is_pending());
         assert_eq!(peer.frames(), [r#"["release",0,0]"#, r#"["push",null]"#, r#"["pull",1]"#]);
@@ -160,7 +160,7 @@ fn a_promise_for_somebody_elses_object_as_an_argument_arrives_as_that_object() {
     let mut there = connecting();
     let probe = log.probe();
     let index = Value::from([
-        ("there", Value::Cap(there.core().peer())),
+        ("there", Value::Cap(there.core().index::<Cap>())),
         ("echo", Value::Cap(Func::<fn(Value) -> Value>::new(|value| async move { value }).into())),
     ]);
     let mut here = accepting(index);

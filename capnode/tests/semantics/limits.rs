@@ -104,7 +104,7 @@ impl Two {
     }
 
     fn of(here: Core, there: Core) -> Self {
-        let index = here.peer();
+        let index = here.index::<Cap>();
         let mut two = Self { pair: Pair::new(here, there), calls: Vec::new(), held: Vec::new(), index };
         two.settle();
         two

@@ -144,7 +144,7 @@ fn a_capnode_peer_is_told_of_no_function_of_such_a_name() {
 fn nothing_is_asked_of_a_peer_by_such_a_name() {
     for dialect in [Dialect::CapnWeb, Dialect::Q, Dialect::Capnode] {
         let mut peer = speaking(dialect, Side::Connecting, None);
-        let theirs = peer.core().peer();
+        let theirs = peer.core().index::<Cap>();
         peer.frames();
         let (promised, resolver) = ProbeClient::promise();
         resolver.resolve(ProbeClient::from_cap(theirs.clone()));
@@ -171,7 +171,7 @@ fn nothing_is_asked_of_a_peer_by_such_a_name() {
 fn a_reference_to_such_a_property_is_a_reference_to_nothing() {
     for name in RESERVED {
         let mut peer = connecting();
-        let theirs = peer.core().peer();
+        let theirs = peer.core().index::<Cap>();
         peer.frames();
         let mut call = theirs.invoke::<()>("take", (theirs.at(name),));
         assert!(poll(&mut call).is_pending());
@@ -182,7 +182,7 @@ fn a_reference_to_such_a_property_is_a_reference_to_nothing() {
 /// Returns the error of a call that the peer answers with `answer`, in which `@` stands for the id of the call.
 pub(crate) fn failed(dialect: Dialect, answer: &str) -> Error {
     let mut peer = speaking(dialect, Side::Connecting, None);
-    let theirs = peer.core().peer();
+    let theirs = peer.core().index::<Cap>();
     if dialect == Dialect::Capnode {
         let asked: serde_json::Value = serde_json::from_str(&peer.frames().concat()).unwrap();
         // An index as another of our own gives it.

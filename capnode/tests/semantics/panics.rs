@@ -146,7 +146,7 @@ fn a_panic_while_an_argument_is_written_late_fails_the_call_as_not_sent() {
     let mut other = promised.ok();
     assert!(poll(&mut call).is_pending() && poll(&mut other).is_pending());
     // It does not concern the resolver of the promise.
-    resolver.resolve(FragilesClient::from_cap(peer.core().peer()));
+    resolver.resolve(FragilesClient::from_cap(peer.core().index::<Cap>()));
     let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("it panics") };
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
     assert!(peer.frames().concat().contains("\"ok\""), "the one behind it is sent");

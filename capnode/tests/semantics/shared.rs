@@ -20,7 +20,7 @@ fn echo() -> Func<fn(bool) -> Value> {
 #[test]
 fn a_result_is_written_out_and_one_that_contains_itself_is_an_error() {
     let mut pair = connected(echo());
-    let function: Cap = pair.connecting().peer();
+    let function: Cap = pair.connecting().index();
     let one = Value::Array(vec![1.into()]);
     let result: Result<Value, Error> = pair.wait(function.apply((false,)));
     assert_eq!(result.unwrap(), Value::Array(vec![one.clone(), one]));
@@ -36,7 +36,7 @@ fn a_result_is_written_out_and_one_that_contains_itself_is_an_error() {
 #[test]
 fn an_argument_that_contains_itself_is_not_sent() {
     let mut pair = connected(echo());
-    let function: Cap = pair.connecting().peer();
+    let function: Cap = pair.connecting().index();
     pair.clear();
     let result: Result<Value, Error> = pair.wait(function.apply((list(true),)));
     let error = result.unwrap_err();

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use capnode::sans_io::{Core, Endpoint};
-use capnode::{Dialect, Error, Func, Value};
+use capnode::{Cap, Dialect, Error, Func, Value};
 
 use self::constructs::{Construct, Taken};
 
@@ -74,8 +74,8 @@ pub fn start(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> (S
         Use::Answered => {
             let core = Core::connecting_in(dialect, ());
             let call = match dialect {
-                Dialect::Capnode => core.peer().read::<Value>(),
-                _ => core.peer().invoke("echo", ()),
+                Dialect::Capnode => core.index::<Cap>().read::<Value>(),
+                _ => core.index::<Cap>().invoke("echo", ()),
             };
             Session { end: Endpoint::new(core), call: Some(Box::pin(call.into_future())) }
         }

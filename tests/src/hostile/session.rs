@@ -154,7 +154,7 @@ impl Victim {
     fn act(&mut self, rng: &mut Rng) {
         let target = match rng.pick(&self.held) {
             Some(held) if rng.chance(60) => held.clone(),
-            _ => self.end.core().peer(),
+            _ => self.end.core().index::<Cap>(),
         };
         let member = MEMBERS[rng.below(MEMBERS.len())];
         let number = rng.below(9) as u32;

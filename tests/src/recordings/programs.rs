@@ -83,7 +83,7 @@ impl World {
     }
 
     fn peer(&self) -> Cap {
-        self.connection.lock().unwrap().as_ref().expect("a connection").peer()
+        self.connection.lock().unwrap().as_ref().expect("a connection").index::<Cap>()
     }
 }
 
@@ -676,7 +676,7 @@ pub fn capnode_page(_: &World, name: &str) -> Option<Value> {
 /// The calls that the servers of the Capnode recordings made of their own accord.
 pub fn capnode_asks(world: World, connection: Connection) -> Running {
     Box::pin(async move {
-        let index: Value = connection.peer().read().await?;
+        let index: Value = connection.index::<Cap>().read().await?;
         world.asked.notified().await;
         let member = |name| match index.get(name) {
             Some(Value::Cap(cap)) => cap.clone(),
@@ -1018,8 +1018,8 @@ pub fn q_page(_: &World, name: &str) -> Option<Value> {
 pub fn q_asks(world: World, connection: Connection) -> Running {
     Box::pin(async move {
         world.asked.notified().await;
-        world.saw(connection.peer().invoke("who", ()).await);
-        world.saw(connection.peer().invoke("sum", (1, 2, 3)).await);
+        world.saw(connection.index::<Cap>().invoke("who", ()).await);
+        world.saw(connection.index::<Cap>().invoke("sum", (1, 2, 3)).await);
         Ok(())
     })
 }
@@ -1028,8 +1028,10 @@ pub fn q_asks(world: World, connection: Connection) -> Running {
 pub fn q_asks_x(world: World, connection: Connection) -> Running {
     Box::pin(async move {
         let progress = world.clone();
-        let call =
-            connection.peer().invoke::<Value>("x", ()).on_progress(move |value| progress.saw(Ok(value)));
+        let call = connection
+            .index::<Cap>()
+            .invoke::<Value>("x", ())
+            .on_progress(move |value| progress.saw(Ok(value)));
         world.saw(call.await);
         Ok(())
     })
@@ -1038,7 +1040,7 @@ pub fn q_asks_x(world: World, connection: Connection) -> Running {
 /// The programs of the Q-Connection recordings that ask several things at once.
 pub fn q_object(world: World, connection: Connection) -> Running {
     Box::pin(async move {
-        let peer = connection.peer();
+        let peer = connection.index::<Cap>();
         for name in ["x", "name", "deep"] {
             world.saw(peer.get(name).await);
         }
@@ -1058,7 +1060,7 @@ pub fn q_object(world: World, connection: Connection) -> Running {
 
 pub fn q_failures(world: World, connection: Connection) -> Running {
     Box::pin(async move {
-        let peer = connection.peer();
+        let peer = connection.index::<Cap>();
         world.saw(peer.invoke("missing", ()).await);
         world.saw(peer.apply(()).await);
         // `undefined` is said of null here.
@@ -1075,7 +1077,7 @@ pub fn q_failures(world: World, connection: Connection) -> Running {
 
 pub fn q_chain(world: World, connection: Connection) -> Running {
     Box::pin(async move {
-        let peer = connection.peer();
+        let peer = connection.index::<Cap>();
         let session = || peer.invoke::<Value>("authenticate", ("tok-1",)).pipeline_cap();
         let profile = |session: &Cap| session.invoke::<Value>("profile", ()).pipeline_cap();
         world.saw(profile(&session()).invoke("name", ()).await);
@@ -1091,7 +1093,7 @@ pub fn q_chain(world: World, connection: Connection) -> Running {
 
 pub fn q_far(world: World, connection: Connection) -> Running {
     Box::pin(async move {
-        let peer = connection.peer();
+        let peer = connection.index::<Cap>();
         let got: Value = peer.invoke("get", ()).await?;
         world.saw(Ok(got.clone()));
         let far = Args(vec![got]).cap(0);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use capnode::{Connection, Dialect, Node, Value, transport};
+use capnode::{Cap, Connection, Dialect, Node, Value, transport};
 use capnode_tests::recordings::{self, Line, Side, script};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -125,12 +125,12 @@ async fn damaged(node: &Node, stream: &Stream, (harm, at): (Harm, usize)) -> Res
     let other = other.map_err(|error| error.to_string())?;
     let well = async {
         let index: Value = match stream.dialect {
-            Dialect::Capnode => other.peer().read().await?,
+            Dialect::Capnode => other.index::<Cap>().read().await?,
             _ => Value::Undefined,
         };
         match index.member(WELL) {
             Some(Value::Cap(well)) => well.apply::<u32>((20, 22)).await,
-            _ => other.peer().invoke::<u32>(WELL, (20, 22)).await,
+            _ => other.index::<Cap>().invoke::<u32>(WELL, (20, 22)).await,
         }
     };
     match tokio::time::timeout(LONG, well).await {

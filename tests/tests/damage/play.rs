@@ -160,16 +160,16 @@ impl<'a> Play<'a> {
     /// Makes a call of the program, if the references that it needs are there.
     fn make(&mut self, make: &Make) -> Option<Attempt> {
         match make {
-            Make::Index => Some(Box::pin(self.end.core().peer().read::<Value>().into_future())),
+            Make::Index => Some(Box::pin(self.end.core().index::<Cap>().read::<Value>().into_future())),
             Make::Expression { number, expression, awaited } => {
                 let (_, parts) = form(expression).filter(|(form, _)| *form == "pipeline")?;
                 let target = match parts.first()?.as_i64()? {
-                    0 => self.end.core().peer(),
+                    0 => self.end.core().index::<Cap>(),
                     id => self.lent.get(&id.to_string())?.clone(),
                 };
                 let path = parts.get(1)?.as_array()?;
                 let cap = |id: i64, peer: &Core| match id {
-                    0 => Some(peer.peer()),
+                    0 => Some(peer.index::<Cap>()),
                     id => self.lent.get(&id.to_string()).cloned(),
                 };
                 let mut reference = |form: &str, id: i64| match form {
@@ -201,7 +201,7 @@ impl<'a> Play<'a> {
             }
             Make::Call { target, op, name, graph, args } => {
                 let target = match target {
-                    None => self.end.core().peer(),
+                    None => self.end.core().index::<Cap>(),
                     Some(id) => self.lent.get(id)?.clone(),
                 };
                 let exported = &mut self.exported;
@@ -302,7 +302,7 @@ impl<'a> Play<'a> {
 
     fn ask(&mut self) -> Result<End, String> {
         let before = self.sent.len();
-        let peer = self.end.core().peer();
+        let peer = self.end.core().index::<Cap>();
         let call = match self.scenario.dialect {
             Dialect::Capnode => peer.read::<Value>(),
             _ => peer.invoke(WELL, (20, 22)),

@@ -243,7 +243,7 @@ impl Player<'_> {
 
     fn cap(&self, id: i64) -> Option<Cap> {
         match (id, self.calls.get(&id)) {
-            (0, _) => Some(self.connection.peer()),
+            (0, _) => Some(self.connection.index::<Cap>()),
             (_, Some(Made::Kept(cap))) => Some(cap.clone()),
             _ => self.lent.get(&id).cloned(),
         }
@@ -337,7 +337,7 @@ impl Player<'_> {
             return Ok(());
         }
         if let Some((_, attempt, kind)) = self.case.unsent.iter().find(|(call, ..)| *call == name) {
-            let outcome = tokio::time::timeout(LONG, attempt(self.connection.peer())).await;
+            let outcome = tokio::time::timeout(LONG, attempt(self.connection.index::<Cap>())).await;
             return match outcome {
                 Ok(Err(error)) if error.kind() == *kind && error.fate() == Fate::NotSent => Ok(()),
                 other => Err(format!("expected an error of the kind {kind:?}, got {other:?}")),

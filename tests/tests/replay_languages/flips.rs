@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use capnode::{Connection, Dialect, Func, Node, Value};
+use capnode::{Cap, Connection, Dialect, Func, Node, Value};
 use capnode_tests::recordings::{
     self, Line, Recording, Side,
     script::{self, Script},
@@ -164,7 +164,7 @@ async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {
     let mut calls = Vec::new();
     if side == Side::A {
         for _ in 0..8 {
-            let call = connection.peer().invoke::<Value>("call", (Value::Cap(echo.cap().clone()),));
+            let call = connection.index::<Cap>().invoke::<Value>("call", (Value::Cap(echo.cap().clone()),));
             calls.push(tokio::spawn(call.into_future()));
         }
     }
@@ -187,7 +187,7 @@ async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {
             outcome => return Err(format!("a call of the damaged session: {outcome:?}")),
         }
     }
-    match tokio::time::timeout(LONG, healthy.peer().invoke::<u32>("add", (20, 22))).await {
+    match tokio::time::timeout(LONG, healthy.index::<Cap>().invoke::<u32>("add", (20, 22))).await {
         Ok(Ok(42)) => Ok(()),
         outcome => Err(format!("another session got {outcome:?}")),
     }

@@ -151,9 +151,9 @@ pub async fn play_damaged(recording: &Recording, rust: Side, part: &Part) -> Res
     drop((from_node, world));
     let Some(other) = other else { return Ok(()) };
     let check = async {
-        let index: Value = other.peer().read().await?;
+        let index: Value = other.index::<Cap>().read().await?;
         let Some(Value::Cap(check)) = index.member("is all well") else {
-            return other.peer().invoke::<u32>("is all well", (20, 22)).await;
+            return other.index::<Cap>().invoke::<u32>("is all well", (20, 22)).await;
         };
         check.apply::<u32>((20, 22)).await
     };
@@ -448,10 +448,10 @@ impl Player<'_> {
     fn call(&mut self, recorded: &Json) -> Option<Attempt> {
         let op = recorded["op"].as_str().unwrap_or_default().to_owned();
         let target = match (self.dialect, recorded["type"].as_str()?) {
-            (Dialect::Capnode, "index") => return Some(self.watched(self.connection.peer().read())),
+            (Dialect::Capnode, "index") => return Some(self.watched(self.connection.index::<Cap>().read())),
             (Dialect::Capnode, _) => self.lent.get(&text(&recorded["methodId"]))?.clone(),
             _ => match text(&recorded["to"]).as_str() {
-                "" => self.connection.peer(),
+                "" => self.connection.index::<Cap>(),
                 to => self.lent.get(to)?.clone(),
             },
         };

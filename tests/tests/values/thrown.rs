@@ -1,6 +1,6 @@
 //! Thrown values that are no errors, on their way through a Rust program.
 
-use capnode::{Connection, Dialect, Node, transport};
+use capnode::{Cap, Connection, Dialect, Node, transport};
 use capnode_tests::soon;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -33,7 +33,7 @@ async fn thrown_through_a_node(from: Dialect, thrown: &Json, to: Dialect) -> Jso
     let connection: Connection = Node::builder().dialect(from).build().connect_over(transport).await.unwrap();
     let (transport, to_node, mut from_node) = by_hand();
     let _served =
-        Node::builder().index(connection.peer()).dialect(to).build().serve(transport).await.unwrap();
+        Node::builder().index(connection.index::<Cap>()).dialect(to).build().serve(transport).await.unwrap();
     let frames = match to {
         Dialect::Q => {
             vec![json!({ "type": "send", "to": "", "from": "r", "op": "post", "args": ["fail", []] })]

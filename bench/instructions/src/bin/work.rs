@@ -308,7 +308,7 @@ const CASES: &[Case] = &[
     }),
     ("calls of ours", |size| {
         let mut session = Session::connecting(Dialect::CapnWeb);
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> = (0..size).map(|at| peer.invoke::<u32>("x", (at as u32,))).collect();
         for call in &mut calls {
             assert!(poll(call).is_pending());
@@ -326,7 +326,7 @@ const CASES: &[Case] = &[
         let mut limits = limits();
         limits.unwritten_bytes_soft = 1;
         let mut session = Session::of(Core::connecting_within(limits, Dialect::CapnWeb, ()));
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> = (0..size).map(|at| Some(peer.invoke::<u32>("x", (at as u32,)))).collect();
         for call in calls.iter_mut().flatten() {
             assert!(poll(call).is_pending());
@@ -342,7 +342,7 @@ const CASES: &[Case] = &[
         let mut session = Session::connecting(Dialect::CapnWeb);
         session.core.receive(r#"["release",0,0]"#);
         session.core.receive(r#"["release",0,0,"capnode"]"#);
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> = (0..size).map(|at| Some(peer.invoke::<u32>("x", (at as u32,)))).collect();
         for call in calls.iter_mut().flatten() {
             assert!(poll(call).is_pending());
@@ -355,7 +355,7 @@ const CASES: &[Case] = &[
     }),
     ("references of the peer's that are dropped", |size| {
         let mut session = Session::connecting(Dialect::CapnWeb);
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut held = Vec::new();
         for at in 0..size {
             let mut call = peer.invoke::<Cap>("x", ());
@@ -374,7 +374,7 @@ const CASES: &[Case] = &[
     }),
     ("callbacks of broken references", |size| {
         let mut session = Session::connecting(Dialect::CapnWeb);
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut guards: Vec<OnBroken> = (0..size).map(|_| peer.on_broken(drop)).collect();
         for at in 0..size {
             guards[at] = peer.on_broken(drop);
@@ -397,7 +397,7 @@ const CASES: &[Case] = &[
     }),
     ("looks at the time, with many calls of ours", |size| {
         let mut session = Session::connecting(Dialect::Q);
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> = (0..size).map(|at| peer.invoke::<u32>("x", (at as u32,))).collect();
         for call in &mut calls {
             assert!(poll(call).is_pending());
@@ -429,7 +429,7 @@ const CASES: &[Case] = &[
     }),
     ("q: steps of a path", |size| {
         let mut session = Session::connecting(Dialect::Q);
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> =
             (0..size).map(|at| Box::pin(peer.at(&format!("a{at}")).get::<u32>("b").into_future())).collect();
         let mut cx = Context::from_waker(Waker::noop());
@@ -441,7 +441,7 @@ const CASES: &[Case] = &[
     }),
     ("q: progress", |size| {
         let mut session = Session::connecting(Dialect::Q);
-        let peer = session.core.peer();
+        let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> = (0..size).map(|at| peer.invoke::<u32>("x", (at as u32,))).collect();
         for call in &mut calls {
             assert!(poll(call).is_pending());

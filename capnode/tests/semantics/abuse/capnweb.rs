@@ -200,7 +200,7 @@ fn furnished(marked: bool) -> (Endpoint, Log, Held) {
         peer.receive(frame);
     }
     // Calls of this side: a kept one, one that waits, one with an answer, a kept one that was dropped, one given up.
-    let theirs = peer.core().peer();
+    let theirs = peer.core().index::<Cap>();
     let kept = theirs.invoke::<Value>("x", (1,)).pipeline_cap();
     let mut waiting: Vec<::capnode::Call<Value>> =
         (2..=3).map(|number| theirs.invoke("x", (number,))).collect();

@@ -121,7 +121,7 @@ fn calls_inside_a_property_keep_their_order_where_it_is_asked_for_first() {
         let log = Log::default();
         let object = Object::new().with("inner", log.single());
         let world = World::speaking(Dialect::Q, object);
-        let index: Cap = world.here.peer();
+        let index: Cap = world.here.index();
         let calling = [10, 20].map(|first| {
             let inner = index.at("inner");
             thread::spawn(move || {

@@ -86,7 +86,7 @@ fn who_watches_a_reference_while_the_connection_is_closed_is_told_once() {
         let world = World::new(log.single());
         let told = Arc::new(AtomicUsize::new(0));
         let watching = {
-            let (cap, told): (Cap, _) = (world.here.peer(), told.clone());
+            let (cap, told): (Cap, _) = (world.here.index::<Cap>(), told.clone());
             thread::spawn(move || {
                 cap.on_broken(move |error| {
                     assert_cut(&error);
@@ -112,7 +112,7 @@ fn who_watches_no_longer_is_told_at_most_once() {
         let world = World::new(log.single());
         let told = Arc::new(AtomicUsize::new(0));
         let count = told.clone();
-        let guard = world.here.peer().on_broken(move |_| {
+        let guard = world.here.index::<Cap>().on_broken(move |_| {
             count.fetch_add(1, Ordering::SeqCst);
         });
         let leaving = thread::spawn(move || drop(guard));
