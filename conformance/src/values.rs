@@ -202,15 +202,15 @@ async fn urls(peer: Peer) -> Outcome {
 
 async fn headers(peer: Peer) -> Outcome {
     for pairs in [vec![], vec![("a", "1"), ("b", "2")], vec![("set-cookie", "x=1"), ("set-cookie", "y=2")]] {
-        let headers: Headers =
-            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        echoes(&peer, [Value::Headers(headers)]).await?;
+        echoes(&peer, [Value::Headers(pairs.iter().copied().collect())]).await?;
     }
     Ok(())
 }
 
 fn error(name: &str, message: &str, properties: Vec<(String, Value)>) -> Value {
-    Value::Error(Box::new(ErrorValue { name: name.to_owned(), message: message.to_owned(), properties }))
+    let mut error = ErrorValue::new(name, message);
+    error.properties = properties;
+    error.into()
 }
 
 async fn errors(peer: Peer) -> Outcome {
@@ -304,7 +304,7 @@ async fn mixed(peer: Peer) -> Outcome {
         Value::Bytes(Bytes::from([255, 255]).with_kind(ByteKind::Int16Array)),
         error("RangeError", "within", Vec::new()),
     ]);
-    let headers: Headers = [("a".to_owned(), "1".to_owned())].into_iter().collect();
+    let headers = Headers::from([("a", "1")]);
     let inner = Value::from([("headers", Value::Headers(headers)), ("none", array([array([])]))]);
     echoes(&peer, [Value::from([("list", list), ("inner", inner)])]).await
 }

@@ -133,10 +133,7 @@ async fn a_server_of_each_version_is_called() {
 /// A value of each kind, by its name in the table.
 fn values() -> Vec<(&'static str, Value)> {
     let bytes = |kind| Value::Bytes(Bytes::from([1, 2, 3, 4, 5, 6, 7, 8]).with_kind(kind));
-    let error = |properties: Vec<(String, Value)>| {
-        let (name, message) = ("TypeError".to_owned(), "no".to_owned());
-        Value::Error(Box::new(ErrorValue { name, message, properties }))
-    };
+    let error = ErrorValue::new("TypeError", "no");
     vec![
         ("undefined", Value::Undefined),
         ("null", Value::Null),
@@ -155,10 +152,10 @@ fn values() -> Vec<(&'static str, Value)> {
         ("ArrayBuffer", bytes(ByteKind::ArrayBuffer)),
         ("DataView", bytes(ByteKind::DataView)),
         ("Float64Array and the like", bytes(ByteKind::Float64Array)),
-        ("Error", error(vec![])),
-        ("Error with properties", error(vec![("code".to_owned(), Value::from(7))])),
+        ("Error", error.clone().into()),
+        ("Error with properties", error.with_property("code", 7).into()),
         ("URL", "https://example.com/".parse::<Url>().expect("a URL").into()),
-        ("Headers", Value::Headers([("a".to_owned(), "b".to_owned())].into_iter().collect::<Headers>())),
+        ("Headers", Headers::from([("a", "b")]).into()),
         ("function", Value::Cap(Func::<fn() -> u32>::new(|| async { 1 }).into())),
         ("object with methods", Value::Cap(tour::index().into())),
     ]

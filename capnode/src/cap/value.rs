@@ -69,13 +69,27 @@ impl Value {
 
 /// A JavaScript error that travels as a value, not as the failure of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ErrorValue {
-    /// Its class, such as `TypeError`.
+    /// Class, such as `TypeError`.
     pub name: String,
-    /// Its message.
+    /// Message.
     pub message: String,
-    /// Its other properties, `cause` and an aggregate's `errors` among them.
+    /// Other properties, `cause` and an aggregate's `errors` among them.
     pub properties: Vec<(String, Value)>,
+}
+
+impl ErrorValue {
+    /// Returns an error of a class such as `TypeError`, without properties.
+    pub fn new(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { name: name.into(), message: message.into(), properties: Vec::new() }
+    }
+
+    /// Adds a property.
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.properties.push((name.into(), value.into()));
+        self
+    }
 }
 
 struct Properties<'a>(&'a [(String, Value)]);

@@ -176,7 +176,7 @@ pub fn scalars(data: &[u8]) {
         comes_back(&url);
     }
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    comes_back(&pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Headers>());
+    comes_back(&pairs.collect::<Headers>());
     // The same in another format.
     serde_json::from_str::<BigInt>(text).ok();
     serde_json::from_str::<Headers>(text).ok();

@@ -1,5 +1,6 @@
 //! Big integers.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -84,6 +85,30 @@ impl BigInt {
             }
         }
         Self::from_decimal(&decimal.iter().rev().map(|digit| char::from(b'0' + digit)).collect::<String>())
+    }
+}
+
+impl Default for BigInt {
+    fn default() -> Self {
+        0.into()
+    }
+}
+
+impl Ord for BigInt {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Without zeros in front, the longer number is the larger one.
+        let magnitude = |digits: &str, others: &str| (digits.len(), digits).cmp(&(others.len(), others));
+        match (self.0.strip_prefix('-'), other.0.strip_prefix('-')) {
+            (None, None) => magnitude(&self.0, &other.0),
+            (Some(digits), Some(others)) => magnitude(others, digits),
+            (negative, _) => negative.is_none().cmp(&true),
+        }
+    }
+}
+
+impl PartialOrd for BigInt {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -201,6 +226,16 @@ mod tests {
             let error = text.parse::<BigInt>().unwrap_err();
             assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Decode, EXPECTED), "{text:?}");
         }
+    }
+
+    #[test]
+    fn big_integers_are_ordered_by_their_values() {
+        let sorted = [i128::MIN, -100, -20, -3, 0, 3, 20, 100, i128::MAX].map(BigInt::from);
+        let mut integers = sorted.clone();
+        integers.reverse();
+        integers.sort();
+        assert_eq!(integers, sorted);
+        assert_eq!(BigInt::default(), sorted[4]);
     }
 
     #[test]

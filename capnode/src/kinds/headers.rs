@@ -12,15 +12,40 @@ use super::marker;
 pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// The pairs of name and value, in order.
-    pub fn as_slice(&self) -> &[(String, String)] {
-        &self.0
+    /// Returns the pairs of name and value, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Returns the first value of the header `name`, in upper or lower case.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
-impl FromIterator<(String, String)> for Headers {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect())
+impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.as_ref().to_ascii_lowercase(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+impl<N: AsRef<str>, V: Into<String>, const LEN: usize> From<[(N, V); LEN]> for Headers {
+    fn from(pairs: [(N, V); LEN]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
+
+impl IntoIterator for Headers {
+    type Item = (String, String);
+    type IntoIter = std::vec::IntoIter<(String, String)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -60,11 +85,11 @@ impl<'de> de::Visitor<'de> for Pairs {
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut pairs: A) -> Result<Headers, A::Error> {
-        std::iter::from_fn(|| pairs.next_element().transpose()).collect()
+        std::iter::from_fn(|| pairs.next_element::<(String, String)>().transpose()).collect()
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut pairs: A) -> Result<Headers, A::Error> {
-        std::iter::from_fn(|| pairs.next_entry().transpose()).collect()
+        std::iter::from_fn(|| pairs.next_entry::<String, String>().transpose()).collect()
     }
 }
 
@@ -72,23 +97,27 @@ impl<'de> de::Visitor<'de> for Pairs {
 mod tests {
     use super::*;
 
-    fn headers<const N: usize>(pairs: [(&str, &str); N]) -> Headers {
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-    }
-
     #[test]
     fn names_are_in_lower_case_and_pairs_keep_their_order() {
-        let headers = headers([("Set-Cookie", "a"), ("X-B", "c"), ("set-cookie", "D")]);
+        let headers = Headers::from([("Set-Cookie", "a"), ("X-B", "c"), ("set-cookie", "D")]);
         let json = r#"[["set-cookie","a"],["x-b","c"],["set-cookie","D"]]"#;
         assert_eq!(serde_json::to_string(&headers).unwrap(), json);
         assert_eq!(serde_json::from_str::<Headers>(json).unwrap(), headers);
     }
 
     #[test]
+    fn headers_are_found_in_any_case() {
+        let headers = Headers::from([("Set-Cookie", "a"), ("set-cookie", "b")]);
+        assert_eq!((headers.get("SET-COOKIE"), headers.get("cookie")), (Some("a"), None));
+        assert!(headers.iter().eq([("set-cookie", "a"), ("set-cookie", "b")]));
+        assert_eq!(headers.clone().into_iter().collect::<Headers>(), headers);
+    }
+
+    #[test]
     fn what_is_no_header_is_not_written() {
         for (name, value) in [("", "x"), ("a b", "x"), ("ä", "x"), ("a", "x\r\ny: z"), ("a", "€")] {
-            assert!(serde_json::to_string(&headers([(name, value)])).is_err(), "{name:?}: {value:?}");
+            assert!(serde_json::to_string(&Headers::from([(name, value)])).is_err(), "{name:?}: {value:?}");
         }
-        assert!(serde_json::to_string(&headers([("x-a", "ä 1, \t2")])).is_ok());
+        assert!(serde_json::to_string(&Headers::from([("x-a", "ä 1, \t2")])).is_ok());
     }
 }

@@ -11,7 +11,7 @@ use super::{content, marker};
 use crate::error::{Error, ErrorKind};
 
 /// A URL, kept as it is written: JavaScript's `URL`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Url(String);
 
 impl Url {

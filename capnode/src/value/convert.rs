@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_value_is_made_of_a_rust_value_as_that_would_be_sent() {
-        let error = ErrorValue { name: "RangeError".into(), ..ErrorValue::default() };
+        let error = ErrorValue::new("RangeError", "too far").with_property("by", 5);
         let map = HashMap::from([("a", 1u8)]);
         for (made, sent) in [
             (().into(), to_value(())),

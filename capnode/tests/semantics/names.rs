@@ -231,7 +231,7 @@ fn no_error_is_of_such_a_class() {
         let mut peer = accepting(index(&Log::default()).cap());
         peer.receive(&format!(r#"["stream",["pipeline",0,["echo"],[["error","{name}","no"]]]]"#));
         assert_eq!(peer.frames(), [r#"["resolve",1,["error","Error","no"]]"#], "{name}");
-        let value = ErrorValue { name: name.to_owned(), message: "no".to_owned(), properties: Vec::new() };
+        let value = ErrorValue::new(name, "no");
         let value = Func::<fn() -> ErrorValue>::new(move || {
             let value = value.clone();
             async { value }

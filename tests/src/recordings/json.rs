@@ -57,14 +57,13 @@ pub fn value(expression: &Json, reference: &mut dyn FnMut(&str, i64) -> Option<C
                 let pair = |pair: &Json| Some((text(pair.get(0))?, text(pair.get(1))?));
                 Value::Headers(rest.first()?.as_array()?.iter().map(pair).collect::<Option<Headers>>()?)
             }
-            Some(("error", rest)) => Value::Error(Box::new(ErrorValue {
-                name: text(rest.first())?,
-                message: text(rest.get(1))?,
-                properties: match rest.get(3) {
-                    Some(members) => properties(members.as_object()?, reference)?,
-                    None => Vec::new(),
-                },
-            })),
+            Some(("error", rest)) => {
+                let mut error = ErrorValue::new(text(rest.first())?, text(rest.get(1))?);
+                if let Some(members) = rest.get(3) {
+                    error.properties = properties(members.as_object()?, reference)?;
+                }
+                error.into()
+            }
             Some((form, rest)) => Value::Cap(reference(form, rest.first()?.as_i64()?)?),
         },
     })
@@ -113,7 +112,7 @@ pub fn seen(value: &Value) -> Json {
         }
         Value::Date(date) => json!({"js": "Date", "ms": date.millis()}),
         Value::Url(url) => json!({"js": "URL", "href": url.as_str()}),
-        Value::Headers(headers) => json!({"js": "Headers", "pairs": headers.as_slice()}),
+        Value::Headers(headers) => json!({"js": "Headers", "pairs": headers.iter().collect::<Vec<_>>()}),
         Value::Error(error) => seen_error(&error.name, &error.message, &error.properties),
         Value::Array(elements) => elements.iter().map(seen).collect(),
         Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), seen(value))).collect(),

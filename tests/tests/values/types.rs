@@ -482,13 +482,9 @@ fn crates() -> Vec<Row> {
 }
 
 fn kinds_of_javascript() -> Vec<Row> {
-    let headers: Headers = [("content-type", "text/plain"), ("x-a", "1")]
-        .map(|(key, value)| (text(key), text(value)))
-        .into_iter()
-        .collect();
-    let properties =
-        vec![(text("code"), Value::from(7)), (text("list"), Value::Array(vec![Value::from("x")]))];
-    let error = ErrorValue { name: text("TypeError"), message: text("m"), properties };
+    let headers = Headers::from([("content-type", "text/plain"), ("x-a", "1")]);
+    let bare = ErrorValue::new("TypeError", "m");
+    let error = bare.clone().with_property("code", 7).with_property("list", ["x"]);
     let url = "https://a.b/c".parse::<Url>().unwrap();
     let values = vec![
         Value::Undefined,
@@ -509,10 +505,7 @@ fn kinds_of_javascript() -> Vec<Row> {
         row("Headers", vec![headers.clone()]),
         row("BigInt", vec![BigInt::from(5), BigInt::from(-(1_i128 << 100)), BigInt::from(1_u64 << 63)]),
         row("BigInt, inexact", vec![BigInt::from(u64::MAX)]),
-        row(
-            "ErrorValue",
-            vec![error.clone(), ErrorValue { name: text("Error"), message: text(""), properties: vec![] }],
-        ),
+        row("ErrorValue", vec![error, ErrorValue::new("Error", "")]),
         row("Error", vec![Error::rejected("no"), Error::rejected("no").with_name("RangeError")]),
         row("Value", values),
         row("Value::Null", vec![Value::Null]),
@@ -522,7 +515,7 @@ fn kinds_of_javascript() -> Vec<Row> {
         row("Value::Date", vec![Value::Date(Date::from_millis(5.0))]),
         row("Value::Url", vec![Value::Url(url)]),
         row("Value::Headers", vec![Value::Headers(headers)]),
-        row("Value::Error", vec![Value::Error(Box::new(ErrorValue { properties: vec![], ..error }))]),
+        row("Value::Error", vec![Value::from(bare)]),
         row("enum, untagged Value", vec![UntaggedValue::Value(Value::from([("a", Value::Null)]))]),
         row("enum, untagged Value::Undefined", vec![UntaggedValue::Value(Value::Undefined)]),
     ]

@@ -154,11 +154,8 @@ fn what_a_peer_would_refuse_is_not_written() {
             assert!(answer(&written(&deep(255))).is_ok());
             assert!(encode(&deep(256)).is_err());
         }
-        let error =
-            ErrorValue { name: "E".into(), message: "m".into(), properties: vec![("p".into(), 1.into())] };
-        let deep = |depth| {
-            (0..depth).fold(Value::Error(Box::new(error.clone())), |inner, _| Value::Array(vec![inner]))
-        };
+        let error = ErrorValue::new("E", "m").with_property("p", 1);
+        let deep = |depth| (0..depth).fold(error.clone().into(), |inner, _| Value::Array(vec![inner]));
         assert!(answer(&written(&deep(254))).is_ok());
         assert!(encode(&deep(255)).is_err());
     });

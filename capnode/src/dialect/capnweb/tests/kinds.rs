@@ -12,16 +12,11 @@ fn bytes(kind: ByteKind) -> Bytes {
 }
 
 fn headers() -> Headers {
-    [("content-type", "text/plain"), ("x-a", "1, 2")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into_iter()
-        .collect()
+    [("content-type", "text/plain"), ("x-a", "1, 2")].into()
 }
 
 fn error() -> ErrorValue {
-    let properties =
-        vec![("code".to_owned(), Value::from(7)), ("list".to_owned(), Value::Array(vec![Value::from(1)]))];
-    ErrorValue { name: "MyError".to_owned(), message: "it broke".to_owned(), properties }
+    ErrorValue::new("MyError", "it broke").with_property("code", 7).with_property("list", [1])
 }
 
 const KINDS: [ByteKind; 12] = [
@@ -54,8 +49,7 @@ fn each_kind_has_its_form() {
     round(headers(), r#"["headers",[["content-type","text/plain"],["x-a","1, 2"]]]"#);
     round(Headers::default(), r#"["headers",[]]"#);
     round(error(), r#"["error","MyError","it broke",null,{"code":7,"list":[[1]]}]"#);
-    let bare = ErrorValue { name: "Error".to_owned(), message: String::new(), properties: Vec::new() };
-    round(bare, r#"["error","Error",""]"#);
+    round(ErrorValue::new("Error", ""), r#"["error","Error",""]"#);
 }
 
 #[test]
@@ -315,7 +309,7 @@ fn an_error_may_hold_errors_and_a_stack_that_nobody_reads() {
     let text =
         r#"["error","AggregateError","m","at x",{"cause":["error","E","inner"],"errors":[[1]],"name":2}]"#;
     let Value::Error(error) = read(text).unwrap() else { panic!() };
-    let inner = ErrorValue { name: "E".into(), message: "inner".into(), properties: vec![] };
+    let inner = ErrorValue::new("E", "inner");
     assert_eq!(error.properties[0], ("cause".to_owned(), Value::Error(Box::new(inner))));
     assert_eq!(
         error.properties[2],
@@ -405,9 +399,8 @@ pub(super) fn any_value() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner, 0..6).prop_map(Value::Array),
             members.clone().prop_map(Value::Object),
-            (any::<String>(), any::<String>(), members).prop_map(|(name, message, properties)| {
-                Value::Error(Box::new(ErrorValue { name, message, properties }))
-            }),
+            (any::<String>(), any::<String>(), members)
+                .prop_map(|(name, message, properties)| { ErrorValue { name, message, properties }.into() }),
         ]
     })
 }

@@ -157,12 +157,8 @@ fn references_are_values() {
     round(Value::from(a.clone()), r#"["export",-1]"#, &[a]);
     let value = Value::from([("a", Value::Array(vec![a.clone().into(), 5.into()])), ("b", b.clone().into())]);
     round(value, r#"{"a":[[["export",-1],5]],"b":["export",-2]}"#, &[a, b]);
-    let error = ErrorValue {
-        name: "E".into(),
-        message: "m".into(),
-        properties: vec![("p".into(), a.clone().into())],
-    };
-    round(Value::Error(Box::new(error)), r#"["error","E","m",null,{"p":["export",-1]}]"#, &[a]);
+    let error = ErrorValue::new("E", "m").with_property("p", a.clone());
+    round(Value::from(error), r#"["error","E","m",null,{"p":["export",-1]}]"#, &[a]);
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     #[serde(untagged)]
     enum Loose {
