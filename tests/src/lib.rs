@@ -18,6 +18,7 @@ pub mod raw;
 #[allow(missing_docs)]
 pub mod recordings;
 pub mod soak;
+pub mod source;
 
 /// The time limit of a wait in a test: anything awaited comes at once, or something is wrong.
 pub const NET: Duration = Duration::from_secs(20);
