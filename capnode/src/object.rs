@@ -297,20 +297,20 @@ impl Serving for Dynamic {
     }
 
     fn request(&self, local: Local, request: Request) -> Response {
-        match local.object().downcast::<Inner>() {
-            Ok(inner) => inner.request(&local, request),
-            Err(_) => Response::error(Error::type_error("not an object")),
+        match local.clone().downcast::<Inner>() {
+            Some(inner) => inner.request(&local, request),
+            None => Response::error(Error::type_error("not an object")),
         }
     }
 
     fn record(&self, local: &Local) -> Option<Body> {
-        local.object().downcast::<Inner>().ok().and_then(|inner| inner.record().ok())
+        local.clone().downcast::<Inner>().and_then(|inner| inner.record().ok())
     }
 }
 
 fn done(outcome: Result<(), Error>) -> Response {
     match outcome {
-        Ok(()) => Response::ready(Ok(Reply::wire(undefined()))),
+        Ok(()) => Response::wire(undefined()),
         Err(error) => Response::error(error),
     }
 }
@@ -320,15 +320,15 @@ impl Inner {
         let path = request.member.clone().into_path();
         match path.as_slice() {
             [] if request.args.is_read() => {
-                Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(local.clone().into())))))
+                Response::wire(Payload::reference(Part::Cap(local.clone().into())))
             }
             [] => Response::error(not_a_function(None)),
             [Key::Verb(Verb::Keys)] => {
                 let names: Vec<String> = lock(&self.0).visible().map(|member| member.name.clone()).collect();
-                Response::ready(encode(&names).map(Reply::wire))
+                Response::ready(encode(&names).map(Reply::Wire))
             }
             [Key::Name(name), Key::Verb(Verb::Set)] => {
-                let by_peer = request.extras.answer_bytes.is_limited();
+                let by_peer = request.extras.by_peer;
                 let value = args::take::<(Value,)>(request.args, &["value"])
                     .and_then(|(value,)| encode(&value))
                     .and_then(|value| Held::set(value.compact(), by_peer));

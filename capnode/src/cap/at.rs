@@ -47,7 +47,7 @@ impl At {
         let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
             return None;
         };
-        let method = interface.method(interface.find(name.as_str())?)?;
+        let (_, method) = interface.find(name.as_str())?;
         let of = std::ptr::from_ref(method).addr() + usize::from(self.reads);
         let ObjectId(object, face) = self.cap.nearest().object_id();
         Some(ObjectId(object, of ^ face.rotate_left(1)))
@@ -65,8 +65,11 @@ impl At {
         let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
             return Shape::Unknown;
         };
-        let method = interface.find(name.as_str()).and_then(|number| interface.method(number));
-        if method.is_some_and(|method| !method.property) { Shape::Function } else { Shape::Unknown }
+        if interface.find(name.as_str()).is_some_and(|(_, method)| !method.property) {
+            Shape::Function
+        } else {
+            Shape::Unknown
+        }
     }
 
     pub(super) fn is_reader(&self) -> bool {
@@ -83,7 +86,7 @@ impl At {
             true => Request { args: Args::Read, ..request },
             false => request,
         };
-        self.cap.request(self.inside(request))
+        self.cap.clone().pass_on(self.inside(request))
     }
 
     pub(super) fn path_text(&self) -> String {

@@ -60,7 +60,7 @@ impl Drop for Held {
 /// program are left out.
 pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     let mut lent: Vec<Cap> = Vec::new();
-    let Ok(held) = local.object().downcast::<Held>() else { return lent };
+    let Some(held) = local.clone().downcast::<Held>() else { return lent };
     for slot in &held.body.refs {
         let Part::Cap(cap) = &slot.to else { continue };
         let cap = cap.nearest();
@@ -75,7 +75,7 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
 
 /// Returns the most bytes of a message to the peer that lends the references in the value.
 pub(super) fn frame_bytes(local: &Local) -> usize {
-    let Ok(held) = local.object().downcast::<Held>() else { return usize::MAX };
+    let Some(held) = local.clone().downcast::<Held>() else { return usize::MAX };
     // A value with a reference of a peer is most likely a record of functions, which are all of one peer.
     let lent = held.body.refs.iter().find_map(|slot| match &slot.to {
         Part::Cap(cap) => cap.import().map(|import| import.connection().frame_bytes()),
@@ -94,18 +94,18 @@ impl Serving for Data {
     }
 
     fn request(&self, local: Local, request: Request) -> Response {
-        match local.into_object().downcast::<Held>() {
-            Ok(held) => {
+        match local.downcast::<Held>() {
+            Some(held) => {
                 let itself = request.args.is_read()
                     && matches!(&request.member, Member::Path(path) if path.is_empty());
                 // A peer can ask for all of it as often as it likes, and use it in several places.
-                if itself && request.extras.answer_bytes.is_limited() && held.body.refs.len() > FEW {
+                if itself && request.extras.by_peer && held.body.refs.len() > FEW {
                     let whole = held.whole.get_or_init(|| Part::value(held.body.clone()));
-                    return Response::ready(Ok(Reply::wire(Payload::reference(whole.clone()))));
+                    return Response::wire(Payload::reference(whole.clone()));
                 }
                 seek(&held.body, &held.places, None, request)
             }
-            Err(_) => Response::error(Error::type_error("not a value")),
+            None => Response::error(Error::type_error("not a value")),
         }
     }
 }
@@ -160,7 +160,7 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
             let inside = Payload::reference(slot.to.clone());
             if let Part::Shared(_) = &slot.to {
                 if at == keys.len() && args.is_read() && verb.is_none() {
-                    return Response::ready(Ok(Reply::wire(inside)));
+                    return Response::wire(inside);
                 }
                 body = Cow::Owned(opened(&inside).into_owned());
                 place = Some(body.text.range().start);
@@ -173,7 +173,7 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
             // A function in the place of a property gives that property.
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
-            return cap.request(Request { member, args, typed, extras });
+            return cap.pass_on(Request { member, args, typed, extras });
         }
         let Some(key) = keys.get(at) else { break };
         let Some(from) = place.filter(|place| !is_nothing(&body, *place)) else {
@@ -190,11 +190,11 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
         None => undefined(),
     };
     if args.is_read() && verb.is_none() {
-        return Response::ready(Ok(Reply::wire(value())));
+        return Response::wire(value());
     }
     match verb {
         Some(Verb::Keys) => {
-            Response::ready(capnweb::keys(&opened(&value())).and_then(|keys| encode(&keys)).map(Reply::wire))
+            Response::ready(capnweb::keys(&opened(&value())).and_then(|keys| encode(&keys)).map(Reply::Wire))
         }
         Some(verb) => Response::error(super::local::cannot(verb)),
         None => Response::error(super::local::not_a_function(keys.last().or(name))),

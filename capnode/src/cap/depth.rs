@@ -58,7 +58,7 @@ thread_local! {
 }
 
 /// Runs a step of a request on its way; `None` if it has taken too many.
-pub(super) fn hop<T>(step: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn hop<T>(step: impl FnOnce() -> T) -> Option<T> {
     struct Back;
 
     impl Drop for Back {
@@ -104,26 +104,20 @@ pub(super) fn drop_in_turn(held: impl Any) {
     }
 }
 
-/// Begins the poll of a handler, and returns the argument of [`leave`] at its end; `None` if the handler has to be a
-/// task of its own.
-#[inline]
-pub(super) fn enter() -> Option<usize> {
+/// Runs the poll of a handler, which must not unwind; `None` if the handler has to be a task of its own. Tasks that the
+/// poll has started beyond the limit begin before this returns, in the order of their calls.
+pub(super) fn nest<T>(poll: impl FnOnce() -> T) -> Option<T> {
     let running = RUNNING.get();
     if running >= NESTED {
         return None;
     }
     RUNNING.set(running + 1);
-    Some(running)
-}
-
-/// Ends the poll of a handler. Tasks that it has started beyond the limit begin before this returns, in the order of their
-/// calls.
-#[inline]
-pub(super) fn leave(running: usize) {
+    let polled = poll();
     RUNNING.set(running);
     if running == NESTED - 1 {
         start_all();
     }
+    Some(polled)
 }
 
 /// Starts the tasks that wait for it. Those that they start in turn begin after them, in the same loop.

@@ -6,8 +6,9 @@ use super::Cap;
 use super::hook::{ConnectionHook, UNSENT};
 use super::payload::{Body, Part};
 use super::pending::PendingAnswer;
+use super::queue::Queue;
 use super::request::{Args, Extras, Member, Request};
-use super::response::{Reply, Response};
+use super::response::Response;
 use crate::dialect::Capabilities;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Answering, Id, Key, Path, Payload, Verb};
@@ -104,72 +105,71 @@ impl Import {
     }
 
     pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
+        let asked = match request.member {
+            // A member of an interface is asked for alike in all languages.
+            Member::Method(..) => Ok(request),
+            Member::Path(_) => self.reworded(request),
+        };
+        let called = match asked {
+            Ok(request) => self.call(request, Answering::Sent),
+            Err(response) => return response,
+        };
+        match called {
+            Ok(Called::Sent(pending)) => Response::sent(pending),
+            Ok(Called::Kept(result)) => Response::wire(Payload::reference(Part::Cap(result.into()))),
+            Err(error) => Response::error(error),
+        }
+    }
+
+    /// Makes a request that the peer has to be asked for in another form. Returns any other.
+    fn reworded(self: &Arc<Self>, request: Request) -> Result<Request, Response> {
         let peer = self.capabilities().unwrap_or_default();
-        if !peer.pipelines {
-            if !peer.has_promises && request.args.is_read() && request.member.is_whole() {
-                return self.itself();
-            }
-            let Request { member, args, typed, extras } = request;
-            let path = member.into_path();
-            if let [first, second, ..] = path.as_slice() {
-                if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) {
-                    let member = Member::Path(path.after(1));
-                    return self.connection.clone().step(self, first).request(Request {
-                        member,
-                        args,
-                        typed,
-                        extras,
-                    });
-                }
-            }
-            return self.send(Request { member: Member::Path(path), args, typed, extras });
+        let reads_itself = request.args.is_read() && request.member.is_whole();
+        if peer.pipelines {
+            return if reads_itself && self.id() <= 0 { self.read_lent(request) } else { Ok(request) };
         }
-        if self.id() <= 0 && request.args.is_read() && request.member.is_whole() {
-            return self.read_lent(request);
+        if reads_itself && !peer.has_promises {
+            return Err(self.itself());
         }
-        self.send(request)
+        let Request { member, args, typed, extras } = request;
+        let path = member.into_path();
+        match path.as_slice() {
+            [first, second, ..] if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) => {
+                let member = Member::Path(path.after(1));
+                let step = self.connection.clone().step(self, first);
+                Err(step.pass_on(Request { member, args, typed, extras }))
+            }
+            _ => Ok(Request { member: Member::Path(path), args, typed, extras }),
+        }
     }
 
     /// Reads something that the peer has exported in Cap'n Web. A peer of this library lends promises so, and is asked. With
     /// any other it is the reference itself, and npm's would refuse to be asked.
-    fn read_lent(self: &Arc<Self>, request: Request) -> Response {
+    fn read_lent(self: &Arc<Self>, request: Request) -> Result<Request, Response> {
         match self.connection.knows_mark() {
-            Some(true) => self.send(request),
-            Some(false) => self.itself(),
-            None => match self.connection.clone().greet() {
+            Some(true) => Ok(request),
+            Some(false) => Err(self.itself()),
+            None => Err(match self.connection.clone().greet() {
                 Err(error) => Response::error(error),
                 Ok(greeted) => {
                     let import = self.clone();
                     Response::handler(async move {
                         greeted.await?;
-                        import.request(request).await
+                        import.request(request).outcome().await
                     })
                 }
-            },
+            }),
         }
     }
 
     fn itself(self: &Arc<Self>) -> Response {
-        Response::ready(Ok(Reply::wire(Payload::reference(Part::Cap(self.clone().into())))))
-    }
-
-    /// Reads the value at `path`.
-    pub(crate) fn read(self: &Arc<Self>, path: Path) -> Response {
-        self.send(Request::new(Member::Path(path), Args::Read))
-    }
-
-    fn send(self: &Arc<Self>, request: Request) -> Response {
-        match self.call(request, Answering::Sent) {
-            Ok(Called::Sent(pending)) => Response::sent(pending),
-            Ok(Called::Kept(_)) => Response::error(self.connection.closed_error()),
-            Err(error) => Response::error(error),
-        }
+        Response::wire(Payload::reference(Part::Cap(self.clone().into())))
     }
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
         match self.call(request, Answering::Kept) {
             Ok(Called::Kept(result)) => result.into(),
-            Ok(Called::Sent(_)) => Cap::broken(self.connection.closed_error()),
+            Ok(Called::Sent(pending)) => Queue::of_response(Response::sent(pending)),
             Err(error) => Cap::broken(error),
         }
     }
@@ -182,10 +182,18 @@ impl Import {
             args => args.encode(self.connection.frame_bytes())?,
         };
         let path = member.into_path();
+        if extras.needs_progress || !matches!(path, Path::One(Key::Name(_))) {
+            self.check_words(&path, extras.needs_progress)?;
+        }
+        self.connection.clone().call(self, path, args, answering, extras)
+    }
+
+    /// Checks that the peer's language has words for the call.
+    fn check_words(&self, path: &Path, needs_progress: bool) -> Result<(), Error> {
         let unsaid = |message| Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         if let Some(peer) = self.capabilities() {
             let language = peer.title;
-            if extras.needs_progress && !peer.progress {
+            if needs_progress && !peer.progress {
                 return unsaid(format!(
                     "{language} has no word for progress, so `on_progress` cannot be called"
                 ));
@@ -195,7 +203,7 @@ impl Import {
                 return unsaid(format!("{language} has no word for `{method}`"));
             }
         }
-        self.connection.clone().call(self, path, args, answering, extras)
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use super::at::At;
 use super::interface::Interface;
 use super::payload::{Body, Part, undefined};
-use super::request::{Member, Request};
+use super::request::Request;
 use super::response::{Outcome, Reply, Response};
 use super::{Cap, Shape, depth};
 use crate::dialect::capnweb;
@@ -17,34 +17,32 @@ use crate::op::{Key, Path, Payload, Slot, Text, Verb};
 use crate::panics::contained;
 use crate::session::ObjectId;
 
-/// An object, and how requests are made of it.
+/// An object, and how requests are made of it. Dropping the last share in the object drops the object, which runs user
+/// code.
 #[derive(Clone)]
 pub(crate) struct Local {
-    object: Held,
-    serving: &'static dyn Serving,
+    /// The share in the object; `None` once it is taken.
+    object: Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) serving: &'static dyn Serving,
 }
 
 /// A [`Local`] without a share in the object.
 #[derive(Clone)]
 pub(super) struct WeakLocal {
-    object: Weak<dyn Any + Send + Sync>,
+    object: Option<Weak<dyn Any + Send + Sync>>,
     serving: &'static dyn Serving,
 }
 
 impl WeakLocal {
     /// Returns the object; `None` if it is gone.
     pub(super) fn upgrade(&self) -> Option<Local> {
-        self.object.upgrade().map(|object| Local::new(object, self.serving))
+        self.object.as_ref()?.upgrade().map(|object| Local::new(object, self.serving))
     }
 }
 
-/// A share in an object, until it is dropped. The last one drops the object, which runs user code.
-#[derive(Clone)]
-struct Held(Option<Arc<dyn Any + Send + Sync>>);
-
-impl Drop for Held {
+impl Drop for Local {
     fn drop(&mut self) {
-        let Some(object) = self.0.take() else { return };
+        let Some(object) = self.object.take() else { return };
         // Only the last share drops the object. The object or its content may be a link of a long chain.
         if Arc::strong_count(&object) == 1 {
             depth::drop_in_turn(Last(Some(object)));
@@ -92,19 +90,17 @@ pub(crate) trait Serving: Send + Sync {
 
 impl Local {
     pub(crate) fn new(object: Arc<dyn Any + Send + Sync>, serving: &'static dyn Serving) -> Self {
-        Self { object: Held(Some(object)), serving }
+        Self { object: Some(object), serving }
     }
 
-    pub(crate) fn object(&self) -> Arc<dyn Any + Send + Sync> {
-        self.clone().into_object()
-    }
-
-    pub(crate) fn into_object(mut self) -> Arc<dyn Any + Send + Sync> {
-        self.object.0.take().unwrap_or_else(|| Arc::new(()))
+    /// Returns the object, if it is a `T`.
+    pub(crate) fn downcast<T: Any + Send + Sync>(mut self) -> Option<Arc<T>> {
+        self.object.take()?.downcast().ok()
     }
 
     pub(super) fn downgrade(&self) -> WeakLocal {
-        WeakLocal { object: Arc::downgrade(&self.object()), serving: self.serving }
+        let object = self.object.as_ref().map(Arc::downgrade);
+        WeakLocal { object, serving: self.serving }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -119,23 +115,19 @@ impl Local {
         self.serving.shape()
     }
 
-    pub(super) fn request(self, request: Request) -> Response {
-        self.serving.request(self, request)
-    }
-
     /// One object may be handed out under several interfaces, and is another reference in each.
     pub(super) fn object_id(&self) -> ObjectId {
-        let object = self.object.0.as_ref().map_or(0, |object| Arc::as_ptr(object).cast::<()>().addr());
+        let object = self.object.as_ref().map_or(0, |object| Arc::as_ptr(object).cast::<()>().addr());
         ObjectId(object, self.serving.face())
     }
 }
 
-/// Answers a request for a reserved name, which nothing has, without asking the object or a peer.
-pub(super) fn reserved(request: &Request) -> Option<Response> {
-    let Member::Path(path) = &request.member else { return None };
+/// Answers a call, or a read, of a path with a reserved name, which nothing has, without asking the object or a peer.
+/// For all requests whose path comes from outside of the library.
+pub(crate) fn reserved(path: &Path, reads: bool) -> Option<Response> {
     let path = path.as_slice();
     let at = find_reserved(path)?;
-    let nothing = undefined_at(&path[at], &path[at + 1..], request);
+    let nothing = undefined_at(&path[at], &path[at + 1..], reads);
     Some(Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here))))
 }
 
@@ -189,13 +181,13 @@ pub(crate) fn in_function(first: &Key, rest: &[Key], request: &Request) -> Respo
 }
 
 pub(super) fn missing(first: &Key, rest: &[Key], request: &Request) -> Response {
-    Response::ready(undefined_at(first, rest, request))
+    Response::ready(undefined_at(first, rest, request.args.is_read()))
 }
 
 /// The outcome of a request for `first` where nothing has that name.
-fn undefined_at(first: &Key, rest: &[Key], request: &Request) -> Outcome {
-    match (rest, request.args.is_read()) {
-        ([], true) => Ok(Reply::wire(undefined())),
+fn undefined_at(first: &Key, rest: &[Key], reads: bool) -> Outcome {
+    match (rest, reads) {
+        ([], true) => Ok(Reply::Wire(undefined())),
         ([], false) => Err(not_a_function(Some(first))),
         ([Key::Verb(verb)], _) => Err(cannot(*verb)),
         ([next, ..], _) => {

@@ -52,7 +52,6 @@ use crate::session::ObjectId;
 /// same thing. Dropping the last clone gives the reference back.
 ///
 /// It serializes, at any depth of a value that travels over a connection, and nowhere else.
-#[derive(Clone)]
 pub struct Cap(Kind, Shape);
 
 /// The kind of target of a reference, where it is known: some languages have different words for different kinds.
@@ -64,7 +63,6 @@ pub(crate) enum Shape {
     Object(&'static Interface),
 }
 
-#[derive(Clone)]
 enum Kind {
     /// An object of this program.
     Local(Local),
@@ -76,6 +74,19 @@ enum Kind {
     At(Arc<At>),
     /// A reference that no longer works.
     Broken(Error),
+}
+
+impl Clone for Cap {
+    fn clone(&self) -> Self {
+        let kind = match &self.0 {
+            Kind::Local(local) => Kind::Local(local.clone()),
+            Kind::Remote(import) => Kind::Remote(import.clone()),
+            Kind::Queued(queue) => Kind::Queued(queue.clone()),
+            Kind::At(at) => Kind::At(at.clone()),
+            Kind::Broken(error) => Kind::Broken(error.clone()),
+        };
+        Self(kind, self.1)
+    }
 }
 
 impl From<Local> for Cap {
@@ -105,7 +116,7 @@ impl Cap {
     /// The object itself, if it lives in this program and is a `T`.
     pub fn local<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         match self.nearest().0 {
-            Kind::Local(local) => local.object().downcast().ok(),
+            Kind::Local(local) => local.downcast(),
             _ => None,
         }
     }
@@ -164,10 +175,9 @@ impl Cap {
         match (self.1, &self.0) {
             (Shape::Unknown, Kind::Local(local)) => local.shape(),
             (Shape::Unknown, Kind::Remote(import)) if import.is_function() => Shape::Function,
-            (Shape::Unknown, Kind::Queued(_)) => match &self.nearest().0 {
-                Kind::Queued(_) => Shape::Unknown,
-                kind => Self(kind.clone(), Shape::Unknown).shape(),
-            },
+            (Shape::Unknown, Kind::Queued(queue)) => {
+                queue.resolution().map_or(Shape::Unknown, |nearer| nearer.shape())
+            }
             // Beyond the limit it may be anything.
             (Shape::Unknown, Kind::At(at)) => depth::hop(|| at.shape()).unwrap_or_default(),
             (shape, _) => shape,
@@ -218,27 +228,26 @@ impl Cap {
         }
     }
 
-    /// `true` if arguments for this are best written right away.
-    pub(crate) fn is_remote(&self) -> bool {
-        match &self.0 {
-            Kind::Remote(_) => true,
-            Kind::At(at) => depth::hop(|| at.cap.is_remote()).unwrap_or(false),
-            _ => false,
-        }
-    }
-
     /// Returns `true` for a reference of a peer whose language has objects as records of functions.
     pub(crate) fn comes_in_records(&self) -> bool {
         matches!(&self.0, Kind::Remote(import) if import.capabilities().is_some_and(|peer| peer.records))
     }
 
+    /// The most bytes of a message to the peer that lends this, if arguments for it are best written right away.
+    pub(crate) fn writes_within(&self) -> Option<usize> {
+        match &self.0 {
+            Kind::Remote(import) => Some(import.connection().frame_bytes()),
+            Kind::At(at) => depth::hop(|| at.cap.nearest().writes_within()).flatten(),
+            _ => None,
+        }
+    }
+
     /// The most bytes of a message to the peer that lends this; no bound if that is not known.
     pub(crate) fn frame_bytes(&self) -> usize {
         match &self.0 {
-            Kind::Remote(import) => import.connection().frame_bytes(),
             Kind::Local(local) => data::frame_bytes(local),
             Kind::At(at) => depth::hop(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX),
-            _ => usize::MAX,
+            _ => self.writes_within().unwrap_or(usize::MAX),
         }
     }
 
@@ -249,46 +258,31 @@ impl Cap {
     }
 
     /// Delivers a request now: the requests of one reference start in their order. Dropping the response cancels.
-    pub(crate) fn request(&self, request: Request) -> Response {
-        if let Some(refused) = local::reserved(&request) {
-            return refused;
-        }
-        let passed_on = depth::hop(|| match &self.0 {
-            Kind::Local(local) => local.clone().request(request),
+    pub(crate) fn request(self, request: Request) -> Response {
+        match self.0 {
+            Kind::Local(local) => local.serving.request(local, request),
             Kind::Remote(import) => import.request(request),
-            Kind::Queued(queue) => Queue::request(queue, request),
+            Kind::Queued(queue) => Queue::request(&queue, request),
             Kind::At(at) => at.request(request),
-            Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
-        });
-        passed_on.unwrap_or_else(too_many_hops)
+            Kind::Broken(error) => Response::error(request.failing_with(error)),
+        }
     }
 
-    /// Delivers a request as [`request`](Self::request) does, and gives up the reference.
-    pub(crate) fn into_request(self, request: Request) -> Response {
-        match self.0 {
-            Kind::Local(local) if local::reserved(&request).is_none() => {
-                depth::hop(|| local.request(request)).unwrap_or_else(too_many_hops)
-            }
-            _ => self.request(request),
-        }
+    /// Passes on a request from a reference that leads to this one.
+    pub(crate) fn pass_on(self, request: Request) -> Response {
+        depth::hop(|| self.request(request)).unwrap_or_else(too_many_hops)
     }
 
     /// Delivers a request whose result is wanted as a reference, at once.
     pub(crate) fn pipeline(&self, request: Request) -> Cap {
-        match &self.nearest().0 {
-            // Such a request is answered here.
-            _ if local::reserved(&request).is_some() => Queue::of_response(self.request(request)),
-            Kind::Remote(import) if self.nearest().pipelines() => import.pipeline(request),
+        let nearest = self.nearest();
+        match &nearest.0 {
+            Kind::Remote(import) if nearest.pipelines() => import.pipeline(request),
             Kind::At(at) if at.cap.nearest().pipelines() && !at.is_reader() => {
                 at.cap.pipeline(at.inside(request))
             }
-            _ => Queue::of_response(self.request(request)),
+            _ => Queue::of_response(self.clone().request(request)),
         }
-    }
-
-    /// Delivers a request whose result is not wanted. It is not cancelled.
-    pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
-        self.request(request).detach()
     }
 
     /// Returns an id that is equal for references to the same thing, as long as one of them lives.
@@ -310,7 +304,7 @@ impl Cap {
     }
 }
 
-fn too_many_hops() -> Response {
+pub(crate) fn too_many_hops() -> Response {
     Response::error(too_many())
 }
 

@@ -79,7 +79,7 @@ fn extent(body: &Body) -> (usize, usize) {
 
 /// The bytes of a value with all in it unfolded, references apart.
 pub(crate) fn unfolded_len(body: &Body) -> usize {
-    extent(body).0
+    if body.refs.is_empty() { body.text.as_str().len() } else { extent(body).0 }
 }
 
 /// The bytes that a value keeps from being freed, references apart.

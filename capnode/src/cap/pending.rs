@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use super::broken::OnBroken;
 use super::hook::{ConnectionHook, Ticket, UNSENT};
 use super::response::{Outcome, Reply};
-use super::staged::{Arrived, Staged, settle};
+use super::staged::{Delivered, Staged, settle};
 use crate::error::Error;
 use crate::op::{Id, Payload};
 use crate::runtime::BoxFuture;
@@ -25,9 +25,9 @@ pub(crate) struct PendingAnswer {
 }
 
 enum State {
-    Waiting(oneshot::Receiver<Arrived>),
+    Waiting(oneshot::Receiver<Delivered>),
     /// The call had to wait for room.
-    InTurn(Box<(Arc<Ticket>, oneshot::Receiver<Arrived>)>),
+    InTurn(Box<(Arc<Ticket>, oneshot::Receiver<Delivered>)>),
     /// Answered, with promises or requests in the answer.
     Settling(Box<Settling>),
     /// Dropping this does nothing.
@@ -51,7 +51,7 @@ impl Settling {
             let _gone = end.send(error);
         });
         connection.on_closed(watch.slot());
-        let settled = Box::pin(async move { settle(answer, limits).await.map(Reply::wire) });
+        let settled = Box::pin(async move { settle(answer, limits).await.map(Reply::Wire) });
         Box::new(Self { settled, ended, _watch: watch })
     }
 
@@ -71,7 +71,7 @@ impl PendingAnswer {
     pub(crate) fn new(
         connection: Arc<dyn ConnectionHook>,
         id: Id,
-        answer: oneshot::Receiver<Arrived>,
+        answer: oneshot::Receiver<Delivered>,
     ) -> Self {
         Self { connection, id, state: State::Waiting(answer) }
     }
@@ -80,7 +80,7 @@ impl PendingAnswer {
     pub(crate) fn waiting(
         connection: Arc<dyn ConnectionHook>,
         ticket: Arc<Ticket>,
-        answer: oneshot::Receiver<Arrived>,
+        answer: oneshot::Receiver<Delivered>,
     ) -> Self {
         Self { connection, id: UNSENT, state: State::InTurn(Box::new((ticket, answer))) }
     }
@@ -116,14 +116,10 @@ impl Future for PendingAnswer {
             let outcome = match (arrived, &mut self.state) {
                 (Some(arrived), _) => match arrived {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Ok(answer))) => {
-                        match Staged::all_there(answer, self.connection.unfolding()) {
-                            Ok(body) => Ok(Reply::wire(body)),
-                            Err(answer) => {
-                                self.state = State::Settling(Settling::new(&*self.connection, answer));
-                                continue;
-                            }
-                        }
+                    Poll::Ready(Ok(Ok(Ok(body)))) => Ok(Reply::Wire(body)),
+                    Poll::Ready(Ok(Ok(Err(answer)))) => {
+                        self.state = State::Settling(Settling::new(&*self.connection, answer));
+                        continue;
                     }
                     Poll::Ready(Ok(Err(error))) => Err(error),
                     Poll::Ready(Err(_)) => Err(self.connection.closed_error()),
@@ -142,6 +138,8 @@ impl Future for PendingAnswer {
 
 impl Drop for PendingAnswer {
     fn drop(&mut self) {
-        self.give_up();
+        if !matches!(self.state, State::Done) {
+            self.give_up();
+        }
     }
 }

@@ -138,7 +138,7 @@ impl Queue {
 
     /// Returns a promise for the outcome of a response. The response is driven from now on.
     pub(crate) fn of_response(mut response: Response) -> Cap {
-        if let Some(outcome) = response.poll_now() {
+        if let Some(outcome) = response.start() {
             return result_of(outcome);
         }
         let queue = Queue::new();
@@ -148,11 +148,11 @@ impl Queue {
 
     /// Makes the promise one for the outcome of a response. The response is driven from now on.
     pub(crate) fn follow(self: &Arc<Self>, mut response: Response) {
-        if let Some(outcome) = response.poll_now() {
+        if let Some(outcome) = response.start() {
             return self.resolve(result_of(outcome));
         }
         let promise = self.clone();
-        let driving = async move { promise.resolve(result_of(response.await)) };
+        let driving = async move { promise.resolve(result_of(response.outcome().await)) };
         if let Err(error) = crate::runtime::spawn(driving) {
             self.resolve(Cap::broken(error));
         }
@@ -178,7 +178,7 @@ impl Queue {
                 State::Resolved(cap) => cap.clone(),
             }
         };
-        cap.request(request)
+        cap.pass_on(request)
     }
 
     /// Has `slot` called when the promise breaks. Once it is resolved, returns the reference to watch instead.
@@ -239,9 +239,8 @@ impl Queue {
             if response.is_canceled() {
                 continue;
             }
-            let mut started = to.request(request);
             // A handler begins when it is first polled, and these begin in their order.
-            started.start();
+            let started = to.clone().pass_on(request).started();
             // If it is refused, its caller has given up just now; dropping it cancels.
             drop(response.send(started));
         }

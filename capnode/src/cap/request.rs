@@ -1,12 +1,11 @@
 //! Requests to a reference.
 
-use std::any::{Any, TypeId};
-use std::num::NonZeroU32;
-
 use super::depth;
 use super::interface::Interface;
 use super::payload::Body;
 use super::progress::Progress;
+use super::response::Kept;
+use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Key, Path, Text};
 use crate::panics::{Panicked, caught};
@@ -21,47 +20,21 @@ pub(crate) struct Request {
 }
 
 /// Options of a call that the callee does not see.
-#[derive(Default)]
 pub(crate) struct Extras {
     /// The callback for progress, if the caller wants it.
     pub(crate) progress: Option<Progress>,
+    /// The most bytes of the answer, if it is written here.
+    pub(crate) answer_bytes: usize,
+    /// `true` if the caller is a peer.
+    pub(crate) by_peer: bool,
     /// `true` if the call fails where progress cannot be told.
     pub(crate) needs_progress: bool,
     /// `true` if the call has a time limit of its own.
     pub(crate) timed: bool,
     /// `true` if the call fails where it would have to wait for room.
     pub(crate) at_once: bool,
-    /// The most bytes of the answer, if it is written here.
-    pub(crate) answer_bytes: AnswerBytes,
     /// The number of properties that have passed it on to their values.
     pub(crate) passed_on: u8,
-}
-
-/// The most bytes of an answer where it is written. Small, since it is moved with each call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct AnswerBytes(Option<NonZeroU32>);
-
-impl AnswerBytes {
-    /// No limit: the caller is in this program.
-    pub(crate) const UNLIMITED: Self = Self(None);
-
-    /// Returns the limit of a connection. From 4 GiB on there is none.
-    pub(crate) fn at_most(bytes: usize) -> Self {
-        Self(NonZeroU32::new(u32::try_from(bytes).unwrap_or(u32::MAX)))
-    }
-
-    /// `true` if the answer is for a peer.
-    pub(crate) fn is_limited(self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Returns the limit in bytes.
-    pub(crate) fn get(self) -> usize {
-        match self.0 {
-            Some(NonZeroU32::MAX) | None => usize::MAX,
-            Some(bytes) => bytes.get() as usize,
-        }
-    }
 }
 
 /// The member that is meant.
@@ -73,10 +46,16 @@ pub(crate) enum Member {
 }
 
 impl Extras {
-    /// Returns the options of a call by a peer, which takes progress if there is any.
-    pub(crate) fn of_peer(progress: Option<Progress>, answer_bytes: usize) -> Self {
-        Self { progress, answer_bytes: AnswerBytes::at_most(answer_bytes), ..Self::default() }
-    }
+    /// The options of a usual call by this program.
+    pub(crate) const NONE: Self = Self {
+        progress: None,
+        answer_bytes: usize::MAX,
+        by_peer: false,
+        needs_progress: false,
+        timed: false,
+        at_once: false,
+        passed_on: 0,
+    };
 }
 
 impl Member {
@@ -117,16 +96,9 @@ pub(crate) enum Args {
     /// A read in place of a call.
     Read,
     /// The Rust values themselves, for a callee in this program.
-    Typed(Box<dyn TypedArgs>),
+    Typed(Kept),
     /// The arguments as they are written.
     Wire(Body),
-}
-
-/// Arguments that have not been written.
-pub(crate) trait TypedArgs: Send {
-    fn is(&self, type_id: TypeId) -> bool;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-    fn encode(&self, limit: usize) -> Result<Body, Error>;
 }
 
 impl Args {
@@ -134,7 +106,7 @@ impl Args {
     pub(crate) fn encode(self, bytes: usize) -> Result<Option<Body>, Error> {
         match self {
             Args::Read => Ok(None),
-            Args::Typed(args) => match caught("an argument", || args.encode(bytes)) {
+            Args::Typed(args) => match caught("an argument", || bounds::writing(bytes, || args(&mut ()))) {
                 Ok(written) => written.map(Some),
                 Err(Panicked(id)) => {
                     let message = format!("an argument panicked while it was written (id {id})");
@@ -151,9 +123,9 @@ impl Args {
 }
 
 impl Request {
-    /// Returns a request whose result is wanted as text.
-    pub(crate) fn new(member: Member, args: Args) -> Self {
-        Self { member, args, typed: false, extras: Extras::default() }
+    /// Returns a read of this program whose result is wanted as text.
+    pub(crate) fn read(member: Member) -> Self {
+        Self { member, args: Args::Read, typed: false, extras: Extras::NONE }
     }
 
     /// Returns the error of the request if `why` ended its target. The request has not been sent, even if the call that

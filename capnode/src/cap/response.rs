@@ -1,7 +1,7 @@
 //! The response to a request: a future that can be started in place, dropped to cancel, or left to run by itself.
 
-use std::any::{Any, TypeId};
-use std::future::Future;
+use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -10,49 +10,52 @@ use pin_project_lite::pin_project;
 
 use super::depth;
 use super::interface::Manner;
-use super::payload::Body;
+use super::payload::{Body, undefined};
 use super::pending::PendingAnswer;
 use super::queue::Queued;
-use super::request::AnswerBytes;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::panics::{caught, contained};
+use crate::panics::caught;
 
 /// The result of a request.
-#[doc(hidden)]
-pub struct Reply(pub(crate) Kind);
-
-pub(crate) enum Kind {
+pub(crate) enum Reply {
     Wire(Body),
     /// The Rust value itself, for a caller in this program that can take it.
-    Typed(Box<dyn TypedReply>),
-    /// The result is in the caller's [`Place`].
-    Placed,
+    Typed(Kept),
 }
+
+/// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
+/// there, and leaves `undefined`; called with any other place, it writes the value.
+pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any) -> Result<Body, Error> + Send>;
 
 /// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.
 pub(crate) type Place<'a> = Option<&'a mut dyn Any>;
 
-/// A result that has not been written.
-pub(crate) trait TypedReply: Send {
-    fn is(&self, type_id: TypeId) -> bool;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-    fn encode(&self) -> Result<Body, Error>;
+/// Moves a value into `place` if that is an `Option` of its type, which leaves `undefined`; otherwise writes it.
+pub(crate) fn put<T: 'static>(
+    value: T,
+    write: fn(&T) -> Result<Body, Error>,
+    place: &mut dyn Any,
+) -> Result<Body, Error> {
+    match place.downcast_mut::<Option<T>>() {
+        Some(place) => {
+            *place = Some(value);
+            Ok(undefined())
+        }
+        None => write(&value),
+    }
+}
+
+/// Keeps a value as it is until it is known what its receiver can take.
+pub(crate) fn keep<T: Send + 'static>(value: T, write: fn(&T) -> Result<Body, Error>) -> Kept {
+    Box::new(move |place| put(value, write, place))
 }
 
 impl Reply {
-    pub(crate) fn wire(body: Body) -> Self {
-        Self(Kind::Wire(body))
-    }
-
     pub(crate) fn into_body(self) -> Result<Body, Error> {
-        match self.0 {
-            Kind::Wire(body) => Ok(body),
-            Kind::Typed(value) => caught("a result", || value.encode())?,
-            Kind::Placed => Err(Error::new(
-                ErrorKind::Encode,
-                "the result was put where nobody looks: this is a mistake of the library",
-            )),
+        match self {
+            Reply::Wire(body) => Ok(body),
+            Reply::Typed(value) => caught("a result", || value(&mut ()))?,
         }
     }
 }
@@ -62,25 +65,70 @@ pub(crate) type Outcome = Result<Reply, Error>;
 /// The future of a request's outcome. Dropping it cancels as far as possible.
 #[doc(hidden)]
 #[must_use]
-pub struct Response {
-    state: State,
-    manner: Manner,
-    /// The name of the handler, for the log.
-    name: &'static str,
-    /// The most bytes of its answer where that is written.
-    answer_bytes: AnswerBytes,
-}
+pub struct Response(State);
 
 enum State {
+    /// The outcome, until it is taken.
     Ready(Option<Outcome>),
     /// A handler of this program.
-    Handler(Pin<Box<dyn Handler>>),
+    Handler(Handler),
     /// A call sent to a peer.
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
     Queued(Queued),
     /// A handler of this program that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
+}
+
+/// The properties of a handler that do not depend on its types.
+#[derive(Clone, Copy)]
+pub(crate) struct About {
+    /// The name of the method, for the log.
+    pub(crate) name: &'static str,
+    pub(crate) manner: Manner,
+    /// The most bytes of the answer where it is written.
+    pub(crate) answer_bytes: usize,
+}
+
+/// A handler of this program. Dropping it drops its content, which runs user code, or lets it run on if that is its
+/// manner.
+struct Handler {
+    about: About,
+    method: Pin<Box<dyn Method>>,
+}
+
+/// A method that runs.
+trait Method: Send {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome>;
+}
+
+pin_project! {
+    struct Running<F, R> {
+        #[pin]
+        method: F,
+        reply: R,
+        typed: bool,
+    }
+}
+
+impl<F, R> Method for Running<F, R>
+where
+    F: Future + Send,
+    R: Fn(F::Output, bool, Place<'_>) -> Outcome + Send,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
+        let this = self.project();
+        this.method.poll(cx).map(|result| (this.reply)(result, *this.typed, place))
+    }
+}
+
+/// A method that has been taken elsewhere.
+struct Gone;
+
+impl Method for Gone {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, _: Place<'_>) -> Poll<Outcome> {
+        Poll::Ready(Err(Error::rejected("the handler was given up")))
+    }
 }
 
 /// A handler that runs as a task of its own, since too many others were running around it when it was started.
@@ -97,7 +145,7 @@ impl Future for Moved {
         let this = self.get_mut();
         let given_up = this.ended.poll_canceled(cx).is_ready() && !this.no_cancel;
         let polled = match &mut this.response {
-            Some(response) if !given_up => Pin::new(response).poll(cx),
+            Some(response) if !given_up => response.poll(cx, None),
             _ => {
                 this.response = None;
                 return Poll::Ready(());
@@ -112,190 +160,159 @@ impl Future for Moved {
     }
 }
 
-/// A method that runs.
-trait Handler: Send {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome>;
-}
+impl Handler {
+    /// Takes out the method, to be run elsewhere.
+    fn take(&mut self) -> Self {
+        let method = std::mem::replace(&mut self.method, Box::pin(Gone));
+        let about = self.about;
+        self.about.manner = Manner::default();
+        Self { about, method }
+    }
 
-pin_project! {
-    struct Running<F, R> {
-        #[pin]
-        method: F,
-        reply: Option<R>,
+    /// Moves a handler that blocks to a thread where it may.
+    fn off_thread(&mut self) -> Response {
+        let mut blocking = self.take();
+        let manner = std::mem::take(&mut blocking.about.manner);
+        let about = About { manner: Manner { blocking: false, ..manner }, ..blocking.about };
+        let moved = crate::runtime::run_blocking(Response(State::Handler(blocking)).outcome());
+        Response::running(about, moved, |outcome, _, _| outcome, false)
+    }
+
+    /// Makes the handler a task of its own.
+    fn apart(&mut self) -> Response {
+        if !depth::can_run_tasks() {
+            // Nobody could run it on.
+            self.about.manner.no_cancel = false;
+            let message = "too many calls inside one another, and nobody to run them apart";
+            return Response::error(
+                Error::new(ErrorKind::Limit, message).with_fate(Fate::NotSent).with_fault(Fault::Here),
+            );
+        }
+        let handler = self.take();
+        let no_cancel = handler.about.manner.no_cancel;
+        let (ended, outcome) = oneshot::channel();
+        let response = Some(Response(State::Handler(handler)));
+        depth::start_later(Box::pin(Moved { response, ended, no_cancel }));
+        Response(State::Moved(outcome))
     }
 }
 
-impl<F, R> Handler for Running<F, R>
-where
-    F: Future + Send,
-    R: FnOnce(F::Output, Place<'_>) -> Outcome + Send,
-{
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
-        let this = self.project();
-        let again = || Err(Error::new(ErrorKind::Unsupported, "a handler was polled after its end"));
-        this.method.poll(cx).map(|result| this.reply.take().map_or_else(again, |reply| reply(result, place)))
+impl Drop for Handler {
+    fn drop(&mut self) {
+        if self.about.manner.no_cancel {
+            let mut detached = self.take();
+            detached.about.manner = Manner::default();
+            let detached = Response(State::Handler(detached)).outcome();
+            // Without a runtime nothing is left to run it.
+            let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
+            return;
+        }
+        let method = std::mem::replace(&mut self.method, Box::pin(Gone));
+        // The details are in the log.
+        let _panicked = caught(self.about.name, || drop(method));
     }
 }
 
 impl Response {
-    fn new(state: State) -> Self {
-        Self { state, manner: Manner::default(), name: "a handler", answer_bytes: AnswerBytes::UNLIMITED }
+    pub(crate) fn ready(outcome: Outcome) -> Self {
+        Self(State::Ready(Some(outcome)))
     }
 
-    pub(crate) fn ready(outcome: Outcome) -> Self {
-        Self::new(State::Ready(Some(outcome)))
+    pub(crate) fn wire(body: Body) -> Self {
+        Self::ready(Ok(Reply::Wire(body)))
     }
 
     pub(crate) fn error(error: Error) -> Self {
         Self::ready(Err(error))
     }
 
+    /// Returns the response of work of the library's own for a caller in this program.
     pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self::running(handler, |outcome, _| outcome)
+        let about = About { name: "a handler", manner: Manner::default(), answer_bytes: usize::MAX };
+        Self::running(about, handler, |outcome, _, _| outcome, false)
     }
 
-    /// Returns the response of a running method, with the function that makes an answer of its result.
+    /// Returns the response of a running method, with the function that makes an answer of its result. That is told
+    /// whether the caller can take the result as it is.
     pub(crate) fn running<F: Future + Send + 'static>(
+        about: About,
         method: F,
-        reply: impl FnOnce(F::Output, Place<'_>) -> Outcome + Send + 'static,
+        reply: impl Fn(F::Output, bool, Place<'_>) -> Outcome + Send + 'static,
+        typed: bool,
     ) -> Self {
-        Self::new(State::Handler(Box::pin(Running { method, reply: Some(reply) })))
-    }
-
-    /// Limits the bytes of the answer where it is written, if there is a limit.
-    pub(crate) fn answering_within(mut self, bytes: AnswerBytes) -> Self {
-        self.answer_bytes = bytes;
-        self
-    }
-
-    /// The handler of the method of that name.
-    pub(crate) fn of_method(mut self, name: &'static str, manner: Manner) -> Self {
-        self.name = name;
-        self.manner = manner;
-        self
+        Self(State::Handler(Handler { about, method: Box::pin(Running { method, reply, typed }) }))
     }
 
     pub(crate) fn sent(pending: PendingAnswer) -> Self {
-        Self::new(State::Sent(pending))
+        Self(State::Sent(pending))
     }
 
     pub(super) fn promised(queued: Queued) -> Self {
-        Self::new(State::Queued(queued))
+        Self(State::Queued(queued))
     }
 
-    /// Starts the response. A handler begins when it is first polled, and is polled here once, in place: most are done
-    /// by then.
-    pub(crate) fn start(&mut self) {
-        if let Some(outcome) = self.poll_now() {
-            self.state = State::Ready(Some(outcome));
-        }
-    }
-
-    /// The outcome, if it is there at once.
-    pub(crate) fn poll_now(&mut self) -> Option<Outcome> {
-        match self.poll_into(&mut Context::from_waker(Waker::noop()), None) {
+    /// Starts the response: a handler begins when it is first polled, and is polled here once, in place. Most are done
+    /// by then, and this returns the outcome.
+    pub(crate) fn start(&mut self) -> Option<Outcome> {
+        match self.poll(&mut Context::from_waker(Waker::noop()), None) {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
         }
     }
 
+    /// Returns the response after its start.
+    pub(crate) fn started(mut self) -> Self {
+        match self.start() {
+            Some(outcome) => Self::ready(outcome),
+            None => self,
+        }
+    }
+
     /// Lets it run to its end, without a caller that waits.
     pub(crate) fn detach(mut self) -> Result<(), Error> {
-        match &mut self.state {
-            State::Ready(Some(Err(error))) if error.fate() == Fate::NotSent => Err(error.clone()),
-            State::Ready(_) => Ok(()),
+        let mut own = false;
+        match &mut self.0 {
             State::Sent(pending) => {
                 pending.detach();
-                Ok(())
+                return Ok(());
             }
-            State::Moved(_) => crate::runtime::spawn(async move { drop(self.await) }),
-            State::Handler(_) | State::Queued(_) => {
-                // If it becomes a task by that, the task runs to its end without a caller that waits.
-                self.manner.no_cancel = true;
-                self.start();
-                match self.state {
-                    State::Ready(Some(Err(ref error))) if error.fate() == Fate::NotSent => Err(error.clone()),
-                    State::Ready(_) | State::Moved(_) => Ok(()),
-                    _ => crate::runtime::spawn(async move { drop(self.await) }),
-                }
+            // If it becomes a task, the task runs to its end without a caller that waits.
+            State::Handler(handler) => {
+                handler.about.manner.no_cancel = true;
+                own = true;
             }
+            State::Ready(_) | State::Queued(_) | State::Moved(_) => {}
+        }
+        match self.start() {
+            Some(Err(error)) if error.fate() == Fate::NotSent => return Err(error),
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        match self.0 {
+            State::Moved(_) if own => Ok(()),
+            _ => crate::runtime::spawn(async move { drop(self.outcome().await) }),
         }
     }
 
     /// Gives it up, as dropping it does. Returns `true` if it was a call that still waited for room, and so was not sent.
     #[cfg(feature = "tokio")]
     pub(crate) fn give_up(mut self) -> bool {
-        match &mut self.state {
+        match &mut self.0 {
             State::Sent(pending) => pending.give_up(),
             _ => false,
         }
     }
 
-    /// A response of its own for a handler of this one.
-    fn with_handler(&self, handler: Pin<Box<dyn Handler>>) -> Self {
-        let Self { name, answer_bytes, .. } = *self;
-        Self { state: State::Handler(handler), manner: Manner::default(), name, answer_bytes }
+    /// Waits for the outcome.
+    pub(crate) async fn outcome(mut self) -> Outcome {
+        poll_fn(|cx| self.poll(cx, None)).await
     }
 
-    /// Moves a handler that blocks to a thread where it may.
-    fn move_off(&mut self) {
-        if !std::mem::take(&mut self.manner.blocking) {
-            return;
-        }
-        let nothing = State::Ready(None);
-        if let State::Handler(handler) = std::mem::replace(&mut self.state, nothing) {
-            let moved = self.with_handler(handler);
-            self.state = Self::handler(crate::runtime::run_blocking(moved)).into_state();
-        }
-    }
-
-    /// Makes the handler a task of its own.
-    fn move_to_task(&mut self) {
-        let State::Handler(handler) = std::mem::replace(&mut self.state, State::Ready(None)) else { return };
-        let no_cancel = std::mem::take(&mut self.manner).no_cancel;
-        let mut response = self.with_handler(handler);
-        response.manner.no_cancel = no_cancel;
-        let response = Some(response);
-        if !depth::can_run_tasks() {
-            drop(response);
-            let message = "too many calls inside one another, and nobody to run them apart";
-            let error =
-                Error::new(ErrorKind::Limit, message).with_fate(Fate::NotSent).with_fault(Fault::Here);
-            self.state = State::Ready(Some(Err(error)));
-            return;
-        }
-        let (ended, outcome) = oneshot::channel();
-        self.state = State::Moved(outcome);
-        depth::start_later(Box::pin(Moved { response, ended, no_cancel }));
-    }
-
-    fn into_state(mut self) -> State {
-        std::mem::replace(&mut self.state, State::Ready(None))
-    }
-
-    /// Drops the content of the handler, which runs user code.
-    fn end(&mut self) {
-        let ended = std::mem::replace(&mut self.state, State::Ready(None));
-        if let State::Handler(handler) = ended {
-            contained(self.name, || drop(handler));
-        }
-    }
-}
-
-impl Future for Response {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        self.poll_into(cx, None)
-    }
-}
-
-impl Response {
-    /// The outcome; if it comes of a handler that runs here, its result may be put into `place`.
-    pub(crate) fn poll_into(&mut self, cx: &mut Context<'_>, mut place: Place<'_>) -> Poll<Outcome> {
-        let this = self;
+    /// The outcome; if it comes of a handler that runs here, its result may be put into `place`, which leaves
+    /// `undefined` as the outcome.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, mut place: Place<'_>) -> Poll<Outcome> {
         loop {
-            let outcome = match &mut this.state {
+            let outcome = match &mut self.0 {
                 State::Ready(outcome) => {
                     let again =
                         || Err(Error::new(ErrorKind::Unsupported, "a response was polled after its end"));
@@ -303,13 +320,8 @@ impl Response {
                 }
                 State::Queued(queued) => match queued.poll(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(mut response)) => {
-                        let no_cancel = this.manner.no_cancel;
-                        this.manner = std::mem::take(&mut response.manner);
-                        this.manner.no_cancel |= no_cancel;
-                        this.name = response.name;
-                        this.answer_bytes = response.answer_bytes;
-                        this.state = std::mem::replace(&mut response.state, State::Ready(None));
+                    Poll::Ready(Ok(response)) => {
+                        *self = response;
                         continue;
                     }
                     Poll::Ready(Err(_)) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
@@ -324,41 +336,30 @@ impl Response {
                         outcome.unwrap_or_else(|_| Err(Error::rejected("the handler was given up")))
                     }
                 },
-                State::Handler(_) if this.manner.blocking => {
-                    this.move_off();
-                    continue;
-                }
                 State::Handler(handler) => {
-                    let Some(running) = depth::enter() else {
-                        this.move_to_task();
+                    let About { name, manner, answer_bytes } = handler.about;
+                    if manner.blocking {
+                        *self = handler.off_thread();
+                        continue;
+                    }
+                    let poll = || handler.method.as_mut().poll(cx, place.take());
+                    let polled = depth::nest(|| caught(name, || bounds::writing(answer_bytes, poll)));
+                    let Some(polled) = polled else {
+                        *self = handler.apart();
                         continue;
                     };
-                    let poll = || handler.as_mut().poll(cx, place.take());
-                    let polled = caught(this.name, || bounds::writing(this.answer_bytes.get(), poll));
-                    depth::leave(running);
-                    match polled {
+                    let outcome = match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(outcome)) => outcome,
                         Err(panicked) => Err(panicked.into()),
-                    }
+                    };
+                    handler.about.manner.no_cancel = false;
+                    outcome
                 }
             };
             // The content of the handler is dropped before the outcome is told.
-            this.end();
+            self.0 = State::Ready(None);
             return Poll::Ready(outcome);
-        }
-    }
-}
-
-impl Drop for Response {
-    fn drop(&mut self) {
-        if !self.manner.no_cancel {
-            return self.end();
-        }
-        if let State::Handler(handler) = std::mem::replace(&mut self.state, State::Ready(None)) {
-            let detached = self.with_handler(handler);
-            // Without a runtime nothing is left to run it.
-            let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
         }
     }
 }

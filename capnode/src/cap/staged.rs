@@ -7,6 +7,7 @@ use std::task::Poll;
 use super::Cap;
 use super::graph::tie_within;
 use super::hook::ConnectionHook;
+use super::local::reserved;
 use super::payload::{Body, Part, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len};
 use super::progress::Progress;
 use super::request::{Args, Extras, Member, Request};
@@ -56,6 +57,9 @@ pub(crate) struct Ask {
 
 /// An answer as it arrives: promises may still stand in it.
 pub(crate) type Arrived = Result<Payload<Staged>, Error>;
+
+/// An answer whose requests have been made. If all of it is there, it is a value of the program.
+pub(crate) type Delivered = Result<Result<Body, Payload<Staged>>, Error>;
 
 /// The outcome of a promise of the peer. It counts from the moment at which it comes, though its waiter may not take it
 /// for long: a call that is parked does not.
@@ -130,6 +134,14 @@ impl Drop for Promised {
 }
 
 impl Staged {
+    /// Makes the requests in a value, and returns it as one of the program if all of it is there.
+    pub(crate) fn begin(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
+        match value.without_refs() {
+            Ok(plain) => Ok(plain),
+            Err(value) => Self::all_there(Self::ask(value, limits), limits),
+        }
+    }
+
     /// Makes the requests in a value, in their order, inner ones first.
     pub(crate) fn ask(value: Payload<Staged>, limits: Unfolding) -> Payload<Staged> {
         if value.refs.iter().all(|slot| !matches!(slot.to, Staged::Ask(_))) {
@@ -177,10 +189,6 @@ impl Staged {
 
     /// The value, if no promise stands in it.
     pub(crate) fn all_there(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
-        let value = match value.without_refs() {
-            Ok(plain) => return Ok(plain),
-            Err(value) => value,
-        };
         if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_) | Staged::Node(_))) {
             return Err(value);
         }
@@ -209,11 +217,11 @@ impl Ask {
             let message = "a call inside a value is made by `pipeline`, not by `import`";
             return Staged::Cap(Cap::broken(Error::rejected(message)));
         }
-        Staged::Asked(make_request(cap, path, args, limits, None))
+        Staged::Asked(make_request(cap, path, args, limits, None).started())
     }
 }
 
-/// Calls, or without arguments reads, a member, once all that stands in the arguments is there, as far as
+/// Calls, or without arguments reads, a member for a peer, once all that stands in the arguments is there, as far as
 /// the limits go.
 pub(crate) fn make_request(
     cap: Cap,
@@ -222,33 +230,21 @@ pub(crate) fn make_request(
     limits: Unfolding,
     progress: Option<Progress>,
 ) -> Response {
-    let member = Member::Path(path);
-    let Some(args) = args else {
-        let extras = Extras::of_peer(None, limits.frame);
-        return started(cap.into_request(Request { extras, ..Request::new(member, Args::Read) }));
-    };
-    match Staged::all_there(Staged::ask(args, limits), limits) {
-        Ok(body) => started(cap.into_request(Request {
-            extras: Extras::of_peer(progress, limits.frame),
-            ..Request::new(member, Args::Wire(body))
-        })),
-        Err(args) => {
-            // A peer that sends a promise as an argument accepts that later calls may overtake.
-            Response::handler(async move {
-                let args = Args::Wire(settle(args, limits).await?);
-                cap.into_request(Request {
-                    extras: Extras::of_peer(progress, limits.frame),
-                    ..Request::new(member, args)
-                })
-                .await
-            })
+    let request = move |args: Args, progress| {
+        if let Some(refused) = reserved(&path, args.is_read()) {
+            return refused;
         }
+        let extras = Extras { progress, answer_bytes: limits.frame, by_peer: true, ..Extras::NONE };
+        cap.request(Request { member: Member::Path(path), args, typed: false, extras })
+    };
+    let Some(args) = args else { return request(Args::Read, None) };
+    match Staged::begin(args, limits) {
+        Ok(body) => request(Args::Wire(body), progress),
+        // A peer that sends a promise as an argument accepts that later calls may overtake.
+        Err(args) => Response::handler(async move {
+            request(Args::Wire(settle(args, limits).await?), progress).outcome().await
+        }),
     }
-}
-
-fn started(mut response: Response) -> Response {
-    response.start();
-    response
 }
 
 /// Waits for all promises in a value, and in their outcomes, as far as the limits go.
@@ -285,7 +281,7 @@ async fn settle_within(
                 places.push(at);
                 let arrived = arrived.clone();
                 waiting.push(Box::pin(async move {
-                    let body = response.await?.into_body()?;
+                    let body = response.outcome().await?.into_body()?;
                     count(unfolded_len(&body), &arrived, limits)?;
                     Ok(Part::outcome(body))
                 }));

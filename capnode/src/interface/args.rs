@@ -1,15 +1,14 @@
 //! Arguments: borrowed or owned where a client is called, owned where a method is.
 
-use std::any::{Any, TypeId};
-
 use serde::{Serialize, Serializer};
 
 use super::wire::Wire;
+use crate::bounds;
 use crate::cap::payload::{Body, Part};
-use crate::cap::request::{self, TypedArgs};
+use crate::cap::request;
 use crate::cap::slot::decode_args;
 use crate::dialect::capnweb::{Reader, write_args};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::op::Text;
 
 /// An argument given as a borrow.
@@ -103,7 +102,6 @@ pub struct Written(pub(crate) Body);
 pub struct Reading<'a, 'b> {
     reader: &'b mut Reader<'a, Part>,
     names: &'b [&'b str],
-    count: usize,
 }
 
 /// The arguments of a call without an interface, as for [`Cap::invoke`](crate::Cap::invoke): a tuple
@@ -140,39 +138,26 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
     let body = match args {
         request::Args::Read => Body::plain(Text::Static("[]")),
         request::Args::Wire(body) => body,
-        request::Args::Typed(args) if args.is(TypeId::of::<A>()) => {
-            let args = args.into_any().downcast();
-            return args
-                .map(|args| *args)
-                .map_err(|_| Error::new(ErrorKind::Decode, "the arguments have another type"));
+        request::Args::Typed(args) => {
+            let mut place = None;
+            let body = bounds::writing(usize::MAX, || args(&mut place))?;
+            match place {
+                Some(args) => return Ok(args),
+                None => body,
+            }
         }
-        request::Args::Typed(args) => args.encode(usize::MAX)?,
     };
-    decode_args(&body, |reader| A::read(&mut Reading { reader, names, count: 0 }))
-}
-
-impl<A: Args> TypedArgs for A {
-    fn is(&self, type_id: TypeId) -> bool {
-        type_id == TypeId::of::<A>()
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-
-    fn encode(&self, limit: usize) -> Result<Body, Error> {
-        Args::encode(self, limit).map(|written| written.0)
-    }
+    decode_args(&body, |reader| A::read(&mut Reading { reader, names }))
 }
 
 impl Reading<'_, '_> {
-    /// Reads one argument, and says which it is if it does not fit.
-    fn next<T: Wire>(&mut self) -> Result<T, Error> {
-        self.count += 1;
-        self.reader.argument().map_err(|error| match self.names.get(self.count - 1) {
-            Some(name) => error.about(format_args!("argument {}, `{name}`", self.count)),
-            None => error.about(format_args!("argument {}", self.count)),
-        })
+    /// Returns the error of an argument that does not fit, which says which one it is.
+    #[cold]
+    fn misfit(&self, at: usize, error: Error) -> Error {
+        match self.names.get(at) {
+            Some(name) => error.about(format_args!("argument {}, `{name}`", at + 1)),
+            None => error.about(format_args!("argument {}", at + 1)),
+        }
     }
 }
 
@@ -216,7 +201,7 @@ macro_rules! tuples {
 
             #[allow(unused_variables, clippy::unused_unit)]
             fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error> {
-                Ok(($(reading.next::<$arg>()?,)*))
+                Ok(($(reading.reader.argument::<$arg>().map_err(|error| reading.misfit($at, error))?,)*))
             }
         }
     )* };

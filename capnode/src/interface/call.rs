@@ -9,14 +9,16 @@ use std::task::{Context, Poll};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
-use super::args::{IntoArgs, UntypedArgs};
+use super::args::{Args, IntoArgs, UntypedArgs};
 use super::client::Client;
 use super::dispatch::IsResult;
 use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
+use crate::cap::local::reserved;
+use crate::cap::queue::Queue;
 use crate::cap::request::{self, Extras, Member, Request};
-use crate::cap::response::{Kind, Outcome, Place, Reply, Response};
+use crate::cap::response::{Reply, Response, keep};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Data, Error, ErrorKind, Fate};
 use crate::op::Path;
@@ -45,7 +47,6 @@ use crate::panics::contained;
 #[must_use = "a call does nothing unless it is awaited, pipelined on or sent"]
 pub struct Call<T, F = Error> {
     state: State,
-    #[cfg(feature = "tokio")]
     timeout: Option<Timeout>,
     result: PhantomData<fn() -> (T, F)>,
 }
@@ -71,11 +72,14 @@ enum Timeout {
     At(Duration, crate::runtime::Sleep),
 }
 
+/// Without a clock there is none.
+#[cfg(not(feature = "tokio"))]
+enum Timeout {}
+
 /// Calls a method of an interface.
 #[doc(hidden)]
 pub fn call<C: Client, A: IntoArgs, T, F>(client: &C, method: usize, args: A) -> Call<T, F> {
-    let cap = client.cap();
-    Call::new(cap, Member::Method(C::INTERFACE, method), write(cap, args))
+    Call::with(client.cap(), Member::Method(C::INTERFACE, method), args)
 }
 
 /// Reads a property of an interface.
@@ -84,36 +88,30 @@ pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
     Call::new(client.cap(), Member::Method(C::INTERFACE, method), Ok(request::Args::Read))
 }
 
-/// Arguments for a peer are written while they are borrowed; for an object in this program, and for
-/// a promise, they are kept as they are.
-fn write<A: IntoArgs>(cap: &Cap, args: A) -> Result<request::Args, Error> {
-    if cap.is_remote() {
-        let written = args.encode(cap.frame_bytes());
-        written.map(|written| request::Args::Wire(written.0))
-    } else {
-        Ok(request::Args::Typed(Box::new(args.into_owned())))
-    }
-}
-
 impl<T, F> Call<T, F> {
-    pub(crate) fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
+    fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let state = match args {
             Ok(args) => {
-                State::Unsent(cap.nearest(), Request { member, args, typed: true, extras: Extras::default() })
+                State::Unsent(cap.nearest(), Request { member, args, typed: true, extras: Extras::NONE })
             }
             Err(error) => State::Failed(error),
         };
-        Self {
-            state,
-            #[cfg(feature = "tokio")]
-            timeout: None,
-            result: PhantomData,
-        }
+        Self { state, timeout: None, result: PhantomData }
     }
 
-    /// Calls a reference that is a function itself.
-    pub(crate) fn function<A: IntoArgs>(cap: &Cap, args: A) -> Self {
-        Self::new(cap, Member::Path(Path::Empty), write(cap, args))
+    /// Calls a member. Arguments for a peer are written while they are borrowed; for an object in this program, and for
+    /// a promise, they are kept as they are.
+    pub(crate) fn with<A: IntoArgs>(cap: &Cap, member: Member, args: A) -> Self {
+        let args = match cap.writes_within() {
+            Some(bytes) => {
+                args.encode(bytes).map(|written| request::Args::Wire(written.0))
+            }
+            None => {
+                let write = |args: &A::Owned| Args::encode(args, bounds::writable()).map(|written| written.0);
+                Ok(request::Args::Typed(keep(args.into_owned(), write)))
+            }
+        };
+        Self::new(cap, member, args)
     }
 
     /// Calls, or without arguments reads, a member that no interface is known of.
@@ -125,7 +123,13 @@ impl<T, F> Call<T, F> {
             }
             None => Ok(request::Args::Read),
         };
-        Self::new(cap, Member::Path(path), args)
+        match args {
+            Ok(args) => match reserved(&path, args.is_read()) {
+                Some(refused) => Self { state: State::Sent(refused), timeout: None, result: PhantomData },
+                None => Self::new(cap, Member::Path(path), Ok(args)),
+            },
+            Err(error) => Self::new(cap, Member::Path(path), Err(error)),
+        }
     }
 
     /// Gives the call `limit`, counted from when it is first polled. If it has no outcome by then,
@@ -171,7 +175,7 @@ impl<T, F> Call<T, F> {
         match self.state {
             State::Unsent(cap, mut request) => {
                 request.extras.at_once = true;
-                cap.send(Request { typed: false, ..request })
+                cap.request(Request { typed: false, ..request }).detach()
             }
             State::Sent(response) => response.detach(),
             State::Failed(error) => Err(error),
@@ -187,13 +191,14 @@ impl<T, F> Call<T, F> {
                 request.extras.at_once = true;
                 cap.pipeline(Request { typed: false, ..request })
             }
-            State::Sent(response) => crate::cap::queue::Queue::of_response(response),
+            State::Sent(response) => Queue::of_response(response),
             State::Failed(error) => Cap::broken(error),
             State::Done => Cap::broken(Error::new(ErrorKind::Unsupported, "the call has been made already")),
         }
     }
 
     #[cfg(feature = "tokio")]
+    #[cold]
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if let Some(Timeout::After(limit)) = self.timeout {
             match crate::runtime::sleep(limit) {
@@ -216,29 +221,6 @@ impl<T, F> Call<T, F> {
     fn poll_timeout(&mut self, _: &mut Context<'_>) -> Poll<Error> {
         Poll::Pending
     }
-
-    fn poll_outcome(&mut self, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
-        if let State::Unsent(..) = &self.state {
-            if let State::Unsent(cap, request) = std::mem::replace(&mut self.state, State::Done) {
-                self.state = State::Sent(cap.into_request(request));
-            }
-        }
-        let outcome = match &mut self.state {
-            State::Sent(response) => response.poll_into(cx, place),
-            State::Failed(error) => Poll::Ready(Err(error.clone())),
-            State::Unsent(..) | State::Done => {
-                Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
-            }
-        };
-        if let Poll::Ready(outcome) = outcome {
-            self.state = State::Done;
-            return Poll::Ready(outcome);
-        }
-        self.poll_timeout(cx).map(|error| {
-            self.state = State::Done;
-            Err(error)
-        })
-    }
 }
 
 impl<T: Client, F> Call<T, F> {
@@ -253,35 +235,42 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
     type Output = Result<T, F>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
+        if matches!(self.state, State::Unsent(..)) {
+            if let State::Unsent(cap, request) = std::mem::replace(&mut self.state, State::Done) {
+                self.state = State::Sent(cap.request(request));
+            }
+        }
         let mut place: Option<T> = None;
-        self.poll_outcome(cx, Some(&mut place)).map(|outcome| match outcome {
-            Ok(reply) => read_reply(reply, place).map_err(F::failed),
-            Err(error) => Err(F::failed(error)),
-        })
+        let polled = match &mut self.state {
+            State::Sent(response) => response.poll(cx, Some(&mut place)),
+            State::Failed(error) => Poll::Ready(Err(error.clone())),
+            State::Unsent(..) | State::Done => {
+                Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
+            }
+        };
+        let outcome = match polled {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending if self.timeout.is_none() => return Poll::Pending,
+            Poll::Pending => match self.poll_timeout(cx) {
+                Poll::Ready(error) => Err(error),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        self.state = State::Done;
+        Poll::Ready(outcome.and_then(|reply| read_reply(reply, place)).map_err(F::failed))
     }
 }
 
-/// A result as the type it was declared to be.
-fn read_reply<T: Wire>(reply: Reply, place: Option<T>) -> Result<T, Error> {
-    let body = match reply.0 {
-        Kind::Placed => {
-            return place.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Decode,
-                    "the result is not where it was put: this is a mistake of the library",
-                )
-            });
-        }
-        Kind::Wire(body) => body,
-        Kind::Typed(value) if value.is(TypeId::of::<T>()) => {
-            let value = value.into_any().downcast();
-            return value
-                .map(|value| *value)
-                .map_err(|_| Error::new(ErrorKind::Decode, "the result has another type"));
-        }
-        Kind::Typed(value) => bounds::writing(usize::MAX, || value.encode())?,
+/// Returns a result as the type it was declared to be: the value in its place, or else what the reply says.
+fn read_reply<T: Wire>(reply: Reply, mut place: Option<T>) -> Result<T, Error> {
+    let body = match reply {
+        Reply::Wire(body) => body,
+        Reply::Typed(value) => bounds::writing(usize::MAX, || value(&mut place))?,
     };
-    decode(&body).map_err(|error| error.about("the result"))
+    match place {
+        Some(value) => Ok(value),
+        None => decode(&body).map_err(|error| error.about("the result")),
+    }
 }
 
 /// The error of a failed call: [`Error`], or [`CallError`] with the method's own error in it.

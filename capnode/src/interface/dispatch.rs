@@ -10,16 +10,16 @@ use super::args::{self, Args};
 use super::client::Client;
 use super::wire::{Wire, WireError};
 use crate::bounds;
-use crate::cap::interface::{Interface, Manner};
-use crate::cap::local::{Local, Serving};
+use crate::cap::interface::{Interface, Manner, Method};
+use crate::cap::local::{Local, Serving, not_a_function};
 use crate::cap::methods::request_of_interface;
 use crate::cap::payload::{Body, encode, encode_outcome};
 use crate::cap::progress::{self, Watched};
-use crate::cap::request::{self, Extras, Member, Request};
-use crate::cap::response::{Kind, Outcome, Place, Reply, Response, TypedReply};
+use crate::cap::request::{self, Extras, Request};
+use crate::cap::response::{About, Outcome, Place, Reply, Response, keep, put};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
-use crate::panics::{caught, contained};
+use crate::panics::caught;
 use crate::sync::{Mutex, lock};
 
 /// A client whose interface `T` implements, so that it can stand for a `T`.
@@ -31,8 +31,10 @@ pub trait Serve<T: ?Sized>: Client {
 /// A request of an object that implements an interface.
 #[doc(hidden)]
 pub struct Delivery<T: ?Sized> {
-    object: Arc<T>,
+    local: Local,
+    method: &'static Method,
     request: Request,
+    object: PhantomData<fn() -> Box<T>>,
 }
 
 /// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
@@ -61,11 +63,8 @@ impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
     }
 
     fn request(&self, local: Local, request: Request) -> Response {
-        request_of_interface(local, C::INTERFACE, request, |local, method, request| {
-            match local.into_object().downcast::<T>() {
-                Ok(object) => C::dispatch(method, Delivery { object, request }),
-                Err(_) => request.no_such_method(),
-            }
+        request_of_interface(local, C::INTERFACE, request, |local, method, number, request| {
+            C::dispatch(number, Delivery { local, method, request, object: PhantomData })
         })
     }
 }
@@ -102,8 +101,9 @@ pub trait IsResult {
     type Err: WireError;
 
     /// Runs a method that returns it, as [`Delivery::run`] does one that returns a value.
-    fn run<T, A, Fut>(delivery: Delivery<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    fn run<T, A, Fut>(delivery: Delivery<T>, method: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
+        T: Send + Sync + 'static,
         A: Args,
         Fut: Future<Output = Self> + Send + 'static;
 }
@@ -112,44 +112,13 @@ impl<T: Wire, E: WireError> IsResult for Result<T, E> {
     type Ok = T;
     type Err = E;
 
-    fn run<O, A, Fut>(delivery: Delivery<O>, method: impl FnOnce(Arc<O>, A) -> Fut) -> Response
+    fn run<O, A, Fut>(delivery: Delivery<O>, method: impl Fn(Arc<O>, A) -> Fut) -> Response
     where
+        O: Send + Sync + 'static,
         A: Args,
         Fut: Future<Output = Self> + Send + 'static,
     {
-        delivery.request.run_result(delivery.object, method)
-    }
-}
-
-impl<T: Wire> TypedReply for T {
-    fn is(&self, type_id: TypeId) -> bool {
-        type_id == TypeId::of::<T>()
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-
-    fn encode(&self) -> Result<Body, Error> {
-        encode(self)
-    }
-}
-
-/// The output of a function. If it is a `Result`, it is one to the caller too, whether or not the closure was handed
-/// out as one that can fail.
-struct OfFunction<R>(R);
-
-impl<R: Wire> TypedReply for OfFunction<R> {
-    fn is(&self, type_id: TypeId) -> bool {
-        self.0.is(type_id)
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        Box::new(self.0)
-    }
-
-    fn encode(&self) -> Result<Body, Error> {
-        encode_outcome(&self.0)
+        delivery.run_with(method, Reply::of_result)
     }
 }
 
@@ -174,33 +143,32 @@ impl<E: WireError> LocalData for Returned<E> {
 impl Reply {
     /// Returns the reply of a method. Its value is written as it is, also if it is a `Result`: the declared return type
     /// of the method decides, not the value.
-    pub(crate) fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
-        if !typed {
-            return encode(&value).map(Reply::wire);
+    fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
+        match typed {
+            true => Reply::unwritten(value, encode, place),
+            false => encode(&value).map(Reply::Wire),
         }
-        Ok(Reply(match placed(value, place) {
-            None => Kind::Placed,
-            Some(value) => Kind::Typed(Box::new(value)),
-        }))
     }
 
-    /// The reply of a function.
+    /// Returns the reply of a function. If its value is a `Result`, it is one to the caller too, whether or not the
+    /// closure was handed out as one that can fail.
     fn of_function<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
-        if !typed {
-            return encode_outcome(&value).map(Reply::wire);
+        match typed {
+            true => Reply::unwritten(value, encode_outcome, place),
+            false => encode_outcome(&value).map(Reply::Wire),
         }
-        Ok(Reply(match placed(value, place) {
-            None => Kind::Placed,
-            Some(value) => Kind::Typed(Box::new(OfFunction(value))),
-        }))
+    }
+
+    /// Returns the reply to a caller that can take the value as it is: in its place, if it is waiting now.
+    fn unwritten<R: Wire>(value: R, write: fn(&R) -> Result<Body, Error>, place: Place<'_>) -> Outcome {
+        match place {
+            Some(place) => put(value, write, place).map(Reply::Wire),
+            None => Ok(Reply::Typed(keep(value, write))),
+        }
     }
 
     /// The outcome of a method whose error has a type.
-    pub(crate) fn of_result<R: Wire, E: WireError>(
-        result: Result<R, E>,
-        typed: bool,
-        place: Place<'_>,
-    ) -> Outcome {
+    fn of_result<R: Wire, E: WireError>(result: Result<R, E>, typed: bool, place: Place<'_>) -> Outcome {
         match result {
             Ok(value) => Reply::of(value, typed, place),
             Err(error) => {
@@ -224,136 +192,88 @@ impl Reply {
     }
 }
 
-/// Puts a result where the caller wants it, or gives it back.
-fn placed<R: Wire>(value: R, place: Place<'_>) -> Option<R> {
-    match place.and_then(|place| place.downcast_mut::<Option<R>>()) {
-        Some(place) => {
-            *place = Some(value);
-            None
-        }
-        None => Some(value),
-    }
-}
-
 #[doc(hidden)]
-impl<T> Delivery<T> {
+impl<T: Send + Sync + 'static> Delivery<T> {
     /// Runs a method: decodes the arguments, and makes an answer of its output.
-    pub fn run<A, R, Fut>(self, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    pub fn run<A, R, Fut>(self, method: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
         A: Args,
         R: Wire,
         Fut: Future<Output = R> + Send + 'static,
     {
-        let typed = self.request.typed;
-        self.request.run_with(self.object, method, move |value, place| Reply::of(value, typed, place))
+        self.run_with(method, Reply::of)
     }
 
-    /// Answers a call of a method that does not exist.
-    pub fn no_such_method(self) -> Response {
-        contained("drop", || drop(self.object));
-        self.request.no_such_method()
-    }
-}
-
-/// Makes the handler of a call, given its arguments and their names. It is called once.
-type Make<'a> = &'a mut dyn FnMut(request::Args, &[&str]) -> Result<Response, Error>;
-
-#[cold]
-fn begun() -> Error {
-    Error::new(ErrorKind::Unsupported, "the call has begun already")
-}
-
-impl Request {
     /// Runs a function: decodes the arguments, and makes an answer of its output.
-    pub(crate) fn run<T, A, R, Fut>(self, object: Arc<T>, method: impl FnOnce(Arc<T>, A) -> Fut) -> Response
+    pub(super) fn run_function<A, R, Fut>(self, function: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
         A: Args,
         R: Wire,
         Fut: Future<Output = R> + Send + 'static,
     {
-        let typed = self.typed;
-        self.run_with(object, method, move |value, place| Reply::of_function(value, typed, place))
+        self.run_with(function, Reply::of_function)
     }
 
-    /// Runs a method or function that returns a `Result`.
-    pub(crate) fn run_result<T, A, R, E, Fut>(
+    /// Runs the part that depends on the types of the method; the rest is `begin`, which is compiled once.
+    fn run_with<A: Args, Fut>(
         self,
-        object: Arc<T>,
-        method: impl FnOnce(Arc<T>, A) -> Fut,
-    ) -> Response
-    where
-        A: Args,
-        R: Wire,
-        E: WireError,
-        Fut: Future<Output = Result<R, E>> + Send + 'static,
-    {
-        let typed = self.typed;
-        self.run_with(object, method, move |result, place| Reply::of_result(result, typed, place))
-    }
-
-    /// Runs the part that depends on the types of the method; the rest is `start`, which is compiled once.
-    fn run_with<T, A: Args, Fut>(
-        self,
-        object: Arc<T>,
-        method: impl FnOnce(Arc<T>, A) -> Fut,
-        reply: impl FnOnce(Fut::Output, Place<'_>) -> Outcome + Send + 'static,
+        method: impl Fn(Arc<T>, A) -> Fut,
+        reply: impl Fn(Fut::Output, bool, Place<'_>) -> Outcome + Copy + Send + 'static,
     ) -> Response
     where
         Fut: Future + Send + 'static,
     {
-        let mut once = Some((object, method, reply));
-        let response = self.start(&mut |args, names| {
-            let args = args::take::<A>(args, names)?;
-            let (object, method, reply) = once.take().ok_or_else(begun)?;
-            Ok(Response::running(method(object, args), reply))
-        });
-        if once.is_some() {
-            // It may be the last share in the object, whose drop runs user code.
-            contained("drop", || drop(once));
-        }
-        response
+        let Self { local, method: entry, request, .. } = self;
+        begin(local, entry, request, &|local, args, typed, about| {
+            let args = args::take::<A>(args, entry.args)?;
+            let object = local.downcast::<T>().ok_or_else(|| not_a_function(None))?;
+            Ok(Response::running(about, method(object, args), reply, typed))
+        })
     }
+}
 
-    /// Has the handler of a method or function made by `make` from the arguments, knowing their names.
-    fn start(self, make: Make<'_>) -> Response {
-        let (name, manner, names) = match &self.member {
-            Member::Method(interface, number) => match interface.method(*number) {
-                Some(method) => (method.name, method.manner, method.args),
-                None => return self.no_such_method(),
-            },
-            Member::Path(_) => ("the function", Manner::default(), &[] as &[&str]),
-        };
-        // The arguments may have a user's types, and the method may do more than make a future.
-        let args = self.args;
-        let Extras { progress, answer_bytes, .. } = self.extras;
-        let watched = progress.is_some() || progress::is_watched();
-        let started = caught(name, || match watched {
-            true => progress::within(progress.clone(), || {
-                bounds::writing(answer_bytes.get(), || make(args, names))
-            }),
-            false => make(args, names),
-        });
-        match started {
-            Ok(Ok(running)) => {
-                let response = match watched {
-                    true => {
-                        let handler = Box::pin(
-                            running.of_method(name, Manner::default()).answering_within(answer_bytes),
-                        );
-                        Response::handler(Watched { handler, progress })
-                    }
-                    false => running,
-                };
-                response.of_method(name, manner).answering_within(answer_bytes)
-            }
-            // The caller can do something about it: the class is JavaScript's for it.
-            Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),
-            Err(panicked) => Response::error(panicked.into()),
-        }
+/// The entry of a function, which stands in no table.
+static FUNCTION: Method = Method::call("the function", "", &[]);
+
+#[doc(hidden)]
+impl<T> Delivery<T> {
+    /// Returns a call of a function, which is the object itself.
+    pub(super) fn of_function(local: Local, request: Request) -> Self {
+        Self { local, method: &FUNCTION, request, object: PhantomData }
     }
 
     /// Answers a call of a method that does not exist.
-    pub(crate) fn no_such_method(self) -> Response {
-        Response::error(Error::type_error(format!("'{}' is not a function.", self.member.describe())))
+    pub fn no_such_method(self) -> Response {
+        let name = self.request.member.describe();
+        Response::error(Error::type_error(format!("'{name}' is not a function.")))
+    }
+}
+
+/// Makes the handler of a call, given its arguments. It drops no user code but the arguments and what they become.
+type Make<'a> = &'a dyn Fn(Local, request::Args, bool, About) -> Result<Response, Error>;
+
+/// Has the handler of a method made by `make`, and prepares it for being polled.
+fn begin(local: Local, method: &'static Method, request: Request, make: Make<'_>) -> Response {
+    let Request { args, typed, extras: Extras { progress, answer_bytes, .. }, .. } = request;
+    let Method { name, manner, .. } = *method;
+    let about = About { name, manner, answer_bytes };
+    // The arguments may have a user's types, and the method may do more than make a future.
+    let started = if progress.is_some() || progress::is_watched() {
+        let inner = About { manner: Manner::default(), ..about };
+        let make = || bounds::writing(answer_bytes, || make(local, args, typed, inner));
+        caught(name, || progress::within(progress.clone(), make)).map(|made| {
+            made.map(|handler| {
+                let watched = Watched { handler: Box::pin(handler.outcome()), progress };
+                Response::running(about, watched, |outcome, _, _| outcome, false)
+            })
+        })
+    } else {
+        caught(name, || make(local, args, typed, about))
+    };
+    match started {
+        Ok(Ok(response)) => response,
+        // The caller can do something about it: the class is JavaScript's for it.
+        Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),
+        Err(panicked) => Response::error(panicked.into()),
     }
 }

@@ -11,15 +11,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::args::Give;
 use super::call::Call;
+use super::dispatch::{Delivery, IsResult};
 use super::wire::{Wire, WireError};
 use crate::cap::interface::Interface;
 use crate::cap::local::{Local, Serving, in_function, not_a_function};
 use crate::cap::payload::Part;
 use crate::cap::request::{Args, Member, Request};
-use crate::cap::response::{Reply, Response};
-use crate::cap::{Cap, Shape};
+use crate::cap::response::Response;
+use crate::cap::{Cap, Shape, depth, too_many_hops};
 use crate::error::CallError;
-use crate::op::Payload;
+use crate::op::{Path, Payload};
 
 /// A reference to a function, wherever it lives: `Func<fn(A, B) -> R>`.
 ///
@@ -207,23 +208,18 @@ struct Value;
 /// The result is a `Result`, whose error has a type.
 struct Fallible;
 
-/// Answers the requests of any function, but for the call itself.
-fn request_of_function(
-    local: Local,
-    request: Request,
-    call: impl FnOnce(Local, Request) -> Response,
-) -> Response {
-    if !request.args.is_read() && matches!(&request.member, Member::Path(path) if path.is_empty()) {
-        return call(local, request);
-    }
-    let path = request.member.clone().into_path();
-    match (path.as_slice(), &request.args) {
-        ([], Args::Read) => {
-            let itself = Part::Cap(local.into());
-            Response::ready(Ok(Reply::wire(Payload::reference(itself))))
-        }
-        ([], _) => Response::error(not_a_function(None)),
-        ([first, rest @ ..], _) => in_function(first, rest, &request),
+/// Answers the requests of any function: the call itself by `call`.
+fn request_of_function(local: Local, request: Request, call: fn(Local, Request) -> Response) -> Response {
+    match (&request.member, &request.args) {
+        (Member::Path(path), args) if path.is_empty() => match args {
+            Args::Read => Response::wire(Payload::reference(Part::Cap(local.into()))),
+            // A closure may call others before it returns its future.
+            _ => depth::hop(|| call(local, request)).unwrap_or_else(too_many_hops),
+        },
+        (member, _) => match member.clone().into_path().as_slice() {
+            [] => Response::error(not_a_function(None)),
+            [first, rest @ ..] => in_function(first, rest, &request),
+        },
     }
 }
 
@@ -235,7 +231,7 @@ macro_rules! functions {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]
             pub fn call(&self, $($value: $arg),*) -> Call<R> {
-                Call::function(&self.cap, ($(Give($value),)*))
+                Call::with(&self.cap, Member::Path(Path::Empty), ($(Give($value),)*))
             }
         }
 
@@ -243,7 +239,7 @@ macro_rules! functions {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]
             pub fn call(&self, $($value: $arg),*) -> Call<T, CallError<E>> {
-                Call::function(&self.0.cap, ($(Give($value),)*))
+                Call::with(&self.0.cap, Member::Path(Path::Empty), ($(Give($value),)*))
             }
         }
 
@@ -287,9 +283,9 @@ macro_rules! functions {
             }
 
             fn request(&self, local: Local, request: Request) -> Response {
-                request_of_function(local, request, |local, request| match local.into_object().downcast::<C>() {
-                    Ok(closure) => request.run(closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
-                    Err(_) => Response::error(not_a_function(None)),
+                request_of_function(local, request, |local, request| {
+                    let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                    Delivery::of_function(local, request).run_function(call)
                 })
             }
         }
@@ -312,9 +308,9 @@ macro_rules! functions {
             }
 
             fn request(&self, local: Local, request: Request) -> Response {
-                request_of_function(local, request, |local, request| match local.into_object().downcast::<C>() {
-                    Ok(closure) => request.run_result(closure, |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*)),
-                    Err(_) => Response::error(not_a_function(None)),
+                request_of_function(local, request, |local, request| {
+                    let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                    IsResult::run(Delivery::of_function(local, request), call)
                 })
             }
         }

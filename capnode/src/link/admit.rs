@@ -9,7 +9,7 @@ use super::state::{Caller, State};
 use super::waiting::{Asker, Call};
 use crate::cap::import::Import;
 use crate::cap::request::Extras;
-use crate::cap::staged::Arrived;
+use crate::cap::staged::Delivered;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id};
@@ -72,7 +72,7 @@ impl State {
         &mut self,
         link: &Link,
         id: Id,
-        caller: oneshot::Sender<Arrived>,
+        caller: oneshot::Sender<Delivered>,
         extras: Extras,
     ) {
         let Extras { progress, timed, .. } = extras;

@@ -13,7 +13,7 @@ use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::payload::{Body, REFERENCE};
 use crate::cap::pending::PendingAnswer;
 use crate::cap::queue::Queue;
-use crate::cap::request::Extras;
+use crate::cap::request::{Extras, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::{Error, Fate};
 use crate::limits::{LimitKind, Unfolding};
@@ -87,7 +87,7 @@ impl ImportHook for Link {
                 return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
             }
             let id = state.session.greet();
-            state.expect_answer(&self, id, sender, Extras::default());
+            state.expect_answer(&self, id, sender, Extras::NONE);
             state.write_ops();
             id
         };
@@ -175,7 +175,7 @@ impl ImportHook for Link {
                 }
             }
         };
-        promise.follow(from.read(Path::One(name.clone())));
+        promise.follow(from.request(Request::read(Member::Path(Path::One(name.clone())))));
         promise.into()
     }
 }

@@ -206,25 +206,22 @@ impl Link {
                 Todo::Call(call) => {
                     let Call { answer, what, bytes, .. } = call;
                     let unfolds = what.has_references();
-                    let respond =
-                        || match what {
-                            What::Call { target, path, args } => {
-                                make_request(target, path, args, limits, self.progress_of(answer))
+                    let respond = || match what {
+                        What::Call { target, path, args } => {
+                            make_request(target, path, args, limits, self.progress_of(answer))
+                        }
+                        What::Evaluate(value) => match Staged::begin(value, limits) {
+                            Ok(body) => Response::wire(body),
+                            Err(value) => {
+                                Response::handler(async move { settle(value, limits).await.map(Reply::Wire) })
                             }
-                            What::Evaluate(value) => {
-                                match Staged::all_there(Staged::ask(value, limits), limits) {
-                                    Ok(body) => Response::ready(Ok(Reply::wire(body))),
-                                    Err(value) => Response::handler(async move {
-                                        settle(value, limits).await.map(Reply::wire)
-                                    }),
-                                }
-                            }
-                        };
+                        },
+                    };
                     self.run(answer, respond, bytes, unfolds);
                 }
                 Todo::Deliver { caller: Some(Caller::Waits { caller, .. }), answer } => {
                     // If the caller has gone, the answer is dropped, which releases its references.
-                    let _gone = caller.send(answer.map(|answer| Staged::ask(answer, limits)));
+                    let _gone = caller.send(answer.map(|answer| Staged::begin(answer, limits)));
                 }
                 Todo::Deliver { caller: Some(Caller::Promise(promised)), answer } => {
                     let kept = match answer {
@@ -304,7 +301,7 @@ impl Link {
     fn run(self: &Arc<Self>, answer: Id, respond: impl FnOnce() -> Response, bytes: usize, unfolds: bool) {
         let start = || {
             let mut response = respond();
-            (response.poll_now(), response)
+            (response.start(), response)
         };
         let ((outcome, response), unfolded) = match unfolds {
             true => bounds::unfolding(start),

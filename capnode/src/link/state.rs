@@ -21,7 +21,7 @@ use crate::cap::import::{Import, ImportHook};
 use crate::cap::payload::{Body, Lent, held_len};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
-use crate::cap::staged::{Arrived, Kept};
+use crate::cap::staged::{Delivered, Kept};
 use crate::cap::{Cap, Shape};
 use crate::dialect::{Codec, Names as _, Refused};
 use crate::error::{Error, Fate};
@@ -92,7 +92,7 @@ pub(super) struct State {
 /// The receiver of an answer.
 pub(super) enum Caller {
     Waits {
-        caller: oneshot::Sender<Arrived>,
+        caller: oneshot::Sender<Delivered>,
         progress: Option<Progress>,
         /// The time from which `call_timeout` counts, unless the call has a timeout of its own.
         since: Option<Duration>,

@@ -176,7 +176,7 @@ impl CallTask {
         let (outcome, unfolded) = {
             let Some(response) = slot.as_mut() else { return Poll::Ready(()) };
             let (polled, unfolded) = match self.running.cancelled.load(Ordering::SeqCst) {
-                false => bounds::unfolding(|| Pin::new(response).poll(cx)),
+                false => bounds::unfolding(|| response.poll(cx, None)),
                 true => (Poll::Pending, 0),
             };
             if polled.is_pending() && !self.running.cancelled.load(Ordering::SeqCst) {

@@ -14,7 +14,7 @@ use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::payload::Lent;
 use crate::cap::pending::PendingAnswer;
 use crate::cap::request::Extras;
-use crate::cap::staged::Arrived;
+use crate::cap::staged::Delivered;
 use crate::error::{Error, Fate};
 use crate::op::{Answering, Path, Payload};
 
@@ -44,7 +44,7 @@ pub(super) enum Asker {
     Reference(Arc<Import>),
     Caller {
         ticket: Arc<Ticket>,
-        caller: oneshot::Sender<Arrived>,
+        caller: oneshot::Sender<Delivered>,
         extras: Extras,
     },
 }
