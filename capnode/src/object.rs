@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cap::interface::Interface;
-use crate::cap::local::{Local, Serving, not_a_function};
+use crate::cap::local::{Local, Serving};
+use crate::cap::missing::not_a_function;
 use crate::cap::payload::{Body, Part, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
 use crate::cap::response::{Reply, Response};

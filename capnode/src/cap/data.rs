@@ -196,7 +196,7 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
         Some(Verb::Keys) => {
             Response::ready(capnweb::keys(&opened(&value())).and_then(|keys| encode(&keys)).map(Reply::Wire))
         }
-        Some(verb) => Response::error(super::local::cannot(verb)),
-        None => Response::error(super::local::not_a_function(keys.last().or(name))),
+        Some(verb) => Response::error(super::missing::cannot(verb)),
+        None => Response::error(super::missing::not_a_function(keys.last().or(name))),
     }
 }

@@ -5,15 +5,13 @@ use std::sync::{Arc, Weak};
 
 use super::at::At;
 use super::interface::Interface;
-use super::payload::{Body, Part, undefined};
+use super::payload::{Body, Part};
 use super::request::Request;
-use super::response::{Outcome, Reply, Response};
+use super::response::Response;
 use super::{Cap, Shape, depth};
 use crate::dialect::capnweb;
-use crate::error::{Error, Fate, Fault};
 use crate::few::Few;
-use crate::names::find_reserved;
-use crate::op::{Key, Path, Payload, Slot, Text, Verb};
+use crate::op::{Key, Path, Payload, Slot, Text};
 use crate::panics::contained;
 use crate::session::ObjectId;
 
@@ -122,32 +120,6 @@ impl Local {
     }
 }
 
-/// Answers a call, or a read, of a path with a reserved name, which nothing has, without asking the object or a peer.
-/// For all requests whose path comes from outside of the library.
-pub(crate) fn reserved(path: &Path, reads: bool) -> Option<Response> {
-    let path = path.as_slice();
-    let at = find_reserved(path)?;
-    let nothing = undefined_at(&path[at], &path[at + 1..], reads);
-    Some(Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here))))
-}
-
-/// The error of a request that only an [`Object`](crate::Object) may allow.
-pub(crate) fn cannot(verb: Verb) -> Error {
-    Error::type_error(match verb {
-        Verb::Set => "no property of it can be set",
-        Verb::Delete => "no property of it can be deleted",
-        Verb::Keys => "it has no list of its properties",
-    })
-}
-
-pub(crate) fn not_a_function(name: Option<&Key>) -> Error {
-    Error::type_error(match name {
-        Some(name) => format!("'{name}' is not a function."),
-        // As npm's `capnweb` says it.
-        None => "'' is not a function.".to_owned(),
-    })
-}
-
 /// The record of an object's methods, each a function that is bound to it. A property is one without arguments.
 pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
     let mut text = String::from("{");
@@ -168,30 +140,4 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
     }
     text.push('}');
     Payload { text: text.into(), refs: refs.into(), nodes: Few::NONE }
-}
-
-/// Answers a request for something in a function. It has no properties of its own, and none can be made.
-pub(crate) fn in_function(first: &Key, rest: &[Key], request: &Request) -> Response {
-    match (first, rest) {
-        (Key::Verb(verb), _) | (_, [Key::Verb(verb @ (Verb::Set | Verb::Delete))]) => {
-            Response::error(cannot(*verb))
-        }
-        _ => missing(first, rest, request),
-    }
-}
-
-pub(super) fn missing(first: &Key, rest: &[Key], request: &Request) -> Response {
-    Response::ready(undefined_at(first, rest, request.args.is_read()))
-}
-
-/// The outcome of a request for `first` where nothing has that name.
-fn undefined_at(first: &Key, rest: &[Key], reads: bool) -> Outcome {
-    match (rest, reads) {
-        ([], true) => Ok(Reply::Wire(undefined())),
-        ([], false) => Err(not_a_function(Some(first))),
-        ([Key::Verb(verb)], _) => Err(cannot(*verb)),
-        ([next, ..], _) => {
-            Err(Error::type_error(format!("Cannot read properties of undefined (reading '{next}')")))
-        }
-    }
 }

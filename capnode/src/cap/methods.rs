@@ -3,7 +3,8 @@
 use super::Cap;
 use super::data::to_cap;
 use super::interface::{Interface, Method};
-use super::local::{Local, cannot, in_function, missing, not_a_function};
+use super::local::Local;
+use super::missing::{cannot, in_function, missing, not_a_function};
 use super::payload::{Part, encode};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};

@@ -16,6 +16,7 @@ pub(crate) mod import;
 pub(crate) mod interface;
 pub(crate) mod local;
 pub(crate) mod methods;
+pub(crate) mod missing;
 pub(crate) mod payload;
 pub(crate) mod pending;
 pub(crate) mod progress;

@@ -1,10 +1,11 @@
 //! Requests to a reference.
 
+use std::any::Any;
+
 use super::depth;
 use super::interface::Interface;
-use super::payload::Body;
+use super::payload::{Body, undefined};
 use super::progress::Progress;
-use super::response::Kept;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Key, Path, Text};
@@ -99,6 +100,30 @@ pub(crate) enum Args {
     Typed(Kept),
     /// The arguments as they are written.
     Wire(Body),
+}
+
+/// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
+/// there, and leaves `undefined`; called with any other place, it writes the value.
+pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any) -> Result<Body, Error> + Send>;
+
+/// Moves a value into `place` if that is an `Option` of its type, which leaves `undefined`; otherwise writes it.
+pub(crate) fn put<T: 'static>(
+    value: T,
+    write: fn(&T) -> Result<Body, Error>,
+    place: &mut dyn Any,
+) -> Result<Body, Error> {
+    match place.downcast_mut::<Option<T>>() {
+        Some(place) => {
+            *place = Some(value);
+            Ok(undefined())
+        }
+        None => write(&value),
+    }
+}
+
+/// Keeps a value as it is until it is known what its receiver can take.
+pub(crate) fn keep<T: Send + 'static>(value: T, write: fn(&T) -> Result<Body, Error>) -> Kept {
+    Box::new(move |place| put(value, write, place))
 }
 
 impl Args {

@@ -10,9 +10,10 @@ use pin_project_lite::pin_project;
 
 use super::depth;
 use super::interface::Manner;
-use super::payload::{Body, undefined};
+use super::payload::Body;
 use super::pending::PendingAnswer;
 use super::queue::Queued;
+use super::request::Kept;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::panics::caught;
@@ -24,32 +25,8 @@ pub(crate) enum Reply {
     Typed(Kept),
 }
 
-/// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
-/// there, and leaves `undefined`; called with any other place, it writes the value.
-pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any) -> Result<Body, Error> + Send>;
-
 /// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.
 pub(crate) type Place<'a> = Option<&'a mut dyn Any>;
-
-/// Moves a value into `place` if that is an `Option` of its type, which leaves `undefined`; otherwise writes it.
-pub(crate) fn put<T: 'static>(
-    value: T,
-    write: fn(&T) -> Result<Body, Error>,
-    place: &mut dyn Any,
-) -> Result<Body, Error> {
-    match place.downcast_mut::<Option<T>>() {
-        Some(place) => {
-            *place = Some(value);
-            Ok(undefined())
-        }
-        None => write(&value),
-    }
-}
-
-/// Keeps a value as it is until it is known what its receiver can take.
-pub(crate) fn keep<T: Send + 'static>(value: T, write: fn(&T) -> Result<Body, Error>) -> Kept {
-    Box::new(move |place| put(value, write, place))
-}
 
 impl Reply {
     pub(crate) fn into_body(self) -> Result<Body, Error> {

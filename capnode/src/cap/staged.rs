@@ -7,7 +7,7 @@ use std::task::Poll;
 use super::Cap;
 use super::graph::tie_within;
 use super::hook::ConnectionHook;
-use super::local::reserved;
+use super::missing::reserved;
 use super::payload::{Body, Part, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len};
 use super::progress::Progress;
 use super::request::{Args, Extras, Member, Request};

@@ -15,10 +15,10 @@ use super::dispatch::IsResult;
 use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
-use crate::cap::local::reserved;
+use crate::cap::missing::reserved;
 use crate::cap::queue::Queue;
-use crate::cap::request::{self, Extras, Member, Request};
-use crate::cap::response::{Reply, Response, keep};
+use crate::cap::request::{self, Extras, Member, Request, keep};
+use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Data, Error, ErrorKind, Fate};
 use crate::op::Path;
@@ -103,9 +103,7 @@ impl<T, F> Call<T, F> {
     /// a promise, they are kept as they are.
     pub(crate) fn with<A: IntoArgs>(cap: &Cap, member: Member, args: A) -> Self {
         let args = match cap.writes_within() {
-            Some(bytes) => {
-                args.encode(bytes).map(|written| request::Args::Wire(written.0))
-            }
+            Some(bytes) => args.encode(bytes).map(|written| request::Args::Wire(written.0)),
             None => {
                 let write = |args: &A::Owned| Args::encode(args, bounds::writable()).map(|written| written.0);
                 Ok(request::Args::Typed(keep(args.into_owned(), write)))
