@@ -281,11 +281,10 @@ impl<T: Transport> Driver<T> {
                 self.single.clear();
                 self.out.move_frame(&mut self.single);
             }
-            let asked = match one_at_a_time {
-                true => {
-                    std::str::from_utf8(self.single.lines()).ok().and_then(|frame| self.link.asked_in(frame))
-                }
-                false => None,
+            let asked = if one_at_a_time {
+                std::str::from_utf8(self.single.lines()).ok().and_then(|frame| self.link.asked_in(frame))
+            } else {
+                None
             };
             let out = if one_at_a_time { &mut self.single } else { &mut self.out };
             let before = out.len();

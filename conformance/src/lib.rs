@@ -192,10 +192,13 @@ async fn run_one(peer: &Peer, check: &Check) -> Result<Outcome, tokio::time::err
         return Ok(outcome);
     }
     let releases = peer.dialect() == Dialect::CapnWeb;
-    let same = |after: Tables| match releases {
-        true => after == before,
-        // Lent references stay lent, as far as these languages have words.
-        false => after.calls <= before.calls && after.running <= before.running,
+    let same = |after: Tables| {
+        if releases {
+            after == before
+        } else {
+            // Lent references stay lent, as far as these languages have words.
+            after.calls <= before.calls && after.running <= before.running
+        }
     };
     let given_back = peer.tables(same).await;
     Ok(given_back

@@ -575,10 +575,8 @@ async fn fail_from_callback(peer: Peer) -> Outcome {
         }
     });
     let kept = Func::<fn() -> Result<(), TourError>>::from_cap(keep(&peer.tour, function).await?);
-    let expected = match peer.is_rust() {
-        true => TourError::Intentional,
-        false => TourError::Callback("untyped".to_owned()),
-    };
+    let expected =
+        if peer.is_rust() { TourError::Intentional } else { TourError::Callback("untyped".to_owned()) };
     for _ in 0..2 {
         equal(kept.call().await.err().and_then(capnode::CallError::returned), Some(expected.clone()))?;
     }

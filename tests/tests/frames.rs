@@ -345,9 +345,10 @@ async fn a_link_that_is_busy_with_one_frame_is_not_dead() {
                 let long: LongClient = Node::empty().limits(here.clone()).connect(&url).await.unwrap();
                 let begun = Instant::now();
                 // The side that asks for signs of life is the one that the frame goes to.
-                let length = match accepts {
-                    true => soon(long.length(&"u".repeat(LENGTH))).await,
-                    false => soon(long.make(LENGTH)).await.map(|text| text.len()),
+                let length = if accepts {
+                    soon(long.length(&"u".repeat(LENGTH))).await
+                } else {
+                    soon(long.make(LENGTH)).await.map(|text| text.len())
                 };
                 assert_eq!(length.unwrap(), LENGTH, "{url}");
                 assert!(begun.elapsed() > Duration::from_millis(1_500), "it took {:?}", begun.elapsed());

@@ -206,9 +206,10 @@ impl World {
 
     fn step(&mut self, number: usize, rng: &mut Rng, does: Does) {
         let lab = self.slots[rng.below(self.slots.len())].1.clone();
-        let other = match rng.chance(70) {
-            true => self.slots[rng.below(self.slots.len())].1.clone(),
-            false => Laboratory::client(&self.alive),
+        let other = if rng.chance(70) {
+            self.slots[rng.below(self.slots.len())].1.clone()
+        } else {
+            Laboratory::client(&self.alive)
         };
         let (a, b) = (rng.below(100) as u32, rng.below(100) as u32);
         match rng.below(42) {
@@ -386,10 +387,7 @@ fn compare(here: &Seen, there: &Seen) -> Result<(), String> {
             return Err(format!("outcome {number} is {here:?} here and {there:?} there"));
         }
     }
-    match here == there {
-        true => Ok(()),
-        false => Err(format!("{here:?} here\n{there:?} there")),
-    }
+    if here == there { Ok(()) } else { Err(format!("{here:?} here\n{there:?} there")) }
 }
 
 /// Panics that are meant are not printed.

@@ -24,17 +24,16 @@ impl Expansion<'_> {
             Some(parent) => quote!(#parent),
             None => quote!(#krate::Cap),
         };
-        let fields = match self.interface.is_generic() {
-            false => quote!((#inner)),
-            true => {
-                let types = self.interface.type_params().map(|name| quote!(#name));
-                let lifetimes = item.generics.lifetimes().map(|param| {
-                    let lifetime = &param.lifetime;
-                    quote!(&#lifetime ())
-                });
-                let marker = quote!(fn() -> (#(#types,)* #(#lifetimes,)*));
-                quote!((#inner, #krate::__private::PhantomData<#marker>))
-            }
+        let fields = if self.interface.is_generic() {
+            let types = self.interface.type_params().map(|name| quote!(#name));
+            let lifetimes = item.generics.lifetimes().map(|param| {
+                let lifetime = &param.lifetime;
+                quote!(&#lifetime ())
+            });
+            let marker = quote!(fn() -> (#(#types,)* #(#lifetimes,)*));
+            quote!((#inner, #krate::__private::PhantomData<#marker>))
+        } else {
+            quote!((#inner))
         };
         let params = self.struct_params();
         quote! {
@@ -112,12 +111,11 @@ impl Expansion<'_> {
         let object = Ident::new("__O", Span::call_site());
         let of_object = self.clause_of(&object);
         // What a `where` clause says of the object needs a name for its type.
-        let (param, object, clause) = match of_object.is_empty() {
-            true => (None, quote!(impl #trait_path), None),
-            false => {
-                let param = quote!(<#object: #trait_path>);
-                (Some(param), quote!(#object), Some(quote!(where #(#of_object),*)))
-            }
+        let (param, object, clause) = if of_object.is_empty() {
+            (None, quote!(impl #trait_path), None)
+        } else {
+            let param = quote!(<#object: #trait_path>);
+            (Some(param), quote!(#object), Some(quote!(where #(#of_object),*)))
         };
         let free = |name: &str| self.interface.methods.iter().all(|method| method.ident() != name);
         let mut constructors = TokenStream::new();
@@ -158,10 +156,8 @@ impl Expansion<'_> {
                 "The same reference as a [`{}`].",
                 plain(&client.segments[client.segments.len() - 1].ident)
             );
-            let body = match self.is_stand_in {
-                true => quote!(::core::unreachable!()),
-                false => quote!(__p::cast(self)),
-            };
+            let body =
+                if self.is_stand_in { quote!(::core::unreachable!()) } else { quote!(__p::cast(self)) };
             quote!(#[doc = #docs] #vis fn #name(&self) -> #client { #body })
         });
         casts.collect()

@@ -44,9 +44,12 @@ impl Shared {
     /// Adds a connection, if there is room.
     pub(super) fn enter(&self, link: &Arc<Link>, limit: usize) -> Result<(), Error> {
         // Checked while no other connection enters: a later drain finds this connection among the others.
-        let open = || match self.draining.load(Ordering::SeqCst) {
-            true => Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN).with_fault(Fault::Here)),
-            false => Ok(()),
+        let open = || {
+            if self.draining.load(Ordering::SeqCst) {
+                Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN).with_fault(Fault::Here))
+            } else {
+                Ok(())
+            }
         };
         self.pool.enter(link, limit, open)
     }

@@ -402,10 +402,7 @@ impl Speaker {
             return self.new_request(rng);
         }
         let place = rng.below(self.requests.len());
-        match rng.chance(90) {
-            true => self.requests.swap_remove(place),
-            false => self.requests[place].clone(),
-        }
+        if rng.chance(90) { self.requests.swap_remove(place) } else { self.requests[place].clone() }
     }
 
     fn say_capnode(&mut self, rng: &mut Rng) -> Json {

@@ -282,9 +282,12 @@ pub fn compare(dialect: Dialect, recorded: &Json, ours: &Json, ids: &mut Ids) ->
         }
     }
     let is_error = recorded["type"] == "error";
-    let reason = |message: &Json| match is_error {
-        true => Some(message.get("value").cloned().unwrap_or_default()),
-        false => message.get("resolution").and_then(|resolution| resolution.get("!")).cloned(),
+    let reason = |message: &Json| {
+        if is_error {
+            Some(message.get("value").cloned().unwrap_or_default())
+        } else {
+            message.get("resolution").and_then(|resolution| resolution.get("!")).cloned()
+        }
     };
     match (reason(recorded), reason(ours)) {
         (Some(theirs), Some(own)) => {

@@ -262,9 +262,10 @@ impl<'a> Play<'a> {
             Dialect::CapnWeb => {
                 self.receive(r#"["stream",["pipeline",0,["is all well"],[20,22]]]"#);
                 let right = |frame: &String| frame.starts_with("[\"resolve\",") && frame.ends_with(",42]");
-                match self.sent[before..].iter().any(right) {
-                    true => Ok(End::GoesOn),
-                    false => Err(format!("the honest call got {:?}", &self.sent[before..])),
+                if self.sent[before..].iter().any(right) {
+                    Ok(End::GoesOn)
+                } else {
+                    Err(format!("the honest call got {:?}", &self.sent[before..]))
                 }
             }
             Dialect::Capnode => {

@@ -119,9 +119,10 @@ async fn play_one(name: &str, lines: &[Line]) -> Result<(), String> {
         }
         (Does::Refuses(why), sent) => {
             let refuses = |sent: &Sent| matches!(sent, Sent::Frame(frame) if frame.starts_with("[\"reject\"") && frame.contains(why));
-            match sent.iter().any(refuses) && sent.iter().all(|sent| matches!(sent, Sent::Frame(_))) {
-                true => Ok(()),
-                false => Err(format!("it sent {sent:?}")),
+            if sent.iter().any(refuses) && sent.iter().all(|sent| matches!(sent, Sent::Frame(_))) {
+                Ok(())
+            } else {
+                Err(format!("it sent {sent:?}"))
             }
         }
         (Does::Ends, [Sent::Closed(Some(reason))]) => {
