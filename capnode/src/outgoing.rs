@@ -15,6 +15,18 @@ pub struct Outgoing {
     spare: Spare,
 }
 
+/// The outcome of [`Outgoing::refill`].
+pub(crate) struct Refilled {
+    /// `true` if frames were taken over.
+    pub(crate) refilled: bool,
+    /// Bytes of unwritten frames.
+    pub(crate) unwritten: usize,
+    /// Bytes of frames that were not taken over.
+    pub(crate) left: usize,
+    /// Bytes of large buffers that are kept for later frames.
+    pub(crate) retained: usize,
+}
+
 impl Outgoing {
     /// Adds a frame that `write` writes. Adds none if it writes nothing.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
@@ -65,11 +77,29 @@ impl Outgoing {
         self.buffer.as_bytes().get(self.written..*self.ends.front()?)
     }
 
-    /// Gives a large buffer back, if it is empty.
-    pub(crate) fn shrink(&mut self) {
-        if self.is_empty() && self.buffer.capacity() > SMALL {
-            *self = Self::default();
+    /// Takes over the frames of `from`, if all frames here have been written.
+    pub(crate) fn refill(&mut self, from: &mut Self) -> Refilled {
+        let large = |out: &Self| match out.buffer.capacity() {
+            capacity if out.written == out.buffer.len() && capacity > SMALL => capacity,
+            _ => 0,
+        };
+        let unwritten = self.buffer.len() - self.written;
+        let left = from.buffer.len() - from.written;
+        if unwritten > 0 {
+            return Refilled { refilled: false, unwritten, left, retained: large(from) };
         }
+        if left == 0 {
+            // There may be no frames for long, so large buffers are given back.
+            for out in [self, from] {
+                if large(out) > 0 {
+                    *out = Self::default();
+                }
+            }
+            return Refilled { refilled: false, unwritten, left, retained: 0 };
+        }
+        self.clear();
+        std::mem::swap(self, from);
+        Refilled { refilled: true, unwritten: left, left: 0, retained: large(from) }
     }
 
     /// Moves the next frame to the end of another's.
@@ -83,15 +113,11 @@ impl Outgoing {
         }
     }
 
-    /// Returns the bytes of a large buffer that is kept for later frames.
-    pub(crate) fn spare(&self) -> usize {
-        if self.is_empty() && self.buffer.capacity() > SMALL { self.buffer.capacity() } else { 0 }
-    }
-
     /// Empties the buffer. On a connection that is silent for long, call this from time to time all the same, to free a
     /// large buffer.
     pub(crate) fn clear(&mut self) {
-        if self.spare.is_over(self.buffer.capacity(), self.buffer.len()) {
+        // A small buffer is always kept.
+        if self.buffer.capacity() > SMALL && self.spare.is_over(self.buffer.capacity(), self.buffer.len()) {
             self.buffer = String::new();
         }
         self.buffer.clear();

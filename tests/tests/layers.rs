@@ -25,7 +25,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("cap/slot", "cap/value", "a record that stands for a reference is first read as a value of any kind"),
     ("cap/value", "cap/shared", "a value can be a shared one, which is read as a value"),
     ("link", "link/pool", "a connection tells its pool what it holds, and the pool ends connections"),
-    ("link/state", "link/task", "a task waits in the state of the connection that it answers"),
+    ("link/inbox", "link/task", "a task waits in the state of the connection that it answers"),
 ];
 
 /// Names that only the runtime's module may use: they bind the library to one clock, executor or source of randomness.

@@ -8,15 +8,14 @@ use super::TARGETS;
 
 /// Functions that look like an entry, and the reason why they are not.
 const NO_ENTRIES: &[(&str, &str)] = &[
-    ("link/inbound.rs::parse", SESSION),
+    ("link/encoding.rs::parse", SESSION),
     ("link/inbound.rs::receive", SESSION),
-    ("link/inbound.rs::take_in", SESSION),
     ("dialect/codec.rs::parse", SESSION),
     ("dialect/codec.rs::asked_in", SESSION),
     ("dialect/codec.rs::reconstruct", SESSION),
     ("dialect/codec.rs::recognizes", SESSION),
     ("link/drive.rs::asked_in", SESSION),
-    ("link/mod.rs::reconstruct", SESSION),
+    ("link/ending.rs::reconstruct", SESSION),
     ("sans_io/mod.rs::receive", SESSION),
     ("sans_io/endpoint.rs::receive", SESSION),
     ("session/handle.rs::receive", SESSION),

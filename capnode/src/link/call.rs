@@ -20,16 +20,6 @@ pub(super) enum What {
     Evaluate(Payload<Staged>),
 }
 
-impl What {
-    /// Returns `true` if its values have references, which may lead to other values.
-    pub(super) fn has_references(&self) -> bool {
-        match self {
-            What::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
-            What::Evaluate(_) => true,
-        }
-    }
-}
-
 impl Call {
     /// Creates a call that came in a frame of `bytes` bytes.
     pub(super) fn new(answer: Id, what: What, bytes: usize) -> Self {

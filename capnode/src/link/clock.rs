@@ -27,7 +27,7 @@ pub(super) struct Clock {
 impl Clock {
     /// Notes a message that has come at `now`.
     pub(super) fn heard(&mut self, op: &Op, now: Duration) {
-        self.sign_of_life(now);
+        (self.heard, self.asked) = (now, None);
         let of_life = match op {
             Op::Evaluate { value, answering: Answering::Sent, .. } => value.text.as_str() == "null",
             Op::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
@@ -41,6 +41,7 @@ impl Clock {
         }
     }
 
+    #[cfg(feature = "tokio")]
     pub(super) fn sign_of_life(&mut self, now: Duration) {
         self.heard = now;
         self.asked = None;

@@ -24,33 +24,35 @@ impl Flushes {
         !self.asked.is_empty()
     }
 
-    /// Notes that the driver has all pending output. Returns `true` if a caller waits until that is written.
-    pub(super) fn take(&mut self, first_waiting: Option<u64>) -> bool {
-        for (last, sender) in std::mem::take(&mut self.asked) {
-            match first_waiting {
-                Some(first) if first <= last => self.asked.push((last, sender)),
-                _ => self.taken.push(sender),
+    /// Notes that the driver has all pending output, up to the `first` of the calls that wait for room. Returns `true`
+    /// if a caller waits until that is written.
+    pub(super) fn take(&mut self, first: impl FnOnce() -> Option<u64>) -> bool {
+        if !self.asked.is_empty() {
+            let first = first();
+            for (last, sender) in std::mem::take(&mut self.asked) {
+                match first {
+                    Some(first) if first <= last => self.asked.push((last, sender)),
+                    _ => self.taken.push(sender),
+                }
             }
         }
         !self.taken.is_empty()
     }
 
-    /// Notes that `sender` waits until all messages sent so far are written, up to `last` of the calls that wait for
-    /// room. Returns `false` if nothing is written any more; `sender` has been told then.
-    pub(super) fn ask(&mut self, last: u64, sender: oneshot::Sender<()>) -> bool {
-        if let Some(all) = self.over {
-            if all {
-                let _waits = sender.send(());
+    /// Registers `sender`, which waits until all messages sent so far are written, up to `last` of the calls that wait
+    /// for room. Fails if nothing is written any more, with the sender if it has to be told that all is written.
+    pub(super) fn ask(
+        &mut self,
+        last: u64,
+        sender: oneshot::Sender<()>,
+    ) -> Result<(), Option<oneshot::Sender<()>>> {
+        match self.over {
+            Some(all) => Err(all.then_some(sender)),
+            None => {
+                self.asked.push((last, sender));
+                Ok(())
             }
-            return false;
         }
-        self.asked.push((last, sender));
-        true
-    }
-
-    /// Returns `true` if a caller waits until the driver's output is written.
-    pub(super) fn is_taken(&self) -> bool {
-        !self.taken.is_empty()
     }
 
     /// Notes that all the driver had is written. Returns the callers that waited for it.

@@ -4,48 +4,56 @@ use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
 
+use super::caller::Caller;
+use super::effects::{Effect, Effects};
+use super::locked::Cause;
+use super::state::State;
+use super::waiting::{Asker, Call};
 use super::wording::{ENVELOPE, wording};
-use super::{Dropped, Link, Steps, late};
+use super::{Link, Steps};
 use crate::cap::Cap;
-use crate::cap::broken::BrokenSlot;
+use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::hook::{ConnectionHook, Ticket, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::payload::{Body, REFERENCE};
 use crate::cap::pending::PendingAnswer;
 use crate::cap::queue::Queue;
 use crate::cap::request::{Extras, Member, Request};
+use crate::cap::staged::Delivered;
 use crate::dialect::Capabilities;
-use crate::error::{Error, Fate};
+use crate::error::Error;
 use crate::limits::{LimitKind, Unfolding};
 use crate::op::{Answering, Id, Key, Path};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
+/// The way of a call of this program.
+enum Way {
+    /// It has been sent, with a receiver for its answer if it is awaited.
+    Sent(Id, Option<oneshot::Receiver<Delivered>>),
+    /// It waits for room.
+    Waits(Called),
+}
+
 impl ConnectionHook for Link {
     fn give_back(&self, id: Id) {
-        {
-            let mut dropped = lock(&self.dropped);
-            dropped.push(Dropped { id, late: late::is_late() });
-            self.any_dropped.store(true, Ordering::SeqCst);
-        }
-        self.wake();
+        self.queue_drop(id);
     }
 
     fn drop_call(&self, id: Id) {
-        let sender = {
-            let mut state = lock(&self.state);
+        self.with_state(Cause::Program, |state, effects| {
             state.session.drop_call(id);
-            state.write_ops();
-            state.take_caller(id)
-        };
-        drop(sender);
-        self.wake();
+            effects.discard_all(state.entries.take_caller(id));
+        });
     }
 
     fn withdraw(&self, ticket: &Ticket) -> bool {
-        let call = lock(&self.state).waiting.remove(ticket.number());
-        let waited = call.is_some();
-        drop(call);
+        let waited = self.with_state(Cause::Program, |state, effects| {
+            let call = state.outbox.withdraw(ticket.number());
+            let waited = call.is_some();
+            effects.discard_all(call);
+            waited
+        });
         let id = ticket.id();
         if !waited && id != UNSENT {
             self.drop_call(id);
@@ -54,7 +62,10 @@ impl ConnectionHook for Link {
     }
 
     fn on_closed(&self, slot: &BrokenSlot) {
-        Link::on_closed(self, slot);
+        let closed = self.with_state(Cause::Program, |state, _| state.lifecycle.watch(slot));
+        if let Some(error) = closed {
+            fire(slot, &error);
+        }
     }
 
     fn closed_error(&self) -> Error {
@@ -62,7 +73,7 @@ impl ConnectionHook for Link {
     }
 
     fn unfolding(&self) -> Unfolding {
-        self.limits.unfolding()
+        self.unfolding
     }
 }
 
@@ -72,31 +83,26 @@ impl ImportHook for Link {
     }
 
     fn knows_mark(&self) -> Option<bool> {
-        lock(&self.state).session.knows_mark()
+        self.read_state(|state| state.session.knows_mark())
     }
 
     fn greet(self: Arc<Self>) -> Result<PendingAnswer, Error> {
-        let (sender, answer) = oneshot::channel();
-        let id = {
-            let mut state = lock(&self.state);
-            if let Some(closed) = &state.closed {
-                return Err(closed.clone().with_fate(Fate::NotSent));
-            }
-            let calls = self.limits.calls;
-            if state.session.unanswered() + state.waiting.len() >= calls {
+        let (caller, answer) = oneshot::channel();
+        let id = self.with_state(Cause::Program, |state, _| {
+            state.lifecycle.check()?;
+            let (calls, unanswered) = (self.limits.calls, state.session.unanswered());
+            if unanswered + state.outbox.waiting() >= calls {
                 return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
             }
             let id = state.session.greet();
-            state.expect_answer(&self, id, sender, Extras::NONE);
-            state.write_ops();
-            id
-        };
-        self.wake();
+            state.entries.expect(id, Caller::Waits { caller, progress: None, since: None });
+            Ok(id)
+        })?;
         Ok(PendingAnswer::new(self, id, answer))
     }
 
     fn frame_bytes(&self) -> usize {
-        Link::frame_bytes(self)
+        self.limits.frame_bytes
     }
 
     fn call(
@@ -107,52 +113,50 @@ impl ImportHook for Link {
         answering: Answering,
         extras: Extras,
     ) -> Result<Called, Error> {
-        let args = args
-            .map(|args| wording(args, Link::capabilities(&self), self.limits.frame_bytes).0)
-            .transpose()?;
+        let peer = Link::capabilities(&self);
+        let args = args.map(|args| wording(args, peer, self.limits.frame_bytes).0).transpose()?;
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
-        let mut state = lock(&self.state);
-        if let Some(closed) = &state.closed {
-            return Err(closed.clone().with_fate(Fate::NotSent));
-        }
-        let calls = self.limits.calls;
-        if answering == Answering::Sent && state.session.unanswered() + state.waiting.len() >= calls {
-            return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
-        }
-        let waits = answering == Answering::Sent && !extras.at_once;
-        let unwritten = state.unwritten() + state.waiting.at_once() + size;
-        if !waits && unwritten > self.limits.unwritten_bytes_hard {
-            return Err(Error::over(LimitKind::UnwrittenBytesHard, "too much is waiting to be written"));
-        }
-        if !state.waiting.is_empty() || (waits && state.is_crowded(&self.limits)) {
-            return Ok(state.waiting.push(&self, target.clone(), path, args, size, answering, extras));
-        }
-        self.settle_drops(&mut state);
-        let args = args.map(|args| args.map(|lent| state.word(&self, lent)));
-        let id = state.session.call(target.id(), path, args, answering);
-        let answer = (answering == Answering::Sent).then(|| {
-            let (sender, answer) = oneshot::channel();
-            state.expect_answer(&self, id, sender, extras);
-            answer
-        });
-        state.write_ops();
-        let unsaid = state.take_unsaid(id);
-        let left = unsaid.is_some().then(|| std::mem::take(&mut state.forgotten));
-        drop(state);
-        drop(left);
-        self.wake();
-        match unsaid {
-            Some((error, caller)) => {
-                drop(caller);
-                Err(error)
+        let answered = matches!(answering, Answering::Sent);
+        let awaits = answered && !extras.at_once;
+        let request = (path, args, extras);
+        let way = self.with_state(Cause::Program, |state, effects| {
+            let open = if self.ended.load(Ordering::SeqCst) { state.lifecycle.check() } else { Ok(()) };
+            let unanswered = state.session.unanswered();
+            let admit = |()| state.outbox.admit(size, answered, awaits, unanswered, &self.limits);
+            let waits = match open.and_then(admit) {
+                Ok(waits) => waits,
+                // The request is dropped when the lock is free.
+                Err(error) => return Err((error, Some(request))),
+            };
+            let (path, args, extras) = request;
+            if waits {
+                let (asker, called) = self.asker(state.outbox.next_number(), answered, extras);
+                state.outbox.wait(Call { target: target.clone(), path: path.compact(), args, size, asker });
+                return Ok(Way::Waits(called));
             }
-            None => Ok(match answer {
-                Some(answer) => Called::Sent(PendingAnswer::new(self, id, answer)),
-                None => Called::Kept(Import::new(self, id, false)),
-            }),
+            let args = args.map(|args| self.descriptors(state, args, false, effects));
+            let id = state.session.call(target.id(), path, args, answering);
+            let answer = answered.then(|| {
+                let (caller, answer) = oneshot::channel();
+                state.entries.expect(id, self.caller(caller, extras));
+                answer
+            });
+            if !state.write(effects) {
+                if let Some((error, caller)) = state.take_encode_failure(id) {
+                    effects.discard_all(caller);
+                    return Err((error, None));
+                }
+            }
+            Ok(Way::Sent(id, answer))
+        });
+        match way {
+            Ok(Way::Sent(id, Some(answer))) => Ok(Called::Sent(PendingAnswer::new(self, id, answer))),
+            Ok(Way::Sent(id, None)) => Ok(Called::Kept(Import::new(self, id, false))),
+            Ok(Way::Waits(called)) => Ok(called),
+            Err((error, _request)) => Err(error),
         }
     }
 
@@ -177,5 +181,56 @@ impl ImportHook for Link {
         };
         promise.follow(from.request(Request::read(Member::Path(Path::One(name.clone())))));
         promise.into()
+    }
+}
+
+impl Link {
+    /// Returns the receiver of the result of a call that waits for room, and the result itself.
+    fn asker(self: &Arc<Self>, number: u64, answered: bool, extras: Extras) -> (Asker, Called) {
+        if answered {
+            let ticket = Arc::new(Ticket::new(number));
+            let (caller, answer) = oneshot::channel();
+            let pending = PendingAnswer::waiting(self.clone(), ticket.clone(), answer);
+            (Asker::Caller { ticket, caller, extras }, Called::Sent(pending))
+        } else {
+            let result = Import::new(self.clone(), UNSENT, false);
+            (Asker::Reference(result.clone()), Called::Kept(result))
+        }
+    }
+
+    /// Returns the receiver of the answer of a call of this side. A time limit counts from now, in a language in which a
+    /// peer may stay silent.
+    fn caller(&self, caller: oneshot::Sender<Delivered>, extras: Extras) -> Caller {
+        let Extras { progress, timed, .. } = extras;
+        let silent = Link::capabilities(self).is_none_or(|peer| !peer.answers_all);
+        Caller::Waits { caller, progress, since: (silent && !timed).then(|| self.now()) }
+    }
+
+    /// Sends waiting calls while there is room.
+    pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
+        while let Some(Call { target, path, args, asker, .. }) = state.outbox.next_waiting(&self.limits) {
+            let args = args.map(|args| self.descriptors(state, args, false, effects));
+            let answering = match &asker {
+                Asker::Reference(_) => Answering::Kept,
+                Asker::Caller { .. } => Answering::Sent,
+            };
+            let id = state.session.call(target.id(), path, args, answering);
+            effects.discard(target);
+            match asker {
+                Asker::Reference(result) => {
+                    result.set_id(id);
+                    effects.discard(result);
+                }
+                Asker::Caller { ticket, caller, extras } => {
+                    ticket.set_id(id);
+                    state.entries.expect(id, self.caller(caller, extras));
+                }
+            }
+            if !state.write(effects) {
+                if let Some((error, Some(caller))) = state.take_encode_failure(id) {
+                    effects.push(Effect::Deliver(caller, Err(error)));
+                }
+            }
+        }
     }
 }

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use super::Link;
-use super::state::{Caller, State};
+use super::effects::{Effect, Effects};
+use super::locked::Cause;
+use super::state::State;
 use crate::dialect::{PROBE, Probe};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::op::{Key, Path, Text};
 use crate::sync::atomic::Ordering;
-use crate::sync::lock;
 
 /// Bytes of a first message that must arrive each second, or the peer counts as silent.
 const SLOWEST: usize = 16 << 10;
@@ -46,28 +47,22 @@ impl Link {
     /// Notes a sign of life other than a frame.
     #[cfg(feature = "tokio")]
     pub(crate) fn sign_of_life(&self) {
-        lock(&self.state).clock.sign_of_life(self.now());
+        self.with_state(Cause::Driver, |state, _| state.clock.sign_of_life(self.now()));
     }
 
     /// Does all that is due, and returns the time of the next check.
     pub(crate) fn tick(&self) -> Tick {
         let now = self.now();
-        let mut late = Vec::new();
-        let tick = {
-            let mut state = lock(&self.state);
-            if state.closed.is_some() {
-                return Tick { next: None, ask: false };
+        let tick = self.with_state(Cause::Driver, |state, effects| {
+            if self.ended.load(Ordering::SeqCst) {
+                return Ok(Tick { next: None, ask: false });
             }
-            self.settle_drops(&mut state);
-            let next_call = self.give_up_calls(&mut state, now, &mut late);
-            self.look(&mut state, now).map(|mut tick| {
+            let next_call = self.give_up_calls(state, now, effects);
+            self.look(state, now).map(|mut tick| {
                 tick.next = [tick.next, next_call].into_iter().flatten().min();
                 tick
             })
-        };
-        for (caller, error) in late {
-            caller.fail(error);
-        }
+        });
         tick.unwrap_or_else(|error| {
             self.close(error);
             Tick { next: None, ask: false }
@@ -78,7 +73,7 @@ impl Link {
     fn look(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
         let mut next = None;
         if let Some(idle) = self.idle {
-            if !state.session.is_unused() || !state.parked.is_empty() {
+            if !state.session.is_unused() || state.inbox.parked() > 0 {
                 state.clock.use_now(now);
             }
             let end = state.clock.unused_since().saturating_add(idle);
@@ -89,7 +84,7 @@ impl Link {
             }
             next = Some(end);
         }
-        if let Some(silence) = self.silence.filter(|_| state.checks_first) {
+        if let Some(silence) = self.silence.filter(|_| self.checks_first.load(Ordering::SeqCst)) {
             let arriving = Duration::from_secs((self.share.arriving() / SLOWEST) as u64);
             let end = silence.saturating_add(arriving);
             if end <= now {
@@ -100,7 +95,8 @@ impl Link {
         let mut ask = false;
         if let Some(probe) = self.limits.probe {
             // The accepting side waits only so long for a first message, and not every language has one.
-            let first = if self.connecting && state.checks_first { probe / 2 } else { probe };
+            let first =
+                if self.connecting && self.checks_first.load(Ordering::SeqCst) { probe / 2 } else { probe };
             let end;
             (ask, end) = state.clock.look(now, first, probe)?;
             next = Some(next.map_or(end, |next| end.min(next)));
@@ -111,15 +107,15 @@ impl Link {
     /// Returns `true` if the peer has connected over a byte stream and sent no message since.
     #[cfg(feature = "tokio")]
     pub(super) fn is_silent(&self) -> bool {
-        let state = lock(&self.state);
-        !self.connecting && state.checks_first && state.closed.is_none()
+        let ended = self.ended.load(Ordering::SeqCst);
+        !self.connecting && self.checks_first.load(Ordering::SeqCst) && !ended
     }
 
     /// Returns the time at which the peer was asked for a sign of life, if it has given none since.
     #[cfg(feature = "tokio")]
     pub(super) fn asked_at(&self) -> Option<Duration> {
-        let state = lock(&self.state);
-        state.clock.asked().filter(|_| !self.connecting && state.closed.is_none())
+        let ended = self.ended.load(Ordering::SeqCst);
+        self.read_state(|state| state.clock.asked()).filter(|_| !self.connecting && !ended)
     }
 
     /// Ends a session whose peer is silent, to make room for another.
@@ -130,9 +126,8 @@ impl Link {
 
     /// Asks the peer for a sign of life, if its language has a message for it.
     pub(crate) fn probe(&self) {
-        {
-            let mut state = lock(&self.state);
-            if state.closed.is_some() {
+        self.with_state(Cause::Peer, |state, _| {
+            if self.ended.load(Ordering::SeqCst) {
                 return;
             }
             let question = match self.capabilities().map_or(Probe::None, |peer| peer.probe) {
@@ -144,44 +139,24 @@ impl Link {
             };
             let probe = state.session.probe(question);
             state.clock.set_probe(probe);
-            state.write_ops();
-        }
-        self.wake();
+        });
     }
 
-    /// Takes out the calls of this side that have timed out. Returns the time of the next check.
-    fn give_up_calls(
-        &self,
-        state: &mut State,
-        now: Duration,
-        late: &mut Vec<(Caller, Error)>,
-    ) -> Option<Duration> {
+    /// Gives up the calls of this side that have timed out. Returns the time of the next check.
+    fn give_up_calls(&self, state: &mut State, now: Duration, effects: &mut Effects) -> Option<Duration> {
         let limit = self.limits.call_timeout?;
         // A later call has no less time left.
         if let Some(due) = state.clock.calls_due().filter(|due| now < *due) {
             return Some(due);
         }
-        let end = |caller: &Caller| match caller {
-            Caller::Waits { since: Some(since), .. } => Some(since.saturating_add(limit)),
-            Caller::Waits { since: None, .. } | Caller::Promise(_) | Caller::Index(_) => None,
-        };
-        let ends = state.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
-        let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);
-        for (id, _) in over {
+        let (overdue, next) = state.entries.take_overdue(now, limit);
+        for (id, caller) in overdue {
             let message = format!("no answer within {limit:?}");
             let error = Error::new(ErrorKind::Timeout, message).of_limit(LimitKind::CallTimeout);
-            let Some(caller) = state.take_caller(id) else { continue };
             state.session.drop_call(id);
-            late.push((caller, error.with_fate(Fate::MayHaveRun)));
+            effects.push(Effect::Deliver(caller, Err(error.with_fate(Fate::MayHaveRun))));
         }
-        // All calls are checked together, so that a million of them are not searched for each.
-        let first = open.into_iter().map(|(_, end)| end).min().unwrap_or_else(|| now.saturating_add(limit));
-        state.clock.set_calls_due(first);
-        Some(first.max(now.saturating_add((limit / 16).max(SHORTEST))))
-    }
-
-    /// Returns the start of a call's time limit, in a language in which a peer may stay silent.
-    pub(super) fn call_since(&self) -> Option<Duration> {
-        self.capabilities().is_none_or(|peer| !peer.answers_all).then(|| self.now())
+        state.clock.set_calls_due(next);
+        Some(next.max(now.saturating_add((limit / 16).max(SHORTEST))))
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use crate::cap::Cap;
+use super::effects::Effects;
+use super::entries::Entries;
 use crate::dialect::Names;
 use crate::few::Few;
 use crate::op::{Id, IdMap};
@@ -143,28 +144,27 @@ impl Named {
         self.forgotten
     }
 
-    /// Removes an export. Returns the objects that the registry held for it, to be dropped where no lock is held.
-    pub(super) fn remove(&mut self, id: Id) -> Vec<Cap> {
+    /// Removes an export, and drops the objects that the registry held for it.
+    pub(super) fn remove(&mut self, id: Id, effects: &mut Effects) {
         self.kept.remove(&id);
-        let Some(export) = self.exports.remove(&id) else { return Vec::new() };
+        let Some(export) = self.exports.remove(&id) else { return };
         self.order.remove(&export.used);
-        let Self { ids, registry, .. } = self;
-        let names = export.names().inspect(|name| {
-            ids.remove(*name);
-        });
-        names.filter_map(|name| registry.as_ref()?.let_go(name)).collect()
+        for name in export.names() {
+            self.ids.remove(name);
+            effects.discard_all(self.registry.as_ref().and_then(|registry| registry.let_go(name)));
+        }
     }
 
-    /// Removes all exports. Returns the objects that the registry held for them.
-    pub(super) fn clear(&mut self) -> Vec<Cap> {
+    /// Removes all exports, and drops the objects that the registry held for them.
+    pub(super) fn clear(&mut self, effects: &mut Effects) {
         let exports = std::mem::take(&mut self.exports);
         self.ids.clear();
         self.order.clear();
         self.calls.clear();
         self.indexes.clear();
         self.kept.clear();
-        let registry = self.registry.as_ref();
-        exports.values().flat_map(Export::names).filter_map(|name| registry?.let_go(name)).collect()
+        let names = exports.values().flat_map(Export::names);
+        effects.discard_all(names.filter_map(|name| self.registry.as_ref()?.let_go(name)));
     }
 }
 
@@ -172,7 +172,7 @@ impl Named {
 pub(super) struct Naming<'a> {
     pub(super) named: &'a mut Named,
     pub(super) session: &'a mut Session,
-    pub(super) objects: &'a mut IdMap<Cap>,
+    pub(super) entries: &'a mut Entries,
 }
 
 impl Names for Naming<'_> {
@@ -184,7 +184,7 @@ impl Names for Naming<'_> {
         // Another connection of the node may have lent it. From now on this connection holds it as well.
         let (name, cap) = self.named.registry.as_ref()?.hold(name)?;
         let id = self.session.export(cap.object_id());
-        self.objects.insert(id, cap);
+        self.entries.insert_object(id, cap);
         self.named.insert(id, name);
         Some(id)
     }
@@ -195,7 +195,7 @@ impl Names for Naming<'_> {
             self.named.touch(export);
             return name;
         }
-        let cap = self.objects.get(&export);
+        let cap = self.entries.object(export);
         let name = match (&self.named.registry, cap) {
             (Some(registry), Some(cap)) => registry.name(cap),
             _ => random_name(),

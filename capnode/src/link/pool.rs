@@ -8,8 +8,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Link;
+#[cfg(feature = "tokio")]
+use super::locked::Cause;
 use super::state::State;
-use crate::cap::staged::ENTRY;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
 use crate::remote::Remote;
@@ -296,6 +297,11 @@ impl Share {
         Self { pool, limit: limits.node_bytes, share, ..Self::default() }
     }
 
+    /// Returns `true` if the link counts with others.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.pool.is_some()
+    }
+
     /// Returns the bytes that all links of the pool hold.
     pub(super) fn of_all(&self) -> usize {
         self.pool.as_ref().map_or(0, |pool| pool.held())
@@ -333,19 +339,13 @@ impl Link {
     /// [`relieve`](Self::relieve) when the lock is free.
     pub(super) fn tell_pool(&self, state: &State) -> bool {
         // A link that ended for want of room counts as gone.
-        if self.share.pool.is_none() || state.closed.as_ref().is_some_and(super::is_for_room) {
+        let ended = state.lifecycle.error();
+        if ended.is_some_and(super::lifecycle::is_for_room) {
             return false;
         }
-        // A session that has ended drops the values it holds.
-        let untaken = if state.closed.is_none() { self.untaken() } else { 0 };
-        self.share.tell(state.held() + untaken + self.share.arriving())
-    }
-
-    /// Tells the pool that fewer bytes are held, if it was last told of many.
-    pub(super) fn tell_less(&self, state: &State) {
-        if self.share.told.load(Ordering::Relaxed) >= STEP {
-            let _less = self.tell_pool(state);
-        }
+        // A session that has ended drops the values it holds. What it has not written counts until it is gone.
+        let untaken = if ended.is_none() { self.untaken() } else { 0 };
+        self.share.tell(state.held() + untaken + self.share.arriving()) && ended.is_none()
     }
 
     #[cfg(feature = "tokio")]
@@ -388,35 +388,8 @@ impl Link {
         if self.share.arriving.swap(bytes, Ordering::Relaxed).abs_diff(bytes) < STEP {
             return;
         }
-        let too_much = self.tell_pool(&lock(&self.state));
-        if too_much {
-            self.relieve();
-        }
-    }
-}
-
-impl State {
-    /// Returns the bytes that wait to be written, here and at the driver.
-    pub(super) fn unwritten(&self) -> usize {
-        self.out.len() + self.writing
-    }
-
-    /// Returns the bytes that are held for the peer.
-    fn held(&self) -> usize {
-        let entries = self.imports.len()
-            + self.objects.len()
-            + self.session.running()
-            // The session holds each of these as well.
-            + 2 * self.answers.len()
-            + self.calls.len()
-            + self.waiting.len();
-        self.unwritten()
-            + self.waiting.bytes()
-            + self.spare
-            + self.parked_bytes
-            + self.call_bytes
-            + self.kept_bytes
-            + entries * ENTRY
+        // The pool is told whenever the state may have changed.
+        self.with_state(Cause::Driver, |_, _| ());
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Link;
 use crate::limits::Limits;
 use crate::session::Tables;
-use crate::sync::lock;
 
 /// The usage of a connection against its [`Limits`].
 #[derive(Clone, Debug)]
@@ -44,23 +43,24 @@ pub struct Report {
 
 impl Link {
     pub(crate) fn report(&self) -> Report {
-        let state = lock(&self.state);
-        let counts = state.session.counts();
-        Report {
-            tables: self.tables_of(&state),
-            parked_calls: state.parked.len(),
-            parked_bytes: state.parked_bytes,
-            call_bytes: state.parked_bytes + state.call_bytes,
-            kept_bytes: state.kept_bytes,
-            unwritten_bytes: state.unwritten() + state.waiting.bytes(),
-            arriving_bytes: self.share.arriving(),
-            frames: counts.frames,
-            cancels: counts.cancels,
-            stray_ids: counts.strays,
-            quiet: self.now().saturating_sub(state.clock.quiet_since()),
-            unused: self.now().saturating_sub(state.clock.unused_since()),
-            node_bytes: self.share.of_all(),
-            limits: self.limits.clone(),
-        }
+        self.read_state(|state| {
+            let counts = state.session.counts();
+            Report {
+                tables: self.tables_of(state),
+                parked_calls: state.inbox.parked(),
+                parked_bytes: state.inbox.parked_bytes(),
+                call_bytes: state.inbox.bytes(),
+                kept_bytes: state.entries.kept_bytes(),
+                unwritten_bytes: state.outbox.unwritten() + state.outbox.waiting_bytes(),
+                arriving_bytes: self.share.arriving(),
+                frames: counts.frames,
+                cancels: counts.cancels,
+                stray_ids: counts.strays,
+                quiet: self.now().saturating_sub(state.clock.quiet_since()),
+                unused: self.now().saturating_sub(state.clock.unused_since()),
+                node_bytes: self.share.of_all(),
+                limits: self.limits.clone(),
+            }
+        })
     }
 }

@@ -3,15 +3,19 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+#[cfg(feature = "tokio")]
+use std::task::Waker;
+use std::task::{Context, Poll};
 
 use super::Link;
+use super::locked::Cause;
+use super::running::Running;
 use crate::bounds;
 use crate::cap::depth::{Host, Hosted, Nested};
 use crate::cap::response::Response;
 use crate::op::Id;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
 
 /// A task of a link, to be started by its driver.
 pub(crate) enum Task {
@@ -28,45 +32,10 @@ pub(crate) struct CallTask {
     running: Arc<Running>,
 }
 
-/// The shared part of a running call, by which it can be cancelled.
-pub(super) struct Running {
-    response: Mutex<Option<Response>>,
-    cancelled: AtomicBool,
-    waker: Mutex<Option<Waker>>,
-    /// Bytes of the call as it came, and of the values unfolded for it. Changed under the lock of the link.
-    bytes: AtomicUsize,
-}
-
 impl Task {
     pub(super) fn new(link: Arc<Link>, answer: Id, response: Response, bytes: usize) -> (Self, Arc<Running>) {
-        let running = Arc::new(Running {
-            response: Mutex::new(Some(response)),
-            cancelled: AtomicBool::new(false),
-            waker: Mutex::new(None),
-            bytes: AtomicUsize::new(bytes),
-        });
+        let running = Arc::new(Running::new(response, bytes));
         (Self::Call(CallTask { link, answer, running: running.clone() }), running)
-    }
-}
-
-impl Running {
-    /// Returns the bytes that the call counts for.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn add_bytes(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Drops the handler at once, or after the poll that is under way on another thread.
-    pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-        let response = self.response.try_lock().ok().and_then(|mut response| response.take());
-        drop(response);
-        if let Some(waker) = lock(&self.waker).take() {
-            waker.wake();
-        }
     }
 }
 
@@ -86,15 +55,13 @@ impl Future for Task {
 
 impl Host for Link {
     fn adopt(self: Arc<Self>, task: Nested) -> Result<(), Nested> {
-        {
-            let mut state = lock(&self.state);
-            if state.closed.is_some() {
+        self.with_state(Cause::Program, |state, _| {
+            if self.ended.load(Ordering::SeqCst) {
                 return Err(task);
             }
-            state.tasks.push(Task::Nested(task));
-        }
-        self.wake();
-        Ok(())
+            state.inbox.add_task(Task::Nested(task));
+            Ok(())
+        })
     }
 
     fn is_open(&self) -> bool {
@@ -117,29 +84,26 @@ pub(crate) enum LastTurn {
 impl Link {
     /// Polls each running call of the peer once more. Wakes `cx` once it is decided which index this side offers.
     pub(crate) fn last_turn(self: &Arc<Self>, cx: &Context<'_>) -> LastTurn {
-        let (running, undecided) = {
-            let mut state = lock(&self.state);
-            let running: Vec<_> =
-                state.running.iter().map(|(answer, running)| (*answer, running.clone())).collect();
+        let (running, undecided) = self.with_state(Cause::Driver, |state, _| {
+            let running = state.inbox.all_running();
             // The decision may wait for an answer of the peer, which sends no more.
-            let undecided = !running.is_empty()
-                && state.own_calls == 0
-                && state.index.as_ref().is_some_and(|index| index.nearest().queue().is_some());
+            let undecided =
+                !running.is_empty() && state.entries.own_calls() == 0 && state.entries.is_undecided();
             if undecided {
-                let _pending = state.wait_quietly(cx);
+                let _pending = state.lifecycle.wait_idle(cx);
             }
             (running, undecided)
-        };
+        });
         let mut again = false;
         for (answer, running) in running {
             // The call's own task is to be woken.
-            let waker = lock(&running.waker).clone().unwrap_or_else(|| Waker::noop().clone());
+            let waker = running.waker().unwrap_or_else(|| Waker::noop().clone());
             let call = CallTask { link: self.clone(), answer, running };
             let _hosted = Hosted::new(Some(self.clone()));
-            again |= match call.running.response.try_lock() {
-                Ok(slot) => call.go_on(slot, &mut Context::from_waker(&waker)).is_ready(),
+            again |= match call.running.try_response() {
+                Some(slot) => call.go_on(slot, &mut Context::from_waker(&waker)).is_ready(),
                 // Another thread is polling it.
-                Err(_) => true,
+                None => true,
             };
         }
         match (again, undecided) {
@@ -151,16 +115,11 @@ impl Link {
 
     /// Drops the handlers of the peer's calls, whose answers it will not get, and the unwritten output.
     pub(crate) fn give_up_running(&self) {
-        let (out, running) = {
-            let mut state = lock(&self.state);
-            let answers: Vec<_> = state.running.keys().copied().collect();
-            let running: Vec<_> =
-                answers.into_iter().filter_map(|answer| state.take_running(answer)).collect();
-            state.writing = 0;
-            (std::mem::take(&mut state.out), running)
-        };
-        drop(out);
-        for running in running {
+        let running = self.with_state(Cause::Driver, |state, _| {
+            state.outbox.end();
+            state.inbox.take_all_running()
+        });
+        for (_, running) in running {
             running.cancel();
         }
     }
@@ -168,18 +127,18 @@ impl Link {
 
 impl CallTask {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        *lock(&self.running.waker) = Some(cx.waker().clone());
-        self.go_on(lock(&self.running.response), cx)
+        self.running.set_waker(cx.waker());
+        self.go_on(self.running.response(), cx)
     }
 
     fn go_on(&self, mut slot: MutexGuard<'_, Option<Response>>, cx: &mut Context<'_>) -> Poll<()> {
         let (outcome, unfolded) = {
             let Some(response) = slot.as_mut() else { return Poll::Ready(()) };
-            let (polled, unfolded) = match self.running.cancelled.load(Ordering::SeqCst) {
+            let (polled, unfolded) = match self.running.is_cancelled() {
                 false => bounds::unfolding(|| response.poll(cx, None)),
                 true => (Poll::Pending, 0),
             };
-            if polled.is_pending() && !self.running.cancelled.load(Ordering::SeqCst) {
+            if polled.is_pending() && !self.running.is_cancelled() {
                 (None, unfolded)
             } else {
                 let response = slot.take();
@@ -196,7 +155,7 @@ impl CallTask {
             None => Poll::Pending,
             Some(Poll::Pending) => Poll::Ready(()),
             Some(Poll::Ready(outcome)) => {
-                self.link.finish(self.answer, outcome);
+                self.link.finish(self.answer, outcome, true);
                 Poll::Ready(())
             }
         }

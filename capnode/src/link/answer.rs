@@ -1,0 +1,149 @@
+//! Outcomes of the peer's calls.
+
+use std::sync::Arc;
+
+use super::Link;
+use super::effects::{Effect, Effects};
+use super::locked::Cause;
+use super::state::State;
+use super::wording::{ENVELOPE, error_text, wording};
+use crate::bounds;
+use crate::cap::Cap;
+use crate::cap::data::to_cap;
+use crate::cap::payload::{Body, REFERENCE, unfolded_len};
+use crate::cap::progress::Progress;
+use crate::cap::response::{Outcome, Reply};
+use crate::error::Error;
+use crate::limits::LimitKind;
+use crate::op::{Id, Payload, Word};
+use crate::session::Wanted;
+
+impl Link {
+    /// Returns the receiver of the progress of a call of the peer.
+    pub(super) fn progress_of(self: &Arc<Self>, answer: Id) -> Progress {
+        let link = Arc::downgrade(self);
+        Arc::new(move |value| {
+            if let Some(link) = link.upgrade() {
+                link.report_progress(answer, value);
+            }
+        })
+    }
+
+    fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
+        let (Ok(value), _left) = wording(value, self.capabilities(), self.limits.frame_bytes) else { return };
+        // The caller misses only this progress.
+        if value.text.as_str().len() + value.refs.len() * REFERENCE + ENVELOPE >= self.limits.frame_bytes {
+            return;
+        }
+        self.with_state(Cause::Program, |state, effects| {
+            if state.session.is_running(answer) {
+                let value = self.descriptors(state, value, false, effects);
+                state.session.report(answer, value);
+            } else {
+                effects.discard(value);
+            }
+        });
+    }
+
+    /// Handles the outcome of a call of the peer, which `ran` as a task or ended at once.
+    pub(super) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome, ran: bool) {
+        let written = || {
+            let body = outcome.and_then(Reply::into_body).and_then(|body| {
+                if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
+                    Ok(body)
+                } else {
+                    Err(Error::over(LimitKind::FrameBytes, "the result is longer than a frame may be"))
+                }
+            });
+            body.map_err(Error::written)
+        };
+        // It is written here, since the lock is held below.
+        let outcome = bounds::writing(self.limits.frame_bytes, written);
+        let promised =
+            self.with_state(Cause::Peer, |state, effects| match state.entries.promise_of(answer) {
+                Some(queue) => Some((queue, outcome)),
+                None => {
+                    self.end_call(state, answer, outcome, ran, effects);
+                    None
+                }
+            });
+        if let Some((queue, outcome)) = promised {
+            // Pipelined calls reach the result before the peer learns its value.
+            queue.resolve(match &outcome {
+                Ok(body) => to_cap(body.clone()),
+                Err(error) => Cap::broken(error.clone()),
+            });
+            self.with_state(Cause::Peer, |state, effects| {
+                self.end_call(state, answer, outcome, ran, effects);
+            });
+        }
+    }
+
+    /// Ends a call of the peer, and answers it if it waits for that.
+    fn end_call(
+        self: &Arc<Self>,
+        state: &mut State,
+        answer: Id,
+        outcome: Result<Body, Error>,
+        ran: bool,
+        effects: &mut Effects,
+    ) {
+        if ran {
+            effects.discard_all(state.inbox.take_running(answer));
+        }
+        let wanted = state.session.finish(answer);
+        if matches!(wanted, Wanted::No) {
+            state.entries.forget(answer, false, effects);
+            effects.discard(outcome);
+        } else {
+            let outcome = state.entries.keep(answer, outcome, self.limits.kept_bytes, effects);
+            if matches!(wanted, Wanted::Now) {
+                self.send_answer(state, answer, outcome, effects);
+                // The answer may have lent references.
+                if let Err(error) = state.session.check_limits() {
+                    effects.push(Effect::BreakOff(error));
+                }
+            } else {
+                effects.discard(outcome);
+            }
+        }
+        if state.session.peer().names_exports {
+            state.encoding.end_call(answer);
+        }
+    }
+
+    /// Answers a call of the peer.
+    pub(super) fn send_answer(
+        self: &Arc<Self>,
+        state: &mut State,
+        answer: Id,
+        outcome: Result<Body, Error>,
+        effects: &mut Effects,
+    ) {
+        let outcome = match outcome {
+            Ok(body) => {
+                let (value, left) = wording(body, self.capabilities(), self.limits.frame_bytes);
+                effects.discard_all(left);
+                value
+            }
+            Err(error) => Err(error),
+        };
+        let outcome = match outcome {
+            Ok(value) => Ok(self.descriptors(state, value, true, effects)),
+            Err(error) => {
+                let text = error_text(&error, self.limits.frame_bytes);
+                effects.discard(error);
+                Err(Payload::plain(text))
+            }
+        };
+        if let (true, Ok(value)) = (state.session.peer().names_exports, &outcome) {
+            let exports = value.refs.iter().filter_map(|slot| match slot.to {
+                Word::Export(id) | Word::Function(id) => Some(id),
+                _ => None,
+            });
+            state.encoding.answer_call(answer, exports);
+        }
+        state.session.answer(answer, outcome);
+        state.write(effects);
+    }
+}

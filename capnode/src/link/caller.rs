@@ -1,0 +1,42 @@
+//! Receivers of answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+
+use crate::cap::Cap;
+use crate::cap::progress::Progress;
+use crate::cap::queue::Queue;
+use crate::cap::staged::{Delivered, Kept};
+use crate::error::Error;
+
+/// The receiver of an answer.
+pub(super) enum Caller {
+    Waits {
+        caller: oneshot::Sender<Delivered>,
+        progress: Option<Progress>,
+        /// The time from which `call_timeout` counts, unless the call has a timeout of its own.
+        since: Option<Duration>,
+    },
+    /// A promise of the peer.
+    Promise(oneshot::Sender<Kept>),
+    /// A promise for the peer's index, in a language in which a call asks for it.
+    Index(Arc<Queue>),
+}
+
+impl Caller {
+    /// Fails the receiver: its answer does not come.
+    pub(super) fn fail(self, error: Error) {
+        match self {
+            Caller::Waits { caller, .. } => {
+                // A dropped caller needs no error.
+                let _gone = caller.send(Err(error));
+            }
+            Caller::Promise(promised) => {
+                let _gone = promised.send(Kept::failed(error));
+            }
+            Caller::Index(queue) => queue.resolve(Cap::broken(error)),
+        }
+    }
+}

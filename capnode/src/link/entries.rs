@@ -1,0 +1,279 @@
+//! The objects, references and waiting callers behind the ids of a session.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::caller::Caller;
+use super::effects::{Effect, Effects};
+use crate::cap::Cap;
+use crate::cap::data::to_cap;
+use crate::cap::import::Import;
+use crate::cap::payload::{Body, Part, held_len, undefined};
+use crate::cap::progress::Progress;
+use crate::cap::queue::Queue;
+use crate::dialect::Capabilities;
+use crate::error::Error;
+use crate::few::Few;
+use crate::limits::LimitKind;
+use crate::op::{Id, IdMap, Payload};
+
+/// The objects, references and waiting callers behind the ids of a session. What is taken out is dropped when the lock
+/// is free.
+#[derive(Default)]
+pub(super) struct Entries {
+    index: Option<Cap>,
+    /// Promises for the index of a peer whose language is not known yet.
+    pending_indexes: Vec<Arc<Queue>>,
+    /// Receivers of the answers of this side's calls and of the outcomes of the peer's promises.
+    calls: IdMap<Caller>,
+    /// The number of `calls` that are calls of this side.
+    own_calls: usize,
+    imports: IdMap<Weak<Import>>,
+    objects: IdMap<Cap>,
+    /// Calls of the peer whose results it may still use.
+    answers: IdMap<Answer>,
+    kept_bytes: usize,
+}
+
+/// The result of a call of the peer, kept while the peer may still use it.
+#[derive(Default)]
+struct Answer {
+    /// Created when the result is used before it is available.
+    queue: Option<Arc<Queue>>,
+    outcome: Option<Result<Body, Error>>,
+    /// The outcome as a target of calls and reads, created at the first of them.
+    cap: Option<Cap>,
+    bytes: usize,
+}
+
+impl Entries {
+    /// Creates the entries of a side that offers `index`.
+    pub(super) fn new(index: Option<Cap>) -> Self {
+        Self { index, ..Self::default() }
+    }
+
+    /// Returns the number of entries that count for the memory of the connection.
+    pub(super) fn len(&self) -> usize {
+        // The session holds each answer as well.
+        self.imports.len() + self.objects.len() + 2 * self.answers.len() + self.calls.len()
+    }
+
+    /// Returns the bytes of results that the peer may still use.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Returns the number of this side's calls that wait for an answer.
+    pub(super) fn own_calls(&self) -> usize {
+        self.own_calls
+    }
+
+    /// Registers the receiver of an answer, or of the outcome of a promise.
+    pub(super) fn expect(&mut self, id: Id, caller: Caller) {
+        self.own_calls += usize::from(id > 0);
+        self.calls.insert(id, caller);
+    }
+
+    /// Removes and returns the receiver of an answer.
+    pub(super) fn take_caller(&mut self, id: Id) -> Option<Caller> {
+        let caller = self.calls.remove(&id);
+        self.own_calls -= usize::from(caller.is_some() && id > 0);
+        caller
+    }
+
+    /// Returns the receiver of a call's progress.
+    pub(super) fn progress_of(&self, call: Id) -> Option<Progress> {
+        match self.calls.get(&call) {
+            Some(Caller::Waits { progress, .. }) => progress.clone(),
+            Some(Caller::Promise(_) | Caller::Index(_)) | None => None,
+        }
+    }
+
+    /// Removes and returns the callers that have waited for longer than `limit`. Returns the time at which the next one
+    /// has as well. All are checked together, so that a million of them are not searched for each.
+    pub(super) fn take_overdue(&mut self, now: Duration, limit: Duration) -> (Vec<(Id, Caller)>, Duration) {
+        let end = |caller: &Caller| match caller {
+            Caller::Waits { since: Some(since), .. } => Some(since.saturating_add(limit)),
+            Caller::Waits { since: None, .. } | Caller::Promise(_) | Caller::Index(_) => None,
+        };
+        let ends = self.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
+        let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);
+        let next = open.into_iter().map(|(_, end)| end).min().unwrap_or_else(|| now.saturating_add(limit));
+        let over = over.into_iter().filter_map(|(id, _)| Some((id, self.take_caller(id)?)));
+        (over.collect(), next)
+    }
+
+    /// Returns the handle of an import, if there is one.
+    pub(super) fn import(&self, id: Id) -> Option<Arc<Import>> {
+        self.imports.get(&id).and_then(Weak::upgrade)
+    }
+
+    pub(super) fn insert_import(&mut self, id: Id, import: &Arc<Import>) {
+        self.imports.insert(id, Arc::downgrade(import));
+    }
+
+    /// Removes an import that has no handle any more, and the receiver of a promise that was given back.
+    pub(super) fn drop_import(&mut self, id: Id, effects: &mut Effects) {
+        if self.imports.get(&id).is_some_and(|import| import.strong_count() == 0) {
+            self.imports.remove(&id);
+        }
+        // No caller waits for a released promise.
+        if id < 0 {
+            effects.discard_all(self.take_caller(id));
+        }
+    }
+
+    /// Returns the object of an export.
+    pub(super) fn object(&self, export: Id) -> Option<&Cap> {
+        self.objects.get(&export)
+    }
+
+    pub(super) fn insert_object(&mut self, export: Id, cap: Cap) {
+        // An object that is lent again stands there already.
+        self.objects.entry(export).or_insert(cap);
+    }
+
+    pub(super) fn remove_object(&mut self, export: Id, effects: &mut Effects) {
+        if let Some(object) = self.objects.remove(&export) {
+            effects.discard(object);
+        }
+    }
+
+    /// Returns the object of an export, or the result of a call of the peer; `None` for an index that is missing.
+    pub(super) fn target(&mut self, export: Id) -> Option<Cap> {
+        if export == 0 {
+            return self.index.clone();
+        }
+        if let Some(cap) = self.objects.get(&export) {
+            return Some(cap.clone());
+        }
+        let answer = self.answers.entry(export).or_default();
+        Some(match (&answer.queue, &answer.outcome) {
+            (Some(queue), _) => queue.clone().into(),
+            (None, Some(Ok(body))) => answer.cap.get_or_insert_with(|| to_cap(body.clone())).clone(),
+            (None, Some(Err(error))) => Cap::broken(error.clone()),
+            (None, None) => answer.queue.insert(Queue::new()).clone().into(),
+        })
+    }
+
+    /// Returns the answer to a pull of an export that is not a result.
+    pub(super) fn pull(&self, export: Id) -> Result<Body, Error> {
+        match (export, &self.index) {
+            (0, Some(index)) => Ok(Payload::reference(Part::Cap(index.clone()))),
+            (0, None) => Err(no_index()),
+            _ if !self.objects.contains_key(&export) => {
+                Err(Error::rejected(format!("no such export ID: {export}")))
+            }
+            _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
+        }
+    }
+
+    /// Sets the index that this side offers from now on.
+    #[cfg(feature = "tokio")]
+    pub(super) fn set_index(&mut self, index: Option<Cap>, effects: &mut Effects) {
+        effects.discard_all(std::mem::replace(&mut self.index, index));
+    }
+
+    /// Returns `true` if it is not decided yet which index this side offers.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_undecided(&self) -> bool {
+        self.index.as_ref().is_some_and(|index| index.nearest().queue().is_some())
+    }
+
+    /// Adds a promise for the peer's index, to be resolved when its language is known.
+    pub(super) fn add_pending_index(&mut self, queue: Arc<Queue>) {
+        self.pending_indexes.push(queue);
+    }
+
+    pub(super) fn take_pending_indexes(&mut self) -> Vec<Arc<Queue>> {
+        std::mem::take(&mut self.pending_indexes)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn has_pending_indexes(&self) -> bool {
+        !self.pending_indexes.is_empty()
+    }
+
+    /// Makes room for the result of a call of the peer.
+    pub(super) fn open_answer(&mut self, answer: Id) {
+        self.answers.entry(answer).or_default();
+    }
+
+    /// Returns the result of a call of the peer that has ended.
+    pub(super) fn outcome(&self, answer: Id) -> Option<Result<Body, Error>> {
+        self.answers.get(&answer)?.outcome.clone()
+    }
+
+    /// Returns the promise for the result of a call, if it has been used before it was there.
+    pub(super) fn promise_of(&self, answer: Id) -> Option<Arc<Queue>> {
+        self.answers.get(&answer)?.queue.clone()
+    }
+
+    /// Keeps the outcome of a call whose result the peer may still use, if there is room for it. Returns the outcome to
+    /// answer with.
+    pub(super) fn keep(
+        &mut self,
+        answer: Id,
+        outcome: Result<Body, Error>,
+        limit: usize,
+        effects: &mut Effects,
+    ) -> Result<Body, Error> {
+        let Some(kept) = self.answers.get_mut(&answer) else { return outcome };
+        let outcome = outcome.map(Payload::compact);
+        let bytes = match &outcome {
+            Ok(body) => held_len(body),
+            Err(error) => error.held_len(),
+        };
+        if self.kept_bytes + bytes > limit {
+            effects.discard(outcome);
+            let message = format!("more than {limit} bytes of results were not given back");
+            let error = Error::over(LimitKind::KeptBytes, message);
+            kept.outcome = Some(Err(error.clone()));
+            return Err(error);
+        }
+        kept.bytes = bytes;
+        self.kept_bytes += bytes;
+        let outcome =
+            outcome.map(|body| Payload { text: body.text.share(), refs: body.refs, nodes: Few::NONE });
+        kept.outcome.insert(outcome).clone()
+    }
+
+    /// Removes the result of a call, which the peer can no longer use. If the call was `cancelled`, references to the
+    /// result fail, since it will not come.
+    pub(super) fn forget(&mut self, answer: Id, cancelled: bool, effects: &mut Effects) {
+        let Some(mut forgotten) = self.answers.remove(&answer) else { return };
+        self.kept_bytes -= forgotten.bytes;
+        if let Some(queue) = forgotten.queue.take_if(|_| cancelled) {
+            let why = Error::rejected("the call was cancelled");
+            effects.push(Effect::Resolve(queue, Cap::broken(why)));
+        }
+        effects.discard(forgotten);
+    }
+
+    /// Fails all receivers: the session has ended by `error`. Returns the references, to be dropped after that. No lock
+    /// may be held.
+    pub(super) fn fail(self, error: &Error) -> impl Sized {
+        for (_, caller) in self.calls {
+            caller.fail(error.clone());
+        }
+        for queue in self.pending_indexes {
+            queue.resolve(Cap::broken(error.clone()));
+        }
+        for answer in self.answers.values() {
+            if let Some(queue) = &answer.queue {
+                queue.resolve(Cap::broken(error.clone()));
+            }
+        }
+        (self.objects, self.answers, self.index)
+    }
+}
+
+/// Returns the error for a use of an index that is not offered.
+fn no_index() -> Error {
+    Error::rejected("This connection has no main object.")
+}
+
+/// Returns the replacement for a missing index.
+pub(crate) fn no_index_for(peer: &Capabilities) -> Cap {
+    if peer.asks_index { to_cap(undefined()) } else { Cap::broken(no_index()) }
+}

@@ -1,0 +1,108 @@
+//! References in messages to the peer, and its own.
+
+use std::sync::Arc;
+
+use super::Link;
+use super::caller::Caller;
+use super::effects::Effects;
+use super::state::State;
+use crate::cap::import::Import;
+use crate::cap::payload::Lent;
+use crate::cap::queue::Queue;
+use crate::cap::{Cap, Shape};
+use crate::few::Few;
+use crate::op::{Answering, Id, Import as Use, Path, Payload, Slot, Word};
+
+impl Link {
+    /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the
+    /// arguments of one.
+    pub(super) fn descriptors(
+        self: &Arc<Self>,
+        state: &mut State,
+        value: Payload<Lent>,
+        answers: bool,
+        effects: &mut Effects,
+    ) -> Payload<Word> {
+        if value.refs.is_empty() {
+            return Payload { text: value.text, refs: Few::NONE, nodes: value.nodes };
+        }
+        // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its own, so it gets a
+        // reference to this side that passes everything on.
+        let lends = answers && value.root().is_some() && !state.session.is_marked();
+        let refs: Few<_> = value
+            .refs
+            .iter()
+            .map(|slot| Slot {
+                start: slot.start,
+                end: slot.end,
+                to: self.descriptor(state, &slot.to, lends),
+            })
+            .collect();
+        effects.discard(value.refs);
+        Payload { text: value.text, refs, nodes: value.nodes }
+    }
+
+    /// Returns the descriptor for a reference in a message to this peer. An import of this link is sent home, unless it
+    /// is to be lent; anything else is lent.
+    fn descriptor(self: &Arc<Self>, state: &mut State, lent: &Lent, lends: bool) -> Word {
+        let cap = match lent {
+            Lent::Cap(cap) => cap.nearest(),
+            Lent::Node(node) => return Word::Node(*node),
+        };
+        if lends || !state.session.peer().returns_imports {
+            return Self::lend(state, cap);
+        }
+        // An import without an id yet is lent like any other reference, and passes its calls on.
+        let is_ours = |import: &Arc<Import>| import.is_of(self) && import.is_sent();
+        if let Some(import) = cap.import() {
+            if is_ours(import) {
+                return Word::Import(Use { id: import.id(), path: Path::Empty, args: None, awaited: false });
+            }
+        }
+        if let Some(at) = cap.inside() {
+            let (base, path) = at.parts();
+            if let Some(import) = base.nearest().import().filter(|import| is_ours(import)) {
+                return Word::Import(Use { id: import.id(), path: path.clone(), args: None, awaited: false });
+            }
+        }
+        Self::lend(state, cap)
+    }
+
+    fn lend(state: &mut State, cap: Cap) -> Word {
+        let State { session, encoding, entries, .. } = state;
+        let id = session.export(cap.object_id());
+        let function = matches!(cap.shape(), Shape::Function);
+        entries.insert_object(id, cap);
+        encoding.name_export(id, session, entries);
+        if function { Word::Function(id) } else { Word::Export(id) }
+    }
+
+    /// Returns the existing handle of an import, or a new one.
+    pub(super) fn import(self: &Arc<Self>, state: &mut State, id: Id, function: bool) -> Arc<Import> {
+        if let Some(import) = state.entries.import(id) {
+            return import;
+        }
+        let import = Import::new(self.clone(), id, function);
+        state.session.hold(id);
+        state.entries.insert_import(id, &import);
+        import
+    }
+
+    /// Returns the peer's index.
+    pub(super) fn index_of_peer(self: &Arc<Self>, state: &mut State) -> Cap {
+        match self.capabilities() {
+            Some(peer) if !peer.asks_index => self.import(state, 0, false).into(),
+            Some(_) => {
+                let queue = Queue::new();
+                let id = state.session.call(0, Path::Empty, None, Answering::Sent);
+                state.entries.expect(id, Caller::Index(queue.clone()));
+                queue.into()
+            }
+            None => {
+                let queue = Queue::new();
+                state.entries.add_pending_index(queue.clone());
+                queue.into()
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The one way to the state of a connection, and all that follows from a change of it when its lock is free again: drops,
+//! wakes, answers to callers, and the end of sessions.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::caller::Caller;
+use super::effects::{Effect, Effects};
+use super::late::{self, Late};
+use super::outbox::reads_too_slowly;
+use super::state::State;
+use super::{Dropped, Link};
+use crate::cap::Cap;
+use crate::cap::data::to_cap;
+use crate::cap::depth::{Host, Hosted};
+use crate::cap::staged::{Arrived, Kept, Staged};
+use crate::error::{Error, ErrorKind};
+use crate::op::Id;
+use crate::panics::contained;
+use crate::sync::atomic::Ordering;
+use crate::sync::lock;
+
+/// The cause of a change, which decides what may follow from it.
+#[derive(Clone, Copy)]
+pub(super) enum Cause {
+    /// The driver, which looks at the state before it sleeps, so it need not be woken.
+    Driver,
+    /// A frame of the peer, or the end of one of its calls.
+    Peer,
+    /// This program, which may hold locks of its own. Nothing of other connections may be dropped in it.
+    Program,
+}
+
+impl Link {
+    /// Looks at the state.
+    pub(super) fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&lock(&self.state))
+    }
+
+    /// Changes the state under its lock. No user code may run in `change`: it hands to the effects all that may run
+    /// some, which happens when the lock is free.
+    pub(super) fn with_state<R>(
+        &self,
+        cause: Cause,
+        change: impl FnOnce(&mut State, &mut Effects) -> R,
+    ) -> R {
+        let mut effects = Effects::NONE;
+        let mut over = false;
+        let result = {
+            let state = &mut *lock(&self.state);
+            // A later drop wakes the driver, which looks again.
+            if self.any_dropped.load(Ordering::SeqCst) {
+                self.settle_drops(state, &mut effects);
+            }
+            let result = change(state, &mut effects);
+            if !state.write(&mut effects) {
+                let State { session, encoding, entries, .. } = state;
+                encoding.fail_unsent(session, entries, &mut effects);
+            }
+            if self.draining.load(Ordering::SeqCst) {
+                self.tell_quiet(state, &mut effects);
+            }
+            if self.pooled && !matches!(cause, Cause::Program) {
+                over = self.tell_pool(state);
+            }
+            let hard = self.limits.unwritten_bytes_hard;
+            if matches!(cause, Cause::Peer)
+                && state.outbox.unwritten() > hard
+                && !self.ended.load(Ordering::SeqCst)
+            {
+                effects.push(Effect::BreakOff(reads_too_slowly()));
+            }
+            result
+        };
+        if over {
+            self.relieve();
+        }
+        if !effects.list.is_empty() {
+            self.run_effects(effects, cause);
+        }
+        // The driver looks at everything after it has said that it sleeps.
+        if self.asleep.load(Ordering::SeqCst) && !matches!(cause, Cause::Driver) {
+            self.wake_up();
+        }
+        result
+    }
+
+    /// Settles the drops of imports, which are queued: see [`queue_drop`](Self::queue_drop).
+    fn settle_drops(&self, state: &mut State, effects: &mut Effects) {
+        let dropped = {
+            let mut dropped = lock(&self.dropped);
+            self.any_dropped.store(false, Ordering::SeqCst);
+            std::mem::take(&mut *dropped)
+        };
+        for Dropped { id, late } in dropped {
+            state.encoding.codec_mut().expire(id, late);
+            state.session.drop_import(id);
+            state.entries.drop_import(id, effects);
+        }
+        // Releases have to be written before the name of a released function is read again.
+        state.write(effects);
+    }
+
+    /// Queues the drop of an import, which can come anywhere, also under a lock.
+    pub(super) fn queue_drop(&self, id: Id) {
+        {
+            let mut dropped = lock(&self.dropped);
+            dropped.push(Dropped { id, late: late::is_late() });
+            self.any_dropped.store(true, Ordering::SeqCst);
+        }
+        if self.asleep.load(Ordering::SeqCst) {
+            self.wake_up();
+        }
+    }
+
+    /// Wakes the tasks that wait until no call of the peer is running, if that is so.
+    fn tell_quiet(&self, state: &mut State, effects: &mut Effects) {
+        if state.lifecycle.error().is_some() || state.session.running() == 0 {
+            effects.wake_all(state.lifecycle.take_idle_waiters());
+        }
+    }
+
+    /// Runs the effects of a change. No lock is held.
+    fn run_effects(&self, effects: Effects, cause: Cause) {
+        let mut hosted = None;
+        let hosts = !matches!(cause, Cause::Program);
+        let _late = effects.late.then(Late::begin);
+        for effect in effects.list {
+            // A handler started here may start others, which become tasks of this connection. An answer starts none.
+            if hosts && !matches!(effect, Effect::Deliver(Caller::Waits { .. }, _) | Effect::Wake(_)) {
+                hosted.get_or_insert_with(|| {
+                    Hosted::new(self.own.upgrade().map(|link| -> Arc<dyn Host> { link }))
+                });
+            }
+            match effect {
+                Effect::Deliver(caller, answer) => self.deliver(caller, answer),
+                Effect::Progress(progress, value) => {
+                    if let Ok(value) = Staged::all_there(value, self.unfolding) {
+                        progress(value);
+                    }
+                }
+                Effect::Resolve(queue, cap) => queue.resolve(cap),
+                Effect::Cancel(running) => running.cancel(),
+                Effect::Drop(value) => drop(value),
+                Effect::Wake(waker) => waker.wake(),
+                Effect::Lost(message) => {
+                    if let Some(tell) = &self.lost {
+                        contained("on_message_lost", || tell(message));
+                    }
+                }
+                Effect::Close(error) => self.close(error),
+                Effect::BreakOff(error) => self.break_off(error),
+            }
+        }
+    }
+
+    /// Answers a caller.
+    pub(super) fn deliver(&self, caller: Caller, answer: Arrived) {
+        match caller {
+            Caller::Waits { caller, .. } => {
+                // If the caller has gone, the answer is dropped, which releases its references.
+                let _gone = caller.send(answer.map(|answer| Staged::begin(answer, self.unfolding)));
+            }
+            Caller::Promise(promised) => {
+                let kept = match answer {
+                    Ok(value) => Kept::value(value, &self.untaken, self.unfolding),
+                    Err(error) => Kept::failed(error),
+                };
+                // If no receiver is left, the outcome is dropped.
+                let _gone = promised.send(kept);
+                self.check_room();
+            }
+            Caller::Index(queue) => {
+                let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
+                let index =
+                    answer.and_then(|answer| Staged::all_there(answer, self.unfolding).map_err(promise));
+                queue.resolve(index.map_or_else(Cap::broken, to_cap));
+            }
+        }
+    }
+
+    /// Ends the session if there is no room for its calls.
+    fn check_room(&self) {
+        self.with_state(Cause::Peer, |state, effects| self.check_calls(state, effects));
+    }
+
+    /// Ends the session if there is no room for all calls that have not ended.
+    pub(super) fn check_calls(&self, state: &State, effects: &mut Effects) {
+        if state.lifecycle.error().is_none() {
+            if let Err(error) = state.inbox.check(self.untaken(), &self.limits) {
+                effects.push(Effect::BreakOff(error));
+            }
+        }
+    }
+
+    /// Sets the waker of the driver, which sleeps from now on; `None` if it is awake.
+    pub(super) fn set_waker(&self, waker: Option<&Waker>) {
+        let mut driver = lock(&self.driver);
+        *driver = waker.cloned();
+        self.asleep.store(waker.is_some(), Ordering::SeqCst);
+    }
+
+    /// Wakes the driver.
+    pub(super) fn wake_up(&self) {
+        let waker = {
+            let mut driver = lock(&self.driver);
+            self.asleep.store(false, Ordering::SeqCst);
+            driver.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Returns `true` if the peer's references have been dropped, and that is not settled.
+    pub(super) fn has_dropped(&self) -> bool {
+        self.any_dropped.load(Ordering::SeqCst)
+    }
+}

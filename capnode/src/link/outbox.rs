@@ -1,0 +1,223 @@
+//! Frames that wait to be written, and calls of this program that wait until there is room for them.
+//!
+//! Once an awaited call has to wait, all later calls on the connection wait behind it, however they are made. Their
+//! turn comes when the driver takes output. It does not depend on polls by callers, so a caller that is not polled
+//! holds up no other.
+
+use std::collections::BTreeMap;
+
+#[cfg(feature = "tokio")]
+use futures_channel::oneshot;
+
+use super::effects::Effects;
+use super::encoding::Encoding;
+use super::entries::Entries;
+#[cfg(feature = "tokio")]
+use super::flushes::Flushes;
+use super::waiting::Call;
+use crate::error::Error;
+use crate::limits::{LimitKind, Limits};
+use crate::outgoing::Outgoing;
+use crate::session::Session;
+
+/// Frames that wait to be written, and calls that wait until there is room for them.
+#[derive(Default)]
+pub(super) struct Outbox {
+    out: Outgoing,
+    /// Bytes that the driver has taken and not written, as last reported.
+    writing: usize,
+    /// Bytes of large buffers that are kept for the next output, here and at the driver.
+    retained: usize,
+    /// Calls that wait until less is unwritten, in the order in which they were made.
+    waiting: BTreeMap<u64, Call>,
+    /// The number of the last call that has had to wait.
+    last_waiting: u64,
+    waiting_bytes: usize,
+    /// Bytes of the waiting calls whose callers do not wait.
+    at_once_bytes: usize,
+    /// Callers that wait until sent messages are written.
+    #[cfg(feature = "tokio")]
+    flushes: Flushes,
+}
+
+/// Findings about the output when the driver takes it.
+pub(super) struct Taken {
+    /// `true` if a caller waits until the driver's output is written.
+    pub(super) flush: bool,
+    /// `true` if there may be room for calls that wait.
+    pub(super) has_room: bool,
+    /// `true` if more is unwritten than may be.
+    pub(super) too_much: bool,
+}
+
+impl Outbox {
+    /// Writes all messages of the session. Returns `false` if there were calls that the peer's language cannot express.
+    pub(super) fn write(
+        &mut self,
+        encoding: &mut Encoding,
+        session: &mut Session,
+        entries: &mut Entries,
+        effects: &mut Effects,
+    ) -> bool {
+        encoding.write_all(session, entries, &mut self.out, effects)
+    }
+
+    /// Adds a frame that `write` writes.
+    pub(super) fn push(&mut self, write: impl FnOnce(&mut String)) {
+        self.out.push(write);
+    }
+
+    /// Returns `true` if a call with `size` bytes of arguments has to wait, or an error if there is no room for it even
+    /// so. A call whose answer is not awaited by its caller (`awaits`) cannot wait until there is room. Of those with
+    /// an answer (`answered`), `unanswered` have been sent.
+    pub(super) fn admit(
+        &self,
+        size: usize,
+        answered: bool,
+        awaits: bool,
+        unanswered: usize,
+        limits: &Limits,
+    ) -> Result<bool, Error> {
+        let calls = limits.calls;
+        if answered && unanswered + self.waiting.len() >= calls {
+            return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
+        }
+        let unwritten = self.out.len();
+        if !awaits && unwritten + self.writing + self.at_once_bytes + size > limits.unwritten_bytes_hard {
+            return Err(Error::over(LimitKind::UnwrittenBytesHard, "too much is waiting to be written"));
+        }
+        // One call always fits if nothing is unwritten.
+        let crowded = unwritten > 0 && unwritten >= limits.unwritten_bytes_soft;
+        Ok(!self.waiting.is_empty() || (awaits && crowded))
+    }
+
+    /// Returns the number of the next call that has to wait.
+    pub(super) fn next_number(&self) -> u64 {
+        self.last_waiting + 1
+    }
+
+    /// Queues a call behind all others.
+    pub(super) fn wait(&mut self, call: Call) {
+        self.last_waiting += 1;
+        self.waiting_bytes += call.size;
+        self.at_once_bytes += call.at_once_size();
+        self.waiting.insert(self.last_waiting, call);
+    }
+
+    /// Removes and returns the first call that waits, if there is room for it.
+    pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<Call> {
+        let unwritten = self.out.len();
+        if unwritten > 0 && unwritten >= limits.unwritten_bytes_soft {
+            return None;
+        }
+        let (number, _) = self.waiting.first_key_value()?;
+        self.withdraw(*number)
+    }
+
+    /// Removes and returns a call that waits.
+    pub(super) fn withdraw(&mut self, number: u64) -> Option<Call> {
+        let call = self.waiting.remove(&number)?;
+        self.waiting_bytes -= call.size;
+        self.at_once_bytes -= call.at_once_size();
+        Some(call)
+    }
+
+    /// Removes and returns all calls that wait.
+    pub(super) fn take_waiting(&mut self) -> Vec<Call> {
+        (self.waiting_bytes, self.at_once_bytes) = (0, 0);
+        std::mem::take(&mut self.waiting).into_values().collect()
+    }
+
+    /// Returns the number of calls that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Moves the output into `out`, if that has been written. `speechless` tells whether some messages cannot be written
+    /// yet, because the peer's language is not known.
+    pub(super) fn take(
+        &mut self,
+        out: &mut Outgoing,
+        speechless: impl FnOnce() -> bool,
+        limits: &Limits,
+    ) -> Taken {
+        let taken = out.refill(&mut self.out);
+        (self.writing, self.retained) = (taken.unwritten, taken.retained);
+        #[cfg(feature = "tokio")]
+        let flush = taken.left == 0 && {
+            let first = self.waiting.first_key_value().map(|(number, _)| *number);
+            self.flushes.take(|| if speechless() { Some(0) } else { first })
+        };
+        #[cfg(not(feature = "tokio"))]
+        let (flush, _) = (false, speechless);
+        Taken {
+            flush,
+            has_room: taken.refilled && !self.waiting.is_empty(),
+            too_much: !taken.refilled && taken.left + taken.unwritten > limits.unwritten_bytes_hard,
+        }
+    }
+
+    /// Returns `true` if there is output that the driver has not taken.
+    pub(super) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Returns the bytes that wait to be written, here and at the driver.
+    pub(super) fn unwritten(&self) -> usize {
+        self.out.len() + self.writing
+    }
+
+    /// Returns the bytes of all calls that wait.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Returns the bytes that are held here and at the driver.
+    pub(super) fn held(&self) -> usize {
+        self.unwritten() + self.waiting_bytes + self.retained
+    }
+
+    /// Drops the output that the driver has not taken.
+    pub(super) fn clear(&mut self) {
+        self.out = Outgoing::default();
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Outbox {
+    /// Returns the bytes that the driver has not taken.
+    pub(super) fn untaken(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Drops all output: the driver writes no more.
+    pub(super) fn end(&mut self) {
+        self.clear();
+        self.writing = 0;
+    }
+
+    /// Registers a caller that waits until all messages sent so far are written. Fails if nothing is written any more,
+    /// with the sender if it has to be told that all is written.
+    pub(super) fn ask_flush(
+        &mut self,
+        sender: oneshot::Sender<()>,
+    ) -> Result<(), Option<oneshot::Sender<()>>> {
+        self.flushes.ask(self.last_waiting, sender)
+    }
+
+    /// Returns `true` if the driver has to look for callers that wait until messages are written.
+    pub(super) fn is_flush_due(&self, speechless: impl FnOnce() -> bool) -> bool {
+        self.flushes.is_asked() && self.waiting.is_empty() && !speechless()
+    }
+
+    /// Returns the waits for output to be written.
+    pub(super) fn flushes(&mut self) -> &mut Flushes {
+        &mut self.flushes
+    }
+}
+
+/// Returns the error of a session whose peer does not read what is written for it.
+pub(super) fn reads_too_slowly() -> Error {
+    let message = "the peer reads too slowly: too much is waiting to be written";
+    Error::over(LimitKind::UnwrittenBytesHard, message)
+}
