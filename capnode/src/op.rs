@@ -336,7 +336,7 @@ pub(crate) enum Word {
     Promise(Id),
     /// A use of an export of the receiver.
     Import(Import),
-    /// A value of the language that this library does not support, and the references in it.
+    /// A value that is not there, or one of the language that this library does not support, and the references in it.
     Unsupported { form: &'static str, with: Vec<Word> },
     /// A node of the surrounding payload.
     Node(usize),

@@ -1,6 +1,6 @@
 //! The codec of a connection: its dialect, and the dialect's state.
 
-use super::{Dialect, Names, Refused, capnode, capnweb, q};
+use super::{Dialect, Names, capnode, capnweb, q};
 use crate::bounds;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -46,11 +46,6 @@ impl Codec {
         Ok(Dialect::detect(frame, limits)? == Some(spoken))
     }
 
-    /// Returns `true` if the dialect is not known yet.
-    pub(crate) fn is_unknown(&self) -> bool {
-        matches!(self, Codec::Unknown)
-    }
-
     /// Parses a frame. Returns `None` for one that the language's own programs would ignore.
     pub(crate) fn parse(
         &mut self,
@@ -74,7 +69,7 @@ impl Codec {
         names: &mut dyn Names,
         out: &mut String,
         bytes: usize,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Error> {
         match self {
             Codec::Unknown => Ok(()),
             Codec::CapnWeb => {

@@ -96,14 +96,6 @@ fn too_long(bytes: usize) -> Error {
 /// Levels of a frame of Capnode or Q-Connection around its values.
 const ENVELOPE: usize = 4;
 
-/// The reason that a message was not written.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    /// The call that cannot be made.
-    pub(crate) call: Id,
-    pub(crate) error: Error,
-}
-
 /// The kind of reference that a serializer finds in a value, and how.
 pub(crate) trait Extract: Sized {
     /// The reference inside the newtype that says it is one.

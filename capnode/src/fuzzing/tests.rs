@@ -19,7 +19,6 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("sans_io/mod.rs::receive", SESSION),
     ("sans_io/endpoint.rs::receive", SESSION),
     ("session/handle.rs::receive", SESSION),
-    ("session/handle.rs::take_in", SESSION),
     ("driver.rs::take_in", "for the target `byte_stream`, and `session`"),
     ("link/clock.rs::look", "looks at the time"),
     ("link/liveness.rs::look", "looks at the time"),

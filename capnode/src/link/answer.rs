@@ -15,7 +15,7 @@ use crate::cap::progress::Progress;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
 use crate::limits::LimitKind;
-use crate::op::{Id, Payload, Word};
+use crate::op::{Id, Op, Payload, Word};
 use crate::session::Wanted;
 
 impl Link {
@@ -38,7 +38,7 @@ impl Link {
         self.with_state(Cause::Program, |state, effects| {
             if state.session.is_running(answer) {
                 let value = self.descriptors(state, value, false, effects);
-                state.session.report(answer, value);
+                state.say(Some(Op::Progress { id: answer, value }));
             } else {
                 effects.discard(value);
             }
@@ -91,7 +91,10 @@ impl Link {
         if ran {
             effects.discard_all(state.inbox.take_running(answer));
         }
-        let wanted = state.session.finish(answer);
+        let (wanted, cancelled) = state.session.finish(answer);
+        for answer in cancelled {
+            Self::cancel_call(state, answer, effects);
+        }
         if matches!(wanted, Wanted::No) {
             state.entries.forget(answer, false, effects);
             effects.discard(outcome);
@@ -143,7 +146,6 @@ impl Link {
             });
             state.encoding.answer_call(answer, exports);
         }
-        state.session.answer(answer, outcome);
-        state.write(effects);
+        state.say(Some(Op::Answer { id: answer, outcome }));
     }
 }

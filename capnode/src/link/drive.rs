@@ -33,7 +33,6 @@ impl Link {
                 (can_write && state.outbox.has_output())
                     || state.inbox.has_tasks()
                     || state.lifecycle.error().is_some()
-                    || state.session.has_events()
                     || self.can_unpark(state)
             })
     }
@@ -53,8 +52,7 @@ impl Link {
     /// Returns `true` if there is something to send while the peer's language is unknown.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_speechless(&self) -> bool {
-        self.dialect.get().is_none()
-            && self.read_state(|state| state.session.has_ops() || state.entries.has_pending_indexes())
+        self.dialect.get().is_none() && self.read_state(|state| state.entries.has_pending_indexes())
     }
 
     /// Refuses further calls of the peer. Earlier calls go on.
@@ -132,25 +130,32 @@ impl Link {
 
     /// Releases functions of the peer that have not come again for a turn, or all of them.
     pub(crate) fn flush(&self, all: bool) {
-        self.with_state(Cause::Driver, |state, _| state.encoding.codec_mut().flush(all));
+        self.with_state(Cause::Driver, |state, _| {
+            state.encoding.codec_mut().flush(all);
+            state.write_replies();
+        });
     }
 
     /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&self) -> bool {
-        self.with_state(Cause::Driver, |state, _| state.encoding.codec_mut().flush_late())
+        self.with_state(Cause::Driver, |state, _| {
+            let flushed = state.encoding.codec_mut().flush_late();
+            state.write_replies();
+            flushed
+        })
     }
 
     /// Moves the pending output into `out`, if that has been written. Returns `true` if a caller waits until it is
     /// written.
     pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) -> bool {
         self.with_state(Cause::Driver, |state, effects| {
-            let State { session, entries, outbox, .. } = state;
+            let State { entries, outbox, .. } = state;
             let ended = self.ended.load(Ordering::SeqCst);
             #[cfg(feature = "tokio")]
-            let speechless = || !ended && (session.has_ops() || entries.has_pending_indexes());
+            let speechless = || !ended && entries.has_pending_indexes();
             #[cfg(not(feature = "tokio"))]
-            let (speechless, _) = (|| false, (session, entries));
+            let (speechless, _) = (|| false, entries);
             let taken = outbox.take(out, speechless, &self.limits);
             if !ended && taken.too_much {
                 effects.push(Effect::BreakOff(reads_too_slowly()));

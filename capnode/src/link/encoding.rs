@@ -1,29 +1,25 @@
-//! The peer's language, the names that it has for this side's exports, and the calls that it cannot express.
+//! The codec of the peer's dialect, and the names that it has for this side's exports.
 
 use std::sync::Arc;
 
-use super::caller::Caller;
 use super::effects::{Effect, Effects};
 use super::entries::Entries;
 use super::lost::LostMessage;
 use super::named::{Named, Naming};
 use super::wording::ENVELOPE;
-use crate::dialect::{Codec, Dialect, Names as _, Refused};
-use crate::error::{Error, Fate};
+use crate::dialect::{Codec, Dialect, Names as _};
+use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Id, Op, Word};
-use crate::outgoing::Outgoing;
+use crate::op::{Id, Op};
 use crate::registry::Registry;
 use crate::session::Session;
 
-/// The peer's language with its state, the names of this side's exports in it, and the calls that it cannot express.
+/// The codec of the peer's dialect, and the names of this side's exports in it.
 pub(super) struct Encoding {
     codec: Codec,
     /// Bytes that a value in a message may take.
     value_bytes: usize,
     export_names: Named,
-    /// Calls that could not be written in the peer's language.
-    encode_failures: Vec<Refused>,
 }
 
 impl Encoding {
@@ -32,7 +28,6 @@ impl Encoding {
             codec: Codec::of(dialect),
             value_bytes: limits.frame_bytes.saturating_sub(ENVELOPE),
             export_names: Named::new(registry),
-            encode_failures: Vec::new(),
         }
     }
 
@@ -75,78 +70,16 @@ impl Encoding {
         op
     }
 
-    /// Writes all messages of the session at the end of `out`, once the language is known. Returns `false` if there are
-    /// calls that it cannot express.
-    pub(super) fn write_all(
-        &mut self,
-        session: &mut Session,
-        entries: &mut Entries,
-        out: &mut Outgoing,
-        effects: &mut Effects,
-    ) -> bool {
-        if self.codec.is_unknown() {
-            return true;
-        }
-        while let Some(op) = session.poll_op() {
-            let Self { codec, value_bytes, export_names, encode_failures } = self;
-            let before = encode_failures.len();
-            let naming = &mut Naming { named: export_names, session, entries };
-            out.push(|out| encode_failures.extend(codec.write(&op, naming, out, *value_bytes).err()));
-            if encode_failures.len() > before {
-                self.retract_exports(&op, session, entries, effects);
-            }
-        }
-        while let Some(reply) = self.codec.take_reply() {
-            out.push(|out| out.push_str(&reply));
-        }
-        self.encode_failures.is_empty()
-    }
-
-    /// Takes back the references in a call that was not written: they have not been lent.
-    fn retract_exports(
+    /// Writes a message at the end of `out`. Fails for a call that the dialect cannot express.
+    pub(super) fn write(
         &mut self,
         op: &Op,
         session: &mut Session,
         entries: &mut Entries,
-        effects: &mut Effects,
-    ) {
-        let (Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. }) = op else { return };
-        for slot in &value.refs {
-            if let Word::Export(id) | Word::Function(id) = slot.to {
-                if session.take_back(id) {
-                    self.export_names.remove(id, effects);
-                    entries.remove_object(id, effects);
-                }
-            }
-        }
-    }
-
-    /// Returns the error and the caller of a call that the peer's language cannot express.
-    pub(super) fn take_encode_failure(
-        &mut self,
-        call: Id,
-        session: &mut Session,
-        entries: &mut Entries,
-    ) -> Option<(Error, Option<Caller>)> {
-        let at = self.encode_failures.iter().position(|refused| refused.call == call)?;
-        let Refused { call, error } = self.encode_failures.swap_remove(at);
-        session.unsay(call);
-        Some((error.with_fate(Fate::NotSent), entries.take_caller(call)))
-    }
-
-    /// Fails the callers of all other calls that the peer's language cannot express.
-    pub(super) fn fail_unsent(
-        &mut self,
-        session: &mut Session,
-        entries: &mut Entries,
-        effects: &mut Effects,
-    ) {
-        while let Some(call) = self.encode_failures.first().map(|refused| refused.call) {
-            let failed = self.take_encode_failure(call, session, entries);
-            if let Some((error, Some(caller))) = failed {
-                effects.push(Effect::Deliver(caller, Err(error)));
-            }
-        }
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let names = &mut Naming { named: &mut self.export_names, session, entries };
+        self.codec.write(op, names, out, self.value_bytes)
     }
 
     /// Names an export, in a language with names for exports. From now on it can be forgotten even if the message that
@@ -181,15 +114,11 @@ impl Encoding {
         self.export_names.remove(export, effects);
     }
 
-    /// Forgets the least recently used exports beyond `limit`, for a peer that never releases them.
-    pub(super) fn forget_oldest(&mut self, limit: usize, session: &mut Session, effects: &mut Effects) {
-        while let Some(oldest) = self.export_names.oldest_beyond(limit) {
-            self.export_names.remove(oldest, effects);
-            // The peer may have released it by the current message.
-            if session.is_kept(oldest) {
-                session.forget(oldest);
-            }
-        }
+    /// Forgets the name of the least recently used export beyond `limit`, and returns its id.
+    pub(super) fn evict_export(&mut self, limit: usize, effects: &mut Effects) -> Option<Id> {
+        let oldest = self.export_names.oldest_beyond(limit)?;
+        self.export_names.remove(oldest, effects);
+        Some(oldest)
     }
 
     /// Returns the number of exports that were forgotten because there were too many.
@@ -197,9 +126,8 @@ impl Encoding {
         self.export_names.forgotten()
     }
 
-    /// Forgets all exports and failures: the session has ended.
+    /// Forgets all exports: the session has ended.
     pub(super) fn end(&mut self, effects: &mut Effects) {
         self.export_names.clear(effects);
-        self.encode_failures.clear();
     }
 }

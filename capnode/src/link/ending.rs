@@ -67,15 +67,14 @@ impl Link {
     /// Ends the session, and tells the peer the reason.
     pub(crate) fn abort(&self, error: Error) {
         let reason = capnweb::error_text(&error).ok().map(Payload::plain);
-        let farewell = |link: &Self, state: &mut State, effects: &mut Effects| {
+        let farewell = |link: &Self, state: &mut State| {
             if is_for_room(&error) {
                 // The output is dropped at once, and not written.
                 state.outbox.clear();
             }
             let Some(reason) = reason else { return };
             if link.dialect.get().is_some() {
-                state.session.abort(reason);
-                state.write(effects);
+                state.say(Some(Op::Abort(reason)));
             } else {
                 // A peer of unknown language is told in the most common one.
                 state.outbox.push(|out| capnweb::write(&Op::Abort(reason), out));
@@ -92,15 +91,10 @@ impl Link {
 
     /// Ends the session, and tells the peer `reason` where the transport can.
     pub(crate) fn end(&self, error: Error, reason: Option<String>) {
-        self.end_session(error, reason, |_, _, _| ());
+        self.end_session(error, reason, |_, _| ());
     }
 
-    fn end_session(
-        &self,
-        error: Error,
-        reason: Option<String>,
-        farewell: impl FnOnce(&Self, &mut State, &mut Effects),
-    ) {
+    fn end_session(&self, error: Error, reason: Option<String>, farewell: impl FnOnce(&Self, &mut State)) {
         // The name of the connection stays on this side.
         let error = match &self.nickname {
             Some(nickname) => error.about_here(nickname),
@@ -110,7 +104,7 @@ impl Link {
             if self.ended.load(Ordering::SeqCst) {
                 return None;
             }
-            farewell(self, state, effects);
+            farewell(self, state);
             self.ended.store(true, Ordering::SeqCst);
             let remains = state.shut_down(&error, reason, effects);
             if is_for_room(&error) {
@@ -141,8 +135,8 @@ impl Link {
 
     /// Returns the peer's index.
     pub(crate) fn peer_index(self: &Arc<Self>) -> Cap {
-        self.with_state(Cause::Program, |state, _| match state.lifecycle.check() {
-            Ok(()) => self.index_of_peer(state),
+        self.with_state(Cause::Program, |state, effects| match state.lifecycle.check() {
+            Ok(()) => self.index_of_peer(state, effects),
             Err(ended) => Cap::broken(ended),
         })
     }

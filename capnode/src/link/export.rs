@@ -89,13 +89,16 @@ impl Link {
     }
 
     /// Returns the peer's index.
-    pub(super) fn index_of_peer(self: &Arc<Self>, state: &mut State) -> Cap {
+    pub(super) fn index_of_peer(self: &Arc<Self>, state: &mut State, effects: &mut Effects) -> Cap {
         match self.capabilities() {
             Some(peer) if !peer.asks_index => self.import(state, 0, false).into(),
             Some(_) => {
                 let queue = Queue::new();
-                let id = state.session.call(0, Path::Empty, None, Answering::Sent);
-                state.entries.expect(id, Caller::Index(queue.clone()));
+                let call = state.session.call(0, Path::Empty, None, Answering::Sent);
+                match state.send(call, effects) {
+                    Ok(id) => state.entries.expect(id, Caller::Index(queue.clone())),
+                    Err(error) => return Cap::broken(error),
+                }
                 queue.into()
             }
             None => {

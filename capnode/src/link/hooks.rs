@@ -42,7 +42,8 @@ impl ConnectionHook for Link {
 
     fn drop_call(&self, id: Id) {
         self.with_state(Cause::Program, |state, effects| {
-            state.session.drop_call(id);
+            let release = state.session.drop_call(id);
+            state.say(release);
             effects.discard_all(state.entries.take_caller(id));
         });
     }
@@ -88,13 +89,14 @@ impl ImportHook for Link {
 
     fn greet(self: Arc<Self>) -> Result<PendingAnswer, Error> {
         let (caller, answer) = oneshot::channel();
-        let id = self.with_state(Cause::Program, |state, _| {
+        let id = self.with_state(Cause::Program, |state, effects| {
             state.lifecycle.check()?;
             let (calls, unanswered) = (self.limits.calls, state.session.unanswered());
             if unanswered + state.outbox.waiting() >= calls {
                 return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
             }
-            let id = state.session.greet();
+            let call = state.session.greet();
+            let id = state.send(call, effects)?;
             state.entries.expect(id, Caller::Waits { caller, progress: None, since: None });
             Ok(id)
         })?;
@@ -138,18 +140,17 @@ impl ImportHook for Link {
                 return Ok(Way::Waits(called));
             }
             let args = args.map(|args| self.descriptors(state, args, false, effects));
-            let id = state.session.call(target.id(), path, args, answering);
+            let call = state.session.call(target.id(), path, args, answering);
+            let id = match state.send(call, effects) {
+                Ok(id) => id,
+                // The receiver of the progress is dropped when the lock is free.
+                Err(error) => return Err((error, Some((Path::Empty, None, extras)))),
+            };
             let answer = answered.then(|| {
                 let (caller, answer) = oneshot::channel();
                 state.entries.expect(id, self.caller(caller, extras));
                 answer
             });
-            if !state.write(effects) {
-                if let Some((error, caller)) = state.take_encode_failure(id) {
-                    effects.discard_all(caller);
-                    return Err((error, None));
-                }
-            }
             Ok(Way::Sent(id, answer))
         });
         match way {
@@ -214,7 +215,9 @@ impl Link {
                 Asker::Reference(_) => Answering::Kept,
                 Asker::Caller { .. } => Answering::Sent,
             };
-            let id = state.session.call(target.id(), path, args, answering);
+            let call = state.session.call(target.id(), path, args, answering);
+            let id = call.id;
+            let sent = state.send(call, effects);
             effects.discard(target);
             match asker {
                 Asker::Reference(result) => {
@@ -223,12 +226,11 @@ impl Link {
                 }
                 Asker::Caller { ticket, caller, extras } => {
                     ticket.set_id(id);
-                    state.entries.expect(id, self.caller(caller, extras));
-                }
-            }
-            if !state.write(effects) {
-                if let Some((error, Some(caller))) = state.take_encode_failure(id) {
-                    effects.push(Effect::Deliver(caller, Err(error)));
+                    let caller = self.caller(caller, extras);
+                    match sent {
+                        Ok(id) => state.entries.expect(id, caller),
+                        Err(error) => effects.push(Effect::Deliver(caller, Err(error))),
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::Link;
-use super::call::{Call, What};
+use super::call::Call;
 use super::caller::Caller;
 use super::effects::{Effect, Effects};
 use super::entries::no_index_for;
@@ -14,14 +14,15 @@ use super::locked::Cause;
 use super::state::State;
 use super::task::Task;
 use crate::bounds;
+use crate::cap::Cap;
 use crate::cap::depth::Hosted;
 use crate::cap::response::{Reply, Response};
 use crate::cap::staged::{Arrived, Ask, Promised, Staged, make_request, settle};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
-use crate::op::{Id, Op, Payload, Text};
-use crate::session::{Event, Ref};
+use crate::op::{Id, Import as Use, Op, Payload, Text, Word};
+use crate::session::{Event, InboundKind, Received};
 use crate::sync::atomic::Ordering;
 
 /// The request of a frame, to be done when the lock is free.
@@ -76,9 +77,16 @@ impl Link {
             };
             if let Some(op) = op {
                 state.clock.heard(&op, now);
-                state.session.receive(op, now)?;
+                let Received { event, reply } = state.session.receive(op, now)?;
+                state.say(reply);
+                if !state.session.peer().releases {
+                    state.evict_exports(self.limits.exports, effects);
+                }
+                if let Some(event) = event {
+                    return self.stage(state, event, frame.len(), effects);
+                }
             }
-            self.stage_events(state, frame.len(), effects)
+            Ok(None)
         });
         match work {
             Ok(None) => {}
@@ -116,7 +124,9 @@ impl Link {
             return Err(not_spoken(peer));
         }
         let State { session, encoding, entries, .. } = state;
-        encoding.parse(frame, &self.limits, session, entries, self.lost.is_some(), effects)
+        let op = encoding.parse(frame, &self.limits, session, entries, self.lost.is_some(), effects);
+        state.write_replies();
+        op
     }
 
     /// Sets the peer's language, which is known now.
@@ -126,9 +136,9 @@ impl Link {
         state.encoding.set_dialect(dialect);
         state.session.set_peer(dialect.capabilities());
         for queue in state.entries.take_pending_indexes() {
-            effects.push(Effect::Resolve(queue, self.index_of_peer(state)));
+            let index = self.index_of_peer(state, effects);
+            effects.push(Effect::Resolve(queue, index));
         }
-        state.write(effects);
     }
 
     /// Starts parked calls while there is room for them and `go_on` returns `true`. Returns `true` if there is room for
@@ -136,9 +146,9 @@ impl Link {
     pub(crate) fn unpark(self: &Arc<Self>, mut go_on: impl FnMut() -> bool) -> bool {
         loop {
             let call = self.with_state(Cause::Driver, |state, effects| {
-                // An ended call may have been the last that used another, which is cancelled now.
-                let unwanted = self.stage_events(state, 0, effects);
-                debug_assert!(matches!(unwanted, Ok(None)), "nothing new has arrived");
+                if !state.session.peer().releases {
+                    state.evict_exports(self.limits.exports, effects);
+                }
                 let (calls, own_calls) = (state.session.running(), state.entries.own_calls());
                 state.inbox.unpark(calls, own_calls, &self.limits)
             });
@@ -174,21 +184,21 @@ impl Link {
     fn start(self: &Arc<Self>, call: Call) {
         // A handler started here may start others, which become tasks of this connection.
         let _hosted = Hosted::new(Some(self.clone()));
-        let Call { answer, what, bytes, .. } = call;
+        let Call { answer, kind, bytes, .. } = call;
         // References may lead to other values.
-        let unfolds = match &what {
-            What::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
-            What::Evaluate(_) => true,
+        let unfolds = match &kind {
+            InboundKind::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
+            InboundKind::Evaluate(_) => true,
         };
         let limits = self.unfolding;
         let start = || {
-            let mut response = match what {
-                What::Call { target, path, args } => {
+            let mut response = match kind {
+                InboundKind::Call { target, path, args } => {
                     let progress = self.capabilities().is_some_and(|peer| peer.progress);
                     let progress = progress.then(|| self.progress_of(answer));
                     make_request(target, path, args, limits, progress)
                 }
-                What::Evaluate(value) => match Staged::begin(value, limits) {
+                InboundKind::Evaluate(value) => match Staged::begin(value, limits) {
                     Ok(body) => Response::wire(body),
                     Err(value) => {
                         Response::handler(async move { settle(value, limits).await.map(Reply::Wire) })
@@ -217,63 +227,94 @@ impl Link {
         }
     }
 
-    /// Takes down the events of a frame of `bytes` bytes. Returns its request, if it has one.
-    fn stage_events(
-        self: &Arc<Self>,
-        state: &mut State,
-        bytes: usize,
-        effects: &mut Effects,
-    ) -> Result<Option<Work>, Error> {
-        if !state.session.peer().releases {
-            state.encoding.forget_oldest(self.limits.exports, &mut state.session, effects);
-        }
-        let mut work = None;
-        while let Some(event) = state.session.poll_event() {
-            match event {
-                Event::Call { .. } | Event::Evaluate { .. } | Event::Refused { .. } => {
-                    work = self.stage_call(state, event, bytes, effects)?;
-                }
-                Event::Answered { import, outcome } => {
-                    work = self.stage_answer(state, import, outcome, effects);
-                }
-                event => self.stage(state, event, effects),
-            }
-        }
-        Ok(work)
-    }
-
-    /// Takes down a call. It may have to wait.
-    fn stage_call(
+    /// Takes down the event of a frame of `bytes` bytes. Returns its request, if it has one.
+    fn stage(
         self: &Arc<Self>,
         state: &mut State,
         event: Event,
         bytes: usize,
         effects: &mut Effects,
     ) -> Result<Option<Work>, Error> {
-        let mut refused = None;
-        let call = match event {
-            Event::Call { answer, target, path, args } => {
-                if state.session.peer().names_exports {
-                    let peer = state.session.peer();
-                    let asks_index = peer.asks_index && target == 0 && path.is_empty() && args.is_none();
-                    state.encoding.begin_call(answer, target, asks_index);
+        match event {
+            Event::Call { answer, kind, refusal } => {
+                let kind = self.stage_kind(state, answer, kind);
+                return self.admit_call(state, Call::new(answer, kind, bytes), refusal, effects);
+            }
+            Event::Answered { import, outcome } => {
+                return Ok(self.stage_answer(state, import, outcome, effects));
+            }
+            Event::Pull { answer } => {
+                if let Some(outcome) = state.entries.outcome(answer) {
+                    self.send_answer(state, answer, outcome, effects);
                 }
-                let target =
-                    state.entries.target(target).unwrap_or_else(|| no_index_for(state.session.peer()));
-                let args = args.map(|args| args.map(|to| self.stage_reference(state, to)));
-                Call::new(answer, What::Call { target, path, args }, bytes)
             }
-            Event::Evaluate { answer, value } => {
-                let value = value.map(|to| self.stage_reference(state, to));
-                Call::new(answer, What::Evaluate(value), bytes)
+            Event::PullObject { export } => {
+                let outcome = state.entries.pull(export);
+                self.send_answer(state, export, outcome, effects);
             }
-            Event::Refused { answer, value, why } => {
-                refused = Some(Error::rejected(why));
-                let value = value.map(|to| self.stage_reference(state, to));
-                Call::new(answer, What::Evaluate(value), bytes)
+            Event::Cancel { answers } => {
+                for answer in answers {
+                    Self::cancel_call(state, answer, effects);
+                }
             }
-            _ => return Ok(None),
+            Event::Forget { answer } => state.entries.forget(answer, false, effects),
+            Event::Dropped { export } => {
+                if state.session.peer().names_exports {
+                    state.encoding.remove_export(export, effects);
+                }
+                state.entries.remove_object(export, effects);
+            }
+            Event::Unfit { import, value, why } => {
+                effects.discard(self.stage_value(state, value));
+                if let Some(caller) = state.entries.take_caller(import) {
+                    effects.push(Effect::Deliver(caller, Err(Error::new(ErrorKind::Decode, why))));
+                }
+            }
+            Event::Progress { import, value } => {
+                let value = self.stage_value(state, value);
+                match state.entries.progress_of(import) {
+                    Some(progress) => effects.push(Effect::Progress(progress, value)),
+                    None => effects.discard(value),
+                }
+            }
+            Event::Aborted { reason } => {
+                let error = capnweb::read_error(&reason);
+                let message = format!("the peer ended the session: {}", error.message());
+                effects.push(Effect::Close(Error::new(ErrorKind::Protocol, message)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Replaces the ids of a call by what they stand for.
+    fn stage_kind(
+        self: &Arc<Self>,
+        state: &mut State,
+        answer: Id,
+        kind: InboundKind<Id, Word>,
+    ) -> InboundKind<Cap, Staged> {
+        let (target, path, args) = match kind {
+            InboundKind::Call { target, path, args } => (target, path, args),
+            InboundKind::Evaluate(value) => return InboundKind::Evaluate(self.stage_value(state, value)),
         };
+        let peer = state.session.peer();
+        if peer.names_exports {
+            let asks_index = peer.asks_index && target == 0 && path.is_empty() && args.is_none();
+            state.encoding.begin_call(answer, target, asks_index);
+        }
+        let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
+        InboundKind::Call { target, path, args: args.map(|args| self.stage_value(state, args)) }
+    }
+
+    /// Admits a call, which may have to wait.
+    fn admit_call(
+        self: &Arc<Self>,
+        state: &mut State,
+        call: Call,
+        refusal: Option<String>,
+        effects: &mut Effects,
+    ) -> Result<Option<Work>, Error> {
+        let mut refused = refusal.map(Error::rejected);
         if call.requests > self.limits.running_calls && refused.is_none() {
             let message = format!("more than {} calls in one message", self.limits.running_calls);
             effects.discard(call);
@@ -298,13 +339,13 @@ impl Link {
         self: &Arc<Self>,
         state: &mut State,
         import: Id,
-        outcome: Result<Payload<Ref>, Payload<Ref>>,
+        outcome: Result<Payload<Word>, Payload<Word>>,
         effects: &mut Effects,
     ) -> Option<Work> {
         let caller = state.entries.take_caller(import);
         let answer = match outcome {
             Ok(value) => {
-                let staged = value.map(|to| self.stage_reference(state, to));
+                let staged = self.stage_value(state, value);
                 let limit = self.limits.running_calls;
                 if !staged.refs.is_empty() && Staged::requests(&staged).0 > limit {
                     effects.discard(staged);
@@ -317,7 +358,7 @@ impl Link {
             Err(thrown) => {
                 let error = capnweb::read_error(&thrown);
                 if !thrown.refs.is_empty() {
-                    effects.discard(thrown.map(|to| self.stage_reference(state, to)));
+                    effects.discard(self.stage_value(state, thrown));
                 }
                 Err(error)
             }
@@ -331,76 +372,42 @@ impl Link {
         }
     }
 
-    /// Takes down any other event.
-    fn stage(self: &Arc<Self>, state: &mut State, event: Event, effects: &mut Effects) {
-        match event {
-            Event::Call { .. } | Event::Evaluate { .. } | Event::Refused { .. } | Event::Answered { .. } => {}
-            Event::Pull { answer } => {
-                if let Some(outcome) = state.entries.outcome(answer) {
-                    self.send_answer(state, answer, outcome, effects);
-                }
-            }
-            Event::PullObject { export } => {
-                let outcome = state.entries.pull(export);
-                self.send_answer(state, export, outcome, effects);
-            }
-            Event::Cancel { answer } => {
-                state.inbox.withdraw(answer, effects);
-                state.encoding.end_call(answer);
-                if let Some(running) = state.inbox.take_running(answer) {
-                    effects.push(Effect::Cancel(running));
-                }
-                // There may be a reference to the result.
-                state.entries.forget(answer, true, effects);
-            }
-            Event::Forget { answer } => state.entries.forget(answer, false, effects),
-            Event::Dropped { export } => {
-                if state.session.peer().names_exports {
-                    state.encoding.remove_export(export, effects);
-                }
-                state.entries.remove_object(export, effects);
-            }
-            Event::Unfit { import, value, why } => {
-                effects.discard(value.map(|to| self.stage_reference(state, to)));
-                if let Some(caller) = state.entries.take_caller(import) {
-                    effects.push(Effect::Deliver(caller, Err(Error::new(ErrorKind::Decode, why))));
-                }
-            }
-            Event::Progress { import, value } => {
-                let value = value.map(|to| self.stage_reference(state, to));
-                match state.entries.progress_of(import) {
-                    Some(progress) => effects.push(Effect::Progress(progress, value)),
-                    None => effects.discard(value),
-                }
-            }
-            Event::Aborted { reason } => {
-                let error = capnweb::read_error(&reason);
-                let message = format!("the peer ended the session: {}", error.message());
-                effects.push(Effect::Close(Error::new(ErrorKind::Protocol, message)));
-            }
+    /// Cancels a call of the peer.
+    pub(super) fn cancel_call(state: &mut State, answer: Id, effects: &mut Effects) {
+        state.inbox.withdraw(answer, effects);
+        state.encoding.end_call(answer);
+        if let Some(running) = state.inbox.take_running(answer) {
+            effects.push(Effect::Cancel(running));
         }
+        // There may be a reference to the result.
+        state.entries.forget(answer, true, effects);
     }
 
-    fn stage_reference(self: &Arc<Self>, state: &mut State, to: Ref) -> Staged {
-        match to {
-            Ref::Import(id) => Staged::Cap(self.import(state, id, false).into()),
-            Ref::Function(id) => Staged::Cap(self.import(state, id, true).into()),
-            Ref::Node(node) => Staged::Node(node),
-            Ref::Promise(id) => {
+    /// Replaces the ids in a value by what they stand for.
+    fn stage_value(self: &Arc<Self>, state: &mut State, value: Payload<Word>) -> Payload<Staged> {
+        value.map(|word| self.stage_reference(state, word))
+    }
+
+    fn stage_reference(self: &Arc<Self>, state: &mut State, word: Word) -> Staged {
+        match word {
+            Word::Export(id) => Staged::Cap(self.import(state, id, false).into()),
+            Word::Function(id) => Staged::Cap(self.import(state, id, true).into()),
+            Word::Node(node) => Staged::Node(node),
+            Word::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();
                 state.entries.expect(id, Caller::Promise(sender));
                 Staged::Promise(Promised::new(self.clone(), id, outcome))
             }
-            Ref::Export(id) => {
-                Staged::Cap(state.entries.target(id).unwrap_or_else(|| no_index_for(state.session.peer())))
-            }
-            Ref::Use { id, path, args, awaited } => {
+            Word::Import(Use { id, path, args, awaited }) => {
                 let cap = state.entries.target(id).unwrap_or_else(|| no_index_for(state.session.peer()));
-                let args = args.map(|args| args.map(|to| self.stage_reference(state, to)));
+                if path.is_empty() && args.is_none() && !awaited {
+                    return Staged::Cap(cap);
+                }
+                let args = args.map(|args| self.stage_value(state, *args));
                 Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
             }
-            Ref::Missing(with) => {
-                Staged::Missing(with.into_iter().map(|to| self.stage_reference(state, to)).collect())
+            Word::Unsupported { with, .. } => {
+                Staged::Missing(with.into_iter().map(|word| self.stage_reference(state, word)).collect())
             }
         }
     }

@@ -126,7 +126,7 @@ impl Link {
 
     /// Asks the peer for a sign of life, if its language has a message for it.
     pub(crate) fn probe(&self) {
-        self.with_state(Cause::Peer, |state, _| {
+        self.with_state(Cause::Peer, |state, effects| {
             if self.ended.load(Ordering::SeqCst) {
                 return;
             }
@@ -138,7 +138,10 @@ impl Link {
                 }
             };
             let probe = state.session.probe(question);
-            state.clock.set_probe(probe);
+            match state.send(probe, effects) {
+                Ok(id) => state.clock.set_probe(id),
+                Err(_) => state.clock.set_unaskable(self.now()),
+            }
         });
     }
 
@@ -153,7 +156,8 @@ impl Link {
         for (id, caller) in overdue {
             let message = format!("no answer within {limit:?}");
             let error = Error::new(ErrorKind::Timeout, message).of_limit(LimitKind::CallTimeout);
-            state.session.drop_call(id);
+            let release = state.session.drop_call(id);
+            state.say(release);
             effects.push(Effect::Deliver(caller, Err(error.with_fate(Fate::MayHaveRun))));
         }
         state.clock.set_calls_due(next);

@@ -53,10 +53,6 @@ impl Link {
                 self.settle_drops(state, &mut effects);
             }
             let result = change(state, &mut effects);
-            if !state.write(&mut effects) {
-                let State { session, encoding, entries, .. } = state;
-                encoding.fail_unsent(session, entries, &mut effects);
-            }
             if self.draining.load(Ordering::SeqCst) {
                 self.tell_quiet(state, &mut effects);
             }
@@ -94,11 +90,11 @@ impl Link {
         };
         for Dropped { id, late } in dropped {
             state.encoding.codec_mut().expire(id, late);
-            state.session.drop_import(id);
+            // It has to be written before the name of a released function is read again.
+            let release = state.session.drop_import(id);
+            state.say(release);
             state.entries.drop_import(id, effects);
         }
-        // Releases have to be written before the name of a released function is read again.
-        state.write(effects);
     }
 
     /// Queues the drop of an import, which can come anywhere, also under a lock.

@@ -45,7 +45,6 @@ mod waiting;
 mod wording;
 
 use self::clock::Clock;
-use self::effects::Effects;
 use self::encoding::Encoding;
 use self::entries::Entries;
 #[cfg(feature = "tokio")]
@@ -152,7 +151,7 @@ impl Link {
         let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
         let peer = dialect.unwrap_or_default().capabilities();
         let mut state = State {
-            session: Session::with(side, limits.clone(), peer),
+            session: Session::new(limits.clone(), peer),
             encoding: Encoding::new(dialect, registry, &limits),
             entries: Entries::new(index),
             inbox: Inbox::default(),
@@ -160,10 +159,10 @@ impl Link {
             clock: Clock::default(),
             lifecycle: Lifecycle::default(),
         };
-        // The connecting side begins with a mark.
-        let mut effects = Effects::NONE;
-        state.write(&mut effects);
-        debug_assert!(effects.list.is_empty(), "a mark drops nothing");
+        if side == Side::Connecting {
+            let hello = state.session.hello();
+            state.say(hello);
+        }
         let share = Share::of(pool, &limits);
         Arc::new_cyclic(|own| Self {
             state: Mutex::new(state),

@@ -9,16 +9,12 @@ use std::collections::BTreeMap;
 #[cfg(feature = "tokio")]
 use futures_channel::oneshot;
 
-use super::effects::Effects;
-use super::encoding::Encoding;
-use super::entries::Entries;
 #[cfg(feature = "tokio")]
 use super::flushes::Flushes;
 use super::waiting::Call;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
 use crate::outgoing::Outgoing;
-use crate::session::Session;
 
 /// Frames that wait to be written, and calls that wait until there is room for them.
 #[derive(Default)]
@@ -51,17 +47,6 @@ pub(super) struct Taken {
 }
 
 impl Outbox {
-    /// Writes all messages of the session. Returns `false` if there were calls that the peer's language cannot express.
-    pub(super) fn write(
-        &mut self,
-        encoding: &mut Encoding,
-        session: &mut Session,
-        entries: &mut Entries,
-        effects: &mut Effects,
-    ) -> bool {
-        encoding.write_all(session, entries, &mut self.out, effects)
-    }
-
     /// Adds a frame that `write` writes.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut String)) {
         self.out.push(write);

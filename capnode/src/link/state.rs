@@ -1,6 +1,5 @@
 //! The state of a connection under its lock: parts that have an owner each.
 
-use super::caller::Caller;
 use super::clock::Clock;
 use super::effects::Effects;
 use super::encoding::Encoding;
@@ -9,9 +8,9 @@ use super::inbox::Inbox;
 use super::lifecycle::Lifecycle;
 use super::outbox::Outbox;
 use crate::cap::staged::ENTRY;
-use crate::error::Error;
-use crate::op::Id;
-use crate::session::Session;
+use crate::error::{Error, Fate};
+use crate::op::{Id, Op, Word};
+use crate::session::{OutboundCall, Session};
 
 /// The state of a connection under its lock. What is done on several parts is done by the connection, see
 /// [`Link::with_state`](super::Link::with_state).
@@ -33,15 +32,64 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Writes all messages of the session. Returns `false` if there were calls that the peer's language cannot express.
-    pub(super) fn write(&mut self, effects: &mut Effects) -> bool {
+    /// Writes a message behind all others. Only a call can fail: if the peer's dialect cannot express it.
+    pub(super) fn write(&mut self, op: &Op) -> Result<(), Error> {
         let Self { session, encoding, entries, outbox, .. } = self;
-        outbox.write(encoding, session, entries, effects)
+        let mut written = Ok(());
+        outbox.push(|out| written = encoding.write(op, session, entries, out));
+        written
     }
 
-    /// Returns the error and the caller of a call that the peer's language cannot express.
-    pub(super) fn take_encode_failure(&mut self, call: Id) -> Option<(Error, Option<Caller>)> {
-        self.encoding.take_encode_failure(call, &mut self.session, &mut self.entries)
+    /// Writes a message that is no call, if there is one.
+    pub(super) fn say(&mut self, op: Option<Op>) {
+        if let Some(op) = op {
+            let written = self.write(&op);
+            debug_assert!(written.is_ok(), "each dialect passes over what it has no message for");
+        }
+    }
+
+    /// Writes the messages of a call of this side, and returns its id. A call that the peer's dialect cannot express has
+    /// not been made.
+    pub(super) fn send(&mut self, call: OutboundCall, effects: &mut Effects) -> Result<Id, Error> {
+        let OutboundCall { id, op, pull } = call;
+        if let Err(error) = self.write(&op) {
+            self.session.unsay(id);
+            self.retract_exports(&op, effects);
+            return Err(error.with_fate(Fate::NotSent));
+        }
+        self.say(pull);
+        Ok(id)
+    }
+
+    /// Takes back the references in a call that was not written: they have not been lent.
+    #[cold]
+    fn retract_exports(&mut self, op: &Op, effects: &mut Effects) {
+        let (Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. }) = op else { return };
+        for slot in &value.refs {
+            if let Word::Export(id) | Word::Function(id) = slot.to {
+                if self.session.take_back(id) {
+                    self.encoding.remove_export(id, effects);
+                    self.entries.remove_object(id, effects);
+                }
+            }
+        }
+    }
+
+    /// Writes the frames that the codec sends by itself.
+    pub(super) fn write_replies(&mut self) {
+        while let Some(reply) = self.encoding.codec_mut().take_reply() {
+            self.outbox.push(|out| out.push_str(&reply));
+        }
+    }
+
+    /// Releases the least recently used exports beyond `limit`, for a peer that never does.
+    pub(super) fn evict_exports(&mut self, limit: usize, effects: &mut Effects) {
+        while let Some(oldest) = self.encoding.evict_export(limit, effects) {
+            // The peer may have released it by the current message.
+            if self.session.forget(oldest).is_some() {
+                self.entries.remove_object(oldest, effects);
+            }
+        }
     }
 
     /// Returns the bytes that are held for the peer.
@@ -53,6 +101,6 @@ impl State {
     /// Returns `true` if a message cannot be written yet, because the peer's language is not known.
     #[cfg(feature = "tokio")]
     pub(super) fn awaits_dialect(&self) -> bool {
-        self.lifecycle.error().is_none() && (self.session.has_ops() || self.entries.has_pending_indexes())
+        self.lifecycle.error().is_none() && self.entries.has_pending_indexes()
     }
 }

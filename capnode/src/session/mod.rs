@@ -1,16 +1,14 @@
 //! The tables of one connection: imports, exports, and the calls under way. A session knows ids and counts, never
 //! objects, text or tasks.
 //!
-//! There are three kinds of methods. [`receive`](Session::receive) takes in messages, and fails only if the peer broke
-//! the protocol or a limit. Verbs ([`call`](Session::call), [`export`](Session::export),
-//! [`drop_import`](Session::drop_import), …) are the requests of this program. `poll_*` methods return the work that
-//! the caller must do next. The caller also tells the time.
+//! There are two kinds of methods. [`receive`](Session::receive) takes in a message, and returns what it means; it fails
+//! only if the peer broke the protocol or a limit. Verbs ([`call`](Session::call), [`export`](Session::export),
+//! [`drop_import`](Session::drop_import), …) are the requests of this program. Both return the messages that are to be
+//! written because of them, before any other; nothing is queued here. The caller also tells the time.
 //!
 //! The model is that of Cap'n Web. There are two tables: **imports** (references that the peer lends this side) and
 //! **exports** (references that this side lends the peer). The result of a call is an import from the moment the call
 //! is sent.
-
-use std::collections::VecDeque;
 
 use crate::dialect::Capabilities;
 use crate::error::Error;
@@ -36,58 +34,65 @@ pub enum Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ObjectId(pub(crate) usize, pub(crate) usize);
 
-/// A reference as the session understands it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Ref {
-    /// An object of the peer. Its receiver calls [`Session::hold`].
-    Import(Id),
-    /// A function of the peer. Its receiver calls [`Session::hold`].
-    Function(Id),
-    /// A promise of the peer, whose outcome comes as [`Event::Answered`].
-    Promise(Id),
-    /// An object of this side, or the result of a call of the peer.
-    Export(Id),
-    /// A property or call of an export; or, awaited and with neither path nor arguments, the value of a promise.
-    Use { id: Id, path: Path, args: Option<Box<Payload<Ref>>>, awaited: bool },
-    /// A node of the surrounding payload.
-    Node(usize),
-    /// A missing or unsupported value, with the references that came in it.
-    Missing(Vec<Ref>),
-}
-
 /// A request or an act of the peer.
+///
+/// The references in its values have been counted, and stand as the peer said them. The receiver of an object or a
+/// function of the peer calls [`Session::hold`]; the outcome of a promise comes as [`Event::Answered`]. An export that is
+/// not there has become [`Word::Unsupported`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
-    /// A call of the export `target`, or a read if there are no arguments.
-    Call { answer: Id, target: Id, path: Path, args: Option<Payload<Ref>> },
-    /// A value instead of a call.
-    Evaluate { answer: Id, value: Payload<Ref> },
-    /// A call that needs a missing or unsupported value. It has its number, and is to be answered with `why`.
-    Refused { answer: Id, value: Payload<Ref>, why: String },
+    /// A call of the peer; `refusal` is the reason to refuse it: it needs a missing or unsupported value.
+    Call { answer: Id, kind: InboundKind<Id, Word>, refusal: Option<String> },
     /// The peer pulls the answer of a call that has ended already.
     Pull { answer: Id },
     /// The peer pulls an id that is not the answer of a call, or is not there.
     PullObject { export: Id },
-    /// The call is no longer wanted.
-    Cancel { answer: Id },
+    /// Running calls are no longer wanted.
+    Cancel { answers: Vec<Id> },
     /// The answer of a finished call was released.
     Forget { answer: Id },
     /// The peer no longer holds the export.
     Dropped { export: Id },
     /// A call of this side, or a promise of the peer, has its outcome. The call may be one without a waiting caller.
-    Answered { import: Id, outcome: Result<Payload<Ref>, Payload<Ref>> },
+    Answered { import: Id, outcome: Result<Payload<Word>, Payload<Word>> },
     /// An outcome with a missing or unsupported value in it.
-    Unfit { import: Id, value: Payload<Ref>, why: String },
+    Unfit { import: Id, value: Payload<Word>, why: String },
     /// The progress of a call of this side.
-    Progress { import: Id, value: Payload<Ref> },
+    Progress { import: Id, value: Payload<Word> },
     /// The peer has ended the session.
-    Aborted { reason: Payload<Ref> },
+    Aborted { reason: Payload<Word> },
+}
+
+/// A call of the peer. Its target and the references in it are ids first, and live ones once it has been taken in.
+#[derive(Debug, PartialEq)]
+pub(crate) enum InboundKind<T, R> {
+    /// A call of the value at `path` of `target`, or a read of it if there are no arguments.
+    Call { target: T, path: Path, args: Option<Payload<R>> },
+    /// A value instead of a call.
+    Evaluate(Payload<R>),
+}
+
+/// The meaning of a message, and the message that replies to it.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) event: Option<Event>,
+    pub(crate) reply: Option<Op>,
+}
+
+/// A call of this side, with the messages that make it.
+#[derive(Debug)]
+pub(crate) struct OutboundCall {
+    /// The id of the result.
+    pub(crate) id: Id,
+    pub(crate) op: Op,
+    /// The pull of the answer, for a peer that may not answer by itself.
+    pub(crate) pull: Option<Op>,
 }
 
 /// The peer's wish for the outcome of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The peer has asked for it: call [`Session::answer`].
+    /// The peer has asked for it, and is to be sent an [`Op::Answer`].
     Now,
     /// The peer may still ask for it.
     Perhaps,
@@ -154,13 +159,6 @@ struct Running {
     dependents: usize,
     /// The running calls whose results this one uses.
     uses: Vec<Id>,
-}
-
-impl Running {
-    /// Returns `true` if the call has no entry among the exports.
-    fn is_loose(&self) -> bool {
-        self.streamed || self.given_back
-    }
 }
 
 /// The sizes of a session's tables. All but `forgotten` are zero when everything has been released.
@@ -241,21 +239,13 @@ pub(crate) struct Session {
     /// The lowest id under which the peer has lent a reference.
     last_lent: Id,
     rates: Rates,
-    ops: VecDeque<Op>,
-    events: VecDeque<Event>,
 }
 
 impl Session {
-    /// Creates a session in Cap'n Web.
-    #[cfg(test)]
-    pub(crate) fn new(side: Side, limits: Limits) -> Self {
-        Self::with(side, limits, Default::default())
-    }
-
     /// Creates a session with a peer of these abilities.
-    pub(crate) fn with(side: Side, limits: Limits, peer: &'static Capabilities) -> Self {
+    pub(crate) fn new(limits: Limits, peer: &'static Capabilities) -> Self {
         let index = Import { count: 0, handles: 0, state: ImportState::Object };
-        let mut session = Self {
+        Self {
             rates: Rates::new(&limits),
             limits,
             peer,
@@ -273,14 +263,13 @@ impl Session {
             last_export: 0,
             last_answer: 0,
             last_lent: 0,
-            ops: VecDeque::new(),
-            events: VecDeque::new(),
-        };
-        if side == Side::Connecting && peer.says_hello {
-            session.mark_sent = true;
-            session.ops.push_back(Op::Mark);
         }
-        session
+    }
+
+    /// Returns the first message of the connecting side, in a dialect that has one.
+    pub(crate) fn hello(&mut self) -> Option<Op> {
+        self.mark_sent = self.peer.says_hello;
+        self.mark_sent.then_some(Op::Mark)
     }
 
     /// Sets the abilities of the peer once its dialect is known.
@@ -367,7 +356,7 @@ impl Session {
 
     // ------------------------------------------------------------------ what this program wants
 
-    /// Calls the import `target`, or reads it if there are no arguments. Returns the id of the result.
+    /// Calls the import `target`, or reads it if there are no arguments.
     ///
     /// With [`Answering::Kept`] the caller holds a handle to the result; with
     /// [`Answering::Sent`] it waits for the answer until [`drop_call`](Self::drop_call).
@@ -377,23 +366,30 @@ impl Session {
         path: Path,
         args: Option<Payload<Word>>,
         answering: Answering,
-    ) -> Id {
-        match answering {
-            Answering::Sent => self.ask(true, |id, answering| Op::Call { id, target, path, args, answering }),
-            Answering::Kept => {
-                let state = ImportState::Call { pulled: false };
-                let id = self.number();
-                self.imports.insert(id, Import { count: 1, handles: 1, state });
-                self.ops.push_back(Op::Call { id, target, path, args, answering });
-                id
-            }
-        }
+    ) -> OutboundCall {
+        self.ask(answering, true, |id, answering| Op::Call { id, target, path, args, answering })
     }
 
-    /// Numbers a call of this side.
-    fn number(&mut self) -> Id {
+    /// Numbers a message that makes a call. If the answer has to be sent, a peer that may not do so by itself gets a pull
+    /// as well.
+    fn ask(
+        &mut self,
+        answering: Answering,
+        wanted: bool,
+        op: impl FnOnce(Id, Answering) -> Op,
+    ) -> OutboundCall {
         self.last_call += 1;
-        self.last_call
+        let id = self.last_call;
+        let kept = matches!(answering, Answering::Kept);
+        let pulled = !kept && self.peer.says_hello && !self.marked;
+        let state = match kept {
+            true => ImportState::Call { pulled: false },
+            false => ImportState::Awaited { pulled, wanted },
+        };
+        self.unanswered += usize::from(!kept);
+        self.imports.insert(id, Import { count: 1, handles: usize::from(kept), state });
+        let answering = if pulled { Answering::Kept } else { answering };
+        OutboundCall { id, op: op(id, answering), pull: pulled.then_some(Op::Pull(id)) }
     }
 
     /// Returns the number of the peer's next call.
@@ -401,65 +397,46 @@ impl Session {
         self.last_answer + 1
     }
 
-    /// Sends a message that has to be answered. A peer that may not answer by itself gets a pull as well.
-    fn ask(&mut self, wanted: bool, op: impl FnOnce(Id, Answering) -> Op) -> Id {
-        let id = self.number();
-        let pulled = self.peer.says_hello && !self.marked;
-        let state = ImportState::Awaited { pulled, wanted };
-        self.imports.insert(id, Import { count: 1, handles: 0, state });
-        self.unanswered += 1;
-        if pulled {
-            self.ops.push_back(op(id, Answering::Kept));
-            self.ops.push_back(Op::Pull(id));
-        } else {
-            self.ops.push_back(op(id, Answering::Sent));
-        }
-        id
-    }
-
     /// Sends a message that any peer answers, to probe it: a value, or a read of the index at a path. No caller waits
     /// for the answer.
-    pub(crate) fn probe(&mut self, path: Option<Path>) -> Id {
-        self.ask(false, |id, answering| match path {
+    pub(crate) fn probe(&mut self, path: Option<Path>) -> OutboundCall {
+        self.ask(Answering::Sent, false, |id, answering| match path {
             Some(path) => Op::Call { id, target: 0, path, args: None, answering },
             None => Op::Evaluate { id, value: Payload::plain(Text::Static("null")), answering },
         })
     }
 
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
-    pub(crate) fn greet(&mut self) -> Id {
+    pub(crate) fn greet(&mut self) -> OutboundCall {
         let null = Payload::plain(Text::Static("null"));
-        self.ask(true, |id, answering| Op::Evaluate { id, value: null, answering })
+        self.ask(Answering::Sent, true, |id, answering| Op::Evaluate { id, value: null, answering })
     }
 
     /// Pulls the answer of a call that was sent with [`Answering::Kept`]. This library reads such results by further
     /// calls instead; in the tests this side may be one that pulls.
     #[cfg(test)]
-    pub(crate) fn pull(&mut self, id: Id) {
-        if let Some(Import { state: ImportState::Call { pulled: pulled @ false }, .. }) =
-            self.imports.get_mut(&id)
-        {
-            *pulled = true;
-            self.ops.push_back(Op::Pull(id));
+    pub(crate) fn pull(&mut self, id: Id) -> Option<Op> {
+        match self.imports.get_mut(&id)?.state {
+            ImportState::Call { pulled: ref mut pulled @ false } => *pulled = true,
+            _ => return None,
         }
+        Some(Op::Pull(id))
     }
 
     /// Notes that no caller waits for the answer of a call any more.
     ///
     /// The peer is told, if its language has a message for it. A peer of this library cancels the call. npm's lets it
     /// run, and answers late.
-    pub(crate) fn drop_call(&mut self, id: Id) {
-        let Some(Import { state: ImportState::Awaited { wanted, .. }, .. }) = self.imports.get_mut(&id)
-        else {
-            return;
-        };
+    pub(crate) fn drop_call(&mut self, id: Id) -> Option<Op> {
+        let ImportState::Awaited { wanted, .. } = &mut self.imports.get_mut(&id)?.state else { return None };
         *wanted = false;
-        if self.peer.says_hello {
-            self.remove_import(id);
-            // The answer may be in transit.
-            self.rates.crossing += 1;
-            self.ops.push_back(Op::Release { id, count: 1 });
+        if !self.peer.says_hello {
+            return None;
         }
+        self.remove_import(id);
+        // The answer may be in transit.
+        self.rates.crossing += 1;
+        Some(Op::Release { id, count: 1 })
     }
 
     /// Adds a handle to an import.
@@ -471,17 +448,18 @@ impl Session {
 
     /// Removes a handle of an import. With the last one, the peer's whole reference count is released, including
     /// introductions since the handle was dropped.
-    pub(crate) fn drop_import(&mut self, id: Id) {
-        let Some(import) = self.imports.get_mut(&id) else { return };
+    pub(crate) fn drop_import(&mut self, id: Id) -> Option<Op> {
+        let import = self.imports.get_mut(&id)?;
         import.handles = import.handles.saturating_sub(1);
         // The index is not counted: it comes and ends with the connection.
-        if import.handles == 0 && id != 0 {
-            let count = import.count;
-            self.remove_import(id);
-            // The peer may have lent or answered it again meanwhile.
-            self.rates.crossing += 1;
-            self.ops.push_back(Op::Release { id, count });
+        if import.handles > 0 || id == 0 {
+            return None;
         }
+        let count = import.count;
+        self.remove_import(id);
+        // The peer may have lent or answered it again meanwhile.
+        self.rates.crossing += 1;
+        Some(Op::Release { id, count })
     }
 
     /// Lends the peer an object, and returns the id to write.
@@ -534,17 +512,17 @@ impl Session {
         self.remove_import(call);
     }
 
-    /// Ends a call of the peer. Returns the peer's wish for its outcome.
-    pub(crate) fn finish(&mut self, answer: Id) -> Wanted {
-        let Some(running) = self.remove_running(answer) else { return Wanted::No };
-        self.unlink(running.uses);
+    /// Ends a call of the peer. Returns the peer's wish for its outcome, and the running calls that only this one wanted.
+    pub(crate) fn finish(&mut self, answer: Id) -> (Wanted, Vec<Id>) {
+        let Some(running) = self.remove_running(answer) else { return (Wanted::No, Vec::new()) };
+        let cancelled = if running.uses.is_empty() { Vec::new() } else { self.unlink(running.uses) };
         if running.given_back {
-            return Wanted::No;
+            return (Wanted::No, cancelled);
         }
         if let Some(Export { what: Exported::Answer { asked }, .. }) = self.exports.get_mut(&answer) {
             *asked = running.asked;
         }
-        if running.asked { Wanted::Now } else { Wanted::Perhaps }
+        (if running.asked { Wanted::Now } else { Wanted::Perhaps }, cancelled)
     }
 
     /// Returns `true` if a call of the peer has not ended.
@@ -552,63 +530,12 @@ impl Session {
         self.running.contains_key(&answer)
     }
 
-    /// Sends the progress of a call of the peer.
-    pub(crate) fn report(&mut self, answer: Id, value: Payload<Word>) {
-        self.ops.push_back(Op::Progress { id: answer, value });
-    }
-
-    /// Sends the outcome of a call of the peer, or refuses an [`Event::PullObject`].
-    pub(crate) fn answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) {
-        self.ops.push_back(Op::Answer { id, outcome });
-    }
-
-    /// Ends the session from this side.
-    pub(crate) fn abort(&mut self, reason: Payload<Word>) {
-        self.ops.push_back(Op::Abort(reason));
-    }
-
-    /// Forgets everything. After this there are neither messages nor events.
+    /// Forgets everything. After this there are no messages.
     pub(crate) fn end(&mut self) {
         self.imports.clear();
         self.exports.clear();
         self.running.clear();
         (self.lent, self.unanswered, self.loose) = (0, 0, 0);
         self.ids.clear();
-        self.ops.clear();
-        self.events.clear();
     }
-
-    // ------------------------------------------------------------------------ what is to be done
-
-    /// Returns the next message to write.
-    pub(crate) fn poll_op(&mut self) -> Option<Op> {
-        pop(&mut self.ops)
-    }
-
-    /// Returns `true` if there are messages to write.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn has_ops(&self) -> bool {
-        !self.ops.is_empty()
-    }
-
-    /// Returns `true` if there are events that have not been taken.
-    pub(crate) fn has_events(&self) -> bool {
-        !self.events.is_empty()
-    }
-
-    /// Returns the next event.
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        pop(&mut self.events)
-    }
-}
-
-/// Takes the first item of a queue. Frees the memory of an empty queue that has been long.
-#[inline]
-fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
-    const SMALL: usize = 64;
-    if queue.is_empty() && queue.capacity() > SMALL {
-        queue.shrink_to_fit();
-    }
-    // This comes last, so that the item is not moved once more.
-    queue.pop_front()
 }

@@ -12,7 +12,7 @@ use super::canonical::{
 };
 use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
-use super::{ENVELOPE, Names, Refused};
+use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Op, Path, Payload, Text, UNNUMBERED, Word};
@@ -212,7 +212,7 @@ impl Speech {
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
     /// said is refused; an answer that cannot be said becomes an error that says why.
-    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Refused> {
+    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Error> {
         let start = out.len();
         match op {
             Op::Call { id, target, path, args, .. } => {
@@ -220,12 +220,12 @@ impl Speech {
                 self.write_call(*id, *target, path, args.as_ref(), names, out).or_else(|why| {
                     out.truncate(start);
                     self.own.answered(*id);
-                    refuse(*id, why)
+                    Err(why.into_error())
                 })?;
             }
-            Op::Evaluate { id, .. } => {
+            Op::Evaluate { .. } => {
                 let why = "a call inside a value cannot be said in Capnode";
-                return refuse(*id, Unsayable(why.to_owned()));
+                return Err(Unsayable(why.to_owned()).into_error());
             }
             Op::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
@@ -407,10 +407,6 @@ impl Speech {
 /// Returns a call of the peer as read from its message.
 fn call(target: Id, args: Option<Payload<Word>>) -> Op {
     Op::Call { id: UNNUMBERED, target, path: Path::Empty, args, answering: Answering::Sent }
-}
-
-fn refuse(call: Id, why: Unsayable) -> Result<(), Refused> {
-    Err(Refused { call, error: why.into_error() })
 }
 
 /// Answers a call with an error.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::canonical::{ERROR_TOO_LONG, Unsayable, check_room, unsayable};
 use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
-use super::{ENVELOPE, Names, Refused};
+use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, UNNUMBERED, Verb, Word};
@@ -228,19 +228,19 @@ impl Speech {
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
     /// said is refused; an answer that cannot be said becomes a rejection that says why.
-    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Refused> {
+    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Error> {
         let start = out.len();
         match op {
             Op::Call { id, target, path, args, .. } => {
                 self.last_call = *id;
                 self.write_call(*id, *target, path, args.as_ref(), names, out).or_else(|why| {
                     out.truncate(start);
-                    refuse(*id, why)
+                    Err(why.into_error())
                 })?;
             }
-            Op::Evaluate { id, .. } => {
+            Op::Evaluate { .. } => {
                 let why = "a call inside a value cannot be said in Q-Connection";
-                return refuse(*id, Unsayable(why.to_owned()));
+                return Err(Unsayable(why.to_owned()).into_error());
             }
             Op::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
@@ -342,10 +342,6 @@ impl Speech {
         out.push_str("]}");
         Ok(())
     }
-}
-
-fn refuse(call: Id, why: Unsayable) -> Result<(), Refused> {
-    Err(Refused { call, error: why.into_error() })
 }
 
 /// A property's name as JSON.

@@ -104,7 +104,7 @@ fn each_call_becomes_an_operation() {
 }
 
 #[test]
-fn what_cannot_be_said_is_refused_by_its_number() {
+fn what_cannot_be_said_is_refused() {
     let mut speech = Speech::new(1);
     let steps = [Key::Name("a".to_owned().into()), Key::Name("b".to_owned().into())];
     let refused = [
@@ -116,10 +116,10 @@ fn what_cannot_be_said_is_refused_by_its_number() {
         call(0, Path::Empty, Some(r#"[["bigint","9007199254740993"]]"#)),
         Op::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
     ];
-    for (id, op) in (1..).zip(refused) {
+    for op in refused {
         let mut out = String::from("before");
-        let refused = speech.write(&numbered(id, op), &mut Few(9, 1), &mut out).unwrap_err();
-        assert_eq!((refused.call, out.as_str()), (id, "before"));
+        speech.write(&op, &mut Few(9, 1), &mut out).unwrap_err();
+        assert_eq!(out, "before");
     }
     assert!(written(&mut speech, &numbered(8, call(0, Path::Empty, None))).contains(&speech.id(8)));
 }

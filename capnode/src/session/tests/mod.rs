@@ -1,9 +1,11 @@
 //! Two sessions in memory and the messages between them. Each rule of the protocol is a test of that name.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
-use super::{Event, ObjectId, Ref, Session, Side};
-use crate::error::ErrorKind;
+use super::{Event, InboundKind, ObjectId, OutboundCall, Side, Wanted};
+use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
 use crate::op::{Answering, Id, Import, Op, Path, Payload, Slot, UNNUMBERED, Word};
@@ -13,6 +15,90 @@ mod limits;
 mod marks;
 mod random;
 mod references;
+
+/// A session with the messages that it has given out and that are to be written, and its events.
+struct Session {
+    inner: super::Session,
+    ops: VecDeque<Op>,
+    events: VecDeque<Event>,
+}
+
+impl Deref for Session {
+    type Target = super::Session;
+
+    fn deref(&self) -> &super::Session {
+        &self.inner
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut super::Session {
+        &mut self.inner
+    }
+}
+
+impl Session {
+    /// Creates a session in Cap'n Web.
+    fn new(side: Side, limits: Limits) -> Self {
+        let mut inner = super::Session::new(limits, Default::default());
+        let hello = if side == Side::Connecting { inner.hello() } else { None };
+        Self { inner, ops: hello.into_iter().collect(), events: VecDeque::new() }
+    }
+
+    fn send(&mut self, call: OutboundCall) -> Id {
+        self.ops.push_back(call.op);
+        self.ops.extend(call.pull);
+        call.id
+    }
+
+    fn call(&mut self, target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering) -> Id {
+        let call = self.inner.call(target, path, args, answering);
+        self.send(call)
+    }
+
+    fn probe(&mut self, path: Option<Path>) -> Id {
+        let call = self.inner.probe(path);
+        self.send(call)
+    }
+
+    fn pull(&mut self, id: Id) {
+        self.ops.extend(self.inner.pull(id));
+    }
+
+    fn drop_call(&mut self, id: Id) {
+        self.ops.extend(self.inner.drop_call(id));
+    }
+
+    fn drop_import(&mut self, id: Id) {
+        self.ops.extend(self.inner.drop_import(id));
+    }
+
+    fn answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) {
+        self.ops.push_back(Op::Answer { id, outcome });
+    }
+
+    fn finish(&mut self, answer: Id) -> Wanted {
+        let (wanted, answers) = self.inner.finish(answer);
+        self.events.extend((!answers.is_empty()).then_some(Event::Cancel { answers }));
+        wanted
+    }
+
+    /// Takes in a message at time zero.
+    fn handle(&mut self, op: Op) -> Result<(), Error> {
+        let received = self.inner.receive(op, Duration::ZERO)?;
+        self.ops.extend(received.reply);
+        self.events.extend(received.event);
+        Ok(())
+    }
+
+    fn poll_op(&mut self) -> Option<Op> {
+        self.ops.pop_front()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}
 
 /// A connection whose messages stay in transit until a test delivers them.
 struct Pair {
@@ -131,14 +217,15 @@ fn taken(events: &[Event]) -> Vec<Id> {
     let mut taken = Vec::new();
     for event in events {
         let value = match event {
-            Event::Call { args: Some(value), .. } | Event::Evaluate { value, .. } => value,
+            Event::Call { kind: InboundKind::Call { args: Some(value), .. }, .. }
+            | Event::Call { kind: InboundKind::Evaluate(value), .. } => value,
             Event::Answered { outcome: Ok(value) | Err(value), .. } | Event::Aborted { reason: value } => {
                 value
             }
             _ => continue,
         };
         taken.extend(value.refs.iter().filter_map(|slot| match slot.to {
-            Ref::Import(id) => Some(id),
+            Word::Export(id) => Some(id),
             _ => None,
         }));
     }
@@ -210,7 +297,7 @@ fn fails(session: &mut Session, op: Op) -> String {
 fn refuses(session: &mut Session, op: Op) -> (Id, String) {
     session.handle(op).unwrap();
     match only(events(session)) {
-        Event::Refused { answer, why, .. } => (answer, why),
+        Event::Call { answer, refusal: Some(why), .. } => (answer, why),
         other => panic!("{other:?}"),
     }
 }

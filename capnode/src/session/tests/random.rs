@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::super::Wanted;
 use super::*;
 
 /// The model's knowledge of a call, by the number that is its argument.
@@ -187,7 +186,11 @@ impl World {
     fn event(&mut self, who: usize, event: Event) {
         let program = &mut self.programs[who];
         match event {
-            Event::Call { answer, target, args: Some(args), .. } => {
+            Event::Call {
+                answer,
+                kind: InboundKind::Call { target, args: Some(args), .. },
+                refusal: None,
+            } => {
                 let number: usize = args.text.as_str().parse().unwrap();
                 let mut uses = program.take(&args);
                 program.assert_lent(target);
@@ -205,7 +208,7 @@ impl World {
                 assert!(!self.sent[..number].iter().any(overtaken), "call {number} has overtaken another");
             }
             Event::Pull { answer } => program.answer(answer, answer as u8),
-            Event::Cancel { answer } => {
+            Event::Cancel { answers } => answers.into_iter().for_each(|answer| {
                 let at =
                     program.running.iter().position(|runs| runs.answer == answer).expect("cancelled twice");
                 let cancelled = program.running.remove(at);
@@ -215,7 +218,7 @@ impl World {
                 assert!(sent.given_up && sent.asked, "somebody wants call {}", cancelled.call);
                 let used = program.running.iter().any(|runs| runs.uses.contains(&answer));
                 assert!(!used, "call {} is used by another", cancelled.call);
-            }
+            }),
             Event::Forget { answer } => {
                 assert!(program.answers.contains(&answer));
                 program.answers.retain(|id| *id != answer);
@@ -314,11 +317,11 @@ impl Program {
     }
 
     /// Takes in a value: holds some of its imports, and releases the rest. Returns the program's own exports in it.
-    fn take(&mut self, value: &Payload<Ref>) -> Vec<Id> {
+    fn take(&mut self, value: &Payload<Word>) -> Vec<Id> {
         let mut ours = Vec::new();
         for (at, slot) in value.refs.iter().enumerate() {
             match slot.to {
-                Ref::Import(id) => {
+                Word::Export(id) => {
                     self.session.hold(id);
                     if at % 2 == 0 {
                         self.handles.push(id);
@@ -326,7 +329,7 @@ impl Program {
                         self.session.drop_import(id);
                     }
                 }
-                Ref::Export(id) => {
+                Word::Import(Import { id, .. }) => {
                     self.assert_lent(id);
                     ours.push(id);
                 }

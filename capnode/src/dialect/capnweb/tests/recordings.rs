@@ -2,11 +2,12 @@
 
 use crate::few::Few;
 use std::path::Path as FilePath;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
 use super::*;
-use crate::session::{Event, Session, Side};
+use crate::session::{Event, Session};
 
 /// One recorded conversation.
 struct Recording {
@@ -207,11 +208,12 @@ fn what_is_fatal_to_the_real_peer_is_fatal_here_or_refused() {
         while let Some(line) = lines.next() {
             let Line::NewConnection(case) = line else { continue };
             let Some(Line::Message { text, .. }) = lines.next() else { panic!("{case}") };
-            let mut session = Session::new(Side::Accepting, Limits::default());
-            let outcome = message(text).and_then(|op| session.handle(op));
+            let mut session = Session::new(Limits::default(), Default::default());
+            let outcome = message(text).and_then(|op| session.receive(op, Duration::ZERO));
+            let event = outcome.as_ref().ok().and_then(|received| received.event.as_ref());
             let refused = matches!(
-                session.poll_event(),
-                Some(Event::Refused { .. } | Event::PullObject { export: 99 })
+                event,
+                Some(Event::Call { refusal: Some(_), .. } | Event::PullObject { export: 99 })
             );
             // An end is no fault, and a request for something that is not there fails alone.
             let asks = matches!(case.as_str(), "pull of unknown id" | "call on unknown export");
