@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use crate::cap::Cap;
 use crate::cap::graph::tie;
-use crate::cap::payload::{Body, Lent, Part, flatten};
+use crate::cap::payload::{Body, Part, flatten};
 use crate::dialect::{Names, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -209,8 +209,8 @@ fn body(payload: Payload<Word>) -> Body {
 /// Returns the value on its way to a peer; all references are to one function.
 fn lent(body: Body) -> Option<Payload<Word>> {
     let word = |lent| match lent {
-        Lent::Cap(_) => Word::Function(-1),
-        Lent::Node(node) => Word::Node(node),
+        Part::Inner(node) => Word::Node(node),
+        _ => Word::Function(-1),
     };
     Some(flatten(body, 1 << 20).ok()?.map(word))
 }

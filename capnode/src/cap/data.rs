@@ -33,6 +33,14 @@ pub(crate) fn to_cap(body: Body) -> Cap {
     }
 }
 
+/// Returns the reference that a part of a value is, in its nearest form; for a value a reference to it.
+pub(crate) fn part_to_cap(part: &Part) -> Cap {
+    match part {
+        Part::Cap(cap) => cap.nearest(),
+        other => to_cap(Payload::reference(other.clone())),
+    }
+}
+
 /// Makes an index from any value. An index that cannot be written fails when it is used.
 pub(crate) fn index(offered: &impl Serialize) -> Cap {
     encode(offered).map_or_else(|error| Cap::broken(error.about("the index")), to_cap)

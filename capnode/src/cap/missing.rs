@@ -4,16 +4,13 @@ use super::payload::undefined;
 use super::request::Request;
 use super::response::{Outcome, Reply, Response};
 use crate::error::{Error, Fate, Fault};
-use crate::names::find_reserved;
-use crate::op::{Key, Path, Verb};
+use crate::op::{Key, Verb};
 
-/// Answers a call, or a read, of a path with a reserved name, which nothing has, without asking the object or a peer.
-/// For all requests whose path comes from outside of the library.
-pub(crate) fn reserved(path: &Path, reads: bool) -> Option<Response> {
-    let path = path.as_slice();
-    let at = find_reserved(path)?;
+/// Answers a call, or a read, of a path whose step at `at` has a reserved name, without asking the object or a peer:
+/// nothing has such a member. For all requests whose path comes from outside of the library.
+pub(crate) fn reserved(path: &[Key], at: usize, reads: bool) -> Response {
     let nothing = undefined_at(&path[at], &path[at + 1..], reads);
-    Some(Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here))))
+    Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here)))
 }
 
 /// The error of a request that only an [`Object`](crate::Object) may allow.

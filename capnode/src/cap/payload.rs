@@ -23,7 +23,8 @@ pub(crate) enum Part {
     Value(Arc<Nested>),
     /// A value that occurs more than once, or inside itself.
     Shared(SharedNode),
-    /// One of the nodes of the payload or graph that this stands in. Not in a [`Body`].
+    /// One of the nodes of the payload or graph that this stands in. Only in a value of a graph, or on its way to a
+    /// peer.
     Inner(usize),
 }
 
@@ -178,38 +179,20 @@ fn expand(mut body: Body, depth: usize, left: &mut usize) -> Body {
     body
 }
 
-/// The content of a reference's slot in a value that is to be sent.
-#[derive(Clone, Debug)]
-pub(crate) enum Lent {
-    Cap(Cap),
-    /// One of the nodes of the payload that this stands in.
-    Node(usize),
-}
-
-/// A value with nothing but references in it, as it is.
-fn plain(body: Body) -> Result<Payload<Cap>, Body> {
-    if !body.refs.iter().all(|slot| matches!(slot.to, Part::Cap(_))) {
-        return Err(body);
-    }
-    let mut refs = Vec::with_capacity(body.refs.len());
-    for Slot { start, end, to } in body.refs {
-        if let Part::Cap(to) = to {
-            refs.push(Slot { start, end, to });
-        }
-    }
-    Ok(Payload { text: body.text, refs: refs.into(), nodes: Few::NONE })
+/// `true` for a value with nothing but references in it, which every language can say as it is.
+fn is_plain(body: &Body) -> bool {
+    body.refs.iter().all(|slot| matches!(slot.to, Part::Cap(_)))
 }
 
 /// A stand-in for a reference in a text of several values, so that its place is not where the next value begins.
 const PLACEHOLDER: &str = "null";
 
 /// Returns the value in the form of a language that has words for values that occur more than once, in at most `bytes`
-/// bytes. Each such value is a node.
-pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Payload<Lent>, Error> {
-    let body = match plain(body) {
-        Ok(payload) => return Ok(payload.map(Lent::Cap)),
-        Err(body) => body,
-    };
+/// bytes. Each such value is a node. Nothing but references and nodes stands in the result.
+pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Body, Error> {
+    if is_plain(&body) {
+        return Ok(body);
+    }
     let mut out = Out::new(bytes);
     let mut numbers: HashMap<(usize, usize), usize> = HashMap::new();
     // In the order in which they were met.
@@ -221,14 +204,14 @@ pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Payload<Lent>, Error> 
         let start = out.text.len();
         while let Some(frame) = frames.last_mut() {
             match frame.next(&mut out)? {
-                Some(Step::Cap(cap)) => out.reference(Lent::Cap(cap.clone()), PLACEHOLDER)?,
+                Some(Step::Cap(cap)) => out.reference(Part::Cap(cap.clone()), PLACEHOLDER)?,
                 Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
                 Some(Step::Node(graph, index)) => {
                     let number = *numbers.entry((Arc::as_ptr(graph).addr(), index)).or_insert_with(|| {
                         met.push((graph, index));
                         met.len() - 1
                     });
-                    out.reference(Lent::Node(number), PLACEHOLDER)?;
+                    out.reference(Part::Inner(number), PLACEHOLDER)?;
                 }
                 None => drop(frames.pop()),
             }
@@ -248,20 +231,20 @@ pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Payload<Lent>, Error> 
 }
 
 /// Returns the value in Cap'n Web's form, with all that occurs more than once written each time, in at most `bytes`
-/// bytes. The rest of the value that is not in the result is to be dropped where that is allowed.
-pub(crate) fn unfold(body: Body, bytes: usize) -> (Result<Payload<Cap>, Error>, Option<Body>) {
-    match plain(body) {
-        Ok(payload) => (Ok(payload), None),
-        Err(body) => (unfolded(&body, bytes), Some(body)),
+/// bytes. Nothing but references stands in the result. The rest of the value is to be dropped where that is allowed.
+pub(crate) fn unfold(body: Body, bytes: usize) -> (Result<Body, Error>, Option<Body>) {
+    match is_plain(&body) {
+        true => (Ok(body), None),
+        false => (unfolded(&body, bytes), Some(body)),
     }
 }
 
-fn unfolded(body: &Body, bytes: usize) -> Result<Payload<Cap>, Error> {
+fn unfolded(body: &Body, bytes: usize) -> Result<Body, Error> {
     let mut out = Out::new(bytes);
     let mut frames = vec![Frame::of(body)];
     while let Some(frame) = frames.last_mut() {
         match frame.next(&mut out)? {
-            Some(Step::Cap(cap)) => out.reference(cap.clone(), "")?,
+            Some(Step::Cap(cap)) => out.reference(Part::Cap(cap.clone()), "")?,
             Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
             Some(Step::Node(graph, index)) => {
                 if frames.iter().any(|frame| frame.is_node(graph, index)) {
@@ -318,7 +301,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Writes the text up to the next reference, or to the end.
-    fn next<R>(&mut self, out: &mut Out<R>) -> Result<Option<Step<'a>>, Error> {
+    fn next(&mut self, out: &mut Out) -> Result<Option<Step<'a>>, Error> {
         let slot = self.refs.next();
         let (start, end) = slot.map_or((self.end, self.end), |slot| (slot.start, slot.end));
         out.push(self.buffer.get(self.written..start).unwrap_or_default())?;
@@ -337,16 +320,16 @@ impl<'a> Frame<'a> {
 }
 
 /// A text that is being put together, with its measures.
-struct Out<R> {
+struct Out {
     text: String,
-    refs: Vec<Slot<R>>,
+    refs: Vec<Slot<Part>>,
     limit: usize,
     /// Bytes that count beside the text.
     extra: usize,
     depth: capnweb::Depth,
 }
 
-impl<R> Out<R> {
+impl Out {
     fn new(limit: usize) -> Self {
         Self { text: String::new(), refs: Vec::new(), limit, extra: 0, depth: capnweb::Depth::default() }
     }
@@ -360,7 +343,7 @@ impl<R> Out<R> {
         self.depth.follow(text)
     }
 
-    fn reference(&mut self, to: R, placeholder: &str) -> Result<(), Error> {
+    fn reference(&mut self, to: Part, placeholder: &str) -> Result<(), Error> {
         self.charge(REFERENCE)?;
         let start = self.text.len();
         self.text.push_str(placeholder);

@@ -178,7 +178,7 @@ impl Queue {
                 State::Resolved(cap) => cap.clone(),
             }
         };
-        cap.pass_on(request)
+        cap.nearest().pass_on(request)
     }
 
     /// Has `slot` called when the promise breaks. Once it is resolved, returns the reference to watch instead.

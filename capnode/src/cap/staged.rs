@@ -17,6 +17,7 @@ use crate::bounds;
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::Unfolding;
+use crate::names::find_reserved;
 use crate::op::{Id, Path, Payload, Slot};
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -231,8 +232,8 @@ pub(crate) fn make_request(
     progress: Option<Progress>,
 ) -> Response {
     let request = move |args: Args, progress| {
-        if let Some(refused) = reserved(&path, args.is_read()) {
-            return refused;
+        if let Some(at) = find_reserved(path.as_slice()) {
+            return reserved(path.as_slice(), at, args.is_read());
         }
         let extras = Extras { progress, answer_bytes: limits.frame, by_peer: true, ..Extras::NONE };
         cap.request(Request { member: Member::Path(path), args, typed: false, extras })

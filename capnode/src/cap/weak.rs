@@ -3,9 +3,10 @@
 use std::sync::{self, Arc};
 
 use super::at::At;
+use super::data::part_to_cap;
 use super::graph::tie_within;
 use super::local::WeakLocal;
-use super::payload::{Body, Lent, Part, REFERENCE, flatten};
+use super::payload::{Body, Part, REFERENCE, flatten};
 use super::queue::Queue;
 use super::{Cap, Kind, Shape, depth, too_many};
 use crate::error::Error;
@@ -53,9 +54,9 @@ impl WeakBody {
             Part::Shared(node) => Some(node.graph.unfolded_bytes),
             _ => None,
         });
-        let value = flatten(body, usize::MAX)?.map(|lent| match lent {
-            Lent::Cap(cap) => WeakPart::Cap(WeakCap::new(&cap)),
-            Lent::Node(node) => WeakPart::Node(node),
+        let value = flatten(body, usize::MAX)?.map(|part| match part {
+            Part::Inner(node) => WeakPart::Node(node),
+            part => WeakPart::Cap(WeakCap::new(&part_to_cap(&part))),
         });
         let unfolded_bytes = shared.unwrap_or_else(|| Limits::default().unfolded_bytes);
         Ok(Self { value, unfolded_bytes })

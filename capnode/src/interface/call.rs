@@ -21,6 +21,7 @@ use crate::cap::request::{self, Extras, Member, Request, keep};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Data, Error, ErrorKind, Fate};
+use crate::names::find_reserved;
 use crate::op::Path;
 use crate::panics::contained;
 
@@ -92,7 +93,7 @@ impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let state = match args {
             Ok(args) => {
-                State::Unsent(cap.nearest(), Request { member, args, typed: true, extras: Extras::NONE })
+                State::Unsent(cap.clone(), Request { member, args, typed: true, extras: Extras::NONE })
             }
             Err(error) => State::Failed(error),
         };
@@ -121,12 +122,12 @@ impl<T, F> Call<T, F> {
             }
             None => Ok(request::Args::Read),
         };
-        match args {
-            Ok(args) => match reserved(&path, args.is_read()) {
-                Some(refused) => Self { state: State::Sent(refused), timeout: None, result: PhantomData },
-                None => Self::new(cap, Member::Path(path), Ok(args)),
-            },
-            Err(error) => Self::new(cap, Member::Path(path), Err(error)),
+        match (find_reserved(path.as_slice()), args) {
+            (Some(at), Ok(args)) => {
+                let refused = reserved(path.as_slice(), at, args.is_read());
+                Self { state: State::Sent(refused), timeout: None, result: PhantomData }
+            }
+            (_, args) => Self::new(cap, Member::Path(path), args),
         }
     }
 

@@ -147,7 +147,7 @@ impl Reply {
     fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
         match typed {
             true => Reply::unwritten(value, encode, place),
-            false => encode(&value).map(Reply::Wire),
+            false => Ok(Reply::Wire(capnweb::to_payload(&value, usize::MAX)?)),
         }
     }
 

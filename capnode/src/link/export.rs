@@ -7,7 +7,8 @@ use super::caller::Caller;
 use super::effects::Effects;
 use super::state::State;
 use crate::cap::import::Import;
-use crate::cap::payload::Lent;
+use crate::cap::data::part_to_cap;
+use crate::cap::payload::{Body, Part};
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
@@ -19,7 +20,7 @@ impl Link {
     pub(super) fn descriptors(
         self: &Arc<Self>,
         state: &mut State,
-        value: Payload<Lent>,
+        value: Body,
         answers: bool,
         effects: &mut Effects,
     ) -> Payload<Word> {
@@ -44,10 +45,10 @@ impl Link {
 
     /// Returns the descriptor for a reference in a message to this peer. An import of this link is sent home, unless it
     /// is to be lent; anything else is lent.
-    fn descriptor(self: &Arc<Self>, state: &mut State, lent: &Lent, lends: bool) -> Word {
-        let cap = match lent {
-            Lent::Cap(cap) => cap.nearest(),
-            Lent::Node(node) => return Word::Node(*node),
+    fn descriptor(self: &Arc<Self>, state: &mut State, part: &Part, lends: bool) -> Word {
+        let cap = match part {
+            Part::Inner(node) => return Word::Node(*node),
+            part => part_to_cap(part),
         };
         if lends || !state.session.peer().returns_imports {
             return Self::lend(state, cap);

@@ -6,17 +6,17 @@ use futures_channel::oneshot;
 
 use crate::cap::hook::Ticket;
 use crate::cap::import::Import;
-use crate::cap::payload::Lent;
+use crate::cap::payload::Body;
 use crate::cap::request::Extras;
 use crate::cap::staged::Delivered;
 use crate::error::{Error, Fate};
-use crate::op::{Path, Payload};
+use crate::op::Path;
 
 /// A call, with everything needed to send it.
 pub(super) struct Call {
     pub(super) target: Arc<Import>,
     pub(super) path: Path,
-    pub(super) args: Option<Payload<Lent>>,
+    pub(super) args: Option<Body>,
     pub(super) size: usize,
     pub(super) asker: Asker,
 }

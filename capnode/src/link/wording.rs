@@ -1,10 +1,10 @@
 //! Conversion of this program's values and errors to a peer's language.
 
 use crate::bounds;
-use crate::cap::payload::{Body, Lent, flatten, unfold, with_records};
+use crate::cap::payload::{Body, flatten, unfold, with_records};
 use crate::dialect::{Capabilities, capnweb};
 use crate::error::{Data, Error};
-use crate::op::{Payload, Text};
+use crate::op::Text;
 
 /// Bytes of a message beside its path and its values.
 pub(super) const ENVELOPE: usize = 64;
@@ -15,7 +15,7 @@ pub(super) fn wording(
     body: Body,
     peer: Option<&Capabilities>,
     bytes: usize,
-) -> (Result<Payload<Lent>, Error>, Option<Box<Body>>) {
+) -> (Result<Body, Error>, Option<Box<Body>>) {
     let body = match body.without_refs() {
         Ok(plain) => return (Ok(plain), None),
         Err(body) => body,
@@ -23,7 +23,7 @@ pub(super) fn wording(
     let peer = peer.unwrap_or_default();
     if !peer.graphs {
         let (value, left) = unfold(body, bytes);
-        return (value.map(|value| value.map(Lent::Cap)), left.map(Box::new));
+        return (value, left.map(Box::new));
     }
     let body = if peer.records { with_records(body) } else { body };
     (flatten(body.clone(), bytes), Some(Box::new(body)))

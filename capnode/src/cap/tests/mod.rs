@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::graph::tie;
-use super::payload::{Body, Lent, Part, encode, flatten, unfold};
+use super::payload::{Body, Part, encode, flatten, unfold};
 use super::slot::decode;
 use crate::op::{Payload, Slot, Text};
 use crate::value::{GraphBuilder, Shared};
@@ -56,7 +56,7 @@ fn body(root: &str, nodes: &[&str]) -> Body {
 }
 
 /// A payload as [`payload`] takes it, with its references in the order of their places.
-fn shown(payload: &Payload<Lent>) -> (Vec<String>, Vec<Cap>) {
+fn shown(payload: &Body) -> (Vec<String>, Vec<Cap>) {
     let mut caps = Vec::new();
     let mut show = |range: std::ops::Range<usize>| {
         let (mut out, mut written) = (String::new(), range.start);
@@ -65,11 +65,12 @@ fn shown(payload: &Payload<Lent>) -> (Vec<String>, Vec<Cap>) {
             out.push_str(&payload.text.buffer()[written..slot.start]);
             written = slot.end;
             match &slot.to {
-                Lent::Node(node) => out.push_str(&format!("<{node}>")),
-                Lent::Cap(cap) => {
+                Part::Inner(node) => out.push_str(&format!("<{node}>")),
+                Part::Cap(cap) => {
                     out.push_str(&format!("@{}", caps.len()));
                     caps.push(cap.clone());
                 }
+                part => panic!("neither a reference nor a node: {part:?}"),
             }
         }
         out.push_str(&payload.text.buffer()[written..range.end]);
