@@ -41,7 +41,7 @@ pub const TARGETS: &[Target] = &[
             "dialect/capnweb/message.rs::parse",
             "dialect/capnweb/scan/mod.rs::open",
             "dialect/capnweb/scan/mod.rs::expect",
-            "dialect/capnweb/scan/mod.rs::integer_after",
+            "dialect/capnweb/scan/mod.rs::integer_after_comma",
             "dialect/capnweb/text.rs::base64_len",
         ],
     },

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, UNNUMBERED, Word};
 
-/// The name of what follows a comma in a message.
+/// The name of what follows each comma of a message.
 pub(super) const ELEMENT: &str = "another element of the message";
 
 fn protocol(message: impl Into<String>) -> Error {
@@ -16,16 +16,18 @@ fn protocol(message: impl Into<String>) -> Error {
 /// Reads one message. An error means that the peer broke the protocol or a limit.
 pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
     let (mut scanner, name) = Scanner::open(frame, limits)?;
-    let value = |scanner: &mut Scanner<'_>| {
-        scanner.expect(b',', ELEMENT)?;
-        scanner.part(|scanner| scanner.expression(0))
-    };
+    let value =
+        |scanner: &mut Scanner<'_>| scanner.part_after_comma(ELEMENT, |scanner| scanner.expression(0));
     let op = match name {
         "push" => scanner.call(Answering::Kept)?,
         "stream" => scanner.call(Answering::Sent)?,
-        "pull" => Op::Pull(scanner.integer_after(ELEMENT)?),
-        "resolve" => Op::Answer { id: scanner.integer_after(ELEMENT)?, outcome: Ok(value(&mut scanner)?) },
-        "reject" => Op::Answer { id: scanner.integer_after(ELEMENT)?, outcome: Err(value(&mut scanner)?) },
+        "pull" => Op::Pull(scanner.integer_after_comma(ELEMENT)?),
+        "resolve" => {
+            Op::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Ok(value(&mut scanner)?) }
+        }
+        "reject" => {
+            Op::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Err(value(&mut scanner)?) }
+        }
         "release" => release(&mut scanner)?,
         "abort" => Op::Abort(value(&mut scanner)?),
         "pipe" => Op::Pipe { id: UNNUMBERED },
@@ -38,7 +40,7 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
 }
 
 fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
-    let (id, count) = (scanner.integer_after(ELEMENT)?, scanner.integer_after(ELEMENT)?);
+    let (id, count) = (scanner.integer_after_comma(ELEMENT)?, scanner.integer_after_comma(ELEMENT)?);
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
     // Any peer accepts a release of no references to the index, and only this library sends one.
     Ok(if (id, count) == (0, 0) { Op::Mark } else { Op::Release { id, count } })

@@ -73,31 +73,6 @@ impl<'a, R: Lookup> Reader<'a, R> {
         }
     }
 
-    fn deserialize_integer<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let rest = self.buffer.as_bytes().get(self.pos..).unwrap_or_default();
-        if let Some((integer, length)) = plain_integer(rest) {
-            // One that is not written yet would stand right here.
-            if self.refs.is_empty() || self.slot().is_none() {
-                self.pos += length;
-                return match u64::try_from(integer) {
-                    Ok(integer) => visitor.visit_u64(integer),
-                    Err(_) => visitor.visit_i64(integer),
-                };
-            }
-        }
-        match self.next()? {
-            Next::Number(number) => self.integer(number, visitor),
-            Next::Form("bigint") => {
-                let bigint = self.bigint()?;
-                self.close()?;
-                self.wide_integer(&bigint, visitor)
-            }
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_integer(visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_integer(visitor),
-            other => self.other(other, &["inf", "-inf", "nan"], visitor),
-        }
-    }
-
     /// Reads a value as a type that has a word of its own among serde's, whatever [`deserialize_any`] says of it. Of
     /// JavaScript's special kinds it takes these `forms` alone: a URL is no string, and a date is no number.
     ///
@@ -212,10 +187,32 @@ fn exact(bigint: &BigInt) -> Option<f64> {
     (float as i128 == integer && integer.unsigned_abs() < 1 << 120).then_some(float)
 }
 
+/// Methods for integers, which may be numbers or big integers.
 macro_rules! integers {
     ($($method:ident)*) => { $(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            self.deserialize_integer(visitor)
+            let rest = self.buffer.as_bytes().get(self.pos..).unwrap_or_default();
+            if let Some((integer, length)) = plain_integer(rest) {
+                // A reference that is not written yet would stand right here.
+                if self.refs.is_empty() || self.slot().is_none() {
+                    self.pos += length;
+                    return match u64::try_from(integer) {
+                        Ok(integer) => visitor.visit_u64(integer),
+                        Err(_) => visitor.visit_i64(integer),
+                    };
+                }
+            }
+            match self.next()? {
+                Next::Number(number) => self.integer(number, visitor),
+                Next::Form("bigint") => {
+                    let bigint = self.bigint()?;
+                    self.close()?;
+                    self.wide_integer(&bigint, visitor)
+                }
+                Next::Found(Found::Value(payload)) => self.nested(payload)?.$method(visitor),
+                Next::Found(Found::Node(node)) => self.enter(node)?.$method(visitor),
+                other => self.other(other, &["inf", "-inf", "nan"], visitor),
+            }
         }
     )* };
 }

@@ -26,6 +26,7 @@ impl Scanner<'_> {
     /// Reads the call or the expression that follows `push` or `stream`.
     pub(in super::super) fn call(&mut self, answering: Answering) -> Result<Op> {
         const PIPELINE: &[u8] = b"[\"pipeline\"";
+        let before = self.pos;
         self.expect(b',', ELEMENT)?;
         // It takes no detour, since a call stands in nearly every message.
         if self.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
@@ -33,7 +34,8 @@ impl Scanner<'_> {
             let (target, path, args) = self.import_parts(1)?;
             return Ok(Op::Call { id: UNNUMBERED, target, path, args, answering });
         }
-        let mut value = self.part(|scanner| scanner.expression(0))?;
+        self.pos = before;
+        let mut value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
         if matches!(value.root(), Some(Word::Import(_))) {
             if let Some(slot) = value.refs.pop() {
                 if let Word::Import(Import { id, path, args, .. }) = slot.to {
@@ -45,14 +47,20 @@ impl Scanner<'_> {
         Ok(Op::Evaluate { id: UNNUMBERED, value, answering })
     }
 
-    /// Returns the text that `scan` passes over, with the references found in it.
-    pub(in super::super) fn part(
+    /// Passes over a comma, or says that `what` is missing. Returns the text behind it that `scan` passes over, with the
+    /// references found in it.
+    pub(in super::super) fn part_after_comma(
         &mut self,
+        what: &str,
         scan: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Payload<Word>> {
+        if !self.ahead().starts_with(b",") {
+            return self.bad(what);
+        }
+        self.pos += 1;
         self.ahead();
         let start = self.pos;
-        let outer = std::mem::take(&mut self.refs);
+        let outer = std::mem::replace(&mut self.refs, Few::NONE);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
         Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: Few::NONE })
@@ -98,14 +106,16 @@ impl Scanner<'_> {
     /// The elements of a JSON array whose bracket is still to come, each an expression.
     fn elements(&mut self, depth: usize) -> Result<()> {
         self.expect(b'[', "an array")?;
-        if self.take(b']') {
+        if self.ahead().starts_with(b"]") {
+            self.pos += 1;
             return Ok(());
         }
         loop {
             self.expression(depth)?;
-            if !self.take(b',') {
+            if !self.ahead().starts_with(b",") {
                 return self.expect(b']', "a comma or the end of the array");
             }
+            self.pos += 1;
         }
     }
 
@@ -169,17 +179,19 @@ impl Scanner<'_> {
             "url" => return self.url(),
             "headers" => return self.headers(),
             "export" => {
-                let id = self.integer_after("an id")?;
+                let id = self.integer_after_comma("an id")?;
                 return self.end_reference(start, Word::Export(id));
             }
             "promise" => {
-                let id = self.integer_after("an id")?;
+                let id = self.integer_after_comma("an id")?;
                 return self.end_reference(start, Word::Promise(id));
             }
             "import" => return self.import(start, depth, false),
             "pipeline" => return self.import(start, depth, true),
             "remap" => return self.unsupported(start, "remap", |s| s.remap(depth)),
-            "readable" => return self.unsupported(start, "readable", |s| s.integer_after("an id").map(drop)),
+            "readable" => {
+                return self.unsupported(start, "readable", |s| s.integer_after_comma("an id").map(drop));
+            }
             "writable" => return self.unsupported(start, "writable", |s| s.writable()),
             "blob" => return self.unsupported(start, "blob", |s| s.blob(depth)),
             "request" => return self.unsupported(start, "request", |s| s.request(depth)),
@@ -201,7 +213,7 @@ impl Scanner<'_> {
         form: &'static str,
         scan: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        let outer = std::mem::take(&mut self.refs);
+        let outer = std::mem::replace(&mut self.refs, Few::NONE);
         scan(self)?;
         let inner = std::mem::replace(&mut self.refs, outer);
         self.end_reference(start, Word::Unsupported { form, with: found_in(inner) })
@@ -209,7 +221,7 @@ impl Scanner<'_> {
 
     /// Passes over a function to be applied to each element of a value: an id, a path, its captures, and its steps.
     fn remap(&mut self, depth: usize) -> Result<()> {
-        let start = self.integer_after("an id")?;
+        let start = self.integer_after_comma("an id")?;
         // It has to be there, as in any other use.
         let to = Word::Import(Import { id: start, path: Path::Empty, args: None, awaited: false });
         self.refs.push(Slot { start: self.pos, end: self.pos, to });
@@ -253,7 +265,7 @@ impl Scanner<'_> {
 
     fn writable(&mut self) -> Result<()> {
         let start = self.pos;
-        let id = self.integer_after("an id")?;
+        let id = self.integer_after_comma("an id")?;
         self.refs.push(Slot { start, end: self.pos, to: Word::Export(id) });
         Ok(())
     }
@@ -313,9 +325,15 @@ impl Scanner<'_> {
 
     /// Reads the parts that follow the name in `import` and `pipeline`, to the end of the form.
     fn import_parts(&mut self, depth: usize) -> Result<Parts> {
-        let id = self.integer_after("an id")?;
-        let path = if self.take(b',') { self.path()? } else { Path::Empty };
-        let args = if self.take(b',') { Some(self.part(|s| s.elements(depth))?) } else { None };
+        let id = self.integer_after_comma("an id")?;
+        let (mut path, mut args) = (Path::Empty, None);
+        if self.ahead().starts_with(b",") {
+            self.pos += 1;
+            path = self.path()?;
+            if self.ahead().starts_with(b",") {
+                args = Some(self.part_after_comma("a list of arguments", |s| s.elements(depth))?);
+            }
+        }
         self.expect(b']', "the end of the form")?;
         Ok((id, path, args))
     }

@@ -185,15 +185,15 @@ impl<'a> Scanner<'a> {
         if self.pos == start || leading_zero { self.bad("a number") } else { Ok(()) }
     }
 
-    /// Passes over a comma, for which there is a name, and a whole number such as an id.
-    pub(super) fn integer_after(&mut self, comma: &str) -> Result<i64> {
+    /// Passes over a comma, or says that `what` is missing, and over a whole number such as an id.
+    pub(super) fn integer_after_comma(&mut self, what: &str) -> Result<i64> {
         if let [b',', rest @ ..] = self.ahead() {
             if let Some((integer, length)) = plain_integer(rest) {
                 self.pos += 1 + length;
                 return Ok(integer);
             }
         }
-        self.expect(b',', comma)?;
+        self.expect(b',', what)?;
         self.integer()
     }
 
