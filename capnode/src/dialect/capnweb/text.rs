@@ -40,26 +40,35 @@ pub(in crate::dialect) fn plain_run(bytes: &[u8]) -> usize {
     /// A string that is longer is looked through in chunks.
     const SHORT: usize = 64;
     const EACH: u64 = u64::MAX / 0xff;
-    const SPACES: u64 = 0x20 * EACH;
-    let mut run = 0;
-    loop {
-        let rest = bytes.get(run..).unwrap_or_default();
-        let word = match rest.first_chunk() {
-            Some(eight) => u64::from_le_bytes(*eight),
-            None => rest.iter().rev().fold(SPACES, |word, byte| word << 8 | u64::from(*byte)),
-        };
+    let plain_of_eight = |bytes: &[u8; 8]| {
+        let word = u64::from_le_bytes(*bytes);
         let quote = (word ^ (u64::from(b'"') * EACH)).wrapping_sub(EACH);
         let backslash = (word ^ (u64::from(b'\\') * EACH)).wrapping_sub(EACH);
-        let control = word.wrapping_sub(SPACES);
+        let control = word.wrapping_sub(0x20 * EACH);
         // The highest bit of each byte that was less than its subtrahend; bytes beyond ASCII had that bit before. Above
         // the lowest one found there may be others.
         let found = (quote | backslash | control) & !word & (0x80 * EACH);
-        run += found.trailing_zeros() as usize / 8;
-        if found != 0 || run >= bytes.len() {
-            return run.min(bytes.len());
+        found.trailing_zeros() as usize / 8
+    };
+    let mut run = 0;
+    while let Some(eight) = bytes.get(run..).and_then(|rest| rest.first_chunk()) {
+        let plain = plain_of_eight(eight);
+        run += plain;
+        if plain < 8 {
+            return run;
         }
         if run == SHORT {
             return run + long_plain_run(&bytes[run..]);
+        }
+    }
+    match bytes.last_chunk() {
+        // Those before `run` are looked at again.
+        Some(eight) => bytes.len() - 8 + plain_of_eight(eight),
+        // Filled up with spaces.
+        None => {
+            let fill = |word: u64, byte: &u8| (word << 8) | u64::from(*byte);
+            let word = bytes.iter().rev().fold(u64::from(b' ') * EACH, fill);
+            plain_of_eight(&word.to_le_bytes()).min(bytes.len())
         }
     }
 }

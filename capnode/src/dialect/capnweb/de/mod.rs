@@ -162,6 +162,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     /// `true` if the list that was opened ends here without an element.
+    #[inline(never)]
     fn at_end_of_list(&mut self) -> bool {
         self.slot().is_none() && self.peek() == b']'
     }
