@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use crate::limits::LimitKind;
@@ -109,6 +110,44 @@ pub enum Fault {
     Peer,
     /// The network between the two sides: the peer could not be reached, or the connection was lost.
     Network,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Rejected => "rejected",
+            Self::Disconnected => "disconnected",
+            Self::Protocol => "protocol",
+            Self::Limit => "limit",
+            Self::Encode => "encode",
+            Self::Decode => "decode",
+            Self::Timeout => "timeout",
+            Self::Unresolved => "unresolved",
+            Self::Connect => "connect",
+            Self::Refused => "refused",
+            Self::Unsupported => "unsupported",
+        })
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotSent => "not sent",
+            Self::MayHaveRun => "may have run",
+            Self::Answered => "answered",
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Here => "here",
+            Self::Peer => "peer",
+            Self::Network => "network",
+        })
+    }
 }
 
 impl Error {
@@ -332,6 +371,40 @@ impl<E> CallError<E> {
     }
 }
 
+impl<E: From<Error>> CallError<E> {
+    /// Returns the one error that a call failed with, of a type that either becomes: for a method that passes the
+    /// errors of a call on as its own.
+    ///
+    /// ```
+    /// use capnode::CallError;
+    ///
+    /// # #[derive(Debug)]
+    /// enum PayError {
+    ///     Declined,
+    ///     Unavailable(capnode::Error),
+    /// }
+    ///
+    /// impl From<capnode::Error> for PayError {
+    ///     fn from(error: capnode::Error) -> Self {
+    ///         PayError::Unavailable(error)
+    ///     }
+    /// }
+    ///
+    /// fn pass_on(result: Result<u32, CallError<PayError>>) -> Result<u32, PayError> {
+    ///     Ok(result.map_err(CallError::into_inner)?)
+    /// }
+    /// # assert!(matches!(pass_on(Err(CallError::Returned(PayError::Declined))), Err(PayError::Declined)));
+    /// # let failed = CallError::Failed(capnode::Error::rejected("no"));
+    /// # assert!(matches!(pass_on(Err(failed)), Err(PayError::Unavailable(_))));
+    /// ```
+    pub fn into_inner(self) -> E {
+        match self {
+            CallError::Returned(error) => error,
+            CallError::Failed(error) => error.into(),
+        }
+    }
+}
+
 impl<E> From<Error> for CallError<E> {
     fn from(error: Error) -> Self {
         CallError::Failed(error)
@@ -353,6 +426,26 @@ impl<E: fmt::Debug + fmt::Display> StdError for CallError<E> {
         match self {
             CallError::Returned(_) => None,
             CallError::Failed(error) => error.source(),
+        }
+    }
+}
+
+/// For `?` in a method that returns [`Error`]. The caller gets the message; the cause stays in this program.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::rejected(error.to_string()).with_source(error)
+    }
+}
+
+/// For `?` in a method that returns [`Error`]. The caller gets the message; the causes stay in this program.
+impl From<Box<dyn StdError + Send + Sync>> for Error {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
+        match error.downcast() {
+            Ok(error) => *error,
+            Err(error) => {
+                let message = error.to_string();
+                Self::rejected(message).change(|inner| inner.source = Some(error.into()))
+            }
         }
     }
 }
@@ -391,6 +484,24 @@ mod tests {
         let error = typed(CallError::Returned("no".to_owned())).unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "no"));
         assert_eq!(any(CallError::Returned("no".to_owned())).unwrap_err().to_string(), "no");
+    }
+
+    #[test]
+    fn an_error_of_io_and_a_boxed_one_become_a_rejection_with_their_message() {
+        fn io() -> Result<(), Error> {
+            Err(io::Error::from(io::ErrorKind::NotFound))?
+        }
+        fn boxed(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Result<(), Error> {
+            Err(error.into())?
+        }
+        let error = io().unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "entity not found"));
+        assert!(error.source().unwrap().is::<io::Error>());
+        let error = boxed("no").unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "no"));
+        // An error that was only boxed stays as it is.
+        let error = boxed(Error::over(LimitKind::Calls, "too many")).unwrap_err();
+        assert_eq!(error.limit(), Some(LimitKind::Calls));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct Limits {
     /// Calls of this program without an answer of the peer. Default 1,000,000. One more fails as not sent.
     pub calls: usize,
     /// Calls of the peer running at once. Further ones are parked, neither decoded nor started, until one ends; answers
-    /// and releases go on meanwhile. Default 1,024. More than that in one message end the session; in an answer, they
+    /// and releases go on meanwhile. Default 1,024, and at least one: 0 counts as 1. More than that in one message end the session; in an answer, they
     /// fail the call that it answers.
     pub running_calls: usize,
     /// Bytes of parked calls of the peer. Default 16 MiB. More end the session.

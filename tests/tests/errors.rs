@@ -413,7 +413,10 @@ async fn what_an_error_says_of_this_program_does_not_leave_it() {
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     // The program itself is told all of it.
     let error = FailingClient::new(Object).pass_on().await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot connect to unix:/a/secret/path");
+    assert_eq!(
+        error.to_string(),
+        "cannot connect to unix:/a/secret/path: No such file or directory (os error 2)"
+    );
 
     // Nor does the name that a connection has here.
     let (here, there) = transport::pair();

@@ -795,7 +795,7 @@ async fn what_keeps_a_connection_from_being_made_is_said() {
     for url in [format!("tcp://{gone}"), format!("ws://{gone}/")] {
         let error = capnode::connect::<TourClient>(&url).await.unwrap_err();
         assert_eq!((error.kind(), error.fate()), (ErrorKind::Connect, Fate::NotSent));
-        assert_eq!(error.message(), format!("cannot connect to {url}"));
+        assert_eq!(error.message(), format!("cannot connect to {url}: {}", source(&error)));
         assert!(source(&error).contains("refused"), "{}", source(&error));
     }
     for url in ["", "127.0.0.1", "http://127.0.0.1:1", "tcp://127.0.0.1", "ws://", "unix:"] {
@@ -809,7 +809,10 @@ async fn what_keeps_a_connection_from_being_made_is_said() {
     let error = capnode::connect::<TourClient>("unix:/no/such/socket").await.unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
-        (ErrorKind::Connect, "cannot connect to unix:/no/such/socket")
+        (
+            ErrorKind::Connect,
+            "cannot connect to unix:/no/such/socket: No such file or directory (os error 2)"
+        )
     );
     let connect = capnode::connect::<TourClient>("ws://127.0.0.1:1").header("no name", "x");
     assert_eq!(connect.await.unwrap_err().kind(), ErrorKind::Connect);
@@ -828,7 +831,7 @@ async fn a_server_that_is_no_web_socket_is_no_peer() {
     let error = soon(capnode::connect::<TourClient>(&url).into_future()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
-        (ErrorKind::Connect, format!("cannot connect to {url}").as_str())
+        (ErrorKind::Connect, format!("cannot connect to {url}: {}", source(&error)).as_str())
     );
     assert!(!source(&error).is_empty());
     serving.abort();

@@ -179,7 +179,7 @@ impl Import {
         // The connection is asked for no more than a call needs.
         let args = match args {
             Args::Wire(body) => Some(body),
-            args => args.encode(self.connection.frame_bytes())?,
+            args => args.encode(self.connection.frame_bytes()).map_err(|error| member.explain(error))?,
         };
         let path = member.into_path();
         if extras.needs_progress || !matches!(path, Path::One(Key::Name(_))) {

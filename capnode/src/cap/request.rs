@@ -85,6 +85,11 @@ impl Member {
         matches!(self, Member::Path(path) if path.is_empty())
     }
 
+    /// Says in an error of this side that it is about this member.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        if self.is_whole() { error } else { error.about(self.describe()) }
+    }
+
     /// The name of the member, for messages.
     pub(crate) fn describe(&self) -> String {
         let path = self.clone().into_path();

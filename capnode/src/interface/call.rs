@@ -95,7 +95,7 @@ impl<T, F> Call<T, F> {
             Ok(args) => {
                 State::Unsent(cap.clone(), Request { member, args, typed: true, extras: Extras::NONE })
             }
-            Err(error) => State::Failed(error),
+            Err(error) => State::Failed(member.explain(error)),
         };
         Self { state, timeout: None, result: PhantomData }
     }

@@ -49,7 +49,7 @@ impl<T: Serialize + ?Sized> Offer for T {}
     message = "`{Self}` can't be the error of a method",
     label = "this has to be printed by `Display`, to be written and read by serde, and to hold no reference",
     note = "implement `std::fmt::Display` for it and derive `serde::Serialize` and `serde::Deserialize`",
-    note = "for an error of another crate return `Result<T, capnode::Error>`, and make it by `capnode::Error::rejected(error.to_string())`",
+    note = "for an error of another crate return `Result<T, capnode::Error>`: `?` makes one of a `std::io::Error` or a `Box<dyn Error + Send + Sync>`, and `capnode::Error::rejected(format!(\"{{error:#}}\"))` of any other, such as anyhow's",
     note = "errors travel without clients and functions: return those as a result, or in it",
     note = "if it has a field that serde skips, such as a `Box<dyn Error + Send + Sync>`, write `impl std::panic::UnwindSafe` for it"
 )]

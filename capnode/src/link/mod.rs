@@ -146,7 +146,9 @@ struct Steps {
 
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
-        let Terms { limits, dialect, registry, lost, nickname, pool, remote } = terms;
+        let Terms { mut limits, dialect, registry, lost, nickname, pool, remote } = terms;
+        // Without any room, a call would be parked for ever.
+        limits.running_calls = limits.running_calls.max(1);
         // The connecting side speaks first.
         let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
         let peer = dialect.unwrap_or_default().capabilities();

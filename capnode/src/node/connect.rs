@@ -102,9 +102,9 @@ impl<C: FromConnection> Connect<C> {
     async fn run(self) -> Result<C, Error> {
         let address: Address = self.url.parse()?;
         let url = self.url.clone();
-        let error = |kind, error| {
-            let failed = Error::new(kind, format!("cannot connect to {url}")).with_source(error);
-            failed.telling("cannot connect")
+        let error = |kind, error: io::Error| {
+            let message = format!("cannot connect to {url}: {error}");
+            Error::new(kind, message).with_source(error).telling("cannot connect")
         };
         let failed = |cause: io::Error| error(kind_of(&cause), cause);
         crate::runtime::check()?;
@@ -143,7 +143,7 @@ impl<C: FromConnection> Connect<C> {
 
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Connect, format!("cannot connect securely to {host}"))
+            Error::new(ErrorKind::Connect, format!("cannot connect securely to {host}: {error}"))
                 .telling("cannot connect securely")
                 .with_source(io::Error::other(error))
         };

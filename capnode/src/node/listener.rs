@@ -51,7 +51,7 @@ pub struct Listener {
 impl Listener {
     async fn new(node: Node, address: Address) -> Result<Self, Error> {
         let cannot = |error: io::Error| {
-            let failed = Error::new(kind_of(&error), format!("cannot listen on {address}"));
+            let failed = Error::new(kind_of(&error), format!("cannot listen on {address}: {error}"));
             failed.telling("cannot listen").with_source(error)
         };
         crate::runtime::check()?;

@@ -50,6 +50,8 @@ impl FromStr for Address {
             Error::new(ErrorKind::Connect, message).with_fault(Fault::Here).telling("no address")
         };
         let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
+        // As in every URL, the case of the scheme does not count.
+        let scheme = scheme.to_ascii_lowercase();
         if scheme == "unix" {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             return if path.is_empty() { Err(unknown()) } else { Ok(Address::Unix(path.into())) };
@@ -67,7 +69,7 @@ impl FromStr for Address {
             _ => Err(unknown()),
         };
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        match scheme {
+        match scheme.as_str() {
             "tcp" => Ok(Address::Tcp(with_port(None)?)),
             "ws" => Ok(Address::Ws { tls: false, host: with_port(Some("80"))?, path }),
             "wss" => Ok(Address::Ws { tls: true, host: with_port(Some("443"))?, path }),
@@ -282,6 +284,9 @@ mod tests {
             ("ws://localhost", "ws://localhost:80/"),
             ("wss://example.org/rpc", "wss://example.org:443/rpc"),
             ("ws://[::1]?x", "ws://[::1]:80/?x"),
+            ("WS://localhost:80/A", "ws://localhost:80/A"),
+            ("TCP://127.0.0.1:5004", "tcp://127.0.0.1:5004"),
+            ("Unix:/Run/x", "unix:/Run/x"),
             ("unix:/run/x", "unix:/run/x"),
             ("unix:///run/x", "unix:/run/x"),
             ("unix:relative", "unix:relative"),

@@ -14,6 +14,7 @@ use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
 use crate::few::Few;
 use crate::kinds::{Url, marker};
+use crate::names::is_reserved;
 use crate::op::{Key, Payload, Text};
 use crate::panics::caught;
 
@@ -38,6 +39,68 @@ impl Error {
             Data::Local(data) => error_property(&data.encode().ok()?.into(), name),
         }
     }
+}
+
+/// Names in an error that are no properties: its class, its message, and its stack.
+const NO_PROPERTIES: [&str; 3] = ["name", "message", "stack"];
+
+impl Error {
+    /// Adds a property that the error carries beside its message, such as `code`, or replaces it. A JavaScript peer finds
+    /// it on the error that it catches, a Rust peer by [`property`](Self::property).
+    ///
+    /// ```
+    /// use capnode::Error;
+    ///
+    /// fn find(name: &str) -> Result<u32, Error> {
+    ///     Err(Error::rejected(format!("there is no {name}")).with_property("code", "ENOENT")?)
+    /// }
+    ///
+    /// let error = find("door").unwrap_err();
+    /// assert_eq!(error.property::<String>("code").as_deref(), Some("ENOENT"));
+    /// ```
+    ///
+    /// A type of your own, with `#[derive(thiserror::Error)]` and serde's, travels as a whole as the property `data`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Encode`] if the value cannot be written or holds a reference, or if JavaScript gives the name a
+    /// meaning of its own: `name`, `message`, `stack`, `constructor`, `then`, ….
+    pub fn with_property(self, name: &str, value: impl Serialize) -> Result<Self, Self> {
+        if NO_PROPERTIES.contains(&name) || is_reserved(name) {
+            let message = format!("`{name}` can't be a property of an error: it has a meaning of its own");
+            return Err(Error::new(ErrorKind::Encode, message));
+        }
+        let about = |error: Error| error.about(format_args!("the property `{name}` of an error"));
+        let value: Payload<NoReference> = to_payload(&value, bounds::writable()).map_err(about)?;
+        let error = self.written();
+        let properties = match error.data() {
+            Data::Wire(properties) => set_property(properties, name, value.text.as_str()),
+            Data::None | Data::Thrown(_) | Data::Local(_) => {
+                set_property(&Text::Static("{}"), name, value.text.as_str())
+            }
+        };
+        Ok(error.with_data(Data::Wire(properties.into())))
+    }
+}
+
+/// Returns properties with one set.
+fn set_property(properties: &Text, name: &str, value: &str) -> String {
+    let whole: Payload<NoReference> = Payload { text: properties.clone(), refs: Few::NONE, nodes: Few::NONE };
+    let (buffer, range) = (properties.buffer(), properties.range());
+    if let Some(old) = member(&whole, &Key::Name(Text::Own(name.to_owned()))) {
+        let old = old.text.range();
+        return format!("{}{value}{}", &buffer[range.start..old.start], &buffer[old.end..range.end]);
+    }
+    let text = properties.as_str().trim_end();
+    let mut out = text.strip_suffix('}').unwrap_or(text).trim_end().to_owned();
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    write_string(&mut out, name);
+    out.push(':');
+    out.push_str(value);
+    out.push('}');
+    out
 }
 
 /// Serializes an error as its class and message.
