@@ -42,6 +42,21 @@ reserved! {
     "valueOf"
 }
 
+/// The macro refuses more names: those that stubs in JavaScript use themselves.
+#[cfg(test)]
+#[test]
+fn the_macro_refuses_all_of_them() {
+    let refused = include_str!("../../capnode-derive/src/check/names.rs");
+    let list = refused.split("const RESERVED").nth(1).and_then(|rest| rest.split("];").next());
+    let list = list.expect("the macro has a list");
+    for name in RESERVED {
+        assert!(
+            list.contains(&format!("    \"{name}\",\n")),
+            "{name} is not in `check/names.rs` of capnode-derive"
+        );
+    }
+}
+
 #[cfg(test)]
 #[test]
 fn the_rules_of_names_know_all_of_them() {

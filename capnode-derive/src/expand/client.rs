@@ -89,7 +89,7 @@ impl Expansion<'_> {
         });
         let constructors = self.constructors();
         let casts = self.casts();
-        let inherent = self.impl_of(self.client_path.clone());
+        let inherent = self.inherent();
         let common = self.common_impls();
         quote! {
             #inherent {

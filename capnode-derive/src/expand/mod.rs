@@ -96,8 +96,19 @@ impl<'a> Expansion<'a> {
         self.impl_with(quote!(), quote!(), head)
     }
 
-    /// Returns such an `impl` with a lifetime before the parameters, and a type after them.
+    /// Returns the head of the client's own `impl`.
+    fn inherent(&self) -> TokenStream {
+        self.impl_block(quote!(), quote!(), self.client_path.clone())
+    }
+
+    /// Returns such an `impl` with a lifetime before the parameters, and a type after them. Coverage and lints leave it
+    /// out, as what a `derive` makes.
     fn impl_with(&self, lifetime: TokenStream, ty: TokenStream, head: TokenStream) -> TokenStream {
+        let block = self.impl_block(lifetime, ty, head);
+        quote!(#[automatically_derived] #block)
+    }
+
+    fn impl_block(&self, lifetime: TokenStream, ty: TokenStream, head: TokenStream) -> TokenStream {
         let params = &self.params;
         let clause = self.clause();
         let params = quote!(#lifetime #params #ty);
