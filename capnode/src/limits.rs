@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// Limits on the work and memory that a peer can cause. Each is on by default, with the exception of
 /// [`frames_per_second`](Self::frames_per_second). Each field tells what happens beyond its limit. An
 /// [`Error`](crate::Error) that this program gets for one of its own limits names it by
@@ -17,7 +19,19 @@ use std::time::Duration;
 /// let limits = capnode::Limits::default().frame_bytes(1 << 20).connections(100);
 /// assert_eq!(limits.frame_bytes, 1 << 20);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// They can be read from a configuration: missing fields have their defaults, and an unknown field is an error. A time is
+/// a number of seconds, or `"off"` for no limit.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let text = r#"{"connections": 100, "probe": 7.5, "idle": "off"}"#;
+/// let limits: capnode::Limits = serde_json::from_str(text).unwrap();
+/// assert_eq!(limits, capnode::Limits::default().connections(100).probe(Some(Duration::from_millis(7_500))).idle(None));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
     /// Connections of a node at which it accepts no more, those included that it has opened itself. Default 10,000. A
@@ -94,19 +108,62 @@ pub struct Limits {
     /// The time that an accepted byte stream of a listener may be without its first whole message. Default 60 seconds,
     /// and one more for each 16 KiB of the message that have come. After that it is closed. The one that has been
     /// silent for longest is closed at once if there is no room for another connection, or no descriptor.
+    #[serde(with = "seconds")]
     pub silence: Option<Duration>,
     /// The time that an accepted connection of a node may be idle: no frame but signs of life, no call running, and
     /// nothing lent either way, as far as the peer's language tells. Default one hour. After that it is closed.
+    #[serde(with = "seconds")]
     pub idle: Option<Duration>,
     /// The time without a frame after which the peer is asked for a sign of life: by a ping where the transport has it,
     /// else in Cap'n Web and Q-Connection by a message that any peer answers. If there is none for as long again, the
     /// connection is closed. 16 KiB of an incomplete frame count as one. Default 60 seconds. Capnode on a byte stream
     /// has no such message.
+    #[serde(with = "seconds")]
     pub probe: Option<Duration>,
     /// The time that an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay
     /// silent. A call with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that the
     /// call fails.
+    #[serde(with = "seconds")]
     pub call_timeout: Option<Duration>,
+}
+
+/// A time limit as a number of seconds, or as `"off"`. Formats without a null could not tell it from a missing field.
+mod seconds {
+    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer, de};
+
+    const OFF: &str = "off";
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Seconds {
+        Whole(u64),
+        Part(f64),
+        Text(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(limit: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        let seconds = match limit {
+            None => Seconds::Text(OFF.to_owned()),
+            Some(limit) if limit.subsec_nanos() == 0 => Seconds::Whole(limit.as_secs()),
+            Some(limit) => Seconds::Part(limit.as_secs_f64()),
+        };
+        seconds.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        let unfit = |what: &str| {
+            let message = format!("{what} is no time limit: write a number of seconds, or \"off\" for none");
+            <D::Error as de::Error>::custom(message)
+        };
+        match Seconds::deserialize(from).map_err(|_| unfit("this"))? {
+            Seconds::Whole(seconds) => Ok(Some(Duration::from_secs(seconds))),
+            Seconds::Part(seconds) => {
+                Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| unfit(&seconds.to_string()))
+            }
+            Seconds::Text(text) if text == OFF => Ok(None),
+            Seconds::Text(text) => Err(unfit(&format!("{text:?}"))),
+        }
+    }
 }
 
 /// Makes a setter of each field, of its name.
@@ -321,6 +378,26 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_read_as_they_were_written() {
+        let limits =
+            Limits::default().silence(None).idle(Some(Duration::from_millis(1))).frames_per_second(Some(9));
+        let text = serde_json::to_string(&limits).unwrap();
+        assert!(text.contains(r#""silence":"off","idle":0.001,"probe":60,"call_timeout":300"#), "{text}");
+        assert_eq!(serde_json::from_str::<Limits>(&text).unwrap(), limits);
+        assert_eq!(serde_json::from_str::<Limits>("{}").unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn a_misspelt_limit_is_refused() {
+        let read = |text: &str| serde_json::from_str::<Limits>(text).unwrap_err().to_string();
+        assert!(read(r#"{"conections":1}"#).contains("unknown field `conections`"));
+        for (time, what) in [("-1", "-1"), ("\"1m\"", "\"1m\""), ("1e300", "1"), ("[1]", "this")] {
+            let error = read(&format!(r#"{{"idle":{time}}}"#));
+            assert!(error.starts_with(what) && error.contains("a number of seconds, or \"off\""), "{error}");
+        }
+    }
 
     #[test]
     fn a_rate_lets_as_many_pass_in_a_second_as_it_says_and_not_one_more() {
