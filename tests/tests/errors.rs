@@ -356,6 +356,33 @@ impl io::Write for Log {
 const FORGED: &str = "secret\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{202e}";
 
 #[tokio::test]
+async fn an_argument_that_cannot_be_written_is_named_with_its_method() {
+    #[capnode::interface]
+    trait Adding {
+        async fn add(&self, a: u32, b: std::collections::BTreeMap<Vec<u8>, u32>);
+    }
+    let key = || [(vec![1], 1)].into();
+    let (connection, _served) = connected(Node::empty()).await;
+    let typed = soon(connection.index::<AddingClient>().add(1, key())).await.unwrap_err();
+    let untyped = soon(
+        connection.index::<Cap>().invoke::<()>("add", (1, std::collections::BTreeMap::from([(vec![1], 1)]))),
+    )
+    .await
+    .unwrap_err();
+    // On the way to an object that is not there yet, the arguments are written late.
+    let (late, resolver) = AddingClient::promise();
+    let call = late.add(1, key());
+    let later = tokio::spawn(call.into_future());
+    tokio::task::yield_now().await;
+    resolver.resolve(connection.index());
+    let later = soon(later).await.unwrap().unwrap_err();
+    for error in [typed, untyped, later] {
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
+        assert!(error.message().starts_with("add: argument 2: "), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_an_id_to_the_caller_by_which_the_log_has_the_rest() {
     let log = Log::global();
     let (here, there) = transport::pair();

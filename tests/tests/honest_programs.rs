@@ -155,7 +155,7 @@ impl World {
         let first = match place {
             Place::Here => index,
             Place::Over(dialect) => {
-                let pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
+                let pair = Pair::new(Core::builder().dialect(dialect).connecting(()), Core::accepting(index));
                 let first = pair.connecting().index();
                 world.pair = Some(pair);
                 first

@@ -74,7 +74,7 @@ struct Bystander {
 impl Bystander {
     fn new(dialect: Dialect, alive: &Alive) -> Self {
         let index = Laboratory::client(alive);
-        let mut pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
+        let mut pair = Pair::new(Core::builder().dialect(dialect).connecting(()), Core::accepting(index));
         let peer = pair.connecting().index::<Cap>();
         // The index of a Capnode peer is a record; reading it gives a client.
         let lab = pair.run(peer.read::<LabClient>()).expect("it is answered").unwrap();

@@ -215,7 +215,7 @@ fn call_in(dialect: Dialect, method: &str, value: &str) {
 
 /// Answers a call of each method, made by a typed client, with a deep value.
 fn answer_in(dialect: Dialect, method: &str, value: &str) {
-    let core = Core::connecting_in(dialect, DeepClient::new(Echo));
+    let core = Core::builder().dialect(dialect).connecting(DeepClient::new(Echo));
     let deep: DeepClient = core.index();
     let mut cx = Context::from_waker(Waker::noop());
     let call: Pin<Box<dyn Future<Output = ()>>> = match method {

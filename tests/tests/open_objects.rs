@@ -79,7 +79,7 @@ struct Peer {
 
 impl Peer {
     fn new(index: &Object, limits: Limits) -> Self {
-        let core = Core::accepting_within(limits, index.cap());
+        let core = Core::builder().limits(limits).accepting(index.cap());
         Self { core, number: 0 }
     }
 

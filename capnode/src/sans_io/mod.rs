@@ -72,45 +72,69 @@ pub struct Core {
     out: Mutex<Outgoing>,
 }
 
+/// The options of a [`Core`]: see [`Core::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a core is made by `connecting` or `accepting`"]
+pub struct CoreBuilder {
+    limits: Limits,
+    dialect: Option<Dialect>,
+}
+
 /// A handler of this side that did not end at once. It ends when it is polled to its end, or when the caller no longer
 /// wants it.
 #[must_use = "the handler gets nowhere unless it is polled"]
 pub struct Handler(Task);
 
-impl Core {
+impl CoreBuilder {
+    /// Sets the limits on the peer.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the wire language. By default the connecting side speaks Cap'n Web, and the accepting side what the peer
+    /// speaks.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = Some(dialect);
+        self
+    }
+
     /// Creates the side that opens the connection, with the index that it offers to the peer.
+    pub fn connecting(mut self, offered: impl Offer) -> Core {
+        self.dialect = Some(self.dialect.unwrap_or_default());
+        self.build(Side::Connecting, offered)
+    }
+
+    /// Creates the accepting side, with the index that it offers.
+    pub fn accepting(self, offered: impl Offer) -> Core {
+        self.build(Side::Accepting, offered)
+    }
+
+    fn build(self, side: Side, offered: impl Offer) -> Core {
+        let terms = Terms { limits: self.limits, dialect: self.dialect, ..Terms::default() };
+        Core { link: Link::new(side, Some(index(&offered)), terms), out: Mutex::default() }
+    }
+}
+
+impl Core {
+    /// Creates the side that opens the connection, in Cap'n Web, with the index that it offers to the peer.
     pub fn connecting(offered: impl Offer) -> Self {
-        Self::connecting_in(Dialect::default(), offered)
+        Self::builder().connecting(offered)
     }
 
     /// Creates the accepting side, with the index that it offers.
     pub fn accepting(offered: impl Offer) -> Self {
-        Self::accepting_within(Limits::default(), offered)
+        Self::builder().accepting(offered)
     }
 
-    /// Creates the accepting side, with the index that it offers, within limits of its own.
-    pub fn accepting_within(limits: Limits, offered: impl Offer) -> Self {
-        Self::new(Side::Accepting, Some(index(&offered)), Terms { limits, ..Terms::default() })
-    }
-
-    /// Creates the side that opens the connection, in a language of its choice.
-    pub fn connecting_in(dialect: Dialect, offered: impl Offer) -> Self {
-        Self::connecting_within(Limits::default(), dialect, offered)
-    }
-
-    /// Creates the side that opens the connection, in a language of its choice, within limits of its own.
-    pub fn connecting_within(limits: Limits, dialect: Dialect, offered: impl Offer) -> Self {
-        let terms = Terms { limits, dialect: Some(dialect), ..Terms::default() };
-        Self::new(Side::Connecting, Some(index(&offered)), terms)
+    /// Returns a builder, which sets the options of a core.
+    pub fn builder() -> CoreBuilder {
+        CoreBuilder::default()
     }
 
     /// Returns the peer's language. The accepting side knows it once the peer has sent something.
     pub fn dialect(&self) -> Option<Dialect> {
         self.link.dialect()
-    }
-
-    fn new(side: Side, index: Option<Cap>, terms: Terms) -> Self {
-        Self { link: Link::new(side, index, terms), out: Mutex::default() }
     }
 
     /// Returns the peer's index: as the client of an interface, as a [`Func`](crate::Func), or as a [`Cap`].

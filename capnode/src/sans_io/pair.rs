@@ -178,7 +178,7 @@ mod tests {
                     inner.call(20).await.unwrap_or_default() + 1
                 });
             let index = Object::new().with("ask", ask);
-            let mut pair = Pair::new(Core::connecting_in(dialect, ()), Core::accepting(index));
+            let mut pair = Pair::new(Core::builder().dialect(dialect).connecting(()), Core::accepting(index));
             let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { 2 * n });
             let peer = pair.connecting().index::<Cap>();
             let sum = pair.run(peer.invoke::<u32>("ask", (double,))).expect("it is answered");

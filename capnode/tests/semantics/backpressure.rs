@@ -4,6 +4,15 @@ use crate::harness::*;
 use capnode::LimitKind;
 
 #[test]
+fn one_call_runs_even_if_none_is_allowed() {
+    let log = Log::default();
+    let mut pair = connected_within(log.probe(), limits(|limits| limits.running_calls = 0));
+    let peer = pair.connecting().index::<Cap>();
+    let missing = pair.run(peer.invoke::<Value>("no such method", ())).expect("it is answered");
+    assert!(missing.is_err());
+}
+
+#[test]
 fn calls_past_the_limit_are_parked_and_started_in_order() {
     let log = Log::default();
     let mut pair = connected_within(log.probe(), limits(|limits| limits.running_calls = 2));

@@ -45,7 +45,7 @@ fn called(dialect: Dialect, log: &Log) -> (Core, Call<Value>) {
         let probe = probe.clone();
         async move { probe.wait(7).await.unwrap_or_default() }
     });
-    let core = Core::connecting_in(dialect, Object::new().with("never", never));
+    let core = Core::builder().dialect(dialect).connecting(Object::new().with("never", never));
     let theirs = core.index::<Cap>();
     let mut call = theirs.invoke::<Value>("ask", ());
     assert!(poll(&mut call).is_pending());

@@ -18,8 +18,8 @@ pub(crate) fn connected(index: impl Offer) -> Pair {
 }
 
 pub(crate) fn connected_within(index: impl Offer, limits: Limits) -> Pair {
-    let connecting = Core::connecting_within(limits.clone(), Dialect::CapnWeb, ());
-    let mut pair = Pair::new(connecting, Core::accepting_within(limits, index));
+    let connecting = Core::builder().limits(limits.clone()).dialect(Dialect::CapnWeb).connecting(());
+    let mut pair = Pair::new(connecting, Core::builder().limits(limits).accepting(index));
     pair.settle();
     pair
 }
@@ -30,7 +30,7 @@ pub(crate) fn accepting(index: impl Offer) -> Endpoint {
 }
 
 pub(crate) fn accepting_within(index: impl Offer, limits: Limits) -> Endpoint {
-    Endpoint::new(Core::accepting_within(limits, index))
+    Endpoint::new(Core::builder().limits(limits).accepting(index))
 }
 
 /// A core that has connected to such a peer.

@@ -93,13 +93,13 @@ fn offered() -> Object {
 
 impl Two {
     fn new(dialect: Dialect, change: impl FnOnce(&mut Limits)) -> Self {
-        let there = Core::accepting_within(limits(change), offered());
-        Self::of(Core::connecting_in(dialect, ()), there)
+        let there = Core::builder().limits(limits(change)).accepting(offered());
+        Self::of(Core::builder().dialect(dialect).connecting(()), there)
     }
 
     /// The side under test is the one that calls.
     fn calling(dialect: Dialect, change: impl FnOnce(&mut Limits)) -> Self {
-        let here = Core::connecting_within(limits(change), dialect, ());
+        let here = Core::builder().limits(limits(change)).dialect(dialect).connecting(());
         Self::of(here, Core::accepting(offered()))
     }
 
@@ -347,7 +347,7 @@ fn running_calls() {
         assert!(two.there().closed().is_none());
     }
     for (calls, passes) in [(5, true), (6, false)] {
-        let there = Core::accepting_within(limits(|limits| limits.running_calls = 5), offered());
+        let there = Core::builder().limits(limits(|limits| limits.running_calls = 5)).accepting(offered());
         let all = vec![r#"["pipeline",0,["wait"],[1]]"#; calls].join(",");
         there.receive(&format!(r#"["push",[[{all}]]]"#));
         if passes { assert!(there.closed().is_none()) } else { ended_by(&there, "running_calls") }
@@ -440,7 +440,7 @@ fn what_is_unfolded_for_a_running_call_counts_while_it_runs() {
         });
         let echo = Func::<fn(Value) -> Value>::new(|value: Value| async move { value });
         let offered = capnode::Object::new().with("wait", wait).with("echo", echo);
-        let core = Core::accepting_within(Limits::default(), offered.clone());
+        let core = Core::builder().limits(Limits::default()).accepting(offered.clone());
         for frame in unfolding(&core, dialect) {
             core.receive(&frame);
         }
@@ -454,7 +454,7 @@ fn what_is_unfolded_for_a_running_call_counts_while_it_runs() {
         handlers.retain_mut(|handler| poll(handler).is_pending());
         assert_eq!((handlers.len(), core.report().call_bytes), (0, 0), "{dialect:?}");
 
-        let core = Core::accepting_within(limits(|limits| limits.call_bytes = limit), offered);
+        let core = Core::builder().limits(limits(|limits| limits.call_bytes = limit)).accepting(offered);
         for frame in unfolding(&core, dialect) {
             core.receive(&frame);
         }
@@ -527,7 +527,7 @@ fn unwritten_bytes_hard() {
 #[test]
 fn promise_depth() {
     for (promises, passes) in [(3, true), (4, false)] {
-        let there = Core::accepting_within(limits(|limits| limits.promise_depth = 3), offered());
+        let there = Core::builder().limits(limits(|limits| limits.promise_depth = 3)).accepting(offered());
         there.receive(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
         let mut handlers = there.handlers();
         for id in 1..promises {
@@ -550,7 +550,8 @@ fn unfolded_bytes() {
     let value = format!(r#""{}""#, "x".repeat(100));
     let outer = result.len() + 3 * 32;
     for (limit, passes) in [(outer + 3 * value.len(), true), (outer + 3 * value.len() - 1, false)] {
-        let there = Core::accepting_within(limits(|limits| limits.unfolded_bytes = limit), offered());
+        let there =
+            Core::builder().limits(limits(|limits| limits.unfolded_bytes = limit)).accepting(offered());
         there.receive(&format!(r#"["push",{value}]"#));
         there.receive(&format!(r#"["stream",{result}]"#));
         let mut handlers = there.handlers();
@@ -638,7 +639,7 @@ fn stray_ids_per_second() {
         strays,
     );
     // References lent under ids with gaps.
-    let there = Core::accepting_within(limits(|limits| limits.stray_ids_per_second = 5), offered());
+    let there = Core::builder().limits(limits(|limits| limits.stray_ids_per_second = 5)).accepting(offered());
     for number in 1..=6 {
         assert!(there.closed().is_none());
         there.receive(&format!(r#"["stream",["pipeline",0,["keep"],[["export",-{}]]]]"#, number * 10));
@@ -792,7 +793,7 @@ fn call_timeout() {
 fn a_long_name_counts_as_long_as_it_is() {
     let name = "x".repeat(1_000);
     // Of calls that wait.
-    let there = Core::accepting_within(limits(|limits| limits.call_bytes = 10_000), offered());
+    let there = Core::builder().limits(limits(|limits| limits.call_bytes = 10_000)).accepting(offered());
     there.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     let _handlers = there.handlers();
     for _ in 0..20 {
@@ -823,7 +824,8 @@ fn what_comes_with_an_error_counts_as_a_result() {
 
 #[test]
 fn what_is_in_no_language_counts_as_a_frame() {
-    let there = Core::accepting_within(limits(|limits| limits.frames_per_second = Some(5)), offered());
+    let there =
+        Core::builder().limits(limits(|limits| limits.frames_per_second = Some(5))).accepting(offered());
     (0..5).for_each(|_| there.receive(r#"{"type":"nothing"}"#));
     assert!(there.closed().is_none());
     there.receive(r#"{"type":"nothing"}"#);
@@ -850,13 +852,12 @@ fn the_longest_time_is_never() {
 
 /// A core with one running call, which is the limit, and one parked that waits for `promises` of the peer.
 fn parked(promises: usize, change: impl FnOnce(&mut Limits)) -> Core {
-    let core = Core::accepting_within(
-        limits(|limits| {
+    let core = Core::builder()
+        .limits(limits(|limits| {
             limits.running_calls = 1;
             change(limits);
-        }),
-        offered(),
-    );
+        }))
+        .accepting(offered());
     core.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     let list: Vec<_> = (1..=promises).map(|id| format!(r#"["promise",-{id}]"#)).collect();
     core.receive(&format!(r#"["push",["pipeline",0,["echo"],[[[{}]]]]]"#, list.join(",")));
@@ -890,7 +891,7 @@ fn what_promises_turn_out_to_be_counts_while_the_call_is_parked() {
 fn requests_in_the_arguments_of_a_call_count_for_what_they_take() {
     let waits = |count: usize| vec![r#"["pipeline",0,["wait"],[1]]"#; count].join(",");
     for (count, stands) in [(6, true), (20, false)] {
-        let core = Core::accepting_within(limits(|limits| limits.call_bytes = 10_000), offered());
+        let core = Core::builder().limits(limits(|limits| limits.call_bytes = 10_000)).accepting(offered());
         let call = format!(r#"["push",["pipeline",0,["echo"],[[[{}]]]]]"#, waits(count));
         assert!(call.len() < 2_000);
         core.receive(&call);

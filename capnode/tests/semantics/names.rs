@@ -50,7 +50,7 @@ fn index_with(log: &Log, names: &[&'static str]) -> Object {
 
 fn speaking(dialect: Dialect, side: Side, index: Option<Cap>) -> Endpoint {
     Endpoint::new(match side {
-        Side::Connecting => Core::connecting_in(dialect, ()),
+        Side::Connecting => Core::builder().dialect(dialect).connecting(()),
         Side::Accepting => Core::accepting(index),
     })
 }

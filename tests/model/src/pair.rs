@@ -25,7 +25,10 @@ pub fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 impl Pair {
     /// Both offer an object, and know the language.
     pub fn new(dialect: Dialect, log: &Log) -> Self {
-        let cores = Cores::new(Core::connecting_in(dialect, log.probe()), Core::accepting(log.probe()));
+        let cores = Cores::new(
+            Core::builder().dialect(dialect).connecting(log.probe()),
+            Core::accepting(log.probe()),
+        );
         let mut pair = Self(cores);
         pair.0.record();
         // In Q-Connection nothing is said before there is something to say.

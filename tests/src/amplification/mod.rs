@@ -72,7 +72,7 @@ pub fn start(dialect: Dialect, construct: &Construct, used: Use, n: usize) -> (S
     let name = if let Use::Ignored = used { "ignore" } else { "echo" };
     let mut session = match used {
         Use::Answered => {
-            let core = Core::connecting_in(dialect, ());
+            let core = Core::builder().dialect(dialect).connecting(());
             let call = match dialect {
                 Dialect::Capnode => core.index::<Cap>().read::<Value>(),
                 _ => core.index::<Cap>().invoke("echo", ()),

@@ -71,7 +71,11 @@ impl Session {
     fn play_with(&self, runtime: &Runtime, seen: &mut Seen) -> Result<(), String> {
         let alive = Alive::default();
         let lab = Laboratory::client(&alive);
-        let core = if self.server { Core::connecting_in(self.dialect, lab) } else { Core::accepting(lab) };
+        let core = if self.server {
+            Core::builder().dialect(self.dialect).connecting(lab)
+        } else {
+            Core::accepting(lab)
+        };
         let mut victim =
             Victim { end: Endpoint::new(core), calls: Vec::new(), held: Vec::new(), alive: alive.clone() };
         let mut speaker = Speaker::new(self.dialect);

@@ -48,7 +48,7 @@ pub enum End {
 impl<'a> Play<'a> {
     pub fn new(scenario: &'a Scenario, index: &Value) -> Self {
         let core = match scenario.side {
-            Side::A => Core::connecting_in(scenario.dialect, index),
+            Side::A => Core::builder().dialect(scenario.dialect).connecting(index),
             Side::B => Core::accepting(index),
         };
         Self {

@@ -61,11 +61,11 @@ impl Session {
     }
 
     fn within(limits: Limits) -> Self {
-        Self::of(Core::accepting_within(limits, offered()))
+        Self::of(Core::builder().limits(limits).accepting(offered()))
     }
 
     fn connecting(dialect: Dialect) -> Self {
-        let session = Self::of(Core::connecting_within(limits(), dialect, ()));
+        let session = Self::of(Core::builder().limits(limits()).dialect(dialect).connecting(()));
         while session.core.next_frame().is_some() {}
         session
     }
@@ -325,7 +325,7 @@ const CASES: &[Case] = &[
     ("calls of ours that wait for room", |size| {
         let mut limits = limits();
         limits.unwritten_bytes_soft = 1;
-        let mut session = Session::of(Core::connecting_within(limits, Dialect::CapnWeb, ()));
+        let mut session = Session::of(Core::builder().limits(limits).dialect(Dialect::CapnWeb).connecting(()));
         let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> = (0..size).map(|at| Some(peer.invoke::<u32>("x", (at as u32,)))).collect();
         for call in calls.iter_mut().flatten() {
@@ -472,7 +472,7 @@ const CASES: &[Case] = &[
         limits.exports = size / 2 + 1;
         limits.running_calls = usize::MAX >> 8;
         let maker = Func::<fn() -> Func<fn()>>::new(|| async { Func::<fn()>::new(std::future::pending) });
-        let mut session = Session::of(Core::accepting_within(limits, Object::new().with("make", maker)));
+        let mut session = Session::of(Core::builder().limits(limits).accepting(Object::new().with("make", maker)));
         let make = session.capnode_method("make");
         for at in 0..size {
             session.bytes += 200;

@@ -225,8 +225,8 @@ impl Stage {
         let log = Log::default();
         let acting = Acting::new(&log);
         let kept = acting.kept.clone();
-        let speaks = Core::connecting_within(limits.clone(), dialect, ());
-        let hears = Core::accepting_within(limits.clone(), ActorClient::new(acting));
+        let speaks = Core::builder().limits(limits.clone()).dialect(dialect).connecting(());
+        let hears = Core::builder().limits(limits.clone()).accepting(ActorClient::new(acting));
         let mut pair = Pair::new(speaks, hears);
         pair.record();
         Self {

@@ -30,7 +30,7 @@ impl World {
     }
 
     pub fn speaking(dialect: Dialect, offered: impl Serialize) -> Self {
-        let here = Arc::new(Core::connecting_in(dialect, ()));
+        let here = Arc::new(Core::builder().dialect(dialect).connecting(()));
         let there = Arc::new(Core::accepting(offered));
         let turns = Arc::<Turns>::default();
         let (forth, back) = (Arc::<Way>::default(), Arc::<Way>::default());

@@ -37,6 +37,33 @@ fn an_error_carries_its_typed_part_as_data() {
 }
 
 #[test]
+fn a_property_is_added_or_replaces_one_of_its_name() {
+    let error = Error::rejected("m").with_property("code", "a").unwrap();
+    assert_eq!(error_text(&error).unwrap(), r#"["error","Error","m",null,{"code":"a"}]"#);
+    let error = error.with_property("big", u64::MAX).unwrap().with_property("code", [1, 2]).unwrap();
+    let text = r#"["error","Error","m",null,{"code":[[1,2]],"big":["bigint","18446744073709551615"]}]"#;
+    assert_eq!(error_text(&error).unwrap(), text);
+    assert_eq!(thrown(text).property::<Vec<u8>>("code"), Some(vec![1, 2]));
+    // A peer's error keeps what it has, and a thrown value that is no error becomes one.
+    let error = thrown(r#"["error","E","m","at x",{"code":7}]"#).with_property("x\"", true).unwrap();
+    assert_eq!(error_text(&error).unwrap(), r#"["error","E","m",null,{"code":7,"x\"":true}]"#);
+    let error = thrown(r#""text""#).with_property("code", 1).unwrap();
+    assert_eq!(error_text(&error).unwrap(), r#"["error","Error","text",null,{"code":1}]"#);
+}
+
+#[test]
+fn a_property_has_a_name_of_its_own_and_holds_no_reference() {
+    for name in ["name", "message", "stack", "constructor", "then", "__proto__"] {
+        let error = Error::rejected("m").with_property(name, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode, "{name}");
+    }
+    let client = crate::Func::<fn()>::new(|| async {});
+    let error = Error::rejected("m").with_property("code", client).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    assert!(error.message().starts_with("the property `code` of an error: "), "{error}");
+}
+
+#[test]
 fn an_error_is_read_back() {
     let error =
         thrown(r#"["error","MyError","it broke","at x",{"code":7,"data":{"a":[[1]],"d":["date",3]}}]"#);
