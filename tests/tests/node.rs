@@ -437,7 +437,7 @@ async fn what_cannot_be_listened_on_is_said() {
     let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let error = node.listen(&listener.url()).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Connect, Fate::NotSent));
-    assert_eq!(error.message(), format!("cannot listen on {}", listener.url()));
+    assert_eq!(error.message(), format!("cannot listen on {}: {}", listener.url(), source(&error)));
     assert!(source(&error).contains("in use"), "{}", source(&error));
     for url in ["", "127.0.0.1:5004", "http://127.0.0.1:0", "tcp://127.0.0.1", "ws://:0"] {
         let error = node.listen(url).await.unwrap_err();
