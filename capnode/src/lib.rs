@@ -124,7 +124,7 @@
 //! ```
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![warn(missing_docs)]
+#![warn(missing_docs, missing_debug_implementations, unnameable_types)]
 // The core alone reaches less.
 #![cfg_attr(feature = "tokio", warn(unreachable_pub))]
 #![cfg_attr(

@@ -44,6 +44,12 @@ pub(crate) type Outcome = Result<Reply, Error>;
 #[must_use]
 pub struct Response(State);
 
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Response").finish_non_exhaustive()
+    }
+}
+
 enum State {
     /// The outcome, until it is taken.
     Ready(Option<Outcome>),

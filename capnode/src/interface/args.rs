@@ -13,10 +13,12 @@ use crate::op::Text;
 
 /// An argument given as a borrow.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct Lend<'a, T: ?Sized>(pub &'a T);
 
 /// An argument given away.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct Give<T>(pub T);
 
 /// A type that an argument can be lent as: its owned form can travel.
@@ -148,6 +150,12 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
         }
     };
     decode_args(&body, |reader| A::read(&mut Reading { reader, names }))
+}
+
+impl std::fmt::Debug for Reading<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading").finish_non_exhaustive()
+    }
 }
 
 impl Reading<'_, '_> {

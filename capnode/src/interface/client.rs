@@ -103,10 +103,12 @@ impl<T: ?Sized> Ordinary for T {}
 
 /// The kind of a trait that is an interface, or has one among its supertraits.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct Extendable;
 
 /// The kind of every other trait.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct NotExtendable;
 
 /// The kind that a supertrait has to be of.

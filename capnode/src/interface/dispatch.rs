@@ -38,6 +38,12 @@ pub struct Delivery<T: ?Sized> {
     object: PhantomData<fn() -> Box<T>>,
 }
 
+impl<T: ?Sized> std::fmt::Debug for Delivery<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").finish_non_exhaustive()
+    }
+}
+
 /// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
 /// that name is taken by a method.
 pub fn serve<C: Serve<T>, T: Send + Sync + 'static>(object: Arc<T>) -> C {

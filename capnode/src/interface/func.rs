@@ -67,6 +67,12 @@ pub struct Plain<F: ?Sized> {
     signature: PhantomData<fn(&F)>,
 }
 
+impl<F: ?Sized> fmt::Debug for Plain<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain").finish_non_exhaustive()
+    }
+}
+
 impl<F: ?Sized> Func<F> {
     /// Returns the function that a reference stands for. Nothing is checked: a target that is no function, or has
     /// another signature, shows when it is called.

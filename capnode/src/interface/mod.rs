@@ -2,7 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod call;
-mod client;
+pub(crate) mod client;
 mod dispatch;
 mod from_cap;
 pub(crate) mod func;
