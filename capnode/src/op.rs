@@ -39,24 +39,25 @@ impl Text {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        &self.buffer()[self.range()]
+        let (buffer, range) = self.parts();
+        &buffer[range]
     }
 
-    /// Returns the text in which [`range`](Self::range) and the positions in a [`Payload`] are counted.
-    pub(crate) fn buffer(&self) -> &str {
+    /// Returns the buffer and the range of the text in it. The positions in a [`Payload`] are counted in the buffer.
+    pub(crate) fn parts(&self) -> (&str, Range<usize>) {
         match self {
-            Text::Static(text) => text,
-            Text::Own(text) => text,
-            Text::Shared { frame, .. } => frame,
+            Text::Static(text) => (text, 0..text.len()),
+            Text::Own(text) => (text, 0..text.len()),
+            Text::Shared { frame, start, end } => (frame, *start..*end),
         }
+    }
+
+    pub(crate) fn buffer(&self) -> &str {
+        self.parts().0
     }
 
     pub(crate) fn range(&self) -> Range<usize> {
-        match self {
-            Text::Static(text) => 0..text.len(),
-            Text::Own(text) => 0..text.len(),
-            Text::Shared { start, end, .. } => *start..*end,
-        }
+        self.parts().1
     }
 
     /// Makes the text cheap to clone.
@@ -146,11 +147,6 @@ impl<R> Payload<R> {
             }
         }
         self
-    }
-
-    /// Returns the value as plain text if it has neither references nor nodes, and unchanged as an error otherwise.
-    pub(crate) fn without_refs<S>(self) -> Result<Payload<S>, Self> {
-        if self.refs.is_empty() && self.nodes.is_empty() { Ok(Payload::plain(self.text)) } else { Err(self) }
     }
 
     pub(crate) fn map<S>(self, mut change: impl FnMut(R) -> S) -> Payload<S> {
@@ -250,14 +246,6 @@ impl Path {
         }
     }
 
-    /// Returns the number of steps beyond the first.
-    pub(crate) fn further_steps(&self) -> usize {
-        match self {
-            Path::Empty | Path::One(_) => 0,
-            Path::Many(Steps { keys, from }) => keys.len() - from - 1,
-        }
-    }
-
     /// Returns the rest of the path after `steps` steps.
     pub(crate) fn after(&self, steps: usize) -> Self {
         match (self.as_slice().get(steps..).unwrap_or_default(), self) {
@@ -351,6 +339,15 @@ pub(crate) struct Import {
     pub(crate) args: Option<Box<Payload<Word>>>,
     /// `true` if delivery waits for the value, `false` if it takes a reference to it at once.
     pub(crate) awaited: bool,
+}
+
+/// An expression that a call evaluates. Its target and the references in it are ids, or live ones.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Expression<T, R> {
+    /// A call of the value at `path` of `target`, or a read of it if there are no arguments.
+    Call { target: T, path: Path, args: Option<Payload<R>> },
+    /// Any other value: the calls in it are made.
+    Value(Payload<R>),
 }
 
 /// The kind of answer that the caller wants.

@@ -16,6 +16,7 @@ use super::together::Together;
 use crate::bounds;
 
 use crate::error::{Error, ErrorKind};
+use crate::few::Few;
 use crate::limits::Unfolding;
 use crate::names::find_reserved;
 use crate::op::{Id, Path, Payload, Slot};
@@ -137,10 +138,10 @@ impl Drop for Promised {
 impl Staged {
     /// Makes the requests in a value, and returns it as one of the program if all of it is there.
     pub(crate) fn begin(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
-        match value.without_refs() {
-            Ok(plain) => Ok(plain),
-            Err(value) => Self::all_there(Self::ask(value, limits), limits),
+        if value.refs.is_empty() && value.nodes.is_empty() {
+            return Ok(Payload { text: value.text, refs: Few::NONE, nodes: Few::NONE });
         }
+        Self::all_there(Self::ask(value, limits), limits)
     }
 
     /// Makes the requests in a value, in their order, inner ones first.
@@ -159,7 +160,7 @@ impl Staged {
         let of = |slot: &Slot<Staged>| match &slot.to {
             Staged::Ask(ask) => {
                 let (requests, steps) = ask.args.as_ref().map_or((0, 0), Staged::requests);
-                (1 + requests, steps + ask.path.further_steps())
+                (1 + requests, steps + ask.path.as_slice().len().saturating_sub(1))
             }
             _ => (0, 0),
         };

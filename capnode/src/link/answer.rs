@@ -110,7 +110,7 @@ impl Link {
                 effects.discard(outcome);
             }
         }
-        if state.session.peer().names_exports {
+        if self.capabilities().is_some_and(|peer| peer.names_exports) {
             state.encoding.end_call(answer);
         }
     }
@@ -139,7 +139,8 @@ impl Link {
                 Err(Payload::plain(text))
             }
         };
-        if let (true, Ok(value)) = (state.session.peer().names_exports, &outcome) {
+        let names_exports = self.capabilities().is_some_and(|peer| peer.names_exports);
+        if let (true, Ok(value)) = (names_exports, &outcome) {
             let exports = value.refs.iter().filter_map(|slot| match slot.to {
                 Word::Export(id) | Word::Function(id) => Some(id),
                 _ => None,

@@ -12,7 +12,7 @@ use crate::cap::payload::{Body, Part};
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
-use crate::op::{Answering, Id, Import as Use, Path, Payload, Slot, Word};
+use crate::op::{Answering, Expression, Id, Import as Use, Path, Payload, Slot, Word};
 
 impl Link {
     /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the
@@ -95,7 +95,8 @@ impl Link {
             Some(peer) if !peer.asks_index => self.import(state, 0, false).into(),
             Some(_) => {
                 let queue = Queue::new();
-                let call = state.session.call(0, Path::Empty, None, Answering::Sent);
+                let index = Expression::Call { target: 0, path: Path::Empty, args: None };
+                let call = state.session.call(index, Answering::Sent);
                 match state.send(call, effects) {
                     Ok(id) => state.entries.expect(id, Caller::Index(queue.clone())),
                     Err(error) => return Cap::broken(error),

@@ -23,7 +23,7 @@ use crate::cap::staged::Delivered;
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{LimitKind, Unfolding};
-use crate::op::{Answering, Id, Key, Path};
+use crate::op::{Answering, Expression, Id, Key, Path};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
@@ -140,7 +140,7 @@ impl ImportHook for Link {
                 return Ok(Way::Waits(called));
             }
             let args = args.map(|args| self.descriptors(state, args, false, effects));
-            let call = state.session.call(target.id(), path, args, answering);
+            let call = state.session.call(Expression::Call { target: target.id(), path, args }, answering);
             let id = match state.send(call, effects) {
                 Ok(id) => id,
                 // The receiver of the progress is dropped when the lock is free.
@@ -215,7 +215,7 @@ impl Link {
                 Asker::Reference(_) => Answering::Kept,
                 Asker::Caller { .. } => Answering::Sent,
             };
-            let call = state.session.call(target.id(), path, args, answering);
+            let call = state.session.call(Expression::Call { target: target.id(), path, args }, answering);
             let id = call.id;
             let sent = state.send(call, effects);
             effects.discard(target);

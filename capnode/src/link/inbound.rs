@@ -21,8 +21,8 @@ use crate::cap::staged::{Arrived, Ask, Promised, Staged, make_request, settle};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
-use crate::op::{Id, Import as Use, Op, Payload, Text, Word};
-use crate::session::{Event, InboundKind, Received};
+use crate::op::{Answering, Expression, Id, Import as Use, Op, Payload, Text, Word};
+use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
 
 /// The request of a frame, to be done when the lock is free.
@@ -66,7 +66,6 @@ impl Link {
             if self.ended.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            state.session.count_frame(now)?;
             let checks = self.checks_first.load(Ordering::SeqCst);
             if checks {
                 self.checks_first.store(false, Ordering::SeqCst);
@@ -75,18 +74,18 @@ impl Link {
                 Some(op) => Some(op),
                 None => self.read(state, frame, checks, effects)?,
             };
-            if let Some(op) = op {
-                state.clock.heard(&op, now);
-                let Received { event, reply } = state.session.receive(op, now)?;
-                state.say(reply);
-                if !state.session.peer().releases {
-                    state.evict_exports(self.limits.exports, effects);
-                }
-                if let Some(event) = event {
-                    return self.stage(state, event, frame.len(), effects);
-                }
+            if let Some(op) = &op {
+                state.clock.heard(op, now);
             }
-            Ok(None)
+            let Received { event, reply } = state.session.receive(op, now)?;
+            state.say(reply);
+            if self.capabilities().is_some_and(|peer| !peer.releases) {
+                state.evict_exports(self.limits.exports, effects);
+            }
+            match event {
+                Some(event) => self.stage(state, event, frame.len(), effects),
+                None => Ok(None),
+            }
         });
         match work {
             Ok(None) => {}
@@ -146,7 +145,7 @@ impl Link {
     pub(crate) fn unpark(self: &Arc<Self>, mut go_on: impl FnMut() -> bool) -> bool {
         loop {
             let call = self.with_state(Cause::Driver, |state, effects| {
-                if !state.session.peer().releases {
+                if self.capabilities().is_some_and(|peer| !peer.releases) {
                     state.evict_exports(self.limits.exports, effects);
                 }
                 let (calls, own_calls) = (state.session.running(), state.entries.own_calls());
@@ -184,21 +183,21 @@ impl Link {
     fn start(self: &Arc<Self>, call: Call) {
         // A handler started here may start others, which become tasks of this connection.
         let _hosted = Hosted::new(Some(self.clone()));
-        let Call { answer, kind, bytes, .. } = call;
+        let Call { answer, expression, bytes, .. } = call;
         // References may lead to other values.
-        let unfolds = match &kind {
-            InboundKind::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
-            InboundKind::Evaluate(_) => true,
+        let unfolds = match &expression {
+            Expression::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
+            Expression::Value(_) => true,
         };
         let limits = self.unfolding;
         let start = || {
-            let mut response = match kind {
-                InboundKind::Call { target, path, args } => {
+            let mut response = match expression {
+                Expression::Call { target, path, args } => {
                     let progress = self.capabilities().is_some_and(|peer| peer.progress);
                     let progress = progress.then(|| self.progress_of(answer));
                     make_request(target, path, args, limits, progress)
                 }
-                InboundKind::Evaluate(value) => match Staged::begin(value, limits) {
+                Expression::Value(value) => match Staged::begin(value, limits) {
                     Ok(body) => Response::wire(body),
                     Err(value) => {
                         Response::handler(async move { settle(value, limits).await.map(Reply::Wire) })
@@ -236,9 +235,12 @@ impl Link {
         effects: &mut Effects,
     ) -> Result<Option<Work>, Error> {
         match event {
-            Event::Call { answer, kind, refusal } => {
-                let kind = self.stage_kind(state, answer, kind);
-                return self.admit_call(state, Call::new(answer, kind, bytes), refusal, effects);
+            Event::Call { answer, expression, answering, refusal } => {
+                if matches!(answering, Answering::Kept) {
+                    state.entries.open_answer(answer);
+                }
+                let expression = self.stage_expression(state, answer, expression);
+                return self.admit_call(state, Call::new(answer, expression, bytes), refusal, effects);
             }
             Event::Answered { import, outcome } => {
                 return Ok(self.stage_answer(state, import, outcome, effects));
@@ -259,7 +261,7 @@ impl Link {
             }
             Event::Forget { answer } => state.entries.forget(answer, false, effects),
             Event::Dropped { export } => {
-                if state.session.peer().names_exports {
+                if self.capabilities().is_some_and(|peer| peer.names_exports) {
                     state.encoding.remove_export(export, effects);
                 }
                 state.entries.remove_object(export, effects);
@@ -287,23 +289,23 @@ impl Link {
     }
 
     /// Replaces the ids of a call by what they stand for.
-    fn stage_kind(
+    fn stage_expression(
         self: &Arc<Self>,
         state: &mut State,
         answer: Id,
-        kind: InboundKind<Id, Word>,
-    ) -> InboundKind<Cap, Staged> {
-        let (target, path, args) = match kind {
-            InboundKind::Call { target, path, args } => (target, path, args),
-            InboundKind::Evaluate(value) => return InboundKind::Evaluate(self.stage_value(state, value)),
+        expression: Expression<Id, Word>,
+    ) -> Expression<Cap, Staged> {
+        let (target, path, args) = match expression {
+            Expression::Call { target, path, args } => (target, path, args),
+            Expression::Value(value) => return Expression::Value(self.stage_value(state, value)),
         };
-        let peer = state.session.peer();
+        let peer = self.capabilities().unwrap_or_default();
         if peer.names_exports {
             let asks_index = peer.asks_index && target == 0 && path.is_empty() && args.is_none();
             state.encoding.begin_call(answer, target, asks_index);
         }
         let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
-        InboundKind::Call { target, path, args: args.map(|args| self.stage_value(state, args)) }
+        Expression::Call { target, path, args: args.map(|args| self.stage_value(state, args)) }
     }
 
     /// Admits a call, which may have to wait.
@@ -319,9 +321,6 @@ impl Link {
             let message = format!("more than {} calls in one message", self.limits.running_calls);
             effects.discard(call);
             return Err(Error::over(LimitKind::RunningCalls, message));
-        }
-        if state.session.is_kept(call.answer) {
-            state.entries.open_answer(call.answer);
         }
         if refused.is_none() && self.draining.load(Ordering::SeqCst) {
             refused = Some(shutting_down());
@@ -399,7 +398,10 @@ impl Link {
                 Staged::Promise(Promised::new(self.clone(), id, outcome))
             }
             Word::Import(Use { id, path, args, awaited }) => {
-                let cap = state.entries.target(id).unwrap_or_else(|| no_index_for(state.session.peer()));
+                let cap = state
+                    .entries
+                    .target(id)
+                    .unwrap_or_else(|| no_index_for(self.capabilities().unwrap_or_default()));
                 if path.is_empty() && args.is_none() && !awaited {
                     return Staged::Cap(cap);
                 }

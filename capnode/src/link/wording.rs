@@ -16,10 +16,9 @@ pub(super) fn wording(
     peer: Option<&Capabilities>,
     bytes: usize,
 ) -> (Result<Body, Error>, Option<Box<Body>>) {
-    let body = match body.without_refs() {
-        Ok(plain) => return (Ok(plain), None),
-        Err(body) => body,
-    };
+    if body.refs.is_empty() && body.nodes.is_empty() {
+        return (Ok(body), None);
+    }
     let peer = peer.unwrap_or_default();
     if !peer.graphs {
         let (value, left) = unfold(body, bytes);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Event, Export, Exported, Import, ImportState, InboundKind, Rates, Received, Running, Session};
+use super::{Event, Export, Exported, Import, ImportState, Rates, Received, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{LimitKind, Limits};
-use crate::op::{Answering, Id, Import as Use, Op, Payload, Text, Word};
+use crate::op::{Answering, Expression, Id, Import as Use, Op, Payload, Text, Word};
 
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
@@ -35,28 +35,28 @@ fn protocol<T>(message: String) -> Result<T, Error> {
 }
 
 impl Session {
-    /// Counts a frame that has come at `now`. All times here are counted from the beginning of the session.
-    pub(crate) fn count_frame(&mut self, now: Duration) -> Result<(), Error> {
+    /// Counts a frame that has come at `now`, takes in the message in it, and numbers the call in that. All times here are
+    /// counted from the beginning of the session. An error means that the peer broke the protocol or a limit, and that
+    /// the session cannot go on.
+    pub(crate) fn receive(&mut self, op: Option<Op>, now: Duration) -> Result<Received, Error> {
         self.rates.counts.frames += 1;
-        if self.rates.frames.as_mut().is_none_or(|frames| frames.count(now)) {
-            return Ok(());
+        if !self.rates.frames.as_mut().is_none_or(|frames| frames.count(now)) {
+            let limit = self.limits.frames_per_second.unwrap_or_default();
+            return Err(Error::over(
+                LimitKind::FramesPerSecond,
+                format!("more than {limit} frames in a second"),
+            ));
         }
-        let limit = self.limits.frames_per_second.unwrap_or_default();
-        Err(Error::over(LimitKind::FramesPerSecond, format!("more than {limit} frames in a second")))
-    }
-
-    /// Takes in a message that has come at `now`, and numbers the call in it. An error means that the peer broke the
-    /// protocol or a limit, and that the session cannot go on.
-    pub(crate) fn receive(&mut self, op: Op, now: Duration) -> Result<Received, Error> {
+        let Some(op) = op else { return Ok(Received::default()) };
         let (mut reply, mut found) = (None, Findings::NONE);
         let event = match op {
             Op::Call { target, path, args, answering, .. } => {
-                self.start(answering, InboundKind::Call { target, path, args })?
+                self.start(answering, Expression::Call { target, path, args })?
             }
-            Op::Evaluate { value, answering, .. } => self.start(answering, InboundKind::Evaluate(value))?,
+            Op::Evaluate { value, answering, .. } => self.start(answering, Expression::Value(value))?,
             Op::Pipe { .. } => {
                 let streams = Word::Unsupported { form: "streams", with: Vec::new() };
-                self.start(Answering::Kept, InboundKind::Evaluate(Payload::reference(streams)))?
+                self.start(Answering::Kept, Expression::Value(Payload::reference(streams)))?
             }
             Op::Progress { id, mut value } => {
                 self.resolve(&mut value, &mut found)?;
@@ -139,21 +139,21 @@ impl Session {
     fn start(
         &mut self,
         answering: Answering,
-        mut kind: InboundKind<Id, Word>,
+        mut expression: Expression<Id, Word>,
     ) -> Result<Option<Event>, Error> {
         let mut found = Findings::NONE;
-        let value = match &mut kind {
-            InboundKind::Call { target, args, .. } => {
+        let value = match &mut expression {
+            Expression::Call { target, args, .. } => {
                 self.check_export(*target, &mut found);
                 args.as_mut()
             }
-            InboundKind::Evaluate(value) => Some(value),
+            Expression::Value(value) => Some(value),
         };
         if let Some(value) = value.filter(|value| !value.refs.is_empty()) {
             self.resolve(value, &mut found)?;
         }
-        let answer = self.next_answer();
-        self.last_answer = answer;
+        self.last_answer += 1;
+        let answer = self.last_answer;
         let streamed = matches!(answering, Answering::Sent);
         if !streamed {
             self.exports.insert(answer, Export { count: 1, what: Exported::Answer { asked: false } });
@@ -169,12 +169,12 @@ impl Session {
         self.running.insert(answer, running);
         if found.wrong.is_some() {
             // The target may not be there, and the path leads nowhere.
-            kind = InboundKind::Evaluate(match kind {
-                InboundKind::Call { args, .. } => args.unwrap_or_else(|| Payload::plain(Text::Static(""))),
-                InboundKind::Evaluate(value) => value,
+            expression = Expression::Value(match expression {
+                Expression::Call { args, .. } => args.unwrap_or_else(|| Payload::plain(Text::Static(""))),
+                Expression::Value(value) => value,
             });
         }
-        Ok(Some(Event::Call { answer, kind, refusal: found.wrong }))
+        Ok(Some(Event::Call { answer, expression, answering, refusal: found.wrong }))
     }
 
     /// Returns `true` if this side lends the peer a reference under `id`.
@@ -351,16 +351,26 @@ impl Session {
         if !value.refs.is_empty() {
             self.resolve(value, &mut found)?;
         }
-        match self.imports.get_mut(&id).map(|import| &mut import.state) {
-            Some(ImportState::Awaited { pulled: false, .. }) => self.remove_import(id),
-            // The drop of its handle releases it.
-            Some(state @ ImportState::Call { pulled: true }) => *state = ImportState::Object,
-            Some(ImportState::Promise | ImportState::Awaited { pulled: true, .. }) => {
-                self.remove_import(id);
+        match self.imports.remove(&id) {
+            Some(Import { state: ImportState::Awaited { pulled, .. }, .. }) => {
+                self.unanswered -= 1;
+                *reply = pulled.then_some(Op::Release { id, count: 1 });
+            }
+            Some(Import { state: ImportState::Promise, .. }) => {
+                self.lent -= 1;
                 *reply = Some(Op::Release { id, count: 1 });
             }
+            // The drop of its handle releases it.
+            Some(mut import @ Import { state: ImportState::Call { pulled: true }, .. }) => {
+                import.state = ImportState::Object;
+                self.imports.insert(id, import);
+            }
             // The answer was not asked for.
-            Some(ImportState::Call { pulled: false } | ImportState::Object) | None => self.stray(),
+            Some(import) => {
+                self.imports.insert(id, import);
+                self.stray();
+            }
+            None => self.stray(),
         }
         Ok(Some(match (outcome, found.wrong) {
             (Ok(value), Some(why)) => Event::Unfit { import: id, value, why },

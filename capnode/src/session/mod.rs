@@ -13,7 +13,7 @@
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{Limits, Rate};
-use crate::op::{Answering, Id, IdMap, Op, Path, Payload, Text, Word};
+use crate::op::{Answering, Expression, Id, IdMap, Op, Path, Payload, Text, Word};
 use crate::table::Table;
 
 mod handle;
@@ -42,7 +42,7 @@ pub(crate) struct ObjectId(pub(crate) usize, pub(crate) usize);
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
     /// A call of the peer; `refusal` is the reason to refuse it: it needs a missing or unsupported value.
-    Call { answer: Id, kind: InboundKind<Id, Word>, refusal: Option<String> },
+    Call { answer: Id, expression: Expression<Id, Word>, answering: Answering, refusal: Option<String> },
     /// The peer pulls the answer of a call that has ended already.
     Pull { answer: Id },
     /// The peer pulls an id that is not the answer of a call, or is not there.
@@ -61,15 +61,6 @@ pub(crate) enum Event {
     Progress { import: Id, value: Payload<Word> },
     /// The peer has ended the session.
     Aborted { reason: Payload<Word> },
-}
-
-/// A call of the peer. Its target and the references in it are ids first, and live ones once it has been taken in.
-#[derive(Debug, PartialEq)]
-pub(crate) enum InboundKind<T, R> {
-    /// A call of the value at `path` of `target`, or a read of it if there are no arguments.
-    Call { target: T, path: Path, args: Option<Payload<R>> },
-    /// A value instead of a call.
-    Evaluate(Payload<R>),
 }
 
 /// The meaning of a message, and the message that replies to it.
@@ -326,11 +317,6 @@ impl Session {
         self.running.len()
     }
 
-    /// Returns `true` if the peer may still use the result of its call.
-    pub(crate) fn is_kept(&self, answer: Id) -> bool {
-        self.exports.contains_key(&answer)
-    }
-
     /// Returns `true` if this program holds nothing and waits for nothing, no call of the peer is running, and the peer
     /// holds at most the index.
     pub(crate) fn is_idle(&self) -> bool {
@@ -356,40 +342,27 @@ impl Session {
 
     // ------------------------------------------------------------------ what this program wants
 
-    /// Calls the import `target`, or reads it if there are no arguments.
+    /// Makes a call. If the answer has to be sent, a peer that may not do so by itself gets a pull as well.
     ///
     /// With [`Answering::Kept`] the caller holds a handle to the result; with
     /// [`Answering::Sent`] it waits for the answer until [`drop_call`](Self::drop_call).
-    pub(crate) fn call(
-        &mut self,
-        target: Id,
-        path: Path,
-        args: Option<Payload<Word>>,
-        answering: Answering,
-    ) -> OutboundCall {
-        self.ask(answering, true, |id, answering| Op::Call { id, target, path, args, answering })
-    }
-
-    /// Numbers a message that makes a call. If the answer has to be sent, a peer that may not do so by itself gets a pull
-    /// as well.
-    fn ask(
-        &mut self,
-        answering: Answering,
-        wanted: bool,
-        op: impl FnOnce(Id, Answering) -> Op,
-    ) -> OutboundCall {
+    pub(crate) fn call(&mut self, expression: Expression<Id, Word>, answering: Answering) -> OutboundCall {
         self.last_call += 1;
         let id = self.last_call;
         let kept = matches!(answering, Answering::Kept);
         let pulled = !kept && self.peer.says_hello && !self.marked;
         let state = match kept {
             true => ImportState::Call { pulled: false },
-            false => ImportState::Awaited { pulled, wanted },
+            false => ImportState::Awaited { pulled, wanted: true },
         };
         self.unanswered += usize::from(!kept);
         self.imports.insert(id, Import { count: 1, handles: usize::from(kept), state });
         let answering = if pulled { Answering::Kept } else { answering };
-        OutboundCall { id, op: op(id, answering), pull: pulled.then_some(Op::Pull(id)) }
+        let op = match expression {
+            Expression::Call { target, path, args } => Op::Call { id, target, path, args, answering },
+            Expression::Value(value) => Op::Evaluate { id, value, answering },
+        };
+        OutboundCall { id, op, pull: pulled.then_some(Op::Pull(id)) }
     }
 
     /// Returns the number of the peer's next call.
@@ -400,16 +373,21 @@ impl Session {
     /// Sends a message that any peer answers, to probe it: a value, or a read of the index at a path. No caller waits
     /// for the answer.
     pub(crate) fn probe(&mut self, path: Option<Path>) -> OutboundCall {
-        self.ask(Answering::Sent, false, |id, answering| match path {
-            Some(path) => Op::Call { id, target: 0, path, args: None, answering },
-            None => Op::Evaluate { id, value: Payload::plain(Text::Static("null")), answering },
-        })
+        let call = match path {
+            Some(path) => self.call(Expression::Call { target: 0, path, args: None }, Answering::Sent),
+            None => self.greet(),
+        };
+        if let Some(ImportState::Awaited { wanted, .. }) =
+            self.imports.get_mut(&call.id).map(|import| &mut import.state)
+        {
+            *wanted = false;
+        }
+        call
     }
 
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
     pub(crate) fn greet(&mut self) -> OutboundCall {
-        let null = Payload::plain(Text::Static("null"));
-        self.ask(Answering::Sent, true, |id, answering| Op::Evaluate { id, value: null, answering })
+        self.call(Expression::Value(Payload::plain(Text::Static("null"))), Answering::Sent)
     }
 
     /// Pulls the answer of a call that was sent with [`Answering::Kept`]. This library reads such results by further

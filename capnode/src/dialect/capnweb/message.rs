@@ -98,7 +98,7 @@ pub(crate) fn write(op: &Op, out: &mut String) {
 
 /// Writes a payload's text with its references in their places.
 fn write_payload(payload: &Payload<Word>, out: &mut String) {
-    let (buffer, range) = (payload.text.buffer(), payload.text.range());
+    let (buffer, range) = payload.text.parts();
     let mut written = range.start;
     for slot in payload.refs.iter() {
         out.push_str(&buffer[written..slot.start]);
@@ -128,9 +128,10 @@ fn write_export(form: &str, id: i64, out: &mut String) {
 fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, out: &mut String) {
     out.push_str(form);
     out.push_str(itoa::Buffer::new().format(id));
-    if !path.is_empty() || args.is_some() {
+    let keys = path.as_slice();
+    if !keys.is_empty() || args.is_some() {
         out.push_str(",[");
-        for (at, key) in path.as_slice().iter().enumerate() {
+        for (at, key) in keys.iter().enumerate() {
             if at > 0 {
                 out.push(',');
             }

@@ -272,7 +272,7 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
     };
     session.handle(call).unwrap();
     let event = only(events(&mut session));
-    let Event::Call { answer: 1, kind: InboundKind::Evaluate(value), refusal: Some(_) } = event else {
+    let Event::Call { answer: 1, expression: Expression::Value(value), refusal: Some(_), .. } = event else {
         panic!("{event:?}")
     };
     let absent = |form, with| Word::Unsupported { form, with };
@@ -313,7 +313,7 @@ fn a_pipe_takes_a_number_and_holds_a_failed_export() {
     assert!(session.is_kept(1));
     assert!(matches!(
         say(&mut session, [stream(1)])[..],
-        [Event::Call { answer: 2, kind: InboundKind::Call { target: 1, .. }, refusal: None }]
+        [Event::Call { answer: 2, expression: Expression::Call { target: 1, .. }, refusal: None, .. }]
     ));
 }
 
@@ -405,8 +405,8 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
     assert!(matches!(
         arrived[..],
         [
-            Event::Call { kind: InboundKind::Call { target: 0, .. }, .. },
-            Event::Call { kind: InboundKind::Call { target: 1, .. }, .. }
+            Event::Call { expression: Expression::Call { target: 0, .. }, .. },
+            Event::Call { expression: Expression::Call { target: 1, .. }, .. }
         ]
     ));
     for answer in [call, next] {
@@ -422,7 +422,7 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
         arrived[..],
         [
             Event::Forget { answer: 2 },
-            Event::Call { answer: 3, kind: InboundKind::Call { target: 1, .. }, .. }
+            Event::Call { answer: 3, expression: Expression::Call { target: 1, .. }, .. }
         ]
     ));
     pair.far.finish(3);

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Event, InboundKind, ObjectId, OutboundCall, Side, Wanted};
+use super::{Event, ObjectId, OutboundCall, Side, Wanted};
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Import, Op, Path, Payload, Slot, UNNUMBERED, Word};
+use crate::op::{Answering, Expression, Id, Import, Op, Path, Payload, Slot, UNNUMBERED, Word};
 
 mod calls;
 mod limits;
@@ -52,7 +52,7 @@ impl Session {
     }
 
     fn call(&mut self, target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering) -> Id {
-        let call = self.inner.call(target, path, args, answering);
+        let call = self.inner.call(Expression::Call { target, path, args }, answering);
         self.send(call)
     }
 
@@ -85,10 +85,15 @@ impl Session {
 
     /// Takes in a message at time zero.
     fn handle(&mut self, op: Op) -> Result<(), Error> {
-        let received = self.inner.receive(op, Duration::ZERO)?;
+        let received = self.inner.receive(Some(op), Duration::ZERO)?;
         self.ops.extend(received.reply);
         self.events.extend(received.event);
         Ok(())
+    }
+
+    /// Returns `true` if the peer may still use the result of its call.
+    fn is_kept(&self, answer: Id) -> bool {
+        self.inner.exports.contains_key(&answer)
     }
 
     fn poll_op(&mut self) -> Option<Op> {
@@ -217,8 +222,8 @@ fn taken(events: &[Event]) -> Vec<Id> {
     let mut taken = Vec::new();
     for event in events {
         let value = match event {
-            Event::Call { kind: InboundKind::Call { args: Some(value), .. }, .. }
-            | Event::Call { kind: InboundKind::Evaluate(value), .. } => value,
+            Event::Call { expression: Expression::Call { args: Some(value), .. }, .. }
+            | Event::Call { expression: Expression::Value(value), .. } => value,
             Event::Answered { outcome: Ok(value) | Err(value), .. } | Event::Aborted { reason: value } => {
                 value
             }

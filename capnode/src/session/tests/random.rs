@@ -188,8 +188,9 @@ impl World {
         match event {
             Event::Call {
                 answer,
-                kind: InboundKind::Call { target, args: Some(args), .. },
+                expression: Expression::Call { target, args: Some(args), .. },
                 refusal: None,
+                ..
             } => {
                 let number: usize = args.text.as_str().parse().unwrap();
                 let mut uses = program.take(&args);

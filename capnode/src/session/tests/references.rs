@@ -121,7 +121,7 @@ fn the_index_is_never_given_back() {
     assert_eq!(ops(&mut pair.near), []);
     pair.near.call(0, Path::Empty, None, Answering::Sent);
     pair.settle();
-    assert!(matches!(pair.far_event(), Event::Call { kind: InboundKind::Call { target: 0, .. }, .. }));
+    assert!(matches!(pair.far_event(), Event::Call { expression: Expression::Call { target: 0, .. }, .. }));
 }
 
 #[test]
@@ -187,7 +187,8 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
             answering: Answering::Sent,
         }],
     );
-    let Some(Event::Call { kind: InboundKind::Call { args: Some(args), .. }, .. }) = events.first() else {
+    let Some(Event::Call { expression: Expression::Call { args: Some(args), .. }, .. }) = events.first()
+    else {
         panic!("{events:?}")
     };
     let Word::Import(Import { args: Some(inner), .. }) = &args.refs[1].to else { panic!("{args:?}") };
@@ -202,7 +203,7 @@ fn a_reference_sent_home_arrives_as_the_export_it_was() {
     let id = pair.lend(OBJECT);
     pair.near.call(0, Path::Empty, Some(references([home(id)])), Answering::Sent);
     pair.settle();
-    let Event::Call { kind: InboundKind::Call { args: Some(args), .. }, .. } = pair.far_event() else {
+    let Event::Call { expression: Expression::Call { args: Some(args), .. }, .. } = pair.far_event() else {
         panic!()
     };
     assert_eq!(args.refs[0].to, home(-1));

@@ -65,11 +65,11 @@ fn broken() -> Failure {
 
 impl<'a, R: Lookup> Reader<'a, R> {
     pub(crate) fn new(payload: &'a Payload<R>) -> Self {
-        let text = &payload.text;
-        let start = text.range().start;
+        let (buffer, range) = payload.text.parts();
+        let start = range.start;
         let mark = 0_u8;
         Self {
-            buffer: text.buffer(),
+            buffer,
             start,
             pos: start,
             escaped: false,

@@ -42,7 +42,8 @@ const USUAL: [&str; 3] = ["[\"stream\"", "[\"resolve\"", "[\"push\""];
 impl<'a> Scanner<'a> {
     /// Begins a message: passes over its bracket and returns its name.
     pub(super) fn open(text: &'a Text, limits: &'a Limits) -> Result<(Self, &'a str)> {
-        let (buffer, start) = (text.buffer(), text.range().start);
+        let (buffer, range) = text.parts();
+        let start = range.start;
         let max_depth = limits.depth.min(MAX_DEPTH);
         let mut scanner = Self { text, buffer, pos: start, limits, max_depth, refs: Few::NONE };
         let bytes = buffer.as_bytes().get(start..).unwrap_or_default();

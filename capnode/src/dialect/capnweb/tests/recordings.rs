@@ -209,7 +209,7 @@ fn what_is_fatal_to_the_real_peer_is_fatal_here_or_refused() {
             let Line::NewConnection(case) = line else { continue };
             let Some(Line::Message { text, .. }) = lines.next() else { panic!("{case}") };
             let mut session = Session::new(Limits::default(), Default::default());
-            let outcome = message(text).and_then(|op| session.receive(op, Duration::ZERO));
+            let outcome = message(text).and_then(|op| session.receive(Some(op), Duration::ZERO));
             let event = outcome.as_ref().ok().and_then(|received| received.event.as_ref());
             let refused = matches!(
                 event,
