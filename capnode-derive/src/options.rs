@@ -122,7 +122,7 @@ fn one_option(
     }
     take(&key, input)?;
     if !input.is_empty() && !input.peek(Token![,]) {
-        let message = format!("`{key}` takes no more than this: write a comma before what follows");
+        let message = format!("unexpected text after `{key}`: write a comma before the next option");
         return Err(input.error(message));
     }
     seen.push(key);

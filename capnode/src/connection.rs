@@ -186,7 +186,7 @@ impl fmt::Debug for Connection {
 /// A result of [`connect`](crate::connect): a client or function for the peer's index, a [`Cap`], or the [`Connection`]
 /// itself.
 #[diagnostic::on_unimplemented(
-    message = "a connection can't be had as `{Self}`",
+    message = "a connection can't be converted to `{Self}`",
     label = "this gives the client of an interface, a `Func`, a `Cap` or a `Connection`",
     note = "say which: `let chat: ChatClient = ..`"
 )]

@@ -28,16 +28,16 @@ fn check_qualifiers(method: &Method, problems: &mut Problems) {
     let (token, name) = (&signature.fn_token, &signature.ident);
     if let Some(token) = &signature.constness {
         let message =
-            format!("a method runs wherever the object is, so it can't be `const`: write `async fn {name}`");
+            format!("a method can't be `const`, since its object may be remote: write `async fn {name}`");
         problems.at(token, message);
     } else if signature.asyncness.is_none() {
         let message =
-            format!("a method is `async`, since its object may be elsewhere: write `async fn {name}`");
+            format!("a method must be `async`, since its object may be remote: write `async fn {name}`");
         problems.at(quote!(#token #name), message);
     }
     if let Safety::Unsafe(token) = &signature.safety {
         let message = format!(
-            "a method can't be `unsafe`, since a caller elsewhere promises nothing: write `async fn {name}`"
+            "a method can't be `unsafe`, since a remote caller can't promise anything: write `async fn {name}`"
         );
         problems.at(token, message);
     }
@@ -71,9 +71,9 @@ fn of_receiver(receiver: &Receiver) -> Option<&'static str> {
              changes in a `Mutex` or an atomic",
         ),
         ReceiverKind::Value => {
-            Some("a call can't consume the object, which others may hold too: write `&self`")
+            Some("a method can't consume the object, which others may hold too: write `&self`")
         }
-        _ => Some("an object is lent to its methods: write `&self`"),
+        _ => Some("a method borrows its object: write `&self`"),
     }
 }
 

@@ -58,7 +58,7 @@ fn check_trait(interface: &Interface, problems: &mut Problems) {
     if let Some(token) = &item.unsafety {
         problems.at(
             token,
-            "an interface can't be `unsafe`, since a caller elsewhere promises nothing: leave it out",
+            "an interface can't be `unsafe`, since a remote caller can't promise anything: leave it out",
         );
     }
     if let Some(token) = &item.modifiers.auto_token {

@@ -10,10 +10,10 @@ pub(super) fn check_argument(ty: &Type, may_use_self: bool, problems: &mut Probl
         Type::Reference(reference) => check_borrowed(reference, may_use_self, problems),
         Type::Slice(slice) => {
             let item = text(&slice.elem);
-            problems.at(ty, format!("a slice is lent or owned: write `&[{item}]` or `Vec<{item}>`"));
+            problems.at(ty, format!("an argument can't be a bare slice: write `&[{item}]` or `Vec<{item}>`"));
         }
         Type::Path(path) if path.path.is_ident("str") => {
-            problems.at(ty, "a `str` is lent or owned: write `&str` or `String`");
+            problems.at(ty, "an argument can't be a bare `str`: write `&str` or `String`");
         }
         _ => {
             if let Some(flaw) = find(ty, may_use_self) {
@@ -33,7 +33,7 @@ fn check_borrowed(ty: &TypeReference, may_use_self: bool, problems: &mut Problem
     if ty.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
         let lent = text(&ty.elem);
         return problems
-            .at(ty, format!("an argument is lent for the call only: write `&{lent}` or `{owned}`"));
+            .at(ty, format!("an argument is borrowed only during the call: write `&{lent}` or `{owned}`"));
     }
     if let Some(flaw) = find(&ty.elem, may_use_self) {
         // `&dyn T` and `&&T` are wrong as a whole.
@@ -51,7 +51,7 @@ pub(super) fn check_result(ty: &Type, may_use_self: bool, problems: &mut Problem
                 Ok(Type::Reference(reference)) => format!("`{}`", owned(&reference.elem)),
                 _ => "a type that owns it".to_owned(),
             };
-            format!("a result can't borrow from the object, which may be elsewhere: return {instead}")
+            format!("a result can't borrow from the object, which may be remote: return {instead}")
         }
         _ => of_argument(&flaw),
     };
@@ -65,28 +65,28 @@ fn find(ty: &Type, may_use_self: bool) -> Option<Flaw> {
 fn of_argument(flaw: &Flaw) -> String {
     let message = match flaw.kind {
         FlawKind::Reference | FlawKind::Lifetime if flaw.in_func => {
-            "a function that travels owns what it takes and returns: write `Func<fn(String)>` for \
+            "a `Func` takes and returns owned values: write `Func<fn(String)>` for \
              `Func<fn(&str)>`"
         }
         FlawKind::Reference | FlawKind::Lifetime => {
-            "only an argument as a whole is lent, as in `&str`, `&[T]` or `&T`: own what is inside, as \
+            "only a whole argument can be a borrow, as in `&str`, `&[T]` or `&T`: own what is inside, as \
              in `Vec<String>`"
         }
-        FlawKind::MutReference => "changes don't travel back: own what is borrowed here",
+        FlawKind::MutReference => "changes don't travel back: use an owned type here",
         FlawKind::Dyn => {
-            "a trait object can't travel: write the client of an interface, as in `ChatClient`, or a \
+            "a trait object can't be sent: write the client of an interface, as in `ChatClient`, or a \
              type that serializes"
         }
         FlawKind::Impl => {
             "the other side must know this type: write a concrete one, or `Func<fn(..) -> ..>` to take \
              a closure"
         }
-        FlawKind::BareFn => "a function pointer can't travel: write `Func<fn(..) -> ..>`",
+        FlawKind::BareFn => "a function pointer can't be sent: write `Func<fn(..) -> ..>`",
         FlawKind::Implementor => {
-            "`Self` is known to the implementation only: write the client of the interface, or a \
+            "`Self` is unknown to the callers: write the client of the interface, or a \
              concrete type"
         }
-        FlawKind::FuncOfSpecialFn => "a function that travels is an ordinary one: write `Func<fn(..) -> ..>`",
+        FlawKind::FuncOfSpecialFn => "a `Func` is of a plain `fn` type: write `Func<fn(..) -> ..>`",
         FlawKind::FuncOfTooMany => {
             return format!(
                 "a `Func` takes at most {MOST_FUNC_ARGUMENTS} arguments: put some of them in a struct"

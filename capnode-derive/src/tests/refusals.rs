@@ -45,19 +45,17 @@ macro_rules! refused {
     )* };
 }
 
-const LENT: &str = "only an argument as a whole is lent, as in `&str`, `&[T]` or `&T`: own what is inside, as in `Vec<String>`";
-const DYN: &str = "a trait object can't travel: write the client of an interface, as in `ChatClient`, or a type that serializes";
+const LENT: &str = "only a whole argument can be a borrow, as in `&str`, `&[T]` or `&T`: own what is inside, as in `Vec<String>`";
+const DYN: &str = "a trait object can't be sent: write the client of an interface, as in `ChatClient`, or a type that serializes";
 const IMPL: &str =
     "the other side must know this type: write a concrete one, or `Func<fn(..) -> ..>` to take a closure";
-const SELF: &str =
-    "`Self` is known to the implementation only: write the client of the interface, or a concrete type";
-const OWNS: &str =
-    "a function that travels owns what it takes and returns: write `Func<fn(String)>` for `Func<fn(&str)>`";
-const SPECIAL: &str = "a function that travels is an ordinary one: write `Func<fn(..) -> ..>`";
+const SELF: &str = "`Self` is unknown to the callers: write the client of the interface, or a concrete type";
+const OWNS: &str = "a `Func` takes and returns owned values: write `Func<fn(String)>` for `Func<fn(&str)>`";
+const SPECIAL: &str = "a `Func` is of a plain `fn` type: write `Func<fn(..) -> ..>`";
 const TWICE: &str = "`Named` is extended twice, also if its type parameters differ, since its methods would have two meanings under one name: keep one, and hand the object out as `NamedClient` for the other";
 const LIFETIME: &str = "a method has no lifetime parameters, since a borrow lasts for the call only: leave it out, as in `text: &str`";
 const SHARED: &str = "an object is shared by all who hold a reference to it: write `&self`, and keep what changes in a `Mutex` or an atomic";
-const CONSUMED: &str = "a call can't consume the object, which others may hold too: write `&self`";
+const CONSUMED: &str = "a method can't consume the object, which others may hold too: write `&self`";
 
 // What is no interface.
 refused! {
@@ -69,7 +67,7 @@ refused! {
     an_alias_of_traits: of_trait(trait Both = One + Other;) =>
         "an interface is a trait with methods: write `#[capnode::interface(extends(One, Other))]` above `trait Both {}`";
     an_unsafe_trait: of_trait(unsafe trait Chat {}) =>
-        "an interface can't be `unsafe`, since a caller elsewhere promises nothing: leave it out";
+        "an interface can't be `unsafe`, since a remote caller can't promise anything: leave it out";
     an_auto_trait: of_trait(auto trait Chat {}) =>
         "an interface can't be an `auto` trait, since an object implements its methods: leave it out";
     a_lifetime_of_the_trait: of_trait(trait Chat<'a> {}) =>
@@ -86,11 +84,11 @@ refused! {
 // Methods.
 refused! {
     not_async: of_method(fn say(&self);) =>
-        "a method is `async`, since its object may be elsewhere: write `async fn say`";
+        "a method must be `async`, since its object may be remote: write `async fn say`";
     const_fn: of_method(const fn say(&self);) =>
-        "a method runs wherever the object is, so it can't be `const`: write `async fn say`";
+        "a method can't be `const`, since its object may be remote: write `async fn say`";
     unsafe_fn: of_method(async unsafe fn say(&self);) =>
-        "a method can't be `unsafe`, since a caller elsewhere promises nothing: write `async fn say`";
+        "a method can't be `unsafe`, since a remote caller can't promise anything: write `async fn say`";
     extern_fn: of_method(async extern "C" fn say(&self);) =>
         "a method can't be `extern`, since nothing links to it: write `async fn say`";
     no_receiver: of_method(async fn say(text: &str);) =>
@@ -100,7 +98,7 @@ refused! {
     mut_self: of_method(async fn say(&mut self);) => SHARED;
     self_by_value: of_method(async fn say(self);) => CONSUMED;
     mut_self_by_value: of_method(async fn say(mut self) {}) => CONSUMED;
-    self_of_a_type: of_method(async fn say(self: Arc<Self>);) => "an object is lent to its methods: write `&self`";
+    self_of_a_type: of_method(async fn say(self: Arc<Self>);) => "a method borrows its object: write `&self`";
     a_type_parameter: of_method(async fn say<T: Clone>(&self, text: T) where T: Copy;) =>
         "a method has no type parameters, since the other side must know every type: write a concrete type, or a type parameter of the trait";
     a_where_clause: of_method(async fn say(&self) where Self: Sized;) =>
@@ -141,16 +139,16 @@ refused! {
     a_mut_borrow: of_method(async fn say(&self, text: &mut Vec<u8>);) =>
         "changes to an argument don't travel back: take `Vec<u8>` and return what becomes of it";
     a_static_borrow: of_method(async fn say(&self, text: &'static str);) =>
-        "an argument is lent for the call only: write `&str` or `String`";
+        "an argument is borrowed only during the call: write `&str` or `String`";
     a_borrow_inside: of_method(async fn say(&self, text: Vec<&str>);) => LENT;
     a_borrow_in_a_borrow: of_method(async fn say(&self, text: &[&str]);) => LENT;
     a_borrow_of_a_borrow: of_method(async fn say(&self, text: &&str);) => LENT;
     a_borrow_by_lifetime: of_method(async fn say(&self, text: Cow<'_, str>);) => LENT;
-    a_str: of_method(async fn say(&self, text: str);) => "a `str` is lent or owned: write `&str` or `String`";
+    a_str: of_method(async fn say(&self, text: str);) => "an argument can't be a bare `str`: write `&str` or `String`";
     a_slice: of_method(async fn say(&self, text: [Vec<u8>]);) =>
-        "a slice is lent or owned: write `&[Vec<u8>]` or `Vec<Vec<u8>>`";
+        "an argument can't be a bare slice: write `&[Vec<u8>]` or `Vec<Vec<u8>>`";
     a_function_pointer: of_method(async fn say(&self, then: fn(u8));) =>
-        "a function pointer can't travel: write `Func<fn(..) -> ..>`";
+        "a function pointer can't be sent: write `Func<fn(..) -> ..>`";
     the_implementation_itself: of_method(async fn say(&self, to: &Self);) => SELF;
     a_func_that_borrows: of_method(async fn say(&self, to: Func<fn(&str)>);) => OWNS;
     a_func_that_borrows_inside: of_method(async fn say(&self, to: Option<Func<fn() -> Vec<&'static str>>>);) => OWNS;
@@ -163,11 +161,11 @@ refused! {
 // Types of results.
 refused! {
     a_borrowed_str: of_method(async fn topic(&self) -> &str;) =>
-        "a result can't borrow from the object, which may be elsewhere: return `String`";
+        "a result can't borrow from the object, which may be remote: return `String`";
     a_borrowed_slice_inside: of_method(async fn topic(&self) -> Result<Option<&[u8]>, Error>;) =>
-        "a result can't borrow from the object, which may be elsewhere: return `Vec<u8>`";
+        "a result can't borrow from the object, which may be remote: return `Vec<u8>`";
     a_result_with_a_lifetime: of_method(async fn topic(&self) -> Cow<'_, str>;) =>
-        "a result can't borrow from the object, which may be elsewhere: return a type that owns it";
+        "a result can't borrow from the object, which may be remote: return a type that owns it";
     a_trait_object_as_result: of_method(async fn topic(&self) -> Box<dyn Display>;) => DYN;
     an_impl_as_result: of_method(async fn topic(&self) -> impl Display;) => IMPL;
     the_implementation_as_result: of_method(async fn topic(&self) -> Self;) => SELF;
@@ -212,13 +210,13 @@ refused! {
     a_closure_trait_as_parent: of_options(extends(Fn(u8) -> u8)) =>
         "`extends` takes the traits extended: write `extends(Parent, Other<u32>)`";
     no_comma: of_options(name = "a" rename_all = "camelCase") =>
-        "`name` takes no more than this: write a comma before what follows";
+        "unexpected text after `name`: write a comma before the next option";
     an_unknown_option_of_a_method: of_method(#[capnode(propety)] async fn say(&self);) =>
         "there is no option `propety` of a method; there are `name = \"..\"`, `property`, `no_cancel`, `blocking`";
     an_option_of_a_method_twice: of_method(#[capnode(no_cancel)] #[capnode(no_cancel)] async fn say(&self);) =>
         "`no_cancel` is given twice: keep one";
     a_flag_with_a_value: of_method(#[capnode(property = true)] async fn say(&self);) =>
-        "`property` takes no more than this: write a comma before what follows";
+        "unexpected text after `property`: write a comma before the next option";
     an_attribute_without_options: of_method(#[capnode] async fn say(&self);) =>
         "this attribute has no options: write `#[capnode(property)]` or leave it out";
 }

@@ -23,8 +23,8 @@ pub struct Give<T>(pub T);
 
 /// A type that an argument can be lent as: its owned form can travel.
 #[diagnostic::on_unimplemented(
-    message = "`&{Self}` can't be lent over a connection",
-    label = "this has to be cloned, and to be written and read by serde",
+    message = "`&{Self}` can't be sent over a connection",
+    label = "this type must implement `Clone`, `Serialize` and `Deserialize`",
     note = "derive `Clone`, `serde::Serialize` and `serde::Deserialize` for it"
 )]
 #[doc(hidden)]
@@ -109,7 +109,7 @@ pub struct Reading<'a, 'b> {
 /// The arguments of a call without an interface, as for [`Cap::invoke`](crate::Cap::invoke): a tuple
 /// of up to twelve values that serialize.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no list of arguments",
+    message = "`{Self}` is not a list of arguments",
     label = "this is not a tuple of values that serialize",
     note = "write a tuple: `()`, `(argument,)` or `(first, second)`, with 12 arguments at most"
 )]

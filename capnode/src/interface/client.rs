@@ -113,8 +113,8 @@ pub struct NotExtendable;
 
 /// The kind that a supertrait has to be of.
 #[diagnostic::on_unimplemented(
-    message = "this supertrait is an interface, or has one among its own, and is not extended",
-    label = "its methods can't be called at the client",
+    message = "this supertrait is an interface, or extends one, and is not in `extends(..)`",
+    label = "the client lacks its methods",
     note = "name the interface in the attribute, and not here: `#[capnode::interface(extends(..))]`"
 )]
 #[doc(hidden)]

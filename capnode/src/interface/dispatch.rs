@@ -98,9 +98,9 @@ impl Hasher for Bits {
 /// A type that is written `Result` and is one, with its parameters: an alias may have them in any order, and a user
 /// type may have the name.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is called `Result` and is another type",
+    message = "`{Self}` is named `Result` but is another type",
     label = "this is not `std::result::Result`",
-    note = "a method that returns a `Result` gives its caller the typed error; any other type is called otherwise here: write `type Outcome = ..`, or `use .. as Outcome`"
+    note = "a method that returns a `Result` gives its caller the typed error; give any other type another name here: write `type Outcome = ..`, or `use .. as Outcome`"
 )]
 #[doc(hidden)]
 pub trait IsResult {

@@ -39,9 +39,9 @@ pub trait Signature {}
 
 /// A type that is written `Func<fn(..)>` and is one: a user type may have the name.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is called `Func` and is another type",
+    message = "`{Self}` is named `Func` but is another type",
     label = "this is not `capnode::Func`",
-    note = "an argument that is a `Func` takes closures; any other type is called otherwise here: write `type Function = ..`, or `use .. as Function`"
+    note = "an argument that is a `Func` takes closures; give any other type another name here: write `type Function = ..`, or `use .. as Function`"
 )]
 #[doc(hidden)]
 pub trait IsFunc<F: ?Sized> {
@@ -154,7 +154,7 @@ impl<'de, F: Signature + ?Sized> Deserialize<'de> for Func<F> {
 /// The future that a closure returns.
 #[diagnostic::on_unimplemented(
     message = "this function is not async",
-    label = "it returns `{Self}`, where a future is wanted",
+    label = "it returns `{Self}`, which is not a future",
     note = "write `|argument: Type| async move {{ ... }}`"
 )]
 #[doc(hidden)]
@@ -170,7 +170,7 @@ impl<F: Future> Answers for F {
 
 /// A closure that returns a future, or a [`Func`]: it can be handed out as a function of the signature `F`.
 #[diagnostic::on_unimplemented(
-    message = "this can't be handed out as a function `{F}`",
+    message = "this can't be used as a function `{F}`",
     label = "expected a closure with the arguments of `{F}` that returns a future of its result",
     note = "write `|argument: Type| async move {{ ... }}`, and `move |argument: Type| {{ let x = x.clone(); async move {{ ... }} }}` if it captures `x`",
     note = "both the closure and its future have to be `Send`, and the closure `Sync + 'static`"
@@ -182,7 +182,7 @@ pub trait IntoFunc<F: ?Sized> {
 
 /// A closure or [`Func`] that can be handed out as a function of a signature that returns `Result<T, E>`.
 #[diagnostic::on_unimplemented(
-    message = "this can't be handed out as a function `{F}`",
+    message = "this can't be used as a function `{F}`",
     label = "expected a closure with the arguments of `{F}` that returns a future of its result",
     note = "write `|argument: Type| async move {{ ... }}`, and `move |argument: Type| {{ let x = x.clone(); async move {{ ... }} }}` if it captures `x`",
     note = "both the closure and its future have to be `Send`, and the closure `Sync + 'static`"

@@ -12,10 +12,10 @@ use crate::error::Error;
 ///
 /// Implemented for every such type; there is nothing to implement.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't travel over a connection",
-    label = "this has to be written and read by serde, and to be `Send + 'static`",
+    message = "`{Self}` can't be sent over a connection",
+    label = "this type must implement `Serialize` and `Deserialize`, and be `Send + 'static`",
     note = "derive `serde::Serialize` and `serde::Deserialize` for it, or hand it out as an object by a trait with `#[capnode::interface]`",
-    note = "a function travels as `Func<fn(String) -> u32>`, told its own type, in which all is owned"
+    note = "send a function as a `Func`, such as `Func<fn(String) -> u32>`, with owned types only"
 )]
 pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
 
@@ -47,7 +47,7 @@ impl<T: Serialize + ?Sized> Offer for T {}
 /// Sync>`: an error with a field of that kind, which serde has to be told to skip, needs `impl UnwindSafe for MyError {}`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the error of a method",
-    label = "this has to be printed by `Display`, to be written and read by serde, and to hold no reference",
+    label = "an error must implement `Display`, `Serialize` and `Deserialize`, and hold no reference",
     note = "implement `std::fmt::Display` for it and derive `serde::Serialize` and `serde::Deserialize`",
     note = "for an error of another crate return `Result<T, capnode::Error>`: `?` makes one of a `std::io::Error` or a `Box<dyn Error + Send + Sync>`, and `capnode::Error::rejected(format!(\"{{error:#}}\"))` of any other, such as anyhow's",
     note = "errors travel without clients and functions: return those as a result, or in it",
