@@ -797,7 +797,7 @@ async fn a_web_socket_is_told_by_a_message_and_by_how_it_is_closed() {
             Message::text("nonsense"),
             "there should be a message, which is an array at byte 0 of the message, at `nonsense`",
         ),
-        (Message::binary(b"[\"pull\",0]".to_vec()), "a binary message, where messages are text"),
+        (Message::binary(b"[\"pull\",0]".to_vec()), "a binary message: send text instead"),
         (Message::text(long), "a message is longer than 100000 bytes"),
         (Message::text(r#"["release",7,1]"#), "no such export ID: 7"),
     ] {

@@ -165,7 +165,7 @@ async fn a_command_line_that_is_not_understood_is_said() {
         assert!(String::from_utf8_lossy(&output.stdout).starts_with(&format!("usage: {name} ")));
     }
     let output = run("tour_client", &["--connect", "nowhere"]).await;
-    assert!(String::from_utf8_lossy(&output.stderr).contains("`nowhere` is no address"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`nowhere` is not an address"));
     let output = run("tour_server", &["--ws", "nowhere"]).await;
     assert_eq!(output.status.code(), Some(1));
 }

@@ -198,10 +198,10 @@ async fn a_server_may_speak_with_its_answer_to_the_handshake() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_of_a_server_that_break_the_rules_end_the_connection() {
     for (bytes, message) in [
-        (frame(TEXT, b"[]"), "a WebSocket frame of a server with a mask"),
-        (b"\xc1\x02[]".to_vec(), "a WebSocket frame with reserved bits"),
-        (b"\x80\x02[]".to_vec(), "a WebSocket frame that continues nothing"),
-        (b"\x09\x00".to_vec(), "a WebSocket control frame that is too long or in parts"),
+        (frame(TEXT, b"[]"), "a masked WebSocket frame from a server"),
+        (b"\xc1\x02[]".to_vec(), "a WebSocket frame with a reserved bit set"),
+        (b"\x80\x02[]".to_vec(), "a WebSocket continuation frame without a message to continue"),
+        (b"\x09\x00".to_vec(), "a WebSocket control frame that is fragmented or longer than 125 bytes"),
     ] {
         let error = met_with(&bytes).await;
         assert_eq!((error.kind(), error.fault()), (ErrorKind::Protocol, capnode::Fault::Peer), "{message}");

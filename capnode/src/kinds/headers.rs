@@ -60,7 +60,9 @@ impl Serialize for Headers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.iter().find(|(name, value)| !is_header(name, value)) {
             None => serializer.serialize_newtype_struct(marker::HEADERS, &self.0),
-            Some((name, _)) => Err(ser::Error::custom(format_args!("not an HTTP header: {name:?}"))),
+            Some((name, _)) => Err(ser::Error::custom(format_args!(
+                "{name:?} is not an HTTP header: a name is a token, a value has no line breaks and no characters beyond U+00FF"
+            ))),
         }
     }
 }

@@ -122,14 +122,20 @@ impl<C: FromConnection> Connect<C> {
                         _ => failed(cause),
                     })
                 };
-                let late = |_| failed(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"));
+                let late = |_| {
+                    failed(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the handshake took longer than 10 seconds",
+                    ))
+                };
                 let socket = crate::runtime::timeout(HANDSHAKE, handshake).await.map_err(late)??;
                 self.node.connect_to(socket, self.terms(remote)).await
             }
             #[cfg(not(feature = "ws"))]
-            Address::Ws { .. } => {
-                Err(Error::new(ErrorKind::Unsupported, "WebSockets need capnode's feature `ws`"))
-            }
+            Address::Ws { .. } => Err(Error::new(
+                ErrorKind::Unsupported,
+                "WebSockets need capnode's feature `ws`: enable it in Cargo.toml",
+            )),
             Address::Tcp(_) | Address::Unix(_) => {
                 self.node.connect_to(lines(stream).limit(limit), self.terms(remote)).await
             }
@@ -143,8 +149,8 @@ impl<C: FromConnection> Connect<C> {
 
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Connect, format!("cannot connect securely to {host}: {error}"))
-                .telling("cannot connect securely")
+            Error::new(ErrorKind::Connect, format!("cannot set up TLS with {host}: {error}"))
+                .telling("cannot set up TLS")
                 .with_source(io::Error::other(error))
         };
         let server = ServerName::try_from(name.to_owned()).map_err(|error| failed(error.into()))?;
@@ -158,7 +164,10 @@ impl<C: FromConnection> Connect<C> {
 
     #[cfg(all(feature = "ws", not(feature = "tls")))]
     async fn secure(&self, _: Box<dyn Io>, _: &str) -> Result<Box<dyn Io>, Error> {
-        Err(Error::new(ErrorKind::Unsupported, "wss:// needs capnode's feature `tls`"))
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "wss:// needs capnode's feature `tls`: enable it in Cargo.toml",
+        ))
     }
 }
 

@@ -164,7 +164,7 @@ async fn accept_one(
                 io::Result::Ok((socket, PeerInfo { address: peer, path, headers, certificates }))
             };
             let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
-            let late = |_| Error::new(ErrorKind::Timeout, "the handshake took too long");
+            let late = |_| Error::new(ErrorKind::Timeout, "the handshake took longer than 10 seconds");
             let shaken = timeout(HANDSHAKE, shaking).await.map_err(late)?;
             let (socket, info) = shaken.map_err(failed)?;
             drop(handshake);

@@ -74,13 +74,15 @@ impl Node {
         let missing = |what| Err(Error::new(ErrorKind::Unsupported, what));
         match address {
             #[cfg(not(feature = "ws"))]
-            Address::Ws { .. } => missing("WebSockets need capnode's feature `ws`"),
+            Address::Ws { .. } => missing("WebSockets need capnode's feature `ws`: enable it in Cargo.toml"),
             #[cfg(feature = "tls")]
             Address::Ws { tls: true, .. } if self.settings.tls.is_none() => {
                 missing("a wss:// listener needs a certificate: set it with `NodeBuilder::tls`")
             }
             #[cfg(all(feature = "ws", not(feature = "tls")))]
-            Address::Ws { tls: true, .. } => missing("wss:// needs capnode's feature `tls`"),
+            Address::Ws { tls: true, .. } => {
+                missing("wss:// needs capnode's feature `tls`: enable it in Cargo.toml")
+            }
             _ => {
                 let _: fn(&'static str) -> Result<(), Error> = missing;
                 Ok(())
@@ -218,7 +220,7 @@ impl Undecided {
 impl Drop for Undecided {
     fn drop(&mut self) {
         if self.index.is_some() {
-            let message = "it was given up before it was decided what to offer";
+            let message = "the connection was dropped before its index was decided";
             self.link.abort(Error::new(ErrorKind::Refused, message));
         }
     }

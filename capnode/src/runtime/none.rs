@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 /// Refuses a future, as there is nothing to run it on.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     drop(future);
-    Err(Error::new(ErrorKind::Unsupported, "this needs capnode's feature `tokio`"))
+    Err(Error::new(ErrorKind::Unsupported, "this needs capnode's feature `tokio`: enable it in Cargo.toml"))
 }
 
 /// Returns `true` if [`spawn`] finds something to run a future on.

@@ -16,7 +16,7 @@ pub(crate) use tokio::time::{Instant, timeout};
 /// A timer, pinned so that it can be polled.
 pub(crate) type Sleep = Pin<Box<tokio::time::Sleep>>;
 
-const NO_RUNTIME: &str = "this needs a tokio runtime";
+const NO_RUNTIME: &str = "no tokio runtime on this thread: call it inside one, such as in `#[tokio::main]`";
 
 /// Spawns a future. Dropping the handle does nothing.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
@@ -60,7 +60,7 @@ pub(crate) fn sleep_until(end: Instant) -> Result<Sleep, Error> {
 }
 
 fn timer(make: impl FnOnce() -> tokio::time::Sleep + UnwindSafe) -> Result<Sleep, Error> {
-    let message = "the runtime has no timers: build it with `enable_time` or `enable_all`";
+    let message = "the tokio runtime has no timers: build it with `enable_time` or `enable_all`";
     // tokio has no other way to tell.
     catch_unwind(move || Box::pin(make())).map_err(|_| Error::new(ErrorKind::Unsupported, message))
 }
@@ -83,7 +83,7 @@ pub(crate) fn check() -> Result<(), Error> {
 pub(crate) async fn with_io<T>(open: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     use futures_util::FutureExt as _;
 
-    let message = "the runtime has no I/O: build it with `enable_io` or `enable_all`";
+    let message = "the tokio runtime has no I/O: build it with `enable_io` or `enable_all`";
     let without = |_| Err(io::Error::new(io::ErrorKind::Unsupported, message));
     // tokio has no other way to tell, and only its own code runs here.
     AssertUnwindSafe(open).catch_unwind().await.unwrap_or_else(without)

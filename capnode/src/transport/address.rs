@@ -45,9 +45,9 @@ impl FromStr for Address {
     fn from_str(url: &str) -> Result<Self, Error> {
         let unknown = || {
             let message = format!(
-                "`{url}` is no address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path"
+                "`{url}` is not an address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path"
             );
-            Error::new(ErrorKind::Connect, message).with_fault(Fault::Here).telling("no address")
+            Error::new(ErrorKind::Connect, message).with_fault(Fault::Here).telling("not an address")
         };
         let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
         // As in every URL, the case of the scheme does not count.
@@ -116,7 +116,10 @@ pub(crate) async fn dial(address: &Address) -> io::Result<(Box<dyn Io>, Remote)>
             Ok((Box::new(stream), remote))
         }
         #[cfg(not(unix))]
-        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets here")),
+        Address::Unix(_) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this platform has no Unix sockets: use tcp:// or ws://",
+        )),
     }
 }
 
@@ -221,9 +224,10 @@ impl Bound {
                 Ok(Bound::Unix(listener, path.clone(), file))
             }
             #[cfg(not(unix))]
-            Address::Unix(_) => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets here"))
-            }
+            Address::Unix(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this platform has no Unix sockets: use tcp:// or ws://",
+            )),
         }
     }
 

@@ -191,20 +191,22 @@ impl Reader {
         let mask = <[u8; 4]>::try_from(key).ok();
         let (opcode, last) = (first & 0x0f, first & 0x80 != 0);
         if first & 0x70 != 0 {
-            return Err(protocol("a WebSocket frame with reserved bits"));
+            return Err(protocol("a WebSocket frame with a reserved bit set"));
         }
         match (self.role, masked) {
-            (Role::Server, false) => return Err(protocol("a WebSocket frame of a client without a mask")),
-            (Role::Client, true) => return Err(protocol("a WebSocket frame of a server with a mask")),
+            (Role::Server, false) => return Err(protocol("an unmasked WebSocket frame from a client")),
+            (Role::Client, true) => return Err(protocol("a masked WebSocket frame from a server")),
             _ => {}
         }
         match opcode {
-            CONTINUATION if !self.begun => return Err(protocol("a WebSocket frame that continues nothing")),
+            CONTINUATION if !self.begun => {
+                return Err(protocol("a WebSocket continuation frame without a message to continue"));
+            }
             TEXT | BINARY if self.begun => {
-                return Err(protocol("a WebSocket message within another"));
+                return Err(protocol("a WebSocket message inside another one"));
             }
             BINARY => {
-                let message = "a binary message, where messages are text".to_owned();
+                let message = "a binary message: send text instead".to_owned();
                 return Err(Fault(FAILED, io::ErrorKind::InvalidData, message));
             }
             CONTINUATION | TEXT => {
@@ -215,10 +217,12 @@ impl Reader {
                 }
             }
             CLOSE | PING | PONG if !last || length > CONTROL as u64 => {
-                return Err(protocol("a WebSocket control frame that is too long or in parts"));
+                return Err(protocol(
+                    "a WebSocket control frame that is fragmented or longer than 125 bytes",
+                ));
             }
             CLOSE | PING | PONG => {}
-            _ => return Err(protocol("a WebSocket frame of an unknown kind")),
+            _ => return Err(protocol("a WebSocket frame with an unknown opcode")),
         }
         self.start += 2 + size;
         Ok(Some(Frame { opcode, last, left: usize::try_from(length).unwrap_or(usize::MAX), mask }))
@@ -313,7 +317,7 @@ fn control(opcode: u8, payload: &[u8]) -> Result<Step, Fault> {
         (PING, payload) => Step::Ping(payload.to_vec()),
         (PONG, _) => Step::Pong,
         (_, []) => Step::Close(None),
-        (_, [_]) => return Err(protocol("a WebSocket close frame with half a code")),
+        (_, [_]) => return Err(protocol("a WebSocket close frame with an incomplete status code")),
         (_, [high, low, reason @ ..]) => {
             let code = u16::from_be_bytes([*high, *low]);
             let reason = std::str::from_utf8(reason).map_err(|_| {
@@ -548,7 +552,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
             }
             match ready!(read) {
                 Ok(0) => {
-                    let message = "the stream ended without a WebSocket's closing";
+                    let message = "the stream ended without a WebSocket close frame";
                     return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))));
                 }
                 Ok(_) => {}

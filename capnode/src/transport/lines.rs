@@ -80,7 +80,11 @@ pub fn stdio() -> Lines<tokio::io::Join<tokio::io::Stdin, tokio::io::Stdout>> {
 ///
 /// If one of them was not piped, or was taken before.
 pub fn child(child: &mut tokio::process::Child) -> io::Result<Lines<ChildPipes>> {
-    let missing = || io::Error::other("start the child with `stdin` and `stdout` set to `Stdio::piped()`");
+    let missing = || {
+        io::Error::other(
+            "the child has no pipes: set `stdin` and `stdout` to `Stdio::piped()` before it is spawned",
+        )
+    };
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stdin = child.stdin.take().ok_or_else(missing)?;
     Ok(lines(ChildPipes { stdout, stdin: Some(stdin) }))

@@ -75,7 +75,7 @@ impl Message for tungstenite::Message {
     fn receive(self) -> Received<Utf8Bytes> {
         match self {
             tungstenite::Message::Text(text) => Received::Frame(text),
-            tungstenite::Message::Binary(_) => Received::Bad("a binary message, where messages are text"),
+            tungstenite::Message::Binary(_) => Received::Bad("a binary message: send text instead"),
             tungstenite::Message::Close(frame) => Received::Close(
                 frame
                     .filter(|frame| frame.code != CloseCode::Normal)
