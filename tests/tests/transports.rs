@@ -257,7 +257,7 @@ async fn a_certificate_that_is_not_trusted_is_refused() {
     let url = listener.url().replace("127.0.0.1", "localhost");
     let why = |error: capnode::Error| {
         assert_eq!(error.kind(), ErrorKind::Connect);
-        assert!(error.to_string().starts_with("cannot connect securely to localhost:"), "{error}");
+        assert!(error.to_string().starts_with("cannot set up TLS with localhost:"), "{error}");
         std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
     };
 
