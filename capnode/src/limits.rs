@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
 /// Limits on the work and memory that a peer can cause. Each is on by default, with the exception of
 /// [`frames_per_second`](Self::frames_per_second). Each field tells what happens beyond its limit. An
@@ -129,7 +129,9 @@ pub struct Limits {
 
 /// A time limit as a number of seconds, or as `"off"`. Formats without a null could not tell it from a missing field.
 mod seconds {
-    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer, de};
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
     const OFF: &str = "off";
 

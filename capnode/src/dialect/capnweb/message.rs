@@ -1,13 +1,10 @@
 //! Messages: frames to ops and back.
 
-use super::scan::Scanner;
+use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, UNNUMBERED, Word};
-
-/// The name of what follows each comma of a message.
-pub(super) const ELEMENT: &str = "another element of the message";
 
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::message::ELEMENT;
 use super::super::text::{base64_len, plain_integer, plain_run, unescape};
-use super::{Result, Scanner, excerpt, protocol};
+use super::{ELEMENT, Result, Scanner, excerpt, protocol};
 use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::few::Few;

@@ -13,6 +13,9 @@ use crate::op::{Slot, Text, Word};
 
 mod expression;
 
+/// The name of what follows each comma of a message.
+pub(super) const ELEMENT: &str = "another element of the message";
+
 type Result<T> = std::result::Result<T, Error>;
 
 pub(super) struct Scanner<'a> {
