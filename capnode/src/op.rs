@@ -2,8 +2,8 @@
 //!
 //! A dialect turns a frame into an [`Op`] and an [`Op`] into a frame; the session turns ops into changes of its tables.
 //! They do not know each other. A value travels as a [`Payload`]: text in the dialect's own writing, beside the
-//! references that stand in it. The references change their type on the way up ([`Word`] as a frame says it, ids as the
-//! session understands it, live references above), the text never does.
+//! references that stand in it. The references change their type once ([`Word`]s of ids in frames and sessions, live ones
+//! above), the text never does.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;

@@ -224,8 +224,10 @@ pub(crate) struct Session {
     loose: usize,
     /// The id under which an object is exported, for peers with which ids are reused: see [`Session::export`].
     ids: Table<ObjectId, Id>,
+    /// The number of this side's last call. No other counter knows it: messages carry it.
     last_call: Id,
     last_export: Id,
+    /// The number of the peer's last call, which no message says. No other counter knows it.
     last_answer: Id,
     /// The lowest id under which the peer has lent a reference.
     last_lent: Id,
