@@ -26,6 +26,7 @@ pub use self::transports::{address, byte_stream, origin, upgrade, web_socket};
 pub use self::values::{arguments, expression, scalars};
 
 /// A target, and the functions that it reaches, by file and name.
+#[derive(Debug)]
 pub struct Target {
     pub name: &'static str,
     pub run: fn(&[u8]),
