@@ -1,5 +1,5 @@
-//! Every rule of `#[capnode::interface]`, by the name of its file: the code in `pass` is right and runs, and that in
-//! `fail` is wrong and refused with a message that tells what to write instead.
+//! Every rule of `#[capnode::interface]`, by the name of its file or, in a `rules.rs`, of its method: the code in `pass` is
+//! right and runs, and that in `fail` is wrong and refused with a message that tells what to write instead.
 //!
 //! After a change of messages: `TRYBUILD=overwrite cargo test -p capnode-ui`, and read the diff.
 
