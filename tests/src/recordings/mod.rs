@@ -1,6 +1,7 @@
 //! Recordings of connections of the original libraries, and what tests need to play them.
 
 pub mod json;
+pub mod objects;
 pub mod programs;
 pub mod script;
 pub mod table;

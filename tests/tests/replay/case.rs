@@ -30,7 +30,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::objects::Log;
+use capnode_tests::recordings::objects::Log;
 
 /// Why a Rust node does not do the same as npm's package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use capnode_tests::recordings::{
 };
 use serde_json::Value as Json;
 
-use crate::objects::{Log, tour};
+use capnode_tests::recordings::objects::{Log, tour};
 
 /// The reaction of a node to a message.
 enum Does {

@@ -9,17 +9,15 @@
 
 mod case;
 mod fatal;
-mod objects;
 mod plan;
 mod player;
 mod programs;
 
 use capnode::{Cap, Dialect, ErrorKind, Value};
-use capnode_tests::recordings::{self, Line, Recording, Side, script};
+use capnode_tests::recordings::{self, Line, Recording, Side, objects as index, script};
 use serde_json::{Value as Json, json};
 
 use crate::case::{Attempt, Case, Cover, Program, Why, calls, calls_and_serves, not, serves};
-use crate::objects as index;
 
 const BY_HAND: &str = "the messages were written by hand; there is no program to take the place of";
 

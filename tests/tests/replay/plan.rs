@@ -11,7 +11,7 @@ use capnode_tests::recordings::{
 use serde_json::{Value as Json, json};
 
 use crate::case::{Case, Program, Why};
-use crate::objects::Thrown;
+use capnode_tests::recordings::objects::Thrown;
 
 /// A step of a recording that has been put into our terms.
 #[derive(Debug)]

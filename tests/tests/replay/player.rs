@@ -16,8 +16,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::case::{Case, Program, Saw, Why};
-use crate::objects::Log;
 use crate::plan::{Step, kind, plan};
+use capnode_tests::recordings::objects::Log;
 
 /// Longer than anything takes. The clock only moves when there is nothing left to do, so that this
 /// is not waited for.

@@ -6,7 +6,7 @@ use capnode::{CallError, Client, Connection, Error, Value};
 use serde_json::json;
 
 use crate::case::{Running, Saw};
-use crate::objects::{CallerClient, FunctionsClient, MembersClient, Thrown, TourClient};
+use capnode_tests::recordings::objects::{CallerClient, FunctionsClient, MembersClient, Thrown, TourClient};
 
 fn failed(error: CallError<Thrown>) -> Error {
     Error::rejected(error.to_string())

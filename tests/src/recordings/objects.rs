@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use capnode::{Func, Node, NodeBuilder, Value};
-use capnode_tests::timeless;
 use serde::{Deserialize, Serialize};
+
+use super::programs::given;
+use crate::timeless;
 
 /// An error that is nothing but its message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,15 +58,6 @@ impl Log {
             async move { answer.unwrap_or_else(|| thrown("a call that was not recorded")) }
         })
     }
-}
-
-/// The arguments that were given.
-fn given<const N: usize>(arguments: [Value; N]) -> Vec<Value> {
-    let mut arguments = Vec::from(arguments);
-    while arguments.last() == Some(&Value::Undefined) {
-        arguments.pop();
-    }
-    arguments
 }
 
 /// Notes that it was dropped.
@@ -118,9 +111,30 @@ pub trait Profile {
     async fn upper(&self) -> String;
 }
 
-struct Guide {
+type Kept = Func<fn(u32) -> String>;
+
+/// The object behind every index.
+#[derive(Default)]
+pub struct Host {
     log: Log,
-    shared: CounterClient,
+    /// The counter that every caller of [`Tour::shared`] gets.
+    shared: OnceLock<CounterClient>,
+    /// The values of the events that [`Caller::on`] reports.
+    values: Vec<Value>,
+    /// `true` if it waits for no callback to end.
+    fires: bool,
+    kept: Mutex<Option<Kept>>,
+    name: &'static str,
+}
+
+impl Host {
+    pub fn with_values(values: Vec<Value>) -> Self {
+        Self { values, ..Self::default() }
+    }
+
+    fn new(log: &Log) -> Self {
+        Self { log: log.clone(), ..Self::default() }
+    }
 }
 
 struct Count {
@@ -137,7 +151,7 @@ impl Count {
 impl Counter for Count {
     async fn next(&self, step: Option<u64>) -> u64 {
         let step = step.unwrap_or(1);
-        self.value.fetch_add(step, Ordering::SeqCst) + step
+        self.value.fetch_add(step, Ordering::SeqCst).wrapping_add(step)
     }
 
     async fn reset(&self) {
@@ -175,7 +189,7 @@ impl Profile for Token {
     }
 }
 
-impl Tour for Guide {
+impl Tour for Host {
     async fn transform(&self, text: &str) -> String {
         let mut out = String::new();
         for letter in text.chars() {
@@ -189,7 +203,7 @@ impl Tour for Guide {
     }
 
     async fn add(&self, one: i64, other: i64) -> i64 {
-        one + other
+        one.wrapping_add(other)
     }
 
     async fn nothing(&self) {}
@@ -232,7 +246,7 @@ impl Tour for Guide {
     }
 
     async fn shared(&self) -> CounterClient {
-        self.shared.clone()
+        self.shared.get_or_init(|| Count::client(&self.log, 1)).clone()
     }
 
     async fn make(&self) -> CounterClient {
@@ -258,7 +272,7 @@ fn node(index: impl serde::Serialize) -> NodeBuilder {
 }
 
 pub fn tour(log: &Log) -> NodeBuilder {
-    node(TourClient::new(Guide { log: log.clone(), shared: Count::client(log, 1) }))
+    node(TourClient::new(Host::new(log)))
 }
 
 /// The recorded servers whose limits were set as low.
@@ -294,24 +308,14 @@ pub trait Caller {
     async fn pair(&self) -> (CounterClient, CounterClient);
 }
 
-type Kept = Func<fn(u32) -> String>;
-
-struct Events {
-    log: Log,
-    values: Vec<Value>,
-    /// `true` if it waits for each callback to end.
-    waits: bool,
-    kept: Mutex<Option<Kept>>,
-}
-
-impl Caller for Events {
+impl Caller for Host {
     async fn on(&self, event: Value, callback: Func<fn(Value, Value) -> Value>) -> Result<String, Thrown> {
         for value in &self.values {
             let call = callback.call(event.clone(), value.clone());
-            let called = if self.waits { call.await.map(drop) } else { call.send() };
+            let called = if self.fires { call.send() } else { call.await.map(drop) };
             called.map_err(failed)?;
         }
-        Ok(if self.waits { "sent" } else { "fired" }.to_owned())
+        Ok(if self.fires { "fired" } else { "sent" }.to_owned())
     }
 
     async fn run(&self, callback: Func<fn() -> Value>) -> String {
@@ -351,25 +355,25 @@ impl Caller for Events {
     }
 }
 
-fn events(log: &Log, waits: bool, values: Vec<Value>) -> NodeBuilder {
-    node(CallerClient::new(Events { log: log.clone(), values, waits, kept: Mutex::new(None) }))
+fn events(log: &Log, fires: bool, values: Vec<Value>) -> NodeBuilder {
+    node(CallerClient::new(Host { values, fires, ..Host::new(log) }))
 }
 
 pub fn callbacks(log: &Log) -> NodeBuilder {
-    events(log, true, Vec::new())
+    events(log, false, Vec::new())
 }
 
 pub fn three_events(log: &Log) -> NodeBuilder {
     let three = Value::from([("three", Value::Array(vec![Value::from(3)]))]);
-    events(log, true, vec![Value::from("one"), Value::from(2), three])
+    events(log, false, vec![Value::from("one"), Value::from(2), three])
 }
 
 pub fn two_events(log: &Log) -> NodeBuilder {
-    events(log, true, vec![Value::from("one"), Value::from("two")])
+    events(log, false, vec![Value::from("one"), Value::from("two")])
 }
 
 pub fn events_not_awaited(log: &Log) -> NodeBuilder {
-    events(log, false, (0..3).map(Value::from).collect())
+    events(log, true, (0..3).map(Value::from).collect())
 }
 
 // ---------------------------------------------------------------------------------- members and values
@@ -397,12 +401,7 @@ pub struct Deep {
     pub c: String,
 }
 
-struct Fields {
-    #[allow(dead_code)]
-    secret: u32,
-}
-
-impl Members for Fields {
+impl Members for Host {
     async fn prop(&self) -> String {
         "a property".to_owned()
     }
@@ -412,8 +411,8 @@ impl Members for Fields {
     }
 }
 
-pub fn members(_: &Log) -> NodeBuilder {
-    node(MembersClient::new(Fields { secret: 1 }))
+pub fn members(log: &Log) -> NodeBuilder {
+    node(MembersClient::new(Host::new(log)))
 }
 
 /// A plain value with a function in it.
@@ -448,7 +447,7 @@ pub struct ObjInner {
     pub c: CounterClient,
 }
 
-impl Functions for Log {
+impl Functions for Host {
     async fn function(&self) -> Func<fn(Value) -> String> {
         Func::new(|argument: Value| async move {
             match argument {
@@ -461,12 +460,12 @@ impl Functions for Log {
 
     async fn obj(&self) -> Obj {
         let hello = Func::new(|name: String| async move { format!("hello {name}") });
-        Obj { label: "o".to_owned(), hello, inner: ObjInner { c: Count::client(self, 10) } }
+        Obj { label: "o".to_owned(), hello, inner: ObjInner { c: Count::client(&self.log, 10) } }
     }
 }
 
 pub fn functions(log: &Log) -> NodeBuilder {
-    node(FunctionsClient::new(log.clone()))
+    node(FunctionsClient::new(Host::new(log)))
 }
 
 #[capnode::interface]
@@ -476,9 +475,7 @@ pub trait Promises {
     async fn wait(&self, value: Value) -> Vec<Value>;
 }
 
-struct Slow;
-
-impl Promises for Slow {
+impl Promises for Host {
     async fn native(&self) -> Value {
         tokio::time::sleep(Duration::from_millis(5)).await;
         Value::from([("now", Value::from(1)), ("p", Value::from("eventually"))])
@@ -494,8 +491,8 @@ impl Promises for Slow {
     }
 }
 
-pub fn promises(_: &Log) -> NodeBuilder {
-    node(PromisesClient::new(Slow))
+pub fn promises(log: &Log) -> NodeBuilder {
+    node(PromisesClient::new(Host::new(log)))
 }
 
 #[capnode::interface]
@@ -512,9 +509,7 @@ pub trait Errors {
     async fn fail(&self) -> Result<(), Thrown>;
 }
 
-struct Broken;
-
-impl Errors for Broken {
+impl Errors for Host {
     async fn err(&self) -> Result<(), Thrown> {
         thrown("it broke")
     }
@@ -552,8 +547,8 @@ impl Errors for Broken {
     }
 }
 
-pub fn errors(_: &Log) -> NodeBuilder {
-    node(ErrorsClient::new(Broken))
+pub fn errors(log: &Log) -> NodeBuilder {
+    node(ErrorsClient::new(Host::new(log)))
 }
 
 // ---------------------------------------------------------------------------------- clients that serve
@@ -564,24 +559,22 @@ pub trait Page {
     async fn sum(&self, a: i64, b: i64, c: i64) -> i64;
 }
 
-struct Named(&'static str);
-
-impl Page for Named {
+impl Page for Host {
     async fn who(&self) -> String {
-        self.0.to_owned()
+        self.name.to_owned()
     }
 
     async fn sum(&self, a: i64, b: i64, c: i64) -> i64 {
-        a + b + c
+        a.wrapping_add(b).wrapping_add(c)
     }
 }
 
-pub fn page(_: &Log) -> NodeBuilder {
-    node(PageClient::new(Named("clientp")))
+pub fn page(log: &Log) -> NodeBuilder {
+    node(PageClient::new(Host { name: "clientp", ..Host::new(log) }))
 }
 
-pub fn second_page(_: &Log) -> NodeBuilder {
-    node(PageClient::new(Named("clienth")))
+pub fn second_page(log: &Log) -> NodeBuilder {
+    node(PageClient::new(Host { name: "clienth", ..Host::new(log) }))
 }
 
 pub fn nothing(_: &Log) -> NodeBuilder {
