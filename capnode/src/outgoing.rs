@@ -28,23 +28,25 @@ pub(crate) struct Refilled {
 }
 
 impl Outgoing {
-    /// Adds a frame that `write` writes. Adds none if it writes nothing.
-    pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
+    /// Adds a frame that `write` writes. Adds none if it writes nothing. Returns the number of unwritten bytes.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) -> usize {
         let before = self.buffer.len();
         write(&mut self.buffer);
-        if self.buffer.len() == before {
-            return;
+        if self.buffer.len() > before {
+            self.ends.push_back(self.buffer.len());
+            self.buffer.push('\n');
         }
-        self.ends.push_back(self.buffer.len());
-        self.buffer.push('\n');
+        self.buffer.len() - self.written
     }
 
     /// `true` if all frames have been written.
+    #[cfg(feature = "tokio")]
     pub fn is_empty(&self) -> bool {
         self.written == self.buffer.len()
     }
 
     /// Returns the number of unwritten bytes.
+    #[cfg(feature = "tokio")]
     pub fn len(&self) -> usize {
         self.buffer.len() - self.written
     }
@@ -106,7 +108,7 @@ impl Outgoing {
     #[cfg(feature = "tokio")]
     pub(crate) fn move_frame(&mut self, to: &mut Outgoing) {
         if let Some(frame) = self.pop_frame() {
-            to.push(|out| out.push_str(frame));
+            let _bytes = to.push(|out| out.push_str(frame));
         }
         if self.is_empty() {
             self.clear();

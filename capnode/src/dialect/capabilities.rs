@@ -11,6 +11,7 @@ pub(crate) const PROBE: &str = "capnode:probe";
 /// The abilities of a peer that follow from its dialect.
 #[derive(Debug)]
 pub(crate) struct Capabilities {
+    pub(crate) dialect: Dialect,
     /// The dialect's name, for messages.
     pub(crate) title: &'static str,
     /// The parser of a frame, if it needs neither the names nor the calls of the connection.
@@ -64,6 +65,7 @@ pub(crate) enum Probe {
 }
 
 const CAPN_WEB: Capabilities = Capabilities {
+    dialect: Dialect::CapnWeb,
     title: "Cap'n Web",
     parser: Some(capnweb::parse),
     says_hello: true,
@@ -85,6 +87,7 @@ const CAPN_WEB: Capabilities = Capabilities {
 };
 
 const CAPNODE: Capabilities = Capabilities {
+    dialect: Dialect::Capnode,
     title: "Capnode",
     parser: None,
     says_hello: false,
@@ -106,6 +109,7 @@ const CAPNODE: Capabilities = Capabilities {
 };
 
 const Q: Capabilities = Capabilities {
+    dialect: Dialect::Q,
     title: "Q-Connection",
     parser: None,
     says_hello: false,

@@ -14,6 +14,7 @@ use crate::cap::payload::{Body, REFERENCE, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
+use crate::few::Few;
 use crate::limits::LimitKind;
 use crate::op::{Id, Op, Payload, Word};
 use crate::session::Wanted;
@@ -38,7 +39,7 @@ impl Link {
         self.with_state(Cause::Program, |state, effects| {
             if state.session.is_running(answer) {
                 let value = self.descriptors(state, value, false, effects);
-                state.say(Some(Op::Progress { id: answer, value }));
+                state.say(&Op::Progress { id: answer, value });
             } else {
                 effects.discard(value);
             }
@@ -110,7 +111,7 @@ impl Link {
                 effects.discard(outcome);
             }
         }
-        if self.capabilities().is_some_and(|peer| peer.names_exports) {
+        if self.peer.get().is_some_and(|peer| peer.names_exports) {
             state.encoding.end_call(answer);
         }
     }
@@ -123,23 +124,24 @@ impl Link {
         outcome: Result<Body, Error>,
         effects: &mut Effects,
     ) {
-        let outcome = match outcome {
+        let written = match outcome {
+            // A value without references is written as it is.
+            Ok(body) if body.refs.is_empty() && body.nodes.is_empty() => {
+                Ok(Payload { text: body.text, refs: Few::NONE, nodes: Few::NONE })
+            }
             Ok(body) => {
                 let (value, left) = wording(body, self.capabilities(), self.limits.frame_bytes);
                 effects.discard_all(left);
-                value
+                value.map(|value| self.descriptors(state, value, true, effects))
             }
             Err(error) => Err(error),
         };
-        let outcome = match outcome {
-            Ok(value) => Ok(self.descriptors(state, value, true, effects)),
-            Err(error) => {
-                let text = error_text(&error, self.limits.frame_bytes);
-                effects.discard(error);
-                Err(Payload::plain(text))
-            }
-        };
-        let names_exports = self.capabilities().is_some_and(|peer| peer.names_exports);
+        let outcome = written.map_err(|error| {
+            let text = error_text(&error, self.limits.frame_bytes);
+            effects.discard(error);
+            Payload::plain(text)
+        });
+        let names_exports = self.peer.get().is_some_and(|peer| peer.names_exports);
         if let (true, Ok(value)) = (names_exports, &outcome) {
             let exports = value.refs.iter().filter_map(|slot| match slot.to {
                 Word::Export(id) | Word::Function(id) => Some(id),
@@ -147,6 +149,6 @@ impl Link {
             });
             state.encoding.answer_call(answer, exports);
         }
-        state.say(Some(Op::Answer { id: answer, outcome }));
+        state.say(&Op::Answer { id: answer, outcome });
     }
 }

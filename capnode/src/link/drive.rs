@@ -52,7 +52,7 @@ impl Link {
     /// Returns `true` if there is something to send while the peer's language is unknown.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_speechless(&self) -> bool {
-        self.dialect.get().is_none() && self.read_state(|state| state.entries.has_pending_indexes())
+        self.peer.get().is_none() && self.read_state(|state| state.entries.has_pending_indexes())
     }
 
     /// Refuses further calls of the peer. Earlier calls go on.

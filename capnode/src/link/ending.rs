@@ -73,8 +73,8 @@ impl Link {
                 state.outbox.clear();
             }
             let Some(reason) = reason else { return };
-            if link.dialect.get().is_some() {
-                state.say(Some(Op::Abort(reason)));
+            if link.peer.get().is_some() {
+                state.say(&Op::Abort(reason));
             } else {
                 // A peer of unknown language is told in the most common one.
                 state.outbox.push(|out| capnweb::write(&Op::Abort(reason), out));

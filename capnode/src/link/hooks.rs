@@ -1,6 +1,7 @@
 //! The connection as its references and answers see it: calls and releases of this program.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 
@@ -22,8 +23,9 @@ use crate::cap::request::{Extras, Member, Request};
 use crate::cap::staged::Delivered;
 use crate::dialect::Capabilities;
 use crate::error::Error;
+use crate::few::Few;
 use crate::limits::{LimitKind, Unfolding};
-use crate::op::{Answering, Expression, Id, Key, Path};
+use crate::op::{Answering, Expression, Id, Key, Path, Payload};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
@@ -43,7 +45,9 @@ impl ConnectionHook for Link {
     fn drop_call(&self, id: Id) {
         self.with_state(Cause::Program, |state, effects| {
             let release = state.session.drop_call(id);
-            state.say(release);
+            if let Some(release) = release {
+                state.say(&release);
+            }
             effects.discard_all(state.entries.take_caller(id));
         });
     }
@@ -115,12 +119,19 @@ impl ImportHook for Link {
         answering: Answering,
         extras: Extras,
     ) -> Result<Called, Error> {
-        let peer = Link::capabilities(&self);
-        let args = args.map(|args| wording(args, peer, self.limits.frame_bytes).0).transpose()?;
+        let peer = self.peer.get().copied();
+        let args = match args {
+            // Arguments without references are sent as they are.
+            Some(args) if !args.refs.is_empty() || !args.nodes.is_empty() => {
+                Some(wording(args, peer, self.limits.frame_bytes).0?)
+            }
+            args => args,
+        };
         let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
+        let answers_all = peer.is_some_and(|peer| peer.answers_all);
         let answered = matches!(answering, Answering::Sent);
         let awaits = answered && !extras.at_once;
         let request = (path, args, extras);
@@ -139,7 +150,12 @@ impl ImportHook for Link {
                 state.outbox.wait(Call { target: target.clone(), path: path.compact(), args, size, asker });
                 return Ok(Way::Waits(called));
             }
-            let args = args.map(|args| self.descriptors(state, args, false, effects));
+            let args = args.map(|args| {
+                if args.refs.is_empty() {
+                    return Payload { text: args.text, refs: Few::NONE, nodes: args.nodes };
+                }
+                self.descriptors(state, args, false, effects)
+            });
             let call = state.session.call(Expression::Call { target: target.id(), path, args }, answering);
             let id = match state.send(call, effects) {
                 Ok(id) => id,
@@ -148,7 +164,8 @@ impl ImportHook for Link {
             };
             let answer = answered.then(|| {
                 let (caller, answer) = oneshot::channel();
-                state.entries.expect(id, self.caller(caller, extras));
+                let since = if answers_all { None } else { self.call_since(extras.timed) };
+                state.entries.expect(id, Caller::Waits { caller, progress: extras.progress, since });
                 answer
             });
             Ok(Way::Sent(id, answer))
@@ -199,12 +216,11 @@ impl Link {
         }
     }
 
-    /// Returns the receiver of the answer of a call of this side. A time limit counts from now, in a language in which a
-    /// peer may stay silent.
-    fn caller(&self, caller: oneshot::Sender<Delivered>, extras: Extras) -> Caller {
-        let Extras { progress, timed, .. } = extras;
-        let silent = Link::capabilities(self).is_none_or(|peer| !peer.answers_all);
-        Caller::Waits { caller, progress, since: (silent && !timed).then(|| self.now()) }
+    /// Returns the start of the time limit of a call, unless the call has one of its own (`timed`), or the peer answers
+    /// every call.
+    fn call_since(&self, timed: bool) -> Option<Duration> {
+        let answers_all = self.peer.get().is_some_and(|peer| peer.answers_all);
+        (!answers_all && !timed).then(|| self.now())
     }
 
     /// Sends waiting calls while there is room.
@@ -226,7 +242,8 @@ impl Link {
                 }
                 Asker::Caller { ticket, caller, extras } => {
                     ticket.set_id(id);
-                    let caller = self.caller(caller, extras);
+                    let (progress, since) = (extras.progress, self.call_since(extras.timed));
+                    let caller = Caller::Waits { caller, progress, since };
                     match sent {
                         Ok(id) => state.entries.expect(id, caller),
                         Err(error) => effects.push(Effect::Deliver(caller, Err(error))),

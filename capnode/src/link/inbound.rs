@@ -14,10 +14,9 @@ use super::locked::Cause;
 use super::state::State;
 use super::task::Task;
 use crate::bounds;
-use crate::cap::Cap;
 use crate::cap::depth::Hosted;
 use crate::cap::response::{Reply, Response};
-use crate::cap::staged::{Arrived, Ask, Promised, Staged, make_request, settle};
+use crate::cap::staged::{Arrived, Ask, Delivered, Promised, Staged, make_request, settle};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
@@ -30,7 +29,8 @@ enum Work {
     Run(Call),
     /// A call that fails without running.
     Refuse(Call, Error),
-    Deliver(Caller, Arrived),
+    /// The answer of a call that its caller waits for.
+    Answer(oneshot::Sender<Delivered>, Arrived),
 }
 
 /// Returns the error for a first message that is not one of the peer's language, or of any.
@@ -54,7 +54,7 @@ impl Link {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
             return self.break_off(Error::over(LimitKind::FrameBytes, message));
         }
-        let peer = self.capabilities();
+        let peer = self.peer.get().copied();
         // Where no state is needed, a frame is parsed before the lock is taken.
         let parser = peer.and_then(|peer| peer.parser);
         let parsed = match parser.map(|parse| parse(&Text::frame(frame), &self.limits)).transpose() {
@@ -78,8 +78,10 @@ impl Link {
                 state.clock.heard(op, now);
             }
             let Received { event, reply } = state.session.receive(op, now)?;
-            state.say(reply);
-            if self.capabilities().is_some_and(|peer| !peer.releases) {
+            if let Some(reply) = reply {
+                state.say(&reply);
+            }
+            if self.peer.get().is_some_and(|peer| !peer.releases) {
                 state.evict_exports(self.limits.exports, effects);
             }
             match event {
@@ -89,7 +91,10 @@ impl Link {
         });
         match work {
             Ok(None) => {}
-            Ok(Some(Work::Deliver(caller, answer))) => self.deliver(caller, answer),
+            Ok(Some(Work::Answer(caller, answer))) => {
+                // If the caller has gone, the answer is dropped, which releases its references.
+                let _gone = caller.send(answer.map(|answer| Staged::begin(answer, self.unfolding)));
+            }
             // No call begins in a session that has ended.
             Ok(Some(_)) if self.ended.load(Ordering::SeqCst) => {}
             Ok(Some(Work::Run(call))) => self.start(call),
@@ -131,7 +136,7 @@ impl Link {
     /// Sets the peer's language, which is known now.
     fn speak(self: &Arc<Self>, state: &mut State, dialect: Dialect, effects: &mut Effects) {
         // It is set only here, under the lock.
-        let _set = self.dialect.set(dialect);
+        let _set = self.peer.set(dialect.capabilities());
         state.encoding.set_dialect(dialect);
         state.session.set_peer(dialect.capabilities());
         for queue in state.entries.take_pending_indexes() {
@@ -193,7 +198,7 @@ impl Link {
         let start = || {
             let mut response = match expression {
                 Expression::Call { target, path, args } => {
-                    let progress = self.capabilities().is_some_and(|peer| peer.progress);
+                    let progress = self.peer.get().is_some_and(|peer| peer.progress);
                     let progress = progress.then(|| self.progress_of(answer));
                     make_request(target, path, args, limits, progress)
                 }
@@ -239,8 +244,7 @@ impl Link {
                 if matches!(answering, Answering::Kept) {
                     state.entries.open_answer(answer);
                 }
-                let expression = self.stage_expression(state, answer, expression);
-                return self.admit_call(state, Call::new(answer, expression, bytes), refusal, effects);
+                return self.stage_call(state, answer, expression, refusal, bytes, effects);
             }
             Event::Answered { import, outcome } => {
                 return Ok(self.stage_answer(state, import, outcome, effects));
@@ -288,34 +292,30 @@ impl Link {
         Ok(None)
     }
 
-    /// Replaces the ids of a call by what they stand for.
-    fn stage_expression(
+    /// Takes down a call that came in a frame of `bytes` bytes, and may have to wait.
+    fn stage_call(
         self: &Arc<Self>,
         state: &mut State,
         answer: Id,
         expression: Expression<Id, Word>,
-    ) -> Expression<Cap, Staged> {
-        let (target, path, args) = match expression {
-            Expression::Call { target, path, args } => (target, path, args),
-            Expression::Value(value) => return Expression::Value(self.stage_value(state, value)),
-        };
-        let peer = self.capabilities().unwrap_or_default();
-        if peer.names_exports {
-            let asks_index = peer.asks_index && target == 0 && path.is_empty() && args.is_none();
-            state.encoding.begin_call(answer, target, asks_index);
-        }
-        let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
-        Expression::Call { target, path, args: args.map(|args| self.stage_value(state, args)) }
-    }
-
-    /// Admits a call, which may have to wait.
-    fn admit_call(
-        self: &Arc<Self>,
-        state: &mut State,
-        call: Call,
         refusal: Option<String>,
+        bytes: usize,
         effects: &mut Effects,
     ) -> Result<Option<Work>, Error> {
+        let expression = match expression {
+            Expression::Call { target, path, args } => {
+                let peer = self.peer.get().copied().unwrap_or_default();
+                if peer.names_exports {
+                    let asks_index = peer.asks_index && target == 0 && path.is_empty() && args.is_none();
+                    state.encoding.begin_call(answer, target, asks_index);
+                }
+                let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
+                let args = args.map(|args| args.map(|word| self.stage_reference(state, word)));
+                Expression::Call { target, path, args }
+            }
+            Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
+        };
+        let call = Call::new(answer, expression, bytes);
         let mut refused = refusal.map(Error::rejected);
         if call.requests > self.limits.running_calls && refused.is_none() {
             let message = format!("more than {} calls in one message", self.limits.running_calls);
@@ -328,9 +328,11 @@ impl Link {
         if let Some(error) = refused {
             return Ok(Some(Work::Refuse(call, error)));
         }
-        let (calls, own_calls) = (state.session.running(), state.entries.own_calls());
-        let call = state.inbox.admit(call, calls, own_calls, self.untaken(), &self.limits)?;
-        Ok(call.map(Work::Run))
+        let calls = state.session.running();
+        match state.inbox.admit(call, calls, || state.entries.own_calls(), &self.limits)? {
+            Some(call) => Ok(Some(Work::Run(call))),
+            None => state.inbox.check(self.untaken(), &self.limits).map(|()| None),
+        }
     }
 
     /// Takes down the outcome of a call of this side, or of a promise of the peer.
@@ -344,7 +346,7 @@ impl Link {
         let caller = state.entries.take_caller(import);
         let answer = match outcome {
             Ok(value) => {
-                let staged = self.stage_value(state, value);
+                let staged = value.map(|word| self.stage_reference(state, word));
                 let limit = self.limits.running_calls;
                 if !staged.refs.is_empty() && Staged::requests(&staged).0 > limit {
                     effects.discard(staged);
@@ -363,12 +365,11 @@ impl Link {
             }
         };
         match caller {
-            Some(caller) => Some(Work::Deliver(caller, answer)),
-            None => {
-                effects.discard(answer);
-                None
-            }
+            Some(Caller::Waits { caller, .. }) => return Some(Work::Answer(caller, answer)),
+            Some(caller) => effects.push(Effect::Deliver(caller, answer)),
+            None => effects.discard(answer),
         }
+        None
     }
 
     /// Cancels a call of the peer.

@@ -32,11 +32,11 @@ impl Inbox {
         &mut self,
         call: Call,
         calls: usize,
-        own_calls: usize,
-        untaken: usize,
+        own_calls: impl FnOnce() -> usize,
         limits: &Limits,
     ) -> Result<Option<Call>, Error> {
-        if self.parked.is_empty() && calls <= limits.running_calls + own_calls {
+        let has_room = || calls <= limits.running_calls || calls <= limits.running_calls + own_calls();
+        if self.parked.is_empty() && has_room() {
             return Ok(Some(call));
         }
         self.parked_bytes += call.bytes;
@@ -45,7 +45,6 @@ impl Inbox {
             let message = format!("more than {} bytes of calls are waiting", limits.parked_bytes);
             return Err(Error::over(LimitKind::ParkedBytes, message));
         }
-        self.check(untaken, limits)?;
         Ok(None)
     }
 

@@ -59,11 +59,9 @@ impl Link {
             if self.pooled && !matches!(cause, Cause::Program) {
                 over = self.tell_pool(state);
             }
-            let hard = self.limits.unwritten_bytes_hard;
-            if matches!(cause, Cause::Peer)
-                && state.outbox.unwritten() > hard
-                && !self.ended.load(Ordering::SeqCst)
-            {
+            let unwritten = state.outbox.pending + state.outbox.writing;
+            let too_much = unwritten > self.limits.unwritten_bytes_hard;
+            if too_much && matches!(cause, Cause::Peer) && !self.ended.load(Ordering::SeqCst) {
                 effects.push(Effect::BreakOff(reads_too_slowly()));
             }
             result
@@ -92,7 +90,9 @@ impl Link {
             state.encoding.codec_mut().expire(id, late);
             // It has to be written before the name of a released function is read again.
             let release = state.session.drop_import(id);
-            state.say(release);
+            if let Some(release) = release {
+                state.say(&release);
+            }
             state.entries.drop_import(id, effects);
         }
     }
@@ -151,7 +151,7 @@ impl Link {
     }
 
     /// Answers a caller.
-    pub(super) fn deliver(&self, caller: Caller, answer: Arrived) {
+    fn deliver(&self, caller: Caller, answer: Arrived) {
         match caller {
             Caller::Waits { caller, .. } => {
                 // If the caller has gone, the answer is dropped, which releases its references.

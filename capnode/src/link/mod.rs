@@ -89,8 +89,8 @@ pub(crate) struct Link {
     /// Locked only by [`with_state`](Self::with_state) and [`read_state`](Self::read_state).
     state: Mutex<State>,
     own: Weak<Self>,
-    /// The peer's language, once it is known.
-    dialect: OnceLock<Dialect>,
+    /// The abilities of the peer, once its dialect is known.
+    peer: OnceLock<&'static Capabilities>,
     limits: Limits,
     /// The limits of values that are put together from the outcomes of promises.
     unfolding: Unfolding,
@@ -151,9 +151,9 @@ impl Link {
         limits.running_calls = limits.running_calls.max(1);
         // The connecting side speaks first.
         let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
-        let peer = dialect.unwrap_or_default().capabilities();
+        let peer = dialect.map(Dialect::capabilities);
         let mut state = State {
-            session: Session::new(limits.clone(), peer),
+            session: Session::new(limits.clone(), peer.unwrap_or_default()),
             encoding: Encoding::new(dialect, registry, &limits),
             entries: Entries::new(index),
             inbox: Inbox::default(),
@@ -163,13 +163,15 @@ impl Link {
         };
         if side == Side::Connecting {
             let hello = state.session.hello();
-            state.say(hello);
+            if let Some(hello) = hello {
+                state.say(&hello);
+            }
         }
         let share = Share::of(pool, &limits);
         Arc::new_cyclic(|own| Self {
             state: Mutex::new(state),
             own: own.clone(),
-            dialect: dialect.map_or_else(OnceLock::new, OnceLock::from),
+            peer: peer.map_or_else(OnceLock::new, OnceLock::from),
             connecting: side == Side::Connecting,
             remote,
             silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),
@@ -198,12 +200,12 @@ impl Link {
 
     /// Returns the peer's language, once it is known.
     pub(crate) fn dialect(&self) -> Option<Dialect> {
-        self.dialect.get().copied()
+        self.peer.get().map(|peer| peer.dialect)
     }
 
     /// Returns the abilities of the peer, once its dialect is known.
     pub(crate) fn capabilities(&self) -> Option<&'static Capabilities> {
-        self.dialect.get().map(|dialect| dialect.capabilities())
+        self.peer.get().copied()
     }
 
     /// Returns the name of the connection in errors.

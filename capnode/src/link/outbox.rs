@@ -20,8 +20,11 @@ use crate::outgoing::Outgoing;
 #[derive(Default)]
 pub(super) struct Outbox {
     out: Outgoing,
-    /// Bytes that the driver has taken and not written, as last reported.
-    writing: usize,
+    /// Bytes of `out`. Read by [`Link::with_state`](super::Link::with_state) as well.
+    pub(super) pending: usize,
+    /// Bytes that the driver has taken and not written, as last reported. Read by
+    /// [`Link::with_state`](super::Link::with_state) as well.
+    pub(super) writing: usize,
     /// Bytes of large buffers that are kept for the next output, here and at the driver.
     retained: usize,
     /// Calls that wait until less is unwritten, in the order in which they were made.
@@ -49,7 +52,7 @@ pub(super) struct Taken {
 impl Outbox {
     /// Adds a frame that `write` writes.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut String)) {
-        self.out.push(write);
+        self.pending = self.out.push(write);
     }
 
     /// Returns `true` if a call with `size` bytes of arguments has to wait, or an error if there is no room for it even
@@ -67,7 +70,7 @@ impl Outbox {
         if answered && unanswered + self.waiting.len() >= calls {
             return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
         }
-        let unwritten = self.out.len();
+        let unwritten = self.pending;
         if !awaits && unwritten + self.writing + self.at_once_bytes + size > limits.unwritten_bytes_hard {
             return Err(Error::over(LimitKind::UnwrittenBytesHard, "too much is waiting to be written"));
         }
@@ -91,8 +94,7 @@ impl Outbox {
 
     /// Removes and returns the first call that waits, if there is room for it.
     pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<Call> {
-        let unwritten = self.out.len();
-        if unwritten > 0 && unwritten >= limits.unwritten_bytes_soft {
+        if self.pending > 0 && self.pending >= limits.unwritten_bytes_soft {
             return None;
         }
         let (number, _) = self.waiting.first_key_value()?;
@@ -127,7 +129,7 @@ impl Outbox {
         limits: &Limits,
     ) -> Taken {
         let taken = out.refill(&mut self.out);
-        (self.writing, self.retained) = (taken.unwritten, taken.retained);
+        (self.pending, self.writing, self.retained) = (taken.left, taken.unwritten, taken.retained);
         #[cfg(feature = "tokio")]
         let flush = taken.left == 0 && {
             let first = self.waiting.first_key_value().map(|(number, _)| *number);
@@ -144,12 +146,12 @@ impl Outbox {
 
     /// Returns `true` if there is output that the driver has not taken.
     pub(super) fn has_output(&self) -> bool {
-        !self.out.is_empty()
+        self.pending > 0
     }
 
     /// Returns the bytes that wait to be written, here and at the driver.
     pub(super) fn unwritten(&self) -> usize {
-        self.out.len() + self.writing
+        self.pending + self.writing
     }
 
     /// Returns the bytes of all calls that wait.
@@ -165,6 +167,7 @@ impl Outbox {
     /// Drops the output that the driver has not taken.
     pub(super) fn clear(&mut self) {
         self.out = Outgoing::default();
+        self.pending = 0;
     }
 }
 
@@ -172,7 +175,7 @@ impl Outbox {
 impl Outbox {
     /// Returns the bytes that the driver has not taken.
     pub(super) fn untaken(&self) -> usize {
-        self.out.len()
+        self.pending
     }
 
     /// Drops all output: the driver writes no more.

@@ -32,32 +32,30 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Writes a message behind all others. Only a call can fail: if the peer's dialect cannot express it.
-    pub(super) fn write(&mut self, op: &Op) -> Result<(), Error> {
+    /// Writes a message that is no call.
+    pub(super) fn say(&mut self, op: &Op) {
         let Self { session, encoding, entries, outbox, .. } = self;
-        let mut written = Ok(());
-        outbox.push(|out| written = encoding.write(op, session, entries, out));
-        written
-    }
-
-    /// Writes a message that is no call, if there is one.
-    pub(super) fn say(&mut self, op: Option<Op>) {
-        if let Some(op) = op {
-            let written = self.write(&op);
+        outbox.push(|out| {
+            let written = encoding.write(op, session, entries, out);
             debug_assert!(written.is_ok(), "each dialect passes over what it has no message for");
-        }
+        });
     }
 
     /// Writes the messages of a call of this side, and returns its id. A call that the peer's dialect cannot express has
     /// not been made.
     pub(super) fn send(&mut self, call: OutboundCall, effects: &mut Effects) -> Result<Id, Error> {
         let OutboundCall { id, op, pull } = call;
-        if let Err(error) = self.write(&op) {
+        let Self { session, encoding, entries, outbox, .. } = self;
+        let mut written = Ok(());
+        outbox.push(|out| written = encoding.write(&op, session, entries, out));
+        if let Err(error) = written {
             self.session.unsay(id);
             self.retract_exports(&op, effects);
             return Err(error.with_fate(Fate::NotSent));
         }
-        self.say(pull);
+        if let Some(pull) = pull {
+            self.say(&pull);
+        }
         Ok(id)
     }
 

@@ -170,10 +170,14 @@ impl Core {
     /// Returns the next frame to write.
     pub fn next_frame(&self) -> Option<String> {
         let mut out = lock(&self.out);
-        if out.is_empty() {
-            self.link.take_output(&mut out);
+        if let Some(frame) = out.pop_frame() {
+            return Some(frame.to_owned());
         }
-        if out.is_empty() && self.link.is_leaving() {
+        self.link.take_output(&mut out);
+        if let Some(frame) = out.pop_frame() {
+            return Some(frame.to_owned());
+        }
+        if self.link.is_leaving() {
             self.link.flush(true);
             self.link.take_output(&mut out);
         }
