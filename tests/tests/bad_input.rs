@@ -171,7 +171,7 @@ async fn ends(server: &mut Server, frame: &[u8], reason: &str) {
 // ------------------------------------------------------------------------------------- protocol
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_message_ends_its_session_only() {
+async fn text_that_is_no_message_ends_only_its_session() {
     let mut server = Server::tcp(Limits::default()).await;
     let message = |at: &str, found: &str, wanted: &str| {
         format!("there should be {wanted} at byte {at} of the message, at `{found}`")
@@ -209,7 +209,7 @@ async fn what_is_no_message_ends_its_session_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_value_ends_its_session_only() {
+async fn an_unknown_value_ends_only_its_session() {
     let mut server = Server::tcp(Limits::default()).await;
     for (value, reason) in [
         (r#"["nonsense",1]"#, r#"unknown special value: ["nonsense",1]]"#),
@@ -248,7 +248,7 @@ async fn what_is_no_value_ends_its_session_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_ends_its_session_only() {
+async fn an_impossible_message_ends_only_its_session() {
     let mut server = Server::tcp(Limits::default()).await;
     for (frame, reason) in [
         (
@@ -359,7 +359,7 @@ async fn what_is_not_there_or_not_supported_fails_its_call_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_too_much_ends_its_session_only() {
+async fn a_message_beyond_a_limit_ends_only_its_session() {
     let mut server = Server::tcp(Limits::default()).await;
     let too_deep = "the message nests 256 levels deep, which is too deep";
     let arrays = format!("[\"push\",{}1{}]\n", "[[".repeat(10_000), "]]".repeat(10_000));
@@ -391,7 +391,7 @@ async fn an_abort_is_not_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_odd_but_harmless_ends_nothing() {
+async fn odd_but_harmless_messages_end_nothing() {
     let mut server = Server::tcp(Limits::default()).await;
     let (mut raw, _) = server.raw().await;
     for frame in [

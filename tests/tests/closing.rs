@@ -456,7 +456,7 @@ async fn all_that_a_peer_asked_before_it_closed_its_side_is_written() {
 
 /// The index is never decided, or a handler waits: the peer's end is the end.
 #[tokio::test(start_paused = true)]
-async fn what_waits_does_not_hold_up_the_end() {
+async fn waiting_handlers_do_not_delay_the_end_of_a_connection() {
     let begun = tokio::time::Instant::now();
     for decides in [true, false] {
         let (mut peer, stream) = tokio::io::duplex(1 << 20);

@@ -335,7 +335,7 @@ async fn the_address_that_holds_most_above_its_shares_loses_one() {
 }
 
 #[tokio::test]
-async fn nobody_is_ended_below_the_share() {
+async fn no_connection_below_its_share_is_ended() {
     let node = shared();
     let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let mut all = Vec::new();

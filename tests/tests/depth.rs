@@ -140,7 +140,7 @@ fn every_path_has_an_end_and_is_the_same_from_afar() {
 }
 
 #[test]
-fn what_is_below_a_method_is_as_in_a_function() {
+fn a_path_below_a_method_is_undefined_as_below_a_function() {
     on_a_small_stack(async {
         let here = Cap::from(MembersClient::new(All));
         for cap in [here.clone(), over_memory(here, Dialect::CapnWeb).await] {

@@ -84,7 +84,7 @@ async fn running_calls_end_and_new_ones_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_longer_than_it_may_is_cut_off() {
+async fn a_call_that_outlasts_the_drain_is_cut_off() {
     let gated = Gated::default();
     let node = Node::new(GateClient::new(gated.clone()));
     let (there, here) = transport::pair();

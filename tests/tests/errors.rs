@@ -464,7 +464,7 @@ async fn what_an_error_says_of_this_program_does_not_leave_it() {
 }
 
 #[tokio::test]
-async fn an_error_of_a_peer_forges_no_line_of_a_log() {
+async fn an_error_of_a_peer_cannot_forge_a_line_of_a_log() {
     let log = Log::global();
     let fails = Func::<fn() -> Result<(), Error>>::fallible(|| async { Err(Error::rejected(FORGED)) });
     let (here, there) = transport::pair();
@@ -500,7 +500,7 @@ async fn a_log_says_which_rule_a_peer_has_broken() {
 }
 
 #[tokio::test]
-async fn who_connects_is_shown_without_what_proves_who_it_is() {
+async fn an_incoming_connection_is_printed_without_its_credentials() {
     let shown = Arc::new(Mutex::new(String::new()));
     let shows = shown.clone();
     let node = Node::builder()

@@ -26,12 +26,12 @@ async fn printed(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn transform() {
+async fn the_example_transform_prints_what_it_should() {
     assert_eq!(printed("transform").await, "beep => BOOP\n");
 }
 
 #[tokio::test]
-async fn chat() {
+async fn the_example_chat_prints_what_it_should() {
     let expected = "\
 ann joins
 bob joins
@@ -50,7 +50,7 @@ bob drops his seat
 }
 
 #[tokio::test]
-async fn accounts() {
+async fn the_example_accounts_prints_what_it_should() {
     let text = printed("accounts").await;
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let after = |title: &str| {
@@ -67,7 +67,7 @@ async fn accounts() {
 }
 
 #[tokio::test]
-async fn tour() {
+async fn the_example_tour_prints_what_it_should() {
     let text = printed("tour").await;
     assert!(text.starts_with("Two nodes, connected by tcp://127.0.0.1:"), "{text}");
     let shown: Vec<_> = text
@@ -100,7 +100,7 @@ async fn tour() {
 }
 
 #[tokio::test]
-async fn the_tours_server_and_client_as_processes() {
+async fn the_tours_server_and_client_run_as_processes() {
     let mut server = example("tour_server");
     // In the other order than they are printed.
     let mut server = server.args(["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0"]).spawn().unwrap();

@@ -56,7 +56,7 @@ impl Running {
 }
 
 #[tokio::test]
-async fn the_programs_and_the_page_of_the_first_page() {
+async fn the_programs_and_the_browser_page_of_the_first_page_run() {
     let mut command = hello("server");
     command.arg("ws://127.0.0.1:0");
     let mut server = Running::start(command);

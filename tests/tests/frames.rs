@@ -244,7 +244,7 @@ async fn frames_that_break_the_rules_are_told_by_their_codes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_sends_too_much_learns_why() {
+async fn the_sender_of_a_frame_that_is_too_long_learns_why() {
     let mut limits = Limits::default();
     limits.frame_bytes = 1 << 20;
     let (urls, _met, _running) = served(limits).await;

@@ -364,7 +364,7 @@ async fn a_nickname_is_in_what_the_connection_says_of_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_in_all_three_languages_at_one_port_at_once() {
+async fn programs_in_all_three_languages_share_one_port() {
     if !js::ready() {
         return;
     }

@@ -474,7 +474,7 @@ async fn calls_that_take_long_let_others_have_their_turn() {
 }
 
 #[tokio::test]
-async fn so_do_calls_that_have_waited_for_room() {
+async fn parked_calls_leave_turns_to_others() {
     let mut limits = Limits::default();
     limits.running_calls = 1;
     let first = "[\"push\",[\"pipeline\",0,[\"wait\"],[]]]\n";

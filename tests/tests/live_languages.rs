@@ -46,42 +46,42 @@ async fn our_client_at(script: &str, transport: &str, dialect: Dialect) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_capnode_client_at_our_server_over_web_socket() {
+async fn a_capnode_client_works_with_our_server_over_web_socket() {
     client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "ws", 70).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_capnode_client_at_our_server_over_tcp() {
+async fn a_capnode_client_works_with_our_server_over_tcp() {
     client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "tcp", 65).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn npms_q_connection_at_our_server_over_web_socket() {
+async fn npms_q_connection_works_with_our_server_over_web_socket() {
     client_at_our_server(Dialect::Q, "q/tour_client.mjs", "ws", 83).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn npms_q_connection_at_our_server_over_tcp() {
+async fn npms_q_connection_works_with_our_server_over_tcp() {
     client_at_our_server(Dialect::Q, "q/tour_client.mjs", "tcp", 83).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_at_a_capnode_server_over_web_socket() {
+async fn our_client_works_with_a_capnode_server_over_web_socket() {
     our_client_at("capnode/tour_server.mjs", "ws", Dialect::Capnode).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_at_a_capnode_server_over_tcp() {
+async fn our_client_works_with_a_capnode_server_over_tcp() {
     our_client_at("capnode/tour_server.mjs", "tcp", Dialect::Capnode).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_at_npms_q_connection_over_web_socket() {
+async fn our_client_works_with_npms_q_connection_over_web_socket() {
     our_client_at("q/tour_server.mjs", "ws", Dialect::Q).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_at_npms_q_connection_over_tcp() {
+async fn our_client_works_with_npms_q_connection_over_tcp() {
     our_client_at("q/tour_server.mjs", "tcp", Dialect::Q).await;
 }
 
@@ -94,16 +94,16 @@ async fn tour_in(dialect: Dialect, url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rust_to_rust_in_capnode() {
+async fn rust_works_with_rust_in_capnode() {
     tour_in(Dialect::Capnode, "ws://127.0.0.1:0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rust_to_rust_in_q() {
+async fn rust_works_with_rust_in_q() {
     tour_in(Dialect::Q, "ws://127.0.0.1:0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rust_to_rust_in_q_over_tcp() {
+async fn rust_works_with_rust_in_q_over_tcp() {
     tour_in(Dialect::Q, "tcp://127.0.0.1:0").await;
 }

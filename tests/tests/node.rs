@@ -252,7 +252,7 @@ async fn the_last_choice_of_an_index_counts() {
 }
 
 #[tokio::test]
-async fn who_decides_may_ask_the_peer_first() {
+async fn authorization_may_call_the_peer_first() {
     #[capnode::interface]
     trait Guest {
         async fn password(&self) -> String;

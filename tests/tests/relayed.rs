@@ -110,7 +110,7 @@ async fn two_peers_of_capnode_see_the_same_through_a_relay_as_without() {
 
 /// Two clients of the script meet in the index that its third one gets, beside a tour of this program.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_peer_gives_is_an_argument_for_another() {
+async fn a_reference_of_one_peer_can_be_an_argument_for_another() {
     if !js::ready() {
         return;
     }

@@ -327,7 +327,7 @@ async fn drips() {
 }
 
 #[test]
-fn who_sends_large_frames_all_the_time_gets_no_more_turns_than_others() {
+fn a_peer_that_always_sends_large_frames_gets_no_more_turns_than_others() {
     alone(sends_all_the_time());
 }
 

@@ -36,30 +36,30 @@ async fn tour_at(url: &str) {
 }
 
 #[tokio::test]
-async fn memory() {
+async fn connections_work_in_memory() {
     let (one, other) = transport::pair();
     tour_between(one, other).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_on_several_threads() {
+async fn connections_work_in_memory_on_several_threads() {
     let (one, other) = transport::pair();
     tour_between(one, other).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tcp() {
+async fn connections_work_over_tcp() {
     tour_at("tcp://127.0.0.1:0").await;
 }
 
 #[tokio::test]
-async fn tcp_on_one_thread() {
+async fn connections_work_over_tcp_on_one_thread() {
     tour_at("tcp://127.0.0.1:0").await;
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unix_socket() {
+async fn connections_work_over_a_unix_socket() {
     let path = std::env::temp_dir().join(format!("capnode-transports-{}", std::process::id()));
     let url = format!("unix:{}", path.display());
     tour_at(&url).await;
@@ -80,12 +80,12 @@ async fn unix_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn web_socket() {
+async fn connections_work_over_a_web_socket() {
     tour_at("ws://127.0.0.1:0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn web_socket_by_ip_version_6() {
+async fn connections_work_over_a_web_socket_by_ip_version_6() {
     if tokio::net::TcpListener::bind("[::1]:0").await.is_err() {
         eprintln!("left out: this machine has no IPv6");
         return;
@@ -94,7 +94,7 @@ async fn web_socket_by_ip_version_6() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn standard_input_and_output_of_a_child_process() {
+async fn connections_work_over_the_standard_streams_of_a_child_process() {
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_tour_stdio"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -132,7 +132,7 @@ async fn a_child_process_that_dies() {
 }
 
 #[tokio::test]
-async fn any_byte_stream() {
+async fn connections_work_over_any_byte_stream() {
     let (one, other) = tokio::io::duplex(1 << 16);
     tour_between(transport::lines(one), transport::lines(other)).await;
 }
@@ -207,7 +207,7 @@ impl Sink<String> for Channels {
 }
 
 #[tokio::test]
-async fn any_stream_and_sink_of_strings() {
+async fn connections_work_over_any_stream_and_sink_of_strings() {
     let (one, other) = channels();
     tour_between(transport::messages(one), transport::messages(other)).await;
 }
@@ -237,7 +237,7 @@ fn serving(certificate: &CertifiedKey<KeyPair>) -> Arc<ServerConfig> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn web_socket_with_tls() {
+async fn connections_work_over_a_web_socket_with_tls() {
     let certificate = self_signed("localhost");
     let node = Node::builder().index(tour::index()).tls(serving(&certificate)).build();
     let listener = node.listen("wss://127.0.0.1:0").await.unwrap();
@@ -324,7 +324,7 @@ async fn a_listener_with_tls_needs_a_certificate() {
 // ---------------------------------------------------------------------------------------- axum
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_route_of_axum() {
+async fn connections_work_over_a_route_of_axum() {
     let app = axum::Router::new().route("/api", capnode::axum::route(Node::new(tour::index())));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_moves_any_more_is_told() {
+    fn a_call_that_cannot_go_on_is_reported_and_cancelled() {
         let wait = Func::<fn()>::new(std::future::pending::<()>);
         let mut pair = Pair::new(Core::connecting(()), Core::accepting(Object::new().with("wait", wait)));
         let peer = pair.connecting().index::<Cap>();

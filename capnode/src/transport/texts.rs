@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_a_text_too() {
+    fn values_other_than_objects_are_split_as_well() {
         assert_eq!(
             split(r#"null 1.5e3 "a\"b"{}true{"a":1}"#),
             ["null", "1.5e3", r#""a\"b""#, "{}", "true", r#"{"a":1}"#]
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_ends_somewhere() {
+    fn text_that_is_not_json_is_split_somewhere() {
         assert_eq!(split("}{]x {}"), ["}", "{]", "x", "{}"]);
     }
 }

@@ -102,7 +102,7 @@ fn invoke(id: &str, reply: &str, links: &str, list: &str, last: usize) -> String
 }
 
 #[test]
-fn what_nobody_is_told_of_is_forgotten_like_what_is() {
+fn exports_in_answers_that_are_not_sent_are_evicted_like_others() {
     let kept = Kept::default();
     let mut served = Served::new(&kept.index(), |limits| limits.exports = 3);
     // A call without a place for its answer.
@@ -123,7 +123,7 @@ fn what_nobody_is_told_of_is_forgotten_like_what_is() {
 }
 
 #[test]
-fn the_index_asked_for_again_and_again_lends_no_more() {
+fn asking_for_the_index_again_exports_nothing_more() {
     let kept = Kept::default();
     let mut served = Served::new(&kept.index(), |_| {});
     let first = ask_index(&mut served, 0);
@@ -188,7 +188,7 @@ fn a_call_that_cannot_be_said_lends_nothing() {
 }
 
 #[test]
-fn a_reason_to_drop_something_under_a_lock_of_an_object_is_none() {
+fn a_refused_value_is_dropped_without_the_lock_of_its_object() {
     /// Touches the object when it is dropped.
     struct Touches(Object);
 

@@ -203,7 +203,7 @@ fn measured(
 }
 
 #[test]
-fn frame_bytes() {
+fn the_limit_frame_bytes_is_enforced() {
     for dialect in ALL {
         for past in [0, 1] {
             let mut two = Two::new(dialect, |limits| limits.frame_bytes = 1_000);
@@ -223,7 +223,7 @@ fn frame_bytes() {
 }
 
 #[test]
-fn depth() {
+fn the_limit_depth_is_enforced() {
     let nested = |levels| (0..levels).fold(Value::from(7), |value, _| Value::Array(vec![value]));
     // The deepest value that arrives, within the list of arguments that it stands in.
     for (dialect, deepest) in [(Dialect::CapnWeb, 18), (Dialect::Capnode, 18), (Dialect::Q, 18)] {
@@ -238,7 +238,7 @@ fn depth() {
 }
 
 #[test]
-fn string_bytes() {
+fn the_limit_string_bytes_is_enforced() {
     counted(
         "string_bytes",
         &ALL,
@@ -257,7 +257,7 @@ fn string_bytes() {
 }
 
 #[test]
-fn bigint_chars() {
+fn the_limit_bigint_chars_is_enforced() {
     counted(
         "bigint_chars",
         &CAPN_WEB,
@@ -268,7 +268,7 @@ fn bigint_chars() {
 }
 
 #[test]
-fn exports() {
+fn the_limit_exports_is_enforced() {
     // Unfinished calls count.
     counted(
         "exports",
@@ -301,7 +301,7 @@ fn exports() {
 }
 
 #[test]
-fn imports() {
+fn the_limit_imports_is_enforced() {
     counted(
         "imports",
         &ALL,
@@ -355,7 +355,7 @@ fn running_calls() {
 }
 
 #[test]
-fn parked_bytes() {
+fn the_limit_parked_bytes_is_enforced() {
     measured(
         "parked_bytes",
         |limits, bytes| {
@@ -487,7 +487,7 @@ fn kept_bytes() {
 }
 
 #[test]
-fn unwritten_bytes_soft() {
+fn the_limit_unwritten_bytes_soft_is_enforced() {
     for dialect in ALL {
         let mut two = Two::calling(dialect, |_| {});
         two.begin("wait", 1);
@@ -509,7 +509,7 @@ fn unwritten_bytes_soft() {
 }
 
 #[test]
-fn unwritten_bytes_hard() {
+fn the_limit_unwritten_bytes_hard_is_enforced() {
     measured(
         "unwritten_bytes_hard",
         |limits, bytes| limits.unwritten_bytes_hard = bytes,
@@ -525,7 +525,7 @@ fn unwritten_bytes_hard() {
 }
 
 #[test]
-fn promise_depth() {
+fn the_limit_promise_depth_is_enforced() {
     for (promises, passes) in [(3, true), (4, false)] {
         let there = Core::builder().limits(limits(|limits| limits.promise_depth = 3)).accepting(offered());
         there.receive(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
@@ -544,7 +544,7 @@ fn promise_depth() {
 }
 
 #[test]
-fn unfolded_bytes() {
+fn the_limit_unfolded_bytes_is_enforced() {
     // Resolutions of promises.
     let result = r#"[[["pipeline",1],["pipeline",1],["pipeline",1]]]"#;
     let value = format!(r#""{}""#, "x".repeat(100));
@@ -627,7 +627,7 @@ fn an_honest_burst_passes() {
 }
 
 #[test]
-fn stray_ids_per_second() {
+fn the_limit_stray_ids_per_second_is_enforced() {
     let strays = |two: &mut Two, count: usize| {
         (0..count).for_each(|number| two.there().receive(&format!(r#"["resolve",{},1]"#, 90 + number)));
     };
@@ -648,7 +648,7 @@ fn stray_ids_per_second() {
 }
 
 #[test]
-fn frames_per_second() {
+fn the_limit_frames_per_second_is_enforced() {
     for dialect in ALL {
         for past in [0, 1] {
             let mut two = Two::new(dialect, |limits| limits.frames_per_second = Some(20));
@@ -672,7 +672,7 @@ const IDLE: Duration = Duration::from_secs(100);
 const MOMENT: Duration = Duration::from_millis(1);
 
 #[test]
-fn idle() {
+fn the_limit_idle_is_enforced() {
     for dialect in ALL {
         let mut two = Two::new(dialect, |limits| {
             limits.idle = Some(IDLE);
@@ -730,7 +730,7 @@ fn signs_of_life_are_not_something_going_on() {
 }
 
 #[test]
-fn probe() {
+fn the_limit_probe_is_enforced() {
     let probe = Duration::from_secs(10);
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
         let mut two = Two::new(dialect, |limits| limits.probe = Some(probe));
@@ -823,7 +823,7 @@ fn what_comes_with_an_error_counts_as_a_result() {
 }
 
 #[test]
-fn what_is_in_no_language_counts_as_a_frame() {
+fn a_frame_of_no_known_dialect_counts_as_a_frame() {
     let there =
         Core::builder().limits(limits(|limits| limits.frames_per_second = Some(5))).accepting(offered());
     (0..5).for_each(|_| there.receive(r#"{"type":"nothing"}"#));
@@ -833,7 +833,7 @@ fn what_is_in_no_language_counts_as_a_frame() {
 }
 
 #[test]
-fn the_longest_time_is_never() {
+fn the_longest_timeout_never_ends_and_none_is_checked_all_the_time() {
     for dialect in ALL {
         let never = |limits: &mut Limits| {
             let all = Some(Duration::MAX);

@@ -118,7 +118,7 @@ fn order_is_kept_where_a_result_turns_out_to_be_nearer() {
 }
 
 #[test]
-fn an_unresolved_client_as_an_argument_delays_nothing() {
+fn an_unresolved_client_as_an_argument_does_not_delay_the_call() {
     let log = Log::default();
     let mut pair = connected(log.probe());
     let probe: ProbeClient = pair.index();

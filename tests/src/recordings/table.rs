@@ -146,7 +146,7 @@ impl Part {
 }
 
 const BY_HAND: &str = "the messages were written by hand; there is no program to take the place of";
-const BYTES: &str = "chunks of bytes, which `bytes_of_a_stream` plays";
+const BYTES: &str = "chunks of bytes, which `chunks_of_a_stream_are_joined_and_split_into_messages` plays";
 const PROCESS: &str = "how the original's process ends";
 
 pub fn rows(dialect: Dialect) -> Vec<Row> {

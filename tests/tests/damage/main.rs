@@ -19,37 +19,37 @@ use capnode_tests::recordings::Side;
 use crate::sweep::sweep;
 
 #[test]
-fn what_a_capn_web_server_gets() {
+fn a_capn_web_server_survives_any_damaged_byte() {
     sweep(Dialect::CapnWeb, Side::B);
 }
 
 #[test]
-fn what_a_capn_web_client_gets() {
+fn a_capn_web_client_survives_any_damaged_byte() {
     sweep(Dialect::CapnWeb, Side::A);
 }
 
 #[test]
-fn what_a_capnode_server_gets() {
+fn a_capnode_server_survives_any_damaged_byte() {
     sweep(Dialect::Capnode, Side::B);
 }
 
 #[test]
-fn what_a_capnode_client_gets() {
+fn a_capnode_client_survives_any_damaged_byte() {
     sweep(Dialect::Capnode, Side::A);
 }
 
 #[test]
-fn what_a_q_connection_server_gets() {
+fn a_q_connection_server_survives_any_damaged_byte() {
     sweep(Dialect::Q, Side::B);
 }
 
 #[test]
-fn what_a_q_connection_client_gets() {
+fn a_q_connection_client_survives_any_damaged_byte() {
     sweep(Dialect::Q, Side::A);
 }
 
 /// Damages the bytes between the messages.
 #[test]
-fn what_a_byte_stream_brings() {
+fn a_byte_stream_survives_damage_between_its_messages() {
     bytes::sweep();
 }

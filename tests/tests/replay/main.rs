@@ -391,7 +391,7 @@ fn a_program_calls_and_sees_what_the_recorded_client_did() {
 }
 
 #[test]
-fn so_does_a_program_with_typed_clients() {
+fn a_program_with_typed_clients_sees_what_the_recorded_client_did() {
     play_all(typed());
 }
 

@@ -148,7 +148,7 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
 
 /// Streams that the original cannot read: several messages in one chunk, and one in several.
 #[test]
-fn bytes_of_a_stream() {
+fn chunks_of_a_stream_are_joined_and_split_into_messages() {
     for name in ["tcp-one-message-two-chunks", "tcp-trailing-whitespace", "tcp-two-messages-one-chunk"] {
         let recording = recordings::read(Dialect::Capnode, name);
         let answers = script::run(async {

@@ -119,7 +119,7 @@ fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
 }
 
 #[test]
-fn the_messages_both_ways() {
+fn every_message_is_read_and_written() {
     let mut speech = Speech::new(1);
     assert_eq!(said(read(&mut speech, r#"{"type":"index","methodId":"i"}"#)), "0 -");
     let invocation = r#"{"type":"invocation","methodId":"f2","replyId":7,"arguments":{"links":[[1]],"value":{"type":2,"id":0}}}"#;

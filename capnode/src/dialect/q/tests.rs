@@ -174,7 +174,7 @@ fn calls_are_answered_where_they_asked() {
 }
 
 #[test]
-fn what_is_for_nobody_is_reported_and_rejected() {
+fn a_message_to_an_unknown_name_is_reported_and_rejected() {
     let mut speech = Speech::new(1);
     let frame = r#"{"type":"send","to":"nobody","from":"a","op":"get","args":["n"]}"#;
     assert_eq!(read(&mut speech, frame), None);
@@ -200,7 +200,7 @@ fn an_operation_that_is_not_known_is_rejected() {
 }
 
 #[test]
-fn what_makes_no_sense_is_ignored() {
+fn a_frame_that_makes_no_sense_is_ignored() {
     let mut speech = Speech::new(1);
     for frame in
         ["", "not json", "{}", "5", "null", "[]", r#"{"type":5}"#, r#"{"type":"nope","to":""}"#, "{\"type\":"]

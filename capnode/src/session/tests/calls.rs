@@ -348,7 +348,7 @@ fn a_second_pull_gives_no_second_answer() {
 }
 
 #[test]
-fn we_pull_once() {
+fn a_result_is_pulled_once() {
     let mut session = accepting();
     let call = session.call(0, Path::Empty, None, Answering::Kept);
     session.pull(call);

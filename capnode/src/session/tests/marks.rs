@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_connecting_side_offers_a_mark_first_of_all() {
+fn the_connecting_side_sends_a_mark_first() {
     let mut session = Session::new(Side::Connecting, Limits::default());
     session.call(0, Path::Empty, None, Answering::Sent);
     assert_eq!(session.poll_op(), Some(Op::Mark));

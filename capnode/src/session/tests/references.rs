@@ -41,7 +41,7 @@ fn a_marked_peer_gets_the_id_it_has_and_that_is_counted() {
 }
 
 #[test]
-fn what_was_lent_before_the_mark_keeps_its_own_id() {
+fn an_export_from_before_the_mark_keeps_its_id() {
     let mut session = accepting();
     assert_eq!(session.export(OBJECT), -1);
     session.handle(Op::Mark).unwrap();

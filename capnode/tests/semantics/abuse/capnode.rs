@@ -201,7 +201,7 @@ impl Kind {
 }
 
 #[test]
-fn each_kind_of_message_with_an_id_in_each_state() {
+fn every_message_with_an_id_in_any_state_has_its_known_outcome() {
     let played = play(TABLE, &[], Kind::ALL, State::ALL, Kind::scenes);
     eprintln!("{} cells, in {played} scenes", Kind::ALL.len() * State::ALL.len());
 }

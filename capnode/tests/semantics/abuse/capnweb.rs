@@ -215,7 +215,7 @@ fn furnished(marked: bool) -> (Endpoint, Log, Held) {
 }
 
 #[test]
-fn each_kind_of_message_with_an_id_in_each_state() {
+fn every_message_with_an_id_in_any_state_has_its_known_outcome() {
     let stranger = play(TABLE, &[], Kind::ALL, State::ALL, |kind, state| kind.scenes(state, false));
     let marked = play(TABLE, MARKED, Kind::ALL, State::ALL, |kind, state| kind.scenes(state, true));
     eprintln!("{} cells, in {stranger} and {marked} scenes", Kind::ALL.len() * State::ALL.len());

@@ -80,7 +80,7 @@ fn references_dropped_while_the_connection_is_closed() {
 }
 
 #[test]
-fn who_watches_a_reference_while_the_connection_is_closed_is_told_once() {
+fn a_watcher_of_a_reference_is_notified_once_when_the_connection_closes() {
     in_many_orders(|| {
         let log = Log::default();
         let world = World::new(log.single());
@@ -106,7 +106,7 @@ fn who_watches_a_reference_while_the_connection_is_closed_is_told_once() {
 }
 
 #[test]
-fn who_watches_no_longer_is_told_at_most_once() {
+fn a_watcher_that_leaves_is_notified_at_most_once() {
     in_many_orders(|| {
         let log = Log::default();
         let world = World::new(log.single());

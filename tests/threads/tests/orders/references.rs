@@ -47,7 +47,7 @@ fn a_reference_dropped_while_another_clone_is_sent_home() {
 }
 
 #[test]
-fn the_last_two_clones_dropped_in_two_threads() {
+fn dropping_the_last_two_clones_in_two_threads_releases_the_object() {
     in_many_orders(|| {
         let log = Log::default();
         let world = World::new(log.thing());
@@ -64,7 +64,7 @@ fn the_last_two_clones_dropped_in_two_threads() {
 }
 
 #[test]
-fn the_same_object_lent_from_two_threads() {
+fn an_object_exported_by_two_threads_is_one_export() {
     in_many_orders(|| {
         let log = Log::default();
         let world = World::new(log.single());

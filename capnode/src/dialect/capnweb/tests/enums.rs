@@ -75,7 +75,7 @@ struct Flat {
 }
 
 #[test]
-fn enums_without_a_tag() {
+fn enums_without_a_tag_are_read_and_written() {
     round(Untagged::Number(-5), "-5");
     round(Untagged::Number(i64::MAX), r#"["bigint","9223372036854775807"]"#);
     round(Untagged::Float(1.5), "1.5");
@@ -89,7 +89,7 @@ fn enums_without_a_tag() {
 }
 
 #[test]
-fn enums_with_the_tag_inside() {
+fn enums_with_the_tag_inside_are_read_and_written() {
     round(Internal::Unit, r#"{"type":"unit"}"#);
     round(
         Internal::Struct { big: u64::MAX, float: 2.0 },
@@ -100,7 +100,7 @@ fn enums_with_the_tag_inside() {
 }
 
 #[test]
-fn enums_with_the_tag_beside() {
+fn enums_with_the_tag_beside_are_read_and_written() {
     round(Adjacent::Unit, r#"{"t":"Unit"}"#);
     round(Adjacent::Newtype(None), r#"{"t":"Newtype","c":null}"#);
     round(Adjacent::Newtype(Some(u64::MAX)), r#"{"t":"Newtype","c":["bigint","18446744073709551615"]}"#);
@@ -110,7 +110,7 @@ fn enums_with_the_tag_beside() {
 }
 
 #[test]
-fn flattened_fields() {
+fn flattened_fields_are_read_and_written() {
     let rest = [("big".to_owned(), u64::MAX), ("y".to_owned(), 2)].into();
     round(
         Flat { first: 1, inner: Inner { x: 3 }, rest },

@@ -100,7 +100,7 @@ fn numbers_may_be_written_in_any_way_that_json_knows() {
 }
 
 #[test]
-fn strings_and_chars() {
+fn strings_and_chars_are_read_and_written() {
     round(String::new(), r#""""#);
     let odd = "a \"b\" \\ / \n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}é\u{2028}😀";
     round(odd.to_owned(), "\"a \\\"b\\\" \\\\ / \\n\\r\\t\\b\\f\\u0000\\u001f\u{7f}é\u{2028}😀\"");
@@ -128,7 +128,7 @@ fn none_is_null_and_null_and_undefined_are_none() {
 }
 
 #[test]
-fn whoever_wants_nothing_is_content_with_anything() {
+fn a_unit_is_read_from_any_value() {
     for text in ["5", "null", r#"{"a":[[1]]}"#, r#"["error","E","m"]"#, "\"x\""] {
         read::<()>(text).unwrap();
     }
@@ -152,7 +152,7 @@ struct Record {
 }
 
 #[test]
-fn structs() {
+fn structs_are_read_and_written() {
     round(Unit, r#"["undefined"]"#);
     round(Newtype(5), "5");
     round(Pair(1, "x".into()), r#"[[1,"x"]]"#);
@@ -225,7 +225,7 @@ fn a_key_twice_is_an_error_for_a_struct_and_the_last_one_counts_in_a_map() {
 }
 
 #[test]
-fn keys_of_maps() {
+fn keys_of_maps_are_read_and_written() {
     round(
         BTreeMap::from([(i64::MIN, "a".to_owned()), (5, "b".to_owned())]),
         r#"{"-9223372036854775808":"a","5":"b"}"#,
@@ -289,7 +289,7 @@ fn keys_that_are_variants() {
 }
 
 #[test]
-fn json_values() {
+fn json_values_are_read_and_written() {
     let value = serde_json::json!({"a": [1, -2, 1.5, true, "x", [], {}], "b": {"c": u64::MAX}});
     round(value, r#"{"a":[[1,-2,1.5,true,"x",[[]],{}]],"b":{"c":["bigint","18446744073709551615"]}}"#);
     // Its null is a unit to serde.

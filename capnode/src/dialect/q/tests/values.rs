@@ -32,7 +32,7 @@ fn written_outcome(outcome: Result<Payload<Word>, Payload<Word>>) -> String {
 }
 
 #[test]
-fn plain_values_and_special_ones_both_ways() {
+fn plain_and_special_values_are_read_and_written() {
     for (theirs, ours) in [
         ("1.5e3", "1.5e3"),
         (r#""a\ud800""#, r#""a\ud800""#),
