@@ -8,7 +8,7 @@ use super::payload::{Body, Part};
 use super::pending::PendingAnswer;
 use super::queue::Queue;
 use super::request::{Args, Extras, Member, Request};
-use super::response::Response;
+use super::response::{Response, State};
 use crate::dialect::Capabilities;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Answering, Id, Key, Path, Payload, Verb};
@@ -52,7 +52,7 @@ pub(crate) enum Called {
 
 /// The handle of an import: dropping it gives the reference back.
 pub(crate) struct Import {
-    connection: Arc<dyn ImportHook>,
+    pub(super) connection: Arc<dyn ImportHook>,
     /// The id of the import; unknown for the result of a call that waits for room.
     id: AtomicI64,
     /// `true` if the peer has said that it is a function.
@@ -115,7 +115,7 @@ impl Import {
             Err(response) => return response,
         };
         match called {
-            Ok(Called::Sent(pending)) => Response::sent(pending),
+            Ok(Called::Sent(pending)) => Response(State::Sent(pending)),
             Ok(Called::Kept(result)) => Response::wire(Payload::reference(Part::Cap(result.into()))),
             Err(error) => Response::error(error),
         }
@@ -169,7 +169,7 @@ impl Import {
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
         match self.call(request, Answering::Kept) {
             Ok(Called::Kept(result)) => result.into(),
-            Ok(Called::Sent(pending)) => Queue::of_response(Response::sent(pending)),
+            Ok(Called::Sent(pending)) => Queue::of_response(Response(State::Sent(pending))),
             Err(error) => Cap::broken(error),
         }
     }

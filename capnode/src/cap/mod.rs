@@ -237,7 +237,7 @@ impl Cap {
     /// The most bytes of a message to the peer that lends this, if arguments for it are best written right away.
     pub(crate) fn writes_within(&self) -> Option<usize> {
         match &self.0 {
-            Kind::Remote(import) => Some(import.connection().frame_bytes()),
+            Kind::Remote(import) => Some(import.connection.frame_bytes()),
             Kind::At(at) => depth::hop(|| at.cap.nearest().writes_within()).flatten(),
             _ => None,
         }

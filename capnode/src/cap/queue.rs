@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use super::broken::{BrokenSlot, Watchers};
 use super::data::to_cap;
 use super::request::Request;
-use super::response::{Outcome, Reply, Response};
+use super::response::{self, Outcome, Reply, Response};
 use super::{Cap, depth};
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Mutex, lock};
@@ -173,7 +173,8 @@ impl Queue {
                 State::Waiting { requests, .. } | State::Passing { requests, .. } => {
                     let (sender, response) = oneshot::channel();
                     let number = requests.push(request, sender);
-                    return Response::promised(Queued { queue: Arc::downgrade(this), number, response });
+                    let queued = Queued { queue: Arc::downgrade(this), number, response };
+                    return Response(response::State::Queued(queued));
                 }
                 State::Resolved(cap) => cap.clone(),
             }

@@ -42,7 +42,7 @@ pub(crate) type Outcome = Result<Reply, Error>;
 /// The future of a request's outcome. Dropping it cancels as far as possible.
 #[doc(hidden)]
 #[must_use]
-pub struct Response(State);
+pub struct Response(pub(super) State);
 
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Response {
     }
 }
 
-enum State {
+pub(super) enum State {
     /// The outcome, until it is taken.
     Ready(Option<Outcome>),
     /// A handler of this program.
@@ -75,7 +75,7 @@ pub(crate) struct About {
 
 /// A handler of this program. Dropping it drops its content, which runs user code, or lets it run on if that is its
 /// manner.
-struct Handler {
+pub(super) struct Handler {
     about: About,
     method: Pin<Box<dyn Method>>,
 }
@@ -224,14 +224,6 @@ impl Response {
         typed: bool,
     ) -> Self {
         Self(State::Handler(Handler { about, method: Box::pin(Running { method, reply, typed }) }))
-    }
-
-    pub(crate) fn sent(pending: PendingAnswer) -> Self {
-        Self(State::Sent(pending))
-    }
-
-    pub(super) fn promised(queued: Queued) -> Self {
-        Self(State::Queued(queued))
     }
 
     /// Starts the response: a handler begins when it is first polled, and is polled here once, in place. Most are done

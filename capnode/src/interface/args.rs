@@ -173,11 +173,10 @@ macro_rules! tuples {
     ($(($($arg:ident $at:tt),*))*) => { $(
         impl<$($arg: Serialize),*> UntypedArgs for ($($arg,)*) {
             fn write(&self, limit: usize) -> Result<Written, Error> {
-                write_args(limit, |_args| {
+                Ok(Written(write_args(limit, |_args| {
                     $(_args.push(&self.$at)?;)*
                     Ok(())
-                })
-                .map(Written)
+                })?))
             }
         }
 
@@ -185,11 +184,10 @@ macro_rules! tuples {
             type Owned = ($($arg::Owned,)*);
 
             fn encode(&self, limit: usize) -> Result<Written, Error> {
-                write_args(limit, |_args| {
+                Ok(Written(write_args(limit, |_args| {
                     $(_args.push(&self.$at)?;)*
                     Ok(())
-                })
-                .map(Written)
+                })?))
             }
 
             #[allow(clippy::unused_unit)]
@@ -200,11 +198,10 @@ macro_rules! tuples {
 
         impl<$($arg: Wire),*> Args for ($($arg,)*) {
             fn encode(&self, limit: usize) -> Result<Written, Error> {
-                write_args(limit, |_args| {
+                Ok(Written(write_args(limit, |_args| {
                     $(_args.push(&self.$at)?;)*
                     Ok(())
-                })
-                .map(Written)
+                })?))
             }
 
             #[allow(unused_variables, clippy::unused_unit)]

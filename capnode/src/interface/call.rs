@@ -262,19 +262,16 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
             },
         };
         self.state = State::Done;
-        Poll::Ready(outcome.and_then(|reply| read_reply(reply, place)).map_err(F::failed))
-    }
-}
-
-/// Returns a result as the type it was declared to be: the value in its place, or else what the reply says.
-fn read_reply<T: Wire>(reply: Reply, mut place: Option<T>) -> Result<T, Error> {
-    let body = match reply {
-        Reply::Wire(body) => body,
-        Reply::Typed(value) => bounds::writing(usize::MAX, || value(&mut place))?,
-    };
-    match place {
-        Some(value) => Ok(value),
-        None => decode(&body).map_err(|error| error.about("the result")),
+        let body = outcome.and_then(|reply| match reply {
+            Reply::Wire(body) => Ok(body),
+            Reply::Typed(value) => bounds::writing(usize::MAX, || value(&mut place)),
+        });
+        let result = match (place, body) {
+            (Some(value), Ok(_)) => Ok(value),
+            (None, Ok(body)) => decode(&body).map_err(|error| error.about("the result")),
+            (_, Err(error)) => Err(error),
+        };
+        Poll::Ready(result.map_err(F::failed))
     }
 }
 
