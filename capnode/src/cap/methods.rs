@@ -11,14 +11,14 @@ use super::response::{Reply, Response};
 use crate::op::{Key, Path, Payload, Verb};
 
 /// Calls a method or reads a property of an object by its entry and number in the table.
-type Dispatch = fn(Local, &'static Method, usize, Request) -> Response;
+type Dispatch<'a> = &'a dyn Fn(Local, &'static Method, usize, Request) -> Response;
 
 /// Makes a request of an object with an interface: finds the method and calls it by `dispatch`.
 pub(crate) fn request_of_interface(
     local: Local,
     interface: &'static Interface,
     request: Request,
-    dispatch: Dispatch,
+    dispatch: impl Fn(Local, &'static Method, usize, Request) -> Response,
 ) -> Response {
     // Nearly every request is of the first or second kind.
     let found = match &request.member {
@@ -34,7 +34,7 @@ pub(crate) fn request_of_interface(
         Some((number, method)) if method.property == matches!(request.args, Args::Read) => {
             dispatch(local, method, number, request)
         }
-        _ => request_of_other(local, interface, request, dispatch),
+        _ => request_of_other(local, interface, request, &dispatch),
     }
 }
 
@@ -43,7 +43,7 @@ fn request_of_other(
     local: Local,
     interface: &'static Interface,
     request: Request,
-    dispatch: Dispatch,
+    dispatch: Dispatch<'_>,
 ) -> Response {
     let path = request.member.clone().into_path();
     match path.split_verb() {
@@ -62,7 +62,7 @@ fn inside_of_interface(
     interface: &'static Interface,
     path: &Path,
     request: Request,
-    dispatch: Dispatch,
+    dispatch: Dispatch<'_>,
 ) -> Response {
     let Some((first, rest)) = path.as_slice().split_first() else {
         return if request.args.is_read() {

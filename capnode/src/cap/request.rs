@@ -6,7 +6,6 @@ use super::depth;
 use super::interface::Interface;
 use super::payload::{Body, undefined};
 use super::progress::Progress;
-use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::op::{Key, Path, Text};
 use crate::panics::{Panicked, caught};
@@ -108,27 +107,31 @@ pub(crate) enum Args {
 }
 
 /// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
-/// there, and leaves `undefined`; called with any other place, it writes the value.
-pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any) -> Result<Body, Error> + Send>;
+/// there, and leaves `undefined`; called with any other place, it writes the value in at most so many bytes.
+pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<Body, Error> + Send>;
+
+/// Writes a value in at most so many bytes.
+pub(crate) type Write<T> = fn(&T, usize) -> Result<Body, Error>;
 
 /// Moves a value into `place` if that is an `Option` of its type, which leaves `undefined`; otherwise writes it.
 pub(crate) fn put<T: 'static>(
     value: T,
-    write: fn(&T) -> Result<Body, Error>,
+    write: Write<T>,
     place: &mut dyn Any,
+    bytes: usize,
 ) -> Result<Body, Error> {
     match place.downcast_mut::<Option<T>>() {
         Some(place) => {
             *place = Some(value);
             Ok(undefined())
         }
-        None => write(&value),
+        None => write(&value, bytes),
     }
 }
 
 /// Keeps a value as it is until it is known what its receiver can take.
-pub(crate) fn keep<T: Send + 'static>(value: T, write: fn(&T) -> Result<Body, Error>) -> Kept {
-    Box::new(move |place| put(value, write, place))
+pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> Kept {
+    Box::new(move |place, bytes| put(value, write, place, bytes))
 }
 
 impl Args {
@@ -136,7 +139,7 @@ impl Args {
     pub(crate) fn encode(self, bytes: usize) -> Result<Option<Body>, Error> {
         match self {
             Args::Read => Ok(None),
-            Args::Typed(args) => match caught("an argument", || bounds::writing(bytes, || args(&mut ()))) {
+            Args::Typed(args) => match caught("an argument", || args(&mut (), bytes)) {
                 Ok(written) => written.map(Some),
                 Err(Panicked(id)) => {
                     let message = format!("an argument panicked while it was written (id {id})");

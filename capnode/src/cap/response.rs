@@ -32,7 +32,7 @@ impl Reply {
     pub(crate) fn into_body(self) -> Result<Body, Error> {
         match self {
             Reply::Wire(body) => Ok(body),
-            Reply::Typed(value) => caught("a result", || value(&mut ()))?,
+            Reply::Typed(value) => caught("a result", || value(&mut (), usize::MAX))?,
         }
     }
 }

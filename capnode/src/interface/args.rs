@@ -3,7 +3,6 @@
 use serde::{Serialize, Serializer};
 
 use super::wire::Wire;
-use crate::bounds;
 use crate::cap::payload::{Body, Part};
 use crate::cap::request;
 use crate::cap::slot::decode_args;
@@ -142,7 +141,7 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
         request::Args::Wire(body) => body,
         request::Args::Typed(args) => {
             let mut place = None;
-            let body = bounds::writing(usize::MAX, || args(&mut place))?;
+            let body = args(&mut place, usize::MAX)?;
             match place {
                 Some(args) => return Ok(args),
                 None => body,

@@ -112,7 +112,7 @@ impl<T, F> Call<T, F> {
         let args = match cap.writes_within() {
             Some(bytes) => args.encode(bytes).map(|written| request::Args::Wire(written.0)),
             None => {
-                let write = |args: &A::Owned| Args::encode(args, bounds::writable()).map(|written| written.0);
+                let write = |args: &A::Owned, bytes| Args::encode(args, bytes).map(|written| written.0);
                 Ok(request::Args::Typed(keep(args.into_owned(), write)))
             }
         };
@@ -262,16 +262,19 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
             },
         };
         self.state = State::Done;
-        let body = outcome.and_then(|reply| match reply {
-            Reply::Wire(body) => Ok(body),
-            Reply::Typed(value) => bounds::writing(usize::MAX, || value(&mut place)),
-        });
-        let result = match (place, body) {
-            (Some(value), Ok(_)) => Ok(value),
-            (None, Ok(body)) => decode(&body).map_err(|error| error.about("the result")),
-            (_, Err(error)) => Err(error),
+        if let Some(value) = place {
+            return Poll::Ready(Ok(value));
+        }
+        let body = match outcome {
+            Ok(Reply::Wire(body)) => Ok(body),
+            Ok(Reply::Typed(value)) => bounds::writing(usize::MAX, || value(&mut place, usize::MAX)),
+            Err(error) => Err(error),
         };
-        Poll::Ready(result.map_err(F::failed))
+        Poll::Ready(match (place, body) {
+            (Some(value), _) => Ok(value),
+            (None, Ok(body)) => decode(&body).map_err(|error| F::failed(error.about("the result"))),
+            (None, Err(error)) => Err(F::failed(error)),
+        })
     }
 }
 

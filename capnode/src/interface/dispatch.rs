@@ -14,9 +14,9 @@ use crate::cap::interface::{Interface, Manner, Method};
 use crate::cap::local::{Local, Serving};
 use crate::cap::methods::request_of_interface;
 use crate::cap::missing::not_a_function;
-use crate::cap::payload::{Body, encode, encode_outcome};
+use crate::cap::payload::encode_outcome;
 use crate::cap::progress::{self, Watched};
-use crate::cap::request::{self, Extras, Request, keep, put};
+use crate::cap::request::{self, Extras, Request, Write, keep, put};
 use crate::cap::response::{About, Outcome, Place, Reply, Response};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
@@ -152,7 +152,7 @@ impl Reply {
     /// of the method decides, not the value.
     fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
         match typed {
-            true => Reply::unwritten(value, encode, place),
+            true => Reply::unwritten(value, capnweb::to_payload, place),
             false => Ok(Reply::Wire(capnweb::to_payload(&value, usize::MAX)?)),
         }
     }
@@ -161,15 +161,15 @@ impl Reply {
     /// closure was handed out as one that can fail.
     fn of_function<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
         match typed {
-            true => Reply::unwritten(value, encode_outcome, place),
+            true => Reply::unwritten(value, |value, _| encode_outcome(value), place),
             false => encode_outcome(&value).map(Reply::Wire),
         }
     }
 
     /// Returns the reply to a caller that can take the value as it is: in its place, if it is waiting now.
-    fn unwritten<R: Wire>(value: R, write: fn(&R) -> Result<Body, Error>, place: Place<'_>) -> Outcome {
+    fn unwritten<R: Wire>(value: R, write: Write<R>, place: Place<'_>) -> Outcome {
         match place {
-            Some(place) => put(value, write, place).map(Reply::Wire),
+            Some(place) => put(value, write, place, usize::MAX).map(Reply::Wire),
             None => Ok(Reply::Typed(keep(value, write))),
         }
     }
