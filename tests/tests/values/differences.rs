@@ -39,17 +39,17 @@ const ONE: &[Dialect] = &[Capnode];
 
 const NONE: &str = "`Some` of nothing is `None`";
 const NO_NAN: &str = "NaN and infinities are refused by Capnode";
-const INEXACT: &str = "integers that no double is exactly are refused by Capnode and Q-Connection";
+const INEXACT: &str = "integers that no double represents exactly are refused by Capnode and Q-Connection";
 const KEYS: &str = "a map's keys are strings, numbers, booleans or bare variants; others are refused";
 const PROTO: &str = "the key `__proto__` is refused by Capnode";
 const KINDS: &str = "dates and headers are refused by Capnode and Q-Connection";
 const BYTES: &str = "a byte container is a list of numbers in Capnode and Q-Connection";
-const PLAIN: &str = "Read as a `Value`, a URL is a string in Capnode and Q-Connection";
+const PLAIN: &str = "read as a `Value`, a URL is a string in Capnode and Q-Connection";
 const NULL: &str = "`null` is `undefined` in Capnode";
-const WHOLE: &str = "a whole float is an integer where no type says what it is";
+const WHOLE: &str = "a whole float is an integer where no type decides";
 const WIDE: &str =
-    "an integer from 2^53 on is a float in Capnode and Q-Connection where no type says what it is";
-const ASIDE: &str = "serde has no words for keys that are numbers, integers beyond 64 bits and `undefined`";
+    "an integer from 2^53 on is a float in Capnode and Q-Connection where no type decides";
+const ASIDE: &str = "serde cannot buffer keys that are numbers, integers beyond 64 bits, and `undefined`";
 
 pub(super) const DIFFERENCES: &[Difference] = &[
     line("Option<Option>, Some(None)", ALL, Becomes("None"), NONE),
