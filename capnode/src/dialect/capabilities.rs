@@ -8,6 +8,9 @@ use crate::op::{Op, Text};
 /// The name of a property that no object has, which is read to probe a peer.
 pub(crate) const PROBE: &str = "capnode:probe";
 
+/// A function that reads a frame.
+pub(crate) type Parser = fn(&Text, &Limits) -> Result<Op, Error>;
+
 /// The abilities of a peer that follow from its dialect.
 #[derive(Debug)]
 pub(crate) struct Capabilities {
@@ -15,7 +18,7 @@ pub(crate) struct Capabilities {
     /// The dialect's name, for messages.
     pub(crate) title: &'static str,
     /// The parser of a frame, if it needs neither the names nor the calls of the connection.
-    pub(crate) parser: Option<fn(&Text, &Limits) -> Result<Op, Error>>,
+    pub(crate) parser: Option<Parser>,
     /// `true` if this library says in its first message that it is this library.
     pub(crate) says_hello: bool,
     /// `true` if a peer releases its references. The exports of others are forgotten, the least recently used first.

@@ -217,10 +217,10 @@ impl Speech {
         match op {
             Op::Call { id, target, path, args, .. } => {
                 self.own.ask(*id);
-                self.write_call(*id, *target, path, args.as_ref(), names, out).or_else(|why| {
+                self.write_call(*id, *target, path, args.as_ref(), names, out).map_err(|why| {
                     out.truncate(start);
                     self.own.answered(*id);
-                    Err(why.into_error())
+                    why.into_error()
                 })?;
             }
             Op::Evaluate { .. } => {

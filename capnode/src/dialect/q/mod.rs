@@ -233,9 +233,9 @@ impl Speech {
         match op {
             Op::Call { id, target, path, args, .. } => {
                 self.last_call = *id;
-                self.write_call(*id, *target, path, args.as_ref(), names, out).or_else(|why| {
+                self.write_call(*id, *target, path, args.as_ref(), names, out).map_err(|why| {
                     out.truncate(start);
-                    Err(why.into_error())
+                    why.into_error()
                 })?;
             }
             Op::Evaluate { .. } => {
