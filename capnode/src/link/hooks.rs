@@ -141,8 +141,10 @@ impl ImportHook for Link {
             let admit = |()| state.outbox.admit(size, answered, awaits, unanswered, &self.limits);
             let waits = match open.and_then(admit) {
                 Ok(waits) => waits,
-                // The request is dropped when the lock is free.
-                Err(error) => return Err((error, Some(request))),
+                Err(error) => {
+                    effects.discard(request);
+                    return Err(error);
+                }
             };
             let (path, args, extras) = request;
             if waits {
@@ -159,8 +161,10 @@ impl ImportHook for Link {
             let call = state.session.call(Expression::Call { target: target.id(), path, args }, answering);
             let id = match state.send(call, effects) {
                 Ok(id) => id,
-                // The receiver of the progress is dropped when the lock is free.
-                Err(error) => return Err((error, Some((Path::Empty, None, extras)))),
+                Err(error) => {
+                    effects.discard(extras);
+                    return Err(error);
+                }
             };
             let answer = answered.then(|| {
                 let (caller, answer) = oneshot::channel();
@@ -170,12 +174,11 @@ impl ImportHook for Link {
             });
             Ok(Way::Sent(id, answer))
         });
-        match way {
-            Ok(Way::Sent(id, Some(answer))) => Ok(Called::Sent(PendingAnswer::new(self, id, answer))),
-            Ok(Way::Sent(id, None)) => Ok(Called::Kept(Import::new(self, id, false))),
-            Ok(Way::Waits(called)) => Ok(called),
-            Err((error, _request)) => Err(error),
-        }
+        Ok(match way? {
+            Way::Sent(id, Some(answer)) => Called::Sent(PendingAnswer::new(self, id, answer)),
+            Way::Sent(id, None) => Called::Kept(Import::new(self, id, false)),
+            Way::Waits(called) => called,
+        })
     }
 
     fn step(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {
