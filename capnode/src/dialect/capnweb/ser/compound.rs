@@ -21,11 +21,11 @@ impl<'a, R: Extract> Compound<'a, R> {
         if let Some(form) = writer.form.take() {
             writer.out.push_str("[\"");
             writer.out.push_str(form);
-            writer.out.push_str("\"");
+            writer.out.push('"');
             return Self { writer, first: false, end: "]", depth };
         }
         if writer.plain {
-            writer.out.push_str("[");
+            writer.out.push('[');
             return Self { writer, first: true, end: "]", depth };
         }
         writer.out.push_str("[[");
@@ -35,7 +35,7 @@ impl<'a, R: Extract> Compound<'a, R> {
 
     pub(super) fn object(writer: &'a mut Writer<R>) -> Self {
         let depth = writer.depth;
-        writer.out.push_str("{");
+        writer.out.push('{');
         writer.depth += 1;
         // The content of an object of a special form is made of ordinary values again; it comes last.
         writer.plain = false;
@@ -68,7 +68,7 @@ impl<'a, R: Extract> Compound<'a, R> {
 
     fn comma(&mut self) {
         if !std::mem::replace(&mut self.first, false) {
-            self.writer.out.push_str(",");
+            self.writer.out.push(',');
         }
     }
 
@@ -80,7 +80,7 @@ impl<'a, R: Extract> Compound<'a, R> {
     fn key(&mut self, key: &str) {
         self.comma();
         write_string(&mut self.writer.out, key);
-        self.writer.out.push_str(":");
+        self.writer.out.push(':');
     }
 
     pub(super) fn close(self) -> Result<()> {
@@ -117,7 +117,7 @@ impl<R: Extract> ser::SerializeMap for Compound<'_, R> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.comma();
         key.serialize(KeyWriter(self.writer))?;
-        self.writer.out.push_str(":");
+        self.writer.out.push(':');
         Ok(())
     }
 

@@ -185,7 +185,7 @@ impl<R: Extract> Writer<R> {
         self.out.push_str(name);
         self.out.push_str("\",");
         content.serialize(&mut *self)?;
-        self.out.push_str("]");
+        self.out.push(']');
         self.plain = outer;
         Ok(())
     }
