@@ -12,9 +12,9 @@ use crate::limits::LimitKind;
 use crate::link::Link;
 use crate::link::task::LastTurn;
 use crate::op::Id;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Frame, Outgoing};
 use crate::runtime::{Instant, Sleep, in_current, sleep_until, start, wait};
-use crate::transport::{LEFTOVER, Transport};
+use crate::transport::{LEFTOVER, Properties, ReceiveError, Transport};
 
 /// Frames that are taken in before other tasks get their turn, and parked calls that are started.
 const BUDGET: usize = 128;
@@ -79,6 +79,8 @@ pub(crate) struct Driver<T> {
     /// The origin of all times.
     started: Instant,
     alarm: Alarm,
+    /// `true` if the transport is a byte stream.
+    byte_stream: bool,
     /// Signs of life that the transport had counted at the last look.
     signs_of_life: u64,
 }
@@ -102,7 +104,8 @@ fn ended(fault: Fault, why: impl Into<String>) -> Error {
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(link: Arc<Link>, transport: T, holders: Option<Weak<()>>) -> Self {
         let out = Outgoing::default();
-        if transport.is_byte_stream() {
+        let Properties { byte_stream, signs_of_life, .. } = transport.properties();
+        if byte_stream {
             link.check_first();
         }
         Self {
@@ -128,7 +131,8 @@ impl<T: Transport> Driver<T> {
             grace: None,
             started: Instant::now(),
             alarm: Alarm::Unset,
-            signs_of_life: 0,
+            byte_stream,
+            signs_of_life,
         }
     }
 
@@ -150,33 +154,30 @@ impl<T: Transport> Driver<T> {
             }
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Some(Ok(frame))) => {
+                Poll::Ready(Some(Ok(Frame::Text(frame)))) => {
                     bytes += frame.len();
                     self.link.receive(frame);
                 }
                 // Earlier calls of the peer are still answered, as far as their handlers need not wait.
                 Poll::Ready(None) => self.ended = true,
-                Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::InvalidData => {
-                    let message = error.to_string();
-                    self.link.abort(Error::new(ErrorKind::Protocol, message).with_source(error));
-                }
-                Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    let broken = Error::over(LimitKind::FrameBytes, error.to_string()).with_source(error);
-                    self.link.break_off(broken);
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.ended = true;
-                    let cause = match error.kind() {
-                        io::ErrorKind::ConnectionAborted => {
-                            ended(Fault::Peer, format!("the peer closed the connection: {error}"))
-                        }
-                        _ => ended(Fault::Network, "the connection was lost"),
-                    };
-                    self.link.close(cause.with_source(error));
-                }
+                Poll::Ready(Some(Err(error))) => self.fail(error),
             }
         }
         true
+    }
+
+    /// Ends the session after a failure to receive.
+    fn fail(&mut self, error: ReceiveError) {
+        let cause = match error {
+            ReceiveError::Invalid(reason) => return self.link.abort(Error::new(ErrorKind::Protocol, reason)),
+            ReceiveError::TooLong(reason) => {
+                return self.link.break_off(Error::over(LimitKind::FrameBytes, reason));
+            }
+            ReceiveError::Closed(_) => ended(Fault::Peer, error.to_string()),
+            ReceiveError::Io(error) => ended(Fault::Network, "the connection was lost").with_source(error),
+        };
+        self.ended = true;
+        self.link.close(cause);
     }
 
     /// Starts parked calls, up to the budget. Returns `true` if there is room for more of them.
@@ -192,8 +193,8 @@ impl<T: Transport> Driver<T> {
     /// be more frames.
     fn take_in(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let more = self.receive(now, cx);
-        self.link.set_arriving(self.transport.arriving());
-        let signs_of_life = self.transport.signs_of_life();
+        let Properties { arriving, signs_of_life, .. } = self.transport.properties();
+        self.link.set_arriving(arriving);
         if std::mem::replace(&mut self.signs_of_life, signs_of_life) != signs_of_life {
             self.link.sign_of_life();
         }
@@ -335,7 +336,7 @@ impl<T: Transport> Driver<T> {
 
     /// Returns `true` if the peer takes the bytes of one read for one frame, as some do on a byte stream.
     fn takes_one_at_a_time(&self) -> bool {
-        self.transport.is_byte_stream() && self.link.capabilities().is_some_and(|peer| peer.frame_gap)
+        self.byte_stream && self.link.capabilities().is_some_and(|peer| peer.frame_gap)
     }
 
     /// Returns `true` if the peer may not have read the last frame yet. The answer of a call in that frame shows that
@@ -433,7 +434,7 @@ impl<T: Transport> Driver<T> {
         for _ in 0..BUDGET {
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(frame))) => {
+                Poll::Ready(Some(Ok(Frame::Text(frame)))) => {
                     self.discarded += frame.len() + 1;
                     if self.discarded > LEFTOVER {
                         return Poll::Ready(());

@@ -170,9 +170,8 @@ mod seconds {
 
 /// Makes a setter of each field, of its name.
 macro_rules! setters {
-    ($($field:ident: $type:ty),* $(,)?) => {
-        /// A setter for each limit.
-        impl Limits {$(
+    ($struct:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        impl $struct {$(
             #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
             #[must_use]
             pub fn $field(mut self, $field: $type) -> Self {
@@ -183,7 +182,7 @@ macro_rules! setters {
     };
 }
 
-setters! {
+setters! { Limits {
     connections: usize,
     node_bytes: usize,
     frame_bytes: usize,
@@ -208,7 +207,10 @@ setters! {
     idle: Option<Duration>,
     probe: Option<Duration>,
     call_timeout: Option<Duration>,
-}
+} }
+
+#[cfg(feature = "tokio")]
+pub(crate) use setters;
 
 /// A field of [`Limits`], as an [`Error`](crate::Error::limit) names the limit that was its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,14 @@ use std::collections::VecDeque;
 
 use crate::spare::{SMALL, Spare};
 
+/// A frame, which a transport carries as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Frame<'a> {
+    /// A message as text.
+    Text(&'a str),
+}
+
 /// Frames waiting to be written: one after the other in one buffer, each with a line feed behind it, so that a transport
 /// of lines writes them all at once and one of messages can tell them apart.
 #[derive(Debug, Default)]
@@ -67,10 +75,10 @@ impl Outgoing {
     }
 
     /// Takes the next frame, without its line feed.
-    pub fn pop_frame(&mut self) -> Option<&str> {
+    pub fn pop_frame(&mut self) -> Option<Frame<'_>> {
         let end = self.ends.pop_front()?;
         let start = std::mem::replace(&mut self.written, end + 1);
-        self.buffer.get(start..end)
+        self.buffer.get(start..end).map(Frame::Text)
     }
 
     /// Returns the rest of the next frame, without its line feed.
@@ -107,7 +115,7 @@ impl Outgoing {
     /// Moves the next frame to the end of another's.
     #[cfg(feature = "tokio")]
     pub(crate) fn move_frame(&mut self, to: &mut Outgoing) {
-        if let Some(frame) = self.pop_frame() {
+        if let Some(Frame::Text(frame)) = self.pop_frame() {
             let _bytes = to.push(|out| out.push_str(frame));
         }
         if self.is_empty() {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use capnode::transport::{Outgoing, Transport};
+use capnode::transport::{self, Outgoing, ReceiveError, Transport};
 use tokio::time::{Instant, Sleep};
 
 /// Watches a transport, and delays everything that arrives by it by `delay`. To delay both ways, do this at both ends.
@@ -81,7 +81,7 @@ pub struct Watched<T> {
     /// The part of a frame that has been written while the rest waits.
     unfinished: Vec<u8>,
     /// The frames that have arrived, and the times when they count as such.
-    arriving: VecDeque<(Instant, Option<io::Result<String>>)>,
+    arriving: VecDeque<(Instant, Option<Result<String, ReceiveError>>)>,
     ended: bool,
     timer: Option<Pin<Box<Sleep>>>,
     current: String,
@@ -92,7 +92,12 @@ impl<T: Transport + Unpin> Watched<T> {
     fn take_in(&mut self, cx: &mut Context<'_>) {
         while !self.ended {
             let Poll::Ready(arrived) = self.transport.poll_receive(cx) else { return };
-            let arrived = arrived.map(|frame| frame.map(str::to_owned));
+            let arrived = match arrived {
+                Some(Ok(transport::Frame::Text(frame))) => Some(Ok(frame.to_owned())),
+                Some(Ok(_)) => Some(Err(ReceiveError::Invalid("no text".to_owned()))),
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            };
             self.ended = !matches!(arrived, Some(Ok(_)));
             self.arriving.push_back((Instant::now() + self.delay, arrived));
         }
@@ -100,7 +105,10 @@ impl<T: Transport + Unpin> Watched<T> {
 }
 
 impl<T: Transport + Unpin> Transport for Watched<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<transport::Frame<'_>, ReceiveError>>> {
         self.take_in(cx);
         let Some((due, _)) = self.arriving.front() else {
             return if self.ended { Poll::Ready(None) } else { Poll::Pending };
@@ -117,7 +125,7 @@ impl<T: Transport + Unpin> Transport for Watched<T> {
             Some((_, Some(Ok(frame)))) => {
                 self.line.note(false, frame.clone());
                 self.current = frame;
-                Poll::Ready(Some(Ok(&self.current)))
+                Poll::Ready(Some(Ok(transport::Frame::Text(&self.current))))
             }
             Some((_, Some(Err(error)))) => Poll::Ready(Some(Err(error))),
             Some((_, None)) | None => Poll::Ready(None),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use capnode::transport::{Outgoing, Transport, lines, web_socket};
+use capnode::transport::{Frame, Outgoing, Properties, ReceiveError, Transport, lines, web_socket};
 use capnode::{Connection, Dialect, Error, ErrorKind, Fate, Func, Incoming, Limits, Listener, Node, Tables};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -434,10 +434,10 @@ impl<T> Cut<T> {
 }
 
 impl<T: Transport> Transport for Cut<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         match self.poll_cut(cx) {
             Ok(()) => self.transport.poll_receive(cx),
-            Err(error) => Poll::Ready(Some(Err(error))),
+            Err(error) => Poll::Ready(Some(Err(error.into()))),
         }
     }
 
@@ -446,8 +446,8 @@ impl<T: Transport> Transport for Cut<T> {
         self.transport.poll_send(cx, frames)
     }
 
-    fn is_byte_stream(&self) -> bool {
-        self.transport.is_byte_stream()
+    fn properties(&self) -> Properties {
+        self.transport.properties()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use capnode::transport::{self, Outgoing, Transport, lines};
+use capnode::transport::{self, Frame, Outgoing, ReceiveError, Transport, lines};
 use capnode::{Cap, Connection, Func, Node, Value};
 use capnode_tests::{soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -185,7 +185,7 @@ impl GateState {
 }
 
 impl<T: Transport> Transport for Gate<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         self.transport.poll_receive(cx)
     }
 
@@ -385,7 +385,7 @@ struct Ending<T> {
 }
 
 impl<T: Transport> Transport for Ending<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         let received = self.transport.poll_receive(cx);
         if let Poll::Ready(None) = received {
             self.end.notify_one();
@@ -509,7 +509,7 @@ struct Deaf {
 }
 
 impl Transport for Deaf {
-    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         if self.end.load(Ordering::SeqCst) {
             return Poll::Ready(None);
         }
@@ -521,7 +521,7 @@ impl Transport for Deaf {
             _ => format!("[\"pull\",{call}]"),
         };
         self.said += 1;
-        Poll::Ready(Some(Ok(&self.frame)))
+        Poll::Ready(Some(Ok(Frame::Text(&self.frame))))
     }
 
     fn poll_send(&mut self, _: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {

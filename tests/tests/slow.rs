@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use capnode::transport::{self, Outgoing, Transport, lines};
+use capnode::transport::{self, Frame, Outgoing, ReceiveError, Transport, lines};
 use capnode::{Connection, Dialect, ErrorKind, Fate, LimitKind, Limits, Node, Tables, Value};
 use capnode_examples::tour::{self, TourClient};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -110,12 +110,12 @@ impl Asks {
 }
 
 impl Transport for Asks {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         self.most.fetch_max(allocated(), Ordering::SeqCst);
         match self.next() {
             Some(frame) => {
                 self.frame = frame;
-                Poll::Ready(Some(Ok(&self.frame)))
+                Poll::Ready(Some(Ok(Frame::Text(&self.frame))))
             }
             None => {
                 self.waiting = Some(cx.waker().clone());
@@ -126,8 +126,8 @@ impl Transport for Asks {
 
     fn poll_send(&mut self, _: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         while self.heard < self.reads {
-            let Some(frame) = frames.pop_frame().map(str::to_owned) else { break };
-            self.hear(&frame);
+            let Some(Frame::Text(frame)) = frames.pop_frame() else { break };
+            self.hear(frame);
             // Now it may know what to say.
             if let Some(waiting) = self.waiting.take() {
                 waiting.wake();

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::text;
 use crate::origin::Origins;
 use crate::transport::frames::{Frames, Role};
-use crate::transport::{Address, Transport, lines, ws};
+use crate::transport::{Address, Frame, ReceiveError, Transport, lines, ws};
 use crate::upgrade::Door;
 
 /// Reads a byte stream that comes in pieces: the first byte sets their size. The frames are the same for any size.
@@ -64,6 +64,19 @@ impl AsyncWrite for Pieces {
     }
 }
 
+fn owned(Frame::Text(text): Frame<'_>) -> String {
+    text.to_owned()
+}
+
+fn kind(error: ReceiveError) -> io::ErrorKind {
+    match error {
+        ReceiveError::Invalid(_) => io::ErrorKind::InvalidData,
+        ReceiveError::TooLong(_) => io::ErrorKind::FileTooLarge,
+        ReceiveError::Closed(_) => io::ErrorKind::ConnectionAborted,
+        ReceiveError::Io(error) => error.kind(),
+    }
+}
+
 /// Returns the frames of a stream, and the kinds of errors between them or at the end.
 fn received(stream: &[u8], size: usize, limit: usize) -> Vec<Result<String, io::ErrorKind>> {
     let mut lines = lines(Pieces { stream: stream.to_vec(), at: 0, size }).limit(limit);
@@ -71,7 +84,7 @@ fn received(stream: &[u8], size: usize, limit: usize) -> Vec<Result<String, io::
     let mut cx = Context::from_waker(Waker::noop());
     loop {
         match lines.poll_receive(&mut cx) {
-            Poll::Ready(Some(frame)) => frames.push(frame.map(str::to_owned).map_err(|error| error.kind())),
+            Poll::Ready(Some(frame)) => frames.push(frame.map(owned).map_err(kind)),
             // Only in between is there a pause, when much is thrown away.
             Poll::Pending => {}
             Poll::Ready(None) => return frames,
@@ -100,10 +113,10 @@ fn messages(stream: &[u8], size: usize, role: Role, limit: usize) -> Vec<Result<
     let mut found = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     loop {
-        let next = frames.poll_receive(&mut cx).map(|next| next.map(|text| text.map(str::to_owned)));
-        assert!(frames.arriving() <= 2 * stream.len() + (16 << 10));
+        let next = frames.poll_receive(&mut cx).map(|next| next.map(|text| text.map(owned)));
+        assert!(frames.properties().arriving <= 2 * stream.len() + (16 << 10));
         match next {
-            Poll::Ready(Some(text)) => found.push(text.map_err(|error| error.kind())),
+            Poll::Ready(Some(text)) => found.push(text.map_err(kind)),
             // Only in between is there a pause, when much is thrown away.
             Poll::Pending => {}
             Poll::Ready(None) => return found,

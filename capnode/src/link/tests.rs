@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::pool::Pool;
 use super::{Link, Terms};
 use crate::cap::data::index;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Frame, Outgoing};
 use crate::session::Side;
 use crate::sync::lock;
 use crate::{Cap, Func, Limits, Object, Value};
@@ -20,7 +20,7 @@ fn accepting(index: Option<Cap>) -> Arc<Link> {
 fn write(link: &Arc<Link>) -> Vec<String> {
     let mut out = Outgoing::default();
     link.take_output(&mut out);
-    std::iter::from_fn(|| out.pop_frame().map(str::to_owned)).collect()
+    std::iter::from_fn(|| out.pop_frame().map(|Frame::Text(frame)| frame.to_owned())).collect()
 }
 
 #[test]

@@ -59,7 +59,7 @@ use crate::limits::Limits;
 use crate::link::report::Report;
 use crate::link::task::Task;
 use crate::link::{Link, Terms};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Frame, Outgoing};
 use crate::session::Tables;
 use crate::sync::{Mutex, lock};
 
@@ -170,18 +170,18 @@ impl Core {
     /// Returns the next frame to write.
     pub fn next_frame(&self) -> Option<String> {
         let mut out = lock(&self.out);
-        if let Some(frame) = out.pop_frame() {
+        if let Some(Frame::Text(frame)) = out.pop_frame() {
             return Some(frame.to_owned());
         }
         self.link.take_output(&mut out);
-        if let Some(frame) = out.pop_frame() {
+        if let Some(Frame::Text(frame)) = out.pop_frame() {
             return Some(frame.to_owned());
         }
         if self.link.is_leaving() {
             self.link.flush(true);
             self.link.take_output(&mut out);
         }
-        out.pop_frame().map(str::to_owned)
+        out.pop_frame().map(|Frame::Text(frame)| frame.to_owned())
     }
 
     /// Returns the handlers that have been started since the last call, to be polled until they end.

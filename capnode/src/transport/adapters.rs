@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::{Outgoing, Transport};
+use super::{Frame, Outgoing, Properties, ReceiveError, Transport};
 
 /// Frames over a pair of channels: see [`channels`].
 #[derive(Debug)]
@@ -25,11 +25,11 @@ pub fn channels(outgoing: UnboundedSender<String>, incoming: UnboundedReceiver<S
 }
 
 impl Transport for Channels {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         match ready!(self.incoming.poll_recv(cx)) {
             Some(frame) => {
                 self.current = frame;
-                Poll::Ready(Some(Ok(&self.current)))
+                Poll::Ready(Some(Ok(Frame::Text(&self.current))))
             }
             None => Poll::Ready(None),
         }
@@ -38,7 +38,7 @@ impl Transport for Channels {
     fn poll_send(&mut self, _: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let outgoing = self.outgoing.as_ref().ok_or_else(gone)?;
-        while let Some(frame) = frames.pop_frame() {
+        while let Some(Frame::Text(frame)) = frames.pop_frame() {
             outgoing.send(frame.to_owned()).map_err(|_| gone())?;
         }
         frames.clear();
@@ -99,29 +99,19 @@ where
     W: Fn(&str) -> String + Send + 'static,
     R: Fn(&str) -> io::Result<String> + Send + 'static,
 {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
-        let frame = match ready!(self.transport.poll_receive(cx)) {
-            Some(Ok(frame)) => (self.read)(frame),
-            Some(Err(error)) => Err(error),
-            None => return Poll::Ready(None),
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
+        let Some(Frame::Text(frame)) = ready!(self.transport.poll_receive(cx)?) else {
+            return Poll::Ready(None);
         };
-        Poll::Ready(Some(match frame {
-            Ok(frame) => {
-                self.current = frame;
-                Ok(&self.current)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Other => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, error))
-            }
-            Err(error) => Err(error),
-        }))
+        self.current = (self.read)(frame).map_err(|error| ReceiveError::Invalid(error.to_string()))?;
+        Poll::Ready(Some(Ok(Frame::Text(&self.current))))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         // Unsent frames stay where they are counted.
         loop {
             ready!(self.transport.poll_send(cx, &mut self.pending))?;
-            let Some(frame) = frames.pop_frame() else { break };
+            let Some(Frame::Text(frame)) = frames.pop_frame() else { break };
             let written = (self.write)(frame);
             self.pending.push(|out| out.push_str(&written));
         }
@@ -129,20 +119,12 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn is_byte_stream(&self) -> bool {
-        self.transport.is_byte_stream()
+    fn properties(&self) -> Properties {
+        self.transport.properties()
     }
 
     fn ping(&mut self) -> bool {
         self.transport.ping()
-    }
-
-    fn signs_of_life(&self) -> u64 {
-        self.transport.signs_of_life()
-    }
-
-    fn arriving(&self) -> usize {
-        self.transport.arriving()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

@@ -12,8 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::messages::{FAILED, close_reason};
-use super::{LIFE, Leftover, Outgoing, Transport};
-use crate::printable::Printable;
+use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::spare::SMALL;
 
 /// The room for a read, and for a write.
@@ -77,12 +76,12 @@ struct Reader {
     begun: bool,
     /// `true` if `message` has been given out.
     taken: bool,
-    frame: Option<Frame>,
+    frame: Option<Header>,
 }
 
-/// A frame whose header has been read.
+/// The header of a frame, and how much of the frame is left.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct Header {
     opcode: u8,
     last: bool,
     /// Bytes of the payload that have not been taken.
@@ -104,7 +103,7 @@ enum Step {
 }
 
 /// The reason for closing a connection, with the close code.
-struct Fault(u16, io::ErrorKind, String);
+struct Fault(u16, ReceiveError);
 
 #[derive(Debug, Default)]
 struct Writer {
@@ -166,12 +165,12 @@ fn mask(bytes: &mut [u8], key: [u8; 4]) -> [u8; 4] {
 }
 
 fn protocol(message: &str) -> Fault {
-    Fault(PROTOCOL, io::ErrorKind::InvalidData, message.to_owned())
+    Fault(PROTOCOL, ReceiveError::Invalid(message.to_owned()))
 }
 
 impl Reader {
     /// Reads the header of the next frame, if all of it is there.
-    fn header(&mut self) -> Result<Option<Frame>, Fault> {
+    fn header(&mut self) -> Result<Option<Header>, Fault> {
         let bytes = &self.buffer[self.start..self.filled];
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let short = usize::from(second & 0x7f);
@@ -207,13 +206,13 @@ impl Reader {
             }
             BINARY => {
                 let message = "a binary message: send text instead".to_owned();
-                return Err(Fault(FAILED, io::ErrorKind::InvalidData, message));
+                return Err(Fault(FAILED, ReceiveError::Invalid(message)));
             }
             CONTINUATION | TEXT => {
                 let whole = length.saturating_add(self.message.len() as u64);
                 if whole > self.limit as u64 {
                     let message = format!("a message is longer than {} bytes", self.limit);
-                    return Err(Fault(TOO_LONG, io::ErrorKind::FileTooLarge, message));
+                    return Err(Fault(TOO_LONG, ReceiveError::TooLong(message)));
                 }
             }
             CLOSE | PING | PONG if !last || length > CONTROL as u64 => {
@@ -225,11 +224,11 @@ impl Reader {
             _ => return Err(protocol("a WebSocket frame with an unknown opcode")),
         }
         self.start += 2 + size;
-        Ok(Some(Frame { opcode, last, left: usize::try_from(length).unwrap_or(usize::MAX), mask }))
+        Ok(Some(Header { opcode, last, left: usize::try_from(length).unwrap_or(usize::MAX), mask }))
     }
 
     /// Takes `range` of the buffer, unmasked.
-    fn unmask(&mut self, range: Range<usize>, frame: &mut Frame) -> Range<usize> {
+    fn unmask(&mut self, range: Range<usize>, frame: &mut Header) -> Range<usize> {
         if let Some(key) = &mut frame.mask {
             *key = mask(&mut self.buffer[range.clone()], *key);
         }
@@ -321,7 +320,7 @@ fn control(opcode: u8, payload: &[u8]) -> Result<Step, Fault> {
         (_, [high, low, reason @ ..]) => {
             let code = u16::from_be_bytes([*high, *low]);
             let reason = std::str::from_utf8(reason).map_err(|_| {
-                Fault(INVALID, io::ErrorKind::InvalidData, "a close reason that is not UTF-8".to_owned())
+                Fault(INVALID, ReceiveError::Invalid("a close reason that is not UTF-8".to_owned()))
             })?;
             Step::Close(Some((code, reason.to_owned())))
         }
@@ -473,13 +472,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 
     /// Reads to the end of the stream, or up to the budget for leftovers.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         for _ in 0..Leftover::TURNS {
             (self.reader.start, self.reader.filled) = (0, 0);
             self.reader.make_room();
             let read = match ready!(self.poll_read(cx)) {
                 Ok(read) => read,
-                Err(error) => return Poll::Ready(Some(Err(error))),
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
             };
             if read == 0 || self.leftover.as_mut().is_none_or(|leftover| leftover.is_over(read)) {
                 return Poll::Ready(None);
@@ -506,7 +505,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         if self.leftover.is_some() {
             return self.poll_discard(cx);
         }
@@ -532,17 +531,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
                     self.fault = Some(code.unwrap_or(NORMAL));
                     self.discard(Leftover::small());
                     let ordinary = matches!(code, None | Some(NORMAL));
-                    // The causes of an error are printed without further escapes.
-                    return Poll::Ready(reason.filter(|_| !ordinary).map(|(code, reason)| {
-                        let reason = format!("{code} {}", Printable(&reason));
-                        Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason))
-                    }));
+                    let reason = reason.filter(|_| !ordinary);
+                    return Poll::Ready(
+                        reason.map(|(code, reason)| Err(ReceiveError::Closed(format!("{code} {reason}")))),
+                    );
                 }
-                Err(Fault(code, kind, message)) => {
+                Err(Fault(code, error)) => {
                     self.fault = Some(code);
-                    let long = kind == io::ErrorKind::FileTooLarge;
+                    let long = matches!(error, ReceiveError::TooLong(_));
                     self.discard(if long { Leftover::of_too_long() } else { Leftover::small() });
-                    return Poll::Ready(Some(Err(io::Error::new(kind, message))));
+                    return Poll::Ready(Some(Err(error)));
                 }
             }
             self.reader.make_room();
@@ -553,15 +551,17 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
             match ready!(read) {
                 Ok(0) => {
                     let message = "the stream ended without a WebSocket close frame";
-                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))));
+                    return Poll::Ready(Some(Err(
+                        io::Error::new(io::ErrorKind::UnexpectedEof, message).into()
+                    )));
                 }
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(Some(Err(error))),
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
         };
-        let text = std::str::from_utf8(text).map_err(|error| {
+        let text = std::str::from_utf8(text).map(Frame::Text).map_err(|error| {
             self.fault = Some(INVALID);
-            io::Error::new(io::ErrorKind::InvalidData, error)
+            ReceiveError::Invalid(error.to_string())
         });
         Poll::Ready(Some(text))
     }
@@ -585,12 +585,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
         true
     }
 
-    fn signs_of_life(&self) -> u64 {
-        self.controls + self.read / LIFE
-    }
-
-    fn arriving(&self) -> usize {
-        self.reader.message.capacity()
+    fn properties(&self) -> Properties {
+        let signs_of_life = self.controls + self.read / LIFE;
+        Properties { signs_of_life, arriving: self.reader.message.capacity(), ..Properties::default() }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::texts::{Byte, Text};
-use super::{LIFE, Leftover, Outgoing, Transport};
+use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::spare::{SMALL, Spare};
 
 /// The room for a read.
@@ -215,9 +215,9 @@ impl<S> Lines<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         if self.leftover.is_some() {
-            return self.poll_discard(cx).map(|outcome| outcome.err().map(Err));
+            return self.poll_discard(cx).map(|outcome| outcome.err().map(|error| Err(error.into())));
         }
         let (end, next) = loop {
             let found = self.find_frame();
@@ -227,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
                 // The rest of the line follows.
                 self.discard(Leftover::of_too_long());
                 let message = format!("a message is longer than {} bytes", self.limit);
-                return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::FileTooLarge, message))));
+                return Poll::Ready(Some(Err(ReceiveError::TooLong(message))));
             }
             if let Some(found) = found {
                 break found;
@@ -244,16 +244,18 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
                 Ok(0) => {
                     self.start = self.filled;
                     let message = "the connection ended in the middle of a message";
-                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))));
+                    return Poll::Ready(Some(Err(
+                        io::Error::new(io::ErrorKind::UnexpectedEof, message).into()
+                    )));
                 }
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(Some(Err(error))),
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
         };
         let line = &self.buffer[self.start..end];
         self.start = next;
-        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        Poll::Ready(Some(std::str::from_utf8(line).map_err(invalid)))
+        let invalid = |error: std::str::Utf8Error| ReceiveError::Invalid(error.to_string());
+        Poll::Ready(Some(std::str::from_utf8(line).map(Frame::Text).map_err(invalid)))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
@@ -266,17 +268,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn signs_of_life(&self) -> u64 {
-        self.read / LIFE
-    }
-
-    fn arriving(&self) -> usize {
+    fn properties(&self) -> Properties {
         // A large buffer may be larger than its content.
-        if self.buffer.len() > SMALL { self.buffer.len() } else { self.filled - self.start }
-    }
-
-    fn is_byte_stream(&self) -> bool {
-        true
+        let arriving = if self.buffer.len() > SMALL { self.buffer.len() } else { self.filled - self.start };
+        Properties { byte_stream: true, signs_of_life: self.read / LIFE, arriving, ..Properties::default() }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Outgoing, Transport};
+use super::{Frame, Outgoing, ReceiveError, Transport};
 use crate::sync::{Mutex, lock};
 
 /// One end of a connection inside one program: see [`pair`].
@@ -39,13 +39,13 @@ pub fn pair() -> (Memory, Memory) {
 }
 
 impl Transport for Memory {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         let mut way = lock(&self.incoming);
         match way.frames.pop_front() {
             Some(frame) => {
                 drop(way);
                 self.current = frame;
-                Poll::Ready(Some(Ok(&self.current)))
+                Poll::Ready(Some(Ok(Frame::Text(&self.current))))
             }
             None if way.closed => Poll::Ready(None),
             None => {
@@ -60,7 +60,7 @@ impl Transport for Memory {
         if way.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        while let Some(frame) = frames.pop_frame() {
+        while let Some(Frame::Text(frame)) = frames.pop_frame() {
             way.frames.push_back(frame.to_owned());
         }
         frames.clear();

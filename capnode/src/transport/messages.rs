@@ -8,8 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 
-use super::{Outgoing, Transport};
+use super::{Frame, Outgoing, Properties, ReceiveError, Transport};
 use crate::printable::Printable;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The close code with which npm's `capnweb` ends a session that failed.
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
@@ -37,8 +39,8 @@ pub enum Received<T> {
     Other,
     /// The peer closes, perhaps with a reason.
     Close(Option<String>),
-    /// A message that has no place here, with its name.
-    Bad(&'static str),
+    /// A message that ends the session, such as one of a type that carries no frames.
+    Failed(ReceiveError),
 }
 
 /// A message of a transport.
@@ -58,12 +60,6 @@ pub trait Message: Sized + Send + 'static {
         Self::closing(Some(reason))
     }
 
-    /// Returns the code for the peer's fault, if a message could not be read because of one.
-    fn fault_code(error: &(dyn std::error::Error + 'static)) -> Option<u16> {
-        let _ = error;
-        None
-    }
-
     /// Returns the message that asks for a sign of life, if there is one.
     fn ping() -> Option<Self> {
         None
@@ -72,16 +68,10 @@ pub trait Message: Sized + Send + 'static {
     /// Classifies an incoming message.
     fn receive(self) -> Received<Self::Text>;
 
-    /// `true` if a message could not be read by a fault of the peer. Then the peer is told, as far as it still listens.
-    fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
-        let _ = error;
-        false
-    }
-
-    /// `true` if a message was not read because it is too long. The peer is told.
-    fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
-        let _ = error;
-        false
+    /// Classifies a failure to read a message. If it is the peer's fault, there may be a code for it, which
+    /// [`failing`](Self::failing) is then called with.
+    fn classify(error: BoxError) -> (ReceiveError, Option<u16>) {
+        (io::Error::other(error).into(), None)
     }
 }
 
@@ -106,8 +96,6 @@ pub struct Messages<S, M: Message> {
     messages: S,
     current: Option<M::Text>,
     said_goodbye: bool,
-    /// The peer's reason for closing.
-    goodbye: Option<String>,
     /// The message that asks the peer for a sign of life, until it is sent.
     ping: Option<M>,
     signs_of_life: u64,
@@ -122,69 +110,43 @@ pub fn messages<S, M, E>(messages: S) -> Messages<S, M>
 where
     S: Stream<Item = Result<M, E>> + Sink<M> + Send + Unpin + 'static,
     M: Message,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Into<BoxError>,
+    S::Error: Into<BoxError>,
 {
-    Messages {
-        messages,
-        current: None,
-        said_goodbye: false,
-        goodbye: None,
-        ping: None,
-        signs_of_life: 0,
-        fault: None,
-    }
+    Messages { messages, current: None, said_goodbye: false, ping: None, signs_of_life: 0, fault: None }
 }
 
 impl<S, M, E> Transport for Messages<S, M>
 where
     S: Stream<Item = Result<M, E>> + Sink<M> + Send + Unpin + 'static,
     M: Message,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Into<BoxError>,
+    S::Error: Into<BoxError>,
 {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         // It may be long until the next one.
         self.current = None;
         loop {
             let message = match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => {
-                    let error = error.into();
-                    self.fault = M::fault_code(&*error);
-                    let kind = match (M::is_too_long(&*error), M::is_fault(&*error)) {
-                        (true, _) => io::ErrorKind::FileTooLarge,
-                        (false, true) => io::ErrorKind::InvalidData,
-                        (false, false) => io::ErrorKind::Other,
-                    };
-                    return Poll::Ready(Some(Err(io::Error::new(kind, error))));
+                    let (error, fault) = M::classify(error.into());
+                    self.fault = fault;
+                    return Poll::Ready(Some(Err(error)));
                 }
                 None => return Poll::Ready(None),
             };
             match message.receive() {
                 Received::Frame(text) => {
-                    return Poll::Ready(Some(Ok(&**self.current.insert(text))));
+                    return Poll::Ready(Some(Ok(Frame::Text(self.current.insert(text)))));
                 }
                 Received::Other => self.signs_of_life += 1,
                 Received::Close(reason) => {
                     // The answer to it comes by itself when the sink is closed.
                     self.said_goodbye = true;
-                    self.goodbye = reason;
-                    let closed = self
-                        .goodbye
-                        .clone()
-                        // The causes of an error are printed without further escapes.
-                        .map(|reason| {
-                            Err(io::Error::new(
-                                io::ErrorKind::ConnectionAborted,
-                                Printable(&reason).to_string(),
-                            ))
-                        });
-                    return Poll::Ready(closed);
+                    return Poll::Ready(reason.map(|reason| Err(ReceiveError::Closed(reason))));
                 }
-                Received::Bad(what) => {
-                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, what))));
-                }
+                Received::Failed(error) => return Poll::Ready(Some(Err(error))),
             }
         }
     }
@@ -199,7 +161,7 @@ where
         }
         while !frames.is_empty() {
             ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
-            let Some(frame) = frames.pop_frame() else { break };
+            let Some(Frame::Text(frame)) = frames.pop_frame() else { break };
             sink.as_mut().start_send(M::from_frame(frame)).map_err(io::Error::other)?;
         }
         frames.clear();
@@ -211,8 +173,8 @@ where
         self.ping.is_some()
     }
 
-    fn signs_of_life(&self) -> u64 {
-        self.signs_of_life
+    fn properties(&self) -> Properties {
+        Properties { signs_of_life: self.signs_of_life, ..Properties::default() }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

@@ -1,5 +1,6 @@
 //! Transports: they carry frames and know nothing else.
 
+use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -23,7 +24,8 @@ pub use self::messages::{Message, Messages, Received, messages};
 #[cfg(feature = "ws")]
 pub use self::ws::{WebSocket, web_socket};
 
-pub use crate::outgoing::Outgoing;
+pub use crate::outgoing::{Frame, Outgoing};
+use crate::printable::Printable;
 
 /// The number of bytes that are read and dropped after the end of a session, until the peer's end.
 pub(crate) const LEFTOVER: usize = 64 << 10;
@@ -59,24 +61,80 @@ impl Leftover {
     }
 }
 
+/// A failure to receive a frame.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The peer sent something that is no frame. It is told this reason, and the session ends.
+    Invalid(String),
+    /// The peer sent a frame above the limit. It is told so, and the session ends.
+    TooLong(String),
+    /// The peer closed the transport, for this reason.
+    Closed(String),
+    /// The transport failed.
+    Io(io::Error),
+}
+
+impl From<io::Error> for ReceiveError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(reason) | Self::TooLong(reason) => f.write_str(reason),
+            Self::Closed(reason) => write!(f, "the peer closed the connection: {}", Printable(reason)),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReceiveError {}
+
+/// The kinds of [`Frame`] that a transport can carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameKinds {
+    /// Text alone.
+    #[default]
+    Text,
+}
+
+/// The abilities and the present state of a [`Transport`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Properties {
+    /// The kinds of frames that it can carry.
+    pub frames: FrameKinds,
+    /// `true` if the peer may receive one write in several pieces, or joined with the one before. Some peers cannot
+    /// handle that, and are sent a frame at a time. It does not change.
+    pub byte_stream: bool,
+    /// The number of signs of life that were no frames. A large part of a frame counts as one: a link that is busy with
+    /// a large frame is not dead.
+    pub signs_of_life: u64,
+    /// The bytes held for an incomplete frame, as far as is known.
+    pub arriving: usize,
+}
+
+crate::limits::setters! { Properties { frames: FrameKinds, byte_stream: bool, signs_of_life: u64, arriving: usize } }
+
 /// A carrier of frames both ways, in order.
 ///
 /// There are ready ones for byte streams ([`lines`]), for streams and sinks of messages ([`messages`]), for WebSockets,
 /// for channels ([`channels`]) and for the inside of one program ([`pair`]). [`translated`] is the place for an
 /// encoding of your own.
 pub trait Transport: Send + 'static {
-    /// Returns the next frame; `None` when the peer has closed. An [`io::ErrorKind::InvalidData`] error is the peer's
-    /// fault, and the peer is told. The peer is also told of [`io::ErrorKind::FileTooLarge`], for a frame above the
-    /// limit.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>>;
+    /// Returns the next frame; `None` when the peer has closed.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>>;
 
     /// Takes frames out of `frames` and sends them. Ready when all are on their way.
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>>;
 
-    /// `true` if the peer may receive one write in several pieces, or joined with the one before. Some peers cannot
-    /// handle that, and are sent a frame at a time.
-    fn is_byte_stream(&self) -> bool {
-        false
+    /// Returns what the transport can carry, and its state. It is asked each time that frames are taken in.
+    fn properties(&self) -> Properties {
+        Properties::default()
     }
 
     /// Asks the peer for a sign of life in the transport's own way, with the next [`poll_send`](Self::poll_send).
@@ -85,23 +143,12 @@ pub trait Transport: Send + 'static {
         false
     }
 
-    /// Returns the number of signs of life that were no frames. A large part of a frame counts as one: a link that is
-    /// busy with a large frame is not dead.
-    fn signs_of_life(&self) -> u64 {
-        0
-    }
-
-    /// Returns the bytes held for an incomplete frame, as far as is known.
-    fn arriving(&self) -> usize {
-        0
-    }
-
     /// Closes the transport, and tells the peer `reason` where that is possible. `None` is an ordinary end.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>>;
 }
 
 impl<T: Transport + ?Sized> Transport for Box<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         (**self).poll_receive(cx)
     }
 
@@ -109,20 +156,12 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).poll_send(cx, frames)
     }
 
-    fn is_byte_stream(&self) -> bool {
-        (**self).is_byte_stream()
+    fn properties(&self) -> Properties {
+        (**self).properties()
     }
 
     fn ping(&mut self) -> bool {
         (**self).ping()
-    }
-
-    fn signs_of_life(&self) -> u64 {
-        (**self).signs_of_life()
-    }
-
-    fn arriving(&self) -> usize {
-        (**self).arriving()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

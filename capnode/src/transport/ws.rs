@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
+use super::ReceiveError;
 use super::address::Io;
 use super::frames::{Frames, INVALID, PROTOCOL, Role, TOO_LONG as TOO_LONG_CODE};
 use super::messages::{FAILED, Message, Messages, Received, close_reason, messages};
@@ -59,15 +60,6 @@ impl Message for tungstenite::Message {
         Some(tungstenite::Message::Close(Some(frame)))
     }
 
-    fn fault_code(error: &(dyn std::error::Error + 'static)) -> Option<u16> {
-        Some(match error.downcast_ref()? {
-            tungstenite::Error::Capacity(_) => TOO_LONG_CODE,
-            tungstenite::Error::Utf8(_) => INVALID,
-            tungstenite::Error::Protocol(_) => PROTOCOL,
-            _ => return None,
-        })
-    }
-
     fn ping() -> Option<Self> {
         Some(tungstenite::Message::Ping(Default::default()))
     }
@@ -75,7 +67,9 @@ impl Message for tungstenite::Message {
     fn receive(self) -> Received<Utf8Bytes> {
         match self {
             tungstenite::Message::Text(text) => Received::Frame(text),
-            tungstenite::Message::Binary(_) => Received::Bad("a binary message: send text instead"),
+            tungstenite::Message::Binary(_) => {
+                Received::Failed(ReceiveError::Invalid("a binary message: send text instead".to_owned()))
+            }
             tungstenite::Message::Close(frame) => Received::Close(
                 frame
                     .filter(|frame| frame.code != CloseCode::Normal)
@@ -85,12 +79,14 @@ impl Message for tungstenite::Message {
         }
     }
 
-    fn is_fault(error: &(dyn std::error::Error + 'static)) -> bool {
-        matches!(error.downcast_ref(), Some(tungstenite::Error::Utf8(_) | tungstenite::Error::Protocol(_)))
-    }
-
-    fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
-        matches!(error.downcast_ref(), Some(tungstenite::Error::Capacity(_)))
+    fn classify(error: Box<dyn std::error::Error + Send + Sync>) -> (ReceiveError, Option<u16>) {
+        let (of, code): (fn(String) -> ReceiveError, _) = match error.downcast_ref() {
+            Some(tungstenite::Error::Capacity(_)) => (ReceiveError::TooLong, TOO_LONG_CODE),
+            Some(tungstenite::Error::Utf8(_)) => (ReceiveError::Invalid, INVALID),
+            Some(tungstenite::Error::Protocol(_)) => (ReceiveError::Invalid, PROTOCOL),
+            _ => return (io::Error::other(error).into(), None),
+        };
+        (of(error.to_string()), Some(code))
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use capnode::transport::{Outgoing, Transport};
+use capnode::transport::{Frame, Outgoing, ReceiveError, Transport};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// An action of a node on its transport.
@@ -36,19 +36,19 @@ impl Script {
 }
 
 impl Transport for Script {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<&str>>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         match ready!(self.incoming.poll_recv(cx)) {
             Some(frame) => {
                 self.current = frame;
-                Poll::Ready(Some(Ok(&self.current)))
+                Poll::Ready(Some(Ok(Frame::Text(&self.current))))
             }
             None => Poll::Ready(None),
         }
     }
 
     fn poll_send(&mut self, _: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
-        while let Some(frame) = frames.pop_frame().map(str::to_owned) {
-            self.send(Sent::Frame(frame))?;
+        while let Some(Frame::Text(frame)) = frames.pop_frame() {
+            self.send(Sent::Frame(frame.to_owned()))?;
         }
         Poll::Ready(Ok(()))
     }
