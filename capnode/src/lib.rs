@@ -205,7 +205,7 @@ pub use dialect::Dialect;
 pub use error::{CallError, Error, ErrorKind, Fate, Fault};
 pub use interface::args::UntypedArgs;
 pub use interface::call::{Call, Failed};
-pub use interface::func::{Func, IntoFallibleFunc, IntoFunc};
+pub use interface::func::{Func, IntoFallibleFunc, IntoFunc, PlainFunc};
 pub use interface::{Client, FromCap, Offer, Resolver, Serve, Wire, WireError, promise, serve};
 pub use limits::{LimitKind, Limits};
 pub use link::LostMessage;

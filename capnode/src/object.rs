@@ -167,7 +167,7 @@ impl Object {
 
     /// Returns the reference to hand out.
     pub fn cap(&self) -> Cap {
-        Local::new(self.0.clone(), &Dynamic).into()
+        Cap::from_local(Local::new(self.0.clone(), &Dynamic))
     }
 
     /// Reads a property, as its owner.
@@ -321,7 +321,7 @@ impl Inner {
         let path = request.member.clone().into_path();
         match path.as_slice() {
             [] if request.args.is_read() => {
-                Response::wire(Payload::reference(Part::Cap(local.clone().into())))
+                Response::wire(Payload::reference(Part::Cap(Cap::from_local(local.clone()))))
             }
             [] => Response::error(not_a_function(None)),
             [Key::Verb(Verb::Keys)] => {

@@ -24,5 +24,5 @@ pub use crate::interface::{
 // Bounds of public functions and what they give, which the macro's output does not name.
 pub use crate::interface::args::{Args, IntoArg, IntoArgs, Lent, Reading, Written};
 pub use crate::interface::client::{Extendable, NotExtendable, Supertrait};
-pub use crate::interface::func::{Answers, IsFunc, Plain, Signature};
+pub use crate::interface::func::{Answers, IsFunc, Signature};
 pub use crate::{Call, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire};

@@ -21,7 +21,8 @@ struct Data;
 
 fn cap(body: Body) -> Cap {
     let body = Payload { text: body.text.share(), ..body };
-    Local::new(Arc::new(Held { body, places: Mutex::default(), whole: OnceLock::new() }), &Data).into()
+    let held = Held { body, places: Mutex::default(), whole: OnceLock::new() };
+    Cap::from_local(Local::new(Arc::new(held), &Data))
 }
 
 /// The value as something that can be called or looked into.

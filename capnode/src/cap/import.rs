@@ -116,7 +116,9 @@ impl Import {
         };
         match called {
             Ok(Called::Sent(pending)) => Response(State::Sent(pending)),
-            Ok(Called::Kept(result)) => Response::wire(Payload::reference(Part::Cap(result.into()))),
+            Ok(Called::Kept(result)) => {
+                Response::wire(Payload::reference(Part::Cap(Cap::from_import(result))))
+            }
             Err(error) => Response::error(error),
         }
     }
@@ -163,12 +165,12 @@ impl Import {
     }
 
     fn itself(self: &Arc<Self>) -> Response {
-        Response::wire(Payload::reference(Part::Cap(self.clone().into())))
+        Response::wire(Payload::reference(Part::Cap(Cap::from_import(self.clone()))))
     }
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
         match self.call(request, Answering::Kept) {
-            Ok(Called::Kept(result)) => result.into(),
+            Ok(Called::Kept(result)) => Cap::from_import(result),
             Ok(Called::Sent(pending)) => Queue::of_response(Response(State::Sent(pending))),
             Err(error) => Cap::broken(error),
         }

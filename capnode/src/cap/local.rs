@@ -77,7 +77,7 @@ pub(crate) trait Serving: Send + Sync {
     /// Returns the object as a record of functions and values, for a peer whose language has no words for objects.
     fn record(&self, local: &Local) -> Option<Body> {
         let interface = self.interface()?;
-        Some(record_of(interface, &local.clone().into()))
+        Some(record_of(interface, &Cap::from_local(local.clone())))
     }
 
     /// A name for the kind of object, for messages.

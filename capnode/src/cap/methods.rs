@@ -66,7 +66,7 @@ fn inside_of_interface(
 ) -> Response {
     let Some((first, rest)) = path.as_slice().split_first() else {
         return if request.args.is_read() {
-            Response::wire(Payload::reference(Part::Cap(local.into())))
+            Response::wire(Payload::reference(Part::Cap(Cap::from_local(local))))
         } else {
             Response::error(not_a_function(None))
         };
@@ -82,7 +82,7 @@ fn inside_of_interface(
         return match rest.split_first() {
             // The method itself as a value: a function bound to its object.
             None => {
-                let bound = Cap::from(local).at_path(Path::One(first.clone()));
+                let bound = Cap::from_local(local).at_path(Path::One(first.clone()));
                 Response::wire(Payload::reference(Part::Cap(bound)))
             }
             Some((next, rest)) => in_function(next, rest, &request),

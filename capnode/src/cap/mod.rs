@@ -90,25 +90,19 @@ impl Clone for Cap {
     }
 }
 
-impl From<Local> for Cap {
-    fn from(local: Local) -> Self {
+impl Cap {
+    pub(crate) fn from_local(local: Local) -> Self {
         Self(Kind::Local(local), Shape::Unknown)
     }
-}
 
-impl From<Arc<Import>> for Cap {
-    fn from(import: Arc<Import>) -> Self {
+    pub(crate) fn from_import(import: Arc<Import>) -> Self {
         Self(Kind::Remote(import), Shape::Unknown)
     }
-}
 
-impl From<Arc<Queue>> for Cap {
-    fn from(queue: Arc<Queue>) -> Self {
+    pub(crate) fn from_promise(queue: Arc<Queue>) -> Self {
         Self(Kind::Queued(queue), Shape::Unknown)
     }
-}
 
-impl Cap {
     /// A reference on which every call fails with `error`.
     pub fn broken(error: Error) -> Self {
         Self(Kind::Broken(error), Shape::Unknown)

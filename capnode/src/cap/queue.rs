@@ -143,7 +143,7 @@ impl Queue {
         }
         let queue = Queue::new();
         queue.follow(response);
-        queue.into()
+        Cap::from_promise(queue)
     }
 
     /// Makes the promise one for the outcome of a response. The response is driven from now on.

@@ -10,6 +10,7 @@ use super::args::{self, Args};
 use super::client::Client;
 use super::wire::{Wire, WireError};
 use crate::bounds;
+use crate::cap::Cap;
 use crate::cap::interface::{Interface, Manner, Method};
 use crate::cap::local::{Local, Serving};
 use crate::cap::methods::request_of_interface;
@@ -47,7 +48,7 @@ impl<T: ?Sized> std::fmt::Debug for Delivery<T> {
 /// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
 /// that name is taken by a method.
 pub fn serve<C: Serve<T>, T: Send + Sync + 'static>(object: Arc<T>) -> C {
-    C::from_cap(Local::new(object, &Served::<C, T>(PhantomData)).into())
+    C::from_cap(Cap::from_local(Local::new(object, &Served::<C, T>(PhantomData))))
 }
 
 /// Serves an object under the interface of `C`.

@@ -31,7 +31,7 @@ use crate::op::{Path, Payload};
 /// function that returns a `Result`.
 ///
 /// Cloning is cheap. The function is dropped with the last reference to it.
-pub struct Func<F: ?Sized>(Plain<F>);
+pub struct Func<F: ?Sized>(PlainFunc<F>);
 
 /// The type of a function that can travel, which is the parameter of `Func`.
 #[doc(hidden)]
@@ -60,16 +60,15 @@ pub fn func<T: IsFunc<F>, F: ?Sized>(func: Func<F>) -> T {
     T::of(func)
 }
 
-/// The part of a [`Func`] that does not depend on whether its result is a `Result`.
-#[doc(hidden)]
-pub struct Plain<F: ?Sized> {
+/// A [`Func`] whose result is no `Result`: by `Deref`, the method `call` of each that has none of its own.
+pub struct PlainFunc<F: ?Sized> {
     cap: Cap,
     signature: PhantomData<fn(&F)>,
 }
 
-impl<F: ?Sized> fmt::Debug for Plain<F> {
+impl<F: ?Sized> fmt::Debug for PlainFunc<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plain").finish_non_exhaustive()
+        f.debug_struct("PlainFunc").finish_non_exhaustive()
     }
 }
 
@@ -77,7 +76,7 @@ impl<F: ?Sized> Func<F> {
     /// Returns the function that a reference stands for. Nothing is checked: a target that is no function, or has
     /// another signature, shows when it is called.
     pub fn from_cap(cap: Cap) -> Self {
-        Self(Plain { cap, signature: PhantomData })
+        Self(PlainFunc { cap, signature: PhantomData })
     }
 
     /// The reference itself.
@@ -100,9 +99,9 @@ impl<F: ?Sized> Func<F> {
 }
 
 impl<F: ?Sized> Deref for Func<F> {
-    type Target = Plain<F>;
+    type Target = PlainFunc<F>;
 
-    fn deref(&self) -> &Plain<F> {
+    fn deref(&self) -> &PlainFunc<F> {
         &self.0
     }
 }
@@ -219,7 +218,7 @@ struct Fallible;
 fn request_of_function(local: Local, request: Request, call: fn(Local, Request) -> Response) -> Response {
     match (&request.member, &request.args) {
         (Member::Path(path), args) if path.is_empty() => match args {
-            Args::Read => Response::wire(Payload::reference(Part::Cap(local.into()))),
+            Args::Read => Response::wire(Payload::reference(Part::Cap(Cap::from_local(local)))),
             // A closure may call others before it returns its future.
             _ => depth::hop(|| call(local, request)).unwrap_or_else(too_many_hops),
         },
@@ -234,7 +233,7 @@ macro_rules! functions {
     ($(($($arg:ident $value:ident),*))*) => { $(
         impl<$($arg,)* R> Signature for fn($($arg),*) -> R {}
 
-        impl<$($arg: Wire,)* R: Wire> Plain<fn($($arg),*) -> R> {
+        impl<$($arg: Wire,)* R: Wire> PlainFunc<fn($($arg),*) -> R> {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]
             pub fn call(&self, $($value: $arg),*) -> Call<R> {
@@ -257,7 +256,7 @@ macro_rules! functions {
         {
             fn into_func(self) -> Func<fn($($arg),*) -> R> {
                 let serving = &Serves::<C, fn($($arg),*) -> R, Value> { kind: PhantomData };
-                Func::from_cap(Local::new(Arc::new(self), serving).into())
+                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), serving)))
             }
         }
 
@@ -268,7 +267,7 @@ macro_rules! functions {
         {
             fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
                 let serving = &Serves::<C, fn($($arg),*) -> Result<T, E>, Fallible> { kind: PhantomData };
-                Func::from_cap(Local::new(Arc::new(self), serving).into())
+                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), serving)))
             }
         }
 

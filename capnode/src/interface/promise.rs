@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 /// Returns a promise and its resolver. The promise can be used, passed on and pipelined on before it is resolved.
 pub fn promise<C: Client>() -> (C, Resolver<C>) {
     let queue = Queue::new();
-    (C::from_cap(queue.clone().into()), Resolver { queue: Some(queue), client: PhantomData })
+    (C::from_cap(Cap::from_promise(queue.clone())), Resolver { queue: Some(queue), client: PhantomData })
 }
 
 /// Resolves a promise. Dropping it unused breaks the promise.

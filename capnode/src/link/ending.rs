@@ -152,7 +152,7 @@ impl Link {
             };
             let id = state.encoding.codec_mut().reconstruct(name).ok_or_else(unsupported)?;
             state.session.reconstruct(id)?;
-            Ok(self.import(state, id, true).into())
+            Ok(Cap::from_import(self.import(state, id, true)))
         })
     }
 

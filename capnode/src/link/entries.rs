@@ -149,10 +149,10 @@ impl Entries {
         }
         let answer = self.answers.entry(export).or_default();
         Some(match (&answer.queue, &answer.outcome) {
-            (Some(queue), _) => queue.clone().into(),
+            (Some(queue), _) => Cap::from_promise(queue.clone()),
             (None, Some(Ok(body))) => answer.cap.get_or_insert_with(|| to_cap(body.clone())).clone(),
             (None, Some(Err(error))) => Cap::broken(error.clone()),
-            (None, None) => answer.queue.insert(Queue::new()).clone().into(),
+            (None, None) => Cap::from_promise(answer.queue.insert(Queue::new()).clone()),
         })
     }
 

@@ -92,7 +92,7 @@ impl Link {
     /// Returns the peer's index.
     pub(super) fn index_of_peer(self: &Arc<Self>, state: &mut State, effects: &mut Effects) -> Cap {
         match self.capabilities() {
-            Some(peer) if !peer.asks_index => self.import(state, 0, false).into(),
+            Some(peer) if !peer.asks_index => Cap::from_import(self.import(state, 0, false)),
             Some(_) => {
                 let queue = Queue::new();
                 let index = Expression::Call { target: 0, path: Path::Empty, args: None };
@@ -101,12 +101,12 @@ impl Link {
                     Ok(id) => state.entries.expect(id, Caller::Index(queue.clone())),
                     Err(error) => return Cap::broken(error),
                 }
-                queue.into()
+                Cap::from_promise(queue)
             }
             None => {
                 let queue = Queue::new();
                 state.entries.add_pending_index(queue.clone());
-                queue.into()
+                Cap::from_promise(queue)
             }
         }
     }

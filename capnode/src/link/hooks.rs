@@ -188,7 +188,7 @@ impl ImportHook for Link {
             let Steps { asked: steps, sweep } = &mut *lock(&self.steps);
             asked = steps.get(&place).and_then(Weak::upgrade);
             match &asked {
-                Some(asked) if asked.resolution().is_none() => return asked.clone().into(),
+                Some(asked) if asked.resolution().is_none() => return Cap::from_promise(asked.clone()),
                 _ => {
                     let promise = Queue::new();
                     if sweep.is_due(steps.len()) {
@@ -201,7 +201,7 @@ impl ImportHook for Link {
             }
         };
         promise.follow(from.request(Request::read(Member::Path(Path::One(name.clone())))));
-        promise.into()
+        Cap::from_promise(promise)
     }
 }
 

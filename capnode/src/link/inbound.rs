@@ -14,6 +14,7 @@ use super::locked::Cause;
 use super::state::State;
 use super::task::Task;
 use crate::bounds;
+use crate::cap::Cap;
 use crate::cap::depth::Hosted;
 use crate::cap::response::{Reply, Response};
 use crate::cap::staged::{Arrived, Ask, Delivered, Promised, Staged, make_request, settle};
@@ -390,8 +391,8 @@ impl Link {
 
     fn stage_reference(self: &Arc<Self>, state: &mut State, word: Word) -> Staged {
         match word {
-            Word::Export(id) => Staged::Cap(self.import(state, id, false).into()),
-            Word::Function(id) => Staged::Cap(self.import(state, id, true).into()),
+            Word::Export(id) => Staged::Cap(Cap::from_import(self.import(state, id, false))),
+            Word::Function(id) => Staged::Cap(Cap::from_import(self.import(state, id, true))),
             Word::Node(node) => Staged::Node(node),
             Word::Promise(id) => {
                 let (sender, outcome) = oneshot::channel();

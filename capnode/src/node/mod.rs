@@ -200,7 +200,7 @@ struct Undecided {
 impl Undecided {
     fn new(link: Arc<Link>) -> Self {
         let index = Queue::new();
-        link.set_index(Some(index.clone().into()));
+        link.set_index(Some(Cap::from_promise(index.clone())));
         Self { link, index: Some(index) }
     }
 
