@@ -103,8 +103,8 @@ impl<C: FromConnection> Connect<C> {
         let address: Address = self.url.parse()?;
         let url = self.url.clone();
         let error = |kind, error: io::Error| {
-            let message = format!("cannot connect to {url}: {error}");
-            Error::new(kind, message).with_source(error).telling("cannot connect")
+            // The cause is in the message, so it is not the source as well.
+            Error::new(kind, format!("cannot connect to {url}: {error}")).telling("cannot connect")
         };
         let failed = |cause: io::Error| error(kind_of(&cause), cause);
         crate::runtime::check()?;
@@ -151,7 +151,6 @@ impl<C: FromConnection> Connect<C> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Connect, format!("cannot set up TLS with {host}: {error}"))
                 .telling("cannot set up TLS")
-                .with_source(io::Error::other(error))
         };
         let server = ServerName::try_from(name.to_owned()).map_err(|error| failed(error.into()))?;
         let config = match &self.tls {

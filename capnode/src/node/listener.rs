@@ -51,8 +51,9 @@ pub struct Listener {
 impl Listener {
     async fn new(node: Node, address: Address) -> Result<Self, Error> {
         let cannot = |error: io::Error| {
-            let failed = Error::new(kind_of(&error), format!("cannot listen on {address}: {error}"));
-            failed.telling("cannot listen").with_source(error)
+            // The cause is in the message, so it is not the source as well.
+            let message = format!("cannot listen on {address}: {error}");
+            Error::new(kind_of(&error), message).telling("cannot listen")
         };
         crate::runtime::check()?;
         let bound = crate::runtime::with_io(Bound::new(&address)).await.map_err(cannot)?;
