@@ -1,7 +1,7 @@
 //! Capnode, whose ids are text: of functions, and of the places for answers.
 
 use super::Outcome::{Error, Goes, Ignored};
-use super::named::{Offered, random_in};
+use super::named::{Furnished, Offered, State, places, random_in, scenes};
 use super::*;
 
 all! {
@@ -23,61 +23,8 @@ all! {
     }
 }
 
-all! {
-    /// The referent of the id. All but the last six are text.
-    enum State {
-        /// Of nothing that ever was.
-        Unknown,
-        /// A function of the index.
-        Listed,
-        /// A function that was lent and is held.
-        Lent,
-        /// One that was lent and given back.
-        Dropped,
-        /// One that was forgotten, since there were too many.
-        Forgotten,
-        /// A function of the peer.
-        Theirs,
-        /// The place for the answer of a call that waits.
-        Pending,
-        /// The place for the answer of a call that was answered.
-        Answered,
-        /// The place for the answer of a call that was given up.
-        GivenUp,
-        /// Of a function that is lent on another connection.
-        OtherConnection,
-        /// A name that every object has in JavaScript.
-        Reserved,
-        Empty,
-        /// Of a lent function, in a message that repeats the one before.
-        Twice,
-        /// Longer than any id.
-        TooLong,
-        Number,
-        HugeNumber,
-        NotAnId,
-        Missing,
-        /// The session has ended.
-        Ended,
-    }
-}
-
 use Kind::*;
 use State::*;
-
-/// A session with ids in all states.
-struct Furnished {
-    peer: Endpoint,
-    offered: Offered,
-    held: Held,
-    listed: [String; 4],
-    lent: String,
-    dropped: String,
-    forgotten: String,
-    elsewhere: String,
-    /// The places for the answers of our calls: one waits, one has come, one was given up.
-    places: [String; 3],
-}
 
 fn invoke(function: &str, place: &str, links: &str, arguments: &str) -> String {
     let last = if links.is_empty() { 0 } else { 1 };
@@ -88,9 +35,9 @@ fn invoke(function: &str, place: &str, links: &str, arguments: &str) -> String {
 }
 
 /// The functions of the index, in its order.
-fn ask_index(peer: &mut Endpoint) -> [String; 4] {
+fn ask_index(peer: &mut Endpoint) -> Vec<String> {
     peer.receive(r#"{"type":"index","methodId":"i"}"#);
-    random_in(&peer.frames().concat()).try_into().expect("four functions")
+    random_in(&peer.frames().concat())
 }
 
 fn make(peer: &mut Endpoint, function: &str) -> String {
@@ -112,11 +59,7 @@ fn furnished() -> Furnished {
     drop(peer.frames());
     let theirs = offered.kept.take().expect("it was kept");
     let mut calls: Vec<::capnode::Call<Value>> = (0..3).map(|number| theirs.apply((number,))).collect();
-    let mut places = calls.iter_mut().map(|call| {
-        assert!(poll(call).is_pending());
-        random_in(&peer.frames().concat()).pop().expect("a place for the answer")
-    });
-    let places = [(); 3].map(|()| places.next().expect("three calls"));
+    let places = places(&mut calls, &mut peer);
     peer.receive(&format!(
         r#"{{"type":"return","methodId":"{}","value":{{"links":[],"value":1}}}}"#,
         places[1]
@@ -128,7 +71,7 @@ fn furnished() -> Furnished {
         held: Box::new((theirs, calls, other)),
         listed,
         lent,
-        dropped,
+        dropped: Some(dropped),
         forgotten,
         elsewhere,
         places,
@@ -137,7 +80,7 @@ fn furnished() -> Furnished {
 
 impl Kind {
     /// The message, with the id as it is written; none leaves it out.
-    fn message(self, listed: &[String; 4], id: Option<&str>) -> String {
+    fn message(self, listed: &[String], id: Option<&str>) -> String {
         let member = |name: &str| id.map_or_else(String::new, |id| format!(r#","{name}":{id}"#));
         let five = r#","arguments":{"links":[[5]],"value":{"type":2,"id":0}}"#;
         let value = r#","value":{"links":[],"value":5}"#;
@@ -156,47 +99,8 @@ impl Kind {
     }
 
     fn scenes(self, state: State) -> Vec<Scene> {
-        let count = match state {
-            NotAnId => 4,
-            Reserved => 3,
-            _ => 1,
-        };
-        (0..count).map(|number| self.scene(state, number)).collect()
-    }
-
-    fn scene(self, state: State, number: usize) -> Scene {
-        let Furnished { mut peer, offered, held, listed, lent, dropped, forgotten, elsewhere, places } =
-            furnished();
-        let quoted = |text: &str| format!("\"{text}\"");
-        let id = match state {
-            Unknown => quoted("nobody"),
-            Listed => quoted(&listed[0]),
-            Lent | Twice | Ended => quoted(&lent),
-            Dropped => quoted(&dropped),
-            Forgotten => quoted(&forgotten),
-            Theirs => quoted("theirs"),
-            Pending => quoted(&places[0]),
-            Answered => quoted(&places[1]),
-            GivenUp => quoted(&places[2]),
-            OtherConnection => quoted(&elsewhere),
-            Reserved => quoted(["__proto__", "constructor", "toString"][number]),
-            Empty => quoted(""),
-            TooLong => quoted(&"x".repeat(1_025)),
-            Number => "7".to_owned(),
-            HugeNumber => "1e400".to_owned(),
-            NotAnId => ["null", "{}", "[]", "true"][number].to_owned(),
-            Missing => String::new(),
-        };
-        let message = self.message(&listed, Some(id.as_str()).filter(|id| !id.is_empty()));
-        match state {
-            Twice => peer.receive(&message),
-            // A message that is longer than any may be.
-            Ended => peer.receive(&" ".repeat(20_001)),
-            _ => {}
-        }
-        let probe = (invoke(&listed[0], "q", "", "77"), "77");
-        let Offered { log, index, kept } = offered;
-        Scene { peer, log, held: Box::new((held, index, kept)), id, message, probe }
+        let probe = |listed: &[String]| invoke(&listed[0], "q", "", "77");
+        scenes(state, furnished, |listed, id| self.message(listed, id), probe)
     }
 }
 

@@ -33,14 +33,14 @@ type Row<K, S> = (K, &'static [S], Outcome);
 
 /// An enum with a list of all its variants.
 macro_rules! all {
-    ($(#[$attribute:meta])* enum $name:ident { $($(#[$doc:meta])* $variant:ident,)* }) => {
+    ($(#[$attribute:meta])* $visible:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident,)* }) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(clippy::enum_variant_names)]
-        enum $name { $($(#[$doc])* $variant,)* }
+        $visible enum $name { $($(#[$doc])* $variant,)* }
 
         impl $name {
-            const ALL: &'static [Self] = &[$(Self::$variant),*];
+            $visible const ALL: &'static [Self] = &[$(Self::$variant),*];
         }
     };
 }
