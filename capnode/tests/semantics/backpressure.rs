@@ -71,8 +71,7 @@ fn a_parked_call_keeps_what_the_peer_releases_right_behind_it() {
     pair.settle();
     assert_eq!(log.take(), ["ended 0", "1", "2", "3"]);
     drop(probe);
-    pair.settle();
-    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    pair.assert_empty();
 }
 
 #[test]
@@ -82,8 +81,7 @@ fn too_many_bytes_parked_end_the_session_of_the_peer_that_sent_them() {
     let mut pair = connected_within(log.probe(), small);
     let probe: ProbeClient = pair.index();
     probe.wait(0).send().unwrap();
-    let mut parked = probe.echo(Value::from("x".repeat(2_000)));
-    assert!(poll(&mut parked).is_pending());
+    let mut parked = started(probe.echo(Value::from("x".repeat(2_000))));
     pair.settle();
     let Poll::Ready(Err(error)) = poll(&mut parked) else { panic!("the session should have ended") };
     assert!(error.message().contains("more than 1000 bytes of calls are waiting"), "{error}");
@@ -135,8 +133,7 @@ fn an_awaited_call_waits_for_room_and_one_that_does_not_fails_as_not_sent() {
     let text = Value::from("x".repeat(900));
     probe.echo(text.clone()).send().unwrap();
     probe.echo(text.clone()).send().unwrap();
-    let mut awaited = probe.note(1);
-    assert!(poll(&mut awaited).is_pending());
+    let awaited = started(probe.note(1));
     probe.echo(text.clone()).send().unwrap();
     let error = probe.echo(text.clone()).send().unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Limit, Fate::NotSent));
@@ -176,19 +173,15 @@ fn crowded() -> (Log, Pair, ProbeClient) {
 #[test]
 fn nothing_overtakes_a_call_that_waits_for_room() {
     let (log, mut pair, probe) = crowded();
-    let mut first = probe.note(1);
-    assert!(poll(&mut first).is_pending());
+    let first = started(probe.note(1));
     probe.note(2).send().unwrap();
     let pipelined = probe.note(3).pipeline_cap();
-    let mut awaited = probe.note(4);
-    assert!(poll(&mut awaited).is_pending());
+    let awaited = started(probe.note(4));
     let at = probe.cap().at("note");
     at.apply::<u32>((5,)).send().unwrap();
-    let mut read = probe.cap().get::<String>("name");
-    assert!(poll(&mut read).is_pending());
+    let read = started(probe.cap().get::<String>("name"));
     let (promised, resolver) = ProbeClient::promise();
-    let mut promised_first = promised.note(6);
-    assert!(poll(&mut promised_first).is_pending());
+    let promised_first = started(promised.note(6));
     resolver.resolve(probe.clone());
     promised.note(7).send().unwrap();
     let made = probe.make().pipeline();
@@ -202,8 +195,7 @@ fn nothing_overtakes_a_call_that_waits_for_room() {
     pair.settle();
     assert_eq!(log.take(), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
     drop((probe, promised, at, pipelined));
-    pair.settle();
-    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    pair.assert_empty();
 }
 
 #[test]
@@ -215,10 +207,8 @@ fn a_local_object_that_passes_calls_on_keeps_their_order() {
         async move { there.note(number).await.unwrap_or(0) }
     });
     let object = capnode::Object::new().with("forward", forward.clone()).cap();
-    let mut first = object.invoke::<u32>("forward", (1,));
-    assert!(poll(&mut first).is_pending());
-    let mut second = forward.call(2);
-    assert!(poll(&mut second).is_pending());
+    let first = started(object.invoke::<u32>("forward", (1,)));
+    let second = started(forward.call(2));
     probe.note(3).send().unwrap();
     let held = Cap::holding(&Value::from([("probe", Value::Cap(probe.clone().into()))])).unwrap();
     held.at("probe").invoke::<u32>("note", (4,)).send().unwrap();
@@ -230,10 +220,8 @@ fn a_local_object_that_passes_calls_on_keeps_their_order() {
 #[test]
 fn a_waiting_call_that_is_not_polled_again_holds_up_nobody() {
     let (log, mut pair, probe) = crowded();
-    let mut forgotten = probe.note(1);
-    assert!(poll(&mut forgotten).is_pending());
-    let mut later = probe.note(2);
-    assert!(poll(&mut later).is_pending());
+    let mut forgotten = started(probe.note(1));
+    let later = started(probe.note(2));
     assert_eq!(pair.wait(later).unwrap(), 2);
     assert_eq!(log.take(), ["0", "1", "2"]);
     assert!(matches!(poll(&mut forgotten), Poll::Ready(Ok(1))));
@@ -244,23 +232,20 @@ fn a_waiting_call_that_is_dropped_is_not_sent() {
     let (log, mut pair, probe) = crowded();
     let mut dropped = probe.call(|number| async move { number }, 1);
     assert!(poll(&mut dropped).is_pending());
-    let mut later = probe.note(2);
-    assert!(poll(&mut later).is_pending());
+    let later = started(probe.note(2));
     drop(dropped);
     assert_eq!(pair.wait(later).unwrap(), 2);
     assert_eq!(log.take(), ["0", "2"]);
     assert_eq!(pair.recorded(Side::Connecting).iter().filter(|frame| frame.contains("call")).count(), 0);
     drop(probe);
-    pair.settle();
-    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    pair.assert_empty();
     assert_eq!(pair.connecting().report().unwritten_bytes, 0);
 }
 
 #[test]
 fn a_waiting_call_fails_as_not_sent_when_the_session_ends() {
     let (_log, pair, probe) = crowded();
-    let mut waiting = probe.note(1);
-    assert!(poll(&mut waiting).is_pending());
+    let mut waiting = started(probe.note(1));
     let pipelined = probe.make().pipeline();
     pair.connecting().close("cut");
     let Poll::Ready(Err(error)) = poll(&mut waiting) else { panic!("nothing hangs") };
@@ -273,8 +258,7 @@ fn a_waiting_call_fails_as_not_sent_when_the_session_ends() {
 fn a_result_that_was_not_asked_for_yet_can_be_handed_out_meanwhile() {
     // The peer is answered with the result of a call that waits for room.
     let (log, mut pair, probe) = crowded();
-    let mut waiting = probe.note(1);
-    assert!(poll(&mut waiting).is_pending());
+    let waiting = started(probe.note(1));
     let there = probe.clone();
     let hands_out = Func::<fn() -> ProbeClient>::new(move || {
         let made = there.make().pipeline();

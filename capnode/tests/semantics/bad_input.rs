@@ -4,8 +4,7 @@ use crate::harness::*;
 
 /// Returns the answer to a call of a foreign peer.
 fn answer(call: &str) -> String {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (_log, mut peer) = offered_probe();
     peer.receive(&format!(r#"["stream",{call}]"#));
     peer.frames().join("")
 }
@@ -46,8 +45,7 @@ fn properties_are_read_and_missing_ones_are_undefined() {
 
 #[test]
 fn a_method_read_as_a_property_is_a_function() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["stream",["pipeline",0,["note"]]]"#);
     assert_eq!(peer.frames(), [r#"["resolve",1,["export",-1]]"#]);
     peer.receive(r#"["stream",["pipeline",-1,[],[3]]]"#);
@@ -65,8 +63,7 @@ fn names_that_every_javascript_object_has_are_no_methods() {
 
 #[test]
 fn a_push_of_plain_data_is_its_own_answer() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (_log, mut peer) = offered_probe();
     peer.receive(r#"["push",{"sum":["pipeline",0,["note"],[3]],"list":[[["import",0],"x"]]}]"#);
     peer.receive(r#"["pull",1]"#);
     assert_eq!(peer.frames(), [r#"["resolve",1,{"sum":3,"list":[[["export",-1],"x"]]}]"#]);
@@ -77,8 +74,7 @@ fn a_push_of_plain_data_is_its_own_answer() {
 
 #[test]
 fn a_promise_in_a_promise_without_end_is_refused() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (_log, mut peer) = offered_probe();
     peer.receive(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
     for id in 1..=1_000 {
         peer.receive(&format!(r#"["resolve",-{id},{{"next":["promise",-{}]}}]"#, id + 1));

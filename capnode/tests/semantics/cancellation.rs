@@ -4,11 +4,8 @@ use crate::harness::*;
 
 #[test]
 fn dropping_an_awaited_call_cancels_the_handler() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
-    let mut call = probe.wait(1);
-    assert!(poll(&mut call).is_pending());
+    let (log, mut pair, probe) = linked_probe();
+    let call = started(probe.wait(1));
     pair.settle();
     assert_eq!(pair.handlers(), 1);
     drop(call);
@@ -16,17 +13,13 @@ fn dropping_an_awaited_call_cancels_the_handler() {
     assert_eq!(log.take(), ["started 1", "cancelled 1"]);
     assert_eq!(pair.handlers(), 0);
     drop(probe);
-    pair.settle();
-    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    pair.assert_empty();
 }
 
 #[test]
 fn an_answer_that_crosses_the_giving_up_is_taken_and_given_back() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
-    let mut call = probe.make_late();
-    assert!(poll(&mut call).is_pending());
+    let (log, mut pair, probe) = linked_probe();
+    let call = started(probe.make_late());
     pair.settle();
     log.open();
     pair.poll_handlers(Side::Accepting);
@@ -42,13 +35,10 @@ fn an_answer_that_crosses_the_giving_up_is_taken_and_given_back() {
 #[cfg(feature = "tokio")]
 #[test]
 fn a_method_may_insist_on_its_end() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let mut call = probe.insist(1);
-        assert!(poll(&mut call).is_pending());
+        let call = started(probe.insist(1));
         pair.settle();
         drop(call);
         pair.settle();
@@ -60,9 +50,7 @@ fn a_method_may_insist_on_its_end() {
 
 #[test]
 fn a_pipelined_call_is_not_cancelled_by_dropping_its_client() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     drop(probe.make_late().pipeline());
     pair.settle();
     assert_eq!(pair.handlers(), 1);
@@ -74,9 +62,7 @@ fn a_pipelined_call_is_not_cancelled_by_dropping_its_client() {
 
 #[test]
 fn a_sent_call_is_never_cancelled() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     probe.wait(1).send().unwrap();
     pair.settle();
     drop(probe);
@@ -92,8 +78,7 @@ fn a_sent_call_is_never_cancelled() {
 fn a_foreign_peer_is_asked_by_a_push_and_a_pull_and_a_dropped_call_is_released() {
     let mut peer = connecting();
     let probe = peer.core().index::<ProbeClient>();
-    let mut call = probe.make();
-    assert!(poll(&mut call).is_pending());
+    let call = started(probe.make());
     let asked = [r#"["release",0,0]"#, r#"["push",["pipeline",0,["make"],[]]]"#, r#"["pull",1]"#];
     assert_eq!(peer.frames(), asked);
     drop(call);
@@ -113,8 +98,7 @@ fn a_foreign_peer_is_asked_by_a_push_and_a_pull_and_a_dropped_call_is_released()
 fn an_answered_call_to_a_foreign_peer_is_released() {
     let mut peer = connecting();
     let probe = peer.core().index::<ProbeClient>();
-    let mut call = probe.note(7);
-    assert!(poll(&mut call).is_pending());
+    let mut call = started(probe.note(7));
     drop(peer.frames());
     peer.receive(r#"["resolve",1,7]"#);
     assert_eq!(peer.frames(), [r#"["release",1,1]"#]);
@@ -124,8 +108,7 @@ fn an_answered_call_to_a_foreign_peer_is_released() {
 
 #[test]
 fn a_foreign_peer_that_disposes_of_a_pulled_call_cancels_it() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     peer.receive(r#"["pull",1]"#);
     assert_eq!(log.take(), ["started 1"]);
@@ -136,8 +119,7 @@ fn a_foreign_peer_that_disposes_of_a_pulled_call_cancels_it() {
 
 #[test]
 fn a_call_whose_answer_was_never_asked_for_is_not_cancelled() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     peer.receive(r#"["release",1,1]"#);
     log.open();
@@ -148,8 +130,7 @@ fn a_call_whose_answer_was_never_asked_for_is_not_cancelled() {
 
 #[test]
 fn a_call_is_not_cancelled_while_its_result_is_used() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
     peer.receive(r#"["pull",1]"#);
     peer.receive(r#"["push",["pipeline",1,["note"],[5]]]"#);
@@ -163,8 +144,7 @@ fn a_call_is_not_cancelled_while_its_result_is_used() {
 
 #[test]
 fn when_the_last_use_is_given_up_the_whole_chain_is_cancelled() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
     peer.receive(r#"["pull",1]"#);
     peer.receive(r#"["push",["pipeline",1,["note"],[5]]]"#);
@@ -178,17 +158,14 @@ fn when_the_last_use_is_given_up_the_whole_chain_is_cancelled() {
 #[test]
 fn dropping_a_call_of_an_object_in_this_program_cancels_it_too() {
     let log = Log::default();
-    let mut call = log.probe().wait(1);
-    assert!(poll(&mut call).is_pending());
+    let call = started(log.probe().wait(1));
     drop(call);
     assert_eq!(log.take(), ["started 1", "cancelled 1"]);
 }
 
 #[test]
 fn a_call_that_was_never_polled_was_never_made() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (_log, mut pair, probe) = linked_probe();
     pair.clear();
     drop(probe.note(1));
     pair.settle();
@@ -219,8 +196,7 @@ fn a_reference_to_the_result_of_a_cancelled_call_is_broken() {
 
 #[test]
 fn a_call_that_is_given_up_takes_its_arguments_out_of_the_queue_of_a_promise() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
     for (id, number) in (2..40).zip(1..) {
         peer.receive(&format!(r#"["push",["pipeline",1,["keep"],[["export",-{number}]]]]"#));

@@ -5,12 +5,9 @@ use capnode::Call;
 
 #[test]
 fn everything_ends_with_the_one_cause() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let made = pair.wait(probe.make()).unwrap();
-    let mut waiting = made.wait(1);
-    assert!(poll(&mut waiting).is_pending());
+    let mut waiting = started(made.wait(1));
     let mut on_promise = probe.make_late().pipeline().note(2);
     assert!(poll(&mut on_promise).is_pending());
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -47,8 +44,7 @@ fn called(dialect: Dialect, log: &Log) -> (Core, Call<Value>) {
     });
     let core = Core::builder().dialect(dialect).connecting(Object::new().with("never", never));
     let theirs = core.index::<Cap>();
-    let mut call = theirs.invoke::<Value>("ask", ());
-    assert!(poll(&mut call).is_pending());
+    let call = started(theirs.invoke::<Value>("ask", ()));
     while core.next_frame().is_some() {}
     (core, call)
 }
@@ -132,9 +128,7 @@ fn what_is_not_answered_or_promised_ends_with_the_session() {
 
 #[test]
 fn a_guard_that_was_dropped_hears_nothing() {
-    let log = Log::default();
-    let pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, pair, probe) = linked_probe();
     let heard = log.clone();
     drop(probe.cap().on_broken(move |error| heard.push(error)));
     pair.connecting().close("cable cut");
@@ -160,8 +154,7 @@ fn a_promise_breaks_with_what_it_was_resolved_to() {
 #[test]
 fn a_promise_without_a_resolver_is_broken() {
     let (promised, resolver) = ProbeClient::promise();
-    let mut early = promised.note(1);
-    assert!(poll(&mut early).is_pending());
+    let early = started(promised.note(1));
     drop(resolver);
     for mut call in [early, promised.note(2)] {
         let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("it should fail") };
@@ -171,8 +164,7 @@ fn a_promise_without_a_resolver_is_broken() {
 
 #[test]
 fn the_peer_is_told_why_we_end_the_session_and_nothing_after() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     peer.receive(r#"["release",99,1]"#);
     assert_eq!(peer.frames(), [r#"["abort",["error","Error","no such export ID: 99"]]"#]);
@@ -183,8 +175,7 @@ fn the_peer_is_told_why_we_end_the_session_and_nothing_after() {
 
 #[test]
 fn an_abort_of_the_peers_ends_the_session_with_its_reason() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["abort",["error","Error","I give up"]]"#);
     assert_eq!(peer.frames(), [""; 0], "an abort is not answered");
     assert_eq!(peer.core().closed().unwrap().message(), "the peer ended the session: I give up");
@@ -195,9 +186,7 @@ fn an_abort_of_the_peers_ends_the_session_with_its_reason() {
 
 #[test]
 fn a_panic_of_a_handler_is_an_error_to_its_caller_and_to_nobody_else() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (_log, mut pair, probe) = linked_probe();
     let error = pair.wait(probe.panic()).unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered));
     assert!(error.message().starts_with("the handler panicked (id "), "{error}");
@@ -230,9 +219,7 @@ fn a_function_may_fail_with_an_error_of_a_type() {
 
     // With either constructor, in this program and over the wire.
     for function in [Asked::new(answer), Asked::fallible(answer)] {
-        let log = Log::default();
-        let mut pair = connected(log.probe());
-        let probe: ProbeClient = pair.index();
+        let (_log, mut pair, probe) = linked_probe();
         let sent = Value::Cap(function.cap().clone());
         let there = pair.wait(probe.echo(Value::Array(vec![sent]))).unwrap();
         let Value::Array(back) = there else { panic!("an array") };

@@ -38,6 +38,21 @@ pub(crate) fn connecting() -> Endpoint {
     Endpoint::new(Core::connecting(()))
 }
 
+/// Two cores, of which the accepting one offers a probe, and the other's client of it.
+pub(crate) fn linked_probe() -> (Log, Pair, ProbeClient) {
+    let log = Log::default();
+    let pair = connected(log.probe());
+    let probe = pair.index();
+    (log, pair, probe)
+}
+
+/// A core that offers a probe to a foreign peer.
+pub(crate) fn offered_probe() -> (Log, Endpoint) {
+    let log = Log::default();
+    let peer = accepting(log.probe());
+    (log, peer)
+}
+
 /// Limits, some of them changed.
 pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
@@ -53,6 +68,8 @@ pub(crate) trait PairExt {
     /// Forgets the frames that were sent until now.
     fn clear(&mut self);
     fn tables(&self) -> [Tables; 2];
+    /// Lets everything happen, after which both sides hold nothing.
+    fn assert_empty(&mut self);
 }
 
 impl PairExt for Pair {
@@ -72,6 +89,12 @@ impl PairExt for Pair {
     fn tables(&self) -> [Tables; 2] {
         [self.connecting().tables(), self.accepting().tables()]
     }
+
+    #[track_caller]
+    fn assert_empty(&mut self) {
+        self.settle();
+        assert_eq!(self.tables(), [Tables::default(); 2]);
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,6 +103,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Returns a call once it has been made, without an outcome yet.
+#[track_caller]
+pub(crate) fn started<F: Future + Unpin>(mut call: F) -> F {
+    assert!(poll(&mut call).is_pending());
+    call
 }
 
 /// The object of these tests: it notes what happens to it.

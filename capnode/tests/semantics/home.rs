@@ -4,9 +4,7 @@ use crate::harness::*;
 
 #[test]
 fn a_reference_of_ours_comes_home_as_the_object_itself() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let ours = log.probe();
     let back = pair.wait(probe.back(ours.clone())).unwrap();
     assert_eq!(back, ours);
@@ -17,9 +15,7 @@ fn a_reference_of_ours_comes_home_as_the_object_itself() {
 
 #[test]
 fn a_reference_of_the_peers_arrives_there_as_the_object_itself() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let theirs = pair.wait(probe.make()).unwrap();
     assert!(pair.wait(probe.is_mine(theirs.clone())).unwrap());
     assert!(pair.wait(probe.is_mine(probe.clone())).unwrap(), "the index too");
@@ -44,8 +40,7 @@ fn a_reference_lent_again_is_equal_to_the_first() {
 
 #[test]
 fn the_result_that_is_all_of_an_answer_goes_to_a_foreign_peer_as_a_new_reference() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (_log, mut peer) = offered_probe();
     peer.receive(r#"["stream",["pipeline",0,["back"],[["export",-1]]]]"#);
     assert_eq!(peer.frames(), [r#"["resolve",1,["export",-1]]"#]);
     // Calls on it are passed on to the peer's object.
@@ -61,8 +56,7 @@ fn the_result_that_is_all_of_an_answer_goes_to_a_foreign_peer_as_a_new_reference
 
 #[test]
 fn inside_a_value_it_goes_home_to_a_foreign_peer_too() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (_log, mut peer) = offered_probe();
     peer.receive(r#"["stream",["pipeline",0,["backInside"],[["export",-1]]]]"#);
     assert_eq!(peer.frames(), [r#"["resolve",1,[[["import",-1]]]]"#, r#"["release",-1,1]"#]);
 }
@@ -113,8 +107,7 @@ fn what_a_foreign_peer_has_exported_is_itself_and_is_not_read() {
 fn a_promise_of_a_foreign_peer_is_read_by_a_push_of_its_own() {
     let mut peer = connecting();
     let made = peer.core().index::<ProbeClient>().make().pipeline();
-    let mut read = Cap::from(made.clone()).read::<ProbeClient>();
-    assert!(poll(&mut read).is_pending());
+    let mut read = started(Cap::from(made.clone()).read::<ProbeClient>());
     let asked = [
         r#"["release",0,0]"#,
         r#"["push",["pipeline",0,["make"],[]]]"#,
@@ -135,8 +128,7 @@ fn the_index_of_a_peer_that_may_be_marked_is_read_once_that_is_known() {
     for mark in [false, true] {
         let mut peer = connecting();
         let index = peer.core().index::<Cap>();
-        let mut read = index.read::<Value>();
-        assert!(poll(&mut read).is_pending());
+        let mut read = started(index.read::<Value>());
         assert_eq!(peer.frames(), [r#"["release",0,0]"#, r#"["push",null]"#, r#"["pull",1]"#]);
         if mark {
             peer.receive(r#"["release",0,0]"#);

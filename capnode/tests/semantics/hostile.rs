@@ -10,8 +10,7 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
 #[test]
 fn a_long_chain_of_results_is_dropped() {
     on_a_small_stack(|| {
-        let log = Log::default();
-        let mut peer = accepting(log.probe());
+        let (_log, mut peer) = offered_probe();
         peer.receive(r#"["push",[[["import",0]]]]"#);
         for id in 1..20_000 {
             peer.receive(&format!(r#"["push",[[["import",{id}]]]]"#));
@@ -26,8 +25,7 @@ fn a_long_chain_of_results_is_dropped() {
 #[test]
 fn a_long_chain_of_references_is_not_followed() {
     on_a_small_stack(|| {
-        let log = Log::default();
-        let mut peer = accepting(log.probe());
+        let (_log, mut peer) = offered_probe();
         peer.receive(r#"["push",[[1]]]"#);
         for id in 1..5_000 {
             peer.receive(&format!(r#"["push",[[["import",{id},[0]]]]]"#));
@@ -105,8 +103,7 @@ fn a_property_that_gives_a_reference_to_itself_is_not_followed_for_ever() {
 
 #[test]
 fn calls_inside_values_end_with_their_message() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",[[["pipeline",0,["wait"],[1]],["pipeline",0,["wait"],[2]]]]]"#);
     peer.receive(r#"["pull",1]"#);
     assert_eq!(log.take(), ["started 1", "started 2"]);
@@ -123,8 +120,7 @@ fn calls_inside_values_end_with_their_message() {
 
 #[test]
 fn all_the_calls_of_a_message_go_on_together() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["stream",[[["pipeline",0,["wait"],[1]],["pipeline",0,["wait"],[2]]]]]"#);
     log.open();
     assert_eq!(peer.frames(), [r#"["resolve",1,[[1,2]]]"#]);
@@ -160,8 +156,7 @@ fn promises_of_the_peer_make_no_room_for_its_calls() {
 
 #[test]
 fn a_call_that_ends_gives_up_what_only_it_wanted() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     peer.receive(r#"["pull",1]"#);
     // Fails as soon as its first argument does, while the second is still being waited for.
@@ -238,8 +233,7 @@ fn a_peer_that_asks_and_does_not_read_is_cut_off() {
 
 #[test]
 fn a_long_name_is_not_repeated_in_full() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (_log, mut peer) = offered_probe();
     let name = "n".repeat(100_000);
     peer.receive(&format!(r#"["stream",["pipeline",0,["{name}"],[]]]"#));
     peer.receive(&format!(r#"["stream",["pipeline",0,["note"],["{name}"]]]"#));

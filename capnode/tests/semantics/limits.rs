@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::harness::*;
+use capnode::sans_io::Handler;
 use capnode::value::GraphBuilder;
 use capnode::{BigInt, Call, Dialect, Error, ErrorKind, Fate, LimitKind, Object, Wire};
 
@@ -91,10 +92,14 @@ fn offered() -> Object {
         )
 }
 
+/// A core with some of its limits changed, for frames of a foreign peer.
+fn limited(change: impl FnOnce(&mut Limits)) -> Core {
+    Core::builder().limits(limits(change)).accepting(offered())
+}
+
 impl Two {
     fn new(dialect: Dialect, change: impl FnOnce(&mut Limits)) -> Self {
-        let there = Core::builder().limits(limits(change)).accepting(offered());
-        Self::of(Core::builder().dialect(dialect).connecting(()), there)
+        Self::of(Core::builder().dialect(dialect).connecting(()), limited(change))
     }
 
     /// The side under test is the one that calls.
@@ -124,8 +129,7 @@ impl Two {
 
     /// Makes a call, sends it and leaves it without an answer, if there is none.
     fn begin(&mut self, method: &str, value: impl Into<Value>) {
-        let mut call = self.index.invoke::<Value>(method, (value.into(),));
-        assert!(poll(&mut call).is_pending());
+        let call = started(self.index.invoke::<Value>(method, (value.into(),)));
         self.calls.push(call);
     }
 
@@ -151,6 +155,12 @@ impl Two {
     }
 }
 
+/// Polls the handlers of a core, and returns the last frame that it says.
+fn answer(core: &Core, mut handlers: Vec<Handler>) -> String {
+    handlers.retain_mut(|handler| poll(handler).is_pending());
+    std::iter::from_fn(|| core.next_frame()).last().expect("an answer")
+}
+
 /// Ended by the limit of that name.
 #[track_caller]
 fn ended_by(core: &Core, limit: &str) {
@@ -158,20 +168,19 @@ fn ended_by(core: &Core, limit: &str) {
     assert_eq!(closed.limit().map(LimitKind::as_str), Some(limit), "{closed:?}");
 }
 
+/// Limits, one of which is told by its name.
+fn named(name: &str, limit: usize) -> Limits {
+    serde_json::from_value(serde_json::json!({ name: limit })).expect("a limit of that name")
+}
+
 /// Does something `limit` times and once more; `limit` is the one called `name`.
-fn counted(
-    name: &str,
-    dialects: &[Dialect],
-    limit: usize,
-    set: impl Fn(&mut Limits, usize),
-    act: impl Fn(&mut Two, usize),
-) {
+fn counted(name: &str, dialects: &[Dialect], limit: usize, act: impl Fn(&mut Two, usize)) {
     for &dialect in dialects {
-        let mut two = Two::new(dialect, |limits| set(limits, limit));
+        let mut two = Two::new(dialect, |limits| *limits = named(name, limit));
         act(&mut two, limit);
         two.settle();
         assert!(two.there().closed().is_none(), "{dialect:?}, at the limit: {:?}", two.there().closed());
-        let mut two = Two::new(dialect, |limits| set(limits, limit));
+        let mut two = Two::new(dialect, |limits| *limits = named(name, limit));
         act(&mut two, limit + 1);
         two.settle();
         ended_by(two.there(), name);
@@ -182,12 +191,11 @@ fn counted(
 }
 
 /// Runs a test of a limit in bytes. It first measures the size of one thing.
-fn measured(
-    name: &str,
-    set: impl Fn(&mut Limits, usize),
-    act: impl Fn(&mut Two),
-    bytes: impl Fn(&Core) -> usize,
-) {
+fn measured(name: &str, rest: impl Fn(&mut Limits), act: impl Fn(&mut Two), bytes: impl Fn(&Core) -> usize) {
+    let set = |limits: &mut Limits, bytes: usize| {
+        *limits = named(name, bytes);
+        rest(limits);
+    };
     for dialect in ALL {
         let mut two = Two::new(dialect, |limits| set(limits, usize::MAX >> 1));
         act(&mut two);
@@ -207,8 +215,7 @@ fn the_limit_frame_bytes_is_enforced() {
     for dialect in ALL {
         for past in [0, 1] {
             let mut two = Two::new(dialect, |limits| limits.frame_bytes = 1_000);
-            let mut call = two.index.invoke::<Value>("echo", (7,));
-            assert!(poll(&mut call).is_pending());
+            let call = started(two.index.invoke::<Value>("echo", (7,)));
             let frame = two.here().next_frame().expect("the call");
             let padded = format!("{frame}{}", " ".repeat(1_000 + past - frame.len()));
             two.there().receive(&padded);
@@ -239,49 +246,28 @@ fn the_limit_depth_is_enforced() {
 
 #[test]
 fn the_limit_string_bytes_is_enforced() {
-    counted(
-        "string_bytes",
-        &ALL,
-        100,
-        |limits, limit| limits.string_bytes = limit,
-        |two, bytes| two.begin("echo", "x".repeat(bytes)),
-    );
+    counted("string_bytes", &ALL, 100, |two, bytes| two.begin("echo", "x".repeat(bytes)));
     // The name of a property is one as well.
-    counted(
-        "string_bytes",
-        &ALL,
-        100,
-        |limits, limit| limits.string_bytes = limit,
-        |two, bytes| two.begin("echo", Value::from([("x".repeat(bytes).as_str(), 1.into())])),
-    );
+    counted("string_bytes", &ALL, 100, |two, bytes| {
+        two.begin("echo", Value::from([("x".repeat(bytes).as_str(), 1.into())]))
+    });
 }
 
 #[test]
 fn the_limit_bigint_chars_is_enforced() {
-    counted(
-        "bigint_chars",
-        &CAPN_WEB,
-        50,
-        |limits, limit| limits.bigint_chars = limit,
-        |two, chars| two.begin("echo", Value::BigInt("9".repeat(chars).parse::<BigInt>().unwrap())),
-    );
+    counted("bigint_chars", &CAPN_WEB, 50, |two, chars| {
+        two.begin("echo", Value::BigInt("9".repeat(chars).parse::<BigInt>().unwrap()))
+    });
 }
 
 #[test]
 fn the_limit_exports_is_enforced() {
     // Unfinished calls count.
-    counted(
-        "exports",
-        &CAPN_WEB,
-        5,
-        |limits, limit| limits.exports = limit,
-        |two, count| (0..count).for_each(|_| two.begin("wait", 1)),
-    );
+    counted("exports", &CAPN_WEB, 5, |two, count| (0..count).for_each(|_| two.begin("wait", 1)));
     // So does what an answer lends, at once.
     for (made, passes) in [(4, true), (5, false)] {
         let mut two = Two::new(Dialect::CapnWeb, |limits| limits.exports = 4);
-        let mut call = two.index.invoke::<Vec<Cap>>("many", (made,));
-        assert!(poll(&mut call).is_pending());
+        let _call = started(two.index.invoke::<Vec<Cap>>("many", (made,)));
         two.settle();
         if passes { assert!(two.there().closed().is_none()) } else { ended_by(two.there(), "exports") }
     }
@@ -302,20 +288,13 @@ fn the_limit_exports_is_enforced() {
 
 #[test]
 fn the_limit_imports_is_enforced() {
-    counted(
-        "imports",
-        &ALL,
-        5,
-        |limits, limit| limits.imports = limit,
-        |two, count| {
-            for _ in 0..count {
-                let function = Func::<fn() -> u8>::new(|| async { 1 });
-                let mut call = two.index.invoke::<()>("keep", (function.cap().clone(),));
-                assert!(poll(&mut call).is_pending());
-                two.settle();
-            }
-        },
-    );
+    counted("imports", &ALL, 5, |two, count| {
+        for _ in 0..count {
+            let function = Func::<fn() -> u8>::new(|| async { 1 });
+            let _call = started(two.index.invoke::<()>("keep", (function.cap().clone(),)));
+            two.settle();
+        }
+    });
 }
 
 #[test]
@@ -347,7 +326,7 @@ fn running_calls() {
         assert!(two.there().closed().is_none());
     }
     for (calls, passes) in [(5, true), (6, false)] {
-        let there = Core::builder().limits(limits(|limits| limits.running_calls = 5)).accepting(offered());
+        let there = limited(|limits| limits.running_calls = 5);
         let all = vec![r#"["pipeline",0,["wait"],[1]]"#; calls].join(",");
         there.receive(&format!(r#"["push",[[{all}]]]"#));
         if passes { assert!(there.closed().is_none()) } else { ended_by(&there, "running_calls") }
@@ -358,10 +337,7 @@ fn running_calls() {
 fn the_limit_parked_bytes_is_enforced() {
     measured(
         "parked_bytes",
-        |limits, bytes| {
-            limits.running_calls = 1;
-            limits.parked_bytes = bytes;
-        },
+        |limits| limits.running_calls = 1,
         |two| {
             (0..4).for_each(|_| two.begin("wait", "x".repeat(100)));
             two.settle();
@@ -374,7 +350,7 @@ fn the_limit_parked_bytes_is_enforced() {
 fn call_bytes() {
     measured(
         "call_bytes",
-        |limits, bytes| limits.call_bytes = bytes,
+        |_| {},
         |two| {
             (0..4).for_each(|_| two.begin("wait", "x".repeat(100)));
             two.settle();
@@ -512,7 +488,7 @@ fn the_limit_unwritten_bytes_soft_is_enforced() {
 fn the_limit_unwritten_bytes_hard_is_enforced() {
     measured(
         "unwritten_bytes_hard",
-        |limits, bytes| limits.unwritten_bytes_hard = bytes,
+        |_| {},
         |two| {
             // No answer is read.
             (0..4).for_each(|_| two.begin("echo", "x".repeat(100)));
@@ -527,16 +503,14 @@ fn the_limit_unwritten_bytes_hard_is_enforced() {
 #[test]
 fn the_limit_promise_depth_is_enforced() {
     for (promises, passes) in [(3, true), (4, false)] {
-        let there = Core::builder().limits(limits(|limits| limits.promise_depth = 3)).accepting(offered());
+        let there = limited(|limits| limits.promise_depth = 3);
         there.receive(r#"["stream",["pipeline",0,["echo"],[["promise",-1]]]]"#);
-        let mut handlers = there.handlers();
+        let handlers = there.handlers();
         for id in 1..promises {
             there.receive(&format!(r#"["resolve",-{id},[[["promise",-{}]]]]"#, id + 1));
         }
         there.receive(&format!(r#"["resolve",-{promises},7]"#));
-        handlers.retain_mut(|handler| poll(handler).is_pending());
-        let said: Vec<_> = std::iter::from_fn(|| there.next_frame()).collect();
-        let answer = said.last().expect("an answer");
+        let answer = answer(&there, handlers);
         assert_eq!(answer.starts_with(r#"["resolve",1"#), passes, "{answer}");
         assert!(passes || answer.contains("a promise in a promise, more than 3 times"), "{answer}");
         assert!(there.closed().is_none());
@@ -550,14 +524,11 @@ fn the_limit_unfolded_bytes_is_enforced() {
     let value = format!(r#""{}""#, "x".repeat(100));
     let outer = result.len() + 3 * 32;
     for (limit, passes) in [(outer + 3 * value.len(), true), (outer + 3 * value.len() - 1, false)] {
-        let there =
-            Core::builder().limits(limits(|limits| limits.unfolded_bytes = limit)).accepting(offered());
+        let there = limited(|limits| limits.unfolded_bytes = limit);
         there.receive(&format!(r#"["push",{value}]"#));
         there.receive(&format!(r#"["stream",{result}]"#));
-        let mut handlers = there.handlers();
-        handlers.retain_mut(|handler| poll(handler).is_pending());
-        let said: Vec<_> = std::iter::from_fn(|| there.next_frame()).collect();
-        let answer = said.last().expect("an answer");
+        let handlers = there.handlers();
+        let answer = answer(&there, handlers);
         assert_eq!(answer.starts_with(r#"["resolve",2"#), passes, "{answer}");
         assert!(there.closed().is_none());
     }
@@ -594,13 +565,7 @@ fn cancels_per_second() {
         two.calls.clear();
         two.settle();
     };
-    counted(
-        "cancels_per_second",
-        &CAPN_WEB,
-        5,
-        |limits, limit| limits.cancels_per_second = limit as u32,
-        storm,
-    );
+    counted("cancels_per_second", &CAPN_WEB, 5, storm);
     let mut two = Two::new(Dialect::CapnWeb, |limits| limits.cancels_per_second = 5);
     storm(&mut two, 5);
     two.there().tick(Duration::from_secs(1));
@@ -631,15 +596,9 @@ fn the_limit_stray_ids_per_second_is_enforced() {
     let strays = |two: &mut Two, count: usize| {
         (0..count).for_each(|number| two.there().receive(&format!(r#"["resolve",{},1]"#, 90 + number)));
     };
-    counted(
-        "stray_ids_per_second",
-        &CAPN_WEB,
-        5,
-        |limits, limit| limits.stray_ids_per_second = limit as u32,
-        strays,
-    );
+    counted("stray_ids_per_second", &CAPN_WEB, 5, strays);
     // References lent under ids with gaps.
-    let there = Core::builder().limits(limits(|limits| limits.stray_ids_per_second = 5)).accepting(offered());
+    let there = limited(|limits| limits.stray_ids_per_second = 5);
     for number in 1..=6 {
         assert!(there.closed().is_none());
         there.receive(&format!(r#"["stream",["pipeline",0,["keep"],[["export",-{}]]]]"#, number * 10));
@@ -771,8 +730,7 @@ fn call_timeout() {
             limits.probe = None;
         });
         two.goes_on();
-        let mut call = two.index.invoke::<Value>("wait", (1,));
-        assert!(poll(&mut call).is_pending());
+        let mut call = started(two.index.invoke::<Value>("wait", (1,)));
         two.settle();
         two.here().tick(limit - MOMENT);
         assert!(poll(&mut call).is_pending());
@@ -793,7 +751,7 @@ fn call_timeout() {
 fn a_long_name_counts_as_long_as_it_is() {
     let name = "x".repeat(1_000);
     // Of calls that wait.
-    let there = Core::builder().limits(limits(|limits| limits.call_bytes = 10_000)).accepting(offered());
+    let there = limited(|limits| limits.call_bytes = 10_000);
     there.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     let _handlers = there.handlers();
     for _ in 0..20 {
@@ -824,8 +782,7 @@ fn what_comes_with_an_error_counts_as_a_result() {
 
 #[test]
 fn a_frame_of_no_known_dialect_counts_as_a_frame() {
-    let there =
-        Core::builder().limits(limits(|limits| limits.frames_per_second = Some(5))).accepting(offered());
+    let there = limited(|limits| limits.frames_per_second = Some(5));
     (0..5).for_each(|_| there.receive(r#"{"type":"nothing"}"#));
     assert!(there.closed().is_none());
     there.receive(r#"{"type":"nothing"}"#);
@@ -852,12 +809,10 @@ fn the_longest_timeout_never_ends_and_none_is_checked_all_the_time() {
 
 /// A core with one running call, which is the limit, and one parked that waits for `promises` of the peer.
 fn parked(promises: usize, change: impl FnOnce(&mut Limits)) -> Core {
-    let core = Core::builder()
-        .limits(limits(|limits| {
-            limits.running_calls = 1;
-            change(limits);
-        }))
-        .accepting(offered());
+    let core = limited(|limits| {
+        limits.running_calls = 1;
+        change(limits);
+    });
     core.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     let list: Vec<_> = (1..=promises).map(|id| format!(r#"["promise",-{id}]"#)).collect();
     core.receive(&format!(r#"["push",["pipeline",0,["echo"],[[[{}]]]]]"#, list.join(",")));
@@ -891,7 +846,7 @@ fn what_promises_turn_out_to_be_counts_while_the_call_is_parked() {
 fn requests_in_the_arguments_of_a_call_count_for_what_they_take() {
     let waits = |count: usize| vec![r#"["pipeline",0,["wait"],[1]]"#; count].join(",");
     for (count, stands) in [(6, true), (20, false)] {
-        let core = Core::builder().limits(limits(|limits| limits.call_bytes = 10_000)).accepting(offered());
+        let core = limited(|limits| limits.call_bytes = 10_000);
         let call = format!(r#"["push",["pipeline",0,["echo"],[[[{}]]]]]"#, waits(count));
         assert!(call.len() < 2_000);
         core.receive(&call);

@@ -173,8 +173,7 @@ fn a_reference_to_such_a_property_is_a_reference_to_nothing() {
         let mut peer = connecting();
         let theirs = peer.core().index::<Cap>();
         peer.frames();
-        let mut call = theirs.invoke::<()>("take", (theirs.at(name),));
-        assert!(poll(&mut call).is_pending());
+        let _call = started(theirs.invoke::<()>("take", (theirs.at(name),)));
         assert_eq!(peer.frames(), [r#"["push",["pipeline",0,["take"],[["export",-1]]]]"#, r#"["pull",1]"#]);
     }
 }
@@ -192,8 +191,7 @@ pub(crate) fn failed(dialect: Dialect, answer: &str) -> Error {
         peer.receive(&other.frames().concat());
     }
     peer.frames();
-    let mut call = theirs.invoke::<()>("f", ());
-    assert!(poll(&mut call).is_pending());
+    let mut call = started(theirs.invoke::<()>("f", ()));
     let sent = peer.frames().concat();
     let id = match dialect {
         Dialect::CapnWeb => "1".to_owned(),

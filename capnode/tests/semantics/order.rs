@@ -5,9 +5,7 @@ use capnode::promise;
 
 #[test]
 fn calls_on_one_reference_are_delivered_in_the_order_sent() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     for number in 0..5 {
         probe.note(number).send().unwrap();
     }
@@ -17,11 +15,8 @@ fn calls_on_one_reference_are_delivered_in_the_order_sent() {
 
 #[test]
 fn replies_come_in_any_order() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
-    let mut slow = probe.wait(1);
-    assert!(poll(&mut slow).is_pending());
+    let (log, mut pair, probe) = linked_probe();
+    let slow = started(probe.wait(1));
     assert_eq!(pair.wait(probe.note(2)).unwrap(), 2);
     log.open();
     assert_eq!(pair.wait(slow).unwrap(), 1);
@@ -29,9 +24,7 @@ fn replies_come_in_any_order() {
 
 #[test]
 fn a_chain_is_sent_whole_before_any_answer() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (_log, mut pair, probe) = linked_probe();
     pair.clear();
     let mut call = probe.make().pipeline().make().pipeline().note(7);
     assert!(poll(&mut call).is_pending());
@@ -48,15 +41,12 @@ fn a_chain_is_sent_whole_before_any_answer() {
     );
     assert_eq!(pair.wait(call).unwrap(), 7);
     drop(probe);
-    pair.settle();
-    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    pair.assert_empty();
 }
 
 #[test]
 fn calls_on_a_result_that_is_not_there_yet_wait_in_order() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let late = probe.make_late().pipeline();
     for number in 0..3 {
         late.note(number).send().unwrap();
@@ -72,9 +62,7 @@ fn calls_on_a_result_that_is_not_there_yet_wait_in_order() {
 
 #[test]
 fn a_failed_call_fails_all_that_was_made_on_its_result() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (_log, mut pair, probe) = linked_probe();
     let nothing = ProbeClient::from_cap(probe.cap().invoke::<Value>("missing", ()).pipeline_cap());
     let error = pair.wait(nothing.make().pipeline().note(1)).unwrap_err();
     assert_eq!(error.message(), "'missing' is not a function.");
@@ -82,9 +70,7 @@ fn a_failed_call_fails_all_that_was_made_on_its_result() {
 
 #[test]
 fn calls_on_a_promise_of_ours_are_delivered_before_those_made_after_its_resolution() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let remote: ProbeClient = pair.index();
+    let (log, mut pair, remote) = linked_probe();
     for target in [remote, log.probe()] {
         let (promised, resolver) = ProbeClient::promise();
         let mut first = promised.note(1);
@@ -104,9 +90,7 @@ fn calls_on_a_promise_of_ours_are_delivered_before_those_made_after_its_resoluti
 fn order_is_kept_where_a_result_turns_out_to_be_nearer() {
     // The result of `back` is this side's own object: calls on the promise travel there and back, while the settled
     // reference goes the short way.
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let ours = log.probe();
     let promised = probe.back(ours).pipeline();
     promised.note(1).send().unwrap();
@@ -119,12 +103,9 @@ fn order_is_kept_where_a_result_turns_out_to_be_nearer() {
 
 #[test]
 fn an_unresolved_client_as_an_argument_does_not_delay_the_call() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let (promised, resolver) = promise::<ProbeClient>();
-    let mut on_promised = probe.note_on(promised, 2);
-    assert!(poll(&mut on_promised).is_pending());
+    let on_promised = started(probe.note_on(promised, 2));
     probe.note(1).send().unwrap();
     pair.settle();
     assert_eq!(log.take(), ["1"]);
@@ -135,12 +116,9 @@ fn an_unresolved_client_as_an_argument_does_not_delay_the_call() {
 
 #[test]
 fn an_unresolved_result_as_an_argument_is_usable_at_once() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let late = probe.make_late().pipeline();
-    let mut noted = probe.note_on(late, 5);
-    assert!(poll(&mut noted).is_pending());
+    let noted = started(probe.note_on(late, 5));
     pair.settle();
     log.open();
     assert_eq!(pair.wait(noted).unwrap(), 5);
@@ -149,8 +127,7 @@ fn an_unresolved_result_as_an_argument_is_usable_at_once() {
 
 #[test]
 fn a_call_with_a_promise_argument_waits_for_it_and_may_be_overtaken() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["note"],[["promise",-1]]]]"#);
     peer.receive(r#"["push",["pipeline",0,["note"],[2]]]"#);
     assert_eq!(log.take(), ["2"]);
@@ -162,8 +139,7 @@ fn a_call_with_a_promise_argument_waits_for_it_and_may_be_overtaken() {
 
 #[test]
 fn a_rejected_promise_argument_rejects_the_call() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["note"],[["promise",-1]]]]"#);
     peer.receive(r#"["pull",1]"#);
     peer.receive(r#"["reject",-1,["error","RangeError","no number"]]"#);
@@ -173,8 +149,7 @@ fn a_rejected_promise_argument_rejects_the_call() {
 
 #[test]
 fn a_result_of_another_call_as_an_argument_is_awaited() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["wait"],[40]]]"#);
     peer.receive(r#"["push",["pipeline",0,["echo"],[{"a":["pipeline",1],"b":[["x",["pipeline",1]]]}]]]"#);
     peer.receive(r#"["pull",2]"#);

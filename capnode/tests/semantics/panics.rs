@@ -181,8 +181,7 @@ fn a_panic_while_an_object_is_dropped_by_a_call_that_does_not_reach_it_harms_nob
 #[test]
 fn a_panic_while_a_handler_is_dropped_harms_nobody() {
     let (mut pair, client) = fragile();
-    let mut held = client.hold();
-    assert!(poll(&mut held).is_pending());
+    let held = started(client.hold());
     pair.settle();
     assert_eq!(pair.handlers(), 1);
     drop(held);
@@ -207,8 +206,7 @@ fn a_callback_that_panics_at_the_end_keeps_no_other_from_being_called() {
         client.cap().on_broken(|_| std::panic::panic_any(DROPPED)),
         client.cap().on_broken(move |error| heard.push(error)),
     ];
-    let mut held = client.hold();
-    assert!(poll(&mut held).is_pending());
+    let mut held = started(client.hold());
     pair.settle();
     pair.connecting().close("cable cut");
     assert_eq!(log.take(), ["cable cut"]);

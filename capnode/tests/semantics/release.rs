@@ -4,9 +4,7 @@ use crate::harness::*;
 
 #[test]
 fn dropping_the_last_clone_drops_the_object() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     let made = pair.wait(probe.make()).unwrap();
     let clone = made.clone();
     drop(made);
@@ -27,15 +25,12 @@ fn an_unsent_call_keeps_its_target() {
     drop(made);
     pair.settle();
     assert_eq!(pair.wait(unsent).unwrap(), 4);
-    pair.settle();
-    assert_eq!(pair.tables(), [Tables::default(); 2]);
+    pair.assert_empty();
 }
 
 #[test]
 fn a_function_is_given_back_when_the_call_it_was_passed_to_ends() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (_log, mut pair, probe) = linked_probe();
     let alive = Arc::new(());
     let held = alive.clone();
     let doubled = move |number| {
@@ -50,9 +45,7 @@ fn a_function_is_given_back_when_the_call_it_was_passed_to_ends() {
 
 #[test]
 fn a_function_that_is_kept_lives_until_it_is_dropped() {
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (_log, mut pair, probe) = linked_probe();
     let alive = Arc::new(());
     let held = alive.clone();
     pair.wait(probe.keep(move |number| {
@@ -79,8 +72,7 @@ fn a_release_that_crosses_a_second_lending_loses_nothing() {
     let mut lender = connected(index);
     let keeper: KeeperClient = lender.index();
     let first = lender.wait(keeper.get()).unwrap();
-    let mut again = keeper.get();
-    assert!(poll(&mut again).is_pending());
+    let again = started(keeper.get());
     // The answer that lends it again is on its way when the first handle is dropped.
     while lender.deliver(Side::Accepting) {}
     drop(first);
@@ -111,8 +103,7 @@ impl Keeping for Keeper {
 
 #[test]
 fn references_that_nobody_takes_are_given_back() {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (_log, mut peer) = offered_probe();
     // An additional argument, an argument of the wrong type, and one to a method that is not there.
     peer.receive(r#"["push",["pipeline",0,["note"],[1,["export",-1]]]]"#);
     assert_eq!(peer.frames(), [r#"["release",-1,1]"#]);
@@ -154,9 +145,7 @@ fn an_ignored_field_gives_its_reference_back() {
 fn a_value_that_cannot_be_written_lends_nothing() {
     use std::collections::HashMap;
 
-    let log = Log::default();
-    let mut pair = connected(log.probe());
-    let probe: ProbeClient = pair.index();
+    let (log, mut pair, probe) = linked_probe();
     pair.clear();
     // A map whose keys are no strings, after a reference.
     let unwritable = (log.probe(), HashMap::from([((1, 2), 3)]));

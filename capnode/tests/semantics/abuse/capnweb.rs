@@ -173,8 +173,7 @@ impl Kind {
 
 /// A session with ids in all states. `marked` says that the peer is marked.
 fn furnished(marked: bool) -> (Endpoint, Log, Held) {
-    let log = Log::default();
-    let mut peer = accepting(log.probe());
+    let (log, mut peer) = offered_probe();
     if marked {
         peer.receive(r#"["release",0,0]"#);
     }
@@ -207,8 +206,7 @@ fn furnished(marked: bool) -> (Endpoint, Log, Held) {
     waiting.iter_mut().for_each(|call| assert!(poll(call).is_pending()));
     peer.receive(r#"["resolve",3,3]"#);
     drop(theirs.invoke::<Value>("x", (4,)).pipeline_cap());
-    let mut given_up = theirs.invoke::<Value>("x", (5,));
-    assert!(poll(&mut given_up).is_pending());
+    let given_up = started(theirs.invoke::<Value>("x", (5,)));
     drop(given_up);
     drop(peer.frames());
     (peer, log, Box::new((theirs, kept, waiting)))
