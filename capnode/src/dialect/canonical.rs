@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use super::capnweb::text::{read_base64, unescape};
-use super::json::{Broken, Json, MAX_VALUES, is_key};
+use super::capnweb::{Number, Numbers};
+use super::json::{Broken, Json, MAX_VALUES, is_key, quote};
 use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind};
@@ -12,7 +13,7 @@ use crate::op::{Payload, Slot, Text, Word};
 
 mod plain;
 
-pub(super) use self::plain::{Plain, error_members};
+pub(super) use self::plain::{error_members, write_reason};
 
 /// The deepest nesting of a value that is written in another language. In the text an array takes two levels, and an
 /// argument list or a node one more.
@@ -34,12 +35,17 @@ impl Unsayable {
     }
 }
 
-/// The message in place of an error that is longer than a frame may be.
-pub(super) const ERROR_TOO_LONG: &str = "an error that is longer than a frame may be";
+/// The reason for which a text is refused that our writer never writes.
+pub(super) const DAMAGED: &str = "the text of the value is damaged";
 
 /// Checks that this many bytes may be written for the connection.
 pub(super) fn check_room(bytes: usize) -> Result<(), Unsayable> {
     if bytes <= bounds::writable() { Ok(()) } else { unsayable(bounds::TOO_LONG) }
+}
+
+/// Checks that an error may take this many bytes.
+pub(super) fn check_error(bytes: usize) -> Result<(), Unsayable> {
+    check_room(bytes).or_else(|_| unsayable("an error that is longer than a frame may be"))
 }
 
 /// A payload taken apart.
@@ -60,7 +66,7 @@ impl<'a> Trees<'a> {
             Broken::Long | Broken::Large => {
                 Unsayable(format!("the value holds more than {MAX_VALUES} values"))
             }
-            Broken::Malformed => Unsayable("the text of the value is damaged".to_owned()),
+            Broken::Malformed => Unsayable(DAMAGED.to_owned()),
         };
         let first = |range: &Range<usize>| slots.partition_point(|slot| slot.start < range.start);
         let range = payload.text.range();
@@ -178,49 +184,97 @@ pub(super) fn exact_number(raw: &str) -> Option<String> {
 }
 
 /// A finite number in JSON. Integers are written to their last digit, for readers that have more than doubles.
-pub(super) fn number(float: f64) -> String {
+fn number(float: f64) -> String {
     if float.fract() == 0.0 && float.abs() < 1e21 { format!("{float:.0}") } else { format!("{float:?}") }
 }
 
-/// An element of a container of bytes, as the number that JavaScript sees.
-pub(super) enum Element {
-    Number(f64),
-    Integer(i128),
-}
-
 /// Returns the elements of a container of bytes, given the parts behind the form's name.
-pub(super) fn elements(parts: &[Json<'_>]) -> Result<Box<dyn Iterator<Item = Element>>, Unsayable> {
+pub(super) fn elements(parts: &[Json<'_>]) -> Result<Numbers, Unsayable> {
     let kind = match parts.get(1) {
         Some(Json::String(name)) => ByteKind::from_name(name).unwrap_or_default(),
         _ => ByteKind::default(),
     };
-    let Some(Ok(data)) = parts.first().and_then(Json::text).map(|base64| read_base64(&base64)) else {
-        return unsayable("the text of the value is damaged");
-    };
-    macro_rules! read {
-        ($number:ty) => {{
-            const SIZE: usize = std::mem::size_of::<$number>();
-            let chunk =
-                move |at| data.get(at * SIZE..(at + 1) * SIZE).and_then(|chunk| chunk.try_into().ok());
-            (0..).map_while(chunk).map(<$number>::from_le_bytes)
-        }};
+    match parts.first().and_then(Json::text).map(|base64| read_base64(&base64)) {
+        Some(Ok(data)) => Ok(Numbers::new(data, kind)),
+        _ => unsayable(DAMAGED),
     }
-    Ok(match kind {
-        ByteKind::Int8Array => Box::new(read!(i8).map(|n| Element::Integer(n.into()))),
-        ByteKind::Int16Array => Box::new(read!(i16).map(|n| Element::Integer(n.into()))),
-        ByteKind::Uint16Array => Box::new(read!(u16).map(|n| Element::Integer(n.into()))),
-        ByteKind::Int32Array => Box::new(read!(i32).map(|n| Element::Integer(n.into()))),
-        ByteKind::Uint32Array => Box::new(read!(u32).map(|n| Element::Integer(n.into()))),
-        ByteKind::BigInt64Array => Box::new(read!(i64).map(|n| Element::Integer(n.into()))),
-        ByteKind::BigUint64Array => Box::new(read!(u64).map(|n| Element::Integer(n.into()))),
-        ByteKind::Float32Array => Box::new(read!(f32).map(|n| Element::Number(n.into()))),
-        ByteKind::Float64Array => Box::new(read!(f64).map(Element::Number)),
-        _ => Box::new(data.into_iter().map(|n| Element::Integer(n.into()))),
-    })
+}
+
+/// Returns an element of a container of bytes in JSON, if JSON can say it exactly.
+pub(super) fn exact_element(element: &Number) -> Option<String> {
+    match *element {
+        Number::Float(float) => float.is_finite().then(|| number(float)),
+        Number::Signed(integer) => exact_integer(integer.into()),
+        Number::Unsigned(integer) => exact_integer(integer.into()),
+    }
+}
+
+/// Writes bytes as a list of numbers, after `before` bytes of the same value. `special` writes a float that JSON has no
+/// number for.
+pub(super) fn write_bytes(
+    parts: &[Json<'_>],
+    title: &str,
+    before: usize,
+    out: &mut String,
+    special: fn(f64, &mut String) -> Result<(), Unsayable>,
+) -> Result<(), Unsayable> {
+    let start = out.len();
+    out.push('[');
+    for (at, element) in elements(parts)?.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        check_room(before + out.len() - start)?;
+        match (exact_element(&element), element) {
+            (Some(number), _) => out.push_str(&number),
+            (None, Number::Float(float)) => special(float, out)?,
+            (None, Number::Signed(integer)) => return too_large(title, &integer.to_string()),
+            (None, Number::Unsigned(integer)) => return too_large(title, &integer.to_string()),
+        }
+    }
+    out.push(']');
+    Ok(())
+}
+
+/// Writes a value that every language says alike. `title` names the language that cannot say it.
+pub(super) fn write_scalar(form: &Form<'_, '_>, title: &str, out: &mut String) -> Result<(), Unsayable> {
+    match form {
+        Form::Null => out.push_str("null"),
+        Form::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Form::Number(number) => out.push_str(number),
+        Form::BigInt(raw) => match exact_number(raw) {
+            Some(number) => out.push_str(&number),
+            None => return too_large(title, &unescape(raw)),
+        },
+        Form::String(raw) | Form::Url(raw) => quote(raw, out),
+        Form::Date(_) => {
+            return unsayable(format!("a date cannot be said in {title}; send its milliseconds"));
+        }
+        Form::Headers(_) => {
+            return unsayable(format!("headers cannot be said in {title}; send them as pairs of strings"));
+        }
+        _ => return unsayable(DAMAGED),
+    }
+    Ok(())
+}
+
+fn too_large<T>(title: &str, digits: &str) -> Result<T, Unsayable> {
+    let digits: String = digits.chars().take(60).collect();
+    unsayable(format!("{title} has no integer as large as {digits}"))
+}
+
+/// Opens the object as which an error is written, with its message and, unless it is `Error`, its name.
+pub(super) fn open_error(name: &str, message: &str, out: &mut String) {
+    out.push_str("{\"message\":");
+    quote(message, out);
+    if name != "Error" {
+        out.push_str(",\"name\":");
+        quote(name, out);
+    }
 }
 
 /// A number that JavaScript has no big integer for.
-pub(super) fn exact_integer(integer: i128) -> Option<String> {
+fn exact_integer(integer: i128) -> Option<String> {
     let float = integer as f64;
     (float as i128 == integer).then(|| number(float))
 }
@@ -250,9 +304,18 @@ impl Builder {
 
     /// A string or key that stands between quotes in JSON.
     pub(super) fn raw_string(&mut self, raw: &str) {
-        self.out.push('"');
-        self.out.push_str(raw);
-        self.out.push('"');
+        quote(raw, &mut self.out);
+    }
+
+    /// Opens an error: writes its raw message, and its name, which is `Error` unless it is a string.
+    pub(super) fn open_error(&mut self, name: Option<&Json<'_>>, message: &str) {
+        self.out.push_str("[\"error\",");
+        self.raw_string(match name {
+            Some(Json::String(name)) => name,
+            _ => "Error",
+        });
+        self.out.push(',');
+        self.raw_string(message);
     }
 
     /// Ends the root or the node that was being written, and begins the next node.

@@ -105,10 +105,8 @@ impl Codec {
     /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&mut self) -> bool {
-        match self {
-            Codec::Capnode(speech) => speech.flush_late(),
-            _ => false,
-        }
+        let Codec::Capnode(speech) = self else { return false };
+        speech.flush_late()
     }
 
     /// Returns `true` if the last message was a delayed release.
@@ -127,10 +125,8 @@ impl Codec {
     /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
     #[cfg(feature = "tokio")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
-        match self {
-            Codec::Capnode(speech) => speech.asked_in(frame),
-            _ => None,
-        }
+        let Codec::Capnode(speech) = self else { return None };
+        speech.asked_in(frame)
     }
 
     /// Returns `true` if a call of this side has its answer.
@@ -143,25 +139,21 @@ impl Codec {
     pub(crate) fn take_lost(&mut self) -> Option<String> {
         match self {
             Codec::Unknown | Codec::CapnWeb => None,
-            Codec::Capnode(speech) => speech.take_lost().map(|lost| lost.to),
-            Codec::Q(speech) => speech.take_lost().map(|lost| lost.to),
+            Codec::Capnode(speech) => speech.take_lost(),
+            Codec::Q(speech) => speech.take_lost(),
         }
     }
 
     /// Returns the name of a function of the peer that is valid on other connections, too.
     #[cfg(feature = "tokio")]
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
-        match self {
-            Codec::Capnode(speech) => speech.name_of(id),
-            Codec::Unknown | Codec::CapnWeb | Codec::Q(_) => None,
-        }
+        let Codec::Capnode(speech) = self else { return None };
+        speech.name_of(id)
     }
 
     /// Returns the id of a function of the peer whose name came by another way.
     pub(crate) fn reconstruct(&mut self, name: &str) -> Option<Id> {
-        match self {
-            Codec::Capnode(speech) => Some(speech.reconstruct(name)),
-            Codec::Unknown | Codec::CapnWeb | Codec::Q(_) => None,
-        }
+        let Codec::Capnode(speech) = self else { return None };
+        Some(speech.reconstruct(name))
     }
 }

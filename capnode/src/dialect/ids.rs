@@ -97,6 +97,11 @@ pub(super) fn own_name(json: &Json<'_>) -> Option<String> {
     }
 }
 
+/// Returns the start of an id, for a message.
+pub(super) fn excerpt(id: &str) -> String {
+    id.chars().take(100).collect()
+}
+
 /// Turns a seed into the next of a row of numbers that have nothing visible in common.
 pub(super) fn scramble(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -80,6 +80,15 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Returns the elements of an array, or the values of the members of an object.
+    pub(crate) fn children(&self) -> Box<dyn Iterator<Item = &Json<'a>> + '_> {
+        match self {
+            Json::Array(elements) => Box::new(elements.iter()),
+            Json::Object(members) => Box::new(members.iter().map(|(_, value)| value)),
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
     /// `true` if JavaScript takes the value for true.
     pub(crate) fn is_truthy(&self) -> bool {
         match self {
@@ -93,6 +102,13 @@ impl<'a> Json<'a> {
 /// `true` if a raw key says `name`.
 pub(crate) fn is_key(raw: &str, name: &str) -> bool {
     raw == name || (raw.contains('\\') && unescape(raw) == name)
+}
+
+/// Writes a raw string or key between quotes.
+pub(crate) fn quote(raw: &str, out: &mut String) {
+    out.push('"');
+    out.push_str(raw);
+    out.push('"');
 }
 
 /// The object without all but the last of equal keys.

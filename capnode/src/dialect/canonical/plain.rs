@@ -1,18 +1,20 @@
 //! Values as bare JSON, for places where a language has no forms: reasons of rejections.
 
-use super::other_members;
-use super::{Builder, Element, Form, MAX_DEPTH, Trees, elements, exact_integer, exact_number, form, number};
+use super::{
+    Builder, Form, MAX_DEPTH, Trees, Unsayable, elements, exact_element, exact_number, form, open_error,
+    other_members,
+};
 use crate::dialect::capnweb;
-use crate::dialect::json::{Json, is_key};
+use crate::dialect::json::{Json, is_key, quote};
 use crate::limits::Limits;
-use crate::op::{Op, Text, Word};
+use crate::op::{Op, Payload, Text, Word};
 
 /// The property of an error that holds its `data` in Cap'n Web's writing, as a string, if bare JSON cannot say it.
 /// Peers of this library read it without loss.
 const EXACT: &str = "capnode:data";
 
 /// Writes values as bare JSON and leaves out all that bare JSON cannot say: an answer must never be lost for it.
-pub(in crate::dialect) struct Plain<'t, 'a> {
+struct Plain<'t, 'a> {
     trees: &'t Trees<'a>,
     /// The nodes that have been written. Shared values would grow without bound if they were unfolded.
     seen: Vec<bool>,
@@ -22,20 +24,34 @@ pub(in crate::dialect) struct Plain<'t, 'a> {
     bare: bool,
 }
 
+/// Writes the reason of a failed call, or why it cannot be read. A key for which `escape` returns `true` gets a backslash
+/// before it. If it is `bare`, a reason that is no error is written as the value that it is, if JavaScript takes it for
+/// true.
+pub(in crate::dialect) fn write_reason(
+    reason: &Payload<Word>,
+    escape: fn(&str) -> bool,
+    bare: bool,
+    out: &mut String,
+) {
+    match Trees::read(reason) {
+        Ok(trees) => {
+            Plain { trees: &trees, seen: vec![false; trees.nodes.len()], escape, bare }.reason(out);
+        }
+        Err(Unsayable(why)) => write_message(&why, out),
+    }
+}
+
+/// Writes an object with a message alone.
+fn write_message(message: &str, out: &mut String) {
+    out.push_str("{\"message\":");
+    capnweb::write_string(out, message);
+    out.push('}');
+}
+
 impl<'t, 'a> Plain<'t, 'a> {
-    /// Returns a writer. A key for which `escape` returns `true` gets a backslash before it.
-    pub(in crate::dialect) fn new(trees: &'t Trees<'a>, escape: fn(&str) -> bool) -> Self {
-        Self { trees, seen: vec![false; trees.nodes.len()], escape, bare: false }
-    }
-
-    /// A reason that is no error is written as the value that it is, if JavaScript takes it for true.
-    pub(in crate::dialect) fn bare(self) -> Self {
-        Self { bare: true, ..self }
-    }
-
     /// Writes the reason of a rejected call: an object, unless that need not be. A reason that is false in JavaScript
     /// would be taken for the result of the call.
-    pub(in crate::dialect) fn reason(&mut self, out: &mut String) {
+    fn reason(&mut self, out: &mut String) {
         let mut root = &self.trees.root;
         if let Json::Slot(slot) = root {
             if let Some(node) = self.node(*slot) {
@@ -45,11 +61,10 @@ impl<'t, 'a> Plain<'t, 'a> {
         }
         match form(root) {
             Form::Error { name, message, properties } => self.error(name, message, properties, out),
-            Form::Object(members) => self.object(members, out),
+            Form::Object(members) => self.object(members, 0, out),
             Form::String(raw) | Form::Url(raw) if !self.bare || raw.is_empty() => {
-                out.push_str("{\"message\":\"");
-                out.push_str(raw);
-                out.push_str("\"}");
+                open_error("Error", raw, out);
+                out.push('}');
             }
             _ => {
                 let mut said = String::new();
@@ -59,10 +74,7 @@ impl<'t, 'a> Plain<'t, 'a> {
                     out.push_str(&said);
                     return;
                 }
-                let message: String = said.chars().take(200).collect();
-                out.push_str("{\"message\":");
-                capnweb::text::write_string(out, &message);
-                out.push('}');
+                write_message(&said.chars().take(200).collect::<String>(), out);
             }
         }
     }
@@ -98,25 +110,14 @@ impl<'t, 'a> Plain<'t, 'a> {
         depth: usize,
         out: &mut String,
     ) {
-        out.push_str("{\"message\":\"");
-        out.push_str(message);
-        out.push('"');
-        if name != "Error" {
-            out.push_str(",\"name\":\"");
-            out.push_str(name);
-            out.push('"');
-        }
+        open_error(name, message, out);
         for (key, value) in other_members(properties) {
             self.member(key, value, depth, out);
         }
         out.push('}');
     }
 
-    fn object(&mut self, members: &'t [(&'a str, Json<'a>)], out: &mut String) {
-        self.object_at(members, 0, out);
-    }
-
-    fn object_at(&mut self, members: &'t [(&'a str, Json<'a>)], depth: usize, out: &mut String) {
+    fn object(&mut self, members: &'t [(&'a str, Json<'a>)], depth: usize, out: &mut String) {
         out.push('{');
         for (key, value) in members {
             self.member(key, value, depth, out);
@@ -154,27 +155,20 @@ impl<'t, 'a> Plain<'t, 'a> {
             Form::Number(number) | Form::Date(Some(number)) => out.push_str(number),
             Form::BigInt(raw) => match exact_number(raw) {
                 Some(number) => out.push_str(&number),
-                None => return quote(raw, out),
+                None => quote(raw, out),
             },
-            Form::String(raw) | Form::Url(raw) => return quote(raw, out),
+            Form::String(raw) | Form::Url(raw) => quote(raw, out),
             Form::Bytes(parts) => {
                 let Ok(elements) = elements(parts) else { return false };
                 list(elements, out, |element, out| {
-                    let said = match element {
-                        Element::Number(float) => float.is_finite().then(|| number(float)),
-                        Element::Integer(integer) => exact_integer(integer),
-                    };
-                    said.is_some_and(|number| {
-                        out.push_str(&number);
-                        true
-                    })
+                    exact_element(&element).map(|number| out.push_str(&number)).is_some()
                 });
             }
             Form::Headers(pairs) => write_json(pairs, out, "[", "]"),
             Form::Array(elements) => {
                 list(elements, out, |element, out| self.value(element, depth + 1, out));
             }
-            Form::Object(members) => self.object_at(members, depth, out),
+            Form::Object(members) => self.object(members, depth, out),
             Form::Error { name, message, properties } => {
                 self.error_at(name, message, properties, depth, out);
             }
@@ -208,12 +202,7 @@ fn is_bare(json: &Json<'_>) -> bool {
 }
 
 fn has_slots(json: &Json<'_>) -> bool {
-    match json {
-        Json::Slot(_) => true,
-        Json::Array(elements) => elements.iter().any(has_slots),
-        Json::Object(members) => members.iter().any(|(_, value)| has_slots(value)),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
-    }
+    matches!(json, Json::Slot(_)) || json.children().any(has_slots)
 }
 
 /// `true` if JavaScript takes the value in this text for true.
@@ -244,13 +233,6 @@ fn exact_data(text: &str, max_depth: usize) -> Option<Text> {
     }
 }
 
-fn quote(raw: &str, out: &mut String) -> bool {
-    out.push('"');
-    out.push_str(raw);
-    out.push('"');
-    true
-}
-
 /// Writes a list, with null in the place of each element that cannot be said.
 fn list<T>(
     elements: impl IntoIterator<Item = T>,
@@ -275,9 +257,7 @@ pub(in crate::dialect) fn write_json(json: &Json<'_>, out: &mut String, open: &s
         Json::Null | Json::Slot(_) => out.push_str("null"),
         Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Json::Number(number) => out.push_str(number),
-        Json::String(raw) => {
-            quote(raw, out);
-        }
+        Json::String(raw) => quote(raw, out),
         Json::Array(elements) => {
             out.push_str(open);
             for (at, element) in elements.iter().enumerate() {

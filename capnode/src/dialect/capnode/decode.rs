@@ -50,7 +50,7 @@ impl<'t, 'a> Table<'t, 'a> {
         if count == 0 {
             return;
         }
-        let leaves = self.links.iter().flat_map(|link| children(link)).chain(self.root);
+        let leaves = self.links.iter().flat_map(|link| link.children()).chain(self.root);
         let highest = leaves.filter_map(|leaf| pointer(leaf).map(|(_, id)| id)).max();
         if highest.is_some_and(|highest| highest + 1 + count == self.links.len()) {
             let mut repeats = repeats.into_iter();
@@ -127,15 +127,6 @@ fn pointer(leaf: &Json<'_>) -> Option<(u8, usize)> {
     whole.then_some((kind, id as usize))
 }
 
-/// The leaves of an entry.
-fn children<'t, 'a>(link: &'t Json<'a>) -> Box<dyn Iterator<Item = &'t Json<'a>> + 't> {
-    match link {
-        Json::Array(elements) => Box::new(elements.iter()),
-        Json::Object(members) => Box::new(members.iter().map(|(_, value)| value)),
-        _ => Box::new(std::iter::empty()),
-    }
-}
-
 struct Decoder<'d, 't, 'a> {
     table: &'d Table<'t, 'a>,
     /// The number of times that each entry occurs in the value, counted up to two.
@@ -162,7 +153,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
         while let Some(leaf) = left.pop() {
             let Leaf::Container(id) = table.leaf(leaf) else { continue };
             if occurs[id] == 0 {
-                left.extend(children(table.links[id]));
+                left.extend(table.links[id].children());
             }
             occurs[id] = (occurs[id] + 1).min(2);
         }

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use crate::dialect::Names;
 use crate::dialect::canonical::{
-    Element, Form, MAX_DEPTH, Trees, Unsayable, check_room, elements, exact_integer, exact_number, form,
-    number, other_members, unsayable,
+    DAMAGED, Form, MAX_DEPTH, Trees, Unsayable, check_room, form, open_error, other_members, unsayable,
+    write_bytes, write_scalar,
 };
-use crate::dialect::capnweb::text::unescape;
 use crate::dialect::ids::quoted;
-use crate::dialect::json::{Json, is_key};
+use crate::dialect::json::{Json, is_key, quote};
 use crate::op::{Id, Payload, Word};
 
 /// A stand-in for undefined inside a list or object, since the language has no word for it: a pointer past the end of
@@ -83,31 +82,13 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         check_room(self.bytes + out.len())?;
         match form(json) {
             Form::Undefined | Form::Null => return Ok(false),
-            Form::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-            Form::Number(number) => out.push_str(number),
             Form::NaN => return unsayable("Capnode has no NaN"),
             Form::Infinity | Form::NegativeInfinity => return unsayable("Capnode has no infinity"),
-            Form::BigInt(raw) => match exact_number(raw) {
-                Some(number) => out.push_str(&number),
-                None => {
-                    let digits: String = unescape(raw).chars().take(60).collect();
-                    return unsayable(format!("Capnode has no integer as large as {digits}"));
-                }
-            },
-            Form::Date(_) => return unsayable("a date cannot be said in Capnode; send its milliseconds"),
-            Form::Headers(_) => {
-                return unsayable("headers cannot be said in Capnode; send them as pairs of strings");
-            }
-            Form::String(raw) | Form::Url(raw) => {
-                out.push('"');
-                out.push_str(raw);
-                out.push('"');
-            }
             Form::Array(_) | Form::Bytes(_) | Form::Object(_) | Form::Error { .. } => {
                 self.container(json, None, depth, out)?;
             }
             Form::Slot(slot) => return self.reference(slot, depth, out),
-            Form::Damaged => return unsayable("the text of the value is damaged"),
+            scalar => write_scalar(&scalar, "Capnode", out)?,
         }
         Ok(true)
     }
@@ -133,9 +114,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn node(&mut self, node: usize, depth: usize, out: &mut String) -> Result<bool> {
-        let Some(json) = self.trees.nodes.get(node) else {
-            return unsayable("the text of the value is damaged");
-        };
+        let Some(json) = self.trees.nodes.get(node) else { return unsayable(DAMAGED) };
         if let Some(pointer) = &self.nodes[node] {
             out.push_str(pointer);
             return Ok(true);
@@ -166,13 +145,11 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             }
             // As much of it as an object can hold.
             Form::Error { name, message, properties } => {
-                let mut text = format!("{{\"message\":\"{message}\"");
-                if name != "Error" {
-                    text.push_str(&format!(",\"name\":\"{name}\""));
-                }
+                let mut text = String::new();
+                open_error(name, message, &mut text);
                 self.object(text, other_members(properties), node, depth, out)
             }
-            _ => unsayable("the text of the value is damaged"),
+            _ => unsayable(DAMAGED),
         }
     }
 
@@ -208,9 +185,8 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             if text.len() > 1 {
                 text.push(',');
             }
-            text.push('"');
-            text.push_str(key);
-            text.push_str("\":");
+            quote(key, &mut text);
+            text.push(':');
             if !self.leaf(value, depth + 1, &mut text)? {
                 text.push_str(NOTHING);
             }
@@ -267,22 +243,10 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn bytes(&mut self, parts: &[Json<'_>], node: Option<usize>, out: &mut String) -> Result<()> {
-        let mut text = String::from("[");
-        for (at, element) in elements(parts)?.enumerate() {
-            if at > 0 {
-                text.push(',');
-            }
-            check_room(self.bytes + text.len())?;
-            match element {
-                Element::Number(float) if float.is_finite() => text.push_str(&number(float)),
-                Element::Number(_) => return unsayable("Capnode has no NaN and no infinity"),
-                Element::Integer(integer) => match exact_integer(integer) {
-                    Some(number) => text.push_str(&number),
-                    None => return unsayable(format!("Capnode has no integer as large as {integer}")),
-                },
-            }
-        }
-        text.push(']');
+        let mut text = String::new();
+        write_bytes(parts, "Capnode", self.bytes, &mut text, |_, _| {
+            unsayable("Capnode has no NaN and no infinity")
+        })?;
         let at = self.links.len();
         self.place(node, 2, at);
         self.list(text, None, out);

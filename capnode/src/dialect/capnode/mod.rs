@@ -7,10 +7,8 @@
 
 use std::collections::VecDeque;
 
-use super::canonical::{
-    Builder, ERROR_TOO_LONG, MAX_DEPTH, Plain, Trees, Unsayable, check_room, error_members, unsayable,
-};
-use super::ids::{Asked, member, open, own_name, peer_id, quoted, scramble};
+use super::canonical::{Builder, MAX_DEPTH, Unsayable, check_error, error_members, unsayable, write_reason};
+use super::ids::{Asked, excerpt, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
@@ -33,22 +31,14 @@ use self::replies::{Replies, Reply};
 /// do not read it.
 const LATE: &str = "capnode:late";
 
-/// A message to something that we do not have, or no longer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lost {
-    /// `invocation`, `return` or `error`.
-    pub(crate) kind: &'static str,
-    /// Its addressee, at most 100 characters of it.
-    pub(crate) to: String,
-}
-
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Speech {
     functions: Functions,
     asked: Asked,
     own: Replies,
     replies: VecDeque<String>,
-    lost: VecDeque<Lost>,
+    /// The addressees of messages to something that we do not have, or no longer.
+    lost: VecDeque<String>,
     /// `true` if functions are given back only when [`flush`](Self::flush) says so.
     defers: bool,
     /// `true` if the last message gave something back late.
@@ -58,13 +48,12 @@ pub(crate) struct Speech {
 impl Speech {
     /// A new connection's. The seed makes the ids of its calls unlike those of others.
     pub(crate) fn new(seed: u64) -> Self {
-        let (replies, lost) = (VecDeque::new(), VecDeque::new());
         Self {
             functions: Functions::default(),
             asked: Asked::default(),
             own: Replies::new(seed),
-            replies,
-            lost,
+            replies: VecDeque::new(),
+            lost: VecDeque::new(),
             defers: false,
             late: false,
         }
@@ -102,8 +91,7 @@ impl Speech {
                 Ok(Some(call(0, None)))
             }
             "invocation" => self.parse_invocation(&message, depth, names),
-            "return" => self.parse_answer("return", &message, depth),
-            "error" => self.parse_answer("error", &message, depth),
+            "return" | "error" => self.parse_answer(&kind, &message, depth),
             "dealloc" => {
                 // It is answered whether it was known or not, and however often it is said.
                 if let Some(reply) = peer_id(message.get("replyId")) {
@@ -130,7 +118,7 @@ impl Speech {
         let reply = peer_id(message.get("replyId"));
         let name = message.get("methodId").and_then(own_name).unwrap_or_default();
         let Some(target) = names.find(&name) else {
-            self.lose("invocation", &name);
+            self.lost.push_back(excerpt(&name));
             self.fail(reply, "there is no such function here, or it has been given back");
             return Ok(None);
         };
@@ -148,12 +136,7 @@ impl Speech {
         Ok(Some(call(target, Some(args))))
     }
 
-    fn parse_answer(
-        &mut self,
-        kind: &'static str,
-        message: &Json<'_>,
-        depth: usize,
-    ) -> Result<Option<Op>, Error> {
+    fn parse_answer(&mut self, kind: &str, message: &Json<'_>, depth: usize) -> Result<Option<Op>, Error> {
         let to = message.get("methodId").and_then(own_name).unwrap_or_default();
         let (id, in_index) = match self.own.find(&to) {
             // A second answer to the same question must not add to the functions that are known for good.
@@ -165,7 +148,7 @@ impl Speech {
                 return Ok(None);
             }
             None => {
-                self.lose(kind, &to);
+                self.lost.push_back(excerpt(&to));
                 return Ok(None);
             }
         };
@@ -180,10 +163,6 @@ impl Speech {
             })
         };
         Ok(Some(Op::Answer { id, outcome }))
-    }
-
-    fn lose(&mut self, kind: &'static str, to: &str) {
-        self.lost.push_back(Lost { kind, to: to.chars().take(100).collect() });
     }
 
     /// Answers a call at once with an error.
@@ -205,8 +184,8 @@ impl Speech {
         self.replies.pop_front()
     }
 
-    /// Takes a message that has no addressee. Ask after each message.
-    pub(crate) fn take_lost(&mut self) -> Option<Lost> {
+    /// Takes the start of the addressee of a message whose addressee is not known. Ask after each message.
+    pub(crate) fn take_lost(&mut self) -> Option<String> {
         self.lost.pop_front()
     }
 
@@ -224,42 +203,28 @@ impl Speech {
                 })?;
             }
             Op::Evaluate { .. } => {
-                let why = "a call inside a value cannot be said in Capnode";
-                return Err(Unsayable(why.to_owned()).into_error());
+                let refused = unsayable("a call inside a value cannot be said in Capnode");
+                return refused.map_err(Unsayable::into_error);
             }
             Op::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
-                match outcome {
-                    Ok(value) => {
-                        open(out, "return");
-                        member(out, "methodId", &place);
-                        out.push_str(",\"value\":");
-                        if let Err(Unsayable(why)) = Encoder::value(value, names, out) {
-                            out.truncate(start);
-                            failure(&place, &why, out);
-                            return Ok(());
-                        }
-                    }
+                open(out, if outcome.is_ok() { "return" } else { "error" });
+                member(out, "methodId", &place);
+                out.push_str(",\"value\":");
+                let written = match outcome {
+                    Ok(value) => Encoder::value(value, names, out),
                     Err(error) => {
-                        open(out, "error");
-                        member(out, "methodId", &place);
-                        out.push_str(",\"value\":");
-                        match Trees::read(error) {
-                            Ok(trees) => Plain::new(&trees, |_| false).reason(out),
-                            Err(Unsayable(why)) => {
-                                out.push_str("{\"message\":");
-                                out.push_str(&quoted(&why));
-                                out.push('}');
-                            }
-                        }
-                        if check_room(out.len() - start).is_err() {
-                            out.truncate(start);
-                            failure(&place, ERROR_TOO_LONG, out);
-                            return Ok(());
-                        }
+                        write_reason(error, |_| false, false, out);
+                        check_error(out.len() - start)
+                    }
+                };
+                match written {
+                    Ok(()) => out.push('}'),
+                    Err(Unsayable(why)) => {
+                        out.truncate(start);
+                        failure(&place, &why, out);
                     }
                 }
-                out.push('}');
             }
             Op::Release { id, .. } => self.write_release(*id, out),
             // Answers are not asked for, nothing tells how far they have come, and a connection ends with its
@@ -423,16 +388,13 @@ fn reason(value: Option<&Json<'_>>, max_depth: usize) -> Payload<Word> {
     match value {
         None | Some(Json::Null | Json::Object(_)) => {
             let (name, message) = (value.and_then(|v| v.get("name")), value.and_then(|v| v.get("message")));
-            builder.out.push_str("[\"error\",");
-            builder.raw_string(match name {
-                Some(Json::String(name)) => name,
-                _ => "Error",
-            });
-            builder.out.push(',');
-            builder.raw_string(match message {
-                Some(Json::String(message)) => message,
-                _ => "the peer gave no message",
-            });
+            builder.open_error(
+                name,
+                match message {
+                    Some(Json::String(message)) => message,
+                    _ => "the peer gave no message",
+                },
+            );
             let (members, exact) = value.map_or_else(Default::default, |v| error_members(v, max_depth));
             let mut between = ",null,{";
             for (key, value) in members {

@@ -23,6 +23,7 @@ pub(in crate::dialect) mod text;
 
 pub(crate) use self::args::write_args;
 pub(crate) use self::de::Reader;
+pub(in crate::dialect) use self::de::content::{Number, Numbers};
 pub(crate) use self::depth::{Depth, MAX_DEPTH};
 #[cfg(test)]
 use self::error::error_property;

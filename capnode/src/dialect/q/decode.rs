@@ -70,16 +70,8 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         if !self.shared.contains(&std::ptr::from_ref(json)) {
             return;
         }
-        let mut share = |inside: &'t Json<'a>| {
-            if is_container(inside) {
-                self.shared.insert(inside);
-            }
-        };
-        match json {
-            Json::Array(elements) => elements.iter().for_each(&mut share),
-            Json::Object(members) => members.iter().for_each(|(_, value)| share(value)),
-            _ => {}
-        }
+        let containers = json.children().filter(|inside| is_container(inside));
+        self.shared.extend(containers.map(std::ptr::from_ref));
     }
 
     /// A value that is all of the message's, or nothing.
@@ -254,14 +246,12 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
             }
             _ => match reason {
                 Json::String(raw) => {
-                    self.builder.out.push_str("[\"error\",\"Error\",");
-                    self.builder.raw_string(raw);
+                    self.builder.open_error(None, raw);
                     self.builder.out.push(']');
                 }
                 _ => {
-                    self.builder
-                        .out
-                        .push_str("[\"error\",\"Error\",\"the promise was rejected\",null,{\"data\":");
+                    self.builder.open_error(None, "the promise was rejected");
+                    self.builder.out.push_str(",null,{\"data\":");
                     self.write(reason, depth + 1)?;
                     self.builder.out.push_str("}]");
                 }
@@ -275,13 +265,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));
         }
-        self.builder.out.push_str("[\"error\",");
-        match reason.get("name") {
-            Some(Json::String(name)) => self.builder.raw_string(name),
-            _ => self.builder.raw_string("Error"),
-        }
-        self.builder.out.push(',');
-        self.builder.raw_string(message);
+        self.builder.open_error(reason.get("name"), message);
         let (members, exact) = error_members(reason, self.max_depth);
         if !members.is_empty() || exact.is_some() {
             self.builder.out.push_str(",null,{");

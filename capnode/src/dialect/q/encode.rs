@@ -3,11 +3,11 @@
 use super::key;
 use crate::dialect::Names;
 use crate::dialect::canonical::{
-    Element, Form, MAX_DEPTH, Plain, Trees, Unsayable, check_room, elements, exact_integer, exact_number,
-    form, number, other_members, unsayable,
+    DAMAGED, Form, MAX_DEPTH, Trees, Unsayable, check_error, check_room, form, open_error, other_members,
+    unsayable, write_bytes, write_reason, write_scalar,
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
-use crate::dialect::json::Json;
+use crate::dialect::json::{Json, quote};
 use crate::op::{Payload, Word};
 
 /// Bytes of all paths in one message. Each says where an object stands that occurs again, from the root on: long
@@ -33,20 +33,14 @@ pub(super) struct Encoder<'t, 'a, 'n> {
 
 type Result<T> = std::result::Result<T, Unsayable>;
 
-/// Writes a resolution that says why a call failed. The package does not decode reasons, so there are no forms in
+/// Writes a resolution that says why a call failed, into a message that begins at `start`. The package does not decode reasons, so there are no forms in
 /// it, and keys are escaped only where they would be taken for one. It takes a reason that is false in JavaScript for a
 /// result, so that one becomes a message.
-pub(super) fn reason(payload: &Payload<Word>, out: &mut String) {
+pub(super) fn reason(payload: &Payload<Word>, start: usize, out: &mut String) -> Result<()> {
     out.push_str("{\"!\":");
-    match Trees::read(payload) {
-        Ok(trees) => Plain::new(&trees, key::is_form).bare().reason(out),
-        Err(Unsayable(why)) => {
-            out.push_str("{\"message\":");
-            write_string(out, &why);
-            out.push('}');
-        }
-    }
+    write_reason(payload, key::is_form, true, out);
     out.push('}');
+    check_error(out.len() - start)
 }
 
 impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
@@ -89,27 +83,13 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         }
         check_room(self.out.len() - self.start)?;
         match form(json) {
-            Form::Undefined => self.special("undefined"),
-            Form::NaN => self.special("NaN"),
-            Form::Infinity => self.special("+Infinity"),
-            Form::NegativeInfinity => self.special("-Infinity"),
-            Form::Null => self.out.push_str("null"),
-            Form::Bool(value) => self.out.push_str(if value { "true" } else { "false" }),
-            Form::Number(number) => self.out.push_str(number),
-            Form::BigInt(raw) => match exact_number(raw) {
-                Some(number) => self.out.push_str(&number),
-                None => {
-                    let digits: String = unescape(raw).chars().take(60).collect();
-                    return unsayable(format!("Q-Connection has no integer as large as {digits}"));
-                }
-            },
-            Form::String(raw) | Form::Url(raw) => self.string(raw),
-            Form::Bytes(parts) => return self.bytes(parts),
-            Form::Date(_) => {
-                return unsayable("a date cannot be said in Q-Connection; send its milliseconds");
-            }
-            Form::Headers(_) => {
-                return unsayable("headers cannot be said in Q-Connection; send them as pairs of strings");
+            Form::Undefined => special("undefined", self.out),
+            Form::NaN => special("NaN", self.out),
+            Form::Infinity => special("+Infinity", self.out),
+            Form::NegativeInfinity => special("-Infinity", self.out),
+            Form::Bytes(parts) => {
+                let before = self.out.len() - self.start;
+                return write_bytes(parts, "Q-Connection", before, self.out, special_float);
             }
             Form::Array(elements) => return self.array(elements, depth),
             Form::Object(members) => {
@@ -124,12 +104,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             }
             // As the package sends one: its message and its own properties, as an object.
             Form::Error { name, message, properties } => {
-                self.out.push_str("{\"message\":");
-                self.string(message);
-                if name != "Error" {
-                    self.out.push_str(",\"name\":");
-                    self.string(name);
-                }
+                open_error(name, message, self.out);
                 for (key, value) in other_members(properties) {
                     self.out.push(',');
                     self.member(key, value, depth)?;
@@ -137,41 +112,8 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
                 self.out.push('}');
             }
             Form::Slot(slot) => return self.reference(slot, depth),
-            Form::Damaged => return unsayable("the text of the value is damaged"),
+            scalar => return write_scalar(&scalar, "Q-Connection", self.out),
         }
-        Ok(())
-    }
-
-    fn special(&mut self, name: &str) {
-        self.out.push_str("{\"%\":\"");
-        self.out.push_str(name);
-        self.out.push_str("\"}");
-    }
-
-    fn string(&mut self, raw: &str) {
-        self.out.push('"');
-        self.out.push_str(raw);
-        self.out.push('"');
-    }
-
-    fn bytes(&mut self, parts: &[Json<'_>]) -> Result<()> {
-        self.out.push('[');
-        for (at, element) in elements(parts)?.enumerate() {
-            if at > 0 {
-                self.out.push(',');
-            }
-            check_room(self.out.len() - self.start)?;
-            match element {
-                Element::Number(float) if float.is_finite() => self.out.push_str(&number(float)),
-                Element::Number(float) if float.is_nan() => self.special("NaN"),
-                Element::Number(float) => self.special(if float > 0.0 { "+Infinity" } else { "-Infinity" }),
-                Element::Integer(integer) => match exact_integer(integer) {
-                    Some(number) => self.out.push_str(&number),
-                    None => return unsayable(format!("Q-Connection has no integer as large as {integer}")),
-                },
-            }
-        }
-        self.out.push(']');
         Ok(())
     }
 
@@ -193,7 +135,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     fn member(&mut self, key: &str, value: &'t Json<'a>, depth: usize) -> Result<()> {
         let key = key::escape(key);
-        self.string(&key);
+        quote(&key, self.out);
         self.out.push(':');
         let here = self.path.len();
         self.path.push('/');
@@ -219,9 +161,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn node(&mut self, node: usize, depth: usize) -> Result<()> {
-        let Some(json) = self.trees.nodes.get(node) else {
-            return unsayable("the text of the value is damaged");
-        };
+        let Some(json) = self.trees.nodes.get(node) else { return unsayable(DAMAGED) };
         let max = self.max_paths;
         let longer = |paths: usize, path: &str| match paths + path.len() {
             more if more <= max => Ok(more),
@@ -241,4 +181,17 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         }
         self.value(json, depth + 1)
     }
+}
+
+fn special(name: &str, out: &mut String) {
+    out.push_str("{\"%\":\"");
+    out.push_str(name);
+    out.push_str("\"}");
+}
+
+/// Writes a number that JSON does not have.
+fn special_float(float: f64, out: &mut String) -> Result<()> {
+    let infinity = if float > 0.0 { "+Infinity" } else { "-Infinity" };
+    special(if float.is_nan() { "NaN" } else { infinity }, out);
+    Ok(())
 }

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::canonical::{ERROR_TOO_LONG, Unsayable, check_room, unsayable};
-use super::ids::{Asked, Lent, member, open, own_name, peer_id, quoted, scramble};
+use super::canonical::{Unsayable, unsayable};
+use super::ids::{Asked, Lent, excerpt, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
@@ -24,15 +24,6 @@ mod tests;
 use self::decode::Decoder;
 use self::encode::Encoder;
 
-/// A message to something that we do not have, or no longer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lost {
-    /// `send`, `resolve` or `notify`.
-    pub(crate) kind: &'static str,
-    /// Its addressee as the peer wrote it, at most 100 characters of it.
-    pub(crate) to: String,
-}
-
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Speech {
     lent: Lent,
@@ -42,7 +33,8 @@ pub(crate) struct Speech {
     /// The last call of ours.
     last_call: Id,
     replies: VecDeque<String>,
-    lost: VecDeque<Lost>,
+    /// The addressees of messages to something that we do not have, or no longer.
+    lost: VecDeque<String>,
 }
 
 impl Speech {
@@ -67,8 +59,7 @@ impl Speech {
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         match &*kind {
             "send" => self.parse_send(&message, frame, depth, names),
-            "resolve" => self.parse_answer("resolve", &message, frame, depth, names),
-            "notify" => self.parse_answer("notify", &message, frame, depth, names),
+            "resolve" | "notify" => self.parse_answer(&kind, &message, frame, depth, names),
             _ => Ok(None),
         }
     }
@@ -88,7 +79,7 @@ impl Speech {
             None => None,
         };
         let Some(target) = target else {
-            self.lose("send", to.unwrap_or_default());
+            self.lost.push_back(excerpt(&to.unwrap_or_default()));
             self.reject(from, "there is no such object here, or it has been forgotten");
             return Ok(None);
         };
@@ -98,75 +89,45 @@ impl Speech {
             Some(Json::Array(args)) => args.as_slice(),
             _ => &[],
         };
-        let one = || Path::One(property(args.first()));
-        let (path, list) = match &*op {
-            "get" => (one(), None),
-            "post" => (
-                args.first().filter(|name| !is_nothing(name)).map_or(Path::Empty, |_| one()),
-                Some(args.get(1)),
-            ),
-            "apply" => (Path::Empty, Some(args.get(1))),
-            "set" | "put" => {
-                let path = [property(args.first()), Key::Verb(Verb::Set)].into_iter().collect();
-                let args = Decoder::new(frame, whole, depth, &mut self.lent, names).only(args.get(1))?;
-                return Ok(Some(self.call(names.number(), from, target, path, Some(args))));
-            }
-            "delete" | "del" => {
-                let path = [property(args.first()), Key::Verb(Verb::Delete)].into_iter().collect();
-                return Ok(Some(self.call(
-                    names.number(),
-                    from,
-                    target,
-                    path,
-                    Some(Payload::plain(Text::Static("[]"))),
-                )));
-            }
-            "keys" => {
-                let args = Payload::plain(Text::Static("[]"));
-                return Ok(Some(self.call(
-                    names.number(),
-                    from,
-                    target,
-                    Path::One(Key::Verb(Verb::Keys)),
-                    Some(args),
-                )));
-            }
+        let property = || property(args.first());
+        let verb = |verb| [property(), Key::Verb(verb)].into_iter().collect();
+        let nothing = || Some(Payload::plain(Text::Static("[]")));
+        let (path, args) = match &*op {
+            "get" => (Path::One(property()), None),
             "when" => (Path::Empty, None),
+            "post" | "apply" => {
+                let named = op == "post" && args.first().is_some_and(|name| !is_nothing(name));
+                let list = match args.get(1) {
+                    Some(list @ Json::Array(_)) => {
+                        Some(Decoder::new(frame, whole, depth, &mut self.lent, names).list(list)?)
+                    }
+                    list if list.is_none_or(is_nothing) => nothing(),
+                    _ => {
+                        self.reject(from, "the arguments of a call have to be a list");
+                        return Ok(None);
+                    }
+                };
+                (if named { Path::One(property()) } else { Path::Empty }, list)
+            }
+            "set" | "put" => {
+                let decoder = Decoder::new(frame, whole, depth, &mut self.lent, names);
+                (verb(Verb::Set), Some(decoder.only(args.get(1))?))
+            }
+            "delete" | "del" => (verb(Verb::Delete), nothing()),
+            "keys" => (Path::One(Key::Verb(Verb::Keys)), nothing()),
             _ => {
                 let op: String = op.chars().take(60).collect();
                 self.reject(from, &format!("Promise does not support operation: {op}"));
                 return Ok(None);
             }
         };
-        let args = match list {
-            None => None,
-            Some(Some(list @ Json::Array(_))) => {
-                Some(Decoder::new(frame, whole, depth, &mut self.lent, names).list(list)?)
-            }
-            Some(list) if list.is_none_or(is_nothing) => Some(Payload::plain(Text::Static("[]"))),
-            Some(_) => {
-                self.reject(from, "the arguments of a call have to be a list");
-                return Ok(None);
-            }
-        };
-        Ok(Some(self.call(names.number(), from, target, path, args)))
-    }
-
-    fn call(
-        &mut self,
-        number: Id,
-        from: Option<String>,
-        target: Id,
-        path: Path,
-        args: Option<Payload<Word>>,
-    ) -> Op {
-        self.asked.add(number, from);
-        Op::Call { id: UNNUMBERED, target, path, args, answering: Answering::Sent }
+        self.asked.add(names.number(), from);
+        Ok(Some(Op::Call { id: UNNUMBERED, target, path, args, answering: Answering::Sent }))
     }
 
     fn parse_answer(
         &mut self,
-        kind: &'static str,
+        kind: &str,
         message: &Json<'_>,
         frame: &str,
         depth: usize,
@@ -174,7 +135,7 @@ impl Speech {
     ) -> Result<Option<Op>, Error> {
         let to = message.get("to").and_then(own_name).unwrap_or_default();
         let Some(id) = self.number(&to) else {
-            self.lose(kind, to);
+            self.lost.push_back(excerpt(&to));
             return Ok(None);
         };
         let resolution = message.get("resolution");
@@ -197,11 +158,6 @@ impl Speech {
         format!("{}{call:012X}", self.prefix)
     }
 
-    fn lose(&mut self, kind: &'static str, to: String) {
-        let to = if to.len() > 100 { to.chars().take(100).collect() } else { to };
-        self.lost.push_back(Lost { kind, to });
-    }
-
     /// Rejects a call at once.
     fn reject(&mut self, from: Option<String>, why: &str) {
         if let Some(from) = from {
@@ -221,8 +177,8 @@ impl Speech {
         self.replies.pop_front()
     }
 
-    /// Takes a message that has no addressee, which the application may want to hear of. Ask after each message.
-    pub(crate) fn take_lost(&mut self) -> Option<Lost> {
+    /// Takes the start of the addressee of a message whose addressee is not known. Ask after each message.
+    pub(crate) fn take_lost(&mut self) -> Option<String> {
         self.lost.pop_front()
     }
 
@@ -239,44 +195,36 @@ impl Speech {
                 })?;
             }
             Op::Evaluate { .. } => {
-                let why = "a call inside a value cannot be said in Q-Connection";
-                return Err(Unsayable(why.to_owned()).into_error());
+                let refused = unsayable("a call inside a value cannot be said in Q-Connection");
+                return refused.map_err(Unsayable::into_error);
             }
             Op::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
                 open(out, "resolve");
                 member(out, "to", &place);
                 out.push_str(",\"resolution\":");
-                match outcome {
-                    Ok(value) => {
-                        if let Err(Unsayable(why)) = Encoder::write(value, names, out) {
-                            out.truncate(start);
-                            rejection(&place, &why, out);
-                            return Ok(());
-                        }
-                    }
-                    Err(reason) => {
-                        encode::reason(reason, out);
-                        if check_room(out.len() - start).is_err() {
-                            out.truncate(start);
-                            rejection(&place, ERROR_TOO_LONG, out);
-                            return Ok(());
-                        }
+                let written = match outcome {
+                    Ok(value) => Encoder::write(value, names, out),
+                    Err(reason) => encode::reason(reason, start, out),
+                };
+                match written {
+                    Ok(()) => out.push('}'),
+                    Err(Unsayable(why)) => {
+                        out.truncate(start);
+                        rejection(&place, &why, out);
                     }
                 }
-                out.push('}');
             }
             Op::Progress { id, value } => {
                 let Some(place) = self.asked.place(*id) else { return Ok(()) };
                 open(out, "notify");
                 member(out, "to", place);
                 out.push_str(",\"resolution\":");
-                if Encoder::write(value, names, out).is_err() {
+                match Encoder::write(value, names, out) {
+                    Ok(()) => out.push('}'),
                     // No peer waits for a notification.
-                    out.truncate(start);
-                    return Ok(());
+                    Err(_) => out.truncate(start),
                 }
-                out.push('}');
             }
             Op::Release { id, .. } => {
                 self.lent.forget(*id);

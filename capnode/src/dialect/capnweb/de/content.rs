@@ -8,6 +8,17 @@ use super::Result;
 use crate::dialect::Failure;
 use crate::kinds::ByteKind;
 
+/// Methods that take no notice of the type that is asked for.
+macro_rules! forward_all {
+    () => {
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+            unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+            ignored_any
+        }
+    };
+}
+
 /// A key of an object, which may stand for a number in a Rust map.
 pub(super) struct MapKey<'a>(pub(super) &'a str);
 
@@ -90,11 +101,7 @@ impl<'de> Deserializer<'de> for Token {
         }
     }
 
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
-        ignored_any
-    }
+    forward_all!();
 }
 
 /// The content of a date.
@@ -110,11 +117,7 @@ impl<'de> Deserializer<'de> for Millis {
         }
     }
 
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
-        ignored_any
-    }
+    forward_all!();
 }
 
 /// The content of headers: a pair of strings.
@@ -152,25 +155,25 @@ impl<'de> Deserializer<'de> for Part {
         }
     }
 
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
-        ignored_any
-    }
+    forward_all!();
 }
 
 /// The elements of a byte container, as numbers. One type serves all kinds, since the code that reads a list is
 /// compiled for each type that a list comes as, in every program that uses this library.
-pub(super) struct Numbers {
+pub(in crate::dialect) struct Numbers {
     data: Vec<u8>,
     kind: ByteKind,
     at: usize,
 }
 
 impl Numbers {
-    pub(super) fn new(data: Vec<u8>, kind: ByteKind) -> Self {
+    pub(in crate::dialect) fn new(data: Vec<u8>, kind: ByteKind) -> Self {
         Self { data, kind, at: 0 }
     }
+}
+
+impl Iterator for Numbers {
+    type Item = Number;
 
     fn next(&mut self) -> Option<Number> {
         let end = self.at + self.kind.element_size();
@@ -193,7 +196,7 @@ impl<'de> SeqAccess<'de> for Numbers {
 }
 
 /// A number in a byte container.
-enum Number {
+pub(in crate::dialect) enum Number {
     Signed(i64),
     Unsigned(u64),
     Float(f64),
@@ -236,9 +239,5 @@ impl<'de> Deserializer<'de> for Number {
         }
     }
 
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
-        ignored_any
-    }
+    forward_all!();
 }

@@ -15,7 +15,7 @@ use crate::op::{Payload, Slot};
 
 mod access;
 mod any;
-mod content;
+pub(super) mod content;
 mod forms;
 pub(super) mod places;
 mod shared;
