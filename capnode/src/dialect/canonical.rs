@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::capnweb::text::{read_base64, unescape};
 use super::capnweb::{Number, Numbers};
-use super::json::{Broken, Json, MAX_VALUES, is_key, quote};
+use super::json::{Broken, Json, MAX_VALUES, is_key, quote, separate};
 use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind};
@@ -221,9 +221,7 @@ pub(super) fn write_bytes(
     let start = out.len();
     out.push('[');
     for (at, element) in elements(parts)?.enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
+        separate(at, out);
         check_room(before + out.len() - start)?;
         match (exact_element(&element), element) {
             (Some(number), _) => out.push_str(&number),

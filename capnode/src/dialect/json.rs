@@ -111,6 +111,13 @@ pub(crate) fn quote(raw: &str, out: &mut String) {
     out.push('"');
 }
 
+/// Writes the comma before any part but the first, which is the part `at` of a list.
+pub(crate) fn separate(at: usize, out: &mut String) {
+    if at > 0 {
+        out.push(',');
+    }
+}
+
 /// The object without all but the last of equal keys.
 fn without_repeats<'a>(members: Vec<(&'a str, Json<'a>)>) -> Vec<(&'a str, Json<'a>)> {
     let plain = members.iter().all(|(key, _)| !key.contains('\\'));

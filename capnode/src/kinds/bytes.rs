@@ -195,37 +195,12 @@ impl Serialize for Raw<'_> {
     }
 }
 
-struct RawBuf(Vec<u8>);
+/// Deserializes as bytes do, without a kind.
+struct RawBuf(Bytes);
 
 impl<'de> Deserialize<'de> for RawBuf {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Buffer;
-
-        impl<'de> de::Visitor<'de> for Buffer {
-            type Value = RawBuf;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<RawBuf, E> {
-                Ok(RawBuf(bytes.to_vec()))
-            }
-
-            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<RawBuf, E> {
-                Ok(RawBuf(bytes))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<RawBuf, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = numbers.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(RawBuf(bytes))
-            }
-        }
-
-        deserializer.deserialize_byte_buf(Buffer)
+        deserializer.deserialize_byte_buf(Outer).map(RawBuf)
     }
 }
 
@@ -246,34 +221,39 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Outer;
-
-        impl<'de> de::Visitor<'de> for Outer {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            /// Bytes as languages without byte values write them: as numbers.
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Bytes, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = numbers.next_element::<u8>()? {
-                    bytes.push(byte);
-                }
-                Ok(bytes.into())
-            }
-
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Bytes, D::Error> {
-                if inner.is_human_readable() {
-                    inner.deserialize_any(BytesContent)
-                } else {
-                    inner.deserialize_seq(BytesContent)
-                }
-            }
-        }
-
         deserializer.deserialize_newtype_struct(marker::BYTES, Outer)
+    }
+}
+
+/// Bytes, or a newtype around them and their kind.
+struct Outer;
+
+impl<'de> de::Visitor<'de> for Outer {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+        Ok(bytes.into())
+    }
+
+    fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+        Ok(bytes.into())
+    }
+
+    /// Bytes as languages without byte values write them: as numbers.
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Bytes, A::Error> {
+        std::iter::from_fn(|| numbers.next_element::<u8>().transpose()).collect()
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Bytes, D::Error> {
+        if inner.is_human_readable() {
+            inner.deserialize_any(BytesContent)
+        } else {
+            inner.deserialize_seq(BytesContent)
+        }
     }
 }
 
@@ -288,7 +268,7 @@ impl<'de> de::Visitor<'de> for BytesContent {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-        Ok(bytes.to_vec().into())
+        Ok(bytes.into())
     }
 
     fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
@@ -302,7 +282,7 @@ impl<'de> de::Visitor<'de> for BytesContent {
             Some(name) => ByteKind::from_name(&name)
                 .ok_or_else(|| de::Error::custom("expected the name of a JavaScript byte container"))?,
         };
-        Ok(Bytes::from(data).with_kind(kind))
+        Ok(data.with_kind(kind))
     }
 }
 

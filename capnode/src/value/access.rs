@@ -51,10 +51,8 @@ macro_rules! variants {
     ($($name:ident, $variant:ident => $type:ty, $what:literal;)*) => { $(
         #[doc = concat!("Returns the ", $what, ", if the value is one.")]
         pub fn $name(&self) -> Option<&$type> {
-            match self {
-                Value::$variant(content) => Some(content),
-                _ => None,
-            }
+            let Value::$variant(content) = self else { return None };
+            Some(content)
         }
     )* };
 }
@@ -77,34 +75,26 @@ impl Value {
 
     /// Returns the elements of the list, to be changed, if the value is one.
     pub fn as_array_mut(&mut self) -> Option<&mut Vec<Value>> {
-        match self {
-            Value::Array(elements) => Some(elements),
-            _ => None,
-        }
+        let Value::Array(elements) = self else { return None };
+        Some(elements)
     }
 
     /// Returns the members of the record, to be changed, if the value is one.
     pub fn as_object_mut(&mut self) -> Option<&mut Vec<(String, Value)>> {
-        match self {
-            Value::Object(members) => Some(members),
-            _ => None,
-        }
+        let Value::Object(members) = self else { return None };
+        Some(members)
     }
 
     /// Returns the boolean, if the value is one.
     pub fn as_bool(&self) -> Option<bool> {
-        match self {
-            Value::Bool(value) => Some(*value),
-            _ => None,
-        }
+        let Value::Bool(value) = self else { return None };
+        Some(*value)
     }
 
     /// Returns the number, if the value is one. A big integer is none: an `f64` would round it.
     pub fn as_f64(&self) -> Option<f64> {
-        match self {
-            Value::Number(number) => Some(*number),
-            _ => None,
-        }
+        let Value::Number(number) = self else { return None };
+        Some(*number)
     }
 
     /// Returns the integer, if the value is one that fits: a number without a fraction, or a big integer.

@@ -77,40 +77,28 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-impl<T: Into<Value>> From<Vec<T>> for Value {
-    fn from(elements: Vec<T>) -> Self {
-        elements.into_iter().collect()
-    }
-}
-
 impl<T: Clone + Into<Value>> From<&[T]> for Value {
     fn from(elements: &[T]) -> Self {
         elements.iter().cloned().collect()
     }
 }
 
-impl<T: Into<Value>, const N: usize> From<[T; N]> for Value {
-    fn from(elements: [T; N]) -> Self {
-        elements.into_iter().collect()
-    }
+macro_rules! from_parts {
+    ($([$($generics:tt)*] $source:ty;)*) => { $(
+        impl<$($generics)*> From<$source> for Value {
+            fn from(parts: $source) -> Self {
+                parts.into_iter().collect()
+            }
+        }
+    )* };
 }
 
-impl<K: Into<String>, const N: usize> From<[(K, Value); N]> for Value {
-    fn from(members: [(K, Value); N]) -> Self {
-        members.into_iter().collect()
-    }
-}
-
-impl<K: Into<String>, V: Into<Value>> From<BTreeMap<K, V>> for Value {
-    fn from(members: BTreeMap<K, V>) -> Self {
-        members.into_iter().collect()
-    }
-}
-
-impl<K: Into<String>, V: Into<Value>, S> From<HashMap<K, V, S>> for Value {
-    fn from(members: HashMap<K, V, S>) -> Self {
-        members.into_iter().collect()
-    }
+from_parts! {
+    [T: Into<Value>] Vec<T>;
+    [T: Into<Value>, const N: usize] [T; N];
+    [K: Into<String>, const N: usize] [(K, Value); N];
+    [K: Into<String>, V: Into<Value>] BTreeMap<K, V>;
+    [K: Into<String>, V: Into<Value>, S] HashMap<K, V, S>;
 }
 
 /// Makes a list.

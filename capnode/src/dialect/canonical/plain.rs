@@ -5,7 +5,7 @@ use super::{
     other_members,
 };
 use crate::dialect::capnweb;
-use crate::dialect::json::{Json, is_key, quote};
+use crate::dialect::json::{Json, is_key, quote, separate};
 use crate::limits::Limits;
 use crate::op::{Op, Payload, Text, Word};
 
@@ -241,9 +241,7 @@ fn list<T>(
 ) {
     out.push('[');
     for (at, element) in elements.into_iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
+        separate(at, out);
         if !write(element, out) {
             out.push_str("null");
         }
@@ -261,9 +259,7 @@ pub(in crate::dialect) fn write_json(json: &Json<'_>, out: &mut String, open: &s
         Json::Array(elements) => {
             out.push_str(open);
             for (at, element) in elements.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
+                separate(at, out);
                 write_json(element, out, open, close);
             }
             out.push_str(close);
@@ -271,9 +267,7 @@ pub(in crate::dialect) fn write_json(json: &Json<'_>, out: &mut String, open: &s
         Json::Object(members) => {
             out.push('{');
             for (at, (key, value)) in members.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
+                separate(at, out);
                 quote(key, out);
                 out.push(':');
                 write_json(value, out, open, close);

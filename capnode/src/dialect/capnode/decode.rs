@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::Functions;
 use crate::dialect::canonical::Builder;
 use crate::dialect::ids::MAX_ID;
-use crate::dialect::json::Json;
+use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::op::{Payload, Word};
@@ -206,9 +206,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
             Json::Object(members) => {
                 self.builder.out.push('{');
                 for (at, (key, value)) in members.iter().enumerate() {
-                    if at > 0 {
-                        self.builder.out.push(',');
-                    }
+                    separate(at, &mut self.builder.out);
                     self.builder.raw_string(key);
                     self.builder.out.push(':');
                     self.write(value, depth + 1)?;
@@ -223,9 +221,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
     fn elements(&mut self, elements: &'t [Json<'a>], depth: usize) -> Result<()> {
         self.builder.out.push('[');
         for (at, element) in elements.iter().enumerate() {
-            if at > 0 {
-                self.builder.out.push(',');
-            }
+            separate(at, &mut self.builder.out);
             self.write(element, depth)?;
         }
         self.builder.out.push(']');

@@ -8,7 +8,7 @@ use crate::dialect::canonical::{
     write_bytes, write_scalar,
 };
 use crate::dialect::ids::quoted;
-use crate::dialect::json::{Json, is_key, quote};
+use crate::dialect::json::{Json, is_key, quote, separate};
 use crate::op::{Id, Payload, Word};
 
 /// A stand-in for undefined inside a list or object, since the language has no word for it: a pointer past the end of
@@ -61,9 +61,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     fn finish(self, root: Option<String>, out: &mut String) {
         out.push_str("{\"links\":[");
         for (at, link) in self.links.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
+            separate(at, out);
             out.push_str(link);
         }
         out.push(']');
@@ -215,9 +213,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         }
         let mut text = String::from("[");
         for (at, element) in elements.iter().enumerate() {
-            if at > 0 {
-                text.push(',');
-            }
+            separate(at, &mut text);
             if !self.leaf(element, depth + 1, &mut text)? {
                 text.push_str(NOTHING);
             }

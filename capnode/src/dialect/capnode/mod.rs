@@ -344,8 +344,6 @@ impl Speech {
             (0, true, None) => {
                 open(out, "index");
                 member(out, "methodId", &quoted(&self.own.index(call)));
-                out.push('}');
-                return Ok(());
             }
             (0, _, _) => return unsayable("an index in Capnode can only be read as a whole"),
             (1.., _, _) => return unsayable("Capnode has no calls on a result that is not there yet"),

@@ -57,8 +57,7 @@ impl<R: Lookup> Reader<'_, R> {
             self.start = self.pos;
             return T::deserialize(self).map_err(decode_error);
         }
-        let undefined: Payload<R> =
-            Payload { text: Text::Static("[\"undefined\"]"), refs: Few::NONE, nodes: Few::NONE };
+        let undefined: Payload<R> = Payload::plain(Text::Static("[\"undefined\"]"));
         let missing = |failure: Failure| {
             decode_error(Failure(failure.0.replace("invalid type: unit value", "it is missing")))
         };

@@ -85,7 +85,7 @@ impl Error {
 
 /// Returns properties with one set.
 fn set_property(properties: &Text, name: &str, value: &str) -> String {
-    let whole: Payload<NoReference> = Payload { text: properties.clone(), refs: Few::NONE, nodes: Few::NONE };
+    let whole: Payload<NoReference> = Payload::plain(properties.clone());
     let (buffer, range) = (properties.buffer(), properties.range());
     if let Some(old) = member(&whole, &Key::Name(Text::Own(name.to_owned()))) {
         let old = old.text.range();
@@ -168,7 +168,7 @@ pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result
         return Err(Error::new(ErrorKind::Encode, "an error cannot carry references"));
     }
     let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());
-    let data: Payload<NoReference> = Payload { text: written.text, refs: Few::NONE, nodes: Few::NONE };
+    let data: Payload<NoReference> = Payload::plain(written.text);
     let message = from_payload(&data).unwrap_or_else(|_| short(data.text.as_str()));
     Err(Error::rejected(message).with_data(Data::Wire(properties.into())))
 }
@@ -186,8 +186,7 @@ pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Erro
 
 /// Reads the property `name` of an error's properties.
 pub(super) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str) -> Option<T> {
-    let properties: Payload<NoReference> =
-        Payload { text: properties.clone(), refs: Few::NONE, nodes: Few::NONE };
+    let properties: Payload<NoReference> = Payload::plain(properties.clone());
     let property = member(&properties, &Key::Name(Text::Own(name.to_owned())))?;
     from_payload(&property).ok()
 }
@@ -219,7 +218,7 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
 /// to another, where an id in it would stand for something else.
 fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
     if value.refs.is_empty() {
-        return Payload { text: value.text.clone(), refs: Few::NONE, nodes: Few::NONE };
+        return Payload::plain(value.text.clone());
     }
     let (buffer, range) = (value.text.buffer(), value.text.range());
     let mut out = String::with_capacity(range.len());

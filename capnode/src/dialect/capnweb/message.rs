@@ -2,6 +2,7 @@
 
 use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
+use crate::dialect::json::separate;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, UNNUMBERED, Word};
@@ -47,17 +48,11 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
 pub(crate) fn write(op: &Op, out: &mut String) {
     match op {
         Op::Call { target, path, args, answering, .. } => {
-            out.push_str(match answering {
-                Answering::Kept => "[\"push\",",
-                Answering::Sent => "[\"stream\",",
-            });
+            out.push_str(opening(*answering));
             write_import("[\"pipeline\",", *target, path, args.as_ref(), out);
         }
         Op::Evaluate { value, answering, .. } => {
-            out.push_str(match answering {
-                Answering::Kept => "[\"push\",",
-                Answering::Sent => "[\"stream\",",
-            });
+            out.push_str(opening(*answering));
             write_payload(value, out);
         }
         Op::Pipe { .. } => out.push_str("[\"pipe\""),
@@ -91,6 +86,13 @@ pub(crate) fn write(op: &Op, out: &mut String) {
         }
     }
     out.push(']');
+}
+
+fn opening(answering: Answering) -> &'static str {
+    match answering {
+        Answering::Kept => "[\"push\",",
+        Answering::Sent => "[\"stream\",",
+    }
 }
 
 /// Writes a payload's text with its references in their places.
@@ -129,9 +131,7 @@ fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, 
     if !keys.is_empty() || args.is_some() {
         out.push_str(",[");
         for (at, key) in keys.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
+            separate(at, out);
             match key {
                 Key::Name(name) => write_string(out, name.as_str()),
                 Key::Index(index) => out.push_str(itoa::Buffer::new().format(*index)),

@@ -9,7 +9,7 @@ use crate::dialect::Names;
 use crate::dialect::canonical::{Builder, error_members};
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::ids::{Lent, own_name, peer_id};
-use crate::dialect::json::Json;
+use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::op::{Import, Path, Payload, Word};
@@ -167,9 +167,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
     fn elements(&mut self, elements: &'t [Json<'a>], depth: usize) -> Result<()> {
         self.builder.out.push('[');
         for (at, element) in elements.iter().enumerate() {
-            if at > 0 {
-                self.builder.out.push(',');
-            }
+            separate(at, &mut self.builder.out);
             self.write(element, depth)?;
         }
         self.builder.out.push(']');
@@ -297,9 +295,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
             plain.retain(|(key, _)| last.get(&*unescape(key)).copied() == at.next());
         }
         for (at, (key, value)) in plain.into_iter().enumerate() {
-            if at > 0 {
-                self.builder.out.push(',');
-            }
+            separate(at, &mut self.builder.out);
             self.builder.raw_string(&key);
             self.builder.out.push(':');
             self.write(value, depth)?;

@@ -7,7 +7,7 @@ use crate::dialect::canonical::{
     unsayable, write_bytes, write_reason, write_scalar,
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
-use crate::dialect::json::{Json, quote};
+use crate::dialect::json::{Json, quote, separate};
 use crate::op::{Payload, Word};
 
 /// Bytes of all paths in one message. Each says where an object stands that occurs again, from the root on: long
@@ -94,10 +94,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             Form::Array(elements) => return self.array(elements, depth),
             Form::Object(members) => {
                 self.out.push('{');
-                for (at, (key, value)) in members.iter().enumerate() {
-                    if at > 0 {
-                        self.out.push(',');
-                    }
+                for (key, value) in members {
                     self.member(key, value, depth)?;
                 }
                 self.out.push('}');
@@ -106,7 +103,6 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             Form::Error { name, message, properties } => {
                 open_error(name, message, self.out);
                 for (key, value) in other_members(properties) {
-                    self.out.push(',');
                     self.member(key, value, depth)?;
                 }
                 self.out.push('}');
@@ -120,9 +116,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     fn array(&mut self, elements: &'t [Json<'a>], depth: usize) -> Result<()> {
         self.out.push('[');
         for (at, element) in elements.iter().enumerate() {
-            if at > 0 {
-                self.out.push(',');
-            }
+            separate(at, self.out);
             let here = self.path.len();
             self.path.push('/');
             self.path.push_str(itoa::Buffer::new().format(at));
@@ -134,6 +128,9 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn member(&mut self, key: &str, value: &'t Json<'a>, depth: usize) -> Result<()> {
+        if !self.out.ends_with('{') {
+            self.out.push(',');
+        }
         let key = key::escape(key);
         quote(&key, self.out);
         self.out.push(':');

@@ -105,26 +105,22 @@ impl<'de, R: Lookup> de::MapAccess<'de> for &mut Members<'_, '_, R> {
     }
 }
 
-/// A variant of an enum with content.
+/// A variant of an enum with content. A special value is one, named like its form, for a visitor that knows the kinds.
 pub(super) struct Variant<'a, 'b, R: Lookup> {
     pub(super) reader: &'b mut Reader<'a, R>,
     pub(super) variant: &'b str,
 }
 
-impl<'de, 'a, 'b, R: Lookup> de::EnumAccess<'de> for Variant<'a, 'b, R> {
+impl<'de, R: Lookup> de::EnumAccess<'de> for Variant<'_, '_, R> {
     type Error = Failure;
-    type Variant = Content<'a, 'b, R>;
+    type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
-        Ok((seed.deserialize(MapKey(self.variant))?, Content { reader: self.reader }))
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
+        Ok((seed.deserialize(MapKey(self.variant))?, self))
     }
 }
 
-pub(super) struct Content<'a, 'b, R: Lookup> {
-    pub(super) reader: &'b mut Reader<'a, R>,
-}
-
-impl<'de, R: Lookup> de::VariantAccess<'de> for Content<'_, '_, R> {
+impl<'de, R: Lookup> de::VariantAccess<'de> for Variant<'_, '_, R> {
     type Error = Failure;
 
     fn unit_variant(self) -> Result<()> {
@@ -141,21 +137,6 @@ impl<'de, R: Lookup> de::VariantAccess<'de> for Content<'_, '_, R> {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
         self.reader.deserialize_any(visitor)
-    }
-}
-
-/// A special value for a visitor that knows the kinds, as a variant named like its form.
-pub(super) struct Special<'a, 'b, R: Lookup> {
-    pub(super) reader: &'b mut Reader<'a, R>,
-    pub(super) form: &'a str,
-}
-
-impl<'de, 'a, 'b, R: Lookup> de::EnumAccess<'de> for Special<'a, 'b, R> {
-    type Error = Failure;
-    type Variant = Content<'a, 'b, R>;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
-        Ok((seed.deserialize(MapKey(self.form))?, Content { reader: self.reader }))
     }
 }
 

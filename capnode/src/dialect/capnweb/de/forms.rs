@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, StringDeserializer};
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
-use super::access::{ErrorMembers, Special};
+use super::access::{ErrorMembers, Variant};
 use super::content::{Millis, Numbers, Pair, Part, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::read_base64;
@@ -230,7 +230,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
             },
             Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => {
                 self.pos = start;
-                visitor.visit_enum(Special { reader: self, form })
+                visitor.visit_enum(Variant { reader: self, variant: form })
             }
             other => self.any(other, visitor),
         }

@@ -32,26 +32,18 @@ impl Places {
         if let Some(known) = self.0.get(&at) {
             return known.find(value, key);
         }
-        let read = Container::read(value, at)?;
-        let found = read.0.find(value, key);
-        if !read.is_short() {
-            self.0.insert(at, read.0);
+        let (container, bytes) = Container::read(value, at)?;
+        let found = container.find(value, key);
+        if bytes >= SHORT {
+            self.0.insert(at, container);
         }
         found
     }
 }
 
-/// A container, and how many bytes it takes.
-struct Found(Container, usize);
-
-impl Found {
-    fn is_short(&self) -> bool {
-        self.1 < SHORT
-    }
-}
-
 impl Container {
-    fn read<R: Lookup>(value: &Payload<R>, at: usize) -> Option<Found> {
+    /// Reads the container at a place, and how many bytes it takes.
+    fn read<R: Lookup>(value: &Payload<R>, at: usize) -> Option<(Self, usize)> {
         let mut reader = Reader::at(value, at);
         let container = match reader.next().ok()? {
             Next::Object => {
@@ -81,7 +73,7 @@ impl Container {
             }
             _ => Container::Other,
         };
-        Some(Found(container, reader.pos - at))
+        Some((container, reader.pos - at))
     }
 
     fn find<R: Lookup>(&self, value: &Payload<R>, key: &Key) -> Option<usize> {

@@ -140,18 +140,32 @@ impl Scanner<'_> {
             b'{' => (b'{', b'}'),
             _ => return self.expression(depth),
         };
-        self.take(open);
+        self.list(open, close, "a value", "a comma or the end", |scanner| {
+            if open == b'{' {
+                scanner.string()?;
+                scanner.expect(b':', "a colon")?;
+            }
+            scanner.json(depth + 1)
+        })
+    }
+
+    /// Passes over an array or object that stands for no value, whose parts `part` passes over.
+    fn list(
+        &mut self,
+        open: u8,
+        close: u8,
+        what: &str,
+        end: &str,
+        mut part: impl FnMut(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        self.expect(open, what)?;
         if self.take(close) {
             return Ok(());
         }
         loop {
-            if open == b'{' {
-                self.string()?;
-                self.expect(b':', "a colon")?;
-            }
-            self.json(depth + 1)?;
+            part(self)?;
             if !self.comma() {
-                return self.expect(close, "a comma or the end");
+                return self.expect(close, end);
             }
         }
     }
@@ -237,15 +251,10 @@ impl Scanner<'_> {
     }
 
     fn captures(&mut self, depth: usize) -> Result<()> {
-        self.expect(b'[', "a list of captures")?;
-        if self.take(b']') {
-            return Ok(());
-        }
-        loop {
-            let before = self.refs.len();
-            let start = self.pos;
-            self.expression(depth)?;
-            let is_capture = match self.refs.get(before..) {
+        self.list(b'[', b']', "a list of captures", "a comma or the end of the captures", |scanner| {
+            let (before, start) = (scanner.refs.len(), scanner.pos);
+            scanner.expression(depth)?;
+            let is_capture = match scanner.refs.get(before..) {
                 Some([Slot { to: Word::Export(_), .. }]) => true,
                 Some([Slot { to: Word::Import(import), .. }]) => {
                     !import.awaited && import.path.is_empty() && import.args.is_none()
@@ -253,13 +262,11 @@ impl Scanner<'_> {
                 _ => false,
             };
             if !is_capture {
-                self.pos = start;
-                return self.bad("an `import` or `export`");
+                scanner.pos = start;
+                return scanner.bad("an `import` or `export`");
             }
-            if !self.comma() {
-                return self.expect(b']', "a comma or the end of the captures");
-            }
-        }
+            Ok(())
+        })
     }
 
     fn writable(&mut self) -> Result<()> {
@@ -291,21 +298,14 @@ impl Scanner<'_> {
     /// The options of a request or response, of which all but the body and the signal are plain JSON.
     fn fetch_options(&mut self, depth: usize) -> Result<()> {
         self.expect(b',', "options")?;
-        self.expect(b'{', "options")?;
-        if self.take(b'}') {
-            return Ok(());
-        }
-        loop {
-            let name = self.string()?;
-            self.expect(b':', "a colon")?;
+        self.list(b'{', b'}', "options", "a comma or the end of the options", |scanner| {
+            let name = scanner.string()?;
+            scanner.expect(b':', "a colon")?;
             match name {
-                "body" | "signal" => self.expression(depth)?,
-                _ => self.json(depth)?,
+                "body" | "signal" => scanner.expression(depth),
+                _ => scanner.json(depth),
             }
-            if !self.comma() {
-                return self.expect(b'}', "a comma or the end of the options");
-            }
-        }
+        })
     }
 
     fn end_reference(&mut self, start: usize, to: Word) -> Result<()> {
@@ -459,20 +459,13 @@ impl Scanner<'_> {
 
     fn headers(&mut self) -> Result<()> {
         self.expect(b',', "a list of headers")?;
-        self.expect(b'[', "a list of headers")?;
-        if !self.take(b']') {
-            loop {
-                self.expect(b'[', "a header")?;
-                self.string()?;
-                self.expect(b',', "the value of a header")?;
-                self.string()?;
-                self.expect(b']', "the end of a header")?;
-                if !self.comma() {
-                    self.expect(b']', "the end of the headers")?;
-                    break;
-                }
-            }
-        }
+        self.list(b'[', b']', "a list of headers", "the end of the headers", |scanner| {
+            scanner.expect(b'[', "a header")?;
+            scanner.string()?;
+            scanner.expect(b',', "the value of a header")?;
+            scanner.string()?;
+            scanner.expect(b']', "the end of a header")
+        })?;
         self.expect(b']', "nothing more in `headers`")
     }
 }

@@ -29,6 +29,14 @@ macro_rules! displayed {
     )* };
 }
 
+macro_rules! no_keys {
+    ($($method:ident($($argument:ty),*) -> $written:ident),*) => { $(
+        fn $method(self, $(_: $argument),*) -> Result<Self::$written> {
+            no_key()
+        }
+    )* };
+}
+
 impl<R> Serializer for KeyWriter<'_, R> {
     type Ok = ();
     type Error = Failure;
@@ -60,24 +68,8 @@ impl<R> Serializer for KeyWriter<'_, R> {
         Ok(())
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Result<()> {
-        no_key()
-    }
-
-    fn serialize_none(self) -> Result<()> {
-        no_key()
-    }
-
     fn serialize_some<T: Serialize + ?Sized>(self, key: &T) -> Result<()> {
         key.serialize(self)
-    }
-
-    fn serialize_unit(self) -> Result<()> {
-        no_key()
-    }
-
-    fn serialize_unit_struct(self, _: &'static str) -> Result<()> {
-        no_key()
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
@@ -98,43 +90,17 @@ impl<R> Serializer for KeyWriter<'_, R> {
         no_key()
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq> {
-        no_key()
-    }
-
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple> {
-        no_key()
-    }
-
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct> {
-        no_key()
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleVariant> {
-        no_key()
-    }
-
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap> {
-        no_key()
-    }
-
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct> {
-        no_key()
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant> {
-        no_key()
+    no_keys! {
+        serialize_bytes(&[u8]) -> Ok,
+        serialize_none() -> Ok,
+        serialize_unit() -> Ok,
+        serialize_unit_struct(&'static str) -> Ok,
+        serialize_seq(Option<usize>) -> SerializeSeq,
+        serialize_tuple(usize) -> SerializeTuple,
+        serialize_tuple_struct(&'static str, usize) -> SerializeTupleStruct,
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> SerializeTupleVariant,
+        serialize_map(Option<usize>) -> SerializeMap,
+        serialize_struct(&'static str, usize) -> SerializeStruct,
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> SerializeStructVariant
     }
 }
