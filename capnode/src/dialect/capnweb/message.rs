@@ -2,7 +2,6 @@
 
 use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
-use crate::dialect::json::separate;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, UNNUMBERED, Word};
@@ -131,7 +130,9 @@ fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, 
     if !keys.is_empty() || args.is_some() {
         out.push_str(",[");
         for (at, key) in keys.iter().enumerate() {
-            separate(at, out);
+            if at > 0 {
+                out.push(',');
+            }
             match key {
                 Key::Name(name) => write_string(out, name.as_str()),
                 Key::Index(index) => out.push_str(itoa::Buffer::new().format(*index)),
