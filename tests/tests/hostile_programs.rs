@@ -200,7 +200,8 @@ async fn the_table_of_the_laboratory_has_every_member() {
 
 /// Sends frames of a hostile peer, and reads the answers.
 enum Wire {
-    Tcp(TcpStream),
+    /// A byte stream, and what has been read of it beyond the last answer that was awaited.
+    Tcp(TcpStream, Vec<u8>),
     Ws(Box<tokio_tungstenite::WebSocketStream<TcpStream>>),
 }
 
@@ -208,7 +209,7 @@ impl Wire {
     /// Says a frame. Returns `false` if the other side has gone.
     async fn say(&mut self, frame: String) -> bool {
         match self {
-            Wire::Tcp(stream) => stream.write_all(format!("{frame}\n").as_bytes()).await.is_ok(),
+            Wire::Tcp(stream, _) => stream.write_all(format!("{frame}\n").as_bytes()).await.is_ok(),
             Wire::Ws(socket) => socket.send(Message::text(frame)).await.is_ok(),
         }
     }
@@ -216,7 +217,7 @@ impl Wire {
     /// Hangs up, without a word.
     async fn end(&mut self) {
         let stream = match self {
-            Wire::Tcp(stream) => stream,
+            Wire::Tcp(stream, _) => stream,
             Wire::Ws(socket) => socket.get_mut(),
         };
         // It may have been ended by the other side.
@@ -230,19 +231,20 @@ impl Wire {
             return;
         }
         match self {
-            Wire::Tcp(stream) => {
-                let mut bytes = Vec::new();
-                while stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
-                    let mut texts = serde_json::Deserializer::from_slice(&bytes).into_iter();
+            Wire::Tcp(stream, bytes) => {
+                let mut is_answered = false;
+                while !is_answered && stream.read_buf(bytes).await.is_ok_and(|count| count > 0) {
+                    let mut texts = serde_json::Deserializer::from_slice(bytes).into_iter();
                     let mut heard = 0;
                     while let Some(Ok(text)) = texts.next() {
                         let text: serde_json::Value = text;
                         heard = texts.byte_offset();
                         let text = text.to_string();
                         if text.contains(answer) {
-                            return;
+                            is_answered = true;
+                        } else {
+                            speaker.hear(&text);
                         }
-                        speaker.hear(&text);
                     }
                     bytes.drain(..heard);
                 }
@@ -269,7 +271,7 @@ async fn dial(scheme: &str, address: SocketAddr) -> Wire {
             let url = format!("ws://{address}/");
             Wire::Ws(Box::new(soon(tokio_tungstenite::client_async(url, stream)).await.unwrap().0))
         }
-        _ => Wire::Tcp(stream),
+        _ => Wire::Tcp(stream, Vec::new()),
     }
 }
 
@@ -278,7 +280,7 @@ async fn accept(scheme: &str, listener: &TcpListener) -> Wire {
     let (stream, _) = listener.accept().await.unwrap();
     match scheme {
         "ws" => Wire::Ws(Box::new(tokio_tungstenite::accept_async(stream).await.unwrap())),
-        _ => Wire::Tcp(stream),
+        _ => Wire::Tcp(stream, Vec::new()),
     }
 }
 
