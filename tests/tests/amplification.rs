@@ -194,7 +194,9 @@ fn walk(steps: usize) -> (usize, usize) {
 fn each_step_of_a_path_costs_the_same_and_counts() {
     let _alone = alone();
     walk(15);
-    let ((few, small), (many, large)) = (walk(15), walk(60));
+    // Other threads of the test's program may allocate at the same time.
+    let least = |steps| (0..3).map(|_| walk(steps)).min_by_key(|(_, allocated)| *allocated).unwrap();
+    let ((few, small), (many, large)) = (least(15), least(60));
     println!("{small} bytes for 15 steps, counted as {few}; {large} for 60, counted as {many}");
     assert!(large as f64 <= GROWTH * small as f64, "{small} and {large}");
     assert!(large <= 8 * many, "{many} are counted for {large}");
