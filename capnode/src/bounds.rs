@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use crate::error::Error;
 use crate::limits::LimitKind;
-use crate::sync::thread_local;
+use crate::sync::{OnDrop, thread_local};
 
 thread_local! {
     static WRITABLE: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -24,20 +24,11 @@ pub(crate) fn too_long() -> Error {
 
 /// Runs `run`. A value that is written for a connection meanwhile may have at most `bytes` bytes.
 pub(crate) fn writing<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
-    /// Restores the former count, also after a panic.
-    struct Back(usize);
-
-    impl Drop for Back {
-        fn drop(&mut self) {
-            WRITABLE.set(self.0);
-        }
-    }
-
     let before = WRITABLE.get();
     if before == bytes {
         return run();
     }
-    let _back = Back(before);
+    let _back = OnDrop(|| WRITABLE.set(before));
     WRITABLE.set(bytes);
     run()
 }
@@ -54,17 +45,9 @@ pub(crate) fn add_unfolded(bytes: usize) {
 
 /// Runs `run`, and returns its result with the number of bytes unfolded meanwhile.
 pub(crate) fn unfolding<T>(run: impl FnOnce() -> T) -> (T, usize) {
-    /// Adds the bytes unfolded before, also after a panic: an outer measurement goes on.
-    struct Back(usize);
-
-    impl Drop for Back {
-        fn drop(&mut self) {
-            UNFOLDED.set(UNFOLDED.get().saturating_add(self.0));
-        }
-    }
-
-    let _back = Back(UNFOLDED.get());
-    UNFOLDED.set(0);
+    let before = UNFOLDED.replace(0);
+    // An outer measurement goes on.
+    let _back = OnDrop(|| add_unfolded(before));
     let result = run();
     (result, UNFOLDED.get())
 }

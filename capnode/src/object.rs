@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cap::interface::Interface;
 use crate::cap::local::{Local, Serving};
 use crate::cap::missing::not_a_function;
 use crate::cap::payload::{Body, Part, encode, held_len, undefined};
@@ -289,10 +288,6 @@ impl fmt::Debug for Object {
 struct Dynamic;
 
 impl Serving for Dynamic {
-    fn interface(&self) -> Option<&'static Interface> {
-        None
-    }
-
     fn name(&self) -> &'static str {
         "object"
     }

@@ -15,6 +15,16 @@ pub(crate) use self::tried::{LocalKey, Mutex, MutexGuard, local_keys as thread_l
 #[cfg(capnode_shuttle)]
 pub(crate) use shuttle::sync::atomic;
 
+/// A guard that calls a function when it is dropped, also after a panic.
+pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    #[inline]
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// Locks, also after a panic of user code that did not hold the lock.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::data::to_cap;
 use super::payload::undefined;
-use super::request::{Args, Member, Request};
+use super::request::{Args, Request};
 use super::response::Response;
 use super::{Cap, Kind, Shape, depth};
 use crate::error::{Error, ErrorKind};
@@ -82,10 +82,8 @@ impl At {
 
     pub(super) fn request(&self, request: Request) -> Response {
         let call = self.reads && !request.args.is_read();
-        let request = match call && matches!(&request.member, Member::Path(path) if path.is_empty()) {
-            true => Request { args: Args::Read, ..request },
-            false => request,
-        };
+        let request =
+            if call && request.member.is_whole() { Request { args: Args::Read, ..request } } else { request };
         self.cap.clone().pass_on(self.inside(request))
     }
 

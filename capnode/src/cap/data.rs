@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
-use super::interface::Interface;
 use super::local::{Local, Serving};
 use super::payload::{Body, Part, encode, undefined};
 use super::request::{Args, Member, Request};
@@ -94,10 +93,6 @@ pub(super) fn frame_bytes(local: &Local) -> usize {
 }
 
 impl Serving for Data {
-    fn interface(&self) -> Option<&'static Interface> {
-        None
-    }
-
     fn name(&self) -> &'static str {
         "value"
     }

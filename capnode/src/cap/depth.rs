@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::runtime::BoxFuture;
-use crate::sync::thread_local;
+use crate::sync::{OnDrop, thread_local};
 
 /// The most references that may pass a request on, one inside the other.
 pub(super) const HOPS: usize = 64;
@@ -59,16 +59,8 @@ thread_local! {
 
 /// Runs a step of a request on its way; `None` if it has taken too many.
 pub(crate) fn hop<T>(step: impl FnOnce() -> T) -> Option<T> {
-    struct Back;
-
-    impl Drop for Back {
-        fn drop(&mut self) {
-            HOPPED.set(HOPPED.get() - 1);
-        }
-    }
-
     HOPPED.set(HOPPED.get() + 1);
-    let _back = Back;
+    let _back = OnDrop(|| HOPPED.set(HOPPED.get() - 1));
     (HOPPED.get() <= HOPS).then(step)
 }
 
@@ -86,18 +78,8 @@ pub(super) fn drop_in_turn(held: impl Any) {
     });
     let Some(held) = first else { return };
 
-    /// Lets the next one begin, also if something panics while it is dropped.
-    struct Done;
-
-    impl Drop for Done {
-        fn drop(&mut self) {
-            let left = DROPPING.take();
-            // After a panic they are dropped as they come.
-            drop(left);
-        }
-    }
-
-    let _done = Done;
+    // Lets the next one begin. After a panic, those that are left are dropped as they come.
+    let _done = OnDrop(|| drop(DROPPING.take()));
     drop(held);
     while let Some(next) = DROPPING.with_borrow_mut(|dropping| dropping.as_mut().and_then(Vec::pop)) {
         drop(next);
@@ -123,19 +105,11 @@ pub(super) fn nest<T>(poll: impl FnOnce() -> T) -> Option<T> {
 /// Starts the tasks that wait for it. Those that they start in turn begin after them, in the same loop.
 #[cold]
 fn start_all() {
-    struct Done;
-
-    impl Drop for Done {
-        fn drop(&mut self) {
-            STARTING.set(false);
-        }
-    }
-
     if STARTING.get() || BEGINNING.with_borrow(VecDeque::is_empty) {
         return;
     }
     STARTING.set(true);
-    let _done = Done;
+    let _done = OnDrop(|| STARTING.set(false));
     while let Some(mut task) = BEGINNING.with_borrow_mut(VecDeque::pop_front) {
         let mut cx = Context::from_waker(Waker::noop());
         if Pin::new(&mut task).poll(&mut cx).is_pending() {

@@ -62,7 +62,9 @@ impl Drop for Last {
 /// Serves requests for one kind of object: the part that is the same for all objects of the kind.
 pub(crate) trait Serving: Send + Sync {
     /// The interface it answers to, if it is no function or value.
-    fn interface(&self) -> Option<&'static Interface>;
+    fn interface(&self) -> Option<&'static Interface> {
+        None
+    }
 
     /// A number that tells references to one object apart, which may be handed out under several interfaces.
     fn face(&self) -> usize {
@@ -132,9 +134,10 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
         capnweb::write_string(&mut text, name);
         text.push(':');
         let path = Path::One(Key::Name(Text::Static(name)));
-        let to = match method.property {
-            true => At::reader(cap.clone(), path),
-            false => cap.at_path(path).shaped(Shape::Function),
+        let to = if method.property {
+            At::reader(cap.clone(), path)
+        } else {
+            cap.at_path(path).shaped(Shape::Function)
         };
         refs.push(Slot { start: text.len(), end: text.len(), to: Part::Cap(to) });
     }

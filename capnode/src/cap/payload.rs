@@ -233,10 +233,7 @@ pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Body, Error> {
 /// Returns the value in Cap'n Web's form, with all that occurs more than once written each time, in at most `bytes`
 /// bytes. Nothing but references stands in the result. The rest of the value is to be dropped where that is allowed.
 pub(crate) fn unfold(body: Body, bytes: usize) -> (Result<Body, Error>, Option<Body>) {
-    match is_plain(&body) {
-        true => (Ok(body), None),
-        false => (unfolded(&body, bytes), Some(body)),
-    }
+    if is_plain(&body) { (Ok(body), None) } else { (unfolded(&body, bytes), Some(body)) }
 }
 
 fn unfolded(body: &Body, bytes: usize) -> Result<Body, Error> {

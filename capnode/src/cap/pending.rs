@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_channel::oneshot;
 
@@ -109,26 +109,23 @@ impl Future for PendingAnswer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             let arrived = match &mut self.state {
-                State::Waiting(answer) => Some(Pin::new(answer).poll(cx)),
-                State::InTurn(waiting) => Some(Pin::new(&mut waiting.1).poll(cx)),
-                State::Settling(_) | State::Done => None,
+                State::Waiting(answer) => ready!(Pin::new(answer).poll(cx)),
+                State::InTurn(waiting) => ready!(Pin::new(&mut waiting.1).poll(cx)),
+                State::Settling(settled) => {
+                    let outcome = ready!(settled.poll(cx));
+                    self.state = State::Done;
+                    return Poll::Ready(outcome);
+                }
+                State::Done => Err(oneshot::Canceled),
             };
-            let outcome = match (arrived, &mut self.state) {
-                (Some(arrived), _) => match arrived {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Ok(Ok(body)))) => Ok(Reply::Wire(body)),
-                    Poll::Ready(Ok(Ok(Err(answer)))) => {
-                        self.state = State::Settling(Settling::new(&*self.connection, answer));
-                        continue;
-                    }
-                    Poll::Ready(Ok(Err(error))) => Err(error),
-                    Poll::Ready(Err(_)) => Err(self.connection.closed_error()),
-                },
-                (None, State::Settling(settled)) => match settled.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(outcome) => outcome,
-                },
-                (None, _) => Err(self.connection.closed_error()),
+            let outcome = match arrived {
+                Ok(Ok(Ok(body))) => Ok(Reply::Wire(body)),
+                Ok(Ok(Err(answer))) => {
+                    self.state = State::Settling(Settling::new(&*self.connection, answer));
+                    continue;
+                }
+                Ok(Err(error)) => Err(error),
+                Err(oneshot::Canceled) => Err(self.connection.closed_error()),
             };
             self.state = State::Done;
             return Poll::Ready(outcome);

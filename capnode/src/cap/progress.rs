@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::payload::{Body, encode_bounded};
 use crate::error::Error;
 use crate::runtime::BoxFuture;
-use crate::sync::thread_local;
+use crate::sync::{OnDrop, thread_local};
 
 /// The callback for the progress of a call.
 pub(crate) type Progress = Arc<dyn Fn(Body) + Send + Sync>;
@@ -91,16 +91,7 @@ pub(crate) fn is_watched() -> bool {
 
 /// Runs a part of a handler, with `progress` for its reports.
 pub(crate) fn within<T>(progress: Option<Progress>, run: impl FnOnce() -> T) -> T {
-    /// Puts back the outer progress, also if the handler panics.
-    struct Back(Option<Progress>);
-
-    impl Drop for Back {
-        fn drop(&mut self) {
-            let ended = CURRENT.replace(self.0.take());
-            drop(ended);
-        }
-    }
-
-    let _back = Back(CURRENT.replace(progress));
+    let mut outer = CURRENT.replace(progress);
+    let _back = OnDrop(|| drop(CURRENT.replace(outer.take())));
     run()
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_channel::oneshot;
 use pin_project_lite::pin_project;
@@ -108,9 +108,13 @@ where
 /// A method that has been taken elsewhere.
 struct Gone;
 
+fn given_up() -> Error {
+    Error::rejected("the handler was given up")
+}
+
 impl Method for Gone {
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, _: Place<'_>) -> Poll<Outcome> {
-        Poll::Ready(Err(Error::rejected("the handler was given up")))
+        Poll::Ready(Err(given_up()))
     }
 }
 
@@ -293,24 +297,17 @@ impl Response {
                         || Err(Error::new(ErrorKind::Unsupported, "a response was polled after its end"));
                     return Poll::Ready(outcome.take().unwrap_or_else(again));
                 }
-                State::Queued(queued) => match queued.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(response)) => {
+                State::Queued(queued) => match ready!(queued.poll(cx)) {
+                    Ok(response) => {
                         *self = response;
                         continue;
                     }
-                    Poll::Ready(Err(_)) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
+                    Err(_) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
                 },
-                State::Sent(pending) => match Pin::new(pending).poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(outcome) => outcome,
-                },
-                State::Moved(outcome) => match Pin::new(outcome).poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(outcome) => {
-                        outcome.unwrap_or_else(|_| Err(Error::rejected("the handler was given up")))
-                    }
-                },
+                State::Sent(pending) => ready!(Pin::new(pending).poll(cx)),
+                State::Moved(outcome) => {
+                    ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
+                }
                 State::Handler(handler) => {
                     let About { name, manner, answer_bytes } = handler.about;
                     if manner.blocking {

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::marker::REFERENCE;
 use crate::op::{self, Payload, Text};
-use crate::sync::thread_local;
+use crate::sync::{OnDrop, thread_local};
 
 thread_local! {
     /// The open slot: `None` while it is closed, `Some(None)` until a reference is put into it.
@@ -157,17 +157,9 @@ pub(crate) fn decode_args<T>(
 
 /// Runs a decoding with a table of its own.
 fn decoding<T>(decode: impl FnOnce() -> T) -> T {
-    /// Puts the outer table back, also when a user's `Deserialize` panics.
-    struct Restore(Vec<Met>);
-
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            let ended = IN.replace(std::mem::take(&mut self.0));
-            drop(ended);
-        }
-    }
-
-    let _restore = Restore(IN.take());
+    let mut outer = IN.take();
+    // A user's `Deserialize` may panic.
+    let _restore = OnDrop(|| drop(IN.replace(std::mem::take(&mut outer))));
     decode()
 }
 

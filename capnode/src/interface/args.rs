@@ -119,17 +119,14 @@ pub trait UntypedArgs {
 
 /// The arguments of a call as a client takes them: a tuple.
 #[doc(hidden)]
-pub trait IntoArgs {
+pub trait IntoArgs: UntypedArgs {
     type Owned: Args;
-    fn encode(&self, limit: usize) -> Result<Written, Error>;
     fn into_owned(self) -> Self::Owned;
 }
 
 /// The arguments of a call as a method takes them.
 #[doc(hidden)]
-pub trait Args: Send + Sized + 'static {
-    #[doc(hidden)]
-    fn encode(&self, limit: usize) -> Result<Written, Error>;
+pub trait Args: UntypedArgs + Send + Sized + 'static {
     #[doc(hidden)]
     fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error>;
 }
@@ -182,13 +179,6 @@ macro_rules! tuples {
         impl<$($arg: IntoArg),*> IntoArgs for ($($arg,)*) {
             type Owned = ($($arg::Owned,)*);
 
-            fn encode(&self, limit: usize) -> Result<Written, Error> {
-                Ok(Written(write_args(limit, |_args| {
-                    $(_args.push(&self.$at)?;)*
-                    Ok(())
-                })?))
-            }
-
             #[allow(clippy::unused_unit)]
             fn into_owned(self) -> Self::Owned {
                 ($(self.$at.into_owned(),)*)
@@ -196,13 +186,6 @@ macro_rules! tuples {
         }
 
         impl<$($arg: Wire),*> Args for ($($arg,)*) {
-            fn encode(&self, limit: usize) -> Result<Written, Error> {
-                Ok(Written(write_args(limit, |_args| {
-                    $(_args.push(&self.$at)?;)*
-                    Ok(())
-                })?))
-            }
-
             #[allow(unused_variables, clippy::unused_unit)]
             fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error> {
                 Ok(($(reading.reader.argument::<$arg>().map_err(|error| reading.misfit($at, error))?,)*))

@@ -5,11 +5,11 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
-use super::args::{Args, IntoArgs, UntypedArgs};
+use super::args::{IntoArgs, UntypedArgs};
 use super::client::Client;
 use super::dispatch::IsResult;
 use super::wire::{Wire, WireError};
@@ -68,7 +68,6 @@ enum State {
     Unsent(Cap, Request),
     Sent(Response),
     /// The arguments could not be written.
-    Failed(Error),
     Done,
 }
 
@@ -101,7 +100,7 @@ impl<T, F> Call<T, F> {
             Ok(args) => {
                 State::Unsent(cap.clone(), Request { member, args, typed: true, extras: Extras::NONE })
             }
-            Err(error) => State::Failed(member.explain(error)),
+            Err(error) => State::Sent(Response::error(member.explain(error))),
         };
         Self { state, timeout: None, result: PhantomData }
     }
@@ -110,9 +109,9 @@ impl<T, F> Call<T, F> {
     /// a promise, they are kept as they are.
     pub(crate) fn with<A: IntoArgs>(cap: &Cap, member: Member, args: A) -> Self {
         let args = match cap.writes_within() {
-            Some(bytes) => args.encode(bytes).map(|written| request::Args::Wire(written.0)),
+            Some(bytes) => args.write(bytes).map(|written| request::Args::Wire(written.0)),
             None => {
-                let write = |args: &A::Owned, bytes| Args::encode(args, bytes).map(|written| written.0);
+                let write = |args: &A::Owned, bytes| args.write(bytes).map(|written| written.0);
                 Ok(request::Args::Typed(keep(args.into_owned(), write)))
             }
         };
@@ -183,7 +182,6 @@ impl<T, F> Call<T, F> {
                 cap.request(Request { typed: false, ..request }).detach()
             }
             State::Sent(response) => response.detach(),
-            State::Failed(error) => Err(error),
             State::Done => Ok(()),
         }
     }
@@ -197,7 +195,6 @@ impl<T, F> Call<T, F> {
                 cap.pipeline(Request { typed: false, ..request })
             }
             State::Sent(response) => Queue::of_response(response),
-            State::Failed(error) => Cap::broken(error),
             State::Done => Cap::broken(Error::new(ErrorKind::Unsupported, "the call has been made already")),
         }
     }
@@ -215,7 +212,7 @@ impl<T, F> Call<T, F> {
         sleep.as_mut().poll(cx).map(|()| {
             let not_sent = match std::mem::replace(&mut self.state, State::Done) {
                 State::Sent(response) => response.give_up(),
-                State::Unsent(..) | State::Failed(_) | State::Done => true,
+                State::Unsent(..) | State::Done => true,
             };
             let fate = if not_sent { Fate::NotSent } else { Fate::MayHaveRun };
             Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")).with_fate(fate)
@@ -248,7 +245,6 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
         let mut place: Option<T> = None;
         let polled = match &mut self.state {
             State::Sent(response) => response.poll(cx, Some(&mut place)),
-            State::Failed(error) => Poll::Ready(Err(error.clone())),
             State::Unsent(..) | State::Done => {
                 Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
             }
@@ -256,10 +252,7 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
         let outcome = match polled {
             Poll::Ready(outcome) => outcome,
             Poll::Pending if self.timeout.is_none() => return Poll::Pending,
-            Poll::Pending => match self.poll_timeout(cx) {
-                Poll::Ready(error) => Err(error),
-                Poll::Pending => return Poll::Pending,
-            },
+            Poll::Pending => Err(ready!(self.poll_timeout(cx))),
         };
         self.state = State::Done;
         if let Some(value) = place {

@@ -152,18 +152,20 @@ impl Reply {
     /// Returns the reply of a method. Its value is written as it is, also if it is a `Result`: the declared return type
     /// of the method decides, not the value.
     fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
-        match typed {
-            true => Reply::unwritten(value, capnweb::to_payload, place),
-            false => Ok(Reply::Wire(capnweb::to_payload(&value, usize::MAX)?)),
+        if typed {
+            Reply::unwritten(value, capnweb::to_payload, place)
+        } else {
+            capnweb::to_payload(&value, usize::MAX).map(Reply::Wire)
         }
     }
 
     /// Returns the reply of a function. If its value is a `Result`, it is one to the caller too, whether or not the
     /// closure was handed out as one that can fail.
     fn of_function<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
-        match typed {
-            true => Reply::unwritten(value, |value, _| encode_outcome(value), place),
-            false => encode_outcome(&value).map(Reply::Wire),
+        if typed {
+            Reply::unwritten(value, |value, _| encode_outcome(value), place)
+        } else {
+            encode_outcome(&value).map(Reply::Wire)
         }
     }
 

@@ -13,7 +13,6 @@ use super::args::Give;
 use super::call::Call;
 use super::dispatch::{Delivery, IsResult};
 use super::wire::{Wire, WireError};
-use crate::cap::interface::Interface;
 use crate::cap::local::{Local, Serving};
 use crate::cap::missing::{in_function, not_a_function};
 use crate::cap::payload::Part;
@@ -214,18 +213,35 @@ struct Value;
 /// The result is a `Result`, whose error has a type.
 struct Fallible;
 
-/// Answers the requests of any function: the call itself by `call`.
-fn request_of_function(local: Local, request: Request, call: fn(Local, Request) -> Response) -> Response {
-    match (&request.member, &request.args) {
-        (Member::Path(path), args) if path.is_empty() => match args {
-            Args::Read => Response::wire(Payload::reference(Part::Cap(Cap::from_local(local)))),
-            // A closure may call others before it returns its future.
-            _ => depth::hop(|| call(local, request)).unwrap_or_else(too_many_hops),
-        },
-        (member, _) => match member.clone().into_path().as_slice() {
-            [] => Response::error(not_a_function(None)),
-            [first, rest @ ..] => in_function(first, rest, &request),
-        },
+/// Calls a function of one kind.
+trait Calls: Send + Sync {
+    fn call(local: Local, request: Request) -> Response;
+}
+
+impl<C, S, K> Serving for Serves<C, S, K>
+where
+    Self: Calls,
+{
+    fn shape(&self) -> Shape {
+        Shape::Function
+    }
+
+    fn name(&self) -> &'static str {
+        "function"
+    }
+
+    fn request(&self, local: Local, request: Request) -> Response {
+        match (&request.member, &request.args) {
+            (Member::Path(path), args) if path.is_empty() => match args {
+                Args::Read => Response::wire(Payload::reference(Part::Cap(Cap::from_local(local)))),
+                // A closure may call others before it returns its future.
+                _ => depth::hop(|| Self::call(local, request)).unwrap_or_else(too_many_hops),
+            },
+            (member, _) => match member.clone().into_path().as_slice() {
+                [] => Response::error(not_a_function(None)),
+                [first, rest @ ..] => in_function(first, rest, &request),
+            },
+        }
     }
 }
 
@@ -271,53 +287,25 @@ macro_rules! functions {
             }
         }
 
-        impl<C, Fut, $($arg: Wire,)* R: Wire> Serving for Serves<C, fn($($arg),*) -> R, Value>
+        impl<C, Fut, $($arg: Wire,)* R: Wire> Calls for Serves<C, fn($($arg),*) -> R, Value>
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
             Fut: Answers<Answer = R> + Send + 'static,
         {
-            fn interface(&self) -> Option<&'static Interface> {
-                None
-            }
-
-            fn shape(&self) -> Shape {
-                Shape::Function
-            }
-
-            fn name(&self) -> &'static str {
-                "function"
-            }
-
-            fn request(&self, local: Local, request: Request) -> Response {
-                request_of_function(local, request, |local, request| {
-                    let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                    Delivery::of_function(local, request).run_function(call)
-                })
+            fn call(local: Local, request: Request) -> Response {
+                let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                Delivery::of_function(local, request).run_function(call)
             }
         }
 
-        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Serving for Serves<C, fn($($arg),*) -> Result<T, E>, Fallible>
+        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Calls for Serves<C, fn($($arg),*) -> Result<T, E>, Fallible>
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
             Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
-            fn interface(&self) -> Option<&'static Interface> {
-                None
-            }
-
-            fn shape(&self) -> Shape {
-                Shape::Function
-            }
-
-            fn name(&self) -> &'static str {
-                "function"
-            }
-
-            fn request(&self, local: Local, request: Request) -> Response {
-                request_of_function(local, request, |local, request| {
-                    let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                    IsResult::run(Delivery::of_function(local, request), call)
-                })
+            fn call(local: Local, request: Request) -> Response {
+                let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                IsResult::run(Delivery::of_function(local, request), call)
             }
         }
     )* };

@@ -37,92 +37,6 @@ impl Link {
             })
     }
 
-    /// Returns `true` if there is output that the driver has not taken.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn has_output(&self) -> bool {
-        self.read_state(|state| state.outbox.has_output())
-    }
-
-    /// Makes the driver check whether the connection is still needed.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn nudge(&self) {
-        self.wake_up();
-    }
-
-    /// Returns `true` if there is something to send while the peer's language is unknown.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_speechless(&self) -> bool {
-        self.peer.get().is_none() && self.read_state(|state| state.entries.has_pending_indexes())
-    }
-
-    /// Refuses further calls of the peer. Earlier calls go on.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
-    }
-
-    /// Returns `Ready` when no call of the peer is running.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.with_state(Cause::Driver, |state, _| {
-            if state.lifecycle.error().is_some() || state.session.running() == 0 {
-                return Poll::Ready(());
-            }
-            state.lifecycle.wait_idle(cx)
-        })
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(super) fn is_gone(&self) -> bool {
-        self.read_state(|state| state.lifecycle.is_gone())
-    }
-
-    /// Returns `Ready` when the driver has gone.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.with_state(Cause::Driver, |state, _| {
-            if state.lifecycle.is_gone() { Poll::Ready(()) } else { state.lifecycle.wait_idle(cx) }
-        })
-    }
-
-    /// Cuts off a session that has ended or ends now: it ends at once, and unwritten output is lost.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn cut_off(&self) {
-        self.cut.store(true, Ordering::SeqCst);
-        self.wake_up();
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_cut_off(&self) -> bool {
-        self.cut.load(Ordering::SeqCst)
-    }
-
-    /// Notes that the driver has gone.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn set_gone(&self) {
-        self.with_state(Cause::Program, |state, effects| {
-            state.lifecycle.set_gone();
-            self.leave_pool();
-            // A remaining handle of the connection need not keep output that is never written.
-            state.outbox.end();
-            effects.wake_all(state.lifecycle.take_idle_waiters());
-        });
-        self.set_written(false);
-        self.set_safe();
-    }
-
-    /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
-        self.read_state(|state| state.encoding.codec().asked_in(frame))
-    }
-
-    /// Returns `true` if a call of this side has its answer.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_answered(&self, call: Id) -> bool {
-        self.read_state(|state| state.encoding.codec().is_answered(call))
-    }
-
     /// Returns `true` if there are functions to release that may still be kept if they come again.
     pub(crate) fn is_leaving(&self) -> bool {
         self.read_state(|state| state.encoding.codec().is_leaving())
@@ -134,16 +48,6 @@ impl Link {
             state.encoding.codec_mut().flush(all);
             state.write_replies();
         });
-    }
-
-    /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn flush_late(&self) -> bool {
-        self.with_state(Cause::Driver, |state, _| {
-            let flushed = state.encoding.codec_mut().flush_late();
-            state.write_replies();
-            flushed
-        })
     }
 
     /// Moves the pending output into `out`, if that has been written. Returns `true` if a caller waits until it is
@@ -174,5 +78,91 @@ impl Link {
     /// Returns `true` if the connection is not needed: neither by this program, nor by the peer except for the index.
     pub(crate) fn is_idle(&self) -> bool {
         self.with_state(Cause::Driver, |state, _| state.session.is_idle())
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Link {
+    /// Returns `true` if there is output that the driver has not taken.
+    pub(crate) fn has_output(&self) -> bool {
+        self.read_state(|state| state.outbox.has_output())
+    }
+
+    /// Makes the driver check whether the connection is still needed.
+    pub(crate) fn nudge(&self) {
+        self.wake_up();
+    }
+
+    /// Returns `true` if there is something to send while the peer's language is unknown.
+    pub(crate) fn is_speechless(&self) -> bool {
+        self.peer.get().is_none() && self.read_state(|state| state.entries.has_pending_indexes())
+    }
+
+    /// Refuses further calls of the peer. Earlier calls go on.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns `Ready` when no call of the peer is running.
+    pub(crate) fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with_state(Cause::Driver, |state, _| {
+            if state.lifecycle.error().is_some() || state.session.running() == 0 {
+                return Poll::Ready(());
+            }
+            state.lifecycle.wait_idle(cx)
+        })
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.read_state(|state| state.lifecycle.is_gone())
+    }
+
+    /// Returns `Ready` when the driver has gone.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with_state(Cause::Driver, |state, _| {
+            if state.lifecycle.is_gone() { Poll::Ready(()) } else { state.lifecycle.wait_idle(cx) }
+        })
+    }
+
+    /// Cuts off a session that has ended or ends now: it ends at once, and unwritten output is lost.
+    pub(crate) fn cut_off(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        self.wake_up();
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the driver has gone.
+    pub(crate) fn set_gone(&self) {
+        self.with_state(Cause::Program, |state, effects| {
+            state.lifecycle.set_gone();
+            self.leave_pool();
+            // A remaining handle of the connection need not keep output that is never written.
+            state.outbox.end();
+            effects.wake_all(state.lifecycle.take_idle_waiters());
+        });
+        self.set_written(false);
+        self.set_safe();
+    }
+
+    /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
+    pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
+        self.read_state(|state| state.encoding.codec().asked_in(frame))
+    }
+
+    /// Returns `true` if a call of this side has its answer.
+    pub(crate) fn is_answered(&self, call: Id) -> bool {
+        self.read_state(|state| state.encoding.codec().is_answered(call))
+    }
+
+    /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
+    pub(crate) fn flush_late(&self) -> bool {
+        self.with_state(Cause::Driver, |state, _| {
+            let flushed = state.encoding.codec_mut().flush_late();
+            state.write_replies();
+            flushed
+        })
     }
 }

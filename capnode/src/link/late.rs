@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use crate::sync::thread_local;
+use crate::sync::{OnDrop, thread_local};
 
 thread_local! {
     static LATE: Cell<bool> = const { Cell::new(false) };
@@ -15,17 +15,8 @@ pub(super) fn is_late() -> bool {
     LATE.get()
 }
 
-/// A guard that makes `is_late` return `true` on this thread.
-pub(super) struct Late(bool);
-
-impl Late {
-    pub(super) fn begin() -> Self {
-        Self(LATE.replace(true))
-    }
-}
-
-impl Drop for Late {
-    fn drop(&mut self) {
-        LATE.set(self.0);
-    }
+/// Returns a guard that makes [`is_late`] return `true` on this thread.
+pub(super) fn begin() -> impl Drop {
+    let before = LATE.replace(true);
+    OnDrop(move || LATE.set(before))
 }

@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use super::caller::Caller;
 use super::effects::{Effect, Effects};
-use super::late::{self, Late};
+use super::late;
 use super::outbox::reads_too_slowly;
 use super::state::State;
 use super::{Dropped, Link};
@@ -120,7 +120,7 @@ impl Link {
     fn run_effects(&self, effects: Effects, cause: Cause) {
         let mut hosted = None;
         let hosts = !matches!(cause, Cause::Program);
-        let _late = effects.late.then(Late::begin);
+        let _late = effects.late.then(late::begin);
         for effect in effects.list {
             // A handler started here may start others, which become tasks of this connection. An answer starts none.
             if hosts && !matches!(effect, Effect::Deliver(Caller::Waits { .. }, _) | Effect::Wake(_)) {

@@ -99,89 +99,6 @@ pub(super) struct Share {
 }
 
 impl Pool {
-    /// Takes in a link if the node is `open` at that moment and there is room for one more. A silent link makes room.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn enter(
-        &self,
-        link: &Arc<Link>,
-        limit: usize,
-        open: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let silent = {
-            let mut links = lock(&self.links);
-            let room = open().and_then(|()| self.make_room(&mut links, limit));
-            // A refused link is listed as well, until it has gone.
-            let own = link.share.own.get_or_init(|| Arc::downgrade(link)).clone();
-            links.all.push(Member { link: own, since: Instant::now() }, |link| !link.is_gone());
-            if room.is_ok() {
-                self.open.fetch_add(1, Ordering::SeqCst);
-                link.share.counts.store(true, Ordering::SeqCst);
-            }
-            room?
-        };
-        if let Some(silent) = silent {
-            silent.end_silence();
-        }
-        // The one that clears the mark counts the link out.
-        if link.is_closed() {
-            self.count_out(link);
-        }
-        Ok(())
-    }
-
-    #[cfg(feature = "tokio")]
-    fn count_out(&self, link: &Link) {
-        if link.share.counts.swap(false, Ordering::SeqCst) {
-            self.open.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    /// Makes room for one more link, which may take the place of a silent one.
-    #[cfg(feature = "tokio")]
-    fn make_room(&self, links: &mut Links, limit: usize) -> Result<Option<Arc<Link>>, Error> {
-        if self.open.load(Ordering::SeqCst) < limit {
-            return Ok(None);
-        }
-        let full = || Error::over(LimitKind::Connections, format!("more than {limit} connections"));
-        self.take_silent(links).ok_or_else(full).map(Some)
-    }
-
-    /// Returns the link whose peer has been silent for longest, and counts it out.
-    #[cfg(feature = "tokio")]
-    fn take_silent(&self, links: &mut Links) -> Option<Arc<Link>> {
-        let (silent, _) = links.silent()?;
-        self.count_out(&silent);
-        Some(silent)
-    }
-
-    /// Cuts off the oldest closing connection that came by a listener. Returns `false` if there is none.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn cut_off_closing(&self) -> bool {
-        let closing = lock(&self.links).closing.first(|link, _| link.is_closing());
-        closing.inspect(|(link, _)| link.cut_off()).is_some()
-    }
-
-    /// Returns the time from which the longest silent connection has been there.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
-        lock(&self.links).silent().map(|(_, since)| since)
-    }
-
-    /// Cuts off the connection that has been silent for longest. Returns `false` if there is none.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn cut_off_silent(&self) -> bool {
-        let Some(silent) = self.take_silent(&mut lock(&self.links)) else { return false };
-        silent.end_silence();
-        silent.cut_off();
-        true
-    }
-
-    /// Returns the links that have not ended.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
-        self.all().into_iter().filter(|link| !link.is_closed()).collect()
-    }
-
     /// Returns all links, including those that have ended and are being closed.
     fn all(&self) -> Vec<Arc<Link>> {
         lock(&self.links).all.members.iter().filter_map(|member| member.link.upgrade()).collect()
@@ -219,6 +136,84 @@ impl Pool {
             }
             youngest.break_off(Error::over(LimitKind::NodeBytes, message));
         }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Pool {
+    /// Takes in a link if the node is `open` at that moment and there is room for one more. A silent link makes room.
+    pub(crate) fn enter(
+        &self,
+        link: &Arc<Link>,
+        limit: usize,
+        open: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let silent = {
+            let mut links = lock(&self.links);
+            let room = open().and_then(|()| self.make_room(&mut links, limit));
+            // A refused link is listed as well, until it has gone.
+            let own = link.share.own.get_or_init(|| Arc::downgrade(link)).clone();
+            links.all.push(Member { link: own, since: Instant::now() }, |link| !link.is_gone());
+            if room.is_ok() {
+                self.open.fetch_add(1, Ordering::SeqCst);
+                link.share.counts.store(true, Ordering::SeqCst);
+            }
+            room?
+        };
+        if let Some(silent) = silent {
+            silent.end_silence();
+        }
+        // The one that clears the mark counts the link out.
+        if link.is_closed() {
+            self.count_out(link);
+        }
+        Ok(())
+    }
+
+    fn count_out(&self, link: &Link) {
+        if link.share.counts.swap(false, Ordering::SeqCst) {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Makes room for one more link, which may take the place of a silent one.
+    fn make_room(&self, links: &mut Links, limit: usize) -> Result<Option<Arc<Link>>, Error> {
+        if self.open.load(Ordering::SeqCst) < limit {
+            return Ok(None);
+        }
+        let full = || Error::over(LimitKind::Connections, format!("more than {limit} connections"));
+        self.take_silent(links).ok_or_else(full).map(Some)
+    }
+
+    /// Returns the link whose peer has been silent for longest, and counts it out.
+    fn take_silent(&self, links: &mut Links) -> Option<Arc<Link>> {
+        let (silent, _) = links.silent()?;
+        self.count_out(&silent);
+        Some(silent)
+    }
+
+    /// Cuts off the oldest closing connection that came by a listener. Returns `false` if there is none.
+    pub(crate) fn cut_off_closing(&self) -> bool {
+        let closing = lock(&self.links).closing.first(|link, _| link.is_closing());
+        closing.inspect(|(link, _)| link.cut_off()).is_some()
+    }
+
+    /// Returns the time from which the longest silent connection has been there.
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
+        lock(&self.links).silent().map(|(_, since)| since)
+    }
+
+    /// Cuts off the connection that has been silent for longest. Returns `false` if there is none.
+    pub(crate) fn cut_off_silent(&self) -> bool {
+        let Some(silent) = self.take_silent(&mut lock(&self.links)) else { return false };
+        silent.end_silence();
+        silent.cut_off();
+        true
+    }
+
+    /// Returns the links that have not ended.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.all().into_iter().filter(|link| !link.is_closed()).collect()
     }
 }
 
@@ -348,28 +343,6 @@ impl Link {
         self.share.tell(state.held() + untaken + self.share.arriving()) && ended.is_none()
     }
 
-    #[cfg(feature = "tokio")]
-    fn counts(&self) -> bool {
-        self.share.counts.load(Ordering::SeqCst)
-    }
-
-    /// Returns `true` if the session has ended and its stream has not.
-    #[cfg(feature = "tokio")]
-    fn is_closing(&self) -> bool {
-        self.is_closed() && !self.is_cut_off() && !self.is_gone()
-    }
-
-    /// Counts out a link whose session has ended.
-    #[cfg(feature = "tokio")]
-    pub(super) fn count_out(&self) {
-        let (Some(pool), Some(own)) = (&self.share.pool, self.share.own.get()) else { return };
-        pool.count_out(self);
-        if self.remote != Remote::Own {
-            let member = Member { link: own.clone(), since: Instant::now() };
-            lock(&pool.links).closing.push(member, Link::is_closing);
-        }
-    }
-
     pub(super) fn relieve(&self) {
         if let Some(pool) = &self.share.pool {
             pool.relieve(self.share.limit, self.share.share);
@@ -381,9 +354,30 @@ impl Link {
         self.share.arriving.store(0, Ordering::Relaxed);
         self.share.tell(0);
     }
+}
+
+#[cfg(feature = "tokio")]
+impl Link {
+    fn counts(&self) -> bool {
+        self.share.counts.load(Ordering::SeqCst)
+    }
+
+    /// Returns `true` if the session has ended and its stream has not.
+    fn is_closing(&self) -> bool {
+        self.is_closed() && !self.is_cut_off() && !self.is_gone()
+    }
+
+    /// Counts out a link whose session has ended.
+    pub(super) fn count_out(&self) {
+        let (Some(pool), Some(own)) = (&self.share.pool, self.share.own.get()) else { return };
+        pool.count_out(self);
+        if self.remote != Remote::Own {
+            let member = Member { link: own.clone(), since: Instant::now() };
+            lock(&pool.links).closing.push(member, Link::is_closing);
+        }
+    }
 
     /// Notes the bytes that the transport holds for arriving frames.
-    #[cfg(feature = "tokio")]
     pub(crate) fn set_arriving(&self, bytes: usize) {
         if self.share.arriving.swap(bytes, Ordering::Relaxed).abs_diff(bytes) < STEP {
             return;

@@ -134,9 +134,10 @@ impl CallTask {
     fn go_on(&self, mut slot: MutexGuard<'_, Option<Response>>, cx: &mut Context<'_>) -> Poll<()> {
         let (outcome, unfolded) = {
             let Some(response) = slot.as_mut() else { return Poll::Ready(()) };
-            let (polled, unfolded) = match self.running.is_cancelled() {
-                false => bounds::unfolding(|| response.poll(cx, None)),
-                true => (Poll::Pending, 0),
+            let (polled, unfolded) = if self.running.is_cancelled() {
+                (Poll::Pending, 0)
+            } else {
+                bounds::unfolding(|| response.poll(cx, None))
             };
             if polled.is_pending() && !self.running.is_cancelled() {
                 (None, unfolded)

@@ -19,9 +19,9 @@ mod spans;
 mod tokio;
 
 #[cfg(not(any(feature = "tokio", capnode_shuttle)))]
-pub(crate) use self::none::{can_spawn, run_blocking, spawn};
+pub(crate) use self::none::{can_spawn, spawn};
 #[cfg(capnode_shuttle)]
-pub(crate) use self::shuttle::{can_spawn, run_blocking, spawn};
+pub(crate) use self::shuttle::{can_spawn, spawn};
 #[cfg(feature = "tokio")]
 pub(crate) use self::spans::{in_connection, in_current};
 #[cfg(feature = "tokio")]
@@ -29,3 +29,11 @@ pub(crate) use self::tokio::*;
 
 /// A boxed future that can be run on any thread.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Runs a handler that blocks where it is polled: this host has no threads for such.
+#[cfg(not(feature = "tokio"))]
+pub(crate) fn run_blocking<T: Send + 'static>(
+    handler: impl Future<Output = T> + Send + 'static,
+) -> BoxFuture<T> {
+    Box::pin(handler)
+}

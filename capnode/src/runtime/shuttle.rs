@@ -2,7 +2,6 @@
 
 use std::future::Future;
 
-use super::BoxFuture;
 use crate::error::Error;
 
 /// Spawns a future.
@@ -14,11 +13,4 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
 /// Returns `true` if [`spawn`] finds something to run a future on.
 pub(crate) fn can_spawn() -> bool {
     true
-}
-
-/// Runs a handler that blocks where it is polled: there are no threads for such.
-pub(crate) fn run_blocking<T>(
-    handler: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> BoxFuture<Result<T, Error>> {
-    Box::pin(handler)
 }

@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::BoxFuture;
 use super::spans::in_current;
 use crate::error::{Error, ErrorKind};
@@ -20,18 +22,17 @@ const NO_RUNTIME: &str = "no tokio runtime on this thread: call it inside one, s
 
 /// Spawns a future. Dropping the handle does nothing.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => {
-            runtime.spawn(future);
-            Ok(())
-        }
-        Err(error) => Err(Error::new(ErrorKind::Unsupported, NO_RUNTIME).with_source(error)),
-    }
+    current().map(|runtime| drop(runtime.spawn(future)))
+}
+
+fn current() -> Result<Handle, Error> {
+    let none = |error| Error::new(ErrorKind::Unsupported, NO_RUNTIME).with_source(error);
+    Handle::try_current().map_err(none)
 }
 
 /// Returns `true` if [`spawn`] finds something to run a future on.
 pub(crate) fn can_spawn() -> bool {
-    tokio::runtime::Handle::try_current().is_ok()
+    Handle::try_current().is_ok()
 }
 
 /// Spawns a future where a runtime is certain. The handle can stop it.
@@ -49,8 +50,7 @@ pub(crate) fn start(future: impl Future<Output = ()> + Send + 'static) -> JoinHa
 ///
 /// If there is no runtime, or one without timers. In the latter case tokio's panic hook prints a message first.
 pub(crate) fn sleep(duration: Duration) -> Result<Sleep, Error> {
-    let none = |error| Error::new(ErrorKind::Unsupported, NO_RUNTIME).with_source(error);
-    tokio::runtime::Handle::try_current().map_err(none)?;
+    current()?;
     timer(|| tokio::time::sleep(duration))
 }
 
@@ -114,7 +114,7 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Error>> + Send + 'static,
 {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Box::pin(handler) };
+    let Ok(runtime) = Handle::try_current() else { return Box::pin(handler) };
     let (mut ended, end) = futures_channel::oneshot::channel();
     let on = runtime.clone();
     let running = in_current(async move {

@@ -353,9 +353,10 @@ impl Session {
         let id = self.last_call;
         let kept = matches!(answering, Answering::Kept);
         let pulled = !kept && self.peer.says_hello && !self.marked;
-        let state = match kept {
-            true => ImportState::Call { pulled: false },
-            false => ImportState::Awaited { pulled, wanted: true },
+        let state = if kept {
+            ImportState::Call { pulled: false }
+        } else {
+            ImportState::Awaited { pulled, wanted: true }
         };
         self.unanswered += usize::from(!kept);
         self.imports.insert(id, Import { count: 1, handles: usize::from(kept), state });

@@ -47,8 +47,7 @@ const BYTES: &str = "a byte container is a list of numbers in Capnode and Q-Conn
 const PLAIN: &str = "read as a `Value`, a URL is a string in Capnode and Q-Connection";
 const NULL: &str = "`null` is `undefined` in Capnode";
 const WHOLE: &str = "a whole float is an integer where no type decides";
-const WIDE: &str =
-    "an integer from 2^53 on is a float in Capnode and Q-Connection where no type decides";
+const WIDE: &str = "an integer from 2^53 on is a float in Capnode and Q-Connection where no type decides";
 const ASIDE: &str = "serde cannot buffer keys that are numbers, integers beyond 64 bits, and `undefined`";
 
 pub(super) const DIFFERENCES: &[Difference] = &[

@@ -126,9 +126,10 @@ impl Thing for Noting {
         let opened = {
             let mut gate = self.log.0.gate.lock().unwrap();
             let (sender, opened) = oneshot::channel();
-            match gate.open {
-                true => drop(sender.send(())),
-                false => gate.waiting.push(sender),
+            if gate.open {
+                drop(sender.send(()));
+            } else {
+                gate.waiting.push(sender);
             }
             opened
         };

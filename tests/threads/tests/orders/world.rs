@@ -50,10 +50,7 @@ impl World {
     pub fn until(&self, so: impl Fn(Tables, Tables) -> bool) {
         future::block_on(poll_fn(|cx| {
             self.turns.wake_me(cx.waker());
-            match so(self.here.tables(), self.there.tables()) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
+            if so(self.here.tables(), self.there.tables()) { Poll::Ready(()) } else { Poll::Pending }
         }));
     }
 

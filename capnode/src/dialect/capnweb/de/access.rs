@@ -25,10 +25,8 @@ impl<'a, 'b, R: Lookup> Elements<'a, 'b, R> {
         if self.ended {
             return Ok(false);
         }
-        let more = match std::mem::replace(&mut self.first, false) {
-            true => !self.reader.at_end_of_list(),
-            false => self.reader.take(b','),
-        };
+        let first = std::mem::replace(&mut self.first, false);
+        let more = if first { !self.reader.at_end_of_list() } else { self.reader.take(b',') };
         self.ended = !more;
         Ok(more)
     }
