@@ -168,7 +168,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // The driver decides if the connection is still needed, and may look at once.
         self.held = None;
-        self.link.nudge();
+        self.link.wake_up();
     }
 }
 

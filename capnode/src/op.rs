@@ -118,6 +118,13 @@ pub(crate) struct Slot<R> {
     pub(crate) to: R,
 }
 
+impl<R> Slot<R> {
+    /// Returns the place of this one, with another reference.
+    pub(crate) fn with<S>(&self, to: S) -> Slot<S> {
+        Slot { start: self.start, end: self.end, to }
+    }
+}
+
 impl<R> Payload<R> {
     pub(crate) fn plain(text: impl Into<Text>) -> Self {
         Self { text: text.into(), refs: Few::NONE, nodes: Few::NONE }
@@ -233,6 +240,12 @@ impl PartialEq for Path {
 }
 
 impl Path {
+    /// Returns the steps with dots between them, for messages.
+    pub(crate) fn dotted(&self) -> String {
+        let steps: Vec<_> = self.as_slice().iter().map(ToString::to_string).collect();
+        steps.join(".")
+    }
+
     #[cfg(test)]
     pub(crate) fn name(name: &'static str) -> Self {
         Path::One(Key::Name(Text::Static(name)))

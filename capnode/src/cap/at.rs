@@ -16,7 +16,7 @@ pub(crate) struct At {
     pub(super) cap: Cap,
     pub(super) path: Path,
     /// `true` for a function that reads its target: the form of a property in a record.
-    reads: bool,
+    pub(super) reads: bool,
 }
 
 /// The most steps of a path.
@@ -72,24 +72,11 @@ impl At {
         }
     }
 
-    pub(super) fn is_reader(&self) -> bool {
-        self.reads
-    }
-
-    pub(super) fn inside(&self, request: Request) -> Request {
-        request.inside(&self.path)
-    }
-
     pub(super) fn request(&self, request: Request) -> Response {
         let call = self.reads && !request.args.is_read();
         let request =
             if call && request.member.is_whole() { Request { args: Args::Read, ..request } } else { request };
-        self.cap.clone().pass_on(self.inside(request))
-    }
-
-    pub(super) fn path_text(&self) -> String {
-        let steps: Vec<_> = self.path.as_slice().iter().map(ToString::to_string).collect();
-        steps.join(".")
+        self.cap.clone().pass_on(request.inside(&self.path))
     }
 }
 

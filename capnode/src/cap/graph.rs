@@ -168,7 +168,7 @@ impl Slot<Part> {
             }
             (other, _) => other.clone(),
         };
-        Slot { start: self.start, end: self.end, to }
+        self.with(to)
     }
 }
 

@@ -273,8 +273,8 @@ impl Cap {
         let nearest = self.nearest();
         match &nearest.0 {
             Kind::Remote(import) if nearest.pipelines() => import.pipeline(request),
-            Kind::At(at) if at.cap.nearest().pipelines() && !at.is_reader() => {
-                at.cap.pipeline(at.inside(request))
+            Kind::At(at) if at.cap.nearest().pipelines() && !at.reads => {
+                at.cap.pipeline(request.inside(&at.path))
             }
             _ => Queue::of_response(self.clone().request(request)),
         }
@@ -327,7 +327,7 @@ impl fmt::Debug for Cap {
             Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
             Kind::Queued(_) => f.write_str("Cap(promise)"),
-            Kind::At(at) => write!(f, "Cap(at {})", Printable(&at.path_text())),
+            Kind::At(at) => write!(f, "Cap(at {})", Printable(&at.path.dotted())),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }
     }

@@ -140,11 +140,6 @@ pub(crate) fn encode_bounded<T: Serialize + ?Sized>(value: &T) -> Result<Body, E
     capnweb::to_payload(value, bounds::writable())
 }
 
-/// The outcome of a call that returned `value`: if it is an `Err`, a failed one.
-pub(crate) fn encode_outcome<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
-    capnweb::to_outcome(value)
-}
-
 /// The value that is `undefined`.
 pub(crate) fn undefined() -> Body {
     Payload::plain(Text::Static("[\"undefined\"]"))

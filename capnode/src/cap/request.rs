@@ -91,9 +91,7 @@ impl Member {
 
     /// The name of the member, for messages.
     pub(crate) fn describe(&self) -> String {
-        let path = self.clone().into_path();
-        let steps: Vec<_> = path.as_slice().iter().map(ToString::to_string).collect();
-        steps.join(".")
+        self.clone().into_path().dotted()
     }
 }
 

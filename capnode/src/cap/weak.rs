@@ -94,7 +94,7 @@ impl WeakCap {
                     at: Arc::downgrade(at),
                     of: Arc::new(of),
                     path: at.path.clone(),
-                    reads: at.is_reader(),
+                    reads: at.reads,
                     shape,
                 },
                 None => Self::Held(Cap::broken(too_many())),

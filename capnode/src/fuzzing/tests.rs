@@ -24,7 +24,6 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("link/liveness.rs::look", "looks at the time"),
     ("sans_io/mod.rs::reconstruct", "for the target `ids`"),
     ("connection.rs::reconstruct", "for the target `ids`"),
-    ("session/mod.rs::reconstruct", "takes a number"),
     ("driver.rs::receive", "hands the frames of a transport to the link"),
     ("transport/messages.rs::receive", MESSAGE),
     ("transport/ws.rs::receive", MESSAGE),

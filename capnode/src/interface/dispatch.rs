@@ -15,7 +15,6 @@ use crate::cap::interface::{Interface, Manner, Method};
 use crate::cap::local::{Local, Serving};
 use crate::cap::methods::request_of_interface;
 use crate::cap::missing::not_a_function;
-use crate::cap::payload::encode_outcome;
 use crate::cap::progress::{self, Watched};
 use crate::cap::request::{self, Extras, Request, Write, keep, put};
 use crate::cap::response::{About, Outcome, Place, Reply, Response};
@@ -163,9 +162,9 @@ impl Reply {
     /// closure was handed out as one that can fail.
     fn of_function<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
         if typed {
-            Reply::unwritten(value, |value, _| encode_outcome(value), place)
+            Reply::unwritten(value, |value, _| capnweb::to_outcome(value), place)
         } else {
-            encode_outcome(&value).map(Reply::Wire)
+            capnweb::to_outcome(&value).map(Reply::Wire)
         }
     }
 

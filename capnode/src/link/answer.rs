@@ -112,7 +112,7 @@ impl Link {
             }
         }
         if self.peer.get().is_some_and(|peer| peer.names_exports) {
-            state.encoding.end_call(answer);
+            state.encoding.export_names_mut().end(answer);
         }
     }
 
@@ -147,7 +147,7 @@ impl Link {
                 Word::Export(id) | Word::Function(id) => Some(id),
                 _ => None,
             });
-            state.encoding.answer_call(answer, exports);
+            state.encoding.export_names_mut().answers(answer, exports);
         }
         state.say(&Op::Answer { id: answer, outcome });
     }

@@ -24,13 +24,13 @@ impl Link {
         if waker.is_none() {
             return false;
         }
-        self.has_dropped()
+        self.any_dropped.load(Ordering::SeqCst)
             || self.read_state(|state| {
                 #[cfg(feature = "tokio")]
                 if can_write && state.outbox.is_flush_due(|| state.awaits_dialect()) {
                     return true;
                 }
-                (can_write && state.outbox.has_output())
+                (can_write && state.outbox.pending > 0)
                     || state.inbox.has_tasks()
                     || state.lifecycle.error().is_some()
                     || self.can_unpark(state)
@@ -85,12 +85,7 @@ impl Link {
 impl Link {
     /// Returns `true` if there is output that the driver has not taken.
     pub(crate) fn has_output(&self) -> bool {
-        self.read_state(|state| state.outbox.has_output())
-    }
-
-    /// Makes the driver check whether the connection is still needed.
-    pub(crate) fn nudge(&self) {
-        self.wake_up();
+        self.read_state(|state| state.outbox.pending > 0)
     }
 
     /// Returns `true` if there is something to send while the peer's language is unknown.

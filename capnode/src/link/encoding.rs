@@ -46,6 +46,14 @@ impl Encoding {
         &mut self.codec
     }
 
+    pub(super) fn export_names(&self) -> &Named {
+        &self.export_names
+    }
+
+    pub(super) fn export_names_mut(&mut self) -> &mut Named {
+        &mut self.export_names
+    }
+
     /// Reads a frame. Returns `None` for one that the language's own programs would ignore. Messages to unknown ids are
     /// lost; the program is told of them if it `tells_lost`.
     pub(super) fn parse(
@@ -90,40 +98,11 @@ impl Encoding {
         }
     }
 
-    /// Notes that a call of the peer on an export begins. If it `asks_index` in a language where the index has no name of
-    /// its own, what is in the answer is not forgotten.
-    pub(super) fn begin_call(&mut self, answer: Id, target: Id, asks_index: bool) {
-        self.export_names.begin(answer, target);
-        if asks_index {
-            self.export_names.asks_index(answer);
-        }
-    }
-
-    /// Notes that a call of the peer is answered with these exports in the answer.
-    pub(super) fn answer_call(&mut self, answer: Id, exports: impl Iterator<Item = Id>) {
-        self.export_names.answers(answer, exports);
-    }
-
-    /// Notes that a call of the peer has ended.
-    pub(super) fn end_call(&mut self, answer: Id) {
-        self.export_names.end(answer);
-    }
-
-    /// Removes the names of an export.
-    pub(super) fn remove_export(&mut self, export: Id, effects: &mut Effects) {
-        self.export_names.remove(export, effects);
-    }
-
     /// Forgets the name of the least recently used export beyond `limit`, and returns its id.
     pub(super) fn evict_export(&mut self, limit: usize, effects: &mut Effects) -> Option<Id> {
         let oldest = self.export_names.oldest_beyond(limit)?;
         self.export_names.remove(oldest, effects);
         Some(oldest)
-    }
-
-    /// Returns the number of exports that were forgotten because there were too many.
-    pub(super) fn forgotten(&self) -> u64 {
-        self.export_names.forgotten()
     }
 
     /// Forgets all exports: the session has ended.

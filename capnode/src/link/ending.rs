@@ -151,7 +151,7 @@ impl Link {
                 Error::new(ErrorKind::Unsupported, message)
             };
             let id = state.encoding.codec_mut().reconstruct(name).ok_or_else(unsupported)?;
-            state.session.reconstruct(id)?;
+            state.session.import(id)?;
             Ok(Cap::from_import(self.import(state, id, true)))
         })
     }
@@ -161,7 +161,7 @@ impl Link {
     }
 
     pub(super) fn tables_of(&self, state: &State) -> Tables {
-        Tables { forgotten: state.encoding.forgotten(), ..state.session.tables() }
+        Tables { forgotten: state.encoding.export_names().forgotten(), ..state.session.tables() }
     }
 }
 
@@ -200,7 +200,7 @@ impl Link {
     pub(crate) fn is_overfull(&self, writing: usize) -> bool {
         self.with_state(Cause::Driver, |state, _| {
             let Some(closed) = state.lifecycle.error() else { return false };
-            let much = writing + state.outbox.untaken() > self.limits.unwritten_bytes_soft;
+            let much = writing + state.outbox.pending > self.limits.unwritten_bytes_soft;
             // A peer that has closed its side may still read, and gets the time for it.
             let broke = closed.fault() == Fault::Peer && closed.kind() != ErrorKind::Disconnected;
             let overfull = (is_for_room(closed) && writing > 0) || (broke && much);

@@ -134,9 +134,7 @@ impl Entries {
     }
 
     pub(super) fn remove_object(&mut self, export: Id, effects: &mut Effects) {
-        if let Some(object) = self.objects.remove(&export) {
-            effects.discard(object);
-        }
+        effects.discard_all(self.objects.remove(&export));
     }
 
     /// Returns the object of an export, or the result of a call of the peer; `None` for an index that is missing.

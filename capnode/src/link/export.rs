@@ -30,15 +30,8 @@ impl Link {
         // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its own, so it gets a
         // reference to this side that passes everything on.
         let lends = answers && value.root().is_some() && !state.session.is_marked();
-        let refs: Few<_> = value
-            .refs
-            .iter()
-            .map(|slot| Slot {
-                start: slot.start,
-                end: slot.end,
-                to: self.descriptor(state, &slot.to, lends),
-            })
-            .collect();
+        let described = |slot: &Slot<Part>| slot.with(self.descriptor(state, &slot.to, lends));
+        let refs: Few<_> = value.refs.iter().map(described).collect();
         effects.discard(value.refs);
         Payload { text: value.text, refs, nodes: value.nodes }
     }

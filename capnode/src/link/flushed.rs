@@ -12,7 +12,7 @@ impl Link {
         let (sender, flushed) = oneshot::channel();
         let asked = self.with_state(Cause::Driver, |state, _| state.outbox.ask_flush(sender));
         match asked {
-            Ok(()) => self.nudge(),
+            Ok(()) => self.wake_up(),
             Err(written) => tell(written),
         }
         flushed

@@ -45,9 +45,7 @@ impl ConnectionHook for Link {
     fn drop_call(&self, id: Id) {
         self.with_state(Cause::Program, |state, effects| {
             let release = state.session.drop_call(id);
-            if let Some(release) = release {
-                state.say(&release);
-            }
+            state.say_all(release);
             effects.discard_all(state.entries.take_caller(id));
         });
     }

@@ -79,9 +79,7 @@ impl Link {
                 state.clock.heard(op, now);
             }
             let Received { event, reply } = state.session.receive(op, now)?;
-            if let Some(reply) = reply {
-                state.say(&reply);
-            }
+            state.say_all(reply);
             if self.peer.get().is_some_and(|peer| !peer.releases) {
                 state.evict_exports(self.limits.exports, effects);
             }
@@ -267,7 +265,7 @@ impl Link {
             Event::Forget { answer } => state.entries.forget(answer, false, effects),
             Event::Dropped { export } => {
                 if self.capabilities().is_some_and(|peer| peer.names_exports) {
-                    state.encoding.remove_export(export, effects);
+                    state.encoding.export_names_mut().remove(export, effects);
                 }
                 state.entries.remove_object(export, effects);
             }
@@ -308,7 +306,7 @@ impl Link {
                 let peer = self.peer.get().copied().unwrap_or_default();
                 if peer.names_exports {
                     let asks_index = peer.asks_index && target == 0 && path.is_empty() && args.is_none();
-                    state.encoding.begin_call(answer, target, asks_index);
+                    state.encoding.export_names_mut().begin(answer, target, asks_index);
                 }
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
                 let args = args.map(|args| args.map(|word| self.stage_reference(state, word)));
@@ -376,7 +374,7 @@ impl Link {
     /// Cancels a call of the peer.
     pub(super) fn cancel_call(state: &mut State, answer: Id, effects: &mut Effects) {
         state.inbox.withdraw(answer, effects);
-        state.encoding.end_call(answer);
+        state.encoding.export_names_mut().end(answer);
         if let Some(running) = state.inbox.take_running(answer) {
             effects.push(Effect::Cancel(running));
         }

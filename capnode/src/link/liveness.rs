@@ -157,9 +157,7 @@ impl Link {
             let message = format!("no answer within {limit:?}");
             let error = Error::new(ErrorKind::Timeout, message).of_limit(LimitKind::CallTimeout);
             let release = state.session.drop_call(id);
-            if let Some(release) = release {
-                state.say(&release);
-            }
+            state.say_all(release);
             effects.push(Effect::Deliver(caller, Err(error.with_fate(Fate::MayHaveRun))));
         }
         state.clock.set_calls_due(next);

@@ -90,9 +90,7 @@ impl Link {
             state.encoding.codec_mut().expire(id, late);
             // It has to be written before the name of a released function is read again.
             let release = state.session.drop_import(id);
-            if let Some(release) = release {
-                state.say(&release);
-            }
+            state.say_all(release);
             state.entries.drop_import(id, effects);
         }
     }
@@ -197,7 +195,7 @@ impl Link {
     }
 
     /// Wakes the driver.
-    pub(super) fn wake_up(&self) {
+    pub(crate) fn wake_up(&self) {
         let waker = {
             let mut driver = lock(&self.driver);
             self.asleep.store(false, Ordering::SeqCst);
@@ -206,10 +204,5 @@ impl Link {
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-
-    /// Returns `true` if the peer's references have been dropped, and that is not settled.
-    pub(super) fn has_dropped(&self) -> bool {
-        self.any_dropped.load(Ordering::SeqCst)
     }
 }

@@ -163,9 +163,7 @@ impl Link {
         };
         if side == Side::Connecting {
             let hello = state.session.hello();
-            if let Some(hello) = hello {
-                state.say(&hello);
-            }
+            state.say_all(hello);
         }
         let share = Share::of(pool, &limits);
         Arc::new_cyclic(|own| Self {

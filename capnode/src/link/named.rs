@@ -83,17 +83,15 @@ impl Named {
     }
 
     /// Notes that a call of the peer on an export begins.
-    pub(super) fn begin(&mut self, answer: Id, target: Id) {
+    pub(super) fn begin(&mut self, answer: Id, target: Id, asks_index: bool) {
         if let Some(export) = self.exports.get_mut(&target) {
             export.calls += 1;
             self.order.remove(&export.used);
             self.calls.insert(answer, target);
         }
-    }
-
-    /// Notes that a call asks for the index.
-    pub(super) fn asks_index(&mut self, answer: Id) {
-        self.indexes.insert(answer);
+        if asks_index {
+            self.indexes.insert(answer);
+        }
     }
 
     /// Notes that a call is answered with these exports in the answer. If the answer is the index, they are not
@@ -157,14 +155,10 @@ impl Named {
 
     /// Removes all exports, and drops the objects that the registry held for them.
     pub(super) fn clear(&mut self, effects: &mut Effects) {
-        let exports = std::mem::take(&mut self.exports);
-        self.ids.clear();
-        self.order.clear();
-        self.calls.clear();
-        self.indexes.clear();
-        self.kept.clear();
+        let Self { exports, registry, forgotten, .. } = std::mem::take(self);
         let names = exports.values().flat_map(Export::names);
-        effects.discard_all(names.filter_map(|name| self.registry.as_ref()?.let_go(name)));
+        effects.discard_all(names.filter_map(|name| registry.as_ref()?.let_go(name)));
+        *self = Self { registry, forgotten, ..Self::default() };
     }
 }
 

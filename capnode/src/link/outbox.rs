@@ -144,11 +144,6 @@ impl Outbox {
         }
     }
 
-    /// Returns `true` if there is output that the driver has not taken.
-    pub(super) fn has_output(&self) -> bool {
-        self.pending > 0
-    }
-
     /// Returns the bytes that wait to be written, here and at the driver.
     pub(super) fn unwritten(&self) -> usize {
         self.pending + self.writing
@@ -173,11 +168,6 @@ impl Outbox {
 
 #[cfg(feature = "tokio")]
 impl Outbox {
-    /// Returns the bytes that the driver has not taken.
-    pub(super) fn untaken(&self) -> usize {
-        self.pending
-    }
-
     /// Drops all output: the driver writes no more.
     pub(super) fn end(&mut self) {
         self.clear();

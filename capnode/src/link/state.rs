@@ -41,6 +41,11 @@ impl State {
         });
     }
 
+    /// Writes the messages that a change of the session leads to, if any.
+    pub(super) fn say_all(&mut self, messages: impl IntoIterator<Item = Op>) {
+        messages.into_iter().for_each(|message| self.say(&message));
+    }
+
     /// Writes the messages of a call of this side, and returns its id. A call that the peer's dialect cannot express has
     /// not been made.
     pub(super) fn send(&mut self, call: OutboundCall, effects: &mut Effects) -> Result<Id, Error> {
@@ -49,13 +54,11 @@ impl State {
         let mut written = Ok(());
         outbox.push(|out| written = encoding.write(&op, session, entries, out));
         if let Err(error) = written {
-            self.session.unsay(id);
+            self.session.remove_import(id);
             self.retract_exports(&op, effects);
             return Err(error.with_fate(Fate::NotSent));
         }
-        if let Some(pull) = pull {
-            self.say(&pull);
-        }
+        self.say_all(pull);
         Ok(id)
     }
 
@@ -66,7 +69,7 @@ impl State {
         for slot in &value.refs {
             if let Word::Export(id) | Word::Function(id) = slot.to {
                 if self.session.take_back(id) {
-                    self.encoding.remove_export(id, effects);
+                    self.encoding.export_names_mut().remove(id, effects);
                     self.entries.remove_object(id, effects);
                 }
             }

@@ -116,19 +116,15 @@ impl Session {
     fn check_rates(&mut self, now: Duration) -> Result<(), Error> {
         let Rates { counts, rated, cancels, strays, .. } = &mut self.rates;
         // Cancels that followed from the end of a call since are included.
-        for _ in rated.cancels..counts.cancels {
-            if !cancels.count(now) {
-                let limit = self.limits.cancels_per_second;
-                let message = format!("more than {limit} calls given up in a second");
-                return Err(Error::over(LimitKind::CancelsPerSecond, message));
-            }
+        if !(rated.cancels..counts.cancels).all(|_| cancels.count(now)) {
+            let limit = self.limits.cancels_per_second;
+            let message = format!("more than {limit} calls given up in a second");
+            return Err(Error::over(LimitKind::CancelsPerSecond, message));
         }
-        for _ in rated.strays..counts.strays {
-            if !strays.count(now) {
-                let limit = self.limits.stray_ids_per_second;
-                let message = format!("more than {limit} ids in a second that are not where they should be");
-                return Err(Error::over(LimitKind::StrayIdsPerSecond, message));
-            }
+        if !(rated.strays..counts.strays).all(|_| strays.count(now)) {
+            let limit = self.limits.stray_ids_per_second;
+            let message = format!("more than {limit} ids in a second that are not where they should be");
+            return Err(Error::over(LimitKind::StrayIdsPerSecond, message));
         }
         *rated = *counts;
         Ok(())
@@ -275,7 +271,7 @@ impl Session {
     }
 
     /// Imports a reference that the peer lends, perhaps again.
-    pub(super) fn import(&mut self, id: Id) -> Result<(), Error> {
+    pub(crate) fn import(&mut self, id: Id) -> Result<(), Error> {
         if id >= 0 {
             return protocol(format!("an export under an id that is not the sender's: {id}"));
         }
@@ -303,7 +299,7 @@ impl Session {
         self.last_lent = self.last_lent.min(id);
     }
 
-    pub(super) fn remove_import(&mut self, id: Id) {
+    pub(crate) fn remove_import(&mut self, id: Id) {
         let Some(import) = self.imports.remove(&id) else { return };
         self.lent -= usize::from(id < 0);
         self.unanswered -= usize::from(matches!(import.state, ImportState::Awaited { .. }));

@@ -11,7 +11,6 @@
 //! is sent.
 
 use crate::dialect::Capabilities;
-use crate::error::Error;
 use crate::limits::{Limits, Rate};
 use crate::op::{Answering, Expression, Id, IdMap, Op, Path, Payload, Text, Word};
 use crate::table::Table;
@@ -467,11 +466,6 @@ impl Session {
         id
     }
 
-    /// Imports a reference that no message has lent: its name came by another way.
-    pub(crate) fn reconstruct(&mut self, id: Id) -> Result<(), Error> {
-        self.import(id)
-    }
-
     /// Takes back an object that was lent in an unwritten message. Returns `true` if it is lent no longer.
     pub(crate) fn take_back(&mut self, id: Id) -> bool {
         let Some(Export { count, what: Exported::Object(object) }) = self.exports.get_mut(&id) else {
@@ -486,11 +480,6 @@ impl Session {
         }
         self.exports.remove(&id);
         true
-    }
-
-    /// Removes a call of this side that could not be written in the peer's language.
-    pub(crate) fn unsay(&mut self, call: Id) {
-        self.remove_import(call);
     }
 
     /// Ends a call of the peer. Returns the peer's wish for its outcome, and the running calls that only this one wanted.
