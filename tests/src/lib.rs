@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use capnode::{Connection, Func, Limits, Object, Value};
+use capnode::{Connection, Dialect, FromConnection, Func, Limits, Node, Object, Value};
 use capnode_conformance::Expect;
 
 #[allow(missing_docs)]
@@ -13,6 +13,7 @@ pub mod hostile;
 pub mod js;
 pub mod lab;
 pub mod memory;
+pub mod panics;
 pub mod proxy;
 pub mod raw;
 #[allow(missing_docs)]
@@ -64,6 +65,18 @@ pub fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits
+}
+
+/// Serves a peer that speaks this language, in memory. Returns the connection of each end.
+///
+/// # Panics
+///
+/// If one refuses the other.
+pub async fn in_memory<C: FromConnection>(node: &Node, dialect: Dialect) -> (Connection, C) {
+    let (there, here) = capnode::transport::pair();
+    let served = node.serve(there).await.expect("a connection");
+    let peer = Node::builder().dialect(dialect).build();
+    (served, peer.connect_over(here).await.expect("a connection"))
 }
 
 /// `echo(value)`, and `wait(value)` which never ends.

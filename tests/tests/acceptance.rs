@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use capnode::{Connection, Func, Node, Tables};
+use capnode::{Connection, Dialect, Func, Node, Tables};
 use capnode_examples::line::{Line, watch};
 use capnode_examples::tour::{self, TourClient};
-use capnode_tests::{soon, until};
+use capnode_tests::{in_memory, soon, until};
 use tokio::time::Instant;
 
 const DELAY: Duration = Duration::from_millis(50);
@@ -171,9 +171,8 @@ impl Alive {
 
 /// Both ends of a connection, and the index of the other end.
 async fn collecting() -> (CollectorClient, Connection, Connection) {
-    let (one, other) = capnode::transport::pair();
-    let server = Node::new(CollectorClient::new(Collection::default())).serve(one).await.unwrap();
-    let client: Connection = capnode::connect_over(other).await.unwrap();
+    let (server, client): (_, Connection) =
+        in_memory(&Node::new(CollectorClient::new(Collection::default())), Dialect::CapnWeb).await;
     (client.index(), client, server)
 }
 
@@ -212,9 +211,7 @@ async fn a_hundred_thousand_callbacks_held_and_dropped_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_objects_held_and_dropped_leave_nothing() {
-    let (one, other) = capnode::transport::pair();
-    let server = Node::new(tour::index()).serve(one).await.unwrap();
-    let client: Connection = capnode::connect_over(other).await.unwrap();
+    let (server, client): (_, Connection) = in_memory(&Node::new(tour::index()), Dialect::CapnWeb).await;
     let tour: TourClient = client.index();
     let counters: Vec<_> = (0..MANY).map(|_| tour.counter().pipeline()).collect();
     let last = counters.last().unwrap();

@@ -1,12 +1,12 @@
 //! Peers that send wrong input. Each ends its own session at most, and is told the reason; every other peer goes on.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use capnode::{Connection, Error, ErrorKind, Func, Incoming, Limits, Listener, Node};
 use capnode_examples::tour::{self, TourClient};
-use capnode_tests::{soon, until};
+use capnode_tests::{panics, soon, until};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -14,23 +14,6 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
-
-/// The number of panics in tasks of a runtime. A connection's task is not awaited, so its panic would go unnoticed.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-fn count_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let report = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            // The tests themselves have threads of other names.
-            if std::thread::current().name() == Some("tokio-rt-worker") {
-                PANICS.fetch_add(1, Ordering::SeqCst);
-            }
-            report(panic);
-        }));
-    });
-}
 
 /// A tour server, its ends of the connections, and an honest client.
 struct Server {
@@ -41,7 +24,8 @@ struct Server {
 
 impl Server {
     async fn start(url: &str, limits: Limits) -> Self {
-        count_panics();
+        // The tests themselves have threads of other names.
+        panics::watch(|_| std::thread::current().name() == Some("tokio-rt-worker"));
         let (tell, mut met) = mpsc::unbounded_channel();
         let node = Node::builder()
             .authorize(move |incoming: Incoming| {
@@ -102,7 +86,7 @@ impl Honest {
         self.goes_on().await;
         self.stop.store(true, Ordering::SeqCst);
         soon(self.task).await.unwrap();
-        assert_eq!(PANICS.load(Ordering::SeqCst), 0, "something has panicked");
+        assert_eq!(panics::count(), 0, "something has panicked");
     }
 }
 

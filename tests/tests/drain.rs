@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Node, transport};
-use capnode_tests::{soon, until};
+use capnode_tests::{in_memory, soon, until};
 use tokio::sync::Notify;
 
 /// Runs until it is told to end.
@@ -53,10 +53,7 @@ async fn running_calls_end_and_new_ones_are_refused() {
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
         let gated = Gated::default();
         let node = Node::new(GateClient::new(gated.clone()));
-        let (there, here) = transport::pair();
-        let _served = node.serve(there).await.unwrap();
-        let connection: Connection =
-            Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
+        let (_served, connection): (_, Connection) = in_memory(&node, dialect).await;
         let gate: GateClient = connection.index();
         let running: Vec<_> = (0..100)
             .map(|number| {
@@ -87,9 +84,7 @@ async fn running_calls_end_and_new_ones_are_refused() {
 async fn a_call_that_outlasts_the_drain_is_cut_off() {
     let gated = Gated::default();
     let node = Node::new(GateClient::new(gated.clone()));
-    let (there, here) = transport::pair();
-    let _served = node.serve(there).await.unwrap();
-    let connection: Connection = capnode::connect_over(here).await.unwrap();
+    let (_served, connection): (_, Connection) = in_memory(&node, Dialect::CapnWeb).await;
     let gate: GateClient = connection.index();
     let running = tokio::spawn(async move { gate.pass(1).await });
     while gated.inside.load(Ordering::SeqCst) == 0 {

@@ -16,7 +16,7 @@ use capnode::transport::{self, Lines, Memory};
 use capnode::{
     CallError, Cap, Connection, Dialect, Error, ErrorKind, Fate, Fault, Func, Incoming, Limits, Node, Value,
 };
-use capnode_tests::{soon, until};
+use capnode_tests::{in_memory, soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -170,10 +170,7 @@ async fn all() -> Vec<(&'static str, Error)> {
     all.push(("too much is unwritten", (0..100).map(|_| send()).find_map(Result::err).unwrap()));
     all.push(("the time is over before it is sent", waits.unwrap_err()));
 
-    let (here, there) = transport::pair();
-    let served = Node::new(index()).serve(there).await.unwrap();
-    let spoken: Connection =
-        Node::builder().dialect(Dialect::Capnode).build().connect_over(here).await.unwrap();
+    let (served, spoken): (_, Connection) = in_memory(&Node::new(index()), Dialect::Capnode).await;
     let number = spoken.index::<Cap>().invoke::<()>("number", (f64::NAN,));
     all.push(("nothing the language can say", number.await.unwrap_err()));
     drop(served);
@@ -225,9 +222,7 @@ async fn all() -> Vec<(&'static str, Error)> {
 
     // The node of the peer shuts down while a call runs.
     let node = Node::new(index());
-    let (here, there) = transport::pair();
-    let served = node.serve(there).await.unwrap();
-    let client: FailingClient = capnode::connect_over(here).await.unwrap();
+    let (served, client): (_, FailingClient) = in_memory(&node, Dialect::CapnWeb).await;
     let running = tokio::spawn(client.wait());
     until("the call runs", || served.tables().running == 1).await;
     let draining = tokio::spawn(async move { node.drain(Duration::from_millis(50)).await });
@@ -385,9 +380,8 @@ async fn an_argument_that_cannot_be_written_is_named_with_its_method() {
 #[tokio::test]
 async fn a_panic_is_an_id_to_the_caller_by_which_the_log_has_the_rest() {
     let log = Log::global();
-    let (here, there) = transport::pair();
-    let _served = Node::builder().index(index()).nickname("the kitchen").build().serve(there).await.unwrap();
-    let client: FailingClient = capnode::connect_over(here).await.unwrap();
+    let (_served, client): (_, FailingClient) =
+        in_memory(&Node::builder().index(index()).nickname("the kitchen").build(), Dialect::CapnWeb).await;
     let error = soon(client.panic(format!("kitchen {FORGED}"))).await.unwrap_err();
     let id =
         error.message().strip_prefix("the handler panicked (id ").and_then(|rest| rest.strip_suffix(')'));
@@ -420,9 +414,8 @@ async fn a_blocking_handler_that_panics_is_no_different() {
         }
     }
 
-    let (here, there) = transport::pair();
-    let _served = Node::new(BlockingClient::new(Blocks)).serve(there).await.unwrap();
-    let client: BlockingClient = capnode::connect_over(here).await.unwrap();
+    let (_served, client): (_, BlockingClient) =
+        in_memory(&Node::new(BlockingClient::new(Blocks)), Dialect::CapnWeb).await;
     for _ in 0..2 {
         let error = soon(client.panic()).await.unwrap_err();
         assert!(error.message().starts_with("the handler panicked (id "), "{error}");
@@ -456,9 +449,7 @@ async fn what_an_error_says_of_this_program_does_not_leave_it() {
         let asks = asks.clone();
         async move { asks.invoke::<()>("x", ()).await }
     });
-    let (here, there) = transport::pair();
-    let _served = Node::new(relay).serve(there).await.unwrap();
-    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    let (_served, peer): (_, Cap) = in_memory(&Node::new(relay), Dialect::CapnWeb).await;
     let error = soon(peer.apply::<()>(())).await.unwrap_err();
     assert!(!format!("{error:?}").contains("kitchen"), "{error:?}");
 }
@@ -467,9 +458,7 @@ async fn what_an_error_says_of_this_program_does_not_leave_it() {
 async fn an_error_of_a_peer_cannot_forge_a_line_of_a_log() {
     let log = Log::global();
     let fails = Func::<fn() -> Result<(), Error>>::fallible(|| async { Err(Error::rejected(FORGED)) });
-    let (here, there) = transport::pair();
-    let _served = Node::new(fails).serve(there).await.unwrap();
-    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    let (_served, peer): (_, Cap) = in_memory(&Node::new(fails), Dialect::CapnWeb).await;
     let error = soon(peer.apply::<()>(())).await.unwrap_err();
     assert_eq!(error.message(), FORGED, "as it was sent");
     let broken = Cap::broken(error.clone());

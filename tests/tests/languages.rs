@@ -8,17 +8,10 @@ use capnode::{
     Bytes, Cap, Connection, Dialect, Error, ErrorKind, Fate, Func, Node, Object, Registry, Value, transport,
 };
 use capnode_examples::tour::{self, TourClient};
-use capnode_tests::{js, soon, until};
+use capnode_tests::{in_memory, js, soon, until};
 use serde_json::json;
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
-
-/// A connection in memory, in a language: the view of each end of the other.
-async fn connected(node: &Node, dialect: Dialect) -> (Connection, Connection) {
-    let (there, here) = transport::pair();
-    let served = node.serve(there).await.unwrap();
-    (served, Node::builder().dialect(dialect).build().connect_over(here).await.unwrap())
-}
 
 /// A board on which each caller leaves a function for the next one.
 #[capnode::interface]
@@ -67,7 +60,7 @@ async fn one_port_serves_three_languages_that_call_each_others_callbacks() {
 #[tokio::test]
 async fn the_peers_language_is_known_once_it_has_said_something() {
     for dialect in ALL {
-        let (served, connection) = connected(&Node::new(tour::index()), dialect).await;
+        let (served, connection) = in_memory::<Connection>(&Node::new(tour::index()), dialect).await;
         let tour: TourClient = connection.index();
         assert_eq!(soon(tour.transform("beep")).await.unwrap(), "BOOP");
         assert_eq!(served.dialect(), Some(dialect));
@@ -143,7 +136,7 @@ async fn what_a_handler_reports_reaches_the_caller_in_q_and_in_this_program() {
     let (done, seen) = run(worker.clone()).await;
     assert_eq!((done.unwrap().as_str(), seen), ("[true, true, true]", vec![10, 50, 90]));
     for dialect in ALL {
-        let (_served, connection) = connected(&Node::new(worker.clone()), dialect).await;
+        let (_served, connection) = in_memory::<Connection>(&Node::new(worker.clone()), dialect).await;
         let (done, seen) = soon(run(connection.index())).await;
         if dialect == Dialect::Q {
             assert_eq!((done.unwrap().as_str(), seen), ("[true, true, true]", vec![10, 50, 90]));
@@ -167,7 +160,7 @@ async fn an_object_put_together_at_run_time_is_used_as_far_as_its_owner_allows()
         .with("double", Func::<fn(u32) -> u32>::new(|x: u32| async move { 2 * x }))
         .with_writable("mood", "fine")
         .open();
-    let (_served, connection) = connected(&Node::new(&object), Dialect::Q).await;
+    let (_served, connection) = in_memory::<Connection>(&Node::new(&object), Dialect::Q).await;
     let theirs: Cap = connection.index();
     assert_eq!(theirs.keys().await.unwrap(), ["name", "double", "mood"]);
     assert_eq!(theirs.get::<String>("name").await.unwrap(), "ann");
@@ -186,10 +179,10 @@ async fn an_object_put_together_at_run_time_is_used_as_far_as_its_owner_allows()
     assert_eq!(object.names(), ["name", "double", "new"]);
 
     // To Capnode it is a record, and Cap'n Web has no words for changes.
-    let (_served, connection) = connected(&Node::new(&object), Dialect::Capnode).await;
+    let (_served, connection) = in_memory::<Connection>(&Node::new(&object), Dialect::Capnode).await;
     assert_eq!(connection.index::<Cap>().get::<String>("name").await.unwrap(), "ann");
     assert_eq!(connection.index::<Cap>().invoke::<u32>("double", (4,)).await.unwrap(), 8);
-    let (_served, connection) = connected(&Node::new(&object), Dialect::CapnWeb).await;
+    let (_served, connection) = in_memory::<Connection>(&Node::new(&object), Dialect::CapnWeb).await;
     assert_eq!(connection.index::<Cap>().get::<String>("name").await.unwrap(), "ann");
     let error = connection.index::<Cap>().put("name", 1).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent));
@@ -215,8 +208,8 @@ async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_on
     let id = registered.id().to_owned();
     assert_eq!(id.len(), 32, "{id}");
 
-    let (_one, here) = connected(&node, Dialect::Capnode).await;
-    let (_two, there) = connected(&node, Dialect::Capnode).await;
+    let (_one, here) = in_memory::<Connection>(&node, Dialect::Capnode).await;
+    let (_two, there) = in_memory::<Connection>(&node, Dialect::Capnode).await;
     let call = |cap: &Cap| soon(cap.apply::<u32>(()).into_future());
     use std::future::IntoFuture;
     let first = here.reconstruct(&id).unwrap();
@@ -235,11 +228,11 @@ async fn a_capnode_id_is_valid_on_every_connection_of_the_node_for_as_long_as_on
     until("nobody holds it", || dropped.load(Ordering::SeqCst) == 1).await;
 
     // Its id is unknown from now on, and a caller is told so.
-    let (_three, late) = connected(&node, Dialect::Capnode).await;
+    let (_three, late) = in_memory::<Connection>(&node, Dialect::Capnode).await;
     let error = call(&late.reconstruct(&id).unwrap()).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
     // Elsewhere there are no such ids.
-    let (_four, other) = connected(&node, Dialect::Q).await;
+    let (_four, other) = in_memory::<Connection>(&node, Dialect::Q).await;
     assert_eq!(other.reconstruct(&id).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
@@ -257,8 +250,8 @@ async fn an_object_under_several_ids_is_held_by_none_of_them_when_all_are_gone()
     let second = registry.register_as("another id that nobody guesses", function).unwrap();
     let ids = [first.id().to_owned(), second.id().to_owned()];
 
-    let (_one, here) = connected(&node, Dialect::Capnode).await;
-    let (_two, there) = connected(&node, Dialect::Capnode).await;
+    let (_one, here) = in_memory::<Connection>(&node, Dialect::Capnode).await;
+    let (_two, there) = in_memory::<Connection>(&node, Dialect::Capnode).await;
     for connection in [&here, &there] {
         for id in &ids {
             assert_eq!(soon(connection.reconstruct(id).unwrap().apply::<u32>(())).await.unwrap(), 7);
@@ -283,7 +276,7 @@ async fn private_ids_are_valid_on_one_connection_only() {
     let registry = Registry::default();
     let function = registry.register(Func::<fn() -> u32>::new(|| async { 7 }));
     let node = Node::builder().registry(&registry).private_ids().build();
-    let (_served, connection) = connected(&node, Dialect::Capnode).await;
+    let (_served, connection) = in_memory::<Connection>(&node, Dialect::Capnode).await;
     let error = soon(connection.reconstruct(function.id()).unwrap().apply::<u32>(())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
 }
@@ -312,7 +305,7 @@ async fn a_peer_that_never_gives_back_is_forgotten_what_it_has_not_used_for_long
         .limits(limits)
         .on_message_lost(move |message| note.lock().unwrap().push(message.id))
         .build();
-    let (served, connection) = connected(&node, Dialect::Q).await;
+    let (served, connection) = in_memory::<Connection>(&node, Dialect::Q).await;
     let maker: MakerClient = connection.index();
     let mut made = Vec::new();
     for number in 0..3 {
@@ -333,7 +326,7 @@ async fn a_peer_that_never_gives_back_is_forgotten_what_it_has_not_used_for_long
 #[tokio::test]
 async fn a_reason_for_closing_reaches_every_pending_call() {
     for dialect in ALL {
-        let (_served, connection) = connected(&Node::new(tour::index()), dialect).await;
+        let (_served, connection) = in_memory::<Connection>(&Node::new(tour::index()), dialect).await;
         let tour: TourClient = connection.index();
         let called = Arc::new(AtomicUsize::new(0));
         let counts = called.clone();
@@ -392,7 +385,7 @@ async fn a_cycle_is_the_whole_result_of_a_call() {
         graph.finish(node).unwrap()
     });
     for dialect in [Dialect::Capnode, Dialect::Q] {
-        let (_served, connection) = connected(&Node::new(&function), dialect).await;
+        let (_served, connection) = in_memory::<Connection>(&Node::new(&function), dialect).await;
         let back: Value = soon(connection.index::<Cap>().apply(())).await.unwrap();
         let itself = back.member("self").unwrap();
         assert_eq!(itself.member("self"), Some(itself), "{dialect:?}");
@@ -408,7 +401,8 @@ async fn what_is_in_the_index_is_not_forgotten() {
     let mut limits = capnode::Limits::default();
     limits.exports = 2;
     let index = Object::new().with("make", make).with("other", other);
-    let (served, connection) = connected(&Node::new(index).limits(limits), Dialect::Capnode).await;
+    let (served, connection) =
+        in_memory::<Connection>(&Node::new(index).limits(limits), Dialect::Capnode).await;
     let peer: Value = soon(connection.index::<Cap>().read()).await.unwrap();
     let peer = Cap::holding(&peer).unwrap();
     let mut made = Vec::new();
@@ -446,9 +440,8 @@ async fn what_a_handler_says_is_in_the_span_of_its_connection() {
         tokio::task::yield_now().await;
         tracing::info!("later");
     });
-    let (there, here) = transport::pair();
-    let _served = Node::builder().index(talks).nickname("the kitchen").build().serve(there).await.unwrap();
-    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    let (_served, peer): (_, Cap) =
+        in_memory(&Node::builder().index(talks).nickname("the kitchen").build(), Dialect::CapnWeb).await;
     soon(peer.apply::<()>(())).await.unwrap();
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     for said in ["at once", "later"] {
@@ -515,7 +508,7 @@ async fn bytes_are_numbers_where_a_language_has_no_words_for_them() {
     let echo = Func::<fn(Bytes) -> Bytes>::new(|bytes: Bytes| async move { bytes });
     for dialect in ALL {
         let (_served, connection) =
-            connected(&Node::new(Object::new().with("echo", echo.clone())), dialect).await;
+            in_memory::<Connection>(&Node::new(Object::new().with("echo", echo.clone())), dialect).await;
         let bytes = Bytes::from(vec![0, 127, 255]);
         assert_eq!(
             connection.index::<Cap>().invoke::<Bytes>("echo", (bytes.clone(),)).await.unwrap(),
@@ -545,7 +538,7 @@ fn wrapping(count: &Arc<()>) -> Object {
 #[tokio::test(start_paused = true)]
 async fn a_chain_over_capnode_is_given_back_in_one_sweep() {
     let count = Arc::new(());
-    let (served, connection) = connected(&Node::new(wrapping(&count)), Dialect::Capnode).await;
+    let (served, connection) = in_memory::<Connection>(&Node::new(wrapping(&count)), Dialect::Capnode).await;
     let (there, here) = (connection.index::<Cap>(), wrapping(&count).cap());
     let mut head = Func::<fn() -> u32>::new(|| async { 0 });
     let before = Arc::strong_count(&count);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use capnode::{
     Call, Cap, Connection, Dialect, ErrorKind, Fate, Func, LimitKind, Limits, Node, Object, Value, transport,
 };
-use capnode_tests::{echo_and_wait, limits, soon, until};
+use capnode_tests::{echo_and_wait, in_memory, limits, soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
@@ -21,13 +21,6 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
-/// A connection within the program: the side that serves, and the one that called it.
-async fn connect(node: &Node, dialect: Dialect) -> (Connection, Connection) {
-    let (there, here) = transport::pair();
-    let served = node.serve(there).await.unwrap();
-    (served, Node::builder().dialect(dialect).build().connect_over(here).await.unwrap())
-}
-
 #[tokio::test]
 async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
@@ -35,7 +28,7 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
         let mut peers = Vec::new();
         // Within the limit, all together.
         for bytes in [100_000, 500_000, 300_000] {
-            let (served, peer) = connect(&node, dialect).await;
+            let (served, peer) = in_memory::<Connection>(&node, dialect).await;
             peer.index::<Cap>().invoke::<Value>("wait", ("x".repeat(bytes),)).send().unwrap();
             until("the call to arrive", || served.report().call_bytes >= bytes).await;
             peers.push((served, peer));
@@ -50,7 +43,7 @@ async fn what_all_connections_hold_together_ends_the_one_that_holds_most() {
             assert_eq!(soon(echo).await.unwrap(), 7, "{dialect:?}");
         }
         // Its bytes count no longer.
-        let (served, peer) = connect(&node, dialect).await;
+        let (served, peer) = in_memory::<Connection>(&node, dialect).await;
         peer.index::<Cap>().invoke::<Value>("wait", ("x".repeat(400_000),)).send().unwrap();
         until("the call to arrive", || served.report().call_bytes >= 400_000).await;
         assert!([&peers[0].0, &peers[2].0, &served].iter().all(|served| !served.is_closed()));
@@ -344,7 +337,7 @@ async fn a_peer_that_has_vanished_is_noticed() {
 async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
         let node = Node::new(echo_and_wait());
-        let (served, peer) = connect(&node, dialect).await;
+        let (served, peer) = in_memory::<Connection>(&node, dialect).await;
         assert_eq!(peer.index::<Cap>().invoke::<u32>("echo", (7,)).await.unwrap(), 7);
         let before = tokio::time::Instant::now();
         // Both ask each other all the time, which is nothing that goes on.
@@ -394,7 +387,7 @@ async fn a_web_socket_is_asked_by_a_ping() {
 async fn a_call_with_a_time_of_its_own_is_not_given_up_before() {
     for dialect in [Dialect::Capnode, Dialect::Q] {
         let node = Node::new(echo_and_wait());
-        let (_served, peer) = connect(&node, dialect).await;
+        let (_served, peer) = in_memory::<Connection>(&node, dialect).await;
         let before = tokio::time::Instant::now();
         let index = peer.index::<Cap>();
         let plain = index.invoke::<Value>("wait", (1,));

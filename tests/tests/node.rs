@@ -9,10 +9,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use capnode::{
-    CallError, Cap, Client, Connection, Error, ErrorKind, Fate, Func, Incoming, Limits, Node, Tables, Value,
+    CallError, Cap, Client, Connection, Dialect, Error, ErrorKind, Fate, Func, Incoming, Limits, Node,
+    Tables, Value,
 };
 use capnode_examples::tour::{self, CounterClient, TourClient};
-use capnode_tests::{js, soon, until};
+use capnode_tests::{in_memory, js, soon, until};
 use tokio::sync::mpsc;
 
 /// Holds on to a callback, so that the peer is lent something.
@@ -98,9 +99,9 @@ fn meeting(
 /// An object, the connection by which it is offered, and the connection by which it is reached.
 async fn kept() -> (Arc<Shelf>, Connection, Connection) {
     let shelf = Arc::new(Shelf::default());
-    let (one, other) = capnode::transport::pair();
-    let server = Node::new(KeeperClient::from_arc(shelf.clone())).serve(one).await.unwrap();
-    (shelf, server, capnode::connect_over(other).await.unwrap())
+    let node = Node::new(KeeperClient::from_arc(shelf.clone()));
+    let (server, client) = in_memory(&node, Dialect::CapnWeb).await;
+    (shelf, server, client)
 }
 
 /// Returns the cause of a failed `connect` or `listen`, which stands once, in the message.
@@ -249,9 +250,7 @@ async fn the_last_choice_of_an_index_counts() {
     let refusing = || Node::builder().authorize(async |_| Err::<(), _>("not you"));
     let offers = refusing().index("all of it").build();
     let refuses = Node::builder().index("all of it").authorize(async |_| Err::<(), _>("not you")).build();
-    let (here, there) = capnode::transport::pair();
-    let _served = offers.serve(there).await.unwrap();
-    let peer: Cap = capnode::connect_over(here).await.unwrap();
+    let (_served, peer): (_, Cap) = in_memory(&offers, Dialect::CapnWeb).await;
     assert_eq!(soon(peer.read::<String>()).await.unwrap(), "all of it");
     let (_here, there) = capnode::transport::pair();
     assert_eq!(refuses.serve(there).await.unwrap_err().kind(), ErrorKind::Refused);

@@ -8,10 +8,9 @@ use std::task::{Context, Waker};
 use capnode::sans_io::Core;
 use capnode::{
     Cap, Client as _, Connection, Dialect, Error, Func, Limits, Node, Object, Resolver, Value, promise,
-    transport,
 };
 use capnode_tests::lab::{LabClient, Rng};
-use capnode_tests::{soon, until};
+use capnode_tests::{in_memory, soon, until};
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
@@ -222,10 +221,7 @@ fn what_a_peer_sets_is_there_as_long_as_somebody_else_holds_it() {
 async fn what_is_not_of_this_program_and_what_it_sets_itself_is_kept() {
     let board = Object::new().open();
     let node = Node::new(board.clone());
-    let (there, here) = transport::pair();
-    let serving = node.serve(there).await.unwrap();
-    let connection: Connection =
-        Node::builder().dialect(Dialect::Q).build().connect_over(here).await.unwrap();
+    let (serving, connection): (_, Connection) = in_memory(&node, Dialect::Q).await;
     let theirs: Cap = connection.index();
     let double = Func::<fn(u32) -> u32>::new(|n: u32| async move { 2 * n });
     soon(theirs.put("double", &double)).await.unwrap();

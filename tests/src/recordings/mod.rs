@@ -1,5 +1,6 @@
 //! Recordings of connections of the original libraries, and what tests need to play them.
 
+pub mod calls;
 pub mod json;
 pub mod objects;
 pub mod programs;

@@ -3,9 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use capnode::transport::{Frame, Outgoing, ReceiveError, Transport};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Longer than anything takes. The clock only moves when there is nothing left to do, so that this is not waited for.
+pub const LONG: Duration = Duration::from_secs(3600);
 
 /// An action of a node on its transport.
 #[derive(Debug)]
@@ -13,6 +17,19 @@ pub enum Sent {
     Frame(String),
     /// It closes the transport, perhaps saying why.
     Closed(Option<String>),
+}
+
+/// Returns the next action of a node.
+///
+/// # Errors
+///
+/// If none comes.
+pub async fn next(from_node: &mut UnboundedReceiver<Sent>) -> Result<Sent, String> {
+    match tokio::time::timeout(LONG, from_node.recv()).await {
+        Ok(Some(sent)) => Ok(sent),
+        Ok(None) => Err("the node has let go of its transport".to_owned()),
+        Err(_) => Err("the node sends nothing".to_owned()),
+    }
 }
 
 /// A transport whose other end is a script.

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use capnode::{Call, Cap, Connection, Dialect, Error, ErrorKind, Fate, Value};
+use capnode::{Cap, Connection, Dialect, Error, ErrorKind, Fate, Value};
 use capnode_tests::recordings::{
-    Recording, Side,
-    json::{form, same, seen, seen_error, value},
+    Recording, Side, calls,
+    json::{same, seen, seen_error},
     parse,
-    script::{Script, Sent},
+    script::{self, LONG, Script, Sent},
 };
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -18,10 +18,6 @@ use tokio::task::JoinHandle;
 use crate::case::{Case, Program, Saw, Why};
 use crate::plan::{Step, kind, plan};
 use capnode_tests::recordings::objects::Log;
-
-/// Longer than anything takes. The clock only moves when there is nothing left to do, so that this
-/// is not waited for.
-const LONG: Duration = Duration::from_secs(3600);
 
 /// The program's hold on a call.
 enum Made {
@@ -134,19 +130,10 @@ impl Player<'_> {
 
     // -------------------------------------------------------------------------------- the wire
 
-    /// Returns the next message of the node.
-    async fn next(&mut self) -> Result<Sent, String> {
-        match tokio::time::timeout(LONG, self.from_node.recv()).await {
-            Ok(Some(sent)) => Ok(sent),
-            Ok(None) => Err("the node has let go of its transport".to_owned()),
-            Err(_) => Err("the node sends nothing".to_owned()),
-        }
-    }
-
     /// The next frame, but for those that give back what npm's program has left behind.
     async fn next_frame(&mut self) -> Result<Json, String> {
         loop {
-            let frame = match self.next().await? {
+            let frame = match script::next(&mut self.from_node).await? {
                 Sent::Frame(frame) => parse(&frame)?,
                 Sent::Closed(reason) => return Err(format!("the node has closed the transport, {reason:?}")),
             };
@@ -216,7 +203,7 @@ impl Player<'_> {
 
     async fn wait_for_close(&mut self) -> Result<Option<String>, String> {
         if self.closed.is_none() {
-            self.closed = match self.next().await? {
+            self.closed = match script::next(&mut self.from_node).await? {
                 Sent::Closed(reason) => Some(reason),
                 Sent::Frame(frame) => return Err(format!("expected the end of the transport, got {frame}")),
             };
@@ -250,10 +237,6 @@ impl Player<'_> {
     }
 
     fn make(&mut self, id: i64, expression: &Json, awaited: bool) -> Result<(), String> {
-        let unknown = || format!("what {expression} says");
-        let (form, parts) = form(expression).ok_or_else(unknown)?;
-        let target = parts.first().and_then(Json::as_i64).and_then(|id| self.cap(id));
-        let path = parts.get(1).and_then(Json::as_array).ok_or_else(unknown)?;
         let mut function = None;
         let mut reference = |form: &str, id| match form {
             "export" if self.case.also.contains(&Why::DroppedOnce) => {
@@ -263,12 +246,8 @@ impl Player<'_> {
             "import" | "pipeline" => self.cap(id),
             _ => None,
         };
-        let args = parts.get(2).and_then(Json::as_array);
-        let args =
-            args.map(|args| args.iter().map(|arg| value(arg, &mut reference)).collect::<Option<Vec<_>>>());
-        let args = args.map(|args| args.ok_or_else(unknown)).transpose()?;
-        let target = target.filter(|_| form == "pipeline").ok_or_else(unknown)?;
-        let call = call(target, path, args).ok_or_else(unknown)?;
+        let call = calls::of_expression(expression, &mut reference);
+        let call = call.ok_or_else(|| format!("what {expression} says"))?;
         let made = if awaited {
             Made::Awaited(tokio::spawn(call.into_future()))
         } else {
@@ -372,7 +351,11 @@ impl Player<'_> {
             (Some("result"), Ok(value)) => {
                 compare(&seen(&value), recorded)?;
                 if let Some(answer) = answer {
-                    lend(&answer[2], &value, &mut self.lent);
+                    calls::lent(&answer[2], &value, &mut |form, id, cap| {
+                        if form == "export" {
+                            self.lent.insert(id, cap.clone());
+                        }
+                    });
                 }
                 Ok(())
             }
@@ -448,50 +431,4 @@ impl Player<'_> {
 
 fn compare(ours: &Json, recorded: &Json) -> Result<(), String> {
     if same(ours, recorded) { Ok(()) } else { Err(format!("expected {recorded}\n     got {ours}")) }
-}
-
-/// Notes the peer's export of each reference in a value.
-fn lend(expression: &Json, value: &Value, lent: &mut BTreeMap<i64, Cap>) {
-    match (expression, value) {
-        (_, Value::Cap(cap)) => {
-            if let ("export", id) = kind(expression) {
-                lent.insert(id, cap.clone());
-            }
-        }
-        (Json::Array(elements), Value::Array(values)) => {
-            let elements = elements.first().and_then(Json::as_array);
-            elements
-                .iter()
-                .flat_map(|elements| elements.iter())
-                .zip(values)
-                .for_each(|(element, value)| lend(element, value, lent));
-        }
-        (Json::Object(members), Value::Object(values)) => {
-            for (key, value) in values {
-                if let Some(member) = members.get(key) {
-                    lend(member, value, lent);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Calls the member at `path`, or reads it if there are no arguments.
-fn call(target: Cap, path: &[Json], args: Option<Vec<Value>>) -> Option<Call<Value>> {
-    let names: Vec<_> = path.iter().map(Json::as_str).collect::<Option<_>>()?;
-    let Some(args) = args else {
-        let (last, before) = names.split_last()?;
-        return Some(before.iter().fold(target, |cap, name| cap.at(name)).get(last));
-    };
-    let cap = names.iter().fold(target, |cap, name| cap.at(name));
-    let mut args = args.into_iter();
-    let mut next = || args.next();
-    Some(match (next(), next(), next(), next()) {
-        (None, ..) => cap.apply(()),
-        (Some(a), None, ..) => cap.apply((a,)),
-        (Some(a), Some(b), None, _) => cap.apply((a, b)),
-        (Some(a), Some(b), Some(c), None) => cap.apply((a, b, c)),
-        _ => return None,
-    })
 }

@@ -2,14 +2,13 @@
 //! does, nothing panics, and another session of the same node goes on. A few bits of each recording: all its bytes are
 //! damaged in `damage`, where there is only a core.
 
-use std::sync::Once;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use capnode::{Cap, Connection, Dialect, Func, Node, Value};
+use capnode_tests::panics;
 use capnode_tests::recordings::{
     self, Line, Recording, Side,
-    script::{self, Script},
+    script::{self, LONG, Script},
     table::{self, Cover},
 };
 
@@ -22,21 +21,6 @@ fn flips(recording: &Recording, both: bool) -> usize {
     let sends =
         |side| recording.lines.iter().any(|line| matches!(line, Line::Frame { from, .. } if *from == side));
     if both && sends(Side::A) && sends(Side::B) { FLIPS / 2 } else { FLIPS }
-}
-
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-/// Counts the panics of this process from now on, wherever they are caught.
-pub fn count_panics() -> usize {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            PANICS.fetch_add(1, Ordering::SeqCst);
-            before(info);
-        }));
-    });
-    PANICS.load(Ordering::SeqCst)
 }
 
 /// Numbers that are the same in each run.
@@ -104,7 +88,8 @@ fn other(side: Side) -> Side {
 
 /// Damages all recordings of a language, as one side gets them.
 pub fn flip_all(dialect: Dialect, side: Side) {
-    let before = count_panics();
+    panics::watch(|_| true);
+    let before = panics::count();
     for row in table::rows(dialect) {
         let Cover::Played(part) = row.cover(side) else { continue };
         let mut recording = recordings::read(dialect, row.name);
@@ -119,12 +104,13 @@ pub fn flip_all(dialect: Dialect, side: Side) {
             }
         });
     }
-    assert_eq!(PANICS.load(Ordering::SeqCst), before, "something panicked");
+    assert_eq!(panics::count(), before, "something panicked");
 }
 
 /// Flips bits in the recordings of Cap'n Web, whose ids need no translation.
 pub fn flip_all_of_capn_web(side: Side) {
-    let before = count_panics();
+    panics::watch(|_| true);
+    let before = panics::count();
     for name in recordings::names(Dialect::CapnWeb) {
         let recording = recordings::read(Dialect::CapnWeb, &name);
         let mut random = Random::of(&name, side);
@@ -136,11 +122,10 @@ pub fn flip_all_of_capn_web(side: Side) {
             }
         });
     }
-    assert_eq!(PANICS.load(Ordering::SeqCst), before, "something panicked");
+    assert_eq!(panics::count(), before, "something panicked");
 }
 
 async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {
-    const LONG: Duration = Duration::from_secs(3600);
     let echo = Func::<fn(Value) -> Value>::new(|value: Value| async move { value });
     let add = Func::<fn(u32, u32) -> u32>::new(|a: u32, b: u32| async move { a.wrapping_add(b) });
     let index = ["echo", "kind", "nothing", "counter", "call", "later", "authenticate"];

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use capnode::{Call, Cap, Connection, Dialect, Error, ErrorKind, Func, Node, Object, Value};
 use capnode_tests::recordings::{
-    Line, Recording, Side, parse,
+    Line, Recording, Side,
+    calls::{self, Attempt, answers, reply_id, text},
+    parse,
     programs::{Part, Saw, World, given},
-    script::{Script, Sent},
+    script::{self, LONG, Script, Sent},
     wire::{Graph, Ids, Leaf, compare, is_seen, pair, said, values},
 };
 use serde_json::{Value as Json, json};
@@ -17,14 +19,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Longer than anything takes. The clock only moves when there is nothing left to do, so that this is not waited for.
-const LONG: Duration = Duration::from_secs(3600);
-
 /// A function of six arguments; those that were not given are undefined.
 pub type Callback = Func<fn(Value, Value, Value, Value, Value, Value) -> Result<Value, Error>>;
 
 type Outcome = Result<Value, Error>;
-type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 
 /// The arguments and answers of this side's callbacks, by the number of the call.
 #[derive(Clone, Default)]
@@ -83,29 +81,6 @@ struct Player<'a> {
     early: VecDeque<Json>,
     /// Another session of the same node.
     other: Option<Connection>,
-}
-
-fn text(json: &Json) -> String {
-    json.as_str().map_or_else(|| json.to_string(), str::to_owned)
-}
-
-/// The id by which a request is answered.
-fn reply_id(dialect: Dialect, message: &Json) -> Option<&Json> {
-    match (dialect, message["type"].as_str()?) {
-        (Dialect::Capnode, "index") => message.get("methodId"),
-        (Dialect::Capnode, "invocation" | "dealloc") => message.get("replyId"),
-        (Dialect::Q, "send") => message.get("from"),
-        _ => None,
-    }
-}
-
-/// The id of the request that a message answers.
-fn answers(dialect: Dialect, message: &Json) -> Option<&Json> {
-    match (dialect, message["type"].as_str()?) {
-        (Dialect::Capnode, "return" | "error") => message.get("methodId"),
-        (Dialect::Q, "resolve") => message.get("to"),
-        _ => None,
-    }
 }
 
 /// Plays a recording. An error describes the difference of the node.
@@ -362,13 +337,9 @@ impl Player<'_> {
     /// The next frame that was recorded.
     async fn next_frame(&mut self, recorded: &Json) -> Result<Json, String> {
         loop {
-            let frame = match tokio::time::timeout(LONG, self.from_node.recv()).await {
-                Ok(Some(Sent::Frame(frame))) => parse(&frame)?,
-                Ok(Some(Sent::Closed(reason))) => {
-                    return Err(format!("the transport was closed: {reason:?}"));
-                }
-                Ok(None) => return Err("the node has let go of its transport".to_owned()),
-                Err(_) => return Err("the node sends nothing".to_owned()),
+            let frame = match script::next(&mut self.from_node).await? {
+                Sent::Frame(frame) => parse(&frame)?,
+                Sent::Closed(reason) => return Err(format!("the transport was closed: {reason:?}")),
             };
             if frame["type"] == "dealloc" && recorded["type"] == "dealloc" || !self.is_extra(&frame) {
                 return Ok(frame);
@@ -459,26 +430,7 @@ impl Player<'_> {
         let args = graph.arguments(self.dialect, &op);
         let args = self.values(&graph, &args)?;
         let name = recorded["args"][0].as_str();
-        let nothing = |()| Value::Undefined;
-        Some(match (op.as_str(), name) {
-            ("get", Some(name)) => self.watched(target.get(name)),
-            ("set", Some(name)) => {
-                let call = target.put(name, args.first()?);
-                Box::pin(async move { call.await.map(nothing) })
-            }
-            ("delete", Some(name)) => {
-                let call = target.delete(name);
-                Box::pin(async move { call.await.map(nothing) })
-            }
-            ("keys", _) => {
-                let call = target.keys();
-                let list = |names: Vec<String>| Value::Array(names.into_iter().map(Value::from).collect());
-                Box::pin(async move { call.await.map(list) })
-            }
-            ("post", Some(name)) => self.watched(with(&target, Some(name), args)),
-            ("" | "post" | "apply", _) => self.watched(with(&target, None, args)),
-            _ => return None,
-        })
+        calls::operate(&target, &op, name, args, |call| self.watched(call))
     }
 
     fn watched(&self, call: Call<Value>) -> Attempt {
@@ -776,30 +728,5 @@ fn overwrite(message: &mut Json, with: &Json) {
             }
         }
         (message, with) => *message = with.clone(),
-    }
-}
-
-/// Makes a call with as many arguments as there are.
-fn with(cap: &Cap, name: Option<&str>, args: Vec<Value>) -> Call<Value> {
-    let count = args.len();
-    let mut args = args.into_iter();
-    let mut next = || args.next().unwrap_or_default();
-    macro_rules! call {
-        ($($next:expr),*) => {
-            match name {
-                Some(name) => cap.invoke(name, ($($next,)*)),
-                None => cap.apply(($($next,)*)),
-            }
-        };
-    }
-    match count {
-        0 => call!(),
-        1 => call!(next()),
-        2 => call!(next(), next()),
-        3 => call!(next(), next(), next()),
-        4 => call!(next(), next(), next(), next()),
-        5 => call!(next(), next(), next(), next(), next()),
-        6 => call!(next(), next(), next(), next(), next(), next()),
-        _ => call!(next(), next(), next(), next(), next(), next(), next()),
     }
 }

@@ -6,8 +6,8 @@ use std::fmt::{self, Debug, Display};
 use std::future::Future;
 use std::pin::Pin;
 
-use capnode::{CallError, Connection, Dialect, Node, Wire, transport};
-use capnode_tests::soon;
+use capnode::{CallError, Connection, Dialect, Node, Wire};
+use capnode_tests::{in_memory, soon};
 use serde::{Deserialize, Serialize};
 
 mod differences;
@@ -84,9 +84,7 @@ async fn seen_from_afar<T: Wire + Clone + Debug + Sync>(
     value: &T,
     dialect: Dialect,
 ) -> Seen {
-    let (there, here) = transport::pair();
-    let _served = Node::new(client.clone()).serve(there).await.unwrap();
-    let connection: Connection = Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
+    let (_served, connection): (_, Connection) = in_memory(&Node::new(client.clone()), dialect).await;
     seen(&connection.index(), value).await
 }
 
