@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::link::Link;
 use crate::link::task::LastTurn;
-use crate::op::Id;
+use crate::message::Id;
 use crate::outgoing::{Frame, Outgoing};
 use crate::runtime::{Instant, Sleep, in_current, sleep_until, start, wait};
 use crate::transport::{LEFTOVER, Properties, ReceiveError, Transport};

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::limits::LimitKind;
+use crate::message::Text;
 use crate::names::is_reserved;
-use crate::op::Text;
 use crate::printable::Printable;
 
 /// The reason why a call, a connection or a conversion failed.
@@ -54,7 +54,7 @@ pub(crate) trait LocalData: Send + Sync {
     fn encode(&self) -> Result<String, Error>;
 }
 
-/// The kind of an [`Error`], which tells what failed.
+/// The kind of a [`Error`], which tells what failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -98,7 +98,7 @@ pub enum Fate {
 
 /// The side that can do something about a failure.
 ///
-/// The failure itself is the [kind](ErrorKind) of an [`Error`], which is independent of the fault: either side may have
+/// The failure itself is the [kind](ErrorKind) of a [`Error`], which is independent of the fault: either side may have
 /// broken a [limit](ErrorKind::Limit), and a connection ends because one side wants it to, or because a cable is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -13,7 +13,7 @@ use crate::cap::payload::{Body, Part, flatten};
 use crate::dialect::{Names, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Id, Op, Payload, Text, Word};
+use crate::message::{Id, Message, Payload, Text, Word};
 
 mod frames;
 #[cfg(test)]
@@ -222,7 +222,7 @@ fn lent(body: Body) -> Option<Payload<Word>> {
 fn value_of(expression: &str) -> Option<Payload<Word>> {
     let frame = format!("[\"resolve\",1,{expression}]");
     match capnweb::parse(&Text::frame(&frame), &Limits::default()).ok()? {
-        Op::Answer { outcome: Ok(value), .. } => Some(value),
+        Message::Answer { outcome: Ok(value), .. } => Some(value),
         _ => None,
     }
 }

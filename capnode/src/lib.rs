@@ -166,11 +166,11 @@ mod interface;
 mod kinds;
 mod limits;
 mod link;
+mod message;
 mod names;
 #[cfg(feature = "tokio")]
 mod node;
 mod object;
-mod op;
 #[cfg(any(feature = "axum", feature = "ws"))]
 mod origin;
 mod outgoing;

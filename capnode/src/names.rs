@@ -1,6 +1,6 @@
 //! Names that JavaScript gives a meaning of its own.
 
-use crate::op::Key;
+use crate::message::Key;
 
 macro_rules! reserved {
     ($count:literal: $($name:literal)*) => {

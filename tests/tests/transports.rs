@@ -273,10 +273,7 @@ async fn a_certificate_that_is_not_trusted_is_refused() {
     let config = ClientConfig::builder().with_root_certificates(trusting(&certificate)).with_no_client_auth();
     let config = Arc::new(config);
     let error = capnode::connect::<Connection>(&listener.url()).tls(config.clone()).await.unwrap_err();
-    assert!(
-        error.to_string().contains("not valid for name"),
-        "{error:?}"
-    );
+    assert!(error.to_string().contains("not valid for name"), "{error:?}");
     // The listener has taken no harm from these.
     let tour: TourClient = capnode::connect(&url).tls(config).await.unwrap();
     assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");

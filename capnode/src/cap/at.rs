@@ -8,8 +8,8 @@ use super::request::{Args, Request};
 use super::response::Response;
 use super::{Cap, Kind, Shape, depth};
 use crate::error::{Error, ErrorKind};
+use crate::message::{Key, Path};
 use crate::names::find_reserved;
-use crate::op::{Key, Path};
 use crate::session::ObjectId;
 
 pub(crate) struct At {

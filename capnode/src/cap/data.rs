@@ -13,7 +13,7 @@ use super::response::{Reply, Response};
 use super::{Cap, Shape};
 use crate::dialect::capnweb::{self, Places, range_at, reference_at};
 use crate::error::Error;
-use crate::op::{Key, Payload, Text, Verb};
+use crate::message::{Key, Payload, Text, Verb};
 use crate::sync::{Mutex, lock};
 
 struct Data;

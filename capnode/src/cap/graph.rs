@@ -13,7 +13,7 @@ use super::payload::{Body, Part};
 use crate::dialect::Place;
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::op::{Payload, Slot, Text};
+use crate::message::{Payload, Slot, Text};
 
 /// The nodes of one message.
 #[derive(Debug)]

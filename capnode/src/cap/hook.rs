@@ -3,7 +3,7 @@
 use super::broken::BrokenSlot;
 use crate::error::Error;
 use crate::limits::Unfolding;
-use crate::op::Id;
+use crate::message::Id;
 use crate::sync::atomic::{AtomicI64, Ordering};
 
 /// The id of a call that has not been sent. No sent call has this id, and no import, whose ids are below zero.

@@ -11,7 +11,7 @@ use super::request::{Args, Extras, Member, Request};
 use super::response::{Response, State};
 use crate::dialect::Capabilities;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::op::{Answering, Id, Key, Path, Payload, Verb};
+use crate::message::{Answering, Id, Key, Path, Payload, Verb};
 use crate::sync::atomic::{AtomicI64, Ordering};
 
 /// A connection, for the references that its peer lends.

@@ -11,7 +11,7 @@ use super::response::Response;
 use super::{Cap, Shape, depth};
 use crate::dialect::capnweb;
 use crate::few::Few;
-use crate::op::{Key, Path, Payload, Slot, Text};
+use crate::message::{Key, Path, Payload, Slot, Text};
 use crate::panics::contained;
 use crate::session::ObjectId;
 

@@ -8,7 +8,7 @@ use super::missing::{cannot, in_function, missing, not_a_function};
 use super::payload::{Part, encode};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
-use crate::op::{Key, Path, Payload, Verb};
+use crate::message::{Key, Path, Payload, Verb};
 
 /// Calls a method or reads a property of an object by its entry and number in the table.
 type Dispatch<'a> = &'a dyn Fn(Local, &'static Method, usize, Request) -> Response;

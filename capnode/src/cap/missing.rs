@@ -4,7 +4,7 @@ use super::payload::undefined;
 use super::request::Request;
 use super::response::{Outcome, Reply, Response};
 use crate::error::{Error, Fate, Fault};
-use crate::op::{Key, Verb};
+use crate::message::{Key, Verb};
 
 /// Answers a call, or a read, of a path whose step at `at` has a reserved name, without asking the object or a peer:
 /// nothing has such a member. For all requests whose path comes from outside of the library.
@@ -13,7 +13,7 @@ pub(crate) fn reserved(path: &[Key], at: usize, reads: bool) -> Response {
     Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here)))
 }
 
-/// The error of a request that only an [`Object`](crate::Object) may allow.
+/// The error of a request that only a [`Object`](crate::Object) may allow.
 pub(crate) fn cannot(verb: Verb) -> Error {
     Error::type_error(match verb {
         Verb::Set => "no property of it can be set",

@@ -42,7 +42,7 @@ use self::queue::Queue;
 use self::request::Request;
 use self::response::Response;
 use crate::error::{Error, ErrorKind};
-use crate::op::{Key, Path, Text};
+use crate::message::{Key, Path, Text};
 use crate::printable::Printable;
 use crate::session::ObjectId;
 

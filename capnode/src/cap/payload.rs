@@ -13,7 +13,7 @@ use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::few::Few;
 use crate::limits::{LimitKind, MAX_PROMISE_DEPTH, Unfolding};
-use crate::op::{Payload, Slot, Text};
+use crate::message::{Payload, Slot, Text};
 
 /// The content of a reference's slot in a value.
 #[derive(Clone, Debug)]

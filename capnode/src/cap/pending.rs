@@ -12,7 +12,7 @@ use super::hook::{ConnectionHook, Ticket, UNSENT};
 use super::response::{Outcome, Reply};
 use super::staged::{Delivered, Staged, settle};
 use crate::error::Error;
-use crate::op::{Id, Payload};
+use crate::message::{Id, Payload};
 use crate::runtime::BoxFuture;
 
 /// The future of an answer. Dropping it tells the peer that the answer is no longer waited for, if the peer's language

@@ -7,7 +7,7 @@ use super::interface::Interface;
 use super::payload::{Body, undefined};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::op::{Key, Path, Text};
+use crate::message::{Key, Path, Text};
 use crate::panics::{Panicked, caught};
 
 /// A call or a read, on its way to whatever its target turns out to be.

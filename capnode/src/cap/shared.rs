@@ -11,7 +11,7 @@ use super::payload::{Body, Part, encode};
 use super::slot::{decode, serialize};
 use super::value::Value;
 use crate::error::{Error, ErrorKind};
-use crate::op::{Slot, Text};
+use crate::message::{Slot, Text};
 
 /// A value that occurs more than once in the value it came in, or inside itself. Its identity is kept, also when it is
 /// sent on.

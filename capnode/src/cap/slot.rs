@@ -24,7 +24,7 @@ use crate::dialect::{Extract, Found, Lookup, Node, Place};
 use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::marker::REFERENCE;
-use crate::op::{self, Payload, Text};
+use crate::message::{self, Payload, Text};
 use crate::sync::{OnDrop, thread_local};
 
 thread_local! {
@@ -128,9 +128,13 @@ impl Lookup for Part {
             }
             // It stands by itself, so that keeping it does not keep all that it came with.
             None => {
-                let moved = |slot: &op::Slot<Part>| {
+                let moved = |slot: &message::Slot<Part>| {
                     let slot = slot.outside(graph);
-                    op::Slot { start: slot.start - range.start, end: slot.end - range.start, to: slot.to }
+                    message::Slot {
+                        start: slot.start - range.start,
+                        end: slot.end - range.start,
+                        to: slot.to,
+                    }
                 };
                 let refs = refs.iter().map(moved).collect();
                 let text = Text::Own(buffer.get(range.clone())?.to_owned()).share();

@@ -11,7 +11,7 @@ use super::queue::Queue;
 use super::{Cap, Kind, Shape, depth, too_many};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Path, Payload};
+use crate::message::{Path, Payload};
 
 /// A value whose references to objects of this program do not keep them. Its imports stay as they were: a connection
 /// holds nothing once it has ended.

@@ -9,7 +9,7 @@ use super::json::{Broken, Json, MAX_VALUES, is_key, quote, separate};
 use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind};
-use crate::op::{Payload, Slot, Text, Word};
+use crate::message::{Payload, Slot, Text, Word};
 
 mod plain;
 

@@ -3,13 +3,13 @@
 use super::{Dialect, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Op, Text};
+use crate::message::{Message, Text};
 
 /// The name of a property that no object has, which is read to probe a peer.
 pub(crate) const PROBE: &str = "capnode:probe";
 
 /// A function that reads a frame.
-pub(crate) type Parser = fn(&Text, &Limits) -> Result<Op, Error>;
+pub(crate) type Parser = fn(&Text, &Limits) -> Result<Message, Error>;
 
 /// The abilities of a peer that follow from its dialect.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::{Dialect, Names, capnode, capnweb, q};
 use crate::bounds;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Id, Op, Text};
+use crate::message::{Id, Message, Text};
 use crate::runtime::random;
 
 /// The codec of a connection.
@@ -52,7 +52,7 @@ impl Codec {
         frame: &str,
         limits: &Limits,
         names: &mut dyn Names,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         match self {
             Codec::Unknown => Ok(None),
             Codec::CapnWeb => capnweb::parse(&Text::frame(frame), limits).map(Some),
@@ -65,7 +65,7 @@ impl Codec {
     /// language.
     pub(crate) fn write(
         &mut self,
-        op: &Op,
+        op: &Message,
         names: &mut dyn Names,
         out: &mut String,
         bytes: usize,
@@ -81,7 +81,7 @@ impl Codec {
         }
     }
 
-    /// Returns the next frame that is sent without an op.
+    /// Returns the next frame that is sent without a message.
     pub(crate) fn take_reply(&mut self) -> Option<String> {
         match self {
             Codec::Unknown | Codec::CapnWeb => None,

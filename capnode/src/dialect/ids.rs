@@ -4,7 +4,7 @@ use std::hash::RandomState;
 
 use super::capnweb::text::write_string;
 use super::json::Json;
-use crate::op::{Id, IdMap};
+use crate::message::{Id, IdMap};
 use crate::table::Table;
 
 /// Imports by the strings that name them. A string is kept as it stands in JSON, quotes included: some peers use

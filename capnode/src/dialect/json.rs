@@ -9,7 +9,7 @@ use super::capnweb::text::{plain_run, unescape};
 use super::{too_deep, too_long};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::op::Slot;
+use crate::message::Slot;
 
 #[cfg(test)]
 mod tests;

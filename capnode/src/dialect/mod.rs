@@ -1,4 +1,4 @@
-//! The wire languages: frames to [`Op`](crate::op::Op)s and back, Rust values to text and back.
+//! The wire languages: frames to [`Message`](crate::message::Message)s and back, Rust values to text and back.
 //!
 //! A language is a value ([`Dialect`]), never a feature of the build: one program can speak
 //! several at once.
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::LimitKind;
-use crate::op::{Id, Payload, Slot};
+use crate::message::{Id, Payload, Slot};
 
 mod canonical;
 mod capabilities;

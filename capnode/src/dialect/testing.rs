@@ -8,7 +8,7 @@ use serde_json::Value as Tree;
 use super::Names;
 use super::canonical::Trees;
 use super::json::Json;
-use crate::op::{Id, Payload, Word};
+use crate::message::{Id, Payload, Word};
 
 /// Returns the recorded messages of a peer: the name of the recording, the sender, and the text.
 pub(super) fn recorded(peer: &str) -> Vec<(String, char, String)> {

@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use super::testing::{Everything, shown};
 use super::{capnode, q};
 use crate::limits::Limits;
-use crate::op::{Answering, Op, Path, Payload, Slot, Text, Word};
+use crate::message::{Answering, Message, Path, Payload, Slot, Text, Word};
 
 /// A value whose containers know each other by number, so that any of them may be in any.
 #[derive(Clone, Debug)]
@@ -167,16 +167,17 @@ macro_rules! through {
             asked
         };
         // As an answer: the receiver asked.
-        let ask = Op::Call { id: 1, target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
+        let ask =
+            Message::Call { id: 1, target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
         receiver.write(&ask, &mut names, &mut frame).unwrap();
         sender.parse(asked, &Limits::default(), &mut names).unwrap().unwrap();
         let mut answer = String::new();
         let outcome = Ok(payload.clone());
-        sender.write(&Op::Answer { id: 1, outcome }, &mut names, &mut answer).unwrap();
+        sender.write(&Message::Answer { id: 1, outcome }, &mut names, &mut answer).unwrap();
         let id = frame.split('"').find(|part| part.len() > 19).unwrap();
         let answer = answer.replacen("\"r\"", &format!("\"{id}\""), 1);
         let read = receiver.parse(&answer, &Limits::default(), &mut names).unwrap();
-        let Some(Op::Answer { id: 1, outcome: Ok(read) }) = read else { panic!("{answer}: {read:?}") };
+        let Some(Message::Answer { id: 1, outcome: Ok(read) }) = read else { panic!("{answer}: {read:?}") };
         let name: fn(&$language::Speech, i64) -> Option<&str> = $functions;
         prop_assert_eq!(named(read, |id| number(name(&receiver, id))), named(payload, |id| id), "{}", answer);
     }};
@@ -193,11 +194,11 @@ proptest! {
         let mut names = names();
         let (mut sender, mut receiver) = (q::Speech::new(1), q::Speech::new(2));
         let args = Build::payload(&containers, true);
-        let op = |args| Op::Call { id: 1, target: 0, path: Path::name("m"), args: Some(args), answering: Answering::Sent };
+        let op = |args| Message::Call { id: 1, target: 0, path: Path::name("m"), args: Some(args), answering: Answering::Sent };
         let mut frame = String::new();
         sender.write(&op(args.clone()), &mut names, &mut frame).unwrap();
         let read = receiver.parse(&frame, &Limits::default(), &mut names).unwrap();
-        let Some(Op::Call { args: Some(read), .. }) = read else { panic!("{frame}") };
+        let Some(Message::Call { args: Some(read), .. }) = read else { panic!("{frame}") };
         prop_assert_eq!(named(read, |id| number(receiver.lent_name(id))), named(args, |id| id), "{}", frame);
     }
 

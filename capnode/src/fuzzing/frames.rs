@@ -9,23 +9,23 @@ use crate::dialect::json::{Broken, Json};
 use crate::dialect::{Dialect, capnode, capnweb, q};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::op::{Answering, Key, Op, Path, Payload, Text, Verb, Word};
+use crate::message::{Answering, Key, Message, Path, Payload, Text, Verb, Word};
 use crate::value::Value;
 
 /// A frame of Cap'n Web. What passes is JSON, and is the same when it is written and read again.
 pub fn capnweb_frame(data: &[u8]) {
     let Some(frame) = text(data) else { return };
-    let Ok(op) = capnweb::parse(&Text::frame(frame), &Limits::default()) else { return };
+    let Ok(message) = capnweb::parse(&Text::frame(frame), &Limits::default()) else { return };
     assert_json(frame);
-    let written = written(&op);
+    let written = written(&message);
     let again = capnweb::parse(&Text::frame(&written), &Limits::default());
     let again = again.unwrap_or_else(|error| panic!("{written}: {error}"));
     assert_eq!(self::written(&again), written);
 }
 
-fn written(op: &Op) -> String {
+fn written(message: &Message) -> String {
     let mut out = String::new();
-    capnweb::write(op, &mut out);
+    capnweb::write(message, &mut out);
     out
 }
 macro_rules! frames {
@@ -33,7 +33,8 @@ macro_rules! frames {
         let Some(data) = text($data) else { return };
         let (mut speech, mut names) = ($language::Speech::new(1), Anything::default());
         let (mut asked, mut calls, mut lent_ids) = (String::new(), 0, Vec::new());
-        let ask = Op::Call { id: 1, target: 0, path: Path::Empty, args: $ask, answering: Answering::Sent };
+        let ask =
+            Message::Call { id: 1, target: 0, path: Path::Empty, args: $ask, answering: Answering::Sent };
         speech.write(&ask, &mut names, &mut asked).ok();
         let id = asked.split('"').find(|part| part.len() > 19).unwrap_or_default();
         for (number, line) in data.lines().take(64).enumerate() {
@@ -44,7 +45,7 @@ macro_rules! frames {
             });
             let answer = ["return", "error", "resolve", "notify"].iter().any(|kind| line.contains(kind));
             let meant = to.filter(|_| answer).map(|to| line.replacen(&to, id, 1));
-            let Ok(op) = speech.parse(meant.as_deref().unwrap_or(line), &Limits::default(), &mut names)
+            let Ok(message) = speech.parse(meant.as_deref().unwrap_or(line), &Limits::default(), &mut names)
             else {
                 return;
             };
@@ -52,17 +53,17 @@ macro_rules! frames {
                 assert_json(&reply);
             }
             while speech.take_lost().is_some() {}
-            if let Some(Op::Answer { outcome: Err(thrown), .. }) = &op {
+            if let Some(Message::Answer { outcome: Err(thrown), .. }) = &message {
                 capnweb::read_error(thrown).property::<Value>("data");
             }
-            let value = match op {
-                Some(Op::Call { args, .. }) => {
+            let value = match message {
+                Some(Message::Call { args, .. }) => {
                     calls += 1;
                     args
                 }
-                Some(Op::Answer { outcome: Ok(value) | Err(value), .. } | Op::Progress { value, .. }) => {
-                    Some(value)
-                }
+                Some(
+                    Message::Answer { outcome: Ok(value) | Err(value), .. } | Message::Progress { value, .. },
+                ) => Some(value),
                 _ => None,
             };
             let Some(value) = value else { continue };
@@ -75,12 +76,12 @@ macro_rules! frames {
             drop(unfold(value.clone(), 1 << 16));
             let Some(value) = lent(value) else { continue };
             let outcome = if number % 2 == 0 { Ok(value) } else { Err(value) };
-            for op in [
-                Op::Progress { id: calls, value: Payload::plain("1".to_owned()) },
-                Op::Answer { id: calls, outcome },
+            for message in [
+                Message::Progress { id: calls, value: Payload::plain("1".to_owned()) },
+                Message::Answer { id: calls, outcome },
             ] {
                 let mut frame = String::new();
-                speech.write(&op, &mut names, &mut frame).ok();
+                speech.write(&message, &mut names, &mut frame).ok();
                 if !frame.is_empty() {
                     assert_json(&frame);
                 }
@@ -88,7 +89,7 @@ macro_rules! frames {
             if number % 3 == 2 {
                 for id in lent_ids.drain(..) {
                     let mut frame = String::new();
-                    speech.write(&Op::Release { id, count: 1 }, &mut names, &mut frame).ok();
+                    speech.write(&Message::Release { id, count: 1 }, &mut names, &mut frame).ok();
                 }
             }
         }
@@ -130,19 +131,20 @@ macro_rules! through {
     ($language:ident, $payload:expr, $asked:literal) => {{
         let mut names = Anything::default();
         let (mut sender, mut receiver) = ($language::Speech::new(1), $language::Speech::new(2));
-        let ask = Op::Call { id: 1, target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
+        let ask =
+            Message::Call { id: 1, target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
         let mut frame = String::new();
         receiver.write(&ask, &mut names, &mut frame).ok();
         let id = frame.split('"').find(|part| part.len() > 19).unwrap_or_default().to_owned();
         sender.parse($asked, &Limits::default(), &mut names).ok();
         let mut answer = String::new();
-        sender.write(&Op::Answer { id: 1, outcome: Ok($payload) }, &mut names, &mut answer).ok();
+        sender.write(&Message::Answer { id: 1, outcome: Ok($payload) }, &mut names, &mut answer).ok();
         assert_json(&answer);
         let delivered = answer.replacen("\"r\"", &format!("\"{id}\""), 1);
         match receiver.parse(&delivered, &Limits::default(), &mut names) {
-            Ok(Some(Op::Answer { id: 1, outcome: Ok(value) })) => Some((answer, value)),
+            Ok(Some(Message::Answer { id: 1, outcome: Ok(value) })) => Some((answer, value)),
             // It could not be said, or nests as deep as the language bears and then some.
-            Ok(Some(Op::Answer { id: 1, outcome: Err(_) })) | Err(_) => None,
+            Ok(Some(Message::Answer { id: 1, outcome: Err(_) })) | Err(_) => None,
             other => panic!("{answer}: {other:?}"),
         }
     }};
@@ -180,7 +182,7 @@ pub fn canonical(data: &[u8]) {
     ];
     for (target, path) in [function, 0, 0].into_iter().zip(paths) {
         let args = value.refs.is_empty().then(|| args.clone());
-        let call = Op::Call { id: 1, target, path, args, answering: Answering::Sent };
+        let call = Message::Call { id: 1, target, path, args, answering: Answering::Sent };
         let (mut one, mut other) = (String::new(), String::new());
         capnode.write(&call, &mut names, &mut one).ok();
         q.write(&call, &mut names, &mut other).ok();
@@ -208,7 +210,7 @@ pub fn ids(data: &[u8]) {
     }
     let (mut frame, mut names) = (String::new(), Anything::default());
     let args = Some(Payload::plain(Text::Static("[]")));
-    let call = Op::Call { id: 1, target: id, path: Path::Empty, args, answering: Answering::Sent };
+    let call = Message::Call { id: 1, target: id, path: Path::Empty, args, answering: Answering::Sent };
     if speech.write(&call, &mut names, &mut frame).is_ok() {
         assert_json(&frame);
         let tree = Json::parse(&frame, 16, usize::MAX).unwrap_or(Json::Null);

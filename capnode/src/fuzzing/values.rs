@@ -12,7 +12,7 @@ use crate::cap::payload::{Body, encode};
 use crate::cap::slot::{decode, decode_args};
 use crate::dialect::capnweb;
 use crate::limits::Limits;
-use crate::op::{Key, Op, Text};
+use crate::message::{Key, Message, Text};
 use crate::value::{BigInt, ByteKind, Bytes, Date, ErrorValue, Headers, Url, Value};
 
 /// An expression. A value that is read, written and read again is the same; an error stays what it is.
@@ -112,7 +112,7 @@ pub(super) fn read_as_anything(body: &Body) {
 pub fn arguments(data: &[u8]) {
     let Some(list) = text(data) else { return };
     let frame = format!("[\"push\",[\"pipeline\",0,[\"m\"],{list}]]");
-    let Ok(Op::Call { args: Some(args), .. }) = capnweb::parse(&Text::frame(&frame), &Limits::default())
+    let Ok(Message::Call { args: Some(args), .. }) = capnweb::parse(&Text::frame(&frame), &Limits::default())
     else {
         return;
     };

@@ -8,7 +8,7 @@ use crate::cap::request;
 use crate::cap::slot::decode_args;
 use crate::dialect::capnweb::{Reader, write_args};
 use crate::error::Error;
-use crate::op::Text;
+use crate::message::Text;
 
 /// An argument given as a borrow.
 #[doc(hidden)]

@@ -21,8 +21,8 @@ use crate::cap::request::{self, Extras, Member, Request, keep};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Data, Error, ErrorKind, Fate};
+use crate::message::Path;
 use crate::names::find_reserved;
-use crate::op::Path;
 use crate::panics::contained;
 
 /// A call of a method, not made yet.

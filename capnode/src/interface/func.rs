@@ -20,7 +20,7 @@ use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::Response;
 use crate::cap::{Cap, Shape, depth, too_many_hops};
 use crate::error::CallError;
-use crate::op::{Path, Payload};
+use crate::message::{Path, Payload};
 
 /// A reference to a function, wherever it lives: `Func<fn(A, B) -> R>`.
 ///

@@ -5,7 +5,7 @@ use super::call::Call;
 use super::wire::{Offer, Wire};
 use crate::cap::{Cap, data, payload};
 use crate::error::Error;
-use crate::op::{Key, Path, Text, Verb};
+use crate::message::{Key, Path, Text, Verb};
 
 impl Cap {
     /// A reference to a value. Parts of the value can be read by [`get`](Cap::get), and functions in it be called by

@@ -16,7 +16,7 @@ use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
 use crate::few::Few;
 use crate::limits::LimitKind;
-use crate::op::{Id, Op, Payload, Word};
+use crate::message::{Id, Message, Payload, Word};
 use crate::session::Wanted;
 
 impl Link {
@@ -39,7 +39,7 @@ impl Link {
         self.with_state(Cause::Program, |state, effects| {
             if state.session.is_running(answer) {
                 let value = self.descriptors(state, value, false, effects);
-                state.say(&Op::Progress { id: answer, value });
+                state.say(&Message::Progress { id: answer, value });
             } else {
                 effects.discard(value);
             }
@@ -149,6 +149,6 @@ impl Link {
             });
             state.encoding.export_names_mut().answers(answer, exports);
         }
-        state.say(&Op::Answer { id: answer, outcome });
+        state.say(&Message::Answer { id: answer, outcome });
     }
 }

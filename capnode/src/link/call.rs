@@ -2,7 +2,7 @@
 
 use crate::cap::Cap;
 use crate::cap::staged::{REQUEST, STEP, Staged};
-use crate::op::{Expression, Id};
+use crate::message::{Expression, Id};
 
 /// A call of the peer that has been taken in. Its ids are resolved, since they may be released by the very next
 /// message; nothing in it is decoded or started.

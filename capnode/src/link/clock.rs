@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::dialect::PROBE;
 use crate::error::{Error, ErrorKind};
 use crate::limits::LimitKind;
-use crate::op::{Answering, Id, Key, Op, Path};
+use crate::message::{Answering, Id, Key, Message, Path};
 
 /// The times of events, counted from the beginning of the link.
 #[derive(Debug, Default)]
@@ -26,14 +26,14 @@ pub(super) struct Clock {
 
 impl Clock {
     /// Notes a message that has come at `now`.
-    pub(super) fn heard(&mut self, op: &Op, now: Duration) {
+    pub(super) fn heard(&mut self, message: &Message, now: Duration) {
         (self.heard, self.asked) = (now, None);
-        let of_life = match op {
-            Op::Evaluate { value, answering: Answering::Sent, .. } => value.text.as_str() == "null",
-            Op::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
+        let of_life = match message {
+            Message::Evaluate { value, answering: Answering::Sent, .. } => value.text.as_str() == "null",
+            Message::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
                 name.as_str() == PROBE
             }
-            Op::Answer { id, .. } => self.probe == Some(*id),
+            Message::Answer { id, .. } => self.probe == Some(*id),
             _ => false,
         };
         if !of_life {

@@ -12,7 +12,7 @@ use super::outbox::reads_too_slowly;
 use super::state::State;
 use super::task::Task;
 #[cfg(feature = "tokio")]
-use crate::op::Id;
+use crate::message::Id;
 use crate::outgoing::Outgoing;
 use crate::sync::atomic::Ordering;
 

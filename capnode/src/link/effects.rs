@@ -12,7 +12,7 @@ use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::cap::staged::{Arrived, Staged};
 use crate::error::Error;
-use crate::op::Payload;
+use crate::message::Payload;
 
 /// Something to be done when the lock is free.
 pub(super) enum Effect {

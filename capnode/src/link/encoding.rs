@@ -10,7 +10,7 @@ use super::wording::ENVELOPE;
 use crate::dialect::{Codec, Dialect, Names as _};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Id, Op};
+use crate::message::{Id, Message};
 use crate::registry::Registry;
 use crate::session::Session;
 
@@ -64,9 +64,9 @@ impl Encoding {
         entries: &mut Entries,
         tells_lost: bool,
         effects: &mut Effects,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         let named = &mut self.export_names;
-        let op = self.codec.parse(frame, limits, &mut Naming { named, session, entries });
+        let message = self.codec.parse(frame, limits, &mut Naming { named, session, entries });
         while let Some(id) = self.codec.take_lost() {
             if tells_lost {
                 effects.push(Effect::Lost(LostMessage { id, message: frame.to_owned() }));
@@ -75,19 +75,19 @@ impl Encoding {
         if self.codec.is_late() {
             effects.set_late();
         }
-        op
+        message
     }
 
     /// Writes a message at the end of `out`. Fails for a call that the dialect cannot express.
     pub(super) fn write(
         &mut self,
-        op: &Op,
+        message: &Message,
         session: &mut Session,
         entries: &mut Entries,
         out: &mut String,
     ) -> Result<(), Error> {
         let names = &mut Naming { named: &mut self.export_names, session, entries };
-        self.codec.write(op, names, out, self.value_bytes)
+        self.codec.write(message, names, out, self.value_bytes)
     }
 
     /// Names an export, in a language with names for exports. From now on it can be forgotten even if the message that

@@ -14,7 +14,7 @@ use crate::cap::Cap;
 use crate::cap::broken::{Watchers, fire};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::op::{Op, Payload};
+use crate::message::{Message, Payload};
 use crate::session::Tables;
 use crate::sync::atomic::Ordering;
 
@@ -74,10 +74,10 @@ impl Link {
             }
             let Some(reason) = reason else { return };
             if link.peer.get().is_some() {
-                state.say(&Op::Abort(reason));
+                state.say(&Message::Abort(reason));
             } else {
                 // A peer of unknown language is told in the most common one.
-                state.outbox.push(|out| capnweb::write(&Op::Abort(reason), out));
+                state.outbox.push(|out| capnweb::write(&Message::Abort(reason), out));
             }
         };
         self.end_session(error.clone(), reason_of(&error), farewell);

@@ -15,7 +15,7 @@ use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::few::Few;
 use crate::limits::LimitKind;
-use crate::op::{Id, IdMap, Payload};
+use crate::message::{Id, IdMap, Payload};
 
 /// The objects, references and waiting callers behind the ids of a session. What is taken out is dropped when the lock
 /// is free.

@@ -12,7 +12,7 @@ use crate::cap::payload::{Body, Part};
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
-use crate::op::{Answering, Expression, Id, Import as Use, Path, Payload, Slot, Word};
+use crate::message::{Answering, Expression, Id, Import as Use, Path, Payload, Slot, Word};
 
 impl Link {
     /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the

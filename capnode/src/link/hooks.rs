@@ -25,7 +25,7 @@ use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::few::Few;
 use crate::limits::{LimitKind, Unfolding};
-use crate::op::{Answering, Expression, Id, Key, Path, Payload};
+use crate::message::{Answering, Expression, Id, Key, Path, Payload};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 

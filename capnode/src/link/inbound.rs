@@ -21,7 +21,7 @@ use crate::cap::staged::{Arrived, Ask, Delivered, Promised, Staged, make_request
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
-use crate::op::{Answering, Expression, Id, Import as Use, Op, Payload, Text, Word};
+use crate::message::{Answering, Expression, Id, Import as Use, Message, Payload, Text, Word};
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
 
@@ -71,14 +71,14 @@ impl Link {
             if checks {
                 self.checks_first.store(false, Ordering::SeqCst);
             }
-            let op = match parsed {
-                Some(op) => Some(op),
+            let message = match parsed {
+                Some(message) => Some(message),
                 None => self.read(state, frame, checks, effects)?,
             };
-            if let Some(op) = &op {
-                state.clock.heard(op, now);
+            if let Some(message) = &message {
+                state.clock.heard(message, now);
             }
-            let Received { event, reply } = state.session.receive(op, now)?;
+            let Received { event, reply } = state.session.receive(message, now)?;
             state.say_all(reply);
             if self.peer.get().is_some_and(|peer| !peer.releases) {
                 state.evict_exports(self.limits.exports, effects);
@@ -115,7 +115,7 @@ impl Link {
         frame: &str,
         checks: bool,
         effects: &mut Effects,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         let peer = self.capabilities();
         if peer.is_none() {
             match Dialect::detect(frame, &self.limits)? {
@@ -127,9 +127,9 @@ impl Link {
             return Err(not_spoken(peer));
         }
         let State { session, encoding, entries, .. } = state;
-        let op = encoding.parse(frame, &self.limits, session, entries, self.lost.is_some(), effects);
+        let message = encoding.parse(frame, &self.limits, session, entries, self.lost.is_some(), effects);
         state.write_replies();
-        op
+        message
     }
 
     /// Sets the peer's language, which is known now.

@@ -9,7 +9,7 @@ use super::running::Running;
 use super::task::Task;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
-use crate::op::{Id, IdMap};
+use crate::message::{Id, IdMap};
 
 /// The calls of the peer that have not ended.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use super::state::State;
 use crate::dialect::{PROBE, Probe};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
-use crate::op::{Key, Path, Text};
+use crate::message::{Key, Path, Text};
 use crate::sync::atomic::Ordering;
 
 /// Bytes of a first message that must arrive each second, or the peer counts as silent.

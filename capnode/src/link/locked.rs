@@ -15,7 +15,7 @@ use crate::cap::data::to_cap;
 use crate::cap::depth::{Host, Hosted};
 use crate::cap::staged::{Arrived, Kept, Staged};
 use crate::error::{Error, ErrorKind};
-use crate::op::Id;
+use crate::message::Id;
 use crate::panics::contained;
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;

@@ -59,7 +59,7 @@ use crate::cap::Cap;
 use crate::cap::queue::Queue;
 use crate::dialect::{Capabilities, Dialect};
 use crate::limits::{Limits, Unfolding};
-use crate::op::Id;
+use crate::message::Id;
 use crate::registry::Registry;
 use crate::remote::Remote;
 use crate::session::{Session, Side};

@@ -8,7 +8,7 @@ use super::effects::Effects;
 use super::entries::Entries;
 use crate::dialect::Names;
 use crate::few::Few;
-use crate::op::{Id, IdMap};
+use crate::message::{Id, IdMap};
 use crate::registry::{Registry, random_name};
 use crate::session::Session;
 use crate::table::Table;

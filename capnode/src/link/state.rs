@@ -9,7 +9,7 @@ use super::lifecycle::Lifecycle;
 use super::outbox::Outbox;
 use crate::cap::staged::ENTRY;
 use crate::error::{Error, Fate};
-use crate::op::{Id, Op, Word};
+use crate::message::{Id, Message, Word};
 use crate::session::{OutboundCall, Session};
 
 /// The state of a connection under its lock. What is done on several parts is done by the connection, see
@@ -33,29 +33,29 @@ pub(super) struct State {
 
 impl State {
     /// Writes a message that is no call.
-    pub(super) fn say(&mut self, op: &Op) {
+    pub(super) fn say(&mut self, message: &Message) {
         let Self { session, encoding, entries, outbox, .. } = self;
         outbox.push(|out| {
-            let written = encoding.write(op, session, entries, out);
+            let written = encoding.write(message, session, entries, out);
             debug_assert!(written.is_ok(), "each dialect passes over what it has no message for");
         });
     }
 
     /// Writes the messages that a change of the session leads to, if any.
-    pub(super) fn say_all(&mut self, messages: impl IntoIterator<Item = Op>) {
+    pub(super) fn say_all(&mut self, messages: impl IntoIterator<Item = Message>) {
         messages.into_iter().for_each(|message| self.say(&message));
     }
 
     /// Writes the messages of a call of this side, and returns its id. A call that the peer's dialect cannot express has
     /// not been made.
     pub(super) fn send(&mut self, call: OutboundCall, effects: &mut Effects) -> Result<Id, Error> {
-        let OutboundCall { id, op, pull } = call;
+        let OutboundCall { id, message, pull } = call;
         let Self { session, encoding, entries, outbox, .. } = self;
         let mut written = Ok(());
-        outbox.push(|out| written = encoding.write(&op, session, entries, out));
+        outbox.push(|out| written = encoding.write(&message, session, entries, out));
         if let Err(error) = written {
             self.session.remove_import(id);
-            self.retract_exports(&op, effects);
+            self.retract_exports(&message, effects);
             return Err(error.with_fate(Fate::NotSent));
         }
         self.say_all(pull);
@@ -64,8 +64,10 @@ impl State {
 
     /// Takes back the references in a call that was not written: they have not been lent.
     #[cold]
-    fn retract_exports(&mut self, op: &Op, effects: &mut Effects) {
-        let (Op::Call { args: Some(value), .. } | Op::Evaluate { value, .. }) = op else { return };
+    fn retract_exports(&mut self, message: &Message, effects: &mut Effects) {
+        let (Message::Call { args: Some(value), .. } | Message::Evaluate { value, .. }) = message else {
+            return;
+        };
         for slot in &value.refs {
             if let Word::Export(id) | Word::Function(id) = slot.to {
                 if self.session.take_back(id) {

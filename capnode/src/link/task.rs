@@ -13,7 +13,7 @@ use super::running::Running;
 use crate::bounds;
 use crate::cap::depth::{Host, Hosted, Nested};
 use crate::cap::response::Response;
-use crate::op::Id;
+use crate::message::Id;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 

@@ -10,7 +10,7 @@ use crate::cap::payload::Body;
 use crate::cap::request::Extras;
 use crate::cap::staged::Delivered;
 use crate::error::{Error, Fate};
-use crate::op::Path;
+use crate::message::Path;
 
 /// A call, with everything needed to send it.
 pub(super) struct Call {

@@ -4,7 +4,7 @@ use crate::bounds;
 use crate::cap::payload::{Body, flatten, unfold, with_records};
 use crate::dialect::{Capabilities, capnweb};
 use crate::error::{Data, Error};
-use crate::op::Text;
+use crate::message::Text;
 
 /// Bytes of a message beside its path and its values.
 pub(super) const ENVELOPE: usize = 64;

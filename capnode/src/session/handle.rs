@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Event, Export, Exported, Import, ImportState, Rates, Received, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{LimitKind, Limits};
-use crate::op::{Answering, Expression, Id, Import as Use, Op, Payload, Text, Word};
+use crate::message::{Answering, Expression, Id, Import as Use, Message, Payload, Text, Word};
 
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
@@ -38,7 +38,7 @@ impl Session {
     /// Counts a frame that has come at `now`, takes in the message in it, and numbers the call in that. All times here are
     /// counted from the beginning of the session. An error means that the peer broke the protocol or a limit, and that
     /// the session cannot go on.
-    pub(crate) fn receive(&mut self, op: Option<Op>, now: Duration) -> Result<Received, Error> {
+    pub(crate) fn receive(&mut self, message: Option<Message>, now: Duration) -> Result<Received, Error> {
         self.rates.counts.frames += 1;
         if !self.rates.frames.as_mut().is_none_or(|frames| frames.count(now)) {
             let limit = self.limits.frames_per_second.unwrap_or_default();
@@ -47,31 +47,31 @@ impl Session {
                 format!("more than {limit} frames in a second"),
             ));
         }
-        let Some(op) = op else { return Ok(Received::default()) };
+        let Some(message) = message else { return Ok(Received::default()) };
         let (mut reply, mut found) = (None, Findings::NONE);
-        let event = match op {
-            Op::Call { target, path, args, answering, .. } => {
+        let event = match message {
+            Message::Call { target, path, args, answering, .. } => {
                 self.start(answering, Expression::Call { target, path, args })?
             }
-            Op::Evaluate { value, answering, .. } => self.start(answering, Expression::Value(value))?,
-            Op::Pipe { .. } => {
+            Message::Evaluate { value, answering, .. } => self.start(answering, Expression::Value(value))?,
+            Message::Pipe { .. } => {
                 let streams = Word::Unsupported { form: "streams", with: Vec::new() };
                 self.start(Answering::Kept, Expression::Value(Payload::reference(streams)))?
             }
-            Op::Progress { id, mut value } => {
+            Message::Progress { id, mut value } => {
                 self.resolve(&mut value, &mut found)?;
                 Some(Event::Progress { import: id, value })
             }
-            Op::Abilities if self.marked => None,
-            Op::Abilities => return protocol("unknown message: abilities".to_owned()),
-            Op::Pull(id) => self.handle_pull(id),
-            Op::Answer { id, outcome } => self.handle_answer(id, outcome, &mut reply)?,
-            Op::Release { id, count } => self.handle_release(id, count)?,
-            Op::Mark => {
+            Message::Abilities if self.marked => None,
+            Message::Abilities => return protocol("unknown message: abilities".to_owned()),
+            Message::Pull(id) => self.handle_pull(id),
+            Message::Answer { id, outcome } => self.handle_answer(id, outcome, &mut reply)?,
+            Message::Release { id, count } => self.handle_release(id, count)?,
+            Message::Mark => {
                 reply = self.handle_mark();
                 None
             }
-            Op::Abort(mut reason) => {
+            Message::Abort(mut reason) => {
                 self.resolve(&mut reason, &mut found)?;
                 Some(Event::Aborted { reason })
             }
@@ -305,7 +305,7 @@ impl Session {
         self.unanswered -= usize::from(matches!(import.state, ImportState::Awaited { .. }));
     }
 
-    fn handle_mark(&mut self) -> Option<Op> {
+    fn handle_mark(&mut self) -> Option<Message> {
         if !self.mark_due {
             // A late mark is only a release of no references.
             return None;
@@ -313,7 +313,7 @@ impl Session {
         self.marked = true;
         let replies = !self.mark_sent;
         self.mark_sent = true;
-        replies.then_some(Op::Mark)
+        replies.then_some(Message::Mark)
     }
 
     fn handle_pull(&mut self, id: Id) -> Option<Event> {
@@ -339,7 +339,7 @@ impl Session {
         &mut self,
         id: Id,
         mut outcome: Result<Payload<Word>, Payload<Word>>,
-        reply: &mut Option<Op>,
+        reply: &mut Option<Message>,
     ) -> Result<Option<Event>, Error> {
         self.mark_due &= self.marked;
         let mut found = Findings::NONE;
@@ -350,11 +350,11 @@ impl Session {
         match self.imports.remove(&id) {
             Some(Import { state: ImportState::Awaited { pulled, .. }, .. }) => {
                 self.unanswered -= 1;
-                *reply = pulled.then_some(Op::Release { id, count: 1 });
+                *reply = pulled.then_some(Message::Release { id, count: 1 });
             }
             Some(Import { state: ImportState::Promise, .. }) => {
                 self.lent -= 1;
-                *reply = Some(Op::Release { id, count: 1 });
+                *reply = Some(Message::Release { id, count: 1 });
             }
             // The drop of its handle releases it.
             Some(mut import @ Import { state: ImportState::Call { pulled: true }, .. }) => {

@@ -12,7 +12,7 @@
 
 use crate::dialect::Capabilities;
 use crate::limits::{Limits, Rate};
-use crate::op::{Answering, Expression, Id, IdMap, Op, Path, Payload, Text, Word};
+use crate::message::{Answering, Expression, Id, IdMap, Message, Path, Payload, Text, Word};
 use crate::table::Table;
 
 mod handle;
@@ -66,7 +66,7 @@ pub(crate) enum Event {
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) event: Option<Event>,
-    pub(crate) reply: Option<Op>,
+    pub(crate) reply: Option<Message>,
 }
 
 /// A call of this side, with the messages that make it.
@@ -74,15 +74,15 @@ pub(crate) struct Received {
 pub(crate) struct OutboundCall {
     /// The id of the result.
     pub(crate) id: Id,
-    pub(crate) op: Op,
+    pub(crate) message: Message,
     /// The pull of the answer, for a peer that may not answer by itself.
-    pub(crate) pull: Option<Op>,
+    pub(crate) pull: Option<Message>,
 }
 
 /// The peer's wish for the outcome of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The peer has asked for it, and is to be sent an [`Op::Answer`].
+    /// The peer has asked for it, and is to be sent a [`Message::Answer`].
     Now,
     /// The peer may still ask for it.
     Perhaps,
@@ -259,9 +259,9 @@ impl Session {
     }
 
     /// Returns the first message of the connecting side, in a dialect that has one.
-    pub(crate) fn hello(&mut self) -> Option<Op> {
+    pub(crate) fn hello(&mut self) -> Option<Message> {
         self.mark_sent = self.peer.says_hello;
-        self.mark_sent.then_some(Op::Mark)
+        self.mark_sent.then_some(Message::Mark)
     }
 
     /// Sets the abilities of the peer once its dialect is known.
@@ -360,11 +360,11 @@ impl Session {
         self.unanswered += usize::from(!kept);
         self.imports.insert(id, Import { count: 1, handles: usize::from(kept), state });
         let answering = if pulled { Answering::Kept } else { answering };
-        let op = match expression {
-            Expression::Call { target, path, args } => Op::Call { id, target, path, args, answering },
-            Expression::Value(value) => Op::Evaluate { id, value, answering },
+        let message = match expression {
+            Expression::Call { target, path, args } => Message::Call { id, target, path, args, answering },
+            Expression::Value(value) => Message::Evaluate { id, value, answering },
         };
-        OutboundCall { id, op, pull: pulled.then_some(Op::Pull(id)) }
+        OutboundCall { id, message, pull: pulled.then_some(Message::Pull(id)) }
     }
 
     /// Returns the number of the peer's next call.
@@ -395,19 +395,19 @@ impl Session {
     /// Pulls the answer of a call that was sent with [`Answering::Kept`]. This library reads such results by further
     /// calls instead; in the tests this side may be one that pulls.
     #[cfg(test)]
-    pub(crate) fn pull(&mut self, id: Id) -> Option<Op> {
+    pub(crate) fn pull(&mut self, id: Id) -> Option<Message> {
         match self.imports.get_mut(&id)?.state {
             ImportState::Call { pulled: ref mut pulled @ false } => *pulled = true,
             _ => return None,
         }
-        Some(Op::Pull(id))
+        Some(Message::Pull(id))
     }
 
     /// Notes that no caller waits for the answer of a call any more.
     ///
     /// The peer is told, if its language has a message for it. A peer of this library cancels the call. npm's lets it
     /// run, and answers late.
-    pub(crate) fn drop_call(&mut self, id: Id) -> Option<Op> {
+    pub(crate) fn drop_call(&mut self, id: Id) -> Option<Message> {
         let ImportState::Awaited { wanted, .. } = &mut self.imports.get_mut(&id)?.state else { return None };
         *wanted = false;
         if !self.peer.says_hello {
@@ -416,7 +416,7 @@ impl Session {
         self.remove_import(id);
         // The answer may be in transit.
         self.rates.crossing += 1;
-        Some(Op::Release { id, count: 1 })
+        Some(Message::Release { id, count: 1 })
     }
 
     /// Adds a handle to an import.
@@ -428,7 +428,7 @@ impl Session {
 
     /// Removes a handle of an import. With the last one, the peer's whole reference count is released, including
     /// introductions since the handle was dropped.
-    pub(crate) fn drop_import(&mut self, id: Id) -> Option<Op> {
+    pub(crate) fn drop_import(&mut self, id: Id) -> Option<Message> {
         let import = self.imports.get_mut(&id)?;
         import.handles = import.handles.saturating_sub(1);
         // The index is not counted: it comes and ends with the connection.
@@ -439,7 +439,7 @@ impl Session {
         self.remove_import(id);
         // The peer may have lent or answered it again meanwhile.
         self.rates.crossing += 1;
-        Some(Op::Release { id, count })
+        Some(Message::Release { id, count })
     }
 
     /// Lends the peer an object, and returns the id to write.

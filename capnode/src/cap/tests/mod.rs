@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::graph::tie;
 use super::payload::{Body, Part, encode, flatten, unfold};
 use super::slot::decode;
-use crate::op::{Payload, Slot, Text};
+use crate::message::{Payload, Slot, Text};
 use crate::value::{GraphBuilder, Shared};
 use crate::{Cap, Error, ErrorKind, Value};
 

@@ -7,7 +7,7 @@ use super::{
 use crate::dialect::capnweb;
 use crate::dialect::json::{Json, is_key, quote, separate};
 use crate::limits::Limits;
-use crate::op::{Op, Payload, Text, Word};
+use crate::message::{Message, Payload, Text, Word};
 
 /// The property of an error that holds its `data` in Cap'n Web's writing, as a string, if bare JSON cannot say it.
 /// Peers of this library read it without loss.
@@ -228,7 +228,7 @@ fn exact_data(text: &str, max_depth: usize) -> Option<Text> {
     let limits = Limits { depth: max_depth, ..Limits::default() };
     let frame = Text::frame(&format!("[\"resolve\",1,{text}]"));
     match capnweb::parse(&frame, &limits) {
-        Ok(Op::Answer { outcome: Ok(value), .. }) if value.refs.is_empty() => Some(value.text),
+        Ok(Message::Answer { outcome: Ok(value), .. }) if value.refs.is_empty() => Some(value.text),
         _ => None,
     }
 }

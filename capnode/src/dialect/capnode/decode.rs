@@ -8,7 +8,7 @@ use crate::dialect::ids::MAX_ID;
 use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
-use crate::op::{Payload, Word};
+use crate::message::{Payload, Word};
 
 type Result<T> = std::result::Result<T, Error>;
 

@@ -9,7 +9,7 @@ use crate::dialect::canonical::{
 };
 use crate::dialect::ids::quoted;
 use crate::dialect::json::{Json, is_key, quote, separate};
-use crate::op::{Id, Payload, Word};
+use crate::message::{Id, Payload, Word};
 
 /// A stand-in for undefined inside a list or object, since the language has no word for it: a pointer past the end of
 /// the table, which is read as undefined. No table is as long.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::dialect::ids::Lent;
-use crate::op::Id;
+use crate::message::Id;
 
 /// Functions given back that the peer may be silent about.
 const MAX_DYING: usize = 8_192;

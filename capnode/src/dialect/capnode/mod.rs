@@ -13,7 +13,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Op, Path, Payload, Text, UNNUMBERED, Word};
+use crate::message::{Answering, Id, Message, Path, Payload, Text, UNNUMBERED, Word};
 
 mod decode;
 mod encode;
@@ -79,7 +79,7 @@ impl Speech {
         frame: &str,
         limits: &Limits,
         names: &mut dyn Names,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         self.late = false;
         let depth = limits.depth.min(MAX_DEPTH);
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
@@ -103,7 +103,7 @@ impl Speech {
                 }
                 self.late = matches!(message.get(LATE), Some(Json::Bool(true)));
                 let id = message.get("methodId").and_then(own_name).and_then(|name| names.find(&name));
-                Ok(id.map(|id| Op::Release { id, count: u64::MAX }))
+                Ok(id.map(|id| Message::Release { id, count: u64::MAX }))
             }
             _ => Ok(None),
         }
@@ -114,7 +114,7 @@ impl Speech {
         message: &Json<'_>,
         depth: usize,
         names: &mut dyn Names,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         let reply = peer_id(message.get("replyId"));
         let name = message.get("methodId").and_then(own_name).unwrap_or_default();
         let Some(target) = names.find(&name) else {
@@ -136,7 +136,12 @@ impl Speech {
         Ok(Some(call(target, Some(args))))
     }
 
-    fn parse_answer(&mut self, kind: &str, message: &Json<'_>, depth: usize) -> Result<Option<Op>, Error> {
+    fn parse_answer(
+        &mut self,
+        kind: &str,
+        message: &Json<'_>,
+        depth: usize,
+    ) -> Result<Option<Message>, Error> {
         let to = message.get("methodId").and_then(own_name).unwrap_or_default();
         let (id, in_index) = match self.own.find(&to) {
             // A second answer to the same question must not add to the functions that are known for good.
@@ -162,7 +167,7 @@ impl Speech {
                 None => Payload::plain(Text::Static("[\"undefined\"]")),
             })
         };
-        Ok(Some(Op::Answer { id, outcome }))
+        Ok(Some(Message::Answer { id, outcome }))
     }
 
     /// Answers a call at once with an error.
@@ -191,10 +196,15 @@ impl Speech {
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
     /// said is refused; an answer that cannot be said becomes an error that says why.
-    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Error> {
+    pub(crate) fn write(
+        &mut self,
+        op: &Message,
+        names: &mut dyn Names,
+        out: &mut String,
+    ) -> Result<(), Error> {
         let start = out.len();
         match op {
-            Op::Call { id, target, path, args, .. } => {
+            Message::Call { id, target, path, args, .. } => {
                 self.own.ask(*id);
                 self.write_call(*id, *target, path, args.as_ref(), names, out).map_err(|why| {
                     out.truncate(start);
@@ -202,11 +212,11 @@ impl Speech {
                     why.into_error()
                 })?;
             }
-            Op::Evaluate { .. } => {
+            Message::Evaluate { .. } => {
                 let refused = unsayable("a call inside a value cannot be said in Capnode");
                 return refused.map_err(Unsayable::into_error);
             }
-            Op::Answer { id, outcome } => {
+            Message::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
                 open(out, if outcome.is_ok() { "return" } else { "error" });
                 member(out, "methodId", &place);
@@ -226,11 +236,15 @@ impl Speech {
                     }
                 }
             }
-            Op::Release { id, .. } => self.write_release(*id, out),
+            Message::Release { id, .. } => self.write_release(*id, out),
             // Answers are not asked for, nothing tells how far they have come, and a connection ends with its
             // transport.
-            Op::Pipe { .. } | Op::Pull(_) | Op::Progress { .. } | Op::Mark | Op::Abilities | Op::Abort(_) => {
-            }
+            Message::Pipe { .. }
+            | Message::Pull(_)
+            | Message::Progress { .. }
+            | Message::Mark
+            | Message::Abilities
+            | Message::Abort(_) => {}
         }
         Ok(())
     }
@@ -368,8 +382,8 @@ impl Speech {
 }
 
 /// Returns a call of the peer as read from its message.
-fn call(target: Id, args: Option<Payload<Word>>) -> Op {
-    Op::Call { id: UNNUMBERED, target, path: Path::Empty, args, answering: Answering::Sent }
+fn call(target: Id, args: Option<Payload<Word>>) -> Message {
+    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args, answering: Answering::Sent }
 }
 
 /// Answers a call with an error.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::scramble;
-use crate::op::Id;
+use crate::message::Id;
 
 /// A request of ours, to which an answer comes.
 pub(super) enum Reply {

@@ -2,53 +2,53 @@
 
 use super::*;
 use crate::dialect::testing::{Few, shown};
-use crate::op::Slot;
+use crate::message::Slot;
 
 mod recordings;
 mod tables;
 
-fn read(speech: &mut Speech, frame: &str) -> Option<Op> {
+fn read(speech: &mut Speech, frame: &str) -> Option<Message> {
     speech.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
 }
 
 /// Reads a frame with the call of this number.
-fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Op> {
+fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Message> {
     speech.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
 }
 
-fn said(op: Option<Op>) -> String {
+fn said(op: Option<Message>) -> String {
     match op {
         None => "nothing".to_owned(),
-        Some(Op::Call { target, path: Path::Empty, args, answering: Answering::Sent, .. }) => {
+        Some(Message::Call { target, path: Path::Empty, args, answering: Answering::Sent, .. }) => {
             format!("{target} {}", args.as_ref().map_or_else(|| "-".to_owned(), shown))
         }
-        Some(Op::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
-        Some(Op::Answer { id, outcome: Err(reason) }) => format!("{id} err {}", shown(&reason)),
-        Some(Op::Release { id, count: u64::MAX }) => format!("release {id}"),
+        Some(Message::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
+        Some(Message::Answer { id, outcome: Err(reason) }) => format!("{id} err {}", shown(&reason)),
+        Some(Message::Release { id, count: u64::MAX }) => format!("release {id}"),
         Some(other) => panic!("{other:?}"),
     }
 }
 
-fn written(speech: &mut Speech, op: &Op) -> String {
+fn written(speech: &mut Speech, op: &Message) -> String {
     let mut out = String::new();
     speech.write(op, &mut Few(9, 1), &mut out).unwrap();
     out
 }
 
-fn refused(speech: &mut Speech, op: &Op) -> String {
+fn refused(speech: &mut Speech, op: &Message) -> String {
     let mut out = String::from("before");
     let refused = speech.write(op, &mut Few(9, 1), &mut out).unwrap_err();
     assert_eq!(out, "before");
     refused.to_string()
 }
 
-fn call(target: Id, args: Option<&str>) -> Op {
+fn call(target: Id, args: Option<&str>) -> Message {
     let args = args.map(|args| Payload::plain(args.to_owned()));
-    Op::Call { id: 1, target, path: Path::Empty, args, answering: Answering::Sent }
+    Message::Call { id: 1, target, path: Path::Empty, args, answering: Answering::Sent }
 }
 
-fn numbered(number: Id, mut op: Op) -> Op {
-    if let Op::Call { id, .. } | Op::Evaluate { id, .. } = &mut op {
+fn numbered(number: Id, mut op: Message) -> Message {
+    if let Message::Call { id, .. } | Message::Evaluate { id, .. } = &mut op {
         *id = number;
     }
     op
@@ -80,7 +80,7 @@ fn value(table: &str) -> String {
 fn outcome(outcome: Result<Payload<Word>, Payload<Word>>) -> String {
     let mut speech = Speech::new(1);
     read(&mut speech, r#"{"type":"index","methodId":"r"}"#);
-    written(&mut speech, &Op::Answer { id: 1, outcome })
+    written(&mut speech, &Message::Answer { id: 1, outcome })
 }
 
 fn table(text: &str) -> String {
@@ -126,7 +126,7 @@ fn every_message_is_read_and_written() {
     assert_eq!(said(read_call(&mut speech, 2, invocation)), "-2 [1]");
     let unanswered = r#"{"methodId":"f3","type":"invocation"}"#;
     assert_eq!(said(read_call(&mut speech, 3, unanswered)), "-3 []");
-    let answer = |id| Op::Answer { id, outcome: Ok(Payload::plain("5".to_owned())) };
+    let answer = |id| Message::Answer { id, outcome: Ok(Payload::plain("5".to_owned())) };
     let expected = r#"{"type":"return","methodId":7,"value":{"links":[],"value":5}}"#;
     assert_eq!(written(&mut speech, &answer(2)), expected);
     for id in [2, 3, 9, -1] {
@@ -150,7 +150,8 @@ fn every_message_is_read_and_written() {
 fn what_the_language_cannot_ask_is_refused() {
     let mut speech = Speech::new(1);
     index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
-    let path = Op::Call { id: 1, target: -1, path: Path::name("n"), args: None, answering: Answering::Sent };
+    let path =
+        Message::Call { id: 1, target: -1, path: Path::name("n"), args: None, answering: Answering::Sent };
     for op in [
         call(0, Some("[]")),
         call(-1, None),
@@ -162,7 +163,7 @@ fn what_the_language_cannot_ask_is_refused() {
         call(-1, Some(r#"[["date",1]]"#)),
         call(-1, Some(r#"[["headers",[]]]"#)),
         call(-1, Some(r#"[["bigint","9007199254740993"]]"#)),
-        Op::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
+        Message::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
     ] {
         refused(&mut speech, &op);
     }
@@ -223,12 +224,12 @@ fn answers_that_nobody_waits_for_and_what_makes_no_sense_are_ignored() {
 fn what_an_index_lists_is_never_given_back() {
     let mut speech = Speech::new(1);
     index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
-    assert_eq!(written(&mut speech, &Op::Release { id: -1, count: 1 }), "");
+    assert_eq!(written(&mut speech, &Message::Release { id: -1, count: 1 }), "");
     refused(&mut speech, &call(-1, Some("[]")));
     // Nor if it comes by another way.
     let lend = r#"{"type":"invocation","methodId":"f1","arguments":{"links":["a",[{"type":1,"id":0}]],"value":{"type":2,"id":1}}}"#;
     assert_eq!(said(read(&mut speech, lend)), "-1 [<function -2>]");
-    assert_eq!(written(&mut speech, &Op::Release { id: -2, count: 1 }), "");
+    assert_eq!(written(&mut speech, &Message::Release { id: -2, count: 1 }), "");
 }
 
 #[test]
@@ -236,13 +237,13 @@ fn what_was_given_back_is_dead_until_the_peer_knows() {
     let mut speech = Speech::new(1);
     let lend = r#"{"type":"invocation","methodId":"f1","arguments":{"links":["a",[{"type":1,"id":0}]],"value":{"type":2,"id":1}}}"#;
     assert_eq!(said(read(&mut speech, lend)), "-1 [<function -1>]");
-    let frame = written(&mut speech, &Op::Release { id: -1, count: 1 });
+    let frame = written(&mut speech, &Message::Release { id: -1, count: 1 });
     let reply = frame.strip_prefix(r#"{"type":"dealloc","methodId":"a","replyId":""#).unwrap();
     let reply = reply.strip_suffix("\"}").unwrap();
     assert_eq!(reply.len(), 20);
     assert_eq!(said(read(&mut speech, lend)), "-1 [<function -2>]");
     assert!(refused(&mut speech, &call(-2, Some("[]"))).contains("the function was given back"));
-    assert_eq!(written(&mut speech, &Op::Release { id: -2, count: 1 }), "");
+    assert_eq!(written(&mut speech, &Message::Release { id: -2, count: 1 }), "");
     assert_eq!(read(&mut speech, &format!(r#"{{"type":"return","methodId":"{reply}"}}"#)), None);
     assert_eq!((speech.take_reply(), speech.take_lost()), (None, None));
     assert_eq!(said(read(&mut speech, lend)), "-1 [<function -3>]");

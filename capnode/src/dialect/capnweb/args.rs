@@ -9,7 +9,7 @@ use super::ser::Writer;
 use crate::dialect::{Extract, Failure, Lookup};
 use crate::error::Error;
 use crate::few::Few;
-use crate::op::{Payload, Text};
+use crate::message::{Payload, Text};
 
 /// Arguments of a call being written.
 pub(crate) struct ArgsWriter<R> {

@@ -14,8 +14,8 @@ use crate::dialect::Extract;
 use crate::error::{Data, Error, ErrorKind};
 use crate::few::Few;
 use crate::kinds::{Url, marker};
+use crate::message::{Key, Payload, Text};
 use crate::names::is_reserved;
-use crate::op::{Key, Payload, Text};
 use crate::panics::caught;
 
 impl Error {

@@ -1,65 +1,65 @@
-//! Messages: frames to ops and back.
+//! Messages: frames to messages and back.
 
 use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::op::{Answering, Import, Key, Op, Path, Payload, Text, UNNUMBERED, Word};
+use crate::message::{Answering, Import, Key, Message, Path, Payload, Text, UNNUMBERED, Word};
 
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
 /// Reads one message. An error means that the peer broke the protocol or a limit.
-pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Op, Error> {
+pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
     let (mut scanner, name) = Scanner::open(frame, limits)?;
     let value =
         |scanner: &mut Scanner<'_>| scanner.part_after_comma(ELEMENT, |scanner| scanner.expression(0));
-    let op = match name {
+    let message = match name {
         "push" => scanner.call(Answering::Kept)?,
         "stream" => scanner.call(Answering::Sent)?,
-        "pull" => Op::Pull(scanner.integer_after_comma(ELEMENT)?),
+        "pull" => Message::Pull(scanner.integer_after_comma(ELEMENT)?),
         "resolve" => {
-            Op::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Ok(value(&mut scanner)?) }
+            Message::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Ok(value(&mut scanner)?) }
         }
         "reject" => {
-            Op::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Err(value(&mut scanner)?) }
+            Message::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Err(value(&mut scanner)?) }
         }
         "release" => release(&mut scanner)?,
-        "abort" => Op::Abort(value(&mut scanner)?),
-        "pipe" => Op::Pipe { id: UNNUMBERED },
+        "abort" => Message::Abort(value(&mut scanner)?),
+        "pipe" => Message::Pipe { id: UNNUMBERED },
         // Its elements are names. None is known, and those of later versions are passed over below.
-        "abilities" => Op::Abilities,
+        "abilities" => Message::Abilities,
         unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
     };
     scanner.end()?;
-    Ok(op)
+    Ok(message)
 }
 
-fn release(scanner: &mut Scanner<'_>) -> Result<Op, Error> {
+fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
     let (id, count) = (scanner.integer_after_comma(ELEMENT)?, scanner.integer_after_comma(ELEMENT)?);
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
     // Any peer accepts a release of no references to the index, and only this library sends one.
-    Ok(if (id, count) == (0, 0) { Op::Mark } else { Op::Release { id, count } })
+    Ok(if (id, count) == (0, 0) { Message::Mark } else { Message::Release { id, count } })
 }
 
 /// Writes one message at the end of `out`.
-pub(crate) fn write(op: &Op, out: &mut String) {
-    match op {
-        Op::Call { target, path, args, answering, .. } => {
+pub(crate) fn write(message: &Message, out: &mut String) {
+    match message {
+        Message::Call { target, path, args, answering, .. } => {
             out.push_str(opening(*answering));
             write_import("[\"pipeline\",", *target, path, args.as_ref(), out);
         }
-        Op::Evaluate { value, answering, .. } => {
+        Message::Evaluate { value, answering, .. } => {
             out.push_str(opening(*answering));
             write_payload(value, out);
         }
-        Op::Pipe { .. } => out.push_str("[\"pipe\""),
-        Op::Pull(id) => {
+        Message::Pipe { .. } => out.push_str("[\"pipe\""),
+        Message::Pull(id) => {
             out.push_str("[\"pull\",");
             out.push_str(itoa::Buffer::new().format(*id));
         }
-        Op::Answer { id, outcome } => {
+        Message::Answer { id, outcome } => {
             let (name, value) = match outcome {
                 Ok(value) => ("[\"resolve\",", value),
                 Err(error) => ("[\"reject\",", error),
@@ -69,17 +69,17 @@ pub(crate) fn write(op: &Op, out: &mut String) {
             out.push(',');
             write_payload(value, out);
         }
-        Op::Release { id, count } => {
+        Message::Release { id, count } => {
             out.push_str("[\"release\",");
             out.push_str(itoa::Buffer::new().format(*id));
             out.push(',');
             out.push_str(itoa::Buffer::new().format(*count));
         }
-        Op::Mark => out.push_str("[\"release\",0,0"),
-        Op::Abilities => out.push_str("[\"abilities\""),
+        Message::Mark => out.push_str("[\"release\",0,0"),
+        Message::Abilities => out.push_str("[\"abilities\""),
         // The language has no word for it.
-        Op::Progress { .. } => return,
-        Op::Abort(error) => {
+        Message::Progress { .. } => return,
+        Message::Abort(error) => {
             out.push_str("[\"abort\",");
             write_payload(error, out);
         }

@@ -10,7 +10,7 @@ use super::ser::Writer;
 use crate::dialect::{Extract, Lookup};
 use crate::error::Error;
 use crate::few::Few;
-use crate::op::{Key, Payload, Text};
+use crate::message::{Key, Payload, Text};
 
 /// Writes a value as an expression of at most `limit` bytes.
 pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(

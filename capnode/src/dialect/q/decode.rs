@@ -12,7 +12,7 @@ use crate::dialect::ids::{Lent, own_name, peer_id};
 use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
-use crate::op::{Import, Path, Payload, Word};
+use crate::message::{Import, Path, Payload, Word};
 
 mod paths;
 

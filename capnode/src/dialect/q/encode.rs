@@ -8,7 +8,7 @@ use crate::dialect::canonical::{
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::json::{Json, quote, separate};
-use crate::op::{Payload, Word};
+use crate::message::{Payload, Word};
 
 /// Bytes of all paths in one message. Each says where an object stands that occurs again, from the root on: long
 /// keys around many such objects would make a message that grows with the square of the value. So the paths may be

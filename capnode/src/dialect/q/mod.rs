@@ -12,7 +12,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::op::{Answering, Id, Key, Op, Path, Payload, Text, UNNUMBERED, Verb, Word};
+use crate::message::{Answering, Id, Key, Message, Path, Payload, Text, UNNUMBERED, Verb, Word};
 
 mod decode;
 mod encode;
@@ -53,7 +53,7 @@ impl Speech {
         frame: &str,
         limits: &Limits,
         names: &mut dyn Names,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         let depth = limits.depth.min(super::canonical::MAX_DEPTH);
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
@@ -70,7 +70,7 @@ impl Speech {
         frame: &str,
         depth: usize,
         names: &mut dyn Names,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         let from = peer_id(message.get("from"));
         let to = message.get("to").and_then(own_name);
         let target = match to.as_deref() {
@@ -122,7 +122,7 @@ impl Speech {
             }
         };
         self.asked.add(names.number(), from);
-        Ok(Some(Op::Call { id: UNNUMBERED, target, path, args, answering: Answering::Sent }))
+        Ok(Some(Message::Call { id: UNNUMBERED, target, path, args, answering: Answering::Sent }))
     }
 
     fn parse_answer(
@@ -132,7 +132,7 @@ impl Speech {
         frame: &str,
         depth: usize,
         names: &mut dyn Names,
-    ) -> Result<Option<Op>, Error> {
+    ) -> Result<Option<Message>, Error> {
         let to = message.get("to").and_then(own_name).unwrap_or_default();
         let Some(id) = self.number(&to) else {
             self.lost.push_back(excerpt(&to));
@@ -142,9 +142,9 @@ impl Speech {
         let decoder = Decoder::new(frame, resolution, depth, &mut self.lent, names);
         let reason = resolution.and_then(|resolution| resolution.get("!"));
         Ok(Some(match (kind, reason) {
-            ("notify", _) => Op::Progress { id, value: decoder.value(resolution)? },
-            (_, Some(reason)) => Op::Answer { id, outcome: Err(decoder.reason(reason)?) },
-            (_, None) => Op::Answer { id, outcome: Ok(decoder.value(resolution)?) },
+            ("notify", _) => Message::Progress { id, value: decoder.value(resolution)? },
+            (_, Some(reason)) => Message::Answer { id, outcome: Err(decoder.reason(reason)?) },
+            (_, None) => Message::Answer { id, outcome: Ok(decoder.value(resolution)?) },
         }))
     }
 
@@ -184,21 +184,26 @@ impl Speech {
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
     /// said is refused; an answer that cannot be said becomes a rejection that says why.
-    pub(crate) fn write(&mut self, op: &Op, names: &mut dyn Names, out: &mut String) -> Result<(), Error> {
+    pub(crate) fn write(
+        &mut self,
+        op: &Message,
+        names: &mut dyn Names,
+        out: &mut String,
+    ) -> Result<(), Error> {
         let start = out.len();
         match op {
-            Op::Call { id, target, path, args, .. } => {
+            Message::Call { id, target, path, args, .. } => {
                 self.last_call = *id;
                 self.write_call(*id, *target, path, args.as_ref(), names, out).map_err(|why| {
                     out.truncate(start);
                     why.into_error()
                 })?;
             }
-            Op::Evaluate { .. } => {
+            Message::Evaluate { .. } => {
                 let refused = unsayable("a call inside a value cannot be said in Q-Connection");
                 return refused.map_err(Unsayable::into_error);
             }
-            Op::Answer { id, outcome } => {
+            Message::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
                 open(out, "resolve");
                 member(out, "to", &place);
@@ -215,7 +220,7 @@ impl Speech {
                     }
                 }
             }
-            Op::Progress { id, value } => {
+            Message::Progress { id, value } => {
                 let Some(place) = self.asked.place(*id) else { return Ok(()) };
                 open(out, "notify");
                 member(out, "to", place);
@@ -226,11 +231,15 @@ impl Speech {
                     Err(_) => out.truncate(start),
                 }
             }
-            Op::Release { id, .. } => {
+            Message::Release { id, .. } => {
                 self.lent.forget(*id);
             }
             // Answers are not asked for, and a connection ends with its transport.
-            Op::Pipe { .. } | Op::Pull(_) | Op::Mark | Op::Abilities | Op::Abort(_) => {}
+            Message::Pipe { .. }
+            | Message::Pull(_)
+            | Message::Mark
+            | Message::Abilities
+            | Message::Abort(_) => {}
         }
         Ok(())
     }

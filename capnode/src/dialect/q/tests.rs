@@ -7,44 +7,44 @@ mod recordings;
 mod values;
 
 /// Reads a frame from a peer that has all of `f1` to `f9`.
-fn read(speech: &mut Speech, frame: &str) -> Option<Op> {
+fn read(speech: &mut Speech, frame: &str) -> Option<Message> {
     speech.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
 }
 
 /// Reads a frame with the call of this number.
-fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Op> {
+fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Message> {
     speech.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
 }
 
 /// Tells the effect of a frame: nothing, or a call with its target, path and arguments, or an answer.
-fn said(op: Option<Op>) -> String {
+fn said(op: Option<Message>) -> String {
     match op {
         None => "nothing".to_owned(),
-        Some(Op::Call { target, path, args, answering: Answering::Sent, .. }) => {
+        Some(Message::Call { target, path, args, answering: Answering::Sent, .. }) => {
             let steps: Vec<String> = path.as_slice().iter().map(ToString::to_string).collect();
             let args = args.as_ref().map_or_else(|| "-".to_owned(), shown);
             format!("{target} .{} {args}", steps.join("."))
         }
-        Some(Op::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
-        Some(Op::Answer { id, outcome: Err(reason) }) => format!("{id} err {}", shown(&reason)),
-        Some(Op::Progress { id, value }) => format!("{id} so far {}", shown(&value)),
+        Some(Message::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
+        Some(Message::Answer { id, outcome: Err(reason) }) => format!("{id} err {}", shown(&reason)),
+        Some(Message::Progress { id, value }) => format!("{id} so far {}", shown(&value)),
         Some(other) => panic!("{other:?}"),
     }
 }
 
-fn written(speech: &mut Speech, op: &Op) -> String {
+fn written(speech: &mut Speech, op: &Message) -> String {
     let mut out = String::new();
     speech.write(op, &mut Few(9, 1), &mut out).unwrap();
     out
 }
 
-fn call(target: Id, path: Path, args: Option<&str>) -> Op {
+fn call(target: Id, path: Path, args: Option<&str>) -> Message {
     let args = args.map(|args| Payload::plain(args.to_owned()));
-    Op::Call { id: 1, target, path, args, answering: Answering::Sent }
+    Message::Call { id: 1, target, path, args, answering: Answering::Sent }
 }
 
-fn numbered(number: Id, mut op: Op) -> Op {
-    if let Op::Call { id, .. } | Op::Evaluate { id, .. } = &mut op {
+fn numbered(number: Id, mut op: Message) -> Message {
+    if let Message::Call { id, .. } | Message::Evaluate { id, .. } = &mut op {
         *id = number;
     }
     op
@@ -114,7 +114,7 @@ fn what_cannot_be_said_is_refused() {
         call(0, Path::Empty, Some(r#"[["date",1]]"#)),
         call(0, Path::Empty, Some(r#"[["headers",[]]]"#)),
         call(0, Path::Empty, Some(r#"[["bigint","9007199254740993"]]"#)),
-        Op::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
+        Message::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
     ];
     for op in refused {
         let mut out = String::from("before");
@@ -155,9 +155,9 @@ fn calls_are_answered_where_they_asked() {
         let frame = format!(r#"{{"type":"send","to":"f1",{from},"op":"get","args":["n"]}}"#);
         assert_eq!(said(read_call(&mut speech, number, &frame)), "-1 .n -");
     }
-    let answer = |id, value: &str| Op::Answer { id, outcome: Ok(Payload::plain(value.to_owned())) };
+    let answer = |id, value: &str| Message::Answer { id, outcome: Ok(Payload::plain(value.to_owned())) };
     assert_eq!(written(&mut speech, &answer(2, "1")), r#"{"type":"resolve","to":7,"resolution":1}"#);
-    let progress = Op::Progress { id: 1, value: Payload::plain("5".to_owned()) };
+    let progress = Message::Progress { id: 1, value: Payload::plain("5".to_owned()) };
     assert_eq!(written(&mut speech, &progress), r#"{"type":"notify","to":"a","resolution":5}"#);
     assert_eq!(written(&mut speech, &answer(1, "2")), r#"{"type":"resolve","to":"a","resolution":2}"#);
     // Once only, and not at all where there is no place for it.
@@ -230,7 +230,7 @@ fn a_string_that_was_given_back_is_a_new_reference() {
     assert_eq!(said(read(&mut speech, &frame)), "0 .m [<object -1>,<function -1>,<object -2>]");
     let call = call(-2, Path::Empty, Some("[]"));
     assert!(written(&mut speech, &call).starts_with(r#"{"type":"send","to":5,"#));
-    assert_eq!(written(&mut speech, &Op::Release { id: -1, count: 1 }), "");
+    assert_eq!(written(&mut speech, &Message::Release { id: -1, count: 1 }), "");
     assert_eq!(said(read(&mut speech, &frame)), "0 .m [<object -3>,<function -3>,<object -2>]");
     assert_eq!(speech.lent.len(), 2);
 }

@@ -17,7 +17,7 @@ fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
     pair.settle();
     events(&mut pair.far);
     pair.near.drop_call(call);
-    assert_eq!(ops(&mut pair.near), [release(1, 1)]);
+    assert_eq!(messages(&mut pair.near), [release(1, 1)]);
     assert_eq!(say(&mut pair.far, [release(1, 1)]), [Event::Cancel { answers: vec![1] }]);
     assert_eq!(pair.far.finish(1), Wanted::No);
     assert!(pair.all_is_given_back());
@@ -45,9 +45,9 @@ fn both_sides_give_a_call_the_same_number() {
     ];
     assert_eq!(ids, [1, 2, 3, 4]);
     pair.send();
-    for op in &mut pair.to_far {
+    for message in &mut pair.to_far {
         // No frame says it.
-        if let Op::Call { id, .. } | Op::Evaluate { id, .. } = op {
+        if let Message::Call { id, .. } | Message::Evaluate { id, .. } = message {
             *id = UNNUMBERED;
         }
     }
@@ -63,11 +63,12 @@ fn both_sides_give_a_call_the_same_number() {
 fn a_call_of_an_unmarked_peer_is_pushed_pulled_and_released() {
     let mut session = accepting();
     let call = session.call(0, Path::Empty, None, Answering::Sent);
-    let push = Op::Call { id: call, target: 0, path: Path::Empty, args: None, answering: Answering::Kept };
-    assert_eq!(ops(&mut session), [push, Op::Pull(call)]);
+    let push =
+        Message::Call { id: call, target: 0, path: Path::Empty, args: None, answering: Answering::Kept };
+    assert_eq!(messages(&mut session), [push, Message::Pull(call)]);
     let events = say(&mut session, [resolve(call, text("1"))]);
     assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
-    assert_eq!(ops(&mut session), [release(call, 1)]);
+    assert_eq!(messages(&mut session), [release(call, 1)]);
     assert_eq!((session.tables(), session.unanswered()), (Default::default(), 0));
 }
 
@@ -75,16 +76,16 @@ fn a_call_of_an_unmarked_peer_is_pushed_pulled_and_released() {
 fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_in() {
     let mut session = accepting();
     let call = session.call(0, Path::Empty, None, Answering::Sent);
-    ops(&mut session);
+    messages(&mut session);
     session.drop_call(call);
-    assert_eq!(ops(&mut session), [release(call, 1)]);
+    assert_eq!(messages(&mut session), [release(call, 1)]);
     assert_eq!((session.tables(), session.unanswered()), (Default::default(), 0), "nothing is kept of it");
     let events = say(&mut session, [resolve(call, references([Word::Export(-1)]))]);
     assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
     // The receiver of an unwanted answer releases its references.
     session.hold(-1);
     session.drop_import(-1);
-    assert_eq!(ops(&mut session), [release(-1, 1)]);
+    assert_eq!(messages(&mut session), [release(-1, 1)]);
     assert_eq!(session.tables(), Default::default());
     assert_eq!(session.counts().strays, 0);
 }
@@ -146,7 +147,7 @@ fn a_push_that_is_not_pulled_is_never_cancelled() {
 #[test]
 fn a_push_pulled_and_released_unanswered_is_cancelled() {
     let mut session = accepting();
-    let events = say(&mut session, [push(0), Op::Pull(1), release(1, 1)]);
+    let events = say(&mut session, [push(0), Message::Pull(1), release(1, 1)]);
     assert_eq!(cancelled(&events), [1]);
     assert_eq!(session.finish(1), Wanted::No);
     assert_eq!(session.tables(), Default::default());
@@ -155,7 +156,7 @@ fn a_push_pulled_and_released_unanswered_is_cancelled() {
 #[test]
 fn an_answered_push_is_forgotten_when_released() {
     let mut session = accepting();
-    say(&mut session, [push(0), Op::Pull(1)]);
+    say(&mut session, [push(0), Message::Pull(1)]);
     assert_eq!(session.finish(1), Wanted::Now);
     session.answer(1, Ok(text("1")));
     assert!(session.is_kept(1));
@@ -166,7 +167,7 @@ fn an_answered_push_is_forgotten_when_released() {
 #[test]
 fn a_call_is_not_cancelled_while_calls_made_on_its_result_are_wanted() {
     let mut session = accepting();
-    say(&mut session, [push(0), push(1), push(2), Op::Pull(1), Op::Pull(2), Op::Pull(3)]);
+    say(&mut session, [push(0), push(1), push(2), Message::Pull(1), Message::Pull(2), Message::Pull(3)]);
     assert_eq!(say(&mut session, [release(1, 1), release(2, 1)]), []);
     assert_eq!(cancelled(&say(&mut session, [release(3, 1)])), [3, 2, 1]);
 }
@@ -174,7 +175,7 @@ fn a_call_is_not_cancelled_while_calls_made_on_its_result_are_wanted() {
 #[test]
 fn a_call_made_on_a_result_and_not_pulled_keeps_it_wanted_until_it_ends() {
     let mut session = accepting();
-    say(&mut session, [push(0), push(1), Op::Pull(1), release(1, 1), release(2, 1)]);
+    say(&mut session, [push(0), push(1), Message::Pull(1), release(1, 1), release(2, 1)]);
     assert_eq!(events(&mut session), []);
     assert_eq!(session.finish(2), Wanted::No);
     assert_eq!(events(&mut session), [Event::Cancel { answers: vec![1] }]);
@@ -183,14 +184,14 @@ fn a_call_made_on_a_result_and_not_pulled_keeps_it_wanted_until_it_ends() {
 #[test]
 fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
     let mut session = marked();
-    let waits = Op::Call {
+    let waits = Message::Call {
         id: UNNUMBERED,
         target: 0,
         path: Path::Empty,
         args: Some(references([home(1), home(1)])),
         answering: Answering::Sent,
     };
-    say(&mut session, [push(0), waits, Op::Pull(1), release(1, 1)]);
+    say(&mut session, [push(0), waits, Message::Pull(1), release(1, 1)]);
     assert_eq!(events(&mut session), []);
     assert_eq!(cancelled(&say(&mut session, [release(2, 1)])), [2, 1]);
 }
@@ -199,11 +200,14 @@ fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
 fn a_value_that_waits_for_a_result_keeps_it_wanted() {
     let mut session = accepting();
     let read = Import { id: 1, path: Path::name("a"), args: None, awaited: true };
-    let value =
-        Op::Evaluate { id: UNNUMBERED, value: references([Word::Import(read)]), answering: Answering::Kept };
-    let events = say(&mut session, [push(0), Op::Pull(1), value, release(1, 1)]);
+    let value = Message::Evaluate {
+        id: UNNUMBERED,
+        value: references([Word::Import(read)]),
+        answering: Answering::Kept,
+    };
+    let events = say(&mut session, [push(0), Message::Pull(1), value, release(1, 1)]);
     assert_eq!(cancelled(&events), NONE);
-    assert_eq!(cancelled(&say(&mut session, [Op::Pull(2), release(2, 1)])), [2, 1]);
+    assert_eq!(cancelled(&say(&mut session, [Message::Pull(2), release(2, 1)])), [2, 1]);
 }
 
 #[test]
@@ -213,7 +217,7 @@ fn a_chain_as_long_as_the_limit_is_cancelled_in_no_time() {
     let length = 200_000;
     for id in 0..length {
         session.handle(push(id)).unwrap();
-        session.handle(Op::Pull(id + 1)).unwrap();
+        session.handle(Message::Pull(id + 1)).unwrap();
     }
     events(&mut session);
     for id in 1..=length {
@@ -229,11 +233,11 @@ fn a_call_cannot_use_its_own_result() {
     let args = Some(references([home(1)]));
     refuses(
         &mut accepting(),
-        Op::Call { id: UNNUMBERED, target: 0, path: Path::Empty, args, answering: Answering::Kept },
+        Message::Call { id: UNNUMBERED, target: 0, path: Path::Empty, args, answering: Answering::Kept },
     );
     refuses(
         &mut accepting(),
-        Op::Evaluate { id: UNNUMBERED, value: references([home(1)]), answering: Answering::Kept },
+        Message::Evaluate { id: UNNUMBERED, value: references([home(1)]), answering: Answering::Kept },
     );
 }
 
@@ -263,7 +267,7 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
     let streams = Word::Unsupported { form: "writable", with: vec![Word::Export(-4)] };
     let args = references([Word::Export(-1), missing(42), streams]);
     let mut session = accepting();
-    let call = Op::Call {
+    let call = Message::Call {
         id: UNNUMBERED,
         target: 0,
         path: Path::Empty,
@@ -297,10 +301,11 @@ fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_a
         let unfit = say(&mut session, [resolve(call, references([word.clone()]))]);
         assert!(matches!(unfit[..], [Event::Unfit { import: 1, .. }]), "{unfit:?}");
         let call = session.call(0, Path::Empty, None, Answering::Sent);
-        let failed = say(&mut session, [Op::Answer { id: call, outcome: Err(references([word.clone()])) }]);
+        let failed =
+            say(&mut session, [Message::Answer { id: call, outcome: Err(references([word.clone()])) }]);
         assert!(matches!(failed[..], [Event::Answered { import: 2, outcome: Err(_) }]));
         assert_eq!(session.tables(), Default::default());
-        let abort = say(&mut session, [Op::Abort(references([word]))]);
+        let abort = say(&mut session, [Message::Abort(references([word]))]);
         assert!(matches!(abort[..], [Event::Aborted { .. }]));
     }
 }
@@ -308,7 +313,7 @@ fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_a
 #[test]
 fn a_pipe_takes_a_number_and_holds_a_failed_export() {
     let mut session = accepting();
-    assert_eq!(refuses(&mut session, Op::Pipe { id: UNNUMBERED }).0, 1);
+    assert_eq!(refuses(&mut session, Message::Pipe { id: UNNUMBERED }).0, 1);
     assert_eq!(session.finish(1), Wanted::Perhaps);
     assert!(session.is_kept(1));
     assert!(matches!(
@@ -321,7 +326,7 @@ fn a_pipe_takes_a_number_and_holds_a_failed_export() {
 fn a_pull_before_the_end_is_answered_at_the_end() {
     let mut session = accepting();
     assert!(matches!(
-        say(&mut session, [push(0), Op::Pull(1)])[..],
+        say(&mut session, [push(0), Message::Pull(1)])[..],
         [Event::Call { answer: 1, refusal: None, .. }]
     ));
     assert_eq!(session.finish(1), Wanted::Now);
@@ -332,19 +337,19 @@ fn a_pull_after_the_end_asks_for_the_answer() {
     let mut session = accepting();
     say(&mut session, [push(0)]);
     assert_eq!(session.finish(1), Wanted::Perhaps);
-    assert_eq!(say(&mut session, [Op::Pull(1)]), [Event::Pull { answer: 1 }]);
+    assert_eq!(say(&mut session, [Message::Pull(1)]), [Event::Pull { answer: 1 }]);
 }
 
 #[test]
 fn a_second_pull_gives_no_second_answer() {
     let mut session = accepting();
-    say(&mut session, [push(0), push(0), Op::Pull(1), Op::Pull(1)]);
+    say(&mut session, [push(0), push(0), Message::Pull(1), Message::Pull(1)]);
     assert_eq!(session.finish(1), Wanted::Now);
-    assert_eq!(say(&mut session, [Op::Pull(1)]), [], "not even before the answer has been sent");
+    assert_eq!(say(&mut session, [Message::Pull(1)]), [], "not even before the answer has been sent");
     session.answer(1, Ok(text("1")));
-    assert_eq!(say(&mut session, [Op::Pull(1)]), []);
+    assert_eq!(say(&mut session, [Message::Pull(1)]), []);
     session.finish(2);
-    assert_eq!(say(&mut session, [Op::Pull(2), Op::Pull(2)]), [Event::Pull { answer: 2 }]);
+    assert_eq!(say(&mut session, [Message::Pull(2), Message::Pull(2)]), [Event::Pull { answer: 2 }]);
 }
 
 #[test]
@@ -353,35 +358,35 @@ fn a_result_is_pulled_once() {
     let call = session.call(0, Path::Empty, None, Answering::Kept);
     session.pull(call);
     session.pull(call);
-    assert_eq!(ops(&mut session)[1..], [Op::Pull(1)]);
+    assert_eq!(messages(&mut session)[1..], [Message::Pull(1)]);
 }
 
 #[test]
 fn a_pull_of_no_call_is_refused_by_whoever_keeps_the_objects() {
     let mut session = accepting();
     session.export(OBJECT);
-    let events = say(&mut session, [Op::Pull(0), Op::Pull(-1), Op::Pull(-1)]);
+    let events = say(&mut session, [Message::Pull(0), Message::Pull(-1), Message::Pull(-1)]);
     assert_eq!(events, [0, -1, -1].map(|export| Event::PullObject { export }));
 }
 
 #[test]
 fn a_pull_of_something_unknown_is_refused_by_whoever_keeps_the_objects() {
     let mut session = accepting();
-    assert_eq!(say(&mut session, [Op::Pull(99)]), [Event::PullObject { export: 99 }]);
+    assert_eq!(say(&mut session, [Message::Pull(99)]), [Event::PullObject { export: 99 }]);
     say(&mut session, [stream(0), push(0), release(2, 1)]);
-    assert_eq!(say(&mut session, [Op::Pull(2)]), [Event::PullObject { export: 2 }]);
-    assert_eq!(say(&mut session, [Op::Pull(1)]), [], "its answer comes by itself, once");
+    assert_eq!(say(&mut session, [Message::Pull(2)]), [Event::PullObject { export: 2 }]);
+    assert_eq!(say(&mut session, [Message::Pull(1)]), [], "its answer comes by itself, once");
 }
 
 #[test]
 fn answers_to_unknown_calls_are_ignored_but_what_they_lend_is_counted() {
     let mut session = accepting();
     say(&mut session, [resolve(77, references([Word::Export(-1)]))]);
-    say(&mut session, [Op::Answer { id: -77, outcome: Err(references([Word::Export(-2)])) }]);
+    say(&mut session, [Message::Answer { id: -77, outcome: Err(references([Word::Export(-2)])) }]);
     assert_eq!(session.tables().imports, 2);
     session.hold(-1);
     session.drop_import(-1);
-    assert_eq!(ops(&mut session), [release(-1, 1)]);
+    assert_eq!(messages(&mut session), [release(-1, 1)]);
 }
 
 #[test]
@@ -391,7 +396,7 @@ fn an_answer_that_was_not_asked_for_is_no_answer() {
     say(&mut session, [resolve(call, text("1"))]);
     session.pull(call);
     assert_eq!(session.tables().calls, 1);
-    assert_eq!(ops(&mut session)[1..], [Op::Pull(call)]);
+    assert_eq!(messages(&mut session)[1..], [Message::Pull(call)]);
 }
 
 #[test]

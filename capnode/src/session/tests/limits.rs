@@ -7,8 +7,8 @@ fn limited(exports: usize, imports: usize) -> Session {
     Session::new(Side::Accepting, limits)
 }
 
-fn trips(session: &mut Session, op: Op) {
-    assert_eq!(session.handle(op).unwrap_err().kind(), ErrorKind::Limit);
+fn trips(session: &mut Session, message: Message) {
+    assert_eq!(session.handle(message).unwrap_err().kind(), ErrorKind::Limit);
 }
 
 #[test]
@@ -62,11 +62,11 @@ fn a_call_counts_once_whether_it_runs_or_is_kept_or_both() {
 #[test]
 fn a_cancelled_call_makes_room() {
     let mut session = limited(1, 9);
-    session.handle(Op::Mark).unwrap();
+    session.handle(Message::Mark).unwrap();
     for round in 0..5 {
         let id = 2 * round + 1;
         say(&mut session, [stream(0), release(id, 1)]);
-        say(&mut session, [push(0), Op::Pull(id + 1), release(id + 1, 1)]);
+        say(&mut session, [push(0), Message::Pull(id + 1), release(id + 1, 1)]);
     }
     assert_eq!(session.tables(), Default::default());
     say(&mut session, [push(0)]);
@@ -99,7 +99,7 @@ fn after_its_end_a_session_has_forgotten_everything() {
 #[test]
 fn an_abort_is_the_last_message_and_the_peer_learns_why() {
     let mut pair = Pair::marked();
-    pair.near.ops.push_back(Op::Abort(text("\"enough\"")));
+    pair.near.messages.push_back(Message::Abort(text("\"enough\"")));
     pair.settle();
     assert_eq!(pair.far_event(), Event::Aborted { reason: text("\"enough\"") });
 }

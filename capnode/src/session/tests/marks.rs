@@ -6,7 +6,7 @@ use super::*;
 fn the_connecting_side_sends_a_mark_first() {
     let mut session = Session::new(Side::Connecting, Limits::default());
     session.call(0, Path::Empty, None, Answering::Sent);
-    assert_eq!(session.poll_op(), Some(Op::Mark));
+    assert_eq!(session.poll_message(), Some(Message::Mark));
     assert!(!session.is_marked());
 }
 
@@ -27,43 +27,43 @@ fn an_accepting_side_sends_no_mark_that_was_not_offered() {
     session.call(0, Path::Empty, None, Answering::Sent);
     session.finish(1);
     session.answer(1, Ok(text("1")));
-    assert!(!ops(&mut session).contains(&Op::Mark));
+    assert!(!messages(&mut session).contains(&Message::Mark));
     assert!(!session.is_marked());
 }
 
 #[test]
 fn a_mark_is_answered_once() {
     let mut session = accepting();
-    say(&mut session, [Op::Mark, Op::Mark]);
-    assert_eq!(ops(&mut session), [Op::Mark]);
+    say(&mut session, [Message::Mark, Message::Mark]);
+    assert_eq!(messages(&mut session), [Message::Mark]);
 }
 
 #[test]
 fn a_release_of_nothing_after_another_message_is_no_mark() {
     let mut session = accepting();
-    say(&mut session, [stream(0), Op::Mark]);
+    say(&mut session, [stream(0), Message::Mark]);
     assert!(!session.is_marked());
-    assert_eq!(ops(&mut session), []);
+    assert_eq!(messages(&mut session), []);
 }
 
 #[test]
 fn abilities_are_taken_from_marked_peers_alone() {
-    assert_eq!(say(&mut marked(), [Op::Abilities]), []);
-    assert_eq!(fails(&mut accepting(), Op::Abilities), "unknown message: abilities");
+    assert_eq!(say(&mut marked(), [Message::Abilities]), []);
+    assert_eq!(fails(&mut accepting(), Message::Abilities), "unknown message: abilities");
 }
 
 #[test]
 fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
     let mut pair = Pair::new();
     pair.send();
-    assert_eq!(pair.to_far.pop_front(), Some(Op::Mark));
+    assert_eq!(pair.to_far.pop_front(), Some(Message::Mark));
     pair.near.call(0, Path::Empty, None, Answering::Sent);
     pair.settle();
     assert_eq!(pair.far.finish(1), Wanted::Now);
     pair.far.answer(1, Ok(text("1")));
     pair.settle();
     assert!(!pair.near.is_marked() && !pair.far.is_marked());
-    assert_eq!(ops(&mut pair.near), []);
+    assert_eq!(messages(&mut pair.near), []);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{Event, ObjectId, OutboundCall, Side, Wanted};
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::op::{Answering, Expression, Id, Import, Op, Path, Payload, Slot, UNNUMBERED, Word};
+use crate::message::{Answering, Expression, Id, Import, Message, Path, Payload, Slot, UNNUMBERED, Word};
 
 mod calls;
 mod limits;
@@ -19,7 +19,7 @@ mod references;
 /// A session with the messages that it has given out and that are to be written, and its events.
 struct Session {
     inner: super::Session,
-    ops: VecDeque<Op>,
+    messages: VecDeque<Message>,
     events: VecDeque<Event>,
 }
 
@@ -42,12 +42,12 @@ impl Session {
     fn new(side: Side, limits: Limits) -> Self {
         let mut inner = super::Session::new(limits, Default::default());
         let hello = if side == Side::Connecting { inner.hello() } else { None };
-        Self { inner, ops: hello.into_iter().collect(), events: VecDeque::new() }
+        Self { inner, messages: hello.into_iter().collect(), events: VecDeque::new() }
     }
 
     fn send(&mut self, call: OutboundCall) -> Id {
-        self.ops.push_back(call.op);
-        self.ops.extend(call.pull);
+        self.messages.push_back(call.message);
+        self.messages.extend(call.pull);
         call.id
     }
 
@@ -62,19 +62,19 @@ impl Session {
     }
 
     fn pull(&mut self, id: Id) {
-        self.ops.extend(self.inner.pull(id));
+        self.messages.extend(self.inner.pull(id));
     }
 
     fn drop_call(&mut self, id: Id) {
-        self.ops.extend(self.inner.drop_call(id));
+        self.messages.extend(self.inner.drop_call(id));
     }
 
     fn drop_import(&mut self, id: Id) {
-        self.ops.extend(self.inner.drop_import(id));
+        self.messages.extend(self.inner.drop_import(id));
     }
 
     fn answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) {
-        self.ops.push_back(Op::Answer { id, outcome });
+        self.messages.push_back(Message::Answer { id, outcome });
     }
 
     fn finish(&mut self, answer: Id) -> Wanted {
@@ -84,9 +84,9 @@ impl Session {
     }
 
     /// Takes in a message at time zero.
-    fn handle(&mut self, op: Op) -> Result<(), Error> {
-        let received = self.inner.receive(Some(op), Duration::ZERO)?;
-        self.ops.extend(received.reply);
+    fn handle(&mut self, message: Message) -> Result<(), Error> {
+        let received = self.inner.receive(Some(message), Duration::ZERO)?;
+        self.messages.extend(received.reply);
         self.events.extend(received.event);
         Ok(())
     }
@@ -96,8 +96,8 @@ impl Session {
         self.inner.exports.contains_key(&answer)
     }
 
-    fn poll_op(&mut self) -> Option<Op> {
-        self.ops.pop_front()
+    fn poll_message(&mut self) -> Option<Message> {
+        self.messages.pop_front()
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -109,8 +109,8 @@ impl Session {
 struct Pair {
     near: Session,
     far: Session,
-    to_far: VecDeque<Op>,
-    to_near: VecDeque<Op>,
+    to_far: VecDeque<Message>,
+    to_near: VecDeque<Message>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,7 +140,7 @@ impl Pair {
     /// Connects two sessions as of some other implementation.
     fn unmarked() -> Self {
         let mut pair = Self::new();
-        assert_eq!(pair.near.poll_op(), Some(Op::Mark));
+        assert_eq!(pair.near.poll_message(), Some(Message::Mark));
         pair
     }
 
@@ -151,16 +151,16 @@ impl Pair {
             Way::ToFar => (&mut self.to_far, &mut self.far),
             Way::ToNear => (&mut self.to_near, &mut self.near),
         };
-        let Some(op) = wire.pop_front() else { return false };
-        let shown = format!("{op:?}");
-        to.handle(op).unwrap_or_else(|error| panic!("{way:?}: {shown}: {error}"));
+        let Some(message) = wire.pop_front() else { return false };
+        let shown = format!("{message:?}");
+        to.handle(message).unwrap_or_else(|error| panic!("{way:?}: {shown}: {error}"));
         true
     }
 
     /// Puts the messages of both sides on the wire, where they stay.
     fn send(&mut self) {
-        self.to_far.extend(std::iter::from_fn(|| self.near.poll_op()));
-        self.to_near.extend(std::iter::from_fn(|| self.far.poll_op()));
+        self.to_far.extend(std::iter::from_fn(|| self.near.poll_message()));
+        self.to_near.extend(std::iter::from_fn(|| self.far.poll_message()));
     }
 
     fn deliver(&mut self, way: Way) {
@@ -213,8 +213,8 @@ fn events(session: &mut Session) -> Vec<Event> {
     std::iter::from_fn(|| session.poll_event()).collect()
 }
 
-fn ops(session: &mut Session) -> Vec<Op> {
-    std::iter::from_fn(|| session.poll_op()).collect()
+fn messages(session: &mut Session) -> Vec<Message> {
+    std::iter::from_fn(|| session.poll_message()).collect()
 }
 
 /// Returns the imports in some outcomes and arguments.
@@ -252,24 +252,24 @@ fn home(id: Id) -> Word {
 }
 
 /// Returns a call of `target` as it arrives.
-fn call(target: Id, answering: Answering) -> Op {
-    Op::Call { id: UNNUMBERED, target, path: Path::Empty, args: Some(text("[]")), answering }
+fn call(target: Id, answering: Answering) -> Message {
+    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args: Some(text("[]")), answering }
 }
 
-fn push(target: Id) -> Op {
+fn push(target: Id) -> Message {
     call(target, Answering::Kept)
 }
 
-fn stream(target: Id) -> Op {
+fn stream(target: Id) -> Message {
     call(target, Answering::Sent)
 }
 
-fn release(id: Id, count: u64) -> Op {
-    Op::Release { id, count }
+fn release(id: Id, count: u64) -> Message {
+    Message::Release { id, count }
 }
 
-fn resolve(id: Id, value: Payload<Word>) -> Op {
-    Op::Answer { id, outcome: Ok(value) }
+fn resolve(id: Id, value: Payload<Word>) -> Message {
+    Message::Answer { id, outcome: Ok(value) }
 }
 
 /// Creates a session whose peer is of another implementation, and whose messages the test writes.
@@ -280,27 +280,27 @@ fn accepting() -> Session {
 /// Creates a session whose peer is of this library, and whose messages the test writes.
 fn marked() -> Session {
     let mut session = accepting();
-    session.handle(Op::Mark).unwrap();
-    assert_eq!(ops(&mut session), [Op::Mark]);
+    session.handle(Message::Mark).unwrap();
+    assert_eq!(messages(&mut session), [Message::Mark]);
     session
 }
 
-fn say<const N: usize>(session: &mut Session, ops: [Op; N]) -> Vec<Event> {
-    for op in ops {
-        session.handle(op).unwrap();
+fn say<const N: usize>(session: &mut Session, messages: [Message; N]) -> Vec<Event> {
+    for message in messages {
+        session.handle(message).unwrap();
     }
     events(session)
 }
 
-fn fails(session: &mut Session, op: Op) -> String {
-    let error = session.handle(op).unwrap_err();
+fn fails(session: &mut Session, message: Message) -> String {
+    let error = session.handle(message).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     error.to_string()
 }
 
 /// Returns the number of a refused call, and the reason.
-fn refuses(session: &mut Session, op: Op) -> (Id, String) {
-    session.handle(op).unwrap();
+fn refuses(session: &mut Session, message: Message) -> (Id, String) {
+    session.handle(message).unwrap();
     match only(events(session)) {
         Event::Call { answer, refusal: Some(why), .. } => (answer, why),
         other => panic!("{other:?}"),

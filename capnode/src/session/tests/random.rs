@@ -42,7 +42,7 @@ struct Program {
 struct World {
     programs: [Program; 2],
     /// The messages to each program.
-    wires: [VecDeque<Op>; 2],
+    wires: [VecDeque<Message>; 2],
     sent: Vec<Sent>,
 }
 
@@ -61,7 +61,7 @@ impl World {
         };
         let mut programs = [program(Side::Connecting), program(Side::Accepting)];
         if !marked {
-            assert_eq!(programs[0].session.poll_op(), Some(Op::Mark));
+            assert_eq!(programs[0].session.poll_message(), Some(Message::Mark));
         }
         programs.iter_mut().for_each(|program| program.session.hold(0));
         Self { programs, wires: Default::default(), sent: Vec::new() }
@@ -166,11 +166,11 @@ impl World {
     /// Delivers one message to a program.
     fn deliver(&mut self, to: usize) -> bool {
         for (from, program) in self.programs.iter_mut().enumerate() {
-            self.wires[1 - from].extend(std::iter::from_fn(|| program.session.poll_op()));
+            self.wires[1 - from].extend(std::iter::from_fn(|| program.session.poll_message()));
         }
-        let Some(op) = self.wires[to].pop_front() else { return false };
-        let shown = format!("{op:?}");
-        if let Err(error) = self.programs[to].session.handle(op) {
+        let Some(message) = self.wires[to].pop_front() else { return false };
+        let shown = format!("{message:?}");
+        if let Err(error) = self.programs[to].session.handle(message) {
             panic!("program {to}: {shown}: {error}");
         }
         self.events(to);

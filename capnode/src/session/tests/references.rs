@@ -44,7 +44,7 @@ fn a_marked_peer_gets_the_id_it_has_and_that_is_counted() {
 fn an_export_from_before_the_mark_keeps_its_id() {
     let mut session = accepting();
     assert_eq!(session.export(OBJECT), -1);
-    session.handle(Op::Mark).unwrap();
+    session.handle(Message::Mark).unwrap();
     assert_eq!((session.export(OBJECT), session.export(OBJECT)), (-2, -2));
     assert_eq!(say(&mut session, [release(-1, 1)]), [Event::Dropped { export: -1 }]);
     assert_eq!(session.export(OBJECT), -2, "the newer id lives on");
@@ -56,9 +56,9 @@ fn the_last_handle_gives_back_all_that_was_lent() {
     pair.lend(OBJECT);
     pair.lend(OBJECT);
     pair.near.drop_import(-1);
-    assert_eq!(ops(&mut pair.near), []);
+    assert_eq!(messages(&mut pair.near), []);
     pair.near.drop_import(-1);
-    assert_eq!(ops(&mut pair.near), [release(-1, 2)]);
+    assert_eq!(messages(&mut pair.near), [release(-1, 2)]);
     assert_eq!(say(&mut pair.far, [release(-1, 2)]), [Event::Dropped { export: -1 }]);
     assert!(pair.all_is_given_back());
 }
@@ -107,10 +107,10 @@ fn a_handle_dropped_while_the_id_is_introduced_again_gives_back_nothing_yet() {
     // The old handle is on its way out when the second introduction gets a handle of its own.
     pair.lend(OBJECT);
     pair.near.drop_import(-1);
-    assert_eq!(ops(&mut pair.near), []);
+    assert_eq!(messages(&mut pair.near), []);
     assert_eq!(pair.near.tables().imports, 1);
     pair.near.drop_import(-1);
-    assert_eq!(ops(&mut pair.near), [release(-1, 2)]);
+    assert_eq!(messages(&mut pair.near), [release(-1, 2)]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_index_is_never_given_back() {
     let mut pair = Pair::marked();
     pair.near.hold(0);
     pair.near.drop_import(0);
-    assert_eq!(ops(&mut pair.near), []);
+    assert_eq!(messages(&mut pair.near), []);
     pair.near.call(0, Path::Empty, None, Answering::Sent);
     pair.settle();
     assert!(matches!(pair.far_event(), Event::Call { expression: Expression::Call { target: 0, .. }, .. }));
@@ -179,7 +179,7 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
     let args = references([Word::Export(-1), Word::Import(inner)]);
     let events = say(
         &mut session,
-        [Op::Call {
+        [Message::Call {
             id: UNNUMBERED,
             target: 0,
             path: Path::Empty,
@@ -234,12 +234,12 @@ fn a_promise_under_a_used_id_is_an_error() {
 fn a_promise_is_answered_without_being_asked_for_and_then_given_back_once() {
     let mut session = accepting();
     assert_eq!(taken(&say(&mut session, [resolve(7, references([Word::Promise(-1)]))])), NONE);
-    assert_eq!(ops(&mut session), []);
+    assert_eq!(messages(&mut session), []);
     let events = say(&mut session, [resolve(-1, text("5"))]);
     assert_eq!(events, [Event::Answered { import: -1, outcome: Ok(text("5")) }]);
-    assert_eq!(ops(&mut session), [release(-1, 1)]);
+    assert_eq!(messages(&mut session), [release(-1, 1)]);
     say(&mut session, [resolve(-1, text("6"))]);
-    assert_eq!(ops(&mut session), []);
+    assert_eq!(messages(&mut session), []);
     assert_eq!(session.tables(), Default::default());
 }
 
@@ -248,7 +248,7 @@ fn a_promise_may_turn_out_to_hold_another() {
     let mut session = accepting();
     say(&mut session, [resolve(7, references([Word::Promise(-1)]))]);
     say(&mut session, [resolve(-1, references([Word::Promise(-2)]))]);
-    let events = say(&mut session, [Op::Answer { id: -2, outcome: Err(text("no")) }]);
+    let events = say(&mut session, [Message::Answer { id: -2, outcome: Err(text("no")) }]);
     assert_eq!(events, [Event::Answered { import: -2, outcome: Err(text("no")) }]);
-    assert_eq!(ops(&mut session), [release(-1, 1), release(-2, 1)]);
+    assert_eq!(messages(&mut session), [release(-1, 1), release(-2, 1)]);
 }

@@ -18,7 +18,7 @@ fn again(text: &str) -> Option<String> {
         sender.asked.add(1, Some(method.clone()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
-    if let Op::Call { args: Some(value), .. } | Op::Answer { outcome: Ok(value), .. } = &mut op {
+    if let Message::Call { args: Some(value), .. } | Message::Answer { outcome: Ok(value), .. } = &mut op {
         for slot in &mut value.refs {
             if let Word::Function(id) = &mut slot.to {
                 let name: Tree = serde_json::from_str(receiver.functions.lent.name(*id).unwrap()).unwrap();
@@ -26,10 +26,10 @@ fn again(text: &str) -> Option<String> {
             }
         }
     }
-    if let Op::Call { target: target @ ..0, .. } = &mut op {
+    if let Message::Call { target: target @ ..0, .. } = &mut op {
         *target = sender.functions.mention(&quoted(&names.name(*target)), false);
     }
-    if let Op::Release { id, .. } = &mut op {
+    if let Message::Release { id, .. } = &mut op {
         *id = sender.functions.mention(&quoted(&names.name(*id)), false);
     }
     let mut out = String::new();
@@ -141,7 +141,8 @@ fn damaged_messages_are_no_danger() {
             let frame = String::from_utf8_lossy(&bytes);
             let op = speech.parse(&frame, &Limits::default(), &mut names).unwrap();
             if let Some(
-                Op::Call { args: Some(value), .. } | Op::Answer { outcome: Ok(value) | Err(value), .. },
+                Message::Call { args: Some(value), .. }
+                | Message::Answer { outcome: Ok(value) | Err(value), .. },
             ) = op
             {
                 shown(&value);

@@ -11,7 +11,7 @@ use super::MAX_DEPTH;
 use super::text::{plain_run, unescape};
 use crate::dialect::stack::{SHALLOW, Stack};
 use crate::dialect::{Failure, Found, Lookup, Node};
-use crate::op::{Payload, Slot};
+use crate::message::{Payload, Slot};
 
 mod access;
 mod any;

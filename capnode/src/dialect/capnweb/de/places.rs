@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::access::{Elements, Members};
 use super::{Next, Reader};
 use crate::dialect::Lookup;
-use crate::op::{Key, Payload, Slot};
+use crate::message::{Key, Payload, Slot};
 
 /// A value of fewer bytes is looked through each time. Also how far apart the marks in an array are.
 const SHORT: usize = 256;

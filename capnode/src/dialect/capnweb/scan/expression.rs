@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
-use crate::op::{Answering, Id, Import, Key, Op, Path, Payload, Slot, Text, UNNUMBERED, Word};
+use crate::message::{Answering, Id, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED, Word};
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
 const ODD_ERROR: &str = "an error whose name or message is no string";
@@ -23,7 +23,7 @@ type Parts = (Id, Path, Option<Payload<Word>>);
 
 impl Scanner<'_> {
     /// Reads the call or the expression that follows `push` or `stream`.
-    pub(in super::super) fn call(&mut self, answering: Answering) -> Result<Op> {
+    pub(in super::super) fn call(&mut self, answering: Answering) -> Result<Message> {
         const PIPELINE: &[u8] = b"[\"pipeline\"";
         let before = self.pos;
         self.expect(b',', ELEMENT)?;
@@ -31,7 +31,7 @@ impl Scanner<'_> {
         if self.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
             self.pos += PIPELINE.len();
             let (target, path, args) = self.import_parts(1)?;
-            return Ok(Op::Call { id: UNNUMBERED, target, path, args, answering });
+            return Ok(Message::Call { id: UNNUMBERED, target, path, args, answering });
         }
         self.pos = before;
         let mut value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
@@ -39,11 +39,11 @@ impl Scanner<'_> {
             if let Some(slot) = value.refs.pop() {
                 if let Word::Import(Import { id, path, args, .. }) = slot.to {
                     let args = args.map(|args| *args);
-                    return Ok(Op::Call { id: UNNUMBERED, target: id, path, args, answering });
+                    return Ok(Message::Call { id: UNNUMBERED, target: id, path, args, answering });
                 }
             }
         }
-        Ok(Op::Evaluate { id: UNNUMBERED, value, answering })
+        Ok(Message::Evaluate { id: UNNUMBERED, value, answering })
     }
 
     /// Passes over a comma, or says that `what` is missing. Returns the text behind it that `scan` passes over, with the

@@ -9,7 +9,7 @@ use crate::dialect::too_long;
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::op::{Slot, Text, Word};
+use crate::message::{Slot, Text, Word};
 
 mod expression;
 

@@ -13,7 +13,7 @@ use crate::dialect::{Extract, Failure};
 use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::MAX_SAFE_INTEGER;
-use crate::op::Slot;
+use crate::message::Slot;
 
 mod compound;
 mod key;

@@ -4,7 +4,7 @@ use super::*;
 
 fn arguments(text: &str) -> Body {
     let op = message(&format!(r#"["push",["pipeline",0,["f"],{text}]]"#)).unwrap();
-    let Op::Call { args: Some(args), .. } = op else { panic!("{op:?}") };
+    let Message::Call { args: Some(args), .. } = op else { panic!("{op:?}") };
     args.map(|word| panic!("{word:?}"))
 }
 

@@ -20,11 +20,11 @@ fn arrays(depth: usize, inner: &str) -> String {
     format!("{}{inner}{}", "[[".repeat(depth), "]]".repeat(depth))
 }
 
-fn argument(text: &str) -> Result<Op, Error> {
+fn argument(text: &str) -> Result<Message, Error> {
     message(&format!(r#"["push",["pipeline",0,["kind"],[{text}]]]"#))
 }
 
-fn answer(text: &str) -> Result<Op, Error> {
+fn answer(text: &str) -> Result<Message, Error> {
     message(&format!(r#"["resolve",1,{text}]"#))
 }
 

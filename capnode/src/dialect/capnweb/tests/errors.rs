@@ -7,7 +7,8 @@ use crate::dialect::capnweb::to_outcome;
 use crate::error::Data;
 
 fn thrown(text: &str) -> Error {
-    let Op::Answer { outcome: Err(thrown), .. } = message(&format!("[\"reject\",1,{text}]")).unwrap() else {
+    let Message::Answer { outcome: Err(thrown), .. } = message(&format!("[\"reject\",1,{text}]")).unwrap()
+    else {
         panic!()
     };
     read_error(&thrown)

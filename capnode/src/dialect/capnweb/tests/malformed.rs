@@ -90,20 +90,20 @@ fn is_read_alike_with_white_space(frame: &str) {
 }
 
 /// Does with a message all that is ever done with one.
-fn use_up(op: &Op) {
+fn use_up(op: &Message) {
     let mut out = String::new();
     write(op, &mut out);
     match op {
-        Op::Call { args: Some(args), .. } => {
+        Message::Call { args: Some(args), .. } => {
             let args = args.clone().map(|_| Part::Cap(cap()));
             let _read: Result<Value, _> =
                 decode_args(&args, |args| args.argument().and_then(|_: IgnoredAny| args.argument()));
             use_value(&args);
         }
-        Op::Evaluate { value, .. } | Op::Answer { outcome: Ok(value), .. } => {
+        Message::Evaluate { value, .. } | Message::Answer { outcome: Ok(value), .. } => {
             use_value(&value.clone().map(|_| Part::Cap(cap())))
         }
-        Op::Answer { outcome: Err(value), .. } | Op::Abort(value) => {
+        Message::Answer { outcome: Err(value), .. } | Message::Abort(value) => {
             let error = read_error(value);
             let text = error_text(&error).unwrap();
             message(&format!("[\"abort\",{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -391,7 +391,7 @@ fn a_property_path_has_a_limit() {
 fn a_frame_of_many_small_things_takes_no_long_time() {
     let many = vec![r#"["export",-1]"#; 100_000].join(",");
     let op = message(&format!(r#"["resolve",1,[[{many}]]]"#)).unwrap();
-    let Op::Answer { outcome: Ok(value), .. } = op else { panic!() };
+    let Message::Answer { outcome: Ok(value), .. } = op else { panic!() };
     let there = cap();
     let value = value.map(|_| Part::Cap(there.clone()));
     assert_eq!(decode::<Vec<Cap>>(&value).unwrap().len(), 100_000);

@@ -1,19 +1,19 @@
-//! Messages as ops and back.
+//! Messages as messages and back.
 
 use crate::few::Few;
 use proptest::prelude::*;
 
 use super::*;
 
-fn text_of(op: &Op) -> String {
+fn text_of(op: &Message) -> String {
     let mut out = String::new();
     write(op, &mut out);
     out
 }
 
-/// A message is that op, and that op is written as that message.
+/// A message is that message, and that message is written as that message.
 #[track_caller]
-fn round(frame: &str, op: &Op) {
+fn round(frame: &str, op: &Message) {
     assert_eq!(&message(frame).unwrap(), op, "{frame}");
     assert_eq!(text_of(op), frame);
 }
@@ -44,7 +44,7 @@ fn calls() {
     let args = Some(payload(frame, 30, 35, &[]));
     round(
         frame,
-        &Op::Call {
+        &Message::Call {
             id: UNNUMBERED,
             target: 0,
             path: Path::One(name("add")),
@@ -55,9 +55,9 @@ fn calls() {
     let frame = r#"["stream",["pipeline",-3,["a","b",0],[]]]"#;
     let path = Path::from_iter([name("a"), name("b"), Key::Index(0)]);
     let args = Some(Payload::plain("[]".to_owned()));
-    let op = Op::Call { id: UNNUMBERED, target: -3, path, args, answering: Answering::Sent };
+    let op = Message::Call { id: UNNUMBERED, target: -3, path, args, answering: Answering::Sent };
     assert_eq!(text_of(&op), frame);
-    let Op::Call { args: Some(read), .. } = message(frame).unwrap() else { panic!() };
+    let Message::Call { args: Some(read), .. } = message(frame).unwrap() else { panic!() };
     assert_eq!(read.text.as_str(), "[]");
     let frame = r#"["push",["pipeline",5,[],[7]]]"#;
     assert_eq!(text_of(&message(frame).unwrap()), frame);
@@ -66,7 +66,7 @@ fn calls() {
 #[test]
 fn reads() {
     let call =
-        |target, path| Op::Call { id: UNNUMBERED, target, path, args: None, answering: Answering::Kept };
+        |target, path| Message::Call { id: UNNUMBERED, target, path, args: None, answering: Answering::Kept };
     round(r#"["push",["pipeline",0]]"#, &call(0, Path::Empty));
     round(r#"["push",["pipeline",1,["x"]]]"#, &call(1, Path::One(name("x"))));
     // An import in the place of a call is called as well.
@@ -96,54 +96,54 @@ fn values_in_the_place_of_calls() {
             (r#"["import",3]"#, import(3, Path::Empty, None, false)),
         ],
     );
-    round(frame, &Op::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept });
+    round(frame, &Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept });
     let frame = r#"["stream",["export",-1]]"#;
     let value = payload(frame, 10, frame.len() - 1, &[(r#"["export",-1]"#, Word::Export(-1))]);
     assert_eq!(value.root(), Some(&Word::Export(-1)));
-    round(frame, &Op::Evaluate { id: UNNUMBERED, value, answering: Answering::Sent });
+    round(frame, &Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Sent });
 }
 
 #[test]
 fn answers() {
     let frame = r#"["resolve",1,["undefined"]]"#;
-    round(frame, &Op::Answer { id: 1, outcome: Ok(payload(frame, 13, 26, &[])) });
+    round(frame, &Message::Answer { id: 1, outcome: Ok(payload(frame, 13, 26, &[])) });
     let frame = r#"["resolve",-1,["import",-2,["a"]]]"#;
     let home = import(-2, Path::One(name("a")), None, false);
     round(
         frame,
-        &Op::Answer { id: -1, outcome: Ok(payload(frame, 14, 33, &[(r#"["import",-2,["a"]]"#, home)])) },
+        &Message::Answer { id: -1, outcome: Ok(payload(frame, 14, 33, &[(r#"["import",-2,["a"]]"#, home)])) },
     );
     let frame = r#"["reject",2,["error","Error","no"]]"#;
-    round(frame, &Op::Answer { id: 2, outcome: Err(payload(frame, 12, 34, &[])) });
+    round(frame, &Message::Answer { id: 2, outcome: Err(payload(frame, 12, 34, &[])) });
 }
 
 #[test]
 fn pulls_releases_and_ends() {
-    round(r#"["pull",7]"#, &Op::Pull(7));
-    round(r#"["pull",-7]"#, &Op::Pull(-7));
-    round(r#"["release",-1,3]"#, &Op::Release { id: -1, count: 3 });
+    round(r#"["pull",7]"#, &Message::Pull(7));
+    round(r#"["pull",-7]"#, &Message::Pull(-7));
+    round(r#"["release",-1,3]"#, &Message::Release { id: -1, count: 3 });
     let frame = r#"["abort","enough"]"#;
-    round(frame, &Op::Abort(payload(frame, 9, 17, &[])));
+    round(frame, &Message::Abort(payload(frame, 9, 17, &[])));
 }
 
 #[test]
 fn a_mark_is_a_release_of_nothing() {
-    round(r#"["release",0,0]"#, &Op::Mark);
-    assert_eq!(message(r#"["release",0,0,"later"]"#).unwrap(), Op::Mark);
+    round(r#"["release",0,0]"#, &Message::Mark);
+    assert_eq!(message(r#"["release",0,0,"later"]"#).unwrap(), Message::Mark);
     for (no_mark, id, count) in [(r#"["release",0,1]"#, 0, 1), (r#"["release",1,0]"#, 1, 0)] {
-        assert_eq!(message(no_mark).unwrap(), Op::Release { id, count });
+        assert_eq!(message(no_mark).unwrap(), Message::Release { id, count });
     }
 }
 
 #[test]
 fn abilities_of_later_versions_are_passed_over() {
-    round(r#"["abilities"]"#, &Op::Abilities);
-    assert_eq!(message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(), Op::Abilities);
+    round(r#"["abilities"]"#, &Message::Abilities);
+    assert_eq!(message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(), Message::Abilities);
 }
 
 #[test]
 fn a_pipe_takes_no_arguments() {
-    round(r#"["pipe"]"#, &Op::Pipe { id: UNNUMBERED });
+    round(r#"["pipe"]"#, &Message::Pipe { id: UNNUMBERED });
 }
 
 #[test]
@@ -173,9 +173,9 @@ fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
         ] {
             let op = message(&frame).unwrap();
             assert_eq!(text_of(&op), frame);
-            let (Op::Call { args: Some(value), .. }
-            | Op::Answer { outcome: Ok(value) | Err(value), .. }
-            | Op::Abort(value)) = op
+            let (Message::Call { args: Some(value), .. }
+            | Message::Answer { outcome: Ok(value) | Err(value), .. }
+            | Message::Abort(value)) = op
             else {
                 panic!("{frame}")
             };
@@ -200,7 +200,7 @@ fn an_error_whose_parts_are_odd_is_not_supported() {
         r#"["error","E","m",null,[1]]"#,
     ] {
         let frame = format!(r#"["resolve",1,{{"a":["export",-2],"e":{text}}}]"#);
-        let Op::Answer { outcome: Ok(value), .. } = message(&frame).unwrap() else { panic!("{frame}") };
+        let Message::Answer { outcome: Ok(value), .. } = message(&frame).unwrap() else { panic!("{frame}") };
         let [first, slot] = &*value.refs else { panic!("{frame}: {value:?}") };
         assert_eq!(first.to, Word::Export(-2));
         let Word::Unsupported { with, .. } = &slot.to else { panic!("{frame}") };
@@ -209,7 +209,7 @@ fn an_error_whose_parts_are_odd_is_not_supported() {
     }
     // A stack that is no string does no harm.
     let op = message(r#"["resolve",1,["error","E","m",5]]"#).unwrap();
-    assert!(matches!(op, Op::Answer { outcome: Ok(value), .. } if value.refs.is_empty()));
+    assert!(matches!(op, Message::Answer { outcome: Ok(value), .. } if value.refs.is_empty()));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn what_follows_in_a_message_is_passed_over() {
 #[test]
 fn white_space_may_stand_between_tokens() {
     let frame = " [ \"push\" ,\t[ \"pipeline\" , 0 , [ \"f\" , 1 ] , [ { \"a\" : [ [ [ \"export\" , -1 ] , [ \"bigint\" , \"5\" ] ] ] } ] ] ]\r\n ";
-    let Op::Call { args: Some(args), path, .. } = message(frame).unwrap() else { panic!() };
+    let Message::Call { args: Some(args), path, .. } = message(frame).unwrap() else { panic!() };
     assert_eq!(path.as_slice(), [name("f"), Key::Index(1)]);
     assert_eq!(args.refs.len(), 1);
     let there = cap();
@@ -249,7 +249,7 @@ fn white_space_may_stand_between_tokens() {
 
 #[test]
 fn a_peer_may_choose_among_several_ways_to_say_a_number() {
-    assert_eq!(message(r#"["pull",-0]"#).unwrap(), Op::Pull(0));
+    assert_eq!(message(r#"["pull",-0]"#).unwrap(), Message::Pull(0));
     for no_id in ["1.5", "1e2", "9223372036854775808", "\"1\"", "null", "01", "+1"] {
         assert!(message(&format!(r#"["pull",{no_id}]"#)).is_err(), "{no_id}");
     }
@@ -291,7 +291,7 @@ fn list(open: &str, words: Vec<Word>, close: &str) -> Payload<Word> {
     Payload { text: text.into(), refs: refs.into(), nodes: Few::NONE }
 }
 
-fn any_op() -> impl Strategy<Value = Op> {
+fn any_op() -> impl Strategy<Value = Message> {
     let value = prop_oneof![
         prop::collection::vec(any_word(), 0..4).prop_map(|words| list("[[", words, "]]")),
         any_word().prop_map(Payload::reference),
@@ -303,19 +303,19 @@ fn any_op() -> impl Strategy<Value = Op> {
     let value = value.boxed();
     prop_oneof![
         (any::<i64>(), any_path(), args, answering.clone()).prop_map(|(target, path, args, answering)| {
-            Op::Call { id: UNNUMBERED, target, path, args, answering }
+            Message::Call { id: UNNUMBERED, target, path, args, answering }
         }),
-        (value.clone(), answering).prop_map(|(value, answering)| Op::Evaluate {
+        (value.clone(), answering).prop_map(|(value, answering)| Message::Evaluate {
             id: UNNUMBERED,
             value,
             answering
         }),
-        any::<i64>().prop_map(Op::Pull),
-        (any::<i64>(), value.clone()).prop_map(|(id, value)| Op::Answer { id, outcome: Ok(value) }),
-        (any::<i64>(), value.clone()).prop_map(|(id, value)| Op::Answer { id, outcome: Err(value) }),
-        (any::<i64>(), 0..1u64 << 62).prop_map(|(id, count)| Op::Release { id, count }),
-        Just(Op::Mark),
-        value.prop_map(Op::Abort),
+        any::<i64>().prop_map(Message::Pull),
+        (any::<i64>(), value.clone()).prop_map(|(id, value)| Message::Answer { id, outcome: Ok(value) }),
+        (any::<i64>(), value.clone()).prop_map(|(id, value)| Message::Answer { id, outcome: Err(value) }),
+        (any::<i64>(), 0..1u64 << 62).prop_map(|(id, count)| Message::Release { id, count }),
+        Just(Message::Mark),
+        value.prop_map(Message::Abort),
     ]
 }
 
@@ -349,41 +349,43 @@ proptest! {
         });
         prop_assert_eq!(text_of(&read), frame);
         match (&op, &read) {
-            (Op::Call { target, path, args, answering, .. }, Op::Call { target: t, path: p, args: a, answering: w, .. }) => {
+            (Message::Call { target, path, args, answering, .. }, Message::Call { target: t, path: p, args: a, answering: w, .. }) => {
                 prop_assert_eq!((target, path, answering), (t, p, w));
                 prop_assert_eq!(args.as_ref().map(words), a.as_ref().map(words));
             }
-            (Op::Evaluate { value, .. }, Op::Evaluate { value: v, .. }) => prop_assert_eq!(words(value), words(v)),
-            (Op::Answer { outcome: Ok(value), .. }, Op::Answer { outcome: Ok(v), .. }) => prop_assert_eq!(words(value), words(v)),
+            (Message::Evaluate { value, .. }, Message::Evaluate { value: v, .. }) => prop_assert_eq!(words(value), words(v)),
+            (Message::Answer { outcome: Ok(value), .. }, Message::Answer { outcome: Ok(v), .. }) => prop_assert_eq!(words(value), words(v)),
             // The value may be nothing but a call.
-            (Op::Evaluate { value, .. }, Op::Call { .. }) => prop_assert!(matches!(value.root(), Some(Word::Import(_)))),
+            (Message::Evaluate { value, .. }, Message::Call { .. }) => prop_assert!(matches!(value.root(), Some(Word::Import(_)))),
             (op, read) => prop_assert_eq!(std::mem::discriminant(op), std::mem::discriminant(read)),
         }
     }
 }
 
-/// The kinds of message by which an op is said in the table of `tests/semantics/abuse`. A new op does not compile until it
+/// The kinds of message by which a message is said in the table of `tests/semantics/abuse`. A new message does not compile until it
 /// is here, and so in the table.
-fn kinds_of(op: &Op) -> &'static [&'static str] {
+fn kinds_of(op: &Message) -> &'static [&'static str] {
     match op {
-        Op::Call { .. } => {
+        Message::Call { .. } => {
             const WORDS: &[&str] = &[
                 "Push", "Stream", "Export", "Import", "Pipeline", "Promise", "Remap", "Readable", "Writable",
             ];
             WORDS
         }
-        Op::Evaluate { .. } => &["Evaluate"],
-        Op::Pipe { .. } => &["Pipe"],
-        Op::Pull(_) => &["Pull"],
-        Op::Answer { outcome: Ok(_), .. } => &["Resolve"],
-        Op::Answer { outcome: Err(_), .. } => &["Reject"],
+        Message::Evaluate { .. } => &["Evaluate"],
+        Message::Pipe { .. } => &["Pipe"],
+        Message::Pull(_) => &["Pull"],
+        Message::Answer { outcome: Ok(_), .. } => &["Resolve"],
+        Message::Answer { outcome: Err(_), .. } => &["Reject"],
         // It has no word here: it is said by one that is not known.
-        Op::Progress { .. } => &["Progress"],
-        Op::Release { .. } => &["ReleaseNone", "Release", "ReleaseTwo", "ReleaseHuge", "ReleaseNegative"],
+        Message::Progress { .. } => &["Progress"],
+        Message::Release { .. } => {
+            &["ReleaseNone", "Release", "ReleaseTwo", "ReleaseHuge", "ReleaseNegative"]
+        }
         // It is a release of no references with the id 0.
-        Op::Mark => &["ReleaseNone"],
-        Op::Abilities => &["Abilities"],
-        Op::Abort(_) => &["Abort"],
+        Message::Mark => &["ReleaseNone"],
+        Message::Abilities => &["Abilities"],
+        Message::Abort(_) => &["Abort"],
     }
 }
 
@@ -412,7 +414,7 @@ fn the_kinds_are_all_that_can_be_said() {
             Ok(op) => {
                 assert!(kinds_of(&op).contains(&kind), "{kind} is {op:?}");
                 said.insert(std::mem::discriminant(&op));
-                if let Op::Call { args: Some(args), .. } = &op {
+                if let Message::Call { args: Some(args), .. } = &op {
                     let words: Vec<_> = args.refs.iter().filter_map(|slot| kind_of_word(&slot.to)).collect();
                     let call = matches!(kind, "Push" | "Stream");
                     assert!(if call { words.is_empty() } else { words == [kind] }, "{kind}: {words:?}");
@@ -421,6 +423,6 @@ fn the_kinds_are_all_that_can_be_said() {
             Err(_) => assert!(matches!(kind, "Progress" | "ReleaseNegative"), "{kind}"),
         }
     }
-    assert_eq!(message(r#"["release",0,0]"#).unwrap(), Op::Mark);
+    assert_eq!(message(r#"["release",0,0]"#).unwrap(), Message::Mark);
     assert_eq!(said.len() + 2, 10, "all ops but the mark, which needs another id, and progress");
 }

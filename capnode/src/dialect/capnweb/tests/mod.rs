@@ -10,7 +10,7 @@ use crate::cap::slot::{decode, decode_args};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::limits::Limits;
-use crate::op::{Answering, Import, Key, Op, Path, Payload, Slot, Text, UNNUMBERED, Word};
+use crate::message::{Answering, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED, Word};
 use crate::{ErrorValue, Value};
 
 mod arguments;
@@ -33,14 +33,14 @@ fn written<T: Serialize + ?Sized>(value: &T) -> String {
         Word::Export(id)
     });
     let mut out = String::new();
-    write(&Op::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept }, &mut out);
+    write(&Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept }, &mut out);
     out.strip_prefix("[\"push\",").unwrap().strip_suffix(']').unwrap().to_owned()
 }
 
 /// Returns the value of a peer's text, with `caps` for its exports -1, -2, ….
 fn body(text: &str, caps: &[Cap]) -> Body {
     let op = message(&format!("[\"resolve\",1,{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let Op::Answer { outcome: Ok(value), .. } = op else { panic!("{op:?}") };
+    let Message::Answer { outcome: Ok(value), .. } = op else { panic!("{op:?}") };
     value.map(|word| match word {
         Word::Export(id) => Part::Cap(caps[usize::try_from(-id - 1).unwrap()].clone()),
         other => panic!("{other:?}"),
@@ -58,7 +58,7 @@ fn misfit<T: DeserializeOwned + std::fmt::Debug>(text: &str) -> String {
     error.to_string()
 }
 
-fn message(frame: &str) -> Result<Op, Error> {
+fn message(frame: &str) -> Result<Message, Error> {
     parse(&Text::frame(frame), &Limits::default())
 }
 

@@ -170,9 +170,9 @@ fn values_are_written_as_the_real_peer_writes_them() {
                 continue;
             }
             let (value, args) = match message(text).unwrap() {
-                Op::Call { args: Some(args), .. } => (args, true),
-                Op::Evaluate { value, .. } | Op::Abort(value) => (value, false),
-                Op::Answer { outcome: Ok(value) | Err(value), .. } => (value, false),
+                Message::Call { args: Some(args), .. } => (args, true),
+                Message::Evaluate { value, .. } | Message::Abort(value) => (value, false),
+                Message::Answer { outcome: Ok(value) | Err(value), .. } => (value, false),
                 _ => continue,
             };
             let original = value.text.as_str().to_owned();

@@ -19,9 +19,9 @@ fn again(text: &str) -> Option<String> {
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
     assert_eq!((receiver.take_reply(), receiver.take_lost()), (None, None), "{text}");
-    let (Op::Call { args: Some(value), .. }
-    | Op::Answer { outcome: Ok(value) | Err(value), .. }
-    | Op::Progress { value, .. }) = &mut op
+    let (Message::Call { args: Some(value), .. }
+    | Message::Answer { outcome: Ok(value) | Err(value), .. }
+    | Message::Progress { value, .. }) = &mut op
     else {
         return Some(rewritten(&mut sender, op, &tree, &mut names));
     };
@@ -34,8 +34,8 @@ fn again(text: &str) -> Option<String> {
     Some(rewritten(&mut sender, op, &tree, &mut names))
 }
 
-fn rewritten(sender: &mut Speech, mut op: Op, tree: &Tree, names: &mut Everything) -> String {
-    if let Op::Call { target: target @ ..0, .. } = &mut op {
+fn rewritten(sender: &mut Speech, mut op: Message, tree: &Tree, names: &mut Everything) -> String {
+    if let Message::Call { target: target @ ..0, .. } = &mut op {
         *target = sender.lent.intern(&quoted(&names.name(*target)));
     }
     let mut out = String::new();
@@ -133,7 +133,8 @@ fn damaged_messages_are_no_danger() {
             let frame = String::from_utf8_lossy(&bytes);
             let op = speech.parse(&frame, &Limits::default(), &mut names).unwrap();
             if let Some(
-                Op::Call { args: Some(value), .. } | Op::Answer { outcome: Ok(value) | Err(value), .. },
+                Message::Call { args: Some(value), .. }
+                | Message::Answer { outcome: Ok(value) | Err(value), .. },
             ) = op
             {
                 shown(&value);

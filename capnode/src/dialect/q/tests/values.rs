@@ -1,7 +1,7 @@
 //! Values, both ways.
 
 use super::*;
-use crate::op::Slot;
+use crate::message::Slot;
 
 /// Reads a resolution, and returns its value, or `err` and the reason.
 fn resolution(text: &str) -> String {
@@ -26,7 +26,7 @@ fn outcome(outcome: Result<&str, &str>) -> String {
 fn written_outcome(outcome: Result<Payload<Word>, Payload<Word>>) -> String {
     let mut speech = Speech::new(1);
     read(&mut speech, &send("when", "[]"));
-    let frame = written(&mut speech, &Op::Answer { id: 1, outcome });
+    let frame = written(&mut speech, &Message::Answer { id: 1, outcome });
     let start = r#"{"type":"resolve","to":"a","resolution":"#;
     frame.strip_prefix(start).unwrap().strip_suffix('}').unwrap().to_owned()
 }
@@ -307,8 +307,13 @@ fn what_occurs_twice_is_written_as_a_path_and_functions_are_named_again() {
 #[test]
 fn arguments_have_their_paths_too() {
     let mut speech = Speech::new(1);
-    let op =
-        |path, payload| Op::Call { id: 1, target: 0, path, args: Some(payload), answering: Answering::Sent };
+    let op = |path, payload| Message::Call {
+        id: 1,
+        target: 0,
+        path,
+        args: Some(payload),
+        answering: Answering::Sent,
+    };
     let frame = written(&mut speech, &op(Path::name("m"), marked("[<0>,<0>]", &["{}"])));
     assert!(frame.ends_with(r#""args":["m",[{},{"$":"/1/0"}]]}"#), "{frame}");
     let set = [Key::Name("n".to_owned().into()), Key::Verb(Verb::Set)].into_iter().collect();

@@ -1,6 +1,6 @@
 //! The words that the session and the wire languages share.
 //!
-//! A dialect turns a frame into an [`Op`] and an [`Op`] into a frame; the session turns ops into changes of its tables.
+//! A dialect turns a frame into a [`Message`] and a [`Message`] into a frame; the session turns messages into changes of its tables.
 //! They do not know each other. A value travels as a [`Payload`]: text in the dialect's own writing, beside the
 //! references that stand in it. The references change their type once ([`Word`]s of ids in frames and sessions, live ones
 //! above), the text never does.
@@ -18,7 +18,7 @@ use crate::table::Table;
 /// A dialect whose ids are strings maps them to these.
 pub(crate) type Id = i64;
 
-/// The number of a call that has been read, but not yet numbered: see [`Op::Call`].
+/// The number of a call that has been read, but not yet numbered: see [`Message::Call`].
 pub(crate) const UNNUMBERED: Id = 0;
 
 /// A map by ids.
@@ -374,7 +374,7 @@ pub(crate) enum Answering {
 
 /// A message, independent of the language.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Op {
+pub(crate) enum Message {
     /// Calls the value at `path` of the receiver's `target`, or reads it if there are no arguments.
     ///
     /// The calls, evaluations and streams of a side are numbered from 1 in the order sent. No message says the number,
@@ -403,29 +403,29 @@ pub(crate) enum Op {
 
 #[cfg(test)]
 mod tests {
-    //! A call, return, release and rejection of each of the three languages, as ops: the proof that the words suffice
+    //! A call, return, release and rejection of each of the three languages, as messages: the proof that the words suffice
     //! for all of them.
 
     use super::*;
 
-    fn call(target: Id, path: Path, args: &str, answering: Answering) -> Op {
-        Op::Call { id: 1, target, path, args: Some(Payload::plain(args.to_owned())), answering }
+    fn call(target: Id, path: Path, args: &str, answering: Answering) -> Message {
+        Message::Call { id: 1, target, path, args: Some(Payload::plain(args.to_owned())), answering }
     }
 
-    fn answer(id: Id, outcome: Result<&str, &str>) -> Op {
+    fn answer(id: Id, outcome: Result<&str, &str>) -> Message {
         let payload = |text: &str| Payload::plain(text.to_owned());
-        Op::Answer { id, outcome: outcome.map(payload).map_err(payload) }
+        Message::Answer { id, outcome: outcome.map(payload).map_err(payload) }
     }
 
     #[test]
-    fn each_language_can_be_said_in_ops() {
+    fn each_language_can_be_said_in_messages() {
         let capnweb = [
             // ["push",["pipeline",0,["add"],[1,2]]]
             call(0, Path::name("add"), "[1,2]", Answering::Kept),
             // ["resolve",1,3]
             answer(1, Ok("3")),
             // ["release",-1,1]
-            Op::Release { id: -1, count: 1 },
+            Message::Release { id: -1, count: 1 },
             // ["reject",1,["error","Error","no"]]
             answer(1, Err(r#"["error","Error","no"]"#)),
         ];
@@ -436,7 +436,7 @@ mod tests {
             // {"type":"return","methodId":"r1","value":{..}}
             answer(1, Ok(r#"{"links":[],"value":3}"#)),
             // {"type":"dealloc","methodId":"f1","replyId":"r2"}
-            Op::Release { id: -1, count: 1 },
+            Message::Release { id: -1, count: 1 },
             // {"type":"error","methodId":"r1","value":{"message":"no"}}
             answer(1, Err(r#"{"message":"no"}"#)),
         ];
@@ -446,7 +446,7 @@ mod tests {
             // {"type":"resolve","to":"r1","resolution":3}
             answer(1, Ok("3")),
             // No message releases; the limit of the table releases references that the peer has forgotten.
-            Op::Release { id: -1, count: 1 },
+            Message::Release { id: -1, count: 1 },
             // {"type":"resolve","to":"r1","resolution":{"!":{"message":"no"}}}
             answer(1, Err(r#"{"message":"no"}"#)),
         ];
@@ -454,10 +454,10 @@ mod tests {
             assert!(matches!(
                 language,
                 [
-                    Op::Call { .. },
-                    Op::Answer { outcome: Ok(_), .. },
-                    Op::Release { .. },
-                    Op::Answer { outcome: Err(_), .. }
+                    Message::Call { .. },
+                    Message::Answer { outcome: Ok(_), .. },
+                    Message::Release { .. },
+                    Message::Answer { outcome: Err(_), .. }
                 ]
             ));
         }
