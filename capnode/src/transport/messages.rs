@@ -44,7 +44,7 @@ pub enum Received<T> {
 }
 
 /// A message of a transport.
-pub trait Message: Sized + Send + 'static {
+pub trait FrameMessage: Sized + Send + 'static {
     /// The text of a message.
     type Text: Deref<Target = str> + Send;
 
@@ -75,7 +75,7 @@ pub trait Message: Sized + Send + 'static {
     }
 }
 
-impl Message for String {
+impl FrameMessage for String {
     type Text = String;
 
     fn from_frame(frame: &str) -> Self {
@@ -92,7 +92,7 @@ impl Message for String {
 }
 
 /// Frames over a stream and sink of messages: see [`messages`].
-pub struct Messages<S, M: Message> {
+pub struct Messages<S, M: FrameMessage> {
     messages: S,
     current: Option<M::Text>,
     said_goodbye: bool,
@@ -105,11 +105,11 @@ pub struct Messages<S, M: Message> {
 
 /// Carries frames over a stream and sink of messages: a message a frame.
 ///
-/// `M` is `String`, or a type of yours that is a [`Message`].
+/// `M` is `String`, or a type of yours that is a [`FrameMessage`].
 pub fn messages<S, M, E>(messages: S) -> Messages<S, M>
 where
     S: Stream<Item = Result<M, E>> + Sink<M> + Send + Unpin + 'static,
-    M: Message,
+    M: FrameMessage,
     E: Into<BoxError>,
     S::Error: Into<BoxError>,
 {
@@ -119,7 +119,7 @@ where
 impl<S, M, E> Transport for Messages<S, M>
 where
     S: Stream<Item = Result<M, E>> + Sink<M> + Send + Unpin + 'static,
-    M: Message,
+    M: FrameMessage,
     E: Into<BoxError>,
     S::Error: Into<BoxError>,
 {
@@ -193,7 +193,7 @@ where
     }
 }
 
-impl<S, M: Message> fmt::Debug for Messages<S, M> {
+impl<S, M: FrameMessage> fmt::Debug for Messages<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Messages").finish_non_exhaustive()
     }

@@ -20,7 +20,7 @@ pub use self::adapters::{Channels, Translated, channels, translated};
 pub use self::address::Address;
 pub use self::lines::{ChildPipes, Lines, child, lines, stdio};
 pub use self::memory::{Memory, pair};
-pub use self::messages::{Message, Messages, Received, messages};
+pub use self::messages::{FrameMessage, Messages, Received, messages};
 #[cfg(feature = "ws")]
 pub use self::ws::{WebSocket, web_socket};
 

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 use super::ReceiveError;
 use super::address::Io;
 use super::frames::{Frames, INVALID, PROTOCOL, Role, TOO_LONG as TOO_LONG_CODE};
-use super::messages::{FAILED, Message, Messages, Received, close_reason, messages};
+use super::messages::{FAILED, FrameMessage, Messages, Received, close_reason, messages};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION, check_path};
 
 /// Frames over a WebSocket: see [`web_socket`].
@@ -40,7 +40,7 @@ where
     messages(socket)
 }
 
-impl Message for tungstenite::Message {
+impl FrameMessage for tungstenite::Message {
     type Text = Utf8Bytes;
 
     fn from_frame(frame: &str) -> Self {
