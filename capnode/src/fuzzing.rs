@@ -13,7 +13,7 @@ use crate::cap::payload::{Body, Part, flatten};
 use crate::dialect::{Names, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{Id, Message, Payload, Text, Word};
+use crate::message::{CapDescriptor, Id, Message, Payload, Text};
 
 mod frames;
 #[cfg(test)]
@@ -202,24 +202,24 @@ fn assert_json(text: &str) {
     assert_ne!(is_json(text), Some(false), "this is no JSON: {text}");
 }
 /// A value as it is above the languages, with broken references in it.
-fn body(payload: Payload<Word>) -> Body {
+fn body(payload: Payload<CapDescriptor>) -> Body {
     let broken = Cap::broken(Error::rejected("broken"));
     tie(payload.map(|word| match word {
-        Word::Node(node) => Part::Inner(node),
+        CapDescriptor::Node(node) => Part::Inner(node),
         _ => Part::Cap(broken.clone()),
     }))
 }
 
 /// Returns the value on its way to a peer; all references are to one function.
-fn lent(body: Body) -> Option<Payload<Word>> {
+fn lent(body: Body) -> Option<Payload<CapDescriptor>> {
     let word = |lent| match lent {
-        Part::Inner(node) => Word::Node(node),
-        _ => Word::Function(-1),
+        Part::Inner(node) => CapDescriptor::Node(node),
+        _ => CapDescriptor::SenderFunction(-1),
     };
     Some(flatten(body, 1 << 20).ok()?.map(word))
 }
 /// Returns the value of an expression of the peer.
-fn value_of(expression: &str) -> Option<Payload<Word>> {
+fn value_of(expression: &str) -> Option<Payload<CapDescriptor>> {
     let frame = format!("[\"resolve\",1,{expression}]");
     match capnweb::parse(&Text::frame(&frame), &Limits::default()).ok()? {
         Message::Answer { outcome: Ok(value), .. } => Some(value),

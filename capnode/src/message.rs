@@ -2,7 +2,7 @@
 //!
 //! A dialect turns a frame into a [`Message`] and a [`Message`] into a frame; the session turns messages into changes of its tables.
 //! They do not know each other. A value travels as a [`Payload`]: text in the dialect's own writing, beside the
-//! references that stand in it. The references change their type once ([`Word`]s of ids in frames and sessions, live ones
+//! references that stand in it. The references change their type once ([`CapDescriptor`]s of ids in frames and sessions, live ones
 //! above), the text never does.
 
 use std::fmt::{self, Write as _};
@@ -328,17 +328,17 @@ impl FromIterator<Key> for Path {
 
 /// A reference as a frame says it. Ids are those of the sender: its import is the receiver's export.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Word {
+pub(crate) enum CapDescriptor {
     /// An object of the sender, or a function in a language that does not tell them apart.
-    Export(Id),
+    SenderHosted(Id),
     /// A function of the sender.
-    Function(Id),
+    SenderFunction(Id),
     /// A promise of the sender, to be replaced by its outcome before delivery.
-    Promise(Id),
+    SenderPromise(Id),
     /// A use of an export of the receiver.
-    Import(Import),
+    ReceiverHosted(Import),
     /// A value that is not there, or one of the language that this library does not support, and the references in it.
-    Unsupported { form: &'static str, with: Vec<Word> },
+    Unsupported { form: &'static str, with: Vec<CapDescriptor> },
     /// A node of the surrounding payload.
     Node(usize),
 }
@@ -349,7 +349,7 @@ pub(crate) struct Import {
     pub(crate) id: Id,
     pub(crate) path: Path,
     /// The arguments of a call; `None` for a property or the export itself.
-    pub(crate) args: Option<Box<Payload<Word>>>,
+    pub(crate) args: Option<Box<Payload<CapDescriptor>>>,
     /// `true` if delivery waits for the value, `false` if it takes a reference to it at once.
     pub(crate) awaited: bool,
 }
@@ -380,17 +380,17 @@ pub(crate) enum Message {
     /// The calls, evaluations and streams of a side are numbered from 1 in the order sent. No message says the number,
     /// so both sides count. This side's counters are those of its session, one for each direction: the session numbers
     /// a call that it makes, and one that it receives, which a dialect reads as [`UNNUMBERED`].
-    Call { id: Id, target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering },
+    Call { id: Id, target: Id, path: Path, args: Option<Payload<CapDescriptor>>, answering: Answering },
     /// Evaluates any other value: the calls in it are made, and the value is the answer.
-    Evaluate { id: Id, value: Payload<Word>, answering: Answering },
+    Evaluate { id: Id, value: Payload<CapDescriptor>, answering: Answering },
     /// Opens a stream. Streams are not supported.
     Pipe { id: Id },
     /// Pulls the answer of a call.
     Pull(Id),
     /// Answers a call, or resolves a promise: with a value, or with an error.
-    Answer { id: Id, outcome: Result<Payload<Word>, Payload<Word>> },
+    Answer { id: Id, outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>> },
     /// Reports the progress of a call, before its answer.
-    Progress { id: Id, value: Payload<Word> },
+    Progress { id: Id, value: Payload<CapDescriptor> },
     /// Releases `count` references to the receiver's `id`.
     Release { id: Id, count: u64 },
     /// Marks the sender as an instance of this library. On the wire it is a release of no references.
@@ -398,7 +398,7 @@ pub(crate) enum Message {
     /// Lists the abilities of a marked peer beyond those of the mark. No ability is known yet.
     Abilities,
     /// Ends the session, with the reason.
-    Abort(Payload<Word>),
+    Abort(Payload<CapDescriptor>),
 }
 
 #[cfg(test)]

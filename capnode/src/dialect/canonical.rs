@@ -9,7 +9,7 @@ use super::json::{Broken, Json, MAX_VALUES, is_key, quote, separate};
 use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind};
-use crate::message::{Payload, Slot, Text, Word};
+use crate::message::{CapDescriptor, Payload, Slot, Text};
 
 mod plain;
 
@@ -52,13 +52,13 @@ pub(super) fn check_error(bytes: usize) -> Result<(), Unsayable> {
 pub(super) struct Trees<'a> {
     pub(super) root: Json<'a>,
     pub(super) nodes: Vec<Json<'a>>,
-    pub(super) slots: &'a [Slot<Word>],
+    pub(super) slots: &'a [Slot<CapDescriptor>],
     /// The bytes of all of the text.
     pub(super) bytes: usize,
 }
 
 impl<'a> Trees<'a> {
-    pub(super) fn read(payload: &'a Payload<Word>) -> Result<Self, Unsayable> {
+    pub(super) fn read(payload: &'a Payload<CapDescriptor>) -> Result<Self, Unsayable> {
         let (buffer, slots) = (payload.text.buffer(), &*payload.refs);
         let failed = |broken| match broken {
             Broken::Deep => Unsayable(format!("the value nests more than {MAX_DEPTH} levels deep")),
@@ -90,7 +90,7 @@ impl<'a> Trees<'a> {
         match &self.root {
             Json::Array(elements) => return Ok(elements),
             Json::Slot(slot) => {
-                if let Some(Word::Node(node)) = self.slots.get(*slot).map(|slot| &slot.to) {
+                if let Some(CapDescriptor::Node(node)) = self.slots.get(*slot).map(|slot| &slot.to) {
                     if let Some(Form::Array(elements)) = self.nodes.get(*node).map(form) {
                         return Ok(elements);
                     }
@@ -281,7 +281,7 @@ fn exact_integer(integer: i128) -> Option<String> {
 #[derive(Default)]
 pub(super) struct Builder {
     pub(super) out: String,
-    refs: Vec<Slot<Word>>,
+    refs: Vec<Slot<CapDescriptor>>,
     nodes: Vec<Range<usize>>,
     /// The end of the root; `None` while it is being written.
     root: Option<usize>,
@@ -291,7 +291,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// A reference, here.
-    pub(super) fn word(&mut self, to: Word) {
+    pub(super) fn word(&mut self, to: CapDescriptor) {
         let at = self.out.len();
         self.refs.push(Slot { start: at, end: at, to });
     }
@@ -328,7 +328,7 @@ impl Builder {
     }
 
     /// Returns the written text, up to the last [`next`](Self::next).
-    pub(super) fn finish(mut self) -> Payload<Word> {
+    pub(super) fn finish(mut self) -> Payload<CapDescriptor> {
         let root = self.root.unwrap_or(self.out.len());
         let text = if self.nodes.is_empty() {
             self.out.truncate(root);

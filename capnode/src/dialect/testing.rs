@@ -8,7 +8,7 @@ use serde_json::Value as Tree;
 use super::Names;
 use super::canonical::Trees;
 use super::json::Json;
-use crate::message::{Id, Payload, Word};
+use crate::message::{CapDescriptor, Id, Payload};
 
 /// Returns the recorded messages of a peer: the name of the recording, the sender, and the text.
 pub(super) fn recorded(peer: &str) -> Vec<(String, char, String)> {
@@ -88,7 +88,7 @@ impl Names for Few {
 }
 
 /// A payload for people: references as `<word>`, then the nodes as ` #0=…`.
-pub(super) fn shown(payload: &Payload<Word>) -> String {
+pub(super) fn shown(payload: &Payload<CapDescriptor>) -> String {
     let trees = Trees::read(payload).unwrap_or_else(|error| panic!("{error:?} in {payload:?}"));
     let mut out = String::new();
     show(&trees.root, &trees, &mut out);
@@ -122,12 +122,12 @@ fn show(json: &Json<'_>, trees: &Trees<'_>, out: &mut String) {
             out.push('}');
         }
         Json::Slot(slot) => out.push_str(&match &trees.slots[*slot].to {
-            Word::Export(id) => format!("<object {id}>"),
-            Word::Function(id) => format!("<function {id}>"),
-            Word::Node(node) => format!("<#{node}>"),
-            Word::Import(import) => format!("<own {}>", import.id),
-            Word::Promise(id) => format!("<promise {id}>"),
-            Word::Unsupported { form, .. } => format!("<unsupported {form}>"),
+            CapDescriptor::SenderHosted(id) => format!("<object {id}>"),
+            CapDescriptor::SenderFunction(id) => format!("<function {id}>"),
+            CapDescriptor::Node(node) => format!("<#{node}>"),
+            CapDescriptor::ReceiverHosted(import) => format!("<own {}>", import.id),
+            CapDescriptor::SenderPromise(id) => format!("<promise {id}>"),
+            CapDescriptor::Unsupported { form, .. } => format!("<unsupported {form}>"),
         }),
     }
 }

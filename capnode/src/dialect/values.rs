@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use super::testing::{Everything, shown};
 use super::{capnode, q};
 use crate::limits::Limits;
-use crate::message::{Answering, Message, Path, Payload, Slot, Text, Word};
+use crate::message::{Answering, CapDescriptor, Message, Path, Payload, Slot, Text};
 
 /// A value whose containers know each other by number, so that any of them may be in any.
 #[derive(Clone, Debug)]
@@ -50,11 +50,11 @@ struct Build<'a> {
     occurs: Vec<usize>,
     nodes: Vec<usize>,
     out: String,
-    refs: Vec<Slot<Word>>,
+    refs: Vec<Slot<CapDescriptor>>,
 }
 
 impl Build<'_> {
-    fn payload(containers: &[Container], argument: bool) -> Payload<Word> {
+    fn payload(containers: &[Container], argument: bool) -> Payload<CapDescriptor> {
         let mut occurs = vec![0; containers.len()];
         let mut left = vec![0];
         while let Some(at) = left.pop() {
@@ -94,10 +94,10 @@ impl Build<'_> {
             self.nodes.push(container);
             self.nodes.len() - 1
         });
-        self.slot(Word::Node(node));
+        self.slot(CapDescriptor::Node(node));
     }
 
-    fn slot(&mut self, to: Word) {
+    fn slot(&mut self, to: CapDescriptor) {
         let at = self.out.len();
         self.refs.push(Slot { start: at, end: at, to });
     }
@@ -105,8 +105,8 @@ impl Build<'_> {
     fn leaf(&mut self, leaf: &Leaf) {
         match leaf {
             Leaf::Text(text) => self.out.push_str(text),
-            Leaf::Function(id) => self.slot(Word::Function(-i64::from(*id))),
-            Leaf::Object(id) => self.slot(Word::Export(-i64::from(*id))),
+            Leaf::Function(id) => self.slot(CapDescriptor::SenderFunction(-i64::from(*id))),
+            Leaf::Object(id) => self.slot(CapDescriptor::SenderHosted(-i64::from(*id))),
             Leaf::To(index) => self.at(index.index(self.containers.len())),
         }
     }
@@ -138,9 +138,9 @@ fn names() -> Everything {
 }
 
 /// Shows a payload with the names that both sides use: theirs are numbered as they come, ours are `f1`, `f2`, ….
-fn named(mut payload: Payload<Word>, name: impl Fn(i64) -> i64) -> String {
+fn named(mut payload: Payload<CapDescriptor>, name: impl Fn(i64) -> i64) -> String {
     for slot in &mut payload.refs {
-        if let Word::Function(id) | Word::Export(id) = &mut slot.to {
+        if let CapDescriptor::SenderFunction(id) | CapDescriptor::SenderHosted(id) = &mut slot.to {
             *id = name(*id);
         }
     }
@@ -207,8 +207,8 @@ proptest! {
         // There are only functions.
         let mut payload = Build::payload(&containers, false);
         for slot in &mut payload.refs {
-            if let Word::Export(id) = slot.to {
-                slot.to = Word::Function(id);
+            if let CapDescriptor::SenderHosted(id) = slot.to {
+                slot.to = CapDescriptor::SenderFunction(id);
             }
         }
         through!(capnode, payload, 0, Path::Empty, |speech, id| speech.lent_name(id));

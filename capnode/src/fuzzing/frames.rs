@@ -9,7 +9,7 @@ use crate::dialect::json::{Broken, Json};
 use crate::dialect::{Dialect, capnode, capnweb, q};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::message::{Answering, Key, Message, Path, Payload, Text, Verb, Word};
+use crate::message::{Answering, CapDescriptor, Key, Message, Path, Payload, Text, Verb};
 use crate::value::Value;
 
 /// A frame of Cap'n Web. What passes is JSON, and is the same when it is written and read again.
@@ -68,7 +68,7 @@ macro_rules! frames {
             };
             let Some(value) = value else { continue };
             lent_ids.extend(value.refs.iter().filter_map(|slot| match slot.to {
-                Word::Function(id) | Word::Export(id) => Some(id),
+                CapDescriptor::SenderFunction(id) | CapDescriptor::SenderHosted(id) => Some(id),
                 _ => None,
             }));
             let value = body(value);

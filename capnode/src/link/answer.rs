@@ -16,7 +16,7 @@ use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
 use crate::few::Few;
 use crate::limits::LimitKind;
-use crate::message::{Id, Message, Payload, Word};
+use crate::message::{CapDescriptor, Id, Message, Payload};
 use crate::session::Wanted;
 
 impl Link {
@@ -144,7 +144,7 @@ impl Link {
         let names_exports = self.peer.get().is_some_and(|peer| peer.names_exports);
         if let (true, Ok(value)) = (names_exports, &outcome) {
             let exports = value.refs.iter().filter_map(|slot| match slot.to {
-                Word::Export(id) | Word::Function(id) => Some(id),
+                CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => Some(id),
                 _ => None,
             });
             state.encoding.export_names_mut().answers(answer, exports);

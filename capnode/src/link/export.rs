@@ -12,7 +12,7 @@ use crate::cap::payload::{Body, Part};
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
-use crate::message::{Answering, Expression, Id, Import as Use, Path, Payload, Slot, Word};
+use crate::message::{Answering, CapDescriptor, Expression, Id, Import as Use, Path, Payload, Slot};
 
 impl Link {
     /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the
@@ -23,7 +23,7 @@ impl Link {
         value: Body,
         answers: bool,
         effects: &mut Effects,
-    ) -> Payload<Word> {
+    ) -> Payload<CapDescriptor> {
         if value.refs.is_empty() {
             return Payload { text: value.text, refs: Few::NONE, nodes: value.nodes };
         }
@@ -38,9 +38,9 @@ impl Link {
 
     /// Returns the descriptor for a reference in a message to this peer. An import of this link is sent home, unless it
     /// is to be lent; anything else is lent.
-    fn descriptor(self: &Arc<Self>, state: &mut State, part: &Part, lends: bool) -> Word {
+    fn descriptor(self: &Arc<Self>, state: &mut State, part: &Part, lends: bool) -> CapDescriptor {
         let cap = match part {
-            Part::Inner(node) => return Word::Node(*node),
+            Part::Inner(node) => return CapDescriptor::Node(*node),
             part => part_to_cap(part),
         };
         if lends || !state.session.peer().returns_imports {
@@ -50,25 +50,35 @@ impl Link {
         let is_ours = |import: &Arc<Import>| import.is_of(self) && import.is_sent();
         if let Some(import) = cap.import() {
             if is_ours(import) {
-                return Word::Import(Use { id: import.id(), path: Path::Empty, args: None, awaited: false });
+                return CapDescriptor::ReceiverHosted(Use {
+                    id: import.id(),
+                    path: Path::Empty,
+                    args: None,
+                    awaited: false,
+                });
             }
         }
         if let Some(at) = cap.inside() {
             let (base, path) = at.parts();
             if let Some(import) = base.nearest().import().filter(|import| is_ours(import)) {
-                return Word::Import(Use { id: import.id(), path: path.clone(), args: None, awaited: false });
+                return CapDescriptor::ReceiverHosted(Use {
+                    id: import.id(),
+                    path: path.clone(),
+                    args: None,
+                    awaited: false,
+                });
             }
         }
         Self::lend(state, cap)
     }
 
-    fn lend(state: &mut State, cap: Cap) -> Word {
+    fn lend(state: &mut State, cap: Cap) -> CapDescriptor {
         let State { session, encoding, entries, .. } = state;
         let id = session.export(cap.object_id());
         let function = matches!(cap.shape(), Shape::Function);
         entries.insert_object(id, cap);
         encoding.name_export(id, session, entries);
-        if function { Word::Function(id) } else { Word::Export(id) }
+        if function { CapDescriptor::SenderFunction(id) } else { CapDescriptor::SenderHosted(id) }
     }
 
     /// Returns the existing handle of an import, or a new one.

@@ -21,7 +21,7 @@ use crate::cap::staged::{Arrived, Ask, Delivered, Promised, Staged, make_request
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
-use crate::message::{Answering, Expression, Id, Import as Use, Message, Payload, Text, Word};
+use crate::message::{Answering, CapDescriptor, Expression, Id, Import as Use, Message, Payload, Text};
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
 
@@ -296,7 +296,7 @@ impl Link {
         self: &Arc<Self>,
         state: &mut State,
         answer: Id,
-        expression: Expression<Id, Word>,
+        expression: Expression<Id, CapDescriptor>,
         refusal: Option<String>,
         bytes: usize,
         effects: &mut Effects,
@@ -339,7 +339,7 @@ impl Link {
         self: &Arc<Self>,
         state: &mut State,
         import: Id,
-        outcome: Result<Payload<Word>, Payload<Word>>,
+        outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>,
         effects: &mut Effects,
     ) -> Option<Work> {
         let caller = state.entries.take_caller(import);
@@ -383,21 +383,21 @@ impl Link {
     }
 
     /// Replaces the ids in a value by what they stand for.
-    fn stage_value(self: &Arc<Self>, state: &mut State, value: Payload<Word>) -> Payload<Staged> {
+    fn stage_value(self: &Arc<Self>, state: &mut State, value: Payload<CapDescriptor>) -> Payload<Staged> {
         value.map(|word| self.stage_reference(state, word))
     }
 
-    fn stage_reference(self: &Arc<Self>, state: &mut State, word: Word) -> Staged {
+    fn stage_reference(self: &Arc<Self>, state: &mut State, word: CapDescriptor) -> Staged {
         match word {
-            Word::Export(id) => Staged::Cap(Cap::from_import(self.import(state, id, false))),
-            Word::Function(id) => Staged::Cap(Cap::from_import(self.import(state, id, true))),
-            Word::Node(node) => Staged::Node(node),
-            Word::Promise(id) => {
+            CapDescriptor::SenderHosted(id) => Staged::Cap(Cap::from_import(self.import(state, id, false))),
+            CapDescriptor::SenderFunction(id) => Staged::Cap(Cap::from_import(self.import(state, id, true))),
+            CapDescriptor::Node(node) => Staged::Node(node),
+            CapDescriptor::SenderPromise(id) => {
                 let (sender, outcome) = oneshot::channel();
                 state.entries.expect(id, Caller::Promise(sender));
                 Staged::Promise(Promised::new(self.clone(), id, outcome))
             }
-            Word::Import(Use { id, path, args, awaited }) => {
+            CapDescriptor::ReceiverHosted(Use { id, path, args, awaited }) => {
                 let cap = state
                     .entries
                     .target(id)
@@ -408,7 +408,7 @@ impl Link {
                 let args = args.map(|args| self.stage_value(state, *args));
                 Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
             }
-            Word::Unsupported { with, .. } => {
+            CapDescriptor::Unsupported { with, .. } => {
                 Staged::Missing(with.into_iter().map(|word| self.stage_reference(state, word)).collect())
             }
         }

@@ -9,7 +9,7 @@ use super::lifecycle::Lifecycle;
 use super::outbox::Outbox;
 use crate::cap::staged::ENTRY;
 use crate::error::{Error, Fate};
-use crate::message::{Id, Message, Word};
+use crate::message::{CapDescriptor, Id, Message};
 use crate::session::{OutboundCall, Session};
 
 /// The state of a connection under its lock. What is done on several parts is done by the connection, see
@@ -69,7 +69,7 @@ impl State {
             return;
         };
         for slot in &value.refs {
-            if let Word::Export(id) | Word::Function(id) = slot.to {
+            if let CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) = slot.to {
                 if self.session.take_back(id) {
                     self.encoding.export_names_mut().remove(id, effects);
                     self.entries.remove_object(id, effects);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Event, Export, Exported, Import, ImportState, Rates, Received, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{LimitKind, Limits};
-use crate::message::{Answering, Expression, Id, Import as Use, Message, Payload, Text, Word};
+use crate::message::{Answering, CapDescriptor, Expression, Id, Import as Use, Message, Payload, Text};
 
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
@@ -55,7 +55,7 @@ impl Session {
             }
             Message::Evaluate { value, answering, .. } => self.start(answering, Expression::Value(value))?,
             Message::Pipe { .. } => {
-                let streams = Word::Unsupported { form: "streams", with: Vec::new() };
+                let streams = CapDescriptor::Unsupported { form: "streams", with: Vec::new() };
                 self.start(Answering::Kept, Expression::Value(Payload::reference(streams)))?
             }
             Message::Progress { id, mut value } => {
@@ -135,7 +135,7 @@ impl Session {
     fn start(
         &mut self,
         answering: Answering,
-        mut expression: Expression<Id, Word>,
+        mut expression: Expression<Id, CapDescriptor>,
     ) -> Result<Option<Event>, Error> {
         let mut found = Findings::NONE;
         let value = match &mut expression {
@@ -234,15 +234,15 @@ impl Session {
 
     /// Counts the references in a value that the peer lends with it, and checks those to exports. References beside a
     /// missing value are counted as well, since all of them have to be released.
-    fn resolve(&mut self, value: &mut Payload<Word>, found: &mut Findings) -> Result<(), Error> {
+    fn resolve(&mut self, value: &mut Payload<CapDescriptor>, found: &mut Findings) -> Result<(), Error> {
         value.refs.iter_mut().try_for_each(|slot| self.resolve_word(&mut slot.to, found))
     }
 
-    fn resolve_word(&mut self, word: &mut Word, found: &mut Findings) -> Result<(), Error> {
+    fn resolve_word(&mut self, word: &mut CapDescriptor, found: &mut Findings) -> Result<(), Error> {
         match word {
-            Word::Export(id) | Word::Function(id) => self.import(*id),
-            Word::Node(_) => Ok(()),
-            Word::Promise(id) => {
+            CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => self.import(*id),
+            CapDescriptor::Node(_) => Ok(()),
+            CapDescriptor::SenderPromise(id) => {
                 let id = *id;
                 if id >= 0 || self.imports.contains_key(&id) {
                     return protocol(format!("a promise under an id already used: {id}"));
@@ -252,18 +252,18 @@ impl Session {
                 self.lent += 1;
                 Ok(())
             }
-            Word::Import(Use { id, args, .. }) => {
+            CapDescriptor::ReceiverHosted(Use { id, args, .. }) => {
                 let is_there = self.check_export(*id, found);
                 if let Some(args) = args {
                     self.resolve(args, found)?;
                 }
                 if !is_there {
                     let with = args.take().into_iter().flat_map(|args| args.refs).map(|slot| slot.to);
-                    *word = Word::Unsupported { form: "missing", with: with.collect() };
+                    *word = CapDescriptor::Unsupported { form: "missing", with: with.collect() };
                 }
                 Ok(())
             }
-            Word::Unsupported { form, with } => {
+            CapDescriptor::Unsupported { form, with } => {
                 found.miss(|| unsupported(form));
                 with.iter_mut().try_for_each(|word| self.resolve_word(word, found))
             }
@@ -338,7 +338,7 @@ impl Session {
     fn handle_answer(
         &mut self,
         id: Id,
-        mut outcome: Result<Payload<Word>, Payload<Word>>,
+        mut outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>,
         reply: &mut Option<Message>,
     ) -> Result<Option<Event>, Error> {
         self.mark_due &= self.marked;

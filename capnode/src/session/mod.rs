@@ -12,7 +12,7 @@
 
 use crate::dialect::Capabilities;
 use crate::limits::{Limits, Rate};
-use crate::message::{Answering, Expression, Id, IdMap, Message, Path, Payload, Text, Word};
+use crate::message::{Answering, CapDescriptor, Expression, Id, IdMap, Message, Path, Payload, Text};
 use crate::table::Table;
 
 mod handle;
@@ -37,11 +37,16 @@ pub(crate) struct ObjectId(pub(crate) usize, pub(crate) usize);
 ///
 /// The references in its values have been counted, and stand as the peer said them. The receiver of an object or a
 /// function of the peer calls [`Session::hold`]; the outcome of a promise comes as [`Event::Answered`]. An export that is
-/// not there has become [`Word::Unsupported`].
+/// not there has become [`CapDescriptor::Unsupported`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
     /// A call of the peer; `refusal` is the reason to refuse it: it needs a missing or unsupported value.
-    Call { answer: Id, expression: Expression<Id, Word>, answering: Answering, refusal: Option<String> },
+    Call {
+        answer: Id,
+        expression: Expression<Id, CapDescriptor>,
+        answering: Answering,
+        refusal: Option<String>,
+    },
     /// The peer pulls the answer of a call that has ended already.
     Pull { answer: Id },
     /// The peer pulls an id that is not the answer of a call, or is not there.
@@ -53,13 +58,13 @@ pub(crate) enum Event {
     /// The peer no longer holds the export.
     Dropped { export: Id },
     /// A call of this side, or a promise of the peer, has its outcome. The call may be one without a waiting caller.
-    Answered { import: Id, outcome: Result<Payload<Word>, Payload<Word>> },
+    Answered { import: Id, outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>> },
     /// An outcome with a missing or unsupported value in it.
-    Unfit { import: Id, value: Payload<Word>, why: String },
+    Unfit { import: Id, value: Payload<CapDescriptor>, why: String },
     /// The progress of a call of this side.
-    Progress { import: Id, value: Payload<Word> },
+    Progress { import: Id, value: Payload<CapDescriptor> },
     /// The peer has ended the session.
-    Aborted { reason: Payload<Word> },
+    Aborted { reason: Payload<CapDescriptor> },
 }
 
 /// The meaning of a message, and the message that replies to it.
@@ -347,7 +352,11 @@ impl Session {
     ///
     /// With [`Answering::Kept`] the caller holds a handle to the result; with
     /// [`Answering::Sent`] it waits for the answer until [`drop_call`](Self::drop_call).
-    pub(crate) fn call(&mut self, expression: Expression<Id, Word>, answering: Answering) -> OutboundCall {
+    pub(crate) fn call(
+        &mut self,
+        expression: Expression<Id, CapDescriptor>,
+        answering: Answering,
+    ) -> OutboundCall {
         self.last_call += 1;
         let id = self.last_call;
         let kept = matches!(answering, Answering::Kept);

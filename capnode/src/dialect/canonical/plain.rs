@@ -7,7 +7,7 @@ use super::{
 use crate::dialect::capnweb;
 use crate::dialect::json::{Json, is_key, quote, separate};
 use crate::limits::Limits;
-use crate::message::{Message, Payload, Text, Word};
+use crate::message::{CapDescriptor, Message, Payload, Text};
 
 /// The property of an error that holds its `data` in Cap'n Web's writing, as a string, if bare JSON cannot say it.
 /// Peers of this library read it without loss.
@@ -28,7 +28,7 @@ struct Plain<'t, 'a> {
 /// before it. If it is `bare`, a reason that is no error is written as the value that it is, if JavaScript takes it for
 /// true.
 pub(in crate::dialect) fn write_reason(
-    reason: &Payload<Word>,
+    reason: &Payload<CapDescriptor>,
     escape: fn(&str) -> bool,
     bare: bool,
     out: &mut String,
@@ -82,7 +82,7 @@ impl<'t, 'a> Plain<'t, 'a> {
     /// The node that the reference is to, if it is one.
     fn node(&self, slot: usize) -> Option<usize> {
         match self.trees.slots.get(slot)?.to {
-            Word::Node(node) if node < self.trees.nodes.len() => Some(node),
+            CapDescriptor::Node(node) if node < self.trees.nodes.len() => Some(node),
             _ => None,
         }
     }

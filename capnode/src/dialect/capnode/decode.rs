@@ -8,7 +8,7 @@ use crate::dialect::ids::MAX_ID;
 use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
-use crate::message::{Payload, Word};
+use crate::message::{CapDescriptor, Payload};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -84,7 +84,7 @@ impl<'t, 'a> Table<'t, 'a> {
         functions: &mut Functions,
         in_index: bool,
         max_depth: usize,
-    ) -> Result<Payload<Word>> {
+    ) -> Result<Payload<CapDescriptor>> {
         let Some(root) = self.root else {
             let mut builder = Builder::default();
             builder.undefined();
@@ -100,7 +100,7 @@ impl<'t, 'a> Table<'t, 'a> {
         self,
         functions: &mut Functions,
         max_depth: usize,
-    ) -> Result<Option<Payload<Word>>> {
+    ) -> Result<Option<Payload<CapDescriptor>>> {
         let list = match self.root.map(|root| self.leaf(root)) {
             None => return Ok(Some(Payload::plain("[]".to_owned()))),
             Some(Leaf::Container(id)) => match self.links.get(id) {
@@ -161,7 +161,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
         Self { table, occurs, numbers, waiting, max_depth, functions, in_index, builder: Builder::default() }
     }
 
-    fn finish(mut self) -> Result<Payload<Word>> {
+    fn finish(mut self) -> Result<Payload<CapDescriptor>> {
         self.builder.next();
         while let Some(id) = self.waiting.pop_front() {
             self.container(id, 0)?;
@@ -180,7 +180,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
             Leaf::Scalar(scalar) => self.builder.json(scalar),
             Leaf::Function(name) => {
                 let id = self.functions.mention(&name, self.in_index);
-                self.builder.word(Word::Function(id));
+                self.builder.word(CapDescriptor::SenderFunction(id));
             }
             Leaf::Container(id) if self.occurs[id] > 1 => {
                 let next = self.numbers.len();
@@ -188,7 +188,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
                 if number == next {
                     self.waiting.push_back(id);
                 }
-                self.builder.word(Word::Node(number));
+                self.builder.word(CapDescriptor::Node(number));
             }
             Leaf::Container(id) => return self.container(id, depth),
         }

@@ -9,7 +9,7 @@ use crate::dialect::canonical::{
 };
 use crate::dialect::ids::quoted;
 use crate::dialect::json::{Json, is_key, quote, separate};
-use crate::message::{Id, Payload, Word};
+use crate::message::{CapDescriptor, Id, Payload};
 
 /// A stand-in for undefined inside a list or object, since the language has no word for it: a pointer past the end of
 /// the table, which is read as undefined. No table is as long.
@@ -35,7 +35,11 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     /// Writes a result.
-    pub(super) fn value(payload: &Payload<Word>, names: &'n mut dyn Names, out: &mut String) -> Result<()> {
+    pub(super) fn value(
+        payload: &Payload<CapDescriptor>,
+        names: &'n mut dyn Names,
+        out: &mut String,
+    ) -> Result<()> {
         let trees = Trees::read(payload)?;
         let mut encoder = Encoder::new(&trees, names);
         let mut root = String::new();
@@ -46,7 +50,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     /// Writes the arguments of a call.
     pub(super) fn arguments(
-        payload: &Payload<Word>,
+        payload: &Payload<CapDescriptor>,
         names: &'n mut dyn Names,
         out: &mut String,
     ) -> Result<()> {
@@ -93,8 +97,8 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     fn reference(&mut self, slot: usize, depth: usize, out: &mut String) -> Result<bool> {
         let id = match self.trees.slots.get(slot).map(|slot| &slot.to) {
-            Some(Word::Function(id) | Word::Export(id)) => *id,
-            Some(Word::Node(node)) => return self.node(*node, depth, out),
+            Some(CapDescriptor::SenderFunction(id) | CapDescriptor::SenderHosted(id)) => *id,
+            Some(CapDescriptor::Node(node)) => return self.node(*node, depth, out),
             _ => return unsayable("Capnode cannot name what is the peer's own"),
         };
         let at = match self.functions.get(&id) {

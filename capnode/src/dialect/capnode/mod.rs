@@ -13,7 +13,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{Answering, Id, Message, Path, Payload, Text, UNNUMBERED, Word};
+use crate::message::{Answering, CapDescriptor, Id, Message, Path, Payload, Text, UNNUMBERED};
 
 mod decode;
 mod encode;
@@ -350,7 +350,7 @@ impl Speech {
         call: Id,
         target: Id,
         path: &Path,
-        args: Option<&Payload<Word>>,
+        args: Option<&Payload<CapDescriptor>>,
         names: &mut dyn Names,
         out: &mut String,
     ) -> Result<(), Unsayable> {
@@ -382,7 +382,7 @@ impl Speech {
 }
 
 /// Returns a call of the peer as read from its message.
-fn call(target: Id, args: Option<Payload<Word>>) -> Message {
+fn call(target: Id, args: Option<Payload<CapDescriptor>>) -> Message {
     Message::Call { id: UNNUMBERED, target, path: Path::Empty, args, answering: Answering::Sent }
 }
 
@@ -395,7 +395,7 @@ fn failure(reply: &str, why: &str, out: &mut String) {
 }
 
 /// Reads the peer's reason for an error. It is no table but bare JSON, of any form.
-fn reason(value: Option<&Json<'_>>, max_depth: usize) -> Payload<Word> {
+fn reason(value: Option<&Json<'_>>, max_depth: usize) -> Payload<CapDescriptor> {
     let mut builder = Builder::default();
     match value {
         None | Some(Json::Null | Json::Object(_)) => {

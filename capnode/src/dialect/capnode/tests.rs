@@ -77,7 +77,7 @@ fn value(table: &str) -> String {
     index(&mut Speech::new(1), table).strip_prefix("1 ok ").unwrap().to_owned()
 }
 
-fn outcome(outcome: Result<Payload<Word>, Payload<Word>>) -> String {
+fn outcome(outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>) -> String {
     let mut speech = Speech::new(1);
     read(&mut speech, r#"{"type":"index","methodId":"r"}"#);
     written(&mut speech, &Message::Answer { id: 1, outcome })
@@ -87,14 +87,14 @@ fn table(text: &str) -> String {
     table_of(Payload::plain(text.to_owned()))
 }
 
-fn table_of(payload: Payload<Word>) -> String {
+fn table_of(payload: Payload<CapDescriptor>) -> String {
     let frame = outcome(Ok(payload));
     let table = frame.strip_prefix(r#"{"type":"return","methodId":"r","value":"#);
     table.map_or_else(|| frame.clone(), |table| table.strip_suffix('}').unwrap().to_owned())
 }
 
 /// A payload in whose text `<0>` is a reference to node 0 and `<-1>` one to our function -1.
-fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
+fn marked(root: &str, nodes: &[&str]) -> Payload<CapDescriptor> {
     let (mut buffer, mut refs, mut ranges) = (String::new(), Vec::new(), Vec::new());
     for part in [root].iter().chain(nodes) {
         let start = buffer.len();
@@ -103,7 +103,8 @@ fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
             let (number, after) = after.split_once('>').unwrap();
             buffer.push_str(before);
             let number: i64 = number.parse().unwrap();
-            let to = usize::try_from(number).map_or(Word::Function(number), Word::Node);
+            let to =
+                usize::try_from(number).map_or(CapDescriptor::SenderFunction(number), CapDescriptor::Node);
             refs.push(Slot { start: buffer.len(), end: buffer.len(), to });
             rest = after;
         }

@@ -4,7 +4,7 @@ use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::message::{Answering, Import, Key, Message, Path, Payload, Text, UNNUMBERED, Word};
+use crate::message::{Answering, CapDescriptor, Import, Key, Message, Path, Payload, Text, UNNUMBERED};
 
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
@@ -95,23 +95,25 @@ fn opening(answering: Answering) -> &'static str {
 }
 
 /// Writes a payload's text with its references in their places.
-fn write_payload(payload: &Payload<Word>, out: &mut String) {
+fn write_payload(payload: &Payload<CapDescriptor>, out: &mut String) {
     let (buffer, range) = payload.text.parts();
     let mut written = range.start;
     for slot in payload.refs.iter() {
         out.push_str(&buffer[written..slot.start]);
         written = slot.end;
         match &slot.to {
-            Word::Export(id) | Word::Function(id) => write_export("[\"export\",", *id, out),
-            Word::Promise(id) => write_export("[\"promise\",", *id, out),
-            Word::Import(Import { id, path, args, awaited }) => {
+            CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => {
+                write_export("[\"export\",", *id, out)
+            }
+            CapDescriptor::SenderPromise(id) => write_export("[\"promise\",", *id, out),
+            CapDescriptor::ReceiverHosted(Import { id, path, args, awaited }) => {
                 let form = if *awaited { "[\"pipeline\"," } else { "[\"import\"," };
                 write_import(form, *id, path, args.as_deref(), out);
             }
             // Only read from a peer: it is written as it stood.
-            Word::Unsupported { .. } => out.push_str(&buffer[slot.start..slot.end]),
+            CapDescriptor::Unsupported { .. } => out.push_str(&buffer[slot.start..slot.end]),
             // The language has no nodes; values sent in it have been unfolded.
-            Word::Node(_) => out.push_str("null"),
+            CapDescriptor::Node(_) => out.push_str("null"),
         }
     }
     out.push_str(&buffer[written..range.end]);
@@ -123,7 +125,7 @@ fn write_export(form: &str, id: i64, out: &mut String) {
     out.push(']');
 }
 
-fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<Word>>, out: &mut String) {
+fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<CapDescriptor>>, out: &mut String) {
     out.push_str(form);
     out.push_str(itoa::Buffer::new().format(id));
     let keys = path.as_slice();

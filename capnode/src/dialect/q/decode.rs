@@ -12,7 +12,7 @@ use crate::dialect::ids::{Lent, own_name, peer_id};
 use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
-use crate::message::{Import, Path, Payload, Word};
+use crate::message::{CapDescriptor, Import, Path, Payload};
 
 mod paths;
 
@@ -75,7 +75,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
     }
 
     /// A value that is all of the message's, or nothing.
-    pub(super) fn value(mut self, json: Option<&'t Json<'a>>) -> Result<Payload<Word>> {
+    pub(super) fn value(mut self, json: Option<&'t Json<'a>>) -> Result<Payload<CapDescriptor>> {
         match json {
             Some(json) => self.write(json, 0)?,
             None => self.builder.undefined(),
@@ -84,7 +84,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
     }
 
     /// A list of arguments.
-    pub(super) fn list(mut self, list: &'t Json<'a>) -> Result<Payload<Word>> {
+    pub(super) fn list(mut self, list: &'t Json<'a>) -> Result<Payload<CapDescriptor>> {
         self.share_whole();
         self.share_inside(list);
         match list {
@@ -95,7 +95,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
     }
 
     /// A list of one argument.
-    pub(super) fn only(mut self, argument: Option<&'t Json<'a>>) -> Result<Payload<Word>> {
+    pub(super) fn only(mut self, argument: Option<&'t Json<'a>>) -> Result<Payload<CapDescriptor>> {
         self.share_whole();
         self.builder.out.push('[');
         match argument {
@@ -113,7 +113,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
     }
 
     /// Returns the reason for which a call was rejected.
-    pub(super) fn reason(mut self, reason: &'t Json<'a>) -> Result<Payload<Word>> {
+    pub(super) fn reason(mut self, reason: &'t Json<'a>) -> Result<Payload<CapDescriptor>> {
         self.share_whole();
         match reason.get("message") {
             Some(Json::String(message)) if is_container(reason) => {
@@ -125,7 +125,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         self.finish()
     }
 
-    fn finish(mut self) -> Result<Payload<Word>> {
+    fn finish(mut self) -> Result<Payload<CapDescriptor>> {
         self.builder.next();
         while let Some(json) = self.waiting.pop_front() {
             self.content(json, 0)?;
@@ -144,7 +144,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         if number == next {
             self.waiting.push_back(json);
         }
-        self.builder.word(Word::Node(number));
+        self.builder.word(CapDescriptor::Node(number));
         Ok(())
     }
 
@@ -197,7 +197,11 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
             Some(Form::Reference { id, function }) => match peer_id(Some(id)) {
                 Some(name) => {
                     let id = self.lent.intern(&name);
-                    self.builder.word(if function { Word::Function(id) } else { Word::Export(id) });
+                    self.builder.word(if function {
+                        CapDescriptor::SenderFunction(id)
+                    } else {
+                        CapDescriptor::SenderHosted(id)
+                    });
                 }
                 None => self.failed("this reference has no id"),
             },
@@ -208,7 +212,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
                     None => None,
                 };
                 match own {
-                    Some(id) => self.builder.word(Word::Import(Import {
+                    Some(id) => self.builder.word(CapDescriptor::ReceiverHosted(Import {
                         id,
                         path: Path::Empty,
                         args: None,

@@ -8,7 +8,7 @@ use crate::dialect::canonical::{
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::json::{Json, quote, separate};
-use crate::message::{Payload, Word};
+use crate::message::{CapDescriptor, Payload};
 
 /// Bytes of all paths in one message. Each says where an object stands that occurs again, from the root on: long
 /// keys around many such objects would make a message that grows with the square of the value. So the paths may be
@@ -36,7 +36,7 @@ type Result<T> = std::result::Result<T, Unsayable>;
 /// Writes a resolution that says why a call failed, into a message that begins at `start`. The package does not decode reasons, so there are no forms in
 /// it, and keys are escaped only where they would be taken for one. It takes a reason that is false in JavaScript for a
 /// result, so that one becomes a message.
-pub(super) fn reason(payload: &Payload<Word>, start: usize, out: &mut String) -> Result<()> {
+pub(super) fn reason(payload: &Payload<CapDescriptor>, start: usize, out: &mut String) -> Result<()> {
     out.push_str("{\"!\":");
     write_reason(payload, key::is_form, true, out);
     out.push('}');
@@ -53,7 +53,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     /// Writes a value that is all of a resolution.
     pub(super) fn write(
-        payload: &Payload<Word>,
+        payload: &Payload<CapDescriptor>,
         names: &'n mut dyn Names,
         out: &'n mut String,
     ) -> Result<()> {
@@ -62,14 +62,22 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     /// Writes the arguments of a call, which are the second part of a message's.
-    pub(super) fn list(payload: &Payload<Word>, names: &'n mut dyn Names, out: &'n mut String) -> Result<()> {
+    pub(super) fn list(
+        payload: &Payload<CapDescriptor>,
+        names: &'n mut dyn Names,
+        out: &'n mut String,
+    ) -> Result<()> {
         let trees = Trees::read(payload)?;
         let arguments = trees.arguments()?;
         Encoder::new(&trees, "/1", names, out).array(arguments, 0)
     }
 
     /// Writes the only argument of a call, which is the second part of a message's.
-    pub(super) fn only(payload: &Payload<Word>, names: &'n mut dyn Names, out: &'n mut String) -> Result<()> {
+    pub(super) fn only(
+        payload: &Payload<CapDescriptor>,
+        names: &'n mut dyn Names,
+        out: &'n mut String,
+    ) -> Result<()> {
         let trees = Trees::read(payload)?;
         match trees.arguments()? {
             [value] => Encoder::new(&trees, "/1", names, out).value(value, 0),
@@ -144,9 +152,9 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     fn reference(&mut self, slot: usize, depth: usize) -> Result<()> {
         let (id, kind) = match self.trees.slots.get(slot).map(|slot| &slot.to) {
-            Some(Word::Function(id)) => (*id, "function"),
-            Some(Word::Export(id)) => (*id, "object"),
-            Some(Word::Node(node)) => return self.node(*node, depth),
+            Some(CapDescriptor::SenderFunction(id)) => (*id, "function"),
+            Some(CapDescriptor::SenderHosted(id)) => (*id, "object"),
+            Some(CapDescriptor::Node(node)) => return self.node(*node, depth),
             _ => return unsayable("Q-Connection cannot name what is the peer's own"),
         };
         self.out.push_str("{\"@\":");

@@ -12,7 +12,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{Answering, Id, Key, Message, Path, Payload, Text, UNNUMBERED, Verb, Word};
+use crate::message::{Answering, CapDescriptor, Id, Key, Message, Path, Payload, Text, UNNUMBERED, Verb};
 
 mod decode;
 mod encode;
@@ -249,7 +249,7 @@ impl Speech {
         call: Id,
         target: Id,
         path: &Path,
-        args: Option<&Payload<Word>>,
+        args: Option<&Payload<CapDescriptor>>,
         names: &mut dyn Names,
         out: &mut String,
     ) -> Result<(), Unsayable> {

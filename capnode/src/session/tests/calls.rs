@@ -80,7 +80,7 @@ fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_i
     session.drop_call(call);
     assert_eq!(messages(&mut session), [release(call, 1)]);
     assert_eq!((session.tables(), session.unanswered()), (Default::default(), 0), "nothing is kept of it");
-    let events = say(&mut session, [resolve(call, references([Word::Export(-1)]))]);
+    let events = say(&mut session, [resolve(call, references([CapDescriptor::SenderHosted(-1)]))]);
     assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
     // The receiver of an unwanted answer releases its references.
     session.hold(-1);
@@ -98,7 +98,7 @@ fn an_answer_that_crosses_the_release_of_its_call_is_taken_in() {
     pair.near.drop_call(call);
     assert_eq!(pair.far.finish(call), Wanted::Now);
     let id = pair.far.export(OBJECT);
-    pair.far.answer(call, Ok(references([Word::Export(id)])));
+    pair.far.answer(call, Ok(references([CapDescriptor::SenderHosted(id)])));
     pair.settle();
     assert_eq!(taken(&events(&mut pair.near)), [id]);
     pair.near.hold(id);
@@ -202,7 +202,7 @@ fn a_value_that_waits_for_a_result_keeps_it_wanted() {
     let read = Import { id: 1, path: Path::name("a"), args: None, awaited: true };
     let value = Message::Evaluate {
         id: UNNUMBERED,
-        value: references([Word::Import(read)]),
+        value: references([CapDescriptor::ReceiverHosted(read)]),
         answering: Answering::Kept,
     };
     let events = say(&mut session, [push(0), Message::Pull(1), value, release(1, 1)]);
@@ -261,11 +261,13 @@ fn a_call_of_something_unknown_takes_its_number_and_is_refused() {
 #[test]
 fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back() {
     let missing = |id| {
-        let args = Some(Box::new(references([Word::Export(-2), Word::Promise(-3)])));
-        Word::Import(Import { id, path: Path::Empty, args, awaited: true })
+        let args =
+            Some(Box::new(references([CapDescriptor::SenderHosted(-2), CapDescriptor::SenderPromise(-3)])));
+        CapDescriptor::ReceiverHosted(Import { id, path: Path::Empty, args, awaited: true })
     };
-    let streams = Word::Unsupported { form: "writable", with: vec![Word::Export(-4)] };
-    let args = references([Word::Export(-1), missing(42), streams]);
+    let streams =
+        CapDescriptor::Unsupported { form: "writable", with: vec![CapDescriptor::SenderHosted(-4)] };
+    let args = references([CapDescriptor::SenderHosted(-1), missing(42), streams]);
     let mut session = accepting();
     let call = Message::Call {
         id: UNNUMBERED,
@@ -279,10 +281,13 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
     let Event::Call { answer: 1, expression: Expression::Value(value), refusal: Some(_), .. } = event else {
         panic!("{event:?}")
     };
-    let absent = |form, with| Word::Unsupported { form, with };
-    let missing = absent("missing", vec![Word::Export(-2), Word::Promise(-3)]);
+    let absent = |form, with| CapDescriptor::Unsupported { form, with };
+    let missing = absent("missing", vec![CapDescriptor::SenderHosted(-2), CapDescriptor::SenderPromise(-3)]);
     let with: Vec<_> = value.refs.into_iter().map(|slot| slot.to).collect();
-    assert_eq!(with, [Word::Export(-1), missing, absent("writable", vec![Word::Export(-4)])]);
+    assert_eq!(
+        with,
+        [CapDescriptor::SenderHosted(-1), missing, absent("writable", vec![CapDescriptor::SenderHosted(-4)])]
+    );
     assert_eq!(session.tables().imports, 4);
     for id in [-1, -2, -3, -4] {
         session.hold(id);
@@ -295,7 +300,7 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
 
 #[test]
 fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_an_error() {
-    for word in [home(42), Word::Unsupported { form: "readable", with: Vec::new() }] {
+    for word in [home(42), CapDescriptor::Unsupported { form: "readable", with: Vec::new() }] {
         let mut session = marked();
         let call = session.call(0, Path::Empty, None, Answering::Sent);
         let unfit = say(&mut session, [resolve(call, references([word.clone()]))]);
@@ -381,8 +386,11 @@ fn a_pull_of_something_unknown_is_refused_by_whoever_keeps_the_objects() {
 #[test]
 fn answers_to_unknown_calls_are_ignored_but_what_they_lend_is_counted() {
     let mut session = accepting();
-    say(&mut session, [resolve(77, references([Word::Export(-1)]))]);
-    say(&mut session, [Message::Answer { id: -77, outcome: Err(references([Word::Export(-2)])) }]);
+    say(&mut session, [resolve(77, references([CapDescriptor::SenderHosted(-1)]))]);
+    say(
+        &mut session,
+        [Message::Answer { id: -77, outcome: Err(references([CapDescriptor::SenderHosted(-2)])) }],
+    );
     assert_eq!(session.tables().imports, 2);
     session.hold(-1);
     session.drop_import(-1);

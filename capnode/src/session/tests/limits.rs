@@ -13,12 +13,17 @@ fn trips(session: &mut Session, message: Message) {
 
 #[test]
 fn as_many_references_may_be_lent_to_us_as_the_limit_says() {
-    for last in [Word::Export(-4), Word::Promise(-4)] {
+    for last in [CapDescriptor::SenderHosted(-4), CapDescriptor::SenderPromise(-4)] {
         let mut session = limited(9, 3);
         // Calls of this side do not count.
         session.call(0, Path::Empty, None, Answering::Kept);
         session.call(0, Path::Empty, None, Answering::Sent);
-        let three = references([Word::Export(-1), Word::Promise(-2), Word::Export(-3), Word::Export(-3)]);
+        let three = references([
+            CapDescriptor::SenderHosted(-1),
+            CapDescriptor::SenderPromise(-2),
+            CapDescriptor::SenderHosted(-3),
+            CapDescriptor::SenderHosted(-3),
+        ]);
         say(&mut session, [resolve(7, three)]);
         trips(&mut session, resolve(7, references([last])));
     }
@@ -27,11 +32,20 @@ fn as_many_references_may_be_lent_to_us_as_the_limit_says() {
 #[test]
 fn what_was_given_back_makes_room_for_other_imports() {
     let mut session = limited(9, 2);
-    say(&mut session, [resolve(7, references([Word::Export(-1), Word::Promise(-2)]))]);
+    say(
+        &mut session,
+        [resolve(7, references([CapDescriptor::SenderHosted(-1), CapDescriptor::SenderPromise(-2)]))],
+    );
     session.hold(-1);
     session.drop_import(-1);
-    say(&mut session, [resolve(-2, text("1")), resolve(7, references([Word::Export(-3), Word::Export(-4)]))]);
-    trips(&mut session, resolve(7, references([Word::Export(-5)])));
+    say(
+        &mut session,
+        [
+            resolve(-2, text("1")),
+            resolve(7, references([CapDescriptor::SenderHosted(-3), CapDescriptor::SenderHosted(-4)])),
+        ],
+    );
+    trips(&mut session, resolve(7, references([CapDescriptor::SenderHosted(-5)])));
 }
 
 #[test]
@@ -89,7 +103,9 @@ fn after_its_end_a_session_has_forgotten_everything() {
     session.call(0, Path::Empty, None, Answering::Kept);
     session.call(0, Path::Empty, None, Answering::Sent);
     session.handle(push(0)).unwrap();
-    session.handle(resolve(7, references([Word::Export(-1), Word::Promise(-2)]))).unwrap();
+    session
+        .handle(resolve(7, references([CapDescriptor::SenderHosted(-1), CapDescriptor::SenderPromise(-2)])))
+        .unwrap();
     session.handle(stream(0)).unwrap();
     session.end();
     assert!(is_empty(&session));
@@ -132,7 +148,7 @@ fn a_session_is_idle_when_nobody_holds_or_awaits_anything() {
 fn a_session_is_not_idle_while_a_promise_stands_in_a_value_that_came() {
     let mut session = accepting();
     let call = session.call(0, Path::Empty, None, Answering::Sent);
-    say(&mut session, [resolve(call, references([Word::Promise(-1)]))]);
+    say(&mut session, [resolve(call, references([CapDescriptor::SenderPromise(-1)]))]);
     assert!(!session.is_idle());
     say(&mut session, [resolve(-1, text("1"))]);
     assert!(session.is_idle());

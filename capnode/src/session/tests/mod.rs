@@ -8,7 +8,9 @@ use super::{Event, ObjectId, OutboundCall, Side, Wanted};
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::message::{Answering, Expression, Id, Import, Message, Path, Payload, Slot, UNNUMBERED, Word};
+use crate::message::{
+    Answering, CapDescriptor, Expression, Id, Import, Message, Path, Payload, Slot, UNNUMBERED,
+};
 
 mod calls;
 mod limits;
@@ -51,7 +53,13 @@ impl Session {
         call.id
     }
 
-    fn call(&mut self, target: Id, path: Path, args: Option<Payload<Word>>, answering: Answering) -> Id {
+    fn call(
+        &mut self,
+        target: Id,
+        path: Path,
+        args: Option<Payload<CapDescriptor>>,
+        answering: Answering,
+    ) -> Id {
         let call = self.inner.call(Expression::Call { target, path, args }, answering);
         self.send(call)
     }
@@ -73,7 +81,7 @@ impl Session {
         self.messages.extend(self.inner.drop_import(id));
     }
 
-    fn answer(&mut self, id: Id, outcome: Result<Payload<Word>, Payload<Word>>) {
+    fn answer(&mut self, id: Id, outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>) {
         self.messages.push_back(Message::Answer { id, outcome });
     }
 
@@ -181,7 +189,7 @@ impl Pair {
     /// Lends an object of the far side to the near side, which holds it.
     fn lend(&mut self, object: ObjectId) -> Id {
         let id = self.far.export(object);
-        self.far.answer(999, Ok(references([Word::Export(id)])));
+        self.far.answer(999, Ok(references([CapDescriptor::SenderHosted(id)])));
         self.deliver(Way::ToNear);
         let taken = taken(&events(&mut self.near));
         for id in &taken {
@@ -230,7 +238,7 @@ fn taken(events: &[Event]) -> Vec<Id> {
             _ => continue,
         };
         taken.extend(value.refs.iter().filter_map(|slot| match slot.to {
-            Word::Export(id) => Some(id),
+            CapDescriptor::SenderHosted(id) => Some(id),
             _ => None,
         }));
     }
@@ -242,13 +250,13 @@ fn text<R>(text: &str) -> Payload<R> {
 }
 
 /// Returns a value with some references in it.
-fn references<const N: usize>(words: [Word; N]) -> Payload<Word> {
+fn references<const N: usize>(words: [CapDescriptor; N]) -> Payload<CapDescriptor> {
     let refs = words.into_iter().map(|to| Slot { start: 0, end: 0, to }).collect();
     Payload { text: "…".to_owned().into(), refs, nodes: Few::NONE }
 }
 
-fn home(id: Id) -> Word {
-    Word::Import(Import { id, path: Path::Empty, args: None, awaited: false })
+fn home(id: Id) -> CapDescriptor {
+    CapDescriptor::ReceiverHosted(Import { id, path: Path::Empty, args: None, awaited: false })
 }
 
 /// Returns a call of `target` as it arrives.
@@ -268,7 +276,7 @@ fn release(id: Id, count: u64) -> Message {
     Message::Release { id, count }
 }
 
-fn resolve(id: Id, value: Payload<Word>) -> Message {
+fn resolve(id: Id, value: Payload<CapDescriptor>) -> Message {
     Message::Answer { id, outcome: Ok(value) }
 }
 

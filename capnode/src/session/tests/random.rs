@@ -294,7 +294,7 @@ impl World {
 
 impl Program {
     /// Returns a few references, to own objects and to held ones.
-    fn words(&mut self, choice: u8) -> Payload<Word> {
+    fn words(&mut self, choice: u8) -> Payload<CapDescriptor> {
         let mut words = Vec::new();
         for at in 0..choice % 4 {
             let choice = choice / 4 + at;
@@ -304,7 +304,7 @@ impl Program {
                     let object = usize::from(choice % 3);
                     let id = self.session.export(ObjectId(object, 0));
                     assert_eq!(*self.objects.entry(id).or_insert(object), object);
-                    Word::Export(id)
+                    CapDescriptor::SenderHosted(id)
                 }
             };
             words.push(Slot { start: 0, end: 0, to: word });
@@ -318,11 +318,11 @@ impl Program {
     }
 
     /// Takes in a value: holds some of its imports, and releases the rest. Returns the program's own exports in it.
-    fn take(&mut self, value: &Payload<Word>) -> Vec<Id> {
+    fn take(&mut self, value: &Payload<CapDescriptor>) -> Vec<Id> {
         let mut ours = Vec::new();
         for (at, slot) in value.refs.iter().enumerate() {
             match slot.to {
-                Word::Export(id) => {
+                CapDescriptor::SenderHosted(id) => {
                     self.session.hold(id);
                     if at % 2 == 0 {
                         self.handles.push(id);
@@ -330,7 +330,7 @@ impl Program {
                         self.session.drop_import(id);
                     }
                 }
-                Word::Import(Import { id, .. }) => {
+                CapDescriptor::ReceiverHosted(Import { id, .. }) => {
                     self.assert_lent(id);
                     ours.push(id);
                 }

@@ -70,7 +70,7 @@ fn a_release_that_crosses_another_lending_is_exact() {
     // Both at once: the near side drops its only handle, the far side lends the object again.
     pair.near.drop_import(-1);
     assert_eq!(pair.far.export(OBJECT), -1);
-    pair.far.answer(999, Ok(references([Word::Export(-1)])));
+    pair.far.answer(999, Ok(references([CapDescriptor::SenderHosted(-1)])));
     pair.send();
     pair.deliver(Way::ToFar);
     assert_eq!(events(&mut pair.far), [], "the near side holds it still, or rather again");
@@ -90,7 +90,7 @@ fn a_lending_that_crosses_a_release_in_the_other_order_is_exact_too() {
     pair.lend(OBJECT);
     pair.near.drop_import(-1);
     pair.far.export(OBJECT);
-    pair.far.answer(999, Ok(references([Word::Export(-1)])));
+    pair.far.answer(999, Ok(references([CapDescriptor::SenderHosted(-1)])));
     pair.send();
     pair.deliver(Way::ToNear);
     pair.near.hold(-1);
@@ -173,10 +173,10 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
     let inner = Import {
         id: 0,
         path: Path::name("f"),
-        args: Some(Box::new(references([Word::Export(-2), Word::Promise(-3)]))),
+        args: Some(Box::new(references([CapDescriptor::SenderHosted(-2), CapDescriptor::SenderPromise(-3)]))),
         awaited: true,
     };
-    let args = references([Word::Export(-1), Word::Import(inner)]);
+    let args = references([CapDescriptor::SenderHosted(-1), CapDescriptor::ReceiverHosted(inner)]);
     let events = say(
         &mut session,
         [Message::Call {
@@ -191,9 +191,14 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
     else {
         panic!("{events:?}")
     };
-    let Word::Import(Import { args: Some(inner), .. }) = &args.refs[1].to else { panic!("{args:?}") };
-    assert_eq!(args.refs[0].to, Word::Export(-1));
-    assert_eq!((&inner.refs[0].to, &inner.refs[1].to), (&Word::Export(-2), &Word::Promise(-3)));
+    let CapDescriptor::ReceiverHosted(Import { args: Some(inner), .. }) = &args.refs[1].to else {
+        panic!("{args:?}")
+    };
+    assert_eq!(args.refs[0].to, CapDescriptor::SenderHosted(-1));
+    assert_eq!(
+        (&inner.refs[0].to, &inner.refs[1].to),
+        (&CapDescriptor::SenderHosted(-2), &CapDescriptor::SenderPromise(-3))
+    );
     assert_eq!(session.tables().imports, 3);
 }
 
@@ -215,7 +220,7 @@ fn an_export_under_an_id_that_is_not_the_senders_is_an_error() {
     for id in [0, 1] {
         let mut session = accepting();
         session.call(0, Path::Empty, None, Answering::Kept);
-        fails(&mut session, resolve(7, references([Word::Export(id)])));
+        fails(&mut session, resolve(7, references([CapDescriptor::SenderHosted(id)])));
     }
 }
 
@@ -223,17 +228,20 @@ fn an_export_under_an_id_that_is_not_the_senders_is_an_error() {
 fn a_promise_under_a_used_id_is_an_error() {
     for id in [0, 1, -1] {
         let mut session = accepting();
-        say(&mut session, [resolve(7, references([Word::Export(-1)]))]);
-        fails(&mut session, resolve(7, references([Word::Promise(id)])));
+        say(&mut session, [resolve(7, references([CapDescriptor::SenderHosted(-1)]))]);
+        fails(&mut session, resolve(7, references([CapDescriptor::SenderPromise(id)])));
     }
     let mut session = accepting();
-    fails(&mut session, resolve(7, references([Word::Promise(-1), Word::Export(-1)])));
+    fails(
+        &mut session,
+        resolve(7, references([CapDescriptor::SenderPromise(-1), CapDescriptor::SenderHosted(-1)])),
+    );
 }
 
 #[test]
 fn a_promise_is_answered_without_being_asked_for_and_then_given_back_once() {
     let mut session = accepting();
-    assert_eq!(taken(&say(&mut session, [resolve(7, references([Word::Promise(-1)]))])), NONE);
+    assert_eq!(taken(&say(&mut session, [resolve(7, references([CapDescriptor::SenderPromise(-1)]))])), NONE);
     assert_eq!(messages(&mut session), []);
     let events = say(&mut session, [resolve(-1, text("5"))]);
     assert_eq!(events, [Event::Answered { import: -1, outcome: Ok(text("5")) }]);
@@ -246,8 +254,8 @@ fn a_promise_is_answered_without_being_asked_for_and_then_given_back_once() {
 #[test]
 fn a_promise_may_turn_out_to_hold_another() {
     let mut session = accepting();
-    say(&mut session, [resolve(7, references([Word::Promise(-1)]))]);
-    say(&mut session, [resolve(-1, references([Word::Promise(-2)]))]);
+    say(&mut session, [resolve(7, references([CapDescriptor::SenderPromise(-1)]))]);
+    say(&mut session, [resolve(-1, references([CapDescriptor::SenderPromise(-2)]))]);
     let events = say(&mut session, [Message::Answer { id: -2, outcome: Err(text("no")) }]);
     assert_eq!(events, [Event::Answered { import: -2, outcome: Err(text("no")) }]);
     assert_eq!(messages(&mut session), [release(-1, 1), release(-2, 1)]);

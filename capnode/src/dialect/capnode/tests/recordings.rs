@@ -20,7 +20,7 @@ fn again(text: &str) -> Option<String> {
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
     if let Message::Call { args: Some(value), .. } | Message::Answer { outcome: Ok(value), .. } = &mut op {
         for slot in &mut value.refs {
-            if let Word::Function(id) = &mut slot.to {
+            if let CapDescriptor::SenderFunction(id) = &mut slot.to {
                 let name: Tree = serde_json::from_str(receiver.functions.lent.name(*id).unwrap()).unwrap();
                 *id = names.find(name.as_str().unwrap()).unwrap();
             }

@@ -9,7 +9,9 @@ use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
-use crate::message::{Answering, Id, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED, Word};
+use crate::message::{
+    Answering, CapDescriptor, Id, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED,
+};
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
 const ODD_ERROR: &str = "an error whose name or message is no string";
@@ -19,7 +21,7 @@ const ODD_ERROR: &str = "an error whose name or message is no string";
 const CALL_LEVELS: usize = 4;
 
 /// The id, path and arguments of `import` and `pipeline`.
-type Parts = (Id, Path, Option<Payload<Word>>);
+type Parts = (Id, Path, Option<Payload<CapDescriptor>>);
 
 impl Scanner<'_> {
     /// Reads the call or the expression that follows `push` or `stream`.
@@ -35,9 +37,9 @@ impl Scanner<'_> {
         }
         self.pos = before;
         let mut value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
-        if matches!(value.root(), Some(Word::Import(_))) {
+        if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
-                if let Word::Import(Import { id, path, args, .. }) = slot.to {
+                if let CapDescriptor::ReceiverHosted(Import { id, path, args, .. }) = slot.to {
                     let args = args.map(|args| *args);
                     return Ok(Message::Call { id: UNNUMBERED, target: id, path, args, answering });
                 }
@@ -52,7 +54,7 @@ impl Scanner<'_> {
         &mut self,
         what: &str,
         scan: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<Payload<Word>> {
+    ) -> Result<Payload<CapDescriptor>> {
         if !self.ahead().starts_with(b",") {
             return self.bad(what);
         }
@@ -193,11 +195,11 @@ impl Scanner<'_> {
             "headers" => return self.headers(),
             "export" => {
                 let id = self.integer_after_comma("an id")?;
-                return self.end_reference(start, Word::Export(id));
+                return self.end_reference(start, CapDescriptor::SenderHosted(id));
             }
             "promise" => {
                 let id = self.integer_after_comma("an id")?;
-                return self.end_reference(start, Word::Promise(id));
+                return self.end_reference(start, CapDescriptor::SenderPromise(id));
             }
             "import" => return self.import(start, depth, false),
             "pipeline" => return self.import(start, depth, true),
@@ -229,14 +231,19 @@ impl Scanner<'_> {
         let outer = std::mem::replace(&mut self.refs, Few::NONE);
         scan(self)?;
         let inner = std::mem::replace(&mut self.refs, outer);
-        self.end_reference(start, Word::Unsupported { form, with: found_in(inner) })
+        self.end_reference(start, CapDescriptor::Unsupported { form, with: found_in(inner) })
     }
 
     /// Passes over a function to be applied to each element of a value: an id, a path, its captures, and its steps.
     fn remap(&mut self, depth: usize) -> Result<()> {
         let start = self.integer_after_comma("an id")?;
         // It has to be there, as in any other use.
-        let to = Word::Import(Import { id: start, path: Path::Empty, args: None, awaited: false });
+        let to = CapDescriptor::ReceiverHosted(Import {
+            id: start,
+            path: Path::Empty,
+            args: None,
+            awaited: false,
+        });
         self.refs.push(Slot { start: self.pos, end: self.pos, to });
         self.expect(b',', "a property path")?;
         self.path()?;
@@ -255,8 +262,8 @@ impl Scanner<'_> {
             let (before, start) = (scanner.refs.len(), scanner.pos);
             scanner.expression(depth)?;
             let is_capture = match scanner.refs.get(before..) {
-                Some([Slot { to: Word::Export(_), .. }]) => true,
-                Some([Slot { to: Word::Import(import), .. }]) => {
+                Some([Slot { to: CapDescriptor::SenderHosted(_), .. }]) => true,
+                Some([Slot { to: CapDescriptor::ReceiverHosted(import), .. }]) => {
                     !import.awaited && import.path.is_empty() && import.args.is_none()
                 }
                 _ => false,
@@ -272,7 +279,7 @@ impl Scanner<'_> {
     fn writable(&mut self) -> Result<()> {
         let start = self.pos;
         let id = self.integer_after_comma("an id")?;
-        self.refs.push(Slot { start, end: self.pos, to: Word::Export(id) });
+        self.refs.push(Slot { start, end: self.pos, to: CapDescriptor::SenderHosted(id) });
         Ok(())
     }
 
@@ -308,7 +315,7 @@ impl Scanner<'_> {
         })
     }
 
-    fn end_reference(&mut self, start: usize, to: Word) -> Result<()> {
+    fn end_reference(&mut self, start: usize, to: CapDescriptor) -> Result<()> {
         self.close()?;
         self.refs.push(Slot { start, end: self.pos, to });
         Ok(())
@@ -318,7 +325,11 @@ impl Scanner<'_> {
     fn import(&mut self, start: usize, depth: usize, awaited: bool) -> Result<()> {
         let (id, path, args) = self.import_parts(depth + CALL_LEVELS - 1)?;
         let args = args.map(Box::new);
-        self.refs.push(Slot { start, end: self.pos, to: Word::Import(Import { id, path, args, awaited }) });
+        self.refs.push(Slot {
+            start,
+            end: self.pos,
+            to: CapDescriptor::ReceiverHosted(Import { id, path, args, awaited }),
+        });
         Ok(())
     }
 
@@ -445,7 +456,7 @@ impl Scanner<'_> {
             return self.close();
         }
         let with = found_in(self.refs.split_off(before));
-        self.end_reference(start, Word::Unsupported { form: ODD_ERROR, with })
+        self.end_reference(start, CapDescriptor::Unsupported { form: ODD_ERROR, with })
     }
 
     fn url(&mut self) -> Result<()> {
@@ -472,11 +483,11 @@ impl Scanner<'_> {
 
 /// Collects the references in a form that is not supported. Such forms inside it add their own, so that they do not
 /// nest.
-fn found_in(refs: impl IntoIterator<Item = Slot<Word>>) -> Vec<Word> {
+fn found_in(refs: impl IntoIterator<Item = Slot<CapDescriptor>>) -> Vec<CapDescriptor> {
     let mut found = Vec::new();
     for slot in refs {
         match slot.to {
-            Word::Unsupported { with, .. } => found.extend(with),
+            CapDescriptor::Unsupported { with, .. } => found.extend(with),
             other => found.push(other),
         }
     }

@@ -9,7 +9,7 @@ use crate::dialect::too_long;
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::message::{Slot, Text, Word};
+use crate::message::{CapDescriptor, Slot, Text};
 
 mod expression;
 
@@ -26,7 +26,7 @@ pub(super) struct Scanner<'a> {
     /// The depth at which nothing may stand.
     max_depth: usize,
     /// The references found in the value being passed over.
-    refs: Few<Slot<Word>>,
+    refs: Few<Slot<CapDescriptor>>,
 }
 
 fn protocol(message: String) -> Error {

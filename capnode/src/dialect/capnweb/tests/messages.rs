@@ -18,8 +18,8 @@ fn round(frame: &str, op: &Message) {
     assert_eq!(text_of(op), frame);
 }
 
-fn import(id: i64, path: Path, args: Option<Payload<Word>>, awaited: bool) -> Word {
-    Word::Import(Import { id, path, args: args.map(Box::new), awaited })
+fn import(id: i64, path: Path, args: Option<Payload<CapDescriptor>>, awaited: bool) -> CapDescriptor {
+    CapDescriptor::ReceiverHosted(Import { id, path, args: args.map(Box::new), awaited })
 }
 
 fn name(name: &str) -> Key {
@@ -27,7 +27,7 @@ fn name(name: &str) -> Key {
 }
 
 /// A payload by its text, in which references stand as `<`…`>`.
-fn payload(frame: &str, start: usize, end: usize, refs: &[(&str, Word)]) -> Payload<Word> {
+fn payload(frame: &str, start: usize, end: usize, refs: &[(&str, CapDescriptor)]) -> Payload<CapDescriptor> {
     let text = Text::frame(frame).slice(start..end);
     let mut from = start;
     let refs = refs.iter().map(|(text, to)| {
@@ -82,7 +82,7 @@ fn reads() {
 fn values_in_the_place_of_calls() {
     let frame =
         r#"["push",{"sum":["pipeline",0,["add"],[1,["export",-1]]],"list":[[["promise",-2],["import",3]]]}]"#;
-    let args = payload(frame, 37, 54, &[(r#"["export",-1]"#, Word::Export(-1))]);
+    let args = payload(frame, 37, 54, &[(r#"["export",-1]"#, CapDescriptor::SenderHosted(-1))]);
     let value = payload(
         frame,
         8,
@@ -92,14 +92,14 @@ fn values_in_the_place_of_calls() {
                 r#"["pipeline",0,["add"],[1,["export",-1]]]"#,
                 import(0, Path::One(name("add")), Some(args), true),
             ),
-            (r#"["promise",-2]"#, Word::Promise(-2)),
+            (r#"["promise",-2]"#, CapDescriptor::SenderPromise(-2)),
             (r#"["import",3]"#, import(3, Path::Empty, None, false)),
         ],
     );
     round(frame, &Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept });
     let frame = r#"["stream",["export",-1]]"#;
-    let value = payload(frame, 10, frame.len() - 1, &[(r#"["export",-1]"#, Word::Export(-1))]);
-    assert_eq!(value.root(), Some(&Word::Export(-1)));
+    let value = payload(frame, 10, frame.len() - 1, &[(r#"["export",-1]"#, CapDescriptor::SenderHosted(-1))]);
+    assert_eq!(value.root(), Some(&CapDescriptor::SenderHosted(-1)));
     round(frame, &Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Sent });
 }
 
@@ -153,10 +153,10 @@ fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
         (
             "remap",
             r#"["remap",3,["a"],[["import",0],["export",-7]],[["pipeline",-1,["x"],[["export"]]],["wat"]]]"#,
-            vec![home(3), home(0), Word::Export(-7)],
+            vec![home(3), home(0), CapDescriptor::SenderHosted(-7)],
         ),
         ("readable", r#"["readable",4]"#, vec![]),
-        ("writable", r#"["writable",-5]"#, vec![Word::Export(-5)]),
+        ("writable", r#"["writable",-5]"#, vec![CapDescriptor::SenderHosted(-5)]),
         ("blob", r#"["blob","text/plain",["readable",4]]"#, vec![]),
         (
             "request",
@@ -180,7 +180,9 @@ fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
                 panic!("{frame}")
             };
             let [slot] = &*value.refs else { panic!("{frame}: {value:?}") };
-            let Word::Unsupported { form: found, with: found_with } = &slot.to else { panic!("{frame}") };
+            let CapDescriptor::Unsupported { form: found, with: found_with } = &slot.to else {
+                panic!("{frame}")
+            };
             if !matches!(form, "blob" | "request" | "response") {
                 assert_eq!((*found, found_with), (form, &with), "{frame}");
             }
@@ -202,9 +204,9 @@ fn an_error_whose_parts_are_odd_is_not_supported() {
         let frame = format!(r#"["resolve",1,{{"a":["export",-2],"e":{text}}}]"#);
         let Message::Answer { outcome: Ok(value), .. } = message(&frame).unwrap() else { panic!("{frame}") };
         let [first, slot] = &*value.refs else { panic!("{frame}: {value:?}") };
-        assert_eq!(first.to, Word::Export(-2));
-        let Word::Unsupported { with, .. } = &slot.to else { panic!("{frame}") };
-        let lent = if text.contains("-3") { vec![Word::Export(-3)] } else { vec![] };
+        assert_eq!(first.to, CapDescriptor::SenderHosted(-2));
+        let CapDescriptor::Unsupported { with, .. } = &slot.to else { panic!("{frame}") };
+        let lent = if text.contains("-3") { vec![CapDescriptor::SenderHosted(-3)] } else { vec![] };
         assert_eq!(with, &lent, "{frame}");
     }
     // A stack that is no string does no harm.
@@ -264,10 +266,10 @@ fn any_path() -> impl Strategy<Value = Path> {
 }
 
 /// A word, and perhaps a call with words in its arguments.
-fn any_word() -> impl Strategy<Value = Word> {
+fn any_word() -> impl Strategy<Value = CapDescriptor> {
     let leaf = prop_oneof![
-        any::<i64>().prop_map(Word::Export),
-        any::<i64>().prop_map(Word::Promise),
+        any::<i64>().prop_map(CapDescriptor::SenderHosted),
+        any::<i64>().prop_map(CapDescriptor::SenderPromise),
         (any::<i64>(), any_path(), any::<bool>())
             .prop_map(|(id, path, awaited)| import(id, path, None, awaited)),
     ];
@@ -279,7 +281,7 @@ fn any_word() -> impl Strategy<Value = Word> {
 }
 
 /// A list of a few values, with words after them that have not been written yet.
-fn list(open: &str, words: Vec<Word>, close: &str) -> Payload<Word> {
+fn list(open: &str, words: Vec<CapDescriptor>, close: &str) -> Payload<CapDescriptor> {
     let mut text = open.to_owned();
     let mut refs = Vec::new();
     text.push_str("1,{\"a\":[\"date\",5]}");
@@ -320,9 +322,9 @@ fn any_op() -> impl Strategy<Value = Message> {
 }
 
 /// Returns the words of a payload without their places, which do not matter here.
-fn words(payload: &Payload<Word>) -> Vec<Word> {
+fn words(payload: &Payload<CapDescriptor>) -> Vec<CapDescriptor> {
     let words = payload.refs.iter().map(|slot| match &slot.to {
-        Word::Import(Import { id, path, args: Some(args), awaited }) => {
+        CapDescriptor::ReceiverHosted(Import { id, path, args: Some(args), awaited }) => {
             let args = Payload {
                 text: Text::Static(""),
                 refs: words(args).into_iter().map(|to| Slot { start: 0, end: 0, to }).collect(),
@@ -356,7 +358,7 @@ proptest! {
             (Message::Evaluate { value, .. }, Message::Evaluate { value: v, .. }) => prop_assert_eq!(words(value), words(v)),
             (Message::Answer { outcome: Ok(value), .. }, Message::Answer { outcome: Ok(v), .. }) => prop_assert_eq!(words(value), words(v)),
             // The value may be nothing but a call.
-            (Message::Evaluate { value, .. }, Message::Call { .. }) => prop_assert!(matches!(value.root(), Some(Word::Import(_)))),
+            (Message::Evaluate { value, .. }, Message::Call { .. }) => prop_assert!(matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_)))),
             (op, read) => prop_assert_eq!(std::mem::discriminant(op), std::mem::discriminant(read)),
         }
     }
@@ -390,18 +392,18 @@ fn kinds_of(op: &Message) -> &'static [&'static str] {
 }
 
 /// The kind of message by which a word of a value is said there.
-fn kind_of_word(word: &Word) -> Option<&'static str> {
+fn kind_of_word(word: &CapDescriptor) -> Option<&'static str> {
     match word {
         // There is one word for both.
-        Word::Export(_) | Word::Function(_) => Some("Export"),
-        Word::Promise(_) => Some("Promise"),
-        Word::Import(import) if import.awaited => Some("Pipeline"),
-        Word::Import(_) => Some("Import"),
-        Word::Unsupported { form: "readable", .. } => Some("Readable"),
-        Word::Unsupported { form: "writable", .. } => Some("Writable"),
-        Word::Unsupported { .. } => Some("Remap"),
+        CapDescriptor::SenderHosted(_) | CapDescriptor::SenderFunction(_) => Some("Export"),
+        CapDescriptor::SenderPromise(_) => Some("Promise"),
+        CapDescriptor::ReceiverHosted(import) if import.awaited => Some("Pipeline"),
+        CapDescriptor::ReceiverHosted(_) => Some("Import"),
+        CapDescriptor::Unsupported { form: "readable", .. } => Some("Readable"),
+        CapDescriptor::Unsupported { form: "writable", .. } => Some("Writable"),
+        CapDescriptor::Unsupported { .. } => Some("Remap"),
         // The language has none.
-        Word::Node(_) => None,
+        CapDescriptor::Node(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cap::slot::{decode, decode_args};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::limits::Limits;
-use crate::message::{Answering, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED, Word};
+use crate::message::{Answering, CapDescriptor, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED};
 use crate::{ErrorValue, Value};
 
 mod arguments;
@@ -30,7 +30,7 @@ fn written<T: Serialize + ?Sized>(value: &T) -> String {
     let mut id = 0;
     let value = encode(value).unwrap().map(|_| {
         id -= 1;
-        Word::Export(id)
+        CapDescriptor::SenderHosted(id)
     });
     let mut out = String::new();
     write(&Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept }, &mut out);
@@ -42,7 +42,7 @@ fn body(text: &str, caps: &[Cap]) -> Body {
     let op = message(&format!("[\"resolve\",1,{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
     let Message::Answer { outcome: Ok(value), .. } = op else { panic!("{op:?}") };
     value.map(|word| match word {
-        Word::Export(id) => Part::Cap(caps[usize::try_from(-id - 1).unwrap()].clone()),
+        CapDescriptor::SenderHosted(id) => Part::Cap(caps[usize::try_from(-id - 1).unwrap()].clone()),
         other => panic!("{other:?}"),
     })
 }

@@ -26,7 +26,7 @@ fn again(text: &str) -> Option<String> {
         return Some(rewritten(&mut sender, op, &tree, &mut names));
     };
     for slot in &mut value.refs {
-        if let Word::Function(id) | Word::Export(id) = &mut slot.to {
+        if let CapDescriptor::SenderFunction(id) | CapDescriptor::SenderHosted(id) = &mut slot.to {
             let name: Tree = serde_json::from_str(receiver.lent.name(*id).unwrap()).unwrap();
             *id = names.find(name.as_str().unwrap_or("5")).unwrap();
         }

@@ -23,7 +23,7 @@ fn outcome(outcome: Result<&str, &str>) -> String {
     written_outcome(outcome.map(payload).map_err(payload))
 }
 
-fn written_outcome(outcome: Result<Payload<Word>, Payload<Word>>) -> String {
+fn written_outcome(outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>) -> String {
     let mut speech = Speech::new(1);
     read(&mut speech, &send("when", "[]"));
     let frame = written(&mut speech, &Message::Answer { id: 1, outcome });
@@ -256,7 +256,7 @@ fn many_long_paths_cost_no_more_than_the_message() {
 }
 
 /// A payload of a text in which `<0>` is a reference to node 0 and `<-1>` one to our export -1, a function.
-fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
+fn marked(root: &str, nodes: &[&str]) -> Payload<CapDescriptor> {
     let (mut buffer, mut refs, mut ranges) = (String::new(), Vec::new(), Vec::new());
     for part in [root].iter().chain(nodes) {
         let start = buffer.len();
@@ -265,7 +265,8 @@ fn marked(root: &str, nodes: &[&str]) -> Payload<Word> {
             let (number, after) = after.split_once('>').unwrap();
             buffer.push_str(before);
             let number: i64 = number.parse().unwrap();
-            let to = usize::try_from(number).map_or(Word::Function(number), Word::Node);
+            let to =
+                usize::try_from(number).map_or(CapDescriptor::SenderFunction(number), CapDescriptor::Node);
             refs.push(Slot { start: buffer.len(), end: buffer.len(), to });
             rest = after;
         }
