@@ -336,7 +336,7 @@ pub(crate) enum CapDescriptor {
     /// A promise of the sender, to be replaced by its outcome before delivery.
     SenderPromise(Id),
     /// A use of an export of the receiver.
-    ReceiverHosted(Import),
+    ReceiverHosted(ReceiverRef),
     /// A value that is not there, or one of the language that this library does not support, and the references in it.
     Unsupported { form: &'static str, with: Vec<CapDescriptor> },
     /// A node of the surrounding payload.
@@ -345,7 +345,7 @@ pub(crate) enum CapDescriptor {
 
 /// A use of an export of the receiver: the export itself, a property of it, or a call.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Import {
+pub(crate) struct ReceiverRef {
     pub(crate) id: Id,
     pub(crate) path: Path,
     /// The arguments of a call; `None` for a property or the export itself.

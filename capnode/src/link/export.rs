@@ -12,7 +12,7 @@ use crate::cap::payload::{Body, Part};
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
-use crate::message::{Answering, CapDescriptor, Expression, Id, Import as Use, Path, Payload, Slot};
+use crate::message::{Answering, CapDescriptor, Expression, Id, Path, Payload, ReceiverRef, Slot};
 
 impl Link {
     /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the
@@ -50,7 +50,7 @@ impl Link {
         let is_ours = |import: &Arc<Import>| import.is_of(self) && import.is_sent();
         if let Some(import) = cap.import() {
             if is_ours(import) {
-                return CapDescriptor::ReceiverHosted(Use {
+                return CapDescriptor::ReceiverHosted(ReceiverRef {
                     id: import.id(),
                     path: Path::Empty,
                     args: None,
@@ -61,7 +61,7 @@ impl Link {
         if let Some(at) = cap.inside() {
             let (base, path) = at.parts();
             if let Some(import) = base.nearest().import().filter(|import| is_ours(import)) {
-                return CapDescriptor::ReceiverHosted(Use {
+                return CapDescriptor::ReceiverHosted(ReceiverRef {
                     id: import.id(),
                     path: path.clone(),
                     args: None,

@@ -21,7 +21,7 @@ use crate::cap::staged::{Arrived, Ask, Delivered, Promised, Staged, make_request
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
-use crate::message::{Answering, CapDescriptor, Expression, Id, Import as Use, Message, Payload, Text};
+use crate::message::{Answering, CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, Text};
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
 
@@ -397,7 +397,7 @@ impl Link {
                 state.entries.expect(id, Caller::Promise(sender));
                 Staged::Promise(Promised::new(self.clone(), id, outcome))
             }
-            CapDescriptor::ReceiverHosted(Use { id, path, args, awaited }) => {
+            CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }) => {
                 let cap = state
                     .entries
                     .target(id)

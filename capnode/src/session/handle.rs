@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Event, Export, Exported, Import, ImportState, Rates, Received, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{LimitKind, Limits};
-use crate::message::{Answering, CapDescriptor, Expression, Id, Import as Use, Message, Payload, Text};
+use crate::message::{Answering, CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, Text};
 
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
@@ -252,7 +252,7 @@ impl Session {
                 self.lent += 1;
                 Ok(())
             }
-            CapDescriptor::ReceiverHosted(Use { id, args, .. }) => {
+            CapDescriptor::ReceiverHosted(ReceiverRef { id, args, .. }) => {
                 let is_there = self.check_export(*id, found);
                 if let Some(args) = args {
                     self.resolve(args, found)?;

@@ -4,7 +4,7 @@ use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::message::{Answering, CapDescriptor, Import, Key, Message, Path, Payload, Text, UNNUMBERED};
+use crate::message::{Answering, CapDescriptor, Key, Message, Path, Payload, ReceiverRef, Text, UNNUMBERED};
 
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
@@ -106,7 +106,7 @@ fn write_payload(payload: &Payload<CapDescriptor>, out: &mut String) {
                 write_export("[\"export\",", *id, out)
             }
             CapDescriptor::SenderPromise(id) => write_export("[\"promise\",", *id, out),
-            CapDescriptor::ReceiverHosted(Import { id, path, args, awaited }) => {
+            CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }) => {
                 let form = if *awaited { "[\"pipeline\"," } else { "[\"import\"," };
                 write_import(form, *id, path, args.as_deref(), out);
             }

@@ -12,7 +12,7 @@ use crate::dialect::ids::{Lent, own_name, peer_id};
 use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
-use crate::message::{CapDescriptor, Import, Path, Payload};
+use crate::message::{CapDescriptor, Path, Payload, ReceiverRef};
 
 mod paths;
 
@@ -212,7 +212,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
                     None => None,
                 };
                 match own {
-                    Some(id) => self.builder.word(CapDescriptor::ReceiverHosted(Import {
+                    Some(id) => self.builder.word(CapDescriptor::ReceiverHosted(ReceiverRef {
                         id,
                         path: Path::Empty,
                         args: None,

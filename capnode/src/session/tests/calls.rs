@@ -199,7 +199,7 @@ fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
 #[test]
 fn a_value_that_waits_for_a_result_keeps_it_wanted() {
     let mut session = accepting();
-    let read = Import { id: 1, path: Path::name("a"), args: None, awaited: true };
+    let read = ReceiverRef { id: 1, path: Path::name("a"), args: None, awaited: true };
     let value = Message::Evaluate {
         id: UNNUMBERED,
         value: references([CapDescriptor::ReceiverHosted(read)]),
@@ -263,7 +263,7 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
     let missing = |id| {
         let args =
             Some(Box::new(references([CapDescriptor::SenderHosted(-2), CapDescriptor::SenderPromise(-3)])));
-        CapDescriptor::ReceiverHosted(Import { id, path: Path::Empty, args, awaited: true })
+        CapDescriptor::ReceiverHosted(ReceiverRef { id, path: Path::Empty, args, awaited: true })
     };
     let streams =
         CapDescriptor::Unsupported { form: "writable", with: vec![CapDescriptor::SenderHosted(-4)] };

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
 use crate::message::{
-    Answering, CapDescriptor, Expression, Id, Import, Message, Path, Payload, Slot, UNNUMBERED,
+    Answering, CapDescriptor, Expression, Id, Message, Path, Payload, ReceiverRef, Slot, UNNUMBERED,
 };
 
 mod calls;
@@ -256,7 +256,7 @@ fn references<const N: usize>(words: [CapDescriptor; N]) -> Payload<CapDescripto
 }
 
 fn home(id: Id) -> CapDescriptor {
-    CapDescriptor::ReceiverHosted(Import { id, path: Path::Empty, args: None, awaited: false })
+    CapDescriptor::ReceiverHosted(ReceiverRef { id, path: Path::Empty, args: None, awaited: false })
 }
 
 /// Returns a call of `target` as it arrives.

@@ -330,7 +330,7 @@ impl Program {
                         self.session.drop_import(id);
                     }
                 }
-                CapDescriptor::ReceiverHosted(Import { id, .. }) => {
+                CapDescriptor::ReceiverHosted(ReceiverRef { id, .. }) => {
                     self.assert_lent(id);
                     ours.push(id);
                 }

@@ -170,7 +170,7 @@ fn a_release_of_no_references_is_harmless() {
 #[test]
 fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
     let mut session = accepting();
-    let inner = Import {
+    let inner = ReceiverRef {
         id: 0,
         path: Path::name("f"),
         args: Some(Box::new(references([CapDescriptor::SenderHosted(-2), CapDescriptor::SenderPromise(-3)]))),
@@ -191,7 +191,7 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
     else {
         panic!("{events:?}")
     };
-    let CapDescriptor::ReceiverHosted(Import { args: Some(inner), .. }) = &args.refs[1].to else {
+    let CapDescriptor::ReceiverHosted(ReceiverRef { args: Some(inner), .. }) = &args.refs[1].to else {
         panic!("{args:?}")
     };
     assert_eq!(args.refs[0].to, CapDescriptor::SenderHosted(-1));

@@ -10,7 +10,7 @@ use crate::few::Few;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
 use crate::message::{
-    Answering, CapDescriptor, Id, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED,
+    Answering, CapDescriptor, Id, Key, Message, Path, Payload, ReceiverRef, Slot, Text, UNNUMBERED,
 };
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
@@ -39,7 +39,7 @@ impl Scanner<'_> {
         let mut value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
         if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
-                if let CapDescriptor::ReceiverHosted(Import { id, path, args, .. }) = slot.to {
+                if let CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, .. }) = slot.to {
                     let args = args.map(|args| *args);
                     return Ok(Message::Call { id: UNNUMBERED, target: id, path, args, answering });
                 }
@@ -238,7 +238,7 @@ impl Scanner<'_> {
     fn remap(&mut self, depth: usize) -> Result<()> {
         let start = self.integer_after_comma("an id")?;
         // It has to be there, as in any other use.
-        let to = CapDescriptor::ReceiverHosted(Import {
+        let to = CapDescriptor::ReceiverHosted(ReceiverRef {
             id: start,
             path: Path::Empty,
             args: None,
@@ -328,7 +328,7 @@ impl Scanner<'_> {
         self.refs.push(Slot {
             start,
             end: self.pos,
-            to: CapDescriptor::ReceiverHosted(Import { id, path, args, awaited }),
+            to: CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }),
         });
         Ok(())
     }

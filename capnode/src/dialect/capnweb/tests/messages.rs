@@ -19,7 +19,7 @@ fn round(frame: &str, op: &Message) {
 }
 
 fn import(id: i64, path: Path, args: Option<Payload<CapDescriptor>>, awaited: bool) -> CapDescriptor {
-    CapDescriptor::ReceiverHosted(Import { id, path, args: args.map(Box::new), awaited })
+    CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args: args.map(Box::new), awaited })
 }
 
 fn name(name: &str) -> Key {
@@ -324,7 +324,7 @@ fn any_op() -> impl Strategy<Value = Message> {
 /// Returns the words of a payload without their places, which do not matter here.
 fn words(payload: &Payload<CapDescriptor>) -> Vec<CapDescriptor> {
     let words = payload.refs.iter().map(|slot| match &slot.to {
-        CapDescriptor::ReceiverHosted(Import { id, path, args: Some(args), awaited }) => {
+        CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args: Some(args), awaited }) => {
             let args = Payload {
                 text: Text::Static(""),
                 refs: words(args).into_iter().map(|to| Slot { start: 0, end: 0, to }).collect(),

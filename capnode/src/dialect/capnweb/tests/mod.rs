@@ -10,7 +10,9 @@ use crate::cap::slot::{decode, decode_args};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::limits::Limits;
-use crate::message::{Answering, CapDescriptor, Import, Key, Message, Path, Payload, Slot, Text, UNNUMBERED};
+use crate::message::{
+    Answering, CapDescriptor, Key, Message, Path, Payload, ReceiverRef, Slot, Text, UNNUMBERED,
+};
 use crate::{ErrorValue, Value};
 
 mod arguments;
