@@ -365,11 +365,11 @@ pub(crate) enum Expression<T, R> {
 
 /// The kind of answer that the caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answering {
+pub(crate) enum ReturnMode {
     /// Kept by the callee until it is pulled or released; pipelined calls may be made on it before.
-    Kept,
+    Retained,
     /// Sent as soon as it is available, and then forgotten by the callee.
-    Sent,
+    Streamed,
 }
 
 /// A message, independent of the language.
@@ -380,9 +380,9 @@ pub(crate) enum Message {
     /// The calls, evaluations and streams of a side are numbered from 1 in the order sent. No message says the number,
     /// so both sides count. This side's counters are those of its session, one for each direction: the session numbers
     /// a call that it makes, and one that it receives, which a dialect reads as [`UNNUMBERED`].
-    Call { id: Id, target: Id, path: Path, args: Option<Payload<CapDescriptor>>, answering: Answering },
+    Call { id: Id, target: Id, path: Path, args: Option<Payload<CapDescriptor>>, return_mode: ReturnMode },
     /// Evaluates any other value: the calls in it are made, and the value is the answer.
-    Evaluate { id: Id, value: Payload<CapDescriptor>, answering: Answering },
+    Evaluate { id: Id, value: Payload<CapDescriptor>, return_mode: ReturnMode },
     /// Opens a stream. Streams are not supported.
     Pipe { id: Id },
     /// Pulls the answer of a call.
@@ -408,8 +408,8 @@ mod tests {
 
     use super::*;
 
-    fn call(target: Id, path: Path, args: &str, answering: Answering) -> Message {
-        Message::Call { id: 1, target, path, args: Some(Payload::plain(args.to_owned())), answering }
+    fn call(target: Id, path: Path, args: &str, return_mode: ReturnMode) -> Message {
+        Message::Call { id: 1, target, path, args: Some(Payload::plain(args.to_owned())), return_mode }
     }
 
     fn answer(id: Id, outcome: Result<&str, &str>) -> Message {
@@ -421,7 +421,7 @@ mod tests {
     fn each_language_can_be_said_in_messages() {
         let capnweb = [
             // ["push",["pipeline",0,["add"],[1,2]]]
-            call(0, Path::name("add"), "[1,2]", Answering::Kept),
+            call(0, Path::name("add"), "[1,2]", ReturnMode::Retained),
             // ["resolve",1,3]
             answer(1, Ok("3")),
             // ["release",-1,1]
@@ -432,7 +432,7 @@ mod tests {
         // A function id ("f1") and a reply id ("r1") are strings; the dialect numbers them.
         let capnode = [
             // {"type":"invocation","methodId":"f1","replyId":"r1","arguments":{..}}
-            call(-1, Path::Empty, r#"{"links":[[1,2]],"value":{"type":2,"id":0}}"#, Answering::Sent),
+            call(-1, Path::Empty, r#"{"links":[[1,2]],"value":{"type":2,"id":0}}"#, ReturnMode::Streamed),
             // {"type":"return","methodId":"r1","value":{..}}
             answer(1, Ok(r#"{"links":[],"value":3}"#)),
             // {"type":"dealloc","methodId":"f1","replyId":"r2"}
@@ -442,7 +442,7 @@ mod tests {
         ];
         let q_connection = [
             // {"type":"send","to":"","from":"r1","op":"post","args":["add",[1,2]]}
-            call(0, Path::name("add"), "[1,2]", Answering::Sent),
+            call(0, Path::name("add"), "[1,2]", ReturnMode::Streamed),
             // {"type":"resolve","to":"r1","resolution":3}
             answer(1, Ok("3")),
             // No message releases; the limit of the table releases references that the peer has forgotten.

@@ -11,7 +11,7 @@ use super::request::{Args, Extras, Member, Request};
 use super::response::{Response, State};
 use crate::dialect::Capabilities;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::message::{Answering, Id, Key, Path, Payload, Verb};
+use crate::message::{Id, Key, Path, Payload, ReturnMode, Verb};
 use crate::sync::atomic::{AtomicI64, Ordering};
 
 /// A connection, for the references that its peer lends.
@@ -36,7 +36,7 @@ pub(crate) trait ImportHook: ConnectionHook {
         target: &Arc<Import>,
         path: Path,
         args: Option<Body>,
-        answering: Answering,
+        return_mode: ReturnMode,
         extras: Extras,
     ) -> Result<Called, Error>;
 
@@ -111,7 +111,7 @@ impl Import {
             Member::Path(_) => self.reworded(request),
         };
         let called = match asked {
-            Ok(request) => self.call(request, Answering::Sent),
+            Ok(request) => self.call(request, ReturnMode::Streamed),
             Err(response) => return response,
         };
         match called {
@@ -169,14 +169,14 @@ impl Import {
     }
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
-        match self.call(request, Answering::Kept) {
+        match self.call(request, ReturnMode::Retained) {
             Ok(Called::Kept(result)) => Cap::from_import(result),
             Ok(Called::Sent(pending)) => Queue::of_response(Response(State::Sent(pending))),
             Err(error) => Cap::broken(error),
         }
     }
 
-    fn call(self: &Arc<Self>, request: Request, answering: Answering) -> Result<Called, Error> {
+    fn call(self: &Arc<Self>, request: Request, return_mode: ReturnMode) -> Result<Called, Error> {
         let Request { member, args, extras, .. } = request;
         // The connection is asked for no more than a call needs.
         let args = match args {
@@ -187,7 +187,7 @@ impl Import {
         if extras.needs_progress || !matches!(path, Path::One(Key::Name(_))) {
             self.check_words(&path, extras.needs_progress)?;
         }
-        self.connection.clone().call(self, path, args, answering, extras)
+        self.connection.clone().call(self, path, args, return_mode, extras)
     }
 
     /// Checks that the peer's language has words for the call.

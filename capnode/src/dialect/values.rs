@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use super::testing::{Everything, shown};
 use super::{capnode, q};
 use crate::limits::Limits;
-use crate::message::{Answering, CapDescriptor, Message, Path, Payload, Slot, Text};
+use crate::message::{CapDescriptor, Message, Path, Payload, ReturnMode, Slot, Text};
 
 /// A value whose containers know each other by number, so that any of them may be in any.
 #[derive(Clone, Debug)]
@@ -167,8 +167,13 @@ macro_rules! through {
             asked
         };
         // As an answer: the receiver asked.
-        let ask =
-            Message::Call { id: 1, target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
+        let ask = Message::Call {
+            id: 1,
+            target: 0,
+            path: Path::Empty,
+            args: None,
+            return_mode: ReturnMode::Streamed,
+        };
         receiver.write(&ask, &mut names, &mut frame).unwrap();
         sender.parse(asked, &Limits::default(), &mut names).unwrap().unwrap();
         let mut answer = String::new();
@@ -194,7 +199,7 @@ proptest! {
         let mut names = names();
         let (mut sender, mut receiver) = (q::Speech::new(1), q::Speech::new(2));
         let args = Build::payload(&containers, true);
-        let op = |args| Message::Call { id: 1, target: 0, path: Path::name("m"), args: Some(args), answering: Answering::Sent };
+        let op = |args| Message::Call { id: 1, target: 0, path: Path::name("m"), args: Some(args), return_mode: ReturnMode::Streamed };
         let mut frame = String::new();
         sender.write(&op(args.clone()), &mut names, &mut frame).unwrap();
         let read = receiver.parse(&frame, &Limits::default(), &mut names).unwrap();

@@ -9,7 +9,7 @@ use crate::dialect::json::{Broken, Json};
 use crate::dialect::{Dialect, capnode, capnweb, q};
 use crate::few::Few;
 use crate::limits::Limits;
-use crate::message::{Answering, CapDescriptor, Key, Message, Path, Payload, Text, Verb};
+use crate::message::{CapDescriptor, Key, Message, Path, Payload, ReturnMode, Text, Verb};
 use crate::value::Value;
 
 /// A frame of Cap'n Web. What passes is JSON, and is the same when it is written and read again.
@@ -33,8 +33,13 @@ macro_rules! frames {
         let Some(data) = text($data) else { return };
         let (mut speech, mut names) = ($language::Speech::new(1), Anything::default());
         let (mut asked, mut calls, mut lent_ids) = (String::new(), 0, Vec::new());
-        let ask =
-            Message::Call { id: 1, target: 0, path: Path::Empty, args: $ask, answering: Answering::Sent };
+        let ask = Message::Call {
+            id: 1,
+            target: 0,
+            path: Path::Empty,
+            args: $ask,
+            return_mode: ReturnMode::Streamed,
+        };
         speech.write(&ask, &mut names, &mut asked).ok();
         let id = asked.split('"').find(|part| part.len() > 19).unwrap_or_default();
         for (number, line) in data.lines().take(64).enumerate() {
@@ -131,8 +136,13 @@ macro_rules! through {
     ($language:ident, $payload:expr, $asked:literal) => {{
         let mut names = Anything::default();
         let (mut sender, mut receiver) = ($language::Speech::new(1), $language::Speech::new(2));
-        let ask =
-            Message::Call { id: 1, target: 0, path: Path::Empty, args: None, answering: Answering::Sent };
+        let ask = Message::Call {
+            id: 1,
+            target: 0,
+            path: Path::Empty,
+            args: None,
+            return_mode: ReturnMode::Streamed,
+        };
         let mut frame = String::new();
         receiver.write(&ask, &mut names, &mut frame).ok();
         let id = frame.split('"').find(|part| part.len() > 19).unwrap_or_default().to_owned();
@@ -182,7 +192,7 @@ pub fn canonical(data: &[u8]) {
     ];
     for (target, path) in [function, 0, 0].into_iter().zip(paths) {
         let args = value.refs.is_empty().then(|| args.clone());
-        let call = Message::Call { id: 1, target, path, args, answering: Answering::Sent };
+        let call = Message::Call { id: 1, target, path, args, return_mode: ReturnMode::Streamed };
         let (mut one, mut other) = (String::new(), String::new());
         capnode.write(&call, &mut names, &mut one).ok();
         q.write(&call, &mut names, &mut other).ok();
@@ -210,7 +220,8 @@ pub fn ids(data: &[u8]) {
     }
     let (mut frame, mut names) = (String::new(), Anything::default());
     let args = Some(Payload::plain(Text::Static("[]")));
-    let call = Message::Call { id: 1, target: id, path: Path::Empty, args, answering: Answering::Sent };
+    let call =
+        Message::Call { id: 1, target: id, path: Path::Empty, args, return_mode: ReturnMode::Streamed };
     if speech.write(&call, &mut names, &mut frame).is_ok() {
         assert_json(&frame);
         let tree = Json::parse(&frame, 16, usize::MAX).unwrap_or(Json::Null);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::dialect::PROBE;
 use crate::error::{Error, ErrorKind};
 use crate::limits::LimitKind;
-use crate::message::{Answering, Id, Key, Message, Path};
+use crate::message::{Id, Key, Message, Path, ReturnMode};
 
 /// The times of events, counted from the beginning of the link.
 #[derive(Debug, Default)]
@@ -29,7 +29,9 @@ impl Clock {
     pub(super) fn heard(&mut self, message: &Message, now: Duration) {
         (self.heard, self.asked) = (now, None);
         let of_life = match message {
-            Message::Evaluate { value, answering: Answering::Sent, .. } => value.text.as_str() == "null",
+            Message::Evaluate { value, return_mode: ReturnMode::Streamed, .. } => {
+                value.text.as_str() == "null"
+            }
             Message::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
                 name.as_str() == PROBE
             }

@@ -12,7 +12,7 @@ use crate::cap::payload::{Body, Part};
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
-use crate::message::{Answering, CapDescriptor, Expression, Id, Path, Payload, ReceiverRef, Slot};
+use crate::message::{CapDescriptor, Expression, Id, Path, Payload, ReceiverRef, ReturnMode, Slot};
 
 impl Link {
     /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the
@@ -99,7 +99,7 @@ impl Link {
             Some(_) => {
                 let queue = Queue::new();
                 let index = Expression::Call { target: 0, path: Path::Empty, args: None };
-                let call = state.session.call(index, Answering::Sent);
+                let call = state.session.call(index, ReturnMode::Streamed);
                 match state.send(call, effects) {
                     Ok(id) => state.entries.expect(id, Caller::Index(queue.clone())),
                     Err(error) => return Cap::broken(error),

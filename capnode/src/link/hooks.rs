@@ -25,7 +25,7 @@ use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::few::Few;
 use crate::limits::{LimitKind, Unfolding};
-use crate::message::{Answering, Expression, Id, Key, Path, Payload};
+use crate::message::{Expression, Id, Key, Path, Payload, ReturnMode};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
@@ -114,7 +114,7 @@ impl ImportHook for Link {
         target: &Arc<Import>,
         path: Path,
         args: Option<Body>,
-        answering: Answering,
+        return_mode: ReturnMode,
         extras: Extras,
     ) -> Result<Called, Error> {
         let peer = self.peer.get().copied();
@@ -130,7 +130,7 @@ impl ImportHook for Link {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
         let answers_all = peer.is_some_and(|peer| peer.answers_all);
-        let answered = matches!(answering, Answering::Sent);
+        let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !extras.at_once;
         let request = (path, args, extras);
         let way = self.with_state(Cause::Program, |state, effects| {
@@ -156,7 +156,7 @@ impl ImportHook for Link {
                 }
                 self.descriptors(state, args, false, effects)
             });
-            let call = state.session.call(Expression::Call { target: target.id(), path, args }, answering);
+            let call = state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
             let id = match state.send(call, effects) {
                 Ok(id) => id,
                 Err(error) => {
@@ -228,11 +228,11 @@ impl Link {
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
         while let Some(Call { target, path, args, asker, .. }) = state.outbox.next_waiting(&self.limits) {
             let args = args.map(|args| self.descriptors(state, args, false, effects));
-            let answering = match &asker {
-                Asker::Reference(_) => Answering::Kept,
-                Asker::Caller { .. } => Answering::Sent,
+            let return_mode = match &asker {
+                Asker::Reference(_) => ReturnMode::Retained,
+                Asker::Caller { .. } => ReturnMode::Streamed,
             };
-            let call = state.session.call(Expression::Call { target: target.id(), path, args }, answering);
+            let call = state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
             let id = call.id;
             let sent = state.send(call, effects);
             effects.discard(target);

@@ -21,7 +21,7 @@ use crate::cap::staged::{Arrived, Ask, Delivered, Promised, Staged, make_request
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
-use crate::message::{Answering, CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, Text};
+use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, ReturnMode, Text};
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
 
@@ -239,8 +239,8 @@ impl Link {
         effects: &mut Effects,
     ) -> Result<Option<Work>, Error> {
         match event {
-            Event::Call { answer, expression, answering, refusal } => {
-                if matches!(answering, Answering::Kept) {
+            Event::Call { answer, expression, return_mode, refusal } => {
+                if matches!(return_mode, ReturnMode::Retained) {
                     state.entries.open_answer(answer);
                 }
                 return self.stage_call(state, answer, expression, refusal, bytes, effects);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Event, Export, Exported, Import, ImportState, Rates, Received, Running, Session};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{LimitKind, Limits};
-use crate::message::{Answering, CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, Text};
+use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, ReturnMode, Text};
 
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
@@ -50,13 +50,15 @@ impl Session {
         let Some(message) = message else { return Ok(Received::default()) };
         let (mut reply, mut found) = (None, Findings::NONE);
         let event = match message {
-            Message::Call { target, path, args, answering, .. } => {
-                self.start(answering, Expression::Call { target, path, args })?
+            Message::Call { target, path, args, return_mode, .. } => {
+                self.start(return_mode, Expression::Call { target, path, args })?
             }
-            Message::Evaluate { value, answering, .. } => self.start(answering, Expression::Value(value))?,
+            Message::Evaluate { value, return_mode, .. } => {
+                self.start(return_mode, Expression::Value(value))?
+            }
             Message::Pipe { .. } => {
                 let streams = CapDescriptor::Unsupported { form: "streams", with: Vec::new() };
-                self.start(Answering::Kept, Expression::Value(Payload::reference(streams)))?
+                self.start(ReturnMode::Retained, Expression::Value(Payload::reference(streams)))?
             }
             Message::Progress { id, mut value } => {
                 self.resolve(&mut value, &mut found)?;
@@ -134,7 +136,7 @@ impl Session {
     /// other running calls that it uses.
     fn start(
         &mut self,
-        answering: Answering,
+        return_mode: ReturnMode,
         mut expression: Expression<Id, CapDescriptor>,
     ) -> Result<Option<Event>, Error> {
         let mut found = Findings::NONE;
@@ -150,7 +152,7 @@ impl Session {
         }
         self.last_answer += 1;
         let answer = self.last_answer;
-        let streamed = matches!(answering, Answering::Sent);
+        let streamed = matches!(return_mode, ReturnMode::Streamed);
         if !streamed {
             self.exports.insert(answer, Export { count: 1, what: Exported::Answer { asked: false } });
         }
@@ -170,7 +172,7 @@ impl Session {
                 Expression::Value(value) => value,
             });
         }
-        Ok(Some(Event::Call { answer, expression, answering, refusal: found.wrong }))
+        Ok(Some(Event::Call { answer, expression, return_mode, refusal: found.wrong }))
     }
 
     /// Returns `true` if this side lends the peer a reference under `id`.

@@ -12,7 +12,7 @@
 
 use crate::dialect::Capabilities;
 use crate::limits::{Limits, Rate};
-use crate::message::{Answering, CapDescriptor, Expression, Id, IdMap, Message, Path, Payload, Text};
+use crate::message::{CapDescriptor, Expression, Id, IdMap, Message, Path, Payload, ReturnMode, Text};
 use crate::table::Table;
 
 mod handle;
@@ -44,7 +44,7 @@ pub(crate) enum Event {
     Call {
         answer: Id,
         expression: Expression<Id, CapDescriptor>,
-        answering: Answering,
+        return_mode: ReturnMode,
         refusal: Option<String>,
     },
     /// The peer pulls the answer of a call that has ended already.
@@ -350,16 +350,16 @@ impl Session {
 
     /// Makes a call. If the answer has to be sent, a peer that may not do so by itself gets a pull as well.
     ///
-    /// With [`Answering::Kept`] the caller holds a handle to the result; with
-    /// [`Answering::Sent`] it waits for the answer until [`drop_call`](Self::drop_call).
+    /// With [`ReturnMode::Retained`] the caller holds a handle to the result; with
+    /// [`ReturnMode::Streamed`] it waits for the answer until [`drop_call`](Self::drop_call).
     pub(crate) fn call(
         &mut self,
         expression: Expression<Id, CapDescriptor>,
-        answering: Answering,
+        return_mode: ReturnMode,
     ) -> OutboundCall {
         self.last_call += 1;
         let id = self.last_call;
-        let kept = matches!(answering, Answering::Kept);
+        let kept = matches!(return_mode, ReturnMode::Retained);
         let pulled = !kept && self.peer.says_hello && !self.marked;
         let state = if kept {
             ImportState::Call { pulled: false }
@@ -368,10 +368,10 @@ impl Session {
         };
         self.unanswered += usize::from(!kept);
         self.imports.insert(id, Import { count: 1, handles: usize::from(kept), state });
-        let answering = if pulled { Answering::Kept } else { answering };
+        let return_mode = if pulled { ReturnMode::Retained } else { return_mode };
         let message = match expression {
-            Expression::Call { target, path, args } => Message::Call { id, target, path, args, answering },
-            Expression::Value(value) => Message::Evaluate { id, value, answering },
+            Expression::Call { target, path, args } => Message::Call { id, target, path, args, return_mode },
+            Expression::Value(value) => Message::Evaluate { id, value, return_mode },
         };
         OutboundCall { id, message, pull: pulled.then_some(Message::Pull(id)) }
     }
@@ -385,7 +385,7 @@ impl Session {
     /// for the answer.
     pub(crate) fn probe(&mut self, path: Option<Path>) -> OutboundCall {
         let call = match path {
-            Some(path) => self.call(Expression::Call { target: 0, path, args: None }, Answering::Sent),
+            Some(path) => self.call(Expression::Call { target: 0, path, args: None }, ReturnMode::Streamed),
             None => self.greet(),
         };
         if let Some(ImportState::Awaited { wanted, .. }) =
@@ -398,10 +398,10 @@ impl Session {
 
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
     pub(crate) fn greet(&mut self) -> OutboundCall {
-        self.call(Expression::Value(Payload::plain(Text::Static("null"))), Answering::Sent)
+        self.call(Expression::Value(Payload::plain(Text::Static("null"))), ReturnMode::Streamed)
     }
 
-    /// Pulls the answer of a call that was sent with [`Answering::Kept`]. This library reads such results by further
+    /// Pulls the answer of a call that was sent with [`ReturnMode::Retained`]. This library reads such results by further
     /// calls instead; in the tests this side may be one that pulls.
     #[cfg(test)]
     pub(crate) fn pull(&mut self, id: Id) -> Option<Message> {

@@ -13,7 +13,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{Answering, CapDescriptor, Id, Message, Path, Payload, Text, UNNUMBERED};
+use crate::message::{CapDescriptor, Id, Message, Path, Payload, ReturnMode, Text, UNNUMBERED};
 
 mod decode;
 mod encode;
@@ -383,7 +383,7 @@ impl Speech {
 
 /// Returns a call of the peer as read from its message.
 fn call(target: Id, args: Option<Payload<CapDescriptor>>) -> Message {
-    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args, answering: Answering::Sent }
+    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args, return_mode: ReturnMode::Streamed }
 }
 
 /// Answers a call with an error.

@@ -19,7 +19,9 @@ fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Message> {
 fn said(op: Option<Message>) -> String {
     match op {
         None => "nothing".to_owned(),
-        Some(Message::Call { target, path: Path::Empty, args, answering: Answering::Sent, .. }) => {
+        Some(Message::Call {
+            target, path: Path::Empty, args, return_mode: ReturnMode::Streamed, ..
+        }) => {
             format!("{target} {}", args.as_ref().map_or_else(|| "-".to_owned(), shown))
         }
         Some(Message::Answer { id, outcome: Ok(value) }) => format!("{id} ok {}", shown(&value)),
@@ -44,7 +46,7 @@ fn refused(speech: &mut Speech, op: &Message) -> String {
 
 fn call(target: Id, args: Option<&str>) -> Message {
     let args = args.map(|args| Payload::plain(args.to_owned()));
-    Message::Call { id: 1, target, path: Path::Empty, args, answering: Answering::Sent }
+    Message::Call { id: 1, target, path: Path::Empty, args, return_mode: ReturnMode::Streamed }
 }
 
 fn numbered(number: Id, mut op: Message) -> Message {
@@ -151,8 +153,13 @@ fn every_message_is_read_and_written() {
 fn what_the_language_cannot_ask_is_refused() {
     let mut speech = Speech::new(1);
     index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
-    let path =
-        Message::Call { id: 1, target: -1, path: Path::name("n"), args: None, answering: Answering::Sent };
+    let path = Message::Call {
+        id: 1,
+        target: -1,
+        path: Path::name("n"),
+        args: None,
+        return_mode: ReturnMode::Streamed,
+    };
     for op in [
         call(0, Some("[]")),
         call(-1, None),
@@ -164,7 +171,7 @@ fn what_the_language_cannot_ask_is_refused() {
         call(-1, Some(r#"[["date",1]]"#)),
         call(-1, Some(r#"[["headers",[]]]"#)),
         call(-1, Some(r#"[["bigint","9007199254740993"]]"#)),
-        Message::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
+        Message::Evaluate { id: 1, value: Payload::plain("1".to_owned()), return_mode: ReturnMode::Retained },
     ] {
         refused(&mut speech, &op);
     }

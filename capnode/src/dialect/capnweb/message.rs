@@ -4,7 +4,7 @@ use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::message::{Answering, CapDescriptor, Key, Message, Path, Payload, ReceiverRef, Text, UNNUMBERED};
+use crate::message::{CapDescriptor, Key, Message, Path, Payload, ReceiverRef, ReturnMode, Text, UNNUMBERED};
 
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
@@ -16,8 +16,8 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
     let value =
         |scanner: &mut Scanner<'_>| scanner.part_after_comma(ELEMENT, |scanner| scanner.expression(0));
     let message = match name {
-        "push" => scanner.call(Answering::Kept)?,
-        "stream" => scanner.call(Answering::Sent)?,
+        "push" => scanner.call(ReturnMode::Retained)?,
+        "stream" => scanner.call(ReturnMode::Streamed)?,
         "pull" => Message::Pull(scanner.integer_after_comma(ELEMENT)?),
         "resolve" => {
             Message::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Ok(value(&mut scanner)?) }
@@ -46,12 +46,12 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
 /// Writes one message at the end of `out`.
 pub(crate) fn write(message: &Message, out: &mut String) {
     match message {
-        Message::Call { target, path, args, answering, .. } => {
-            out.push_str(opening(*answering));
+        Message::Call { target, path, args, return_mode, .. } => {
+            out.push_str(opening(*return_mode));
             write_import("[\"pipeline\",", *target, path, args.as_ref(), out);
         }
-        Message::Evaluate { value, answering, .. } => {
-            out.push_str(opening(*answering));
+        Message::Evaluate { value, return_mode, .. } => {
+            out.push_str(opening(*return_mode));
             write_payload(value, out);
         }
         Message::Pipe { .. } => out.push_str("[\"pipe\""),
@@ -87,10 +87,10 @@ pub(crate) fn write(message: &Message, out: &mut String) {
     out.push(']');
 }
 
-fn opening(answering: Answering) -> &'static str {
-    match answering {
-        Answering::Kept => "[\"push\",",
-        Answering::Sent => "[\"stream\",",
+fn opening(return_mode: ReturnMode) -> &'static str {
+    match return_mode {
+        ReturnMode::Retained => "[\"push\",",
+        ReturnMode::Streamed => "[\"stream\",",
     }
 }
 

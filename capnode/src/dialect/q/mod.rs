@@ -12,7 +12,7 @@ use super::json::{Json, tree};
 use super::{ENVELOPE, Names};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{Answering, CapDescriptor, Id, Key, Message, Path, Payload, Text, UNNUMBERED, Verb};
+use crate::message::{CapDescriptor, Id, Key, Message, Path, Payload, ReturnMode, Text, UNNUMBERED, Verb};
 
 mod decode;
 mod encode;
@@ -122,7 +122,7 @@ impl Speech {
             }
         };
         self.asked.add(names.number(), from);
-        Ok(Some(Message::Call { id: UNNUMBERED, target, path, args, answering: Answering::Sent }))
+        Ok(Some(Message::Call { id: UNNUMBERED, target, path, args, return_mode: ReturnMode::Streamed }))
     }
 
     fn parse_answer(

@@ -20,7 +20,7 @@ fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Message> {
 fn said(op: Option<Message>) -> String {
     match op {
         None => "nothing".to_owned(),
-        Some(Message::Call { target, path, args, answering: Answering::Sent, .. }) => {
+        Some(Message::Call { target, path, args, return_mode: ReturnMode::Streamed, .. }) => {
             let steps: Vec<String> = path.as_slice().iter().map(ToString::to_string).collect();
             let args = args.as_ref().map_or_else(|| "-".to_owned(), shown);
             format!("{target} .{} {args}", steps.join("."))
@@ -40,7 +40,7 @@ fn written(speech: &mut Speech, op: &Message) -> String {
 
 fn call(target: Id, path: Path, args: Option<&str>) -> Message {
     let args = args.map(|args| Payload::plain(args.to_owned()));
-    Message::Call { id: 1, target, path, args, answering: Answering::Sent }
+    Message::Call { id: 1, target, path, args, return_mode: ReturnMode::Streamed }
 }
 
 fn numbered(number: Id, mut op: Message) -> Message {
@@ -114,7 +114,7 @@ fn what_cannot_be_said_is_refused() {
         call(0, Path::Empty, Some(r#"[["date",1]]"#)),
         call(0, Path::Empty, Some(r#"[["headers",[]]]"#)),
         call(0, Path::Empty, Some(r#"[["bigint","9007199254740993"]]"#)),
-        Message::Evaluate { id: 1, value: Payload::plain("1".to_owned()), answering: Answering::Kept },
+        Message::Evaluate { id: 1, value: Payload::plain("1".to_owned()), return_mode: ReturnMode::Retained },
     ];
     for op in refused {
         let mut out = String::from("before");

@@ -13,7 +13,7 @@ fn cancelled(events: &[Event]) -> Vec<Id> {
 #[test]
 fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
     let mut pair = Pair::marked();
-    let call = pair.near.call(0, Path::Empty, None, Answering::Sent);
+    let call = pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     events(&mut pair.far);
     pair.near.drop_call(call);
@@ -26,8 +26,8 @@ fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
 #[test]
 fn a_call_dropped_before_the_peer_is_known_to_be_marked_is_cancelled() {
     let mut pair = Pair::new();
-    let dropped = pair.near.call(0, Path::Empty, None, Answering::Sent);
-    pair.near.call(0, Path::Empty, None, Answering::Sent);
+    let dropped = pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
+    pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.near.drop_call(dropped);
     pair.settle();
     assert_eq!(cancelled(&events(&mut pair.far)), [dropped]);
@@ -38,10 +38,10 @@ fn a_call_dropped_before_the_peer_is_known_to_be_marked_is_cancelled() {
 fn both_sides_give_a_call_the_same_number() {
     let mut pair = Pair::unmarked();
     let ids = [
-        pair.near.call(0, Path::Empty, None, Answering::Kept),
-        pair.near.call(0, Path::Empty, None, Answering::Sent),
+        pair.near.call(0, Path::Empty, None, ReturnMode::Retained),
+        pair.near.call(0, Path::Empty, None, ReturnMode::Streamed),
         pair.near.probe(None),
-        pair.near.call(0, Path::Empty, None, Answering::Kept),
+        pair.near.call(0, Path::Empty, None, ReturnMode::Retained),
     ];
     assert_eq!(ids, [1, 2, 3, 4]);
     pair.send();
@@ -62,9 +62,14 @@ fn both_sides_give_a_call_the_same_number() {
 #[test]
 fn a_call_of_an_unmarked_peer_is_pushed_pulled_and_released() {
     let mut session = accepting();
-    let call = session.call(0, Path::Empty, None, Answering::Sent);
-    let push =
-        Message::Call { id: call, target: 0, path: Path::Empty, args: None, answering: Answering::Kept };
+    let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
+    let push = Message::Call {
+        id: call,
+        target: 0,
+        path: Path::Empty,
+        args: None,
+        return_mode: ReturnMode::Retained,
+    };
     assert_eq!(messages(&mut session), [push, Message::Pull(call)]);
     let events = say(&mut session, [resolve(call, text("1"))]);
     assert!(matches!(events[..], [Event::Answered { import: 1, .. }]));
@@ -75,7 +80,7 @@ fn a_call_of_an_unmarked_peer_is_pushed_pulled_and_released() {
 #[test]
 fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_in() {
     let mut session = accepting();
-    let call = session.call(0, Path::Empty, None, Answering::Sent);
+    let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
     messages(&mut session);
     session.drop_call(call);
     assert_eq!(messages(&mut session), [release(call, 1)]);
@@ -93,7 +98,7 @@ fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_i
 #[test]
 fn an_answer_that_crosses_the_release_of_its_call_is_taken_in() {
     let mut pair = Pair::marked();
-    let call = pair.near.call(0, Path::Empty, None, Answering::Sent);
+    let call = pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     pair.near.drop_call(call);
     assert_eq!(pair.far.finish(call), Wanted::Now);
@@ -189,7 +194,7 @@ fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
         target: 0,
         path: Path::Empty,
         args: Some(references([home(1), home(1)])),
-        answering: Answering::Sent,
+        return_mode: ReturnMode::Streamed,
     };
     say(&mut session, [push(0), waits, Message::Pull(1), release(1, 1)]);
     assert_eq!(events(&mut session), []);
@@ -203,7 +208,7 @@ fn a_value_that_waits_for_a_result_keeps_it_wanted() {
     let value = Message::Evaluate {
         id: UNNUMBERED,
         value: references([CapDescriptor::ReceiverHosted(read)]),
-        answering: Answering::Kept,
+        return_mode: ReturnMode::Retained,
     };
     let events = say(&mut session, [push(0), Message::Pull(1), value, release(1, 1)]);
     assert_eq!(cancelled(&events), NONE);
@@ -233,11 +238,17 @@ fn a_call_cannot_use_its_own_result() {
     let args = Some(references([home(1)]));
     refuses(
         &mut accepting(),
-        Message::Call { id: UNNUMBERED, target: 0, path: Path::Empty, args, answering: Answering::Kept },
+        Message::Call {
+            id: UNNUMBERED,
+            target: 0,
+            path: Path::Empty,
+            args,
+            return_mode: ReturnMode::Retained,
+        },
     );
     refuses(
         &mut accepting(),
-        Message::Evaluate { id: UNNUMBERED, value: references([home(1)]), answering: Answering::Kept },
+        Message::Evaluate { id: UNNUMBERED, value: references([home(1)]), return_mode: ReturnMode::Retained },
     );
 }
 
@@ -274,7 +285,7 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
         target: 0,
         path: Path::Empty,
         args: Some(args.clone()),
-        answering: Answering::Kept,
+        return_mode: ReturnMode::Retained,
     };
     session.handle(call).unwrap();
     let event = only(events(&mut session));
@@ -302,10 +313,10 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
 fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_an_error() {
     for word in [home(42), CapDescriptor::Unsupported { form: "readable", with: Vec::new() }] {
         let mut session = marked();
-        let call = session.call(0, Path::Empty, None, Answering::Sent);
+        let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
         let unfit = say(&mut session, [resolve(call, references([word.clone()]))]);
         assert!(matches!(unfit[..], [Event::Unfit { import: 1, .. }]), "{unfit:?}");
-        let call = session.call(0, Path::Empty, None, Answering::Sent);
+        let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
         let failed =
             say(&mut session, [Message::Answer { id: call, outcome: Err(references([word.clone()])) }]);
         assert!(matches!(failed[..], [Event::Answered { import: 2, outcome: Err(_) }]));
@@ -360,7 +371,7 @@ fn a_second_pull_gives_no_second_answer() {
 #[test]
 fn a_result_is_pulled_once() {
     let mut session = accepting();
-    let call = session.call(0, Path::Empty, None, Answering::Kept);
+    let call = session.call(0, Path::Empty, None, ReturnMode::Retained);
     session.pull(call);
     session.pull(call);
     assert_eq!(messages(&mut session)[1..], [Message::Pull(1)]);
@@ -400,7 +411,7 @@ fn answers_to_unknown_calls_are_ignored_but_what_they_lend_is_counted() {
 #[test]
 fn an_answer_that_was_not_asked_for_is_no_answer() {
     let mut session = accepting();
-    let call = session.call(0, Path::Empty, None, Answering::Kept);
+    let call = session.call(0, Path::Empty, None, ReturnMode::Retained);
     say(&mut session, [resolve(call, text("1"))]);
     session.pull(call);
     assert_eq!(session.tables().calls, 1);
@@ -410,8 +421,8 @@ fn an_answer_that_was_not_asked_for_is_no_answer() {
 #[test]
 fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
     let mut pair = Pair::unmarked();
-    let call = pair.near.call(0, Path::Empty, None, Answering::Kept);
-    let next = pair.near.call(call, Path::name("next"), None, Answering::Sent);
+    let call = pair.near.call(0, Path::Empty, None, ReturnMode::Retained);
+    let next = pair.near.call(call, Path::name("next"), None, ReturnMode::Streamed);
     pair.near.pull(call);
     pair.settle();
     let arrived = events(&mut pair.far);
@@ -428,7 +439,7 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
     }
     pair.settle();
     assert_eq!(pair.near.tables().calls, 0);
-    pair.near.call(call, Path::name("again"), None, Answering::Sent);
+    pair.near.call(call, Path::name("again"), None, ReturnMode::Streamed);
     pair.settle();
     let arrived = events(&mut pair.far);
     assert!(matches!(
@@ -451,7 +462,7 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
 #[test]
 fn calls_arrive_in_the_order_sent_whatever_their_answers_do() {
     let mut pair = Pair::marked();
-    let ids: Vec<_> = (0..5).map(|_| pair.near.call(0, Path::Empty, None, Answering::Sent)).collect();
+    let ids: Vec<_> = (0..5).map(|_| pair.near.call(0, Path::Empty, None, ReturnMode::Streamed)).collect();
     pair.settle();
     let arrived = events(&mut pair.far);
     let numbers = arrived.iter().map(|event| match event {

@@ -16,8 +16,8 @@ fn as_many_references_may_be_lent_to_us_as_the_limit_says() {
     for last in [CapDescriptor::SenderHosted(-4), CapDescriptor::SenderPromise(-4)] {
         let mut session = limited(9, 3);
         // Calls of this side do not count.
-        session.call(0, Path::Empty, None, Answering::Kept);
-        session.call(0, Path::Empty, None, Answering::Sent);
+        session.call(0, Path::Empty, None, ReturnMode::Retained);
+        session.call(0, Path::Empty, None, ReturnMode::Streamed);
         let three = references([
             CapDescriptor::SenderHosted(-1),
             CapDescriptor::SenderPromise(-2),
@@ -100,8 +100,8 @@ fn more_than_the_peer_may_hold_is_noticed_with_its_next_message() {
 fn after_its_end_a_session_has_forgotten_everything() {
     let mut session = marked();
     session.export(OBJECT);
-    session.call(0, Path::Empty, None, Answering::Kept);
-    session.call(0, Path::Empty, None, Answering::Sent);
+    session.call(0, Path::Empty, None, ReturnMode::Retained);
+    session.call(0, Path::Empty, None, ReturnMode::Streamed);
     session.handle(push(0)).unwrap();
     session
         .handle(resolve(7, references([CapDescriptor::SenderHosted(-1), CapDescriptor::SenderPromise(-2)])))
@@ -129,7 +129,7 @@ fn a_session_is_idle_when_nobody_holds_or_awaits_anything() {
     assert!(!pair.near.is_idle(), "the peer's index is held");
     pair.near.drop_import(0);
 
-    let call = pair.near.call(0, Path::Empty, None, Answering::Sent);
+    let call = pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     assert!(!pair.near.is_idle() && !pair.far.is_idle(), "a call is under way");
     pair.near.drop_call(call);
@@ -147,7 +147,7 @@ fn a_session_is_idle_when_nobody_holds_or_awaits_anything() {
 #[test]
 fn a_session_is_not_idle_while_a_promise_stands_in_a_value_that_came() {
     let mut session = accepting();
-    let call = session.call(0, Path::Empty, None, Answering::Sent);
+    let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
     say(&mut session, [resolve(call, references([CapDescriptor::SenderPromise(-1)]))]);
     assert!(!session.is_idle());
     say(&mut session, [resolve(-1, text("1"))]);
@@ -157,7 +157,7 @@ fn a_session_is_not_idle_while_a_promise_stands_in_a_value_that_came() {
 #[test]
 fn a_dropped_call_to_an_unmarked_peer_keeps_nothing_awake() {
     let mut session = accepting();
-    let call = session.call(0, Path::Empty, None, Answering::Sent);
+    let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
     session.drop_call(call);
     assert!(session.is_idle());
 }
@@ -166,8 +166,8 @@ fn a_dropped_call_to_an_unmarked_peer_keeps_nothing_awake() {
 fn the_tables_are_empty_when_everything_has_been_given_back() {
     let mut pair = Pair::marked();
     let object = pair.lend(OBJECT);
-    let kept = pair.near.call(object, Path::Empty, Some(references([home(object)])), Answering::Kept);
-    let sent = pair.near.call(kept, Path::Empty, None, Answering::Sent);
+    let kept = pair.near.call(object, Path::Empty, Some(references([home(object)])), ReturnMode::Retained);
+    let sent = pair.near.call(kept, Path::Empty, None, ReturnMode::Streamed);
     pair.near.pull(kept);
     assert_eq!(pair.near.tables().calls, 2);
     pair.settle();

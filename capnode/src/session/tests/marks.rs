@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_connecting_side_sends_a_mark_first() {
     let mut session = Session::new(Side::Connecting, Limits::default());
-    session.call(0, Path::Empty, None, Answering::Sent);
+    session.call(0, Path::Empty, None, ReturnMode::Streamed);
     assert_eq!(session.poll_message(), Some(Message::Mark));
     assert!(!session.is_marked());
 }
@@ -24,7 +24,7 @@ fn an_accepting_side_answers_a_mark_and_then_both_are_marked() {
 fn an_accepting_side_sends_no_mark_that_was_not_offered() {
     let mut session = accepting();
     say(&mut session, [stream(0)]);
-    session.call(0, Path::Empty, None, Answering::Sent);
+    session.call(0, Path::Empty, None, ReturnMode::Streamed);
     session.finish(1);
     session.answer(1, Ok(text("1")));
     assert!(!messages(&mut session).contains(&Message::Mark));
@@ -57,7 +57,7 @@ fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
     let mut pair = Pair::new();
     pair.send();
     assert_eq!(pair.to_far.pop_front(), Some(Message::Mark));
-    pair.near.call(0, Path::Empty, None, Answering::Sent);
+    pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     assert_eq!(pair.far.finish(1), Wanted::Now);
     pair.far.answer(1, Ok(text("1")));
@@ -71,7 +71,7 @@ fn an_accepting_side_may_use_the_marks_as_soon_as_it_has_got_one() {
     let mut pair = Pair::new();
     pair.step(Way::ToFar);
     // The mark in reply has not arrived yet. Messages after it may rely on it.
-    let call = pair.far.call(0, Path::Empty, None, Answering::Sent);
+    let call = pair.far.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.far.drop_call(call);
     pair.deliver(Way::ToNear);
     let cancel = events(&mut pair.near).pop();

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
 use crate::message::{
-    Answering, CapDescriptor, Expression, Id, Message, Path, Payload, ReceiverRef, Slot, UNNUMBERED,
+    CapDescriptor, Expression, Id, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, UNNUMBERED,
 };
 
 mod calls;
@@ -58,9 +58,9 @@ impl Session {
         target: Id,
         path: Path,
         args: Option<Payload<CapDescriptor>>,
-        answering: Answering,
+        return_mode: ReturnMode,
     ) -> Id {
-        let call = self.inner.call(Expression::Call { target, path, args }, answering);
+        let call = self.inner.call(Expression::Call { target, path, args }, return_mode);
         self.send(call)
     }
 
@@ -260,16 +260,16 @@ fn home(id: Id) -> CapDescriptor {
 }
 
 /// Returns a call of `target` as it arrives.
-fn call(target: Id, answering: Answering) -> Message {
-    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args: Some(text("[]")), answering }
+fn call(target: Id, return_mode: ReturnMode) -> Message {
+    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args: Some(text("[]")), return_mode }
 }
 
 fn push(target: Id) -> Message {
-    call(target, Answering::Kept)
+    call(target, ReturnMode::Retained)
 }
 
 fn stream(target: Id) -> Message {
-    call(target, Answering::Sent)
+    call(target, ReturnMode::Streamed)
 }
 
 fn release(id: Id, count: u64) -> Message {

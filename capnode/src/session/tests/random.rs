@@ -93,9 +93,9 @@ impl World {
         let words = self.programs[who].words(second / 2);
         let number = self.sent.len();
         let args = Payload { text: number.to_string().into(), ..words };
-        let answering = if streamed { Answering::Sent } else { Answering::Kept };
+        let return_mode = if streamed { ReturnMode::Streamed } else { ReturnMode::Retained };
         let program = &mut self.programs[who];
-        let id = program.session.call(target, Path::Empty, Some(args), answering);
+        let id = program.session.call(target, Path::Empty, Some(args), return_mode);
         program.calls.insert(id, number);
         if !streamed {
             program.handles.push(id);

@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn each_side_counts_its_calls_from_one_and_its_exports_from_minus_one() {
     let mut pair = Pair::unmarked();
-    assert_eq!(pair.near.call(0, Path::Empty, None, Answering::Kept), 1);
-    assert_eq!(pair.near.call(0, Path::Empty, None, Answering::Sent), 2);
-    assert_eq!(pair.far.call(0, Path::Empty, None, Answering::Sent), 1);
+    assert_eq!(pair.near.call(0, Path::Empty, None, ReturnMode::Retained), 1);
+    assert_eq!(pair.near.call(0, Path::Empty, None, ReturnMode::Streamed), 2);
+    assert_eq!(pair.far.call(0, Path::Empty, None, ReturnMode::Streamed), 1);
     assert_eq!((pair.near.export(OBJECT), pair.near.export(OTHER)), (-1, -2));
     assert_eq!(pair.far.export(OBJECT), -1);
     pair.settle();
@@ -119,7 +119,7 @@ fn the_index_is_never_given_back() {
     pair.near.hold(0);
     pair.near.drop_import(0);
     assert_eq!(messages(&mut pair.near), []);
-    pair.near.call(0, Path::Empty, None, Answering::Sent);
+    pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     assert!(matches!(pair.far_event(), Event::Call { expression: Expression::Call { target: 0, .. }, .. }));
 }
@@ -184,7 +184,7 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
             target: 0,
             path: Path::Empty,
             args: Some(args),
-            answering: Answering::Sent,
+            return_mode: ReturnMode::Streamed,
         }],
     );
     let Some(Event::Call { expression: Expression::Call { args: Some(args), .. }, .. }) = events.first()
@@ -206,7 +206,7 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
 fn a_reference_sent_home_arrives_as_the_export_it_was() {
     let mut pair = Pair::marked();
     let id = pair.lend(OBJECT);
-    pair.near.call(0, Path::Empty, Some(references([home(id)])), Answering::Sent);
+    pair.near.call(0, Path::Empty, Some(references([home(id)])), ReturnMode::Streamed);
     pair.settle();
     let Event::Call { expression: Expression::Call { args: Some(args), .. }, .. } = pair.far_event() else {
         panic!()
@@ -219,7 +219,7 @@ fn a_reference_sent_home_arrives_as_the_export_it_was() {
 fn an_export_under_an_id_that_is_not_the_senders_is_an_error() {
     for id in [0, 1] {
         let mut session = accepting();
-        session.call(0, Path::Empty, None, Answering::Kept);
+        session.call(0, Path::Empty, None, ReturnMode::Retained);
         fails(&mut session, resolve(7, references([CapDescriptor::SenderHosted(id)])));
     }
 }

@@ -10,7 +10,7 @@ use crate::few::Few;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
 use crate::message::{
-    Answering, CapDescriptor, Id, Key, Message, Path, Payload, ReceiverRef, Slot, Text, UNNUMBERED,
+    CapDescriptor, Id, Key, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
 };
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
@@ -25,7 +25,7 @@ type Parts = (Id, Path, Option<Payload<CapDescriptor>>);
 
 impl Scanner<'_> {
     /// Reads the call or the expression that follows `push` or `stream`.
-    pub(in super::super) fn call(&mut self, answering: Answering) -> Result<Message> {
+    pub(in super::super) fn call(&mut self, return_mode: ReturnMode) -> Result<Message> {
         const PIPELINE: &[u8] = b"[\"pipeline\"";
         let before = self.pos;
         self.expect(b',', ELEMENT)?;
@@ -33,7 +33,7 @@ impl Scanner<'_> {
         if self.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
             self.pos += PIPELINE.len();
             let (target, path, args) = self.import_parts(1)?;
-            return Ok(Message::Call { id: UNNUMBERED, target, path, args, answering });
+            return Ok(Message::Call { id: UNNUMBERED, target, path, args, return_mode });
         }
         self.pos = before;
         let mut value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
@@ -41,11 +41,11 @@ impl Scanner<'_> {
             if let Some(slot) = value.refs.pop() {
                 if let CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, .. }) = slot.to {
                     let args = args.map(|args| *args);
-                    return Ok(Message::Call { id: UNNUMBERED, target: id, path, args, answering });
+                    return Ok(Message::Call { id: UNNUMBERED, target: id, path, args, return_mode });
                 }
             }
         }
-        Ok(Message::Evaluate { id: UNNUMBERED, value, answering })
+        Ok(Message::Evaluate { id: UNNUMBERED, value, return_mode })
     }
 
     /// Passes over a comma, or says that `what` is missing. Returns the text behind it that `scan` passes over, with the

@@ -49,13 +49,13 @@ fn calls() {
             target: 0,
             path: Path::One(name("add")),
             args: args.clone(),
-            answering: Answering::Kept,
+            return_mode: ReturnMode::Retained,
         },
     );
     let frame = r#"["stream",["pipeline",-3,["a","b",0],[]]]"#;
     let path = Path::from_iter([name("a"), name("b"), Key::Index(0)]);
     let args = Some(Payload::plain("[]".to_owned()));
-    let op = Message::Call { id: UNNUMBERED, target: -3, path, args, answering: Answering::Sent };
+    let op = Message::Call { id: UNNUMBERED, target: -3, path, args, return_mode: ReturnMode::Streamed };
     assert_eq!(text_of(&op), frame);
     let Message::Call { args: Some(read), .. } = message(frame).unwrap() else { panic!() };
     assert_eq!(read.text.as_str(), "[]");
@@ -65,8 +65,13 @@ fn calls() {
 
 #[test]
 fn reads() {
-    let call =
-        |target, path| Message::Call { id: UNNUMBERED, target, path, args: None, answering: Answering::Kept };
+    let call = |target, path| Message::Call {
+        id: UNNUMBERED,
+        target,
+        path,
+        args: None,
+        return_mode: ReturnMode::Retained,
+    };
     round(r#"["push",["pipeline",0]]"#, &call(0, Path::Empty));
     round(r#"["push",["pipeline",1,["x"]]]"#, &call(1, Path::One(name("x"))));
     // An import in the place of a call is called as well.
@@ -96,11 +101,11 @@ fn values_in_the_place_of_calls() {
             (r#"["import",3]"#, import(3, Path::Empty, None, false)),
         ],
     );
-    round(frame, &Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept });
+    round(frame, &Message::Evaluate { id: UNNUMBERED, value, return_mode: ReturnMode::Retained });
     let frame = r#"["stream",["export",-1]]"#;
     let value = payload(frame, 10, frame.len() - 1, &[(r#"["export",-1]"#, CapDescriptor::SenderHosted(-1))]);
     assert_eq!(value.root(), Some(&CapDescriptor::SenderHosted(-1)));
-    round(frame, &Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Sent });
+    round(frame, &Message::Evaluate { id: UNNUMBERED, value, return_mode: ReturnMode::Streamed });
 }
 
 #[test]
@@ -301,16 +306,18 @@ fn any_op() -> impl Strategy<Value = Message> {
     ];
     let args =
         prop::option::of(prop::collection::vec(any_word(), 0..4).prop_map(|words| list("[", words, "]")));
-    let answering = prop_oneof![Just(Answering::Kept), Just(Answering::Sent)];
+    let return_mode = prop_oneof![Just(ReturnMode::Retained), Just(ReturnMode::Streamed)];
     let value = value.boxed();
     prop_oneof![
-        (any::<i64>(), any_path(), args, answering.clone()).prop_map(|(target, path, args, answering)| {
-            Message::Call { id: UNNUMBERED, target, path, args, answering }
-        }),
-        (value.clone(), answering).prop_map(|(value, answering)| Message::Evaluate {
+        (any::<i64>(), any_path(), args, return_mode.clone()).prop_map(
+            |(target, path, args, return_mode)| {
+                Message::Call { id: UNNUMBERED, target, path, args, return_mode }
+            }
+        ),
+        (value.clone(), return_mode).prop_map(|(value, return_mode)| Message::Evaluate {
             id: UNNUMBERED,
             value,
-            answering
+            return_mode
         }),
         any::<i64>().prop_map(Message::Pull),
         (any::<i64>(), value.clone()).prop_map(|(id, value)| Message::Answer { id, outcome: Ok(value) }),
@@ -351,8 +358,8 @@ proptest! {
         });
         prop_assert_eq!(text_of(&read), frame);
         match (&op, &read) {
-            (Message::Call { target, path, args, answering, .. }, Message::Call { target: t, path: p, args: a, answering: w, .. }) => {
-                prop_assert_eq!((target, path, answering), (t, p, w));
+            (Message::Call { target, path, args, return_mode, .. }, Message::Call { target: t, path: p, args: a, return_mode: w, .. }) => {
+                prop_assert_eq!((target, path, return_mode), (t, p, w));
                 prop_assert_eq!(args.as_ref().map(words), a.as_ref().map(words));
             }
             (Message::Evaluate { value, .. }, Message::Evaluate { value: v, .. }) => prop_assert_eq!(words(value), words(v)),

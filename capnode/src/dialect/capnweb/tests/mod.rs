@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 use crate::limits::Limits;
 use crate::message::{
-    Answering, CapDescriptor, Key, Message, Path, Payload, ReceiverRef, Slot, Text, UNNUMBERED,
+    CapDescriptor, Key, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
 };
 use crate::{ErrorValue, Value};
 
@@ -35,7 +35,7 @@ fn written<T: Serialize + ?Sized>(value: &T) -> String {
         CapDescriptor::SenderHosted(id)
     });
     let mut out = String::new();
-    write(&Message::Evaluate { id: UNNUMBERED, value, answering: Answering::Kept }, &mut out);
+    write(&Message::Evaluate { id: UNNUMBERED, value, return_mode: ReturnMode::Retained }, &mut out);
     out.strip_prefix("[\"push\",").unwrap().strip_suffix(']').unwrap().to_owned()
 }
 

@@ -313,7 +313,7 @@ fn arguments_have_their_paths_too() {
         target: 0,
         path,
         args: Some(payload),
-        answering: Answering::Sent,
+        return_mode: ReturnMode::Streamed,
     };
     let frame = written(&mut speech, &op(Path::name("m"), marked("[<0>,<0>]", &["{}"])));
     assert!(frame.ends_with(r#""args":["m",[{},{"$":"/1/0"}]]}"#), "{frame}");
