@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::few::Few;
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Id, Message, Payload};
-use crate::session::Wanted;
+use crate::session::ReturnDisposition;
 
 impl Link {
     /// Returns the receiver of the progress of a call of the peer.
@@ -96,12 +96,12 @@ impl Link {
         for answer in cancelled {
             Self::cancel_call(state, answer, effects);
         }
-        if matches!(wanted, Wanted::No) {
+        if matches!(wanted, ReturnDisposition::Discard) {
             state.entries.forget(answer, false, effects);
             effects.discard(outcome);
         } else {
             let outcome = state.entries.keep(answer, outcome, self.limits.kept_bytes, effects);
-            if matches!(wanted, Wanted::Now) {
+            if matches!(wanted, ReturnDisposition::Send) {
                 self.send_answer(state, answer, outcome, effects);
                 // The answer may have lent references.
                 if let Err(error) = state.session.check_limits() {

@@ -86,13 +86,13 @@ pub(crate) struct OutboundCall {
 
 /// The peer's wish for the outcome of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum ReturnDisposition {
     /// The peer has asked for it, and is to be sent a [`Message::Answer`].
-    Now,
+    Send,
     /// The peer may still ask for it.
-    Perhaps,
+    Retain,
     /// The peer has released it.
-    No,
+    Discard,
 }
 
 /// A reference that the peer lends this side.
@@ -492,16 +492,18 @@ impl Session {
     }
 
     /// Ends a call of the peer. Returns the peer's wish for its outcome, and the running calls that only this one wanted.
-    pub(crate) fn finish(&mut self, answer: Id) -> (Wanted, Vec<Id>) {
-        let Some(running) = self.remove_running(answer) else { return (Wanted::No, Vec::new()) };
+    pub(crate) fn finish(&mut self, answer: Id) -> (ReturnDisposition, Vec<Id>) {
+        let Some(running) = self.remove_running(answer) else {
+            return (ReturnDisposition::Discard, Vec::new());
+        };
         let cancelled = if running.uses.is_empty() { Vec::new() } else { self.unlink(running.uses) };
         if running.given_back {
-            return (Wanted::No, cancelled);
+            return (ReturnDisposition::Discard, cancelled);
         }
         if let Some(Export { what: Exported::Answer { asked }, .. }) = self.exports.get_mut(&answer) {
             *asked = running.asked;
         }
-        (if running.asked { Wanted::Now } else { Wanted::Perhaps }, cancelled)
+        (if running.asked { ReturnDisposition::Send } else { ReturnDisposition::Retain }, cancelled)
     }
 
     /// Returns `true` if a call of the peer has not ended.

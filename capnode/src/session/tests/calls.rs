@@ -19,7 +19,7 @@ fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
     pair.near.drop_call(call);
     assert_eq!(messages(&mut pair.near), [release(1, 1)]);
     assert_eq!(say(&mut pair.far, [release(1, 1)]), [Event::Cancel { answers: vec![1] }]);
-    assert_eq!(pair.far.finish(1), Wanted::No);
+    assert_eq!(pair.far.finish(1), ReturnDisposition::Discard);
     assert!(pair.all_is_given_back());
 }
 
@@ -101,7 +101,7 @@ fn an_answer_that_crosses_the_release_of_its_call_is_taken_in() {
     let call = pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     pair.near.drop_call(call);
-    assert_eq!(pair.far.finish(call), Wanted::Now);
+    assert_eq!(pair.far.finish(call), ReturnDisposition::Send);
     let id = pair.far.export(OBJECT);
     pair.far.answer(call, Ok(references([CapDescriptor::SenderHosted(id)])));
     pair.settle();
@@ -146,7 +146,7 @@ fn a_stream_is_released_once_and_as_one() {
 fn a_push_that_is_not_pulled_is_never_cancelled() {
     let mut session = accepting();
     assert_eq!(cancelled(&say(&mut session, [push(0), release(1, 1)])), NONE);
-    assert_eq!(session.finish(1), Wanted::No);
+    assert_eq!(session.finish(1), ReturnDisposition::Discard);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_push_pulled_and_released_unanswered_is_cancelled() {
     let mut session = accepting();
     let events = say(&mut session, [push(0), Message::Pull(1), release(1, 1)]);
     assert_eq!(cancelled(&events), [1]);
-    assert_eq!(session.finish(1), Wanted::No);
+    assert_eq!(session.finish(1), ReturnDisposition::Discard);
     assert_eq!(session.tables(), Default::default());
 }
 
@@ -162,7 +162,7 @@ fn a_push_pulled_and_released_unanswered_is_cancelled() {
 fn an_answered_push_is_forgotten_when_released() {
     let mut session = accepting();
     say(&mut session, [push(0), Message::Pull(1)]);
-    assert_eq!(session.finish(1), Wanted::Now);
+    assert_eq!(session.finish(1), ReturnDisposition::Send);
     session.answer(1, Ok(text("1")));
     assert!(session.is_kept(1));
     assert_eq!(say(&mut session, [release(1, 1)]), [Event::Forget { answer: 1 }]);
@@ -182,7 +182,7 @@ fn a_call_made_on_a_result_and_not_pulled_keeps_it_wanted_until_it_ends() {
     let mut session = accepting();
     say(&mut session, [push(0), push(1), Message::Pull(1), release(1, 1), release(2, 1)]);
     assert_eq!(events(&mut session), []);
-    assert_eq!(session.finish(2), Wanted::No);
+    assert_eq!(session.finish(2), ReturnDisposition::Discard);
     assert_eq!(events(&mut session), [Event::Cancel { answers: vec![1] }]);
 }
 
@@ -304,7 +304,7 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
         session.hold(id);
         session.drop_import(id);
     }
-    assert_eq!(session.finish(1), Wanted::Perhaps);
+    assert_eq!(session.finish(1), ReturnDisposition::Retain);
     assert_eq!(session.tables().imports, 0);
     assert!(session.is_kept(1), "it can be pulled");
 }
@@ -330,7 +330,7 @@ fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_a
 fn a_pipe_takes_a_number_and_holds_a_failed_export() {
     let mut session = accepting();
     assert_eq!(refuses(&mut session, Message::Pipe { id: UNNUMBERED }).0, 1);
-    assert_eq!(session.finish(1), Wanted::Perhaps);
+    assert_eq!(session.finish(1), ReturnDisposition::Retain);
     assert!(session.is_kept(1));
     assert!(matches!(
         say(&mut session, [stream(1)])[..],
@@ -345,14 +345,14 @@ fn a_pull_before_the_end_is_answered_at_the_end() {
         say(&mut session, [push(0), Message::Pull(1)])[..],
         [Event::Call { answer: 1, refusal: None, .. }]
     ));
-    assert_eq!(session.finish(1), Wanted::Now);
+    assert_eq!(session.finish(1), ReturnDisposition::Send);
 }
 
 #[test]
 fn a_pull_after_the_end_asks_for_the_answer() {
     let mut session = accepting();
     say(&mut session, [push(0)]);
-    assert_eq!(session.finish(1), Wanted::Perhaps);
+    assert_eq!(session.finish(1), ReturnDisposition::Retain);
     assert_eq!(say(&mut session, [Message::Pull(1)]), [Event::Pull { answer: 1 }]);
 }
 
@@ -360,7 +360,7 @@ fn a_pull_after_the_end_asks_for_the_answer() {
 fn a_second_pull_gives_no_second_answer() {
     let mut session = accepting();
     say(&mut session, [push(0), push(0), Message::Pull(1), Message::Pull(1)]);
-    assert_eq!(session.finish(1), Wanted::Now);
+    assert_eq!(session.finish(1), ReturnDisposition::Send);
     assert_eq!(say(&mut session, [Message::Pull(1)]), [], "not even before the answer has been sent");
     session.answer(1, Ok(text("1")));
     assert_eq!(say(&mut session, [Message::Pull(1)]), []);
@@ -434,7 +434,7 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
         ]
     ));
     for answer in [call, next] {
-        assert_eq!(pair.far.finish(answer), Wanted::Now);
+        assert_eq!(pair.far.finish(answer), ReturnDisposition::Send);
         pair.far.answer(answer, Ok(text("1")));
     }
     pair.settle();

@@ -59,7 +59,7 @@ fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
     assert_eq!(pair.to_far.pop_front(), Some(Message::Mark));
     pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
-    assert_eq!(pair.far.finish(1), Wanted::Now);
+    assert_eq!(pair.far.finish(1), ReturnDisposition::Send);
     pair.far.answer(1, Ok(text("1")));
     pair.settle();
     assert!(!pair.near.is_marked() && !pair.far.is_marked());

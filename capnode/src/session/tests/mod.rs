@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Event, ObjectId, OutboundCall, Side, Wanted};
+use super::{Event, ObjectId, OutboundCall, ReturnDisposition, Side};
 use crate::error::{Error, ErrorKind};
 use crate::few::Few;
 use crate::limits::Limits;
@@ -85,7 +85,7 @@ impl Session {
         self.messages.push_back(Message::Answer { id, outcome });
     }
 
-    fn finish(&mut self, answer: Id) -> Wanted {
+    fn finish(&mut self, answer: Id) -> ReturnDisposition {
         let (wanted, answers) = self.inner.finish(answer);
         self.events.extend((!answers.is_empty()).then_some(Event::Cancel { answers }));
         wanted

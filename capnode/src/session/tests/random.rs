@@ -130,9 +130,9 @@ impl World {
         let Runs { answer, call, .. } = program.running.remove(usize::from(first) % program.running.len());
         self.sent[call].ended = true;
         match program.session.finish(answer) {
-            Wanted::Now => program.answer(answer, second),
-            Wanted::Perhaps => {}
-            Wanted::No => assert!(self.sent[call].given_up, "somebody wants call {call}"),
+            ReturnDisposition::Send => program.answer(answer, second),
+            ReturnDisposition::Retain => {}
+            ReturnDisposition::Discard => assert!(self.sent[call].given_up, "somebody wants call {call}"),
         }
         self.events(who);
     }
