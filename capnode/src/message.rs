@@ -394,9 +394,9 @@ pub(crate) enum Message {
     /// Releases `count` references to the receiver's `id`.
     Release { id: Id, count: u64 },
     /// Marks the sender as an instance of this library. On the wire it is a release of no references.
-    Mark,
-    /// Lists the abilities of a marked peer beyond those of the mark. No ability is known yet.
-    Abilities,
+    Hello,
+    /// Lists the abilities of an extended peer beyond those of the hello. No ability is known yet.
+    Extensions,
     /// Ends the session, with the reason.
     Abort(Payload<CapDescriptor>),
 }

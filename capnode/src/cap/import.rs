@@ -20,7 +20,7 @@ pub(crate) trait ImportHook: ConnectionHook {
     fn capabilities(&self) -> Option<&'static Capabilities>;
 
     /// Returns whether the peer, which speaks Cap'n Web, is of this library; `None` while it may still say so.
-    fn knows_mark(&self) -> Option<bool>;
+    fn knows_extended(&self) -> Option<bool>;
 
     /// Sends a request that any peer of Cap'n Web answers. By the time of the answer the peer has said whether it is of
     /// this library.
@@ -148,7 +148,7 @@ impl Import {
     /// Reads something that the peer has exported in Cap'n Web. A peer of this library lends promises so, and is asked. With
     /// any other it is the reference itself, and npm's would refuse to be asked.
     fn read_lent(self: &Arc<Self>, request: Request) -> Result<Request, Response> {
-        match self.connection.knows_mark() {
+        match self.connection.knows_extended() {
             Some(true) => Ok(request),
             Some(false) => Err(self.itself()),
             None => Err(match self.connection.clone().greet() {

@@ -29,7 +29,7 @@ impl Link {
         }
         // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its own, so it gets a
         // reference to this side that passes everything on.
-        let lends = answers && value.root().is_some() && !state.session.is_marked();
+        let lends = answers && value.root().is_some() && !state.session.is_extended();
         let described = |slot: &Slot<Part>| slot.with(self.descriptor(state, &slot.to, lends));
         let refs: Few<_> = value.refs.iter().map(described).collect();
         effects.discard(value.refs);

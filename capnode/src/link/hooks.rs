@@ -85,8 +85,8 @@ impl ImportHook for Link {
         Link::capabilities(self)
     }
 
-    fn knows_mark(&self) -> Option<bool> {
-        self.read_state(|state| state.session.knows_mark())
+    fn knows_extended(&self) -> Option<bool> {
+        self.read_state(|state| state.session.knows_extended())
     }
 
     fn greet(self: Arc<Self>) -> Result<PendingAnswer, Error> {

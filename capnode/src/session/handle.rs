@@ -64,13 +64,13 @@ impl Session {
                 self.resolve(&mut value, &mut found)?;
                 Some(Event::Progress { import: id, value })
             }
-            Message::Abilities if self.marked => None,
-            Message::Abilities => return protocol("unknown message: abilities".to_owned()),
+            Message::Extensions if self.extended => None,
+            Message::Extensions => return protocol("unknown message: abilities".to_owned()),
             Message::Pull(id) => self.handle_pull(id),
             Message::Answer { id, outcome } => self.handle_answer(id, outcome, &mut reply)?,
             Message::Release { id, count } => self.handle_release(id, count)?,
-            Message::Mark => {
-                reply = self.handle_mark();
+            Message::Hello => {
+                reply = self.handle_hello();
                 None
             }
             Message::Abort(mut reason) => {
@@ -78,8 +78,8 @@ impl Session {
                 Some(Event::Aborted { reason })
             }
         };
-        // An accepting side gets a mark first, and answers it at once.
-        self.mark_due &= self.mark_sent;
+        // An accepting side gets a hello first, and answers it at once.
+        self.hello_due &= self.hello_sent;
         let Rates { counts, rated, .. } = &self.rates;
         if (counts.cancels, counts.strays) != (rated.cancels, rated.strays) {
             self.check_rates(now)?;
@@ -307,15 +307,15 @@ impl Session {
         self.unanswered -= usize::from(matches!(import.state, ImportState::Awaited { .. }));
     }
 
-    fn handle_mark(&mut self) -> Option<Message> {
-        if !self.mark_due {
-            // A late mark is only a release of no references.
+    fn handle_hello(&mut self) -> Option<Message> {
+        if !self.hello_due {
+            // A late hello is only a release of no references.
             return None;
         }
-        self.marked = true;
-        let replies = !self.mark_sent;
-        self.mark_sent = true;
-        replies.then_some(Message::Mark)
+        self.extended = true;
+        let replies = !self.hello_sent;
+        self.hello_sent = true;
+        replies.then_some(Message::Hello)
     }
 
     fn handle_pull(&mut self, id: Id) -> Option<Event> {
@@ -343,7 +343,7 @@ impl Session {
         mut outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>,
         reply: &mut Option<Message>,
     ) -> Result<Option<Event>, Error> {
-        self.mark_due &= self.marked;
+        self.hello_due &= self.extended;
         let mut found = Findings::NONE;
         let (Ok(value) | Err(value)) = &mut outcome;
         if !value.refs.is_empty() {
@@ -382,9 +382,9 @@ impl Session {
         let held = match self.exports.get(&id) {
             Some(export) => export.count,
             None if count == 0 => return Ok(None),
-            None if streamed && self.marked => 1,
+            None if streamed && self.extended => 1,
             // The answer of a streamed call and the release that cancels it may have crossed.
-            None if self.marked && (1..=self.last_answer).contains(&id) => return Ok(None),
+            None if self.extended && (1..=self.last_answer).contains(&id) => return Ok(None),
             None => return protocol(format!("no such export ID: {id}")),
         };
         let count = if count == ALL { held } else { count };

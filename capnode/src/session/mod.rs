@@ -211,12 +211,12 @@ impl Rates {
 pub(crate) struct Session {
     limits: Limits,
     peer: &'static Capabilities,
-    marked: bool,
-    /// `true` once the mark is sent: by the connecting side at once, by the accepting side in reply.
-    mark_sent: bool,
-    /// `true` if a mark may still come. At an accepting side it comes before all else, at a connecting one before any
+    extended: bool,
+    /// `true` once the hello is sent: by the connecting side at once, by the accepting side in reply.
+    hello_sent: bool,
+    /// `true` if a hello may still come. At an accepting side it comes before all else, at a connecting one before any
     /// answer.
-    mark_due: bool,
+    hello_due: bool,
     imports: IdMap<Import>,
     exports: IdMap<Export>,
     running: IdMap<Running>,
@@ -246,9 +246,9 @@ impl Session {
             rates: Rates::new(&limits),
             limits,
             peer,
-            marked: false,
-            mark_sent: false,
-            mark_due: true,
+            extended: false,
+            hello_sent: false,
+            hello_due: true,
             imports: IdMap::from_iter([(0, index)]),
             exports: IdMap::from_iter([(0, Export { count: 1, what: Exported::Index })]),
             running: IdMap::default(),
@@ -265,8 +265,8 @@ impl Session {
 
     /// Returns the first message of the connecting side, in a dialect that has one.
     pub(crate) fn hello(&mut self) -> Option<Message> {
-        self.mark_sent = self.peer.says_hello;
-        self.mark_sent.then_some(Message::Mark)
+        self.hello_sent = self.peer.says_hello;
+        self.hello_sent.then_some(Message::Hello)
     }
 
     /// Sets the abilities of the peer once its dialect is known.
@@ -280,13 +280,13 @@ impl Session {
     }
 
     /// Returns `true` if the peer is an instance of this library, and knows that this side is one.
-    pub(crate) fn is_marked(&self) -> bool {
-        self.marked
+    pub(crate) fn is_extended(&self) -> bool {
+        self.extended
     }
 
-    /// Returns `Some(true)` if the peer is marked, or `None` if a mark may still come.
-    pub(crate) fn knows_mark(&self) -> Option<bool> {
-        if self.mark_due && !self.marked { None } else { Some(self.marked) }
+    /// Returns `Some(true)` if the peer is extended, or `None` if a hello may still come.
+    pub(crate) fn knows_extended(&self) -> Option<bool> {
+        if self.hello_due && !self.extended { None } else { Some(self.extended) }
     }
 
     pub(crate) fn tables(&self) -> Tables {
@@ -360,7 +360,7 @@ impl Session {
         self.last_call += 1;
         let id = self.last_call;
         let kept = matches!(return_mode, ReturnMode::Retained);
-        let pulled = !kept && self.peer.says_hello && !self.marked;
+        let pulled = !kept && self.peer.says_hello && !self.extended;
         let state = if kept {
             ImportState::Call { pulled: false }
         } else {
@@ -453,11 +453,11 @@ impl Session {
 
     /// Lends the peer an object, and returns the id to write.
     ///
-    /// A marked peer of Cap'n Web gets the id that it already has, so that equal references stay equal, and counts its
+    /// An extended peer of Cap'n Web gets the id that it already has, so that equal references stay equal, and counts its
     /// references. So does a peer whose language reuses ids. Any other peer gets a new id each time, since npm's
     /// `capnweb` releases only one reference of an id that it was given twice.
     pub(crate) fn export(&mut self, object: ObjectId) -> Id {
-        let reuse = self.marked || self.peer.reuses_ids;
+        let reuse = self.extended || self.peer.reuses_ids;
         if reuse {
             if let Some(id) = self.ids.get(&object) {
                 if let Some(export) = self.exports.get_mut(id) {

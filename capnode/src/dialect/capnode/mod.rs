@@ -242,8 +242,8 @@ impl Speech {
             Message::Pipe { .. }
             | Message::Pull(_)
             | Message::Progress { .. }
-            | Message::Mark
-            | Message::Abilities
+            | Message::Hello
+            | Message::Extensions
             | Message::Abort(_) => {}
         }
         Ok(())

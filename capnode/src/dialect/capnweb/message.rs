@@ -29,7 +29,7 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
         "abort" => Message::Abort(value(&mut scanner)?),
         "pipe" => Message::Pipe { id: UNNUMBERED },
         // Its elements are names. None is known, and those of later versions are passed over below.
-        "abilities" => Message::Abilities,
+        "abilities" => Message::Extensions,
         unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
     };
     scanner.end()?;
@@ -40,7 +40,7 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
     let (id, count) = (scanner.integer_after_comma(ELEMENT)?, scanner.integer_after_comma(ELEMENT)?);
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
     // Any peer accepts a release of no references to the index, and only this library sends one.
-    Ok(if (id, count) == (0, 0) { Message::Mark } else { Message::Release { id, count } })
+    Ok(if (id, count) == (0, 0) { Message::Hello } else { Message::Release { id, count } })
 }
 
 /// Writes one message at the end of `out`.
@@ -75,8 +75,8 @@ pub(crate) fn write(message: &Message, out: &mut String) {
             out.push(',');
             out.push_str(itoa::Buffer::new().format(*count));
         }
-        Message::Mark => out.push_str("[\"release\",0,0"),
-        Message::Abilities => out.push_str("[\"abilities\""),
+        Message::Hello => out.push_str("[\"release\",0,0"),
+        Message::Extensions => out.push_str("[\"abilities\""),
         // The language has no word for it.
         Message::Progress { .. } => return,
         Message::Abort(error) => {

@@ -237,8 +237,8 @@ impl Speech {
             // Answers are not asked for, and a connection ends with its transport.
             Message::Pipe { .. }
             | Message::Pull(_)
-            | Message::Mark
-            | Message::Abilities
+            | Message::Hello
+            | Message::Extensions
             | Message::Abort(_) => {}
         }
         Ok(())

@@ -12,7 +12,7 @@ fn cancelled(events: &[Event]) -> Vec<Id> {
 
 #[test]
 fn a_dropped_call_to_a_marked_peer_is_released_and_cancelled() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     let call = pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     events(&mut pair.far);
@@ -97,7 +97,7 @@ fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_i
 
 #[test]
 fn an_answer_that_crosses_the_release_of_its_call_is_taken_in() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     let call = pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     pair.near.drop_call(call);
@@ -114,7 +114,7 @@ fn an_answer_that_crosses_the_release_of_its_call_is_taken_in() {
 
 #[test]
 fn a_release_of_an_answered_stream_is_ignored_between_marked_peers() {
-    let mut session = marked();
+    let mut session = extended();
     say(&mut session, [stream(0)]);
     session.finish(1);
     session.answer(1, Ok(text("1")));
@@ -135,7 +135,7 @@ fn a_release_of_a_stream_is_fatal_from_an_unmarked_peer() {
 
 #[test]
 fn a_stream_is_released_once_and_as_one() {
-    let mut session = marked();
+    let mut session = extended();
     say(&mut session, [stream(0)]);
     assert_eq!(fails(&mut session, release(1, 2)), "refcount would go negative: 1 < 2");
     // A future id cannot be released either.
@@ -188,7 +188,7 @@ fn a_call_made_on_a_result_and_not_pulled_keeps_it_wanted_until_it_ends() {
 
 #[test]
 fn a_call_whose_argument_waits_for_a_result_keeps_it_wanted() {
-    let mut session = marked();
+    let mut session = extended();
     let waits = Message::Call {
         id: UNNUMBERED,
         target: 0,
@@ -254,7 +254,7 @@ fn a_call_cannot_use_its_own_result() {
 
 #[test]
 fn a_call_cannot_use_the_result_of_a_stream() {
-    let mut session = marked();
+    let mut session = extended();
     say(&mut session, [stream(0)]);
     refuses(&mut session, push(1));
 }
@@ -312,7 +312,7 @@ fn what_comes_with_something_that_is_not_there_is_counted_and_can_be_given_back(
 #[test]
 fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_an_error() {
     for word in [home(42), CapDescriptor::Unsupported { form: "readable", with: Vec::new() }] {
-        let mut session = marked();
+        let mut session = extended();
         let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
         let unfit = say(&mut session, [resolve(call, references([word.clone()]))]);
         assert!(matches!(unfit[..], [Event::Unfit { import: 1, .. }]), "{unfit:?}");
@@ -461,7 +461,7 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
 
 #[test]
 fn calls_arrive_in_the_order_sent_whatever_their_answers_do() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     let ids: Vec<_> = (0..5).map(|_| pair.near.call(0, Path::Empty, None, ReturnMode::Streamed)).collect();
     pair.settle();
     let arrived = events(&mut pair.far);

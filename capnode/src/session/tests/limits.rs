@@ -76,7 +76,7 @@ fn a_call_counts_once_whether_it_runs_or_is_kept_or_both() {
 #[test]
 fn a_cancelled_call_makes_room() {
     let mut session = limited(1, 9);
-    session.handle(Message::Mark).unwrap();
+    session.handle(Message::Hello).unwrap();
     for round in 0..5 {
         let id = 2 * round + 1;
         say(&mut session, [stream(0), release(id, 1)]);
@@ -98,7 +98,7 @@ fn more_than_the_peer_may_hold_is_noticed_with_its_next_message() {
 
 #[test]
 fn after_its_end_a_session_has_forgotten_everything() {
-    let mut session = marked();
+    let mut session = extended();
     session.export(OBJECT);
     session.call(0, Path::Empty, None, ReturnMode::Retained);
     session.call(0, Path::Empty, None, ReturnMode::Streamed);
@@ -114,7 +114,7 @@ fn after_its_end_a_session_has_forgotten_everything() {
 
 #[test]
 fn an_abort_is_the_last_message_and_the_peer_learns_why() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     pair.near.messages.push_back(Message::Abort(text("\"enough\"")));
     pair.settle();
     assert_eq!(pair.far_event(), Event::Aborted { reason: text("\"enough\"") });
@@ -122,7 +122,7 @@ fn an_abort_is_the_last_message_and_the_peer_learns_why() {
 
 #[test]
 fn a_session_is_idle_when_nobody_holds_or_awaits_anything() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     assert!(pair.near.is_idle() && pair.far.is_idle());
 
     pair.near.hold(0);
@@ -164,7 +164,7 @@ fn a_dropped_call_to_an_unmarked_peer_keeps_nothing_awake() {
 
 #[test]
 fn the_tables_are_empty_when_everything_has_been_given_back() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     let object = pair.lend(OBJECT);
     let kept = pair.near.call(object, Path::Empty, Some(references([home(object)])), ReturnMode::Retained);
     let sent = pair.near.call(kept, Path::Empty, None, ReturnMode::Streamed);

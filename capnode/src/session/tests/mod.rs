@@ -13,8 +13,8 @@ use crate::message::{
 };
 
 mod calls;
+mod hello;
 mod limits;
-mod marks;
 mod random;
 mod references;
 
@@ -138,8 +138,8 @@ impl Pair {
         }
     }
 
-    /// Connects two sessions that have exchanged marks.
-    fn marked() -> Self {
+    /// Connects two sessions that have exchanged hellos.
+    fn extended() -> Self {
         let mut pair = Self::new();
         pair.settle();
         pair
@@ -148,7 +148,7 @@ impl Pair {
     /// Connects two sessions as of some other implementation.
     fn unmarked() -> Self {
         let mut pair = Self::new();
-        assert_eq!(pair.near.poll_message(), Some(Message::Mark));
+        assert_eq!(pair.near.poll_message(), Some(Message::Hello));
         pair
     }
 
@@ -286,10 +286,10 @@ fn accepting() -> Session {
 }
 
 /// Creates a session whose peer is of this library, and whose messages the test writes.
-fn marked() -> Session {
+fn extended() -> Session {
     let mut session = accepting();
-    session.handle(Message::Mark).unwrap();
-    assert_eq!(messages(&mut session), [Message::Mark]);
+    session.handle(Message::Hello).unwrap();
+    assert_eq!(messages(&mut session), [Message::Hello]);
     session
 }
 

@@ -50,7 +50,7 @@ struct World {
 type Step = (u8, bool, u8, u8);
 
 impl World {
-    fn new(marked: bool) -> Self {
+    fn new(extended: bool) -> Self {
         let program = |side| Program {
             session: Session::new(side, Limits::default()),
             objects: HashMap::new(),
@@ -60,8 +60,8 @@ impl World {
             answers: Vec::new(),
         };
         let mut programs = [program(Side::Connecting), program(Side::Accepting)];
-        if !marked {
-            assert_eq!(programs[0].session.poll_message(), Some(Message::Mark));
+        if !extended {
+            assert_eq!(programs[0].session.poll_message(), Some(Message::Hello));
         }
         programs.iter_mut().for_each(|program| program.session.hold(0));
         Self { programs, wires: Default::default(), sent: Vec::new() }
@@ -364,9 +364,9 @@ proptest! {
     fn nothing_is_lost_doubled_or_kept(
         steps in prop::collection::vec((0u8..14, any::<bool>(), any::<u8>(), any::<u8>()), 0..150),
         finish_first: bool,
-        marked: bool,
+        extended: bool,
     ) {
-        let mut world = World::new(marked);
+        let mut world = World::new(extended);
         for step in steps {
             world.step(step);
         }

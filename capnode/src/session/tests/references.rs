@@ -32,7 +32,7 @@ fn an_unmarked_peer_gets_a_new_id_each_time() {
 
 #[test]
 fn a_marked_peer_gets_the_id_it_has_and_that_is_counted() {
-    let mut session = marked();
+    let mut session = extended();
     assert_eq!((session.export(OBJECT), session.export(OBJECT), session.export(OTHER)), (-1, -1, -2));
     assert_eq!(say(&mut session, [release(-1, 1)]), []);
     assert_eq!(session.export(OBJECT), -1);
@@ -44,7 +44,7 @@ fn a_marked_peer_gets_the_id_it_has_and_that_is_counted() {
 fn an_export_from_before_the_mark_keeps_its_id() {
     let mut session = accepting();
     assert_eq!(session.export(OBJECT), -1);
-    session.handle(Message::Mark).unwrap();
+    session.handle(Message::Hello).unwrap();
     assert_eq!((session.export(OBJECT), session.export(OBJECT)), (-2, -2));
     assert_eq!(say(&mut session, [release(-1, 1)]), [Event::Dropped { export: -1 }]);
     assert_eq!(session.export(OBJECT), -2, "the newer id lives on");
@@ -52,7 +52,7 @@ fn an_export_from_before_the_mark_keeps_its_id() {
 
 #[test]
 fn the_last_handle_gives_back_all_that_was_lent() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     pair.lend(OBJECT);
     pair.lend(OBJECT);
     pair.near.drop_import(-1);
@@ -65,7 +65,7 @@ fn the_last_handle_gives_back_all_that_was_lent() {
 
 #[test]
 fn a_release_that_crosses_another_lending_is_exact() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     pair.lend(OBJECT);
     // Both at once: the near side drops its only handle, the far side lends the object again.
     pair.near.drop_import(-1);
@@ -86,7 +86,7 @@ fn a_release_that_crosses_another_lending_is_exact() {
 
 #[test]
 fn a_lending_that_crosses_a_release_in_the_other_order_is_exact_too() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     pair.lend(OBJECT);
     pair.near.drop_import(-1);
     pair.far.export(OBJECT);
@@ -102,7 +102,7 @@ fn a_lending_that_crosses_a_release_in_the_other_order_is_exact_too() {
 
 #[test]
 fn a_handle_dropped_while_the_id_is_introduced_again_gives_back_nothing_yet() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     pair.lend(OBJECT);
     // The old handle is on its way out when the second introduction gets a handle of its own.
     pair.lend(OBJECT);
@@ -115,7 +115,7 @@ fn a_handle_dropped_while_the_id_is_introduced_again_gives_back_nothing_yet() {
 
 #[test]
 fn the_index_is_never_given_back() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     pair.near.hold(0);
     pair.near.drop_import(0);
     assert_eq!(messages(&mut pair.near), []);
@@ -133,7 +133,7 @@ fn a_peer_may_give_back_the_index_and_cannot_use_it_then() {
 
 #[test]
 fn a_release_of_more_than_is_held_is_an_error() {
-    for mut session in [accepting(), marked()] {
+    for mut session in [accepting(), extended()] {
         session.export(OBJECT);
         assert_eq!(fails(&mut session, release(-1, 2)), "refcount would go negative: 1 < 2");
     }
@@ -141,7 +141,7 @@ fn a_release_of_more_than_is_held_is_an_error() {
 
 #[test]
 fn a_release_of_something_unknown_is_an_error() {
-    for mut session in [accepting(), marked()] {
+    for mut session in [accepting(), extended()] {
         assert_eq!(fails(&mut session, release(99, 1)), "no such export ID: 99");
         assert_eq!(fails(&mut session, release(-1, 1)), "no such export ID: -1");
     }
@@ -149,7 +149,7 @@ fn a_release_of_something_unknown_is_an_error() {
 
 #[test]
 fn a_second_release_is_an_error() {
-    for mut session in [accepting(), marked()] {
+    for mut session in [accepting(), extended()] {
         session.export(OBJECT);
         say(&mut session, [release(-1, 1)]);
         assert_eq!(fails(&mut session, release(-1, 1)), "no such export ID: -1");
@@ -158,7 +158,7 @@ fn a_second_release_is_an_error() {
 
 #[test]
 fn a_release_of_no_references_is_harmless() {
-    for mut session in [accepting(), marked()] {
+    for mut session in [accepting(), extended()] {
         session.export(OBJECT);
         say(&mut session, [push(0), stream(0)]);
         let nothing = [0, -1, 1, 2, -99, 99].map(|id| release(id, 0));
@@ -204,7 +204,7 @@ fn references_in_arguments_are_counted_also_inside_a_call_in_them() {
 
 #[test]
 fn a_reference_sent_home_arrives_as_the_export_it_was() {
-    let mut pair = Pair::marked();
+    let mut pair = Pair::extended();
     let id = pair.lend(OBJECT);
     pair.near.call(0, Path::Empty, Some(references([home(id)])), ReturnMode::Streamed);
     pair.settle();

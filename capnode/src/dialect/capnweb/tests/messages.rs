@@ -133,8 +133,8 @@ fn pulls_releases_and_ends() {
 
 #[test]
 fn a_mark_is_a_release_of_nothing() {
-    round(r#"["release",0,0]"#, &Message::Mark);
-    assert_eq!(message(r#"["release",0,0,"later"]"#).unwrap(), Message::Mark);
+    round(r#"["release",0,0]"#, &Message::Hello);
+    assert_eq!(message(r#"["release",0,0,"later"]"#).unwrap(), Message::Hello);
     for (no_mark, id, count) in [(r#"["release",0,1]"#, 0, 1), (r#"["release",1,0]"#, 1, 0)] {
         assert_eq!(message(no_mark).unwrap(), Message::Release { id, count });
     }
@@ -142,8 +142,8 @@ fn a_mark_is_a_release_of_nothing() {
 
 #[test]
 fn abilities_of_later_versions_are_passed_over() {
-    round(r#"["abilities"]"#, &Message::Abilities);
-    assert_eq!(message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(), Message::Abilities);
+    round(r#"["abilities"]"#, &Message::Extensions);
+    assert_eq!(message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(), Message::Extensions);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn any_op() -> impl Strategy<Value = Message> {
         (any::<i64>(), value.clone()).prop_map(|(id, value)| Message::Answer { id, outcome: Ok(value) }),
         (any::<i64>(), value.clone()).prop_map(|(id, value)| Message::Answer { id, outcome: Err(value) }),
         (any::<i64>(), 0..1u64 << 62).prop_map(|(id, count)| Message::Release { id, count }),
-        Just(Message::Mark),
+        Just(Message::Hello),
         value.prop_map(Message::Abort),
     ]
 }
@@ -392,8 +392,8 @@ fn kinds_of(op: &Message) -> &'static [&'static str] {
             &["ReleaseNone", "Release", "ReleaseTwo", "ReleaseHuge", "ReleaseNegative"]
         }
         // It is a release of no references with the id 0.
-        Message::Mark => &["ReleaseNone"],
-        Message::Abilities => &["Abilities"],
+        Message::Hello => &["ReleaseNone"],
+        Message::Extensions => &["Abilities"],
         Message::Abort(_) => &["Abort"],
     }
 }
@@ -432,6 +432,6 @@ fn the_kinds_are_all_that_can_be_said() {
             Err(_) => assert!(matches!(kind, "Progress" | "ReleaseNegative"), "{kind}"),
         }
     }
-    assert_eq!(message(r#"["release",0,0]"#).unwrap(), Message::Mark);
+    assert_eq!(message(r#"["release",0,0]"#).unwrap(), Message::Hello);
     assert_eq!(said.len() + 2, 10, "all ops but the mark, which needs another id, and progress");
 }

@@ -1,4 +1,4 @@
-//! Tests of the marks of peers of this library.
+//! Tests of the hellos of peers of this library.
 
 use super::*;
 
@@ -6,17 +6,17 @@ use super::*;
 fn the_connecting_side_sends_a_mark_first() {
     let mut session = Session::new(Side::Connecting, Limits::default());
     session.call(0, Path::Empty, None, ReturnMode::Streamed);
-    assert_eq!(session.poll_message(), Some(Message::Mark));
-    assert!(!session.is_marked());
+    assert_eq!(session.poll_message(), Some(Message::Hello));
+    assert!(!session.is_extended());
 }
 
 #[test]
 fn an_accepting_side_answers_a_mark_and_then_both_are_marked() {
     let mut pair = Pair::new();
     assert!(pair.step(Way::ToFar));
-    assert!(pair.far.is_marked() && !pair.near.is_marked());
+    assert!(pair.far.is_extended() && !pair.near.is_extended());
     assert!(pair.step(Way::ToNear));
-    assert!(pair.near.is_marked());
+    assert!(pair.near.is_extended());
     assert!(!pair.step(Way::ToFar) && !pair.step(Way::ToNear));
 }
 
@@ -27,42 +27,42 @@ fn an_accepting_side_sends_no_mark_that_was_not_offered() {
     session.call(0, Path::Empty, None, ReturnMode::Streamed);
     session.finish(1);
     session.answer(1, Ok(text("1")));
-    assert!(!messages(&mut session).contains(&Message::Mark));
-    assert!(!session.is_marked());
+    assert!(!messages(&mut session).contains(&Message::Hello));
+    assert!(!session.is_extended());
 }
 
 #[test]
 fn a_mark_is_answered_once() {
     let mut session = accepting();
-    say(&mut session, [Message::Mark, Message::Mark]);
-    assert_eq!(messages(&mut session), [Message::Mark]);
+    say(&mut session, [Message::Hello, Message::Hello]);
+    assert_eq!(messages(&mut session), [Message::Hello]);
 }
 
 #[test]
 fn a_release_of_nothing_after_another_message_is_no_mark() {
     let mut session = accepting();
-    say(&mut session, [stream(0), Message::Mark]);
-    assert!(!session.is_marked());
+    say(&mut session, [stream(0), Message::Hello]);
+    assert!(!session.is_extended());
     assert_eq!(messages(&mut session), []);
 }
 
 #[test]
 fn abilities_are_taken_from_marked_peers_alone() {
-    assert_eq!(say(&mut marked(), [Message::Abilities]), []);
-    assert_eq!(fails(&mut accepting(), Message::Abilities), "unknown message: abilities");
+    assert_eq!(say(&mut extended(), [Message::Extensions]), []);
+    assert_eq!(fails(&mut accepting(), Message::Extensions), "unknown message: abilities");
 }
 
 #[test]
 fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
     let mut pair = Pair::new();
     pair.send();
-    assert_eq!(pair.to_far.pop_front(), Some(Message::Mark));
+    assert_eq!(pair.to_far.pop_front(), Some(Message::Hello));
     pair.near.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.settle();
     assert_eq!(pair.far.finish(1), ReturnDisposition::Send);
     pair.far.answer(1, Ok(text("1")));
     pair.settle();
-    assert!(!pair.near.is_marked() && !pair.far.is_marked());
+    assert!(!pair.near.is_extended() && !pair.far.is_extended());
     assert_eq!(messages(&mut pair.near), []);
 }
 
@@ -70,7 +70,7 @@ fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
 fn an_accepting_side_may_use_the_marks_as_soon_as_it_has_got_one() {
     let mut pair = Pair::new();
     pair.step(Way::ToFar);
-    // The mark in reply has not arrived yet. Messages after it may rely on it.
+    // The hello in reply has not arrived yet. Messages after it may rely on it.
     let call = pair.far.call(0, Path::Empty, None, ReturnMode::Streamed);
     pair.far.drop_call(call);
     pair.deliver(Way::ToNear);
