@@ -223,12 +223,12 @@ pub(crate) enum Path {
     #[default]
     Empty,
     One(Key),
-    Many(Steps),
+    Many(PathTail),
 }
 
 /// The remaining steps of a path. Each step of a walk along a path keeps its rest, so the rests share the keys.
 #[derive(Clone, Debug)]
-pub(crate) struct Steps {
+pub(crate) struct PathTail {
     keys: Arc<[Key]>,
     from: usize,
 }
@@ -255,7 +255,7 @@ impl Path {
         match self {
             Path::Empty => &[],
             Path::One(key) => std::slice::from_ref(key),
-            Path::Many(Steps { keys, from }) => keys.get(*from..).unwrap_or_default(),
+            Path::Many(PathTail { keys, from }) => keys.get(*from..).unwrap_or_default(),
         }
     }
 
@@ -264,8 +264,8 @@ impl Path {
         match (self.as_slice().get(steps..).unwrap_or_default(), self) {
             ([], _) => Path::Empty,
             ([last], _) => Path::One(last.clone()),
-            (_, Path::Many(Steps { keys, from })) => {
-                Path::Many(Steps { keys: keys.clone(), from: from + steps })
+            (_, Path::Many(PathTail { keys, from })) => {
+                Path::Many(PathTail { keys: keys.clone(), from: from + steps })
             }
             (keys, _) => keys.iter().cloned().collect(),
         }
@@ -320,7 +320,7 @@ impl FromIterator<Key> for Path {
             (Some(only), None) => Path::One(only),
             (Some(first), Some(second)) => {
                 let keys = [first, second].into_iter().chain(keys).collect();
-                Path::Many(Steps { keys, from: 0 })
+                Path::Many(PathTail { keys, from: 0 })
             }
         }
     }
