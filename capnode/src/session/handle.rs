@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Event, Export, Exported, Import, ImportState, Rates, Received, Running, Session};
+use super::{
+    Event, ExportEntry, ExportTarget, ImportEntry, ImportState, Rates, Received, RunningCall, Session,
+};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{LimitKind, Limits};
 use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, ReturnMode, Text};
@@ -154,7 +156,8 @@ impl Session {
         let answer = self.last_answer;
         let streamed = matches!(return_mode, ReturnMode::Streamed);
         if !streamed {
-            self.exports.insert(answer, Export { count: 1, what: Exported::Answer { asked: false } });
+            self.exports
+                .insert(answer, ExportEntry { count: 1, what: ExportTarget::Answer { pulled: false } });
         }
         for used in &found.uses {
             if let Some(running) = self.running.get_mut(used) {
@@ -162,7 +165,7 @@ impl Session {
             }
         }
         let uses = found.uses;
-        let running = Running { streamed, asked: streamed, given_back: false, dependents: 0, uses };
+        let running = RunningCall { streamed, pulled: streamed, released: false, dependents: 0, uses };
         self.loose += usize::from(streamed);
         self.running.insert(answer, running);
         if found.wrong.is_some() {
@@ -200,7 +203,7 @@ impl Session {
     /// Cancels those of the `doubtful` calls whose answer was asked for, was released, and is used by no other wanted
     /// call; then those that were wanted only by them. Returns the cancelled calls in this order.
     fn cancel_unwanted(&mut self, mut doubtful: Vec<Id>) -> Vec<Id> {
-        let unwanted = |call: &Running| call.asked && call.given_back && call.dependents == 0;
+        let unwanted = |call: &RunningCall| call.pulled && call.released && call.dependents == 0;
         let mut answers = Vec::new();
         while let Some(answer) = doubtful.pop() {
             if !self.running.get(&answer).is_some_and(unwanted) {
@@ -219,17 +222,17 @@ impl Session {
         answers
     }
 
-    pub(super) fn remove_running(&mut self, answer: Id) -> Option<Running> {
+    pub(super) fn remove_running(&mut self, answer: Id) -> Option<RunningCall> {
         let running = self.running.remove(&answer)?;
-        self.loose -= usize::from(running.streamed || running.given_back);
+        self.loose -= usize::from(running.streamed || running.released);
         Some(running)
     }
 
     /// Notes that the peer has released a running call. Returns the calls that are cancelled because of it.
     fn give_back(&mut self, answer: Id) -> Option<Event> {
         let running = self.running.get_mut(&answer)?;
-        self.loose += usize::from(!running.streamed && !running.given_back);
-        running.given_back = true;
+        self.loose += usize::from(!running.streamed && !running.released);
+        running.released = true;
         let answers = self.cancel_unwanted(vec![answer]);
         (!answers.is_empty()).then_some(Event::Cancel { answers })
     }
@@ -250,7 +253,7 @@ impl Session {
                     return protocol(format!("a promise under an id already used: {id}"));
                 }
                 self.see(id);
-                self.imports.insert(id, Import { count: 1, handles: 0, state: ImportState::Promise });
+                self.imports.insert(id, ImportEntry { count: 1, handles: 0, state: ImportState::Promise });
                 self.lent += 1;
                 Ok(())
             }
@@ -281,7 +284,7 @@ impl Session {
         let lent = &mut self.lent;
         let import = self.imports.entry(id).or_insert_with(|| {
             *lent += 1;
-            Import { count: 0, handles: 0, state: ImportState::Object }
+            ImportEntry { count: 0, handles: 0, state: ImportState::Object }
         });
         if import.state != ImportState::Object {
             return protocol(format!("an export under the id of a promise: {id}"));
@@ -325,14 +328,16 @@ impl Session {
             return (!streamed).then_some(Event::PullObject { export: id });
         };
         match (&mut export.what, self.running.get_mut(&id)) {
-            (Exported::Answer { .. }, Some(running)) => running.asked = true,
-            (Exported::Answer { asked: asked @ false }, None) => {
-                *asked = true;
+            (ExportTarget::Answer { .. }, Some(running)) => running.pulled = true,
+            (ExportTarget::Answer { pulled: pulled @ false }, None) => {
+                *pulled = true;
                 return Some(Event::Pull { answer: id });
             }
             // Further pulls get no answer.
-            (Exported::Answer { asked: true }, None) => {}
-            (Exported::Index | Exported::Object(_), _) => return Some(Event::PullObject { export: id }),
+            (ExportTarget::Answer { pulled: true }, None) => {}
+            (ExportTarget::Index | ExportTarget::Object(_), _) => {
+                return Some(Event::PullObject { export: id });
+            }
         }
         None
     }
@@ -350,16 +355,16 @@ impl Session {
             self.resolve(value, &mut found)?;
         }
         match self.imports.remove(&id) {
-            Some(Import { state: ImportState::Awaited { pulled, .. }, .. }) => {
+            Some(ImportEntry { state: ImportState::Awaited { pulled, .. }, .. }) => {
                 self.unanswered -= 1;
                 *reply = pulled.then_some(Message::Release { id, count: 1 });
             }
-            Some(Import { state: ImportState::Promise, .. }) => {
+            Some(ImportEntry { state: ImportState::Promise, .. }) => {
                 self.lent -= 1;
                 *reply = Some(Message::Release { id, count: 1 });
             }
             // The drop of its handle releases it.
-            Some(mut import @ Import { state: ImportState::Call { pulled: true }, .. }) => {
+            Some(mut import @ ImportEntry { state: ImportState::Call { pulled: true }, .. }) => {
                 import.state = ImportState::Object;
                 self.imports.insert(id, import);
             }
@@ -407,15 +412,15 @@ impl Session {
             return None;
         }
         match self.exports.remove(&id)?.what {
-            Exported::Index => None,
-            Exported::Object(object) => {
+            ExportTarget::Index => None,
+            ExportTarget::Object(object) => {
                 if self.ids.get(&object) == Some(&id) {
                     self.ids.remove(&object);
                 }
                 Some(Event::Dropped { export: id })
             }
-            Exported::Answer { .. } if self.running.contains_key(&id) => self.give_back(id),
-            Exported::Answer { .. } => Some(Event::Forget { answer: id }),
+            ExportTarget::Answer { .. } if self.running.contains_key(&id) => self.give_back(id),
+            ExportTarget::Answer { .. } => Some(Event::Forget { answer: id }),
         }
     }
 }

@@ -96,7 +96,7 @@ pub(crate) enum ReturnDisposition {
 }
 
 /// A reference that the peer lends this side.
-struct Import {
+struct ImportEntry {
     /// The peer's reference count, which a release has to give back.
     count: u64,
     /// The number of handles of this side.
@@ -120,7 +120,7 @@ enum ImportState {
     Promise,
 }
 
-impl Import {
+impl ImportEntry {
     /// Returns `true` for a call whose answer comes without a waiting caller.
     fn is_unwanted(&self) -> bool {
         matches!(self.state, ImportState::Awaited { wanted: false, .. })
@@ -128,28 +128,28 @@ impl Import {
 }
 
 /// A reference that this side lends the peer.
-struct Export {
+struct ExportEntry {
     /// The number of references that the peer holds.
     count: u64,
-    what: Exported,
+    what: ExportTarget,
 }
 
-enum Exported {
+enum ExportTarget {
     /// The index, present or not.
     Index,
     Object(ObjectId),
-    /// The result of a call of the peer. `asked` is `true` once the peer has pulled it, which it does once.
+    /// The result of a call of the peer. `pulled` is `true` once the peer has pulled it, which it does once.
     Answer {
-        asked: bool,
+        pulled: bool,
     },
 }
 
 /// A call of the peer that has not ended.
-struct Running {
+struct RunningCall {
     streamed: bool,
     /// `true` if the peer waits for the answer.
-    asked: bool,
-    given_back: bool,
+    pulled: bool,
+    released: bool,
     /// The number of running calls that use the result of this one.
     dependents: usize,
     /// The running calls whose results this one uses.
@@ -217,9 +217,9 @@ pub(crate) struct Session {
     /// `true` if a hello may still come. At an accepting side it comes before all else, at a connecting one before any
     /// answer.
     hello_due: bool,
-    imports: IdMap<Import>,
-    exports: IdMap<Export>,
-    running: IdMap<Running>,
+    imports: IdMap<ImportEntry>,
+    exports: IdMap<ExportEntry>,
+    running: IdMap<RunningCall>,
     /// The number of imports that are not results of this side's calls.
     lent: usize,
     /// The number of imports that are calls of this side whose answer comes by itself, and has not come.
@@ -241,7 +241,7 @@ pub(crate) struct Session {
 impl Session {
     /// Creates a session with a peer of these abilities.
     pub(crate) fn new(limits: Limits, peer: &'static Capabilities) -> Self {
-        let index = Import { count: 0, handles: 0, state: ImportState::Object };
+        let index = ImportEntry { count: 0, handles: 0, state: ImportState::Object };
         Self {
             rates: Rates::new(&limits),
             limits,
@@ -250,7 +250,7 @@ impl Session {
             hello_sent: false,
             hello_due: true,
             imports: IdMap::from_iter([(0, index)]),
-            exports: IdMap::from_iter([(0, Export { count: 1, what: Exported::Index })]),
+            exports: IdMap::from_iter([(0, ExportEntry { count: 1, what: ExportTarget::Index })]),
             running: IdMap::default(),
             lent: 0,
             unanswered: 0,
@@ -290,7 +290,7 @@ impl Session {
     }
 
     pub(crate) fn tables(&self) -> Tables {
-        let unanswered = |import: &&Import| {
+        let unanswered = |import: &&ImportEntry| {
             matches!(import.state, ImportState::Awaited { .. } | ImportState::Call { pulled: true })
         };
         Tables {
@@ -337,7 +337,7 @@ impl Session {
 
     /// Returns `true` if this program holds nothing and waits for nothing, and no call of the peer is running.
     fn is_quiet(&self) -> bool {
-        let dead = |import: &Import| match import.state {
+        let dead = |import: &ImportEntry| match import.state {
             ImportState::Awaited { .. } => import.is_unwanted(),
             // The receiver of the surrounding value waits for it.
             ImportState::Promise => false,
@@ -367,7 +367,7 @@ impl Session {
             ImportState::Awaited { pulled, wanted: true }
         };
         self.unanswered += usize::from(!kept);
-        self.imports.insert(id, Import { count: 1, handles: usize::from(kept), state });
+        self.imports.insert(id, ImportEntry { count: 1, handles: usize::from(kept), state });
         let return_mode = if pulled { ReturnMode::Retained } else { return_mode };
         let message = match expression {
             Expression::Call { target, path, args } => Message::Call { id, target, path, args, return_mode },
@@ -468,7 +468,7 @@ impl Session {
         }
         self.last_export -= 1;
         let id = self.last_export;
-        self.exports.insert(id, Export { count: 1, what: Exported::Object(object) });
+        self.exports.insert(id, ExportEntry { count: 1, what: ExportTarget::Object(object) });
         if reuse {
             self.ids.insert(object, id);
         }
@@ -477,7 +477,8 @@ impl Session {
 
     /// Takes back an object that was lent in an unwritten message. Returns `true` if it is lent no longer.
     pub(crate) fn take_back(&mut self, id: Id) -> bool {
-        let Some(Export { count, what: Exported::Object(object) }) = self.exports.get_mut(&id) else {
+        let Some(ExportEntry { count, what: ExportTarget::Object(object) }) = self.exports.get_mut(&id)
+        else {
             return false;
         };
         *count -= 1;
@@ -497,13 +498,14 @@ impl Session {
             return (ReturnDisposition::Discard, Vec::new());
         };
         let cancelled = if running.uses.is_empty() { Vec::new() } else { self.unlink(running.uses) };
-        if running.given_back {
+        if running.released {
             return (ReturnDisposition::Discard, cancelled);
         }
-        if let Some(Export { what: Exported::Answer { asked }, .. }) = self.exports.get_mut(&answer) {
-            *asked = running.asked;
+        if let Some(ExportEntry { what: ExportTarget::Answer { pulled }, .. }) = self.exports.get_mut(&answer)
+        {
+            *pulled = running.pulled;
         }
-        (if running.asked { ReturnDisposition::Send } else { ReturnDisposition::Retain }, cancelled)
+        (if running.pulled { ReturnDisposition::Send } else { ReturnDisposition::Retain }, cancelled)
     }
 
     /// Returns `true` if a call of the peer has not ended.

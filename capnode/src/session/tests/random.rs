@@ -12,7 +12,7 @@ struct Sent {
     from: usize,
     target: Id,
     streamed: bool,
-    asked: bool,
+    pulled: bool,
     given_up: bool,
     delivered: bool,
     ended: bool,
@@ -105,7 +105,7 @@ impl World {
             from: who,
             target,
             streamed,
-            asked: streamed,
+            pulled: streamed,
             given_up,
             delivered,
             ended,
@@ -118,7 +118,7 @@ impl World {
         let results: Vec<_> = program.handles.iter().copied().filter(|id| *id > 0).collect();
         if let Some(id) = choose(&results, first) {
             program.session.pull(*id);
-            self.sent[program.calls[id]].asked = true;
+            self.sent[program.calls[id]].pulled = true;
         }
     }
 
@@ -216,7 +216,7 @@ impl World {
                 program.answers.retain(|id| *id != answer);
                 let sent = &mut self.sent[cancelled.call];
                 sent.ended = true;
-                assert!(sent.given_up && sent.asked, "somebody wants call {}", cancelled.call);
+                assert!(sent.given_up && sent.pulled, "somebody wants call {}", cancelled.call);
                 let used = program.running.iter().any(|runs| runs.uses.contains(&answer));
                 assert!(!used, "call {} is used by another", cancelled.call);
             }),
@@ -231,7 +231,7 @@ impl World {
                 program.take(&value);
                 let sent = &mut self.sent[program.calls[&import]];
                 sent.answers += 1;
-                assert!(sent.asked && sent.answers == 1, "an answer too many");
+                assert!(sent.pulled && sent.answers == 1, "an answer too many");
             }
             other => panic!("{other:?}"),
         }
@@ -246,7 +246,7 @@ impl World {
         self.settle();
         if finish_first {
             self.finish_all();
-            let unanswered = |sent: &Sent| sent.asked && !sent.given_up && sent.answers == 0;
+            let unanswered = |sent: &Sent| sent.pulled && !sent.given_up && sent.answers == 0;
             assert!(!self.sent.iter().any(unanswered), "a call was never answered");
         }
         for who in [0, 1] {
@@ -262,7 +262,7 @@ impl World {
             for runs in &program.running {
                 let sent = &self.sent[runs.call];
                 let used = program.running.iter().any(|other| other.uses.contains(&runs.answer));
-                assert!(used || !sent.asked, "call {} should have been cancelled", runs.call);
+                assert!(used || !sent.pulled, "call {} should have been cancelled", runs.call);
             }
         }
         self.finish_all();
