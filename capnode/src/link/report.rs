@@ -55,7 +55,7 @@ impl Link {
                 arriving_bytes: self.share.arriving(),
                 frames: counts.frames,
                 cancels: counts.cancels,
-                stray_ids: counts.strays,
+                stray_ids: counts.unknown_ids,
                 quiet: self.now().saturating_sub(state.clock.quiet_since()),
                 unused: self.now().saturating_sub(state.clock.unused_since()),
                 node_bytes: self.share.of_all(),

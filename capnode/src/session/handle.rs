@@ -82,8 +82,8 @@ impl Session {
         };
         // An accepting side gets a hello first, and answers it at once.
         self.hello_due &= self.hello_sent;
-        let Rates { counts, rated, .. } = &self.rates;
-        if (counts.cancels, counts.strays) != (rated.cancels, rated.strays) {
+        let Rates { counts, charged, .. } = &self.rates;
+        if (counts.cancels, counts.unknown_ids) != (charged.cancels, charged.unknown_ids) {
             self.check_rates(now)?;
         }
         self.check_limits()?;
@@ -91,22 +91,22 @@ impl Session {
     }
 
     /// Counts a message about an id that is gone, or not there yet.
-    fn stray(&mut self) {
-        match self.rates.crossing.checked_sub(1) {
-            Some(left) => self.rates.crossing = left,
-            None => self.rates.counts.strays += 1,
+    fn count_unknown_id(&mut self) {
+        match self.rates.in_flight_allowance.checked_sub(1) {
+            Some(left) => self.rates.in_flight_allowance = left,
+            None => self.rates.counts.unknown_ids += 1,
         }
     }
 
     /// Returns an error if a table exceeds its limit.
     pub(crate) fn check_limits(&self) -> Result<(), Error> {
         let Limits { imports, exports, .. } = self.limits;
-        if self.lent > imports {
+        if self.imported > imports {
             return Err(Error::over(LimitKind::Imports, format!("more than {imports} references lent")));
         }
         // The index may be among the exports.
-        let lent_out = self.exports.len() + self.loose;
-        if self.peer.releases && lent_out > exports && self.lent_out() + self.loose > exports {
+        let exported = self.exports.len() + self.untabled_calls;
+        if self.peer.releases && exported > exports && self.exported() + self.untabled_calls > exports {
             return Err(Error::over(
                 LimitKind::Exports,
                 format!("more than {exports} references and running calls"),
@@ -118,19 +118,19 @@ impl Session {
     /// Returns an error if there have been too many events of a kind by `now`.
     #[cold]
     fn check_rates(&mut self, now: Duration) -> Result<(), Error> {
-        let Rates { counts, rated, cancels, strays, .. } = &mut self.rates;
+        let Rates { counts, charged, cancels, unknown_ids, .. } = &mut self.rates;
         // Cancels that followed from the end of a call since are included.
-        if !(rated.cancels..counts.cancels).all(|_| cancels.count(now)) {
+        if !(charged.cancels..counts.cancels).all(|_| cancels.count(now)) {
             let limit = self.limits.cancels_per_second;
             let message = format!("more than {limit} calls given up in a second");
             return Err(Error::over(LimitKind::CancelsPerSecond, message));
         }
-        if !(rated.strays..counts.strays).all(|_| strays.count(now)) {
+        if !(charged.unknown_ids..counts.unknown_ids).all(|_| unknown_ids.count(now)) {
             let limit = self.limits.stray_ids_per_second;
             let message = format!("more than {limit} ids in a second that are not where they should be");
             return Err(Error::over(LimitKind::StrayIdsPerSecond, message));
         }
-        *rated = *counts;
+        *charged = *counts;
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl Session {
         }
         let uses = found.uses;
         let running = RunningCall { streamed, pulled: streamed, released: false, dependents: 0, uses };
-        self.loose += usize::from(streamed);
+        self.untabled_calls += usize::from(streamed);
         self.running.insert(answer, running);
         if found.wrong.is_some() {
             // The target may not be there, and the path leads nowhere.
@@ -224,14 +224,14 @@ impl Session {
 
     pub(super) fn remove_running(&mut self, answer: Id) -> Option<RunningCall> {
         let running = self.running.remove(&answer)?;
-        self.loose -= usize::from(running.streamed || running.released);
+        self.untabled_calls -= usize::from(running.streamed || running.released);
         Some(running)
     }
 
     /// Notes that the peer has released a running call. Returns the calls that are cancelled because of it.
     fn give_back(&mut self, answer: Id) -> Option<Event> {
         let running = self.running.get_mut(&answer)?;
-        self.loose += usize::from(!running.streamed && !running.released);
+        self.untabled_calls += usize::from(!running.streamed && !running.released);
         running.released = true;
         let answers = self.cancel_unwanted(vec![answer]);
         (!answers.is_empty()).then_some(Event::Cancel { answers })
@@ -254,7 +254,7 @@ impl Session {
                 }
                 self.see(id);
                 self.imports.insert(id, ImportEntry { count: 1, handles: 0, state: ImportState::Promise });
-                self.lent += 1;
+                self.imported += 1;
                 Ok(())
             }
             CapDescriptor::ReceiverHosted(ReceiverRef { id, args, .. }) => {
@@ -281,9 +281,9 @@ impl Session {
             return protocol(format!("an export under an id that is not the sender's: {id}"));
         }
         self.see(id);
-        let lent = &mut self.lent;
+        let imported = &mut self.imported;
         let import = self.imports.entry(id).or_insert_with(|| {
-            *lent += 1;
+            *imported += 1;
             ImportEntry { count: 0, handles: 0, state: ImportState::Object }
         });
         if import.state != ImportState::Object {
@@ -298,15 +298,15 @@ impl Session {
         if self.imports.contains_key(&id) {
             return;
         }
-        if Some(id) != self.last_lent.checked_sub(1) {
-            self.stray();
+        if Some(id) != self.last_imported.checked_sub(1) {
+            self.count_unknown_id();
         }
-        self.last_lent = self.last_lent.min(id);
+        self.last_imported = self.last_imported.min(id);
     }
 
     pub(crate) fn remove_import(&mut self, id: Id) {
         let Some(import) = self.imports.remove(&id) else { return };
-        self.lent -= usize::from(id < 0);
+        self.imported -= usize::from(id < 0);
         self.unanswered -= usize::from(matches!(import.state, ImportState::Awaited { .. }));
     }
 
@@ -360,7 +360,7 @@ impl Session {
                 *reply = pulled.then_some(Message::Release { id, count: 1 });
             }
             Some(ImportEntry { state: ImportState::Promise, .. }) => {
-                self.lent -= 1;
+                self.imported -= 1;
                 *reply = Some(Message::Release { id, count: 1 });
             }
             // The drop of its handle releases it.
@@ -371,9 +371,9 @@ impl Session {
             // The answer was not asked for.
             Some(import) => {
                 self.imports.insert(id, import);
-                self.stray();
+                self.count_unknown_id();
             }
-            None => self.stray(),
+            None => self.count_unknown_id(),
         }
         Ok(Some(match (outcome, found.wrong) {
             (Ok(value), Some(why)) => Event::Unfit { import: id, value, why },

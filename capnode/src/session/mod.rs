@@ -177,13 +177,13 @@ pub struct Tables {
 struct Rates {
     frames: Option<Rate>,
     cancels: Rate,
-    strays: Rate,
+    unknown_ids: Rate,
     /// The totals since the session began.
     counts: Counts,
     /// The totals that have been checked against the limits.
-    rated: Counts,
+    charged: Counts,
     /// The number of messages that may still cross one of this side, and so be about an id that is gone.
-    crossing: u64,
+    in_flight_allowance: u64,
 }
 
 /// The totals since the session began.
@@ -191,7 +191,7 @@ struct Rates {
 pub(crate) struct Counts {
     pub(crate) frames: u64,
     pub(crate) cancels: u64,
-    pub(crate) strays: u64,
+    pub(crate) unknown_ids: u64,
 }
 
 impl Rates {
@@ -199,10 +199,10 @@ impl Rates {
         Self {
             frames: limits.frames_per_second.map(Rate::new),
             cancels: Rate::new(limits.cancels_per_second),
-            strays: Rate::new(limits.stray_ids_per_second),
+            unknown_ids: Rate::new(limits.stray_ids_per_second),
             counts: Counts::default(),
-            rated: Counts::default(),
-            crossing: 0,
+            charged: Counts::default(),
+            in_flight_allowance: 0,
         }
     }
 }
@@ -221,11 +221,11 @@ pub(crate) struct Session {
     exports: IdMap<ExportEntry>,
     running: IdMap<RunningCall>,
     /// The number of imports that are not results of this side's calls.
-    lent: usize,
+    imported: usize,
     /// The number of imports that are calls of this side whose answer comes by itself, and has not come.
     unanswered: usize,
     /// The number of running calls without a result among the exports.
-    loose: usize,
+    untabled_calls: usize,
     /// The id under which an object is exported, for peers with which ids are reused: see [`Session::export`].
     ids: Table<ObjectId, Id>,
     /// The number of this side's last call. No other counter knows it: messages carry it.
@@ -234,7 +234,7 @@ pub(crate) struct Session {
     /// The number of the peer's last call, which no message says. No other counter knows it.
     last_answer: Id,
     /// The lowest id under which the peer has lent a reference.
-    last_lent: Id,
+    last_imported: Id,
     rates: Rates,
 }
 
@@ -252,14 +252,14 @@ impl Session {
             imports: IdMap::from_iter([(0, index)]),
             exports: IdMap::from_iter([(0, ExportEntry { count: 1, what: ExportTarget::Index })]),
             running: IdMap::default(),
-            lent: 0,
+            imported: 0,
             unanswered: 0,
-            loose: 0,
+            untabled_calls: 0,
             ids: Table::default(),
             last_call: 0,
             last_export: 0,
             last_answer: 0,
-            last_lent: 0,
+            last_imported: 0,
         }
     }
 
@@ -295,7 +295,7 @@ impl Session {
         };
         Tables {
             imports: self.imports.len() - usize::from(self.imports.contains_key(&0)),
-            exports: self.lent_out(),
+            exports: self.exported(),
             calls: self.imports.values().filter(unanswered).count(),
             running: self.running.len(),
             forgotten: 0,
@@ -303,7 +303,7 @@ impl Session {
     }
 
     /// Returns the number of references that this side lends the peer, without the index.
-    fn lent_out(&self) -> usize {
+    fn exported(&self) -> usize {
         self.exports.len() - usize::from(self.exports.contains_key(&0))
     }
 
@@ -326,13 +326,13 @@ impl Session {
     /// Returns `true` if this program holds nothing and waits for nothing, no call of the peer is running, and the peer
     /// holds at most the index.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lent_out() == 0 && self.is_quiet()
+        self.exported() == 0 && self.is_quiet()
     }
 
     /// Returns `true` if the session is idle as far as known: in some languages a peer never releases
     /// a reference.
     pub(crate) fn is_unused(&self) -> bool {
-        (!self.peer.releases || self.lent_out() == 0) && self.is_quiet()
+        (!self.peer.releases || self.exported() == 0) && self.is_quiet()
     }
 
     /// Returns `true` if this program holds nothing and waits for nothing, and no call of the peer is running.
@@ -424,7 +424,7 @@ impl Session {
         }
         self.remove_import(id);
         // The answer may be in transit.
-        self.rates.crossing += 1;
+        self.rates.in_flight_allowance += 1;
         Some(Message::Release { id, count: 1 })
     }
 
@@ -447,7 +447,7 @@ impl Session {
         let count = import.count;
         self.remove_import(id);
         // The peer may have lent or answered it again meanwhile.
-        self.rates.crossing += 1;
+        self.rates.in_flight_allowance += 1;
         Some(Message::Release { id, count })
     }
 
@@ -518,7 +518,7 @@ impl Session {
         self.imports.clear();
         self.exports.clear();
         self.running.clear();
-        (self.lent, self.unanswered, self.loose) = (0, 0, 0);
+        (self.imported, self.unanswered, self.untabled_calls) = (0, 0, 0);
         self.ids.clear();
     }
 }

@@ -92,7 +92,7 @@ fn a_dropped_call_to_an_unmarked_peer_is_released_and_its_late_answer_is_taken_i
     session.drop_import(-1);
     assert_eq!(messages(&mut session), [release(-1, 1)]);
     assert_eq!(session.tables(), Default::default());
-    assert_eq!(session.counts().strays, 0);
+    assert_eq!(session.counts().unknown_ids, 0);
 }
 
 #[test]

@@ -207,7 +207,7 @@ impl Pair {
 fn is_empty(session: &Session) -> bool {
     session.tables() == Default::default()
         && session.ids.is_empty()
-        && (session.lent, session.loose) == (0, 0)
+        && (session.imported, session.untabled_calls) == (0, 0)
 }
 
 fn only<T: std::fmt::Debug>(all: Vec<T>) -> T {
