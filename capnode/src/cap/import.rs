@@ -24,7 +24,7 @@ pub(crate) trait ImportHook: ConnectionHook {
 
     /// Sends a request that any peer of Cap'n Web answers. By the time of the answer the peer has said whether it is of
     /// this library.
-    fn greet(self: Arc<Self>) -> Result<PendingAnswer, Error>;
+    fn round_trip(self: Arc<Self>) -> Result<PendingAnswer, Error>;
 
     /// The most bytes of a message to the peer.
     fn frame_bytes(&self) -> usize;
@@ -151,7 +151,7 @@ impl Import {
         match self.connection.knows_extended() {
             Some(true) => Ok(request),
             Some(false) => Err(self.itself()),
-            None => Err(match self.connection.clone().greet() {
+            None => Err(match self.connection.clone().round_trip() {
                 Err(error) => Response::error(error),
                 Ok(greeted) => {
                     let import = self.clone();

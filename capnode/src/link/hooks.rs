@@ -89,7 +89,7 @@ impl ImportHook for Link {
         self.read_state(|state| state.session.knows_extended())
     }
 
-    fn greet(self: Arc<Self>) -> Result<PendingAnswer, Error> {
+    fn round_trip(self: Arc<Self>) -> Result<PendingAnswer, Error> {
         let (caller, answer) = oneshot::channel();
         let id = self.with_state(Cause::Program, |state, effects| {
             state.lifecycle.check()?;
@@ -97,7 +97,7 @@ impl ImportHook for Link {
             if unanswered + state.outbox.waiting() >= calls {
                 return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
             }
-            let call = state.session.greet();
+            let call = state.session.round_trip();
             let id = state.send(call, effects)?;
             state.entries.expect(id, Caller::Waits { caller, progress: None, since: None });
             Ok(id)

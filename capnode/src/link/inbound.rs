@@ -262,14 +262,14 @@ impl Link {
                     Self::cancel_call(state, answer, effects);
                 }
             }
-            Event::Forget { answer } => state.entries.forget(answer, false, effects),
-            Event::Dropped { export } => {
+            Event::AnswerReleased { answer } => state.entries.forget(answer, false, effects),
+            Event::ExportReleased { export } => {
                 if self.capabilities().is_some_and(|peer| peer.names_exports) {
                     state.encoding.export_names_mut().remove(export, effects);
                 }
                 state.entries.remove_object(export, effects);
             }
-            Event::Unfit { import, value, why } => {
+            Event::Undecodable { import, value, why } => {
                 effects.discard(self.stage_value(state, value));
                 if let Some(caller) = state.entries.take_caller(import) {
                     effects.push(Effect::Deliver(caller, Err(Error::new(ErrorKind::Decode, why))));

@@ -70,7 +70,7 @@ impl State {
         };
         for slot in &value.refs {
             if let CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) = slot.to {
-                if self.session.take_back(id) {
+                if self.session.retract_export(id) {
                     self.encoding.export_names_mut().remove(id, effects);
                     self.entries.remove_object(id, effects);
                 }

@@ -252,7 +252,7 @@ impl Session {
                 if id >= 0 || self.imports.contains_key(&id) {
                     return protocol(format!("a promise under an id already used: {id}"));
                 }
-                self.see(id);
+                self.note_import_id(id);
                 self.imports.insert(id, ImportEntry { count: 1, handles: 0, state: ImportState::Promise });
                 self.imported += 1;
                 Ok(())
@@ -280,7 +280,7 @@ impl Session {
         if id >= 0 {
             return protocol(format!("an export under an id that is not the sender's: {id}"));
         }
-        self.see(id);
+        self.note_import_id(id);
         let imported = &mut self.imported;
         let import = self.imports.entry(id).or_insert_with(|| {
             *imported += 1;
@@ -294,7 +294,7 @@ impl Session {
     }
 
     /// Checks the id of a lent reference. New ids go down by one.
-    fn see(&mut self, id: Id) {
+    fn note_import_id(&mut self, id: Id) {
         if self.imports.contains_key(&id) {
             return;
         }
@@ -376,7 +376,7 @@ impl Session {
             None => self.count_unknown_id(),
         }
         Ok(Some(match (outcome, found.wrong) {
-            (Ok(value), Some(why)) => Event::Unfit { import: id, value, why },
+            (Ok(value), Some(why)) => Event::Undecodable { import: id, value, why },
             // A missing value is left out of an error.
             (outcome, _) => Event::Answered { import: id, outcome },
         }))
@@ -417,10 +417,10 @@ impl Session {
                 if self.ids.get(&object) == Some(&id) {
                     self.ids.remove(&object);
                 }
-                Some(Event::Dropped { export: id })
+                Some(Event::ExportReleased { export: id })
             }
             ExportTarget::Answer { .. } if self.running.contains_key(&id) => self.give_back(id),
-            ExportTarget::Answer { .. } => Some(Event::Forget { answer: id }),
+            ExportTarget::Answer { .. } => Some(Event::AnswerReleased { answer: id }),
         }
     }
 }

@@ -54,13 +54,13 @@ pub(crate) enum Event {
     /// Running calls are no longer wanted.
     Cancel { answers: Vec<Id> },
     /// The answer of a finished call was released.
-    Forget { answer: Id },
+    AnswerReleased { answer: Id },
     /// The peer no longer holds the export.
-    Dropped { export: Id },
+    ExportReleased { export: Id },
     /// A call of this side, or a promise of the peer, has its outcome. The call may be one without a waiting caller.
     Answered { import: Id, outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>> },
     /// An outcome with a missing or unsupported value in it.
-    Unfit { import: Id, value: Payload<CapDescriptor>, why: String },
+    Undecodable { import: Id, value: Payload<CapDescriptor>, why: String },
     /// The progress of a call of this side.
     Progress { import: Id, value: Payload<CapDescriptor> },
     /// The peer has ended the session.
@@ -326,17 +326,17 @@ impl Session {
     /// Returns `true` if this program holds nothing and waits for nothing, no call of the peer is running, and the peer
     /// holds at most the index.
     pub(crate) fn is_idle(&self) -> bool {
-        self.exported() == 0 && self.is_quiet()
+        self.exported() == 0 && self.is_inactive()
     }
 
     /// Returns `true` if the session is idle as far as known: in some languages a peer never releases
     /// a reference.
     pub(crate) fn is_unused(&self) -> bool {
-        (!self.peer.releases || self.exported() == 0) && self.is_quiet()
+        (!self.peer.releases || self.exported() == 0) && self.is_inactive()
     }
 
     /// Returns `true` if this program holds nothing and waits for nothing, and no call of the peer is running.
-    fn is_quiet(&self) -> bool {
+    fn is_inactive(&self) -> bool {
         let dead = |import: &ImportEntry| match import.state {
             ImportState::Awaited { .. } => import.is_unwanted(),
             // The receiver of the surrounding value waits for it.
@@ -386,7 +386,7 @@ impl Session {
     pub(crate) fn probe(&mut self, path: Option<Path>) -> OutboundCall {
         let call = match path {
             Some(path) => self.call(Expression::Call { target: 0, path, args: None }, ReturnMode::Streamed),
-            None => self.greet(),
+            None => self.round_trip(),
         };
         if let Some(ImportState::Awaited { wanted, .. }) =
             self.imports.get_mut(&call.id).map(|import| &mut import.state)
@@ -397,7 +397,7 @@ impl Session {
     }
 
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
-    pub(crate) fn greet(&mut self) -> OutboundCall {
+    pub(crate) fn round_trip(&mut self) -> OutboundCall {
         self.call(Expression::Value(Payload::plain(Text::Static("null"))), ReturnMode::Streamed)
     }
 
@@ -476,7 +476,7 @@ impl Session {
     }
 
     /// Takes back an object that was lent in an unwritten message. Returns `true` if it is lent no longer.
-    pub(crate) fn take_back(&mut self, id: Id) -> bool {
+    pub(crate) fn retract_export(&mut self, id: Id) -> bool {
         let Some(ExportEntry { count, what: ExportTarget::Object(object) }) = self.exports.get_mut(&id)
         else {
             return false;

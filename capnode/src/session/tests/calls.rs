@@ -165,7 +165,7 @@ fn an_answered_push_is_forgotten_when_released() {
     assert_eq!(session.finish(1), ReturnDisposition::Send);
     session.answer(1, Ok(text("1")));
     assert!(session.is_kept(1));
-    assert_eq!(say(&mut session, [release(1, 1)]), [Event::Forget { answer: 1 }]);
+    assert_eq!(say(&mut session, [release(1, 1)]), [Event::AnswerReleased { answer: 1 }]);
     assert!(!session.is_kept(1));
 }
 
@@ -315,7 +315,7 @@ fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_a
         let mut session = extended();
         let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
         let unfit = say(&mut session, [resolve(call, references([word.clone()]))]);
-        assert!(matches!(unfit[..], [Event::Unfit { import: 1, .. }]), "{unfit:?}");
+        assert!(matches!(unfit[..], [Event::Undecodable { import: 1, .. }]), "{unfit:?}");
         let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
         let failed =
             say(&mut session, [Message::Answer { id: call, outcome: Err(references([word.clone()])) }]);
@@ -445,17 +445,17 @@ fn a_result_is_used_before_and_after_its_answer_and_given_back_once() {
     assert!(matches!(
         arrived[..],
         [
-            Event::Forget { answer: 2 },
+            Event::AnswerReleased { answer: 2 },
             Event::Call { answer: 3, expression: Expression::Call { target: 1, .. }, .. }
         ]
     ));
     pair.far.finish(3);
     pair.far.answer(3, Ok(text("1")));
     pair.settle();
-    assert_eq!(pair.far_event(), Event::Forget { answer: 3 });
+    assert_eq!(pair.far_event(), Event::AnswerReleased { answer: 3 });
     pair.near.drop_import(call);
     pair.settle();
-    assert_eq!(pair.far_event(), Event::Forget { answer: 1 });
+    assert_eq!(pair.far_event(), Event::AnswerReleased { answer: 1 });
     assert!(pair.all_is_given_back());
 }
 

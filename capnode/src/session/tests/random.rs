@@ -220,11 +220,11 @@ impl World {
                 let used = program.running.iter().any(|runs| runs.uses.contains(&answer));
                 assert!(!used, "call {} is used by another", cancelled.call);
             }),
-            Event::Forget { answer } => {
+            Event::AnswerReleased { answer } => {
                 assert!(program.answers.contains(&answer));
                 program.answers.retain(|id| *id != answer);
             }
-            Event::Dropped { export } => {
+            Event::ExportReleased { export } => {
                 assert!(program.objects.remove(&export).is_some(), "{export} dropped twice")
             }
             Event::Answered { import, outcome: Ok(value) | Err(value) } => {

@@ -25,7 +25,7 @@ fn each_side_counts_its_calls_from_one_and_its_exports_from_minus_one() {
 fn an_unmarked_peer_gets_a_new_id_each_time() {
     let mut session = accepting();
     assert_eq!((session.export(OBJECT), session.export(OBJECT)), (-1, -2));
-    assert_eq!(say(&mut session, [release(-1, 1)]), [Event::Dropped { export: -1 }]);
+    assert_eq!(say(&mut session, [release(-1, 1)]), [Event::ExportReleased { export: -1 }]);
     assert_eq!(session.export(OBJECT), -3);
     assert_eq!(session.tables().exports, 2);
 }
@@ -36,7 +36,7 @@ fn a_marked_peer_gets_the_id_it_has_and_that_is_counted() {
     assert_eq!((session.export(OBJECT), session.export(OBJECT), session.export(OTHER)), (-1, -1, -2));
     assert_eq!(say(&mut session, [release(-1, 1)]), []);
     assert_eq!(session.export(OBJECT), -1);
-    assert_eq!(say(&mut session, [release(-1, 2)]), [Event::Dropped { export: -1 }]);
+    assert_eq!(say(&mut session, [release(-1, 2)]), [Event::ExportReleased { export: -1 }]);
     assert_eq!(session.export(OBJECT), -3, "an id is never used again");
 }
 
@@ -46,7 +46,7 @@ fn an_export_from_before_the_mark_keeps_its_id() {
     assert_eq!(session.export(OBJECT), -1);
     session.handle(Message::Hello).unwrap();
     assert_eq!((session.export(OBJECT), session.export(OBJECT)), (-2, -2));
-    assert_eq!(say(&mut session, [release(-1, 1)]), [Event::Dropped { export: -1 }]);
+    assert_eq!(say(&mut session, [release(-1, 1)]), [Event::ExportReleased { export: -1 }]);
     assert_eq!(session.export(OBJECT), -2, "the newer id lives on");
 }
 
@@ -59,7 +59,7 @@ fn the_last_handle_gives_back_all_that_was_lent() {
     assert_eq!(messages(&mut pair.near), []);
     pair.near.drop_import(-1);
     assert_eq!(messages(&mut pair.near), [release(-1, 2)]);
-    assert_eq!(say(&mut pair.far, [release(-1, 2)]), [Event::Dropped { export: -1 }]);
+    assert_eq!(say(&mut pair.far, [release(-1, 2)]), [Event::ExportReleased { export: -1 }]);
     assert!(pair.all_is_given_back());
 }
 
@@ -80,7 +80,7 @@ fn a_release_that_crosses_another_lending_is_exact() {
     assert_eq!((pair.near.tables().imports, pair.far.tables().exports), (1, 1));
     pair.near.drop_import(-1);
     pair.settle();
-    assert_eq!(pair.far_event(), Event::Dropped { export: -1 });
+    assert_eq!(pair.far_event(), Event::ExportReleased { export: -1 });
     assert!(pair.all_is_given_back());
 }
 
@@ -96,7 +96,7 @@ fn a_lending_that_crosses_a_release_in_the_other_order_is_exact_too() {
     pair.near.hold(-1);
     pair.near.drop_import(-1);
     pair.settle();
-    assert_eq!(events(&mut pair.far), [Event::Dropped { export: -1 }]);
+    assert_eq!(events(&mut pair.far), [Event::ExportReleased { export: -1 }]);
     assert!(pair.all_is_given_back());
 }
 
