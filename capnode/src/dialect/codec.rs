@@ -12,8 +12,8 @@ pub(crate) enum Codec {
     /// Not known until the peer's first message.
     Unknown,
     CapnWeb,
-    Capnode(Box<capnode::Speech>),
-    Q(Box<q::Speech>),
+    Capnode(Box<capnode::Codec>),
+    Q(Box<q::Codec>),
 }
 
 impl Codec {
@@ -23,11 +23,11 @@ impl Codec {
             None => Codec::Unknown,
             Some(Dialect::CapnWeb) => Codec::CapnWeb,
             Some(Dialect::Capnode) => {
-                let mut speech = capnode::Speech::new(random::number());
-                speech.defer();
-                Codec::Capnode(Box::new(speech))
+                let mut codec = capnode::Codec::new(random::number());
+                codec.defer();
+                Codec::Capnode(Box::new(codec))
             }
-            Some(Dialect::Q) => Codec::Q(Box::new(q::Speech::new(random::number()))),
+            Some(Dialect::Q) => Codec::Q(Box::new(q::Codec::new(random::number()))),
         }
     }
 
@@ -56,8 +56,8 @@ impl Codec {
         match self {
             Codec::Unknown => Ok(None),
             Codec::CapnWeb => capnweb::parse(&Text::frame(frame), limits).map(Some),
-            Codec::Capnode(speech) => speech.parse(frame, limits, names),
-            Codec::Q(speech) => speech.parse(frame, limits, names),
+            Codec::Capnode(codec) => codec.parse(frame, limits, names),
+            Codec::Q(codec) => codec.parse(frame, limits, names),
         }
     }
 
@@ -76,8 +76,8 @@ impl Codec {
                 capnweb::write(op, out);
                 Ok(())
             }
-            Codec::Capnode(speech) => bounds::writing(bytes, || speech.write(op, names, out)),
-            Codec::Q(speech) => bounds::writing(bytes, || speech.write(op, names, out)),
+            Codec::Capnode(codec) => bounds::writing(bytes, || codec.write(op, names, out)),
+            Codec::Q(codec) => bounds::writing(bytes, || codec.write(op, names, out)),
         }
     }
 
@@ -85,75 +85,75 @@ impl Codec {
     pub(crate) fn take_reply(&mut self) -> Option<String> {
         match self {
             Codec::Unknown | Codec::CapnWeb => None,
-            Codec::Capnode(speech) => speech.take_reply(),
-            Codec::Q(speech) => speech.take_reply(),
+            Codec::Capnode(codec) => codec.take_reply(),
+            Codec::Q(codec) => codec.take_reply(),
         }
     }
 
     /// Returns `true` if there are functions to release that may still be kept if they come again.
     pub(crate) fn is_leaving(&self) -> bool {
-        matches!(self, Codec::Capnode(speech) if speech.is_leaving())
+        matches!(self, Codec::Capnode(codec) if codec.is_leaving())
     }
 
     /// Releases functions of the peer that have not come again for a turn, or all of them.
     pub(crate) fn flush(&mut self, all: bool) {
-        if let Codec::Capnode(speech) = self {
-            speech.flush(all);
+        if let Codec::Capnode(codec) = self {
+            codec.flush(all);
         }
     }
 
     /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&mut self) -> bool {
-        let Codec::Capnode(speech) = self else { return false };
-        speech.flush_late()
+        let Codec::Capnode(codec) = self else { return false };
+        codec.flush_late()
     }
 
     /// Returns `true` if the last message was a delayed release.
     pub(crate) fn is_late(&self) -> bool {
-        matches!(self, Codec::Capnode(speech) if speech.is_late())
+        matches!(self, Codec::Capnode(codec) if codec.is_late())
     }
 
     /// Notes that a handle of a function of the peer was dropped. If it was the last, and `late`, the function need not
     /// be kept.
     pub(crate) fn expire(&mut self, id: Id, late: bool) {
-        if let Codec::Capnode(speech) = self {
-            speech.expire(id, late);
+        if let Codec::Capnode(codec) = self {
+            codec.expire(id, late);
         }
     }
 
     /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
     #[cfg(feature = "tokio")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
-        let Codec::Capnode(speech) = self else { return None };
-        speech.asked_in(frame)
+        let Codec::Capnode(codec) = self else { return None };
+        codec.asked_in(frame)
     }
 
     /// Returns `true` if a call of this side has its answer.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_answered(&self, call: Id) -> bool {
-        !matches!(self, Codec::Capnode(speech) if !speech.is_answered(call))
+        !matches!(self, Codec::Capnode(codec) if !codec.is_answered(call))
     }
 
     /// Returns the target of the next message whose target is not, or no longer, known.
     pub(crate) fn take_lost(&mut self) -> Option<String> {
         match self {
             Codec::Unknown | Codec::CapnWeb => None,
-            Codec::Capnode(speech) => speech.take_lost(),
-            Codec::Q(speech) => speech.take_lost(),
+            Codec::Capnode(codec) => codec.take_lost(),
+            Codec::Q(codec) => codec.take_lost(),
         }
     }
 
     /// Returns the name of a function of the peer that is valid on other connections, too.
     #[cfg(feature = "tokio")]
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
-        let Codec::Capnode(speech) = self else { return None };
-        speech.name_of(id)
+        let Codec::Capnode(codec) = self else { return None };
+        codec.name_of(id)
     }
 
     /// Returns the id of a function of the peer whose name came by another way.
     pub(crate) fn reconstruct(&mut self, name: &str) -> Option<Id> {
-        let Codec::Capnode(speech) = self else { return None };
-        Some(speech.reconstruct(name))
+        let Codec::Capnode(codec) = self else { return None };
+        Some(codec.reconstruct(name))
     }
 }

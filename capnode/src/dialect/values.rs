@@ -158,7 +158,7 @@ const ALL: &[&str] =
 macro_rules! through {
     ($language:ident, $payload:expr, $target:expr, $path:expr, $functions:expr) => {{
         let mut names = names();
-        let (mut sender, mut receiver) = ($language::Speech::new(1), $language::Speech::new(2));
+        let (mut sender, mut receiver) = ($language::Codec::new(1), $language::Codec::new(2));
         let (payload, mut frame) = ($payload, String::new());
         let asked = r#"{"type":"index","methodId":"r"}"#;
         let asked = if stringify!($language) == "q" {
@@ -183,7 +183,7 @@ macro_rules! through {
         let answer = answer.replacen("\"r\"", &format!("\"{id}\""), 1);
         let read = receiver.parse(&answer, &Limits::default(), &mut names).unwrap();
         let Some(Message::Answer { id: 1, outcome: Ok(read) }) = read else { panic!("{answer}: {read:?}") };
-        let name: fn(&$language::Speech, i64) -> Option<&str> = $functions;
+        let name: fn(&$language::Codec, i64) -> Option<&str> = $functions;
         prop_assert_eq!(named(read, |id| number(name(&receiver, id))), named(payload, |id| id), "{}", answer);
     }};
 }
@@ -191,13 +191,13 @@ macro_rules! through {
 proptest! {
     #[test]
     fn values_go_through_q_connection(containers in containers(ALL)) {
-        through!(q, Build::payload(&containers, false), 0, Path::Empty, |speech, id| speech.lent_name(id));
+        through!(q, Build::payload(&containers, false), 0, Path::Empty, |codec, id| codec.lent_name(id));
     }
 
     #[test]
     fn arguments_go_through_q_connection(containers in containers(ALL)) {
         let mut names = names();
-        let (mut sender, mut receiver) = (q::Speech::new(1), q::Speech::new(2));
+        let (mut sender, mut receiver) = (q::Codec::new(1), q::Codec::new(2));
         let args = Build::payload(&containers, true);
         let op = |args| Message::Call { id: 1, target: 0, path: Path::name("m"), args: Some(args), return_mode: ReturnMode::Streamed };
         let mut frame = String::new();
@@ -216,6 +216,6 @@ proptest! {
                 slot.to = CapDescriptor::SenderFunction(id);
             }
         }
-        through!(capnode, payload, 0, Path::Empty, |speech, id| speech.lent_name(id));
+        through!(capnode, payload, 0, Path::Empty, |codec, id| codec.lent_name(id));
     }
 }

@@ -31,7 +31,7 @@ fn written(message: &Message) -> String {
 macro_rules! frames {
     ($language:ident, $data:expr, $ask:expr, $to:expr) => {{
         let Some(data) = text($data) else { return };
-        let (mut speech, mut names) = ($language::Speech::new(1), Anything::default());
+        let (mut codec, mut names) = ($language::Codec::new(1), Anything::default());
         let (mut asked, mut calls, mut lent_ids) = (String::new(), 0, Vec::new());
         let ask = Message::Call {
             id: 1,
@@ -40,7 +40,7 @@ macro_rules! frames {
             args: $ask,
             return_mode: ReturnMode::Streamed,
         };
-        speech.write(&ask, &mut names, &mut asked).ok();
+        codec.write(&ask, &mut names, &mut asked).ok();
         let id = asked.split('"').find(|part| part.len() > 19).unwrap_or_default();
         for (number, line) in data.lines().take(64).enumerate() {
             // The answers among the recorded frames are meant for others.
@@ -50,14 +50,14 @@ macro_rules! frames {
             });
             let answer = ["return", "error", "resolve", "notify"].iter().any(|kind| line.contains(kind));
             let meant = to.filter(|_| answer).map(|to| line.replacen(&to, id, 1));
-            let Ok(message) = speech.parse(meant.as_deref().unwrap_or(line), &Limits::default(), &mut names)
+            let Ok(message) = codec.parse(meant.as_deref().unwrap_or(line), &Limits::default(), &mut names)
             else {
                 return;
             };
-            while let Some(reply) = speech.take_reply() {
+            while let Some(reply) = codec.take_reply() {
                 assert_json(&reply);
             }
-            while speech.take_lost().is_some() {}
+            while codec.take_lost().is_some() {}
             if let Some(Message::Answer { outcome: Err(thrown), .. }) = &message {
                 capnweb::read_error(thrown).property::<Value>("data");
             }
@@ -86,7 +86,7 @@ macro_rules! frames {
                 Message::Answer { id: calls, outcome },
             ] {
                 let mut frame = String::new();
-                speech.write(&message, &mut names, &mut frame).ok();
+                codec.write(&message, &mut names, &mut frame).ok();
                 if !frame.is_empty() {
                     assert_json(&frame);
                 }
@@ -94,7 +94,7 @@ macro_rules! frames {
             if number % 3 == 2 {
                 for id in lent_ids.drain(..) {
                     let mut frame = String::new();
-                    speech.write(&Message::Release { id, count: 1 }, &mut names, &mut frame).ok();
+                    codec.write(&Message::Release { id, count: 1 }, &mut names, &mut frame).ok();
                 }
             }
         }
@@ -104,8 +104,8 @@ macro_rules! frames {
 /// Frames of Capnode, a line a frame. What comes of them is read, and answered with itself.
 pub fn capnode_frame(data: &[u8]) {
     frames!(capnode, data, None, "methodId");
-    let speech = capnode::Speech::new(1);
-    text(data).map(|frame| speech.asked_in(frame));
+    let codec = capnode::Codec::new(1);
+    text(data).map(|frame| codec.asked_in(frame));
 }
 
 /// Frames of Q-Connection, a line a frame. What comes of them is read, and answered with itself.
@@ -135,7 +135,7 @@ pub fn json_tree(data: &[u8]) {
 macro_rules! through {
     ($language:ident, $payload:expr, $asked:literal) => {{
         let mut names = Anything::default();
-        let (mut sender, mut receiver) = ($language::Speech::new(1), $language::Speech::new(2));
+        let (mut sender, mut receiver) = ($language::Codec::new(1), $language::Codec::new(2));
         let ask = Message::Call {
             id: 1,
             target: 0,
@@ -183,7 +183,7 @@ pub fn canonical(data: &[u8]) {
     let mut names = Anything::default();
     let args =
         Payload { text: format!("[{}]", value.text.as_str()).into(), refs: Few::NONE, nodes: Few::NONE };
-    let (mut capnode, mut q) = (capnode::Speech::new(1), q::Speech::new(1));
+    let (mut capnode, mut q) = (capnode::Codec::new(1), q::Codec::new(1));
     let function = capnode.reconstruct("f");
     let paths = [
         Path::Empty,
@@ -212,17 +212,17 @@ pub fn detect(data: &[u8]) {
 /// An id of a Capnode function that came by another way. It goes out as it came.
 pub fn ids(data: &[u8]) {
     let Some(name) = text(data) else { return };
-    let mut speech = capnode::Speech::new(1);
-    let id = speech.reconstruct(name);
-    assert_eq!(speech.reconstruct(name), id);
-    if let Some(known) = speech.name_of(id) {
+    let mut codec = capnode::Codec::new(1);
+    let id = codec.reconstruct(name);
+    assert_eq!(codec.reconstruct(name), id);
+    if let Some(known) = codec.name_of(id) {
         assert_eq!(known, name);
     }
     let (mut frame, mut names) = (String::new(), Anything::default());
     let args = Some(Payload::plain(Text::Static("[]")));
     let call =
         Message::Call { id: 1, target: id, path: Path::Empty, args, return_mode: ReturnMode::Streamed };
-    if speech.write(&call, &mut names, &mut frame).is_ok() {
+    if codec.write(&call, &mut names, &mut frame).is_ok() {
         assert_json(&frame);
         let tree = Json::parse(&frame, 16, usize::MAX).unwrap_or(Json::Null);
         assert_eq!(tree.get("methodId").and_then(Json::text).as_deref(), Some(name));

@@ -32,7 +32,7 @@ use self::replies::{Replies, Reply};
 const LATE: &str = "capnode:late";
 
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
-pub(crate) struct Speech {
+pub(crate) struct Codec {
     functions: Functions,
     asked: Asked,
     own: Replies,
@@ -45,7 +45,7 @@ pub(crate) struct Speech {
     late: bool,
 }
 
-impl Speech {
+impl Codec {
     /// A new connection's. The seed makes the ids of its calls unlike those of others.
     pub(crate) fn new(seed: u64) -> Self {
         Self {

@@ -7,13 +7,13 @@ use crate::message::Slot;
 mod recordings;
 mod tables;
 
-fn read(speech: &mut Speech, frame: &str) -> Option<Message> {
-    speech.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
+fn read(codec: &mut Codec, frame: &str) -> Option<Message> {
+    codec.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
 }
 
 /// Reads a frame with the call of this number.
-fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Message> {
-    speech.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
+fn read_call(codec: &mut Codec, number: Id, frame: &str) -> Option<Message> {
+    codec.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
 }
 
 fn said(op: Option<Message>) -> String {
@@ -31,15 +31,15 @@ fn said(op: Option<Message>) -> String {
     }
 }
 
-fn written(speech: &mut Speech, op: &Message) -> String {
+fn written(codec: &mut Codec, op: &Message) -> String {
     let mut out = String::new();
-    speech.write(op, &mut Few(9, 1), &mut out).unwrap();
+    codec.write(op, &mut Few(9, 1), &mut out).unwrap();
     out
 }
 
-fn refused(speech: &mut Speech, op: &Message) -> String {
+fn refused(codec: &mut Codec, op: &Message) -> String {
     let mut out = String::from("before");
-    let refused = speech.write(op, &mut Few(9, 1), &mut out).unwrap_err();
+    let refused = codec.write(op, &mut Few(9, 1), &mut out).unwrap_err();
     assert_eq!(out, "before");
     refused.to_string()
 }
@@ -59,30 +59,30 @@ fn numbered(number: Id, mut op: Message) -> Message {
 /// A value in an invocation's place for one.
 fn arguments(table: &str) -> String {
     let frame = format!(r#"{{"type":"invocation","methodId":"f1","replyId":"r","arguments":{table}}}"#);
-    let mut speech = Speech::new(1);
-    let said = said(read(&mut speech, &frame));
-    match speech.take_reply() {
+    let mut codec = Codec::new(1);
+    let said = said(read(&mut codec, &frame));
+    match codec.take_reply() {
         None => said.strip_prefix("-1 ").unwrap().to_owned(),
         Some(reply) => reply,
     }
 }
 
 /// Reads an answer to an `index` with this table, and shows the answer.
-fn index(speech: &mut Speech, table: &str) -> String {
-    let frame = written(speech, &call(0, None));
+fn index(codec: &mut Codec, table: &str) -> String {
+    let frame = written(codec, &call(0, None));
     let id = frame.strip_prefix(r#"{"type":"index","methodId":""#).unwrap().strip_suffix("\"}").unwrap();
     assert_eq!(id.len(), 40);
-    said(read(speech, &format!(r#"{{"type":"return","methodId":"{id}","value":{table}}}"#)))
+    said(read(codec, &format!(r#"{{"type":"return","methodId":"{id}","value":{table}}}"#)))
 }
 
 fn value(table: &str) -> String {
-    index(&mut Speech::new(1), table).strip_prefix("1 ok ").unwrap().to_owned()
+    index(&mut Codec::new(1), table).strip_prefix("1 ok ").unwrap().to_owned()
 }
 
 fn outcome(outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>) -> String {
-    let mut speech = Speech::new(1);
-    read(&mut speech, r#"{"type":"index","methodId":"r"}"#);
-    written(&mut speech, &Message::Answer { id: 1, outcome })
+    let mut codec = Codec::new(1);
+    read(&mut codec, r#"{"type":"index","methodId":"r"}"#);
+    written(&mut codec, &Message::Answer { id: 1, outcome })
 }
 
 fn table(text: &str) -> String {
@@ -123,36 +123,36 @@ fn marked(root: &str, nodes: &[&str]) -> Payload<CapDescriptor> {
 
 #[test]
 fn every_message_is_read_and_written() {
-    let mut speech = Speech::new(1);
-    assert_eq!(said(read(&mut speech, r#"{"type":"index","methodId":"i"}"#)), "0 -");
+    let mut codec = Codec::new(1);
+    assert_eq!(said(read(&mut codec, r#"{"type":"index","methodId":"i"}"#)), "0 -");
     let invocation = r#"{"type":"invocation","methodId":"f2","replyId":7,"arguments":{"links":[[1]],"value":{"type":2,"id":0}}}"#;
-    assert_eq!(said(read_call(&mut speech, 2, invocation)), "-2 [1]");
+    assert_eq!(said(read_call(&mut codec, 2, invocation)), "-2 [1]");
     let unanswered = r#"{"methodId":"f3","type":"invocation"}"#;
-    assert_eq!(said(read_call(&mut speech, 3, unanswered)), "-3 []");
+    assert_eq!(said(read_call(&mut codec, 3, unanswered)), "-3 []");
     let answer = |id| Message::Answer { id, outcome: Ok(Payload::plain("5".to_owned())) };
     let expected = r#"{"type":"return","methodId":7,"value":{"links":[],"value":5}}"#;
-    assert_eq!(written(&mut speech, &answer(2)), expected);
+    assert_eq!(written(&mut codec, &answer(2)), expected);
     for id in [2, 3, 9, -1] {
-        assert_eq!(written(&mut speech, &answer(id)), "");
+        assert_eq!(written(&mut codec, &answer(id)), "");
     }
-    assert_eq!(speech.asked.len(), 1);
+    assert_eq!(codec.asked.len(), 1);
 
-    assert_eq!(index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#), "1 ok <function -1>");
-    let frame = written(&mut speech, &numbered(2, call(-1, Some("[[[]]]"))));
-    let reply = speech.own.reply(2);
+    assert_eq!(index(&mut codec, r#"{"links":["a"],"value":{"type":1,"id":0}}"#), "1 ok <function -1>");
+    let frame = written(&mut codec, &numbered(2, call(-1, Some("[[[]]]"))));
+    let reply = codec.own.reply(2);
     assert_eq!(reply.len(), 20);
     let arguments = r#"{"links":[[],[{"type":2,"id":0}]],"value":{"type":2,"id":1}}"#;
     let expected =
         format!(r#"{{"type":"invocation","methodId":"a","replyId":"{reply}","arguments":{arguments}}}"#);
     assert_eq!(frame, expected);
     let error = format!(r#"{{"type":"error","methodId":"{reply}","value":{{"message":"no","stack":"at"}}}}"#);
-    assert_eq!(said(read(&mut speech, &error)), r#"2 err ["error","Error","no"]"#);
+    assert_eq!(said(read(&mut codec, &error)), r#"2 err ["error","Error","no"]"#);
 }
 
 #[test]
 fn what_the_language_cannot_ask_is_refused() {
-    let mut speech = Speech::new(1);
-    index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
+    let mut codec = Codec::new(1);
+    index(&mut codec, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
     let path = Message::Call {
         id: 1,
         target: -1,
@@ -173,37 +173,37 @@ fn what_the_language_cannot_ask_is_refused() {
         call(-1, Some(r#"[["bigint","9007199254740993"]]"#)),
         Message::Evaluate { id: 1, value: Payload::plain("1".to_owned()), return_mode: ReturnMode::Retained },
     ] {
-        refused(&mut speech, &op);
+        refused(&mut codec, &op);
     }
 }
 
 #[test]
 fn a_function_that_is_not_known_is_an_error_and_not_silence() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let frame = r#"{"type":"invocation","methodId":"gone","replyId":"r1","arguments":{"links":[[]],"value":{"type":2,"id":0}}}"#;
-    assert_eq!(read(&mut speech, frame), None);
-    let reply = speech.take_reply().unwrap();
+    assert_eq!(read(&mut codec, frame), None);
+    let reply = codec.take_reply().unwrap();
     assert!(reply.starts_with(r#"{"type":"error","methodId":"r1","value":{"message":""#), "{reply}");
-    assert_eq!(speech.take_lost(), Some("gone".to_owned()));
-    assert_eq!(read(&mut speech, r#"{"type":"invocation","methodId":"gone"}"#), None);
-    assert_eq!(speech.take_reply(), None);
+    assert_eq!(codec.take_lost(), Some("gone".to_owned()));
+    assert_eq!(read(&mut codec, r#"{"type":"invocation","methodId":"gone"}"#), None);
+    assert_eq!(codec.take_reply(), None);
 }
 
 #[test]
 fn every_dealloc_is_answered() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     for (id, expected) in [("f1", "release -1"), ("f1", "release -1"), ("gone", "nothing")] {
         let frame = format!(r#"{{"type":"dealloc","methodId":"{id}","replyId":"r"}}"#);
-        assert_eq!(said(read(&mut speech, &frame)), expected);
-        assert_eq!(speech.take_reply().as_deref(), Some(r#"{"type":"return","methodId":"r"}"#));
+        assert_eq!(said(read(&mut codec, &frame)), expected);
+        assert_eq!(codec.take_reply().as_deref(), Some(r#"{"type":"return","methodId":"r"}"#));
     }
-    assert_eq!(said(read(&mut speech, r#"{"type":"dealloc","methodId":"f1"}"#)), "release -1");
-    assert_eq!(speech.take_reply(), None);
+    assert_eq!(said(read(&mut codec, r#"{"type":"dealloc","methodId":"f1"}"#)), "release -1");
+    assert_eq!(codec.take_reply(), None);
 }
 
 #[test]
 fn answers_that_nobody_waits_for_and_what_makes_no_sense_are_ignored() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     for frame in [
         "",
         "str",
@@ -219,41 +219,41 @@ fn answers_that_nobody_waits_for_and_what_makes_no_sense_are_ignored() {
         r#"{"type":"return","methodId":"x","value":{"links":[],"value":1}}"#,
         r#"{"type":"error","methodId":"x","value":{"message":"m"}}"#,
     ] {
-        assert_eq!(read(&mut speech, frame), None, "{frame}");
+        assert_eq!(read(&mut codec, frame), None, "{frame}");
     }
-    assert_eq!(speech.take_reply(), None);
-    assert_eq!(speech.asked.len(), 0);
+    assert_eq!(codec.take_reply(), None);
+    assert_eq!(codec.asked.len(), 0);
     // Ids of calls that were not made yet.
-    let early = format!(r#"{{"type":"return","methodId":"{}"}}"#, speech.own.reply(1));
-    assert_eq!(read(&mut speech, &early), None);
+    let early = format!(r#"{{"type":"return","methodId":"{}"}}"#, codec.own.reply(1));
+    assert_eq!(read(&mut codec, &early), None);
 }
 
 #[test]
 fn what_an_index_lists_is_never_given_back() {
-    let mut speech = Speech::new(1);
-    index(&mut speech, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
-    assert_eq!(written(&mut speech, &Message::Release { id: -1, count: 1 }), "");
-    refused(&mut speech, &call(-1, Some("[]")));
+    let mut codec = Codec::new(1);
+    index(&mut codec, r#"{"links":["a"],"value":{"type":1,"id":0}}"#);
+    assert_eq!(written(&mut codec, &Message::Release { id: -1, count: 1 }), "");
+    refused(&mut codec, &call(-1, Some("[]")));
     // Nor if it comes by another way.
     let lend = r#"{"type":"invocation","methodId":"f1","arguments":{"links":["a",[{"type":1,"id":0}]],"value":{"type":2,"id":1}}}"#;
-    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -2>]");
-    assert_eq!(written(&mut speech, &Message::Release { id: -2, count: 1 }), "");
+    assert_eq!(said(read(&mut codec, lend)), "-1 [<function -2>]");
+    assert_eq!(written(&mut codec, &Message::Release { id: -2, count: 1 }), "");
 }
 
 #[test]
 fn what_was_given_back_is_dead_until_the_peer_knows() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let lend = r#"{"type":"invocation","methodId":"f1","arguments":{"links":["a",[{"type":1,"id":0}]],"value":{"type":2,"id":1}}}"#;
-    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -1>]");
-    let frame = written(&mut speech, &Message::Release { id: -1, count: 1 });
+    assert_eq!(said(read(&mut codec, lend)), "-1 [<function -1>]");
+    let frame = written(&mut codec, &Message::Release { id: -1, count: 1 });
     let reply = frame.strip_prefix(r#"{"type":"dealloc","methodId":"a","replyId":""#).unwrap();
     let reply = reply.strip_suffix("\"}").unwrap();
     assert_eq!(reply.len(), 20);
-    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -2>]");
-    assert!(refused(&mut speech, &call(-2, Some("[]"))).contains("the function was given back"));
-    assert_eq!(written(&mut speech, &Message::Release { id: -2, count: 1 }), "");
-    assert_eq!(read(&mut speech, &format!(r#"{{"type":"return","methodId":"{reply}"}}"#)), None);
-    assert_eq!((speech.take_reply(), speech.take_lost()), (None, None));
-    assert_eq!(said(read(&mut speech, lend)), "-1 [<function -3>]");
-    assert!(written(&mut speech, &call(-3, Some("[]"))).contains(r#""methodId":"a""#));
+    assert_eq!(said(read(&mut codec, lend)), "-1 [<function -2>]");
+    assert!(refused(&mut codec, &call(-2, Some("[]"))).contains("the function was given back"));
+    assert_eq!(written(&mut codec, &Message::Release { id: -2, count: 1 }), "");
+    assert_eq!(read(&mut codec, &format!(r#"{{"type":"return","methodId":"{reply}"}}"#)), None);
+    assert_eq!((codec.take_reply(), codec.take_lost()), (None, None));
+    assert_eq!(said(read(&mut codec, lend)), "-1 [<function -3>]");
+    assert!(written(&mut codec, &call(-3, Some("[]"))).contains(r#""methodId":"a""#));
 }

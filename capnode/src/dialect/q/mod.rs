@@ -25,7 +25,7 @@ use self::decode::Decoder;
 use self::encode::Encoder;
 
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
-pub(crate) struct Speech {
+pub(crate) struct Codec {
     lent: Lent,
     asked: Asked,
     /// The ids of our calls are this and their number.
@@ -37,7 +37,7 @@ pub(crate) struct Speech {
     lost: VecDeque<String>,
 }
 
-impl Speech {
+impl Codec {
     /// A new connection's. The seed makes the ids of its calls unlike those of others.
     pub(crate) fn new(mut seed: u64) -> Self {
         let bits = scramble(&mut seed);

@@ -7,13 +7,13 @@ mod recordings;
 mod values;
 
 /// Reads a frame from a peer that has all of `f1` to `f9`.
-fn read(speech: &mut Speech, frame: &str) -> Option<Message> {
-    speech.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
+fn read(codec: &mut Codec, frame: &str) -> Option<Message> {
+    codec.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
 }
 
 /// Reads a frame with the call of this number.
-fn read_call(speech: &mut Speech, number: Id, frame: &str) -> Option<Message> {
-    speech.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
+fn read_call(codec: &mut Codec, number: Id, frame: &str) -> Option<Message> {
+    codec.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
 }
 
 /// Tells the effect of a frame: nothing, or a call with its target, path and arguments, or an answer.
@@ -32,9 +32,9 @@ fn said(op: Option<Message>) -> String {
     }
 }
 
-fn written(speech: &mut Speech, op: &Message) -> String {
+fn written(codec: &mut Codec, op: &Message) -> String {
     let mut out = String::new();
-    speech.write(op, &mut Few(9, 1), &mut out).unwrap();
+    codec.write(op, &mut Few(9, 1), &mut out).unwrap();
     out
 }
 
@@ -73,10 +73,10 @@ fn each_operation_becomes_a_call() {
         ("keys", "[]", "0 .(keys) []"),
         ("when", "[]", "0 . -"),
     ] {
-        let mut speech = Speech::new(1);
-        assert_eq!(said(read(&mut speech, &send(op, args))), expected, "{op} {args}");
-        assert_eq!(speech.asked.len(), 1);
-        assert_eq!(speech.take_reply(), None);
+        let mut codec = Codec::new(1);
+        assert_eq!(said(read(&mut codec, &send(op, args))), expected, "{op} {args}");
+        assert_eq!(codec.asked.len(), 1);
+        assert_eq!(codec.take_reply(), None);
     }
 }
 
@@ -94,9 +94,9 @@ fn each_call_becomes_an_operation() {
         (set(Verb::Delete), Some("[]"), r#""op":"delete","args":["n"]}"#),
         (Path::One(Key::Verb(Verb::Keys)), Some("[]"), r#""op":"keys","args":[]}"#),
     ] {
-        let mut speech = Speech::new(1);
-        let frame = written(&mut speech, &call(0, path, args));
-        let from = speech.id(1);
+        let mut codec = Codec::new(1);
+        let frame = written(&mut codec, &call(0, path, args));
+        let from = codec.id(1);
         assert_eq!(frame, format!(r#"{{"type":"send","to":"","from":"{from}",{expected}"#));
         let groups: Vec<usize> = from.split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 12]);
@@ -105,7 +105,7 @@ fn each_call_becomes_an_operation() {
 
 #[test]
 fn what_cannot_be_said_is_refused() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let steps = [Key::Name("a".to_owned().into()), Key::Name("b".to_owned().into())];
     let refused = [
         call(0, steps.into_iter().collect(), None),
@@ -118,96 +118,96 @@ fn what_cannot_be_said_is_refused() {
     ];
     for op in refused {
         let mut out = String::from("before");
-        speech.write(&op, &mut Few(9, 1), &mut out).unwrap_err();
+        codec.write(&op, &mut Few(9, 1), &mut out).unwrap_err();
         assert_eq!(out, "before");
     }
-    assert!(written(&mut speech, &numbered(8, call(0, Path::Empty, None))).contains(&speech.id(8)));
+    assert!(written(&mut codec, &numbered(8, call(0, Path::Empty, None))).contains(&codec.id(8)));
 }
 
 #[test]
 fn answers_are_known_by_their_ids() {
-    let mut speech = Speech::new(7);
+    let mut codec = Codec::new(7);
     for id in 1..=2 {
-        written(&mut speech, &numbered(id, call(0, Path::Empty, Some("[]"))));
+        written(&mut codec, &numbered(id, call(0, Path::Empty, Some("[]"))));
     }
-    let (first, second, third) = (speech.id(1), speech.id(2), speech.id(3));
+    let (first, second, third) = (codec.id(1), codec.id(2), codec.id(3));
     let resolve = |to: &str, rest: &str| format!(r#"{{"type":"resolve","to":"{to}"{rest}}}"#);
-    assert_eq!(said(read(&mut speech, &resolve(&second, r#","resolution":[1]"#))), "2 ok [[1]]");
-    assert_eq!(said(read(&mut speech, &resolve(&first, ""))), r#"1 ok ["undefined"]"#);
+    assert_eq!(said(read(&mut codec, &resolve(&second, r#","resolution":[1]"#))), "2 ok [[1]]");
+    assert_eq!(said(read(&mut codec, &resolve(&first, ""))), r#"1 ok ["undefined"]"#);
     let notify = format!(r#"{{"type":"notify","to":"{first}","resolution":10}}"#);
-    assert_eq!(said(read(&mut speech, &notify)), "1 so far 10");
-    assert_eq!(speech.take_lost(), None);
+    assert_eq!(said(read(&mut codec, &notify)), "1 so far 10");
+    assert_eq!(codec.take_lost(), None);
     for stranger in [third.as_str(), "", "x", &first.to_lowercase(), &format!("{first}0")] {
         let lost = resolve(stranger, r#","resolution":1"#);
         // Without letters, lower case is the same.
         if *stranger != first {
-            assert_eq!(said(read(&mut speech, &lost)), "nothing");
-            assert_eq!(speech.take_lost(), Some(stranger.to_owned()));
+            assert_eq!(said(read(&mut codec, &lost)), "nothing");
+            assert_eq!(codec.take_lost(), Some(stranger.to_owned()));
         }
     }
 }
 
 #[test]
 fn calls_are_answered_where_they_asked() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let places = [r#""from":"a""#, r#""from":7"#, r#""extra":1"#, r#""from":"""#, r#""from":"b""#];
     for (number, from) in (1..).zip(places) {
         let frame = format!(r#"{{"type":"send","to":"f1",{from},"op":"get","args":["n"]}}"#);
-        assert_eq!(said(read_call(&mut speech, number, &frame)), "-1 .n -");
+        assert_eq!(said(read_call(&mut codec, number, &frame)), "-1 .n -");
     }
     let answer = |id, value: &str| Message::Answer { id, outcome: Ok(Payload::plain(value.to_owned())) };
-    assert_eq!(written(&mut speech, &answer(2, "1")), r#"{"type":"resolve","to":7,"resolution":1}"#);
+    assert_eq!(written(&mut codec, &answer(2, "1")), r#"{"type":"resolve","to":7,"resolution":1}"#);
     let progress = Message::Progress { id: 1, value: Payload::plain("5".to_owned()) };
-    assert_eq!(written(&mut speech, &progress), r#"{"type":"notify","to":"a","resolution":5}"#);
-    assert_eq!(written(&mut speech, &answer(1, "2")), r#"{"type":"resolve","to":"a","resolution":2}"#);
+    assert_eq!(written(&mut codec, &progress), r#"{"type":"notify","to":"a","resolution":5}"#);
+    assert_eq!(written(&mut codec, &answer(1, "2")), r#"{"type":"resolve","to":"a","resolution":2}"#);
     // Once only, and not at all where there is no place for it.
     for id in [1, 3, 4, 9, -1] {
-        assert_eq!(written(&mut speech, &answer(id, "2")), "");
+        assert_eq!(written(&mut codec, &answer(id, "2")), "");
     }
     // An answer is never lost.
-    let said = written(&mut speech, &answer(5, r#"["date",1]"#));
+    let said = written(&mut codec, &answer(5, r#"["date",1]"#));
     assert!(
         said.starts_with(r#"{"type":"resolve","to":"b","resolution":{"!":{"message":"a date "#),
         "{said}"
     );
-    assert_eq!(speech.asked.len(), 0);
+    assert_eq!(codec.asked.len(), 0);
 }
 
 #[test]
 fn a_message_to_an_unknown_name_is_reported_and_rejected() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let frame = r#"{"type":"send","to":"nobody","from":"a","op":"get","args":["n"]}"#;
-    assert_eq!(read(&mut speech, frame), None);
-    assert_eq!(speech.take_lost(), Some("nobody".to_owned()));
-    assert_eq!(speech.take_lost(), None);
-    let reply = speech.take_reply().unwrap();
+    assert_eq!(read(&mut codec, frame), None);
+    assert_eq!(codec.take_lost(), Some("nobody".to_owned()));
+    assert_eq!(codec.take_lost(), None);
+    let reply = codec.take_reply().unwrap();
     assert!(reply.starts_with(r#"{"type":"resolve","to":"a","resolution":{"!":{"message":""#), "{reply}");
-    assert_eq!(read(&mut speech, r#"{"type":"send","to":"nobody","op":"get","args":["n"]}"#), None);
-    assert_eq!(speech.take_reply(), None);
+    assert_eq!(read(&mut codec, r#"{"type":"send","to":"nobody","op":"get","args":["n"]}"#), None);
+    assert_eq!(codec.take_reply(), None);
 }
 
 #[test]
 fn an_operation_that_is_not_known_is_rejected() {
-    let mut speech = Speech::new(1);
-    assert_eq!(read(&mut speech, &send("bogus", "[1]")), None);
+    let mut codec = Codec::new(1);
+    assert_eq!(read(&mut codec, &send("bogus", "[1]")), None);
     let message = r#"{"message":"Promise does not support operation: bogus"}"#;
     let expected = format!(r#"{{"type":"resolve","to":"a","resolution":{{"!":{message}}}}}"#);
-    assert_eq!(speech.take_reply(), Some(expected));
-    assert_eq!(read(&mut speech, &send("post", r#"["m",{}]"#)), None);
-    assert!(speech.take_reply().is_some());
+    assert_eq!(codec.take_reply(), Some(expected));
+    assert_eq!(read(&mut codec, &send("post", r#"["m",{}]"#)), None);
+    assert!(codec.take_reply().is_some());
     // Neither is a call.
-    assert_eq!(speech.asked.len(), 0);
+    assert_eq!(codec.asked.len(), 0);
 }
 
 #[test]
 fn a_frame_that_makes_no_sense_is_ignored() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     for frame in
         ["", "not json", "{}", "5", "null", "[]", r#"{"type":5}"#, r#"{"type":"nope","to":""}"#, "{\"type\":"]
     {
-        assert_eq!(read(&mut speech, frame), None, "{frame}");
+        assert_eq!(read(&mut codec, frame), None, "{frame}");
     }
-    assert_eq!((speech.take_reply(), speech.take_lost()), (None, None));
+    assert_eq!((codec.take_reply(), codec.take_lost()), (None, None));
 }
 
 #[test]
@@ -215,22 +215,22 @@ fn what_nests_too_deep_breaks_a_limit() {
     let limits = Limits { depth: 10, ..Limits::default() };
     let frame =
         |depth: usize| send("post", &format!("[\"m\",[{}1{}]]", "[".repeat(depth), "]".repeat(depth)));
-    let mut speech = Speech::new(1);
-    assert!(speech.parse(&frame(8), &limits, &mut Few(1, 1)).unwrap().is_some());
+    let mut codec = Codec::new(1);
+    assert!(codec.parse(&frame(8), &limits, &mut Few(1, 1)).unwrap().is_some());
     for depth in [9, 300, 1_000_000] {
-        let error = speech.parse(&frame(depth), &limits, &mut Few(1, 1)).unwrap_err();
+        let error = codec.parse(&frame(depth), &limits, &mut Few(1, 1)).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Limit);
     }
 }
 
 #[test]
 fn a_string_that_was_given_back_is_a_new_reference() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let frame = send("post", r#"["m",[{"@":"x","type":"object"},{"@":"x","type":"function"},{"@":5}]]"#);
-    assert_eq!(said(read(&mut speech, &frame)), "0 .m [<object -1>,<function -1>,<object -2>]");
+    assert_eq!(said(read(&mut codec, &frame)), "0 .m [<object -1>,<function -1>,<object -2>]");
     let call = call(-2, Path::Empty, Some("[]"));
-    assert!(written(&mut speech, &call).starts_with(r#"{"type":"send","to":5,"#));
-    assert_eq!(written(&mut speech, &Message::Release { id: -1, count: 1 }), "");
-    assert_eq!(said(read(&mut speech, &frame)), "0 .m [<object -3>,<function -3>,<object -2>]");
-    assert_eq!(speech.lent.len(), 2);
+    assert!(written(&mut codec, &call).starts_with(r#"{"type":"send","to":5,"#));
+    assert_eq!(written(&mut codec, &Message::Release { id: -1, count: 1 }), "");
+    assert_eq!(said(read(&mut codec, &frame)), "0 .m [<object -3>,<function -3>,<object -2>]");
+    assert_eq!(codec.lent.len(), 2);
 }

@@ -8,7 +8,7 @@ use crate::dialect::testing::{Everything, recorded, tree};
 /// Reads a recorded frame as its receiver does, and writes it again as its sender does.
 fn again(text: &str) -> Option<String> {
     let tree = tree(text)?;
-    let (mut receiver, mut sender) = (Speech::new(1), Speech::new(2));
+    let (mut receiver, mut sender) = (Codec::new(1), Codec::new(2));
     let mut names = Everything::default();
     let mut frame = text.to_owned();
     let method = tree["methodId"].to_string();
@@ -105,10 +105,10 @@ fn what_was_read_is_written_as_the_package_wrote_it() {
 
 #[test]
 fn every_message_is_taken() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let mut messages = 0;
     for (name, _, text) in recorded("capnode") {
-        let op = speech.parse(&text, &Limits::default(), &mut Few(1, 1));
+        let op = codec.parse(&text, &Limits::default(), &mut Few(1, 1));
         assert!(op.is_ok(), "{name}: {text}");
         messages += 1;
     }
@@ -117,16 +117,16 @@ fn every_message_is_taken() {
 
 #[test]
 fn damaged_messages_are_no_danger() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let mut names = Everything::default();
     for id in 1..=4 {
-        written(&mut speech, &numbered(id, call(0, None)));
+        written(&mut codec, &numbered(id, call(0, None)));
     }
     let mut random = 1;
     for (_, _, text) in recorded("capnode") {
         let text = match tree(&text) {
             Some(tree) if tree["type"] == "return" || tree["type"] == "error" => {
-                text.replacen(&tree["methodId"].to_string(), &quoted(&speech.own.index(2)), 1)
+                text.replacen(&tree["methodId"].to_string(), &quoted(&codec.own.index(2)), 1)
             }
             _ => text,
         };
@@ -139,7 +139,7 @@ fn damaged_messages_are_no_danger() {
                 _ => bytes[at] = b"{}[]\",:0123\\n-"[usize::try_from(scramble(&mut random) % 14).unwrap()],
             }
             let frame = String::from_utf8_lossy(&bytes);
-            let op = speech.parse(&frame, &Limits::default(), &mut names).unwrap();
+            let op = codec.parse(&frame, &Limits::default(), &mut names).unwrap();
             if let Some(
                 Message::Call { args: Some(value), .. }
                 | Message::Answer { outcome: Ok(value) | Err(value), .. },
@@ -147,7 +147,7 @@ fn damaged_messages_are_no_danger() {
             {
                 shown(&value);
             }
-            while speech.take_reply().is_some() || speech.take_lost().is_some() {}
+            while codec.take_reply().is_some() || codec.take_lost().is_some() {}
         }
     }
 }

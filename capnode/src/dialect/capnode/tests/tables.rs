@@ -156,10 +156,10 @@ fn errors_of_any_shape_are_read() {
         (r#","value":"text""#, r#""text""#),
         (r#","value":[1]"#, "[[1]]"),
     ] {
-        let mut speech = Speech::new(1);
-        written(&mut speech, &call(0, None));
-        let frame = format!(r#"{{"type":"error","methodId":"{}"{theirs}}}"#, speech.own.index(1));
-        assert_eq!(said(read(&mut speech, &frame)), format!("1 err {ours}"));
+        let mut codec = Codec::new(1);
+        written(&mut codec, &call(0, None));
+        let frame = format!(r#"{{"type":"error","methodId":"{}"{theirs}}}"#, codec.own.index(1));
+        assert_eq!(said(read(&mut codec, &frame)), format!("1 err {ours}"));
     }
     let error = |text: &str| outcome(Err(Payload::plain(text.to_owned())));
     for (ours, theirs) in [
@@ -186,12 +186,12 @@ fn long_chains_break_a_limit_and_circles_do_not() {
         format!(r#"{{"links":[{},{{}}],"value":{{"type":0,"id":0}}}}"#, links.join(","))
     };
     assert!(value(&chain(255)).starts_with(r#"{"next":{"next""#));
-    let mut speech = Speech::new(1);
-    written(&mut speech, &call(0, None));
-    let id = speech.own.index(1);
+    let mut codec = Codec::new(1);
+    written(&mut codec, &call(0, None));
+    let id = codec.own.index(1);
     let frame = format!(r#"{{"type":"return","methodId":"{id}","value":{}}}"#, chain(100_000));
     assert_eq!(
-        speech.parse(&frame, &Limits::default(), &mut Few(1, 1)).unwrap_err().kind(),
+        codec.parse(&frame, &Limits::default(), &mut Few(1, 1)).unwrap_err().kind(),
         crate::ErrorKind::Limit
     );
     // This would be 2^100 values if it were unfolded.

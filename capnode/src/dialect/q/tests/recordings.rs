@@ -8,7 +8,7 @@ use crate::dialect::testing::{Everything, recorded, tree};
 /// Reads a recorded frame as its receiver does, and writes it again as its sender does.
 fn again(text: &str) -> Option<String> {
     let tree = tree(text).unwrap_or_default();
-    let (mut receiver, mut sender) = (Speech::new(1), Speech::new(2));
+    let (mut receiver, mut sender) = (Codec::new(1), Codec::new(2));
     let mut names = Everything::default();
     let (mut frame, answer) = (text.to_owned(), tree["type"] != "send");
     if answer {
@@ -34,7 +34,7 @@ fn again(text: &str) -> Option<String> {
     Some(rewritten(&mut sender, op, &tree, &mut names))
 }
 
-fn rewritten(sender: &mut Speech, mut op: Message, tree: &Tree, names: &mut Everything) -> String {
+fn rewritten(sender: &mut Codec, mut op: Message, tree: &Tree, names: &mut Everything) -> String {
     if let Message::Call { target: target @ ..0, .. } = &mut op {
         *target = sender.lent.intern(&quoted(&names.name(*target)));
     }
@@ -97,10 +97,10 @@ fn what_was_read_is_written_as_the_package_wrote_it() {
 
 #[test]
 fn every_message_is_taken() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let mut messages = 0;
     for (name, _, text) in recorded("q-connection") {
-        let op = speech.parse(&text, &Limits::default(), &mut Few(1, 1));
+        let op = codec.parse(&text, &Limits::default(), &mut Few(1, 1));
         assert!(op.is_ok(), "{name}: {text}");
         messages += 1;
     }
@@ -109,16 +109,16 @@ fn every_message_is_taken() {
 
 #[test]
 fn damaged_messages_are_no_danger() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let mut names = Everything::default();
     for id in 1..=4 {
-        written(&mut speech, &numbered(id, call(0, Path::Empty, None)));
+        written(&mut codec, &numbered(id, call(0, Path::Empty, None)));
     }
     let mut random = 1;
     for (_, _, text) in recorded("q-connection") {
         let text = match serde_json::from_str::<Tree>(&text) {
             Ok(tree) if tree["type"] != "send" => {
-                text.replacen(&tree["to"].to_string(), &quoted(&speech.id(2)), 1)
+                text.replacen(&tree["to"].to_string(), &quoted(&codec.id(2)), 1)
             }
             _ => text,
         };
@@ -131,7 +131,7 @@ fn damaged_messages_are_no_danger() {
                 _ => bytes[at] = b"{}[]\",:$%@!/\\0"[usize::try_from(scramble(&mut random) % 14).unwrap()],
             }
             let frame = String::from_utf8_lossy(&bytes);
-            let op = speech.parse(&frame, &Limits::default(), &mut names).unwrap();
+            let op = codec.parse(&frame, &Limits::default(), &mut names).unwrap();
             if let Some(
                 Message::Call { args: Some(value), .. }
                 | Message::Answer { outcome: Ok(value) | Err(value), .. },
@@ -139,7 +139,7 @@ fn damaged_messages_are_no_danger() {
             {
                 shown(&value);
             }
-            while speech.take_reply().is_some() || speech.take_lost().is_some() {}
+            while codec.take_reply().is_some() || codec.take_lost().is_some() {}
         }
     }
 }

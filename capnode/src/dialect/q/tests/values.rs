@@ -5,15 +5,15 @@ use crate::message::Slot;
 
 /// Reads a resolution, and returns its value, or `err` and the reason.
 fn resolution(text: &str) -> String {
-    let mut speech = Speech::new(1);
-    written(&mut speech, &call(0, Path::Empty, None));
-    let frame = format!(r#"{{"type":"resolve","to":"{}","resolution":{text}}}"#, speech.id(1));
-    let said = said(read(&mut speech, &frame));
+    let mut codec = Codec::new(1);
+    written(&mut codec, &call(0, Path::Empty, None));
+    let frame = format!(r#"{{"type":"resolve","to":"{}","resolution":{text}}}"#, codec.id(1));
+    let said = said(read(&mut codec, &frame));
     said.strip_prefix("1 ok ").or_else(|| said.strip_prefix("1 ")).unwrap().to_owned()
 }
 
 fn arguments(text: &str) -> String {
-    let said = said(read(&mut Speech::new(1), &send("post", text)));
+    let said = said(read(&mut Codec::new(1), &send("post", text)));
     said.strip_prefix("0 .m ").unwrap().to_owned()
 }
 
@@ -24,9 +24,9 @@ fn outcome(outcome: Result<&str, &str>) -> String {
 }
 
 fn written_outcome(outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>) -> String {
-    let mut speech = Speech::new(1);
-    read(&mut speech, &send("when", "[]"));
-    let frame = written(&mut speech, &Message::Answer { id: 1, outcome });
+    let mut codec = Codec::new(1);
+    read(&mut codec, &send("when", "[]"));
+    let frame = written(&mut codec, &Message::Answer { id: 1, outcome });
     let start = r#"{"type":"resolve","to":"a","resolution":"#;
     frame.strip_prefix(start).unwrap().strip_suffix('}').unwrap().to_owned()
 }
@@ -235,7 +235,7 @@ fn paths_are_counted_from_all_of_the_arguments() {
     ] {
         assert_eq!(arguments(theirs), ours);
     }
-    let set = said(read(&mut Speech::new(1), &send("set", r#"["n",{"a":[],"b":{"$":"/1/a"}}]"#)));
+    let set = said(read(&mut Codec::new(1), &send("set", r#"["n",{"a":[],"b":{"$":"/1/a"}}]"#)));
     assert_eq!(set, r#"0 .n.(set) [{"a":<#0>,"b":<#0>}] #0=[[]]"#);
 }
 
@@ -307,7 +307,7 @@ fn what_occurs_twice_is_written_as_a_path_and_functions_are_named_again() {
 
 #[test]
 fn arguments_have_their_paths_too() {
-    let mut speech = Speech::new(1);
+    let mut codec = Codec::new(1);
     let op = |path, payload| Message::Call {
         id: 1,
         target: 0,
@@ -315,9 +315,9 @@ fn arguments_have_their_paths_too() {
         args: Some(payload),
         return_mode: ReturnMode::Streamed,
     };
-    let frame = written(&mut speech, &op(Path::name("m"), marked("[<0>,<0>]", &["{}"])));
+    let frame = written(&mut codec, &op(Path::name("m"), marked("[<0>,<0>]", &["{}"])));
     assert!(frame.ends_with(r#""args":["m",[{},{"$":"/1/0"}]]}"#), "{frame}");
     let set = [Key::Name("n".to_owned().into()), Key::Verb(Verb::Set)].into_iter().collect();
-    let frame = written(&mut speech, &op(set, marked("[<0>]", &[r#"{"self":<0>}"#])));
+    let frame = written(&mut codec, &op(set, marked("[<0>]", &[r#"{"self":<0>}"#])));
     assert!(frame.ends_with(r#""args":["n",{"self":{"$":"/1"}}]}"#), "{frame}");
 }
