@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use crate::cap::Cap;
 use crate::cap::graph::tie;
 use crate::cap::payload::{Body, Part, flatten};
-use crate::dialect::{Names, capnweb};
+use crate::dialect::{ExportNames, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Id, Message, Payload, Text};
@@ -166,7 +166,7 @@ struct Anything {
     calls: Id,
 }
 
-impl Names for Anything {
+impl ExportNames for Anything {
     fn find(&mut self, name: &str) -> Option<Id> {
         let at = self.names.iter().position(|known| **known == *name).unwrap_or_else(|| {
             self.names.push(name.into());

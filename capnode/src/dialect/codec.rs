@@ -1,6 +1,6 @@
 //! The codec of a connection: its dialect, and the dialect's state.
 
-use super::{Dialect, Names, capnode, capnweb, q};
+use super::{Dialect, ExportNames, capnode, capnweb, q};
 use crate::bounds;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -51,7 +51,7 @@ impl Codec {
         &mut self,
         frame: &str,
         limits: &Limits,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         match self {
             Codec::Unknown => Ok(None),
@@ -66,7 +66,7 @@ impl Codec {
     pub(crate) fn write(
         &mut self,
         op: &Message,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
         out: &mut String,
         bytes: usize,
     ) -> Result<(), Error> {

@@ -74,7 +74,7 @@ impl FromStr for Dialect {
 }
 
 /// The names of our exports on a wire whose ids are strings.
-pub(crate) trait Names {
+pub(crate) trait ExportNames {
     /// Finds the export of this name. A look-up counts as a use: the least recently used name is forgotten first.
     fn find(&mut self, name: &str) -> Option<Id>;
 

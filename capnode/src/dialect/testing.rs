@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Tree;
 
-use super::Names;
+use super::ExportNames;
 use super::canonical::Trees;
 use super::json::Json;
 use crate::message::{CapDescriptor, Id, Payload};
@@ -50,7 +50,7 @@ pub(super) struct Everything {
     pub(super) calls: Id,
 }
 
-impl Names for Everything {
+impl ExportNames for Everything {
     fn find(&mut self, name: &str) -> Option<Id> {
         let at = self.names.iter().position(|known| **known == *name).unwrap_or_else(|| {
             self.names.push(name.into());
@@ -72,7 +72,7 @@ impl Names for Everything {
 /// Names of the exports `f1`, `f2`, … alone, up to the first number. The second is that of a call that is read.
 pub(super) struct Few(pub(super) Id, pub(super) Id);
 
-impl Names for Few {
+impl ExportNames for Few {
     fn find(&mut self, name: &str) -> Option<Id> {
         let number: Id = name.strip_prefix('f')?.parse().ok()?;
         (1..=self.0).contains(&number).then_some(-number)

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::effects::{Effect, Effects};
 use super::entries::Entries;
+use super::export_names::{ExportNamer, NamedExports};
 use super::lost::LostMessage;
-use super::named::{Named, Naming};
 use super::wording::ENVELOPE;
-use crate::dialect::{Codec, Dialect, Names as _};
+use crate::dialect::{Codec, Dialect, ExportNames as _};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{Id, Message};
@@ -19,7 +19,7 @@ pub(super) struct Encoding {
     codec: Codec,
     /// Bytes that a value in a message may take.
     value_bytes: usize,
-    export_names: Named,
+    export_names: NamedExports,
 }
 
 impl Encoding {
@@ -27,7 +27,7 @@ impl Encoding {
         Self {
             codec: Codec::of(dialect),
             value_bytes: limits.frame_bytes.saturating_sub(ENVELOPE),
-            export_names: Named::new(registry),
+            export_names: NamedExports::new(registry),
         }
     }
 
@@ -46,11 +46,11 @@ impl Encoding {
         &mut self.codec
     }
 
-    pub(super) fn export_names(&self) -> &Named {
+    pub(super) fn export_names(&self) -> &NamedExports {
         &self.export_names
     }
 
-    pub(super) fn export_names_mut(&mut self) -> &mut Named {
+    pub(super) fn export_names_mut(&mut self) -> &mut NamedExports {
         &mut self.export_names
     }
 
@@ -65,8 +65,8 @@ impl Encoding {
         tells_lost: bool,
         effects: &mut Effects,
     ) -> Result<Option<Message>, Error> {
-        let named = &mut self.export_names;
-        let message = self.codec.parse(frame, limits, &mut Naming { named, session, entries });
+        let export_names = &mut self.export_names;
+        let message = self.codec.parse(frame, limits, &mut ExportNamer { export_names, session, entries });
         while let Some(id) = self.codec.take_lost() {
             if tells_lost {
                 effects.push(Effect::Lost(LostMessage { id, message: frame.to_owned() }));
@@ -86,7 +86,7 @@ impl Encoding {
         entries: &mut Entries,
         out: &mut String,
     ) -> Result<(), Error> {
-        let names = &mut Naming { named: &mut self.export_names, session, entries };
+        let names = &mut ExportNamer { export_names: &mut self.export_names, session, entries };
         self.codec.write(message, names, out, self.value_bytes)
     }
 
@@ -94,7 +94,8 @@ impl Encoding {
     /// lends it is never written.
     pub(super) fn name_export(&mut self, id: Id, session: &mut Session, entries: &mut Entries) {
         if session.peer().names_exports {
-            let _name: Arc<str> = Naming { named: &mut self.export_names, session, entries }.name(id);
+            let _name: Arc<str> =
+                ExportNamer { export_names: &mut self.export_names, session, entries }.name(id);
         }
     }
 

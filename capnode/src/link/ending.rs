@@ -161,7 +161,7 @@ impl Link {
     }
 
     pub(super) fn tables_of(&self, state: &State) -> Tables {
-        Tables { forgotten: state.encoding.export_names().forgotten(), ..state.session.tables() }
+        Tables { forgotten: state.encoding.export_names().evicted(), ..state.session.tables() }
     }
 }
 

@@ -20,6 +20,7 @@ mod encoding;
 mod ending;
 mod entries;
 mod export;
+mod export_names;
 #[cfg(feature = "tokio")]
 mod flushed;
 #[cfg(feature = "tokio")]
@@ -32,7 +33,6 @@ mod lifecycle;
 mod liveness;
 mod locked;
 mod lost;
-mod named;
 mod outbox;
 pub(crate) mod pool;
 pub(crate) mod report;

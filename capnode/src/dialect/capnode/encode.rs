@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::dialect::Names;
+use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
     DAMAGED, Form, MAX_DEPTH, Trees, Unsayable, check_room, form, open_error, other_members, unsayable,
     write_bytes, write_scalar,
@@ -19,7 +19,7 @@ type Result<T> = std::result::Result<T, Unsayable>;
 
 pub(super) struct Encoder<'t, 'a, 'n> {
     trees: &'t Trees<'a>,
-    names: &'n mut dyn Names,
+    names: &'n mut dyn ExportNames,
     links: Vec<String>,
     /// The place of each function that occurs, and of each node.
     functions: HashMap<Id, usize>,
@@ -29,7 +29,7 @@ pub(super) struct Encoder<'t, 'a, 'n> {
 }
 
 impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
-    fn new(trees: &'t Trees<'a>, names: &'n mut dyn Names) -> Self {
+    fn new(trees: &'t Trees<'a>, names: &'n mut dyn ExportNames) -> Self {
         let nodes = vec![None; trees.nodes.len()];
         Self { trees, names, links: Vec::new(), functions: HashMap::new(), nodes, bytes: 0 }
     }
@@ -37,7 +37,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     /// Writes a result.
     pub(super) fn value(
         payload: &Payload<CapDescriptor>,
-        names: &'n mut dyn Names,
+        names: &'n mut dyn ExportNames,
         out: &mut String,
     ) -> Result<()> {
         let trees = Trees::read(payload)?;
@@ -51,7 +51,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     /// Writes the arguments of a call.
     pub(super) fn arguments(
         payload: &Payload<CapDescriptor>,
-        names: &'n mut dyn Names,
+        names: &'n mut dyn ExportNames,
         out: &mut String,
     ) -> Result<()> {
         let trees = Trees::read(payload)?;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::canonical::{Builder, MAX_DEPTH, Unsayable, check_error, error_members, unsayable, write_reason};
 use super::ids::{Asked, excerpt, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
-use super::{ENVELOPE, Names};
+use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Id, Message, Path, Payload, ReturnMode, Text, UNNUMBERED};
@@ -78,7 +78,7 @@ impl Codec {
         &mut self,
         frame: &str,
         limits: &Limits,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         self.late = false;
         let depth = limits.depth.min(MAX_DEPTH);
@@ -113,7 +113,7 @@ impl Codec {
         &mut self,
         message: &Json<'_>,
         depth: usize,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         let reply = peer_id(message.get("replyId"));
         let name = message.get("methodId").and_then(own_name).unwrap_or_default();
@@ -199,7 +199,7 @@ impl Codec {
     pub(crate) fn write(
         &mut self,
         op: &Message,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
         out: &mut String,
     ) -> Result<(), Error> {
         let start = out.len();
@@ -351,7 +351,7 @@ impl Codec {
         target: Id,
         path: &Path,
         args: Option<&Payload<CapDescriptor>>,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
         out: &mut String,
     ) -> Result<(), Unsayable> {
         match (target, path.is_empty(), args) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::form::{Form, Place, form};
 use super::key;
-use crate::dialect::Names;
+use crate::dialect::ExportNames;
 use crate::dialect::canonical::{Builder, error_members};
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::ids::{Lent, own_name, peer_id};
@@ -30,7 +30,7 @@ pub(super) struct Decoder<'t, 'a, 'n> {
     whole: Option<&'t Json<'a>>,
     max_depth: usize,
     lent: &'n mut Lent,
-    names: &'n mut dyn Names,
+    names: &'n mut dyn ExportNames,
     builder: Builder,
 }
 
@@ -41,7 +41,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         whole: Option<&'t Json<'a>>,
         max_depth: usize,
         lent: &'n mut Lent,
-        names: &'n mut dyn Names,
+        names: &'n mut dyn ExportNames,
     ) -> Self {
         let mut decoder = Self {
             found: HashMap::new(),

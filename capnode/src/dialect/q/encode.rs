@@ -1,7 +1,7 @@
 //! Values into the language's writing.
 
 use super::key;
-use crate::dialect::Names;
+use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
     DAMAGED, Form, MAX_DEPTH, Trees, Unsayable, check_error, check_room, form, open_error, other_members,
     unsayable, write_bytes, write_reason, write_scalar,
@@ -19,7 +19,7 @@ const PATHS: usize = 256 << 10;
 /// Writes a value; a part that occurs for the second time is written as the path to the first.
 pub(super) struct Encoder<'t, 'a, 'n> {
     trees: &'t Trees<'a>,
-    names: &'n mut dyn Names,
+    names: &'n mut dyn ExportNames,
     out: &'n mut String,
     /// The start of the value in `out`.
     start: usize,
@@ -44,7 +44,7 @@ pub(super) fn reason(payload: &Payload<CapDescriptor>, start: usize, out: &mut S
 }
 
 impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
-    fn new(trees: &'t Trees<'a>, path: &str, names: &'n mut dyn Names, out: &'n mut String) -> Self {
+    fn new(trees: &'t Trees<'a>, path: &str, names: &'n mut dyn ExportNames, out: &'n mut String) -> Self {
         let written = vec![None; trees.nodes.len()];
         let max_paths = PATHS + PATHS_PER_BYTE * trees.bytes;
         let start = out.len();
@@ -54,7 +54,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     /// Writes a value that is all of a resolution.
     pub(super) fn write(
         payload: &Payload<CapDescriptor>,
-        names: &'n mut dyn Names,
+        names: &'n mut dyn ExportNames,
         out: &'n mut String,
     ) -> Result<()> {
         let trees = Trees::read(payload)?;
@@ -64,7 +64,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     /// Writes the arguments of a call, which are the second part of a message's.
     pub(super) fn list(
         payload: &Payload<CapDescriptor>,
-        names: &'n mut dyn Names,
+        names: &'n mut dyn ExportNames,
         out: &'n mut String,
     ) -> Result<()> {
         let trees = Trees::read(payload)?;
@@ -75,7 +75,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     /// Writes the only argument of a call, which is the second part of a message's.
     pub(super) fn only(
         payload: &Payload<CapDescriptor>,
-        names: &'n mut dyn Names,
+        names: &'n mut dyn ExportNames,
         out: &'n mut String,
     ) -> Result<()> {
         let trees = Trees::read(payload)?;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::canonical::{Unsayable, unsayable};
 use super::ids::{Asked, Lent, excerpt, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
-use super::{ENVELOPE, Names};
+use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Id, Key, Message, Path, Payload, ReturnMode, Text, UNNUMBERED, Verb};
@@ -52,7 +52,7 @@ impl Codec {
         &mut self,
         frame: &str,
         limits: &Limits,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         let depth = limits.depth.min(super::canonical::MAX_DEPTH);
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
@@ -69,7 +69,7 @@ impl Codec {
         message: &Json<'_>,
         frame: &str,
         depth: usize,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         let from = peer_id(message.get("from"));
         let to = message.get("to").and_then(own_name);
@@ -131,7 +131,7 @@ impl Codec {
         message: &Json<'_>,
         frame: &str,
         depth: usize,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         let to = message.get("to").and_then(own_name).unwrap_or_default();
         let Some(id) = self.number(&to) else {
@@ -187,7 +187,7 @@ impl Codec {
     pub(crate) fn write(
         &mut self,
         op: &Message,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
         out: &mut String,
     ) -> Result<(), Error> {
         let start = out.len();
@@ -250,7 +250,7 @@ impl Codec {
         target: Id,
         path: &Path,
         args: Option<&Payload<CapDescriptor>>,
-        names: &mut dyn Names,
+        names: &mut dyn ExportNames,
         out: &mut String,
     ) -> Result<(), Unsayable> {
         let to = match (target, self.lent.name(target)) {
