@@ -22,13 +22,13 @@ const MAX_LEVELS: usize = 2 * MAX_DEPTH + 8;
 
 /// The reason that a value cannot be said in a language.
 #[derive(Debug)]
-pub(super) struct Unsayable(pub(super) String);
+pub(super) struct Unrepresentable(pub(super) String);
 
-pub(super) fn unsayable<T>(why: impl Into<String>) -> Result<T, Unsayable> {
-    Err(Unsayable(why.into()))
+pub(super) fn unrepresentable<T>(why: impl Into<String>) -> Result<T, Unrepresentable> {
+    Err(Unrepresentable(why.into()))
 }
 
-impl Unsayable {
+impl Unrepresentable {
     /// The error of a call that cannot be said.
     pub(super) fn into_error(self) -> Error {
         if self.0 == bounds::TOO_LONG { bounds::too_long() } else { Error::new(ErrorKind::Encode, self.0) }
@@ -39,13 +39,13 @@ impl Unsayable {
 pub(super) const DAMAGED: &str = "the text of the value is damaged";
 
 /// Checks that this many bytes may be written for the connection.
-pub(super) fn check_room(bytes: usize) -> Result<(), Unsayable> {
-    if bytes <= bounds::writable() { Ok(()) } else { unsayable(bounds::TOO_LONG) }
+pub(super) fn check_room(bytes: usize) -> Result<(), Unrepresentable> {
+    if bytes <= bounds::writable() { Ok(()) } else { unrepresentable(bounds::TOO_LONG) }
 }
 
 /// Checks that an error may take this many bytes.
-pub(super) fn check_error(bytes: usize) -> Result<(), Unsayable> {
-    check_room(bytes).or_else(|_| unsayable("an error that is longer than a frame may be"))
+pub(super) fn check_error(bytes: usize) -> Result<(), Unrepresentable> {
+    check_room(bytes).or_else(|_| unrepresentable("an error that is longer than a frame may be"))
 }
 
 /// A payload taken apart.
@@ -58,15 +58,15 @@ pub(super) struct Trees<'a> {
 }
 
 impl<'a> Trees<'a> {
-    pub(super) fn read(payload: &'a Payload<CapDescriptor>) -> Result<Self, Unsayable> {
+    pub(super) fn read(payload: &'a Payload<CapDescriptor>) -> Result<Self, Unrepresentable> {
         let (buffer, slots) = (payload.text.buffer(), &*payload.refs);
         let failed = |broken| match broken {
-            Broken::Deep => Unsayable(format!("the value nests more than {MAX_DEPTH} levels deep")),
+            Broken::Deep => Unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep")),
             // A text of our own may be as long as a frame.
             Broken::Long | Broken::Large => {
-                Unsayable(format!("the value holds more than {MAX_VALUES} values"))
+                Unrepresentable(format!("the value holds more than {MAX_VALUES} values"))
             }
-            Broken::Malformed => Unsayable(DAMAGED.to_owned()),
+            Broken::Malformed => Unrepresentable(DAMAGED.to_owned()),
         };
         let first = |range: &Range<usize>| slots.partition_point(|slot| slot.start < range.start);
         let range = payload.text.range();
@@ -86,7 +86,7 @@ impl<'a> Trees<'a> {
     }
 
     /// The elements, if this is a list of arguments.
-    pub(super) fn arguments(&self) -> Result<&[Json<'a>], Unsayable> {
+    pub(super) fn arguments(&self) -> Result<&[Json<'a>], Unrepresentable> {
         match &self.root {
             Json::Array(elements) => return Ok(elements),
             Json::Slot(slot) => {
@@ -98,7 +98,7 @@ impl<'a> Trees<'a> {
             }
             _ => {}
         }
-        unsayable("the arguments are no list")
+        unrepresentable("the arguments are no list")
     }
 }
 
@@ -189,14 +189,14 @@ fn number(float: f64) -> String {
 }
 
 /// Returns the elements of a container of bytes, given the parts behind the form's name.
-pub(super) fn elements(parts: &[Json<'_>]) -> Result<Numbers, Unsayable> {
+pub(super) fn elements(parts: &[Json<'_>]) -> Result<Numbers, Unrepresentable> {
     let kind = match parts.get(1) {
         Some(Json::String(name)) => ByteKind::from_name(name).unwrap_or_default(),
         _ => ByteKind::default(),
     };
     match parts.first().and_then(Json::text).map(|base64| read_base64(&base64)) {
         Some(Ok(data)) => Ok(Numbers::new(data, kind)),
-        _ => unsayable(DAMAGED),
+        _ => unrepresentable(DAMAGED),
     }
 }
 
@@ -216,8 +216,8 @@ pub(super) fn write_bytes(
     title: &str,
     before: usize,
     out: &mut String,
-    special: fn(f64, &mut String) -> Result<(), Unsayable>,
-) -> Result<(), Unsayable> {
+    special: fn(f64, &mut String) -> Result<(), Unrepresentable>,
+) -> Result<(), Unrepresentable> {
     let start = out.len();
     out.push('[');
     for (at, element) in elements(parts)?.enumerate() {
@@ -235,7 +235,11 @@ pub(super) fn write_bytes(
 }
 
 /// Writes a value that every language says alike. `title` names the language that cannot say it.
-pub(super) fn write_scalar(form: &Form<'_, '_>, title: &str, out: &mut String) -> Result<(), Unsayable> {
+pub(super) fn write_scalar(
+    form: &Form<'_, '_>,
+    title: &str,
+    out: &mut String,
+) -> Result<(), Unrepresentable> {
     match form {
         Form::Null => out.push_str("null"),
         Form::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -246,19 +250,21 @@ pub(super) fn write_scalar(form: &Form<'_, '_>, title: &str, out: &mut String) -
         },
         Form::String(raw) | Form::Url(raw) => quote(raw, out),
         Form::Date(_) => {
-            return unsayable(format!("a date cannot be said in {title}; send its milliseconds"));
+            return unrepresentable(format!("a date cannot be said in {title}; send its milliseconds"));
         }
         Form::Headers(_) => {
-            return unsayable(format!("headers cannot be said in {title}; send them as pairs of strings"));
+            return unrepresentable(format!(
+                "headers cannot be said in {title}; send them as pairs of strings"
+            ));
         }
-        _ => return unsayable(DAMAGED),
+        _ => return unrepresentable(DAMAGED),
     }
     Ok(())
 }
 
-fn too_large<T>(title: &str, digits: &str) -> Result<T, Unsayable> {
+fn too_large<T>(title: &str, digits: &str) -> Result<T, Unrepresentable> {
     let digits: String = digits.chars().take(60).collect();
-    unsayable(format!("{title} has no integer as large as {digits}"))
+    unrepresentable(format!("{title} has no integer as large as {digits}"))
 }
 
 /// Opens the object as which an error is written, with its message and, unless it is `Error`, its name.

@@ -1,8 +1,8 @@
 //! Values as bare JSON, for places where a language has no forms: reasons of rejections.
 
 use super::{
-    Builder, Form, MAX_DEPTH, Trees, Unsayable, elements, exact_element, exact_number, form, open_error,
-    other_members,
+    Builder, Form, MAX_DEPTH, Trees, Unrepresentable, elements, exact_element, exact_number, form,
+    open_error, other_members,
 };
 use crate::dialect::capnweb;
 use crate::dialect::json::{Json, is_key, quote, separate};
@@ -37,7 +37,7 @@ pub(in crate::dialect) fn write_reason(
         Ok(trees) => {
             Plain { trees: &trees, seen: vec![false; trees.nodes.len()], escape, bare }.reason(out);
         }
-        Err(Unsayable(why)) => write_message(&why, out),
+        Err(Unrepresentable(why)) => write_message(&why, out),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
-    DAMAGED, Form, MAX_DEPTH, Trees, Unsayable, check_room, form, open_error, other_members, unsayable,
-    write_bytes, write_scalar,
+    DAMAGED, Form, MAX_DEPTH, Trees, Unrepresentable, check_room, form, open_error, other_members,
+    unrepresentable, write_bytes, write_scalar,
 };
 use crate::dialect::ids::quoted;
 use crate::dialect::json::{Json, is_key, quote, separate};
@@ -15,7 +15,7 @@ use crate::message::{CapDescriptor, Id, Payload};
 /// the table, which is read as undefined. No table is as long.
 const NOTHING: &str = r#"{"type":0,"id":4294967295}"#;
 
-type Result<T> = std::result::Result<T, Unsayable>;
+type Result<T> = std::result::Result<T, Unrepresentable>;
 
 pub(super) struct Encoder<'t, 'a, 'n> {
     trees: &'t Trees<'a>,
@@ -79,13 +79,13 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     /// Writes a value in its place, unless it is undefined or null: the language has neither.
     fn leaf(&mut self, json: &'t Json<'a>, depth: usize, out: &mut String) -> Result<bool> {
         if depth > MAX_DEPTH {
-            return unsayable(format!("the value nests more than {MAX_DEPTH} levels deep"));
+            return unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep"));
         }
         check_room(self.bytes + out.len())?;
         match form(json) {
             Form::Undefined | Form::Null => return Ok(false),
-            Form::NaN => return unsayable("Capnode has no NaN"),
-            Form::Infinity | Form::NegativeInfinity => return unsayable("Capnode has no infinity"),
+            Form::NaN => return unrepresentable("Capnode has no NaN"),
+            Form::Infinity | Form::NegativeInfinity => return unrepresentable("Capnode has no infinity"),
             Form::Array(_) | Form::Bytes(_) | Form::Object(_) | Form::Error { .. } => {
                 self.container(json, None, depth, out)?;
             }
@@ -99,7 +99,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         let id = match self.trees.slots.get(slot).map(|slot| &slot.to) {
             Some(CapDescriptor::SenderFunction(id) | CapDescriptor::SenderHosted(id)) => *id,
             Some(CapDescriptor::Node(node)) => return self.node(*node, depth, out),
-            _ => return unsayable("Capnode cannot name what is the peer's own"),
+            _ => return unrepresentable("Capnode cannot name what is the peer's own"),
         };
         let at = match self.functions.get(&id) {
             Some(at) => *at,
@@ -116,7 +116,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn node(&mut self, node: usize, depth: usize, out: &mut String) -> Result<bool> {
-        let Some(json) = self.trees.nodes.get(node) else { return unsayable(DAMAGED) };
+        let Some(json) = self.trees.nodes.get(node) else { return unrepresentable(DAMAGED) };
         if let Some(pointer) = &self.nodes[node] {
             out.push_str(pointer);
             return Ok(true);
@@ -151,7 +151,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
                 open_error(name, message, &mut text);
                 self.object(text, other_members(properties), node, depth, out)
             }
-            _ => unsayable(DAMAGED),
+            _ => unrepresentable(DAMAGED),
         }
     }
 
@@ -182,7 +182,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         for (key, value) in members {
             // The real receiver takes that for the prototype.
             if is_key(key, "__proto__") {
-                return unsayable("Capnode cannot say the key `__proto__`");
+                return unrepresentable("Capnode cannot say the key `__proto__`");
             }
             if text.len() > 1 {
                 text.push(',');
@@ -245,7 +245,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     fn bytes(&mut self, parts: &[Json<'_>], node: Option<usize>, out: &mut String) -> Result<()> {
         let mut text = String::new();
         write_bytes(parts, "Capnode", self.bytes, &mut text, |_, _| {
-            unsayable("Capnode has no NaN and no infinity")
+            unrepresentable("Capnode has no NaN and no infinity")
         })?;
         let at = self.links.len();
         self.place(node, 2, at);

@@ -7,7 +7,9 @@
 
 use std::collections::VecDeque;
 
-use super::canonical::{Builder, MAX_DEPTH, Unsayable, check_error, error_members, unsayable, write_reason};
+use super::canonical::{
+    Builder, MAX_DEPTH, Unrepresentable, check_error, error_members, unrepresentable, write_reason,
+};
 use super::ids::{Asked, excerpt, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
@@ -213,8 +215,8 @@ impl Codec {
                 })?;
             }
             Message::Evaluate { .. } => {
-                let refused = unsayable("a call inside a value cannot be said in Capnode");
-                return refused.map_err(Unsayable::into_error);
+                let refused = unrepresentable("a call inside a value cannot be said in Capnode");
+                return refused.map_err(Unrepresentable::into_error);
             }
             Message::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
@@ -230,7 +232,7 @@ impl Codec {
                 };
                 match written {
                     Ok(()) => out.push('}'),
-                    Err(Unsayable(why)) => {
+                    Err(Unrepresentable(why)) => {
                         out.truncate(start);
                         failure(&place, &why, out);
                     }
@@ -353,21 +355,21 @@ impl Codec {
         args: Option<&Payload<CapDescriptor>>,
         names: &mut dyn ExportNames,
         out: &mut String,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unrepresentable> {
         match (target, path.is_empty(), args) {
             (0, true, None) => {
                 open(out, "index");
                 member(out, "methodId", &quoted(&self.own.index(call)));
             }
-            (0, _, _) => return unsayable("an index in Capnode can only be read as a whole"),
-            (1.., _, _) => return unsayable("Capnode has no calls on a result that is not there yet"),
-            (_, false, _) => return unsayable("functions in Capnode have no properties"),
-            (_, true, None) => return unsayable("a function in Capnode can only be called"),
+            (0, _, _) => return unrepresentable("an index in Capnode can only be read as a whole"),
+            (1.., _, _) => return unrepresentable("Capnode has no calls on a result that is not there yet"),
+            (_, false, _) => return unrepresentable("functions in Capnode have no properties"),
+            (_, true, None) => return unrepresentable("a function in Capnode can only be called"),
             (_, true, Some(args)) => {
                 let Some(name) =
                     self.functions.lent.name(target).filter(|_| !self.functions.dead.contains(&target))
                 else {
-                    return unsayable("the function was given back");
+                    return unrepresentable("the function was given back");
                 };
                 open(out, "invocation");
                 member(out, "methodId", name);

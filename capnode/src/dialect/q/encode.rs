@@ -3,8 +3,8 @@
 use super::key;
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
-    DAMAGED, Form, MAX_DEPTH, Trees, Unsayable, check_error, check_room, form, open_error, other_members,
-    unsayable, write_bytes, write_reason, write_scalar,
+    DAMAGED, Form, MAX_DEPTH, Trees, Unrepresentable, check_error, check_room, form, open_error,
+    other_members, unrepresentable, write_bytes, write_reason, write_scalar,
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::json::{Json, quote, separate};
@@ -31,7 +31,7 @@ pub(super) struct Encoder<'t, 'a, 'n> {
     max_paths: usize,
 }
 
-type Result<T> = std::result::Result<T, Unsayable>;
+type Result<T> = std::result::Result<T, Unrepresentable>;
 
 /// Writes a resolution that says why a call failed, into a message that begins at `start`. The package does not decode reasons, so there are no forms in
 /// it, and keys are escaped only where they would be taken for one. It takes a reason that is false in JavaScript for a
@@ -81,13 +81,13 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         let trees = Trees::read(payload)?;
         match trees.arguments()? {
             [value] => Encoder::new(&trees, "/1", names, out).value(value, 0),
-            _ => unsayable("a property is set to one value"),
+            _ => unrepresentable("a property is set to one value"),
         }
     }
 
     fn value(&mut self, json: &'t Json<'a>, depth: usize) -> Result<()> {
         if depth > MAX_DEPTH {
-            return unsayable(format!("the value nests more than {MAX_DEPTH} levels deep"));
+            return unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep"));
         }
         check_room(self.out.len() - self.start)?;
         match form(json) {
@@ -155,7 +155,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             Some(CapDescriptor::SenderFunction(id)) => (*id, "function"),
             Some(CapDescriptor::SenderHosted(id)) => (*id, "object"),
             Some(CapDescriptor::Node(node)) => return self.node(*node, depth),
-            _ => return unsayable("Q-Connection cannot name what is the peer's own"),
+            _ => return unrepresentable("Q-Connection cannot name what is the peer's own"),
         };
         self.out.push_str("{\"@\":");
         write_string(self.out, &self.names.name(id));
@@ -166,11 +166,11 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn node(&mut self, node: usize, depth: usize) -> Result<()> {
-        let Some(json) = self.trees.nodes.get(node) else { return unsayable(DAMAGED) };
+        let Some(json) = self.trees.nodes.get(node) else { return unrepresentable(DAMAGED) };
         let max = self.max_paths;
         let longer = |paths: usize, path: &str| match paths + path.len() {
             more if more <= max => Ok(more),
-            _ => unsayable("the paths to the objects that occur more than once are too long"),
+            _ => unrepresentable("the paths to the objects that occur more than once are too long"),
         };
         if let Some(path) = &self.written[node] {
             self.paths = longer(self.paths, path)?;

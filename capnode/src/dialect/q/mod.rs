@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::canonical::{Unsayable, unsayable};
+use super::canonical::{Unrepresentable, unrepresentable};
 use super::ids::{Asked, Lent, excerpt, member, open, own_name, peer_id, quoted, scramble};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
@@ -200,8 +200,8 @@ impl Codec {
                 })?;
             }
             Message::Evaluate { .. } => {
-                let refused = unsayable("a call inside a value cannot be said in Q-Connection");
-                return refused.map_err(Unsayable::into_error);
+                let refused = unrepresentable("a call inside a value cannot be said in Q-Connection");
+                return refused.map_err(Unrepresentable::into_error);
             }
             Message::Answer { id, outcome } => {
                 let Some(place) = self.asked.done(*id) else { return Ok(()) };
@@ -214,7 +214,7 @@ impl Codec {
                 };
                 match written {
                     Ok(()) => out.push('}'),
-                    Err(Unsayable(why)) => {
+                    Err(Unrepresentable(why)) => {
                         out.truncate(start);
                         rejection(&place, &why, out);
                     }
@@ -252,12 +252,14 @@ impl Codec {
         args: Option<&Payload<CapDescriptor>>,
         names: &mut dyn ExportNames,
         out: &mut String,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unrepresentable> {
         let to = match (target, self.lent.name(target)) {
             (0, _) => "\"\"",
             (_, Some(name)) => name,
-            (1.., None) => return unsayable("Q-Connection has no calls on a result that is not there yet"),
-            (_, None) => return unsayable("what is called has been given back"),
+            (1.., None) => {
+                return unrepresentable("Q-Connection has no calls on a result that is not there yet");
+            }
+            (_, None) => return unrepresentable("what is called has been given back"),
         };
         open(out, "send");
         member(out, "to", to);
@@ -294,7 +296,7 @@ impl Codec {
                 out.push_str(&name(step));
             }
             ([Key::Verb(Verb::Keys)], _) => op("keys", out),
-            _ => return unsayable("Q-Connection takes one step of a property path in a message"),
+            _ => return unrepresentable("Q-Connection takes one step of a property path in a message"),
         }
         out.push_str("]}");
         Ok(())
