@@ -136,11 +136,11 @@ impl Codec {
     }
 
     /// Returns the target of the next message whose target is not, or no longer, known.
-    pub(crate) fn take_lost(&mut self) -> Option<String> {
+    pub(crate) fn take_unknown_target(&mut self) -> Option<String> {
         match self {
             Codec::Unknown | Codec::CapnWeb => None,
-            Codec::Capnode(codec) => codec.take_lost(),
-            Codec::Q(codec) => codec.take_lost(),
+            Codec::Capnode(codec) => codec.take_unknown_target(),
+            Codec::Q(codec) => codec.take_unknown_target(),
         }
     }
 

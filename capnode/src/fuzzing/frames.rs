@@ -57,7 +57,7 @@ macro_rules! frames {
             while let Some(reply) = codec.take_reply() {
                 assert_json(&reply);
             }
-            while codec.take_lost().is_some() {}
+            while codec.take_unknown_target().is_some() {}
             if let Some(Message::Answer { outcome: Err(thrown), .. }) = &message {
                 capnweb::read_error(thrown).property::<Value>("data");
             }

@@ -67,7 +67,7 @@ impl Encoding {
     ) -> Result<Option<Message>, Error> {
         let export_names = &mut self.export_names;
         let message = self.codec.parse(frame, limits, &mut ExportNamer { export_names, session, entries });
-        while let Some(id) = self.codec.take_lost() {
+        while let Some(id) = self.codec.take_unknown_target() {
             if tells_lost {
                 effects.push(Effect::Lost(LostMessage { id, message: frame.to_owned() }));
             }

@@ -192,7 +192,7 @@ impl Codec {
     }
 
     /// Takes the start of the addressee of a message whose addressee is not known. Ask after each message.
-    pub(crate) fn take_lost(&mut self) -> Option<String> {
+    pub(crate) fn take_unknown_target(&mut self) -> Option<String> {
         self.lost.pop_front()
     }
 

@@ -184,7 +184,7 @@ fn a_function_that_is_not_known_is_an_error_and_not_silence() {
     assert_eq!(read(&mut codec, frame), None);
     let reply = codec.take_reply().unwrap();
     assert!(reply.starts_with(r#"{"type":"error","methodId":"r1","value":{"message":""#), "{reply}");
-    assert_eq!(codec.take_lost(), Some("gone".to_owned()));
+    assert_eq!(codec.take_unknown_target(), Some("gone".to_owned()));
     assert_eq!(read(&mut codec, r#"{"type":"invocation","methodId":"gone"}"#), None);
     assert_eq!(codec.take_reply(), None);
 }
@@ -253,7 +253,7 @@ fn what_was_given_back_is_dead_until_the_peer_knows() {
     assert!(refused(&mut codec, &call(-2, Some("[]"))).contains("the function was given back"));
     assert_eq!(written(&mut codec, &Message::Release { id: -2, count: 1 }), "");
     assert_eq!(read(&mut codec, &format!(r#"{{"type":"return","methodId":"{reply}"}}"#)), None);
-    assert_eq!((codec.take_reply(), codec.take_lost()), (None, None));
+    assert_eq!((codec.take_reply(), codec.take_unknown_target()), (None, None));
     assert_eq!(said(read(&mut codec, lend)), "-1 [<function -3>]");
     assert!(written(&mut codec, &call(-3, Some("[]"))).contains(r#""methodId":"a""#));
 }

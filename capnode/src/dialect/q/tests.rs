@@ -136,13 +136,13 @@ fn answers_are_known_by_their_ids() {
     assert_eq!(said(read(&mut codec, &resolve(&first, ""))), r#"1 ok ["undefined"]"#);
     let notify = format!(r#"{{"type":"notify","to":"{first}","resolution":10}}"#);
     assert_eq!(said(read(&mut codec, &notify)), "1 so far 10");
-    assert_eq!(codec.take_lost(), None);
+    assert_eq!(codec.take_unknown_target(), None);
     for stranger in [third.as_str(), "", "x", &first.to_lowercase(), &format!("{first}0")] {
         let lost = resolve(stranger, r#","resolution":1"#);
         // Without letters, lower case is the same.
         if *stranger != first {
             assert_eq!(said(read(&mut codec, &lost)), "nothing");
-            assert_eq!(codec.take_lost(), Some(stranger.to_owned()));
+            assert_eq!(codec.take_unknown_target(), Some(stranger.to_owned()));
         }
     }
 }
@@ -178,8 +178,8 @@ fn a_message_to_an_unknown_name_is_reported_and_rejected() {
     let mut codec = Codec::new(1);
     let frame = r#"{"type":"send","to":"nobody","from":"a","op":"get","args":["n"]}"#;
     assert_eq!(read(&mut codec, frame), None);
-    assert_eq!(codec.take_lost(), Some("nobody".to_owned()));
-    assert_eq!(codec.take_lost(), None);
+    assert_eq!(codec.take_unknown_target(), Some("nobody".to_owned()));
+    assert_eq!(codec.take_unknown_target(), None);
     let reply = codec.take_reply().unwrap();
     assert!(reply.starts_with(r#"{"type":"resolve","to":"a","resolution":{"!":{"message":""#), "{reply}");
     assert_eq!(read(&mut codec, r#"{"type":"send","to":"nobody","op":"get","args":["n"]}"#), None);
@@ -207,7 +207,7 @@ fn a_frame_that_makes_no_sense_is_ignored() {
     {
         assert_eq!(read(&mut codec, frame), None, "{frame}");
     }
-    assert_eq!((codec.take_reply(), codec.take_lost()), (None, None));
+    assert_eq!((codec.take_reply(), codec.take_unknown_target()), (None, None));
 }
 
 #[test]

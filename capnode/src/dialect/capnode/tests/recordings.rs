@@ -147,7 +147,7 @@ fn damaged_messages_are_no_danger() {
             {
                 shown(&value);
             }
-            while codec.take_reply().is_some() || codec.take_lost().is_some() {}
+            while codec.take_reply().is_some() || codec.take_unknown_target().is_some() {}
         }
     }
 }

@@ -18,7 +18,7 @@ fn again(text: &str) -> Option<String> {
         sender.asked.add(1, Some(tree["to"].to_string()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
-    assert_eq!((receiver.take_reply(), receiver.take_lost()), (None, None), "{text}");
+    assert_eq!((receiver.take_reply(), receiver.take_unknown_target()), (None, None), "{text}");
     let (Message::Call { args: Some(value), .. }
     | Message::Answer { outcome: Ok(value) | Err(value), .. }
     | Message::Progress { value, .. }) = &mut op
@@ -139,7 +139,7 @@ fn damaged_messages_are_no_danger() {
             {
                 shown(&value);
             }
-            while codec.take_reply().is_some() || codec.take_lost().is_some() {}
+            while codec.take_reply().is_some() || codec.take_unknown_target().is_some() {}
         }
     }
 }
