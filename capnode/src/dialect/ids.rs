@@ -10,13 +10,13 @@ use crate::table::Table;
 /// Imports by the strings that name them. A string is kept as it stands in JSON, quotes included: some peers use
 /// numbers, which have to go back as numbers.
 #[derive(Default)]
-pub(super) struct Lent {
+pub(super) struct ImportNames {
     ids: Table<Box<str>, Id, RandomState>,
     names: IdMap<Box<str>>,
     last: Id,
 }
 
-impl Lent {
+impl ImportNames {
     /// Returns the id of the import that the peer calls `name`, which stays the same while we hold it.
     pub(super) fn intern(&mut self, name: &str) -> Id {
         if let Some(id) = self.ids.get(name) {
@@ -46,11 +46,11 @@ impl Lent {
 
 /// The places of the answers of the peer's unanswered calls, by the calls' numbers.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct OpenAnswers {
     places: IdMap<Box<str>>,
 }
 
-impl Asked {
+impl OpenAnswers {
     /// Adds a call. One that says no place for its answer gets none.
     pub(super) fn add(&mut self, call: Id, place: Option<String>) {
         if let Some(place) = place {
@@ -103,7 +103,7 @@ pub(super) fn excerpt(id: &str) -> String {
 }
 
 /// Turns a seed into the next of a row of numbers that have nothing visible in common.
-pub(super) fn scramble(seed: &mut u64) -> u64 {
+pub(super) fn split_mix64(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *seed;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use crate::dialect::ids::Lent;
+use crate::dialect::ids::ImportNames;
 use crate::message::Id;
 
 /// Functions given back that the peer may be silent about.
@@ -11,7 +11,7 @@ const MAX_DYING: usize = 8_192;
 /// The peer's functions, and those of them that can be given back.
 #[derive(Default)]
 pub(super) struct Functions {
-    pub(super) lent: Lent,
+    pub(super) lent: ImportNames,
     /// Functions that an index listed. A peer computes its index once: a function of it that is given back is gone for
     /// good.
     pub(super) listed: HashSet<Box<str>>,

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::canonical::{
     Builder, MAX_DEPTH, Unrepresentable, check_error, error_members, unrepresentable, write_reason,
 };
-use super::ids::{Asked, excerpt, member, open, own_name, peer_id, quoted, scramble};
+use super::ids::{OpenAnswers, excerpt, member, open, own_name, peer_id, quoted, split_mix64};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
@@ -27,7 +27,7 @@ mod tests;
 use self::decode::Table;
 use self::encode::Encoder;
 use self::functions::{Dropped, Functions};
-use self::replies::{Replies, Reply};
+use self::replies::{RequestId, RequestIds};
 
 /// The member of a `dealloc` whose sender has waited in case the function would be used again. Programs of the package
 /// do not read it.
@@ -36,8 +36,8 @@ const LATE: &str = "capnode:late";
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Codec {
     functions: Functions,
-    asked: Asked,
-    own: Replies,
+    asked: OpenAnswers,
+    own: RequestIds,
     replies: VecDeque<String>,
     /// The addressees of messages to something that we do not have, or no longer.
     lost: VecDeque<String>,
@@ -52,8 +52,8 @@ impl Codec {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             functions: Functions::default(),
-            asked: Asked::default(),
-            own: Replies::new(seed),
+            asked: OpenAnswers::default(),
+            own: RequestIds::new(seed),
             replies: VecDeque::new(),
             lost: VecDeque::new(),
             defers: false,
@@ -147,10 +147,10 @@ impl Codec {
         let to = message.get("methodId").and_then(own_name).unwrap_or_default();
         let (id, in_index) = match self.own.find(&to) {
             // A second answer to the same question must not add to the functions that are known for good.
-            Some(Reply::Index(id)) if !self.own.is_open(id) => return Ok(None),
-            Some(Reply::Index(id)) => (id, true),
-            Some(Reply::Call(id)) => (id, false),
-            Some(Reply::Dealloc(number)) => {
+            Some(RequestId::Index(id)) if !self.own.is_open(id) => return Ok(None),
+            Some(RequestId::Index(id)) => (id, true),
+            Some(RequestId::Call(id)) => (id, false),
+            Some(RequestId::Dealloc(number)) => {
                 self.functions.given_back(number);
                 return Ok(None);
             }
@@ -336,8 +336,8 @@ impl Codec {
         let message = Json::parse(frame, MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;
         let id = message.get("replyId").or_else(|| message.get("methodId")).and_then(own_name)?;
         match self.own.find(&id)? {
-            Reply::Index(call) | Reply::Call(call) => Some(call),
-            Reply::Dealloc(_) => None,
+            RequestId::Index(call) | RequestId::Call(call) => Some(call),
+            RequestId::Dealloc(_) => None,
         }
     }
 

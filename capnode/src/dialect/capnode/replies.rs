@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::scramble;
+use super::split_mix64;
 use crate::message::Id;
 
 /// A request of ours, to which an answer comes.
-pub(super) enum Reply {
+pub(super) enum RequestId {
     Index(Id),
     Call(Id),
     Dealloc(Id),
@@ -15,7 +15,7 @@ pub(super) enum Reply {
 /// Makes ids of the numbers of our requests that look like those of the package: 20 hexadecimal digits, or 40 for an
 /// index. The first are the connection's, the last ten the number. Calls come with their numbers; only a `dealloc` gets
 /// its own here.
-pub(super) struct Replies {
+pub(super) struct RequestIds {
     index: String,
     call: String,
     dealloc: String,
@@ -26,9 +26,9 @@ pub(super) struct Replies {
     open: HashSet<Id>,
 }
 
-impl Replies {
+impl RequestIds {
     pub(super) fn new(mut seed: u64) -> Self {
-        let mut ten = || format!("{:010x}", scramble(&mut seed) >> 24);
+        let mut ten = || format!("{:010x}", split_mix64(&mut seed) >> 24);
         let index = format!("{}{}{}", ten(), ten(), ten());
         let (call, mut dealloc) = (ten(), ten());
         while dealloc == call {
@@ -66,15 +66,15 @@ impl Replies {
     }
 
     /// Finds the request of ours with this id. An id in upper case is not ours.
-    pub(super) fn find(&self, id: &str) -> Option<Reply> {
+    pub(super) fn find(&self, id: &str) -> Option<RequestId> {
         let number = |prefix: &str, last: Id| {
             let digits = id.strip_prefix(prefix)?;
             let number = Id::from_str_radix(digits, 16).ok()?;
             ((1..=last).contains(&number) && format!("{number:010x}") == digits).then_some(number)
         };
-        let index = || number(&self.index, self.last_call).map(Reply::Index);
-        let call = || number(&self.call, self.last_call).map(Reply::Call);
-        let dealloc = || number(&self.dealloc, self.deallocs).map(Reply::Dealloc);
+        let index = || number(&self.index, self.last_call).map(RequestId::Index);
+        let call = || number(&self.call, self.last_call).map(RequestId::Call);
+        let dealloc = || number(&self.dealloc, self.deallocs).map(RequestId::Dealloc);
         index().or_else(call).or_else(dealloc)
     }
 }

@@ -8,7 +8,7 @@ use super::key;
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{Builder, error_members};
 use crate::dialect::capnweb::text::{unescape, write_string};
-use crate::dialect::ids::{Lent, own_name, peer_id};
+use crate::dialect::ids::{ImportNames, own_name, peer_id};
 use crate::dialect::json::{Json, separate};
 use crate::dialect::too_deep;
 use crate::error::Error;
@@ -29,7 +29,7 @@ pub(super) struct Decoder<'t, 'a, 'n> {
     waiting: VecDeque<&'t Json<'a>>,
     whole: Option<&'t Json<'a>>,
     max_depth: usize,
-    lent: &'n mut Lent,
+    lent: &'n mut ImportNames,
     names: &'n mut dyn ExportNames,
     builder: Builder,
 }
@@ -40,7 +40,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         frame: &str,
         whole: Option<&'t Json<'a>>,
         max_depth: usize,
-        lent: &'n mut Lent,
+        lent: &'n mut ImportNames,
         names: &'n mut dyn ExportNames,
     ) -> Self {
         let mut decoder = Self {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::canonical::{Unrepresentable, unrepresentable};
-use super::ids::{Asked, Lent, excerpt, member, open, own_name, peer_id, quoted, scramble};
+use super::ids::{ImportNames, OpenAnswers, excerpt, member, open, own_name, peer_id, quoted, split_mix64};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
@@ -26,8 +26,8 @@ use self::encode::Encoder;
 
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Codec {
-    lent: Lent,
-    asked: Asked,
+    lent: ImportNames,
+    asked: OpenAnswers,
     /// The ids of our calls are this and their number.
     prefix: String,
     /// The last call of ours.
@@ -40,10 +40,17 @@ pub(crate) struct Codec {
 impl Codec {
     /// A new connection's. The seed makes the ids of its calls unlike those of others.
     pub(crate) fn new(mut seed: u64) -> Self {
-        let bits = scramble(&mut seed);
+        let bits = split_mix64(&mut seed);
         let prefix = format!("{:08X}-{:04X}-4{:03X}-", bits >> 32, (bits >> 16) & 0xFFFF, bits & 0xFFF);
         let (replies, lost) = (VecDeque::new(), VecDeque::new());
-        Self { lent: Lent::default(), asked: Asked::default(), prefix, last_call: 0, replies, lost }
+        Self {
+            lent: ImportNames::default(),
+            asked: OpenAnswers::default(),
+            prefix,
+            last_call: 0,
+            replies,
+            lost,
+        }
     }
 
     /// Reads one message; a message that makes no sense has no effect. An error means that a limit was broken. Answers

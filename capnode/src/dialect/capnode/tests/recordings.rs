@@ -132,11 +132,11 @@ fn damaged_messages_are_no_danger() {
         };
         for _ in 0..12 {
             let mut bytes = text.clone().into_bytes();
-            let at = usize::try_from(scramble(&mut random) % bytes.len() as u64).unwrap();
-            match scramble(&mut random) % 3 {
+            let at = usize::try_from(split_mix64(&mut random) % bytes.len() as u64).unwrap();
+            match split_mix64(&mut random) % 3 {
                 0 => bytes.truncate(at),
-                1 => bytes[at] ^= 1 << (scramble(&mut random) % 7),
-                _ => bytes[at] = b"{}[]\",:0123\\n-"[usize::try_from(scramble(&mut random) % 14).unwrap()],
+                1 => bytes[at] ^= 1 << (split_mix64(&mut random) % 7),
+                _ => bytes[at] = b"{}[]\",:0123\\n-"[usize::try_from(split_mix64(&mut random) % 14).unwrap()],
             }
             let frame = String::from_utf8_lossy(&bytes);
             let op = codec.parse(&frame, &Limits::default(), &mut names).unwrap();
