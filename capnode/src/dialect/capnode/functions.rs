@@ -16,15 +16,15 @@ pub(super) struct Functions {
     /// good.
     pub(super) listed: HashSet<Box<str>>,
     /// Functions given back, as long as the peer has not said that it knows, by the number of the message.
-    pub(super) dying: BTreeMap<Id, Box<str>>,
-    pub(super) dying_names: HashSet<Box<str>>,
+    pub(super) releasing: BTreeMap<Id, Box<str>>,
+    pub(super) releasing_names: HashSet<Box<str>>,
     /// Functions that came again after they were given back, and before the peer knew.
-    pub(super) dead: HashSet<Id>,
+    pub(super) released: HashSet<Id>,
     /// Functions that are no longer held here, and that may still be kept if they come again, each with the turn in
     /// which it was dropped.
-    pub(super) leaving: HashMap<Box<str>, Dropped>,
-    /// The names in `leaving` in the order in which they were dropped, and some that have come again.
-    pub(super) leaving_order: VecDeque<(Box<str>, Dropped)>,
+    pub(super) pending_release: HashMap<Box<str>, DropTime>,
+    /// The names in `pending_release` in the order in which they were dropped, and some that have come again.
+    pub(super) pending_order: VecDeque<(Box<str>, DropTime)>,
     pub(super) turn: u64,
     /// Functions that need not be kept once they are dropped.
     pub(super) expired: HashSet<Id>,
@@ -32,7 +32,7 @@ pub(super) struct Functions {
 
 /// The time at which a function was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dropped {
+pub(super) enum DropTime {
     /// Together with an export of ours that the peer has given back late: the peer has waited in our place.
     Late,
     /// In this turn.
@@ -43,15 +43,15 @@ impl Functions {
     /// The id of a function that is mentioned in a message, which may be the answer to an `index`.
     pub(super) fn mention(&mut self, name: &str, in_index: bool) -> Id {
         let id = self.lent.intern(name);
-        self.leaving.remove(name);
+        self.pending_release.remove(name);
         if in_index && !self.listed.contains(name) {
             self.listed.insert(name.into());
         }
-        if self.dying_names.contains(name) {
-            self.dead.insert(id);
+        if self.releasing_names.contains(name) {
+            self.released.insert(id);
         } else {
             // The peer lends it anew.
-            self.dead.remove(&id);
+            self.released.remove(&id);
         }
         id
     }
@@ -59,25 +59,25 @@ impl Functions {
     /// Notes that a function is no longer held here. It may come again, unless it is `expired`.
     pub(super) fn leave(&mut self, name: Box<str>, expired: bool) {
         if expired {
-            self.leaving.insert(name.clone(), Dropped::Late);
-            self.leaving_order.push_front((name, Dropped::Late));
+            self.pending_release.insert(name.clone(), DropTime::Late);
+            self.pending_order.push_front((name, DropTime::Late));
         } else {
-            let dropped = Dropped::In(self.turn);
-            self.leaving.insert(name.clone(), dropped);
-            self.leaving_order.push_back((name, dropped));
+            let dropped = DropTime::In(self.turn);
+            self.pending_release.insert(name.clone(), dropped);
+            self.pending_order.push_back((name, dropped));
         }
     }
 
     /// Takes the next function that is to be given back now, if `is_over` returns `true` for the time of its drop.
-    pub(super) fn take_left(&mut self, is_over: impl Fn(Dropped) -> bool) -> Option<(Box<str>, Dropped)> {
-        while let Some((_, dropped)) = self.leaving_order.front() {
+    pub(super) fn take_left(&mut self, is_over: impl Fn(DropTime) -> bool) -> Option<(Box<str>, DropTime)> {
+        while let Some((_, dropped)) = self.pending_order.front() {
             if !is_over(*dropped) {
                 return None;
             }
-            let (name, dropped) = self.leaving_order.pop_front()?;
+            let (name, dropped) = self.pending_order.pop_front()?;
             // It may have come again, and have been dropped again later.
-            if self.leaving.get(&name) == Some(&dropped) {
-                self.leaving.remove(&name);
+            if self.pending_release.get(&name) == Some(&dropped) {
+                self.pending_release.remove(&name);
                 return Some((name, dropped));
             }
         }
@@ -87,19 +87,19 @@ impl Functions {
     /// Notes that a function is being given back. A peer that never says that it knows must not make us remember for
     /// ever.
     pub(super) fn give_back(&mut self, number: Id, name: Box<str>) {
-        self.dying_names.insert(name.clone());
-        self.dying.insert(number, name);
-        if self.dying.len() > MAX_DYING {
-            if let Some((_, oldest)) = self.dying.pop_first() {
-                self.dying_names.remove(&oldest);
+        self.releasing_names.insert(name.clone());
+        self.releasing.insert(number, name);
+        if self.releasing.len() > MAX_DYING {
+            if let Some((_, oldest)) = self.releasing.pop_first() {
+                self.releasing_names.remove(&oldest);
             }
         }
     }
 
     /// Notes that the peer knows that a function was given back.
     pub(super) fn given_back(&mut self, number: Id) {
-        if let Some(name) = self.dying.remove(&number) {
-            self.dying_names.remove(&name);
+        if let Some(name) = self.releasing.remove(&number) {
+            self.releasing_names.remove(&name);
         }
     }
 }

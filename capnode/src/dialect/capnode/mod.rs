@@ -26,7 +26,7 @@ mod tests;
 
 use self::decode::Table;
 use self::encode::Encoder;
-use self::functions::{Dropped, Functions};
+use self::functions::{DropTime, Functions};
 use self::replies::{RequestId, RequestIds};
 
 /// The member of a `dealloc` whose sender has waited in case the function would be used again. Programs of the package
@@ -254,8 +254,8 @@ impl Codec {
     fn write_release(&mut self, id: Id, out: &mut String) {
         let expired = self.functions.expired.remove(&id);
         let Some(name) = self.functions.lent.forget(id) else { return };
-        let dead = self.functions.dead.remove(&id);
-        if dead || self.functions.listed.contains(&name) {
+        let released = self.functions.released.remove(&id);
+        if released || self.functions.listed.contains(&name) {
             return;
         }
         if self.defers {
@@ -302,7 +302,7 @@ impl Codec {
 
     /// `true` if there are functions to give back.
     pub(crate) fn is_leaving(&self) -> bool {
-        !self.functions.leaving_order.is_empty()
+        !self.functions.pending_order.is_empty()
     }
 
     /// Gives back the functions that have not come again since the turn before; or all of them. The frames are among
@@ -310,21 +310,21 @@ impl Codec {
     pub(crate) fn flush(&mut self, all: bool) {
         let now = self.functions.turn;
         self.functions.turn += 1;
-        self.give_back(!all, |dropped| all || dropped != Dropped::In(now));
+        self.give_back(!all, |dropped| all || dropped != DropTime::In(now));
     }
 
     /// Gives back the functions that need not be kept. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&mut self) -> bool {
-        self.give_back(true, |dropped| dropped == Dropped::Late)
+        self.give_back(true, |dropped| dropped == DropTime::Late)
     }
 
     /// Gives back functions, up to the first for which `is_over` returns `false`.
-    fn give_back(&mut self, waited: bool, is_over: impl Fn(Dropped) -> bool) -> bool {
+    fn give_back(&mut self, waited: bool, is_over: impl Fn(DropTime) -> bool) -> bool {
         let before = self.replies.len();
         while let Some((name, dropped)) = self.functions.take_left(&is_over) {
             let mut frame = String::new();
-            self.write_dealloc(name, waited || dropped == Dropped::Late, &mut frame);
+            self.write_dealloc(name, waited || dropped == DropTime::Late, &mut frame);
             self.replies.push_back(frame);
         }
         self.replies.len() > before
@@ -367,7 +367,7 @@ impl Codec {
             (_, true, None) => return unrepresentable("a function in Capnode can only be called"),
             (_, true, Some(args)) => {
                 let Some(name) =
-                    self.functions.lent.name(target).filter(|_| !self.functions.dead.contains(&target))
+                    self.functions.lent.name(target).filter(|_| !self.functions.released.contains(&target))
                 else {
                     return unrepresentable("the function was given back");
                 };
