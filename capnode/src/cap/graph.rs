@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::payload::{Body, Part};
-use crate::dialect::Place;
+use crate::dialect::ValueSlice;
 use crate::few::Few;
 use crate::limits::Limits;
 use crate::message::{Payload, Slot, Text};
@@ -87,11 +87,11 @@ impl Graph {
     }
 
     /// Returns the place of a node, with its references.
-    pub(crate) fn place<'a>(self: &'a Arc<Self>, index: usize) -> Option<Place<'a, Part>> {
+    pub(crate) fn place<'a>(self: &'a Arc<Self>, index: usize) -> Option<ValueSlice<'a, Part>> {
         let contents = self.contents.get()?;
         let spot = contents.nodes.get(index)?;
         let refs = contents.refs.get(spot.refs.clone())?;
-        Some(Place { buffer: contents.text.buffer(), range: spot.text.clone(), refs, graph: Some(self) })
+        Some(ValueSlice { buffer: contents.text.buffer(), range: spot.text.clone(), refs, graph: Some(self) })
     }
 
     pub(crate) fn is_callable(&self) -> bool {

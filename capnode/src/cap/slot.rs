@@ -20,7 +20,7 @@ use super::graph::{Graph, SharedNode};
 use super::payload::{Body, Part, encode};
 use super::value::Value;
 use crate::dialect::capnweb::{Reader, decode_error};
-use crate::dialect::{Extract, Found, Lookup, Node, Place};
+use crate::dialect::{ExtractRef, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
 use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::marker::REFERENCE;
@@ -67,7 +67,7 @@ pub(super) fn serialize<S: Serializer>(part: &Part, serializer: S) -> Result<S::
     serializer.serialize_newtype_struct(REFERENCE, &Slot(part))
 }
 
-impl Extract for Part {
+impl ExtractRef for Part {
     fn extract<T: Serialize + ?Sized>(newtype: &T) -> Option<Self> {
         OUT.set(Some(None));
         let written = newtype.serialize(serde_json::value::Serializer);
@@ -84,20 +84,20 @@ fn meet(met: Met) -> u64 {
     })
 }
 
-impl Lookup for Part {
+impl ResolveRef for Part {
     type Graph = Arc<Graph>;
 
-    fn look_up<'a>(&'a self, graph: Option<&'a Arc<Graph>>) -> Found<'a, Self> {
+    fn resolve<'a>(&'a self, graph: Option<&'a Arc<Graph>>) -> ResolvedRef<'a, Self> {
         match (self, graph) {
-            (Part::Cap(cap), _) => Found::Reference(meet(Met::Cap(cap.clone()))),
-            (Part::Value(nested), _) => Found::Value(&nested.body),
-            (Part::Shared(node), _) => Found::Node(Node { graph: &node.graph, index: node.index }),
-            (Part::Inner(index), Some(graph)) => Found::Node(Node { graph, index: *index }),
-            (Part::Inner(_), None) => Found::Reference(u64::MAX),
+            (Part::Cap(cap), _) => ResolvedRef::Reference(meet(Met::Cap(cap.clone()))),
+            (Part::Value(nested), _) => ResolvedRef::Value(&nested.body),
+            (Part::Shared(node), _) => ResolvedRef::Node(NodeRef { graph: &node.graph, index: node.index }),
+            (Part::Inner(index), Some(graph)) => ResolvedRef::Node(NodeRef { graph, index: *index }),
+            (Part::Inner(_), None) => ResolvedRef::Reference(u64::MAX),
         }
     }
 
-    fn node(graph: &Arc<Graph>, index: usize) -> Option<Place<'_, Self>> {
+    fn node(graph: &Arc<Graph>, index: usize) -> Option<ValueSlice<'_, Self>> {
         graph.place(index)
     }
 
@@ -109,12 +109,12 @@ impl Lookup for Part {
         Arc::as_ptr(graph).cast()
     }
 
-    fn token(node: Node<'_, Self>) -> Option<u64> {
+    fn token(node: NodeRef<'_, Self>) -> Option<u64> {
         Some(meet(Met::Shared(SharedNode { graph: node.graph.clone(), index: node.index })))
     }
 
-    fn record(record: Place<'_, Self>, node: Option<Node<'_, Self>>) -> Option<u64> {
-        let Place { buffer, range, refs, graph } = record;
+    fn record(record: ValueSlice<'_, Self>, node: Option<NodeRef<'_, Self>>) -> Option<u64> {
+        let ValueSlice { buffer, range, refs, graph } = record;
         let is_callable = |part: &Part| match part {
             Part::Inner(_) => graph.is_some_and(|graph| graph.is_callable()),
             other => other.is_callable(),
@@ -123,7 +123,7 @@ impl Lookup for Part {
             return None;
         }
         let body = match node {
-            Some(Node { graph, index }) => {
+            Some(NodeRef { graph, index }) => {
                 Payload::reference(Part::Shared(SharedNode { graph: graph.clone(), index }))
             }
             // It stands by itself, so that keeping it does not keep all that it came with.

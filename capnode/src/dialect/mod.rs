@@ -97,43 +97,43 @@ fn too_long(bytes: usize) -> Error {
 const ENVELOPE: usize = 4;
 
 /// The kind of reference that a serializer finds in a value, and how.
-pub(crate) trait Extract: Sized {
+pub(crate) trait ExtractRef: Sized {
     /// The reference inside the newtype that says it is one.
     fn extract<T: Serialize + ?Sized>(newtype: &T) -> Option<Self>;
 }
 
 /// The content of a place in a payload that is being read.
-pub(crate) enum Found<'a, R: Lookup> {
-    /// A reference: its token, by which [`Extract`]'s counterpart finds it.
+pub(crate) enum ResolvedRef<'a, R: ResolveRef> {
+    /// A reference: its token, by which [`ExtractRef`]'s counterpart finds it.
     Reference(u64),
     /// A value that came by another way, to be read as if it stood here.
     Value(&'a Payload<R>),
     /// A value that stands in several places, or inside itself.
-    Node(Node<'a, R>),
+    Node(NodeRef<'a, R>),
 }
 
 /// One of the values of a graph.
-pub(crate) struct Node<'a, R: Lookup> {
+pub(crate) struct NodeRef<'a, R: ResolveRef> {
     pub(crate) graph: &'a R::Graph,
     pub(crate) index: usize,
 }
 
-impl<R: Lookup> Clone for Node<'_, R> {
+impl<R: ResolveRef> Clone for NodeRef<'_, R> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<R: Lookup> Copy for Node<'_, R> {}
+impl<R: ResolveRef> Copy for NodeRef<'_, R> {}
 
-impl<R: Lookup> PartialEq for Node<'_, R> {
+impl<R: ResolveRef> PartialEq for NodeRef<'_, R> {
     fn eq(&self, other: &Self) -> bool {
         self.index == other.index && R::address(self.graph) == R::address(other.graph)
     }
 }
 
 /// A value where it stands in a longer text.
-pub(crate) struct Place<'a, R: Lookup> {
+pub(crate) struct ValueSlice<'a, R: ResolveRef> {
     pub(crate) buffer: &'a str,
     pub(crate) range: Range<usize>,
     /// The references inside the range, and perhaps others.
@@ -143,15 +143,15 @@ pub(crate) struct Place<'a, R: Lookup> {
 }
 
 /// Looks up references for a deserializer that hands them out.
-pub(crate) trait Lookup: Sized {
+pub(crate) trait ResolveRef: Sized {
     /// The holder of the values that stand in several places.
     type Graph;
 
     /// Returns the content of the reference's place. A number of a node is meant in `graph`.
-    fn look_up<'a>(&'a self, graph: Option<&'a Self::Graph>) -> Found<'a, Self>;
+    fn resolve<'a>(&'a self, graph: Option<&'a Self::Graph>) -> ResolvedRef<'a, Self>;
 
     /// Returns the place of a node.
-    fn node(graph: &Self::Graph, index: usize) -> Option<Place<'_, Self>>;
+    fn node(graph: &Self::Graph, index: usize) -> Option<ValueSlice<'_, Self>>;
 
     /// Bytes that may be read of a graph's nodes at once, each as often as it is met.
     fn unfolded_bytes(graph: &Self::Graph) -> usize;
@@ -160,10 +160,10 @@ pub(crate) trait Lookup: Sized {
     fn address(graph: &Self::Graph) -> *const ();
 
     /// Returns the token of a node that is handed out as itself, unread.
-    fn token(node: Node<'_, Self>) -> Option<u64>;
+    fn token(node: NodeRef<'_, Self>) -> Option<u64>;
 
     /// Returns the token of a reference to a record; `None` for a record without anything to call in it.
-    fn record(record: Place<'_, Self>, node: Option<Node<'_, Self>>) -> Option<u64>;
+    fn record(record: ValueSlice<'_, Self>, node: Option<NodeRef<'_, Self>>) -> Option<u64>;
 }
 
 /// The reason that a value could not be written or read.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::de::Reader;
 use super::failure::decode_error;
 use super::ser::Writer;
-use crate::dialect::{Extract, Failure, Lookup};
+use crate::dialect::{ExtractRef, Failure, ResolveRef};
 use crate::error::Error;
 use crate::few::Few;
 use crate::message::{Payload, Text};
@@ -18,7 +18,7 @@ pub(crate) struct ArgsWriter<R> {
 }
 
 /// Writes the arguments that `each` pushes, one after the other, in text that may have `limit` bytes.
-pub(crate) fn write_args<R: Extract>(
+pub(crate) fn write_args<R: ExtractRef>(
     limit: usize,
     each: impl FnOnce(&mut ArgsWriter<R>) -> Result<(), Error>,
 ) -> Result<Payload<R>, Error> {
@@ -29,7 +29,7 @@ pub(crate) fn write_args<R: Extract>(
     Ok(Payload { text: Text::Own(args.writer.out), refs: args.writer.refs, nodes: Few::NONE })
 }
 
-impl<R: Extract> ArgsWriter<R> {
+impl<R: ExtractRef> ArgsWriter<R> {
     /// Writes the next argument.
     pub(crate) fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if self.count > 0 {
@@ -41,7 +41,7 @@ impl<R: Extract> ArgsWriter<R> {
     }
 }
 
-impl<R: Lookup> Reader<'_, R> {
+impl<R: ResolveRef> Reader<'_, R> {
     /// Reads the next argument. One that is not there is undefined.
     pub(crate) fn argument<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let before = if std::mem::replace(&mut self.opened, true) { b',' } else { b'[' };

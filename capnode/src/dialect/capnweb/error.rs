@@ -10,7 +10,7 @@ use super::ser::{Side, Writer};
 use super::text::write_string;
 use super::{from_payload, member, to_payload};
 use crate::bounds;
-use crate::dialect::Extract;
+use crate::dialect::ExtractRef;
 use crate::error::{Data, Error, ErrorKind};
 use crate::few::Few;
 use crate::kinds::{Url, marker};
@@ -155,7 +155,7 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
 
 /// Writes the outcome of a call: a value, or the content of a `Result`. An `Err` becomes an error with the value as its
 /// property `data`, and with its text as message if it is a string or a bare variant.
-pub(crate) fn to_outcome<R: Extract, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
+pub(crate) fn to_outcome<R: ExtractRef, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
     let mut writer = Writer::of_outcome(bounds::writable());
     let written = value.serialize(&mut writer);
     writer.check(written)?;

@@ -2,26 +2,26 @@
 
 use serde::Serialize;
 
-use crate::dialect::{Extract, Found, Lookup, Node, Place};
+use crate::dialect::{ExtractRef, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
 
 /// The references of values that may hold none.
 #[derive(Clone, Debug)]
 pub(super) enum NoReference {}
 
-impl Extract for NoReference {
+impl ExtractRef for NoReference {
     fn extract<T: Serialize + ?Sized>(_: &T) -> Option<Self> {
         None
     }
 }
 
-impl Lookup for NoReference {
+impl ResolveRef for NoReference {
     type Graph = NoReference;
 
-    fn look_up<'a>(&'a self, _: Option<&'a NoReference>) -> Found<'a, Self> {
+    fn resolve<'a>(&'a self, _: Option<&'a NoReference>) -> ResolvedRef<'a, Self> {
         match *self {}
     }
 
-    fn node(graph: &NoReference, _: usize) -> Option<Place<'_, Self>> {
+    fn node(graph: &NoReference, _: usize) -> Option<ValueSlice<'_, Self>> {
         match *graph {}
     }
 
@@ -33,11 +33,11 @@ impl Lookup for NoReference {
         match *graph {}
     }
 
-    fn token(node: Node<'_, Self>) -> Option<u64> {
+    fn token(node: NodeRef<'_, Self>) -> Option<u64> {
         match *node.graph {}
     }
 
-    fn record(_: Place<'_, Self>, _: Option<Node<'_, Self>>) -> Option<u64> {
+    fn record(_: ValueSlice<'_, Self>, _: Option<NodeRef<'_, Self>>) -> Option<u64> {
         None
     }
 }

@@ -7,13 +7,13 @@ use super::de::Reader;
 use super::de::places::{Places, range_at};
 use super::failure::decode_error;
 use super::ser::Writer;
-use crate::dialect::{Extract, Lookup};
+use crate::dialect::{ExtractRef, ResolveRef};
 use crate::error::Error;
 use crate::few::Few;
 use crate::message::{Key, Payload, Text};
 
 /// Writes a value as an expression of at most `limit` bytes.
-pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(
+pub(crate) fn to_payload<R: ExtractRef, T: Serialize + ?Sized>(
     value: &T,
     limit: usize,
 ) -> Result<Payload<R>, Error> {
@@ -24,17 +24,17 @@ pub(crate) fn to_payload<R: Extract, T: Serialize + ?Sized>(
 }
 
 /// Reads an expression.
-pub(crate) fn from_payload<R: Lookup, T: DeserializeOwned>(payload: &Payload<R>) -> Result<T, Error> {
+pub(crate) fn from_payload<R: ResolveRef, T: DeserializeOwned>(payload: &Payload<R>) -> Result<T, Error> {
     T::deserialize(&mut Reader::new(payload)).map_err(decode_error)
 }
 
 /// Returns the `key` of a value, if the value is an object or array that has it.
-pub(crate) fn member<R: Lookup + Clone>(value: &Payload<R>, key: &Key) -> Option<Payload<R>> {
+pub(crate) fn member<R: ResolveRef + Clone>(value: &Payload<R>, key: &Key) -> Option<Payload<R>> {
     let at = Places::default().find(value, value.text.range().start, key)?;
     Some(value.slice(range_at(value, at)?))
 }
 
 /// Returns the names of the parts of a value: the members of an object, the indexes of an array.
-pub(crate) fn keys<R: Lookup>(value: &Payload<R>) -> Result<Vec<String>, Error> {
+pub(crate) fn keys<R: ResolveRef>(value: &Payload<R>) -> Result<Vec<String>, Error> {
     Reader::new(value).keys().map_err(decode_error)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::form::{Form, Place, form};
+use super::form::{Form, JsonAddress, form};
 use super::key;
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{Builder, error_members};
@@ -22,10 +22,10 @@ type Result<T> = std::result::Result<T, Error>;
 
 pub(super) struct Decoder<'t, 'a, 'n> {
     /// The target of each path in the message.
-    found: HashMap<Place<'a>, &'t Json<'a>>,
+    found: HashMap<JsonAddress<'a>, &'t Json<'a>>,
     /// The arrays and plain objects that occur more than once.
-    shared: HashSet<Place<'a>>,
-    numbers: HashMap<Place<'a>, usize>,
+    shared: HashSet<JsonAddress<'a>>,
+    numbers: HashMap<JsonAddress<'a>, usize>,
     waiting: VecDeque<&'t Json<'a>>,
     whole: Option<&'t Json<'a>>,
     max_depth: usize,

@@ -6,7 +6,7 @@ use super::key;
 use crate::dialect::json::Json;
 
 /// The address of a tree: the same address is the same object as long as the tree lives.
-pub(super) type Place<'a> = *const Json<'a>;
+pub(super) type JsonAddress<'a> = *const Json<'a>;
 
 /// The meaning of an object in JSON.
 pub(super) enum Form<'t, 'a> {

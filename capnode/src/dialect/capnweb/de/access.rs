@@ -6,16 +6,16 @@ use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
 use super::content::MapKey;
 use super::{Next, Reader, Result};
-use crate::dialect::{Failure, Lookup};
+use crate::dialect::{Failure, ResolveRef};
 
 /// The elements of an array.
-pub(super) struct Elements<'a, 'b, R: Lookup> {
+pub(super) struct Elements<'a, 'b, R: ResolveRef> {
     pub(super) reader: &'b mut Reader<'a, R>,
     first: bool,
     ended: bool,
 }
 
-impl<'a, 'b, R: Lookup> Elements<'a, 'b, R> {
+impl<'a, 'b, R: ResolveRef> Elements<'a, 'b, R> {
     pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
         Self { reader, first: true, ended: false }
     }
@@ -39,7 +39,7 @@ impl<'a, 'b, R: Lookup> Elements<'a, 'b, R> {
     }
 }
 
-impl<'de, R: Lookup> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
+impl<'de, R: ResolveRef> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
     type Error = Failure;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
@@ -52,13 +52,13 @@ impl<'de, R: Lookup> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
 }
 
 /// The members of an object.
-pub(super) struct Members<'a, 'b, R: Lookup> {
+pub(super) struct Members<'a, 'b, R: ResolveRef> {
     pub(super) reader: &'b mut Reader<'a, R>,
     first: bool,
     ended: bool,
 }
 
-impl<'a, 'b, R: Lookup> Members<'a, 'b, R> {
+impl<'a, 'b, R: ResolveRef> Members<'a, 'b, R> {
     pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
         Self { reader, first: true, ended: false }
     }
@@ -89,7 +89,7 @@ impl<'a, 'b, R: Lookup> Members<'a, 'b, R> {
     }
 }
 
-impl<'de, R: Lookup> de::MapAccess<'de> for &mut Members<'_, '_, R> {
+impl<'de, R: ResolveRef> de::MapAccess<'de> for &mut Members<'_, '_, R> {
     type Error = Failure;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
@@ -104,12 +104,12 @@ impl<'de, R: Lookup> de::MapAccess<'de> for &mut Members<'_, '_, R> {
 }
 
 /// A variant of an enum with content. A special value is one, named like its form, for a visitor that knows the kinds.
-pub(super) struct Variant<'a, 'b, R: Lookup> {
+pub(super) struct Variant<'a, 'b, R: ResolveRef> {
     pub(super) reader: &'b mut Reader<'a, R>,
     pub(super) variant: &'b str,
 }
 
-impl<'de, R: Lookup> de::EnumAccess<'de> for Variant<'_, '_, R> {
+impl<'de, R: ResolveRef> de::EnumAccess<'de> for Variant<'_, '_, R> {
     type Error = Failure;
     type Variant = Self;
 
@@ -118,7 +118,7 @@ impl<'de, R: Lookup> de::EnumAccess<'de> for Variant<'_, '_, R> {
     }
 }
 
-impl<'de, R: Lookup> de::VariantAccess<'de> for Variant<'_, '_, R> {
+impl<'de, R: ResolveRef> de::VariantAccess<'de> for Variant<'_, '_, R> {
     type Error = Failure;
 
     fn unit_variant(self) -> Result<()> {
@@ -139,7 +139,7 @@ impl<'de, R: Lookup> de::VariantAccess<'de> for Variant<'_, '_, R> {
 }
 
 /// An error read as a map: `name`, `message`, then its properties.
-pub(super) struct ErrorMembers<'a, 'b, R: Lookup> {
+pub(super) struct ErrorMembers<'a, 'b, R: ResolveRef> {
     reader: &'b mut Reader<'a, R>,
     stage: Stage,
 }
@@ -154,7 +154,7 @@ enum Stage {
     Done,
 }
 
-impl<'a, 'b, R: Lookup> ErrorMembers<'a, 'b, R> {
+impl<'a, 'b, R: ResolveRef> ErrorMembers<'a, 'b, R> {
     pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
         Self { reader, stage: Stage::Name }
     }
@@ -205,7 +205,7 @@ impl<'a, 'b, R: Lookup> ErrorMembers<'a, 'b, R> {
     }
 }
 
-impl<'de, R: Lookup> de::MapAccess<'de> for &mut ErrorMembers<'_, '_, R> {
+impl<'de, R: ResolveRef> de::MapAccess<'de> for &mut ErrorMembers<'_, '_, R> {
     type Error = Failure;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
@@ -218,7 +218,7 @@ impl<'de, R: Lookup> de::MapAccess<'de> for &mut ErrorMembers<'_, '_, R> {
     }
 }
 
-impl<R: Lookup> Reader<'_, R> {
+impl<R: ResolveRef> Reader<'_, R> {
     /// The names of the members of the object that stands here, or the indexes of the array.
     pub(in crate::dialect::capnweb) fn keys(&mut self) -> Result<Vec<String>> {
         let mut keys = Vec::new();

@@ -8,10 +8,10 @@ use super::super::text::plain_integer;
 use super::access::{Elements, Members, Variant};
 use super::content::Token;
 use super::{Next, Reader, Result, broken};
-use crate::dialect::{Failure, Found, Lookup};
+use crate::dialect::{Failure, ResolveRef, ResolvedRef};
 use crate::kinds::{BigInt, MAX_SAFE_INTEGER, marker};
 
-impl<'a, R: Lookup> Reader<'a, R> {
+impl<'a, R: ResolveRef> Reader<'a, R> {
     #[inline(never)]
     pub(super) fn array<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         self.deeper()?;
@@ -94,8 +94,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         visitor: V,
     ) -> Result<V::Value> {
         match found {
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.only(forms, visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.only(forms, visitor),
+            Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.only(forms, visitor),
+            Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.only(forms, visitor),
             other => self.other(other, forms, visitor),
         }
     }
@@ -105,8 +105,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
     fn list_part<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
         match found {
             Next::Form(form @ ("bytes" | "headers")) => self.list(form, visitor),
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
+            Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
+            Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
             other => self.other(other, &[], visitor),
         }
     }
@@ -141,9 +141,9 @@ impl<'a, R: Lookup> Reader<'a, R> {
     #[inline(never)]
     fn part<'de, V: Visitor<'de>>(&mut self, found: Next<'a, R>, visitor: V) -> Result<V::Value> {
         match found {
-            Next::Found(Found::Reference(token)) => Token::new(token).deserialize_any(visitor),
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_any(visitor),
+            Next::Found(ResolvedRef::Reference(token)) => Token::new(token).deserialize_any(visitor),
+            Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
+            Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.deserialize_any(visitor),
             Next::Null => visitor.visit_unit(),
             Next::Bool(value) => visitor.visit_bool(value),
             Next::Number(number) => {
@@ -209,8 +209,8 @@ macro_rules! integers {
                     self.close()?;
                     self.wide_integer(&bigint, visitor)
                 }
-                Next::Found(Found::Value(payload)) => self.nested(payload)?.$method(visitor),
-                Next::Found(Found::Node(node)) => self.enter(node)?.$method(visitor),
+                Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.$method(visitor),
+                Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.$method(visitor),
                 other => self.other(other, &["inf", "-inf", "nan"], visitor),
             }
         }
@@ -226,7 +226,7 @@ macro_rules! only {
     )* };
 }
 
-impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
+impl<'de, R: ResolveRef> Deserializer<'de> for &mut Reader<'_, R> {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -259,8 +259,8 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
                     None => Err(de::Error::invalid_value(Unexpected::Other("a big integer"), &visitor)),
                 }
             }
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_f64(visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_f64(visitor),
+            Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.deserialize_f64(visitor),
+            Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.deserialize_f64(visitor),
             other => self.other(other, &["inf", "-inf", "nan"], visitor),
         }
     }
@@ -277,9 +277,9 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
                 self.close()?;
                 visitor.visit_none()
             }
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_option(visitor),
+            Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.deserialize_option(visitor),
             // One that is there may be wanted as itself.
-            Next::Found(Found::Node(node)) if !self.is_container(node) => {
+            Next::Found(ResolvedRef::Node(node)) if !self.is_container(node) => {
                 self.enter(node)?.deserialize_option(visitor)
             }
             _ => {
@@ -341,10 +341,10 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     ) -> Result<V::Value> {
         match self.next()? {
             Next::String(raw) => return visitor.visit_enum(self.said(raw).as_ref().into_deserializer()),
-            Next::Found(Found::Value(payload)) => {
+            Next::Found(ResolvedRef::Value(payload)) => {
                 return self.nested(payload)?.deserialize_enum(name, variants, visitor);
             }
-            Next::Found(Found::Node(node)) => {
+            Next::Found(ResolvedRef::Node(node)) => {
                 return self.enter(node)?.deserialize_enum(name, variants, visitor);
             }
             Next::Object if self.peek() != b'}' => {
@@ -372,8 +372,8 @@ impl<'de, R: Lookup> Deserializer<'de> for &mut Reader<'_, R> {
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.next()? {
             Next::String(_) => Err(de::Error::invalid_type(Unexpected::Other("a string"), &visitor)),
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.deserialize_bytes(visitor),
-            Next::Found(Found::Node(node)) => self.enter(node)?.deserialize_bytes(visitor),
+            Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.deserialize_bytes(visitor),
+            Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.deserialize_bytes(visitor),
             other => self.other(other, &["bytes"], visitor),
         }
     }

@@ -132,26 +132,26 @@ impl<'de> IntoDeserializer<'de, Failure> for Pair {
 }
 
 /// The content of bytes.
-pub(super) enum Part {
+pub(super) enum BytesField {
     Bytes(Vec<u8>),
     Name(&'static str),
 }
 
-impl<'de> IntoDeserializer<'de, Failure> for Part {
-    type Deserializer = Part;
+impl<'de> IntoDeserializer<'de, Failure> for BytesField {
+    type Deserializer = BytesField;
 
-    fn into_deserializer(self) -> Part {
+    fn into_deserializer(self) -> BytesField {
         self
     }
 }
 
-impl<'de> Deserializer<'de> for Part {
+impl<'de> Deserializer<'de> for BytesField {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self {
-            Part::Bytes(bytes) => visitor.visit_byte_buf(bytes),
-            Part::Name(name) => visitor.visit_str(name),
+            BytesField::Bytes(bytes) => visitor.visit_byte_buf(bytes),
+            BytesField::Name(name) => visitor.visit_str(name),
         }
     }
 

@@ -7,10 +7,10 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, String
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::access::{ErrorMembers, Variant};
-use super::content::{Millis, Numbers, Pair, Part, Token};
+use super::content::{BytesField, Millis, Numbers, Pair, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::read_base64;
-use crate::dialect::{Found, Lookup};
+use crate::dialect::{ResolveRef, ResolvedRef};
 use crate::kinds::{BigInt, ByteKind, Url};
 
 /// The content of a special form that is read before its use is known.
@@ -25,7 +25,7 @@ enum Content {
     Error,
 }
 
-impl<'a, R: Lookup> Reader<'a, R> {
+impl<'a, R: ResolveRef> Reader<'a, R> {
     pub(super) fn bigint(&mut self) -> Result<BigInt> {
         self.comma()?;
         BigInt::from_js(&self.string()?).ok_or_else(broken)
@@ -146,8 +146,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         visitor: V,
     ) -> Result<V::Value> {
         match self.next()? {
-            Next::Found(Found::Value(payload)) => return self.nested(payload)?.special(form, visitor),
-            Next::Found(Found::Node(node)) => return self.enter(node)?.special(form, visitor),
+            Next::Found(ResolvedRef::Value(payload)) => return self.nested(payload)?.special(form, visitor),
+            Next::Found(ResolvedRef::Node(node)) => return self.enter(node)?.special(form, visitor),
             Next::Form(found) if found == form => {}
             // A number will do where a big integer or a date is wanted; for a URL, a string.
             Next::Number(number) if form == "bigint" => {
@@ -193,8 +193,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
             }
             "bytes" => {
                 let (data, kind) = self.base64()?;
-                let name = (kind != ByteKind::Uint8Array).then_some(Part::Name(kind.name()));
-                let parts = [Some(Part::Bytes(data)), name].into_iter().flatten();
+                let name = (kind != ByteKind::Uint8Array).then_some(BytesField::Name(kind.name()));
+                let parts = [Some(BytesField::Bytes(data)), name].into_iter().flatten();
                 visitor.visit_newtype_struct(SeqDeserializer::new(parts))
             }
             _ => Err(broken()),
@@ -223,8 +223,8 @@ impl<'a, R: Lookup> Reader<'a, R> {
         visitor: V,
     ) -> Result<V::Value> {
         match found {
-            Next::Found(Found::Value(payload)) => self.nested(payload)?.value(visitor),
-            Next::Found(Found::Node(node)) => match R::token(node) {
+            Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.value(visitor),
+            Next::Found(ResolvedRef::Node(node)) => match R::token(node) {
                 Some(token) => Token::new(token).deserialize_any(visitor),
                 None => self.enter(node)?.value(visitor),
             },

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::MAX_DEPTH;
 use super::text::{plain_run, unescape};
 use crate::dialect::stack::{SHALLOW, Stack};
-use crate::dialect::{Failure, Found, Lookup, Node};
+use crate::dialect::{Failure, NodeRef, ResolveRef, ResolvedRef};
 use crate::message::{Payload, Slot};
 
 mod access;
@@ -22,7 +22,7 @@ mod shared;
 
 type Result<T> = std::result::Result<T, Failure>;
 
-pub(crate) struct Reader<'a, R: Lookup> {
+pub(crate) struct Reader<'a, R: ResolveRef> {
     buffer: &'a str,
     /// The start of the value.
     pub(super) start: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Reader<'a, R: Lookup> {
     /// The stack at the start of the outermost reader.
     stack: Stack,
     /// The node that is being read, or the node in whose text the value came.
-    node: Option<Node<'a, R>>,
+    node: Option<NodeRef<'a, R>>,
     /// The reader of the value that this one stands in by reference.
     outer: Option<&'a Reader<'a, R>>,
     /// Bytes of nodes that have been read in this decoding; the outermost reader counts.
@@ -46,8 +46,8 @@ pub(crate) struct Reader<'a, R: Lookup> {
 }
 
 /// The kind of value at the reader's place.
-enum Next<'a, R: Lookup> {
-    Found(Found<'a, R>),
+enum Next<'a, R: ResolveRef> {
+    Found(ResolvedRef<'a, R>),
     Null,
     Bool(bool),
     Number(&'a str),
@@ -63,7 +63,7 @@ fn broken() -> Failure {
     Failure("the text is damaged".to_owned())
 }
 
-impl<'a, R: Lookup> Reader<'a, R> {
+impl<'a, R: ResolveRef> Reader<'a, R> {
     pub(crate) fn new(payload: &'a Payload<R>) -> Self {
         let (buffer, range) = payload.text.parts();
         let start = range.start;
@@ -210,7 +210,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     fn next(&mut self) -> Result<Next<'a, R>> {
         if let Some(slot) = self.slot() {
             self.pos = slot.end;
-            return Ok(Next::Found(slot.to.look_up(self.node.map(|node| node.graph))));
+            return Ok(Next::Found(slot.to.resolve(self.node.map(|node| node.graph))));
         }
         Ok(match self.peek() {
             b'"' => Next::String(self.raw_string()?),

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::access::{Elements, Members};
 use super::{Next, Reader};
-use crate::dialect::Lookup;
+use crate::dialect::ResolveRef;
 use crate::message::{Key, Payload, Slot};
 
 /// A value of fewer bytes is looked through each time. Also how far apart the marks in an array are.
@@ -28,7 +28,7 @@ enum Container {
 
 impl Places {
     /// Returns the start of the part `key` of the value at `at`.
-    pub(crate) fn find<R: Lookup>(&mut self, value: &Payload<R>, at: usize, key: &Key) -> Option<usize> {
+    pub(crate) fn find<R: ResolveRef>(&mut self, value: &Payload<R>, at: usize, key: &Key) -> Option<usize> {
         if let Some(known) = self.0.get(&at) {
             return known.find(value, key);
         }
@@ -43,7 +43,7 @@ impl Places {
 
 impl Container {
     /// Reads the container at a place, and how many bytes it takes.
-    fn read<R: Lookup>(value: &Payload<R>, at: usize) -> Option<(Self, usize)> {
+    fn read<R: ResolveRef>(value: &Payload<R>, at: usize) -> Option<(Self, usize)> {
         let mut reader = Reader::at(value, at);
         let container = match reader.next().ok()? {
             Next::Object => {
@@ -76,7 +76,7 @@ impl Container {
         Some((container, reader.pos - at))
     }
 
-    fn find<R: Lookup>(&self, value: &Payload<R>, key: &Key) -> Option<usize> {
+    fn find<R: ResolveRef>(&self, value: &Payload<R>, key: &Key) -> Option<usize> {
         match (self, key) {
             (Container::Object(keys), Key::Name(name)) => {
                 let member = |at: u32| {
@@ -121,11 +121,11 @@ impl Container {
 }
 
 /// The reference that stands at a place of a value, if one does.
-pub(crate) fn reference_at<R: Lookup>(value: &Payload<R>, at: usize) -> Option<&Slot<R>> {
+pub(crate) fn reference_at<R: ResolveRef>(value: &Payload<R>, at: usize) -> Option<&Slot<R>> {
     Reader::at(value, at).slot()
 }
 
 /// Returns the range of the value that begins at a place.
-pub(crate) fn range_at<R: Lookup>(value: &Payload<R>, at: usize) -> Option<Range<usize>> {
+pub(crate) fn range_at<R: ResolveRef>(value: &Payload<R>, at: usize) -> Option<Range<usize>> {
     Reader::at(value, at).place().ok()
 }

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Visitor};
 use super::content::Token;
 use super::{Next, Reader, Result};
 use crate::bounds;
-use crate::dialect::{Failure, Found, Lookup, Node, Place};
+use crate::dialect::{Failure, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
 
 /// Bytes that a node costs beside its text when it is read.
 const NODE: usize = 32;
@@ -27,9 +27,9 @@ enum Step<'a> {
     Form,
 }
 
-impl<'a, R: Lookup> Reader<'a, R> {
+impl<'a, R: ResolveRef> Reader<'a, R> {
     /// A reader of a node, as if it stood here.
-    pub(super) fn enter<'s>(&'s self, node: Node<'s, R>) -> Result<Reader<'s, R>> {
+    pub(super) fn enter<'s>(&'s self, node: NodeRef<'s, R>) -> Result<Reader<'s, R>> {
         let Some(place) = R::node(node.graph, node.index) else {
             return Err(Failure("a part of the value is not there".to_owned()));
         };
@@ -49,7 +49,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
         Ok(nested)
     }
 
-    fn at_node<'s>(&'s self, node: Node<'s, R>, place: Place<'s, R>) -> Reader<'s, R> {
+    fn at_node<'s>(&'s self, node: NodeRef<'s, R>, place: ValueSlice<'s, R>) -> Reader<'s, R> {
         let within = self.within.unwrap_or_else(|| {
             let mut outermost = self;
             while let Some(outer) = outermost.outer {
@@ -78,7 +78,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     /// Counts the bytes read of nodes, each as often as it is met.
-    pub(super) fn charge(&self, bytes: usize, node: Option<Node<'_, R>>) -> Result<()> {
+    pub(super) fn charge(&self, bytes: usize, node: Option<NodeRef<'_, R>>) -> Result<()> {
         bounds::add_unfolded(bytes.saturating_add(NODE));
         let (mut outermost, mut node) = (self, node.or(self.node));
         while let Some(outer) = outermost.outer {
@@ -112,7 +112,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
     }
 
     /// `true` if a node is a value with parts.
-    pub(super) fn is_container(&self, node: Node<'_, R>) -> bool {
+    pub(super) fn is_container(&self, node: NodeRef<'_, R>) -> bool {
         R::node(node.graph, node.index).is_some_and(|place| self.at_node(node, place).at_container())
     }
 
@@ -120,9 +120,9 @@ impl<'a, R: Lookup> Reader<'a, R> {
     pub(super) fn reference<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let start = self.pos;
         let token = match self.next()? {
-            Next::Found(Found::Reference(token)) => Some(token),
-            Next::Found(Found::Value(payload)) => return self.nested(payload)?.reference(visitor),
-            Next::Found(Found::Node(node)) => {
+            Next::Found(ResolvedRef::Reference(token)) => Some(token),
+            Next::Found(ResolvedRef::Value(payload)) => return self.nested(payload)?.reference(visitor),
+            Next::Found(ResolvedRef::Node(node)) => {
                 let mut nested = self.enter(node)?;
                 if nested.slot().is_some() || nested.peek() != b'{' {
                     return nested.reference(visitor);
@@ -136,7 +136,7 @@ impl<'a, R: Lookup> Reader<'a, R> {
                 let to = self.refs.partition_point(|slot| slot.end <= range.end);
                 let refs = self.refs.get(from..to).unwrap_or_default();
                 let graph = self.node.map(|node| node.graph);
-                R::record(Place { buffer: self.buffer, range, refs, graph }, None)
+                R::record(ValueSlice { buffer: self.buffer, range, refs, graph }, None)
             }
             _ => None,
         };

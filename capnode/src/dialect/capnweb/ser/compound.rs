@@ -5,7 +5,7 @@ use serde::ser::{self, Serialize};
 use super::key::KeyWriter;
 use super::{Result, Writer};
 use crate::dialect::capnweb::text::write_string;
-use crate::dialect::{Extract, Failure};
+use crate::dialect::{ExtractRef, Failure};
 
 /// A compound value being written, with its end to write and the state to restore there.
 pub(in super::super) struct Compound<'a, R> {
@@ -15,7 +15,7 @@ pub(in super::super) struct Compound<'a, R> {
     depth: usize,
 }
 
-impl<'a, R: Extract> Compound<'a, R> {
+impl<'a, R: ExtractRef> Compound<'a, R> {
     pub(super) fn array(writer: &'a mut Writer<R>) -> Self {
         let depth = writer.depth;
         if let Some(form) = writer.form.take() {
@@ -92,7 +92,7 @@ impl<'a, R: Extract> Compound<'a, R> {
 
 macro_rules! compound_seq {
     ($($trait:ident::$method:ident),*) => { $(
-        impl<R: Extract> ser::$trait for Compound<'_, R> {
+        impl<R: ExtractRef> ser::$trait for Compound<'_, R> {
             type Ok = ();
             type Error = Failure;
 
@@ -110,7 +110,7 @@ macro_rules! compound_seq {
 compound_seq!(SerializeSeq::serialize_element, SerializeTuple::serialize_element);
 compound_seq!(SerializeTupleStruct::serialize_field, SerializeTupleVariant::serialize_field);
 
-impl<R: Extract> ser::SerializeMap for Compound<'_, R> {
+impl<R: ExtractRef> ser::SerializeMap for Compound<'_, R> {
     type Ok = ();
     type Error = Failure;
 
@@ -132,7 +132,7 @@ impl<R: Extract> ser::SerializeMap for Compound<'_, R> {
 
 macro_rules! compound_struct {
     ($($trait:ident),*) => { $(
-        impl<R: Extract> ser::$trait for Compound<'_, R> {
+        impl<R: ExtractRef> ser::$trait for Compound<'_, R> {
             type Ok = ();
             type Error = Failure;
 

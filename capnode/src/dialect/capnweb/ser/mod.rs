@@ -9,7 +9,7 @@ use super::failure::encode_error;
 use super::text::string_len;
 use crate::bounds;
 use crate::dialect::stack::{SHALLOW, Stack};
-use crate::dialect::{Extract, Failure};
+use crate::dialect::{ExtractRef, Failure};
 use crate::error::Error;
 use crate::few::Few;
 use crate::kinds::MAX_SAFE_INTEGER;
@@ -146,7 +146,7 @@ impl<R> Writer<R> {
     }
 }
 
-impl<R: Extract> Writer<R> {
+impl<R: ExtractRef> Writer<R> {
     /// Writes a part of a compound value.
     fn child<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.check_depth()?;

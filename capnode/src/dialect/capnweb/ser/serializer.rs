@@ -5,7 +5,7 @@ use serde::ser::{Serialize, Serializer};
 use super::compound::Compound;
 use super::{Result, Side, Writer};
 use crate::dialect::capnweb::text::{write_base64, write_string};
-use crate::dialect::{Extract, Failure};
+use crate::dialect::{ExtractRef, Failure};
 use crate::kinds::{MAX_SAFE_INTEGER, marker};
 
 /// Methods for integers that every number of JavaScript can be.
@@ -18,7 +18,7 @@ macro_rules! small_integers {
     )* };
 }
 
-impl<'a, R: Extract> Serializer for &'a mut Writer<R> {
+impl<'a, R: ExtractRef> Serializer for &'a mut Writer<R> {
     type Ok = ();
     type Error = Failure;
     type SerializeSeq = Compound<'a, R>;

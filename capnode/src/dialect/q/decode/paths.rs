@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::super::form::{Form, Place, form};
+use super::super::form::{Form, JsonAddress, form};
 use crate::dialect::capnweb::text::unescape;
 use crate::dialect::json::Json;
 
@@ -19,7 +19,7 @@ struct Entry<'t, 'a> {
 pub(super) struct Paths<'t, 'a> {
     entries: Vec<Entry<'t, 'a>>,
     by_hash: HashMap<u64, usize>,
-    asked: Vec<(Place<'a>, Cow<'a, str>)>,
+    asked: Vec<(JsonAddress<'a>, Cow<'a, str>)>,
 }
 
 /// FNV-1a, which goes on where it has stopped.
@@ -31,7 +31,7 @@ const EMPTY: u64 = 0xCBF2_9CE4_8422_2325;
 
 impl<'t, 'a> Paths<'t, 'a> {
     /// Finds the target of each `$` in the message. A path may lead forward, which the package does not know.
-    pub(super) fn of(whole: &'t Json<'a>) -> HashMap<Place<'a>, &'t Json<'a>> {
+    pub(super) fn of(whole: &'t Json<'a>) -> HashMap<JsonAddress<'a>, &'t Json<'a>> {
         let mut paths = Paths { entries: Vec::new(), by_hash: HashMap::new(), asked: Vec::new() };
         paths.walk(whole, None, Cow::Borrowed(""), EMPTY);
         let asked = std::mem::take(&mut paths.asked);
