@@ -12,8 +12,8 @@ use crate::cap::staged::{Delivered, Kept};
 use crate::error::Error;
 
 /// The receiver of an answer.
-pub(super) enum Caller {
-    Waits {
+pub(super) enum Question {
+    Call {
         caller: oneshot::Sender<Delivered>,
         progress: Option<Progress>,
         /// The time from which `call_timeout` counts, unless the call has a timeout of its own.
@@ -25,18 +25,18 @@ pub(super) enum Caller {
     Index(Arc<Queue>),
 }
 
-impl Caller {
+impl Question {
     /// Fails the receiver: its answer does not come.
     pub(super) fn fail(self, error: Error) {
         match self {
-            Caller::Waits { caller, .. } => {
+            Question::Call { caller, .. } => {
                 // A dropped caller needs no error.
                 let _gone = caller.send(Err(error));
             }
-            Caller::Promise(promised) => {
+            Question::Promise(promised) => {
                 let _gone = promised.send(Kept::failed(error));
             }
-            Caller::Index(queue) => queue.resolve(Cap::broken(error)),
+            Question::Index(queue) => queue.resolve(Cap::broken(error)),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::caller::Caller;
+use super::caller::Question;
 use super::lost::LostMessage;
 use super::running::Running;
 use crate::cap::Cap;
@@ -17,7 +17,7 @@ use crate::message::Payload;
 /// Something to be done when the lock is free.
 pub(super) enum Effect {
     /// Answers a caller.
-    Deliver(Caller, Arrived),
+    Deliver(Question, Arrived),
     /// Reports the progress of a call of this side.
     Progress(Progress, Payload<Staged>),
     /// Resolves a promise.

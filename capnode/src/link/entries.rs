@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::caller::Caller;
+use super::caller::Question;
 use super::effects::{Effect, Effects};
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
@@ -25,7 +25,7 @@ pub(super) struct Entries {
     /// Promises for the index of a peer whose language is not known yet.
     pending_indexes: Vec<Arc<Queue>>,
     /// Receivers of the answers of this side's calls and of the outcomes of the peer's promises.
-    calls: IdMap<Caller>,
+    calls: IdMap<Question>,
     /// The number of `calls` that are calls of this side.
     own_calls: usize,
     imports: IdMap<Weak<Import>>,
@@ -69,13 +69,13 @@ impl Entries {
     }
 
     /// Registers the receiver of an answer, or of the outcome of a promise.
-    pub(super) fn expect(&mut self, id: Id, caller: Caller) {
+    pub(super) fn expect(&mut self, id: Id, caller: Question) {
         self.own_calls += usize::from(id > 0);
         self.calls.insert(id, caller);
     }
 
     /// Removes and returns the receiver of an answer.
-    pub(super) fn take_caller(&mut self, id: Id) -> Option<Caller> {
+    pub(super) fn take_question(&mut self, id: Id) -> Option<Question> {
         let caller = self.calls.remove(&id);
         self.own_calls -= usize::from(caller.is_some() && id > 0);
         caller
@@ -84,22 +84,22 @@ impl Entries {
     /// Returns the receiver of a call's progress.
     pub(super) fn progress_of(&self, call: Id) -> Option<Progress> {
         match self.calls.get(&call) {
-            Some(Caller::Waits { progress, .. }) => progress.clone(),
-            Some(Caller::Promise(_) | Caller::Index(_)) | None => None,
+            Some(Question::Call { progress, .. }) => progress.clone(),
+            Some(Question::Promise(_) | Question::Index(_)) | None => None,
         }
     }
 
     /// Removes and returns the callers that have waited for longer than `limit`. Returns the time at which the next one
     /// has as well. All are checked together, so that a million of them are not searched for each.
-    pub(super) fn take_overdue(&mut self, now: Duration, limit: Duration) -> (Vec<(Id, Caller)>, Duration) {
-        let end = |caller: &Caller| match caller {
-            Caller::Waits { since: Some(since), .. } => Some(since.saturating_add(limit)),
-            Caller::Waits { since: None, .. } | Caller::Promise(_) | Caller::Index(_) => None,
+    pub(super) fn take_overdue(&mut self, now: Duration, limit: Duration) -> (Vec<(Id, Question)>, Duration) {
+        let end = |caller: &Question| match caller {
+            Question::Call { since: Some(since), .. } => Some(since.saturating_add(limit)),
+            Question::Call { since: None, .. } | Question::Promise(_) | Question::Index(_) => None,
         };
         let ends = self.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
         let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);
         let next = open.into_iter().map(|(_, end)| end).min().unwrap_or_else(|| now.saturating_add(limit));
-        let over = over.into_iter().filter_map(|(id, _)| Some((id, self.take_caller(id)?)));
+        let over = over.into_iter().filter_map(|(id, _)| Some((id, self.take_question(id)?)));
         (over.collect(), next)
     }
 
@@ -119,7 +119,7 @@ impl Entries {
         }
         // No caller waits for a released promise.
         if id < 0 {
-            effects.discard_all(self.take_caller(id));
+            effects.discard_all(self.take_question(id));
         }
     }
 

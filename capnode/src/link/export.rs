@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Link;
-use super::caller::Caller;
+use super::caller::Question;
 use super::effects::Effects;
 use super::state::State;
 use crate::cap::data::part_to_cap;
@@ -101,7 +101,7 @@ impl Link {
                 let index = Expression::Call { target: 0, path: Path::Empty, args: None };
                 let call = state.session.call(index, ReturnMode::Streamed);
                 match state.send(call, effects) {
-                    Ok(id) => state.entries.expect(id, Caller::Index(queue.clone())),
+                    Ok(id) => state.entries.expect(id, Question::Index(queue.clone())),
                     Err(error) => return Cap::broken(error),
                 }
                 Cap::from_promise(queue)

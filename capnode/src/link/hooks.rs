@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use super::caller::Caller;
+use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::locked::Cause;
 use super::state::State;
@@ -46,7 +46,7 @@ impl ConnectionHook for Link {
         self.with_state(Cause::Program, |state, effects| {
             let release = state.session.drop_call(id);
             state.say_all(release);
-            effects.discard_all(state.entries.take_caller(id));
+            effects.discard_all(state.entries.take_question(id));
         });
     }
 
@@ -99,7 +99,7 @@ impl ImportHook for Link {
             }
             let call = state.session.round_trip();
             let id = state.send(call, effects)?;
-            state.entries.expect(id, Caller::Waits { caller, progress: None, since: None });
+            state.entries.expect(id, Question::Call { caller, progress: None, since: None });
             Ok(id)
         })?;
         Ok(PendingAnswer::new(self, id, answer))
@@ -167,7 +167,7 @@ impl ImportHook for Link {
             let answer = answered.then(|| {
                 let (caller, answer) = oneshot::channel();
                 let since = if answers_all { None } else { self.call_since(extras.timed) };
-                state.entries.expect(id, Caller::Waits { caller, progress: extras.progress, since });
+                state.entries.expect(id, Question::Call { caller, progress: extras.progress, since });
                 answer
             });
             Ok(Way::Sent(id, answer))
@@ -244,7 +244,7 @@ impl Link {
                 Asker::Caller { ticket, caller, extras } => {
                     ticket.set_id(id);
                     let (progress, since) = (extras.progress, self.call_since(extras.timed));
-                    let caller = Caller::Waits { caller, progress, since };
+                    let caller = Question::Call { caller, progress, since };
                     match sent {
                         Ok(id) => state.entries.expect(id, caller),
                         Err(error) => effects.push(Effect::Deliver(caller, Err(error))),

@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 
 use super::Link;
 use super::call::Call;
-use super::caller::Caller;
+use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::entries::no_index_for;
 use super::locked::Cause;
@@ -271,7 +271,7 @@ impl Link {
             }
             Event::Undecodable { import, value, why } => {
                 effects.discard(self.stage_value(state, value));
-                if let Some(caller) = state.entries.take_caller(import) {
+                if let Some(caller) = state.entries.take_question(import) {
                     effects.push(Effect::Deliver(caller, Err(Error::new(ErrorKind::Decode, why))));
                 }
             }
@@ -342,7 +342,7 @@ impl Link {
         outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>>,
         effects: &mut Effects,
     ) -> Option<Work> {
-        let caller = state.entries.take_caller(import);
+        let caller = state.entries.take_question(import);
         let answer = match outcome {
             Ok(value) => {
                 let staged = value.map(|word| self.stage_reference(state, word));
@@ -364,7 +364,7 @@ impl Link {
             }
         };
         match caller {
-            Some(Caller::Waits { caller, .. }) => return Some(Work::Answer(caller, answer)),
+            Some(Question::Call { caller, .. }) => return Some(Work::Answer(caller, answer)),
             Some(caller) => effects.push(Effect::Deliver(caller, answer)),
             None => effects.discard(answer),
         }
@@ -394,7 +394,7 @@ impl Link {
             CapDescriptor::Node(node) => Staged::Node(node),
             CapDescriptor::SenderPromise(id) => {
                 let (sender, outcome) = oneshot::channel();
-                state.entries.expect(id, Caller::Promise(sender));
+                state.entries.expect(id, Question::Promise(sender));
                 Staged::Promise(Promised::new(self.clone(), id, outcome))
             }
             CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }) => {

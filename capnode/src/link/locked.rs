@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::caller::Caller;
+use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::late;
 use super::outbox::reads_too_slowly;
@@ -121,7 +121,7 @@ impl Link {
         let _late = effects.late.then(late::begin);
         for effect in effects.list {
             // A handler started here may start others, which become tasks of this connection. An answer starts none.
-            if hosts && !matches!(effect, Effect::Deliver(Caller::Waits { .. }, _) | Effect::Wake(_)) {
+            if hosts && !matches!(effect, Effect::Deliver(Question::Call { .. }, _) | Effect::Wake(_)) {
                 hosted.get_or_insert_with(|| {
                     Hosted::new(self.own.upgrade().map(|link| -> Arc<dyn Host> { link }))
                 });
@@ -149,13 +149,13 @@ impl Link {
     }
 
     /// Answers a caller.
-    fn deliver(&self, caller: Caller, answer: Arrived) {
+    fn deliver(&self, caller: Question, answer: Arrived) {
         match caller {
-            Caller::Waits { caller, .. } => {
+            Question::Call { caller, .. } => {
                 // If the caller has gone, the answer is dropped, which releases its references.
                 let _gone = caller.send(answer.map(|answer| Staged::begin(answer, self.unfolding)));
             }
-            Caller::Promise(promised) => {
+            Question::Promise(promised) => {
                 let kept = match answer {
                     Ok(value) => Kept::value(value, &self.untaken, self.unfolding),
                     Err(error) => Kept::failed(error),
@@ -164,7 +164,7 @@ impl Link {
                 let _gone = promised.send(kept);
                 self.check_room();
             }
-            Caller::Index(queue) => {
+            Question::Index(queue) => {
                 let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
                 let index =
                     answer.and_then(|answer| Staged::all_there(answer, self.unfolding).map_err(promise));
