@@ -6,7 +6,7 @@ use crate::message::{Expression, Id};
 
 /// A call of the peer that has been taken in. Its ids are resolved, since they may be released by the very next
 /// message; nothing in it is decoded or started.
-pub(super) struct Call {
+pub(super) struct InboundCall {
     pub(super) answer: Id,
     pub(super) expression: Expression<Cap, Staged>,
     /// Bytes that it keeps: its frame, itself, and the calls and reads in its values.
@@ -15,7 +15,7 @@ pub(super) struct Call {
     pub(super) requests: usize,
 }
 
-impl Call {
+impl InboundCall {
     /// Creates a call that came in a frame of `bytes` bytes.
     pub(super) fn new(answer: Id, expression: Expression<Cap, Staged>, bytes: usize) -> Self {
         let (requests, steps) = match &expression {

@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use super::caller::Question;
 use super::lost::LostMessage;
-use super::running::Running;
+use super::running::CallHandle;
 use crate::cap::Cap;
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
@@ -23,7 +23,7 @@ pub(super) enum Effect {
     /// Resolves a promise.
     Resolve(Arc<Queue>, Cap),
     /// Drops the handler of a call.
-    Cancel(Arc<Running>),
+    Cancel(Arc<CallHandle>),
     /// Drops a value.
     Drop(Box<dyn Send>),
     Wake(Waker),

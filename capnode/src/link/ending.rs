@@ -9,7 +9,7 @@ use super::inbox::Inbox;
 use super::lifecycle::is_for_room;
 use super::locked::Cause;
 use super::state::State;
-use super::waiting::Call;
+use super::waiting::QueuedCall;
 use crate::cap::Cap;
 use crate::cap::broken::{Watchers, fire};
 use crate::dialect::capnweb;
@@ -23,7 +23,7 @@ use crate::sync::atomic::Ordering;
 struct Remains {
     entries: Entries,
     inbox: Inbox,
-    waiting: Vec<Call>,
+    waiting: Vec<QueuedCall>,
     watchers: Watchers,
 }
 

@@ -9,7 +9,7 @@ use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::locked::Cause;
 use super::state::State;
-use super::waiting::{Asker, Call};
+use super::waiting::{QueuedCall, Requester};
 use super::wording::{ENVELOPE, wording};
 use super::{Link, Steps};
 use crate::cap::Cap;
@@ -147,7 +147,13 @@ impl ImportHook for Link {
             let (path, args, extras) = request;
             if waits {
                 let (asker, called) = self.asker(state.outbox.next_number(), answered, extras);
-                state.outbox.wait(Call { target: target.clone(), path: path.compact(), args, size, asker });
+                state.outbox.wait(QueuedCall {
+                    target: target.clone(),
+                    path: path.compact(),
+                    args,
+                    size,
+                    asker,
+                });
                 return Ok(Way::Waits(called));
             }
             let args = args.map(|args| {
@@ -205,15 +211,15 @@ impl ImportHook for Link {
 
 impl Link {
     /// Returns the receiver of the result of a call that waits for room, and the result itself.
-    fn asker(self: &Arc<Self>, number: u64, answered: bool, extras: Extras) -> (Asker, Called) {
+    fn asker(self: &Arc<Self>, number: u64, answered: bool, extras: Extras) -> (Requester, Called) {
         if answered {
             let ticket = Arc::new(Ticket::new(number));
             let (caller, answer) = oneshot::channel();
             let pending = PendingAnswer::waiting(self.clone(), ticket.clone(), answer);
-            (Asker::Caller { ticket, caller, extras }, Called::Sent(pending))
+            (Requester::Caller { ticket, caller, extras }, Called::Sent(pending))
         } else {
             let result = Import::new(self.clone(), UNSENT, false);
-            (Asker::Reference(result.clone()), Called::Kept(result))
+            (Requester::Reference(result.clone()), Called::Kept(result))
         }
     }
 
@@ -226,22 +232,23 @@ impl Link {
 
     /// Sends waiting calls while there is room.
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
-        while let Some(Call { target, path, args, asker, .. }) = state.outbox.next_waiting(&self.limits) {
+        while let Some(QueuedCall { target, path, args, asker, .. }) = state.outbox.next_waiting(&self.limits)
+        {
             let args = args.map(|args| self.descriptors(state, args, false, effects));
             let return_mode = match &asker {
-                Asker::Reference(_) => ReturnMode::Retained,
-                Asker::Caller { .. } => ReturnMode::Streamed,
+                Requester::Reference(_) => ReturnMode::Retained,
+                Requester::Caller { .. } => ReturnMode::Streamed,
             };
             let call = state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
             let id = call.id;
             let sent = state.send(call, effects);
             effects.discard(target);
             match asker {
-                Asker::Reference(result) => {
+                Requester::Reference(result) => {
                     result.set_id(id);
                     effects.discard(result);
                 }
-                Asker::Caller { ticket, caller, extras } => {
+                Requester::Caller { ticket, caller, extras } => {
                     ticket.set_id(id);
                     let (progress, since) = (extras.progress, self.call_since(extras.timed));
                     let caller = Question::Call { caller, progress, since };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::Link;
-use super::call::Call;
+use super::call::InboundCall;
 use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::entries::no_index_for;
@@ -27,9 +27,9 @@ use crate::sync::atomic::Ordering;
 
 /// The request of a frame, to be done when the lock is free.
 enum Work {
-    Run(Call),
+    Run(InboundCall),
     /// A call that fails without running.
-    Refuse(Call, Error),
+    Refuse(InboundCall, Error),
     /// The answer of a call that its caller waits for.
     Answer(oneshot::Sender<Delivered>, Arrived),
 }
@@ -184,10 +184,10 @@ impl Link {
 
     /// Starts a call of the peer: here, if it completes at once. Otherwise it becomes a task, and values unfolded for it
     /// count with it.
-    fn start(self: &Arc<Self>, call: Call) {
+    fn start(self: &Arc<Self>, call: InboundCall) {
         // A handler started here may start others, which become tasks of this connection.
         let _hosted = Hosted::new(Some(self.clone()));
-        let Call { answer, expression, bytes, .. } = call;
+        let InboundCall { answer, expression, bytes, .. } = call;
         // References may lead to other values.
         let unfolds = match &expression {
             Expression::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
@@ -314,7 +314,7 @@ impl Link {
             }
             Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
         };
-        let call = Call::new(answer, expression, bytes);
+        let call = InboundCall::new(answer, expression, bytes);
         let mut refused = refusal.map(Error::rejected);
         if call.requests > self.limits.running_calls && refused.is_none() {
             let message = format!("more than {} calls in one message", self.limits.running_calls);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::call::Call;
+use super::call::InboundCall;
 use super::effects::Effects;
-use super::running::Running;
+use super::running::CallHandle;
 use super::task::Task;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
@@ -14,11 +14,11 @@ use crate::message::{Id, IdMap};
 /// The calls of the peer that have not ended.
 #[derive(Default)]
 pub(super) struct Inbox {
-    running: IdMap<Arc<Running>>,
+    running: IdMap<Arc<CallHandle>>,
     /// Handlers that did not complete at once, to be driven.
     tasks: Vec<Task>,
     /// Calls that wait for others to end, by their numbers, which is the order in which they came.
-    parked: BTreeMap<Id, Call>,
+    parked: BTreeMap<Id, InboundCall>,
     parked_bytes: usize,
     /// Bytes of the calls that have been started and have not ended.
     call_bytes: usize,
@@ -30,11 +30,11 @@ impl Inbox {
     /// Otherwise two sides at their limit whose handlers all call back would deadlock.
     pub(super) fn admit(
         &mut self,
-        call: Call,
+        call: InboundCall,
         calls: usize,
         own_calls: impl FnOnce() -> usize,
         limits: &Limits,
-    ) -> Result<Option<Call>, Error> {
+    ) -> Result<Option<InboundCall>, Error> {
         let has_room = || calls <= limits.running_calls || calls <= limits.running_calls + own_calls();
         if self.parked.is_empty() && has_room() {
             return Ok(Some(call));
@@ -54,7 +54,7 @@ impl Inbox {
     }
 
     /// Removes and returns the first call that waits, if it may run now.
-    pub(super) fn unpark(&mut self, calls: usize, own_calls: usize, limits: &Limits) -> Option<Call> {
+    pub(super) fn unpark(&mut self, calls: usize, own_calls: usize, limits: &Limits) -> Option<InboundCall> {
         if !self.can_unpark(calls, own_calls, limits) {
             return None;
         }
@@ -72,7 +72,7 @@ impl Inbox {
     }
 
     /// Adds a call that did not complete at once.
-    pub(super) fn add(&mut self, answer: Id, running: Arc<Running>, task: Task) {
+    pub(super) fn add(&mut self, answer: Id, running: Arc<CallHandle>, task: Task) {
         self.call_bytes += running.bytes();
         self.running.insert(answer, running);
         self.tasks.push(task);
@@ -92,7 +92,7 @@ impl Inbox {
     }
 
     /// Removes and returns a running call.
-    pub(super) fn take_running(&mut self, answer: Id) -> Option<Arc<Running>> {
+    pub(super) fn take_running(&mut self, answer: Id) -> Option<Arc<CallHandle>> {
         let running = self.running.remove(&answer)?;
         self.call_bytes -= running.bytes();
         Some(running)
@@ -100,7 +100,7 @@ impl Inbox {
 
     /// Removes and returns all running calls.
     #[cfg(feature = "tokio")]
-    pub(super) fn take_all_running(&mut self) -> IdMap<Arc<Running>> {
+    pub(super) fn take_all_running(&mut self) -> IdMap<Arc<CallHandle>> {
         let running = std::mem::take(&mut self.running);
         self.call_bytes -= running.values().map(|running| running.bytes()).sum::<usize>();
         running
@@ -108,7 +108,7 @@ impl Inbox {
 
     /// Returns all running calls.
     #[cfg(feature = "tokio")]
-    pub(super) fn all_running(&self) -> Vec<(Id, Arc<Running>)> {
+    pub(super) fn all_running(&self) -> Vec<(Id, Arc<CallHandle>)> {
         self.running.iter().map(|(answer, running)| (*answer, running.clone())).collect()
     }
 

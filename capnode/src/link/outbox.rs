@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 
 #[cfg(feature = "tokio")]
 use super::flushes::Flushes;
-use super::waiting::Call;
+use super::waiting::QueuedCall;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
 use crate::outgoing::Outgoing;
@@ -28,7 +28,7 @@ pub(super) struct Outbox {
     /// Bytes of large buffers that are kept for the next output, here and at the driver.
     retained: usize,
     /// Calls that wait until less is unwritten, in the order in which they were made.
-    waiting: BTreeMap<u64, Call>,
+    waiting: BTreeMap<u64, QueuedCall>,
     /// The number of the last call that has had to wait.
     last_waiting: u64,
     waiting_bytes: usize,
@@ -85,7 +85,7 @@ impl Outbox {
     }
 
     /// Queues a call behind all others.
-    pub(super) fn wait(&mut self, call: Call) {
+    pub(super) fn wait(&mut self, call: QueuedCall) {
         self.last_waiting += 1;
         self.waiting_bytes += call.size;
         self.at_once_bytes += call.at_once_size();
@@ -93,7 +93,7 @@ impl Outbox {
     }
 
     /// Removes and returns the first call that waits, if there is room for it.
-    pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<Call> {
+    pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<QueuedCall> {
         if self.pending > 0 && self.pending >= limits.unwritten_bytes_soft {
             return None;
         }
@@ -102,7 +102,7 @@ impl Outbox {
     }
 
     /// Removes and returns a call that waits.
-    pub(super) fn withdraw(&mut self, number: u64) -> Option<Call> {
+    pub(super) fn withdraw(&mut self, number: u64) -> Option<QueuedCall> {
         let call = self.waiting.remove(&number)?;
         self.waiting_bytes -= call.size;
         self.at_once_bytes -= call.at_once_size();
@@ -110,7 +110,7 @@ impl Outbox {
     }
 
     /// Removes and returns all calls that wait.
-    pub(super) fn take_waiting(&mut self) -> Vec<Call> {
+    pub(super) fn take_waiting(&mut self) -> Vec<QueuedCall> {
         (self.waiting_bytes, self.at_once_bytes) = (0, 0);
         std::mem::take(&mut self.waiting).into_values().collect()
     }

@@ -7,7 +7,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The shared part of a running call, by which it can be cancelled.
-pub(super) struct Running {
+pub(super) struct CallHandle {
     response: Mutex<Option<Response>>,
     cancelled: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -15,7 +15,7 @@ pub(super) struct Running {
     bytes: AtomicUsize,
 }
 
-impl Running {
+impl CallHandle {
     pub(super) fn new(response: Response, bytes: usize) -> Self {
         Self {
             response: Mutex::new(Some(response)),

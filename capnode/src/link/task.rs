@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use super::Link;
 use super::locked::Cause;
-use super::running::Running;
+use super::running::CallHandle;
 use crate::bounds;
 use crate::cap::depth::{Host, Hosted, Nested};
 use crate::cap::response::Response;
@@ -29,12 +29,17 @@ pub(crate) enum Task {
 pub(crate) struct CallTask {
     link: Arc<Link>,
     answer: Id,
-    running: Arc<Running>,
+    running: Arc<CallHandle>,
 }
 
 impl Task {
-    pub(super) fn new(link: Arc<Link>, answer: Id, response: Response, bytes: usize) -> (Self, Arc<Running>) {
-        let running = Arc::new(Running::new(response, bytes));
+    pub(super) fn new(
+        link: Arc<Link>,
+        answer: Id,
+        response: Response,
+        bytes: usize,
+    ) -> (Self, Arc<CallHandle>) {
+        let running = Arc::new(CallHandle::new(response, bytes));
         (Self::Call(CallTask { link, answer, running: running.clone() }), running)
     }
 }

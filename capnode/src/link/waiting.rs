@@ -13,16 +13,16 @@ use crate::error::{Error, Fate};
 use crate::message::Path;
 
 /// A call, with everything needed to send it.
-pub(super) struct Call {
+pub(super) struct QueuedCall {
     pub(super) target: Arc<Import>,
     pub(super) path: Path,
     pub(super) args: Option<Body>,
     pub(super) size: usize,
-    pub(super) asker: Asker,
+    pub(super) asker: Requester,
 }
 
 /// The receiver of the result.
-pub(super) enum Asker {
+pub(super) enum Requester {
     /// A reference to the result, which exists already.
     Reference(Arc<Import>),
     Caller {
@@ -32,18 +32,18 @@ pub(super) enum Asker {
     },
 }
 
-impl Call {
+impl QueuedCall {
     /// Returns the bytes that cannot wait long, since the caller does not wait for the answer.
     pub(super) fn at_once_size(&self) -> usize {
         match &self.asker {
-            Asker::Caller { extras, .. } if !extras.at_once => 0,
-            Asker::Caller { .. } | Asker::Reference(_) => self.size,
+            Requester::Caller { extras, .. } if !extras.at_once => 0,
+            Requester::Caller { .. } | Requester::Reference(_) => self.size,
         }
     }
 
     /// Fails the caller: its call was not sent. No lock may be held.
     pub(super) fn fail(self, error: &Error) {
-        if let Asker::Caller { caller, .. } = self.asker {
+        if let Requester::Caller { caller, .. } = self.asker {
             // A dropped caller needs no error.
             let _gone = caller.send(Err(error.clone().with_fate(Fate::NotSent)));
         }
