@@ -70,7 +70,7 @@ async fn upgrade(node: Node, request: Request) -> Response {
         Err(Rejection::InvalidWebSocketVersionHeader(_)) => return refuse(WRONG_VERSION),
         Err(rejection) => return rejection.into_response(),
     };
-    let limit = node.settings().terms.limits.frame_bytes;
+    let limit = node.settings().config.limits.frame_bytes;
     start(async move {
         // A connection that is lost meanwhile needs no report.
         let Ok(stream) = upgraded.await else { return };

@@ -12,7 +12,7 @@ use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::interface::FromCap;
 use crate::link::report::Report;
-use crate::link::{Link, Terms};
+use crate::link::{Link, LinkConfig};
 use crate::session::{Side, Tables};
 use crate::sync::Mutex;
 use crate::transport::Transport;
@@ -30,8 +30,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(side: Side, terms: Terms) -> Self {
-        Self { link: Link::new(side, None, terms), held: Some(Arc::new(())) }
+    pub(crate) fn new(side: Side, config: LinkConfig) -> Self {
+        Self { link: Link::new(side, None, config), held: Some(Arc::new(())) }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {

@@ -69,7 +69,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// The settings of a connection, made before it begins.
 #[derive(Clone, Default)]
-pub(crate) struct Terms {
+pub(crate) struct LinkConfig {
     pub(crate) limits: Limits,
     /// The peer's language; `None` to detect it by the first message.
     pub(crate) dialect: Option<Dialect>,
@@ -145,8 +145,8 @@ struct Steps {
 }
 
 impl Link {
-    pub(crate) fn new(side: Side, index: Option<Cap>, terms: Terms) -> Arc<Self> {
-        let Terms { mut limits, dialect, registry, lost, nickname, pool, remote } = terms;
+    pub(crate) fn new(side: Side, index: Option<Cap>, config: LinkConfig) -> Arc<Self> {
+        let LinkConfig { mut limits, dialect, registry, lost, nickname, pool, remote } = config;
         // Without any room, a call would be parked for ever.
         limits.running_calls = limits.running_calls.max(1);
         // The connecting side speaks first.

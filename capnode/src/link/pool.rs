@@ -389,7 +389,7 @@ impl Link {
 
 #[cfg(all(test, feature = "tokio"))]
 mod tests {
-    use super::super::Terms;
+    use super::super::LinkConfig;
     use super::*;
     use crate::session::Side;
 
@@ -397,8 +397,9 @@ mod tests {
     fn looks(limit: usize, silent: bool) -> usize {
         let pool = Arc::<Pool>::default();
         let enter = || {
-            let terms = Terms { pool: Some(pool.clone()), remote: Remote::User(1), ..Terms::default() };
-            let link = Link::new(Side::Accepting, None, terms);
+            let config =
+                LinkConfig { pool: Some(pool.clone()), remote: Remote::User(1), ..LinkConfig::default() };
+            let link = Link::new(Side::Accepting, None, config);
             let entered = pool.enter(&link, limit, || Ok(()));
             match &entered {
                 Ok(()) if silent => link.check_first(),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::pool::Pool;
-use super::{Link, Terms};
+use super::{Link, LinkConfig};
 use crate::cap::data::index;
 use crate::outgoing::{Frame, Outgoing};
 use crate::session::Side;
@@ -13,7 +13,7 @@ use crate::{Cap, Func, Limits, Object, Value};
 
 /// Creates the accepting side of a session.
 fn accepting(index: Option<Cap>) -> Arc<Link> {
-    Link::new(Side::Accepting, index, Terms::default())
+    Link::new(Side::Accepting, index, LinkConfig::default())
 }
 
 /// Returns the frames of one write.
@@ -110,8 +110,8 @@ fn what_promises_turn_out_to_be_counts_with_what_the_node_holds() {
     ]);
     let pool = Arc::<Pool>::default();
     let limits = Limits { running_calls: 1, ..Limits::default() };
-    let terms = Terms { limits, pool: Some(pool.clone()), ..Terms::default() };
-    let link = Link::new(Side::Accepting, Some(index(&offered)), terms);
+    let config = LinkConfig { limits, pool: Some(pool.clone()), ..LinkConfig::default() };
+    let link = Link::new(Side::Accepting, Some(index(&offered)), config);
     link.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);
     link.receive(r#"["push",["pipeline",0,["echo"],[["promise",-1]]]]"#);
     link.receive(&format!(r#"["resolve",-1,"{}"]"#, "x".repeat(100_000)));

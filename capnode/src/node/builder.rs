@@ -54,7 +54,7 @@ impl Node {
     /// counts for the new one.
     pub fn limits(self, limits: Limits) -> Self {
         let mut settings = Arc::unwrap_or_clone(self.settings);
-        settings.terms.limits = limits;
+        settings.config.limits = limits;
         Self { admit: self.admit, settings: Arc::new(settings), shared: Arc::default() }
     }
 }
@@ -62,7 +62,7 @@ impl Node {
 impl NodeBuilder {
     fn new() -> Self {
         let mut settings = Settings::default();
-        settings.terms.registry = Some(Registry::default());
+        settings.config.registry = Some(Registry::default());
         Self { admit: Arc::new(Same(None)), settings }
     }
 
@@ -97,7 +97,7 @@ impl NodeBuilder {
 
     /// Sets the limits on each peer; see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.terms.limits = limits;
+        self.settings.config.limits = limits;
         self
     }
 
@@ -106,34 +106,34 @@ impl NodeBuilder {
     ///
     /// A listener with a set language may speak first. Otherwise its output waits until the peer has sent something.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.settings.terms.dialect = Some(dialect);
+        self.settings.config.dialect = Some(dialect);
         self
     }
 
     /// Sets the registry of this node's ids: those by which Capnode peers know its functions, and those that are
     /// [registered](Registry::register). By default each node has a registry of its own.
     pub fn registry(mut self, registry: &Registry) -> Self {
-        self.settings.terms.registry = Some(registry.clone());
+        self.settings.config.registry = Some(registry.clone());
         self
     }
 
     /// Makes a function's id valid only on the connection that it was told on. Capnode's users expect the opposite.
     pub fn private_ids(mut self) -> Self {
-        self.settings.terms.registry = None;
+        self.settings.config.registry = None;
         self
     }
 
     /// Names the connections of this node. Errors, [`Debug`](fmt::Debug), and with the feature `tracing` the span
     /// `connection` show the name.
     pub fn nickname(mut self, name: &str) -> Self {
-        self.settings.terms.nickname = Some(name.into());
+        self.settings.config.nickname = Some(name.into());
         self
     }
 
     /// Calls `lost` for each message to an unknown reference of this program, in languages that have no better way to
     /// say so. The reference may have been forgotten, see [`Limits::exports`](field@Limits::exports).
     pub fn on_message_lost(mut self, lost: impl Fn(LostMessage) + Send + Sync + 'static) -> Self {
-        self.settings.terms.lost = Some(Arc::new(lost));
+        self.settings.config.lost = Some(Arc::new(lost));
         self
     }
 
@@ -159,6 +159,6 @@ impl NodeBuilder {
 
 impl fmt::Debug for NodeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeBuilder").field("limits", &self.settings.terms.limits).finish_non_exhaustive()
+        f.debug_struct("NodeBuilder").field("limits", &self.settings.config.limits).finish_non_exhaustive()
     }
 }

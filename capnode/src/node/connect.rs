@@ -13,7 +13,7 @@ use super::{Node, kind_of};
 use crate::connection::FromConnection;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
-use crate::link::Terms;
+use crate::link::LinkConfig;
 use crate::remote::Remote;
 use crate::runtime::BoxFuture;
 #[cfg(feature = "ws")]
@@ -94,9 +94,9 @@ impl<C: FromConnection> Connect<C> {
         self
     }
 
-    fn terms(&self, remote: Remote) -> Terms {
-        let terms = self.node.terms(remote);
-        Terms { dialect: self.dialect.or(terms.dialect), ..terms }
+    fn config(&self, remote: Remote) -> LinkConfig {
+        let config = self.node.config(remote);
+        LinkConfig { dialect: self.dialect.or(config.dialect), ..config }
     }
 
     async fn run(self) -> Result<C, Error> {
@@ -109,7 +109,7 @@ impl<C: FromConnection> Connect<C> {
         let failed = |cause: io::Error| error(kind_of(&cause), cause);
         crate::runtime::check()?;
         let (stream, remote) = crate::runtime::with_io(dial(&address)).await.map_err(failed)?;
-        let limit = self.node.settings.terms.limits.frame_bytes;
+        let limit = self.node.settings.config.limits.frame_bytes;
         match &address {
             #[cfg(feature = "ws")]
             Address::Ws { tls, host, path } => {
@@ -129,7 +129,7 @@ impl<C: FromConnection> Connect<C> {
                     ))
                 };
                 let socket = crate::runtime::timeout(HANDSHAKE, handshake).await.map_err(late)??;
-                self.node.connect_to(socket, self.terms(remote)).await
+                self.node.connect_to(socket, self.config(remote)).await
             }
             #[cfg(not(feature = "ws"))]
             Address::Ws { .. } => Err(Error::new(
@@ -137,7 +137,7 @@ impl<C: FromConnection> Connect<C> {
                 "WebSockets need capnode's feature `ws`: enable it in Cargo.toml",
             )),
             Address::Tcp(_) | Address::Unix(_) => {
-                self.node.connect_to(lines(stream).limit(limit), self.terms(remote)).await
+                self.node.connect_to(lines(stream).limit(limit), self.config(remote)).await
             }
         }
     }

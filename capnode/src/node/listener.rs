@@ -99,7 +99,7 @@ const SHORTAGE: Duration = Duration::from_millis(50);
 async fn accept_all(node: Node, bound: Bound, address: Address) {
     let mut closing = node.shared.closing();
     let accepting = async {
-        let most = node.settings.terms.limits.connections;
+        let most = node.settings.config.limits.connections;
         let streams = node.shared.streams();
         let mut permit = None;
         loop {
@@ -158,7 +158,7 @@ async fn accept_one(
                 let (stream, certificates) = secure(node, stream, *tls).await?;
                 let settings = node.settings();
                 let door = Door { origins: &settings.origins, tls: Some(*tls), peer };
-                let frame_bytes = settings.terms.limits.frame_bytes;
+                let frame_bytes = settings.config.limits.frame_bytes;
                 let (socket, request) =
                     crate::transport::ws::accept(stream, &door, path, frame_bytes).await?;
                 let (path, headers) = (Some(request.path), request.headers);
@@ -173,7 +173,7 @@ async fn accept_one(
         }
         _ => {
             drop(handshake);
-            let transport = lines(stream).limit(node.settings.terms.limits.frame_bytes);
+            let transport = lines(stream).limit(node.settings.config.limits.frame_bytes);
             node.accept(transport, remote, PeerInfo { address: peer, ..PeerInfo::default() }).await?;
         }
     }

@@ -25,7 +25,7 @@ use crate::cap::Cap;
 use crate::cap::queue::Queue;
 use crate::connection::{Connection, FromConnection};
 use crate::error::{Error, ErrorKind};
-use crate::link::{Link, Terms, no_index_for};
+use crate::link::{Link, LinkConfig, no_index_for};
 #[cfg(any(feature = "axum", feature = "ws"))]
 use crate::origin::Origins;
 use crate::remote::Remote;
@@ -57,7 +57,7 @@ pub struct Node {
 
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
-    pub(crate) terms: Terms,
+    pub(crate) config: LinkConfig,
     #[cfg(any(feature = "axum", feature = "ws"))]
     pub(crate) origins: Origins,
     #[cfg(feature = "tls")]
@@ -102,8 +102,8 @@ impl Node {
     }
 
     /// Returns the terms of a connection of the node.
-    fn terms(&self, remote: Remote) -> Terms {
-        Terms { pool: Some(self.shared.pool()), remote, ..self.settings.terms.clone() }
+    fn config(&self, remote: Remote) -> LinkConfig {
+        LinkConfig { pool: Some(self.shared.pool()), remote, ..self.settings.config.clone() }
     }
 
     /// Decides about a connection, and starts it. The peer is told of a refusal.
@@ -113,7 +113,7 @@ impl Node {
         remote: Remote,
         peer: PeerInfo,
     ) -> Result<Connection, Error> {
-        let connection = Connection::new(Side::Accepting, self.terms(remote));
+        let connection = Connection::new(Side::Accepting, self.config(remote));
         let incoming = Incoming { connection, peer };
         self.start(Side::Accepting, transport, incoming).await
     }
@@ -129,13 +129,13 @@ impl Node {
         let connection = incoming.connection.clone();
         // A peer without room is told so, like one that is refused.
         let entered = match side {
-            Side::Accepting => self.shared.enter(connection.link(), self.settings.terms.limits.connections),
+            Side::Accepting => self.shared.enter(connection.link(), self.settings.config.limits.connections),
             // The program itself bounds the connections that it opens.
             Side::Connecting => self.shared.enter(connection.link(), usize::MAX),
         };
         let undecided = Undecided::new(connection.link().clone());
         // The connection runs already, so that user code may call the peer to decide.
-        let nickname = self.settings.terms.nickname.clone();
+        let nickname = self.settings.config.nickname.clone();
         crate::runtime::spawn(crate::runtime::in_connection(connection.driver(side, transport), nickname))?;
         let admitted = match entered {
             Ok(()) => self.admit.admit(incoming).await,
@@ -169,15 +169,15 @@ impl Node {
         &self,
         transport: impl Transport + Unpin,
     ) -> Result<C, Error> {
-        self.connect_to(transport, self.terms(Remote::Own)).await
+        self.connect_to(transport, self.config(Remote::Own)).await
     }
 
     async fn connect_to<C: FromConnection>(
         &self,
         transport: impl Transport + Unpin,
-        terms: Terms,
+        config: LinkConfig,
     ) -> Result<C, Error> {
-        let connection = Connection::new(Side::Connecting, terms);
+        let connection = Connection::new(Side::Connecting, config);
         let incoming = Incoming { connection, peer: PeerInfo::default() };
         self.start(Side::Connecting, transport, incoming).await.map(C::from_connection)
     }
@@ -228,6 +228,6 @@ impl Drop for Undecided {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("limits", &self.settings.terms.limits).finish_non_exhaustive()
+        f.debug_struct("Node").field("limits", &self.settings.config.limits).finish_non_exhaustive()
     }
 }

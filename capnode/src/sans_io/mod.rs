@@ -58,7 +58,7 @@ use crate::interface::{FromCap, Offer};
 use crate::limits::Limits;
 use crate::link::report::Report;
 use crate::link::task::Task;
-use crate::link::{Link, Terms};
+use crate::link::{Link, LinkConfig};
 use crate::outgoing::{Frame, Outgoing};
 use crate::session::Tables;
 use crate::sync::{Mutex, lock};
@@ -111,8 +111,8 @@ impl CoreBuilder {
     }
 
     fn build(self, side: Side, offered: impl Offer) -> Core {
-        let terms = Terms { limits: self.limits, dialect: self.dialect, ..Terms::default() };
-        Core { link: Link::new(side, Some(index(&offered)), terms), out: Mutex::default() }
+        let config = LinkConfig { limits: self.limits, dialect: self.dialect, ..LinkConfig::default() };
+        Core { link: Link::new(side, Some(index(&offered)), config), out: Mutex::default() }
     }
 }
 
