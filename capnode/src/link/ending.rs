@@ -111,7 +111,7 @@ impl Link {
                 self.leave_pool();
             } else if self.pooled {
                 // Unwritten output and the transport's bytes count until they are gone as well.
-                let _less = self.tell_pool(state);
+                let _less = self.report_to_pool(state);
             }
             Some(remains)
         });

@@ -57,7 +57,7 @@ impl Link {
                 self.tell_quiet(state, &mut effects);
             }
             if self.pooled && !matches!(cause, Cause::Program) {
-                over = self.tell_pool(state);
+                over = self.report_to_pool(state);
             }
             let unwritten = state.outbox.pending + state.outbox.writing;
             let too_much = unwritten > self.limits.unwritten_bytes_hard;
@@ -67,7 +67,7 @@ impl Link {
             result
         };
         if over {
-            self.relieve();
+            self.shed_load();
         }
         if !effects.list.is_empty() {
             self.run_effects(effects, cause);

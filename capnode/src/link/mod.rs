@@ -53,7 +53,7 @@ use self::inbox::Inbox;
 use self::lifecycle::Lifecycle;
 pub use self::lost::LostMessage;
 use self::outbox::Outbox;
-use self::pool::{Pool, Share};
+use self::pool::{Pool, QuotaShare};
 use self::state::State;
 use crate::cap::Cap;
 use crate::cap::queue::Queue;
@@ -102,7 +102,7 @@ pub(crate) struct Link {
     idle: Option<Duration>,
     /// Microseconds since the beginning, as last set by the driver.
     now: AtomicU64,
-    share: Share,
+    share: QuotaShare,
     /// `true` if there is a pool.
     pooled: bool,
     lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
@@ -165,7 +165,7 @@ impl Link {
             let hello = state.session.hello();
             state.say_all(hello);
         }
-        let share = Share::of(pool, &limits);
+        let share = QuotaShare::of(pool, &limits);
         Arc::new_cyclic(|own| Self {
             state: Mutex::new(state),
             own: own.clone(),

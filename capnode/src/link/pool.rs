@@ -81,13 +81,13 @@ struct Member {
 
 /// The account of a link with its pool.
 #[derive(Default)]
-pub(super) struct Share {
+pub(super) struct QuotaShare {
     pool: Option<Arc<Pool>>,
     /// Bytes that all links of the pool may hold together.
     limit: usize,
     /// Bytes that each link may hold in any case.
     share: usize,
-    told: AtomicUsize,
+    reported: AtomicUsize,
     /// `true` if the link counts as open.
     #[cfg(feature = "tokio")]
     counts: AtomicBool,
@@ -111,10 +111,10 @@ impl Pool {
 
     /// Ends links that hold more than a `share`, until all together are within the limit. Each time it ends the
     /// youngest link of the peer whose links exceed their shares most in total.
-    fn relieve(&self, limit: usize, share: usize) {
+    fn shed_load(&self, limit: usize, share: usize) {
         let mut groups: HashMap<(Remote, usize), Group> = HashMap::new();
         for (at, link) in self.all().into_iter().enumerate() {
-            let above = link.share.told.load(Ordering::Relaxed).saturating_sub(share);
+            let above = link.share.reported.load(Ordering::Relaxed).saturating_sub(share);
             if above > 0 {
                 let own = if link.remote == Remote::Own { at } else { 0 };
                 let group = groups.entry((link.remote, own)).or_default();
@@ -286,7 +286,7 @@ impl Links {
     }
 }
 
-impl Share {
+impl QuotaShare {
     pub(super) fn of(pool: Option<Arc<Pool>>, limits: &Limits) -> Self {
         let share = limits.node_bytes / limits.connections.max(1);
         Self { pool, limit: limits.node_bytes, share, ..Self::default() }
@@ -318,21 +318,21 @@ impl Share {
     /// Tells the pool that `held` bytes are held. Returns `true` if the pool holds too much.
     fn tell(&self, held: usize) -> bool {
         let Some(pool) = &self.pool else { return false };
-        let told = self.told.load(Ordering::Relaxed);
-        if held.abs_diff(told) < STEP && held > 0 {
+        let reported = self.reported.load(Ordering::Relaxed);
+        if held.abs_diff(reported) < STEP && held > 0 {
             return false;
         }
-        let told = self.told.swap(held, Ordering::Relaxed);
+        let reported = self.reported.swap(held, Ordering::Relaxed);
         // The sum changes in one step, so that no other thread sees too much in between.
-        pool.held.fetch_add(held.wrapping_sub(told), Ordering::Relaxed);
-        held > told && pool.held() > self.limit
+        pool.held.fetch_add(held.wrapping_sub(reported), Ordering::Relaxed);
+        held > reported && pool.held() > self.limit
     }
 }
 
 impl Link {
     /// Tells the pool the bytes that are held. Returns `true` if the pool holds too much; then the caller calls
-    /// [`relieve`](Self::relieve) when the lock is free.
-    pub(super) fn tell_pool(&self, state: &State) -> bool {
+    /// [`shed_load`](Self::shed_load) when the lock is free.
+    pub(super) fn report_to_pool(&self, state: &State) -> bool {
         // A link that ended for want of room counts as gone.
         let ended = state.lifecycle.error();
         if ended.is_some_and(super::lifecycle::is_for_room) {
@@ -343,9 +343,9 @@ impl Link {
         self.share.tell(state.held() + untaken + self.share.arriving()) && ended.is_none()
     }
 
-    pub(super) fn relieve(&self) {
+    pub(super) fn shed_load(&self) {
         if let Some(pool) = &self.share.pool {
-            pool.relieve(self.share.limit, self.share.share);
+            pool.shed_load(self.share.limit, self.share.share);
         }
     }
 
