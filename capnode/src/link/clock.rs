@@ -9,25 +9,25 @@ use crate::message::{Id, Key, Message, Path, ReturnMode};
 
 /// The times of events, counted from the beginning of the link.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct LivenessClock {
     /// The time of the last frame or other sign of life.
-    heard: Duration,
+    received: Duration,
     /// The last time at which there was no way to ask for a sign of life.
-    unaskable: Duration,
+    unprobeable_since: Duration,
     /// The time of the last activity.
     used: Duration,
     /// The time at which the peer was asked for a sign of life, if it has given none since.
-    asked: Option<Duration>,
+    probed: Option<Duration>,
     /// The id of the message that asked, if it was a message.
     probe: Option<Id>,
     /// The time at which the unanswered calls are to be checked again.
     calls_due: Option<Duration>,
 }
 
-impl Clock {
+impl LivenessClock {
     /// Notes a message that has come at `now`.
-    pub(super) fn heard(&mut self, message: &Message, now: Duration) {
-        (self.heard, self.asked) = (now, None);
+    pub(super) fn received(&mut self, message: &Message, now: Duration) {
+        (self.received, self.probed) = (now, None);
         let of_life = match message {
             Message::Evaluate { value, return_mode: ReturnMode::Streamed, .. } => {
                 value.text.as_str() == "null"
@@ -45,12 +45,12 @@ impl Clock {
 
     #[cfg(feature = "tokio")]
     pub(super) fn sign_of_life(&mut self, now: Duration) {
-        self.heard = now;
-        self.asked = None;
+        self.received = now;
+        self.probed = None;
     }
 
     pub(super) fn quiet_since(&self) -> Duration {
-        self.heard
+        self.received
     }
 
     pub(super) fn unused_since(&self) -> Duration {
@@ -58,35 +58,35 @@ impl Clock {
     }
 
     /// Notes activity at `now`.
-    pub(super) fn use_now(&mut self, now: Duration) {
+    pub(super) fn touch(&mut self, now: Duration) {
         self.used = now;
     }
 
     /// Returns the time at which the peer was asked for a sign of life, if it has given none since.
     #[cfg(feature = "tokio")]
-    pub(super) fn asked(&self) -> Option<Duration> {
-        self.asked
+    pub(super) fn probed(&self) -> Option<Duration> {
+        self.probed
     }
 
     /// Checks that the peer is there. It is asked when nothing has come for `first`, and has `probe` to answer. Returns
     /// `true` if it is to be asked now, and the time of the next check.
-    pub(super) fn look(
+    pub(super) fn check(
         &mut self,
         now: Duration,
         first: Duration,
         probe: Duration,
     ) -> Result<(bool, Duration), Error> {
-        let due = self.heard.max(self.unaskable).saturating_add(first);
-        let end = self.asked.map(|asked| asked.saturating_add(probe));
+        let due = self.received.max(self.unprobeable_since).saturating_add(first);
+        let end = self.probed.map(|probed| probed.saturating_add(probe));
         if end.is_some_and(|end| end <= now) {
-            let message = format!("the peer has given no sign of life for {:?}", now - self.heard);
+            let message = format!("the peer has given no sign of life for {:?}", now - self.received);
             return Err(Error::new(ErrorKind::Disconnected, message).of_limit(LimitKind::Probe));
         }
-        let ask = self.asked.is_none() && due <= now;
+        let ask = self.probed.is_none() && due <= now;
         if ask {
-            self.asked = Some(now);
+            self.probed = Some(now);
         }
-        Ok((ask, self.asked.map_or(due, |asked| asked.saturating_add(probe))))
+        Ok((ask, self.probed.map_or(due, |probed| probed.saturating_add(probe))))
     }
 
     /// Notes that the message `probe` asked the peer for a sign of life.
@@ -95,8 +95,8 @@ impl Clock {
     }
 
     /// Notes that the peer cannot be asked at `now`, so its silence means nothing.
-    pub(super) fn set_unaskable(&mut self, now: Duration) {
-        (self.asked, self.unaskable) = (None, now);
+    pub(super) fn set_unprobeable(&mut self, now: Duration) {
+        (self.probed, self.unprobeable_since) = (None, now);
     }
 
     /// Returns the time at which the unanswered calls are to be checked again.

@@ -76,7 +76,7 @@ impl Link {
                 None => self.read(state, frame, checks, effects)?,
             };
             if let Some(message) = &message {
-                state.clock.heard(message, now);
+                state.clock.received(message, now);
             }
             let Received { event, reply } = state.session.receive(message, now)?;
             state.say_all(reply);

@@ -58,7 +58,7 @@ impl Link {
                 return Ok(Tick { next: None, ask: false });
             }
             let next_call = self.give_up_calls(state, now, effects);
-            self.look(state, now).map(|mut tick| {
+            self.check(state, now).map(|mut tick| {
                 tick.next = [tick.next, next_call].into_iter().flatten().min();
                 tick
             })
@@ -70,11 +70,11 @@ impl Link {
     }
 
     /// Checks that the connection is used and that the peer is there.
-    fn look(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
+    fn check(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
         let mut next = None;
         if let Some(idle) = self.idle {
             if !state.session.is_unused() || state.inbox.parked() > 0 {
-                state.clock.use_now(now);
+                state.clock.touch(now);
             }
             let end = state.clock.unused_since().saturating_add(idle);
             if end <= now {
@@ -98,7 +98,7 @@ impl Link {
             let first =
                 if self.connecting && self.checks_first.load(Ordering::SeqCst) { probe / 2 } else { probe };
             let end;
-            (ask, end) = state.clock.look(now, first, probe)?;
+            (ask, end) = state.clock.check(now, first, probe)?;
             next = Some(next.map_or(end, |next| end.min(next)));
         }
         Ok(Tick { next, ask })
@@ -113,9 +113,9 @@ impl Link {
 
     /// Returns the time at which the peer was asked for a sign of life, if it has given none since.
     #[cfg(feature = "tokio")]
-    pub(super) fn asked_at(&self) -> Option<Duration> {
+    pub(super) fn probed_at(&self) -> Option<Duration> {
         let ended = self.ended.load(Ordering::SeqCst);
-        self.read_state(|state| state.clock.asked()).filter(|_| !self.connecting && !ended)
+        self.read_state(|state| state.clock.probed()).filter(|_| !self.connecting && !ended)
     }
 
     /// Ends a session whose peer is silent, to make room for another.
@@ -134,13 +134,13 @@ impl Link {
                 Probe::Value => None,
                 Probe::Property => Some(Path::One(Key::Name(Text::Static(PROBE)))),
                 Probe::None => {
-                    return state.clock.set_unaskable(self.now());
+                    return state.clock.set_unprobeable(self.now());
                 }
             };
             let probe = state.session.probe(question);
             match state.send(probe, effects) {
                 Ok(id) => state.clock.set_probe(id),
-                Err(_) => state.clock.set_unaskable(self.now()),
+                Err(_) => state.clock.set_unprobeable(self.now()),
             }
         });
     }

@@ -44,7 +44,7 @@ pub(crate) mod tests;
 mod waiting;
 mod wording;
 
-use self::clock::Clock;
+use self::clock::LivenessClock;
 use self::encoding::Encoding;
 use self::entries::Entries;
 #[cfg(feature = "tokio")]
@@ -158,7 +158,7 @@ impl Link {
             entries: Entries::new(index),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
-            clock: Clock::default(),
+            clock: LivenessClock::default(),
             lifecycle: Lifecycle::default(),
         };
         if side == Side::Connecting {

@@ -265,7 +265,7 @@ impl Links {
 
     fn unanswered(&mut self) -> Option<(Arc<Link>, Instant)> {
         let too_late = |link: &Link, member: &Member| {
-            let asked = link.asked_at().filter(|_| link.counts());
+            let asked = link.probed_at().filter(|_| link.counts());
             asked.map(|asked| member.since + asked.saturating_add(UNANSWERED))
         };
         let now = Instant::now();

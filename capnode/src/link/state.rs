@@ -1,6 +1,6 @@
 //! The state of a connection under its lock: parts that have an owner each.
 
-use super::clock::Clock;
+use super::clock::LivenessClock;
 use super::effects::Effects;
 use super::encoding::Encoding;
 use super::entries::Entries;
@@ -26,7 +26,7 @@ pub(super) struct State {
     /// Output, and calls that wait for room.
     pub(super) outbox: Outbox,
     /// The times of the last signs of life.
-    pub(super) clock: Clock,
+    pub(super) clock: LivenessClock,
     /// The end, and the waits for it.
     pub(super) lifecycle: Lifecycle,
 }
