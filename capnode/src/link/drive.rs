@@ -99,7 +99,7 @@ impl Link {
     }
 
     /// Returns `Ready` when no call of the peer is running.
-    pub(crate) fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.with_state(Cause::Driver, |state, _| {
             if state.lifecycle.error().is_some() || state.session.running() == 0 {
                 return Poll::Ready(());

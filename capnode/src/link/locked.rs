@@ -54,7 +54,7 @@ impl Link {
             }
             let result = change(state, &mut effects);
             if self.draining.load(Ordering::SeqCst) {
-                self.tell_quiet(state, &mut effects);
+                self.notify_idle(state, &mut effects);
             }
             if self.pooled && !matches!(cause, Cause::Program) {
                 over = self.report_to_pool(state);
@@ -108,7 +108,7 @@ impl Link {
     }
 
     /// Wakes the tasks that wait until no call of the peer is running, if that is so.
-    fn tell_quiet(&self, state: &mut State, effects: &mut Effects) {
+    fn notify_idle(&self, state: &mut State, effects: &mut Effects) {
         if state.lifecycle.error().is_some() || state.session.running() == 0 {
             effects.wake_all(state.lifecycle.take_idle_waiters());
         }

@@ -88,7 +88,7 @@ impl Shared {
         }
         let quiet = async {
             for link in &links {
-                poll_fn(|cx| link.poll_quiet(cx)).await;
+                poll_fn(|cx| link.poll_drained(cx)).await;
             }
         };
         // Calls that still run are counted and cut off.
