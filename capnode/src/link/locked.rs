@@ -73,7 +73,7 @@ impl Link {
             self.run_effects(effects, cause);
         }
         // The driver looks at everything after it has said that it sleeps.
-        if self.asleep.load(Ordering::SeqCst) && !matches!(cause, Cause::Driver) {
+        if self.driver_parked.load(Ordering::SeqCst) && !matches!(cause, Cause::Driver) {
             self.wake_up();
         }
         result
@@ -102,7 +102,7 @@ impl Link {
             dropped.push(Dropped { id, late: late::is_late() });
             self.any_dropped.store(true, Ordering::SeqCst);
         }
-        if self.asleep.load(Ordering::SeqCst) {
+        if self.driver_parked.load(Ordering::SeqCst) {
             self.wake_up();
         }
     }
@@ -191,14 +191,14 @@ impl Link {
     pub(super) fn set_waker(&self, waker: Option<&Waker>) {
         let mut driver = lock(&self.driver);
         *driver = waker.cloned();
-        self.asleep.store(waker.is_some(), Ordering::SeqCst);
+        self.driver_parked.store(waker.is_some(), Ordering::SeqCst);
     }
 
     /// Wakes the driver.
     pub(crate) fn wake_up(&self) {
         let waker = {
             let mut driver = lock(&self.driver);
-            self.asleep.store(false, Ordering::SeqCst);
+            self.driver_parked.store(false, Ordering::SeqCst);
             driver.take()
         };
         if let Some(waker) = waker {

@@ -123,7 +123,7 @@ pub(crate) struct Link {
     /// The waker of the driver.
     driver: Mutex<Option<Waker>>,
     /// `true` if there is a waker. Changed under its lock, and read without.
-    asleep: AtomicBool,
+    driver_parked: AtomicBool,
     /// Bytes of outcomes of the peer's promises that no caller has taken.
     untaken: Arc<AtomicUsize>,
     /// Properties that are being read on the way to others, in a language that reads one step at a time.
@@ -190,7 +190,7 @@ impl Link {
             cut: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
-            asleep: AtomicBool::new(false),
+            driver_parked: AtomicBool::new(false),
             untaken: Arc::default(),
             steps: Mutex::default(),
         })

@@ -75,8 +75,8 @@ impl Outbox {
             return Err(Error::over(LimitKind::UnwrittenBytesHard, "too much is waiting to be written"));
         }
         // One call always fits if nothing is unwritten.
-        let crowded = unwritten > 0 && unwritten >= limits.unwritten_bytes_soft;
-        Ok(!self.waiting.is_empty() || (awaits && crowded))
+        let backpressured = unwritten > 0 && unwritten >= limits.unwritten_bytes_soft;
+        Ok(!self.waiting.is_empty() || (awaits && backpressured))
     }
 
     /// Returns the number of the next call that has to wait.

@@ -161,7 +161,7 @@ fn arguments_longer_than_a_frame_are_not_sent() {
 }
 
 /// A pair in which a single call leaves no room for awaited ones, and the log of the object.
-fn crowded() -> (Log, Pair, ProbeClient) {
+fn backpressured() -> (Log, Pair, ProbeClient) {
     let log = Log::default();
     let mut pair = connected_within(log.probe(), limits(|limits| limits.unwritten_bytes_soft = 1));
     let probe: ProbeClient = pair.index();
@@ -172,7 +172,7 @@ fn crowded() -> (Log, Pair, ProbeClient) {
 
 #[test]
 fn nothing_overtakes_a_call_that_waits_for_room() {
-    let (log, mut pair, probe) = crowded();
+    let (log, mut pair, probe) = backpressured();
     let first = started(probe.note(1));
     probe.note(2).send().unwrap();
     let pipelined = probe.note(3).pipeline_cap();
@@ -200,7 +200,7 @@ fn nothing_overtakes_a_call_that_waits_for_room() {
 
 #[test]
 fn a_local_object_that_passes_calls_on_keeps_their_order() {
-    let (log, mut pair, probe) = crowded();
+    let (log, mut pair, probe) = backpressured();
     let there = probe.clone();
     let forward = Func::<fn(u32) -> u32>::new(move |number: u32| {
         let there = there.clone();
@@ -219,7 +219,7 @@ fn a_local_object_that_passes_calls_on_keeps_their_order() {
 
 #[test]
 fn a_waiting_call_that_is_not_polled_again_holds_up_nobody() {
-    let (log, mut pair, probe) = crowded();
+    let (log, mut pair, probe) = backpressured();
     let mut forgotten = started(probe.note(1));
     let later = started(probe.note(2));
     assert_eq!(pair.wait(later).unwrap(), 2);
@@ -229,7 +229,7 @@ fn a_waiting_call_that_is_not_polled_again_holds_up_nobody() {
 
 #[test]
 fn a_waiting_call_that_is_dropped_is_not_sent() {
-    let (log, mut pair, probe) = crowded();
+    let (log, mut pair, probe) = backpressured();
     let mut dropped = probe.call(|number| async move { number }, 1);
     assert!(poll(&mut dropped).is_pending());
     let later = started(probe.note(2));
@@ -244,7 +244,7 @@ fn a_waiting_call_that_is_dropped_is_not_sent() {
 
 #[test]
 fn a_waiting_call_fails_as_not_sent_when_the_session_ends() {
-    let (_log, pair, probe) = crowded();
+    let (_log, pair, probe) = backpressured();
     let mut waiting = started(probe.note(1));
     let pipelined = probe.make().pipeline();
     pair.connecting().close("cut");
@@ -257,7 +257,7 @@ fn a_waiting_call_fails_as_not_sent_when_the_session_ends() {
 #[test]
 fn a_result_that_was_not_asked_for_yet_can_be_handed_out_meanwhile() {
     // The peer is answered with the result of a call that waits for room.
-    let (log, mut pair, probe) = crowded();
+    let (log, mut pair, probe) = backpressured();
     let waiting = started(probe.note(1));
     let there = probe.clone();
     let hands_out = Func::<fn() -> ProbeClient>::new(move || {
