@@ -24,7 +24,7 @@ impl Link {
         if waker.is_none() {
             return false;
         }
-        self.any_dropped.load(Ordering::SeqCst)
+        self.has_pending_releases.load(Ordering::SeqCst)
             || self.read_state(|state| {
                 #[cfg(feature = "tokio")]
                 if can_write && state.outbox.is_flush_due(|| state.awaits_dialect()) {

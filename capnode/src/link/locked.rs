@@ -9,7 +9,7 @@ use super::effects::{Effect, Effects};
 use super::late;
 use super::outbox::reads_too_slowly;
 use super::state::State;
-use super::{Dropped, Link};
+use super::{Link, PendingReleases};
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
 use crate::cap::depth::{Host, Hosted};
@@ -49,8 +49,8 @@ impl Link {
         let result = {
             let state = &mut *lock(&self.state);
             // A later drop wakes the driver, which looks again.
-            if self.any_dropped.load(Ordering::SeqCst) {
-                self.settle_drops(state, &mut effects);
+            if self.has_pending_releases.load(Ordering::SeqCst) {
+                self.apply_releases(state, &mut effects);
             }
             let result = change(state, &mut effects);
             if self.draining.load(Ordering::SeqCst) {
@@ -80,13 +80,13 @@ impl Link {
     }
 
     /// Settles the drops of imports, which are queued: see [`queue_drop`](Self::queue_drop).
-    fn settle_drops(&self, state: &mut State, effects: &mut Effects) {
+    fn apply_releases(&self, state: &mut State, effects: &mut Effects) {
         let dropped = {
             let mut dropped = lock(&self.dropped);
-            self.any_dropped.store(false, Ordering::SeqCst);
+            self.has_pending_releases.store(false, Ordering::SeqCst);
             std::mem::take(&mut *dropped)
         };
-        for Dropped { id, late } in dropped {
+        for PendingReleases { id, late } in dropped {
             state.encoding.codec_mut().expire(id, late);
             // It has to be written before the name of a released function is read again.
             let release = state.session.drop_import(id);
@@ -99,8 +99,8 @@ impl Link {
     pub(super) fn queue_drop(&self, id: Id) {
         {
             let mut dropped = lock(&self.dropped);
-            dropped.push(Dropped { id, late: late::is_late() });
-            self.any_dropped.store(true, Ordering::SeqCst);
+            dropped.push(PendingReleases { id, late: late::is_late() });
+            self.has_pending_releases.store(true, Ordering::SeqCst);
         }
         if self.driver_parked.load(Ordering::SeqCst) {
             self.wake_up();

@@ -108,9 +108,9 @@ pub(crate) struct Link {
     lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
     nickname: Option<Arc<str>>,
     /// Imports whose handles were dropped. They have a lock of their own, so that a reference can be dropped anywhere.
-    dropped: Mutex<Vec<Dropped>>,
+    dropped: Mutex<Vec<PendingReleases>>,
     /// `true` if there are dropped handles. Changed under their lock, and read without.
-    any_dropped: AtomicBool,
+    has_pending_releases: AtomicBool,
     /// `true` if the next message must be one of the peer's language.
     checks_first: AtomicBool,
     /// `true` once the session has ended. Set under the lock, and read without.
@@ -131,7 +131,7 @@ pub(crate) struct Link {
 }
 
 /// The drop of a handle of an import.
-struct Dropped {
+struct PendingReleases {
     id: Id,
     /// `true` if the handle was dropped by a delayed release.
     late: bool,
@@ -183,7 +183,7 @@ impl Link {
             lost,
             nickname,
             dropped: Mutex::new(Vec::new()),
-            any_dropped: AtomicBool::new(false),
+            has_pending_releases: AtomicBool::new(false),
             checks_first: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             #[cfg(feature = "tokio")]
