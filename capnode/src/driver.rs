@@ -354,7 +354,7 @@ impl<T: Transport> Driver<T> {
     /// Ends the connection if the peer's language stays unknown for too long while there is something to send.
     fn check_silence(&mut self, cx: &mut Context<'_>) {
         // The language is nearly always known, which takes no lock to see.
-        if self.link.dialect().is_some() || !self.link.is_speechless() {
+        if self.link.dialect().is_some() || !self.link.awaits_dialect() {
             self.silence = None;
             return;
         }

@@ -89,7 +89,7 @@ impl Link {
     }
 
     /// Returns `true` if there is something to send while the peer's language is unknown.
-    pub(crate) fn is_speechless(&self) -> bool {
+    pub(crate) fn awaits_dialect(&self) -> bool {
         self.peer.get().is_none() && self.read_state(|state| state.entries.has_pending_indexes())
     }
 
