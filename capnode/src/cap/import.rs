@@ -41,7 +41,7 @@ pub(crate) trait ImportHook: ConnectionHook {
     ) -> Result<Called, Error>;
 
     /// Returns a reference to the value of a property of an import, for languages that say one step at a time.
-    fn step(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap;
+    fn read_property(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap;
 }
 
 /// The outcome of making a call: a reference to its result, or the future of its answer.
@@ -138,8 +138,8 @@ impl Import {
         match path.as_slice() {
             [first, second, ..] if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) => {
                 let member = Member::Path(path.after(1));
-                let step = self.connection.clone().step(self, first);
-                Err(step.pass_on(Request { member, args, typed, extras }))
+                let read_property = self.connection.clone().read_property(self, first);
+                Err(read_property.pass_on(Request { member, args, typed, extras }))
             }
             _ => Ok(Request { member: Member::Path(path), args, typed, extras }),
         }

@@ -11,7 +11,7 @@ use super::locked::Cause;
 use super::state::State;
 use super::waiting::{QueuedCall, Requester};
 use super::wording::{ENVELOPE, wording};
-use super::{Link, Steps};
+use super::{Link, PropertyReads};
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::hook::{ConnectionHook, Ticket, UNSENT};
@@ -185,21 +185,21 @@ impl ImportHook for Link {
         })
     }
 
-    fn step(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {
+    fn read_property(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {
         let place = (from.id(), name.to_string());
         let asked;
         let promise = {
-            let Steps { asked: steps, sweep } = &mut *lock(&self.steps);
-            asked = steps.get(&place).and_then(Weak::upgrade);
+            let PropertyReads { asked: property_reads, sweep } = &mut *lock(&self.property_reads);
+            asked = property_reads.get(&place).and_then(Weak::upgrade);
             match &asked {
                 Some(asked) if asked.resolution().is_none() => return Cap::from_promise(asked.clone()),
                 _ => {
                     let promise = Queue::new();
-                    if sweep.is_due(steps.len()) {
-                        steps.retain(|_, asked| asked.strong_count() > 0);
-                        sweep.done(steps.len());
+                    if sweep.is_due(property_reads.len()) {
+                        property_reads.retain(|_, asked| asked.strong_count() > 0);
+                        sweep.done(property_reads.len());
                     }
-                    steps.insert(place, Arc::downgrade(&promise));
+                    property_reads.insert(place, Arc::downgrade(&promise));
                     promise
                 }
             }

@@ -127,7 +127,7 @@ pub(crate) struct Link {
     /// Bytes of outcomes of the peer's promises that no caller has taken.
     untaken: Arc<AtomicUsize>,
     /// Properties that are being read on the way to others, in a language that reads one step at a time.
-    steps: Mutex<Steps>,
+    property_reads: Mutex<PropertyReads>,
 }
 
 /// The drop of a handle of an import.
@@ -139,7 +139,7 @@ struct PendingReleases {
 
 /// Properties that are being read.
 #[derive(Default)]
-struct Steps {
+struct PropertyReads {
     asked: HashMap<(Id, String), Weak<Queue>>,
     sweep: Sweep,
 }
@@ -192,7 +192,7 @@ impl Link {
             driver: Mutex::new(None),
             driver_parked: AtomicBool::new(false),
             untaken: Arc::default(),
-            steps: Mutex::default(),
+            property_reads: Mutex::default(),
         })
     }
 
