@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Link;
 use super::effects::{Effect, Effects};
+use super::encode::{ENVELOPE, error_text, to_wire};
 use super::locked::Cause;
 use super::state::State;
-use super::wording::{ENVELOPE, error_text, wording};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
@@ -31,7 +31,7 @@ impl Link {
     }
 
     fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
-        let (Ok(value), _left) = wording(value, self.capabilities(), self.limits.frame_bytes) else { return };
+        let (Ok(value), _left) = to_wire(value, self.capabilities(), self.limits.frame_bytes) else { return };
         // The caller misses only this progress.
         if value.text.as_str().len() + value.refs.len() * REFERENCE + ENVELOPE >= self.limits.frame_bytes {
             return;
@@ -130,7 +130,7 @@ impl Link {
                 Ok(Payload { text: body.text, refs: Few::NONE, nodes: Few::NONE })
             }
             Ok(body) => {
-                let (value, left) = wording(body, self.capabilities(), self.limits.frame_bytes);
+                let (value, left) = to_wire(body, self.capabilities(), self.limits.frame_bytes);
                 effects.discard_all(left);
                 value.map(|value| self.descriptors(state, value, true, effects))
             }

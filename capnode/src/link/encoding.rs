@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::effects::{Effect, Effects};
+use super::encode::ENVELOPE;
 use super::entries::Entries;
 use super::export_names::{ExportNamer, NamedExports};
 use super::lost::LostMessage;
-use super::wording::ENVELOPE;
 use crate::dialect::{Codec, Dialect, ExportNames as _};
 use crate::error::Error;
 use crate::limits::Limits;

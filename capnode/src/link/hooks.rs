@@ -7,10 +7,10 @@ use futures_channel::oneshot;
 
 use super::caller::Question;
 use super::effects::{Effect, Effects};
+use super::encode::{ENVELOPE, to_wire};
 use super::locked::Cause;
 use super::state::State;
 use super::waiting::{QueuedCall, Requester};
-use super::wording::{ENVELOPE, wording};
 use super::{Link, PropertyReads};
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
@@ -121,7 +121,7 @@ impl ImportHook for Link {
         let args = match args {
             // Arguments without references are sent as they are.
             Some(args) if !args.refs.is_empty() || !args.nodes.is_empty() => {
-                Some(wording(args, peer, self.limits.frame_bytes).0?)
+                Some(to_wire(args, peer, self.limits.frame_bytes).0?)
             }
             args => args,
         };

@@ -309,7 +309,7 @@ impl Link {
                     state.encoding.export_names_mut().begin(answer, target, asks_index);
                 }
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
-                let args = args.map(|args| args.map(|word| self.stage_reference(state, word)));
+                let args = args.map(|args| args.map(|descriptor| self.stage_reference(state, descriptor)));
                 Expression::Call { target, path, args }
             }
             Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
@@ -345,7 +345,7 @@ impl Link {
         let caller = state.entries.take_question(import);
         let answer = match outcome {
             Ok(value) => {
-                let staged = value.map(|word| self.stage_reference(state, word));
+                let staged = value.map(|descriptor| self.stage_reference(state, descriptor));
                 let limit = self.limits.running_calls;
                 if !staged.refs.is_empty() && Staged::requests(&staged).0 > limit {
                     effects.discard(staged);
@@ -384,11 +384,11 @@ impl Link {
 
     /// Replaces the ids in a value by what they stand for.
     fn stage_value(self: &Arc<Self>, state: &mut State, value: Payload<CapDescriptor>) -> Payload<Staged> {
-        value.map(|word| self.stage_reference(state, word))
+        value.map(|descriptor| self.stage_reference(state, descriptor))
     }
 
-    fn stage_reference(self: &Arc<Self>, state: &mut State, word: CapDescriptor) -> Staged {
-        match word {
+    fn stage_reference(self: &Arc<Self>, state: &mut State, descriptor: CapDescriptor) -> Staged {
+        match descriptor {
             CapDescriptor::SenderHosted(id) => Staged::Cap(Cap::from_import(self.import(state, id, false))),
             CapDescriptor::SenderFunction(id) => Staged::Cap(Cap::from_import(self.import(state, id, true))),
             CapDescriptor::Node(node) => Staged::Node(node),
@@ -408,9 +408,9 @@ impl Link {
                 let args = args.map(|args| self.stage_value(state, *args));
                 Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
             }
-            CapDescriptor::Unsupported { with, .. } => {
-                Staged::Missing(with.into_iter().map(|word| self.stage_reference(state, word)).collect())
-            }
+            CapDescriptor::Unsupported { with, .. } => Staged::Missing(
+                with.into_iter().map(|descriptor| self.stage_reference(state, descriptor)).collect(),
+            ),
         }
     }
 }

@@ -16,6 +16,7 @@ mod clock;
 
 mod drive;
 mod effects;
+mod encode;
 mod encoding;
 mod ending;
 mod entries;
@@ -42,7 +43,6 @@ pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waiting;
-mod wording;
 
 use self::clock::LivenessClock;
 use self::encoding::Encoding;

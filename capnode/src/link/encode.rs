@@ -11,7 +11,7 @@ pub(super) const ENVELOPE: usize = 64;
 
 /// Converts a value to one that the peer's language can express. Returns the rest of it as well, to be dropped where no
 /// lock is held.
-pub(super) fn wording(
+pub(super) fn to_wire(
     body: Body,
     peer: Option<&Capabilities>,
     bytes: usize,
