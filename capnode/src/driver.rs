@@ -366,7 +366,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Releases functions without handles that the peer has not sent again for a while.
-    fn give_back(&mut self, more: bool, cx: &mut Context<'_>) {
+    fn release(&mut self, more: bool, cx: &mut Context<'_>) {
         if !self.link.capabilities().is_some_and(|peer| peer.delays_releases) {
             return;
         }
@@ -490,7 +490,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             let closed = this.link.is_closed();
             this.send(cx);
             // Dropped handles have been settled by now.
-            this.give_back(more, cx);
+            this.release(more, cx);
             this.check_silence(cx);
             if !closed && this.link.is_closed() {
                 continue;
@@ -509,7 +509,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
             // A holder that gave up the connection since the last look found no waker.
             if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
                 // The look at idleness settles dropped handles, too.
-                this.give_back(false, cx);
+                this.release(false, cx);
                 this.check_silence(cx);
                 return Poll::Pending;
             }

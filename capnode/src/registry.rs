@@ -133,7 +133,7 @@ impl Registry {
     }
 
     /// Releases a connection's hold on the name. Returns the capability to be dropped where no lock is held.
-    pub(crate) fn let_go(&self, name: &str) -> Option<Cap> {
+    pub(crate) fn release(&self, name: &str) -> Option<Cap> {
         lock(&self.0).leave(name, |entry| entry.connections -= 1)
     }
 }
@@ -226,7 +226,7 @@ mod tests {
         let member = promised.cap().at("restore");
         let name = registry.name(&member);
         resolver.resolve(RestorerClient::new(Registry::default()));
-        drop(registry.let_go(&name));
+        drop(registry.release(&name));
         let entries = lock(&registry.0);
         assert_eq!((entries.entries.len(), entries.names.len()), (0, 0));
     }

@@ -12,7 +12,7 @@ pub(crate) const UNSENT: Id = Id::MAX;
 /// A connection, as seen by waiters for its peer.
 pub(crate) trait ConnectionHook: Send + Sync {
     /// Releases the import `id`. It can be called anywhere, so nothing is done at once.
-    fn give_back(&self, id: Id);
+    fn release(&self, id: Id);
 
     /// Tells the peer that the answer of a call is no longer waited for.
     fn drop_call(&self, id: Id);

@@ -212,7 +212,7 @@ impl Import {
 impl Drop for Import {
     fn drop(&mut self) {
         if self.is_sent() {
-            self.connection.give_back(self.id());
+            self.connection.release(self.id());
         }
     }
 }

@@ -130,7 +130,7 @@ impl Drop for Promised {
     fn drop(&mut self) {
         // No task may be woken where it is given back, which is under a lock.
         if self.outcome.take().is_some() {
-            self.connection.give_back(self.id);
+            self.connection.release(self.id);
         }
     }
 }

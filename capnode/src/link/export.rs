@@ -44,7 +44,7 @@ impl Link {
             part => part_to_cap(part),
         };
         if lends || !state.session.peer().returns_imports {
-            return Self::lend(state, cap);
+            return Self::export_cap(state, cap);
         }
         // An import without an id yet is lent like any other reference, and passes its calls on.
         let is_ours = |import: &Arc<Import>| import.is_of(self) && import.is_sent();
@@ -69,10 +69,10 @@ impl Link {
                 });
             }
         }
-        Self::lend(state, cap)
+        Self::export_cap(state, cap)
     }
 
-    fn lend(state: &mut State, cap: Cap) -> CapDescriptor {
+    fn export_cap(state: &mut State, cap: Cap) -> CapDescriptor {
         let State { session, encoding, entries, .. } = state;
         let id = session.export(cap.object_id());
         let function = matches!(cap.shape(), Shape::Function);

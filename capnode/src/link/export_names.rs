@@ -149,7 +149,7 @@ impl NamedExports {
         self.lru.remove(&export.used);
         for name in export.names() {
             self.ids.remove(name);
-            effects.discard_all(self.registry.as_ref().and_then(|registry| registry.let_go(name)));
+            effects.discard_all(self.registry.as_ref().and_then(|registry| registry.release(name)));
         }
     }
 
@@ -157,7 +157,7 @@ impl NamedExports {
     pub(super) fn clear(&mut self, effects: &mut Effects) {
         let Self { exports, registry, evicted, .. } = std::mem::take(self);
         let names = exports.values().flat_map(NamedExport::names);
-        effects.discard_all(names.filter_map(|name| registry.as_ref()?.let_go(name)));
+        effects.discard_all(names.filter_map(|name| registry.as_ref()?.release(name)));
         *self = Self { registry, evicted, ..Self::default() };
     }
 }

@@ -38,7 +38,7 @@ enum Way {
 }
 
 impl ConnectionHook for Link {
-    fn give_back(&self, id: Id) {
+    fn release(&self, id: Id) {
         self.queue_drop(id);
     }
 

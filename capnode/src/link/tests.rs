@@ -75,16 +75,16 @@ fn a_capnode_function_that_comes_again_soon_is_not_given_back() {
     link.receive(r#"{"type":"index","methodId":"i"}"#);
     let index: serde_json::Value = serde_json::from_str(&write(&link)[0]).unwrap();
     let id = index["value"]["links"][1].as_str().unwrap();
-    let lend = |reply: &str| {
+    let export_cap = |reply: &str| {
         link.receive(&format!(
             r#"{{"type":"invocation","methodId":"{id}","replyId":"{reply}","arguments":{{"links":["f",[{{"type":1,"id":0}}]],"value":{{"type":2,"id":1}}}}}}"#
         ));
         write(&link);
     };
-    lend("a");
+    export_cap("a");
     forget();
     assert_eq!(write(&link), [""; 0]);
-    lend("b");
+    export_cap("b");
     // It is still held after two turns.
     link.flush(false);
     link.flush(false);

@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// Notes that the peer has released a running call. Returns the calls that are cancelled because of it.
-    fn give_back(&mut self, answer: Id) -> Option<Event> {
+    fn release(&mut self, answer: Id) -> Option<Event> {
         let running = self.running.get_mut(&answer)?;
         self.untabled_calls += usize::from(!running.streamed && !running.released);
         running.released = true;
@@ -396,7 +396,7 @@ impl Session {
         if count > held {
             return protocol(format!("refcount would go negative: {held} < {count}"));
         }
-        Ok(if streamed { self.give_back(id) } else { self.unlend(id, count) })
+        Ok(if streamed { self.release(id) } else { self.unlend(id, count) })
     }
 
     /// Forgets an export without telling the peer.
@@ -419,7 +419,7 @@ impl Session {
                 }
                 Some(Event::ExportReleased { export: id })
             }
-            ExportTarget::Answer { .. } if self.running.contains_key(&id) => self.give_back(id),
+            ExportTarget::Answer { .. } if self.running.contains_key(&id) => self.release(id),
             ExportTarget::Answer { .. } => Some(Event::AnswerReleased { answer: id }),
         }
     }

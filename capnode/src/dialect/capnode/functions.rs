@@ -86,7 +86,7 @@ impl Functions {
 
     /// Notes that a function is being given back. A peer that never says that it knows must not make us remember for
     /// ever.
-    pub(super) fn give_back(&mut self, number: Id, name: Box<str>) {
+    pub(super) fn release(&mut self, number: Id, name: Box<str>) {
         self.releasing_names.insert(name.clone());
         self.releasing.insert(number, name);
         if self.releasing.len() > MAX_DYING {

@@ -274,7 +274,7 @@ impl Codec {
             member(out, LATE, "true");
         }
         out.push('}');
-        self.functions.give_back(number, name);
+        self.functions.release(number, name);
     }
 
     /// `true` if the last message gave something back late: the peer has kept it for a while, and its frames that were
@@ -310,17 +310,17 @@ impl Codec {
     pub(crate) fn flush(&mut self, all: bool) {
         let now = self.functions.turn;
         self.functions.turn += 1;
-        self.give_back(!all, |dropped| all || dropped != DropTime::In(now));
+        self.release(!all, |dropped| all || dropped != DropTime::In(now));
     }
 
     /// Gives back the functions that need not be kept. Returns `true` if there were any.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_late(&mut self) -> bool {
-        self.give_back(true, |dropped| dropped == DropTime::Late)
+        self.release(true, |dropped| dropped == DropTime::Late)
     }
 
     /// Gives back functions, up to the first for which `is_over` returns `false`.
-    fn give_back(&mut self, waited: bool, is_over: impl Fn(DropTime) -> bool) -> bool {
+    fn release(&mut self, waited: bool, is_over: impl Fn(DropTime) -> bool) -> bool {
         let before = self.replies.len();
         while let Some((name, dropped)) = self.functions.take_left(&is_over) {
             let mut frame = String::new();
