@@ -27,29 +27,29 @@ const TURN: Duration = Duration::from_millis(5);
 const BUDGET_BYTES: usize = 256 << 10;
 
 /// Time that a peer has to read the last output.
-const GRACE: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time that a peer has for its first message, once there is something to send and its language has to be known.
-const SILENCE: Duration = Duration::from_secs(30);
+const DIALECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pause after each frame to a Capnode peer on a byte stream, which takes the bytes of one read for exactly one frame.
-const PAUSE: Duration = Duration::from_millis(20);
+const FRAME_GAP: Duration = Duration::from_millis(20);
 
 /// Time that a function without handles is kept, in a language where the peer may be about to send it again.
-const LEAVING: Duration = Duration::from_millis(200);
+const DEALLOC_DELAY: Duration = Duration::from_millis(200);
 
 pub(crate) struct Driver<T> {
     link: Arc<Link>,
     transport: T,
     out: Outgoing,
     /// The frame that is being sent to a peer that takes one at a time.
-    single: Outgoing,
+    single_frame: Outgoing,
     /// The end of the pause before the next frame, and the call in the last one, whose answer shows that it was read.
-    pause: Option<(Sleep, Option<Id>)>,
+    frame_gap: Option<(Sleep, Option<Id>)>,
     /// The deadline for the peer's first message.
     silence: Option<Sleep>,
     /// The time to release functions without handles.
-    leaving: Option<Sleep>,
+    pending_deallocs: Option<Sleep>,
     /// Upgradable while user code holds the connection itself. A connecting side ends the connection when it is no
     /// longer needed.
     holders: Option<Weak<()>>,
@@ -57,13 +57,13 @@ pub(crate) struct Driver<T> {
     /// The error of a failed write. Frames that the peer has sent are still taken in.
     broken: Option<io::Error>,
     /// `true` if the last turn was left to other tasks before output is written.
-    let_others: bool,
+    yielded: bool,
     /// `true` if the transport has not sent all it was given.
     flushing: bool,
     /// `true` if the last write to the transport was pending.
     blocked: bool,
     /// `true` if a blocked transport has taken bytes again.
-    moved: bool,
+    made_progress: bool,
     /// `true` if a caller waits until all is written.
     flush: bool,
     /// `true` if the peer has closed, or the transport has failed.
@@ -112,17 +112,17 @@ impl<T: Transport> Driver<T> {
             link,
             transport,
             out,
-            single: Outgoing::default(),
-            pause: None,
+            single_frame: Outgoing::default(),
+            frame_gap: None,
             silence: None,
-            leaving: None,
+            pending_deallocs: None,
             holders,
             writable: true,
             broken: None,
-            let_others: false,
+            yielded: false,
             flushing: false,
             blocked: false,
-            moved: false,
+            made_progress: false,
             flush: false,
             ended: false,
             last_turn: None,
@@ -208,7 +208,7 @@ impl<T: Transport> Driver<T> {
         }
         let turn = self.link.last_turn(cx);
         if !matches!(turn, LastTurn::Over) {
-            let limit = self.last_turn.get_or_insert_with(|| wait(GRACE));
+            let limit = self.last_turn.get_or_insert_with(|| wait(CLOSE_TIMEOUT));
             if limit.as_mut().poll(cx).is_pending() {
                 if matches!(turn, LastTurn::Again) {
                     cx.waker().wake_by_ref();
@@ -235,7 +235,7 @@ impl<T: Transport> Driver<T> {
                     self.link.set_now(self.started.elapsed());
                 }
             }
-            if std::mem::take(&mut self.moved) {
+            if std::mem::take(&mut self.made_progress) {
                 self.link.sign_of_life();
             }
             let tick = self.link.tick();
@@ -274,20 +274,22 @@ impl<T: Transport> Driver<T> {
         while self.writable {
             // This is done even while the transport is busy: it settles dropped handles and counts unwritten bytes.
             self.flush |= self.link.take_output(&mut self.out);
-            if self.is_pausing(cx) {
+            if self.is_in_frame_gap(cx) {
                 return;
             }
             let one_at_a_time = self.takes_one_at_a_time();
-            if one_at_a_time && self.single.is_empty() {
-                self.single.clear();
-                self.out.move_frame(&mut self.single);
+            if one_at_a_time && self.single_frame.is_empty() {
+                self.single_frame.clear();
+                self.out.move_frame(&mut self.single_frame);
             }
             let asked = if one_at_a_time {
-                std::str::from_utf8(self.single.lines()).ok().and_then(|frame| self.link.asked_in(frame))
+                std::str::from_utf8(self.single_frame.lines())
+                    .ok()
+                    .and_then(|frame| self.link.asked_in(frame))
             } else {
                 None
             };
-            let out = if one_at_a_time { &mut self.single } else { &mut self.out };
+            let out = if one_at_a_time { &mut self.single_frame } else { &mut self.out };
             let before = out.len();
             // The transport may still buffer bytes it has taken.
             if out.is_empty() && !self.flushing {
@@ -298,7 +300,7 @@ impl<T: Transport> Driver<T> {
             }
             let sent = self.transport.poll_send(cx, out);
             // A blocked transport takes bytes again, so the peer reads.
-            self.moved |= self.blocked && (sent.is_ready() || out.len() < before);
+            self.made_progress |= self.blocked && (sent.is_ready() || out.len() < before);
             self.blocked = sent.is_pending();
             match sent {
                 Poll::Pending => {
@@ -307,17 +309,17 @@ impl<T: Transport> Driver<T> {
                 }
                 Poll::Ready(Ok(())) => {
                     self.flushing = false;
-                    let all = self.out.is_empty() && self.single.is_empty();
+                    let all = self.out.is_empty() && self.single_frame.is_empty();
                     if all && std::mem::take(&mut self.flush) {
                         self.link.set_flushed();
                     }
                     if one_at_a_time {
-                        self.pause = Some((wait(PAUSE), asked));
+                        self.frame_gap = Some((wait(FRAME_GAP), asked));
                     }
                 }
                 Poll::Ready(Err(error)) => {
                     self.writable = false;
-                    (self.out, self.single) = (Outgoing::default(), Outgoing::default());
+                    (self.out, self.single_frame) = (Outgoing::default(), Outgoing::default());
                     // Frames that the peer sent before the failure are still to be read.
                     self.broken = Some(error);
                 }
@@ -328,10 +330,10 @@ impl<T: Transport> Driver<T> {
     /// Returns `true` if output should wait a turn, because it has just begun. A runtime may keep a woken task in its
     /// LIFO slot and run it next; so each of many ready calls would cause a write of its own. All other ready tasks run
     /// before a task that waits a turn.
-    fn lets_others(&mut self) -> bool {
-        let writes_at_once = self.writable && self.out.is_empty() && self.pause.is_none();
-        self.let_others = !self.let_others && writes_at_once && self.link.has_output();
-        self.let_others
+    fn should_yield(&mut self) -> bool {
+        let writes_at_once = self.writable && self.out.is_empty() && self.frame_gap.is_none();
+        self.yielded = !self.yielded && writes_at_once && self.link.has_output();
+        self.yielded
     }
 
     /// Returns `true` if the peer takes the bytes of one read for one frame, as some do on a byte stream.
@@ -341,13 +343,13 @@ impl<T: Transport> Driver<T> {
 
     /// Returns `true` if the peer may not have read the last frame yet. The answer of a call in that frame shows that
     /// it has.
-    fn is_pausing(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((pause, asked)) = &mut self.pause else { return false };
+    fn is_in_frame_gap(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((frame_gap, asked)) = &mut self.frame_gap else { return false };
         let answered = asked.is_some_and(|call| self.link.is_answered(call));
-        if pause.as_mut().poll(cx).is_pending() && !answered {
+        if frame_gap.as_mut().poll(cx).is_pending() && !answered {
             return true;
         }
-        self.pause = None;
+        self.frame_gap = None;
         false
     }
 
@@ -358,7 +360,7 @@ impl<T: Transport> Driver<T> {
             self.silence = None;
             return;
         }
-        let silence = self.silence.get_or_insert_with(|| wait(SILENCE));
+        let silence = self.silence.get_or_insert_with(|| wait(DIALECT_TIMEOUT));
         if silence.as_mut().poll(cx).is_ready() {
             let message = "the peer has said nothing, so that its language is not known";
             self.link.close(Error::new(ErrorKind::Timeout, message).with_fate(Fate::NotSent));
@@ -375,38 +377,38 @@ impl<T: Transport> Driver<T> {
             cx.waker().wake_by_ref();
         }
         if !self.link.is_leaving() {
-            self.leaving = None;
+            self.pending_deallocs = None;
             return;
         }
-        let leaving = self.leaving.get_or_insert_with(|| wait(LEAVING));
-        if leaving.as_mut().poll(cx).is_ready() {
-            self.leaving = None;
+        let pending_deallocs = self.pending_deallocs.get_or_insert_with(|| wait(DEALLOC_DELAY));
+        if pending_deallocs.as_mut().poll(cx).is_ready() {
+            self.pending_deallocs = None;
             self.link.flush(false);
             // Functions that are still leaving were dropped since.
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Writes the remaining output and closes the transport, as far as the peer lets it within [`GRACE`].
+    /// Writes the remaining output and closes the transport, as far as the peer lets it within [`CLOSE_TIMEOUT`].
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.link.is_cut_off() {
             return Poll::Ready(());
         }
         if self.grace.is_none() {
             // The peer does not read, and there is no room for its unread output.
-            let overfull = self.link.is_overfull(self.out.len() + self.single.len());
+            let overfull = self.link.is_overfull(self.out.len() + self.single_frame.len());
             if overfull || self.link.closed_error().limit() == Some(LimitKind::Probe) {
                 self.writable = false;
-                (self.out, self.single) = (Outgoing::default(), Outgoing::default());
+                (self.out, self.single_frame) = (Outgoing::default(), Outgoing::default());
                 self.link.set_written(false);
                 self.link.set_safe();
             }
         }
-        let grace = self.grace.get_or_insert_with(|| wait(GRACE));
+        let grace = self.grace.get_or_insert_with(|| wait(CLOSE_TIMEOUT));
         if grace.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if self.writable && (self.flushing || !self.out.is_empty() || !self.single.is_empty()) {
+        if self.writable && (self.flushing || !self.out.is_empty() || !self.single_frame.is_empty()) {
             return Poll::Pending;
         }
         if !self.closed {
@@ -460,7 +462,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
         let this = self.get_mut();
         // Work that is added during this turn needs no waking: it is looked for before the driver sleeps.
         this.link.set_driver(None, false);
-        if this.lets_others() {
+        if this.should_yield() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -505,7 +507,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 return Poll::Pending;
             }
             // Output left here waits for the transport, and so does all behind it.
-            let can_write = this.out.is_empty() && this.pause.is_none();
+            let can_write = this.out.is_empty() && this.frame_gap.is_none();
             // A holder that gave up the connection since the last look found no waker.
             if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
                 // The look at idleness settles dropped handles, too.
