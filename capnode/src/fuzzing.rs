@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use crate::cap::Cap;
 use crate::cap::graph::tie;
-use crate::cap::payload::{Body, Part, flatten};
+use crate::cap::payload::{LivePayload, PayloadRef, flatten};
 use crate::dialect::{ExportNames, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -202,18 +202,18 @@ fn assert_json(text: &str) {
     assert_ne!(is_json(text), Some(false), "this is no JSON: {text}");
 }
 /// A value as it is above the languages, with broken references in it.
-fn body(payload: Payload<CapDescriptor>) -> Body {
+fn body(payload: Payload<CapDescriptor>) -> LivePayload {
     let broken = Cap::broken(Error::rejected("broken"));
     tie(payload.map(|word| match word {
-        CapDescriptor::Node(node) => Part::Inner(node),
-        _ => Part::Cap(broken.clone()),
+        CapDescriptor::Node(node) => PayloadRef::Inner(node),
+        _ => PayloadRef::Cap(broken.clone()),
     }))
 }
 
 /// Returns the value on its way to a peer; all references are to one function.
-fn lent(body: Body) -> Option<Payload<CapDescriptor>> {
+fn lent(body: LivePayload) -> Option<Payload<CapDescriptor>> {
     let word = |lent| match lent {
-        Part::Inner(node) => CapDescriptor::Node(node),
+        PayloadRef::Inner(node) => CapDescriptor::Node(node),
         _ => CapDescriptor::SenderFunction(-1),
     };
     Some(flatten(body, 1 << 20).ok()?.map(word))

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cap::local::{Local, Serving};
 use crate::cap::missing::not_a_function;
-use crate::cap::payload::{Body, Part, encode, held_len, undefined};
+use crate::cap::payload::{LivePayload, PayloadRef, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
@@ -82,7 +82,7 @@ struct Member {
 #[derive(Clone)]
 enum Held {
     /// A value of the owner, or one without references.
-    Own(Body),
+    Own(LivePayload),
     /// A value that a peer has set. It holds this program's references weakly, or an object could be made to keep
     /// itself.
     Set(WeakBody),
@@ -90,7 +90,7 @@ enum Held {
 
 impl Held {
     /// Returns the value that a caller other than the owner sets.
-    fn set(value: Body, by_peer: bool) -> Result<Self, Error> {
+    fn set(value: LivePayload, by_peer: bool) -> Result<Self, Error> {
         if by_peer && !value.refs.is_empty() {
             WeakBody::new(value).map(Held::Set)
         } else {
@@ -98,7 +98,7 @@ impl Held {
         }
     }
 
-    fn body(self) -> Body {
+    fn body(self) -> LivePayload {
         match self {
             Held::Own(body) => body,
             Held::Set(weak) => weak.get(),
@@ -156,8 +156,8 @@ impl Object {
         self
     }
 
-    fn put(&self, name: &str, value: Result<Body, Error>, writable: bool) {
-        let broken = |error: Error| Payload::reference(Part::Cap(Cap::broken(error.about(name))));
+    fn put(&self, name: &str, value: Result<LivePayload, Error>, writable: bool) {
+        let broken = |error: Error| Payload::reference(PayloadRef::Cap(Cap::broken(error.about(name))));
         let member =
             Member { name: name.to_owned(), value: Held::Own(value.unwrap_or_else(broken)), writable };
         let replaced = lock(&self.0.0).insert(member);
@@ -299,7 +299,7 @@ impl Serving for Dynamic {
         }
     }
 
-    fn record(&self, local: &Local) -> Option<Body> {
+    fn record(&self, local: &Local) -> Option<LivePayload> {
         local.clone().downcast::<Inner>().and_then(|inner| inner.record().ok())
     }
 }
@@ -316,7 +316,7 @@ impl Inner {
         let path = request.member.clone().into_path();
         match path.as_slice() {
             [] if request.args.is_read() => {
-                Response::wire(Payload::reference(Part::Cap(Cap::from_local(local.clone()))))
+                Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_local(local.clone()))))
             }
             [] => Response::error(not_a_function(None)),
             [Key::Verb(Verb::Keys)] => {
@@ -359,7 +359,7 @@ impl Inner {
     }
 
     /// Returns all visible properties, as a value.
-    fn record(&self) -> Result<Body, Error> {
+    fn record(&self) -> Result<LivePayload, Error> {
         /// The members, each with its encoded value.
         struct Record(Vec<(String, Value)>);
 

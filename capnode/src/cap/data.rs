@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 
 use super::local::{Local, Serving};
-use super::payload::{Body, Part, encode, undefined};
+use super::payload::{LivePayload, PayloadRef, encode, undefined};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
 use super::{Cap, Shape};
@@ -18,25 +18,25 @@ use crate::sync::{Mutex, lock};
 
 struct Data;
 
-fn cap(body: Body) -> Cap {
+fn cap(body: LivePayload) -> Cap {
     let body = Payload { text: body.text.share(), ..body };
     let held = Held { body, places: Mutex::default(), whole: OnceLock::new() };
     Cap::from_local(Local::new(Arc::new(held), &Data))
 }
 
 /// The value as something that can be called or looked into.
-pub(crate) fn to_cap(body: Body) -> Cap {
+pub(crate) fn to_cap(body: LivePayload) -> Cap {
     match body.root() {
-        Some(Part::Cap(cap)) => cap.clone(),
-        Some(Part::Value(nested)) => to_cap(nested.body.clone()),
-        Some(Part::Shared(_) | Part::Inner(_)) | None => cap(body),
+        Some(PayloadRef::Cap(cap)) => cap.clone(),
+        Some(PayloadRef::Value(nested)) => to_cap(nested.body.clone()),
+        Some(PayloadRef::Shared(_) | PayloadRef::Inner(_)) | None => cap(body),
     }
 }
 
 /// Returns the reference that a part of a value is, in its nearest form; for a value a reference to it.
-pub(crate) fn part_to_cap(part: &Part) -> Cap {
+pub(crate) fn part_to_cap(part: &PayloadRef) -> Cap {
     match part {
-        Part::Cap(cap) => cap.nearest(),
+        PayloadRef::Cap(cap) => cap.nearest(),
         other => to_cap(Payload::reference(other.clone())),
     }
 }
@@ -48,11 +48,11 @@ pub(crate) fn index(offered: &impl Serialize) -> Cap {
 
 /// The value, which may hold references to others, and so on.
 struct Held {
-    body: Body,
+    body: LivePayload,
     /// The known places of its parts.
     places: Mutex<Places>,
     /// The value as a part of others, which share it.
-    whole: OnceLock<Part>,
+    whole: OnceLock<PayloadRef>,
 }
 
 impl Drop for Held {
@@ -70,7 +70,7 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     let mut lent: Vec<Cap> = Vec::new();
     let Some(held) = local.clone().downcast::<Held>() else { return lent };
     for slot in &held.body.refs {
-        let Part::Cap(cap) = &slot.to else { continue };
+        let PayloadRef::Cap(cap) = &slot.to else { continue };
         let cap = cap.nearest();
         let link = |cap: &Cap| cap.import().map(|import| import.connection_addr());
         let known = link(&cap).is_some() && lent.iter().any(|other| link(other) == link(&cap));
@@ -86,7 +86,7 @@ pub(super) fn frame_bytes(local: &Local) -> usize {
     let Some(held) = local.clone().downcast::<Held>() else { return usize::MAX };
     // A value with a reference of a peer is most likely a record of functions, which are all of one peer.
     let lent = held.body.refs.iter().find_map(|slot| match &slot.to {
-        Part::Cap(cap) => cap.import().map(|import| import.connection().frame_bytes()),
+        PayloadRef::Cap(cap) => cap.import().map(|import| import.connection().frame_bytes()),
         _ => None,
     });
     lent.unwrap_or(usize::MAX)
@@ -104,7 +104,7 @@ impl Serving for Data {
                     && matches!(&request.member, Member::Path(path) if path.is_empty());
                 // A peer can ask for all of it as often as it likes, and use it in several places.
                 if itself && request.extras.by_peer && held.body.refs.len() > FEW {
-                    let whole = held.whole.get_or_init(|| Part::value(held.body.clone()));
+                    let whole = held.whole.get_or_init(|| PayloadRef::value(held.body.clone()));
                     return Response::wire(Payload::reference(whole.clone()));
                 }
                 seek(&held.body, &held.places, None, request)
@@ -121,11 +121,11 @@ const LEADS: usize = 64;
 const FEW: usize = 8;
 
 /// The value that a shared one is, to be looked into.
-fn opened(body: &Body) -> Cow<'_, Body> {
+fn opened(body: &LivePayload) -> Cow<'_, LivePayload> {
     let mut body = Cow::Borrowed(body);
     for _ in 0..LEADS {
         match body.root() {
-            Some(Part::Shared(node)) => body = Cow::Owned(node.body()),
+            Some(PayloadRef::Shared(node)) => body = Cow::Owned(node.body()),
             _ => return body,
         }
     }
@@ -133,18 +133,18 @@ fn opened(body: &Body) -> Cow<'_, Body> {
 }
 
 /// Returns `true` if the value that begins at `at` is null or undefined, and so has no properties.
-fn is_nothing(body: &Body, at: usize) -> bool {
+fn is_nothing(body: &LivePayload, at: usize) -> bool {
     let text = body.text.buffer().get(at..body.text.range().end).unwrap_or_default().trim_start();
     text.starts_with("null") || text.starts_with("[\"undefined\"]")
 }
 
 /// Follows a request into a value, as far as the value goes. `name` is the last step on the way to the value.
-pub(crate) fn look_from(body: Body, name: Option<&Key>, request: Request) -> Response {
+pub(crate) fn look_from(body: LivePayload, name: Option<&Key>, request: Request) -> Response {
     seek(&body, &Mutex::default(), name, request)
 }
 
 /// Follows a request into a value that is looked into again and again: `places` keeps where its parts stand.
-fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Request) -> Response {
+fn seek(held: &LivePayload, places: &Mutex<Places>, name: Option<&Key>, request: Request) -> Response {
     let Request { member, args, typed, extras } = request;
     let property = member.is_property();
     let path = member.into_path();
@@ -162,7 +162,7 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
         let reference = place.and_then(|place| reference_at(&body, place));
         if let Some(slot) = reference {
             let inside = Payload::reference(slot.to.clone());
-            if let Part::Shared(_) = &slot.to {
+            if let PayloadRef::Shared(_) = &slot.to {
                 if at == keys.len() && args.is_read() && verb.is_none() {
                     return Response::wire(inside);
                 }
@@ -176,7 +176,7 @@ fn seek(held: &Body, places: &Mutex<Places>, name: Option<&Key>, request: Reques
             let member = Member::Path(path.after(at));
             // A function in the place of a property gives that property.
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
-            let args = if asks { Args::Wire(Body::plain(Text::Static("[]"))) } else { args };
+            let args = if asks { Args::Wire(LivePayload::plain(Text::Static("[]"))) } else { args };
             return cap.pass_on(Request { member, args, typed, extras });
         }
         let Some(key) = keys.get(at) else { break };

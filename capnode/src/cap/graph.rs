@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::payload::{Body, Part};
+use super::payload::{LivePayload, PayloadRef};
 use crate::dialect::ValueSlice;
 use crate::few::Few;
 use crate::limits::Limits;
@@ -33,7 +33,7 @@ impl Default for Graph {
 struct Contents {
     text: Text,
     /// The references of all nodes, those of each node together, in the order of the nodes.
-    refs: Vec<Slot<Part>>,
+    refs: Vec<Slot<PayloadRef>>,
     nodes: Vec<Spot>,
     /// `true` if it holds anything to call.
     callable: bool,
@@ -57,7 +57,7 @@ impl Drop for Contents {
 
 impl Contents {
     /// The nodes at `nodes` in `text`, whose references are among `refs`.
-    fn new(text: Text, refs: Vec<Slot<Part>>, nodes: &[Range<usize>]) -> Self {
+    fn new(text: Text, refs: Vec<Slot<PayloadRef>>, nodes: &[Range<usize>]) -> Self {
         let callable = refs.iter().any(|slot| slot.to.is_callable());
         let spot = |range: &Range<usize>| {
             // Only a faulty reader of the message gives a node that is nowhere.
@@ -82,12 +82,12 @@ impl Graph {
     }
 
     /// Sets the nodes: parts of `text`, whose references are among `refs`. A second call does nothing.
-    pub(super) fn finish(&self, text: Text, refs: Vec<Slot<Part>>, nodes: &[Range<usize>]) {
+    pub(super) fn finish(&self, text: Text, refs: Vec<Slot<PayloadRef>>, nodes: &[Range<usize>]) {
         let _known = self.contents.set(Contents::new(text, refs, nodes));
     }
 
     /// Returns the place of a node, with its references.
-    pub(crate) fn place<'a>(self: &'a Arc<Self>, index: usize) -> Option<ValueSlice<'a, Part>> {
+    pub(crate) fn place<'a>(self: &'a Arc<Self>, index: usize) -> Option<ValueSlice<'a, PayloadRef>> {
         let contents = self.contents.get()?;
         let spot = contents.nodes.get(index)?;
         let refs = contents.refs.get(spot.refs.clone())?;
@@ -121,7 +121,7 @@ impl SharedNode {
     }
 
     /// The node as a value of its own.
-    pub(crate) fn body(&self) -> Body {
+    pub(crate) fn body(&self) -> LivePayload {
         match (self.graph.contents.get(), self.graph.place(self.index)) {
             (Some(contents), Some(place)) => {
                 let refs = place.refs.iter().map(|slot| slot.outside(Some(&self.graph))).collect();
@@ -159,12 +159,12 @@ impl Hash for SharedNode {
     }
 }
 
-impl Slot<Part> {
+impl Slot<PayloadRef> {
     /// Returns the slot as it is outside of its graph.
     pub(crate) fn outside(&self, graph: Option<&Arc<Graph>>) -> Self {
         let to = match (&self.to, graph) {
-            (Part::Inner(index), Some(graph)) => {
-                Part::Shared(SharedNode { graph: graph.clone(), index: *index })
+            (PayloadRef::Inner(index), Some(graph)) => {
+                PayloadRef::Shared(SharedNode { graph: graph.clone(), index: *index })
             }
             (other, _) => other.clone(),
         };
@@ -174,19 +174,19 @@ impl Slot<Part> {
 
 /// Returns a message of ours with its nodes as shared values.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn tie(payload: Payload<Part>) -> Body {
+pub(crate) fn tie(payload: Payload<PayloadRef>) -> LivePayload {
     tie_within(payload, Limits::default().unfolded_bytes)
 }
 
 /// Returns a complete message with its nodes as shared values, of which at most `unfolded_bytes` may be read at once.
-pub(crate) fn tie_within(payload: Payload<Part>, unfolded_bytes: usize) -> Body {
+pub(crate) fn tie_within(payload: Payload<PayloadRef>, unfolded_bytes: usize) -> LivePayload {
     if payload.nodes.is_empty() {
         return payload;
     }
     let Payload { text, refs, nodes } = payload;
     let (text, graph) = (text.share(), Arc::new(Graph::within(unfolded_bytes)));
     let root = text.range();
-    let is_inside = |slot: &Slot<Part>| slot.start >= root.start && slot.end <= root.end;
+    let is_inside = |slot: &Slot<PayloadRef>| slot.start >= root.start && slot.end <= root.end;
     let (own, inner): (Vec<_>, Vec<_>) = refs.into_iter().partition(is_inside);
     let own = own.iter().map(|slot| slot.outside(Some(&graph))).collect();
     debug_assert!(nodes.iter().all(|node| node.start >= root.end || node.end <= root.start));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Cap;
 use super::hook::{ConnectionHook, UNSENT};
-use super::payload::{Body, Part};
+use super::payload::{LivePayload, PayloadRef};
 use super::pending::PendingAnswer;
 use super::queue::Queue;
 use super::request::{Args, Extras, Member, Request};
@@ -35,7 +35,7 @@ pub(crate) trait ImportHook: ConnectionHook {
         self: Arc<Self>,
         target: &Arc<Import>,
         path: Path,
-        args: Option<Body>,
+        args: Option<LivePayload>,
         return_mode: ReturnMode,
         extras: Extras,
     ) -> Result<Called, Error>;
@@ -117,7 +117,7 @@ impl Import {
         match called {
             Ok(Called::Sent(pending)) => Response(State::Sent(pending)),
             Ok(Called::Kept(result)) => {
-                Response::wire(Payload::reference(Part::Cap(Cap::from_import(result))))
+                Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_import(result))))
             }
             Err(error) => Response::error(error),
         }
@@ -165,7 +165,7 @@ impl Import {
     }
 
     fn itself(self: &Arc<Self>) -> Response {
-        Response::wire(Payload::reference(Part::Cap(Cap::from_import(self.clone()))))
+        Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_import(self.clone()))))
     }
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::at::At;
 use super::interface::Interface;
-use super::payload::{Body, Part};
+use super::payload::{LivePayload, PayloadRef};
 use super::request::Request;
 use super::response::Response;
 use super::{Cap, Shape, depth};
@@ -77,7 +77,7 @@ pub(crate) trait Serving: Send + Sync {
     }
 
     /// Returns the object as a record of functions and values, for a peer whose language has no words for objects.
-    fn record(&self, local: &Local) -> Option<Body> {
+    fn record(&self, local: &Local) -> Option<LivePayload> {
         let interface = self.interface()?;
         Some(record_of(interface, &Cap::from_local(local.clone())))
     }
@@ -107,7 +107,7 @@ impl Local {
         self.serving.name()
     }
 
-    pub(super) fn record(&self) -> Option<Body> {
+    pub(super) fn record(&self) -> Option<LivePayload> {
         self.serving.record(self)
     }
 
@@ -123,7 +123,7 @@ impl Local {
 }
 
 /// The record of an object's methods, each a function that is bound to it. A property is one without arguments.
-pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
+pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload {
     let mut text = String::from("{");
     let mut refs = Vec::new();
     for method in interface.methods() {
@@ -139,7 +139,7 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> Body {
         } else {
             cap.at_path(path).shaped(Shape::Function)
         };
-        refs.push(Slot { start: text.len(), end: text.len(), to: Part::Cap(to) });
+        refs.push(Slot { start: text.len(), end: text.len(), to: PayloadRef::Cap(to) });
     }
     text.push('}');
     Payload { text: text.into(), refs: refs.into(), nodes: Few::NONE }

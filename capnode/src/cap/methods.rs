@@ -5,7 +5,7 @@ use super::data::to_cap;
 use super::interface::{Interface, Method};
 use super::local::Local;
 use super::missing::{cannot, in_function, missing, not_a_function};
-use super::payload::{Part, encode};
+use super::payload::{PayloadRef, encode};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
 use crate::message::{Key, Path, Payload, Verb};
@@ -66,7 +66,7 @@ fn inside_of_interface(
 ) -> Response {
     let Some((first, rest)) = path.as_slice().split_first() else {
         return if request.args.is_read() {
-            Response::wire(Payload::reference(Part::Cap(Cap::from_local(local))))
+            Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_local(local))))
         } else {
             Response::error(not_a_function(None))
         };
@@ -83,7 +83,7 @@ fn inside_of_interface(
             // The method itself as a value: a function bound to its object.
             None => {
                 let bound = Cap::from_local(local).at_path(Path::One(first.clone()));
-                Response::wire(Payload::reference(Part::Cap(bound)))
+                Response::wire(Payload::reference(PayloadRef::Cap(bound)))
             }
             Some((next, rest)) => in_function(next, rest, &request),
         };

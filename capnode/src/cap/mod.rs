@@ -181,7 +181,7 @@ impl Cap {
 
     /// Returns the object as a record, for a peer whose language has no words for objects. `None` if this is not known
     /// to be an object.
-    pub(crate) fn record(&self) -> Option<payload::Body> {
+    pub(crate) fn record(&self) -> Option<payload::LivePayload> {
         match (self.1, &self.nearest().0) {
             (Shape::Unknown, Kind::Local(local)) => local.record(),
             (Shape::Object(interface), _) => Some(local::record_of(interface, self)),

@@ -17,10 +17,10 @@ use crate::message::{Payload, Slot, Text};
 
 /// The content of a reference's slot in a value.
 #[derive(Clone, Debug)]
-pub(crate) enum Part {
+pub(crate) enum PayloadRef {
     Cap(Cap),
     /// The outcome of a promise that stood here.
-    Value(Arc<Nested>),
+    Value(Arc<NestedPayload>),
     /// A value that occurs more than once, or inside itself.
     Shared(SharedNode),
     /// One of the nodes of the payload or graph that this stands in. Only in a value of a graph, or on its way to a
@@ -31,8 +31,8 @@ pub(crate) enum Part {
 /// A value inside another. It is shared, since a peer can put one into many others; so its unfolded size is known and
 /// limited before anything is unfolded.
 #[derive(Debug)]
-pub(crate) struct Nested {
-    pub(crate) body: Body,
+pub(crate) struct NestedPayload {
+    pub(crate) body: LivePayload,
     bytes: usize,
     levels: usize,
     callable: bool,
@@ -41,58 +41,58 @@ pub(crate) struct Nested {
 /// Bytes that a reference comes to when it is written.
 pub(crate) const REFERENCE: usize = 32;
 
-impl Part {
-    pub(crate) fn value(body: Body) -> Self {
+impl PayloadRef {
+    pub(crate) fn value(body: LivePayload) -> Self {
         let (bytes, levels) = extent(&body);
         let callable = body.refs.iter().any(|slot| slot.to.is_callable());
-        Part::Value(Arc::new(Nested { body, bytes, levels, callable }))
+        PayloadRef::Value(Arc::new(NestedPayload { body, bytes, levels, callable }))
     }
 
     /// The outcome of a read. One that is nothing but another value is that one, shared.
-    pub(crate) fn outcome(body: Body) -> Self {
+    pub(crate) fn outcome(body: LivePayload) -> Self {
         match body.root() {
-            Some(Part::Value(nested)) => Part::Value(nested.clone()),
-            _ => Part::value(body),
+            Some(PayloadRef::Value(nested)) => PayloadRef::Value(nested.clone()),
+            _ => PayloadRef::value(body),
         }
     }
 
     /// `true` if it holds anything to call, as far as can be told without following it.
     pub(crate) fn is_callable(&self) -> bool {
         match self {
-            Part::Cap(_) => true,
-            Part::Value(nested) => nested.callable,
-            Part::Shared(node) => node.graph.is_callable(),
-            Part::Inner(_) => false,
+            PayloadRef::Cap(_) => true,
+            PayloadRef::Value(nested) => nested.callable,
+            PayloadRef::Shared(node) => node.graph.is_callable(),
+            PayloadRef::Inner(_) => false,
         }
     }
 }
 
 /// The bytes of a value with all in it unfolded, and how deep values stand in it.
-fn extent(body: &Body) -> (usize, usize) {
+fn extent(body: &LivePayload) -> (usize, usize) {
     let own = (body.text.as_str().len() + body.refs.len() * REFERENCE, 1);
     body.refs.iter().fold(own, |(bytes, levels), slot| match &slot.to {
-        Part::Cap(_) | Part::Inner(_) => (bytes, levels),
+        PayloadRef::Cap(_) | PayloadRef::Inner(_) => (bytes, levels),
         // Its content does not count: it may be the value itself.
-        Part::Shared(node) => (bytes.saturating_add(node.len()), levels),
-        Part::Value(nested) => (bytes.saturating_add(nested.bytes), levels.max(nested.levels + 1)),
+        PayloadRef::Shared(node) => (bytes.saturating_add(node.len()), levels),
+        PayloadRef::Value(nested) => (bytes.saturating_add(nested.bytes), levels.max(nested.levels + 1)),
     })
 }
 
 /// The bytes of a value with all in it unfolded, references apart.
-pub(crate) fn unfolded_len(body: &Body) -> usize {
+pub(crate) fn unfolded_len(body: &LivePayload) -> usize {
     if body.refs.is_empty() { body.text.as_str().len() } else { extent(body).0 }
 }
 
 /// The bytes that a value keeps from being freed, references apart.
-pub(crate) fn held_len(body: &Body) -> usize {
+pub(crate) fn held_len(body: &LivePayload) -> usize {
     let mut counted: Vec<*const Graph> = Vec::new();
     let own = body.text.buffer().len() + body.refs.len() * REFERENCE;
     body.refs.iter().fold(own, |bytes, slot| match &slot.to {
-        Part::Cap(cap) => bytes + cap.inside().map_or(0, |at| at.parts().1.len()),
-        Part::Inner(_) => bytes,
-        Part::Value(nested) => bytes.saturating_add(nested.bytes),
-        Part::Shared(node) if counted.contains(&Arc::as_ptr(&node.graph)) => bytes,
-        Part::Shared(node) => {
+        PayloadRef::Cap(cap) => bytes + cap.inside().map_or(0, |at| at.parts().1.len()),
+        PayloadRef::Inner(_) => bytes,
+        PayloadRef::Value(nested) => bytes.saturating_add(nested.bytes),
+        PayloadRef::Shared(node) if counted.contains(&Arc::as_ptr(&node.graph)) => bytes,
+        PayloadRef::Shared(node) => {
             // Nearly all come of one message.
             if counted.len() < 16 {
                 counted.push(Arc::as_ptr(&node.graph));
@@ -103,7 +103,7 @@ pub(crate) fn held_len(body: &Body) -> usize {
 }
 
 /// Refuses a value that is too much when unfolded.
-pub(crate) fn check_extent(body: Body, limits: Unfolding) -> Result<Body, Error> {
+pub(crate) fn check_extent(body: LivePayload, limits: Unfolding) -> Result<LivePayload, Error> {
     let (bytes, levels) = extent(&body);
     if bytes > limits.bytes {
         Err(too_much(limits))
@@ -129,19 +129,19 @@ pub(crate) fn too_many_promises(depth: usize) -> Error {
 }
 
 /// A value of which everything is there.
-pub(crate) type Body = Payload<Part>;
+pub(crate) type LivePayload = Payload<PayloadRef>;
 
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<LivePayload, Error> {
     capnweb::to_payload(value, usize::MAX)
 }
 
 /// Writes a value for a connection, as long as that allows.
-pub(crate) fn encode_bounded<T: Serialize + ?Sized>(value: &T) -> Result<Body, Error> {
+pub(crate) fn encode_bounded<T: Serialize + ?Sized>(value: &T) -> Result<LivePayload, Error> {
     capnweb::to_payload(value, bounds::writable())
 }
 
 /// The value that is `undefined`.
-pub(crate) fn undefined() -> Body {
+pub(crate) fn undefined() -> LivePayload {
     Payload::plain(Text::Static("[\"undefined\"]"))
 }
 
@@ -153,30 +153,30 @@ const MAX_RECORDS: usize = 1_000;
 
 /// Returns the value with each known object in it replaced by the record of its members, for languages that have no
 /// words for objects.
-pub(crate) fn with_records(body: Body) -> Body {
+pub(crate) fn with_records(body: LivePayload) -> LivePayload {
     expand(body, RECORDS, &mut MAX_RECORDS.clone())
 }
 
-fn expand(mut body: Body, depth: usize, left: &mut usize) -> Body {
+fn expand(mut body: LivePayload, depth: usize, left: &mut usize) -> LivePayload {
     for slot in &mut body.refs {
         let inside = match &slot.to {
-            Part::Cap(cap) if depth > 0 && *left > 0 => cap.record().map(|record| {
+            PayloadRef::Cap(cap) if depth > 0 && *left > 0 => cap.record().map(|record| {
                 *left -= 1;
                 expand(record, depth - 1, left)
             }),
-            Part::Value(nested) => Some(expand(nested.body.clone(), depth, left)),
+            PayloadRef::Value(nested) => Some(expand(nested.body.clone(), depth, left)),
             _ => None,
         };
         if let Some(inside) = inside {
-            slot.to = Part::value(inside);
+            slot.to = PayloadRef::value(inside);
         }
     }
     body
 }
 
 /// `true` for a value with nothing but references in it, which every language can say as it is.
-fn is_plain(body: &Body) -> bool {
-    body.refs.iter().all(|slot| matches!(slot.to, Part::Cap(_)))
+fn is_plain(body: &LivePayload) -> bool {
+    body.refs.iter().all(|slot| matches!(slot.to, PayloadRef::Cap(_)))
 }
 
 /// A stand-in for a reference in a text of several values, so that its place is not where the next value begins.
@@ -184,7 +184,7 @@ const PLACEHOLDER: &str = "null";
 
 /// Returns the value in the form of a language that has words for values that occur more than once, in at most `bytes`
 /// bytes. Each such value is a node. Nothing but references and nodes stands in the result.
-pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Body, Error> {
+pub(crate) fn flatten(body: LivePayload, bytes: usize) -> Result<LivePayload, Error> {
     if is_plain(&body) {
         return Ok(body);
     }
@@ -199,14 +199,14 @@ pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Body, Error> {
         let start = out.text.len();
         while let Some(frame) = frames.last_mut() {
             match frame.next(&mut out)? {
-                Some(Step::Cap(cap)) => out.reference(Part::Cap(cap.clone()), PLACEHOLDER)?,
+                Some(Step::Cap(cap)) => out.reference(PayloadRef::Cap(cap.clone()), PLACEHOLDER)?,
                 Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
                 Some(Step::Node(graph, index)) => {
                     let number = *numbers.entry((Arc::as_ptr(graph).addr(), index)).or_insert_with(|| {
                         met.push((graph, index));
                         met.len() - 1
                     });
-                    out.reference(Part::Inner(number), PLACEHOLDER)?;
+                    out.reference(PayloadRef::Inner(number), PLACEHOLDER)?;
                 }
                 None => drop(frames.pop()),
             }
@@ -227,16 +227,16 @@ pub(crate) fn flatten(body: Body, bytes: usize) -> Result<Body, Error> {
 
 /// Returns the value in Cap'n Web's form, with all that occurs more than once written each time, in at most `bytes`
 /// bytes. Nothing but references stands in the result. The rest of the value is to be dropped where that is allowed.
-pub(crate) fn unfold(body: Body, bytes: usize) -> (Result<Body, Error>, Option<Body>) {
+pub(crate) fn unfold(body: LivePayload, bytes: usize) -> (Result<LivePayload, Error>, Option<LivePayload>) {
     if is_plain(&body) { (Ok(body), None) } else { (unfolded(&body, bytes), Some(body)) }
 }
 
-fn unfolded(body: &Body, bytes: usize) -> Result<Body, Error> {
+fn unfolded(body: &LivePayload, bytes: usize) -> Result<LivePayload, Error> {
     let mut out = Out::new(bytes);
     let mut frames = vec![Frame::of(body)];
     while let Some(frame) = frames.last_mut() {
         match frame.next(&mut out)? {
-            Some(Step::Cap(cap)) => out.reference(Part::Cap(cap.clone()), "")?,
+            Some(Step::Cap(cap)) => out.reference(PayloadRef::Cap(cap.clone()), "")?,
             Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
             Some(Step::Node(graph, index)) => {
                 if frames.iter().any(|frame| frame.is_node(graph, index)) {
@@ -263,7 +263,7 @@ struct Frame<'a> {
     buffer: &'a str,
     written: usize,
     end: usize,
-    refs: std::slice::Iter<'a, Slot<Part>>,
+    refs: std::slice::Iter<'a, Slot<PayloadRef>>,
     node: Option<(&'a Arc<Graph>, usize)>,
 }
 
@@ -275,7 +275,7 @@ enum Step<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn of(body: &'a Body) -> Self {
+    fn of(body: &'a LivePayload) -> Self {
         let Range { start, end } = body.text.range();
         Self { buffer: body.text.buffer(), written: start, end, refs: body.refs.iter(), node: None }
     }
@@ -300,11 +300,11 @@ impl<'a> Frame<'a> {
         self.written = end;
         let Some(slot) = slot else { return Ok(None) };
         Ok(Some(match (&slot.to, self.node) {
-            (Part::Cap(cap), _) => Step::Cap(cap),
-            (Part::Value(nested), _) => Step::Into(Frame::of(&nested.body)),
-            (Part::Shared(node), _) => Step::Node(&node.graph, node.index),
-            (Part::Inner(index), Some((graph, _))) => Step::Node(graph, *index),
-            (Part::Inner(_), None) => {
+            (PayloadRef::Cap(cap), _) => Step::Cap(cap),
+            (PayloadRef::Value(nested), _) => Step::Into(Frame::of(&nested.body)),
+            (PayloadRef::Shared(node), _) => Step::Node(&node.graph, node.index),
+            (PayloadRef::Inner(index), Some((graph, _))) => Step::Node(graph, *index),
+            (PayloadRef::Inner(_), None) => {
                 return Err(Error::new(ErrorKind::Encode, "a part of the value is not there"));
             }
         }))
@@ -314,7 +314,7 @@ impl<'a> Frame<'a> {
 /// A text that is being put together, with its measures.
 struct Out {
     text: String,
-    refs: Vec<Slot<Part>>,
+    refs: Vec<Slot<PayloadRef>>,
     limit: usize,
     /// Bytes that count beside the text.
     extra: usize,
@@ -335,7 +335,7 @@ impl Out {
         self.depth.follow(text)
     }
 
-    fn reference(&mut self, to: Part, placeholder: &str) -> Result<(), Error> {
+    fn reference(&mut self, to: PayloadRef, placeholder: &str) -> Result<(), Error> {
         self.charge(REFERENCE)?;
         let start = self.text.len();
         self.text.push_str(placeholder);

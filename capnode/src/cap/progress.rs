@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
-use super::payload::{Body, encode_bounded};
+use super::payload::{LivePayload, encode_bounded};
 use crate::error::Error;
 use crate::runtime::BoxFuture;
 use crate::sync::{OnDrop, thread_local};
 
 /// The callback for the progress of a call.
-pub(crate) type Progress = Arc<dyn Fn(Body) + Send + Sync>;
+pub(crate) type Progress = Arc<dyn Fn(LivePayload) + Send + Sync>;
 
 thread_local! {
     /// The progress of the call whose handler is being polled.

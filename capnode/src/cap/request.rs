@@ -4,7 +4,7 @@ use std::any::Any;
 
 use super::depth;
 use super::interface::Interface;
-use super::payload::{Body, undefined};
+use super::payload::{LivePayload, undefined};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Key, Path, Text};
@@ -101,15 +101,15 @@ pub(crate) enum Args {
     /// The Rust values themselves, for a callee in this program.
     Typed(Kept),
     /// The arguments as they are written.
-    Wire(Body),
+    Wire(LivePayload),
 }
 
 /// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
 /// there, and leaves `undefined`; called with any other place, it writes the value in at most so many bytes.
-pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<Body, Error> + Send>;
+pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<LivePayload, Error> + Send>;
 
 /// Writes a value in at most so many bytes.
-pub(crate) type Write<T> = fn(&T, usize) -> Result<Body, Error>;
+pub(crate) type Write<T> = fn(&T, usize) -> Result<LivePayload, Error>;
 
 /// Moves a value into `place` if that is an `Option` of its type, which leaves `undefined`; otherwise writes it.
 pub(crate) fn put<T: 'static>(
@@ -117,7 +117,7 @@ pub(crate) fn put<T: 'static>(
     write: Write<T>,
     place: &mut dyn Any,
     bytes: usize,
-) -> Result<Body, Error> {
+) -> Result<LivePayload, Error> {
     match place.downcast_mut::<Option<T>>() {
         Some(place) => {
             *place = Some(value);
@@ -134,7 +134,7 @@ pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> Kept {
 
 impl Args {
     /// Returns the arguments as text of at most `bytes` bytes; `None` for a read.
-    pub(crate) fn encode(self, bytes: usize) -> Result<Option<Body>, Error> {
+    pub(crate) fn encode(self, bytes: usize) -> Result<Option<LivePayload>, Error> {
         match self {
             Args::Read => Ok(None),
             Args::Typed(args) => match caught("an argument", || args(&mut (), bytes)) {

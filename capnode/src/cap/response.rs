@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::depth;
 use super::interface::Manner;
-use super::payload::Body;
+use super::payload::LivePayload;
 use super::pending::PendingAnswer;
 use super::queue::Queued;
 use super::request::Kept;
@@ -20,7 +20,7 @@ use crate::panics::caught;
 
 /// The result of a request.
 pub(crate) enum Reply {
-    Wire(Body),
+    Wire(LivePayload),
     /// The Rust value itself, for a caller in this program that can take it.
     Typed(Kept),
 }
@@ -29,7 +29,7 @@ pub(crate) enum Reply {
 pub(crate) type Place<'a> = Option<&'a mut dyn Any>;
 
 impl Reply {
-    pub(crate) fn into_body(self) -> Result<Body, Error> {
+    pub(crate) fn into_body(self) -> Result<LivePayload, Error> {
         match self {
             Reply::Wire(body) => Ok(body),
             Reply::Typed(value) => caught("a result", || value(&mut (), usize::MAX))?,
@@ -205,7 +205,7 @@ impl Response {
         Self(State::Ready(Some(outcome)))
     }
 
-    pub(crate) fn wire(body: Body) -> Self {
+    pub(crate) fn wire(body: LivePayload) -> Self {
         Self::ready(Ok(Reply::Wire(body)))
     }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
 use super::graph::{Graph, SharedNode};
-use super::payload::{Body, Part, encode};
+use super::payload::{LivePayload, PayloadRef, encode};
 use super::slot::{decode, serialize};
 use super::value::Value;
 use crate::error::{Error, ErrorKind};
@@ -45,7 +45,7 @@ impl fmt::Debug for Shared {
 
 impl Serialize for Shared {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(&Part::Shared(self.0.clone()), serializer)
+        serialize(&PayloadRef::Shared(self.0.clone()), serializer)
     }
 }
 
@@ -68,7 +68,7 @@ impl Serialize for Shared {
 #[derive(Debug, Default)]
 pub struct GraphBuilder {
     graph: Arc<Graph>,
-    nodes: Vec<Option<Body>>,
+    nodes: Vec<Option<LivePayload>>,
 }
 
 impl GraphBuilder {
@@ -91,9 +91,9 @@ impl GraphBuilder {
         };
         let mut body = encode(value)?;
         for slot in &mut body.refs {
-            if let Part::Shared(other) = &slot.to {
+            if let PayloadRef::Shared(other) = &slot.to {
                 if Arc::ptr_eq(&other.graph, &self.graph) {
-                    slot.to = Part::Inner(other.index);
+                    slot.to = PayloadRef::Inner(other.index);
                 } else if !other.graph.is_finished() {
                     // Two graphs in each other would keep each other for ever.
                     return Err(unfinished());

@@ -17,7 +17,7 @@ use serde::ser::{self, Serialize, Serializer};
 use super::Cap;
 use super::data::to_cap;
 use super::graph::{Graph, SharedNode};
-use super::payload::{Body, Part, encode};
+use super::payload::{LivePayload, PayloadRef, encode};
 use super::value::Value;
 use crate::dialect::capnweb::{Reader, decode_error};
 use crate::dialect::{ExtractRef, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
@@ -29,7 +29,7 @@ use crate::sync::{OnDrop, thread_local};
 
 thread_local! {
     /// The open slot: `None` while it is closed, `Some(None)` until a reference is put into it.
-    static OUT: RefCell<Option<Option<Part>>> = const { RefCell::new(None) };
+    static OUT: RefCell<Option<Option<PayloadRef>>> = const { RefCell::new(None) };
     /// The references met in the decoding under way.
     static IN: RefCell<Vec<Met>> = const { RefCell::new(Vec::new()) };
 }
@@ -42,7 +42,7 @@ pub(super) enum Met {
 }
 
 /// The content of the newtype.
-struct Slot<'a>(&'a Part);
+struct Slot<'a>(&'a PayloadRef);
 
 impl Serialize for Slot<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -57,17 +57,19 @@ impl Serialize for Slot<'_> {
             return serializer.serialize_unit();
         }
         Err(ser::Error::custom(match self.0 {
-            Part::Cap(_) => "a reference can only be sent over a capnode connection, not written elsewhere",
+            PayloadRef::Cap(_) => {
+                "a reference can only be sent over a capnode connection, not written elsewhere"
+            }
             _ => "a shared value can only be sent over a capnode connection, not written elsewhere",
         }))
     }
 }
 
-pub(super) fn serialize<S: Serializer>(part: &Part, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize<S: Serializer>(part: &PayloadRef, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_newtype_struct(REFERENCE, &Slot(part))
 }
 
-impl ExtractRef for Part {
+impl ExtractRef for PayloadRef {
     fn extract<T: Serialize + ?Sized>(newtype: &T) -> Option<Self> {
         OUT.set(Some(None));
         let written = newtype.serialize(serde_json::value::Serializer);
@@ -84,16 +86,18 @@ fn meet(met: Met) -> u64 {
     })
 }
 
-impl ResolveRef for Part {
+impl ResolveRef for PayloadRef {
     type Graph = Arc<Graph>;
 
     fn resolve<'a>(&'a self, graph: Option<&'a Arc<Graph>>) -> ResolvedRef<'a, Self> {
         match (self, graph) {
-            (Part::Cap(cap), _) => ResolvedRef::Reference(meet(Met::Cap(cap.clone()))),
-            (Part::Value(nested), _) => ResolvedRef::Value(&nested.body),
-            (Part::Shared(node), _) => ResolvedRef::Node(NodeRef { graph: &node.graph, index: node.index }),
-            (Part::Inner(index), Some(graph)) => ResolvedRef::Node(NodeRef { graph, index: *index }),
-            (Part::Inner(_), None) => ResolvedRef::Reference(u64::MAX),
+            (PayloadRef::Cap(cap), _) => ResolvedRef::Reference(meet(Met::Cap(cap.clone()))),
+            (PayloadRef::Value(nested), _) => ResolvedRef::Value(&nested.body),
+            (PayloadRef::Shared(node), _) => {
+                ResolvedRef::Node(NodeRef { graph: &node.graph, index: node.index })
+            }
+            (PayloadRef::Inner(index), Some(graph)) => ResolvedRef::Node(NodeRef { graph, index: *index }),
+            (PayloadRef::Inner(_), None) => ResolvedRef::Reference(u64::MAX),
         }
     }
 
@@ -115,8 +119,8 @@ impl ResolveRef for Part {
 
     fn record(record: ValueSlice<'_, Self>, node: Option<NodeRef<'_, Self>>) -> Option<u64> {
         let ValueSlice { buffer, range, refs, graph } = record;
-        let is_callable = |part: &Part| match part {
-            Part::Inner(_) => graph.is_some_and(|graph| graph.is_callable()),
+        let is_callable = |part: &PayloadRef| match part {
+            PayloadRef::Inner(_) => graph.is_some_and(|graph| graph.is_callable()),
             other => other.is_callable(),
         };
         if !refs.iter().any(|slot| is_callable(&slot.to)) {
@@ -124,11 +128,11 @@ impl ResolveRef for Part {
         }
         let body = match node {
             Some(NodeRef { graph, index }) => {
-                Payload::reference(Part::Shared(SharedNode { graph: graph.clone(), index }))
+                Payload::reference(PayloadRef::Shared(SharedNode { graph: graph.clone(), index }))
             }
             // It stands by itself, so that keeping it does not keep all that it came with.
             None => {
-                let moved = |slot: &message::Slot<Part>| {
+                let moved = |slot: &message::Slot<PayloadRef>| {
                     let slot = slot.outside(graph);
                     message::Slot {
                         start: slot.start - range.start,
@@ -145,15 +149,15 @@ impl ResolveRef for Part {
     }
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(body: &Body) -> Result<T, Error> {
+pub(crate) fn decode<T: DeserializeOwned>(body: &LivePayload) -> Result<T, Error> {
     let decode = || T::deserialize(&mut Reader::new(body)).map_err(decode_error);
     if body.refs.is_empty() { decode() } else { decoding(decode) }
 }
 
 /// Runs `decode` over arguments.
 pub(crate) fn decode_args<T>(
-    args: &Body,
-    decode: impl FnOnce(&mut Reader<'_, Part>) -> Result<T, Error>,
+    args: &LivePayload,
+    decode: impl FnOnce(&mut Reader<'_, PayloadRef>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let decode = || decode(&mut Reader::new(args));
     if args.refs.is_empty() { decode() } else { decoding(decode) }
@@ -171,13 +175,13 @@ fn deserialize_cap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cap, D:
     match deserializer.deserialize_newtype_struct(REFERENCE, Reference { inside: 0 })? {
         Met::Cap(cap) => Ok(cap),
         // Put aside as a shared value, and then wanted as a reference.
-        Met::Shared(node) => Ok(to_cap(Payload::reference(Part::Shared(node)))),
+        Met::Shared(node) => Ok(to_cap(Payload::reference(PayloadRef::Shared(node)))),
     }
 }
 
 impl Serialize for Cap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(&Part::Cap(self.clone()), serializer)
+        serialize(&PayloadRef::Cap(self.clone()), serializer)
     }
 }
 

@@ -8,7 +8,9 @@ use super::Cap;
 use super::graph::tie_within;
 use super::hook::ConnectionHook;
 use super::missing::reserved;
-use super::payload::{Body, Part, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len};
+use super::payload::{
+    LivePayload, PayloadRef, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len,
+};
 use super::progress::Progress;
 use super::request::{Args, Extras, Member, Request};
 use super::response::Response;
@@ -61,7 +63,7 @@ pub(crate) struct Ask {
 pub(crate) type Arrived = Result<Payload<Staged>, Error>;
 
 /// An answer whose requests have been made. If all of it is there, it is a value of the program.
-pub(crate) type Delivered = Result<Result<Body, Payload<Staged>>, Error>;
+pub(crate) type Delivered = Result<Result<LivePayload, Payload<Staged>>, Error>;
 
 /// The outcome of a promise of the peer. It counts from the moment at which it comes, though its waiter may not take it
 /// for long: a call that is parked does not.
@@ -137,7 +139,7 @@ impl Drop for Promised {
 
 impl Staged {
     /// Makes the requests in a value, and returns it as one of the program if all of it is there.
-    pub(crate) fn begin(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
+    pub(crate) fn begin(value: Payload<Staged>, limits: Unfolding) -> Result<LivePayload, Payload<Staged>> {
         if value.refs.is_empty() && value.nodes.is_empty() {
             return Ok(Payload { text: value.text, refs: Few::NONE, nodes: Few::NONE });
         }
@@ -190,15 +192,18 @@ impl Staged {
     }
 
     /// The value, if no promise stands in it.
-    pub(crate) fn all_there(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Payload<Staged>> {
+    pub(crate) fn all_there(
+        value: Payload<Staged>,
+        limits: Unfolding,
+    ) -> Result<LivePayload, Payload<Staged>> {
         if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_) | Staged::Node(_))) {
             return Err(value);
         }
         let mut refs = Vec::with_capacity(value.refs.len());
         for Slot { start, end, to } in value.refs {
             let to = match to {
-                Staged::Cap(cap) => Part::Cap(cap),
-                Staged::Node(node) => Part::Inner(node),
+                Staged::Cap(cap) => PayloadRef::Cap(cap),
+                Staged::Node(node) => PayloadRef::Inner(node),
                 // Looked for above.
                 Staged::Ask(_) | Staged::Asked(_) | Staged::Promise(_) | Staged::Missing(_) => continue,
             };
@@ -250,7 +255,7 @@ pub(crate) fn make_request(
 }
 
 /// Waits for all promises in a value, and in their outcomes, as far as the limits go.
-pub(crate) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<Body, Error> {
+pub(crate) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<LivePayload, Error> {
     settle_within(value, limits, limits.depth, Arc::default()).await
 }
 
@@ -269,23 +274,24 @@ async fn settle_within(
     limits: Unfolding,
     chain: usize,
     arrived: Counted,
-) -> Result<Body, Error> {
-    let mut refs: Vec<Slot<Option<Part>>> = Vec::with_capacity(value.refs.len());
-    let (mut places, mut waiting): (Vec<usize>, Vec<BoxFuture<Result<Part, Error>>>) = Default::default();
+) -> Result<LivePayload, Error> {
+    let mut refs: Vec<Slot<Option<PayloadRef>>> = Vec::with_capacity(value.refs.len());
+    let (mut places, mut waiting): (Vec<usize>, Vec<BoxFuture<Result<PayloadRef, Error>>>) =
+        Default::default();
     for (at, Slot { start, end, to }) in value.refs.into_iter().enumerate() {
         let to = match to {
             Staged::Ask(ask) => ask.make(limits),
             other => other,
         };
         let part = match to {
-            Staged::Cap(cap) => Some(Part::Cap(cap)),
+            Staged::Cap(cap) => Some(PayloadRef::Cap(cap)),
             Staged::Asked(response) => {
                 places.push(at);
                 let arrived = arrived.clone();
                 waiting.push(Box::pin(async move {
                     let body = response.outcome().await?.into_body()?;
                     count(unfolded_len(&body), &arrived, limits)?;
-                    Ok(Part::outcome(body))
+                    Ok(PayloadRef::outcome(body))
                 }));
                 None
             }
@@ -294,7 +300,7 @@ async fn settle_within(
                 waiting.push(keep(promised, limits, chain, arrived.clone()));
                 None
             }
-            Staged::Node(node) => Some(Part::Inner(node)),
+            Staged::Node(node) => Some(PayloadRef::Inner(node)),
             // Making a request leaves none to be made.
             Staged::Ask(_) => None,
             Staged::Missing(_) => return Err(Error::new(ErrorKind::Decode, "it is not there")),
@@ -326,7 +332,7 @@ fn keep(
     limits: Unfolding,
     chain: usize,
     arrived: Counted,
-) -> BoxFuture<Result<Part, Error>> {
+) -> BoxFuture<Result<PayloadRef, Error>> {
     Box::pin(async move {
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
@@ -338,6 +344,6 @@ fn keep(
             return Err(too_many_promises(limits.depth));
         };
         count(bytes, &arrived, limits)?;
-        settle_within(value, limits, chain, arrived).await.map(Part::value)
+        settle_within(value, limits, chain, arrived).await.map(PayloadRef::value)
     })
 }

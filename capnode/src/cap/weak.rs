@@ -6,7 +6,7 @@ use super::at::At;
 use super::data::part_to_cap;
 use super::graph::tie_within;
 use super::local::WeakLocal;
-use super::payload::{Body, Part, REFERENCE, flatten};
+use super::payload::{LivePayload, PayloadRef, REFERENCE, flatten};
 use super::queue::Queue;
 use super::{Cap, Kind, Shape, depth, too_many};
 use crate::error::Error;
@@ -49,13 +49,13 @@ impl WeakBody {
     /// # Errors
     ///
     /// If the value nests too deep.
-    pub(crate) fn new(body: Body) -> Result<Self, Error> {
+    pub(crate) fn new(body: LivePayload) -> Result<Self, Error> {
         let shared = body.refs.iter().find_map(|slot| match &slot.to {
-            Part::Shared(node) => Some(node.graph.unfolded_bytes),
+            PayloadRef::Shared(node) => Some(node.graph.unfolded_bytes),
             _ => None,
         });
         let value = flatten(body, usize::MAX)?.map(|part| match part {
-            Part::Inner(node) => WeakPart::Node(node),
+            PayloadRef::Inner(node) => WeakPart::Node(node),
             part => WeakPart::Cap(WeakCap::new(&part_to_cap(&part))),
         });
         let unfolded_bytes = shared.unwrap_or_else(|| Limits::default().unfolded_bytes);
@@ -63,10 +63,10 @@ impl WeakBody {
     }
 
     /// Returns the value. A reference to a target that is gone is a broken one.
-    pub(crate) fn get(&self) -> Body {
+    pub(crate) fn get(&self) -> LivePayload {
         let body = self.value.clone().map(|part| match part {
-            WeakPart::Cap(cap) => Part::Cap(cap.get()),
-            WeakPart::Node(node) => Part::Inner(node),
+            WeakPart::Cap(cap) => PayloadRef::Cap(cap.get()),
+            WeakPart::Node(node) => PayloadRef::Inner(node),
         });
         tie_within(body, self.unfolded_bytes)
     }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{body, text, value_of};
 use crate::cap::Cap;
-use crate::cap::payload::{Body, encode};
+use crate::cap::payload::{LivePayload, encode};
 use crate::cap::slot::{decode, decode_args};
 use crate::dialect::capnweb;
 use crate::limits::Limits;
@@ -82,12 +82,12 @@ enum Inside {
     B(HashMap<String, Value>),
 }
 
-fn read<T: DeserializeOwned>(body: &Body) {
+fn read<T: DeserializeOwned>(body: &LivePayload) {
     drop(decode::<T>(body));
 }
 
 /// Reads a value as one type of each kind.
-pub(super) fn read_as_anything(body: &Body) {
+pub(super) fn read_as_anything(body: &LivePayload) {
     read::<Value>(body);
     read::<IgnoredAny>(body);
     read::<serde_json::Value>(body);

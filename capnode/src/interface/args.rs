@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::wire::Wire;
-use crate::cap::payload::{Body, Part};
+use crate::cap::payload::{LivePayload, PayloadRef};
 use crate::cap::request;
 use crate::cap::slot::decode_args;
 use crate::dialect::capnweb::{Reader, write_args};
@@ -96,12 +96,12 @@ impl<T: Wire> IntoArg for Give<T> {
 /// Arguments that have been written.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Written(pub(crate) Body);
+pub struct Written(pub(crate) LivePayload);
 
 /// Arguments being read.
 #[doc(hidden)]
 pub struct Reading<'a, 'b> {
-    reader: &'b mut Reader<'a, Part>,
+    reader: &'b mut Reader<'a, PayloadRef>,
     names: &'b [&'b str],
 }
 
@@ -134,7 +134,7 @@ pub trait Args: UntypedArgs + Send + Sized + 'static {
 /// The arguments of a request. A caller in this program may have left them as they are.
 pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Error> {
     let body = match args {
-        request::Args::Read => Body::plain(Text::Static("[]")),
+        request::Args::Read => LivePayload::plain(Text::Static("[]")),
         request::Args::Wire(body) => body,
         request::Args::Typed(args) => {
             let mut place = None;

@@ -15,7 +15,7 @@ use super::dispatch::{Delivery, IsResult};
 use super::wire::{Wire, WireError};
 use crate::cap::local::{Local, Serving};
 use crate::cap::missing::{in_function, not_a_function};
-use crate::cap::payload::Part;
+use crate::cap::payload::PayloadRef;
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::Response;
 use crate::cap::{Cap, Shape, depth, too_many_hops};
@@ -233,7 +233,7 @@ where
     fn request(&self, local: Local, request: Request) -> Response {
         match (&request.member, &request.args) {
             (Member::Path(path), args) if path.is_empty() => match args {
-                Args::Read => Response::wire(Payload::reference(Part::Cap(Cap::from_local(local)))),
+                Args::Read => Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_local(local)))),
                 // A closure may call others before it returns its future.
                 _ => depth::hop(|| Self::call(local, request)).unwrap_or_else(too_many_hops),
             },

@@ -10,7 +10,7 @@ use super::state::State;
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
-use crate::cap::payload::{Body, REFERENCE, unfolded_len};
+use crate::cap::payload::{LivePayload, REFERENCE, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
@@ -30,7 +30,7 @@ impl Link {
         })
     }
 
-    fn report_progress(self: &Arc<Self>, answer: Id, value: Body) {
+    fn report_progress(self: &Arc<Self>, answer: Id, value: LivePayload) {
         let (Ok(value), _left) = to_wire(value, self.capabilities(), self.limits.frame_bytes) else { return };
         // The caller misses only this progress.
         if value.text.as_str().len() + value.refs.len() * REFERENCE + ENVELOPE >= self.limits.frame_bytes {
@@ -85,7 +85,7 @@ impl Link {
         self: &Arc<Self>,
         state: &mut State,
         answer: Id,
-        outcome: Result<Body, Error>,
+        outcome: Result<LivePayload, Error>,
         ran: bool,
         effects: &mut Effects,
     ) {
@@ -121,7 +121,7 @@ impl Link {
         self: &Arc<Self>,
         state: &mut State,
         answer: Id,
-        outcome: Result<Body, Error>,
+        outcome: Result<LivePayload, Error>,
         effects: &mut Effects,
     ) {
         let written = match outcome {

@@ -1,7 +1,7 @@
 //! Conversion of this program's values and errors to a peer's language.
 
 use crate::bounds;
-use crate::cap::payload::{Body, flatten, unfold, with_records};
+use crate::cap::payload::{LivePayload, flatten, unfold, with_records};
 use crate::dialect::{Capabilities, capnweb};
 use crate::error::{Data, Error};
 use crate::message::Text;
@@ -12,10 +12,10 @@ pub(super) const ENVELOPE: usize = 64;
 /// Converts a value to one that the peer's language can express. Returns the rest of it as well, to be dropped where no
 /// lock is held.
 pub(super) fn to_wire(
-    body: Body,
+    body: LivePayload,
     peer: Option<&Capabilities>,
     bytes: usize,
-) -> (Result<Body, Error>, Option<Box<Body>>) {
+) -> (Result<LivePayload, Error>, Option<Box<LivePayload>>) {
     if body.refs.is_empty() && body.nodes.is_empty() {
         return (Ok(body), None);
     }

@@ -8,7 +8,7 @@ use super::effects::{Effect, Effects};
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
 use crate::cap::import::Import;
-use crate::cap::payload::{Body, Part, held_len, undefined};
+use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
 use crate::dialect::Capabilities;
@@ -40,7 +40,7 @@ pub(super) struct Entries {
 struct Answer {
     /// Created when the result is used before it is available.
     queue: Option<Arc<Queue>>,
-    outcome: Option<Result<Body, Error>>,
+    outcome: Option<Result<LivePayload, Error>>,
     /// The outcome as a target of calls and reads, created at the first of them.
     cap: Option<Cap>,
     bytes: usize,
@@ -155,9 +155,9 @@ impl Entries {
     }
 
     /// Returns the answer to a pull of an export that is not a result.
-    pub(super) fn pull(&self, export: Id) -> Result<Body, Error> {
+    pub(super) fn pull(&self, export: Id) -> Result<LivePayload, Error> {
         match (export, &self.index) {
-            (0, Some(index)) => Ok(Payload::reference(Part::Cap(index.clone()))),
+            (0, Some(index)) => Ok(Payload::reference(PayloadRef::Cap(index.clone()))),
             (0, None) => Err(no_index()),
             _ if !self.objects.contains_key(&export) => {
                 Err(Error::rejected(format!("no such export ID: {export}")))
@@ -198,7 +198,7 @@ impl Entries {
     }
 
     /// Returns the result of a call of the peer that has ended.
-    pub(super) fn outcome(&self, answer: Id) -> Option<Result<Body, Error>> {
+    pub(super) fn outcome(&self, answer: Id) -> Option<Result<LivePayload, Error>> {
         self.answers.get(&answer)?.outcome.clone()
     }
 
@@ -212,10 +212,10 @@ impl Entries {
     pub(super) fn keep(
         &mut self,
         answer: Id,
-        outcome: Result<Body, Error>,
+        outcome: Result<LivePayload, Error>,
         limit: usize,
         effects: &mut Effects,
-    ) -> Result<Body, Error> {
+    ) -> Result<LivePayload, Error> {
         let Some(kept) = self.answers.get_mut(&answer) else { return outcome };
         let outcome = outcome.map(Payload::compact);
         let bytes = match &outcome {

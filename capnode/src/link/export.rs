@@ -8,7 +8,7 @@ use super::effects::Effects;
 use super::state::State;
 use crate::cap::data::part_to_cap;
 use crate::cap::import::Import;
-use crate::cap::payload::{Body, Part};
+use crate::cap::payload::{LivePayload, PayloadRef};
 use crate::cap::queue::Queue;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
@@ -20,7 +20,7 @@ impl Link {
     pub(super) fn descriptors(
         self: &Arc<Self>,
         state: &mut State,
-        value: Body,
+        value: LivePayload,
         answers: bool,
         effects: &mut Effects,
     ) -> Payload<CapDescriptor> {
@@ -30,7 +30,7 @@ impl Link {
         // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its own, so it gets a
         // reference to this side that passes everything on.
         let lends = answers && value.root().is_some() && !state.session.is_extended();
-        let described = |slot: &Slot<Part>| slot.with(self.descriptor(state, &slot.to, lends));
+        let described = |slot: &Slot<PayloadRef>| slot.with(self.descriptor(state, &slot.to, lends));
         let refs: Few<_> = value.refs.iter().map(described).collect();
         effects.discard(value.refs);
         Payload { text: value.text, refs, nodes: value.nodes }
@@ -38,9 +38,9 @@ impl Link {
 
     /// Returns the descriptor for a reference in a message to this peer. An import of this link is sent home, unless it
     /// is to be lent; anything else is lent.
-    fn descriptor(self: &Arc<Self>, state: &mut State, part: &Part, lends: bool) -> CapDescriptor {
+    fn descriptor(self: &Arc<Self>, state: &mut State, part: &PayloadRef, lends: bool) -> CapDescriptor {
         let cap = match part {
-            Part::Inner(node) => return CapDescriptor::Node(*node),
+            PayloadRef::Inner(node) => return CapDescriptor::Node(*node),
             part => part_to_cap(part),
         };
         if lends || !state.session.peer().returns_imports {

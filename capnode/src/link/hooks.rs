@@ -16,7 +16,7 @@ use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::hook::{ConnectionHook, Ticket, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
-use crate::cap::payload::{Body, REFERENCE};
+use crate::cap::payload::{LivePayload, REFERENCE};
 use crate::cap::pending::PendingAnswer;
 use crate::cap::queue::Queue;
 use crate::cap::request::{Extras, Member, Request};
@@ -113,7 +113,7 @@ impl ImportHook for Link {
         self: Arc<Self>,
         target: &Arc<Import>,
         path: Path,
-        args: Option<Body>,
+        args: Option<LivePayload>,
         return_mode: ReturnMode,
         extras: Extras,
     ) -> Result<Called, Error> {

@@ -6,7 +6,7 @@ use futures_channel::oneshot;
 
 use crate::cap::hook::Ticket;
 use crate::cap::import::Import;
-use crate::cap::payload::Body;
+use crate::cap::payload::LivePayload;
 use crate::cap::request::Extras;
 use crate::cap::staged::Delivered;
 use crate::error::{Error, Fate};
@@ -16,7 +16,7 @@ use crate::message::Path;
 pub(super) struct QueuedCall {
     pub(super) target: Arc<Import>,
     pub(super) path: Path,
-    pub(super) args: Option<Body>,
+    pub(super) args: Option<LivePayload>,
     pub(super) size: usize,
     pub(super) asker: Requester,
 }

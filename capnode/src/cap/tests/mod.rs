@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::graph::tie;
-use super::payload::{Body, Part, encode, flatten, unfold};
+use super::payload::{LivePayload, PayloadRef, encode, flatten, unfold};
 use super::slot::decode;
 use crate::message::{Payload, Slot, Text};
 use crate::value::{GraphBuilder, Shared};
@@ -24,7 +24,7 @@ fn cap() -> Cap {
 
 /// Returns a message's payload: `<0>` in the texts is node 0, and `@0` the first of `caps`. The text in the places of
 /// references has no meaning.
-fn payload(root: &str, nodes: &[&str], caps: &[Cap]) -> Payload<Part> {
+fn payload(root: &str, nodes: &[&str], caps: &[Cap]) -> Payload<PayloadRef> {
     let (mut text, mut refs) = (String::new(), Vec::new());
     let mut add = |from: &str| {
         let begin = text.len();
@@ -37,7 +37,7 @@ fn payload(root: &str, nodes: &[&str], caps: &[Cap]) -> Payload<Part> {
             let is_node = rest[at..].starts_with('<');
             let start = text.len();
             text.push_str(["{\"$\":1}", "[]", "\u{e9}"][refs.len() % 3]);
-            let to = if is_node { Part::Inner(number) } else { Part::Cap(caps[number].clone()) };
+            let to = if is_node { PayloadRef::Inner(number) } else { PayloadRef::Cap(caps[number].clone()) };
             refs.push(Slot { start, end: text.len(), to });
             rest = &digits[length + usize::from(is_node)..];
         }
@@ -49,14 +49,14 @@ fn payload(root: &str, nodes: &[&str], caps: &[Cap]) -> Payload<Part> {
     Payload { text: Text::frame(&text).slice(root), refs: refs.into(), nodes }
 }
 
-fn body(root: &str, nodes: &[&str]) -> Body {
+fn body(root: &str, nodes: &[&str]) -> LivePayload {
     let body = tie(payload(root, nodes, &[]));
     assert!(body.nodes.is_empty());
     body
 }
 
 /// A payload as [`payload`] takes it, with its references in the order of their places.
-fn shown(payload: &Body) -> (Vec<String>, Vec<Cap>) {
+fn shown(payload: &LivePayload) -> (Vec<String>, Vec<Cap>) {
     let mut caps = Vec::new();
     let mut show = |range: std::ops::Range<usize>| {
         let (mut out, mut written) = (String::new(), range.start);
@@ -65,8 +65,8 @@ fn shown(payload: &Body) -> (Vec<String>, Vec<Cap>) {
             out.push_str(&payload.text.buffer()[written..slot.start]);
             written = slot.end;
             match &slot.to {
-                Part::Inner(node) => out.push_str(&format!("<{node}>")),
-                Part::Cap(cap) => {
+                PayloadRef::Inner(node) => out.push_str(&format!("<{node}>")),
+                PayloadRef::Cap(cap) => {
                     out.push_str(&format!("@{}", caps.len()));
                     caps.push(cap.clone());
                 }
@@ -93,6 +93,6 @@ fn shared(value: &Value) -> Shared {
     }
 }
 
-fn cannot_unfold(body: Body, bytes: usize) -> Error {
+fn cannot_unfold(body: LivePayload, bytes: usize) -> Error {
     unfold(body, bytes).0.unwrap_err()
 }

@@ -15,7 +15,7 @@ struct Tree {
     next: Vec<Tree>,
 }
 
-fn misfit<T: DeserializeOwned + std::fmt::Debug>(body: &Body) -> String {
+fn misfit<T: DeserializeOwned + std::fmt::Debug>(body: &LivePayload) -> String {
     let error = decode::<T>(body).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);
     error.to_string()
@@ -52,7 +52,7 @@ fn a_shared_value_is_read_wherever_it_occurs() {
     assert_eq!(shared(&decode(&pair_of("[[1,2]]")).unwrap()).read::<Vec<u8>>().unwrap(), [1, 2]);
 }
 
-fn pair_of(node: &str) -> Body {
+fn pair_of(node: &str) -> LivePayload {
     body("<0>", &[node])
 }
 
@@ -165,10 +165,10 @@ fn a_small_message_does_not_become_many_large_structures() {
 
 #[test]
 fn values_that_came_later_count_inside_a_shared_one() {
-    let later = Part::value(Payload::plain(format!("\"{}\"", "x".repeat(1 << 20))));
+    let later = PayloadRef::value(Payload::plain(format!("\"{}\"", "x".repeat(1 << 20))));
     let mut many = payload(&format!("[[{}]]", vec!["<0>"; 100].join(",")), &["[[<9>]]"], &[]);
     for slot in &mut many.refs {
-        if matches!(slot.to, Part::Inner(9)) {
+        if matches!(slot.to, PayloadRef::Inner(9)) {
             slot.to = later.clone();
         }
     }

@@ -66,9 +66,9 @@ fn a_record_with_functions_further_in_is_one_too() {
     assert_eq!(now(caps[0].at("a").at("b").get::<Value>("0")).unwrap(), functions_value(&body));
 }
 
-fn functions_value(body: &Body) -> Value {
+fn functions_value(body: &LivePayload) -> Value {
     match &body.refs[0].to {
-        Part::Cap(cap) => cap.clone().into(),
+        PayloadRef::Cap(cap) => cap.clone().into(),
         other => panic!("{other:?}"),
     }
 }

@@ -2,25 +2,28 @@
 
 use super::*;
 
-fn arguments(text: &str) -> Body {
+fn arguments(text: &str) -> LivePayload {
     let op = message(&format!(r#"["push",["pipeline",0,["f"],{text}]]"#)).unwrap();
     let Message::Call { args: Some(args), .. } = op else { panic!("{op:?}") };
     args.map(|word| panic!("{word:?}"))
 }
 
-fn all<T>(text: &str, read: impl FnOnce(&mut Reader<'_, Part>) -> Result<T, Error>) -> Result<T, Error> {
+fn all<T>(
+    text: &str,
+    read: impl FnOnce(&mut Reader<'_, PayloadRef>) -> Result<T, Error>,
+) -> Result<T, Error> {
     decode_args(&arguments(text), read)
 }
 
 #[test]
 fn arguments_stand_side_by_side_and_are_not_wrapped() {
-    let args = write_args::<Part>(usize::MAX, |args| {
+    let args = write_args::<PayloadRef>(usize::MAX, |args| {
         args.push("x")?;
         args.push(&vec![1, 2])?;
         args.push(&())
     });
     assert_eq!(args.unwrap().text.as_str(), r#"["x",[[1,2]],["undefined"]]"#);
-    assert_eq!(write_args::<Part>(usize::MAX, |_| Ok(())).unwrap().text.as_str(), "[]");
+    assert_eq!(write_args::<PayloadRef>(usize::MAX, |_| Ok(())).unwrap().text.as_str(), "[]");
 }
 
 #[test]
@@ -35,7 +38,7 @@ fn arguments_are_read_one_by_one() {
 #[test]
 fn references_among_arguments_do_not_hide_those_behind_them() {
     let [a, b] = [cap(), cap()];
-    let args = write_args::<Part>(usize::MAX, |args| {
+    let args = write_args::<PayloadRef>(usize::MAX, |args| {
         args.push(&a)?;
         args.push(&5)?;
         args.push(&vec![b.clone()])?;
@@ -87,7 +90,7 @@ fn an_argument_that_is_missing_is_undefined() {
 
 #[test]
 fn an_argument_that_cannot_be_written_is_told_by_its_number() {
-    let written = write_args::<Part>(usize::MAX, |args| {
+    let written = write_args::<PayloadRef>(usize::MAX, |args| {
         args.push(&5)?;
         args.push(&std::collections::BTreeMap::from([((), 1)]))
     });

@@ -140,9 +140,9 @@ fn what_a_peer_would_refuse_is_not_written() {
             assert!(answer(&written(&nest(255))).is_ok());
             let error = encode(&nest(256)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Encode);
-            let args = write_args::<Part>(usize::MAX, |args| args.push(&nest(254))).unwrap();
+            let args = write_args::<PayloadRef>(usize::MAX, |args| args.push(&nest(254))).unwrap();
             argument(args.text.as_str().strip_prefix('[').unwrap().strip_suffix(']').unwrap()).unwrap();
-            assert!(write_args::<Part>(usize::MAX, |args| args.push(&nest(255))).is_err());
+            assert!(write_args::<PayloadRef>(usize::MAX, |args| args.push(&nest(255))).is_err());
         }
         for leaf in [
             Value::from([] as [(&str, Value); 0]),

@@ -121,7 +121,7 @@ fn properties_are_found_whatever_stands_around_them() {
 }
 
 fn outcome<T: Serialize>(value: T) -> Result<String, Error> {
-    to_outcome::<Part, T>(&value).map(|value| value.text.as_str().to_owned())
+    to_outcome::<PayloadRef, T>(&value).map(|value| value.text.as_str().to_owned())
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn the_outcome_of_a_call_is_what_a_result_holds() {
     let error = outcome(Err::<u8, _>((1, 2))).unwrap_err();
     assert_eq!(error_text(&error).unwrap(), r#"["error","Error","[[1,2]]",null,{"data":[[1,2]]}]"#);
     assert_eq!(outcome(Err::<u8, _>(cap())).unwrap_err().kind(), ErrorKind::Encode);
-    let there = to_outcome::<Part, _>(&Ok::<_, String>(cap())).unwrap();
+    let there = to_outcome::<PayloadRef, _>(&Ok::<_, String>(cap())).unwrap();
     assert!(there.root().is_some());
 }
 

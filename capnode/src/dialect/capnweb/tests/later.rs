@@ -24,11 +24,11 @@ struct Record {
 }
 
 /// The value that came for a promise, in the place of the promise.
-fn settled(text: &str, inner: Body) -> Body {
+fn settled(text: &str, inner: LivePayload) -> LivePayload {
     let placeholder = r#"["export",-1]"#;
     let mut value = body(text, &[cap()]);
     assert!(text.contains(placeholder));
-    value.refs[0].to = Part::value(inner);
+    value.refs[0].to = PayloadRef::value(inner);
     value
 }
 

@@ -95,25 +95,25 @@ fn use_up(op: &Message) {
     write(op, &mut out);
     match op {
         Message::Call { args: Some(args), .. } => {
-            let args = args.clone().map(|_| Part::Cap(cap()));
+            let args = args.clone().map(|_| PayloadRef::Cap(cap()));
             let _read: Result<Value, _> =
                 decode_args(&args, |args| args.argument().and_then(|_: IgnoredAny| args.argument()));
             use_value(&args);
         }
         Message::Evaluate { value, .. } | Message::Answer { outcome: Ok(value), .. } => {
-            use_value(&value.clone().map(|_| Part::Cap(cap())))
+            use_value(&value.clone().map(|_| PayloadRef::Cap(cap())))
         }
         Message::Answer { outcome: Err(value), .. } | Message::Abort(value) => {
             let error = read_error(value);
             let text = error_text(&error).unwrap();
             message(&format!("[\"abort\",{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
-            use_value(&value.clone().map(|_| Part::Cap(cap())));
+            use_value(&value.clone().map(|_| PayloadRef::Cap(cap())));
         }
         _ => {}
     }
 }
 
-fn use_value(value: &Body) {
+fn use_value(value: &LivePayload) {
     let decoded = [
         decode::<Value>(value).map(drop),
         decode::<IgnoredAny>(value).map(drop),
@@ -393,7 +393,7 @@ fn a_frame_of_many_small_things_takes_no_long_time() {
     let op = message(&format!(r#"["resolve",1,[[{many}]]]"#)).unwrap();
     let Message::Answer { outcome: Ok(value), .. } = op else { panic!() };
     let there = cap();
-    let value = value.map(|_| Part::Cap(there.clone()));
+    let value = value.map(|_| PayloadRef::Cap(there.clone()));
     assert_eq!(decode::<Vec<Cap>>(&value).unwrap().len(), 100_000);
     assert!(member(&value, &Key::Index(99_999)).is_some());
 }

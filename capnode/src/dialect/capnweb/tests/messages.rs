@@ -243,7 +243,7 @@ fn white_space_may_stand_between_tokens() {
     assert_eq!(path.as_slice(), [name("f"), Key::Index(1)]);
     assert_eq!(args.refs.len(), 1);
     let there = cap();
-    let args = args.map(|_| Part::Cap(there.clone()));
+    let args = args.map(|_| PayloadRef::Cap(there.clone()));
     let read: Value = decode_args(&args, |args| args.argument()).unwrap();
     let list = Value::Array(vec![there.into(), BigInt::from(5).into()]);
     assert_eq!(read, Value::from([("a", list)]));

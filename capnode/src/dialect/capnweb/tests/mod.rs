@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Reader, error_data, error_property, error_text, member, parse, read_error, write, write_args};
 use crate::cap::Cap;
-use crate::cap::payload::{Body, Part, encode};
+use crate::cap::payload::{LivePayload, PayloadRef, encode};
 use crate::cap::slot::{decode, decode_args};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
@@ -40,11 +40,11 @@ fn written<T: Serialize + ?Sized>(value: &T) -> String {
 }
 
 /// Returns the value of a peer's text, with `caps` for its exports -1, -2, ….
-fn body(text: &str, caps: &[Cap]) -> Body {
+fn body(text: &str, caps: &[Cap]) -> LivePayload {
     let op = message(&format!("[\"resolve\",1,{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
     let Message::Answer { outcome: Ok(value), .. } = op else { panic!("{op:?}") };
     value.map(|word| match word {
-        CapDescriptor::SenderHosted(id) => Part::Cap(caps[usize::try_from(-id - 1).unwrap()].clone()),
+        CapDescriptor::SenderHosted(id) => PayloadRef::Cap(caps[usize::try_from(-id - 1).unwrap()].clone()),
         other => panic!("{other:?}"),
     })
 }

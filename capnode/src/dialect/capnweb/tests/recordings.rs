@@ -182,7 +182,7 @@ fn values_are_written_as_the_real_peer_writes_them() {
             if caps > 0 || wrapped.contains("extra ignored") {
                 continue;
             }
-            let read: Value = decode(&value.map(|_| Part::Cap(cap()))).unwrap();
+            let read: Value = decode(&value.map(|_| PayloadRef::Cap(cap()))).unwrap();
             let written = written(&read);
             compared += 1;
             if written == wrapped {

@@ -327,7 +327,7 @@ fn a_reference_is_not_written_elsewhere_during_an_encoding_either() {
     let [a, b] = [cap(), cap()];
     let copes = encode(&Copes { before: a.clone(), no_leak: cap(), after: b.clone() }).unwrap();
     let caps = copes.refs.iter().map(|slot| match &slot.to {
-        Part::Cap(cap) => cap.clone(),
+        PayloadRef::Cap(cap) => cap.clone(),
         _ => panic!(),
     });
     assert_eq!(caps.collect::<Vec<_>>(), [a, b]);
