@@ -13,6 +13,7 @@ pub(crate) mod depth;
 pub(crate) mod graph;
 pub(crate) mod hook;
 pub(crate) mod import;
+pub(crate) mod inbound;
 pub(crate) mod interface;
 pub(crate) mod local;
 pub(crate) mod methods;
@@ -25,7 +26,6 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod shared;
 pub(crate) mod slot;
-pub(crate) mod staged;
 #[cfg(test)]
 mod tests;
 mod together;

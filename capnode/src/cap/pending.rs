@@ -9,8 +9,8 @@ use futures_channel::oneshot;
 
 use super::broken::OnBroken;
 use super::hook::{ConnectionHook, Ticket, UNSENT};
+use super::inbound::{Delivered, InboundRef, settle};
 use super::response::{Outcome, Reply};
-use super::staged::{Delivered, Staged, settle};
 use crate::error::Error;
 use crate::message::{Id, Payload};
 use crate::runtime::BoxFuture;
@@ -43,7 +43,7 @@ struct Settling {
 }
 
 impl Settling {
-    fn new(connection: &dyn ConnectionHook, answer: Payload<Staged>) -> Box<Self> {
+    fn new(connection: &dyn ConnectionHook, answer: Payload<InboundRef>) -> Box<Self> {
         let limits = connection.unfolding();
         let (end, ended) = oneshot::channel();
         let watch = OnBroken::watching(|error| {

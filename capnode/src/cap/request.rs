@@ -99,14 +99,14 @@ pub(crate) enum Args {
     /// A read in place of a call.
     Read,
     /// The Rust values themselves, for a callee in this program.
-    Typed(Kept),
+    Typed(PromiseOutcome),
     /// The arguments as they are written.
     Wire(LivePayload),
 }
 
 /// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
 /// there, and leaves `undefined`; called with any other place, it writes the value in at most so many bytes.
-pub(crate) type Kept = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<LivePayload, Error> + Send>;
+pub(crate) type PromiseOutcome = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<LivePayload, Error> + Send>;
 
 /// Writes a value in at most so many bytes.
 pub(crate) type Write<T> = fn(&T, usize) -> Result<LivePayload, Error>;
@@ -128,7 +128,7 @@ pub(crate) fn put<T: 'static>(
 }
 
 /// Keeps a value as it is until it is known what its receiver can take.
-pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> Kept {
+pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> PromiseOutcome {
     Box::new(move |place, bytes| put(value, write, place, bytes))
 }
 

@@ -13,7 +13,7 @@ use super::interface::Manner;
 use super::payload::LivePayload;
 use super::pending::PendingAnswer;
 use super::queue::Queued;
-use super::request::Kept;
+use super::request::PromiseOutcome;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::panics::caught;
@@ -22,7 +22,7 @@ use crate::panics::caught;
 pub(crate) enum Reply {
     Wire(LivePayload),
     /// The Rust value itself, for a caller in this program that can take it.
-    Typed(Kept),
+    Typed(PromiseOutcome),
 }
 
 /// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.

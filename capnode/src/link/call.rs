@@ -1,14 +1,14 @@
 //! Calls of the peer that have been taken in.
 
 use crate::cap::Cap;
-use crate::cap::staged::{REQUEST, STEP, Staged};
+use crate::cap::inbound::{InboundRef, REQUEST, STEP};
 use crate::message::{Expression, Id};
 
 /// A call of the peer that has been taken in. Its ids are resolved, since they may be released by the very next
 /// message; nothing in it is decoded or started.
 pub(super) struct InboundCall {
     pub(super) answer: Id,
-    pub(super) expression: Expression<Cap, Staged>,
+    pub(super) expression: Expression<Cap, InboundRef>,
     /// Bytes that it keeps: its frame, itself, and the calls and reads in its values.
     pub(super) bytes: usize,
     /// The number of calls and reads in its values.
@@ -17,13 +17,13 @@ pub(super) struct InboundCall {
 
 impl InboundCall {
     /// Creates a call that came in a frame of `bytes` bytes.
-    pub(super) fn new(answer: Id, expression: Expression<Cap, Staged>, bytes: usize) -> Self {
+    pub(super) fn new(answer: Id, expression: Expression<Cap, InboundRef>, bytes: usize) -> Self {
         let (requests, steps) = match &expression {
             Expression::Call { path, args, .. } => {
-                let (requests, steps) = args.as_ref().map_or((0, 0), Staged::requests);
+                let (requests, steps) = args.as_ref().map_or((0, 0), InboundRef::requests);
                 (requests, steps + path.as_slice().len().saturating_sub(1))
             }
-            Expression::Value(value) => Staged::requests(value),
+            Expression::Value(value) => InboundRef::requests(value),
         };
         let held = size_of::<Self>() + requests * REQUEST + steps * STEP;
         Self { answer, expression, bytes: bytes + held, requests }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use crate::cap::Cap;
+use crate::cap::inbound::{Delivered, PromiseOutcome};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
-use crate::cap::staged::{Delivered, Kept};
 use crate::error::Error;
 
 /// The receiver of an answer.
@@ -20,7 +20,7 @@ pub(super) enum Question {
         since: Option<Duration>,
     },
     /// A promise of the peer.
-    Promise(oneshot::Sender<Kept>),
+    Promise(oneshot::Sender<PromiseOutcome>),
     /// A promise for the peer's index, in a language in which a call asks for it.
     Index(Arc<Queue>),
 }
@@ -34,7 +34,7 @@ impl Question {
                 let _gone = caller.send(Err(error));
             }
             Question::Promise(promised) => {
-                let _gone = promised.send(Kept::failed(error));
+                let _gone = promised.send(PromiseOutcome::failed(error));
             }
             Question::Index(queue) => queue.resolve(Cap::broken(error)),
         }

@@ -8,18 +8,18 @@ use super::caller::Question;
 use super::lost::LostMessage;
 use super::running::CallHandle;
 use crate::cap::Cap;
+use crate::cap::inbound::{InboundRef, InboundResult};
 use crate::cap::progress::Progress;
 use crate::cap::queue::Queue;
-use crate::cap::staged::{Arrived, Staged};
 use crate::error::Error;
 use crate::message::Payload;
 
 /// Something to be done when the lock is free.
 pub(super) enum Effect {
     /// Answers a caller.
-    Deliver(Question, Arrived),
+    Deliver(Question, InboundResult),
     /// Reports the progress of a call of this side.
-    Progress(Progress, Payload<Staged>),
+    Progress(Progress, Payload<InboundRef>),
     /// Resolves a promise.
     Resolve(Arc<Queue>, Cap),
     /// Drops the handler of a call.

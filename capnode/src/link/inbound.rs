@@ -16,8 +16,10 @@ use super::task::Task;
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::depth::Hosted;
+use crate::cap::inbound::{
+    Delivered, InboundRef, InboundResult, NestedCall, PeerPromise, make_request, settle,
+};
 use crate::cap::response::{Reply, Response};
-use crate::cap::staged::{Arrived, Ask, Delivered, Promised, Staged, make_request, settle};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Data, Error, ErrorKind, Fault};
 use crate::limits::LimitKind;
@@ -31,7 +33,7 @@ enum Work {
     /// A call that fails without running.
     Refuse(InboundCall, Error),
     /// The answer of a call that its caller waits for.
-    Answer(oneshot::Sender<Delivered>, Arrived),
+    Answer(oneshot::Sender<Delivered>, InboundResult),
 }
 
 /// Returns the error for a first message that is not one of the peer's language, or of any.
@@ -92,7 +94,7 @@ impl Link {
             Ok(None) => {}
             Ok(Some(Work::Answer(caller, answer))) => {
                 // If the caller has gone, the answer is dropped, which releases its references.
-                let _gone = caller.send(answer.map(|answer| Staged::begin(answer, self.unfolding)));
+                let _gone = caller.send(answer.map(|answer| InboundRef::begin(answer, self.unfolding)));
             }
             // No call begins in a session that has ended.
             Ok(Some(_)) if self.ended.load(Ordering::SeqCst) => {}
@@ -201,7 +203,7 @@ impl Link {
                     let progress = progress.then(|| self.progress_of(answer));
                     make_request(target, path, args, limits, progress)
                 }
-                Expression::Value(value) => match Staged::begin(value, limits) {
+                Expression::Value(value) => match InboundRef::begin(value, limits) {
                     Ok(body) => Response::wire(body),
                     Err(value) => {
                         Response::handler(async move { settle(value, limits).await.map(Reply::Wire) })
@@ -347,7 +349,7 @@ impl Link {
             Ok(value) => {
                 let staged = value.map(|descriptor| self.stage_reference(state, descriptor));
                 let limit = self.limits.running_calls;
-                if !staged.refs.is_empty() && Staged::requests(&staged).0 > limit {
+                if !staged.refs.is_empty() && InboundRef::requests(&staged).0 > limit {
                     effects.discard(staged);
                     let message = format!("more than {limit} calls in one answer");
                     Err(Error::over(LimitKind::RunningCalls, message).with_fault(Fault::Peer))
@@ -383,19 +385,27 @@ impl Link {
     }
 
     /// Replaces the ids in a value by what they stand for.
-    fn stage_value(self: &Arc<Self>, state: &mut State, value: Payload<CapDescriptor>) -> Payload<Staged> {
+    fn stage_value(
+        self: &Arc<Self>,
+        state: &mut State,
+        value: Payload<CapDescriptor>,
+    ) -> Payload<InboundRef> {
         value.map(|descriptor| self.stage_reference(state, descriptor))
     }
 
-    fn stage_reference(self: &Arc<Self>, state: &mut State, descriptor: CapDescriptor) -> Staged {
+    fn stage_reference(self: &Arc<Self>, state: &mut State, descriptor: CapDescriptor) -> InboundRef {
         match descriptor {
-            CapDescriptor::SenderHosted(id) => Staged::Cap(Cap::from_import(self.import(state, id, false))),
-            CapDescriptor::SenderFunction(id) => Staged::Cap(Cap::from_import(self.import(state, id, true))),
-            CapDescriptor::Node(node) => Staged::Node(node),
+            CapDescriptor::SenderHosted(id) => {
+                InboundRef::Cap(Cap::from_import(self.import(state, id, false)))
+            }
+            CapDescriptor::SenderFunction(id) => {
+                InboundRef::Cap(Cap::from_import(self.import(state, id, true)))
+            }
+            CapDescriptor::Node(node) => InboundRef::Node(node),
             CapDescriptor::SenderPromise(id) => {
                 let (sender, outcome) = oneshot::channel();
                 state.entries.expect(id, Question::Promise(sender));
-                Staged::Promise(Promised::new(self.clone(), id, outcome))
+                InboundRef::Promise(PeerPromise::new(self.clone(), id, outcome))
             }
             CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }) => {
                 let cap = state
@@ -403,12 +413,12 @@ impl Link {
                     .target(id)
                     .unwrap_or_else(|| no_index_for(self.capabilities().unwrap_or_default()));
                 if path.is_empty() && args.is_none() && !awaited {
-                    return Staged::Cap(cap);
+                    return InboundRef::Cap(cap);
                 }
                 let args = args.map(|args| self.stage_value(state, *args));
-                Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
+                InboundRef::Call(Box::new(NestedCall { cap, path, args, awaited }))
             }
-            CapDescriptor::Unsupported { with, .. } => Staged::Missing(
+            CapDescriptor::Unsupported { with, .. } => InboundRef::Missing(
                 with.into_iter().map(|descriptor| self.stage_reference(state, descriptor)).collect(),
             ),
         }

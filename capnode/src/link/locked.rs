@@ -13,7 +13,7 @@ use super::{Link, PendingReleases};
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
 use crate::cap::depth::{Host, Hosted};
-use crate::cap::staged::{Arrived, Kept, Staged};
+use crate::cap::inbound::{InboundRef, InboundResult, PromiseOutcome};
 use crate::error::{Error, ErrorKind};
 use crate::message::Id;
 use crate::panics::contained;
@@ -129,7 +129,7 @@ impl Link {
             match effect {
                 Effect::Deliver(caller, answer) => self.deliver(caller, answer),
                 Effect::Progress(progress, value) => {
-                    if let Ok(value) = Staged::all_there(value, self.unfolding) {
+                    if let Ok(value) = InboundRef::into_live(value, self.unfolding) {
                         progress(value);
                     }
                 }
@@ -149,16 +149,16 @@ impl Link {
     }
 
     /// Answers a caller.
-    fn deliver(&self, caller: Question, answer: Arrived) {
+    fn deliver(&self, caller: Question, answer: InboundResult) {
         match caller {
             Question::Call { caller, .. } => {
                 // If the caller has gone, the answer is dropped, which releases its references.
-                let _gone = caller.send(answer.map(|answer| Staged::begin(answer, self.unfolding)));
+                let _gone = caller.send(answer.map(|answer| InboundRef::begin(answer, self.unfolding)));
             }
             Question::Promise(promised) => {
                 let kept = match answer {
-                    Ok(value) => Kept::value(value, &self.untaken, self.unfolding),
-                    Err(error) => Kept::failed(error),
+                    Ok(value) => PromiseOutcome::value(value, &self.untaken, self.unfolding),
+                    Err(error) => PromiseOutcome::failed(error),
                 };
                 // If no receiver is left, the outcome is dropped.
                 let _gone = promised.send(kept);
@@ -167,7 +167,7 @@ impl Link {
             Question::Index(queue) => {
                 let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
                 let index =
-                    answer.and_then(|answer| Staged::all_there(answer, self.unfolding).map_err(promise));
+                    answer.and_then(|answer| InboundRef::into_live(answer, self.unfolding).map_err(promise));
                 queue.resolve(index.map_or_else(Cap::broken, to_cap));
             }
         }

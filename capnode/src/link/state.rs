@@ -7,7 +7,7 @@ use super::entries::Entries;
 use super::inbox::Inbox;
 use super::lifecycle::Lifecycle;
 use super::outbox::Outbox;
-use crate::cap::staged::ENTRY;
+use crate::cap::inbound::ENTRY;
 use crate::error::{Error, Fate};
 use crate::message::{CapDescriptor, Id, Message};
 use crate::session::{OutboundCall, Session};

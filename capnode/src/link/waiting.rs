@@ -6,9 +6,9 @@ use futures_channel::oneshot;
 
 use crate::cap::hook::Ticket;
 use crate::cap::import::Import;
+use crate::cap::inbound::Delivered;
 use crate::cap::payload::LivePayload;
 use crate::cap::request::Extras;
-use crate::cap::staged::Delivered;
 use crate::error::{Error, Fate};
 use crate::message::Path;
 

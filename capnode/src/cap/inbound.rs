@@ -36,91 +36,95 @@ pub(crate) const REQUEST: usize = 1 << 10;
 pub(crate) const STEP: usize = 512;
 
 /// The content of a reference's slot in a message that has been taken in.
-pub(crate) enum Staged {
+pub(crate) enum InboundRef {
     Cap(Cap),
     /// Something to ask for: first all of a message is taken in, then its requests are made.
-    Ask(Box<Ask>),
+    Call(Box<NestedCall>),
     /// Asked for.
-    Asked(Response),
+    Pending(Response),
     /// A promise of the peer.
-    Promise(Promised),
+    Promise(PeerPromise),
     /// One of the nodes of the payload that this stands in.
     Node(usize),
     /// A missing reference, with the values that came in it. The message that it stands in is refused, so it is never
     /// read.
-    Missing(#[allow(dead_code, reason = "held to be dropped")] Vec<Staged>),
+    Missing(#[allow(dead_code, reason = "held to be dropped")] Vec<InboundRef>),
 }
 
-pub(crate) struct Ask {
+pub(crate) struct NestedCall {
     pub(crate) cap: Cap,
     pub(crate) path: Path,
-    pub(crate) args: Option<Payload<Staged>>,
+    pub(crate) args: Option<Payload<InboundRef>>,
     /// `true` if the value is awaited, `false` if a reference to it is taken at once.
     pub(crate) awaited: bool,
 }
 
 /// An answer as it arrives: promises may still stand in it.
-pub(crate) type Arrived = Result<Payload<Staged>, Error>;
+pub(crate) type InboundResult = Result<Payload<InboundRef>, Error>;
 
 /// An answer whose requests have been made. If all of it is there, it is a value of the program.
-pub(crate) type Delivered = Result<Result<LivePayload, Payload<Staged>>, Error>;
+pub(crate) type Delivered = Result<Result<LivePayload, Payload<InboundRef>>, Error>;
 
 /// The outcome of a promise of the peer. It counts from the moment at which it comes, though its waiter may not take it
 /// for long: a call that is parked does not.
-pub(crate) struct Kept {
-    pub(crate) outcome: Arrived,
+pub(crate) struct PromiseOutcome {
+    pub(crate) outcome: InboundResult,
     /// Bytes of the outcome with all its requests, once it is taken.
     pub(crate) bytes: usize,
-    pub(crate) untaken: Option<Untaken>,
+    pub(crate) untaken: Option<UntakenBytes>,
 }
 
 /// Bytes of an outcome that has not been taken, counted among all of its connection.
-pub(crate) struct Untaken {
+pub(crate) struct UntakenBytes {
     all: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Kept {
+impl PromiseOutcome {
     pub(crate) fn failed(error: Error) -> Self {
         Self { outcome: Err(error), bytes: 0, untaken: None }
     }
 
-    pub(crate) fn value(value: Payload<Staged>, all: &Arc<AtomicUsize>, limits: Unfolding) -> Self {
-        let value = Staged::compact(value);
-        let (bytes, held) = (Staged::bytes(&value), value.text.buffer().len());
-        let untaken = Untaken::new(all, bytes + held - value.text.as_str().len() + ENTRY);
-        Self { outcome: Ok(Staged::ask(value, limits)), bytes, untaken: Some(untaken) }
+    pub(crate) fn value(value: Payload<InboundRef>, all: &Arc<AtomicUsize>, limits: Unfolding) -> Self {
+        let value = InboundRef::compact(value);
+        let (bytes, held) = (InboundRef::bytes(&value), value.text.buffer().len());
+        let untaken = UntakenBytes::new(all, bytes + held - value.text.as_str().len() + ENTRY);
+        Self { outcome: Ok(InboundRef::ask(value, limits)), bytes, untaken: Some(untaken) }
     }
 }
 
-impl Untaken {
+impl UntakenBytes {
     fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
         all.fetch_add(bytes, Ordering::Relaxed);
         Self { all: all.clone(), bytes }
     }
 }
 
-impl Drop for Untaken {
+impl Drop for UntakenBytes {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 /// A promise of the peer, whose outcome comes by itself. Dropping it before the outcome is there gives it back.
-pub(crate) struct Promised {
+pub(crate) struct PeerPromise {
     connection: Arc<dyn ConnectionHook>,
     id: Id,
     /// The receiver of the outcome; `None` once the outcome is there.
-    outcome: Option<oneshot::Receiver<Kept>>,
+    outcome: Option<oneshot::Receiver<PromiseOutcome>>,
 }
 
-impl Promised {
-    pub(crate) fn new(connection: Arc<dyn ConnectionHook>, id: Id, outcome: oneshot::Receiver<Kept>) -> Self {
+impl PeerPromise {
+    pub(crate) fn new(
+        connection: Arc<dyn ConnectionHook>,
+        id: Id,
+        outcome: oneshot::Receiver<PromiseOutcome>,
+    ) -> Self {
         Self { connection, id, outcome: Some(outcome) }
     }
 
     /// Waits for the outcome, once.
-    pub(crate) async fn outcome(&mut self) -> Result<Kept, oneshot::Canceled> {
+    pub(crate) async fn outcome(&mut self) -> Result<PromiseOutcome, oneshot::Canceled> {
         let Some(outcome) = &mut self.outcome else { return Err(oneshot::Canceled) };
         let kept = outcome.await;
         self.outcome = None;
@@ -128,7 +132,7 @@ impl Promised {
     }
 }
 
-impl Drop for Promised {
+impl Drop for PeerPromise {
     fn drop(&mut self) {
         // No task may be woken where it is given back, which is under a lock.
         if self.outcome.take().is_some() {
@@ -137,31 +141,34 @@ impl Drop for Promised {
     }
 }
 
-impl Staged {
+impl InboundRef {
     /// Makes the requests in a value, and returns it as one of the program if all of it is there.
-    pub(crate) fn begin(value: Payload<Staged>, limits: Unfolding) -> Result<LivePayload, Payload<Staged>> {
+    pub(crate) fn begin(
+        value: Payload<InboundRef>,
+        limits: Unfolding,
+    ) -> Result<LivePayload, Payload<InboundRef>> {
         if value.refs.is_empty() && value.nodes.is_empty() {
             return Ok(Payload { text: value.text, refs: Few::NONE, nodes: Few::NONE });
         }
-        Self::all_there(Self::ask(value, limits), limits)
+        Self::into_live(Self::ask(value, limits), limits)
     }
 
     /// Makes the requests in a value, in their order, inner ones first.
-    pub(crate) fn ask(value: Payload<Staged>, limits: Unfolding) -> Payload<Staged> {
-        if value.refs.iter().all(|slot| !matches!(slot.to, Staged::Ask(_))) {
+    pub(crate) fn ask(value: Payload<InboundRef>, limits: Unfolding) -> Payload<InboundRef> {
+        if value.refs.iter().all(|slot| !matches!(slot.to, InboundRef::Call(_))) {
             return value;
         }
         value.map(|staged| match staged {
-            Staged::Ask(ask) => ask.make(limits),
+            InboundRef::Call(ask) => ask.make(limits),
             other => other,
         })
     }
 
     /// Counts the calls and reads in a value, and the further steps of their paths.
-    pub(crate) fn requests(value: &Payload<Staged>) -> (usize, usize) {
-        let of = |slot: &Slot<Staged>| match &slot.to {
-            Staged::Ask(ask) => {
-                let (requests, steps) = ask.args.as_ref().map_or((0, 0), Staged::requests);
+    pub(crate) fn requests(value: &Payload<InboundRef>) -> (usize, usize) {
+        let of = |slot: &Slot<InboundRef>| match &slot.to {
+            InboundRef::Call(ask) => {
+                let (requests, steps) = ask.args.as_ref().map_or((0, 0), InboundRef::requests);
                 (1 + requests, steps + ask.path.as_slice().len().saturating_sub(1))
             }
             _ => (0, 0),
@@ -174,38 +181,41 @@ impl Staged {
     }
 
     /// Returns the bytes of a value whose requests have not been made yet, with those of the requests.
-    pub(crate) fn bytes(value: &Payload<Staged>) -> usize {
-        let (requests, steps) = Staged::requests(value);
+    pub(crate) fn bytes(value: &Payload<InboundRef>) -> usize {
+        let (requests, steps) = InboundRef::requests(value);
         value.text.as_str().len() + value.refs.len() * REFERENCE + requests * REQUEST + steps * STEP
     }
 
     /// The value without the rest of the frame that it came in.
-    pub(crate) fn compact(value: Payload<Staged>) -> Payload<Staged> {
+    pub(crate) fn compact(value: Payload<InboundRef>) -> Payload<InboundRef> {
         value.compact().map(|staged| match staged {
-            Staged::Ask(ask) => {
-                let Ask { cap, path, args, awaited } = *ask;
-                let (path, args) = (path.compact(), args.map(Staged::compact));
-                Staged::Ask(Box::new(Ask { cap, path, args, awaited }))
+            InboundRef::Call(ask) => {
+                let NestedCall { cap, path, args, awaited } = *ask;
+                let (path, args) = (path.compact(), args.map(InboundRef::compact));
+                InboundRef::Call(Box::new(NestedCall { cap, path, args, awaited }))
             }
             other => other,
         })
     }
 
     /// The value, if no promise stands in it.
-    pub(crate) fn all_there(
-        value: Payload<Staged>,
+    pub(crate) fn into_live(
+        value: Payload<InboundRef>,
         limits: Unfolding,
-    ) -> Result<LivePayload, Payload<Staged>> {
-        if value.refs.iter().any(|slot| !matches!(slot.to, Staged::Cap(_) | Staged::Node(_))) {
+    ) -> Result<LivePayload, Payload<InboundRef>> {
+        if value.refs.iter().any(|slot| !matches!(slot.to, InboundRef::Cap(_) | InboundRef::Node(_))) {
             return Err(value);
         }
         let mut refs = Vec::with_capacity(value.refs.len());
         for Slot { start, end, to } in value.refs {
             let to = match to {
-                Staged::Cap(cap) => PayloadRef::Cap(cap),
-                Staged::Node(node) => PayloadRef::Inner(node),
+                InboundRef::Cap(cap) => PayloadRef::Cap(cap),
+                InboundRef::Node(node) => PayloadRef::Inner(node),
                 // Looked for above.
-                Staged::Ask(_) | Staged::Asked(_) | Staged::Promise(_) | Staged::Missing(_) => continue,
+                InboundRef::Call(_)
+                | InboundRef::Pending(_)
+                | InboundRef::Promise(_)
+                | InboundRef::Missing(_) => continue,
             };
             refs.push(Slot { start, end, to });
         }
@@ -213,18 +223,18 @@ impl Staged {
     }
 }
 
-impl Ask {
-    fn make(self, limits: Unfolding) -> Staged {
-        let Ask { cap, path, args, awaited } = self;
+impl NestedCall {
+    fn make(self, limits: Unfolding) -> InboundRef {
+        let NestedCall { cap, path, args, awaited } = self;
         if args.is_none() && !awaited {
-            return Staged::Cap(cap.at_path(path));
+            return InboundRef::Cap(cap.at_path(path));
         }
         if !awaited {
             // It could not be cancelled, and no peer makes one.
             let message = "a call inside a value is made by `pipeline`, not by `import`";
-            return Staged::Cap(Cap::broken(Error::rejected(message)));
+            return InboundRef::Cap(Cap::broken(Error::rejected(message)));
         }
-        Staged::Asked(make_request(cap, path, args, limits, None).started())
+        InboundRef::Pending(make_request(cap, path, args, limits, None).started())
     }
 }
 
@@ -233,7 +243,7 @@ impl Ask {
 pub(crate) fn make_request(
     cap: Cap,
     path: Path,
-    args: Option<Payload<Staged>>,
+    args: Option<Payload<InboundRef>>,
     limits: Unfolding,
     progress: Option<Progress>,
 ) -> Response {
@@ -245,7 +255,7 @@ pub(crate) fn make_request(
         cap.request(Request { member: Member::Path(path), args, typed: false, extras })
     };
     let Some(args) = args else { return request(Args::Read, None) };
-    match Staged::begin(args, limits) {
+    match InboundRef::begin(args, limits) {
         Ok(body) => request(Args::Wire(body), progress),
         // A peer that sends a promise as an argument accepts that later calls may overtake.
         Err(args) => Response::handler(async move {
@@ -255,7 +265,7 @@ pub(crate) fn make_request(
 }
 
 /// Waits for all promises in a value, and in their outcomes, as far as the limits go.
-pub(crate) async fn settle(value: Payload<Staged>, limits: Unfolding) -> Result<LivePayload, Error> {
+pub(crate) async fn settle(value: Payload<InboundRef>, limits: Unfolding) -> Result<LivePayload, Error> {
     settle_within(value, limits, limits.depth, Arc::default()).await
 }
 
@@ -270,7 +280,7 @@ fn count(bytes: usize, arrived: &Counted, limits: Unfolding) -> Result<(), Error
 }
 
 async fn settle_within(
-    value: Payload<Staged>,
+    value: Payload<InboundRef>,
     limits: Unfolding,
     chain: usize,
     arrived: Counted,
@@ -280,12 +290,12 @@ async fn settle_within(
         Default::default();
     for (at, Slot { start, end, to }) in value.refs.into_iter().enumerate() {
         let to = match to {
-            Staged::Ask(ask) => ask.make(limits),
+            InboundRef::Call(ask) => ask.make(limits),
             other => other,
         };
         let part = match to {
-            Staged::Cap(cap) => Some(PayloadRef::Cap(cap)),
-            Staged::Asked(response) => {
+            InboundRef::Cap(cap) => Some(PayloadRef::Cap(cap)),
+            InboundRef::Pending(response) => {
                 places.push(at);
                 let arrived = arrived.clone();
                 waiting.push(Box::pin(async move {
@@ -295,15 +305,15 @@ async fn settle_within(
                 }));
                 None
             }
-            Staged::Promise(promised) => {
+            InboundRef::Promise(promised) => {
                 places.push(at);
                 waiting.push(keep(promised, limits, chain, arrived.clone()));
                 None
             }
-            Staged::Node(node) => Some(PayloadRef::Inner(node)),
+            InboundRef::Node(node) => Some(PayloadRef::Inner(node)),
             // Making a request leaves none to be made.
-            Staged::Ask(_) => None,
-            Staged::Missing(_) => return Err(Error::new(ErrorKind::Decode, "it is not there")),
+            InboundRef::Call(_) => None,
+            InboundRef::Missing(_) => return Err(Error::new(ErrorKind::Decode, "it is not there")),
         };
         refs.push(Slot { start, end, to: part });
     }
@@ -328,7 +338,7 @@ async fn settle_within(
 
 /// Waits for a promise of the peer, and for those in its outcome.
 fn keep(
-    mut promised: Promised,
+    mut promised: PeerPromise,
     limits: Unfolding,
     chain: usize,
     arrived: Counted,
@@ -337,7 +347,7 @@ fn keep(
         let gone =
             |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
         // From here on it counts with the call.
-        let Kept { outcome, bytes, untaken } = promised.outcome().await.map_err(gone)?;
+        let PromiseOutcome { outcome, bytes, untaken } = promised.outcome().await.map_err(gone)?;
         drop(untaken);
         let value = outcome?;
         let Some(chain) = chain.checked_sub(1) else {
