@@ -76,7 +76,7 @@ impl At {
         let call = self.reads && !request.args.is_read();
         let request =
             if call && request.member.is_whole() { Request { args: Args::Read, ..request } } else { request };
-        self.cap.clone().pass_on(request.inside(&self.path))
+        self.cap.clone().forward(request.inside(&self.path))
     }
 }
 

@@ -177,7 +177,7 @@ fn seek(held: &LivePayload, places: &Mutex<Places>, name: Option<&Key>, request:
             // A function in the place of a property gives that property.
             let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
             let args = if asks { Args::Wire(LivePayload::plain(Text::Static("[]"))) } else { args };
-            return cap.pass_on(Request { member, args, typed, extras });
+            return cap.forward(Request { member, args, typed, extras });
         }
         let Some(key) = keys.get(at) else { break };
         let Some(from) = place.filter(|place| !is_nothing(&body, *place)) else {

@@ -6,7 +6,7 @@ use super::Cap;
 use super::hook::{ConnectionHook, UNSENT};
 use super::payload::{LivePayload, PayloadRef};
 use super::pending::PendingAnswer;
-use super::queue::Queue;
+use super::promise::Promise;
 use super::request::{Args, Extras, Member, Request};
 use super::response::{Response, State};
 use crate::dialect::Capabilities;
@@ -139,7 +139,7 @@ impl Import {
             [first, second, ..] if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) => {
                 let member = Member::Path(path.after(1));
                 let read_property = self.connection.clone().read_property(self, first);
-                Err(read_property.pass_on(Request { member, args, typed, extras }))
+                Err(read_property.forward(Request { member, args, typed, extras }))
             }
             _ => Ok(Request { member: Member::Path(path), args, typed, extras }),
         }
@@ -171,7 +171,7 @@ impl Import {
     pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
         match self.call(request, ReturnMode::Retained) {
             Ok(Called::Kept(result)) => Cap::from_import(result),
-            Ok(Called::Sent(pending)) => Queue::of_response(Response(State::Sent(pending))),
+            Ok(Called::Sent(pending)) => Promise::of_response(Response(State::Sent(pending))),
             Err(error) => Cap::broken(error),
         }
     }

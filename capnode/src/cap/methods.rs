@@ -102,6 +102,6 @@ fn inside_of_interface(
         if body.root().is_none() && rest.is_empty() {
             return Err(not_a_function(Some(&name)));
         }
-        to_cap(body).pass_on(further).outcome().await
+        to_cap(body).forward(further).outcome().await
     })
 }

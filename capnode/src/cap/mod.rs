@@ -21,7 +21,7 @@ pub(crate) mod missing;
 pub(crate) mod payload;
 pub(crate) mod pending;
 pub(crate) mod progress;
-pub(crate) mod queue;
+pub(crate) mod promise;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod shared;
@@ -38,7 +38,7 @@ use self::broken::{BrokenSlot, fire};
 use self::import::Import;
 use self::interface::Interface;
 use self::local::Local;
-use self::queue::Queue;
+use self::promise::Promise;
 use self::request::Request;
 use self::response::Response;
 use crate::error::{Error, ErrorKind};
@@ -70,7 +70,7 @@ enum Kind {
     /// Something the peer of a connection lends us.
     Remote(Arc<Import>),
     /// A promise made in this program.
-    Queued(Arc<Queue>),
+    Promise(Arc<Promise>),
     /// A part of the target of another reference.
     At(Arc<At>),
     /// A reference that no longer works.
@@ -82,7 +82,7 @@ impl Clone for Cap {
         let kind = match &self.0 {
             Kind::Local(local) => Kind::Local(local.clone()),
             Kind::Remote(import) => Kind::Remote(import.clone()),
-            Kind::Queued(queue) => Kind::Queued(queue.clone()),
+            Kind::Promise(promise) => Kind::Promise(promise.clone()),
             Kind::At(at) => Kind::At(at.clone()),
             Kind::Broken(error) => Kind::Broken(error.clone()),
         };
@@ -99,8 +99,8 @@ impl Cap {
         Self(Kind::Remote(import), Shape::Unknown)
     }
 
-    pub(crate) fn from_promise(queue: Arc<Queue>) -> Self {
-        Self(Kind::Queued(queue), Shape::Unknown)
+    pub(crate) fn from_promise(promise: Arc<Promise>) -> Self {
+        Self(Kind::Promise(promise), Shape::Unknown)
     }
 
     /// A reference on which every call fails with `error`.
@@ -139,7 +139,7 @@ impl Cap {
                     }
                 }
                 Kind::Remote(import) => import.connection().on_closed(slot),
-                Kind::Queued(queue) => waiting.extend(queue.watch(slot)),
+                Kind::Promise(promise) => waiting.extend(promise.watch(slot)),
                 Kind::At(at) => waiting.push(at.cap.nearest()),
                 Kind::Broken(error) => fire(slot, error),
             }
@@ -170,8 +170,8 @@ impl Cap {
         match (self.1, &self.0) {
             (Shape::Unknown, Kind::Local(local)) => local.shape(),
             (Shape::Unknown, Kind::Remote(import)) if import.is_function() => Shape::Function,
-            (Shape::Unknown, Kind::Queued(queue)) => {
-                queue.resolution().map_or(Shape::Unknown, |nearer| nearer.shape())
+            (Shape::Unknown, Kind::Promise(promise)) => {
+                promise.resolution().map_or(Shape::Unknown, |nearer| nearer.shape())
             }
             // Beyond the limit it may be anything.
             (Shape::Unknown, Kind::At(at)) => depth::hop(|| at.shape()).unwrap_or_default(),
@@ -193,8 +193,8 @@ impl Cap {
     /// queue have been passed on by then, so that going the short way overtakes nothing.
     pub(crate) fn nearest(&self) -> Cap {
         let mut cap = self.clone();
-        while let Kind::Queued(queue) = &cap.0 {
-            match queue.resolution() {
+        while let Kind::Promise(promise) = &cap.0 {
+            match promise.resolution() {
                 Some(nearer) => cap = Self(nearer.0, self.1),
                 None => break,
             }
@@ -202,9 +202,9 @@ impl Cap {
         cap
     }
 
-    pub(crate) fn queue(&self) -> Option<&Arc<Queue>> {
+    pub(crate) fn promise(&self) -> Option<&Arc<Promise>> {
         match &self.0 {
-            Kind::Queued(queue) => Some(queue),
+            Kind::Promise(promise) => Some(promise),
             _ => None,
         }
     }
@@ -257,14 +257,14 @@ impl Cap {
         match self.0 {
             Kind::Local(local) => local.serving.request(local, request),
             Kind::Remote(import) => import.request(request),
-            Kind::Queued(queue) => Queue::request(&queue, request),
+            Kind::Promise(promise) => Promise::request(&promise, request),
             Kind::At(at) => at.request(request),
             Kind::Broken(error) => Response::error(request.failing_with(error)),
         }
     }
 
     /// Passes on a request from a reference that leads to this one.
-    pub(crate) fn pass_on(self, request: Request) -> Response {
+    pub(crate) fn forward(self, request: Request) -> Response {
         depth::hop(|| self.request(request)).unwrap_or_else(too_many_hops)
     }
 
@@ -276,7 +276,7 @@ impl Cap {
             Kind::At(at) if at.cap.nearest().pipelines() && !at.reads => {
                 at.cap.pipeline(request.inside(&at.path))
             }
-            _ => Queue::of_response(self.clone().request(request)),
+            _ => Promise::of_response(self.clone().request(request)),
         }
     }
 
@@ -286,7 +286,7 @@ impl Cap {
             match &self.0 {
                 Kind::Local(local) => return local.object_id(),
                 Kind::Remote(import) => Arc::as_ptr(import).addr(),
-                Kind::Queued(queue) => Arc::as_ptr(queue).addr(),
+                Kind::Promise(promise) => Arc::as_ptr(promise).addr(),
                 Kind::At(at) => match depth::hop(|| at.object_id()).flatten() {
                     Some(id) => return id,
                     None => Arc::as_ptr(at).addr(),
@@ -326,7 +326,7 @@ impl fmt::Debug for Cap {
         match &self.nearest().0 {
             Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
-            Kind::Queued(_) => f.write_str("Cap(promise)"),
+            Kind::Promise(_) => f.write_str("Cap(promise)"),
             Kind::At(at) => write!(f, "Cap(at {})", Printable(&at.path.dotted())),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }

@@ -12,7 +12,7 @@ use super::depth;
 use super::interface::Manner;
 use super::payload::LivePayload;
 use super::pending::PendingAnswer;
-use super::queue::Queued;
+use super::promise::QueuedRequest;
 use super::request::PromiseOutcome;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
@@ -58,7 +58,7 @@ pub(super) enum State {
     /// A call sent to a peer.
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
-    Queued(Queued),
+    Queued(QueuedRequest),
     /// A handler of this program that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
 }

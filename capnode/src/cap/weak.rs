@@ -7,7 +7,7 @@ use super::data::part_to_cap;
 use super::graph::tie_within;
 use super::local::WeakLocal;
 use super::payload::{LivePayload, PayloadRef, REFERENCE, flatten};
-use super::queue::Queue;
+use super::promise::Promise;
 use super::{Cap, Kind, Shape, depth, too_many};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -34,7 +34,7 @@ enum WeakPart {
 enum WeakCap {
     Held(Cap),
     Local(WeakLocal, Shape),
-    Queued(sync::Weak<Queue>, Shape),
+    Queued(sync::Weak<Promise>, Shape),
     /// The reference itself as long as another share in it lives, so that it stays equal to itself; or else a new one.
     At {
         at: sync::Weak<At>,
@@ -87,7 +87,7 @@ impl WeakCap {
         let shape = cap.1;
         match &cap.0 {
             Kind::Local(local) => Self::Local(local.downgrade(), shape),
-            Kind::Queued(queue) => Self::Queued(Arc::downgrade(queue), shape),
+            Kind::Promise(promise) => Self::Queued(Arc::downgrade(promise), shape),
             Kind::At(at) => match depth::hop(|| Self::new(&at.cap)) {
                 Some(Self::Held(_)) => Self::Held(cap),
                 Some(of) => Self::At {
@@ -107,7 +107,9 @@ impl WeakCap {
         let found = match self {
             Self::Held(cap) => return cap.clone(),
             Self::Local(local, shape) => local.upgrade().map(|local| Cap(Kind::Local(local), *shape)),
-            Self::Queued(queue, shape) => queue.upgrade().map(|queue| Cap(Kind::Queued(queue), *shape)),
+            Self::Queued(promise, shape) => {
+                promise.upgrade().map(|promise| Cap(Kind::Promise(promise), *shape))
+            }
             Self::At { at, of, path, reads, shape } => Some(match at.upgrade() {
                 Some(at) => Cap(Kind::At(at), *shape),
                 None if *reads => At::reader(of.get(), path.clone()),

@@ -16,7 +16,7 @@ use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::missing::reserved;
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::cap::request::{self, Extras, Member, Request, keep};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
@@ -194,7 +194,7 @@ impl<T, F> Call<T, F> {
                 request.extras.at_once = true;
                 cap.pipeline(Request { typed: false, ..request })
             }
-            State::Sent(response) => Queue::of_response(response),
+            State::Sent(response) => Promise::of_response(response),
             State::Done => Cap::broken(Error::new(ErrorKind::Unsupported, "the call has been made already")),
         }
     }

@@ -62,15 +62,15 @@ impl Link {
         let outcome = bounds::writing(self.limits.frame_bytes, written);
         let promised =
             self.with_state(Cause::Peer, |state, effects| match state.entries.promise_of(answer) {
-                Some(queue) => Some((queue, outcome)),
+                Some(promise) => Some((promise, outcome)),
                 None => {
                     self.end_call(state, answer, outcome, ran, effects);
                     None
                 }
             });
-        if let Some((queue, outcome)) = promised {
+        if let Some((promise, outcome)) = promised {
             // Pipelined calls reach the result before the peer learns its value.
-            queue.resolve(match &outcome {
+            promise.resolve(match &outcome {
                 Ok(body) => to_cap(body.clone()),
                 Err(error) => Cap::broken(error.clone()),
             });

@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 use crate::cap::Cap;
 use crate::cap::inbound::{Delivered, PromiseOutcome};
 use crate::cap::progress::Progress;
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::error::Error;
 
 /// The receiver of an answer.
@@ -22,7 +22,7 @@ pub(super) enum Question {
     /// A promise of the peer.
     Promise(oneshot::Sender<PromiseOutcome>),
     /// A promise for the peer's index, in a language in which a call asks for it.
-    Index(Arc<Queue>),
+    Index(Arc<Promise>),
 }
 
 impl Question {
@@ -36,7 +36,7 @@ impl Question {
             Question::Promise(promised) => {
                 let _gone = promised.send(PromiseOutcome::failed(error));
             }
-            Question::Index(queue) => queue.resolve(Cap::broken(error)),
+            Question::Index(promise) => promise.resolve(Cap::broken(error)),
         }
     }
 }

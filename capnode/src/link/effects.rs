@@ -10,7 +10,7 @@ use super::running::CallHandle;
 use crate::cap::Cap;
 use crate::cap::inbound::{InboundRef, InboundResult};
 use crate::cap::progress::Progress;
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::error::Error;
 use crate::message::Payload;
 
@@ -21,7 +21,7 @@ pub(super) enum Effect {
     /// Reports the progress of a call of this side.
     Progress(Progress, Payload<InboundRef>),
     /// Resolves a promise.
-    Resolve(Arc<Queue>, Cap),
+    Resolve(Arc<Promise>, Cap),
     /// Drops the handler of a call.
     Cancel(Arc<CallHandle>),
     /// Drops a value.

@@ -10,7 +10,7 @@ use crate::cap::data::to_cap;
 use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::progress::Progress;
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::few::Few;
@@ -23,7 +23,7 @@ use crate::message::{Id, IdMap, Payload};
 pub(super) struct Entries {
     index: Option<Cap>,
     /// Promises for the index of a peer whose language is not known yet.
-    pending_indexes: Vec<Arc<Queue>>,
+    pending_indexes: Vec<Arc<Promise>>,
     /// Receivers of the answers of this side's calls and of the outcomes of the peer's promises.
     calls: IdMap<Question>,
     /// The number of `calls` that are calls of this side.
@@ -39,7 +39,7 @@ pub(super) struct Entries {
 #[derive(Default)]
 struct Answer {
     /// Created when the result is used before it is available.
-    queue: Option<Arc<Queue>>,
+    promise: Option<Arc<Promise>>,
     outcome: Option<Result<LivePayload, Error>>,
     /// The outcome as a target of calls and reads, created at the first of them.
     cap: Option<Cap>,
@@ -146,11 +146,11 @@ impl Entries {
             return Some(cap.clone());
         }
         let answer = self.answers.entry(export).or_default();
-        Some(match (&answer.queue, &answer.outcome) {
-            (Some(queue), _) => Cap::from_promise(queue.clone()),
+        Some(match (&answer.promise, &answer.outcome) {
+            (Some(promise), _) => Cap::from_promise(promise.clone()),
             (None, Some(Ok(body))) => answer.cap.get_or_insert_with(|| to_cap(body.clone())).clone(),
             (None, Some(Err(error))) => Cap::broken(error.clone()),
-            (None, None) => Cap::from_promise(answer.queue.insert(Queue::new()).clone()),
+            (None, None) => Cap::from_promise(answer.promise.insert(Promise::new()).clone()),
         })
     }
 
@@ -175,15 +175,15 @@ impl Entries {
     /// Returns `true` if it is not decided yet which index this side offers.
     #[cfg(feature = "tokio")]
     pub(super) fn is_undecided(&self) -> bool {
-        self.index.as_ref().is_some_and(|index| index.nearest().queue().is_some())
+        self.index.as_ref().is_some_and(|index| index.nearest().promise().is_some())
     }
 
     /// Adds a promise for the peer's index, to be resolved when its language is known.
-    pub(super) fn add_pending_index(&mut self, queue: Arc<Queue>) {
-        self.pending_indexes.push(queue);
+    pub(super) fn add_pending_index(&mut self, promise: Arc<Promise>) {
+        self.pending_indexes.push(promise);
     }
 
-    pub(super) fn take_pending_indexes(&mut self) -> Vec<Arc<Queue>> {
+    pub(super) fn take_pending_indexes(&mut self) -> Vec<Arc<Promise>> {
         std::mem::take(&mut self.pending_indexes)
     }
 
@@ -203,8 +203,8 @@ impl Entries {
     }
 
     /// Returns the promise for the result of a call, if it has been used before it was there.
-    pub(super) fn promise_of(&self, answer: Id) -> Option<Arc<Queue>> {
-        self.answers.get(&answer)?.queue.clone()
+    pub(super) fn promise_of(&self, answer: Id) -> Option<Arc<Promise>> {
+        self.answers.get(&answer)?.promise.clone()
     }
 
     /// Keeps the outcome of a call whose result the peer may still use, if there is room for it. Returns the outcome to
@@ -241,9 +241,9 @@ impl Entries {
     pub(super) fn forget(&mut self, answer: Id, cancelled: bool, effects: &mut Effects) {
         let Some(mut forgotten) = self.answers.remove(&answer) else { return };
         self.kept_bytes -= forgotten.bytes;
-        if let Some(queue) = forgotten.queue.take_if(|_| cancelled) {
+        if let Some(promise) = forgotten.promise.take_if(|_| cancelled) {
             let why = Error::rejected("the call was cancelled");
-            effects.push(Effect::Resolve(queue, Cap::broken(why)));
+            effects.push(Effect::Resolve(promise, Cap::broken(why)));
         }
         effects.discard(forgotten);
     }
@@ -254,12 +254,12 @@ impl Entries {
         for (_, caller) in self.calls {
             caller.fail(error.clone());
         }
-        for queue in self.pending_indexes {
-            queue.resolve(Cap::broken(error.clone()));
+        for promise in self.pending_indexes {
+            promise.resolve(Cap::broken(error.clone()));
         }
         for answer in self.answers.values() {
-            if let Some(queue) = &answer.queue {
-                queue.resolve(Cap::broken(error.clone()));
+            if let Some(promise) = &answer.promise {
+                promise.resolve(Cap::broken(error.clone()));
             }
         }
         (self.objects, self.answers, self.index)

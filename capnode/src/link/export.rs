@@ -9,7 +9,7 @@ use super::state::State;
 use crate::cap::data::part_to_cap;
 use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef};
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::cap::{Cap, Shape};
 use crate::few::Few;
 use crate::message::{CapDescriptor, Expression, Id, Path, Payload, ReceiverRef, ReturnMode, Slot};
@@ -97,19 +97,19 @@ impl Link {
         match self.capabilities() {
             Some(peer) if !peer.asks_index => Cap::from_import(self.import(state, 0, false)),
             Some(_) => {
-                let queue = Queue::new();
+                let promise = Promise::new();
                 let index = Expression::Call { target: 0, path: Path::Empty, args: None };
                 let call = state.session.call(index, ReturnMode::Streamed);
                 match state.send(call, effects) {
-                    Ok(id) => state.entries.expect(id, Question::Index(queue.clone())),
+                    Ok(id) => state.entries.expect(id, Question::Index(promise.clone())),
                     Err(error) => return Cap::broken(error),
                 }
-                Cap::from_promise(queue)
+                Cap::from_promise(promise)
             }
             None => {
-                let queue = Queue::new();
-                state.entries.add_pending_index(queue.clone());
-                Cap::from_promise(queue)
+                let promise = Promise::new();
+                state.entries.add_pending_index(promise.clone());
+                Cap::from_promise(promise)
             }
         }
     }

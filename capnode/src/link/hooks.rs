@@ -19,7 +19,7 @@ use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::inbound::Delivered;
 use crate::cap::payload::{LivePayload, REFERENCE};
 use crate::cap::pending::PendingAnswer;
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::cap::request::{Extras, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::Error;
@@ -194,7 +194,7 @@ impl ImportHook for Link {
             match &asked {
                 Some(asked) if asked.resolution().is_none() => return Cap::from_promise(asked.clone()),
                 _ => {
-                    let promise = Queue::new();
+                    let promise = Promise::new();
                     if sweep.is_due(property_reads.len()) {
                         property_reads.retain(|_, asked| asked.strong_count() > 0);
                         sweep.done(property_reads.len());

@@ -140,9 +140,9 @@ impl Link {
         let _set = self.peer.set(dialect.capabilities());
         state.encoding.set_dialect(dialect);
         state.session.set_peer(dialect.capabilities());
-        for queue in state.entries.take_pending_indexes() {
+        for promise in state.entries.take_pending_indexes() {
             let index = self.index_of_peer(state, effects);
-            effects.push(Effect::Resolve(queue, index));
+            effects.push(Effect::Resolve(promise, index));
         }
     }
 

@@ -133,7 +133,7 @@ impl Link {
                         progress(value);
                     }
                 }
-                Effect::Resolve(queue, cap) => queue.resolve(cap),
+                Effect::Resolve(promise, cap) => promise.resolve(cap),
                 Effect::Cancel(running) => running.cancel(),
                 Effect::Drop(value) => drop(value),
                 Effect::Wake(waker) => waker.wake(),
@@ -164,11 +164,11 @@ impl Link {
                 let _gone = promised.send(kept);
                 self.check_room();
             }
-            Question::Index(queue) => {
-                let promise = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
-                let index =
-                    answer.and_then(|answer| InboundRef::into_live(answer, self.unfolding).map_err(promise));
-                queue.resolve(index.map_or_else(Cap::broken, to_cap));
+            Question::Index(promise) => {
+                let not_there = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
+                let index = answer
+                    .and_then(|answer| InboundRef::into_live(answer, self.unfolding).map_err(not_there));
+                promise.resolve(index.map_or_else(Cap::broken, to_cap));
             }
         }
     }

@@ -56,7 +56,7 @@ use self::outbox::Outbox;
 use self::pool::{Pool, QuotaShare};
 use self::state::State;
 use crate::cap::Cap;
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::dialect::{Capabilities, Dialect};
 use crate::limits::{Limits, Unfolding};
 use crate::message::Id;
@@ -140,7 +140,7 @@ struct PendingReleases {
 /// Properties that are being read.
 #[derive(Default)]
 struct PropertyReads {
-    asked: HashMap<(Id, String), Weak<Queue>>,
+    asked: HashMap<(Id, String), Weak<Promise>>,
     sweep: Sweep,
 }
 

@@ -22,7 +22,7 @@ pub use self::listener::Listener;
 pub use self::shared::Drained;
 
 use crate::cap::Cap;
-use crate::cap::queue::Queue;
+use crate::cap::promise::Promise;
 use crate::connection::{Connection, FromConnection};
 use crate::error::{Error, ErrorKind};
 use crate::link::{Link, LinkConfig, no_index_for};
@@ -194,12 +194,12 @@ fn kind_of(error: &io::Error) -> ErrorKind {
 /// A connection before the decision about its index. Calls of the index wait.
 struct Undecided {
     link: Arc<Link>,
-    index: Option<Arc<Queue>>,
+    index: Option<Arc<Promise>>,
 }
 
 impl Undecided {
     fn new(link: Arc<Link>) -> Self {
-        let index = Queue::new();
+        let index = Promise::new();
         link.set_index(Some(Cap::from_promise(index.clone())));
         Self { link, index: Some(index) }
     }

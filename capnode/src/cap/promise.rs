@@ -16,7 +16,7 @@ use super::{Cap, depth};
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Mutex, lock};
 
-pub(crate) struct Queue {
+pub(crate) struct Promise {
     state: Mutex<State>,
 }
 
@@ -92,26 +92,26 @@ impl Requests {
 }
 
 /// A request that waits in a promise's queue. Dropping it takes the request out: the promise may live on for long.
-pub(super) struct Queued {
-    queue: Weak<Queue>,
+pub(super) struct QueuedRequest {
+    promise: Weak<Promise>,
     number: u64,
     response: oneshot::Receiver<Response>,
 }
 
-impl Queued {
+impl QueuedRequest {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, oneshot::Canceled>> {
         let polled = Pin::new(&mut self.response).poll(cx);
         if polled.is_ready() {
-            self.queue = Weak::new();
+            self.promise = Weak::new();
         }
         polled
     }
 }
 
-impl Drop for Queued {
+impl Drop for QueuedRequest {
     fn drop(&mut self) {
-        let Some(queue) = self.queue.upgrade() else { return };
-        let asked = match &mut *lock(&queue.state) {
+        let Some(promise) = self.promise.upgrade() else { return };
+        let asked = match &mut *lock(&promise.state) {
             State::Waiting { requests, .. } | State::Passing { requests, .. } => {
                 requests.give_up(self.number)
             }
@@ -123,7 +123,7 @@ impl Drop for Queued {
     }
 }
 
-impl Drop for Queue {
+impl Drop for Promise {
     fn drop(&mut self) {
         // It may be a link of a long chain.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +131,7 @@ impl Drop for Queue {
     }
 }
 
-impl Queue {
+impl Promise {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(State::new()) })
     }
@@ -141,9 +141,9 @@ impl Queue {
         if let Some(outcome) = response.start() {
             return result_of(outcome);
         }
-        let queue = Queue::new();
-        queue.follow(response);
-        Cap::from_promise(queue)
+        let promise = Promise::new();
+        promise.follow(response);
+        Cap::from_promise(promise)
     }
 
     /// Makes the promise one for the outcome of a response. The response is driven from now on.
@@ -173,13 +173,13 @@ impl Queue {
                 State::Waiting { requests, .. } | State::Passing { requests, .. } => {
                     let (sender, response) = oneshot::channel();
                     let number = requests.push(request, sender);
-                    let queued = Queued { queue: Arc::downgrade(this), number, response };
+                    let queued = QueuedRequest { promise: Arc::downgrade(this), number, response };
                     return Response(response::State::Queued(queued));
                 }
                 State::Resolved(cap) => cap.clone(),
             }
         };
-        cap.nearest().pass_on(request)
+        cap.nearest().forward(request)
     }
 
     /// Has `slot` called when the promise breaks. Once it is resolved, returns the reference to watch instead.
@@ -218,13 +218,13 @@ impl Queue {
             (named, watchers)
         };
         drop(named);
-        self.pass_on(&to);
+        self.forward(&to);
         for watcher in watchers.all() {
             to.watch(&watcher);
         }
     }
 
-    fn pass_on(&self, to: &Cap) {
+    fn forward(&self, to: &Cap) {
         loop {
             let next = {
                 let mut state = lock(&self.state);
@@ -241,7 +241,7 @@ impl Queue {
                 continue;
             }
             // A handler begins when it is first polled, and these begin in their order.
-            let started = to.clone().pass_on(request).started();
+            let started = to.clone().forward(request).started();
             // If it is refused, its caller has given up just now; dropping it cancels.
             drop(response.send(started));
         }
@@ -256,15 +256,15 @@ impl Queue {
                 cap = at.parts().0.clone();
                 continue;
             }
-            let Some(queue) = cap.queue() else { return false };
-            if Arc::ptr_eq(queue, self) {
+            let Some(promise) = cap.promise() else { return false };
+            if Arc::ptr_eq(promise, self) {
                 return true;
             }
             // One of the promises in a cycle of others is about to break it.
-            if !passed.insert(Arc::as_ptr(queue)) {
+            if !passed.insert(Arc::as_ptr(promise)) {
                 return false;
             }
-            let next = match &*lock(&queue.state) {
+            let next = match &*lock(&promise.state) {
                 State::Passing { to, .. } => Some(to.clone()),
                 State::Resolved(cap) => Some(cap.clone()),
                 State::Waiting { named, .. } => named.clone(),
