@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
-use super::at::At;
 use super::interface::Interface;
 use super::payload::{LivePayload, PayloadRef};
+use super::property::PropertyRef;
 use super::request::Request;
 use super::response::Response;
 use super::{Cap, Shape, depth};
@@ -135,7 +135,7 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload
         text.push(':');
         let path = Path::One(Key::Name(Text::Static(name)));
         let to = if method.property {
-            At::reader(cap.clone(), path)
+            PropertyRef::getter(cap.clone(), path)
         } else {
             cap.at_path(path).shaped(Shape::Function)
         };

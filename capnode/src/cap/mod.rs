@@ -6,7 +6,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-pub(crate) mod at;
 pub(crate) mod broken;
 pub(crate) mod data;
 pub(crate) mod depth;
@@ -22,6 +21,7 @@ pub(crate) mod payload;
 pub(crate) mod pending;
 pub(crate) mod progress;
 pub(crate) mod promise;
+pub(crate) mod property;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod shared;
@@ -32,13 +32,13 @@ mod together;
 pub(crate) mod value;
 pub(crate) mod weak;
 
-use self::at::At;
 pub use self::broken::OnBroken;
 use self::broken::{BrokenSlot, fire};
 use self::import::Import;
 use self::interface::Interface;
 use self::local::Local;
 use self::promise::Promise;
+use self::property::PropertyRef;
 use self::request::Request;
 use self::response::Response;
 use crate::error::{Error, ErrorKind};
@@ -72,7 +72,7 @@ enum Kind {
     /// A promise made in this program.
     Promise(Arc<Promise>),
     /// A part of the target of another reference.
-    At(Arc<At>),
+    Property(Arc<PropertyRef>),
     /// A reference that no longer works.
     Broken(Error),
 }
@@ -83,7 +83,7 @@ impl Clone for Cap {
             Kind::Local(local) => Kind::Local(local.clone()),
             Kind::Remote(import) => Kind::Remote(import.clone()),
             Kind::Promise(promise) => Kind::Promise(promise.clone()),
-            Kind::At(at) => Kind::At(at.clone()),
+            Kind::Property(at) => Kind::Property(at.clone()),
             Kind::Broken(error) => Kind::Broken(error.clone()),
         };
         Self(kind, self.1)
@@ -140,7 +140,7 @@ impl Cap {
                 }
                 Kind::Remote(import) => import.connection().on_closed(slot),
                 Kind::Promise(promise) => waiting.extend(promise.watch(slot)),
-                Kind::At(at) => waiting.push(at.cap.nearest()),
+                Kind::Property(at) => waiting.push(at.cap.nearest()),
                 Kind::Broken(error) => fire(slot, error),
             }
         }
@@ -155,8 +155,8 @@ impl Cap {
     pub(crate) fn at_path(&self, path: Path) -> Cap {
         match &self.0 {
             _ if path.is_empty() => self.clone(),
-            Kind::At(at) => At::cap(at.cap.clone(), at.path.join(path.as_slice())),
-            _ => At::cap(self.clone(), path),
+            Kind::Property(at) => PropertyRef::cap(at.cap.clone(), at.path.join(path.as_slice())),
+            _ => PropertyRef::cap(self.clone(), path),
         }
     }
 
@@ -174,7 +174,7 @@ impl Cap {
                 promise.resolution().map_or(Shape::Unknown, |nearer| nearer.shape())
             }
             // Beyond the limit it may be anything.
-            (Shape::Unknown, Kind::At(at)) => depth::hop(|| at.shape()).unwrap_or_default(),
+            (Shape::Unknown, Kind::Property(at)) => depth::hop(|| at.shape()).unwrap_or_default(),
             (shape, _) => shape,
         }
     }
@@ -216,9 +216,9 @@ impl Cap {
         }
     }
 
-    pub(crate) fn inside(&self) -> Option<&Arc<At>> {
+    pub(crate) fn as_property(&self) -> Option<&Arc<PropertyRef>> {
         match &self.0 {
-            Kind::At(at) => Some(at),
+            Kind::Property(at) => Some(at),
             _ => None,
         }
     }
@@ -232,7 +232,7 @@ impl Cap {
     pub(crate) fn writes_within(&self) -> Option<usize> {
         match &self.0 {
             Kind::Remote(import) => Some(import.connection.frame_bytes()),
-            Kind::At(at) => depth::hop(|| at.cap.nearest().writes_within()).flatten(),
+            Kind::Property(at) => depth::hop(|| at.cap.nearest().writes_within()).flatten(),
             _ => None,
         }
     }
@@ -241,7 +241,7 @@ impl Cap {
     pub(crate) fn frame_bytes(&self) -> usize {
         match &self.0 {
             Kind::Local(local) => data::frame_bytes(local),
-            Kind::At(at) => depth::hop(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX),
+            Kind::Property(at) => depth::hop(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX),
             _ => self.writes_within().unwrap_or(usize::MAX),
         }
     }
@@ -258,7 +258,7 @@ impl Cap {
             Kind::Local(local) => local.serving.request(local, request),
             Kind::Remote(import) => import.request(request),
             Kind::Promise(promise) => Promise::request(&promise, request),
-            Kind::At(at) => at.request(request),
+            Kind::Property(at) => at.request(request),
             Kind::Broken(error) => Response::error(request.failing_with(error)),
         }
     }
@@ -273,8 +273,8 @@ impl Cap {
         let nearest = self.nearest();
         match &nearest.0 {
             Kind::Remote(import) if nearest.pipelines() => import.pipeline(request),
-            Kind::At(at) if at.cap.nearest().pipelines() && !at.reads => {
-                at.cap.pipeline(request.inside(&at.path))
+            Kind::Property(at) if at.cap.nearest().pipelines() && !at.getter => {
+                at.cap.pipeline(request.under(&at.path))
             }
             _ => Promise::of_response(self.clone().request(request)),
         }
@@ -287,7 +287,7 @@ impl Cap {
                 Kind::Local(local) => return local.object_id(),
                 Kind::Remote(import) => Arc::as_ptr(import).addr(),
                 Kind::Promise(promise) => Arc::as_ptr(promise).addr(),
-                Kind::At(at) => match depth::hop(|| at.object_id()).flatten() {
+                Kind::Property(at) => match depth::hop(|| at.object_id()).flatten() {
                     Some(id) => return id,
                     None => Arc::as_ptr(at).addr(),
                 },
@@ -327,7 +327,7 @@ impl fmt::Debug for Cap {
             Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
             Kind::Promise(_) => f.write_str("Cap(promise)"),
-            Kind::At(at) => write!(f, "Cap(at {})", Printable(&at.path.dotted())),
+            Kind::Property(at) => write!(f, "Cap(at {})", Printable(&at.path.dotted())),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }
     }

@@ -88,7 +88,7 @@ pub(crate) fn held_len(body: &LivePayload) -> usize {
     let mut counted: Vec<*const Graph> = Vec::new();
     let own = body.text.buffer().len() + body.refs.len() * REFERENCE;
     body.refs.iter().fold(own, |bytes, slot| match &slot.to {
-        PayloadRef::Cap(cap) => bytes + cap.inside().map_or(0, |at| at.parts().1.len()),
+        PayloadRef::Cap(cap) => bytes + cap.as_property().map_or(0, |at| at.parts().1.len()),
         PayloadRef::Inner(_) => bytes,
         PayloadRef::Value(nested) => bytes.saturating_add(nested.bytes),
         PayloadRef::Shared(node) if counted.contains(&Arc::as_ptr(&node.graph)) => bytes,

@@ -252,7 +252,7 @@ impl Promise {
         let mut cap = cap.clone();
         let mut passed = HashSet::new();
         loop {
-            if let Some(at) = cap.inside() {
+            if let Some(at) = cap.as_property() {
                 cap = at.parts().0.clone();
                 continue;
             }

@@ -173,7 +173,7 @@ impl Request {
     }
 
     /// Returns the request for something on the way to its target, `prefix` being the steps between.
-    pub(crate) fn inside(self, prefix: &Path) -> Self {
+    pub(crate) fn under(self, prefix: &Path) -> Self {
         let path = prefix.join(self.member.into_path().as_slice());
         Self { member: Member::Path(path), ..self }
     }

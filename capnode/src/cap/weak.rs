@@ -2,12 +2,12 @@
 
 use std::sync::{self, Arc};
 
-use super::at::At;
 use super::data::part_to_cap;
 use super::graph::tie_within;
 use super::local::WeakLocal;
 use super::payload::{LivePayload, PayloadRef, REFERENCE, flatten};
 use super::promise::Promise;
+use super::property::PropertyRef;
 use super::{Cap, Kind, Shape, depth, too_many};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -36,11 +36,11 @@ enum WeakCap {
     Local(WeakLocal, Shape),
     Queued(sync::Weak<Promise>, Shape),
     /// The reference itself as long as another share in it lives, so that it stays equal to itself; or else a new one.
-    At {
-        at: sync::Weak<At>,
+    Property {
+        at: sync::Weak<PropertyRef>,
         of: Arc<WeakCap>,
         path: Path,
-        reads: bool,
+        getter: bool,
         shape: Shape,
     },
 }
@@ -88,13 +88,13 @@ impl WeakCap {
         match &cap.0 {
             Kind::Local(local) => Self::Local(local.downgrade(), shape),
             Kind::Promise(promise) => Self::Queued(Arc::downgrade(promise), shape),
-            Kind::At(at) => match depth::hop(|| Self::new(&at.cap)) {
+            Kind::Property(at) => match depth::hop(|| Self::new(&at.cap)) {
                 Some(Self::Held(_)) => Self::Held(cap),
-                Some(of) => Self::At {
+                Some(of) => Self::Property {
                     at: Arc::downgrade(at),
                     of: Arc::new(of),
                     path: at.path.clone(),
-                    reads: at.reads,
+                    getter: at.getter,
                     shape,
                 },
                 None => Self::Held(Cap::broken(too_many())),
@@ -110,9 +110,9 @@ impl WeakCap {
             Self::Queued(promise, shape) => {
                 promise.upgrade().map(|promise| Cap(Kind::Promise(promise), *shape))
             }
-            Self::At { at, of, path, reads, shape } => Some(match at.upgrade() {
-                Some(at) => Cap(Kind::At(at), *shape),
-                None if *reads => At::reader(of.get(), path.clone()),
+            Self::Property { at, of, path, getter, shape } => Some(match at.upgrade() {
+                Some(at) => Cap(Kind::Property(at), *shape),
+                None if *getter => PropertyRef::getter(of.get(), path.clone()),
                 None => of.get().at_path(path.clone()).shaped(*shape),
             }),
         };
@@ -121,8 +121,8 @@ impl WeakCap {
 
     fn len(&self) -> usize {
         match self {
-            Self::Held(cap) => cap.inside().map_or(0, |at| at.parts().1.len()),
-            Self::At { of, path, .. } => path.len() + of.len(),
+            Self::Held(cap) => cap.as_property().map_or(0, |at| at.parts().1.len()),
+            Self::Property { of, path, .. } => path.len() + of.len(),
             Self::Local(..) | Self::Queued(..) => 0,
         }
     }

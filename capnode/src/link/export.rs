@@ -58,7 +58,7 @@ impl Link {
                 });
             }
         }
-        if let Some(at) = cap.inside() {
+        if let Some(at) = cap.as_property() {
             let (base, path) = at.parts();
             if let Some(import) = base.nearest().import().filter(|import| is_ours(import)) {
                 return CapDescriptor::ReceiverHosted(ReceiverRef {

@@ -12,17 +12,17 @@ use crate::message::{Key, Path};
 use crate::names::find_reserved;
 use crate::session::ObjectId;
 
-pub(crate) struct At {
+pub(crate) struct PropertyRef {
     pub(super) cap: Cap,
     pub(super) path: Path,
     /// `true` for a function that reads its target: the form of a property in a record.
-    pub(super) reads: bool,
+    pub(super) getter: bool,
 }
 
 /// The most steps of a path.
 const STEPS: usize = 256;
 
-impl At {
+impl PropertyRef {
     pub(super) fn cap(cap: Cap, path: Path) -> Cap {
         if path.as_slice().len() > STEPS {
             let message = format!("a path of more than {STEPS} steps");
@@ -33,12 +33,12 @@ impl At {
         }
         // It may be kept for long.
         let path = path.compact();
-        Cap(Kind::At(Arc::new(Self { cap, path, reads: false })), Shape::Unknown)
+        Cap(Kind::Property(Arc::new(Self { cap, path, getter: false })), Shape::Unknown)
     }
 
     /// A function without arguments that reads the property at `path`.
-    pub(super) fn reader(cap: Cap, path: Path) -> Cap {
-        Cap(Kind::At(Arc::new(Self { cap, path, reads: true })), Shape::Function)
+    pub(super) fn getter(cap: Cap, path: Path) -> Cap {
+        Cap(Kind::Property(Arc::new(Self { cap, path, getter: true })), Shape::Function)
     }
 
     /// Returns an id that is equal for the same method of the same object, however often the method is asked for.
@@ -48,7 +48,7 @@ impl At {
             return None;
         };
         let (_, method) = interface.find(name.as_str())?;
-        let of = std::ptr::from_ref(method).addr() + usize::from(self.reads);
+        let of = std::ptr::from_ref(method).addr() + usize::from(self.getter);
         let ObjectId(object, face) = self.cap.nearest().object_id();
         Some(ObjectId(object, of ^ face.rotate_left(1)))
     }
@@ -59,7 +59,7 @@ impl At {
 
     /// A method of an object is a function.
     pub(super) fn shape(&self) -> Shape {
-        if self.reads {
+        if self.getter {
             return Shape::Function;
         }
         let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
@@ -73,14 +73,14 @@ impl At {
     }
 
     pub(super) fn request(&self, request: Request) -> Response {
-        let call = self.reads && !request.args.is_read();
+        let call = self.getter && !request.args.is_read();
         let request =
             if call && request.member.is_whole() { Request { args: Args::Read, ..request } } else { request };
-        self.cap.clone().forward(request.inside(&self.path))
+        self.cap.clone().forward(request.under(&self.path))
     }
 }
 
-impl Drop for At {
+impl Drop for PropertyRef {
     fn drop(&mut self) {
         // The reference around it may be a link of a long chain.
         if !matches!(self.cap.0, Kind::Remote(_)) {
