@@ -299,8 +299,8 @@ impl Serving for Dynamic {
         }
     }
 
-    fn record(&self, local: &Local) -> Option<LivePayload> {
-        local.clone().downcast::<Inner>().and_then(|inner| inner.record().ok())
+    fn as_record(&self, local: &Local) -> Option<LivePayload> {
+        local.clone().downcast::<Inner>().and_then(|inner| inner.as_record().ok())
     }
 }
 
@@ -359,7 +359,7 @@ impl Inner {
     }
 
     /// Returns all visible properties, as a value.
-    fn record(&self) -> Result<LivePayload, Error> {
+    fn as_record(&self) -> Result<LivePayload, Error> {
         /// The members, each with its encoded value.
         struct Record(Vec<(String, Value)>);
 

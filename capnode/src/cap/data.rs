@@ -10,7 +10,7 @@ use super::local::{Local, Serving};
 use super::payload::{LivePayload, PayloadRef, encode, undefined};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
-use super::{Cap, Shape};
+use super::{Cap, RefKind};
 use crate::dialect::capnweb::{self, Places, range_at, reference_at};
 use crate::error::Error;
 use crate::message::{Key, Payload, Text, Verb};
@@ -175,7 +175,7 @@ fn seek(held: &LivePayload, places: &Mutex<Places>, name: Option<&Key>, request:
             let cap = to_cap(inside);
             let member = Member::Path(path.after(at));
             // A function in the place of a property gives that property.
-            let asks = property && at == keys.len() && matches!(cap.shape(), Shape::Function);
+            let asks = property && at == keys.len() && matches!(cap.ref_kind(), RefKind::Function);
             let args = if asks { Args::Wire(LivePayload::plain(Text::Static("[]"))) } else { args };
             return cap.forward(Request { member, args, typed, extras });
         }

@@ -8,7 +8,7 @@ use super::payload::{LivePayload, PayloadRef};
 use super::property::PropertyRef;
 use super::request::Request;
 use super::response::Response;
-use super::{Cap, Shape, depth};
+use super::{Cap, RefKind, depth};
 use crate::dialect::capnweb;
 use crate::few::Few;
 use crate::message::{Key, Path, Payload, Slot, Text};
@@ -72,12 +72,12 @@ pub(crate) trait Serving: Send + Sync {
     }
 
     /// The shape of references to such objects.
-    fn shape(&self) -> Shape {
-        self.interface().map_or(Shape::Unknown, Shape::Object)
+    fn ref_kind(&self) -> RefKind {
+        self.interface().map_or(RefKind::Unknown, RefKind::Object)
     }
 
     /// Returns the object as a record of functions and values, for a peer whose language has no words for objects.
-    fn record(&self, local: &Local) -> Option<LivePayload> {
+    fn as_record(&self, local: &Local) -> Option<LivePayload> {
         let interface = self.interface()?;
         Some(record_of(interface, &Cap::from_local(local.clone())))
     }
@@ -107,12 +107,12 @@ impl Local {
         self.serving.name()
     }
 
-    pub(super) fn record(&self) -> Option<LivePayload> {
-        self.serving.record(self)
+    pub(super) fn as_record(&self) -> Option<LivePayload> {
+        self.serving.as_record(self)
     }
 
-    pub(super) fn shape(&self) -> Shape {
-        self.serving.shape()
+    pub(super) fn ref_kind(&self) -> RefKind {
+        self.serving.ref_kind()
     }
 
     /// One object may be handed out under several interfaces, and is another reference in each.
@@ -137,7 +137,7 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload
         let to = if method.property {
             PropertyRef::getter(cap.clone(), path)
         } else {
-            cap.at_path(path).shaped(Shape::Function)
+            cap.at_path(path).with_kind(RefKind::Function)
         };
         refs.push(Slot { start: text.len(), end: text.len(), to: PayloadRef::Cap(to) });
     }

@@ -53,11 +53,11 @@ use crate::session::ObjectId;
 /// same thing. Dropping the last clone gives the reference back.
 ///
 /// It serializes, at any depth of a value that travels over a connection, and nowhere else.
-pub struct Cap(Kind, Shape);
+pub struct Cap(Kind, RefKind);
 
 /// The kind of target of a reference, where it is known: some languages have different words for different kinds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Shape {
+pub(crate) enum RefKind {
     #[default]
     Unknown,
     Function,
@@ -92,20 +92,20 @@ impl Clone for Cap {
 
 impl Cap {
     pub(crate) fn from_local(local: Local) -> Self {
-        Self(Kind::Local(local), Shape::Unknown)
+        Self(Kind::Local(local), RefKind::Unknown)
     }
 
     pub(crate) fn from_import(import: Arc<Import>) -> Self {
-        Self(Kind::Remote(import), Shape::Unknown)
+        Self(Kind::Remote(import), RefKind::Unknown)
     }
 
     pub(crate) fn from_promise(promise: Arc<Promise>) -> Self {
-        Self(Kind::Promise(promise), Shape::Unknown)
+        Self(Kind::Promise(promise), RefKind::Unknown)
     }
 
     /// A reference on which every call fails with `error`.
     pub fn broken(error: Error) -> Self {
-        Self(Kind::Broken(error), Shape::Unknown)
+        Self(Kind::Broken(error), RefKind::Unknown)
     }
 
     /// The object itself, if it lives in this program and is a `T`.
@@ -161,30 +161,30 @@ impl Cap {
     }
 
     /// Returns the reference with a known shape.
-    pub(crate) fn shaped(self, shape: Shape) -> Self {
-        Self(self.0, shape)
+    pub(crate) fn with_kind(self, ref_kind: RefKind) -> Self {
+        Self(self.0, ref_kind)
     }
 
     /// Returns the shape, if it is known.
-    pub(crate) fn shape(&self) -> Shape {
+    pub(crate) fn ref_kind(&self) -> RefKind {
         match (self.1, &self.0) {
-            (Shape::Unknown, Kind::Local(local)) => local.shape(),
-            (Shape::Unknown, Kind::Remote(import)) if import.is_function() => Shape::Function,
-            (Shape::Unknown, Kind::Promise(promise)) => {
-                promise.resolution().map_or(Shape::Unknown, |nearer| nearer.shape())
+            (RefKind::Unknown, Kind::Local(local)) => local.ref_kind(),
+            (RefKind::Unknown, Kind::Remote(import)) if import.is_function() => RefKind::Function,
+            (RefKind::Unknown, Kind::Promise(promise)) => {
+                promise.resolution().map_or(RefKind::Unknown, |nearer| nearer.ref_kind())
             }
             // Beyond the limit it may be anything.
-            (Shape::Unknown, Kind::Property(at)) => depth::hop(|| at.shape()).unwrap_or_default(),
-            (shape, _) => shape,
+            (RefKind::Unknown, Kind::Property(at)) => depth::hop(|| at.ref_kind()).unwrap_or_default(),
+            (ref_kind, _) => ref_kind,
         }
     }
 
     /// Returns the object as a record, for a peer whose language has no words for objects. `None` if this is not known
     /// to be an object.
-    pub(crate) fn record(&self) -> Option<payload::LivePayload> {
+    pub(crate) fn as_record(&self) -> Option<payload::LivePayload> {
         match (self.1, &self.nearest().0) {
-            (Shape::Unknown, Kind::Local(local)) => local.record(),
-            (Shape::Object(interface), _) => Some(local::record_of(interface, self)),
+            (RefKind::Unknown, Kind::Local(local)) => local.as_record(),
+            (RefKind::Object(interface), _) => Some(local::record_of(interface, self)),
             _ => None,
         }
     }

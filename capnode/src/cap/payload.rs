@@ -160,9 +160,9 @@ pub(crate) fn with_records(body: LivePayload) -> LivePayload {
 fn expand(mut body: LivePayload, depth: usize, left: &mut usize) -> LivePayload {
     for slot in &mut body.refs {
         let inside = match &slot.to {
-            PayloadRef::Cap(cap) if depth > 0 && *left > 0 => cap.record().map(|record| {
+            PayloadRef::Cap(cap) if depth > 0 && *left > 0 => cap.as_record().map(|as_record| {
                 *left -= 1;
-                expand(record, depth - 1, left)
+                expand(as_record, depth - 1, left)
             }),
             PayloadRef::Value(nested) => Some(expand(nested.body.clone(), depth, left)),
             _ => None,

@@ -6,7 +6,7 @@ use super::data::to_cap;
 use super::payload::undefined;
 use super::request::{Args, Request};
 use super::response::Response;
-use super::{Cap, Kind, Shape, depth};
+use super::{Cap, Kind, RefKind, depth};
 use crate::error::{Error, ErrorKind};
 use crate::message::{Key, Path};
 use crate::names::find_reserved;
@@ -33,18 +33,19 @@ impl PropertyRef {
         }
         // It may be kept for long.
         let path = path.compact();
-        Cap(Kind::Property(Arc::new(Self { cap, path, getter: false })), Shape::Unknown)
+        Cap(Kind::Property(Arc::new(Self { cap, path, getter: false })), RefKind::Unknown)
     }
 
     /// A function without arguments that reads the property at `path`.
     pub(super) fn getter(cap: Cap, path: Path) -> Cap {
-        Cap(Kind::Property(Arc::new(Self { cap, path, getter: true })), Shape::Function)
+        Cap(Kind::Property(Arc::new(Self { cap, path, getter: true })), RefKind::Function)
     }
 
     /// Returns an id that is equal for the same method of the same object, however often the method is asked for.
     /// `None` for anything but a method.
     pub(super) fn object_id(&self) -> Option<ObjectId> {
-        let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
+        let (RefKind::Object(interface), [Key::Name(name)]) = (self.cap.ref_kind(), self.path.as_slice())
+        else {
             return None;
         };
         let (_, method) = interface.find(name.as_str())?;
@@ -58,17 +59,18 @@ impl PropertyRef {
     }
 
     /// A method of an object is a function.
-    pub(super) fn shape(&self) -> Shape {
+    pub(super) fn ref_kind(&self) -> RefKind {
         if self.getter {
-            return Shape::Function;
+            return RefKind::Function;
         }
-        let (Shape::Object(interface), [Key::Name(name)]) = (self.cap.shape(), self.path.as_slice()) else {
-            return Shape::Unknown;
+        let (RefKind::Object(interface), [Key::Name(name)]) = (self.cap.ref_kind(), self.path.as_slice())
+        else {
+            return RefKind::Unknown;
         };
         if interface.find(name.as_str()).is_some_and(|(_, method)| !method.property) {
-            Shape::Function
+            RefKind::Function
         } else {
-            Shape::Unknown
+            RefKind::Unknown
         }
     }
 

@@ -8,7 +8,7 @@ use super::local::WeakLocal;
 use super::payload::{LivePayload, PayloadRef, REFERENCE, flatten};
 use super::promise::Promise;
 use super::property::PropertyRef;
-use super::{Cap, Kind, Shape, depth, too_many};
+use super::{Cap, Kind, RefKind, depth, too_many};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{Path, Payload};
@@ -33,15 +33,15 @@ enum WeakPart {
 #[derive(Clone)]
 enum WeakCap {
     Held(Cap),
-    Local(WeakLocal, Shape),
-    Queued(sync::Weak<Promise>, Shape),
+    Local(WeakLocal, RefKind),
+    Queued(sync::Weak<Promise>, RefKind),
     /// The reference itself as long as another share in it lives, so that it stays equal to itself; or else a new one.
     Property {
         at: sync::Weak<PropertyRef>,
         of: Arc<WeakCap>,
         path: Path,
         getter: bool,
-        shape: Shape,
+        ref_kind: RefKind,
     },
 }
 
@@ -84,10 +84,10 @@ impl WeakBody {
 impl WeakCap {
     fn new(cap: &Cap) -> Self {
         let cap = cap.nearest();
-        let shape = cap.1;
+        let ref_kind = cap.1;
         match &cap.0 {
-            Kind::Local(local) => Self::Local(local.downgrade(), shape),
-            Kind::Promise(promise) => Self::Queued(Arc::downgrade(promise), shape),
+            Kind::Local(local) => Self::Local(local.downgrade(), ref_kind),
+            Kind::Promise(promise) => Self::Queued(Arc::downgrade(promise), ref_kind),
             Kind::Property(at) => match depth::hop(|| Self::new(&at.cap)) {
                 Some(Self::Held(_)) => Self::Held(cap),
                 Some(of) => Self::Property {
@@ -95,7 +95,7 @@ impl WeakCap {
                     of: Arc::new(of),
                     path: at.path.clone(),
                     getter: at.getter,
-                    shape,
+                    ref_kind,
                 },
                 None => Self::Held(Cap::broken(too_many())),
             },
@@ -106,14 +106,14 @@ impl WeakCap {
     fn get(&self) -> Cap {
         let found = match self {
             Self::Held(cap) => return cap.clone(),
-            Self::Local(local, shape) => local.upgrade().map(|local| Cap(Kind::Local(local), *shape)),
-            Self::Queued(promise, shape) => {
-                promise.upgrade().map(|promise| Cap(Kind::Promise(promise), *shape))
+            Self::Local(local, ref_kind) => local.upgrade().map(|local| Cap(Kind::Local(local), *ref_kind)),
+            Self::Queued(promise, ref_kind) => {
+                promise.upgrade().map(|promise| Cap(Kind::Promise(promise), *ref_kind))
             }
-            Self::Property { at, of, path, getter, shape } => Some(match at.upgrade() {
-                Some(at) => Cap(Kind::Property(at), *shape),
+            Self::Property { at, of, path, getter, ref_kind } => Some(match at.upgrade() {
+                Some(at) => Cap(Kind::Property(at), *ref_kind),
                 None if *getter => PropertyRef::getter(of.get(), path.clone()),
-                None => of.get().at_path(path.clone()).shaped(*shape),
+                None => of.get().at_path(path.clone()).with_kind(*ref_kind),
             }),
         };
         found.unwrap_or_else(|| Cap::broken(Error::rejected("nobody holds any more what this stood for")))

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cap::interface::Interface;
-use crate::cap::{Cap, Shape};
+use crate::cap::{Cap, RefKind};
 
 /// A typed client, such as the `ChatClient` that the attribute makes of a trait `Chat`.
 ///
@@ -74,7 +74,7 @@ pub trait Client: Into<Cap> + Clone + Serialize + DeserializeOwned + Send + Sync
 
 impl<C: Client> From<C> for Cap {
     fn from(client: C) -> Self {
-        client.cap().clone().shaped(Shape::Object(C::INTERFACE))
+        client.cap().clone().with_kind(RefKind::Object(C::INTERFACE))
     }
 }
 
@@ -129,7 +129,7 @@ pub fn supertrait(_: impl Supertrait) {}
 /// Serializes a client as its reference, with its interface as the shape.
 #[doc(hidden)]
 pub fn serialize<C: Client, S: serde::Serializer>(client: &C, serializer: S) -> Result<S::Ok, S::Error> {
-    client.cap().clone().shaped(Shape::Object(C::INTERFACE)).serialize(serializer)
+    client.cap().clone().with_kind(RefKind::Object(C::INTERFACE)).serialize(serializer)
 }
 
 /// The client of a parent for the reference that `client` is.

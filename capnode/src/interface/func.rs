@@ -18,7 +18,7 @@ use crate::cap::missing::{in_function, not_a_function};
 use crate::cap::payload::PayloadRef;
 use crate::cap::request::{Args, Member, Request};
 use crate::cap::response::Response;
-use crate::cap::{Cap, Shape, depth, too_many_hops};
+use crate::cap::{Cap, RefKind, depth, too_many_hops};
 use crate::error::CallError;
 use crate::message::{Path, Payload};
 
@@ -107,7 +107,7 @@ impl<F: ?Sized> Deref for Func<F> {
 
 impl<F: ?Sized> From<Func<F>> for Cap {
     fn from(func: Func<F>) -> Self {
-        func.0.cap.shaped(Shape::Function)
+        func.0.cap.with_kind(RefKind::Function)
     }
 }
 
@@ -139,7 +139,7 @@ impl<F: ?Sized> Hash for Func<F> {
 
 impl<F: Signature + ?Sized> Serialize for Func<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.cap.clone().shaped(Shape::Function).serialize(serializer)
+        self.0.cap.clone().with_kind(RefKind::Function).serialize(serializer)
     }
 }
 
@@ -222,8 +222,8 @@ impl<C, S, K> Serving for Serves<C, S, K>
 where
     Self: Calls,
 {
-    fn shape(&self) -> Shape {
-        Shape::Function
+    fn ref_kind(&self) -> RefKind {
+        RefKind::Function
     }
 
     fn name(&self) -> &'static str {

@@ -10,7 +10,7 @@ use crate::cap::data::part_to_cap;
 use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef};
 use crate::cap::promise::Promise;
-use crate::cap::{Cap, Shape};
+use crate::cap::{Cap, RefKind};
 use crate::few::Few;
 use crate::message::{CapDescriptor, Expression, Id, Path, Payload, ReceiverRef, ReturnMode, Slot};
 
@@ -75,7 +75,7 @@ impl Link {
     fn export_cap(state: &mut State, cap: Cap) -> CapDescriptor {
         let State { session, encoding, entries, .. } = state;
         let id = session.export(cap.object_id());
-        let function = matches!(cap.shape(), Shape::Function);
+        let function = matches!(cap.ref_kind(), RefKind::Function);
         entries.insert_object(id, cap);
         encoding.name_export(id, session, entries);
         if function { CapDescriptor::SenderFunction(id) } else { CapDescriptor::SenderHosted(id) }

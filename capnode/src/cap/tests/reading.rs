@@ -43,12 +43,12 @@ fn a_shared_value_is_read_wherever_it_occurs() {
     assert_eq!(json, serde_json::json!({"a":{"c":[1]},"b":{"c":[1]}}));
 
     #[derive(Debug, PartialEq, Deserialize)]
-    enum Shape {
+    enum RefKind {
         Circle(f64),
         None,
     }
-    let shapes: Vec<Shape> = decode(&body("[[<0>,<1>]]", &[r#"{"Circle":2}"#, r#""None""#])).unwrap();
-    assert_eq!(shapes, [Shape::Circle(2.0), Shape::None]);
+    let shapes: Vec<RefKind> = decode(&body("[[<0>,<1>]]", &[r#"{"Circle":2}"#, r#""None""#])).unwrap();
+    assert_eq!(shapes, [RefKind::Circle(2.0), RefKind::None]);
     assert_eq!(shared(&decode(&pair_of("[[1,2]]")).unwrap()).read::<Vec<u8>>().unwrap(), [1, 2]);
 }
 
