@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cap::local::{Local, Serving};
+use crate::cap::local::{Local, RequestTarget};
 use crate::cap::missing::not_a_function;
 use crate::cap::payload::{LivePayload, PayloadRef, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
@@ -166,7 +166,7 @@ impl Object {
 
     /// Returns the reference to hand out.
     pub fn cap(&self) -> Cap {
-        Cap::from_local(Local::new(self.0.clone(), &Dynamic))
+        Cap::from_local(Local::new(self.0.clone(), &ObjectTarget))
     }
 
     /// Reads a property, as its owner.
@@ -285,9 +285,9 @@ impl fmt::Debug for Object {
     }
 }
 
-struct Dynamic;
+struct ObjectTarget;
 
-impl Serving for Dynamic {
+impl RequestTarget for ObjectTarget {
     fn name(&self) -> &'static str {
         "object"
     }

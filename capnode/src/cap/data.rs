@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
-use super::local::{Local, Serving};
+use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, encode, undefined};
 use super::request::{Args, Member, Request};
 use super::response::{Reply, Response};
@@ -16,12 +16,12 @@ use crate::error::Error;
 use crate::message::{Key, Payload, Text, Verb};
 use crate::sync::{Mutex, lock};
 
-struct Data;
+struct ValueTarget;
 
 fn cap(body: LivePayload) -> Cap {
     let body = Payload { text: body.text.share(), ..body };
     let held = Held { body, places: Mutex::default(), whole: OnceLock::new() };
-    Cap::from_local(Local::new(Arc::new(held), &Data))
+    Cap::from_local(Local::new(Arc::new(held), &ValueTarget))
 }
 
 /// The value as something that can be called or looked into.
@@ -92,7 +92,7 @@ pub(super) fn frame_bytes(local: &Local) -> usize {
     lent.unwrap_or(usize::MAX)
 }
 
-impl Serving for Data {
+impl RequestTarget for ValueTarget {
     fn name(&self) -> &'static str {
         "value"
     }

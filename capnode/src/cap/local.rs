@@ -21,20 +21,20 @@ use crate::session::ObjectId;
 pub(crate) struct Local {
     /// The share in the object; `None` once it is taken.
     object: Option<Arc<dyn Any + Send + Sync>>,
-    pub(super) serving: &'static dyn Serving,
+    pub(super) target: &'static dyn RequestTarget,
 }
 
 /// A [`Local`] without a share in the object.
 #[derive(Clone)]
 pub(super) struct WeakLocal {
     object: Option<Weak<dyn Any + Send + Sync>>,
-    serving: &'static dyn Serving,
+    target: &'static dyn RequestTarget,
 }
 
 impl WeakLocal {
     /// Returns the object; `None` if it is gone.
     pub(super) fn upgrade(&self) -> Option<Local> {
-        self.object.as_ref()?.upgrade().map(|object| Local::new(object, self.serving))
+        self.object.as_ref()?.upgrade().map(|object| Local::new(object, self.target))
     }
 }
 
@@ -60,14 +60,14 @@ impl Drop for Last {
 }
 
 /// Serves requests for one kind of object: the part that is the same for all objects of the kind.
-pub(crate) trait Serving: Send + Sync {
+pub(crate) trait RequestTarget: Send + Sync {
     /// The interface it answers to, if it is no function or value.
     fn interface(&self) -> Option<&'static Interface> {
         None
     }
 
     /// A number that tells references to one object apart, which may be handed out under several interfaces.
-    fn face(&self) -> usize {
+    fn interface_id(&self) -> usize {
         self.interface().map_or(0, |interface| std::ptr::from_ref(interface).addr())
     }
 
@@ -89,8 +89,8 @@ pub(crate) trait Serving: Send + Sync {
 }
 
 impl Local {
-    pub(crate) fn new(object: Arc<dyn Any + Send + Sync>, serving: &'static dyn Serving) -> Self {
-        Self { object: Some(object), serving }
+    pub(crate) fn new(object: Arc<dyn Any + Send + Sync>, target: &'static dyn RequestTarget) -> Self {
+        Self { object: Some(object), target }
     }
 
     /// Returns the object, if it is a `T`.
@@ -100,25 +100,25 @@ impl Local {
 
     pub(super) fn downgrade(&self) -> WeakLocal {
         let object = self.object.as_ref().map(Arc::downgrade);
-        WeakLocal { object, serving: self.serving }
+        WeakLocal { object, target: self.target }
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        self.serving.name()
+        self.target.name()
     }
 
     pub(super) fn as_record(&self) -> Option<LivePayload> {
-        self.serving.as_record(self)
+        self.target.as_record(self)
     }
 
     pub(super) fn ref_kind(&self) -> RefKind {
-        self.serving.ref_kind()
+        self.target.ref_kind()
     }
 
     /// One object may be handed out under several interfaces, and is another reference in each.
     pub(super) fn object_id(&self) -> ObjectId {
         let object = self.object.as_ref().map_or(0, |object| Arc::as_ptr(object).cast::<()>().addr());
-        ObjectId(object, self.serving.face())
+        ObjectId(object, self.target.interface_id())
     }
 }
 

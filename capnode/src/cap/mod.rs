@@ -255,7 +255,7 @@ impl Cap {
     /// Delivers a request now: the requests of one reference start in their order. Dropping the response cancels.
     pub(crate) fn request(self, request: Request) -> Response {
         match self.0 {
-            Kind::Local(local) => local.serving.request(local, request),
+            Kind::Local(local) => local.target.request(local, request),
             Kind::Remote(import) => import.request(request),
             Kind::Promise(promise) => Promise::request(&promise, request),
             Kind::Property(at) => at.request(request),

@@ -50,8 +50,8 @@ impl PropertyRef {
         };
         let (_, method) = interface.find(name.as_str())?;
         let of = std::ptr::from_ref(method).addr() + usize::from(self.getter);
-        let ObjectId(object, face) = self.cap.nearest().object_id();
-        Some(ObjectId(object, of ^ face.rotate_left(1)))
+        let ObjectId(object, interface_id) = self.cap.nearest().object_id();
+        Some(ObjectId(object, of ^ interface_id.rotate_left(1)))
     }
 
     pub(crate) fn parts(&self) -> (&Cap, &Path) {

@@ -12,7 +12,7 @@ use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::interface::{Interface, Manner, Method};
-use crate::cap::local::{Local, Serving};
+use crate::cap::local::{Local, RequestTarget};
 use crate::cap::methods::request_of_interface;
 use crate::cap::missing::not_a_function;
 use crate::cap::progress::{self, Watched};
@@ -47,19 +47,19 @@ impl<T: ?Sized> std::fmt::Debug for Delivery<T> {
 /// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
 /// that name is taken by a method.
 pub fn serve<C: Serve<T>, T: Send + Sync + 'static>(object: Arc<T>) -> C {
-    C::from_cap(Cap::from_local(Local::new(object, &Served::<C, T>(PhantomData))))
+    C::from_cap(Cap::from_local(Local::new(object, &InterfaceTarget::<C, T>(PhantomData))))
 }
 
 /// Serves an object under the interface of `C`.
-struct Served<C, T>(PhantomData<fn() -> (C, T)>);
+struct InterfaceTarget<C, T>(PhantomData<fn() -> (C, T)>);
 
-impl<C: Serve<T>, T: Send + Sync + 'static> Serving for Served<C, T> {
+impl<C: Serve<T>, T: Send + Sync + 'static> RequestTarget for InterfaceTarget<C, T> {
     fn interface(&self) -> Option<&'static Interface> {
         Some(C::INTERFACE)
     }
 
     /// A generic interface has one table for all its parameters, and a client for each.
-    fn face(&self) -> usize {
+    fn interface_id(&self) -> usize {
         let mut bits = Bits(0);
         TypeId::of::<C>().hash(&mut bits);
         bits.0 as usize

@@ -13,7 +13,7 @@ use super::args::Give;
 use super::call::Call;
 use super::dispatch::{Delivery, IsResult};
 use super::wire::{Wire, WireError};
-use crate::cap::local::{Local, Serving};
+use crate::cap::local::{Local, RequestTarget};
 use crate::cap::missing::{in_function, not_a_function};
 use crate::cap::payload::PayloadRef;
 use crate::cap::request::{Args, Member, Request};
@@ -203,7 +203,7 @@ impl<F: ?Sized> IntoFallibleFunc<F> for Func<F> {
 }
 
 /// Serves a closure: `S` is its signature, and `K` the kind of its result.
-struct Serves<C, S, K> {
+struct FuncTarget<C, S, K> {
     kind: PhantomData<fn(C, S) -> K>,
 }
 
@@ -218,7 +218,7 @@ trait Calls: Send + Sync {
     fn call(local: Local, request: Request) -> Response;
 }
 
-impl<C, S, K> Serving for Serves<C, S, K>
+impl<C, S, K> RequestTarget for FuncTarget<C, S, K>
 where
     Self: Calls,
 {
@@ -271,8 +271,8 @@ macro_rules! functions {
             Fut: Answers<Answer = R> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> R> {
-                let serving = &Serves::<C, fn($($arg),*) -> R, Value> { kind: PhantomData };
-                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), serving)))
+                let target = &FuncTarget::<C, fn($($arg),*) -> R, Value> { kind: PhantomData };
+                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), target)))
             }
         }
 
@@ -282,12 +282,12 @@ macro_rules! functions {
             Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
-                let serving = &Serves::<C, fn($($arg),*) -> Result<T, E>, Fallible> { kind: PhantomData };
-                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), serving)))
+                let target = &FuncTarget::<C, fn($($arg),*) -> Result<T, E>, Fallible> { kind: PhantomData };
+                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), target)))
             }
         }
 
-        impl<C, Fut, $($arg: Wire,)* R: Wire> Calls for Serves<C, fn($($arg),*) -> R, Value>
+        impl<C, Fut, $($arg: Wire,)* R: Wire> Calls for FuncTarget<C, fn($($arg),*) -> R, Value>
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
             Fut: Answers<Answer = R> + Send + 'static,
@@ -298,7 +298,7 @@ macro_rules! functions {
             }
         }
 
-        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Calls for Serves<C, fn($($arg),*) -> Result<T, E>, Fallible>
+        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Calls for FuncTarget<C, fn($($arg),*) -> Result<T, E>, Fallible>
         where
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
             Fut: Answers<Answer = Result<T, E>> + Send + 'static,
