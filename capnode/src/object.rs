@@ -73,14 +73,14 @@ struct Members {
 
 struct Member {
     name: String,
-    value: Held,
+    value: MemberValue,
     /// `true` if others may set and delete it.
     writable: bool,
 }
 
 /// The value of a property.
 #[derive(Clone)]
-enum Held {
+enum MemberValue {
     /// A value of the owner, or one without references.
     Own(LivePayload),
     /// A value that a peer has set. It holds this program's references weakly, or an object could be made to keep
@@ -88,27 +88,27 @@ enum Held {
     Set(WeakBody),
 }
 
-impl Held {
+impl MemberValue {
     /// Returns the value that a caller other than the owner sets.
     fn set(value: LivePayload, by_peer: bool) -> Result<Self, Error> {
         if by_peer && !value.refs.is_empty() {
-            WeakBody::new(value).map(Held::Set)
+            WeakBody::new(value).map(MemberValue::Set)
         } else {
-            Ok(Held::Own(value))
+            Ok(MemberValue::Own(value))
         }
     }
 
     fn body(self) -> LivePayload {
         match self {
-            Held::Own(body) => body,
-            Held::Set(weak) => weak.get(),
+            MemberValue::Own(body) => body,
+            MemberValue::Set(weak) => weak.get(),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Held::Own(body) => held_len(body),
-            Held::Set(weak) => weak.len(),
+            MemberValue::Own(body) => held_len(body),
+            MemberValue::Set(weak) => weak.len(),
         }
     }
 }
@@ -159,7 +159,7 @@ impl Object {
     fn put(&self, name: &str, value: Result<LivePayload, Error>, writable: bool) {
         let broken = |error: Error| Payload::reference(PayloadRef::Cap(Cap::broken(error.about(name))));
         let member =
-            Member { name: name.to_owned(), value: Held::Own(value.unwrap_or_else(broken)), writable };
+            Member { name: name.to_owned(), value: MemberValue::Own(value.unwrap_or_else(broken)), writable };
         let replaced = lock(&self.0.0).insert(member);
         drop(replaced);
     }
@@ -176,7 +176,7 @@ impl Object {
     /// If it is of another type. A missing one is undefined, which an `Option` or `()` takes.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let value = lock(&self.0.0).find(name).map(|member| member.value.clone());
-        decode(&value.map_or_else(undefined, Held::body)).map_err(|error| error.about(name))
+        decode(&value.map_or_else(undefined, MemberValue::body)).map_err(|error| error.about(name))
     }
 
     /// Sets a property, as its owner. Others can only read a new one.
@@ -327,7 +327,7 @@ impl Inner {
                 let by_peer = request.extras.by_peer;
                 let value = args::take::<(Value,)>(request.args, &["value"])
                     .and_then(|(value,)| encode(&value))
-                    .and_then(|value| Held::set(value.compact(), by_peer));
+                    .and_then(|value| MemberValue::set(value.compact(), by_peer));
                 match value {
                     Ok(value) => {
                         let member = Member { name: name.as_str().to_owned(), value, writable: true };
@@ -346,7 +346,7 @@ impl Inner {
                 let value = lock(&self.0).find(name.as_str()).map(|member| member.value.clone());
                 let member = Asked::Path(path.after(1));
                 data::look_from(
-                    value.map_or_else(undefined, Held::body),
+                    value.map_or_else(undefined, MemberValue::body),
                     Some(first),
                     Request { member, ..request },
                 )
@@ -369,9 +369,9 @@ impl Inner {
             }
         }
 
-        let members: Vec<(String, Held)> =
+        let members: Vec<(String, MemberValue)> =
             lock(&self.0).visible().map(|member| (member.name.clone(), member.value.clone())).collect();
-        let read = |(name, value): (String, Held)| Ok((name, decode(&value.body())?));
+        let read = |(name, value): (String, MemberValue)| Ok((name, decode(&value.body())?));
         encode(&Record(members.into_iter().map(read).collect::<Result<_, Error>>()?))
     }
 }

@@ -20,7 +20,7 @@ struct ValueTarget;
 
 fn cap(body: LivePayload) -> Cap {
     let body = Payload { text: body.text.share(), ..body };
-    let held = Held { body, places: Mutex::default(), whole: OnceLock::new() };
+    let held = HeldValue { body, places: Mutex::default(), whole: OnceLock::new() };
     Cap::from_local(Local::new(Arc::new(held), &ValueTarget))
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn index(offered: &impl Serialize) -> Cap {
 }
 
 /// The value, which may hold references to others, and so on.
-struct Held {
+struct HeldValue {
     body: LivePayload,
     /// The known places of its parts.
     places: Mutex<Places>,
@@ -55,7 +55,7 @@ struct Held {
     whole: OnceLock<PayloadRef>,
 }
 
-impl Drop for Held {
+impl Drop for HeldValue {
     fn drop(&mut self) {
         let refs = std::mem::take(&mut self.body.refs);
         if !refs.is_empty() {
@@ -68,7 +68,7 @@ impl Drop for Held {
 /// program are left out.
 pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
     let mut lent: Vec<Cap> = Vec::new();
-    let Some(held) = local.clone().downcast::<Held>() else { return lent };
+    let Some(held) = local.clone().downcast::<HeldValue>() else { return lent };
     for slot in &held.body.refs {
         let PayloadRef::Cap(cap) = &slot.to else { continue };
         let cap = cap.nearest();
@@ -83,7 +83,7 @@ pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
 
 /// Returns the most bytes of a message to the peer that lends the references in the value.
 pub(super) fn frame_bytes(local: &Local) -> usize {
-    let Some(held) = local.clone().downcast::<Held>() else { return usize::MAX };
+    let Some(held) = local.clone().downcast::<HeldValue>() else { return usize::MAX };
     // A value with a reference of a peer is most likely a record of functions, which are all of one peer.
     let lent = held.body.refs.iter().find_map(|slot| match &slot.to {
         PayloadRef::Cap(cap) => cap.import().map(|import| import.connection().frame_bytes()),
@@ -98,7 +98,7 @@ impl RequestTarget for ValueTarget {
     }
 
     fn request(&self, local: Local, request: Request) -> Response {
-        match local.downcast::<Held>() {
+        match local.downcast::<HeldValue>() {
             Some(held) => {
                 let itself = request.args.is_read()
                     && matches!(&request.member, Member::Path(path) if path.is_empty());

@@ -43,7 +43,7 @@ impl Drop for Local {
         let Some(object) = self.object.take() else { return };
         // Only the last share drops the object. The object or its content may be a link of a long chain.
         if Arc::strong_count(&object) == 1 {
-            depth::drop_in_turn(Last(Some(object)));
+            depth::drop_in_turn(LastShare(Some(object)));
         } else {
             contained("drop", || drop(object));
         }
@@ -51,9 +51,9 @@ impl Drop for Local {
 }
 
 /// The last share in an object. Its drop runs user code.
-struct Last(Option<Arc<dyn Any + Send + Sync>>);
+struct LastShare(Option<Arc<dyn Any + Send + Sync>>);
 
-impl Drop for Last {
+impl Drop for LastShare {
     fn drop(&mut self) {
         contained("drop", || drop(self.0.take()));
     }
