@@ -324,7 +324,7 @@ impl Inner {
                 Response::ready(encode(&names).map(Reply::Wire))
             }
             [Key::Name(name), Key::Verb(Verb::Set)] => {
-                let by_peer = request.extras.by_peer;
+                let by_peer = request.options.by_peer;
                 let value = args::take::<(Value,)>(request.args, &["value"])
                     .and_then(|(value,)| encode(&value))
                     .and_then(|value| MemberValue::set(value.compact(), by_peer));

@@ -103,7 +103,7 @@ impl RequestTarget for ValueTarget {
                 let itself = request.args.is_read()
                     && matches!(&request.member, Member::Path(path) if path.is_empty());
                 // A peer can ask for all of it as often as it likes, and use it in several places.
-                if itself && request.extras.by_peer && held.body.refs.len() > FEW {
+                if itself && request.options.by_peer && held.body.refs.len() > FEW {
                     let whole = held.whole.get_or_init(|| PayloadRef::value(held.body.clone()));
                     return Response::wire(Payload::reference(whole.clone()));
                 }
@@ -145,7 +145,7 @@ pub(crate) fn look_from(body: LivePayload, name: Option<&Key>, request: Request)
 
 /// Follows a request into a value that is looked into again and again: `places` keeps where its parts stand.
 fn seek(held: &LivePayload, places: &Mutex<Places>, name: Option<&Key>, request: Request) -> Response {
-    let Request { member, args, typed, extras } = request;
+    let Request { member, args, typed, options } = request;
     let property = member.is_property();
     let path = member.into_path();
     let (keys, verb) = path.split_verb();
@@ -177,7 +177,7 @@ fn seek(held: &LivePayload, places: &Mutex<Places>, name: Option<&Key>, request:
             // A function in the place of a property gives that property.
             let asks = property && at == keys.len() && matches!(cap.ref_kind(), RefKind::Function);
             let args = if asks { Args::Wire(LivePayload::plain(Text::Static("[]"))) } else { args };
-            return cap.forward(Request { member, args, typed, extras });
+            return cap.forward(Request { member, args, typed, options });
         }
         let Some(key) = keys.get(at) else { break };
         let Some(from) = place.filter(|place| !is_nothing(&body, *place)) else {

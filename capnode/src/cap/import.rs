@@ -7,7 +7,7 @@ use super::hook::{ConnectionHook, UNSENT};
 use super::payload::{LivePayload, PayloadRef};
 use super::pending::PendingAnswer;
 use super::promise::Promise;
-use super::request::{Args, Extras, Member, Request};
+use super::request::{Args, CallOptions, Member, Request};
 use super::response::{Response, State};
 use crate::dialect::Capabilities;
 use crate::error::{Error, ErrorKind, Fate};
@@ -37,7 +37,7 @@ pub(crate) trait ImportHook: ConnectionHook {
         path: Path,
         args: Option<LivePayload>,
         return_mode: ReturnMode,
-        extras: Extras,
+        options: CallOptions,
     ) -> Result<Called, Error>;
 
     /// Returns a reference to the value of a property of an import, for languages that say one step at a time.
@@ -133,15 +133,15 @@ impl Import {
         if reads_itself && !peer.has_promises {
             return Err(self.itself());
         }
-        let Request { member, args, typed, extras } = request;
+        let Request { member, args, typed, options } = request;
         let path = member.into_path();
         match path.as_slice() {
             [first, second, ..] if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) => {
                 let member = Member::Path(path.after(1));
                 let read_property = self.connection.clone().read_property(self, first);
-                Err(read_property.forward(Request { member, args, typed, extras }))
+                Err(read_property.forward(Request { member, args, typed, options }))
             }
-            _ => Ok(Request { member: Member::Path(path), args, typed, extras }),
+            _ => Ok(Request { member: Member::Path(path), args, typed, options }),
         }
     }
 
@@ -177,17 +177,17 @@ impl Import {
     }
 
     fn call(self: &Arc<Self>, request: Request, return_mode: ReturnMode) -> Result<Called, Error> {
-        let Request { member, args, extras, .. } = request;
+        let Request { member, args, options, .. } = request;
         // The connection is asked for no more than a call needs.
         let args = match args {
             Args::Wire(body) => Some(body),
             args => args.encode(self.connection.frame_bytes()).map_err(|error| member.explain(error))?,
         };
         let path = member.into_path();
-        if extras.needs_progress || !matches!(path, Path::One(Key::Name(_))) {
-            self.check_words(&path, extras.needs_progress)?;
+        if options.needs_progress || !matches!(path, Path::One(Key::Name(_))) {
+            self.check_words(&path, options.needs_progress)?;
         }
-        self.connection.clone().call(self, path, args, return_mode, extras)
+        self.connection.clone().call(self, path, args, return_mode, options)
     }
 
     /// Checks that the peer's language has words for the call.

@@ -12,7 +12,7 @@ use super::payload::{
     LivePayload, PayloadRef, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len,
 };
 use super::progress::Progress;
-use super::request::{Args, Extras, Member, Request};
+use super::request::{Args, CallOptions, Member, Request};
 use super::response::Response;
 use super::together::Together;
 use crate::bounds;
@@ -251,8 +251,9 @@ pub(crate) fn make_request(
         if let Some(at) = find_reserved(path.as_slice()) {
             return reserved(path.as_slice(), at, args.is_read());
         }
-        let extras = Extras { progress, answer_bytes: limits.frame, by_peer: true, ..Extras::NONE };
-        cap.request(Request { member: Member::Path(path), args, typed: false, extras })
+        let options =
+            CallOptions { progress, answer_bytes: limits.frame, by_peer: true, ..CallOptions::NONE };
+        cap.request(Request { member: Member::Path(path), args, typed: false, options })
     };
     let Some(args) = args else { return request(Args::Read, None) };
     match InboundRef::begin(args, limits) {

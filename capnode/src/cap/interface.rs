@@ -76,12 +76,12 @@ pub struct Method {
     ident: &'static str,
     pub(crate) args: &'static [&'static str],
     pub(crate) property: bool,
-    pub(crate) manner: Manner,
+    pub(crate) handler_options: HandlerOptions,
 }
 
 /// The manner in which a handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Manner {
+pub(crate) struct HandlerOptions {
     /// `true` if the handler runs to its end, even if its caller gives up.
     pub(crate) no_cancel: bool,
     /// `true` if the handler blocks its thread.
@@ -104,7 +104,13 @@ const TAKEN: [&str; 9] =
 
 impl Method {
     pub const fn call(name: &'static str, ident: &'static str, args: &'static [&'static str]) -> Self {
-        Self { name, ident, args, property: false, manner: Manner { no_cancel: false, blocking: false } }
+        Self {
+            name,
+            ident,
+            args,
+            property: false,
+            handler_options: HandlerOptions { no_cancel: false, blocking: false },
+        }
     }
 
     pub const fn property(name: &'static str, ident: &'static str) -> Self {
@@ -117,12 +123,12 @@ impl Method {
     }
 
     pub const fn no_cancel(mut self) -> Self {
-        self.manner.no_cancel = true;
+        self.handler_options.no_cancel = true;
         self
     }
 
     pub const fn blocking(mut self) -> Self {
-        self.manner.blocking = true;
+        self.handler_options.blocking = true;
         self
     }
 }

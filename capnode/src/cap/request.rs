@@ -16,11 +16,11 @@ pub(crate) struct Request {
     pub(crate) args: Args,
     /// `true` if the caller can take the result as the Rust value it is.
     pub(crate) typed: bool,
-    pub(crate) extras: Extras,
+    pub(crate) options: CallOptions,
 }
 
 /// Options of a call that the callee does not see.
-pub(crate) struct Extras {
+pub(crate) struct CallOptions {
     /// The callback for progress, if the caller wants it.
     pub(crate) progress: Option<Progress>,
     /// The most bytes of the answer, if it is written here.
@@ -45,7 +45,7 @@ pub(crate) enum Member {
     Path(Path),
 }
 
-impl Extras {
+impl CallOptions {
     /// The options of a usual call by this program.
     pub(crate) const NONE: Self = Self {
         progress: None,
@@ -156,7 +156,7 @@ impl Args {
 impl Request {
     /// Returns a read of this program whose result is wanted as text.
     pub(crate) fn read(member: Member) -> Self {
-        Self { member, args: Args::Read, typed: false, extras: Extras::NONE }
+        Self { member, args: Args::Read, typed: false, options: CallOptions::NONE }
     }
 
     /// Returns the error of the request if `why` ended its target. The request has not been sent, even if the call that
@@ -168,8 +168,8 @@ impl Request {
 
     /// Returns the request on its way to the value of a property; `None` if too many properties were on it.
     pub(super) fn passed_on(mut self) -> Option<Self> {
-        self.extras.passed_on = self.extras.passed_on.checked_add(1)?;
-        (usize::from(self.extras.passed_on) <= depth::HOPS).then_some(self)
+        self.options.passed_on = self.options.passed_on.checked_add(1)?;
+        (usize::from(self.options.passed_on) <= depth::HOPS).then_some(self)
     }
 
     /// Returns the request for something on the way to its target, `prefix` being the steps between.

@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use pin_project_lite::pin_project;
 
 use super::depth;
-use super::interface::Manner;
+use super::interface::HandlerOptions;
 use super::payload::LivePayload;
 use super::pending::PendingAnswer;
 use super::promise::QueuedRequest;
@@ -68,7 +68,7 @@ pub(super) enum State {
 pub(crate) struct About {
     /// The name of the method, for the log.
     pub(crate) name: &'static str,
-    pub(crate) manner: Manner,
+    pub(crate) handler_options: HandlerOptions,
     /// The most bytes of the answer where it is written.
     pub(crate) answer_bytes: usize,
 }
@@ -152,15 +152,18 @@ impl Handler {
     fn take(&mut self) -> Self {
         let method = std::mem::replace(&mut self.method, Box::pin(Gone));
         let about = self.about;
-        self.about.manner = Manner::default();
+        self.about.handler_options = HandlerOptions::default();
         Self { about, method }
     }
 
     /// Moves a handler that blocks to a thread where it may.
     fn off_thread(&mut self) -> Response {
         let mut blocking = self.take();
-        let manner = std::mem::take(&mut blocking.about.manner);
-        let about = About { manner: Manner { blocking: false, ..manner }, ..blocking.about };
+        let handler_options = std::mem::take(&mut blocking.about.handler_options);
+        let about = About {
+            handler_options: HandlerOptions { blocking: false, ..handler_options },
+            ..blocking.about
+        };
         let moved = crate::runtime::run_blocking(Response(State::Handler(blocking)).outcome());
         Response::running(about, moved, |outcome, _, _| outcome, false)
     }
@@ -169,14 +172,14 @@ impl Handler {
     fn apart(&mut self) -> Response {
         if !depth::can_run_tasks() {
             // Nobody could run it on.
-            self.about.manner.no_cancel = false;
+            self.about.handler_options.no_cancel = false;
             let message = "too many calls inside one another, and nobody to run them apart";
             return Response::error(
                 Error::new(ErrorKind::Limit, message).with_fate(Fate::NotSent).with_fault(Fault::Here),
             );
         }
         let handler = self.take();
-        let no_cancel = handler.about.manner.no_cancel;
+        let no_cancel = handler.about.handler_options.no_cancel;
         let (ended, outcome) = oneshot::channel();
         let response = Some(Response(State::Handler(handler)));
         depth::start_later(Box::pin(Moved { response, ended, no_cancel }));
@@ -186,9 +189,9 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        if self.about.manner.no_cancel {
+        if self.about.handler_options.no_cancel {
             let mut detached = self.take();
-            detached.about.manner = Manner::default();
+            detached.about.handler_options = HandlerOptions::default();
             let detached = Response(State::Handler(detached)).outcome();
             // Without a runtime nothing is left to run it.
             let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
@@ -215,7 +218,8 @@ impl Response {
 
     /// Returns the response of work of the library's own for a caller in this program.
     pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        let about = About { name: "a handler", manner: Manner::default(), answer_bytes: usize::MAX };
+        let about =
+            About { name: "a handler", handler_options: HandlerOptions::default(), answer_bytes: usize::MAX };
         Self::running(about, handler, |outcome, _, _| outcome, false)
     }
 
@@ -257,7 +261,7 @@ impl Response {
             }
             // If it becomes a task, the task runs to its end without a caller that waits.
             State::Handler(handler) => {
-                handler.about.manner.no_cancel = true;
+                handler.about.handler_options.no_cancel = true;
                 own = true;
             }
             State::Ready(_) | State::Queued(_) | State::Moved(_) => {}
@@ -309,8 +313,8 @@ impl Response {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }
                 State::Handler(handler) => {
-                    let About { name, manner, answer_bytes } = handler.about;
-                    if manner.blocking {
+                    let About { name, handler_options, answer_bytes } = handler.about;
+                    if handler_options.blocking {
                         *self = handler.off_thread();
                         continue;
                     }
@@ -325,7 +329,7 @@ impl Response {
                         Ok(Poll::Ready(outcome)) => outcome,
                         Err(panicked) => Err(panicked.into()),
                     };
-                    handler.about.manner.no_cancel = false;
+                    handler.about.handler_options.no_cancel = false;
                     outcome
                 }
             };

@@ -17,7 +17,7 @@ use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::missing::reserved;
 use crate::cap::promise::Promise;
-use crate::cap::request::{self, Extras, Member, Request, keep};
+use crate::cap::request::{self, CallOptions, Member, Request, keep};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Data, Error, ErrorKind, Fate};
@@ -98,7 +98,7 @@ impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let state = match args {
             Ok(args) => {
-                State::Unsent(cap.clone(), Request { member, args, typed: true, extras: Extras::NONE })
+                State::Unsent(cap.clone(), Request { member, args, typed: true, options: CallOptions::NONE })
             }
             Err(error) => State::Sent(Response::error(member.explain(error))),
         };
@@ -142,7 +142,7 @@ impl<T, F> Call<T, F> {
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(Timeout::After(limit));
         if let State::Unsent(_, request) = &mut self.state {
-            request.extras.timed = true;
+            request.options.timed = true;
         }
         self
     }
@@ -154,8 +154,8 @@ impl<T, F> Call<T, F> {
     /// fails with [`ErrorKind::Unsupported`], and is not sent.
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
         if let State::Unsent(_, request) = &mut self.state {
-            request.extras.needs_progress = true;
-            request.extras.progress = Some(Arc::new(move |body| {
+            request.options.needs_progress = true;
+            request.options.progress = Some(Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
                 contained("on_progress", || {
                     if let Ok(value) = decode(&body) {
@@ -178,7 +178,7 @@ impl<T, F> Call<T, F> {
     pub fn send(self) -> Result<(), Error> {
         match self.state {
             State::Unsent(cap, mut request) => {
-                request.extras.at_once = true;
+                request.options.at_once = true;
                 cap.request(Request { typed: false, ..request }).detach()
             }
             State::Sent(response) => response.detach(),
@@ -191,7 +191,7 @@ impl<T, F> Call<T, F> {
     pub fn pipeline_cap(self) -> Cap {
         match self.state {
             State::Unsent(cap, mut request) => {
-                request.extras.at_once = true;
+                request.options.at_once = true;
                 cap.pipeline(Request { typed: false, ..request })
             }
             State::Sent(response) => Promise::of_response(response),

@@ -11,12 +11,12 @@ use super::client::Client;
 use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
-use crate::cap::interface::{Interface, Manner, Method};
+use crate::cap::interface::{HandlerOptions, Interface, Method};
 use crate::cap::local::{Local, RequestTarget};
 use crate::cap::methods::request_of_interface;
 use crate::cap::missing::not_a_function;
 use crate::cap::progress::{self, Watched};
-use crate::cap::request::{self, Extras, Request, Write, keep, put};
+use crate::cap::request::{self, CallOptions, Request, Write, keep, put};
 use crate::cap::response::{About, Outcome, Place, Reply, Response};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
@@ -263,12 +263,12 @@ type Make<'a> = &'a dyn Fn(Local, request::Args, bool, About) -> Result<Response
 
 /// Has the handler of a method made by `make`, and prepares it for being polled.
 fn begin(local: Local, method: &'static Method, request: Request, make: Make<'_>) -> Response {
-    let Request { args, typed, extras: Extras { progress, answer_bytes, .. }, .. } = request;
-    let Method { name, manner, .. } = *method;
-    let about = About { name, manner, answer_bytes };
+    let Request { args, typed, options: CallOptions { progress, answer_bytes, .. }, .. } = request;
+    let Method { name, handler_options, .. } = *method;
+    let about = About { name, handler_options, answer_bytes };
     // The arguments may have a user's types, and the method may do more than make a future.
     let started = if progress.is_some() || progress::is_watched() {
-        let inner = About { manner: Manner::default(), ..about };
+        let inner = About { handler_options: HandlerOptions::default(), ..about };
         let make = || bounds::writing(answer_bytes, || make(local, args, typed, inner));
         caught(name, || progress::within(progress.clone(), make)).map(|made| {
             made.map(|handler| {

@@ -20,7 +20,7 @@ use crate::cap::inbound::Delivered;
 use crate::cap::payload::{LivePayload, REFERENCE};
 use crate::cap::pending::PendingAnswer;
 use crate::cap::promise::Promise;
-use crate::cap::request::{Extras, Member, Request};
+use crate::cap::request::{CallOptions, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::few::Few;
@@ -115,7 +115,7 @@ impl ImportHook for Link {
         path: Path,
         args: Option<LivePayload>,
         return_mode: ReturnMode,
-        extras: Extras,
+        options: CallOptions,
     ) -> Result<Called, Error> {
         let peer = self.peer.get().copied();
         let args = match args {
@@ -131,8 +131,8 @@ impl ImportHook for Link {
         }
         let answers_all = peer.is_some_and(|peer| peer.answers_all);
         let answered = matches!(return_mode, ReturnMode::Streamed);
-        let awaits = answered && !extras.at_once;
-        let request = (path, args, extras);
+        let awaits = answered && !options.at_once;
+        let request = (path, args, options);
         let way = self.with_state(Cause::Program, |state, effects| {
             let open = if self.ended.load(Ordering::SeqCst) { state.lifecycle.check() } else { Ok(()) };
             let unanswered = state.session.unanswered();
@@ -144,9 +144,9 @@ impl ImportHook for Link {
                     return Err(error);
                 }
             };
-            let (path, args, extras) = request;
+            let (path, args, options) = request;
             if waits {
-                let (asker, called) = self.asker(state.outbox.next_number(), answered, extras);
+                let (asker, called) = self.asker(state.outbox.next_number(), answered, options);
                 state.outbox.wait(QueuedCall {
                     target: target.clone(),
                     path: path.compact(),
@@ -166,14 +166,14 @@ impl ImportHook for Link {
             let id = match state.send(call, effects) {
                 Ok(id) => id,
                 Err(error) => {
-                    effects.discard(extras);
+                    effects.discard(options);
                     return Err(error);
                 }
             };
             let answer = answered.then(|| {
                 let (caller, answer) = oneshot::channel();
-                let since = if answers_all { None } else { self.call_since(extras.timed) };
-                state.entries.expect(id, Question::Call { caller, progress: extras.progress, since });
+                let since = if answers_all { None } else { self.call_since(options.timed) };
+                state.entries.expect(id, Question::Call { caller, progress: options.progress, since });
                 answer
             });
             Ok(Way::Sent(id, answer))
@@ -211,12 +211,12 @@ impl ImportHook for Link {
 
 impl Link {
     /// Returns the receiver of the result of a call that waits for room, and the result itself.
-    fn asker(self: &Arc<Self>, number: u64, answered: bool, extras: Extras) -> (Requester, Called) {
+    fn asker(self: &Arc<Self>, number: u64, answered: bool, options: CallOptions) -> (Requester, Called) {
         if answered {
             let ticket = Arc::new(Ticket::new(number));
             let (caller, answer) = oneshot::channel();
             let pending = PendingAnswer::waiting(self.clone(), ticket.clone(), answer);
-            (Requester::Caller { ticket, caller, extras }, Called::Sent(pending))
+            (Requester::Caller { ticket, caller, options }, Called::Sent(pending))
         } else {
             let result = Import::new(self.clone(), UNSENT, false);
             (Requester::Reference(result.clone()), Called::Kept(result))
@@ -248,9 +248,9 @@ impl Link {
                     result.set_id(id);
                     effects.discard(result);
                 }
-                Requester::Caller { ticket, caller, extras } => {
+                Requester::Caller { ticket, caller, options } => {
                     ticket.set_id(id);
-                    let (progress, since) = (extras.progress, self.call_since(extras.timed));
+                    let (progress, since) = (options.progress, self.call_since(options.timed));
                     let caller = Question::Call { caller, progress, since };
                     match sent {
                         Ok(id) => state.entries.expect(id, caller),

@@ -8,7 +8,7 @@ use crate::cap::hook::Ticket;
 use crate::cap::import::Import;
 use crate::cap::inbound::Delivered;
 use crate::cap::payload::LivePayload;
-use crate::cap::request::Extras;
+use crate::cap::request::CallOptions;
 use crate::error::{Error, Fate};
 use crate::message::Path;
 
@@ -28,7 +28,7 @@ pub(super) enum Requester {
     Caller {
         ticket: Arc<Ticket>,
         caller: oneshot::Sender<Delivered>,
-        extras: Extras,
+        options: CallOptions,
     },
 }
 
@@ -36,7 +36,7 @@ impl QueuedCall {
     /// Returns the bytes that cannot wait long, since the caller does not wait for the answer.
     pub(super) fn at_once_size(&self) -> usize {
         match &self.asker {
-            Requester::Caller { extras, .. } if !extras.at_once => 0,
+            Requester::Caller { options, .. } if !options.at_once => 0,
             Requester::Caller { .. } | Requester::Reference(_) => self.size,
         }
     }
