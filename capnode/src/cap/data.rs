@@ -59,7 +59,7 @@ impl Drop for HeldValue {
     fn drop(&mut self) {
         let refs = std::mem::take(&mut self.body.refs);
         if !refs.is_empty() {
-            super::depth::drop_in_turn(refs);
+            super::depth::drop_iteratively(refs);
         }
     }
 }

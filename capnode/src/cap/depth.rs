@@ -19,17 +19,17 @@ pub(super) const HOPS: usize = 64;
 const NESTED: usize = 16;
 
 /// A handler that runs as a task of its own, since too many others were running around it when it was started.
-pub(crate) struct Nested {
+pub(crate) struct NestedTask {
     handler: BoxFuture<()>,
     /// The connection that it runs for.
     host: Option<Arc<dyn Host>>,
 }
 
-impl Future for Nested {
+impl Future for NestedTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let _hosted = Hosted::new(self.host.clone());
+        let _hosted = HostGuard::new(self.host.clone());
         self.handler.as_mut().poll(cx)
     }
 }
@@ -37,7 +37,7 @@ impl Future for Nested {
 /// Runs tasks for the handlers of a connection: its driver, or the owner of its core.
 pub(crate) trait Host: Send + Sync {
     /// Takes the task, or returns it if nothing moves the connection any more.
-    fn adopt(self: Arc<Self>, task: Nested) -> Result<(), Nested>;
+    fn spawn(self: Arc<Self>, task: NestedTask) -> Result<(), NestedTask>;
 
     /// Returns `true` if it takes tasks.
     fn is_open(&self) -> bool;
@@ -47,7 +47,7 @@ thread_local! {
     /// Handlers that are being polled on this thread, one inside the other.
     static RUNNING: Cell<usize> = const { Cell::new(0) };
     /// Tasks to be started when the innermost handler's poll is over, in the order of their calls.
-    static BEGINNING: RefCell<VecDeque<Nested>> = const { RefCell::new(VecDeque::new()) };
+    static BEGINNING: RefCell<VecDeque<NestedTask>> = const { RefCell::new(VecDeque::new()) };
     /// `true` while these tasks are being started.
     static STARTING: Cell<bool> = const { Cell::new(false) };
     /// The connection that the code on this thread runs for.
@@ -58,14 +58,14 @@ thread_local! {
 }
 
 /// Runs a step of a request on its way; `None` if it has taken too many.
-pub(crate) fn hop<T>(step: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn with_hop_limit<T>(step: impl FnOnce() -> T) -> Option<T> {
     HOPPED.set(HOPPED.get() + 1);
     let _back = OnDrop(|| HOPPED.set(HOPPED.get() - 1));
     (HOPPED.get() <= HOPS).then(step)
 }
 
 /// Drops the content of a link of a chain: at once, or while another is dropped, after that.
-pub(super) fn drop_in_turn(held: impl Any) {
+pub(super) fn drop_iteratively(held: impl Any) {
     let first = DROPPING.with_borrow_mut(|dropping| match dropping {
         Some(waiting) => {
             waiting.push(Box::new(held));
@@ -120,9 +120,9 @@ fn start_all() {
 
 /// Hands a task that has begun to its connection or the runtime. Without either it is dropped, and its caller gets an
 /// error.
-fn run(task: Nested) {
+fn run(task: NestedTask) {
     let task = match task.host.clone() {
-        Some(host) => match host.adopt(task) {
+        Some(host) => match host.spawn(task) {
             Ok(()) => return,
             Err(task) => task,
         },
@@ -146,22 +146,22 @@ pub(super) fn can_run_tasks() -> bool {
 
 /// Makes a handler a task, and starts it when the poll of the innermost handler is over.
 pub(super) fn start_later(handler: BoxFuture<()>) {
-    let task = Nested { handler, host: host() };
+    let task = NestedTask { handler, host: host() };
     BEGINNING.with_borrow_mut(|beginning| beginning.push_back(task));
 }
 
 /// A guard during whose life the code on this thread runs for a connection, which takes on the tasks that are started
 /// meanwhile.
-pub(crate) struct Hosted(Option<Arc<dyn Host>>);
+pub(crate) struct HostGuard(Option<Arc<dyn Host>>);
 
-impl Hosted {
+impl HostGuard {
     #[inline]
     pub(crate) fn new(host: Option<Arc<dyn Host>>) -> Self {
         Self(HOST.replace(host))
     }
 }
 
-impl Drop for Hosted {
+impl Drop for HostGuard {
     #[inline]
     fn drop(&mut self) {
         drop(HOST.replace(self.0.take()));

@@ -50,7 +50,7 @@ impl Drop for Contents {
     fn drop(&mut self) {
         let refs = std::mem::take(&mut self.refs);
         if !refs.is_empty() {
-            super::depth::drop_in_turn(refs);
+            super::depth::drop_iteratively(refs);
         }
     }
 }

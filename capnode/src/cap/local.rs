@@ -43,7 +43,7 @@ impl Drop for Local {
         let Some(object) = self.object.take() else { return };
         // Only the last share drops the object. The object or its content may be a link of a long chain.
         if Arc::strong_count(&object) == 1 {
-            depth::drop_in_turn(LastShare(Some(object)));
+            depth::drop_iteratively(LastShare(Some(object)));
         } else {
             contained("drop", || drop(object));
         }

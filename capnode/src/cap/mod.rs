@@ -174,7 +174,9 @@ impl Cap {
                 promise.resolution().map_or(RefKind::Unknown, |nearer| nearer.ref_kind())
             }
             // Beyond the limit it may be anything.
-            (RefKind::Unknown, Kind::Property(at)) => depth::hop(|| at.ref_kind()).unwrap_or_default(),
+            (RefKind::Unknown, Kind::Property(at)) => {
+                depth::with_hop_limit(|| at.ref_kind()).unwrap_or_default()
+            }
             (ref_kind, _) => ref_kind,
         }
     }
@@ -232,7 +234,7 @@ impl Cap {
     pub(crate) fn writes_within(&self) -> Option<usize> {
         match &self.0 {
             Kind::Remote(import) => Some(import.connection.frame_bytes()),
-            Kind::Property(at) => depth::hop(|| at.cap.nearest().writes_within()).flatten(),
+            Kind::Property(at) => depth::with_hop_limit(|| at.cap.nearest().writes_within()).flatten(),
             _ => None,
         }
     }
@@ -241,7 +243,9 @@ impl Cap {
     pub(crate) fn frame_bytes(&self) -> usize {
         match &self.0 {
             Kind::Local(local) => data::frame_bytes(local),
-            Kind::Property(at) => depth::hop(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX),
+            Kind::Property(at) => {
+                depth::with_hop_limit(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX)
+            }
             _ => self.writes_within().unwrap_or(usize::MAX),
         }
     }
@@ -265,7 +269,7 @@ impl Cap {
 
     /// Passes on a request from a reference that leads to this one.
     pub(crate) fn forward(self, request: Request) -> Response {
-        depth::hop(|| self.request(request)).unwrap_or_else(too_many_hops)
+        depth::with_hop_limit(|| self.request(request)).unwrap_or_else(too_many_hops)
     }
 
     /// Delivers a request whose result is wanted as a reference, at once.
@@ -287,7 +291,7 @@ impl Cap {
                 Kind::Local(local) => return local.object_id(),
                 Kind::Remote(import) => Arc::as_ptr(import).addr(),
                 Kind::Promise(promise) => Arc::as_ptr(promise).addr(),
-                Kind::Property(at) => match depth::hop(|| at.object_id()).flatten() {
+                Kind::Property(at) => match depth::with_hop_limit(|| at.object_id()).flatten() {
                     Some(id) => return id,
                     None => Arc::as_ptr(at).addr(),
                 },

@@ -118,7 +118,7 @@ impl Drop for QueuedRequest {
             State::Resolved(_) => None,
         };
         if let Some(asked) = asked {
-            depth::drop_in_turn(asked);
+            depth::drop_iteratively(asked);
         }
     }
 }
@@ -127,7 +127,7 @@ impl Drop for Promise {
     fn drop(&mut self) {
         // It may be a link of a long chain.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        depth::drop_in_turn(std::mem::replace(state, State::new()));
+        depth::drop_iteratively(std::mem::replace(state, State::new()));
     }
 }
 

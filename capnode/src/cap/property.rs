@@ -88,7 +88,7 @@ impl Drop for PropertyRef {
         if !matches!(self.cap.0, Kind::Remote(_)) {
             let cap =
                 std::mem::replace(&mut self.cap, Cap::broken(Error::new(ErrorKind::Disconnected, "dropped")));
-            depth::drop_in_turn(cap);
+            depth::drop_iteratively(cap);
         }
     }
 }

@@ -88,7 +88,7 @@ impl WeakCap {
         match &cap.0 {
             Kind::Local(local) => Self::Local(local.downgrade(), ref_kind),
             Kind::Promise(promise) => Self::Queued(Arc::downgrade(promise), ref_kind),
-            Kind::Property(at) => match depth::hop(|| Self::new(&at.cap)) {
+            Kind::Property(at) => match depth::with_hop_limit(|| Self::new(&at.cap)) {
                 Some(Self::Held(_)) => Self::Held(cap),
                 Some(of) => Self::Property {
                     at: Arc::downgrade(at),

@@ -235,7 +235,7 @@ where
             (Member::Path(path), args) if path.is_empty() => match args {
                 Args::Read => Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_local(local)))),
                 // A closure may call others before it returns its future.
-                _ => depth::hop(|| Self::call(local, request)).unwrap_or_else(too_many_hops),
+                _ => depth::with_hop_limit(|| Self::call(local, request)).unwrap_or_else(too_many_hops),
             },
             (member, _) => match member.clone().into_path().as_slice() {
                 [] => Response::error(not_a_function(None)),

@@ -15,7 +15,7 @@ use super::state::State;
 use super::task::Task;
 use crate::bounds;
 use crate::cap::Cap;
-use crate::cap::depth::Hosted;
+use crate::cap::depth::HostGuard;
 use crate::cap::inbound::{
     Delivered, InboundRef, InboundResult, NestedCall, PeerPromise, make_request, settle,
 };
@@ -100,7 +100,7 @@ impl Link {
             Ok(Some(_)) if self.ended.load(Ordering::SeqCst) => {}
             Ok(Some(Work::Run(call))) => self.start(call),
             Ok(Some(Work::Refuse(call, error))) => {
-                let _hosted = Hosted::new(Some(self.clone()));
+                let _hosted = HostGuard::new(Some(self.clone()));
                 let answer = call.answer;
                 drop(call);
                 self.finish(answer, Err(error), false);
@@ -188,7 +188,7 @@ impl Link {
     /// count with it.
     fn start(self: &Arc<Self>, call: InboundCall) {
         // A handler started here may start others, which become tasks of this connection.
-        let _hosted = Hosted::new(Some(self.clone()));
+        let _hosted = HostGuard::new(Some(self.clone()));
         let InboundCall { answer, expression, bytes, .. } = call;
         // References may lead to other values.
         let unfolds = match &expression {

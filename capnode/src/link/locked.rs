@@ -12,7 +12,7 @@ use super::state::State;
 use super::{Link, PendingReleases};
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
-use crate::cap::depth::{Host, Hosted};
+use crate::cap::depth::{Host, HostGuard};
 use crate::cap::inbound::{InboundRef, InboundResult, PromiseOutcome};
 use crate::error::{Error, ErrorKind};
 use crate::message::Id;
@@ -123,7 +123,7 @@ impl Link {
             // A handler started here may start others, which become tasks of this connection. An answer starts none.
             if hosts && !matches!(effect, Effect::Deliver(Question::Call { .. }, _) | Effect::Wake(_)) {
                 hosted.get_or_insert_with(|| {
-                    Hosted::new(self.own.upgrade().map(|link| -> Arc<dyn Host> { link }))
+                    HostGuard::new(self.own.upgrade().map(|link| -> Arc<dyn Host> { link }))
                 });
             }
             match effect {

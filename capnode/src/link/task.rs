@@ -11,7 +11,7 @@ use super::Link;
 use super::locked::Cause;
 use super::running::CallHandle;
 use crate::bounds;
-use crate::cap::depth::{Host, Hosted, Nested};
+use crate::cap::depth::{Host, HostGuard, NestedTask};
 use crate::cap::response::Response;
 use crate::message::Id;
 use crate::sync::MutexGuard;
@@ -22,7 +22,7 @@ pub(crate) enum Task {
     /// A running call of the peer.
     Call(CallTask),
     /// A handler of this side that is nested too deeply.
-    Nested(Nested),
+    Nested(NestedTask),
 }
 
 /// A running call of the peer.
@@ -50,7 +50,7 @@ impl Future for Task {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.get_mut() {
             Task::Call(call) => {
-                let _hosted = Hosted::new(Some(call.link.clone()));
+                let _hosted = HostGuard::new(Some(call.link.clone()));
                 call.poll(cx)
             }
             Task::Nested(nested) => Pin::new(nested).poll(cx),
@@ -59,7 +59,7 @@ impl Future for Task {
 }
 
 impl Host for Link {
-    fn adopt(self: Arc<Self>, task: Nested) -> Result<(), Nested> {
+    fn spawn(self: Arc<Self>, task: NestedTask) -> Result<(), NestedTask> {
         self.with_state(Cause::Program, |state, _| {
             if self.ended.load(Ordering::SeqCst) {
                 return Err(task);
@@ -104,7 +104,7 @@ impl Link {
             // The call's own task is to be woken.
             let waker = running.waker().unwrap_or_else(|| Waker::noop().clone());
             let call = CallTask { link: self.clone(), answer, running };
-            let _hosted = Hosted::new(Some(self.clone()));
+            let _hosted = HostGuard::new(Some(self.clone()));
             again |= match call.running.try_response() {
                 Some(slot) => call.go_on(slot, &mut Context::from_waker(&waker)).is_ready(),
                 // Another thread is polling it.
