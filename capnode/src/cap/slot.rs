@@ -31,12 +31,12 @@ thread_local! {
     /// The open slot: `None` while it is closed, `Some(None)` until a reference is put into it.
     static OUT: RefCell<Option<Option<PayloadRef>>> = const { RefCell::new(None) };
     /// The references met in the decoding under way.
-    static IN: RefCell<Vec<Met>> = const { RefCell::new(Vec::new()) };
+    static IN: RefCell<Vec<DecodedRef>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The meaning of a number that is handed through serde.
 #[derive(Clone)]
-pub(super) enum Met {
+pub(super) enum DecodedRef {
     Cap(Cap),
     Shared(SharedNode),
 }
@@ -79,7 +79,7 @@ impl ExtractRef for PayloadRef {
 }
 
 /// Puts something into the table of the decoding under way.
-fn meet(met: Met) -> u64 {
+fn register_ref(met: DecodedRef) -> u64 {
     IN.with_borrow_mut(|table| {
         table.push(met);
         table.len() as u64 - 1
@@ -91,7 +91,7 @@ impl ResolveRef for PayloadRef {
 
     fn resolve<'a>(&'a self, graph: Option<&'a Arc<Graph>>) -> ResolvedRef<'a, Self> {
         match (self, graph) {
-            (PayloadRef::Cap(cap), _) => ResolvedRef::Reference(meet(Met::Cap(cap.clone()))),
+            (PayloadRef::Cap(cap), _) => ResolvedRef::Reference(register_ref(DecodedRef::Cap(cap.clone()))),
             (PayloadRef::Value(nested), _) => ResolvedRef::Value(&nested.body),
             (PayloadRef::Shared(node), _) => {
                 ResolvedRef::Node(NodeRef { graph: &node.graph, index: node.index })
@@ -114,7 +114,7 @@ impl ResolveRef for PayloadRef {
     }
 
     fn token(node: NodeRef<'_, Self>) -> Option<u64> {
-        Some(meet(Met::Shared(SharedNode { graph: node.graph.clone(), index: node.index })))
+        Some(register_ref(DecodedRef::Shared(SharedNode { graph: node.graph.clone(), index: node.index })))
     }
 
     fn record(record: ValueSlice<'_, Self>, node: Option<NodeRef<'_, Self>>) -> Option<u64> {
@@ -145,7 +145,7 @@ impl ResolveRef for PayloadRef {
                 Payload { text, refs, nodes: Few::NONE }
             }
         };
-        Some(meet(Met::Cap(to_cap(body))))
+        Some(register_ref(DecodedRef::Cap(to_cap(body))))
     }
 }
 
@@ -172,10 +172,10 @@ fn decoding<T>(decode: impl FnOnce() -> T) -> T {
 }
 
 fn deserialize_cap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cap, D::Error> {
-    match deserializer.deserialize_newtype_struct(REFERENCE, Reference { inside: 0 })? {
-        Met::Cap(cap) => Ok(cap),
+    match deserializer.deserialize_newtype_struct(REFERENCE, RefVisitor { inside: 0 })? {
+        DecodedRef::Cap(cap) => Ok(cap),
         // Put aside as a shared value, and then wanted as a reference.
-        Met::Shared(node) => Ok(to_cap(Payload::reference(PayloadRef::Shared(node)))),
+        DecodedRef::Shared(node) => Ok(to_cap(Payload::reference(PayloadRef::Shared(node)))),
     }
 }
 
@@ -193,26 +193,26 @@ impl<'de> Deserialize<'de> for Cap {
 
 /// Accepts a number only inside two newtypes or more. In a value that was put aside, it also accepts a record of
 /// functions from a peer whose language has objects as such records.
-pub(super) struct Reference {
+pub(super) struct RefVisitor {
     pub(super) inside: u8,
 }
 
-impl<'de> Visitor<'de> for Reference {
-    type Value = Met;
+impl<'de> Visitor<'de> for RefVisitor {
+    type Value = DecodedRef;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object or function")
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Met, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<DecodedRef, D::Error> {
         if self.inside < u8::MAX {
-            inner.deserialize_any(Reference { inside: self.inside + 1 })
+            inner.deserialize_any(RefVisitor { inside: self.inside + 1 })
         } else {
             Err(de::Error::invalid_type(de::Unexpected::NewtypeStruct, &self))
         }
     }
 
-    fn visit_map<A: de::MapAccess<'de>>(self, members: A) -> Result<Met, A::Error> {
+    fn visit_map<A: de::MapAccess<'de>>(self, members: A) -> Result<DecodedRef, A::Error> {
         let misfit = || de::Error::invalid_type(de::Unexpected::Map, &self);
         if self.inside != 1 {
             return Err(misfit());
@@ -224,10 +224,10 @@ impl<'de> Visitor<'de> for Reference {
         if members.is_empty() || !members.iter().all(|(_, member)| is_function(member)) {
             return Err(misfit());
         }
-        encode(&record).map(|body| Met::Cap(to_cap(body))).map_err(de::Error::custom)
+        encode(&record).map(|body| DecodedRef::Cap(to_cap(body))).map_err(de::Error::custom)
     }
 
-    fn visit_u64<E: de::Error>(self, token: u64) -> Result<Met, E> {
+    fn visit_u64<E: de::Error>(self, token: u64) -> Result<DecodedRef, E> {
         let found = || {
             let token = usize::try_from(token).ok()?;
             IN.with_borrow(|table| table.get(token).cloned())

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
 
 use super::Cap;
 use super::shared::Shared;
-use super::slot::{Met, Reference};
+use super::slot::{DecodedRef, RefVisitor};
 use crate::kinds::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
 use crate::names::is_reserved;
 
@@ -175,9 +175,9 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
         match self.inside {
             0 => inner.deserialize_any(AnyValue { inside: 1 }),
-            _ => Ok(match inner.deserialize_any(Reference { inside: 2 })? {
-                Met::Cap(cap) => Value::Cap(cap),
-                Met::Shared(node) => Value::Shared(Shared(node)),
+            _ => Ok(match inner.deserialize_any(RefVisitor { inside: 2 })? {
+                DecodedRef::Cap(cap) => Value::Cap(cap),
+                DecodedRef::Shared(node) => Value::Shared(Shared(node)),
             }),
         }
     }
