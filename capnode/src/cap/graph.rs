@@ -34,14 +34,14 @@ struct Contents {
     text: Text,
     /// The references of all nodes, those of each node together, in the order of the nodes.
     refs: Vec<Slot<PayloadRef>>,
-    nodes: Vec<Spot>,
+    nodes: Vec<NodeRange>,
     /// `true` if it holds anything to call.
     callable: bool,
 }
 
 /// The place of a node in the text, and of its references among all.
 #[derive(Clone, Debug)]
-struct Spot {
+struct NodeRange {
     text: Range<usize>,
     refs: Range<usize>,
 }
@@ -64,7 +64,7 @@ impl Contents {
             let range = text.buffer().get(range.clone()).map_or(0..0, |_| range.clone());
             let start = refs.partition_point(|slot| slot.start < range.start);
             let end = refs.partition_point(|slot| slot.end <= range.end);
-            Spot { text: range, refs: start..end.max(start) }
+            NodeRange { text: range, refs: start..end.max(start) }
         };
         let nodes = nodes.iter().map(spot).collect();
         Self { text, refs, nodes, callable }

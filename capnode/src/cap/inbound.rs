@@ -7,6 +7,7 @@ use std::task::Poll;
 use super::Cap;
 use super::graph::tie_within;
 use super::hook::ConnectionHook;
+use super::join_all::JoinAll;
 use super::missing::reserved;
 use super::payload::{
     LivePayload, PayloadRef, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len,
@@ -14,7 +15,6 @@ use super::payload::{
 use super::progress::Progress;
 use super::request::{Args, CallOptions, Member, Request};
 use super::response::Response;
-use super::together::Together;
 use crate::bounds;
 
 use crate::error::{Error, ErrorKind};
@@ -319,7 +319,7 @@ async fn settle_within(
         refs.push(Slot { start, end, to: part });
     }
     // All at once: one may be waiting for the effect of another.
-    let mut waiting = Together::new(waiting);
+    let mut waiting = JoinAll::new(waiting);
     poll_fn(|cx| {
         let mut failed = None;
         let polled = waiting.poll(cx, |number, outcome| match outcome {

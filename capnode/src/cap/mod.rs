@@ -14,6 +14,7 @@ pub(crate) mod hook;
 pub(crate) mod import;
 pub(crate) mod inbound;
 pub(crate) mod interface;
+mod join_all;
 pub(crate) mod local;
 pub(crate) mod methods;
 pub(crate) mod missing;
@@ -28,7 +29,6 @@ pub(crate) mod shared;
 pub(crate) mod slot;
 #[cfg(test)]
 mod tests;
-mod together;
 pub(crate) mod value;
 pub(crate) mod weak;
 

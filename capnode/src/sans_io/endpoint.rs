@@ -29,13 +29,13 @@ pub struct Endpoint {
 /// A handler that has not ended.
 struct Running {
     handler: Handler,
-    woken: Arc<Woken>,
+    woken: Arc<WakeFlag>,
 }
 
 /// `true` if the handler's future wants to be polled.
-pub(super) struct Woken(AtomicBool);
+pub(super) struct WakeFlag(AtomicBool);
 
-impl Woken {
+impl WakeFlag {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicBool::new(true)))
     }
@@ -49,7 +49,7 @@ impl Woken {
     }
 }
 
-impl Wake for Woken {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -74,7 +74,7 @@ impl Endpoint {
     /// Polls once each handler that is ready to go on. Returns `true` if there was one.
     pub fn poll_handlers(&mut self) -> bool {
         let started = self.core.handlers().into_iter();
-        self.running.extend(started.map(|handler| Running { handler, woken: Woken::new() }));
+        self.running.extend(started.map(|handler| Running { handler, woken: WakeFlag::new() }));
         let mut any = false;
         self.running.retain_mut(|running| {
             if !running.woken.take() {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::endpoint::Woken;
+use super::endpoint::WakeFlag;
 use super::{Core, Endpoint, Side};
 
 /// Two cores that are connected to each other. Nothing happens until [`step`](Pair::step), [`settle`](Pair::settle) or
@@ -144,7 +144,7 @@ impl Pair {
     /// left to do.
     pub fn run<F: IntoFuture>(&mut self, future: F) -> Option<F::Output> {
         let mut future = pin!(future.into_future());
-        let woken = Woken::new();
+        let woken = WakeFlag::new();
         let waker = Waker::from(woken.clone());
         loop {
             if woken.take() {

@@ -8,30 +8,30 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, lock};
 
 /// Futures that are polled when they are woken, and not when another is: a peer can make many at once.
-pub(super) struct Together<T> {
+pub(super) struct JoinAll<T> {
     /// The futures that have not ended, each with its waker.
-    futures: Vec<Option<(BoxFuture<T>, Arc<One>)>>,
+    futures: Vec<Option<(BoxFuture<T>, Arc<JoinWaker>)>>,
     left: usize,
-    woken: Arc<Woken>,
+    woken: Arc<WakeList>,
 }
 
 /// The futures that have been woken since they were polled.
 #[derive(Default)]
-struct Woken {
+struct WakeList {
     list: Mutex<Vec<usize>>,
     /// The waker of the task that waits for all of them.
     outer: Mutex<Option<Waker>>,
 }
 
 /// Wakes one of the futures.
-struct One {
+struct JoinWaker {
     at: usize,
     /// `true` if it is in the list.
     listed: AtomicBool,
-    all: Arc<Woken>,
+    all: Arc<WakeList>,
 }
 
-impl Wake for One {
+impl Wake for JoinWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -48,12 +48,12 @@ impl Wake for One {
     }
 }
 
-impl<T> Together<T> {
+impl<T> JoinAll<T> {
     pub(super) fn new(futures: Vec<BoxFuture<T>>) -> Self {
         let left = futures.len();
         // Each is polled once before it can be woken.
-        let woken = Arc::new(Woken { list: Mutex::new((0..left).collect()), outer: Mutex::new(None) });
-        let one = |at| Arc::new(One { at, listed: AtomicBool::new(true), all: woken.clone() });
+        let woken = Arc::new(WakeList { list: Mutex::new((0..left).collect()), outer: Mutex::new(None) });
+        let one = |at| Arc::new(JoinWaker { at, listed: AtomicBool::new(true), all: woken.clone() });
         let futures = futures.into_iter().enumerate().map(|(at, future)| Some((future, one(at)))).collect();
         Self { futures, left, woken }
     }
@@ -118,7 +118,7 @@ mod tests {
         let woken = Arc::new(Counts::default());
         let waker = Waker::from(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let mut together = Together::new(futures);
+        let mut together = JoinAll::new(futures);
         let mut taken = Vec::new();
         let _first = together.poll(&mut cx, |at, value| taken.push((at, value)));
         assert_eq!(polls.load(Ordering::SeqCst), MANY, "each is polled once to begin with");
@@ -142,7 +142,7 @@ mod tests {
         }));
         let woken = Arc::new(Counts::default());
         let waker = Waker::from(woken.clone());
-        let mut together = Together::new(vec![itself, Box::pin(pending())]);
+        let mut together = JoinAll::new(vec![itself, Box::pin(pending())]);
         let mut ended = 0;
         for _ in 0..3 {
             assert!(together.poll(&mut Context::from_waker(&waker), |_, ()| ended += 1).is_pending());
