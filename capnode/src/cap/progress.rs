@@ -69,13 +69,13 @@ pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
 }
 
 /// A handler whose caller wants progress.
-pub(crate) struct Watched<T> {
+pub(crate) struct WithProgress<T> {
     pub(crate) handler: BoxFuture<T>,
     /// `None` keeps its progress apart from that of a handler that waits for this one.
     pub(crate) progress: Option<Progress>,
 }
 
-impl<T> Future for Watched<T> {
+impl<T> Future for WithProgress<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {

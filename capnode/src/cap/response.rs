@@ -26,7 +26,7 @@ pub(crate) enum Reply {
 }
 
 /// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.
-pub(crate) type Place<'a> = Option<&'a mut dyn Any>;
+pub(crate) type ResultSlot<'a> = Option<&'a mut dyn Any>;
 
 impl Reply {
     pub(crate) fn into_body(self) -> Result<LivePayload, Error> {
@@ -82,11 +82,11 @@ pub(super) struct Handler {
 
 /// A method that runs.
 trait Method: Send {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome>;
 }
 
 pin_project! {
-    struct Running<F, R> {
+    struct RunningMethod<F, R> {
         #[pin]
         method: F,
         reply: R,
@@ -94,12 +94,12 @@ pin_project! {
     }
 }
 
-impl<F, R> Method for Running<F, R>
+impl<F, R> Method for RunningMethod<F, R>
 where
     F: Future + Send,
-    R: Fn(F::Output, bool, Place<'_>) -> Outcome + Send,
+    R: Fn(F::Output, bool, ResultSlot<'_>) -> Outcome + Send,
 {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: Place<'_>) -> Poll<Outcome> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
         let this = self.project();
         this.method.poll(cx).map(|result| (this.reply)(result, *this.typed, place))
     }
@@ -113,7 +113,7 @@ fn given_up() -> Error {
 }
 
 impl Method for Gone {
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, _: Place<'_>) -> Poll<Outcome> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, _: ResultSlot<'_>) -> Poll<Outcome> {
         Poll::Ready(Err(given_up()))
     }
 }
@@ -228,10 +228,10 @@ impl Response {
     pub(crate) fn running<F: Future + Send + 'static>(
         about: About,
         method: F,
-        reply: impl Fn(F::Output, bool, Place<'_>) -> Outcome + Send + 'static,
+        reply: impl Fn(F::Output, bool, ResultSlot<'_>) -> Outcome + Send + 'static,
         typed: bool,
     ) -> Self {
-        Self(State::Handler(Handler { about, method: Box::pin(Running { method, reply, typed }) }))
+        Self(State::Handler(Handler { about, method: Box::pin(RunningMethod { method, reply, typed }) }))
     }
 
     /// Starts the response: a handler begins when it is first polled, and is polled here once, in place. Most are done
@@ -293,7 +293,7 @@ impl Response {
 
     /// The outcome; if it comes of a handler that runs here, its result may be put into `place`, which leaves
     /// `undefined` as the outcome.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, mut place: Place<'_>) -> Poll<Outcome> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, mut place: ResultSlot<'_>) -> Poll<Outcome> {
         loop {
             let outcome = match &mut self.0 {
                 State::Ready(outcome) => {

@@ -15,9 +15,9 @@ use crate::cap::interface::{HandlerOptions, Interface, Method};
 use crate::cap::local::{Local, RequestTarget};
 use crate::cap::methods::request_of_interface;
 use crate::cap::missing::not_a_function;
-use crate::cap::progress::{self, Watched};
+use crate::cap::progress::{self, WithProgress};
 use crate::cap::request::{self, CallOptions, Request, Write, keep, put};
-use crate::cap::response::{About, Outcome, Place, Reply, Response};
+use crate::cap::response::{About, Outcome, Reply, Response, ResultSlot};
 use crate::dialect::capnweb;
 use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
 use crate::panics::caught;
@@ -150,7 +150,7 @@ impl<E: WireError> LocalData for Returned<E> {
 impl Reply {
     /// Returns the reply of a method. Its value is written as it is, also if it is a `Result`: the declared return type
     /// of the method decides, not the value.
-    fn of<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
+    fn of<R: Wire>(value: R, typed: bool, place: ResultSlot<'_>) -> Outcome {
         if typed {
             Reply::unwritten(value, capnweb::to_payload, place)
         } else {
@@ -160,7 +160,7 @@ impl Reply {
 
     /// Returns the reply of a function. If its value is a `Result`, it is one to the caller too, whether or not the
     /// closure was handed out as one that can fail.
-    fn of_function<R: Wire>(value: R, typed: bool, place: Place<'_>) -> Outcome {
+    fn of_function<R: Wire>(value: R, typed: bool, place: ResultSlot<'_>) -> Outcome {
         if typed {
             Reply::unwritten(value, |value, _| capnweb::to_outcome(value), place)
         } else {
@@ -169,7 +169,7 @@ impl Reply {
     }
 
     /// Returns the reply to a caller that can take the value as it is: in its place, if it is waiting now.
-    fn unwritten<R: Wire>(value: R, write: Write<R>, place: Place<'_>) -> Outcome {
+    fn unwritten<R: Wire>(value: R, write: Write<R>, place: ResultSlot<'_>) -> Outcome {
         match place {
             Some(place) => put(value, write, place, usize::MAX).map(Reply::Wire),
             None => Ok(Reply::Typed(keep(value, write))),
@@ -177,7 +177,7 @@ impl Reply {
     }
 
     /// The outcome of a method whose error has a type.
-    fn of_result<R: Wire, E: WireError>(result: Result<R, E>, typed: bool, place: Place<'_>) -> Outcome {
+    fn of_result<R: Wire, E: WireError>(result: Result<R, E>, typed: bool, place: ResultSlot<'_>) -> Outcome {
         match result {
             Ok(value) => Reply::of(value, typed, place),
             Err(error) => {
@@ -227,7 +227,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     fn run_with<A: Args, Fut>(
         self,
         method: impl Fn(Arc<T>, A) -> Fut,
-        reply: impl Fn(Fut::Output, bool, Place<'_>) -> Outcome + Copy + Send + 'static,
+        reply: impl Fn(Fut::Output, bool, ResultSlot<'_>) -> Outcome + Copy + Send + 'static,
     ) -> Response
     where
         Fut: Future + Send + 'static,
@@ -272,7 +272,7 @@ fn begin(local: Local, method: &'static Method, request: Request, make: Make<'_>
         let make = || bounds::writing(answer_bytes, || make(local, args, typed, inner));
         caught(name, || progress::within(progress.clone(), make)).map(|made| {
             made.map(|handler| {
-                let watched = Watched { handler: Box::pin(handler.outcome()), progress };
+                let watched = WithProgress { handler: Box::pin(handler.outcome()), progress };
                 Response::running(about, watched, |outcome, _, _| outcome, false)
             })
         })

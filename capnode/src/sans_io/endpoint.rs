@@ -23,11 +23,11 @@ use super::{Core, Handler};
 /// ```
 pub struct Endpoint {
     core: Core,
-    running: Vec<Running>,
+    running: Vec<SpawnedHandler>,
 }
 
 /// A handler that has not ended.
-struct Running {
+struct SpawnedHandler {
     handler: Handler,
     woken: Arc<WakeFlag>,
 }
@@ -74,7 +74,7 @@ impl Endpoint {
     /// Polls once each handler that is ready to go on. Returns `true` if there was one.
     pub fn poll_handlers(&mut self) -> bool {
         let started = self.core.handlers().into_iter();
-        self.running.extend(started.map(|handler| Running { handler, woken: WakeFlag::new() }));
+        self.running.extend(started.map(|handler| SpawnedHandler { handler, woken: WakeFlag::new() }));
         let mut any = false;
         self.running.retain_mut(|running| {
             if !running.woken.take() {
