@@ -15,14 +15,14 @@ pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use crate::cap::interface::{Ancestors, Interface, Method, Parent, Piece};
 pub use crate::cap::response::Response;
-pub use crate::interface::args::{Give, Lend, Owned, Passed, Taken};
+pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
 pub use crate::interface::call::{CallOf, call, read};
 pub use crate::interface::func::func;
 pub use crate::interface::{
     AnInterface, Delivery, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };
 // Bounds of public functions and what they give, which the macro's output does not name.
-pub use crate::interface::args::{Args, IntoArg, IntoArgs, Lent, Reading, Written};
+pub use crate::interface::args::{Args, ArgsDecoder, BorrowedArg, EncodedArgs, IntoArg, IntoArgs};
 pub use crate::interface::client::{Extendable, NotExtendable, Supertrait};
 pub use crate::interface::func::{Answers, IsFunc, Signature};
 pub use crate::{Call, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire};

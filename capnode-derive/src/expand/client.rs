@@ -256,16 +256,18 @@ fn passed(argument: &Argument) -> TokenStream {
     let place = place::of_type(&argument.written.ty);
     let name = place::name_at(&argument.name, place);
     match &argument.pass {
-        Pass::Give if types::surely_travels(&argument.written.ty) => quote_spanned!(place=> __p::Give(#name)),
+        Pass::Give if types::surely_travels(&argument.written.ty) => {
+            quote_spanned!(place=> __p::ByValue(#name))
+        }
         Pass::Give => {
             let ty = &argument.written.ty;
             quote_spanned!(place=> <#ty as __p::Passed>::give(#name))
         }
-        Pass::Lend(_) => quote_spanned!(place=> __p::Lend(#name)),
+        Pass::Lend(_) => quote_spanned!(place=> __p::ByRef(#name)),
         Pass::Func { .. } => {
             let into = into_func(argument);
             let ty = &argument.written.ty;
-            quote_spanned!(place=> __p::Give(__p::func::<#ty, _>(#into::into_func(#name))))
+            quote_spanned!(place=> __p::ByValue(__p::func::<#ty, _>(#into::into_func(#name))))
         }
     }
 }

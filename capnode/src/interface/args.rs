@@ -13,12 +13,12 @@ use crate::message::Text;
 /// An argument given as a borrow.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Lend<'a, T: ?Sized>(pub &'a T);
+pub struct ByRef<'a, T: ?Sized>(pub &'a T);
 
 /// An argument given away.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Give<T>(pub T);
+pub struct ByValue<T>(pub T);
 
 /// A type that an argument can be lent as: its owned form can travel.
 #[diagnostic::on_unimplemented(
@@ -27,10 +27,10 @@ pub struct Give<T>(pub T);
     note = "derive `Clone`, `serde::Serialize` and `serde::Deserialize` for it"
 )]
 #[doc(hidden)]
-pub trait Lent: Serialize + ToOwned<Owned: Wire> {}
+pub trait BorrowedArg: Serialize + ToOwned<Owned: Wire> {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + ToOwned<Owned: Wire> + ?Sized> Lent for T {}
+impl<T: Serialize + ToOwned<Owned: Wire> + ?Sized> BorrowedArg for T {}
 
 /// The type that an argument is given as. The client and the dispatcher both name it by this trait, in the same words,
 /// so that rustc says once that a type can't travel.
@@ -42,11 +42,11 @@ pub trait Passed {
 }
 
 impl<T: Wire> Passed for T {
-    type Given = Give<T>;
+    type Given = ByValue<T>;
     type Taken = T;
 
-    fn give(self) -> Give<T> {
-        Give(self)
+    fn give(self) -> ByValue<T> {
+        ByValue(self)
     }
 }
 
@@ -58,13 +58,13 @@ pub type Taken<T> = <T as Passed>::Taken;
 #[doc(hidden)]
 pub type Owned<T> = <T as ToOwned>::Owned;
 
-impl<T: Serialize + ?Sized> Serialize for Lend<'_, T> {
+impl<T: Serialize + ?Sized> Serialize for ByRef<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
 }
 
-impl<T: Wire> Serialize for Give<T> {
+impl<T: Wire> Serialize for ByValue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
@@ -77,7 +77,7 @@ pub trait IntoArg: Serialize {
     fn into_owned(self) -> Self::Owned;
 }
 
-impl<T: Lent + ?Sized> IntoArg for Lend<'_, T> {
+impl<T: BorrowedArg + ?Sized> IntoArg for ByRef<'_, T> {
     type Owned = T::Owned;
 
     fn into_owned(self) -> T::Owned {
@@ -85,7 +85,7 @@ impl<T: Lent + ?Sized> IntoArg for Lend<'_, T> {
     }
 }
 
-impl<T: Wire> IntoArg for Give<T> {
+impl<T: Wire> IntoArg for ByValue<T> {
     type Owned = T;
 
     fn into_owned(self) -> T {
@@ -96,11 +96,11 @@ impl<T: Wire> IntoArg for Give<T> {
 /// Arguments that have been written.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Written(pub(crate) LivePayload);
+pub struct EncodedArgs(pub(crate) LivePayload);
 
 /// Arguments being read.
 #[doc(hidden)]
-pub struct Reading<'a, 'b> {
+pub struct ArgsDecoder<'a, 'b> {
     reader: &'b mut Reader<'a, PayloadRef>,
     names: &'b [&'b str],
 }
@@ -114,7 +114,7 @@ pub struct Reading<'a, 'b> {
 )]
 pub trait UntypedArgs {
     #[doc(hidden)]
-    fn write(&self, limit: usize) -> Result<Written, Error>;
+    fn write(&self, limit: usize) -> Result<EncodedArgs, Error>;
 }
 
 /// The arguments of a call as a client takes them: a tuple.
@@ -128,7 +128,7 @@ pub trait IntoArgs: UntypedArgs {
 #[doc(hidden)]
 pub trait Args: UntypedArgs + Send + Sized + 'static {
     #[doc(hidden)]
-    fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error>;
+    fn read(decoder: &mut ArgsDecoder<'_, '_>) -> Result<Self, Error>;
 }
 
 /// The arguments of a request. A caller in this program may have left them as they are.
@@ -145,16 +145,16 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
             }
         }
     };
-    decode_args(&body, |reader| A::read(&mut Reading { reader, names }))
+    decode_args(&body, |reader| A::read(&mut ArgsDecoder { reader, names }))
 }
 
-impl std::fmt::Debug for Reading<'_, '_> {
+impl std::fmt::Debug for ArgsDecoder<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reading").finish_non_exhaustive()
     }
 }
 
-impl Reading<'_, '_> {
+impl ArgsDecoder<'_, '_> {
     /// Returns the error of an argument that does not fit, which says which one it is.
     #[cold]
     fn misfit(&self, at: usize, error: Error) -> Error {
@@ -168,8 +168,8 @@ impl Reading<'_, '_> {
 macro_rules! tuples {
     ($(($($arg:ident $at:tt),*))*) => { $(
         impl<$($arg: Serialize),*> UntypedArgs for ($($arg,)*) {
-            fn write(&self, limit: usize) -> Result<Written, Error> {
-                Ok(Written(write_args(limit, |_args| {
+            fn write(&self, limit: usize) -> Result<EncodedArgs, Error> {
+                Ok(EncodedArgs(write_args(limit, |_args| {
                     $(_args.push(&self.$at)?;)*
                     Ok(())
                 })?))
@@ -187,8 +187,8 @@ macro_rules! tuples {
 
         impl<$($arg: Wire),*> Args for ($($arg,)*) {
             #[allow(unused_variables, clippy::unused_unit)]
-            fn read(reading: &mut Reading<'_, '_>) -> Result<Self, Error> {
-                Ok(($(reading.reader.argument::<$arg>().map_err(|error| reading.misfit($at, error))?,)*))
+            fn read(decoder: &mut ArgsDecoder<'_, '_>) -> Result<Self, Error> {
+                Ok(($(decoder.reader.argument::<$arg>().map_err(|error| decoder.misfit($at, error))?,)*))
             }
         }
     )* };

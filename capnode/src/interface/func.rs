@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::args::Give;
+use super::args::ByValue;
 use super::call::Call;
 use super::dispatch::{Delivery, IsResult};
 use super::wire::{Wire, WireError};
@@ -253,7 +253,7 @@ macro_rules! functions {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]
             pub fn call(&self, $($value: $arg),*) -> Call<R> {
-                Call::with(&self.cap, Member::Path(Path::Empty), ($(Give($value),)*))
+                Call::with(&self.cap, Member::Path(Path::Empty), ($(ByValue($value),)*))
             }
         }
 
@@ -261,7 +261,7 @@ macro_rules! functions {
             /// Calls the function.
             #[allow(clippy::too_many_arguments)]
             pub fn call(&self, $($value: $arg),*) -> Call<T, CallError<E>> {
-                Call::with(&self.0.cap, Member::Path(Path::Empty), ($(Give($value),)*))
+                Call::with(&self.0.cap, Member::Path(Path::Empty), ($(ByValue($value),)*))
             }
         }
 
