@@ -19,7 +19,7 @@ pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
 pub use crate::interface::call::{CallOf, call, read};
 pub use crate::interface::func::func;
 pub use crate::interface::{
-    AnInterface, Delivery, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
+    AnInterface, Invocation, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };
 // Bounds of public functions and what they give, which the macro's output does not name.
 pub use crate::interface::args::{Args, ArgsDecoder, BorrowedArg, EncodedArgs, IntoArg, IntoArgs};

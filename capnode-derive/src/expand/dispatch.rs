@@ -131,7 +131,7 @@ impl Expansion<'_> {
         };
         quote! {
             #head {
-                fn dispatch(#index: usize, #request: __p::Delivery<__T>) -> __p::Response {
+                fn dispatch(#index: usize, #request: __p::Invocation<__T>) -> __p::Response {
                     #body
                 }
             }

@@ -26,19 +26,19 @@ use crate::sync::{Mutex, lock};
 /// A client whose interface `T` implements, so that it can stand for a `T`.
 pub trait Serve<T: ?Sized>: Client {
     #[doc(hidden)]
-    fn dispatch(method: usize, request: Delivery<T>) -> Response;
+    fn dispatch(method: usize, request: Invocation<T>) -> Response;
 }
 
 /// A request of an object that implements an interface.
 #[doc(hidden)]
-pub struct Delivery<T: ?Sized> {
+pub struct Invocation<T: ?Sized> {
     local: Local,
     method: &'static Method,
     request: Request,
     object: PhantomData<fn() -> Box<T>>,
 }
 
-impl<T: ?Sized> std::fmt::Debug for Delivery<T> {
+impl<T: ?Sized> std::fmt::Debug for Invocation<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Delivery").finish_non_exhaustive()
     }
@@ -71,7 +71,7 @@ impl<C: Serve<T>, T: Send + Sync + 'static> RequestTarget for InterfaceTarget<C,
 
     fn request(&self, local: Local, request: Request) -> Response {
         request_of_interface(local, C::INTERFACE, request, |local, method, number, request| {
-            C::dispatch(number, Delivery { local, method, request, object: PhantomData })
+            C::dispatch(number, Invocation { local, method, request, object: PhantomData })
         })
     }
 }
@@ -107,8 +107,8 @@ pub trait IsResult {
     type Ok: Wire;
     type Err: WireError;
 
-    /// Runs a method that returns it, as [`Delivery::run`] does one that returns a value.
-    fn run<T, A, Fut>(delivery: Delivery<T>, method: impl Fn(Arc<T>, A) -> Fut) -> Response
+    /// Runs a method that returns it, as [`Invocation::run`] does one that returns a value.
+    fn run<T, A, Fut>(delivery: Invocation<T>, method: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
         T: Send + Sync + 'static,
         A: Args,
@@ -119,7 +119,7 @@ impl<T: Wire, E: WireError> IsResult for Result<T, E> {
     type Ok = T;
     type Err = E;
 
-    fn run<O, A, Fut>(delivery: Delivery<O>, method: impl Fn(Arc<O>, A) -> Fut) -> Response
+    fn run<O, A, Fut>(delivery: Invocation<O>, method: impl Fn(Arc<O>, A) -> Fut) -> Response
     where
         O: Send + Sync + 'static,
         A: Args,
@@ -202,7 +202,7 @@ impl Reply {
 }
 
 #[doc(hidden)]
-impl<T: Send + Sync + 'static> Delivery<T> {
+impl<T: Send + Sync + 'static> Invocation<T> {
     /// Runs a method: decodes the arguments, and makes an answer of its output.
     pub fn run<A, R, Fut>(self, method: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
@@ -245,7 +245,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
 static FUNCTION: Method = Method::call("the function", "", &[]);
 
 #[doc(hidden)]
-impl<T> Delivery<T> {
+impl<T> Invocation<T> {
     /// Returns a call of a function, which is the object itself.
     pub(super) fn of_function(local: Local, request: Request) -> Self {
         Self { local, method: &FUNCTION, request, object: PhantomData }
@@ -259,10 +259,10 @@ impl<T> Delivery<T> {
 }
 
 /// Makes the handler of a call, given its arguments. It drops no user code but the arguments and what they become.
-type Make<'a> = &'a dyn Fn(Local, request::Args, bool, About) -> Result<Response, Error>;
+type MakeHandler<'a> = &'a dyn Fn(Local, request::Args, bool, About) -> Result<Response, Error>;
 
 /// Has the handler of a method made by `make`, and prepares it for being polled.
-fn begin(local: Local, method: &'static Method, request: Request, make: Make<'_>) -> Response {
+fn begin(local: Local, method: &'static Method, request: Request, make: MakeHandler<'_>) -> Response {
     let Request { args, typed, options: CallOptions { progress, answer_bytes, .. }, .. } = request;
     let Method { name, handler_options, .. } = *method;
     let about = About { name, handler_options, answer_bytes };

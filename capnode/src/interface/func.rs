@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::args::ByValue;
 use super::call::Call;
-use super::dispatch::{Delivery, IsResult};
+use super::dispatch::{Invocation, IsResult};
 use super::wire::{Wire, WireError};
 use crate::cap::local::{Local, RequestTarget};
 use crate::cap::missing::{in_function, not_a_function};
@@ -294,7 +294,7 @@ macro_rules! functions {
         {
             fn call(local: Local, request: Request) -> Response {
                 let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                Delivery::of_function(local, request).run_function(call)
+                Invocation::of_function(local, request).run_function(call)
             }
         }
 
@@ -305,7 +305,7 @@ macro_rules! functions {
         {
             fn call(local: Local, request: Request) -> Response {
                 let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                IsResult::run(Delivery::of_function(local, request), call)
+                IsResult::run(Invocation::of_function(local, request), call)
             }
         }
     )* };

@@ -11,7 +11,7 @@ mod untyped;
 mod wire;
 
 pub use self::client::{AnInterface, Client, Ordinary, cast, serialize, supertrait};
-pub use self::dispatch::{Delivery, IsResult, Serve, serve};
+pub use self::dispatch::{Invocation, IsResult, Serve, serve};
 pub use self::from_cap::FromCap;
 pub use self::promise::{Resolver, promise};
 pub use self::wire::{Offer, Wire, WireError};
