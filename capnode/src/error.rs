@@ -27,8 +27,8 @@ struct Inner {
     name: Cow<'static, str>,
     message: String,
     /// The message for others, if `message` has details that are not for them.
-    told: Option<String>,
-    data: Data,
+    public_message: Option<String>,
+    data: ErrorData,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// The limit that was reached.
     limit: Option<LimitKind>,
@@ -36,7 +36,7 @@ struct Inner {
 
 /// Data that goes with a rejection, beside its message.
 #[derive(Clone)]
-pub(crate) enum Data {
+pub(crate) enum ErrorData {
     None,
     /// The properties object as it came, in Cap'n Web's writing.
     Wire(Text),
@@ -179,8 +179,8 @@ impl Error {
             fault,
             name: Cow::Borrowed("Error"),
             message: message.into(),
-            told: None,
-            data: Data::None,
+            public_message: None,
+            data: ErrorData::None,
             source: None,
             limit: None,
         }))
@@ -229,24 +229,24 @@ impl Error {
 
     /// Drops a thrown value, so that the failure is passed on as an error.
     fn without_thrown(self) -> Self {
-        if matches!(self.0.data, Data::Thrown(_)) { self.with_data(Data::None) } else { self }
+        if matches!(self.0.data, ErrorData::Thrown(_)) { self.with_data(ErrorData::None) } else { self }
     }
 
     /// Sets the message that others get instead of the full one.
-    pub(crate) fn telling(self, told: impl Into<String>) -> Self {
-        self.change(|inner| inner.told = Some(told.into()))
+    pub(crate) fn with_public_message(self, public_message: impl Into<String>) -> Self {
+        self.change(|inner| inner.public_message = Some(public_message.into()))
     }
 
     /// Returns the bytes that the error keeps.
     pub(crate) fn held_len(&self) -> usize {
         let data = match &self.0.data {
-            Data::Wire(text) | Data::Thrown(text) => text.buffer().len(),
-            Data::None | Data::Local(_) => 0,
+            ErrorData::Wire(text) | ErrorData::Thrown(text) => text.buffer().len(),
+            ErrorData::None | ErrorData::Local(_) => 0,
         };
         self.0.message.len() + self.0.name.len() + data
     }
 
-    pub(crate) fn with_data(self, data: Data) -> Self {
+    pub(crate) fn with_data(self, data: ErrorData) -> Self {
         self.change(|inner| inner.data = data)
     }
 
@@ -255,19 +255,19 @@ impl Error {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
-    /// Puts a subject before the message: `about: message`.
-    pub(crate) fn about(self, about: impl fmt::Display) -> Self {
+    /// Puts a subject before the message: `with_context: message`.
+    pub(crate) fn with_context(self, with_context: impl fmt::Display) -> Self {
         self.without_thrown().change(|inner| {
-            let said = |message: &str| format!("{about}: {message}");
-            inner.told = inner.told.as_deref().map(said);
+            let said = |message: &str| format!("{with_context}: {message}");
+            inner.public_message = inner.public_message.as_deref().map(said);
             inner.message = said(&inner.message);
         })
     }
 
     /// Puts a subject before the message in this program only. Others get the message without it.
-    pub(crate) fn about_here(self, about: impl fmt::Display) -> Self {
-        let told = self.told().to_owned();
-        self.about(about).telling(told)
+    pub(crate) fn with_local_context(self, with_context: impl fmt::Display) -> Self {
+        let public_message = self.public_message().to_owned();
+        self.with_context(with_context).with_public_message(public_message)
     }
 
     /// Returns the kind of the failure.
@@ -297,8 +297,8 @@ impl Error {
     }
 
     /// Returns the message for others.
-    pub(crate) fn told(&self) -> &str {
-        self.0.told.as_deref().unwrap_or(&self.0.message)
+    pub(crate) fn public_message(&self) -> &str {
+        self.0.public_message.as_deref().unwrap_or(&self.0.message)
     }
 
     /// Returns the class of the error as a JavaScript peer knows it: `Error`, `TypeError`, ….
@@ -311,7 +311,7 @@ impl Error {
         Arc::as_ptr(&self.0).addr()
     }
 
-    pub(crate) fn data(&self) -> &Data {
+    pub(crate) fn data(&self) -> &ErrorData {
         &self.0.data
     }
 }
@@ -331,9 +331,9 @@ impl fmt::Debug for Error {
         }
         out.field("message", &self.0.message);
         match &self.0.data {
-            Data::Wire(properties) => drop(out.field("properties", properties)),
-            Data::Thrown(thrown) => drop(out.field("thrown", thrown)),
-            Data::None | Data::Local(_) => {}
+            ErrorData::Wire(properties) => drop(out.field("properties", properties)),
+            ErrorData::Thrown(thrown) => drop(out.field("thrown", thrown)),
+            ErrorData::None | ErrorData::Local(_) => {}
         }
         if let Some(limit) = self.0.limit {
             out.field("limit", &limit);
@@ -515,7 +515,7 @@ mod tests {
 
     #[test]
     fn an_error_said_about_something_keeps_its_kind() {
-        let error = Error::new(ErrorKind::Limit, "too long").about("echo");
+        let error = Error::new(ErrorKind::Limit, "too long").with_context("echo");
         assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Limit, "echo: too long"));
     }
 }

@@ -157,7 +157,8 @@ impl Object {
     }
 
     fn put(&self, name: &str, value: Result<LivePayload, Error>, writable: bool) {
-        let broken = |error: Error| Payload::reference(PayloadRef::Cap(Cap::broken(error.about(name))));
+        let broken =
+            |error: Error| Payload::reference(PayloadRef::Cap(Cap::broken(error.with_context(name))));
         let member =
             Member { name: name.to_owned(), value: MemberValue::Own(value.unwrap_or_else(broken)), writable };
         let replaced = lock(&self.0.0).insert(member);
@@ -176,7 +177,7 @@ impl Object {
     /// If it is of another type. A missing one is undefined, which an `Option` or `()` takes.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let value = lock(&self.0.0).find(name).map(|member| member.value.clone());
-        decode(&value.map_or_else(undefined, MemberValue::body)).map_err(|error| error.about(name))
+        decode(&value.map_or_else(undefined, MemberValue::body)).map_err(|error| error.with_context(name))
     }
 
     /// Sets a property, as its owner. Others can only read a new one.
@@ -335,7 +336,9 @@ impl Inner {
                         drop(left);
                         done(outcome)
                     }
-                    Err(error) => Response::error(error.about(format_args!("'{}'", path.as_slice()[0]))),
+                    Err(error) => {
+                        Response::error(error.with_context(format_args!("'{}'", path.as_slice()[0])))
+                    }
                 }
             }
             [Key::Name(name), Key::Verb(Verb::Delete)] => {

@@ -43,7 +43,7 @@ pub(crate) fn part_to_cap(part: &PayloadRef) -> Cap {
 
 /// Makes an index from any value. An index that cannot be written fails when it is used.
 pub(crate) fn index(offered: &impl Serialize) -> Cap {
-    encode(offered).map_or_else(|error| Cap::broken(error.about("the index")), to_cap)
+    encode(offered).map_or_else(|error| Cap::broken(error.with_context("the index")), to_cap)
 }
 
 /// The value, which may hold references to others, and so on.

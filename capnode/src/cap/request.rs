@@ -86,7 +86,7 @@ impl Member {
 
     /// Says in an error of this side that it is about this member.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        if self.is_whole() { error } else { error.about(self.describe()) }
+        if self.is_whole() { error } else { error.with_context(self.describe()) }
     }
 
     /// The name of the member, for messages.

@@ -76,7 +76,7 @@ pub(crate) struct About {
 /// A handler of this program. Dropping it drops its content, which runs user code, or lets it run on if that is its
 /// manner.
 pub(super) struct Handler {
-    about: About,
+    with_context: About,
     method: Pin<Box<dyn Method>>,
 }
 
@@ -151,35 +151,35 @@ impl Handler {
     /// Takes out the method, to be run elsewhere.
     fn take(&mut self) -> Self {
         let method = std::mem::replace(&mut self.method, Box::pin(Gone));
-        let about = self.about;
-        self.about.handler_options = HandlerOptions::default();
-        Self { about, method }
+        let with_context = self.with_context;
+        self.with_context.handler_options = HandlerOptions::default();
+        Self { with_context, method }
     }
 
     /// Moves a handler that blocks to a thread where it may.
     fn off_thread(&mut self) -> Response {
         let mut blocking = self.take();
-        let handler_options = std::mem::take(&mut blocking.about.handler_options);
-        let about = About {
+        let handler_options = std::mem::take(&mut blocking.with_context.handler_options);
+        let with_context = About {
             handler_options: HandlerOptions { blocking: false, ..handler_options },
-            ..blocking.about
+            ..blocking.with_context
         };
         let moved = crate::runtime::run_blocking(Response(State::Handler(blocking)).outcome());
-        Response::running(about, moved, |outcome, _, _| outcome, false)
+        Response::running(with_context, moved, |outcome, _, _| outcome, false)
     }
 
     /// Makes the handler a task of its own.
     fn apart(&mut self) -> Response {
         if !depth::can_run_tasks() {
             // Nobody could run it on.
-            self.about.handler_options.no_cancel = false;
+            self.with_context.handler_options.no_cancel = false;
             let message = "too many calls inside one another, and nobody to run them apart";
             return Response::error(
                 Error::new(ErrorKind::Limit, message).with_fate(Fate::NotSent).with_fault(Fault::Here),
             );
         }
         let handler = self.take();
-        let no_cancel = handler.about.handler_options.no_cancel;
+        let no_cancel = handler.with_context.handler_options.no_cancel;
         let (ended, outcome) = oneshot::channel();
         let response = Some(Response(State::Handler(handler)));
         depth::start_later(Box::pin(Moved { response, ended, no_cancel }));
@@ -189,9 +189,9 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        if self.about.handler_options.no_cancel {
+        if self.with_context.handler_options.no_cancel {
             let mut detached = self.take();
-            detached.about.handler_options = HandlerOptions::default();
+            detached.with_context.handler_options = HandlerOptions::default();
             let detached = Response(State::Handler(detached)).outcome();
             // Without a runtime nothing is left to run it.
             let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
@@ -199,7 +199,7 @@ impl Drop for Handler {
         }
         let method = std::mem::replace(&mut self.method, Box::pin(Gone));
         // The details are in the log.
-        let _panicked = caught(self.about.name, || drop(method));
+        let _panicked = caught(self.with_context.name, || drop(method));
     }
 }
 
@@ -218,20 +218,23 @@ impl Response {
 
     /// Returns the response of work of the library's own for a caller in this program.
     pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        let about =
+        let with_context =
             About { name: "a handler", handler_options: HandlerOptions::default(), answer_bytes: usize::MAX };
-        Self::running(about, handler, |outcome, _, _| outcome, false)
+        Self::running(with_context, handler, |outcome, _, _| outcome, false)
     }
 
     /// Returns the response of a running method, with the function that makes an answer of its result. That is told
     /// whether the caller can take the result as it is.
     pub(crate) fn running<F: Future + Send + 'static>(
-        about: About,
+        with_context: About,
         method: F,
         reply: impl Fn(F::Output, bool, ResultSlot<'_>) -> Outcome + Send + 'static,
         typed: bool,
     ) -> Self {
-        Self(State::Handler(Handler { about, method: Box::pin(RunningMethod { method, reply, typed }) }))
+        Self(State::Handler(Handler {
+            with_context,
+            method: Box::pin(RunningMethod { method, reply, typed }),
+        }))
     }
 
     /// Starts the response: a handler begins when it is first polled, and is polled here once, in place. Most are done
@@ -261,7 +264,7 @@ impl Response {
             }
             // If it becomes a task, the task runs to its end without a caller that waits.
             State::Handler(handler) => {
-                handler.about.handler_options.no_cancel = true;
+                handler.with_context.handler_options.no_cancel = true;
                 own = true;
             }
             State::Ready(_) | State::Queued(_) | State::Moved(_) => {}
@@ -313,7 +316,7 @@ impl Response {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }
                 State::Handler(handler) => {
-                    let About { name, handler_options, answer_bytes } = handler.about;
+                    let About { name, handler_options, answer_bytes } = handler.with_context;
                     if handler_options.blocking {
                         *self = handler.off_thread();
                         continue;
@@ -329,7 +332,7 @@ impl Response {
                         Ok(Poll::Ready(outcome)) => outcome,
                         Err(panicked) => Err(panicked.into()),
                     };
-                    handler.about.handler_options.no_cancel = false;
+                    handler.with_context.handler_options.no_cancel = false;
                     outcome
                 }
             };

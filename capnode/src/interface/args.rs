@@ -159,8 +159,8 @@ impl ArgsDecoder<'_, '_> {
     #[cold]
     fn misfit(&self, at: usize, error: Error) -> Error {
         match self.names.get(at) {
-            Some(name) => error.about(format_args!("argument {}, `{name}`", at + 1)),
-            None => error.about(format_args!("argument {}", at + 1)),
+            Some(name) => error.with_context(format_args!("argument {}, `{name}`", at + 1)),
+            None => error.with_context(format_args!("argument {}", at + 1)),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::cap::promise::Promise;
 use crate::cap::request::{self, CallOptions, Member, Request, keep};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
-use crate::error::{CallError, Data, Error, ErrorKind, Fate};
+use crate::error::{CallError, Error, ErrorData, ErrorKind, Fate};
 use crate::message::Path;
 use crate::names::find_reserved;
 use crate::panics::contained;
@@ -265,7 +265,7 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
         };
         Poll::Ready(match (place, body) {
             (Some(value), _) => Ok(value),
-            (None, Ok(body)) => decode(&body).map_err(|error| F::failed(error.about("the result"))),
+            (None, Ok(body)) => decode(&body).map_err(|error| F::failed(error.with_context("the result"))),
             (None, Err(error)) => Err(F::failed(error)),
         })
     }
@@ -291,10 +291,10 @@ impl<E: WireError> Failed for CallError<E> {
             return own.downcast().map_or(CallError::Failed(error), |own| CallError::Returned(*own));
         }
         let returned = match error.data() {
-            Data::None | Data::Thrown(_) => None,
-            Data::Wire(_) => error.property("data"),
+            ErrorData::None | ErrorData::Thrown(_) => None,
+            ErrorData::Wire(_) => error.property("data"),
             // In this program it is still the value that was returned.
-            Data::Local(data) => match data.take(TypeId::of::<E>()) {
+            ErrorData::Local(data) => match data.take(TypeId::of::<E>()) {
                 Some(own) => own.downcast().ok().map(|own| *own),
                 None => error.property("data"),
             },

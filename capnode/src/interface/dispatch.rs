@@ -19,7 +19,7 @@ use crate::cap::progress::{self, WithProgress};
 use crate::cap::request::{self, CallOptions, Request, Write, keep, put};
 use crate::cap::response::{About, Outcome, Reply, Response, ResultSlot};
 use crate::dialect::capnweb;
-use crate::error::{Data, Error, ErrorKind, Fate, Fault, LocalData};
+use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault, LocalData};
 use crate::panics::caught;
 use crate::sync::{Mutex, lock};
 
@@ -187,11 +187,11 @@ impl Reply {
                 }
                 let rejected = Error::rejected(error.to_string());
                 if typed {
-                    let data = Data::Local(Arc::new(Returned(Mutex::new(Some(error)))));
+                    let data = ErrorData::Local(Arc::new(Returned(Mutex::new(Some(error)))));
                     return Err(rejected.with_data(data));
                 }
                 match capnweb::error_data(&error) {
-                    Ok(properties) => Err(rejected.with_data(Data::Wire(properties.into()))),
+                    Ok(properties) => Err(rejected.with_data(ErrorData::Wire(properties.into()))),
                     // The message is left.
                     Err(error) if error.limit().is_some() => Err(rejected),
                     Err(error) => Err(error),
@@ -233,10 +233,10 @@ impl<T: Send + Sync + 'static> Invocation<T> {
         Fut: Future + Send + 'static,
     {
         let Self { local, method: entry, request, .. } = self;
-        begin(local, entry, request, &|local, args, typed, about| {
+        begin(local, entry, request, &|local, args, typed, with_context| {
             let args = args::take::<A>(args, entry.args)?;
             let object = local.downcast::<T>().ok_or_else(|| not_a_function(None))?;
-            Ok(Response::running(about, method(object, args), reply, typed))
+            Ok(Response::running(with_context, method(object, args), reply, typed))
         })
     }
 }
@@ -265,24 +265,24 @@ type MakeHandler<'a> = &'a dyn Fn(Local, request::Args, bool, About) -> Result<R
 fn begin(local: Local, method: &'static Method, request: Request, make: MakeHandler<'_>) -> Response {
     let Request { args, typed, options: CallOptions { progress, answer_bytes, .. }, .. } = request;
     let Method { name, handler_options, .. } = *method;
-    let about = About { name, handler_options, answer_bytes };
+    let with_context = About { name, handler_options, answer_bytes };
     // The arguments may have a user's types, and the method may do more than make a future.
     let started = if progress.is_some() || progress::is_watched() {
-        let inner = About { handler_options: HandlerOptions::default(), ..about };
+        let inner = About { handler_options: HandlerOptions::default(), ..with_context };
         let make = || bounds::writing(answer_bytes, || make(local, args, typed, inner));
         caught(name, || progress::within(progress.clone(), make)).map(|made| {
             made.map(|handler| {
                 let watched = WithProgress { handler: Box::pin(handler.outcome()), progress };
-                Response::running(about, watched, |outcome, _, _| outcome, false)
+                Response::running(with_context, watched, |outcome, _, _| outcome, false)
             })
         })
     } else {
-        caught(name, || make(local, args, typed, about))
+        caught(name, || make(local, args, typed, with_context))
     };
     match started {
         Ok(Ok(response)) => response,
         // The caller can do something about it: the class is JavaScript's for it.
-        Ok(Err(error)) => Response::error(Error::type_error(error.about(name).message())),
+        Ok(Err(error)) => Response::error(Error::type_error(error.with_context(name).message())),
         Err(panicked) => Response::error(panicked.into()),
     }
 }

@@ -3,7 +3,7 @@
 use crate::bounds;
 use crate::cap::payload::{LivePayload, flatten, unfold, with_records};
 use crate::dialect::{Capabilities, capnweb};
-use crate::error::{Data, Error};
+use crate::error::{Error, ErrorData};
 use crate::message::Text;
 
 /// Bytes of a message beside its path and its values.
@@ -33,15 +33,15 @@ pub(super) fn error_text(error: &Error, frame_bytes: usize) -> Text {
     let most = frame_bytes.saturating_sub(ENVELOPE);
     let text = |error: &Error| {
         // A text that is certainly too long is not written at all.
-        let known = error.told().len()
+        let known = error.public_message().len()
             + match error.data() {
-                Data::Wire(data) | Data::Thrown(data) => data.as_str().len(),
-                Data::None | Data::Local(_) => 0,
+                ErrorData::Wire(data) | ErrorData::Thrown(data) => data.as_str().len(),
+                ErrorData::None | ErrorData::Local(_) => 0,
             };
         let text = (known < most).then(|| bounds::writing(most, || capnweb::error_text(error)));
         text?.ok().filter(|text| text.len() < most)
     };
-    let plain = || text(&Error::rejected(error.told()));
+    let plain = || text(&Error::rejected(error.public_message()));
     let text = text(error).or_else(plain).unwrap_or_else(|| {
         capnweb::error_text(&Error::rejected("an error that is longer than a frame may be"))
             .unwrap_or_default()

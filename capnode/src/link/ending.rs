@@ -97,7 +97,7 @@ impl Link {
     fn end_session(&self, error: Error, reason: Option<String>, farewell: impl FnOnce(&Self, &mut State)) {
         // The name of the connection stays on this side.
         let error = match &self.nickname {
-            Some(nickname) => error.about_here(nickname),
+            Some(nickname) => error.with_local_context(nickname),
             None => error,
         };
         let remains = self.with_state(Cause::Program, |state, effects| {
@@ -214,7 +214,7 @@ impl Link {
 
 /// Returns the reason of an end that is not ordinary, for the peer.
 fn reason_of(error: &Error) -> Option<String> {
-    (error.kind() != ErrorKind::Disconnected).then(|| error.told().to_owned())
+    (error.kind() != ErrorKind::Disconnected).then(|| error.public_message().to_owned())
 }
 
 /// Logs the end of a session: a broken rule or limit as a warning, and any other end at debug level.

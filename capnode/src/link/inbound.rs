@@ -21,7 +21,7 @@ use crate::cap::inbound::{
 };
 use crate::cap::response::{Reply, Response};
 use crate::dialect::{Capabilities, Dialect, capnweb};
-use crate::error::{Data, Error, ErrorKind, Fault};
+use crate::error::{Error, ErrorData, ErrorKind, Fault};
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, ReturnMode, Text};
 use crate::session::{Event, Received};
@@ -428,6 +428,6 @@ impl Link {
 /// Returns the error for a call that comes while the node is shutting down. The call has not run; a program in
 /// JavaScript recognizes that by the property `code`.
 fn shutting_down() -> Error {
-    let code = Data::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
+    let code = ErrorData::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
     Error::rejected("the node is shutting down").with_data(code)
 }

@@ -104,7 +104,8 @@ impl<C: FromConnection> Connect<C> {
         let url = self.url.clone();
         let error = |kind, error: io::Error| {
             // The cause is in the message, so it is not the source as well.
-            Error::new(kind, format!("cannot connect to {url}: {error}")).telling("cannot connect")
+            Error::new(kind, format!("cannot connect to {url}: {error}"))
+                .with_public_message("cannot connect")
         };
         let failed = |cause: io::Error| error(kind_of(&cause), cause);
         crate::runtime::check()?;
@@ -150,7 +151,7 @@ impl<C: FromConnection> Connect<C> {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Connect, format!("cannot set up TLS with {host}: {error}"))
-                .telling("cannot set up TLS")
+                .with_public_message("cannot set up TLS")
         };
         let server = ServerName::try_from(name.to_owned()).map_err(|error| failed(error.into()))?;
         let config = match &self.tls {

@@ -47,7 +47,9 @@ impl FromStr for Address {
             let message = format!(
                 "`{url}` is not an address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path"
             );
-            Error::new(ErrorKind::Connect, message).with_fault(Fault::Here).telling("not an address")
+            Error::new(ErrorKind::Connect, message)
+                .with_fault(Fault::Here)
+                .with_public_message("not an address")
         };
         let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
         // As in every URL, the case of the scheme does not count.

@@ -37,7 +37,9 @@ impl<R: ExtractRef> ArgsWriter<R> {
         }
         self.count += 1;
         let written = value.serialize(&mut self.writer);
-        self.writer.check(written).map_err(|error| error.about(format_args!("argument {}", self.count)))
+        self.writer
+            .check(written)
+            .map_err(|error| error.with_context(format_args!("argument {}", self.count)))
     }
 }
 

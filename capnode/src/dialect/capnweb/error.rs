@@ -11,7 +11,7 @@ use super::text::write_string;
 use super::{from_payload, member, to_payload};
 use crate::bounds;
 use crate::dialect::ExtractRef;
-use crate::error::{Data, Error, ErrorKind};
+use crate::error::{Error, ErrorData, ErrorKind};
 use crate::few::Few;
 use crate::kinds::{Url, marker};
 use crate::message::{Key, Payload, Text};
@@ -21,11 +21,11 @@ use crate::panics::caught;
 impl Error {
     /// Writes the data of the failure at once. This runs user code.
     pub(crate) fn written(self) -> Self {
-        let Data::Local(data) = self.data() else { return self };
+        let ErrorData::Local(data) = self.data() else { return self };
         let written = match caught("the data of an error", || data.encode()) {
-            Ok(Ok(properties)) => Data::Wire(properties.into()),
+            Ok(Ok(properties)) => ErrorData::Wire(properties.into()),
             // The message is left.
-            Ok(Err(_)) | Err(_) => Data::None,
+            Ok(Err(_)) | Err(_) => ErrorData::None,
         };
         self.with_data(written)
     }
@@ -34,9 +34,9 @@ impl Error {
     /// none, or it does not fit `T`.
     pub fn property<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         match self.data() {
-            Data::None => None,
-            Data::Wire(properties) | Data::Thrown(properties) => error_property(properties, name),
-            Data::Local(data) => error_property(&data.encode().ok()?.into(), name),
+            ErrorData::None => None,
+            ErrorData::Wire(properties) | ErrorData::Thrown(properties) => error_property(properties, name),
+            ErrorData::Local(data) => error_property(&data.encode().ok()?.into(), name),
         }
     }
 }
@@ -70,16 +70,17 @@ impl Error {
             let message = format!("`{name}` can't be a property of an error: it has a meaning of its own");
             return Err(Error::new(ErrorKind::Encode, message));
         }
-        let about = |error: Error| error.about(format_args!("the property `{name}` of an error"));
-        let value: Payload<NoReference> = to_payload(&value, bounds::writable()).map_err(about)?;
+        let with_context =
+            |error: Error| error.with_context(format_args!("the property `{name}` of an error"));
+        let value: Payload<NoReference> = to_payload(&value, bounds::writable()).map_err(with_context)?;
         let error = self.written();
         let properties = match error.data() {
-            Data::Wire(properties) => set_property(properties, name, value.text.as_str()),
-            Data::None | Data::Thrown(_) | Data::Local(_) => {
+            ErrorData::Wire(properties) => set_property(properties, name, value.text.as_str()),
+            ErrorData::None | ErrorData::Thrown(_) | ErrorData::Local(_) => {
                 set_property(&Text::Static("{}"), name, value.text.as_str())
             }
         };
-        Ok(error.with_data(Data::Wire(properties.into())))
+        Ok(error.with_data(ErrorData::Wire(properties.into())))
     }
 }
 
@@ -106,7 +107,7 @@ fn set_property(properties: &Text, name: &str, value: &str) -> String {
 /// Serializes an error as its class and message.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.told()))
+        serializer.serialize_newtype_struct(marker::ERROR, &(self.name(), self.public_message()))
     }
 }
 
@@ -131,20 +132,20 @@ impl<'de> Deserialize<'de> for Error {
 
 /// The expression of an error. Neither its causes nor a stack leave this program.
 pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
-    if let Data::Thrown(thrown) = error.data() {
+    if let ErrorData::Thrown(thrown) = error.data() {
         return Ok(thrown.as_str().to_owned());
     }
     let mut out = String::from("[\"error\",");
     write_string(&mut out, error.name());
     out.push(',');
-    write_string(&mut out, error.told());
+    write_string(&mut out, error.public_message());
     match error.data() {
-        Data::None | Data::Thrown(_) => {}
-        Data::Wire(properties) => {
+        ErrorData::None | ErrorData::Thrown(_) => {}
+        ErrorData::Wire(properties) => {
             out.push_str(",null,");
             out.push_str(properties.as_str());
         }
-        Data::Local(data) => {
+        ErrorData::Local(data) => {
             out.push_str(",null,");
             out.push_str(&data.encode()?);
         }
@@ -170,7 +171,7 @@ pub(crate) fn to_outcome<R: ExtractRef, T: Serialize + ?Sized>(value: &T) -> Res
     let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());
     let data: Payload<NoReference> = Payload::plain(written.text);
     let message = from_payload(&data).unwrap_or_else(|_| short(data.text.as_str()));
-    Err(Error::rejected(message).with_data(Data::Wire(properties.into())))
+    Err(Error::rejected(message).with_data(ErrorData::Wire(properties.into())))
 }
 
 /// The properties of an error that carries `data`.
@@ -203,7 +204,7 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
         let error = Error::new(ErrorKind::Rejected, message).with_name(name);
         return match properties {
             // An error may outlive its frame by far.
-            Some(at) => error.with_data(Data::Wire(thrown.text.slice(at).as_str().to_owned().into())),
+            Some(at) => error.with_data(ErrorData::Wire(thrown.text.slice(at).as_str().to_owned().into())),
             None => error,
         };
     }
@@ -211,7 +212,7 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
     let message =
         from_payload(&thrown).or_else(|_| url()).unwrap_or_else(|_: Error| short(thrown.text.as_str()));
     let thrown = Text::Own(thrown.text.as_str().to_owned());
-    Error::new(ErrorKind::Rejected, message).with_data(Data::Thrown(thrown))
+    Error::new(ErrorKind::Rejected, message).with_data(ErrorData::Thrown(thrown))
 }
 
 /// Copies a value with undefined in the places of its references. An error outlives its connection and may be passed on

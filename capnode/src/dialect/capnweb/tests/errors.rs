@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use super::*;
 use crate::dialect::capnweb::to_outcome;
-use crate::error::Data;
+use crate::error::ErrorData;
 
 fn thrown(text: &str) -> Error {
     let Message::Answer { outcome: Err(thrown), .. } = message(&format!("[\"reject\",1,{text}]")).unwrap()
@@ -31,7 +31,7 @@ fn causes_and_stacks_stay_here() {
 fn an_error_carries_its_typed_part_as_data() {
     let properties = error_data(&vec![1u64, u64::MAX]).unwrap();
     assert_eq!(properties, r#"{"data":[[1,["bigint","18446744073709551615"]]]}"#);
-    let error = Error::rejected("m").with_data(Data::Wire(properties.into()));
+    let error = Error::rejected("m").with_data(ErrorData::Wire(properties.into()));
     let text = error_text(&error).unwrap();
     assert_eq!(text, r#"["error","Error","m",null,{"data":[[1,["bigint","18446744073709551615"]]]}]"#);
     assert_eq!(thrown(&text).property::<Vec<u64>>("data"), Some(vec![1, u64::MAX]));
