@@ -156,7 +156,6 @@ mod dialect;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
-mod few;
 #[cfg(all(any(fuzzing, test), feature = "ws"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -185,6 +184,7 @@ mod spare;
 mod sweep;
 mod sync;
 mod table;
+mod thin_vec;
 #[cfg(feature = "tokio")]
 pub mod transport;
 #[cfg(any(feature = "axum", feature = "ws"))]

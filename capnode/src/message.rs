@@ -9,8 +9,8 @@ use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::few::Few;
 use crate::table::Table;
+use crate::thin_vec::ThinVec;
 
 /// An id in a session's tables. Positive ids number calls, negative ids number exports and 0 is the index; their owner
 /// depends on the side that names them.
@@ -103,10 +103,10 @@ impl From<String> for Text {
 pub(crate) struct Payload<R> {
     pub(crate) text: Text,
     /// The references, in the order of their places.
-    pub(crate) refs: Few<Slot<R>>,
+    pub(crate) refs: ThinVec<Slot<R>>,
     /// Ranges in the text's buffer of the values that occur more than once in this one, or inside themselves: a
     /// reference to such a node gives its number here. A Cap'n Web frame has none.
-    pub(crate) nodes: Few<Range<usize>>,
+    pub(crate) nodes: ThinVec<Range<usize>>,
 }
 
 /// The place of a reference in a payload's text. The text from `start` to `end` (positions in the text's buffer) says
@@ -127,12 +127,16 @@ impl<R> Slot<R> {
 
 impl<R> Payload<R> {
     pub(crate) fn plain(text: impl Into<Text>) -> Self {
-        Self { text: text.into(), refs: Few::NONE, nodes: Few::NONE }
+        Self { text: text.into(), refs: ThinVec::NONE, nodes: ThinVec::NONE }
     }
 
     /// Returns a value that is a single reference, not yet written.
     pub(crate) fn reference(to: R) -> Self {
-        Self { text: Text::Static(""), refs: vec![Slot { start: 0, end: 0, to }].into(), nodes: Few::NONE }
+        Self {
+            text: Text::Static(""),
+            refs: vec![Slot { start: 0, end: 0, to }].into(),
+            nodes: ThinVec::NONE,
+        }
     }
 
     /// Returns the reference that makes up the whole value, if it is one.
@@ -158,7 +162,7 @@ impl<R> Payload<R> {
 
     pub(crate) fn map<S>(self, mut change: impl FnMut(R) -> S) -> Payload<S> {
         if self.refs.is_empty() {
-            return Payload { text: self.text, refs: Few::NONE, nodes: self.nodes };
+            return Payload { text: self.text, refs: ThinVec::NONE, nodes: self.nodes };
         }
         let change = |slot: Slot<R>| Slot { start: slot.start, end: slot.end, to: change(slot.to) };
         Payload { text: self.text, refs: self.refs.into_iter().map(change).collect(), nodes: self.nodes }
@@ -172,7 +176,7 @@ impl<R: Clone> Payload<R> {
         let from = self.refs.partition_point(|slot| slot.start < range.start);
         let to = self.refs.partition_point(|slot| slot.end <= range.end);
         let refs = self.refs.get(from..to).unwrap_or_default().iter().cloned().collect();
-        Self { text: self.text.slice(range), refs, nodes: Few::NONE }
+        Self { text: self.text.slice(range), refs, nodes: ThinVec::NONE }
     }
 }
 
@@ -467,7 +471,7 @@ mod tests {
     fn a_slice_keeps_the_references_inside_it() {
         let text = Text::frame(r#"{"a":<1>,"b":<2>}"#);
         let slot = |start, to| Slot { start, end: start + 3, to };
-        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')].into(), nodes: Few::NONE };
+        let whole = Payload { text, refs: vec![slot(5, 'x'), slot(13, 'y')].into(), nodes: ThinVec::NONE };
         let part = whole.slice(13..16);
         assert_eq!(part.text.as_str(), "<2>");
         assert_eq!(part.root(), Some(&'y'));

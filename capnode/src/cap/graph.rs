@@ -11,9 +11,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::payload::{LivePayload, PayloadRef};
 use crate::dialect::ValueSlice;
-use crate::few::Few;
 use crate::limits::Limits;
 use crate::message::{Payload, Slot, Text};
+use crate::thin_vec::ThinVec;
 
 /// The nodes of one message.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl SharedNode {
         match (self.graph.contents.get(), self.graph.place(self.index)) {
             (Some(contents), Some(place)) => {
                 let refs = place.refs.iter().map(|slot| slot.outside(Some(&self.graph))).collect();
-                Payload { text: contents.text.slice(place.range), refs, nodes: Few::NONE }
+                Payload { text: contents.text.slice(place.range), refs, nodes: ThinVec::NONE }
             }
             _ => super::payload::undefined(),
         }
@@ -191,5 +191,5 @@ pub(crate) fn tie_within(payload: Payload<PayloadRef>, unfolded_bytes: usize) ->
     let own = own.iter().map(|slot| slot.outside(Some(&graph))).collect();
     debug_assert!(nodes.iter().all(|node| node.start >= root.end || node.end <= root.start));
     graph.finish(text.clone(), inner, &nodes);
-    Payload { text, refs: own, nodes: Few::NONE }
+    Payload { text, refs: own, nodes: ThinVec::NONE }
 }

@@ -18,12 +18,12 @@ use super::response::Response;
 use crate::bounds;
 
 use crate::error::{Error, ErrorKind};
-use crate::few::Few;
 use crate::limits::Unfolding;
 use crate::message::{Id, Path, Payload, Slot};
 use crate::names::find_reserved;
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::thin_vec::ThinVec;
 use futures_channel::oneshot;
 
 /// Bytes that an entry of a table is counted as, beside its content.
@@ -148,7 +148,7 @@ impl InboundRef {
         limits: Unfolding,
     ) -> Result<LivePayload, Payload<InboundRef>> {
         if value.refs.is_empty() && value.nodes.is_empty() {
-            return Ok(Payload { text: value.text, refs: Few::NONE, nodes: Few::NONE });
+            return Ok(Payload { text: value.text, refs: ThinVec::NONE, nodes: ThinVec::NONE });
         }
         Self::into_live(Self::ask(value, limits), limits)
     }

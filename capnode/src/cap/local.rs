@@ -10,10 +10,10 @@ use super::request::Request;
 use super::response::Response;
 use super::{Cap, RefKind, depth};
 use crate::dialect::capnweb;
-use crate::few::Few;
 use crate::message::{Key, Path, Payload, Slot, Text};
 use crate::panics::contained;
 use crate::session::ObjectId;
+use crate::thin_vec::ThinVec;
 
 /// An object, and how requests are made of it. Dropping the last share in the object drops the object, which runs user
 /// code.
@@ -142,5 +142,5 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload
         refs.push(Slot { start: text.len(), end: text.len(), to: PayloadRef::Cap(to) });
     }
     text.push('}');
-    Payload { text: text.into(), refs: refs.into(), nodes: Few::NONE }
+    Payload { text: text.into(), refs: refs.into(), nodes: ThinVec::NONE }
 }

@@ -11,9 +11,9 @@ use super::graph::{Graph, SharedNode};
 use crate::bounds;
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::few::Few;
 use crate::limits::{LimitKind, MAX_PROMISE_DEPTH, Unfolding};
 use crate::message::{Payload, Slot, Text};
+use crate::thin_vec::ThinVec;
 
 /// The content of a reference's slot in a value.
 #[derive(Clone, Debug)]
@@ -252,7 +252,7 @@ fn unfolded(body: &LivePayload, bytes: usize) -> Result<LivePayload, Error> {
             None => drop(frames.pop()),
         }
     }
-    Ok(Payload { text: out.text.into(), refs: out.refs.into(), nodes: Few::NONE })
+    Ok(Payload { text: out.text.into(), refs: out.refs.into(), nodes: ThinVec::NONE })
 }
 
 /// Bytes that a node costs beside its text, so that many empty ones cost as well.

@@ -22,10 +22,10 @@ use super::value::Value;
 use crate::dialect::capnweb::{Reader, decode_error};
 use crate::dialect::{ExtractRef, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
 use crate::error::Error;
-use crate::few::Few;
 use crate::kinds::marker::REFERENCE;
 use crate::message::{self, Payload, Text};
 use crate::sync::{OnDrop, thread_local};
+use crate::thin_vec::ThinVec;
 
 thread_local! {
     /// The open slot: `None` while it is closed, `Some(None)` until a reference is put into it.
@@ -142,7 +142,7 @@ impl ResolveRef for PayloadRef {
                 };
                 let refs = refs.iter().map(moved).collect();
                 let text = Text::Own(buffer.get(range.clone())?.to_owned()).share();
-                Payload { text, refs, nodes: Few::NONE }
+                Payload { text, refs, nodes: ThinVec::NONE }
             }
         };
         Some(register_ref(DecodedRef::Cap(to_cap(body))))

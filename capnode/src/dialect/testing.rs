@@ -70,9 +70,9 @@ impl ExportNames for Everything {
 }
 
 /// Names of the exports `f1`, `f2`, … alone, up to the first number. The second is that of a call that is read.
-pub(super) struct Few(pub(super) Id, pub(super) Id);
+pub(super) struct ThinVec(pub(super) Id, pub(super) Id);
 
-impl ExportNames for Few {
+impl ExportNames for ThinVec {
     fn find(&mut self, name: &str) -> Option<Id> {
         let number: Id = name.strip_prefix('f')?.parse().ok()?;
         (1..=self.0).contains(&number).then_some(-number)

@@ -7,9 +7,9 @@ use super::{Anything, assert_json, body, is_json, lent, text, value_of};
 use crate::cap::payload::unfold;
 use crate::dialect::json::{Broken, Json};
 use crate::dialect::{Dialect, capnode, capnweb, q};
-use crate::few::Few;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Key, Message, Path, Payload, ReturnMode, Text, Verb};
+use crate::thin_vec::ThinVec;
 use crate::value::Value;
 
 /// A frame of Cap'n Web. What passes is JSON, and is the same when it is written and read again.
@@ -181,8 +181,11 @@ pub fn canonical(data: &[u8]) {
     is_its_own!(q, value.clone(), r#"{"type":"send","to":"","from":"r","op":"when","args":[]}"#);
     // As arguments and as reasons.
     let mut names = Anything::default();
-    let args =
-        Payload { text: format!("[{}]", value.text.as_str()).into(), refs: Few::NONE, nodes: Few::NONE };
+    let args = Payload {
+        text: format!("[{}]", value.text.as_str()).into(),
+        refs: ThinVec::NONE,
+        nodes: ThinVec::NONE,
+    };
     let (mut capnode, mut q) = (capnode::Codec::new(1), q::Codec::new(1));
     let function = capnode.reconstruct("f");
     let paths = [

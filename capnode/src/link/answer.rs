@@ -14,10 +14,10 @@ use crate::cap::payload::{LivePayload, REFERENCE, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
-use crate::few::Few;
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Id, Message, Payload};
 use crate::session::ReturnDisposition;
+use crate::thin_vec::ThinVec;
 
 impl Link {
     /// Returns the receiver of the progress of a call of the peer.
@@ -127,7 +127,7 @@ impl Link {
         let written = match outcome {
             // A value without references is written as it is.
             Ok(body) if body.refs.is_empty() && body.nodes.is_empty() => {
-                Ok(Payload { text: body.text, refs: Few::NONE, nodes: Few::NONE })
+                Ok(Payload { text: body.text, refs: ThinVec::NONE, nodes: ThinVec::NONE })
             }
             Ok(body) => {
                 let (value, left) = to_wire(body, self.capabilities(), self.limits.frame_bytes);

@@ -13,9 +13,9 @@ use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
 use crate::dialect::Capabilities;
 use crate::error::Error;
-use crate::few::Few;
 use crate::limits::LimitKind;
 use crate::message::{Id, IdMap, Payload};
+use crate::thin_vec::ThinVec;
 
 /// The objects, references and waiting callers behind the ids of a session. What is taken out is dropped when the lock
 /// is free.
@@ -232,7 +232,7 @@ impl Entries {
         kept.bytes = bytes;
         self.kept_bytes += bytes;
         let outcome =
-            outcome.map(|body| Payload { text: body.text.share(), refs: body.refs, nodes: Few::NONE });
+            outcome.map(|body| Payload { text: body.text.share(), refs: body.refs, nodes: ThinVec::NONE });
         kept.outcome.insert(outcome).clone()
     }
 

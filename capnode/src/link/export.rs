@@ -11,8 +11,8 @@ use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef};
 use crate::cap::promise::Promise;
 use crate::cap::{Cap, RefKind};
-use crate::few::Few;
 use crate::message::{CapDescriptor, Expression, Id, Path, Payload, ReceiverRef, ReturnMode, Slot};
+use crate::thin_vec::ThinVec;
 
 impl Link {
     /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the
@@ -25,13 +25,13 @@ impl Link {
         effects: &mut Effects,
     ) -> Payload<CapDescriptor> {
         if value.refs.is_empty() {
-            return Payload { text: value.text, refs: Few::NONE, nodes: value.nodes };
+            return Payload { text: value.text, refs: ThinVec::NONE, nodes: value.nodes };
         }
         // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its own, so it gets a
         // reference to this side that passes everything on.
         let lends = answers && value.root().is_some() && !state.session.is_extended();
         let described = |slot: &Slot<PayloadRef>| slot.with(self.descriptor(state, &slot.to, lends));
-        let refs: Few<_> = value.refs.iter().map(described).collect();
+        let refs: ThinVec<_> = value.refs.iter().map(described).collect();
         effects.discard(value.refs);
         Payload { text: value.text, refs, nodes: value.nodes }
     }

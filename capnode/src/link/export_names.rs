@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::effects::Effects;
 use super::entries::Entries;
 use crate::dialect::ExportNames;
-use crate::few::Few;
 use crate::message::{Id, IdMap};
 use crate::registry::{Registry, random_name};
 use crate::session::Session;
 use crate::table::Table;
+use crate::thin_vec::ThinVec;
 
 /// The names of this side's exports on one connection, and their order of last use.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub(super) struct NamedExports {
 struct NamedExport {
     name: Arc<str>,
     /// Further names of the object that the peer has used.
-    others: Few<Arc<str>>,
+    others: ThinVec<Arc<str>>,
     used: u64,
     /// The number of running calls on it.
     calls: usize,
@@ -58,7 +58,7 @@ impl NamedExports {
         match self.exports.get_mut(&id) {
             Some(export) => export.others.push(name),
             None => {
-                self.exports.insert(id, NamedExport { name, others: Few::NONE, used: 0, calls: 0 });
+                self.exports.insert(id, NamedExport { name, others: ThinVec::NONE, used: 0, calls: 0 });
             }
         }
         self.touch(id);

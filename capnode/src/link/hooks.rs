@@ -23,11 +23,11 @@ use crate::cap::promise::Promise;
 use crate::cap::request::{CallOptions, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::Error;
-use crate::few::Few;
 use crate::limits::{LimitKind, Unfolding};
 use crate::message::{Expression, Id, Key, Path, Payload, ReturnMode};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
+use crate::thin_vec::ThinVec;
 
 /// The way of a call of this program.
 enum Way {
@@ -158,7 +158,7 @@ impl ImportHook for Link {
             }
             let args = args.map(|args| {
                 if args.refs.is_empty() {
-                    return Payload { text: args.text, refs: Few::NONE, nodes: args.nodes };
+                    return Payload { text: args.text, refs: ThinVec::NONE, nodes: args.nodes };
                 }
                 self.descriptors(state, args, false, effects)
             });

@@ -1,19 +1,19 @@
 //! The language, as text.
 
 use super::*;
-use crate::dialect::testing::{Few, shown};
+use crate::dialect::testing::{ThinVec, shown};
 use crate::message::Slot;
 
 mod recordings;
 mod tables;
 
 fn read(codec: &mut Codec, frame: &str) -> Option<Message> {
-    codec.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
+    codec.parse(frame, &Limits::default(), &mut ThinVec(9, 1)).unwrap()
 }
 
 /// Reads a frame with the call of this number.
 fn read_call(codec: &mut Codec, number: Id, frame: &str) -> Option<Message> {
-    codec.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
+    codec.parse(frame, &Limits::default(), &mut ThinVec(9, number)).unwrap()
 }
 
 fn said(op: Option<Message>) -> String {
@@ -33,13 +33,13 @@ fn said(op: Option<Message>) -> String {
 
 fn written(codec: &mut Codec, op: &Message) -> String {
     let mut out = String::new();
-    codec.write(op, &mut Few(9, 1), &mut out).unwrap();
+    codec.write(op, &mut ThinVec(9, 1), &mut out).unwrap();
     out
 }
 
 fn refused(codec: &mut Codec, op: &Message) -> String {
     let mut out = String::from("before");
-    let refused = codec.write(op, &mut Few(9, 1), &mut out).unwrap_err();
+    let refused = codec.write(op, &mut ThinVec(9, 1), &mut out).unwrap_err();
     assert_eq!(out, "before");
     refused.to_string()
 }

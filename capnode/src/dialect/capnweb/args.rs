@@ -8,8 +8,8 @@ use super::failure::decode_error;
 use super::ser::Writer;
 use crate::dialect::{ExtractRef, Failure, ResolveRef};
 use crate::error::Error;
-use crate::few::Few;
 use crate::message::{Payload, Text};
+use crate::thin_vec::ThinVec;
 
 /// Arguments of a call being written.
 pub(crate) struct ArgsWriter<R> {
@@ -26,7 +26,7 @@ pub(crate) fn write_args<R: ExtractRef>(
     args.writer.out.push('[');
     each(&mut args)?;
     args.writer.out.push(']');
-    Ok(Payload { text: Text::Own(args.writer.out), refs: args.writer.refs, nodes: Few::NONE })
+    Ok(Payload { text: Text::Own(args.writer.out), refs: args.writer.refs, nodes: ThinVec::NONE })
 }
 
 impl<R: ExtractRef> ArgsWriter<R> {

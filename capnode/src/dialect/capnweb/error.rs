@@ -12,11 +12,11 @@ use super::{from_payload, member, to_payload};
 use crate::bounds;
 use crate::dialect::ExtractRef;
 use crate::error::{Error, ErrorData, ErrorKind};
-use crate::few::Few;
 use crate::kinds::{Url, marker};
 use crate::message::{Key, Payload, Text};
 use crate::names::is_reserved;
 use crate::panics::caught;
+use crate::thin_vec::ThinVec;
 
 impl Error {
     /// Writes the data of the failure at once. This runs user code.
@@ -161,7 +161,7 @@ pub(crate) fn to_outcome<R: ExtractRef, T: Serialize + ?Sized>(value: &T) -> Res
     let written = value.serialize(&mut writer);
     writer.check(written)?;
     let side = writer.side();
-    let written = Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: Few::NONE };
+    let written = Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: ThinVec::NONE };
     if side == Side::Ok {
         return Ok(written);
     }

@@ -9,8 +9,8 @@ use super::failure::decode_error;
 use super::ser::Writer;
 use crate::dialect::{ExtractRef, ResolveRef};
 use crate::error::Error;
-use crate::few::Few;
 use crate::message::{Key, Payload, Text};
+use crate::thin_vec::ThinVec;
 
 /// Writes a value as an expression of at most `limit` bytes.
 pub(crate) fn to_payload<R: ExtractRef, T: Serialize + ?Sized>(
@@ -20,7 +20,7 @@ pub(crate) fn to_payload<R: ExtractRef, T: Serialize + ?Sized>(
     let mut writer = Writer::new(0, limit);
     let written = value.serialize(&mut writer);
     writer.check(written)?;
-    Ok(Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: Few::NONE })
+    Ok(Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: ThinVec::NONE })
 }
 
 /// Reads an expression.

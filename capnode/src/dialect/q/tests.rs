@@ -1,19 +1,19 @@
 //! The language, as text.
 
 use super::*;
-use crate::dialect::testing::{Few, shown};
+use crate::dialect::testing::{ThinVec, shown};
 
 mod recordings;
 mod values;
 
 /// Reads a frame from a peer that has all of `f1` to `f9`.
 fn read(codec: &mut Codec, frame: &str) -> Option<Message> {
-    codec.parse(frame, &Limits::default(), &mut Few(9, 1)).unwrap()
+    codec.parse(frame, &Limits::default(), &mut ThinVec(9, 1)).unwrap()
 }
 
 /// Reads a frame with the call of this number.
 fn read_call(codec: &mut Codec, number: Id, frame: &str) -> Option<Message> {
-    codec.parse(frame, &Limits::default(), &mut Few(9, number)).unwrap()
+    codec.parse(frame, &Limits::default(), &mut ThinVec(9, number)).unwrap()
 }
 
 /// Tells the effect of a frame: nothing, or a call with its target, path and arguments, or an answer.
@@ -34,7 +34,7 @@ fn said(op: Option<Message>) -> String {
 
 fn written(codec: &mut Codec, op: &Message) -> String {
     let mut out = String::new();
-    codec.write(op, &mut Few(9, 1), &mut out).unwrap();
+    codec.write(op, &mut ThinVec(9, 1), &mut out).unwrap();
     out
 }
 
@@ -118,7 +118,7 @@ fn what_cannot_be_said_is_refused() {
     ];
     for op in refused {
         let mut out = String::from("before");
-        codec.write(&op, &mut Few(9, 1), &mut out).unwrap_err();
+        codec.write(&op, &mut ThinVec(9, 1), &mut out).unwrap_err();
         assert_eq!(out, "before");
     }
     assert!(written(&mut codec, &numbered(8, call(0, Path::Empty, None))).contains(&codec.id(8)));
@@ -216,9 +216,9 @@ fn what_nests_too_deep_breaks_a_limit() {
     let frame =
         |depth: usize| send("post", &format!("[\"m\",[{}1{}]]", "[".repeat(depth), "]".repeat(depth)));
     let mut codec = Codec::new(1);
-    assert!(codec.parse(&frame(8), &limits, &mut Few(1, 1)).unwrap().is_some());
+    assert!(codec.parse(&frame(8), &limits, &mut ThinVec(1, 1)).unwrap().is_some());
     for depth in [9, 300, 1_000_000] {
-        let error = codec.parse(&frame(depth), &limits, &mut Few(1, 1)).unwrap_err();
+        let error = codec.parse(&frame(depth), &limits, &mut ThinVec(1, 1)).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Limit);
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{Event, ObjectId, OutboundCall, ReturnDisposition, Side};
 use crate::error::{Error, ErrorKind};
-use crate::few::Few;
 use crate::limits::Limits;
 use crate::message::{
     CapDescriptor, Expression, Id, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, UNNUMBERED,
 };
+use crate::thin_vec::ThinVec;
 
 mod calls;
 mod hello;
@@ -252,7 +252,7 @@ fn text<R>(text: &str) -> Payload<R> {
 /// Returns a value with some references in it.
 fn references<const N: usize>(words: [CapDescriptor; N]) -> Payload<CapDescriptor> {
     let refs = words.into_iter().map(|to| Slot { start: 0, end: 0, to }).collect();
-    Payload { text: "…".to_owned().into(), refs, nodes: Few::NONE }
+    Payload { text: "…".to_owned().into(), refs, nodes: ThinVec::NONE }
 }
 
 fn home(id: Id) -> CapDescriptor {

@@ -309,7 +309,7 @@ impl Program {
             };
             words.push(Slot { start: 0, end: 0, to: word });
         }
-        Payload { text: "…".to_owned().into(), refs: words.into(), nodes: Few::NONE }
+        Payload { text: "…".to_owned().into(), refs: words.into(), nodes: ThinVec::NONE }
     }
 
     fn answer(&mut self, answer: Id, choice: u8) {

@@ -191,7 +191,7 @@ fn long_chains_break_a_limit_and_circles_do_not() {
     let id = codec.own.index(1);
     let frame = format!(r#"{{"type":"return","methodId":"{id}","value":{}}}"#, chain(100_000));
     assert_eq!(
-        codec.parse(&frame, &Limits::default(), &mut Few(1, 1)).unwrap_err().kind(),
+        codec.parse(&frame, &Limits::default(), &mut ThinVec(1, 1)).unwrap_err().kind(),
         crate::ErrorKind::Limit
     );
     // This would be 2^100 values if it were unfolded.

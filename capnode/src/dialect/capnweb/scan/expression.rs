@@ -6,12 +6,12 @@ use super::super::text::{base64_len, plain_integer, plain_run, unescape};
 use super::{ELEMENT, Result, Scanner, excerpt, protocol};
 use crate::dialect::too_deep;
 use crate::error::Error;
-use crate::few::Few;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
 use crate::message::{
     CapDescriptor, Id, Key, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
 };
+use crate::thin_vec::ThinVec;
 
 /// The name of the form that is an error of which the name or message is no string, or the properties are no object.
 const ODD_ERROR: &str = "an error whose name or message is no string";
@@ -61,10 +61,10 @@ impl Scanner<'_> {
         self.pos += 1;
         self.ahead();
         let start = self.pos;
-        let outer = std::mem::replace(&mut self.refs, Few::NONE);
+        let outer = std::mem::replace(&mut self.refs, ThinVec::NONE);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
-        Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: Few::NONE })
+        Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: ThinVec::NONE })
     }
 
     /// Passes over one expression and keeps the references in it.
@@ -228,7 +228,7 @@ impl Scanner<'_> {
         form: &'static str,
         scan: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        let outer = std::mem::replace(&mut self.refs, Few::NONE);
+        let outer = std::mem::replace(&mut self.refs, ThinVec::NONE);
         scan(self)?;
         let inner = std::mem::replace(&mut self.refs, outer);
         self.end_reference(start, CapDescriptor::Unsupported { form, with: found_in(inner) })

@@ -7,9 +7,9 @@ use super::MAX_DEPTH;
 use super::text::{plain_integer, plain_run};
 use crate::dialect::too_long;
 use crate::error::{Error, ErrorKind};
-use crate::few::Few;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Slot, Text};
+use crate::thin_vec::ThinVec;
 
 mod expression;
 
@@ -26,7 +26,7 @@ pub(super) struct Scanner<'a> {
     /// The depth at which nothing may stand.
     max_depth: usize,
     /// The references found in the value being passed over.
-    refs: Few<Slot<CapDescriptor>>,
+    refs: ThinVec<Slot<CapDescriptor>>,
 }
 
 fn protocol(message: String) -> Error {
@@ -48,7 +48,7 @@ impl<'a> Scanner<'a> {
         let (buffer, range) = text.parts();
         let start = range.start;
         let max_depth = limits.depth.min(MAX_DEPTH);
-        let mut scanner = Self { text, buffer, pos: start, limits, max_depth, refs: Few::NONE };
+        let mut scanner = Self { text, buffer, pos: start, limits, max_depth, refs: ThinVec::NONE };
         let bytes = buffer.as_bytes().get(start..).unwrap_or_default();
         let usual = USUAL.iter().find(|usual| bytes.starts_with(usual.as_bytes()));
         if let Some(usual) = usual.filter(|usual| usual.len() <= limits.string_bytes) {

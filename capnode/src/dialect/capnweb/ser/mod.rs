@@ -11,9 +11,9 @@ use crate::bounds;
 use crate::dialect::stack::{SHALLOW, Stack};
 use crate::dialect::{ExtractRef, Failure};
 use crate::error::Error;
-use crate::few::Few;
 use crate::kinds::MAX_SAFE_INTEGER;
 use crate::message::Slot;
+use crate::thin_vec::ThinVec;
 
 mod compound;
 mod key;
@@ -32,7 +32,7 @@ const MAX_BIGINT: usize = 16_384;
 
 pub(super) struct Writer<R> {
     pub(super) out: String,
-    pub(super) refs: Few<Slot<R>>,
+    pub(super) refs: ThinVec<Slot<R>>,
     /// The depth of the value that is being written.
     depth: usize,
     /// The stack at the start of the writer.
@@ -64,7 +64,7 @@ impl<R> Writer<R> {
         Self {
             // Most values are small.
             out: String::with_capacity(56),
-            refs: Few::NONE,
+            refs: ThinVec::NONE,
             depth,
             stack: Stack(&raw const mark),
             plain: false,

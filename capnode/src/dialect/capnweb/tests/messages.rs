@@ -1,6 +1,6 @@
 //! Messages as messages and back.
 
-use crate::few::Few;
+use crate::thin_vec::ThinVec;
 use proptest::prelude::*;
 
 use super::*;
@@ -35,7 +35,7 @@ fn payload(frame: &str, start: usize, end: usize, refs: &[(&str, CapDescriptor)]
         from = start + text.len();
         Slot { start, end: from, to: to.clone() }
     });
-    Payload { text, refs: refs.collect(), nodes: Few::NONE }
+    Payload { text, refs: refs.collect(), nodes: ThinVec::NONE }
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn list(open: &str, words: Vec<CapDescriptor>, close: &str) -> Payload<CapDescri
         refs.push(Slot { start: text.len(), end: text.len(), to });
     }
     text.push_str(close);
-    Payload { text: text.into(), refs: refs.into(), nodes: Few::NONE }
+    Payload { text: text.into(), refs: refs.into(), nodes: ThinVec::NONE }
 }
 
 fn any_op() -> impl Strategy<Value = Message> {
@@ -335,7 +335,7 @@ fn words(payload: &Payload<CapDescriptor>) -> Vec<CapDescriptor> {
             let args = Payload {
                 text: Text::Static(""),
                 refs: words(args).into_iter().map(|to| Slot { start: 0, end: 0, to }).collect(),
-                nodes: Few::NONE,
+                nodes: ThinVec::NONE,
             };
             import(*id, path.clone(), Some(args), *awaited)
         }

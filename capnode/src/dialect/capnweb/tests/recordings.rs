@@ -1,6 +1,6 @@
 //! Messages that npm's package really writes and reads: see `tests/transcripts/capnweb/README.md`.
 
-use crate::few::Few;
+use crate::thin_vec::ThinVec;
 use std::path::Path as FilePath;
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ fn values_are_written_as_the_real_peer_writes_them() {
             let original = value.text.as_str().to_owned();
             let wrapped = if args { format!("[{original}]") } else { original };
             let caps = value.refs.len();
-            let value = Payload { text: Text::frame(&wrapped), refs: value.refs, nodes: Few::NONE };
+            let value = Payload { text: Text::frame(&wrapped), refs: value.refs, nodes: ThinVec::NONE };
             if caps > 0 || wrapped.contains("extra ignored") {
                 continue;
             }

@@ -100,7 +100,7 @@ fn every_message_is_taken() {
     let mut codec = Codec::new(1);
     let mut messages = 0;
     for (name, _, text) in recorded("q-connection") {
-        let op = codec.parse(&text, &Limits::default(), &mut Few(1, 1));
+        let op = codec.parse(&text, &Limits::default(), &mut ThinVec(1, 1));
         assert!(op.is_ok(), "{name}: {text}");
         messages += 1;
     }

@@ -6,9 +6,9 @@ use std::ops::{Deref, DerefMut};
 #[derive(Clone, Debug)]
 // Two allocations for a filled list are the price of one word for an empty one.
 #[allow(clippy::box_collection)]
-pub(crate) struct Few<T>(Option<Box<Vec<T>>>);
+pub(crate) struct ThinVec<T>(Option<Box<Vec<T>>>);
 
-impl<T> Few<T> {
+impl<T> ThinVec<T> {
     pub(crate) const NONE: Self = Self(None);
 
     pub(crate) fn push(&mut self, item: T) {
@@ -25,37 +25,37 @@ impl<T> Few<T> {
     }
 }
 
-impl<T> Default for Few<T> {
+impl<T> Default for ThinVec<T> {
     fn default() -> Self {
         Self::NONE
     }
 }
 
-impl<T: PartialEq> PartialEq for Few<T> {
+impl<T: PartialEq> PartialEq for ThinVec<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T> From<Vec<T>> for Few<T> {
+impl<T> From<Vec<T>> for ThinVec<T> {
     fn from(items: Vec<T>) -> Self {
         Self((!items.is_empty()).then(|| Box::new(items)))
     }
 }
 
-impl<T> From<Few<T>> for Vec<T> {
-    fn from(items: Few<T>) -> Self {
+impl<T> From<ThinVec<T>> for Vec<T> {
+    fn from(items: ThinVec<T>) -> Self {
         items.0.map_or_else(Vec::new, |items| *items)
     }
 }
 
-impl<T> FromIterator<T> for Few<T> {
+impl<T> FromIterator<T> for ThinVec<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         Vec::from_iter(items).into()
     }
 }
 
-impl<T> Deref for Few<T> {
+impl<T> Deref for ThinVec<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -66,7 +66,7 @@ impl<T> Deref for Few<T> {
     }
 }
 
-impl<T> DerefMut for Few<T> {
+impl<T> DerefMut for ThinVec<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         match &mut self.0 {
             Some(items) => items,
@@ -75,7 +75,7 @@ impl<T> DerefMut for Few<T> {
     }
 }
 
-impl<T> IntoIterator for Few<T> {
+impl<T> IntoIterator for ThinVec<T> {
     type Item = T;
     type IntoIter = std::vec::IntoIter<T>;
 
@@ -84,7 +84,7 @@ impl<T> IntoIterator for Few<T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a Few<T> {
+impl<'a, T> IntoIterator for &'a ThinVec<T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;
 
@@ -93,7 +93,7 @@ impl<'a, T> IntoIterator for &'a Few<T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a mut Few<T> {
+impl<'a, T> IntoIterator for &'a mut ThinVec<T> {
     type Item = &'a mut T;
     type IntoIter = std::slice::IterMut<'a, T>;
 
