@@ -7,10 +7,10 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::escape::EscapeControl;
 use crate::limits::LimitKind;
 use crate::message::Text;
 use crate::names::is_reserved;
-use crate::printable::Printable;
 
 /// The reason why a call, a connection or a conversion failed.
 ///
@@ -318,7 +318,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printable(&self.0.message).fmt(f)
+        EscapeControl(&self.0.message).fmt(f)
     }
 }
 

@@ -156,6 +156,7 @@ mod dialect;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+mod escape;
 #[cfg(all(any(fuzzing, test), feature = "ws"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -174,7 +175,6 @@ mod object;
 mod origin;
 mod outgoing;
 mod panics;
-mod printable;
 mod registry;
 mod remote;
 mod runtime;

@@ -42,8 +42,8 @@ use self::property::PropertyRef;
 use self::request::Request;
 use self::response::Response;
 use crate::error::{Error, ErrorKind};
+use crate::escape::EscapeControl;
 use crate::message::{Key, Path, Text};
-use crate::printable::Printable;
 use crate::session::ObjectId;
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
@@ -331,7 +331,7 @@ impl fmt::Debug for Cap {
             Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
             Kind::Promise(_) => f.write_str("Cap(promise)"),
-            Kind::Property(at) => write!(f, "Cap(at {})", Printable(&at.path.dotted())),
+            Kind::Property(at) => write!(f, "Cap(at {})", EscapeControl(&at.path.dotted())),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }
     }

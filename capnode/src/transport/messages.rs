@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::{Sink, Stream};
 
 use super::{Frame, Outgoing, Properties, ReceiveError, Transport};
-use crate::printable::Printable;
+use crate::escape::EscapeControl;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,7 +20,7 @@ pub(crate) const FAILED: u16 = 3000;
 /// Returns a close reason of at most 123 bytes. It is escaped for printing.
 #[cfg_attr(not(any(feature = "ws", feature = "axum")), allow(dead_code))]
 pub(crate) fn close_reason(reason: &str) -> String {
-    let mut reason = Printable(reason).to_string();
+    let mut reason = EscapeControl(reason).to_string();
     let mut end = reason.len().min(123);
     while !reason.is_char_boundary(end) {
         end -= 1;

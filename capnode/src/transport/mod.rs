@@ -24,8 +24,8 @@ pub use self::messages::{FrameMessage, Messages, Received, messages};
 #[cfg(feature = "ws")]
 pub use self::ws::{WebSocket, web_socket};
 
+use crate::escape::EscapeControl;
 pub use crate::outgoing::{Frame, Outgoing};
-use crate::printable::Printable;
 
 /// The number of bytes that are read and dropped after the end of a session, until the peer's end.
 pub(crate) const LEFTOVER: usize = 64 << 10;
@@ -85,7 +85,7 @@ impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(reason) | Self::TooLong(reason) => f.write_str(reason),
-            Self::Closed(reason) => write!(f, "the peer closed the connection: {}", Printable(reason)),
+            Self::Closed(reason) => write!(f, "the peer closed the connection: {}", EscapeControl(reason)),
             Self::Io(error) => error.fmt(f),
         }
     }

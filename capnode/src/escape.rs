@@ -3,9 +3,9 @@
 use std::fmt::{self, Write as _};
 
 /// Prints text with all unprintable characters escaped, so that it stays within its line, and a terminal only shows it.
-pub(crate) struct Printable<'a>(pub(crate) &'a str);
+pub(crate) struct EscapeControl<'a>(pub(crate) &'a str);
 
-impl fmt::Display for Printable<'_> {
+impl fmt::Display for EscapeControl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
         while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_control(*character)) {
@@ -42,7 +42,7 @@ mod tests {
             ("user\u{202e}nimda\u{2066}", "user\\u{202e}nimda\\u{2066}"),
             ("", ""),
         ] {
-            assert_eq!(Printable(text).to_string(), printed);
+            assert_eq!(EscapeControl(text).to_string(), printed);
         }
     }
 }
