@@ -7,26 +7,26 @@ use crate::error::Error;
 use crate::runtime::random;
 
 /// A caught panic: the id of its log entry. Others do not learn the rest.
-pub(crate) struct Panicked(pub(crate) String);
+pub(crate) struct PanicId(pub(crate) String);
 
-impl From<Panicked> for Error {
-    fn from(Panicked(id): Panicked) -> Self {
+impl From<PanicId> for Error {
+    fn from(PanicId(id): PanicId) -> Self {
         Error::rejected(format!("the handler panicked (id {id})"))
     }
 }
 
 /// Runs user code, named `what` in the log.
-pub(crate) fn caught<T>(what: &str, run: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn catch_panic<T>(what: &str, run: impl FnOnce() -> T) -> Result<T, PanicId> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| log(what, panic))
 }
 
 /// Runs user code whose result is not awaited.
-pub(crate) fn contained(what: &str, run: impl FnOnce()) {
+pub(crate) fn catch_and_log(what: &str, run: impl FnOnce()) {
     // The details are in the log.
-    let _panicked = caught(what, run);
+    let _panicked = catch_panic(what, run);
 }
 
-fn log(what: &str, panic: Box<dyn Any + Send>) -> Panicked {
+fn log(what: &str, panic: Box<dyn Any + Send>) -> PanicId {
     // The id finds a line in a log, and need not be unique.
     let mut id = [0; 4];
     // Without a number it is zero.
@@ -37,7 +37,7 @@ fn log(what: &str, panic: Box<dyn Any + Send>) -> Panicked {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
     }
-    Panicked(id)
+    PanicId(id)
 }
 
 #[cfg(feature = "tracing")]

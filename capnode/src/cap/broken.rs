@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::panics::contained;
+use crate::panics::catch_and_log;
 use crate::sweep::Sweep;
 use crate::sync::{Mutex, lock};
 
@@ -37,7 +37,7 @@ impl Watchers {
 pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
     let callback = lock(slot).take();
     if let Some(callback) = callback {
-        contained("on_broken", || callback(error.clone()));
+        catch_and_log("on_broken", || callback(error.clone()));
     }
 }
 

@@ -11,7 +11,7 @@ use super::response::Response;
 use super::{Cap, RefKind, depth};
 use crate::dialect::capnweb;
 use crate::message::{Key, Path, Payload, Slot, Text};
-use crate::panics::contained;
+use crate::panics::catch_and_log;
 use crate::session::ObjectId;
 use crate::thin_vec::ThinVec;
 
@@ -45,7 +45,7 @@ impl Drop for Local {
         if Arc::strong_count(&object) == 1 {
             depth::drop_iteratively(LastShare(Some(object)));
         } else {
-            contained("drop", || drop(object));
+            catch_and_log("drop", || drop(object));
         }
     }
 }
@@ -55,7 +55,7 @@ struct LastShare(Option<Arc<dyn Any + Send + Sync>>);
 
 impl Drop for LastShare {
     fn drop(&mut self) {
-        contained("drop", || drop(self.0.take()));
+        catch_and_log("drop", || drop(self.0.take()));
     }
 }
 

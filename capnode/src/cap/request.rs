@@ -8,7 +8,7 @@ use super::payload::{LivePayload, undefined};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Key, Path, Text};
-use crate::panics::{Panicked, caught};
+use crate::panics::{PanicId, catch_panic};
 
 /// A call or a read, on its way to whatever its target turns out to be.
 pub(crate) struct Request {
@@ -137,9 +137,9 @@ impl Args {
     pub(crate) fn encode(self, bytes: usize) -> Result<Option<LivePayload>, Error> {
         match self {
             Args::Read => Ok(None),
-            Args::Typed(args) => match caught("an argument", || args(&mut (), bytes)) {
+            Args::Typed(args) => match catch_panic("an argument", || args(&mut (), bytes)) {
                 Ok(written) => written.map(Some),
-                Err(Panicked(id)) => {
+                Err(PanicId(id)) => {
                     let message = format!("an argument panicked while it was written (id {id})");
                     Err(Error::new(ErrorKind::Encode, message))
                 }

@@ -16,7 +16,7 @@ use super::promise::QueuedRequest;
 use super::request::PromiseOutcome;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::panics::caught;
+use crate::panics::catch_panic;
 
 /// The result of a request.
 pub(crate) enum Reply {
@@ -32,7 +32,7 @@ impl Reply {
     pub(crate) fn into_body(self) -> Result<LivePayload, Error> {
         match self {
             Reply::Wire(body) => Ok(body),
-            Reply::Typed(value) => caught("a result", || value(&mut (), usize::MAX))?,
+            Reply::Typed(value) => catch_panic("a result", || value(&mut (), usize::MAX))?,
         }
     }
 }
@@ -199,7 +199,7 @@ impl Drop for Handler {
         }
         let method = std::mem::replace(&mut self.method, Box::pin(Gone));
         // The details are in the log.
-        let _panicked = caught(self.with_context.name, || drop(method));
+        let _panicked = catch_panic(self.with_context.name, || drop(method));
     }
 }
 
@@ -322,7 +322,7 @@ impl Response {
                         continue;
                     }
                     let poll = || handler.method.as_mut().poll(cx, place.take());
-                    let polled = depth::nest(|| caught(name, || bounds::writing(answer_bytes, poll)));
+                    let polled = depth::nest(|| catch_panic(name, || bounds::writing(answer_bytes, poll)));
                     let Some(polled) = polled else {
                         *self = handler.apart();
                         continue;

@@ -23,7 +23,7 @@ use crate::cap::slot::decode;
 use crate::error::{CallError, Error, ErrorData, ErrorKind, Fate};
 use crate::message::Path;
 use crate::names::find_reserved;
-use crate::panics::contained;
+use crate::panics::catch_and_log;
 
 /// A call of a method, not made yet.
 ///
@@ -157,7 +157,7 @@ impl<T, F> Call<T, F> {
             request.options.needs_progress = true;
             request.options.progress = Some(Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
-                contained("on_progress", || {
+                catch_and_log("on_progress", || {
                     if let Ok(value) = decode(&body) {
                         progress(value);
                     }

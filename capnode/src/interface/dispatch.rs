@@ -20,7 +20,7 @@ use crate::cap::request::{self, CallOptions, Request, Write, keep, put};
 use crate::cap::response::{About, Outcome, Reply, Response, ResultSlot};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault, LocalData};
-use crate::panics::caught;
+use crate::panics::catch_panic;
 use crate::sync::{Mutex, lock};
 
 /// A client whose interface `T` implements, so that it can stand for a `T`.
@@ -270,14 +270,14 @@ fn begin(local: Local, method: &'static Method, request: Request, make: MakeHand
     let started = if progress.is_some() || progress::is_watched() {
         let inner = About { handler_options: HandlerOptions::default(), ..with_context };
         let make = || bounds::writing(answer_bytes, || make(local, args, typed, inner));
-        caught(name, || progress::within(progress.clone(), make)).map(|made| {
+        catch_panic(name, || progress::within(progress.clone(), make)).map(|made| {
             made.map(|handler| {
                 let watched = WithProgress { handler: Box::pin(handler.outcome()), progress };
                 Response::running(with_context, watched, |outcome, _, _| outcome, false)
             })
         })
     } else {
-        caught(name, || make(local, args, typed, with_context))
+        catch_panic(name, || make(local, args, typed, with_context))
     };
     match started {
         Ok(Ok(response)) => response,

@@ -222,7 +222,7 @@ fn reason_of(error: &Error) -> Option<String> {
 fn log_end(error: &Error) {
     let is_fault = error.kind() == ErrorKind::Protocol || error.limit().is_some();
     // A subscriber is user code.
-    crate::panics::contained("a subscriber of `tracing`", || {
+    crate::panics::catch_and_log("a subscriber of `tracing`", || {
         if is_fault {
             tracing::warn!(%error, "the session has ended");
         } else {

@@ -16,7 +16,7 @@ use crate::cap::depth::{Host, HostGuard};
 use crate::cap::inbound::{InboundRef, InboundResult, PromiseOutcome};
 use crate::error::{Error, ErrorKind};
 use crate::message::Id;
-use crate::panics::contained;
+use crate::panics::catch_and_log;
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
@@ -139,7 +139,7 @@ impl Link {
                 Effect::Wake(waker) => waker.wake(),
                 Effect::Lost(message) => {
                     if let Some(tell) = &self.lost {
-                        contained("on_message_lost", || tell(message));
+                        catch_and_log("on_message_lost", || tell(message));
                     }
                 }
                 Effect::Close(error) => self.close(error),

@@ -15,14 +15,14 @@ use crate::error::{Error, ErrorData, ErrorKind};
 use crate::kinds::{Url, marker};
 use crate::message::{Key, Payload, Text};
 use crate::names::is_reserved;
-use crate::panics::caught;
+use crate::panics::catch_panic;
 use crate::thin_vec::ThinVec;
 
 impl Error {
     /// Writes the data of the failure at once. This runs user code.
     pub(crate) fn written(self) -> Self {
         let ErrorData::Local(data) = self.data() else { return self };
-        let written = match caught("the data of an error", || data.encode()) {
+        let written = match catch_panic("the data of an error", || data.encode()) {
             Ok(Ok(properties)) => ErrorData::Wire(properties.into()),
             // The message is left.
             Ok(Err(_)) | Err(_) => ErrorData::None,
