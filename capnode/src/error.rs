@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::escape::EscapeControl;
 use crate::limits::LimitKind;
 use crate::message::Text;
-use crate::names::is_reserved;
+use crate::reserved::is_reserved;
 
 /// The reason why a call, a connection or a conversion failed.
 ///

@@ -167,7 +167,6 @@ mod kinds;
 mod limits;
 mod link;
 mod message;
-mod names;
 #[cfg(feature = "tokio")]
 mod node;
 mod object;
@@ -177,6 +176,7 @@ mod outgoing;
 mod panics;
 mod registry;
 mod remote;
+mod reserved;
 mod runtime;
 pub mod sans_io;
 mod session;

@@ -18,7 +18,7 @@ use crate::cap::{Cap, data};
 use crate::error::{Error, ErrorKind};
 use crate::interface::{Offer, args};
 use crate::message::{Key, Payload, Verb};
-use crate::names::is_reserved;
+use crate::reserved::is_reserved;
 use crate::sync::{Mutex, lock};
 
 /// An object put together at run time, of plain values, functions and references to other objects. Others may read it,

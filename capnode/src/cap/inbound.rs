@@ -20,7 +20,7 @@ use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Unfolding;
 use crate::message::{Id, Path, Payload, Slot};
-use crate::names::find_reserved;
+use crate::reserved::find_reserved;
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::thin_vec::ThinVec;

@@ -9,7 +9,7 @@ use super::response::Response;
 use super::{Cap, Kind, RefKind, depth};
 use crate::error::{Error, ErrorKind};
 use crate::message::{Key, Path};
-use crate::names::find_reserved;
+use crate::reserved::find_reserved;
 use crate::session::ObjectId;
 
 pub(crate) struct PropertyRef {

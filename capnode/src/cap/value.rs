@@ -9,7 +9,7 @@ use super::Cap;
 use super::shared::Shared;
 use super::slot::{DecodedRef, RefVisitor};
 use crate::kinds::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
-use crate::names::is_reserved;
+use crate::reserved::is_reserved;
 
 /// A value of any shape that can travel, references included.
 ///

@@ -22,8 +22,8 @@ use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Error, ErrorData, ErrorKind, Fate};
 use crate::message::Path;
-use crate::names::find_reserved;
 use crate::panics::catch_and_log;
+use crate::reserved::find_reserved;
 
 /// A call of a method, not made yet.
 ///

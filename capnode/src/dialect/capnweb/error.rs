@@ -14,8 +14,8 @@ use crate::dialect::ExtractRef;
 use crate::error::{Error, ErrorData, ErrorKind};
 use crate::kinds::{Url, marker};
 use crate::message::{Key, Payload, Text};
-use crate::names::is_reserved;
 use crate::panics::catch_panic;
+use crate::reserved::is_reserved;
 use crate::thin_vec::ThinVec;
 
 impl Error {
