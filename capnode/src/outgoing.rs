@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::spare::{SMALL, Spare};
+use crate::retention::{BufferRetention, SMALL};
 
 /// A frame, which a transport carries as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Outgoing {
     /// The ends of the frames, before the line feed.
     ends: VecDeque<usize>,
     written: usize,
-    spare: Spare,
+    retained: BufferRetention,
 }
 
 /// The outcome of [`Outgoing::refill`].
@@ -127,7 +127,9 @@ impl Outgoing {
     /// large buffer.
     pub(crate) fn clear(&mut self) {
         // A small buffer is always kept.
-        if self.buffer.capacity() > SMALL && self.spare.is_over(self.buffer.capacity(), self.buffer.len()) {
+        if self.buffer.capacity() > SMALL
+            && self.retained.should_shrink(self.buffer.capacity(), self.buffer.len())
+        {
             self.buffer = String::new();
         }
         self.buffer.clear();

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::messages::{FAILED, close_reason};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
-use crate::spare::SMALL;
+use crate::retention::SMALL;
 
 /// The room for a read, and for a write.
 const CHUNK: usize = 16 << 10;

@@ -9,7 +9,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 
 use super::texts::{Byte, Text};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
-use crate::spare::{SMALL, Spare};
+use crate::retention::{BufferRetention, SMALL};
 
 /// The room for a read.
 const CHUNK: usize = 16 << 10;
@@ -28,7 +28,7 @@ pub struct Lines<S> {
     /// Bytes read.
     read: u64,
     limit: usize,
-    spare: Spare,
+    retained: BufferRetention,
     framing: Framing,
     /// Set once input is discarded.
     leftover: Option<Leftover>,
@@ -61,7 +61,7 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
         searched: 0,
         read: 0,
         limit,
-        spare: Spare::default(),
+        retained: BufferRetention::default(),
         framing: Framing::Unknown,
         leftover: None,
     }
@@ -195,7 +195,7 @@ impl<S> Lines<S> {
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
-        if self.start == self.filled && self.spare.is_over(self.buffer.len(), self.filled) {
+        if self.start == self.filled && self.retained.should_shrink(self.buffer.len(), self.filled) {
             self.buffer = Vec::new();
             (self.start, self.filled, self.searched) = (0, 0, 0);
         }
