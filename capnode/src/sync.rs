@@ -3,7 +3,7 @@
 //! `tests/threads`.
 
 #[cfg(capnode_shuttle)]
-mod tried;
+mod instrumented;
 
 #[cfg(not(capnode_shuttle))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
@@ -11,7 +11,7 @@ pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 pub(crate) use std::thread_local;
 
 #[cfg(capnode_shuttle)]
-pub(crate) use self::tried::{LocalKey, Mutex, MutexGuard, local_keys as thread_local};
+pub(crate) use self::instrumented::{LocalKey, Mutex, MutexGuard, local_keys as thread_local};
 #[cfg(capnode_shuttle)]
 pub(crate) use shuttle::sync::atomic;
 

@@ -11,20 +11,20 @@ use crate::sync::{Mutex, lock};
 /// One end of a connection inside one program: see [`pair`].
 #[derive(Debug)]
 pub struct Memory {
-    incoming: Arc<Mutex<Way>>,
-    outgoing: Arc<Mutex<Way>>,
+    incoming: Arc<Mutex<Direction>>,
+    outgoing: Arc<Mutex<Direction>>,
     current: String,
 }
 
 /// One direction.
 #[derive(Debug, Default)]
-struct Way {
+struct Direction {
     frames: VecDeque<String>,
     closed: bool,
     reader: Option<Waker>,
 }
 
-impl Way {
+impl Direction {
     fn wake(&mut self) -> Option<Waker> {
         self.reader.take()
     }
@@ -32,7 +32,7 @@ impl Way {
 
 /// Returns the two ends of a connection inside one program.
 pub fn pair() -> (Memory, Memory) {
-    let (there, back) = (Arc::<Mutex<Way>>::default(), Arc::<Mutex<Way>>::default());
+    let (there, back) = (Arc::<Mutex<Direction>>::default(), Arc::<Mutex<Direction>>::default());
     let one = Memory { incoming: back.clone(), outgoing: there.clone(), current: String::new() };
     let other = Memory { incoming: there, outgoing: back, current: String::new() };
     (one, other)
