@@ -18,18 +18,18 @@
 )]
 
 mod check;
+mod errors;
 mod expand;
 mod model;
 mod names;
 mod options;
-mod problems;
 #[cfg(test)]
 mod tests;
 mod types;
 
+use errors::Errors;
 use model::Interface;
 use options::InterfaceOptions;
-use problems::Problems;
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Item, ItemTrait};
@@ -176,8 +176,8 @@ pub fn interface(options: proc_macro::TokenStream, item: proc_macro::TokenStream
 }
 
 fn expand_interface(options: TokenStream, item: TokenStream) -> TokenStream {
-    let mut problems = Problems::default();
-    let options = InterfaceOptions::read(options, &mut problems);
+    let mut errors = Errors::default();
+    let options = InterfaceOptions::read(options, &mut errors);
     let parsed = match syn::parse2::<ItemTrait>(item.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -185,14 +185,14 @@ fn expand_interface(options: TokenStream, item: TokenStream) -> TokenStream {
             return quote!(#error #item);
         }
     };
-    let mut interface = Interface::read(options, parsed, &mut problems);
-    check::check(&mut interface, &mut problems);
-    match problems.into_error() {
+    let mut interface = Interface::read(options, parsed, &mut errors);
+    check::check(&mut interface, &mut errors);
+    match errors.into_error() {
         None => expand::expand(&interface),
         Some(error) => {
             let error = error.into_compile_error();
-            let stand_in = expand::stand_in(&interface);
-            quote!(#stand_in #error)
+            let fallback = expand::fallback(&interface);
+            quote!(#fallback #error)
         }
     }
 }

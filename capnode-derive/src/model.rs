@@ -1,8 +1,8 @@
 //! An interface as the rest of the macro sees it. Nothing is judged here: see `check`.
 
+use crate::errors::Errors;
 use crate::names::{plain, snake};
 use crate::options::{InterfaceOptions, MethodOptions};
-use crate::problems::Problems;
 use crate::types;
 use proc_macro2::{Ident, Span};
 use quote::format_ident;
@@ -27,22 +27,22 @@ pub(crate) struct Method {
     pub arguments: Vec<Argument>,
     pub output: Output,
     /// `true` if an interface can have the signature. `check` finds out.
-    pub sound: bool,
+    pub is_valid: bool,
 }
 
 pub(crate) struct Argument {
     pub written: PatType,
     /// Its name, or one made up where that is no name or taken.
     pub name: Ident,
-    pub pass: Pass,
+    pub pass_mode: PassMode,
 }
 
 /// The way of an argument from the caller to the implementation.
-pub(crate) enum Pass {
+pub(crate) enum PassMode {
     /// By value.
-    Give,
+    ByValue,
     /// `&T`: the callee's side decodes the owned form of this `T` and lends it.
-    Lend(Type),
+    ByRef(Type),
     /// A `Func` of this function type: the caller may pass a closure as well.
     Func { signature: Type, fallible: bool },
 }
@@ -54,13 +54,13 @@ pub(crate) enum Output {
 }
 
 impl Interface {
-    pub(crate) fn read(options: InterfaceOptions, mut item: ItemTrait, problems: &mut Problems) -> Self {
+    pub(crate) fn read(options: InterfaceOptions, mut item: ItemTrait, errors: &mut Errors) -> Self {
         let mut methods = Vec::new();
         let mut others = Vec::new();
         for member in item.items {
             match member {
                 TraitItem::Fn(method) => {
-                    methods.push(Method::read(method, &options, problems));
+                    methods.push(Method::read(method, &options, errors));
                 }
                 other => others.push(other),
             }
@@ -110,8 +110,8 @@ pub(crate) fn client_name(ident: &Ident) -> Ident {
 }
 
 impl Method {
-    fn read(mut item: TraitItemFn, interface: &InterfaceOptions, problems: &mut Problems) -> Self {
-        let options = MethodOptions::take(&mut item.attrs, problems);
+    fn read(mut item: TraitItemFn, interface: &InterfaceOptions, errors: &mut Errors) -> Self {
+        let options = MethodOptions::take(&mut item.attrs, errors);
         let wire_name = match &options.name {
             Some(name) => name.value(),
             None => interface.rename_all.apply(&plain(&item.sig.ident)),
@@ -126,7 +126,7 @@ impl Method {
             arguments.push(argument);
         }
         let output = Output::read(&item.sig.output, item.sig.ident.span());
-        Self { options, wire_name, arguments, output, sound: true, item }
+        Self { options, wire_name, arguments, output, is_valid: true, item }
     }
 
     pub(crate) fn ident(&self) -> &Ident {
@@ -153,21 +153,21 @@ impl Argument {
             Pat::Ident(pat) if earlier.iter().all(|earlier| earlier.name != pat.ident) => pat.ident.clone(),
             _ => format_ident!("__argument_{}", earlier.len()),
         };
-        Self { name, pass: Pass::read(&written.ty), written: written.clone() }
+        Self { name, pass_mode: PassMode::read(&written.ty), written: written.clone() }
     }
 }
 
-impl Pass {
+impl PassMode {
     fn read(ty: &Type) -> Self {
         if let Type::Reference(reference) = types::bare(ty) {
-            return Self::Lend((*reference.elem).clone());
+            return Self::ByRef((*reference.elem).clone());
         }
         match types::func_signature(ty) {
             Some(signature) => Self::Func {
                 fallible: types::result_of(signature).is_some_and(types::is_result),
                 signature: Type::FnPtr(signature.clone()),
             },
-            None => Self::Give,
+            None => Self::ByValue,
         }
     }
 }

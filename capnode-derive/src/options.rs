@@ -1,7 +1,7 @@
 //! The options in the parentheses of `#[capnode::interface(..)]` and of `#[capnode(..)]`.
 
+use crate::errors::Errors;
 use crate::names::Case;
-use crate::problems::Problems;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use std::fmt::Display;
 use syn::ext::IdentExt;
@@ -20,11 +20,11 @@ pub(crate) struct InterfaceOptions {
 }
 
 impl InterfaceOptions {
-    pub(crate) fn read(tokens: TokenStream, problems: &mut Problems) -> Self {
+    pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut options =
             Self { krate: parse_quote!(::capnode), name: None, rename_all: Case::Camel, extends: Vec::new() };
         let known = "`rename_all = \"..\"`, `name = \"..\"`, `extends(..)`, `crate = path`";
-        each_option(tokens, problems, |key, input| {
+        each_option(tokens, errors, |key, input| {
             match key.to_string().as_str() {
                 "rename_all" => options.rename_all = case(string(key, input)?)?,
                 "name" => options.name = Some(string(key, input)?),
@@ -49,7 +49,7 @@ pub(crate) struct MethodOptions {
 
 impl MethodOptions {
     /// Takes every `#[capnode(..)]` out of `attributes` and reads it.
-    pub(crate) fn take(attributes: &mut Vec<Attribute>, problems: &mut Problems) -> Self {
+    pub(crate) fn take(attributes: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
         let mut options = Self::default();
         let mut tokens = TokenStream::new();
         attributes.retain(|attribute| {
@@ -65,7 +65,7 @@ impl MethodOptions {
                     // An option that ends too early is reported there.
                     tokens.extend(quote::quote_spanned!(end=> #list,));
                 }
-                _ => problems.at(
+                _ => errors.at(
                     attribute,
                     "this attribute has no options: write `#[capnode(property)]` or leave it out",
                 ),
@@ -73,7 +73,7 @@ impl MethodOptions {
             false
         });
         let known = "`name = \"..\"`, `property`, `no_cancel`, `blocking`";
-        each_option(tokens, problems, |key, input| {
+        each_option(tokens, errors, |key, input| {
             match key.to_string().as_str() {
                 "name" => options.name = Some(string(key, input)?),
                 "property" => options.property = Some(key.span()),
@@ -90,14 +90,14 @@ impl MethodOptions {
 /// Calls `take` for each option, and goes on with the next after one that is wrong.
 fn each_option(
     tokens: TokenStream,
-    problems: &mut Problems,
+    errors: &mut Errors,
     mut take: impl FnMut(&Ident, ParseStream) -> Result<()>,
 ) {
     let mut seen = Vec::<Ident>::new();
     let read = |input: ParseStream| {
         while !input.is_empty() {
             if let Err(error) = one_option(input, &mut seen, &mut take) {
-                problems.push(error);
+                errors.push(error);
                 skip_to_comma(input)?;
             }
             // Only an empty attribute among several leaves a second comma behind.
@@ -106,7 +106,7 @@ fn each_option(
         Ok(())
     };
     if let Err(error) = read.parse2(tokens) {
-        problems.push(error);
+        errors.push(error);
     }
 }
 

@@ -8,16 +8,16 @@ use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type, T
 pub(crate) const MOST_FUNC_ARGUMENTS: usize = 6;
 
 /// A part of a type that cannot be in an interface.
-pub(crate) struct Flaw {
+pub(crate) struct InvalidType {
     /// The part, for the span of the message.
     pub at: TokenStream,
-    pub kind: FlawKind,
+    pub kind: InvalidTypeKind,
     /// `true` if it is in the signature of a `Func`.
     pub in_func: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FlawKind {
+pub(crate) enum InvalidTypeKind {
     Reference,
     MutReference,
     Lifetime,
@@ -32,8 +32,8 @@ pub(crate) enum FlawKind {
     FuncOfTooMany,
 }
 
-impl Flaw {
-    fn new(at: &impl ToTokens, kind: FlawKind) -> Option<Self> {
+impl InvalidType {
+    fn new(at: &impl ToTokens, kind: InvalidTypeKind) -> Option<Self> {
         Some(Self { at: at.to_token_stream(), kind, in_func: false })
     }
 
@@ -46,12 +46,12 @@ impl Flaw {
             Type::Slice(slice) => Self::find(&slice.elem),
             Type::Tuple(tuple) => tuple.elems.iter().find_map(Self::find),
             Type::Reference(reference) if reference.mutability.is_some() => {
-                Self::new(ty, FlawKind::MutReference)
+                Self::new(ty, InvalidTypeKind::MutReference)
             }
-            Type::Reference(_) => Self::new(ty, FlawKind::Reference),
-            Type::TraitObject(_) => Self::new(ty, FlawKind::Dyn),
-            Type::ImplTrait(_) => Self::new(ty, FlawKind::Impl),
-            Type::FnPtr(_) => Self::new(ty, FlawKind::BareFn),
+            Type::Reference(_) => Self::new(ty, InvalidTypeKind::Reference),
+            Type::TraitObject(_) => Self::new(ty, InvalidTypeKind::Dyn),
+            Type::ImplTrait(_) => Self::new(ty, InvalidTypeKind::Impl),
+            Type::FnPtr(_) => Self::new(ty, InvalidTypeKind::BareFn),
             Type::Path(path) => match &path.qself {
                 Some(qself) => Self::find(&qself.ty),
                 None => Self::find_in_path(&path.path),
@@ -63,7 +63,7 @@ impl Flaw {
 
     fn find_in_path(path: &Path) -> Option<Self> {
         if path.segments.first().is_some_and(|first| first.ident == "Self") {
-            return Self::new(path, FlawKind::Implementor);
+            return Self::new(path, InvalidTypeKind::Implementor);
         }
         if let Some(signature) = func_parameter(path) {
             return Self::find_in_func(signature);
@@ -71,7 +71,7 @@ impl Flaw {
         path.segments.iter().find_map(|segment| {
             generic_arguments(segment).find_map(|argument| match argument {
                 GenericArgument::Lifetime(lifetime) if lifetime.ident != "static" => {
-                    Self::new(lifetime, FlawKind::Lifetime)
+                    Self::new(lifetime, InvalidTypeKind::Lifetime)
                 }
                 // It may be `Func` by another name. If not, rustc says that it does not serialize.
                 GenericArgument::Type(ty) if matches!(bare(ty), Type::FnPtr(_)) && !is_container(segment) => {
@@ -85,10 +85,10 @@ impl Flaw {
 
     fn find_in_func(signature: &TypeFnPtr) -> Option<Self> {
         if signature.unsafety.is_some() || signature.abi.is_some() || signature.variadic.is_some() {
-            return Self::new(signature, FlawKind::FuncOfSpecialFn);
+            return Self::new(signature, InvalidTypeKind::FuncOfSpecialFn);
         }
         if let Some(extra) = signature.inputs.iter().nth(MOST_FUNC_ARGUMENTS) {
-            return Self::new(&extra.ty, FlawKind::FuncOfTooMany);
+            return Self::new(&extra.ty, InvalidTypeKind::FuncOfTooMany);
         }
         let inputs = signature.inputs.iter().map(|input| &input.ty);
         let flaw = inputs.chain(result_of(signature)).find_map(Self::find);

@@ -1,9 +1,9 @@
 //! Rules about one method, but for those about types and names.
 
 use super::types;
+use crate::errors::Errors;
 use crate::model::{Argument, Method};
 use crate::names::plain;
-use crate::problems::Problems;
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 use syn::{FnArg, GenericParam, Meta, Pat, Receiver, ReceiverKind, Safety};
@@ -11,54 +11,54 @@ use syn::{FnArg, GenericParam, Meta, Pat, Receiver, ReceiverKind, Safety};
 /// The most arguments a method takes.
 const MOST_ARGUMENTS: usize = 12;
 
-pub(super) fn check_signature(method: &Method, may_use_self: bool, problems: &mut Problems) {
-    check_qualifiers(method, problems);
-    check_receiver(method, problems);
-    check_generics(method, problems);
-    check_arguments(method, problems);
+pub(super) fn check_signature(method: &Method, may_use_self: bool, errors: &mut Errors) {
+    check_qualifiers(method, errors);
+    check_receiver(method, errors);
+    check_generics(method, errors);
+    check_arguments(method, errors);
     for argument in &method.arguments {
-        check_argument(argument, problems);
-        types::check_argument(&argument.written.ty, may_use_self, problems);
+        check_argument(argument, errors);
+        types::check_argument(&argument.written.ty, may_use_self, errors);
     }
-    types::check_result(method.output.ty(), may_use_self, problems);
+    types::check_result(method.output.ty(), may_use_self, errors);
 }
 
-fn check_qualifiers(method: &Method, problems: &mut Problems) {
+fn check_qualifiers(method: &Method, errors: &mut Errors) {
     let signature = &method.item.sig;
     let (token, name) = (&signature.fn_token, &signature.ident);
     if let Some(token) = &signature.constness {
         let message =
             format!("a method can't be `const`, since its object may be remote: write `async fn {name}`");
-        problems.at(token, message);
+        errors.at(token, message);
     } else if signature.asyncness.is_none() {
         let message =
             format!("a method must be `async`, since its object may be remote: write `async fn {name}`");
-        problems.at(quote!(#token #name), message);
+        errors.at(quote!(#token #name), message);
     }
     if let Safety::Unsafe(token) = &signature.safety {
         let message = format!(
             "a method can't be `unsafe`, since a remote caller can't promise anything: write `async fn {name}`"
         );
-        problems.at(token, message);
+        errors.at(token, message);
     }
     if let Some(abi) = &signature.abi {
         let message =
             format!("a method can't be `extern`, since nothing links to it: write `async fn {name}`");
-        problems.at(abi, message);
+        errors.at(abi, message);
     }
 }
 
-fn check_receiver(method: &Method, problems: &mut Problems) {
+fn check_receiver(method: &Method, errors: &mut Errors) {
     let name = method.ident();
     let Some(FnArg::Receiver(receiver)) = method.item.sig.inputs.first() else {
         let message = format!("a method is called on an object: write `async fn {name}(&self, ..)`");
-        return problems.at(name, message);
+        return errors.at(name, message);
     };
     let has_lifetime = method.item.sig.generics.lifetimes().next().is_some();
     match of_receiver(receiver) {
         // Its declaration is reported.
         Some(_) if has_lifetime && is_shared(receiver) => {}
-        Some(message) => problems.at(receiver, message),
+        Some(message) => errors.at(receiver, message),
         None => {}
     }
 }
@@ -81,22 +81,22 @@ fn is_shared(receiver: &Receiver) -> bool {
     matches!(receiver.kind, ReceiverKind::Reference(_, _, None))
 }
 
-fn check_generics(method: &Method, problems: &mut Problems) {
+fn check_generics(method: &Method, errors: &mut Errors) {
     let generics = &method.item.sig.generics;
     let is_lifetime = |param: &GenericParam| matches!(param, GenericParam::Lifetime(_));
     if let Some(param) = generics.params.iter().find(|param| !is_lifetime(param)) {
-        problems.at(
+        errors.at(
             param,
             "a method has no type parameters, since the other side must know every type: write a \
              concrete type, or a type parameter of the trait",
         );
     } else if let Some(clause) = &generics.where_clause {
-        problems.at(
+        errors.at(
             clause,
             "a method has no `where` clause, since a client offers all methods: write it on the trait",
         );
     } else if let Some(param) = generics.params.first() {
-        problems.at(
+        errors.at(
             param,
             "a method has no lifetime parameters, since a borrow lasts for the call only: leave it \
              out, as in `text: &str`",
@@ -104,25 +104,25 @@ fn check_generics(method: &Method, problems: &mut Problems) {
     }
 }
 
-fn check_arguments(method: &Method, problems: &mut Problems) {
+fn check_arguments(method: &Method, errors: &mut Errors) {
     let names = method.arguments.iter().map(written_name);
     for (index, argument) in method.arguments.iter().enumerate() {
         let name = written_name(argument);
         if name.is_some() && names.clone().take(index).any(|earlier| earlier == name) {
             let pat = &argument.written.pat;
-            problems.at(pat, "another argument has this name too: rename one");
+            errors.at(pat, "another argument has this name too: rename one");
         }
     }
     if let Some(variadic) = &method.item.sig.variadic {
-        problems.at(variadic, "a method has a fixed number of arguments: take a `Vec<T>`");
+        errors.at(variadic, "a method has a fixed number of arguments: take a `Vec<T>`");
     }
     if let Some(extra) = method.arguments.get(MOST_ARGUMENTS) {
         let message =
             format!("a method takes at most {MOST_ARGUMENTS} arguments: put some of them in a struct");
-        problems.at(&extra.written, message);
+        errors.at(&extra.written, message);
     }
     if let Some(argument) = method.arguments.first().filter(|_| method.is_property()) {
-        problems.at(
+        errors.at(
             &argument.written,
             "a property is read without arguments: leave them out, or leave out `property`",
         );
@@ -136,9 +136,9 @@ fn written_name(argument: &Argument) -> Option<&syn::Ident> {
     }
 }
 
-fn check_argument(argument: &Argument, problems: &mut Problems) {
+fn check_argument(argument: &Argument, errors: &mut Errors) {
     for attribute in &argument.written.attrs {
-        problems.at(
+        errors.at(
             attribute,
             "an argument has no attributes, since its place in the call is fixed: leave it out",
         );
@@ -150,22 +150,23 @@ fn check_argument(argument: &Argument, problems: &mut Problems) {
                 let message = format!(
                     "an argument is a plain name here: write `{name}`, and `mut {name}` in the `impl`"
                 );
-                problems.at(token, message);
+                errors.at(token, message);
             }
         }
-        Pat::Wild(pat) => problems
-            .at(pat, "an argument has a name, which its callers read: write one, and `_` in the `impl`"),
-        pat => problems.at(pat, "an argument is a plain name here: write one, and the pattern in the `impl`"),
+        Pat::Wild(pat) => {
+            errors.at(pat, "an argument has a name, which its callers read: write one, and `_` in the `impl`")
+        }
+        pat => errors.at(pat, "an argument is a plain name here: write one, and the pattern in the `impl`"),
     }
 }
 
-pub(super) fn check_attributes(method: &Method, problems: &mut Problems) {
+pub(super) fn check_attributes(method: &Method, errors: &mut Errors) {
     let decides = |attribute: &&syn::Attribute| match &attribute.meta {
         Meta::List(list) => mentions(list.tokens.clone(), &["cfg", "capnode"]),
         _ => false,
     };
     for attribute in method.attributes("cfg_attr").filter(decides) {
-        problems.at(
+        errors.at(
             attribute,
             "what a `cfg_attr` comes to can't be known here: write the method twice, under \
              `#[cfg(..)]` and under `#[cfg(not(..))]`",

@@ -5,29 +5,29 @@ mod names;
 mod types;
 
 use self::types::text;
+use crate::errors::Errors;
 use crate::model::Interface;
 use crate::names::plain;
-use crate::problems::Problems;
 use syn::{GenericParam, PathArguments, TraitItem};
 
 /// Reports every rule that `interface` breaks, and notes which methods have a sound signature.
-pub(crate) fn check(interface: &mut Interface, problems: &mut Problems) {
-    check_trait(interface, problems);
-    check_parents(interface, problems);
+pub(crate) fn check(interface: &mut Interface, errors: &mut Errors) {
+    check_trait(interface, errors);
+    check_parents(interface, errors);
     // Where an associated type is reported, its uses are not: they are the same mistake.
     let may_use_self = !interface.item.items.is_empty();
     for method in &mut interface.methods {
-        let before = problems.len();
-        method::check_signature(method, may_use_self, problems);
-        method.sound = problems.len() == before;
-        method::check_attributes(method, problems);
-        names::check_wire_name(method, problems);
+        let before = errors.len();
+        method::check_signature(method, may_use_self, errors);
+        method.is_valid = errors.len() == before;
+        method::check_attributes(method, errors);
+        names::check_wire_name(method, errors);
     }
-    names::check_all_differ(&interface.methods, problems);
+    names::check_all_differ(&interface.methods, errors);
 }
 
 /// Reports parents that are named twice, and takes them out.
-fn check_parents(interface: &mut Interface, problems: &mut Problems) {
+fn check_parents(interface: &mut Interface, errors: &mut Errors) {
     let own = plain(&interface.item.ident);
     let mut seen = Vec::<String>::new();
     interface.options.extends.retain(|parent| {
@@ -37,7 +37,7 @@ fn check_parents(interface: &mut Interface, problems: &mut Problems) {
         }
         let name = text(name);
         if name == own {
-            problems.at(parent, "an interface does not extend itself: leave it out");
+            errors.at(parent, "an interface does not extend itself: leave it out");
             return false;
         }
         if seen.contains(&name) {
@@ -45,7 +45,7 @@ fn check_parents(interface: &mut Interface, problems: &mut Problems) {
                 "`{name}` is extended twice, also if its type parameters differ, since its methods would have two \
                  meanings under one name: keep one, and hand the object out as `{name}Client` for the other"
             );
-            problems.at(parent, message);
+            errors.at(parent, message);
             return false;
         }
         seen.push(name);
@@ -53,22 +53,22 @@ fn check_parents(interface: &mut Interface, problems: &mut Problems) {
     });
 }
 
-fn check_trait(interface: &Interface, problems: &mut Problems) {
+fn check_trait(interface: &Interface, errors: &mut Errors) {
     let item = &interface.item;
     if let Some(token) = &item.unsafety {
-        problems.at(
+        errors.at(
             token,
             "an interface can't be `unsafe`, since a remote caller can't promise anything: leave it out",
         );
     }
     if let Some(token) = &item.modifiers.auto_token {
-        problems.at(
+        errors.at(
             token,
             "an interface can't be an `auto` trait, since an object implements its methods: leave it out",
         );
     }
     for attribute in item.attrs.iter().filter(|attribute| attribute.path().is_ident("capnode")) {
-        problems.at(
+        errors.at(
             attribute,
             "`#[capnode(..)]` is for methods: write the options of the trait in \
              `#[capnode::interface(..)]`",
@@ -76,7 +76,7 @@ fn check_trait(interface: &Interface, problems: &mut Problems) {
     }
     for param in &item.generics.params {
         if let GenericParam::Lifetime(param) = param {
-            problems.at(
+            errors.at(
                 param,
                 "an interface has no lifetime parameters, since its objects outlive every borrow: \
                  leave it out and own what is borrowed",
@@ -95,6 +95,6 @@ fn check_trait(interface: &Interface, problems: &mut Problems) {
             }
             _ => "an interface has methods only: write them out here",
         };
-        problems.at(member, message);
+        errors.at(member, message);
     }
 }

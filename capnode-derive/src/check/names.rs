@@ -1,7 +1,7 @@
 //! Rules about names on the wire.
 
+use crate::errors::Errors;
 use crate::model::Method;
-use crate::problems::Problems;
 use proc_macro2::Span;
 use quote::quote;
 use syn::{Attribute, Meta};
@@ -30,7 +30,7 @@ const RESERVED: [&str; 20] = [
     "__lookupSetter__",
 ];
 
-pub(super) fn check_wire_name(method: &Method, problems: &mut Problems) {
+pub(super) fn check_wire_name(method: &Method, errors: &mut Errors) {
     let wire_name = &method.wire_name;
     let message = if wire_name.is_empty() {
         "the name on the wire is empty: write `#[capnode(name = \"..\")]` with one".to_owned()
@@ -42,10 +42,10 @@ pub(super) fn check_wire_name(method: &Method, problems: &mut Problems) {
     } else {
         return;
     };
-    problems.at_span(place(method), message);
+    errors.at_span(place(method), message);
 }
 
-pub(super) fn check_all_differ(methods: &[Method], problems: &mut Problems) {
+pub(super) fn check_all_differ(methods: &[Method], errors: &mut Errors) {
     for (index, method) in methods.iter().enumerate() {
         let (name, wire_name) = (method.ident(), &method.wire_name);
         let earlier = methods.iter().take(index);
@@ -55,7 +55,7 @@ pub(super) fn check_all_differ(methods: &[Method], problems: &mut Problems) {
                 if may_differ(earlier, method) {
                     continue;
                 }
-                problems.at(name, format!("another method is called `{name}` too: rename one"));
+                errors.at(name, format!("another method is called `{name}` too: rename one"));
                 break;
             }
             if earlier.wire_name == *wire_name && !wire_name.is_empty() {
@@ -64,7 +64,7 @@ pub(super) fn check_all_differ(methods: &[Method], problems: &mut Problems) {
                     "`{earlier}` and `{name}` are both `{wire_name}` on the wire: give one another name \
                      with `#[capnode(name = \"..\")]`"
                 );
-                problems.at_span(place(method), message);
+                errors.at_span(place(method), message);
                 break;
             }
         }

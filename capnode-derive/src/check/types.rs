@@ -1,52 +1,54 @@
 //! Rules about the types of arguments and results.
 
-use crate::problems::Problems;
-use crate::types::{Flaw, FlawKind, MOST_FUNC_ARGUMENTS, bare};
+use crate::errors::Errors;
+use crate::types::{InvalidType, InvalidTypeKind, MOST_FUNC_ARGUMENTS, bare};
 use quote::ToTokens;
 use syn::{Type, TypeReference};
 
-pub(super) fn check_argument(ty: &Type, may_use_self: bool, problems: &mut Problems) {
+pub(super) fn check_argument(ty: &Type, may_use_self: bool, errors: &mut Errors) {
     match bare(ty) {
-        Type::Reference(reference) => check_borrowed(reference, may_use_self, problems),
+        Type::Reference(reference) => check_borrowed(reference, may_use_self, errors),
         Type::Slice(slice) => {
             let item = text(&slice.elem);
-            problems.at(ty, format!("an argument can't be a bare slice: write `&[{item}]` or `Vec<{item}>`"));
+            errors.at(ty, format!("an argument can't be a bare slice: write `&[{item}]` or `Vec<{item}>`"));
         }
         Type::Path(path) if path.path.is_ident("str") => {
-            problems.at(ty, "an argument can't be a bare `str`: write `&str` or `String`");
+            errors.at(ty, "an argument can't be a bare `str`: write `&str` or `String`");
         }
         _ => {
             if let Some(flaw) = find(ty, may_use_self) {
-                problems.at(&flaw.at, of_argument(&flaw));
+                errors.at(&flaw.at, of_argument(&flaw));
             }
         }
     }
 }
 
-fn check_borrowed(ty: &TypeReference, may_use_self: bool, problems: &mut Problems) {
+fn check_borrowed(ty: &TypeReference, may_use_self: bool, errors: &mut Errors) {
     let owned = owned(&ty.elem);
     if ty.mutability.is_some() {
         let message =
             format!("changes to an argument don't travel back: take `{owned}` and return what becomes of it");
-        return problems.at(ty, message);
+        return errors.at(ty, message);
     }
     if ty.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
         let lent = text(&ty.elem);
-        return problems
+        return errors
             .at(ty, format!("an argument is borrowed only during the call: write `&{lent}` or `{owned}`"));
     }
     if let Some(flaw) = find(&ty.elem, may_use_self) {
         // `&dyn T` and `&&T` are wrong as a whole.
         let whole = flaw.at.to_string() == ty.elem.to_token_stream().to_string();
         let at = if whole { ty.to_token_stream() } else { flaw.at.clone() };
-        problems.at(at, of_argument(&flaw));
+        errors.at(at, of_argument(&flaw));
     }
 }
 
-pub(super) fn check_result(ty: &Type, may_use_self: bool, problems: &mut Problems) {
+pub(super) fn check_result(ty: &Type, may_use_self: bool, errors: &mut Errors) {
     let Some(flaw) = find(ty, may_use_self) else { return };
     let message = match flaw.kind {
-        FlawKind::Reference | FlawKind::MutReference | FlawKind::Lifetime if !flaw.in_func => {
+        InvalidTypeKind::Reference | InvalidTypeKind::MutReference | InvalidTypeKind::Lifetime
+            if !flaw.in_func =>
+        {
             let instead = match syn::parse2(flaw.at.clone()) {
                 Ok(Type::Reference(reference)) => format!("`{}`", owned(&reference.elem)),
                 _ => "a type that owns it".to_owned(),
@@ -55,39 +57,39 @@ pub(super) fn check_result(ty: &Type, may_use_self: bool, problems: &mut Problem
         }
         _ => of_argument(&flaw),
     };
-    problems.at(&flaw.at, message);
+    errors.at(&flaw.at, message);
 }
 
-fn find(ty: &Type, may_use_self: bool) -> Option<Flaw> {
-    Flaw::find(ty).filter(|flaw| !(may_use_self && flaw.kind == FlawKind::Implementor))
+fn find(ty: &Type, may_use_self: bool) -> Option<InvalidType> {
+    InvalidType::find(ty).filter(|flaw| !(may_use_self && flaw.kind == InvalidTypeKind::Implementor))
 }
 
-fn of_argument(flaw: &Flaw) -> String {
+fn of_argument(flaw: &InvalidType) -> String {
     let message = match flaw.kind {
-        FlawKind::Reference | FlawKind::Lifetime if flaw.in_func => {
+        InvalidTypeKind::Reference | InvalidTypeKind::Lifetime if flaw.in_func => {
             "a `Func` takes and returns owned values: write `Func<fn(String)>` for \
              `Func<fn(&str)>`"
         }
-        FlawKind::Reference | FlawKind::Lifetime => {
+        InvalidTypeKind::Reference | InvalidTypeKind::Lifetime => {
             "only a whole argument can be a borrow, as in `&str`, `&[T]` or `&T`: own what is inside, as \
              in `Vec<String>`"
         }
-        FlawKind::MutReference => "changes don't travel back: use an owned type here",
-        FlawKind::Dyn => {
+        InvalidTypeKind::MutReference => "changes don't travel back: use an owned type here",
+        InvalidTypeKind::Dyn => {
             "a trait object can't be sent: write the client of an interface, as in `ChatClient`, or a \
              type that serializes"
         }
-        FlawKind::Impl => {
+        InvalidTypeKind::Impl => {
             "the other side must know this type: write a concrete one, or `Func<fn(..) -> ..>` to take \
              a closure"
         }
-        FlawKind::BareFn => "a function pointer can't be sent: write `Func<fn(..) -> ..>`",
-        FlawKind::Implementor => {
+        InvalidTypeKind::BareFn => "a function pointer can't be sent: write `Func<fn(..) -> ..>`",
+        InvalidTypeKind::Implementor => {
             "`Self` is unknown to the callers: write the client of the interface, or a \
              concrete type"
         }
-        FlawKind::FuncOfSpecialFn => "a `Func` is of a plain `fn` type: write `Func<fn(..) -> ..>`",
-        FlawKind::FuncOfTooMany => {
+        InvalidTypeKind::FuncOfSpecialFn => "a `Func` is of a plain `fn` type: write `Func<fn(..) -> ..>`",
+        InvalidTypeKind::FuncOfTooMany => {
             return format!(
                 "a `Func` takes at most {MOST_FUNC_ARGUMENTS} arguments: put some of them in a struct"
             );

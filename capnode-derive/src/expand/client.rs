@@ -1,7 +1,7 @@
 //! The client: what callers hold. Each of its methods is a shim into the runtime.
 
-use super::{Expansion, client_of, lints, place};
-use crate::model::{Argument, Method, Output, Pass};
+use super::{Expansion, client_of, lints, span};
+use crate::model::{Argument, Method, Output, PassMode};
 use crate::names::plain;
 use crate::types;
 use proc_macro2::{Ident, Span, TokenStream};
@@ -84,7 +84,7 @@ impl Expansion<'_> {
         let methods = self.interface.methods.iter().filter(|method| self.is_first(method));
         let methods = methods.map(|method| {
             let attributes = shim_attributes(method);
-            let shim = if self.is_stand_in { self.client_stand_in(method) } else { self.shim(method) };
+            let shim = if self.is_fallback { self.client_fallback(method) } else { self.shim(method) };
             quote!(#attributes #shim)
         });
         let constructors = self.constructors();
@@ -104,7 +104,7 @@ impl Expansion<'_> {
     /// A method's name comes before a constructor's, which has another spelling in the runtime.
     fn constructors(&self) -> TokenStream {
         let (vis, trait_path) = (&self.interface.item.vis, &self.trait_path);
-        let body = |body: TokenStream| if self.is_stand_in { quote!(::core::unreachable!()) } else { body };
+        let body = |body: TokenStream| if self.is_fallback { quote!(::core::unreachable!()) } else { body };
         let new = body(quote!(__p::serve(__p::Arc::new(object__))));
         let from_arc = body(quote!(__p::serve(object__)));
         let promise = body(quote!(__p::promise()));
@@ -157,7 +157,7 @@ impl Expansion<'_> {
                 plain(&client.segments[client.segments.len() - 1].ident)
             );
             let body =
-                if self.is_stand_in { quote!(::core::unreachable!()) } else { quote!(__p::cast(self)) };
+                if self.is_fallback { quote!(::core::unreachable!()) } else { quote!(__p::cast(self)) };
             quote!(#[doc = #docs] #vis fn #name(&self) -> #client { #body })
         });
         casts.collect()
@@ -183,11 +183,11 @@ impl Expansion<'_> {
     /// Returns an argument as the client takes it.
     pub(super) fn client_argument(&self, argument: &Argument) -> TokenStream {
         let (name, ty) = (&argument.name, &argument.written.ty);
-        match &argument.pass {
-            Pass::Func { signature, .. } => {
+        match &argument.pass_mode {
+            PassMode::Func { signature, .. } => {
                 let into = into_func(argument);
-                let place = place::of_type(&argument.written.ty);
-                quote_spanned!(place=> #name: impl #into<#signature>)
+                let span = span::of_type(&argument.written.ty);
+                quote_spanned!(span=> #name: impl #into<#signature>)
             }
             _ => quote!(#name: #ty),
         }
@@ -246,37 +246,37 @@ impl Expansion<'_> {
 pub(super) fn call_type(output: &Output) -> TokenStream {
     match output {
         Output::Value(ty) => quote!(__p::Call<#ty, __p::Error>),
-        Output::Result(ty) => place::alias("CallOf", ty),
+        Output::Result(ty) => span::alias("CallOf", ty),
     }
 }
 
 /// Returns an argument as it is handed to the runtime, at the place of its type: there rustc points if the type can't
 /// travel.
 fn passed(argument: &Argument) -> TokenStream {
-    let place = place::of_type(&argument.written.ty);
-    let name = place::name_at(&argument.name, place);
-    match &argument.pass {
-        Pass::Give if types::surely_travels(&argument.written.ty) => {
-            quote_spanned!(place=> __p::ByValue(#name))
+    let span = span::of_type(&argument.written.ty);
+    let name = span::name_at(&argument.name, span);
+    match &argument.pass_mode {
+        PassMode::ByValue if types::surely_travels(&argument.written.ty) => {
+            quote_spanned!(span=> __p::ByValue(#name))
         }
-        Pass::Give => {
+        PassMode::ByValue => {
             let ty = &argument.written.ty;
-            quote_spanned!(place=> <#ty as __p::Passed>::give(#name))
+            quote_spanned!(span=> <#ty as __p::Passed>::give(#name))
         }
-        Pass::Lend(_) => quote_spanned!(place=> __p::ByRef(#name)),
-        Pass::Func { .. } => {
+        PassMode::ByRef(_) => quote_spanned!(span=> __p::ByRef(#name)),
+        PassMode::Func { .. } => {
             let into = into_func(argument);
             let ty = &argument.written.ty;
-            quote_spanned!(place=> __p::ByValue(__p::func::<#ty, _>(#into::into_func(#name))))
+            quote_spanned!(span=> __p::ByValue(__p::func::<#ty, _>(#into::into_func(#name))))
         }
     }
 }
 
 fn into_func(argument: &Argument) -> TokenStream {
-    let place = place::of_type(&argument.written.ty);
-    match &argument.pass {
-        Pass::Func { fallible: true, .. } => quote_spanned!(place=> __p::IntoFallibleFunc),
-        _ => quote_spanned!(place=> __p::IntoFunc),
+    let span = span::of_type(&argument.written.ty);
+    match &argument.pass_mode {
+        PassMode::Func { fallible: true, .. } => quote_spanned!(span=> __p::IntoFallibleFunc),
+        _ => quote_spanned!(span=> __p::IntoFunc),
     }
 }
 

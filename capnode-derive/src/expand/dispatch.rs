@@ -1,7 +1,7 @@
 //! The table of an interface, and the code that runs a call by its place in the table.
 
-use super::{Expansion, client_of, local, place};
-use crate::model::{Method, Output, Pass};
+use super::{Expansion, client_of, local, span};
+use crate::model::{Method, Output, PassMode};
 use crate::names::plain;
 use crate::types;
 use proc_macro2::{Ident, Literal, Span, TokenStream};
@@ -45,7 +45,7 @@ impl Expansion<'_> {
         let identity = quote!(
             ::core::concat!(::core::module_path!(), "::", #ident, ":", ::core::line!(), ":", ::core::column!())
         );
-        if self.is_stand_in {
+        if self.is_fallback {
             return quote!(__p::Interface::new(#name, #identity, &[]));
         }
         let methods = self.interface.methods.iter().map(entry);
@@ -58,8 +58,8 @@ impl Expansion<'_> {
         });
         let casts = self.interface.casts().map(|(name, _)| plain(&name));
         // There rustc points if the names don't go together.
-        let place = place::of_path(first);
-        quote_spanned!(place=> #table.extending(&__p::Ancestors::of(&[#(#parents),*]), &[#(#casts),*]))
+        let span = span::of_path(first);
+        quote_spanned!(span=> #table.extending(&__p::Ancestors::of(&[#(#parents),*]), &[#(#casts),*]))
     }
 
     /// Returns the client at `path` for type parameters that are known here: where the table is, those of the trait are
@@ -122,7 +122,7 @@ impl Expansion<'_> {
             (false, false) => quote!(#head where #(#of_object),*),
         };
         let (index, request) = (local("m"), local("r"));
-        let body = if self.is_stand_in {
+        let body = if self.is_fallback {
             quote!(::core::unreachable!())
         } else {
             let arms = self.interface.methods.iter().map(|method| self.arm(method));
@@ -148,16 +148,16 @@ impl Expansion<'_> {
         let types = owned_types(method);
         let values = method.arguments.iter().map(|argument| {
             let name = &argument.name;
-            match argument.pass {
-                Pass::Lend(_) => quote!(&#name),
+            match argument.pass_mode {
+                PassMode::ByRef(_) => quote!(&#name),
                 _ => quote!(#name),
             }
         });
         // rustc reports all mistakes in the types of the method at this place.
-        let place = if types::surely_travels(method.output.ty()) {
+        let span = if types::surely_travels(method.output.ty()) {
             name.span()
         } else {
-            place::of_type(method.output.ty())
+            span::of_type(method.output.ty())
         };
         // By path, since `object.clone()` would clone the reference to the object, and since a
         // trait extended may have a method of the same name.
@@ -168,11 +168,11 @@ impl Expansion<'_> {
         };
         let run = match &method.output {
             Output::Value(_) => {
-                let run = Ident::new("run", place);
+                let run = Ident::new("run", span);
                 quote!(#request.#run(#body))
             }
             Output::Result(ty) => {
-                let run = quote_spanned!(place=> <#ty as __p::IsResult>::run);
+                let run = quote_spanned!(span=> <#ty as __p::IsResult>::run);
                 quote!(#run(#request, #body))
             }
         };
@@ -197,15 +197,15 @@ impl Expansion<'_> {
 /// travel.
 fn owned_types(method: &Method) -> Option<TokenStream> {
     let mut any = false;
-    let types = method.arguments.iter().map(|argument| match &argument.pass {
-        Pass::Lend(ty) => {
+    let types = method.arguments.iter().map(|argument| match &argument.pass_mode {
+        PassMode::ByRef(ty) => {
             any = true;
-            quote_spanned!(place::of_type(ty)=> __p::Owned<#ty>)
+            quote_spanned!(span::of_type(ty)=> __p::Owned<#ty>)
         }
-        Pass::Give if !types::surely_travels(&argument.written.ty) => {
+        PassMode::ByValue if !types::surely_travels(&argument.written.ty) => {
             any = true;
             let ty = &argument.written.ty;
-            quote_spanned!(place::of_type(ty)=> __p::Taken<#ty>)
+            quote_spanned!(span::of_type(ty)=> __p::Taken<#ty>)
         }
         _ => quote!(_),
     });

@@ -5,9 +5,9 @@
 
 mod client;
 mod dispatch;
+mod fallback;
 mod given;
-mod place;
-mod stand_in;
+mod span;
 mod supertraits;
 mod trait_;
 
@@ -24,14 +24,14 @@ pub(crate) fn expand(interface: &Interface) -> TokenStream {
 
 /// Returns the expansion of an interface that breaks a rule. It has the same names and types as far as can be told, so
 /// that the code around it compiles, and does nothing.
-pub(crate) fn stand_in(interface: &Interface) -> TokenStream {
+pub(crate) fn fallback(interface: &Interface) -> TokenStream {
     Expansion::new(interface, true).emit()
 }
 
 /// An interface with the parts that its expansion needs several times.
 struct Expansion<'a> {
     interface: &'a Interface,
-    is_stand_in: bool,
+    is_fallback: bool,
     /// The generic parameters as an `impl` declares them, each with a comma.
     params: TokenStream,
     /// The trait with its generic arguments.
@@ -45,13 +45,13 @@ struct Expansion<'a> {
 }
 
 impl<'a> Expansion<'a> {
-    fn new(interface: &'a Interface, is_stand_in: bool) -> Self {
+    fn new(interface: &'a Interface, is_fallback: bool) -> Self {
         let item = &interface.item;
         let (name, client) = (&item.ident, &interface.client);
         let (_, arguments, _) = item.generics.split_for_impl();
         let cfgs = item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
         Self {
-            is_stand_in,
+            is_fallback,
             params: params(interface),
             trait_path: quote!(#name #arguments),
             client_path: quote!(#client #arguments),
@@ -75,7 +75,7 @@ impl<'a> Expansion<'a> {
         let client = self.client();
         let client_impls = self.client_impls();
         let serving = self.serving();
-        let supertraits = (!self.is_stand_in).then(|| self.supertraits());
+        let supertraits = (!self.is_fallback).then(|| self.supertraits());
         quote! {
             #trait_
             #client
@@ -207,7 +207,7 @@ fn with_self(tokens: TokenStream, object: &Ident) -> TokenStream {
 
 /// Returns the bound of a type parameter, at the place of the parameter.
 fn wire_bound(krate: &Path, param: &Ident) -> TokenStream {
-    let krate = place::path_at(krate, param.span());
+    let krate = span::path_at(krate, param.span());
     quote_spanned!(param.span()=> #krate::__private::Wire)
 }
 

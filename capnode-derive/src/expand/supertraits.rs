@@ -1,7 +1,7 @@
 //! The check that no supertrait is an interface that is not extended. The macro cannot see the kind of a trait: rustc
 //! tells, by the method that it finds where the trait is a bound.
 
-use super::{Expansion, is_of_object, place};
+use super::{Expansion, is_of_object, span};
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Path, TypeParamBound, WherePredicate};
@@ -30,8 +30,8 @@ impl Expansion<'_> {
             let name = format_ident!("__Above{}", index);
             let params = (!self.params.is_empty()).then_some(&self.params).map(|params| quote!(<#params>));
             let clause = self.clause();
-            let place = place::of_path(path);
-            let check = quote_spanned!(place=> fn __check(&self) { __p::supertrait(self.__kind()) });
+            let span = span::of_path(path);
+            let check = quote_spanned!(span=> fn __check(&self) { __p::supertrait(self.__kind()) });
             quote!(trait #name #params: #bound #clause { #check })
         });
         let checks: TokenStream = checks.collect();

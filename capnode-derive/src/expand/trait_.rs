@@ -1,6 +1,6 @@
 //! The trait: the user's, with `async fn` spelled out so that every future is `Send`.
 
-use super::{Expansion, place, wire_bound};
+use super::{Expansion, span, wire_bound};
 use crate::model::Method;
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
@@ -24,7 +24,7 @@ impl Expansion<'_> {
                 param.bounds.push(TypeParamBound::Verbatim(wire));
             }
         }
-        if self.is_stand_in {
+        if self.is_fallback {
             self.relax(&mut item);
         }
         let methods = self.interface.methods.iter().filter(|method| self.is_first(method));
@@ -33,15 +33,15 @@ impl Expansion<'_> {
     }
 
     fn trait_method(&self, method: &Method) -> TokenStream {
-        if !method.sound {
+        if !method.is_valid {
             return self.trait_method_as_written(method);
         }
         let mut signature = method.item.sig.clone();
         let output = method.output.ty();
         // Here rustc points when an implementation's future is not `Send`.
-        let place = signature.ident.span();
-        let krate = place::path_at(&self.interface.options.krate, place);
-        let future = quote_spanned! {place=>
+        let span = signature.ident.span();
+        let krate = span::path_at(&self.interface.options.krate, span);
+        let future = quote_spanned! {span=>
             impl #krate::__private::Future<Output = #output> + #krate::__private::Send
         };
         signature.asyncness = None;
@@ -49,7 +49,7 @@ impl Expansion<'_> {
         let attributes = &method.item.attrs;
         let end = match &method.item.default {
             None => method.item.semi_token.to_token_stream(),
-            Some(body) => quote_spanned!(place=> { async move #body }),
+            Some(body) => quote_spanned!(span=> { async move #body }),
         };
         // The future around it makes the result seem more complex than it is written.
         quote!(#[allow(unused_qualifications, clippy::type_complexity)] #(#attributes)* #signature #end)

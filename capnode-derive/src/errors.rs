@@ -5,9 +5,9 @@ use quote::ToTokens;
 use std::fmt::Display;
 
 #[derive(Default)]
-pub(crate) struct Problems(Vec<syn::Error>);
+pub(crate) struct Errors(Vec<syn::Error>);
 
-impl Problems {
+impl Errors {
     /// Reports `message` at everything from the first to the last token of `at`.
     pub(crate) fn at(&mut self, at: impl ToTokens, message: impl Display) {
         self.0.push(syn::Error::new_spanned(at, message));

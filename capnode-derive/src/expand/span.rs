@@ -38,18 +38,18 @@ pub(super) fn of_path(path: &Path) -> Span {
     path.segments.last().map_or_else(Span::call_site, |last| last.ident.span())
 }
 
-/// Returns `name` as if it stood at `place`.
-pub(super) fn name_at(name: &Ident, place: Span) -> Ident {
+/// Returns `name` as if it stood at `span`.
+pub(super) fn name_at(name: &Ident, span: Span) -> Ident {
     let mut name = name.clone();
-    name.set_span(place.resolved_at(name.span()));
+    name.set_span(span.resolved_at(name.span()));
     name
 }
 
-/// Returns `path` as if it stood at `place`.
-pub(super) fn path_at(path: &Path, place: Span) -> TokenStream {
+/// Returns `path` as if it stood at `span`.
+pub(super) fn path_at(path: &Path, span: Span) -> TokenStream {
     let tokens = path.to_token_stream().into_iter();
     let moved = tokens.map(|mut token: TokenTree| {
-        token.set_span(place.resolved_at(token.span()));
+        token.set_span(span.resolved_at(token.span()));
         token
     });
     moved.collect()

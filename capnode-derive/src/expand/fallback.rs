@@ -3,7 +3,7 @@
 
 use super::Expansion;
 use crate::model::{Argument, Method, Output};
-use crate::types::{self, Flaw, FlawKind};
+use crate::types::{self, InvalidType, InvalidTypeKind};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{FnArg, GenericArgument, ItemTrait, Pat, PathArguments, Signature, Type, TypeParamBound};
@@ -12,7 +12,7 @@ impl Expansion<'_> {
     /// `true` if no earlier method has the name of `method`, outside of `#[cfg(..)]`.
     pub(super) fn is_first(&self, method: &Method) -> bool {
         let mut earlier = self.interface.methods.iter().take_while(|earlier| !std::ptr::eq(*earlier, method));
-        !self.is_stand_in
+        !self.is_fallback
             || method.cfgs().next().is_some()
             || !earlier.any(|earlier| earlier.ident() == method.ident())
     }
@@ -43,11 +43,11 @@ impl Expansion<'_> {
     }
 
     /// Returns a method of the client that takes and returns the types that its callers expect, so far as it can.
-    pub(super) fn client_stand_in(&self, method: &Method) -> TokenStream {
+    pub(super) fn client_fallback(&self, method: &Method) -> TokenStream {
         let Signature { ident, generics, inputs, .. } = &method.item.sig;
         let receiver = matches!(inputs.first(), Some(FnArg::Receiver(_))).then(|| quote!(&self,));
-        let arguments = method.arguments.iter().map(|argument| self.argument_stand_in(argument));
-        let output = call_stand_in(&method.output);
+        let arguments = method.arguments.iter().map(|argument| self.argument_fallback(argument));
+        let output = call_fallback(&method.output);
         let clause = &generics.where_clause;
         let vis = &self.interface.item.vis;
         quote! {
@@ -57,7 +57,7 @@ impl Expansion<'_> {
         }
     }
 
-    fn argument_stand_in(&self, argument: &Argument) -> TokenStream {
+    fn argument_fallback(&self, argument: &Argument) -> TokenStream {
         let (name, ty) = (&argument.name, &*argument.written.ty);
         let inner = match types::bare(ty) {
             Type::Reference(reference) => &reference.elem,
@@ -65,24 +65,24 @@ impl Expansion<'_> {
             Type::Path(path) if path.path.is_ident("str") => return quote!(#name: impl ::core::marker::Sized),
             other => other,
         };
-        match Flaw::find(inner) {
+        match InvalidType::find(inner) {
             None => self.client_argument(argument),
-            Some(Flaw { kind, in_func: false, .. }) if is_possible(kind) => quote!(#name: #ty),
+            Some(InvalidType { kind, in_func: false, .. }) if is_possible(kind) => quote!(#name: #ty),
             Some(_) => quote!(#name: impl ::core::marker::Sized),
         }
     }
 }
 
 /// `true` if rustc takes such a type for an argument, though an interface can't.
-fn is_possible(kind: FlawKind) -> bool {
-    use FlawKind::*;
+fn is_possible(kind: InvalidTypeKind) -> bool {
+    use InvalidTypeKind::*;
     matches!(kind, Reference | MutReference | Lifetime | Dyn | Impl | BareFn)
 }
 
-fn call_stand_in(output: &Output) -> TokenStream {
+fn call_fallback(output: &Output) -> TokenStream {
     let mut ty = output.ty().clone();
     own(&mut ty);
-    if Flaw::find(&ty).is_some() {
+    if InvalidType::find(&ty).is_some() {
         ty = Type::Verbatim(quote!(()));
     }
     super::client::call_type(&match output {
