@@ -47,7 +47,7 @@ enum Said {
 }
 
 #[derive(Clone, Copy)]
-struct Made {
+struct PendingCall {
     said: Said,
     /// The seed of the connection.
     seed: u64,
@@ -56,7 +56,7 @@ struct Made {
 /// The outcome of each call, and the number of times that it ran.
 #[derive(Default)]
 struct Books {
-    made: Mutex<HashMap<u64, Made>>,
+    made: Mutex<HashMap<u64, PendingCall>>,
     ran: Mutex<HashMap<u64, u32>>,
     next: AtomicUsize,
     connections: AtomicUsize,
@@ -82,7 +82,7 @@ impl Books {
         let (made, ran) = (lock(&self.made), lock(&self.ran));
         let mut faults: Vec<_> = made
             .iter()
-            .filter_map(|(id, Made { said, seed })| {
+            .filter_map(|(id, PendingCall { said, seed })| {
                 let ran = ran.get(id).copied().unwrap_or_default();
                 let right = match said {
                     Said::Answered => ran == 1,
@@ -211,7 +211,7 @@ impl Client {
     /// The number of a call that is made now.
     fn id(&self) -> u64 {
         let id = self.books.next.fetch_add(1, Ordering::Relaxed) as u64;
-        lock(&self.books.made).insert(id, Made { said: Said::Nothing, seed: self.seed });
+        lock(&self.books.made).insert(id, PendingCall { said: Said::Nothing, seed: self.seed });
         id
     }
 

@@ -66,7 +66,7 @@ struct Seen {
 
 type Outcome = Pin<Box<dyn Future<Output = (String, Option<LabClient>)>>>;
 
-struct World {
+struct Programs {
     runtime: Arc<Runtime>,
     pair: Option<Pair>,
     alive: Alive,
@@ -139,7 +139,7 @@ fn value(rng: &mut Rng, depth: usize) -> Value {
     }
 }
 
-impl World {
+impl Programs {
     fn new(place: Place, runtime: &Arc<Runtime>) -> Self {
         let alive = Alive::default();
         let index = Laboratory::client(&alive);
@@ -368,7 +368,7 @@ impl World {
 
 fn play(seed: u64, does: Does, steps: &[u64], place: Place, runtime: &Arc<Runtime>) -> Seen {
     let _entered = runtime.enter();
-    let mut world = World::new(place, runtime);
+    let mut world = Programs::new(place, runtime);
     for (number, step) in steps.iter().enumerate() {
         world.step(number, &mut Rng::for_part(seed, *step), does);
     }

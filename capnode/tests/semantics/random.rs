@@ -56,7 +56,7 @@ struct Held {
 }
 
 #[derive(Default)]
-struct World {
+struct Model {
     held: Vec<Held>,
     made: Vec<Call<ProbeClient>>,
     noted: Vec<Call<u32>>,
@@ -66,7 +66,7 @@ struct World {
     answered: usize,
 }
 
-impl World {
+impl Model {
     fn hold(&mut self, probe: ProbeClient) {
         self.tags += 1;
         self.held.push(Held { probe, tag: self.tags, next: 0 });
@@ -213,7 +213,7 @@ proptest! {
     fn no_call_is_lost_or_doubled_and_nothing_is_left(steps in prop::collection::vec(step(), 1..120)) {
         let log = Log::default();
         let mut pair = connected(log.probe());
-        let mut world = World::default();
+        let mut world = Model::default();
         world.hold(pair.index());
         // This side's own object among them, to be sent there and back.
         let ours = log.probe();

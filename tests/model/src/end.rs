@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use capnode::Dialect;
 
-use crate::{Became, World};
+use crate::{Became, Model};
 
-impl World {
+impl Model {
     pub(super) fn end(&mut self, pump: &impl Fn()) {
         for _ in 0..if self.hostile { 3 } else { 200 } {
             self.log.open();

@@ -54,7 +54,7 @@ enum Became {
     Unsure,
 }
 
-struct World {
+struct Model {
     dialect: Dialect,
     pair: Pair,
     log: Log,
@@ -87,7 +87,7 @@ pub fn run(data: &[u8]) {
     let log = Log::default();
     let dialect = LANGUAGES[first % 3];
     let bystander = Bystander::new(LANGUAGES[first / 3 % 3]);
-    let mut world = World::new(dialect, log.clone());
+    let mut world = Model::new(dialect, log.clone());
     for _ in 0..STEPS {
         if input.0.is_empty() {
             break;
@@ -104,7 +104,7 @@ pub fn run(data: &[u8]) {
     bystander.end();
 }
 
-impl World {
+impl Model {
     fn new(dialect: Dialect, log: Log) -> Self {
         let pair = Pair::new(dialect, &log);
         let start = pair.tables();

@@ -106,19 +106,19 @@ impl Session {
 /// The program that a hostile peer talks to.
 struct Victim {
     end: Endpoint,
-    calls: Vec<Made>,
+    calls: Vec<PendingCall>,
     held: Vec<Cap>,
     alive: Alive,
 }
 
 /// A call that has no outcome yet.
-struct Made {
+struct PendingCall {
     what: String,
     target: Cap,
     call: Call<Value>,
 }
 
-impl Made {
+impl PendingCall {
     /// Returns `true` if the end of the session has to end it. Anything but an import may be an object or a promise of this
     /// program, which may take its time.
     fn is_remote(&self) -> bool {
@@ -187,7 +187,7 @@ impl Victim {
             4 if !self.held.is_empty() => drop(self.held.swap_remove(rng.below(self.held.len()))),
             _ => {
                 let what = format!("{} in way {way} of {target:?}", member.name);
-                self.calls.push(Made { what, target, call });
+                self.calls.push(PendingCall { what, target, call });
             }
         }
         self.poll();
@@ -208,7 +208,7 @@ impl Victim {
                 return Err(format!("{} handlers and {calls:?} go on", self.end.handlers()));
             }
             if self.end.handlers() == 0 {
-                self.calls.retain(Made::is_remote);
+                self.calls.retain(PendingCall::is_remote);
             }
         }
         self.held.clear();

@@ -19,16 +19,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::recordings::table::Why;
 
 /// The outcome of a call of a program, or the arguments of a call to it.
-pub type Saw = Result<Value, Error>;
+pub type Observations = Result<Value, Error>;
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// The part of one side, as played by a Rust node.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub name: &'static str,
-    pub index: fn(&World, &str) -> Option<Value>,
+    pub index: fn(&PlayState, &str) -> Option<Value>,
     /// The program that runs beside the index; without it, a client makes the recorded calls.
-    pub program: Option<fn(World, Connection) -> Running>,
+    pub program: Option<fn(PlayState, Connection) -> Running>,
     /// Messages in which a Rust node differs: the recorded part, and the part that replaces it, or none if the node
     /// does not send the message.
     pub instead: Vec<(Json, Option<Json>, Why)>,
@@ -44,8 +44,8 @@ pub struct Part {
 
 /// The shared state of the functions of one played recording.
 #[derive(Clone)]
-pub struct World {
-    saw: UnboundedSender<Saw>,
+pub struct PlayState {
+    saw: UnboundedSender<Observations>,
     pub registry: Registry,
     pub exposed: Arc<Mutex<Option<String>>>,
     registered: Arc<Mutex<Vec<Registered>>>,
@@ -55,8 +55,8 @@ pub struct World {
     connection: Arc<Mutex<Option<Connection>>>,
 }
 
-impl World {
-    pub fn new(saw: UnboundedSender<Saw>) -> Self {
+impl PlayState {
+    pub fn new(saw: UnboundedSender<Observations>) -> Self {
         Self {
             saw,
             registry: Registry::default(),
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    pub fn saw(&self, saw: Saw) {
+    pub fn saw(&self, saw: Observations) {
         // A receiver that is gone has found a difference already.
         let _gone = self.saw.send(saw);
     }
@@ -102,7 +102,7 @@ pub type Function = Func<fn(Value, Value, Value, Value, Value, Value) -> Result<
 fn function<F, Fut>(run: F) -> Function
 where
     F: Fn(Vec<Value>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Saw> + Send + 'static,
+    Fut: Future<Output = Observations> + Send + 'static,
 {
     Func::fallible(move |a: Value, b: Value, c: Value, d: Value, e: Value, f: Value| {
         run(given([a, b, c, d, e, f]))
@@ -112,7 +112,7 @@ where
 fn f<F, Fut>(run: F) -> Value
 where
     F: Fn(Args) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Saw> + Send + 'static,
+    Fut: Future<Output = Observations> + Send + 'static,
 {
     Value::Cap(function(move |args| run(Args(args))).into())
 }
@@ -304,12 +304,12 @@ fn twice(values: &[Value], build: impl Fn(&[Value]) -> Value) -> Value {
     build(&shared)
 }
 
-pub fn nothing(_: &World, _: &str) -> Option<Value> {
+pub fn nothing(_: &PlayState, _: &str) -> Option<Value> {
     None
 }
 
 /// Returns the index of the server of a Capnode recording.
-pub fn capnode(world: &World, name: &str) -> Option<Value> {
+pub fn capnode(world: &PlayState, name: &str) -> Option<Value> {
     let w = world.clone();
     match name {
         "transform-example" | "transform-example-2" | "tcp-example" => {
@@ -665,7 +665,7 @@ pub fn capnode(world: &World, name: &str) -> Option<Value> {
 }
 
 /// Returns the index of the client of a Capnode recording.
-pub fn capnode_page(_: &World, name: &str) -> Option<Value> {
+pub fn capnode_page(_: &PlayState, name: &str) -> Option<Value> {
     let answer = if name == "bidirectional" { "clientp" } else { "clienth" };
     record([
         ("who", now(move |_| answer.into())),
@@ -674,7 +674,7 @@ pub fn capnode_page(_: &World, name: &str) -> Option<Value> {
 }
 
 /// The calls that the servers of the Capnode recordings made of their own accord.
-pub fn capnode_asks(world: World, connection: Connection) -> Running {
+pub fn capnode_asks(world: PlayState, connection: Connection) -> Running {
     Box::pin(async move {
         let index: Value = connection.index::<Cap>().read().await?;
         world.asked.notified().await;
@@ -712,7 +712,7 @@ trait Thing {
 }
 
 /// Returns the index of the server of a Q-Connection recording.
-pub fn q(world: &World, name: &str) -> Option<Value> {
+pub fn q(world: &PlayState, name: &str) -> Option<Value> {
     let w = world.clone();
     let authenticate = || {
         now(|args| {
@@ -1007,7 +1007,7 @@ pub fn q(world: &World, name: &str) -> Option<Value> {
 }
 
 /// Returns the index of the client of a Q-Connection recording.
-pub fn q_page(_: &World, name: &str) -> Option<Value> {
+pub fn q_page(_: &PlayState, name: &str) -> Option<Value> {
     let answer = if name == "bidirectional" { "ap" } else { "ah" };
     record([
         ("who", now(move |_| answer.into())),
@@ -1015,7 +1015,7 @@ pub fn q_page(_: &World, name: &str) -> Option<Value> {
     ])
 }
 
-pub fn q_asks(world: World, connection: Connection) -> Running {
+pub fn q_asks(world: PlayState, connection: Connection) -> Running {
     Box::pin(async move {
         world.asked.notified().await;
         world.saw(connection.index::<Cap>().invoke("who", ()).await);
@@ -1025,7 +1025,7 @@ pub fn q_asks(world: World, connection: Connection) -> Running {
 }
 
 /// The one call that is made to messages written by hand.
-pub fn q_asks_x(world: World, connection: Connection) -> Running {
+pub fn q_asks_x(world: PlayState, connection: Connection) -> Running {
     Box::pin(async move {
         let progress = world.clone();
         let call = connection
@@ -1038,7 +1038,7 @@ pub fn q_asks_x(world: World, connection: Connection) -> Running {
 }
 
 /// The programs of the Q-Connection recordings that ask several things at once.
-pub fn q_object(world: World, connection: Connection) -> Running {
+pub fn q_object(world: PlayState, connection: Connection) -> Running {
     Box::pin(async move {
         let peer = connection.index::<Cap>();
         for name in ["x", "name", "deep"] {
@@ -1058,7 +1058,7 @@ pub fn q_object(world: World, connection: Connection) -> Running {
     })
 }
 
-pub fn q_failures(world: World, connection: Connection) -> Running {
+pub fn q_failures(world: PlayState, connection: Connection) -> Running {
     Box::pin(async move {
         let peer = connection.index::<Cap>();
         world.saw(peer.invoke("missing", ()).await);
@@ -1075,7 +1075,7 @@ pub fn q_failures(world: World, connection: Connection) -> Running {
     })
 }
 
-pub fn q_chain(world: World, connection: Connection) -> Running {
+pub fn q_chain(world: PlayState, connection: Connection) -> Running {
     Box::pin(async move {
         let peer = connection.index::<Cap>();
         let session = || peer.invoke::<Value>("authenticate", ("tok-1",)).pipeline_cap();
@@ -1091,7 +1091,7 @@ pub fn q_chain(world: World, connection: Connection) -> Running {
     })
 }
 
-pub fn q_far(world: World, connection: Connection) -> Running {
+pub fn q_far(world: PlayState, connection: Connection) -> Running {
     Box::pin(async move {
         let peer = connection.index::<Cap>();
         let got: Value = peer.invoke("get", ()).await?;

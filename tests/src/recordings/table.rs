@@ -22,7 +22,7 @@ use capnode::{Dialect, Value};
 use serde_json::{Value as Json, json};
 
 use crate::recordings::Side;
-use crate::recordings::programs::{self, Part, World};
+use crate::recordings::programs::{self, Part, PlayState};
 
 /// Why a Rust node does not do the same as the recorded program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Row {
     }
 }
 
-type Index = fn(&World, &str) -> Option<Value>;
+type Index = fn(&PlayState, &str) -> Option<Value>;
 
 impl Part {
     fn new(index: Index) -> Self {
@@ -139,7 +139,7 @@ impl Part {
         self
     }
 
-    fn program(mut self, program: fn(World, capnode::Connection) -> programs::Running) -> Self {
+    fn program(mut self, program: fn(PlayState, capnode::Connection) -> programs::Running) -> Self {
         self.program = Some(program);
         self
     }

@@ -7,8 +7,8 @@ use capnode::{Cap, Connection, Dialect, Node, Value, transport};
 use capnode_tests::recordings::{self, Line, Side, script};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harm::{Harm, is_thorough};
-use crate::offers::{self, Offer, WELL};
+use crate::mutation::{Mutation, is_thorough};
+use crate::offers::{self, IndexFactory, WELL};
 use crate::panics;
 
 /// Longer than anything takes. The clock only moves when there is nothing left to do.
@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(3600);
 struct Stream {
     name: String,
     dialect: Dialect,
-    offer: Offer,
+    offer: IndexFactory,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -38,7 +38,7 @@ fn stream(dialect: Dialect, name: &str, between: &str) -> Stream {
     let mut stream = Stream {
         name: format!("{name} with {between:?}"),
         dialect,
-        offer: Offer::of(dialect, name, Side::B),
+        offer: IndexFactory::of(dialect, name, Side::B),
         bytes: Vec::new(),
         ends: Vec::new(),
     };
@@ -61,14 +61,14 @@ fn stream(dialect: Dialect, name: &str, between: &str) -> Stream {
 }
 
 /// Every damage around the ends of messages, and an end of the stream at every byte.
-fn harms(stream: &Stream) -> Vec<(Harm, usize)> {
+fn harms(stream: &Stream) -> Vec<(Mutation, usize)> {
     let near = |at: usize| stream.ends.iter().any(|end| at + 1 == *end || at == *end || at == end + 1);
     let mut harms = Vec::new();
     for at in 0..stream.bytes.len() {
-        harms.push((Harm::Cut, at));
+        harms.push((Mutation::Cut, at));
         if near(at) || is_thorough() {
-            harms.extend([(Harm::Deleted, at), (Harm::Doubled, at)]);
-            harms.extend((0..8).map(|bit| (Harm::Flipped(bit), at)));
+            harms.extend([(Mutation::Deleted, at), (Mutation::Doubled, at)]);
+            harms.extend((0..8).map(|bit| (Mutation::Flipped(bit), at)));
         }
     }
     harms
@@ -101,7 +101,7 @@ pub fn sweep() {
     assert!(cases > 5_000, "only {cases}");
 }
 
-async fn damaged(node: &Node, stream: &Stream, (harm, at): (Harm, usize)) -> Result<String, String> {
+async fn damaged(node: &Node, stream: &Stream, (harm, at): (Mutation, usize)) -> Result<String, String> {
     let mut bytes = stream.bytes.clone();
     harm.apply(at, &mut bytes);
     let (mut here, there) = tokio::io::duplex(1 << 16);

@@ -6,7 +6,7 @@
 //! same objects answers right.
 
 mod bytes;
-mod harm;
+mod mutation;
 mod offers;
 mod panics;
 mod play;

@@ -5,7 +5,7 @@ use capnode::{Cap, Dialect, Error, Func, Object, Value};
 use capnode_tests::recordings::{
     Side,
     objects::{self, Host},
-    programs::{self, World},
+    programs::{self, PlayState},
     table::{self, Cover},
 };
 
@@ -14,14 +14,14 @@ pub const WELL: &str = "is all well";
 
 /// Makes the index of the recorded program.
 #[derive(Clone, Copy)]
-pub struct Offer {
-    index: fn(&World, &str) -> Option<Value>,
+pub struct IndexFactory {
+    index: fn(&PlayState, &str) -> Option<Value>,
     name: &'static str,
     /// `true` if its program made calls of its own accord.
     pub calls: bool,
 }
 
-impl Offer {
+impl IndexFactory {
     pub fn of(dialect: Dialect, name: &str, side: Side) -> Self {
         let offer = |index| Self { index, name: "", calls: side == Side::A };
         let offered = match (dialect, side) {
@@ -43,7 +43,7 @@ impl Offer {
     }
 
     /// The recorded index, with [`WELL`] in it if it is one that has members.
-    pub fn index(&self, world: &World) -> Value {
+    pub fn index(&self, world: &PlayState) -> Value {
         match (self.index)(world, self.name) {
             Some(Value::Object(mut members)) => {
                 members.push((WELL.to_owned(), well()));
@@ -92,9 +92,9 @@ pub fn callback() -> Cap {
 }
 
 /// Returns a world for one session.
-pub fn world() -> World {
+pub fn world() -> PlayState {
     let (saw, _nobody) = tokio::sync::mpsc::unbounded_channel();
-    World::new(saw)
+    PlayState::new(saw)
 }
 
 /// An object without anything.

@@ -24,13 +24,13 @@ pub struct Play<'a> {
     end: Endpoint,
     /// The frames that the core has sent.
     pub sent: Vec<String>,
-    calls: Vec<Option<Made>>,
+    calls: Vec<Option<PendingCall>>,
     /// The references that the other side has lent the program, by their ids there.
     lent: HashMap<String, Cap>,
     exported: HashMap<String, Cap>,
 }
 
-enum Made {
+enum PendingCall {
     Running(Attempt),
     Ended(Result<Value, Error>),
 }
@@ -67,9 +67,9 @@ impl<'a> Play<'a> {
         loop {
             self.end.settle();
             for made in self.calls.iter_mut().flatten() {
-                if let Made::Running(running) = made {
+                if let PendingCall::Running(running) = made {
                     if let std::task::Poll::Ready(outcome) = running.as_mut().poll(&mut cx) {
-                        *made = Made::Ended(outcome);
+                        *made = PendingCall::Ended(outcome);
                     }
                 }
             }
@@ -121,7 +121,7 @@ impl<'a> Play<'a> {
                 self.note(message);
             }
             Step::Make(make) => {
-                let made = self.make(make).map(Made::Running);
+                let made = self.make(make).map(PendingCall::Running);
                 self.calls.push(made);
                 self.pump();
             }
@@ -131,7 +131,7 @@ impl<'a> Play<'a> {
     /// Notes what a message has lent the program.
     pub fn note(&mut self, message: &Message) {
         let Some((call, recorded)) = &message.answers else { return };
-        let Some(Some(Made::Ended(Ok(value)))) = self.calls.get(*call) else { return };
+        let Some(Some(PendingCall::Ended(Ok(value)))) = self.calls.get(*call) else { return };
         match recorded {
             Recorded::Graph(graph) => {
                 pair(graph, &graph.root, value, &mut self.lent);
@@ -148,7 +148,7 @@ impl<'a> Play<'a> {
     }
 
     pub fn answered(&self) -> usize {
-        self.calls.iter().flatten().filter(|made| matches!(made, Made::Ended(_))).count()
+        self.calls.iter().flatten().filter(|made| matches!(made, PendingCall::Ended(_))).count()
     }
 
     pub fn is_closed(&self) -> bool {
@@ -309,9 +309,9 @@ impl<'a> Play<'a> {
             _ => peer.invoke(WELL, (20, 22)),
         };
         let place = self.calls.len();
-        self.calls.push(Some(Made::Running(Box::pin(call.into_future()))));
+        self.calls.push(Some(PendingCall::Running(Box::pin(call.into_future()))));
         self.pump();
-        if let Some(Some(Made::Ended(outcome))) = self.calls.get(place) {
+        if let Some(Some(PendingCall::Ended(outcome))) = self.calls.get(place) {
             return match outcome {
                 Err(error) if self.is_closed() && error.kind() == ErrorKind::Disconnected => Ok(End::GoesOn),
                 outcome => Err(format!("the honest call got {outcome:?} before it was answered")),
@@ -336,8 +336,8 @@ impl<'a> Play<'a> {
         };
         self.receive(&answer.to_string());
         match self.calls.get(place) {
-            Some(Some(Made::Ended(Ok(Value::Number(42.0))))) => Ok(End::GoesOn),
-            Some(Some(Made::Ended(outcome))) => Err(format!("the honest call got {outcome:?}")),
+            Some(Some(PendingCall::Ended(Ok(Value::Number(42.0))))) => Ok(End::GoesOn),
+            Some(Some(PendingCall::Ended(outcome))) => Err(format!("the honest call got {outcome:?}")),
             _ => Err(format!("the honest call does not end, with {asked:?} answered by {answer}")),
         }
     }
@@ -349,7 +349,8 @@ impl<'a> Play<'a> {
         if self.end.core().closed().is_none() {
             return Err("the session does not end".to_owned());
         }
-        let running = self.calls.iter().flatten().filter(|made| matches!(made, Made::Running(_))).count();
+        let running =
+            self.calls.iter().flatten().filter(|made| matches!(made, PendingCall::Running(_))).count();
         if running > 0 || self.end.handlers() > 0 {
             return Err(format!("{running} calls and {} handlers go on after the end", self.end.handlers()));
         }

@@ -10,13 +10,13 @@ use capnode_tests::recordings::{
 };
 use serde_json::Value as Json;
 
-use crate::offers::Offer;
+use crate::offers::IndexFactory;
 
 pub struct Scenario {
     pub name: String,
     pub dialect: Dialect,
     pub side: Side,
-    pub offer: Offer,
+    pub offer: IndexFactory,
     pub steps: Vec<Step>,
 }
 
@@ -95,7 +95,7 @@ pub fn scenarios(dialect: Dialect, side: Side) -> Vec<Scenario> {
             if lines.iter().any(theirs) {
                 let recording = Recording { dialect, name: name.clone(), lines };
                 let one = if number > 0 { format!("{name}, connection {number}") } else { name.clone() };
-                scenarios.push(Scenario::new(one, Offer::of(dialect, &name, side), &recording, side));
+                scenarios.push(Scenario::new(one, IndexFactory::of(dialect, &name, side), &recording, side));
             }
         }
     }
@@ -114,7 +114,7 @@ fn shortened(line: &Line) -> Line {
 }
 
 impl Scenario {
-    fn new(name: String, offer: Offer, recording: &Recording, side: Side) -> Self {
+    fn new(name: String, offer: IndexFactory, recording: &Recording, side: Side) -> Self {
         let dialect = recording.dialect;
         let steps = match dialect {
             Dialect::CapnWeb => numbered(recording, side, offer.calls),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use capnode::{Connection, Dialect, Node, Value};
-use capnode_tests::recordings::{self, Line, Side, programs::World, script};
+use capnode_tests::recordings::{self, Line, Side, programs::PlayState, script};
 
-use crate::harm::harms;
+use crate::mutation::harms;
 use crate::offers;
 use crate::panics;
 use crate::play::{End, Play};
@@ -104,7 +104,7 @@ struct Session<'a> {
     play: Play<'a>,
     /// The objects, and what they have in common.
     index: Value,
-    world: World,
+    world: PlayState,
 }
 
 impl Session<'_> {

@@ -100,16 +100,16 @@ pub enum Program {
     /// Out of its program, in whose place they are made without an interface, as they were recorded.
     Recorded,
     /// Out of its program, written anew with typed clients.
-    Typed(fn(Connection, Saw) -> Running),
+    Typed(fn(Connection, Observations) -> Running),
 }
 
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// The observations of a typed program, in order.
 #[derive(Clone)]
-pub struct Saw(pub UnboundedSender<Json>);
+pub struct Observations(pub UnboundedSender<Json>);
 
-impl Saw {
+impl Observations {
     pub fn value(&self, value: impl Serialize) {
         // A receiver that is gone has found a difference already.
         let _gone = self.0.send(serde_json::to_value(value).expect("plain data"));
@@ -224,7 +224,7 @@ impl Cover {
     }
 
     /// The program is written anew with typed clients.
-    pub fn typed(self, program: fn(Connection, Saw) -> Running) -> Self {
+    pub fn typed(self, program: fn(Connection, Observations) -> Running) -> Self {
         self.with(|case| case.program = Program::Typed(program))
     }
 

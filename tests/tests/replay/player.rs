@@ -15,12 +15,12 @@ use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use crate::case::{Case, Program, Saw, Why};
+use crate::case::{Case, Observations, Program, Why};
 use crate::plan::{Step, kind, plan};
 use capnode_tests::recordings::objects::Log;
 
 /// The program's hold on a call.
-enum Made {
+enum PendingCall {
     Awaited(JoinHandle<Result<Value, Error>>),
     /// The result, by reference.
     Kept(Cap),
@@ -38,7 +38,7 @@ struct Player<'a> {
     left_behind: BTreeSet<i64>,
     /// The observations of a typed program.
     saw: Option<UnboundedReceiver<Json>>,
-    calls: BTreeMap<i64, Made>,
+    calls: BTreeMap<i64, PendingCall>,
     /// Awaited calls whose answers the peer has sent, with these; or the session has ended.
     answered: VecDeque<(i64, Option<Json>)>,
     /// The references that the peer has lent the program.
@@ -91,7 +91,7 @@ pub async fn play(recording: &Recording, case: &Case) -> Result<(), String> {
     if let Program::Typed(start) = case.program {
         let (sender, saw) = unbounded_channel();
         player.saw = Some(saw);
-        program = Some(tokio::spawn(start(player.connection.clone(), Saw(sender))));
+        program = Some(tokio::spawn(start(player.connection.clone(), Observations(sender))));
     }
     for (at, step) in plan.steps.iter().enumerate() {
         player.step(step).await.map_err(|error| format!("at step {at}, {step:?}: {error}"))?;
@@ -179,7 +179,7 @@ impl Player<'_> {
             self.to_node = None;
         }
         match kind(message) {
-            ("resolve" | "reject", id) if matches!(self.calls.get(&id), Some(Made::Awaited(_))) => {
+            ("resolve" | "reject", id) if matches!(self.calls.get(&id), Some(PendingCall::Awaited(_))) => {
                 self.answered.push_back((id, Some(message.clone())));
             }
             ("abort", _) => {
@@ -194,7 +194,7 @@ impl Player<'_> {
     fn all_answered(&mut self) {
         for (id, made) in &self.calls {
             let waiting =
-                matches!(made, Made::Awaited(_)) && self.answered.iter().all(|(other, _)| other != id);
+                matches!(made, PendingCall::Awaited(_)) && self.answered.iter().all(|(other, _)| other != id);
             if waiting {
                 self.answered.push_back((*id, None));
             }
@@ -231,7 +231,7 @@ impl Player<'_> {
     fn cap(&self, id: i64) -> Option<Cap> {
         match (id, self.calls.get(&id)) {
             (0, _) => Some(self.connection.index::<Cap>()),
-            (_, Some(Made::Kept(cap))) => Some(cap.clone()),
+            (_, Some(PendingCall::Kept(cap))) => Some(cap.clone()),
             _ => self.lent.get(&id).cloned(),
         }
     }
@@ -249,9 +249,9 @@ impl Player<'_> {
         let call = calls::of_expression(expression, &mut reference);
         let call = call.ok_or_else(|| format!("what {expression} says"))?;
         let made = if awaited {
-            Made::Awaited(tokio::spawn(call.into_future()))
+            PendingCall::Awaited(tokio::spawn(call.into_future()))
         } else {
-            Made::Kept(call.pipeline_cap())
+            PendingCall::Kept(call.pipeline_cap())
         };
         self.calls.insert(id, made);
         Ok(())
@@ -259,7 +259,7 @@ impl Player<'_> {
 
     fn let_go(&mut self, id: i64) -> Result<(), String> {
         self.lent.remove(&id);
-        if let Some(Made::Awaited(call)) = self.calls.remove(&id) {
+        if let Some(PendingCall::Awaited(call)) = self.calls.remove(&id) {
             call.abort();
         }
         Ok(())
@@ -333,7 +333,7 @@ impl Player<'_> {
             self.hang_up(self.case.rust).await?;
         }
         let (id, answer) = self.answered.pop_front().ok_or("no call has an answer")?;
-        let Some(Made::Awaited(call)) = self.calls.remove(&id) else {
+        let Some(PendingCall::Awaited(call)) = self.calls.remove(&id) else {
             return Err(format!("call {id} is gone"));
         };
         let outcome = match tokio::time::timeout(LONG, call).await {
@@ -390,7 +390,7 @@ impl Player<'_> {
     /// Nothing more is sent, and nothing is left behind.
     async fn end(mut self) -> Result<(), String> {
         self.expect_releases().await?;
-        if let Some((id, _)) = self.calls.iter().find(|(_, made)| matches!(made, Made::Awaited(_))) {
+        if let Some((id, _)) = self.calls.iter().find(|(_, made)| matches!(made, PendingCall::Awaited(_))) {
             return Err(format!("nothing was recorded of what came of call {id}"));
         }
         if !matches!(self.case.program, Program::Typed(_)) {

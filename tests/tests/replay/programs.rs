@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use capnode::{CallError, Client, Connection, Error, Value};
 use serde_json::json;
 
-use crate::case::{Running, Saw};
+use crate::case::{Observations, Running};
 use capnode_tests::recordings::objects::{CallerClient, FunctionsClient, MembersClient, Thrown, TourClient};
 
 fn failed(error: CallError<Thrown>) -> Error {
     Error::rejected(error.to_string())
 }
 
-pub fn simple_calls(connection: Connection, saw: Saw) -> Running {
+pub fn simple_calls(connection: Connection, saw: Observations) -> Running {
     Box::pin(async move {
         let tour: TourClient = connection.index();
         saw.value(tour.transform("beep").await?);
@@ -26,7 +26,7 @@ pub fn simple_calls(connection: Connection, saw: Saw) -> Running {
     })
 }
 
-pub fn chain(connection: Connection, saw: Saw) -> Running {
+pub fn chain(connection: Connection, saw: Observations) -> Running {
     Box::pin(async move {
         let tour: TourClient = connection.index();
         saw.value(tour.authenticate("tok-1").pipeline().profile().pipeline().name().await?);
@@ -39,7 +39,7 @@ pub fn chain(connection: Connection, saw: Saw) -> Running {
     })
 }
 
-pub fn counter(connection: Connection, saw: Saw) -> Running {
+pub fn counter(connection: Connection, saw: Observations) -> Running {
     Box::pin(async move {
         let tour: TourClient = connection.index();
         let counter = tour.counter(0).await?;
@@ -55,7 +55,7 @@ pub fn counter(connection: Connection, saw: Saw) -> Running {
     })
 }
 
-pub fn functions(connection: Connection, saw: Saw) -> Running {
+pub fn functions(connection: Connection, saw: Observations) -> Running {
     Box::pin(async move {
         let functions: FunctionsClient = connection.index();
         let function = functions.function().await?;
@@ -74,7 +74,7 @@ pub fn functions(connection: Connection, saw: Saw) -> Running {
     })
 }
 
-pub fn members(connection: Connection, saw: Saw) -> Running {
+pub fn members(connection: Connection, saw: Observations) -> Running {
     Box::pin(async move {
         let members: MembersClient = connection.index();
         saw.value(members.prop().await?);
@@ -91,7 +91,7 @@ pub fn members(connection: Connection, saw: Saw) -> Running {
     })
 }
 
-pub fn callback(connection: Connection, saw: Saw) -> Running {
+pub fn callback(connection: Connection, saw: Observations) -> Running {
     Box::pin(async move {
         let caller: CallerClient = connection.index();
         let calls = Arc::new(Mutex::new(Vec::new()));
@@ -108,7 +108,7 @@ pub fn callback(connection: Connection, saw: Saw) -> Running {
     })
 }
 
-pub fn passed_back(connection: Connection, saw: Saw) -> Running {
+pub fn passed_back(connection: Connection, saw: Observations) -> Running {
     Box::pin(async move {
         let tour: TourClient = connection.index();
         let counter = tour.make().await?;

@@ -153,7 +153,7 @@ fn chunks_of_a_stream_are_joined_and_split_into_messages() {
         let recording = recordings::read(Dialect::Capnode, name);
         let answers = script::run(async {
             let (sender, _seen) = tokio::sync::mpsc::unbounded_channel();
-            let world = programs::World::new(sender);
+            let world = programs::PlayState::new(sender);
             let node = Node::new(programs::capnode(&world, name));
             let (mut here, there) = tokio::io::duplex(1 << 16);
             node.serve(transport::lines(there)).await.unwrap();

@@ -10,7 +10,7 @@ use capnode_tests::recordings::{
     Line, Recording, Side,
     calls::{self, Attempt, answers, reply_id, text},
     parse,
-    programs::{Part, Saw, World, given},
+    programs::{Observations, Part, PlayState, given},
     script::{self, LONG, Script, Sent},
     wire::{Graph, Ids, Leaf, compare, is_seen, pair, said, values},
 };
@@ -47,7 +47,7 @@ impl Calls {
 }
 
 /// A call that the program has made.
-struct Made {
+struct PendingCall {
     running: Option<JoinHandle<Result<Value, Error>>>,
     outcome: Option<Outcome>,
 }
@@ -56,7 +56,7 @@ struct Player<'a> {
     dialect: Dialect,
     rust: Side,
     part: &'a Part,
-    world: World,
+    world: PlayState,
     connection: Connection,
     to_node: Option<UnboundedSender<String>>,
     from_node: UnboundedReceiver<Sent>,
@@ -73,9 +73,9 @@ struct Player<'a> {
     called: usize,
     scripted: HashMap<Json, (usize, bool, Graph, Vec<Leaf>)>,
     made: HashMap<String, usize>,
-    outcomes: Vec<Made>,
-    saw: VecDeque<Saw>,
-    seen: UnboundedReceiver<Saw>,
+    outcomes: Vec<PendingCall>,
+    saw: VecDeque<Observations>,
+    seen: UnboundedReceiver<Observations>,
     instead: Vec<(Json, Option<Json>)>,
     /// Answers that came earlier than recorded.
     early: VecDeque<Json>,
@@ -160,7 +160,7 @@ async fn start<'a>(
 ) -> Result<(Player<'a>, Option<Program>), String> {
     let dialect = recording.dialect;
     let (sender, seen) = tokio::sync::mpsc::unbounded_channel();
-    let world = World::new(sender);
+    let world = PlayState::new(sender);
     let (transport, to_node, from_node) = Script::new();
     let index = (part.index)(&world, part.name);
     let node = if with_other {
@@ -412,7 +412,7 @@ impl Player<'_> {
         let call = self.call(recorded).ok_or("what this calls is not known")?;
         self.made.insert(text(id), self.outcomes.len());
         let running = Some(tokio::spawn(call));
-        self.outcomes.push(Made { running, outcome: None });
+        self.outcomes.push(PendingCall { running, outcome: None });
         Ok(())
     }
 
@@ -538,11 +538,12 @@ impl Player<'_> {
             "listener" | "progress" if ours => self.saw(event).await,
             "result" | "rejected" if ours => self.outcome(event),
             "never-settled" if ours && self.part.program.is_none() => {
-                let has_ended = |made: &Made| made.outcome.as_ref().is_some_and(|outcome| !is_index(outcome));
+                let has_ended =
+                    |made: &PendingCall| made.outcome.as_ref().is_some_and(|outcome| !is_index(outcome));
                 let ended = self.outcomes.iter().position(has_ended);
                 let pending = self.outcomes.iter().position(|made| made.running.is_some());
                 if let Some(at) = ended.or(pending) {
-                    self.outcomes[at] = Made { running: None, outcome: None };
+                    self.outcomes[at] = PendingCall { running: None, outcome: None };
                 }
                 Ok(())
             }
@@ -601,7 +602,8 @@ impl Player<'_> {
     }
 
     fn outcome(&mut self, event: &Json) -> Result<(), String> {
-        let fits = |made: &Made| made.outcome.as_ref().is_some_and(|outcome| is_outcome(event, outcome));
+        let fits =
+            |made: &PendingCall| made.outcome.as_ref().is_some_and(|outcome| is_outcome(event, outcome));
         let Some(at) = self.outcomes.iter().position(fits) else {
             let there: Vec<_> = self.outcomes.iter().filter_map(|made| made.outcome.as_ref()).collect();
             return Err(format!("no call has this outcome, but {there:?}"));

@@ -39,7 +39,7 @@ struct Program {
     answers: Vec<Id>,
 }
 
-struct World {
+struct Model {
     programs: [Program; 2],
     /// The messages to each program.
     wires: [VecDeque<Message>; 2],
@@ -49,7 +49,7 @@ struct World {
 /// A step of a schedule: the kind of act, the program that does it, and numbers to choose with.
 type Step = (u8, bool, u8, u8);
 
-impl World {
+impl Model {
     fn new(extended: bool) -> Self {
         let program = |side| Program {
             session: Session::new(side, Limits::default()),
@@ -366,7 +366,7 @@ proptest! {
         finish_first: bool,
         extended: bool,
     ) {
-        let mut world = World::new(extended);
+        let mut world = Model::new(extended);
         for step in steps {
             world.step(step);
         }

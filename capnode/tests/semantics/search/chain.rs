@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use super::explore::World;
-use super::place::{Ground, PlaceClient, Program, Spot, Step};
+use super::explore::Model;
+use super::participant::{ParticipantClient, ParticipantObject, Program, SharedState, Step};
 use crate::harness::*;
 use capnode::sans_io::Handler;
 use capnode::{Call, Resolver};
@@ -104,13 +104,13 @@ impl Port {
     }
 }
 
-type Arriving = (usize, Vec<u32>, Call<PlaceClient>, Arc<Flag>);
+type Arriving = (usize, Vec<u32>, Call<ParticipantClient>, Arc<Flag>);
 
 /// The references and calls of the first node, and the expected outcome.
 #[derive(Default)]
 struct Holder {
-    slots: HashMap<usize, PlaceClient>,
-    resolvers: HashMap<usize, Resolver<PlaceClient>>,
+    slots: HashMap<usize, ParticipantClient>,
+    resolvers: HashMap<usize, Resolver<ParticipantClient>>,
     notes: Vec<(u32, Call<u32>, Arc<Flag>)>,
     /// Calls for a reference, with the slot for it, and the notes known to be delivered before any call on it.
     arriving: Vec<Arriving>,
@@ -123,7 +123,7 @@ struct Holder {
 }
 
 impl Holder {
-    fn number(&mut self, on: usize, number: u32) -> PlaceClient {
+    fn number(&mut self, on: usize, number: u32) -> ParticipantClient {
         let called = self.called.entry(on).or_default();
         self.order.extend(called.iter().map(|before| (*before, number)));
         called.push(number);
@@ -131,7 +131,7 @@ impl Holder {
         self.slots[&on].clone()
     }
 
-    fn hold(&mut self, slot: usize, place: PlaceClient, before: Vec<u32>) {
+    fn hold(&mut self, slot: usize, place: ParticipantClient, before: Vec<u32>) {
         self.slots.insert(slot, place);
         self.called.insert(slot, before);
     }
@@ -144,7 +144,7 @@ impl Holder {
         }
     }
 
-    fn await_place(&mut self, slot: usize, before: Vec<u32>, mut call: Call<PlaceClient>) {
+    fn await_place(&mut self, slot: usize, before: Vec<u32>, mut call: Call<ParticipantClient>) {
         let flag = Arc::default();
         match Flag::poll(&flag, &mut call) {
             Poll::Pending => self.arriving.push((slot, before, call, flag)),
@@ -188,7 +188,7 @@ impl Holder {
         }
     }
 
-    fn take(&mut self, step: Step, ground: &Arc<Ground>) {
+    fn take(&mut self, step: Step, ground: &Arc<SharedState>) {
         match step {
             Step::Note { on, number } => {
                 let call = self.number(on, number).note(number);
@@ -201,7 +201,7 @@ impl Holder {
                 self.notes.retain(|(waiting, ..)| *waiting != number);
                 self.given_up.push(number);
             }
-            Step::Own { into } => self.hold(into, Spot::client(ground, None), Vec::new()),
+            Step::Own { into } => self.hold(into, ParticipantObject::client(ground, None), Vec::new()),
             Step::Same { on, into } => {
                 let call = self.slots[&on].same();
                 self.await_place(into, Vec::new(), call);
@@ -226,7 +226,7 @@ impl Holder {
                 self.await_place(into, before, call);
             }
             Step::Promise { into } => {
-                let (promised, resolver) = PlaceClient::promise();
+                let (promised, resolver) = ParticipantClient::promise();
                 self.resolvers.insert(into, resolver);
                 self.hold(into, promised, Vec::new());
             }
@@ -247,28 +247,28 @@ impl Holder {
 pub(super) struct Chain {
     program: Program,
     done: usize,
-    ground: Arc<Ground>,
+    ground: Arc<SharedState>,
     /// From the first link on, its near and its far end.
     links: Vec<[Port; 2]>,
     holder: Holder,
     /// The resolver of the second node's promise, and the reference that it will resolve to.
-    resolver: Option<(Resolver<PlaceClient>, PlaceClient)>,
+    resolver: Option<(Resolver<ParticipantClient>, ParticipantClient)>,
     /// All has been done, and is given back.
     left: bool,
 }
 
 impl Chain {
     pub(super) fn new(program: &Program) -> Self {
-        let ground = Arc::<Ground>::default();
-        let same = Spot::client(&ground, None);
-        let mut index = Spot::client(&ground, Some(same));
+        let ground = Arc::<SharedState>::default();
+        let same = ParticipantObject::client(&ground, None);
+        let mut index = ParticipantObject::client(&ground, Some(same));
         let mut links = Vec::new();
         let mut resolver = None;
         for link in (0..program.hops).rev() {
             let ends = [Port::new(Core::connecting(())), Port::new(Core::accepting(index))];
             index = ends[0].core.index();
             if program.promised && link == 1 {
-                let (promised, resolve) = PlaceClient::promise();
+                let (promised, resolve) = ParticipantClient::promise();
                 resolver = Some((resolve, std::mem::replace(&mut index, promised)));
             }
             links.insert(0, ends);
@@ -348,7 +348,7 @@ impl Chain {
     }
 }
 
-impl World for Chain {
+impl Model for Chain {
     type Action = Action;
 
     fn enabled(&self) -> Vec<Action> {

@@ -9,7 +9,7 @@
 use std::fmt::Debug;
 
 /// A state machine with a choice of actions.
-pub(super) trait World {
+pub(super) trait Model {
     type Action: Copy + Debug + PartialEq;
 
     /// Returns the possible actions, always in one order.
@@ -49,7 +49,7 @@ struct Choice<A> {
 }
 
 /// Runs every schedule, unless there are more than `bound`.
-pub(super) fn explore<W: World>(start: impl Fn() -> W, bound: usize) -> Explored {
+pub(super) fn explore<W: Model>(start: impl Fn() -> W, bound: usize) -> Explored {
     let mut explored = Explored::default();
     let mut way: Vec<Choice<W::Action>> = Vec::new();
     loop {
@@ -80,7 +80,7 @@ fn next<A: Copy + PartialEq>(enabled: &[A], asleep: &[A]) -> Option<A> {
 }
 
 /// Repeats the choices made, then goes on to the end.
-fn run<W: World>(start: impl Fn() -> W, way: &mut Vec<Choice<W::Action>>, explored: &mut Explored) {
+fn run<W: Model>(start: impl Fn() -> W, way: &mut Vec<Choice<W::Action>>, explored: &mut Explored) {
     let mut world = start();
     let failing = Failing(way.iter().map(|choice| choice.taken).collect());
     let mut failing = failing;
@@ -125,7 +125,7 @@ impl<A: Debug> Drop for Failing<A> {
 }
 
 /// Runs one schedule, drawn by `draw`, which is given how many there are to choose from.
-pub(super) fn wander<W: World>(mut world: W, mut draw: impl FnMut(usize) -> usize) {
+pub(super) fn wander<W: Model>(mut world: W, mut draw: impl FnMut(usize) -> usize) {
     let mut failing = Failing(Vec::new());
     loop {
         let enabled = world.enabled();

@@ -8,13 +8,13 @@
 
 mod chain;
 mod explore;
-mod place;
+mod participant;
 mod programs;
 mod random;
 
 use self::chain::Chain;
 use self::explore::{Explored, explore};
-use self::place::Program;
+use self::participant::Program;
 use self::programs::programs;
 
 /// Searches all of some programs, and says how much that was.
@@ -79,7 +79,7 @@ fn of_schedules_that_cannot_be_told_apart_one_is_run() {
     /// Of four actions the even ones depend on each other, and so do the odd ones.
     struct Four<'a>(Vec<usize>, &'a RefCell<Vec<[bool; 2]>>);
 
-    impl explore::World for Four<'_> {
+    impl explore::Model for Four<'_> {
         type Action = usize;
 
         fn enabled(&self) -> Vec<usize> {

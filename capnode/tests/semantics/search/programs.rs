@@ -1,7 +1,7 @@
 //! The searched programs: small ones, each with up to four messages.
 
-use super::place::Program;
-use super::place::Step::{self, *};
+use super::participant::Program;
+use super::participant::Step::{self, *};
 
 /// A program with nothing special but its steps.
 fn plain(name: &'static str, steps: &[Step]) -> Program {

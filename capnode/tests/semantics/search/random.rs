@@ -2,8 +2,8 @@
 
 use super::chain::Chain;
 use super::explore::wander;
-use super::place::Program;
-use super::place::Step::{self, *};
+use super::participant::Program;
+use super::participant::Step::{self, *};
 
 /// Numbers that follow from a seed (SplitMix64).
 struct Draw(u64);

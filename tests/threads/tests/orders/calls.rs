@@ -5,14 +5,14 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::things::{Log, ThingClient};
-use crate::world::World;
+use crate::harness::Harness;
 use crate::{in_many_orders, join};
 
 #[test]
 fn calls_of_each_thread_keep_their_order() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let calling = [10, 20].map(|first| {
             let index: ThingClient = world.index();
             thread::spawn(move || {
@@ -34,7 +34,7 @@ fn calls_of_each_thread_keep_their_order() {
 fn a_call_given_up_while_it_is_answered_leaves_nothing() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let index: ThingClient = world.index();
         let calling = thread::spawn(move || {
             let mut call = Box::pin(index.wait());
@@ -58,7 +58,7 @@ fn a_call_given_up_while_it_is_answered_leaves_nothing() {
 fn a_call_that_is_never_answered_is_cancelled_where_it_runs() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let index: ThingClient = world.index();
         let mut call = Box::pin(index.wait());
         let waker = std::task::Waker::noop();
@@ -76,7 +76,7 @@ fn a_call_that_is_never_answered_is_cancelled_where_it_runs() {
 fn calls_in_both_directions_through_both_locks() {
     in_many_orders(|| {
         let log = Log::default();
-        let (left, right) = (World::new(log.single()), World::new(log.single()));
+        let (left, right) = (Harness::new(log.single()), Harness::new(log.single()));
         // References lent on each of two connections go out again over the other, at the same time.
         let calling = [(&left, &right), (&right, &left)].map(|(by, other)| {
             let (index, theirs): (ThingClient, ThingClient) = (by.index(), other.index());
@@ -95,7 +95,7 @@ fn calls_in_both_directions_through_both_locks() {
 fn handlers_of_both_sides_that_call_back() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let calling = [1, 2].map(|number| {
             let index: ThingClient = world.index();
             thread::spawn(move || {
@@ -120,7 +120,7 @@ fn calls_inside_a_property_keep_their_order_where_it_is_asked_for_first() {
     in_many_orders(|| {
         let log = Log::default();
         let object = Object::new().with("inner", log.single());
-        let world = World::speaking(Dialect::Q, object);
+        let world = Harness::speaking(Dialect::Q, object);
         let index: Cap = world.here.index();
         let calling = [10, 20].map(|first| {
             let inner = index.at("inner");

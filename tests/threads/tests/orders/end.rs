@@ -8,7 +8,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::things::{Log, ThingClient};
-use crate::world::World;
+use crate::harness::Harness;
 use crate::{in_many_orders, join};
 
 fn assert_cut(error: &Error) {
@@ -20,7 +20,7 @@ fn assert_cut(error: &Error) {
 fn a_call_made_while_the_connection_is_closed_ends() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let index: ThingClient = world.index();
         let calling = thread::spawn(move || {
             for number in 0..3 {
@@ -41,7 +41,7 @@ fn a_call_made_while_the_connection_is_closed_ends() {
 fn a_handler_that_runs_while_the_connection_is_closed_is_dropped() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let index: ThingClient = world.index();
         let calling = thread::spawn(move || {
             let error = block_on(index.wait()).unwrap_err();
@@ -60,7 +60,7 @@ fn a_handler_that_runs_while_the_connection_is_closed_is_dropped() {
 fn references_dropped_while_the_connection_is_closed() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.thing());
+        let world = Harness::new(log.thing());
         let index: ThingClient = world.index();
         let other = index.other().pipeline();
         let clone = other.clone();
@@ -83,7 +83,7 @@ fn references_dropped_while_the_connection_is_closed() {
 fn a_watcher_of_a_reference_is_notified_once_when_the_connection_closes() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let told = Arc::new(AtomicUsize::new(0));
         let watching = {
             let (cap, told): (Cap, _) = (world.here.index::<Cap>(), told.clone());
@@ -109,7 +109,7 @@ fn a_watcher_of_a_reference_is_notified_once_when_the_connection_closes() {
 fn a_watcher_that_leaves_is_notified_at_most_once() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let told = Arc::new(AtomicUsize::new(0));
         let count = told.clone();
         let guard = world.here.index::<Cap>().on_broken(move |_| {

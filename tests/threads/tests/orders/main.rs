@@ -10,7 +10,7 @@ mod promises;
 mod references;
 mod things;
 mod wakers;
-mod world;
+mod harness;
 
 use std::env;
 use std::time::Instant;

@@ -8,7 +8,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::things::{Log, ThingClient};
-use crate::world::World;
+use crate::harness::Harness;
 use crate::{in_many_orders, join};
 
 /// Returns the notes of one thread among those of several.
@@ -44,7 +44,7 @@ fn calls_on_a_promise_while_it_is_resolved_arrive_once_and_in_order() {
 fn calls_through_a_lent_promise_while_it_is_resolved_arrive_once_and_in_order() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let index: ThingClient = world.index();
         let (client, resolver) = promise::<ThingClient>();
         let lent = client.clone();
@@ -66,7 +66,7 @@ fn calls_through_a_lent_promise_while_it_is_resolved_arrive_once_and_in_order() 
 fn a_pipelined_call_overtakes_nothing_while_its_target_arrives() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.thing());
+        let world = Harness::new(log.thing());
         let index: ThingClient = world.index();
         let other = index.other().pipeline();
         let calling = [10, 20].map(|first| {

@@ -4,14 +4,14 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::things::{Log, ThingClient};
-use crate::world::World;
+use crate::harness::Harness;
 use crate::{in_many_orders, join};
 
 #[test]
 fn a_reference_dropped_while_it_is_lent_again() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.thing());
+        let world = Harness::new(log.thing());
         let index: ThingClient = world.index();
         let other = block_on(index.other()).unwrap();
         let dropping = thread::spawn(move || drop(other));
@@ -32,7 +32,7 @@ fn a_reference_dropped_while_it_is_lent_again() {
 fn a_reference_dropped_while_another_clone_is_sent_home() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.thing());
+        let world = Harness::new(log.thing());
         let index: ThingClient = world.index();
         let other = block_on(index.other()).unwrap();
         let clone = other.clone();
@@ -50,7 +50,7 @@ fn a_reference_dropped_while_another_clone_is_sent_home() {
 fn dropping_the_last_two_clones_in_two_threads_releases_the_object() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.thing());
+        let world = Harness::new(log.thing());
         let index: ThingClient = world.index();
         let one = block_on(index.other()).unwrap();
         let two = one.clone();
@@ -67,7 +67,7 @@ fn dropping_the_last_two_clones_in_two_threads_releases_the_object() {
 fn an_object_exported_by_two_threads_is_one_export() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let index: ThingClient = world.index();
         let ours = log.single();
         let lending = [1, 2].map(|number| {

@@ -10,7 +10,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::things::{Log, ThingClient};
-use crate::world::World;
+use crate::harness::Harness;
 use crate::{in_many_orders, in_some_orders};
 
 /// More than may wait to be written before calls have to wait.
@@ -20,7 +20,7 @@ const MUCH: usize = (1 << 20) + 1;
 fn an_answer_wakes_the_driver_that_is_about_to_sleep() {
     in_many_orders(|| {
         let log = Log::default();
-        let world = World::new(log.single());
+        let world = Harness::new(log.single());
         let index: ThingClient = world.index();
         let opening = thread::spawn({
             let log = log.clone();

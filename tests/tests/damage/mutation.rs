@@ -2,7 +2,7 @@
 
 /// Damage to one byte of a message.
 #[derive(Clone, Copy, Debug)]
-pub enum Harm {
+pub enum Mutation {
     Deleted,
     /// One of its bits, from the lowest on.
     Flipped(u8),
@@ -18,32 +18,32 @@ pub fn is_thorough() -> bool {
 
 /// All damage to a text, except for equal results: of several equal bytes in a row it does not matter which one is
 /// missing, or there twice. `may_vary` tells the bytes that are others each time.
-pub fn harms(text: &[u8], may_vary: impl Fn(usize) -> bool) -> Vec<(Harm, usize)> {
+pub fn harms(text: &[u8], may_vary: impl Fn(usize) -> bool) -> Vec<(Mutation, usize)> {
     let mut harms = Vec::new();
     for at in 0..text.len() {
         let again = at > 0 && text[at - 1] == text[at] && !may_vary(at - 1) && !may_vary(at);
         if !again {
-            harms.extend([(Harm::Deleted, at), (Harm::Doubled, at)]);
+            harms.extend([(Mutation::Deleted, at), (Mutation::Doubled, at)]);
         }
         if is_thorough() {
-            harms.extend((0..8).map(|bit| (Harm::Flipped(bit), at)));
+            harms.extend((0..8).map(|bit| (Mutation::Flipped(bit), at)));
         } else {
             // Every bit has its turn.
-            harms.push((Harm::Flipped((at % 8) as u8), at));
+            harms.push((Mutation::Flipped((at % 8) as u8), at));
         }
-        harms.push((Harm::Cut, at));
+        harms.push((Mutation::Cut, at));
     }
     harms
 }
 
-impl Harm {
+impl Mutation {
     pub fn apply(self, at: usize, bytes: &mut Vec<u8>) {
         assert!(at < bytes.len(), "byte {at} of {:?}", String::from_utf8_lossy(bytes));
         match self {
-            Harm::Deleted => drop(bytes.remove(at)),
-            Harm::Flipped(bit) => bytes[at] ^= 1 << bit,
-            Harm::Doubled => bytes.insert(at, bytes[at]),
-            Harm::Cut => bytes.truncate(at),
+            Mutation::Deleted => drop(bytes.remove(at)),
+            Mutation::Flipped(bit) => bytes[at] ^= 1 << bit,
+            Mutation::Doubled => bytes.insert(at, bytes[at]),
+            Mutation::Cut => bytes.truncate(at),
         }
     }
 

@@ -7,20 +7,20 @@ use futures_channel::oneshot;
 use crate::harness::*;
 
 #[capnode::interface]
-pub(super) trait Place {
+pub(super) trait Participant {
     async fn note(&self, number: u32) -> u32;
     /// Returns one object each time.
-    async fn same(&self) -> PlaceClient;
+    async fn same(&self) -> ParticipantClient;
     /// A new one, as soon as the gate is open.
-    async fn late(&self) -> PlaceClient;
-    async fn back(&self, place: PlaceClient) -> PlaceClient;
+    async fn late(&self) -> ParticipantClient;
+    async fn back(&self, place: ParticipantClient) -> ParticipantClient;
     /// Has it noted over there.
-    async fn tell(&self, place: PlaceClient, number: u32) -> u32;
+    async fn tell(&self, place: ParticipantClient, number: u32) -> u32;
 }
 
 /// The common state of the objects of a world.
 #[derive(Default)]
-pub(super) struct Ground {
+pub(super) struct SharedState {
     /// In the order of delivery.
     pub(super) noted: Mutex<Vec<u32>>,
     pub(super) gates: Mutex<Vec<oneshot::Sender<()>>>,
@@ -28,48 +28,48 @@ pub(super) struct Ground {
     pub(super) objects: AtomicUsize,
 }
 
-pub(super) struct Spot {
-    ground: Arc<Ground>,
-    same: Option<PlaceClient>,
+pub(super) struct ParticipantObject {
+    ground: Arc<SharedState>,
+    same: Option<ParticipantClient>,
 }
 
-impl Spot {
-    pub(super) fn client(ground: &Arc<Ground>, same: Option<PlaceClient>) -> PlaceClient {
+impl ParticipantObject {
+    pub(super) fn client(ground: &Arc<SharedState>, same: Option<ParticipantClient>) -> ParticipantClient {
         ground.objects.fetch_add(1, Ordering::SeqCst);
-        PlaceClient::new(Self { ground: ground.clone(), same })
+        ParticipantClient::new(Self { ground: ground.clone(), same })
     }
 }
 
-impl Drop for Spot {
+impl Drop for ParticipantObject {
     fn drop(&mut self) {
         self.ground.objects.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Place for Spot {
+impl Participant for ParticipantObject {
     async fn note(&self, number: u32) -> u32 {
         lock(&self.ground.noted).push(number);
         number
     }
 
-    async fn same(&self) -> PlaceClient {
+    async fn same(&self) -> ParticipantClient {
         self.same.clone().expect("the object at the end has one")
     }
 
-    async fn late(&self) -> PlaceClient {
+    async fn late(&self) -> ParticipantClient {
         if !self.ground.open.load(Ordering::SeqCst) {
             let (sender, gate) = oneshot::channel();
             lock(&self.ground.gates).push(sender);
             gate.await.expect("the gate opens");
         }
-        Spot::client(&self.ground, None)
+        ParticipantObject::client(&self.ground, None)
     }
 
-    async fn back(&self, place: PlaceClient) -> PlaceClient {
+    async fn back(&self, place: ParticipantClient) -> ParticipantClient {
         place
     }
 
-    async fn tell(&self, place: PlaceClient, number: u32) -> u32 {
+    async fn tell(&self, place: ParticipantClient, number: u32) -> u32 {
         place.note(number).await.unwrap_or(u32::MAX)
     }
 }

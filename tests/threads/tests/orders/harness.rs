@@ -11,7 +11,7 @@ use serde::Serialize;
 use shuttle::future::{self, JoinHandle};
 use shuttle::sync::Mutex;
 
-pub struct World {
+pub struct Harness {
     /// The side that connects.
     pub here: Arc<Core>,
     pub there: Arc<Core>,
@@ -23,7 +23,7 @@ pub struct World {
 /// Handlers are threads of their own.
 type Handlers = Mutex<Vec<JoinHandle<()>>>;
 
-impl World {
+impl Harness {
     /// `there` offers something.
     pub fn new(offered: impl Serialize) -> Self {
         Self::speaking(Dialect::CapnWeb, offered)
