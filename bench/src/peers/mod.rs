@@ -2,7 +2,7 @@
 
 mod capnode;
 mod capnp_rpc;
-mod floor;
+mod baseline;
 mod jsonrpsee;
 mod remoc;
 mod tarpc;
@@ -104,7 +104,7 @@ macro_rules! with_peer {
     ($id:expr, $peer:ident => $run:expr) => {
         match $id {
             "floor" => {
-                type $peer = floor::Floor;
+                type $peer = baseline::Baseline;
                 $run
             }
             "capnode" => {

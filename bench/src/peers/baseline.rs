@@ -16,7 +16,7 @@ use crate::record::Record;
 use crate::socket::Socket;
 
 #[derive(Default)]
-pub struct Floor;
+pub struct Baseline;
 
 #[derive(Serialize, Deserialize)]
 enum Request {
@@ -223,20 +223,20 @@ impl Connection {
     }
 }
 
-impl Peer for Floor {
-    type Client = FloorClient;
+impl Peer for Baseline {
+    type Client = BaselineClient;
 
     async fn serve(&self, socket: Socket) {
         End::start(socket);
     }
 
-    async fn connect(socket: Socket) -> FloorClient {
-        FloorClient(Arc::new(Held(End::start(socket))))
+    async fn connect(socket: Socket) -> BaselineClient {
+        BaselineClient(Arc::new(Held(End::start(socket))))
     }
 }
 
 #[derive(Clone)]
-pub struct FloorClient(Arc<Held>);
+pub struct BaselineClient(Arc<Held>);
 
 /// The connection is closed when it is no longer held.
 struct Held(End);
@@ -249,7 +249,7 @@ impl Drop for Held {
     }
 }
 
-impl Client for FloorClient {
+impl Client for BaselineClient {
     type Object = ();
 
     async fn add(&self, a: u32, b: u32) -> u32 {
