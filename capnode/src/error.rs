@@ -255,19 +255,19 @@ impl Error {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
-    /// Puts a subject before the message: `with_context: message`.
-    pub(crate) fn with_context(self, with_context: impl fmt::Display) -> Self {
+    /// Puts a subject before the message: `context: message`.
+    pub(crate) fn with_context(self, context: impl fmt::Display) -> Self {
         self.without_thrown().change(|inner| {
-            let said = |message: &str| format!("{with_context}: {message}");
+            let said = |message: &str| format!("{context}: {message}");
             inner.public_message = inner.public_message.as_deref().map(said);
             inner.message = said(&inner.message);
         })
     }
 
     /// Puts a subject before the message in this program only. Others get the message without it.
-    pub(crate) fn with_local_context(self, with_context: impl fmt::Display) -> Self {
+    pub(crate) fn with_local_context(self, context: impl fmt::Display) -> Self {
         let public_message = self.public_message().to_owned();
-        self.with_context(with_context).with_public_message(public_message)
+        self.with_context(context).with_public_message(public_message)
     }
 
     /// Returns the kind of the failure.

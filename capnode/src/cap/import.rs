@@ -137,9 +137,10 @@ impl Import {
         let path = member.into_path();
         match path.as_slice() {
             [first, second, ..] if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) => {
-                let member = Member::Path(path.after(1));
-                let read_property = self.connection.clone().read_property(self, first);
-                Err(read_property.forward(Request { member, args, typed, options }))
+                let rest = Request { member: Member::Path(path.after(1)), args, typed, options };
+                // The peer may answer the read of a property by a reference that leads to the same read.
+                let Some(rest) = rest.stepped() else { return Err(super::too_many_hops()) };
+                Err(self.connection.clone().read_property(self, first).forward(rest))
             }
             _ => Ok(Request { member: Member::Path(path), args, typed, options }),
         }

@@ -17,7 +17,7 @@ use super::request::{Args, CallOptions, Member, Request};
 use super::response::Response;
 use crate::bounds;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Unfolding;
 use crate::message::{Id, Path, Payload, Slot};
 use crate::reserved::find_reserved;
@@ -352,7 +352,7 @@ fn keep(
         drop(untaken);
         let value = outcome?;
         let Some(chain) = chain.checked_sub(1) else {
-            return Err(too_many_promises(limits.depth));
+            return Err(too_many_promises(limits.depth).with_fate(Fate::Answered));
         };
         count(bytes, &arrived, limits)?;
         settle_within(value, limits, chain, arrived).await.map(PayloadRef::value)

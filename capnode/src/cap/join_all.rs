@@ -61,7 +61,9 @@ impl<T> JoinAll<T> {
     /// Polls those that have been woken, and gives each outcome to `take` with the number of its future. Ready when all
     /// have ended.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(usize, T)) -> Poll<()> {
-        *lock(&self.woken.outer) = Some(cx.waker().clone());
+        // A waker may hold references, which are not dropped under the lock.
+        let waker = Some(cx.waker().clone());
+        let _before = std::mem::replace(&mut *lock(&self.woken.outer), waker);
         let woken = std::mem::take(&mut *lock(&self.woken.list));
         for at in woken {
             let Some(place) = self.futures.get_mut(at) else { continue };

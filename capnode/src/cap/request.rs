@@ -99,14 +99,14 @@ pub(crate) enum Args {
     /// A read in place of a call.
     Read,
     /// The Rust values themselves, for a callee in this program.
-    Typed(PromiseOutcome),
+    Typed(UnwrittenValue),
     /// The arguments as they are written.
     Wire(LivePayload),
 }
 
 /// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
 /// there, and leaves `undefined`; called with any other place, it writes the value in at most so many bytes.
-pub(crate) type PromiseOutcome = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<LivePayload, Error> + Send>;
+pub(crate) type UnwrittenValue = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<LivePayload, Error> + Send>;
 
 /// Writes a value in at most so many bytes.
 pub(crate) type Write<T> = fn(&T, usize) -> Result<LivePayload, Error>;
@@ -128,7 +128,7 @@ pub(crate) fn put<T: 'static>(
 }
 
 /// Keeps a value as it is until it is known what its receiver can take.
-pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> PromiseOutcome {
+pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> UnwrittenValue {
     Box::new(move |place, bytes| put(value, write, place, bytes))
 }
 
@@ -167,9 +167,14 @@ impl Request {
     }
 
     /// Returns the request on its way to the value of a property; `None` if too many properties were on it.
-    pub(super) fn passed_on(mut self) -> Option<Self> {
+    pub(super) fn passed_on(self) -> Option<Self> {
+        self.stepped().filter(|request| usize::from(request.options.passed_on) <= depth::HOPS)
+    }
+
+    /// Returns the request after one more step of its path was read; `None` after 255 of them.
+    pub(super) fn stepped(mut self) -> Option<Self> {
         self.options.passed_on = self.options.passed_on.checked_add(1)?;
-        (usize::from(self.options.passed_on) <= depth::HOPS).then_some(self)
+        Some(self)
     }
 
     /// Returns the request for something on the way to its target, `prefix` being the steps between.

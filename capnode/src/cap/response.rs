@@ -13,7 +13,7 @@ use super::interface::HandlerOptions;
 use super::payload::LivePayload;
 use super::pending::PendingAnswer;
 use super::promise::QueuedRequest;
-use super::request::PromiseOutcome;
+use super::request::UnwrittenValue;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::panics::catch_panic;
@@ -22,7 +22,7 @@ use crate::panics::catch_panic;
 pub(crate) enum Reply {
     Wire(LivePayload),
     /// The Rust value itself, for a caller in this program that can take it.
-    Typed(PromiseOutcome),
+    Typed(UnwrittenValue),
 }
 
 /// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.
@@ -65,7 +65,7 @@ pub(super) enum State {
 
 /// The properties of a handler that do not depend on its types.
 #[derive(Clone, Copy)]
-pub(crate) struct About {
+pub(crate) struct MethodInfo {
     /// The name of the method, for the log.
     pub(crate) name: &'static str,
     pub(crate) handler_options: HandlerOptions,
@@ -76,7 +76,7 @@ pub(crate) struct About {
 /// A handler of this program. Dropping it drops its content, which runs user code, or lets it run on if that is its
 /// manner.
 pub(super) struct Handler {
-    with_context: About,
+    method_info: MethodInfo,
     method: Pin<Box<dyn Method>>,
 }
 
@@ -151,35 +151,35 @@ impl Handler {
     /// Takes out the method, to be run elsewhere.
     fn take(&mut self) -> Self {
         let method = std::mem::replace(&mut self.method, Box::pin(Gone));
-        let with_context = self.with_context;
-        self.with_context.handler_options = HandlerOptions::default();
-        Self { with_context, method }
+        let method_info = self.method_info;
+        self.method_info.handler_options = HandlerOptions::default();
+        Self { method_info, method }
     }
 
     /// Moves a handler that blocks to a thread where it may.
     fn off_thread(&mut self) -> Response {
         let mut blocking = self.take();
-        let handler_options = std::mem::take(&mut blocking.with_context.handler_options);
-        let with_context = About {
+        let handler_options = std::mem::take(&mut blocking.method_info.handler_options);
+        let method_info = MethodInfo {
             handler_options: HandlerOptions { blocking: false, ..handler_options },
-            ..blocking.with_context
+            ..blocking.method_info
         };
         let moved = crate::runtime::run_blocking(Response(State::Handler(blocking)).outcome());
-        Response::running(with_context, moved, |outcome, _, _| outcome, false)
+        Response::running(method_info, moved, |outcome, _, _| outcome, false)
     }
 
     /// Makes the handler a task of its own.
     fn apart(&mut self) -> Response {
         if !depth::can_run_tasks() {
             // Nobody could run it on.
-            self.with_context.handler_options.no_cancel = false;
+            self.method_info.handler_options.no_cancel = false;
             let message = "too many calls inside one another, and nobody to run them apart";
             return Response::error(
                 Error::new(ErrorKind::Limit, message).with_fate(Fate::NotSent).with_fault(Fault::Here),
             );
         }
         let handler = self.take();
-        let no_cancel = handler.with_context.handler_options.no_cancel;
+        let no_cancel = handler.method_info.handler_options.no_cancel;
         let (ended, outcome) = oneshot::channel();
         let response = Some(Response(State::Handler(handler)));
         depth::start_later(Box::pin(Moved { response, ended, no_cancel }));
@@ -189,9 +189,9 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        if self.with_context.handler_options.no_cancel {
+        if self.method_info.handler_options.no_cancel {
             let mut detached = self.take();
-            detached.with_context.handler_options = HandlerOptions::default();
+            detached.method_info.handler_options = HandlerOptions::default();
             let detached = Response(State::Handler(detached)).outcome();
             // Without a runtime nothing is left to run it.
             let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
@@ -199,7 +199,7 @@ impl Drop for Handler {
         }
         let method = std::mem::replace(&mut self.method, Box::pin(Gone));
         // The details are in the log.
-        let _panicked = catch_panic(self.with_context.name, || drop(method));
+        let _panicked = catch_panic(self.method_info.name, || drop(method));
     }
 }
 
@@ -218,21 +218,24 @@ impl Response {
 
     /// Returns the response of work of the library's own for a caller in this program.
     pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        let with_context =
-            About { name: "a handler", handler_options: HandlerOptions::default(), answer_bytes: usize::MAX };
-        Self::running(with_context, handler, |outcome, _, _| outcome, false)
+        let method_info = MethodInfo {
+            name: "a handler",
+            handler_options: HandlerOptions::default(),
+            answer_bytes: usize::MAX,
+        };
+        Self::running(method_info, handler, |outcome, _, _| outcome, false)
     }
 
     /// Returns the response of a running method, with the function that makes an answer of its result. That is told
     /// whether the caller can take the result as it is.
     pub(crate) fn running<F: Future + Send + 'static>(
-        with_context: About,
+        method_info: MethodInfo,
         method: F,
         reply: impl Fn(F::Output, bool, ResultSlot<'_>) -> Outcome + Send + 'static,
         typed: bool,
     ) -> Self {
         Self(State::Handler(Handler {
-            with_context,
+            method_info,
             method: Box::pin(RunningMethod { method, reply, typed }),
         }))
     }
@@ -264,7 +267,7 @@ impl Response {
             }
             // If it becomes a task, the task runs to its end without a caller that waits.
             State::Handler(handler) => {
-                handler.with_context.handler_options.no_cancel = true;
+                handler.method_info.handler_options.no_cancel = true;
                 own = true;
             }
             State::Ready(_) | State::Queued(_) | State::Moved(_) => {}
@@ -316,7 +319,7 @@ impl Response {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }
                 State::Handler(handler) => {
-                    let About { name, handler_options, answer_bytes } = handler.with_context;
+                    let MethodInfo { name, handler_options, answer_bytes } = handler.method_info;
                     if handler_options.blocking {
                         *self = handler.off_thread();
                         continue;
@@ -332,7 +335,7 @@ impl Response {
                         Ok(Poll::Ready(outcome)) => outcome,
                         Err(panicked) => Err(panicked.into()),
                     };
-                    handler.with_context.handler_options.no_cancel = false;
+                    handler.method_info.handler_options.no_cancel = false;
                     outcome
                 }
             };

@@ -17,7 +17,7 @@ use crate::cap::methods::request_of_interface;
 use crate::cap::missing::not_a_function;
 use crate::cap::progress::{self, WithProgress};
 use crate::cap::request::{self, CallOptions, Request, Write, keep, put};
-use crate::cap::response::{About, Outcome, Reply, Response, ResultSlot};
+use crate::cap::response::{MethodInfo, Outcome, Reply, Response, ResultSlot};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault, LocalData};
 use crate::panics::catch_panic;
@@ -233,10 +233,10 @@ impl<T: Send + Sync + 'static> Invocation<T> {
         Fut: Future + Send + 'static,
     {
         let Self { local, method: entry, request, .. } = self;
-        begin(local, entry, request, &|local, args, typed, with_context| {
+        begin(local, entry, request, &|local, args, typed, method_info| {
             let args = args::take::<A>(args, entry.args)?;
             let object = local.downcast::<T>().ok_or_else(|| not_a_function(None))?;
-            Ok(Response::running(with_context, method(object, args), reply, typed))
+            Ok(Response::running(method_info, method(object, args), reply, typed))
         })
     }
 }
@@ -259,25 +259,25 @@ impl<T> Invocation<T> {
 }
 
 /// Makes the handler of a call, given its arguments. It drops no user code but the arguments and what they become.
-type MakeHandler<'a> = &'a dyn Fn(Local, request::Args, bool, About) -> Result<Response, Error>;
+type MakeHandler<'a> = &'a dyn Fn(Local, request::Args, bool, MethodInfo) -> Result<Response, Error>;
 
 /// Has the handler of a method made by `make`, and prepares it for being polled.
 fn begin(local: Local, method: &'static Method, request: Request, make: MakeHandler<'_>) -> Response {
     let Request { args, typed, options: CallOptions { progress, answer_bytes, .. }, .. } = request;
     let Method { name, handler_options, .. } = *method;
-    let with_context = About { name, handler_options, answer_bytes };
+    let method_info = MethodInfo { name, handler_options, answer_bytes };
     // The arguments may have a user's types, and the method may do more than make a future.
     let started = if progress.is_some() || progress::is_watched() {
-        let inner = About { handler_options: HandlerOptions::default(), ..with_context };
+        let inner = MethodInfo { handler_options: HandlerOptions::default(), ..method_info };
         let make = || bounds::writing(answer_bytes, || make(local, args, typed, inner));
         catch_panic(name, || progress::within(progress.clone(), make)).map(|made| {
             made.map(|handler| {
                 let watched = WithProgress { handler: Box::pin(handler.outcome()), progress };
-                Response::running(with_context, watched, |outcome, _, _| outcome, false)
+                Response::running(method_info, watched, |outcome, _, _| outcome, false)
             })
         })
     } else {
-        catch_panic(name, || make(local, args, typed, with_context))
+        catch_panic(name, || make(local, args, typed, method_info))
     };
     match started {
         Ok(Ok(response)) => response,

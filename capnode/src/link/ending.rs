@@ -25,19 +25,21 @@ struct Remains {
     inbox: Inbox,
     waiting: Vec<QueuedCall>,
     watchers: Watchers,
+    /// Objects that only the registry of names held.
+    by_name: Effects,
 }
 
 impl Remains {
     /// Fails all that waits for the connection, which has ended by `error`. No lock may be held.
     fn fail(self, error: &Error) {
-        let Self { entries, inbox, waiting, watchers } = self;
+        let Self { entries, inbox, waiting, watchers, by_name } = self;
         // References are dropped after all that waits has been told.
         let references = entries.fail(error);
         for call in waiting {
             call.fail(error);
         }
         let calls = inbox.cancel();
-        drop((references, calls));
+        drop((references, calls, by_name));
         for watcher in watchers.all() {
             fire(&watcher, error);
         }
@@ -46,14 +48,16 @@ impl Remains {
 
 impl State {
     /// Ends the session, and takes out all that it has.
-    fn shut_down(&mut self, error: &Error, reason: Option<String>, effects: &mut Effects) -> Remains {
+    fn shut_down(&mut self, error: &Error, reason: Option<String>) -> Remains {
+        let mut by_name = Effects::NONE;
         self.session.end();
-        self.encoding.end(effects);
+        self.encoding.end(&mut by_name);
         Remains {
             entries: std::mem::take(&mut self.entries),
             inbox: std::mem::take(&mut self.inbox),
             waiting: self.outbox.take_waiting(),
             watchers: self.lifecycle.end(error.clone(), reason),
+            by_name,
         }
     }
 }
@@ -100,18 +104,17 @@ impl Link {
             Some(nickname) => error.with_local_context(nickname),
             None => error,
         };
-        let remains = self.with_state(Cause::Program, |state, effects| {
+        // Nobody is woken by it, so that all that waits for an answer is failed before anybody learns of the end.
+        let remains = self.with_state(Cause::Driver, |state, _| {
             if self.ended.load(Ordering::SeqCst) {
                 return None;
             }
             farewell(self, state);
             self.ended.store(true, Ordering::SeqCst);
-            let remains = state.shut_down(&error, reason, effects);
+            let remains = state.shut_down(&error, reason);
+            // In any other case, unwritten output and the transport's bytes count until they are gone as well.
             if is_for_room(&error) {
                 self.leave_pool();
-            } else if self.pooled {
-                // Unwritten output and the transport's bytes count until they are gone as well.
-                let _less = self.report_to_pool(state);
             }
             Some(remains)
         });
@@ -119,6 +122,7 @@ impl Link {
         #[cfg(feature = "tokio")]
         self.count_out();
         remains.fail(&error);
+        self.with_state(Cause::Program, |_, _| ());
         #[cfg(feature = "tracing")]
         log_end(&error);
     }

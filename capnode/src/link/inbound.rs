@@ -21,7 +21,7 @@ use crate::cap::inbound::{
 };
 use crate::cap::response::{Reply, Response};
 use crate::dialect::{Capabilities, Dialect, capnweb};
-use crate::error::{Error, ErrorData, ErrorKind, Fault};
+use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, ReturnMode, Text};
 use crate::session::{Event, Received};
@@ -218,8 +218,9 @@ impl Link {
             return self.finish(answer, outcome, false);
         }
         let (task, running) = Task::new(self.clone(), answer, response, bytes + unfolded);
-        let ended = self.with_state(Cause::Peer, |state, effects| {
-            if self.ended.load(Ordering::SeqCst) {
+        let is_over = self.with_state(Cause::Peer, |state, effects| {
+            // Another thread may have ended the session, or cancelled the call, since it was taken down.
+            if self.ended.load(Ordering::SeqCst) || !state.session.is_running(answer) {
                 effects.discard(task);
                 return true;
             }
@@ -227,7 +228,7 @@ impl Link {
             self.check_calls(state, effects);
             false
         });
-        if ended {
+        if is_over {
             running.cancel();
         }
     }
@@ -352,7 +353,8 @@ impl Link {
                 if !staged.refs.is_empty() && InboundRef::requests(&staged).0 > limit {
                     effects.discard(staged);
                     let message = format!("more than {limit} calls in one answer");
-                    Err(Error::over(LimitKind::RunningCalls, message).with_fault(Fault::Peer))
+                    let error = Error::over(LimitKind::RunningCalls, message);
+                    Err(error.with_fate(Fate::Answered).with_fault(Fault::Peer))
                 } else {
                     Ok(staged)
                 }

@@ -13,7 +13,6 @@ use crate::limits::LimitKind;
 pub(super) struct Lifecycle {
     end: Option<End>,
     /// `true` once the driver has gone.
-    #[cfg(feature = "tokio")]
     gone: bool,
     watchers: Watchers,
     /// Wakers of the tasks that wait for the last of the peer's calls to end, for the end of the driver, or until it is
@@ -61,7 +60,6 @@ impl Lifecycle {
     }
 
     /// Returns `true` once the driver has gone.
-    #[cfg(feature = "tokio")]
     pub(super) fn is_gone(&self) -> bool {
         self.gone
     }

@@ -53,7 +53,8 @@ impl Link {
                 self.apply_releases(state, &mut effects);
             }
             let result = change(state, &mut effects);
-            if self.draining.load(Ordering::SeqCst) {
+            // A wait is registered by a change of the driver's side, which ends no call, and must not be woken by it.
+            if self.draining.load(Ordering::SeqCst) && !matches!(cause, Cause::Driver) {
                 self.notify_idle(state, &mut effects);
             }
             if self.pooled && !matches!(cause, Cause::Program) {
@@ -189,9 +190,14 @@ impl Link {
 
     /// Sets the waker of the driver, which sleeps from now on; `None` if it is awake.
     pub(super) fn set_waker(&self, waker: Option<&Waker>) {
-        let mut driver = lock(&self.driver);
-        *driver = waker.cloned();
-        self.driver_parked.store(waker.is_some(), Ordering::SeqCst);
+        let mut waker = waker.cloned();
+        {
+            let mut driver = lock(&self.driver);
+            self.driver_parked.store(waker.is_some(), Ordering::SeqCst);
+            std::mem::swap(&mut *driver, &mut waker);
+        }
+        // A waker may hold references of this connection.
+        drop(waker);
     }
 
     /// Wakes the driver.

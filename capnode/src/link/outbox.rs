@@ -171,7 +171,7 @@ impl Outbox {
     /// Drops all output: the driver writes no more.
     pub(super) fn end(&mut self) {
         self.clear();
-        self.writing = 0;
+        (self.writing, self.retained) = (0, 0);
     }
 
     /// Registers a caller that waits until all messages sent so far are written. Fails if nothing is written any more,

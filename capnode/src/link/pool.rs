@@ -335,7 +335,7 @@ impl Link {
     pub(super) fn report_to_pool(&self, state: &State) -> bool {
         // A link that ended for want of room counts as gone.
         let ended = state.lifecycle.error();
-        if ended.is_some_and(super::lifecycle::is_for_room) {
+        if ended.is_some_and(super::lifecycle::is_for_room) || state.lifecycle.is_gone() {
             return false;
         }
         // A session that has ended drops the values it holds. What it has not written counts until it is gone.

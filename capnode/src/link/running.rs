@@ -66,7 +66,8 @@ impl CallHandle {
         self.cancelled.store(true, Ordering::SeqCst);
         let response = self.response.try_lock().ok().and_then(|mut response| response.take());
         drop(response);
-        if let Some(waker) = lock(&self.waker).take() {
+        let waker = lock(&self.waker).take();
+        if let Some(waker) = waker {
             waker.wake();
         }
     }

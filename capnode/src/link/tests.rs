@@ -121,3 +121,42 @@ fn what_promises_turn_out_to_be_counts_with_what_the_node_holds() {
     link.receive(r#"["push",1]"#);
     assert!(pool.held() < 100_000, "{}", pool.held());
 }
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_wait_for_the_end_of_a_driver_is_not_woken_by_itself() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    let link = accepting(None);
+    link.drain();
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(link.poll_gone(&mut cx).is_pending());
+    assert_eq!(count.0.load(Ordering::SeqCst), 0);
+    link.set_gone();
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert!(link.poll_gone(&mut cx).is_ready());
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_link_whose_driver_has_gone_counts_no_more_bytes() {
+    let pool = Arc::<Pool>::default();
+    let link =
+        Link::new(Side::Accepting, None, LinkConfig { pool: Some(pool.clone()), ..LinkConfig::default() });
+    link.set_arriving(1 << 20);
+    assert_eq!(pool.held(), 1 << 20);
+    link.set_gone();
+    link.set_arriving(2 << 20);
+    assert_eq!(pool.held(), 0);
+}

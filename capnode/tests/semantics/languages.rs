@@ -234,3 +234,41 @@ where
         Poll::Pending => panic!("it does not come at once"),
     }
 }
+
+/// A peer may answer the read of a property by a reference to that property.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_property_that_its_peer_answers_by_itself_fails_what_is_asked_of_it() {
+    let text = |frame: &str, before: &str| {
+        let rest = frame.split(before).nth(1).unwrap_or_else(|| panic!("no {before} in {frame}"));
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut end = Endpoint::new(Core::builder().dialect(Dialect::Q).connecting(()));
+        let index = end.core().index::<Cap>();
+        index.invoke::<()>("x", (index.at("never"),)).send().unwrap();
+        let [call] = &end.frames()[..] else { panic!("more than a call") };
+        let name = text(call, r#""@":""#);
+        end.receive(&format!(
+            r#"{{"type":"send","to":"{name}","from":"r1","op":"post","args":["title",[]]}}"#
+        ));
+        let mut frames = Vec::new();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+            end.settle();
+            for frame in end.frames() {
+                if frame.contains(r#""op":"get""#) {
+                    let read = text(&frame, r#""from":""#);
+                    end.receive(&format!(
+                        r#"{{"type":"resolve","to":"{read}","resolution":{{"@l":"{name}"}}}}"#
+                    ));
+                }
+                frames.push(frame);
+            }
+        }
+        let answer = frames.iter().find(|frame| frame.contains(r#""to":"r1""#));
+        let answer = answer.unwrap_or_else(|| panic!("no answer in {frames:?}"));
+        assert!(answer.contains("too many references lead from one to the next"), "{answer}");
+    });
+}

@@ -70,9 +70,8 @@ impl Error {
             let message = format!("`{name}` can't be a property of an error: it has a meaning of its own");
             return Err(Error::new(ErrorKind::Encode, message));
         }
-        let with_context =
-            |error: Error| error.with_context(format_args!("the property `{name}` of an error"));
-        let value: Payload<NoReference> = to_payload(&value, bounds::writable()).map_err(with_context)?;
+        let context = |error: Error| error.with_context(format_args!("the property `{name}` of an error"));
+        let value: Payload<NoReference> = to_payload(&value, bounds::writable()).map_err(context)?;
         let error = self.written();
         let properties = match error.data() {
             ErrorData::Wire(properties) => set_property(properties, name, value.text.as_str()),
