@@ -273,7 +273,7 @@ impl<T: Transport> Driver<T> {
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.writable {
             // This is done even while the transport is busy: it settles dropped handles and counts unwritten bytes.
-            self.flush |= self.link.take_output(&mut self.out);
+            self.flush |= self.link.take_output(|| &mut self.out);
             if self.is_in_frame_gap(cx) {
                 return;
             }

@@ -1,5 +1,6 @@
 //! The side of a link that its driver sees: output, tasks and waits.
 
+use std::ops::DerefMut;
 use std::sync::Arc;
 use std::task::Waker;
 #[cfg(feature = "tokio")]
@@ -50,9 +51,12 @@ impl Link {
         });
     }
 
-    /// Moves the pending output into `out`, if that has been written. Returns `true` if a caller waits until it is
-    /// written.
-    pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) -> bool {
+    /// Moves the pending output into what `out` returns, if that has been written. Returns `true` if a caller waits until
+    /// it is written. A lock that `out` takes is free again before user code runs.
+    pub(crate) fn take_output<O: DerefMut<Target = Outgoing>>(
+        self: &Arc<Self>,
+        out: impl FnOnce() -> O,
+    ) -> bool {
         self.with_state(Cause::Driver, |state, effects| {
             let State { entries, outbox, .. } = state;
             let ended = self.ended.load(Ordering::SeqCst);
@@ -60,7 +64,7 @@ impl Link {
             let speechless = || !ended && entries.has_pending_indexes();
             #[cfg(not(feature = "tokio"))]
             let (speechless, _) = (|| false, entries);
-            let taken = outbox.take(out, speechless, &self.limits);
+            let taken = outbox.take(&mut out(), speechless, &self.limits);
             if !ended && taken.too_much {
                 effects.push(Effect::BreakOff(reads_too_slowly()));
             } else if !ended && taken.has_room {

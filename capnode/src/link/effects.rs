@@ -49,6 +49,11 @@ impl Effects {
         self.list.push(effect);
     }
 
+    /// Ends the session before all other effects run.
+    pub(super) fn break_off_first(&mut self, error: Error) {
+        self.list.insert(0, Effect::BreakOff(error));
+    }
+
     /// Drops a value when the lock is free.
     pub(super) fn discard(&mut self, value: impl Send + 'static) {
         self.list.push(Effect::Drop(Box::new(value)));

@@ -67,45 +67,51 @@ impl Link {
         let now = Duration::from_micros(self.now.load(Ordering::Relaxed));
         let work = self.with_state(Cause::Peer, |state, effects| {
             if self.ended.load(Ordering::SeqCst) {
-                return Ok(None);
+                return None;
             }
             let checks = self.checks_first.load(Ordering::SeqCst);
             if checks {
                 self.checks_first.store(false, Ordering::SeqCst);
             }
-            let message = match parsed {
-                Some(message) => Some(message),
-                None => self.read(state, frame, checks, effects)?,
+            let take_in = || {
+                let message = match parsed {
+                    Some(message) => Some(message),
+                    None => self.read(state, frame, checks, effects)?,
+                };
+                if let Some(message) = &message {
+                    state.clock.received(message, now);
+                }
+                let Received { event, reply } = state.session.receive(message, now)?;
+                state.say_all(reply);
+                if self.peer.get().is_some_and(|peer| !peer.releases) {
+                    state.evict_exports(self.limits.exports, effects);
+                }
+                match event {
+                    Some(event) => self.stage(state, event, frame.len(), effects),
+                    None => Ok(None),
+                }
             };
-            if let Some(message) = &message {
-                state.clock.received(message, now);
-            }
-            let Received { event, reply } = state.session.receive(message, now)?;
-            state.say_all(reply);
-            if self.peer.get().is_some_and(|peer| !peer.releases) {
-                state.evict_exports(self.limits.exports, effects);
-            }
-            match event {
-                Some(event) => self.stage(state, event, frame.len(), effects),
-                None => Ok(None),
-            }
+            take_in().unwrap_or_else(|error| {
+                // No call of this side that waited for the peer's dialect is sent to a peer that broke the protocol.
+                effects.break_off_first(error);
+                None
+            })
         });
         match work {
-            Ok(None) => {}
-            Ok(Some(Work::Answer(caller, answer))) => {
+            None => {}
+            Some(Work::Answer(caller, answer)) => {
                 // If the caller has gone, the answer is dropped, which releases its references.
                 let _gone = caller.send(answer.map(|answer| InboundRef::begin(answer, self.unfolding)));
             }
             // No call begins in a session that has ended.
-            Ok(Some(_)) if self.ended.load(Ordering::SeqCst) => {}
-            Ok(Some(Work::Run(call))) => self.start(call),
-            Ok(Some(Work::Refuse(call, error))) => {
+            Some(_) if self.ended.load(Ordering::SeqCst) => {}
+            Some(Work::Run(call)) => self.start(call),
+            Some(Work::Refuse(call, error)) => {
                 let _hosted = HostGuard::new(Some(self.clone()));
                 let answer = call.answer;
                 drop(call);
                 self.finish(answer, Err(error), false);
             }
-            Err(error) => self.break_off(error),
         }
     }
 

@@ -19,7 +19,7 @@ fn accepting(index: Option<Cap>) -> Arc<Link> {
 /// Returns the frames of one write.
 fn write(link: &Arc<Link>) -> Vec<String> {
     let mut out = Outgoing::default();
-    link.take_output(&mut out);
+    link.take_output(|| &mut out);
     std::iter::from_fn(|| out.pop_frame().map(|Frame::Text(frame)| frame.to_owned())).collect()
 }
 

@@ -169,19 +169,19 @@ impl Core {
 
     /// Returns the next frame to write.
     pub fn next_frame(&self) -> Option<String> {
-        let mut out = lock(&self.out);
-        if let Some(Frame::Text(frame)) = out.pop_frame() {
-            return Some(frame.to_owned());
+        let pop = || lock(&self.out).pop_frame().map(|Frame::Text(frame)| frame.to_owned());
+        let taken = pop();
+        if taken.is_some() {
+            return taken;
         }
-        self.link.take_output(&mut out);
-        if let Some(Frame::Text(frame)) = out.pop_frame() {
-            return Some(frame.to_owned());
+        self.link.take_output(|| lock(&self.out));
+        let taken = pop();
+        if taken.is_some() || !self.link.is_leaving() {
+            return taken;
         }
-        if self.link.is_leaving() {
-            self.link.flush(true);
-            self.link.take_output(&mut out);
-        }
-        out.pop_frame().map(|Frame::Text(frame)| frame.to_owned())
+        self.link.flush(true);
+        self.link.take_output(|| lock(&self.out));
+        pop()
     }
 
     /// Returns the handlers that have been started since the last call, to be polled until they end.

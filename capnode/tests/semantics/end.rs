@@ -353,3 +353,18 @@ fn an_answer_that_nobody_writes_is_dropped_at_the_end() {
         assert!(held.upgrade().is_none(), "{dialect:?}: the answer is still held");
     }
 }
+
+#[test]
+fn nothing_is_asked_of_a_peer_whose_first_frame_breaks_the_protocol() {
+    for frame in [r#"["unknown",1]"#, r#"["release",1,1]"#, r#"["resolve",1"#] {
+        let core = Core::accepting(());
+        let mut call = core.index::<Cap>().invoke::<()>("x", ()).into_future();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut call).poll(&mut cx).is_pending());
+        core.receive(frame);
+        let frames: Vec<_> = std::iter::from_fn(|| core.next_frame()).collect();
+        assert!(matches!(&frames[..], [abort] if abort.starts_with(r#"["abort""#)), "{frame}: {frames:?}");
+        let Poll::Ready(Err(error)) = Pin::new(&mut call).poll(&mut cx) else { panic!("{frame}: no answer") };
+        assert_eq!(error.fate(), Fate::NotSent, "{frame}: {error}");
+    }
+}
