@@ -51,7 +51,8 @@ impl Row {
             let of = (*at > 1 && all[at - 1] == "::").then(|| all[at - 2]);
             let is_of_other = of
                 .is_some_and(|of| FOREIGN.contains(&of) || (starts_large(of) && starts_large(&self.was[0])));
-            !is_of_other && !(self.was.len() == 1 && variants.contains(at))
+            let is_variant = self.was.len() == 1 && variants.contains(at);
+            !is_of_other && !is_variant
         });
         starts.next().map(|at| all[at])
     }
