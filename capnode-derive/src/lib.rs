@@ -79,7 +79,7 @@ use syn::{Item, ItemTrait};
 ///   error back as `CallError<E>`; aliases named `Result` work too, with their parameters in any order. `E` also needs
 ///   `Display`. Where there is no type for it, `E` is `capnode::Error`, made by `Error::rejected`. A method that
 ///   passes on the errors of its own calls by `?` needs an `E` that is `From<capnode::Error>`, as `capnode::Error`
-///   itself is. A `Result` by another name, such as that of a type parameter or of a `Result` inside of one, is a
+///   itself is; for calls with the same `E`, write `.map_err(CallError::into_inner)?`. A `Result` by another name, such as that of a type parameter or of a `Result` inside of one, is a
 ///   value: it arrives as it was returned, and a JavaScript peer sees an object with the member `Ok` or `Err`.
 ///
 /// # Options of the trait
