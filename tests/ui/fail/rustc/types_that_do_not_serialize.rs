@@ -1,5 +1,5 @@
-//! What travels is written and read by serde, and a typed error is printed as well. Each method is named after what
-//! does not serialize.
+//! Arguments and results are written and read by serde, and a typed error is printed as well. Each method is named
+//! after the part of it that does not serialize.
 
 /// Has no derives of serde.
 #[derive(Clone)]
