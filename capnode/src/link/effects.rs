@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::caller::Question;
+use super::call_handle::CallHandle;
 use super::lost::LostMessage;
-use super::running::CallHandle;
+use super::question::Question;
 use crate::cap::Cap;
 use crate::cap::inbound::{InboundRef, InboundResult};
 use crate::cap::progress::Progress;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::caller::Question;
 use super::effects::{Effect, Effects};
+use super::question::Question;
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
 use crate::cap::import::Import;

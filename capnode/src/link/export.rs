@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Link;
-use super::caller::Question;
 use super::effects::Effects;
+use super::question::Question;
 use super::state::State;
 use crate::cap::data::part_to_cap;
 use crate::cap::import::Import;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::encode::{ENVELOPE, to_wire};
 use super::locked::Cause;
+use super::question::Question;
+use super::queued_call::{QueuedCall, Requester};
 use super::state::State;
-use super::waiting::{QueuedCall, Requester};
 use super::{Link, PropertyReads};
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::Link;
-use super::call::InboundCall;
-use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::entries::no_index_for;
+use super::inbound_call::InboundCall;
 use super::locked::Cause;
+use super::question::Question;
 use super::state::State;
 use super::task::Task;
 use crate::bounds;

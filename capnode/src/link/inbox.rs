@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::call::InboundCall;
+use super::call_handle::CallHandle;
 use super::effects::Effects;
-use super::running::CallHandle;
+use super::inbound_call::InboundCall;
 use super::task::Task;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};

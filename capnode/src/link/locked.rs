@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::caller::Question;
 use super::effects::{Effect, Effects};
 use super::late;
 use super::outbox::reads_too_slowly;
+use super::question::Question;
 use super::state::State;
 use super::{Link, PendingReleases};
 use crate::cap::Cap;

@@ -10,10 +10,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 mod answer;
-mod call;
-mod caller;
+mod call_handle;
 mod clock;
-
 mod drive;
 mod effects;
 mod encode;
@@ -28,6 +26,7 @@ mod flushed;
 mod flushes;
 mod hooks;
 mod inbound;
+mod inbound_call;
 mod inbox;
 mod late;
 mod lifecycle;
@@ -36,13 +35,13 @@ mod locked;
 mod lost;
 mod outbox;
 pub(crate) mod pool;
+mod question;
+mod queued_call;
 pub(crate) mod report;
-mod running;
 mod state;
 pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
-mod waiting;
 
 use self::clock::LivenessClock;
 use self::encoding::Encoding;

@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 
 #[cfg(feature = "tokio")]
 use super::flushes::Flushes;
-use super::waiting::QueuedCall;
+use super::queued_call::QueuedCall;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
 use crate::outgoing::Outgoing;

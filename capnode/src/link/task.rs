@@ -8,8 +8,8 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 
 use super::Link;
+use super::call_handle::CallHandle;
 use super::locked::Cause;
-use super::running::CallHandle;
 use crate::bounds;
 use crate::cap::depth::{Host, HostGuard, NestedTask};
 use crate::cap::response::Response;
