@@ -1,8 +1,7 @@
 //! The language, as text.
 
 use super::*;
-use crate::dialect::testing::{ThinVec, shown};
-use crate::message::Slot;
+use crate::dialect::testing::{ThinVec, marked, numbered, shown};
 
 mod recordings;
 mod tables;
@@ -49,13 +48,6 @@ fn call(target: Id, args: Option<&str>) -> Message {
     Message::Call { id: 1, target, path: Path::Empty, args, return_mode: ReturnMode::Streamed }
 }
 
-fn numbered(number: Id, mut op: Message) -> Message {
-    if let Message::Call { id, .. } | Message::Evaluate { id, .. } = &mut op {
-        *id = number;
-    }
-    op
-}
-
 /// A value in an invocation's place for one.
 fn arguments(table: &str) -> String {
     let frame = format!(r#"{{"type":"invocation","methodId":"f1","replyId":"r","arguments":{table}}}"#);
@@ -93,32 +85,6 @@ fn table_of(payload: Payload<CapDescriptor>) -> String {
     let frame = outcome(Ok(payload));
     let table = frame.strip_prefix(r#"{"type":"return","methodId":"r","value":"#);
     table.map_or_else(|| frame.clone(), |table| table.strip_suffix('}').unwrap().to_owned())
-}
-
-/// A payload in whose text `<0>` is a reference to node 0 and `<-1>` one to our function -1.
-fn marked(root: &str, nodes: &[&str]) -> Payload<CapDescriptor> {
-    let (mut buffer, mut refs, mut ranges) = (String::new(), Vec::new(), Vec::new());
-    for part in [root].iter().chain(nodes) {
-        let start = buffer.len();
-        let mut rest = *part;
-        while let Some((before, after)) = rest.split_once('<') {
-            let (number, after) = after.split_once('>').unwrap();
-            buffer.push_str(before);
-            let number: i64 = number.parse().unwrap();
-            let to =
-                usize::try_from(number).map_or(CapDescriptor::SenderFunction(number), CapDescriptor::Node);
-            refs.push(Slot { start: buffer.len(), end: buffer.len(), to });
-            rest = after;
-        }
-        buffer.push_str(rest);
-        ranges.push(start..buffer.len());
-    }
-    let end = ranges.remove(0).end;
-    Payload {
-        text: Text::Shared { frame: buffer.into(), start: 0, end },
-        refs: refs.into(),
-        nodes: ranges.into(),
-    }
 }
 
 #[test]

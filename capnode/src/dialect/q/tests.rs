@@ -1,7 +1,7 @@
 //! The language, as text.
 
 use super::*;
-use crate::dialect::testing::{ThinVec, shown};
+use crate::dialect::testing::{ThinVec, marked, numbered, shown};
 
 mod recordings;
 mod values;
@@ -41,13 +41,6 @@ fn written(codec: &mut Codec, op: &Message) -> String {
 fn call(target: Id, path: Path, args: Option<&str>) -> Message {
     let args = args.map(|args| Payload::plain(args.to_owned()));
     Message::Call { id: 1, target, path, args, return_mode: ReturnMode::Streamed }
-}
-
-fn numbered(number: Id, mut op: Message) -> Message {
-    if let Message::Call { id, .. } | Message::Evaluate { id, .. } = &mut op {
-        *id = number;
-    }
-    op
 }
 
 fn send(op: &str, args: &str) -> String {

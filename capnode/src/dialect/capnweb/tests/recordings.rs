@@ -1,59 +1,18 @@
 //! Messages that npm's package really writes and reads: see `tests/transcripts/capnweb/README.md`.
 
-use crate::thin_vec::ThinVec;
-use std::path::Path as FilePath;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
 use super::*;
+use crate::dialect::testing::{Line, Recording};
 use crate::session::{Event, Session};
-
-/// One recorded conversation.
-struct Recording {
-    name: String,
-    lines: Vec<Line>,
-}
-
-enum Line {
-    Message {
-        from: char,
-        text: String,
-    },
-    /// The messages after this are of another connection.
-    NewConnection(String),
-}
+use crate::thin_vec::ThinVec;
 
 fn recordings() -> Vec<Recording> {
-    let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts/capnweb");
-    let mut recordings = Vec::new();
-    for file in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "jsonl") {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let lines = std::fs::read_to_string(&path).unwrap().lines().filter_map(read_line).collect();
-            recordings.push(Recording { name, lines });
-        }
-    }
-    recordings.sort_by(|one, other| one.name.cmp(&other.name));
+    let recordings = crate::dialect::testing::recordings("capnweb");
     assert_eq!(recordings.len(), 49);
     recordings
-}
-
-fn read_line(line: &str) -> Option<Line> {
-    if let Some(message) = line.strip_prefix("{\"dir\":\"") {
-        let from = message.chars().next()?;
-        // The text as it was sent: reading and writing it anew would lose halves of surrogate pairs.
-        let message = message.split_once("\",").unwrap().1;
-        let text = match message.strip_prefix("\"msg\":") {
-            Some(text) if !text.contains(",\"raw\":") => text.strip_suffix('}').unwrap().to_owned(),
-            _ => serde_json::from_str::<Json>(line).unwrap()["raw"].as_str().unwrap().to_owned(),
-        };
-        return Some(Line::Message { from, text });
-    }
-    let event: Json = serde_json::from_str(line).ok()?;
-    let case = (event["event"] == "new-connection").then(|| event["case"].as_str().unwrap().to_owned())?;
-    Some(Line::NewConnection(case))
 }
 
 /// The limits that the recorded peers were set to.

@@ -1,7 +1,6 @@
 //! Values, both ways.
 
 use super::*;
-use crate::message::Slot;
 
 /// Reads a resolution, and returns its value, or `err` and the reason.
 fn resolution(text: &str) -> String {
@@ -253,33 +252,6 @@ fn many_long_paths_cost_no_more_than_the_message() {
     let key = "k".repeat(100_000);
     let text = format!(r#"["m",[{{"{key}":[{}]}},{{"$":"/1/0/{key}/19999"}}]]"#, inside.join(","));
     assert!(arguments(&text).ends_with(",<#0>] #0={}"));
-}
-
-/// A payload of a text in which `<0>` is a reference to node 0 and `<-1>` one to our export -1, a function.
-fn marked(root: &str, nodes: &[&str]) -> Payload<CapDescriptor> {
-    let (mut buffer, mut refs, mut ranges) = (String::new(), Vec::new(), Vec::new());
-    for part in [root].iter().chain(nodes) {
-        let start = buffer.len();
-        let mut rest = *part;
-        while let Some((before, after)) = rest.split_once('<') {
-            let (number, after) = after.split_once('>').unwrap();
-            buffer.push_str(before);
-            let number: i64 = number.parse().unwrap();
-            let to =
-                usize::try_from(number).map_or(CapDescriptor::SenderFunction(number), CapDescriptor::Node);
-            refs.push(Slot { start: buffer.len(), end: buffer.len(), to });
-            rest = after;
-        }
-        buffer.push_str(rest);
-        ranges.push(start..buffer.len());
-        // Nothing between a root and its nodes is hardest to tell apart.
-    }
-    let end = ranges.remove(0).end;
-    Payload {
-        text: Text::Shared { frame: buffer.into(), start: 0, end },
-        refs: refs.into(),
-        nodes: ranges.into(),
-    }
 }
 
 #[test]
