@@ -20,15 +20,19 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(limits.frame_bytes, 1 << 20);
 /// ```
 ///
-/// They can be read from a configuration: missing fields have their defaults, and an unknown field is an error. A time is
-/// a number of seconds, or `"off"` for no limit.
+/// A field whose description names a least or greatest value never has another one in force: a value below or above
+/// counts as the nearest that is allowed, however it was set. [`Report::limits`](field@crate::Report::limits) has the
+/// values in force.
+///
+/// They can be read from a configuration: missing fields have their defaults, and an unknown field is an error. A time
+/// is a number of seconds, or `"off"` for no limit.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// let text = r#"{"connections": 100, "probe": 7.5, "idle": "off"}"#;
-/// let limits: capnode::Limits = serde_json::from_str(text).unwrap();
-/// assert_eq!(limits, capnode::Limits::default().connections(100).probe(Some(Duration::from_millis(7_500))).idle(None));
+/// let text = r#"{"connections": 100, "probe": 7.5, "idle": "off"}"#; let limits: capnode::Limits =
+/// serde_json::from_str(text).unwrap(); assert_eq!(limits,
+/// capnode::Limits::default().connections(100).probe(Some(Duration::from_millis(7_500))).idle(None));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,27 +46,27 @@ pub struct Limits {
     /// Bytes that all sessions of a node hold together. They are: frames that have not arrived whole, calls that have
     /// not ended, results that the peer may still use, unwritten output, buffers of more than 64 KiB that are kept for
     /// a while, 256 for each entry of a table, and 1,024 for each call or read that stands in a value. The process
-    /// holds at most twice as much, and 64 KiB for each connection. Default 1 GiB. A session's share is this divided by
-    /// `connections`, and no session that holds less is ended. Beyond the limit, the remote address whose sessions
-    /// together hold most above their share loses the youngest of those sessions. An address of IP version 6 stands for
-    /// its /64, and the user for the peer at a Unix socket.
+    /// holds at most twice as much, and 64 KiB for each connection. Default 1 GiB, at least 64 KiB. A session's share
+    /// is this divided by `connections`, and no session that holds less is ended. Beyond the limit, the remote address
+    /// whose sessions together hold most above their share loses the youngest of those sessions. An address of IP
+    /// version 6 stands for its /64, and the user for the peer at a Unix socket.
     pub node_bytes: usize,
-    /// Bytes of one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message. A longer one is refused
-    /// while it is being read, and ends the session.
+    /// Bytes of one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message; at least 256. A longer
+    /// one is refused while it is being read, and ends the session.
     pub frame_bytes: usize,
-    /// The nesting depth of values in a message, arguments counting from 1. Default 256, as in npm's `capnweb`, and
-    /// never more. This side refuses to send deeper values, too. A call inside the arguments of another counts as four
-    /// levels. A deeper message ends the session.
+    /// The nesting depth of values in a message, arguments counting from 1. Default 256, as in npm's `capnweb`, which
+    /// is the most; at least 8. This side refuses to send deeper values, too. A call inside the arguments of another
+    /// counts as four levels. A deeper message ends the session.
     pub depth: usize,
-    /// Bytes of a string or name in a message, as it is written. Default 32 MiB: as much as a frame. A longer one ends
-    /// the session.
+    /// Bytes of a string or name in a message, as it is written. Default 32 MiB: as much as a frame; at least 64. A
+    /// longer one ends the session.
     pub string_bytes: usize,
     /// Characters of a big integer, its sign included. Default 16,384, as in npm's `capnweb`: reading one takes time
     /// that grows with the square. A longer one ends the session.
     pub bigint_chars: usize,
     /// References of this program that the peer may hold, unfinished calls included: the size of the export table.
-    /// Default 1,000,000. In Cap'n Web one more ends the session. A peer of a language without releases loses the least
-    /// recently used ones instead (LRU eviction).
+    /// Default 1,000,000, at least 1. In Cap'n Web one more ends the session. A peer of a language without releases
+    /// loses the least recently used ones instead (LRU eviction).
     pub exports: usize,
     /// References of the peer that this program may hold: the size of the import table. Default 1,000,000. One more
     /// ends the session.
@@ -70,15 +74,15 @@ pub struct Limits {
     /// Calls of this program without an answer of the peer. Default 1,000,000. One more fails as not sent.
     pub calls: usize,
     /// Calls of the peer running at once. Further ones are parked, neither decoded nor started, until one ends; answers
-    /// and releases go on meanwhile. Default 1,024, and at least one: 0 counts as 1. More than that in one message end the session; in an answer, they
-    /// fail the call that it answers.
+    /// and releases go on meanwhile. Default 1,024, at least 1. More than that in one message end the session; in an
+    /// answer, they fail the call that it answers.
     pub running_calls: usize,
     /// Bytes of parked calls of the peer. Default 16 MiB. More end the session.
     pub parked_bytes: usize,
     /// Bytes of all calls of the peer that have not ended: those that are parked, those that wait for a result that is
     /// not there yet, and those whose handler runs. A value that is read in several places counts in each of them while
-    /// the handler runs. A call or read inside the arguments counts as 1,024 more. Default 256 MiB. More end the
-    /// session.
+    /// the handler runs. A call or read inside the arguments counts as 1,024 more. Default 256 MiB, at least 1 KiB.
+    /// More end the session.
     pub call_bytes: usize,
     /// Bytes of results that the peer may still use, because it has not released them. A result for which there is no
     /// room is replaced by an error. Default 64 MiB.
@@ -87,10 +91,10 @@ pub struct Limits {
     /// behind it, in their order. Default 1 MiB.
     pub unwritten_bytes_soft: usize,
     /// Unwritten bytes above which calls that do not wait fail as not sent, and any other output ends the session.
-    /// Default 64 MiB.
+    /// Default 64 MiB, at least 256.
     pub unwritten_bytes_hard: usize,
-    /// The nesting depth of promises of the peer that resolve to values with promises in them. Default 64, and never
-    /// more, since each costs the stack of one. The call that a deeper one was for fails.
+    /// The nesting depth of promises of the peer that resolve to values with promises in them. Default 64, which is
+    /// the most, since each costs the stack of one. The call that a deeper one was for fails.
     pub promise_depth: usize,
     /// Bytes of a value that is fully written out: with the outcomes of promises, once they are there, and with shared
     /// parts repeated. Default 32 MiB. The call that a larger one was for fails.
@@ -106,18 +110,20 @@ pub struct Limits {
     /// session.
     pub frames_per_second: Option<u32>,
     /// The time that an accepted byte stream of a listener may be without its first whole message. Default 60 seconds,
-    /// and one more for each 16 KiB of the message that have come. After that it is closed. The one that has been
-    /// silent for longest is closed at once if there is no room for another connection, or no descriptor.
+    /// at least 10 milliseconds, and one second more for each 16 KiB of the message that have come. After that it is
+    /// closed. The one that has been silent for longest is closed at once if there is no room for another connection,
+    /// or no descriptor.
     #[serde(with = "seconds")]
     pub silence: Option<Duration>,
     /// The time that an accepted connection of a node may be idle: no frame but signs of life, no call running, and
-    /// nothing lent either way, as far as the peer's language tells. Default one hour. After that it is closed.
+    /// nothing lent either way, as far as the peer's language tells. Default one hour, at least one second. After that
+    /// it is closed.
     #[serde(with = "seconds")]
     pub idle: Option<Duration>,
     /// The time without a frame after which the peer is asked for a sign of life: by a ping where the transport has it,
     /// else in Cap'n Web and Q-Connection by a message that any peer answers. If there is none for as long again, the
-    /// connection is closed. 16 KiB of an incomplete frame count as one. Default 60 seconds. Capnode on a byte stream
-    /// has no such message.
+    /// connection is closed. 16 KiB of an incomplete frame count as one. Default 60 seconds, at least 10 milliseconds.
+    /// Capnode on a byte stream has no such message.
     #[serde(with = "seconds")]
     pub probe: Option<Duration>,
     /// The time that an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay
@@ -141,6 +147,7 @@ mod seconds {
         Whole(u64),
         Part(f64),
         Text(String),
+        Flag(bool),
     }
 
     pub(super) fn serialize<S: Serializer>(limit: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
@@ -164,6 +171,7 @@ mod seconds {
             }
             Seconds::Text(text) if text == OFF => Ok(None),
             Seconds::Text(text) => Err(unfit(&format!("{text:?}"))),
+            Seconds::Flag(flag) => Err(unfit(&flag.to_string())),
         }
     }
 }
@@ -307,7 +315,7 @@ impl Default for Limits {
             connections: 10_000,
             node_bytes: 1 << 30,
             frame_bytes: 32 << 20,
-            depth: 256,
+            depth: MAX_DEPTH,
             string_bytes: 32 << 20,
             bigint_chars: 16_384,
             exports: 1_000_000,
@@ -332,17 +340,38 @@ impl Default for Limits {
     }
 }
 
+/// The nesting depth of values, each level of which costs stack.
+pub(crate) const MAX_DEPTH: usize = 256;
+
 /// The nesting depth of promises, each of which costs the stack of one.
 pub(crate) const MAX_PROMISE_DEPTH: usize = 64;
 
+/// The shortest time for the peer to send something.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 impl Limits {
+    /// Returns the limits as they are in force: with each value that is out of its range replaced by the nearest in it.
+    pub(crate) fn in_force(mut self) -> Self {
+        let at_least = |limit: Option<Duration>, least| limit.map(|limit| limit.max(least));
+        self.node_bytes = self.node_bytes.max(64 << 10);
+        self.frame_bytes = self.frame_bytes.max(256);
+        self.depth = self.depth.clamp(8, MAX_DEPTH);
+        self.string_bytes = self.string_bytes.max(64);
+        self.exports = self.exports.max(1);
+        // Without any room, a call would be parked for ever.
+        self.running_calls = self.running_calls.max(1);
+        self.call_bytes = self.call_bytes.max(1 << 10);
+        self.unwritten_bytes_hard = self.unwritten_bytes_hard.max(256);
+        self.promise_depth = self.promise_depth.min(MAX_PROMISE_DEPTH);
+        self.silence = at_least(self.silence, SHORTEST);
+        self.idle = at_least(self.idle, Duration::from_secs(1));
+        self.probe = at_least(self.probe, SHORTEST);
+        self
+    }
+
     /// Returns the bounds for a value that is put together from the outcomes of promises.
     pub(crate) fn unfolding(&self) -> Unfolding {
-        Unfolding {
-            bytes: self.unfolded_bytes,
-            depth: self.promise_depth.min(MAX_PROMISE_DEPTH),
-            frame: self.frame_bytes,
-        }
+        Unfolding { bytes: self.unfolded_bytes, depth: self.promise_depth, frame: self.frame_bytes }
     }
 }
 
@@ -397,7 +426,9 @@ mod tests {
     fn a_misspelt_limit_is_refused() {
         let read = |text: &str| serde_json::from_str::<Limits>(text).unwrap_err().to_string();
         assert!(read(r#"{"conections":1}"#).contains("unknown field `conections`"));
-        for (time, what) in [("-1", "-1"), ("\"1m\"", "\"1m\""), ("1e300", "1"), ("[1]", "this")] {
+        for (time, what) in
+            [("-1", "-1"), ("\"1m\"", "\"1m\""), ("1e300", "1"), ("false", "false"), ("[1]", "this")]
+        {
             let error = read(&format!(r#"{{"idle":{time}}}"#));
             assert!(error.starts_with(what) && error.contains("a number of seconds, or \"off\""), "{error}");
         }

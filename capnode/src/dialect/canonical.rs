@@ -17,7 +17,7 @@ pub(super) use self::plain::{error_members, write_reason};
 
 /// The deepest nesting of a value that is written in another language. In the text an array takes two levels, and an
 /// argument list or a node one more.
-pub(super) const MAX_DEPTH: usize = 256;
+pub(super) use crate::limits::MAX_DEPTH;
 const MAX_LEVELS: usize = 2 * MAX_DEPTH + 8;
 
 /// The reason that a value cannot be said in a language.

@@ -145,9 +145,7 @@ struct PropertyReads {
 
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, config: LinkConfig) -> Arc<Self> {
-        let LinkConfig { mut limits, dialect, registry, lost, nickname, pool, remote } = config;
-        // Without any room, a call would be parked for ever.
-        limits.running_calls = limits.running_calls.max(1);
+        let LinkConfig { limits, dialect, registry, lost, nickname, pool, remote } = config;
         // The connecting side speaks first.
         let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
         let peer = dialect.map(Dialect::capabilities);

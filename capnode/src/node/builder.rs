@@ -54,7 +54,7 @@ impl Node {
     /// counts for the new one.
     pub fn limits(self, limits: Limits) -> Self {
         let mut settings = Arc::unwrap_or_clone(self.settings);
-        settings.config.limits = limits;
+        settings.config.limits = limits.in_force();
         Self { admit: self.admit, settings: Arc::new(settings), shared: Arc::default() }
     }
 }
@@ -97,7 +97,7 @@ impl NodeBuilder {
 
     /// Sets the limits on each peer; see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.config.limits = limits;
+        self.settings.config.limits = limits.in_force();
         self
     }
 

@@ -88,7 +88,7 @@ pub struct Handler(Task);
 impl CoreBuilder {
     /// Sets the limits on the peer.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = limits.in_force();
         self
     }
 

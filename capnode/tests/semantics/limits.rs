@@ -856,3 +856,21 @@ fn requests_in_the_arguments_of_a_call_count_for_what_they_take() {
         }
     }
 }
+
+/// A configuration may say 0, and mean no limit.
+#[test]
+fn a_limit_out_of_its_range_counts_as_the_nearest_in_it() {
+    let zero = r#"{"node_bytes":0,"frame_bytes":0,"depth":0,"string_bytes":0,"exports":0,"running_calls":0,
+        "call_bytes":0,"unwritten_bytes_hard":0,"silence":0,"idle":0,"probe":0}"#;
+    // In Capnode an index of six functions takes more.
+    for dialect in [Dialect::CapnWeb, Dialect::Q] {
+        let mut two = Two::new(dialect, |limits| *limits = serde_json::from_str(zero).unwrap());
+        two.goes_on();
+        two.there().tick(MOMENT);
+        two.goes_on();
+        assert_eq!(two.there().report().limits.frame_bytes, 256);
+        let deep = Limits::default().depth(usize::MAX).promise_depth(usize::MAX);
+        let two = Two::new(dialect, |limits| *limits = deep);
+        assert_eq!(two.there().report().limits, Limits::default());
+    }
+}

@@ -83,7 +83,7 @@ impl Codec {
         names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         self.late = false;
-        let depth = limits.depth.min(MAX_DEPTH);
+        let depth = limits.depth;
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 
 /// An expression at this depth is refused by npm's `capnweb`, by the sender and by the receiver;
 /// so it is here. The arguments of a call are at depth 1, and each object or array adds one.
-pub(crate) const MAX_DEPTH: usize = 256;
+pub(crate) use crate::limits::MAX_DEPTH;
 
 /// Follows a text, part by part.
 #[derive(Debug, Default)]

@@ -61,7 +61,7 @@ impl Codec {
         limits: &Limits,
         names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
-        let depth = limits.depth.min(super::canonical::MAX_DEPTH);
+        let depth = limits.depth;
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
         match &*kind {
