@@ -2,7 +2,7 @@
 //! there. What it emits refers to that crate.
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs, unreachable_pub)]
+#![warn(missing_docs, unnameable_types, unreachable_pub)]
 #![cfg_attr(
     not(test),
     warn(

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use crate::escape::EscapeControl;
 use crate::limits::LimitKind;
 use crate::message::Text;
@@ -88,7 +90,8 @@ pub enum ErrorKind {
 /// The fate of a failed call, as far as is known: if it ran or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// The call never left: it is safe to try again.
+    /// The call never left, or its callee said that nothing of it ran, since it is shutting down: it is safe to try
+    /// again. Peers of Cap'n Web and Q-Connection can say so.
     NotSent,
     /// The call was sent and no answer came: it may have run, in part or whole.
     MayHaveRun,
@@ -353,6 +356,10 @@ impl StdError for Error {
 
 /// The error of a call whose method has a typed error: the error that the method itself returned as `Err`, or the
 /// reason why the call has no result.
+///
+/// Only a type of its own tells the two apart. Of a method that returns `Result<T, Error>`, with [`Error`] as `E`, each
+/// error whose fate is [`Fate::Answered`] is [`Returned`](Self::Returned), also that of a panic, of a missing method or
+/// of a result that does not fit: an answer has one form for all of them. [`Failed`](Self::Failed) has the other fates.
 #[derive(Clone, Debug)]
 pub enum CallError<E> {
     /// The method's own error.
@@ -368,6 +375,32 @@ impl<E> CallError<E> {
             CallError::Returned(error) => Some(error),
             CallError::Failed(_) => None,
         }
+    }
+}
+
+impl<E: 'static> CallError<E> {
+    /// Returns the library's error: the one of a failed call, or the method's own if its type is [`Error`].
+    pub fn as_error(&self) -> Option<&Error> {
+        match self {
+            CallError::Returned(error) => (error as &dyn Any).downcast_ref(),
+            CallError::Failed(error) => Some(error),
+        }
+    }
+
+    /// Returns the kind of the failure: [`ErrorKind::Rejected`] for an error of the method's own type.
+    pub fn kind(&self) -> ErrorKind {
+        self.as_error().map_or(ErrorKind::Rejected, Error::kind)
+    }
+
+    /// Returns the fate of the call: [`Fate::Answered`] for an error of the method's own type.
+    pub fn fate(&self) -> Fate {
+        self.as_error().map_or(Fate::Answered, Error::fate)
+    }
+
+    /// Returns a [property](Error::property) of the error; `None` for an error of the method's own type, which has its
+    /// data itself.
+    pub fn property<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.as_error()?.property(name)
     }
 }
 
@@ -453,13 +486,7 @@ impl From<Box<dyn StdError + Send + Sync>> for Error {
 /// For `?` in a function that returns [`Error`]. The method's own error becomes a rejection with its message.
 impl<E: fmt::Display + 'static> From<CallError<E>> for Error {
     fn from(error: CallError<E>) -> Self {
-        match error {
-            CallError::Returned(error) => match (&error as &dyn Any).downcast_ref::<Self>() {
-                Some(error) => error.clone(),
-                None => Self::rejected(error.to_string()),
-            },
-            CallError::Failed(error) => error,
-        }
+        error.as_error().cloned().unwrap_or_else(|| Self::rejected(error.to_string()))
     }
 }
 
@@ -479,6 +506,13 @@ mod tests {
             Err(error)?
         }
         let limit = Error::over(LimitKind::Calls, "too many");
+        assert_eq!(CallError::Failed::<String>(limit.clone()).fate(), Fate::NotSent);
+        assert_eq!(CallError::Returned(limit.clone()).kind(), ErrorKind::Limit);
+        let refused = limit.clone().with_property("code", 7).unwrap();
+        assert_eq!(CallError::Failed::<String>(refused).property("code"), Some(7));
+        let typed_error = CallError::Returned("no".to_owned());
+        assert_eq!((typed_error.kind(), typed_error.fate()), (ErrorKind::Rejected, Fate::Answered));
+        assert_eq!(typed_error.property::<u32>("code"), None);
         assert_eq!(own(CallError::Returned(limit.clone())).unwrap_err().limit(), Some(LimitKind::Calls));
         assert_eq!(typed(CallError::Failed(limit)).unwrap_err().limit(), Some(LimitKind::Calls));
         let error = typed(CallError::Returned("no".to_owned())).unwrap_err();

@@ -181,6 +181,7 @@ mod retention;
 mod runtime;
 pub mod sans_io;
 mod session;
+mod setters;
 mod sweep;
 mod sync;
 mod table;

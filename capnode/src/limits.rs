@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::setters::setters;
+
 /// Limits on the work and memory that a peer can cause. Each is on by default, with the exception of
 /// [`frames_per_second`](Self::frames_per_second). Each field tells what happens beyond its limit. An
 /// [`Error`](crate::Error) that this program gets for one of its own limits names it by
@@ -176,20 +178,6 @@ mod seconds {
     }
 }
 
-/// Makes a setter of each field, of its name.
-macro_rules! setters {
-    ($struct:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        impl $struct {$(
-            #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
-            #[must_use]
-            pub fn $field(mut self, $field: $type) -> Self {
-                self.$field = $field;
-                self
-            }
-        )*}
-    };
-}
-
 setters! { Limits {
     connections: usize,
     node_bytes: usize,
@@ -216,9 +204,6 @@ setters! { Limits {
     probe: Option<Duration>,
     call_timeout: Option<Duration>,
 } }
-
-#[cfg(feature = "tokio")]
-pub(crate) use setters;
 
 /// A field of [`Limits`], as a [`Error`](crate::Error::limit) names the limit that was its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

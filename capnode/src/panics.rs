@@ -9,9 +9,10 @@ use crate::runtime::random;
 /// A caught panic: the id of its log entry. Others do not learn the rest.
 pub(crate) struct PanicId(pub(crate) String);
 
-impl From<PanicId> for Error {
-    fn from(PanicId(id): PanicId) -> Self {
-        Error::rejected(format!("the handler panicked (id {id})"))
+impl PanicId {
+    /// Returns the error for the caller. As a `From` it would stand among the candidates in a user's compile errors.
+    pub(crate) fn into_error(self) -> Error {
+        Error::rejected(format!("the handler panicked (id {})", self.0))
     }
 }
 

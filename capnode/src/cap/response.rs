@@ -16,7 +16,7 @@ use super::promise::QueuedRequest;
 use super::request::UnwrittenValue;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::panics::catch_panic;
+use crate::panics::{PanicId, catch_panic};
 
 /// The result of a request.
 pub(crate) enum Reply {
@@ -32,7 +32,9 @@ impl Reply {
     pub(crate) fn into_body(self) -> Result<LivePayload, Error> {
         match self {
             Reply::Wire(body) => Ok(body),
-            Reply::Typed(value) => catch_panic("a result", || value(&mut (), usize::MAX))?,
+            Reply::Typed(value) => {
+                catch_panic("a result", || value(&mut (), usize::MAX)).map_err(PanicId::into_error)?
+            }
         }
     }
 }
@@ -333,7 +335,7 @@ impl Response {
                     let outcome = match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(outcome)) => outcome,
-                        Err(panicked) => Err(panicked.into()),
+                        Err(panicked) => Err(panicked.into_error()),
                     };
                     handler.method_info.handler_options.no_cancel = false;
                     outcome

@@ -283,6 +283,6 @@ fn begin(local: Local, method: &'static Method, request: Request, make: MakeHand
         Ok(Ok(response)) => response,
         // The caller can do something about it: the class is JavaScript's for it.
         Ok(Err(error)) => Response::error(Error::type_error(error.with_context(name).message())),
-        Err(panicked) => Response::error(panicked.into()),
+        Err(panicked) => Response::error(panicked.into_error()),
     }
 }

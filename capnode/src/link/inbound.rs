@@ -366,7 +366,7 @@ impl Link {
                 }
             }
             Err(thrown) => {
-                let error = capnweb::read_error(&thrown);
+                let error = with_fate_of_refusal(capnweb::read_error(&thrown));
                 if !thrown.refs.is_empty() {
                     effects.discard(self.stage_value(state, thrown));
                 }
@@ -433,9 +433,22 @@ impl Link {
     }
 }
 
-/// Returns the error for a call that comes while the node is shutting down. The call has not run; a program in
-/// JavaScript recognizes that by the property `code`.
+/// The property that says of a call that nothing of it ran, or that it may have.
+const RAN: &str = "capnode:ran";
+
+/// Returns the error for a call that comes while the node is shutting down. The call has not run. A program in JavaScript
+/// recognizes that by the property `code`, which other errors may have as well; this library by one of its own.
 fn shutting_down() -> Error {
-    let code = ErrorData::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
+    let code = ErrorData::Wire(Text::Static(r#"{"code":"ESHUTDOWN","capnode:ran":false}"#));
     Error::rejected("the node is shutting down").with_data(code)
+}
+
+/// Sets the fate of an error by which the peer has refused a call. The property for it is dropped: if the error is passed
+/// on, it is about another call.
+fn with_fate_of_refusal(error: Error) -> Error {
+    if error.property(RAN) != Some(false) {
+        return error;
+    }
+    let code = ErrorData::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
+    error.with_data(code).with_fate(Fate::NotSent)
 }

@@ -37,6 +37,8 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 
 /// A pending connection: await it. See [`connect`].
 ///
+/// The [limits](crate::Limits) on the peer are those of the node: connect by [`Node::connect`] to set them.
+///
 /// # Errors
 ///
 /// [`ErrorKind::Connect`] if nothing listens at the address, or it is no address, or a handshake fails.

@@ -30,11 +30,14 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// If the address is invalid, or cannot be bound, or is `wss://` and no certificate was [set](super::NodeBuilder::tls); outside a
-    /// tokio runtime, and in one without I/O or timers.
+    /// If the address is invalid, or cannot be bound, or is `wss://` and no certificate was
+    /// [set](super::NodeBuilder::tls); [`ErrorKind::Refused`](crate::ErrorKind::Refused) after [`drain`](Self::drain);
+    /// outside a tokio runtime, and in one without I/O or timers.
     pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
         let address: Address = url.parse()?;
         self.check_listen(&address)?;
+        let drained = |error: Error| error.with_context(format_args!("cannot listen on {address}"));
+        self.shared.check_open().map_err(drained)?;
         Listener::new(self.clone(), address).await
     }
 }

@@ -149,8 +149,9 @@ impl Node {
     /// node and its clones when they have, or at `deadline`. Returns when all are closed, or given up after five
     /// seconds more.
     ///
-    /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`; it has not run. New
-    /// connections are refused.
+    /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a
+    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent), except in Capnode, which has no properties.
+    /// New connections and listeners are refused.
     ///
     /// # Cancel safety
     ///

@@ -44,14 +44,16 @@ impl Shared {
     /// Adds a connection, if there is room.
     pub(super) fn enter(&self, link: &Arc<Link>, limit: usize) -> Result<(), Error> {
         // Checked while no other connection enters: a later drain finds this connection among the others.
-        let open = || {
-            if self.draining.load(Ordering::SeqCst) {
-                Err(Error::new(ErrorKind::Refused, SHUTTING_DOWN).with_fault(Fault::Here))
-            } else {
-                Ok(())
-            }
-        };
-        self.pool.enter(link, limit, open)
+        self.pool.enter(link, limit, || self.check_open())
+    }
+
+    /// Fails once the node is shutting down.
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        if !self.draining.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Refused, format!("{SHUTTING_DOWN}: make another node"));
+        Err(error.with_public_message(SHUTTING_DOWN).with_fault(Fault::Here))
     }
 
     /// Returns the pool that counts for all connections together.

@@ -93,21 +93,10 @@ impl fmt::Display for ReceiveError {
 
 impl std::error::Error for ReceiveError {}
 
-/// The kinds of [`Frame`] that a transport can carry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FrameKinds {
-    /// Text alone.
-    #[default]
-    Text,
-}
-
 /// The abilities and the present state of a [`Transport`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Properties {
-    /// The kinds of frames that it can carry.
-    pub frames: FrameKinds,
     /// `true` if the peer may receive one write in several pieces, or joined with the one before. Some peers cannot
     /// handle that, and are sent a frame at a time. It does not change.
     pub byte_stream: bool,
@@ -118,7 +107,7 @@ pub struct Properties {
     pub arriving: usize,
 }
 
-crate::limits::setters! { Properties { frames: FrameKinds, byte_stream: bool, signs_of_life: u64, arriving: usize } }
+crate::setters::setters! { Properties { byte_stream: bool, signs_of_life: u64, arriving: usize } }
 
 /// A carrier of frames both ways, in order.
 ///

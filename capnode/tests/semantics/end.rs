@@ -242,21 +242,21 @@ fn a_function_may_fail_with_an_error_of_a_type() {
     assert_eq!(plain.frames(), [rejected("Full")]);
 }
 
+#[capnode::interface]
+trait Relay {
+    async fn relay(&self, function: Func<fn(u32) -> u32>) -> Result<u32, Error>;
+}
+
+struct Relaying;
+
+impl Relay for Relaying {
+    async fn relay(&self, function: Func<fn(u32) -> u32>) -> Result<u32, Error> {
+        function.call(1).await.map_err(|error| error.with_name("RangeError"))
+    }
+}
+
 #[test]
 fn a_method_may_answer_with_the_librarys_own_error() {
-    #[capnode::interface]
-    trait Relay {
-        async fn relay(&self, function: Func<fn(u32) -> u32>) -> Result<u32, Error>;
-    }
-
-    struct Relaying;
-
-    impl Relay for Relaying {
-        async fn relay(&self, function: Func<fn(u32) -> u32>) -> Result<u32, Error> {
-            function.call(1).await.map_err(|error| error.with_name("RangeError"))
-        }
-    }
-
     let mut peer = accepting(RelayClient::new(Relaying));
     peer.receive(r#"["stream",["pipeline",0,["relay"],[["export",-1]]]]"#);
     peer.receive(r#"["reject",1,["error","Error","too far",null,{"code":7}]]"#);
@@ -367,4 +367,41 @@ fn nothing_is_asked_of_a_peer_whose_first_frame_breaks_the_protocol() {
         let Poll::Ready(Err(error)) = Pin::new(&mut call).poll(&mut cx) else { panic!("{frame}: no answer") };
         assert_eq!(error.fate(), Fate::NotSent, "{frame}: {error}");
     }
+}
+
+#[test]
+fn a_failure_is_of_the_method_if_it_was_answered_and_its_error_is_the_librarys() {
+    let function = || Func::<fn(u32) -> u32>::new(|_: u32| async { 1 });
+    let mut pair = connected(Object::new());
+    let missing: RelayClient = pair.index();
+    for relay in [missing, RelayClient::from_cap(Object::new().cap().clone())] {
+        let error = pair.wait(relay.relay(function())).unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered));
+        assert_eq!(error.returned().unwrap().message(), "'relay' is not a function.");
+    }
+    let (unresolved, resolver) = RelayClient::promise();
+    drop(resolver);
+    let error = pair.wait(unresolved.relay(function())).unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Unresolved, Fate::NotSent));
+    assert!(error.returned().is_none());
+}
+
+#[test]
+fn a_call_that_its_callee_refused_unrun_was_not_sent() {
+    let refused = |id: u32, ran: bool| {
+        format!(r#"["reject",{id},["error","Error","no",null,{{"code":"ESHUTDOWN","capnode:ran":{ran}}}]]"#)
+    };
+    for (ran, fate) in [(false, Fate::NotSent), (true, Fate::Answered)] {
+        let mut peer = connecting();
+        let mut call = started(peer.core().index::<Cap>().invoke::<u32>("x", ()));
+        peer.receive(&refused(1, ran));
+        let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("it was refused") };
+        assert_eq!((error.fate(), error.property::<String>("code").as_deref()), (fate, Some("ESHUTDOWN")));
+    }
+    // A method that passes the error on has run itself.
+    let mut peer = accepting(RelayClient::new(Relaying));
+    peer.receive(r#"["stream",["pipeline",0,["relay"],[["export",-1]]]]"#);
+    peer.receive(&refused(1, false));
+    let passed_on = r#"["reject",1,["error","RangeError","no",null,{"code":"ESHUTDOWN"}]]"#;
+    assert!(peer.frames().iter().any(|frame| frame == passed_on), "{:?}", peer.frames());
 }
