@@ -17,7 +17,7 @@ Writes results.json, table.md and the charts to bench/results.
   --again           measures nothing: makes the rest of bench/results/results.json
   --repetitions N   how often each measurement is made (default 7; quick 3)
   --seconds S       how long one takes (default 0.3; quick 0.1)
-  PEER, SCENARIO    only these, for example: capnode floor calls-64";
+  PEER, SCENARIO    only these, for example: capnode baseline calls-64";
 
 fn main() {
     if let Err(error) = run() {

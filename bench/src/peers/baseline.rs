@@ -1,4 +1,4 @@
-//! The floor: the least cost of any JSON over a socket. No library, only tokio and serde_json: a task a side that reads
+//! The baseline: the least cost of any JSON over a socket. No library, only tokio and serde_json: a task a side that reads
 //! all there is, answers in place, and writes all waiting frames in one go.
 
 use std::collections::VecDeque;

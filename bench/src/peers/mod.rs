@@ -1,8 +1,8 @@
 //! The compared libraries.
 
+mod baseline;
 mod capnode;
 mod capnp_rpc;
-mod baseline;
 mod jsonrpsee;
 mod remoc;
 mod tarpc;
@@ -30,7 +30,7 @@ pub struct Info {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Floor,
+    Baseline,
     Ours,
     Json,
     Binary,
@@ -49,7 +49,7 @@ const fn peer(
 
 /// The order is that of the table's columns.
 pub const ALL: &[Info] = &[
-    peer("floor", "floor", "tokio", Kind::Floor, false),
+    peer("baseline", "baseline", "tokio", Kind::Baseline, false),
     peer("capnode", "capnode", "capnode", Kind::Ours, true),
     peer("remoc", "remoc", "remoc", Kind::Binary, true),
     peer("tarpc-bincode", "tarpc, bincode", "tarpc", Kind::Binary, false),
@@ -77,7 +77,7 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
     // In the two older languages there are no releases, and bytes don't arrive as such.
     let older = matches!(peer.id, "capnode-capnode" | "capnode-q");
     match scenario {
-        Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Floor,
+        Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Baseline,
         // 100,000 of remoc's take gigabytes.
         Scenario::ObjectBytes { objects } => {
             peer.references && !older && (objects <= 1_000 || peer.id != "remoc")
@@ -89,7 +89,7 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
             "capnp-rpc" | "capnweb" => objects <= 100_000,
             _ => false,
         },
-        Scenario::Connections { .. } => matches!(peer.id, "floor" | "capnode"),
+        Scenario::Connections { .. } => matches!(peer.id, "baseline" | "capnode"),
         Scenario::Connect
         | Scenario::Allocations { local: false }
         | Scenario::Single { .. }
@@ -103,7 +103,7 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
 macro_rules! with_peer {
     ($id:expr, $peer:ident => $run:expr) => {
         match $id {
-            "floor" => {
+            "baseline" => {
                 type $peer = baseline::Baseline;
                 $run
             }

@@ -39,7 +39,7 @@ const PALE: RGBColor = RGBColor(120, 126, 136);
 
 fn colour(kind: Kind) -> RGBColor {
     match kind {
-        Kind::Floor => RGBColor(176, 180, 188),
+        Kind::Baseline => RGBColor(176, 180, 188),
         Kind::Ours => RGBColor(214, 84, 36),
         Kind::Json => RGBColor(66, 122, 179),
         Kind::Binary => RGBColor(104, 150, 92),
@@ -52,7 +52,7 @@ const LEGEND: [(Kind, &str); 5] = [
     (Kind::Json, "JSON"),
     (Kind::Binary, "binary"),
     (Kind::JavaScript, "JavaScript"),
-    (Kind::Floor, "floor: by hand, tokio and serde_json"),
+    (Kind::Baseline, "baseline: by hand, tokio and serde_json"),
 ];
 
 fn text(size: i32, colour: RGBColor, horizontal: HPos) -> TextStyle<'static> {
@@ -120,7 +120,7 @@ fn label(report: &Report, peer: &Info) -> String {
         None => (peer.label, String::new()),
     };
     match report.about.versions.get(peer.package) {
-        Some(version) if peer.kind != Kind::Floor => {
+        Some(version) if peer.kind != Kind::Baseline => {
             let short: Vec<&str> = version.split('.').take(2).collect();
             format!("{name} {}{way}", short.join("."))
         }

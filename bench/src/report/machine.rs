@@ -19,7 +19,7 @@ pub struct About {
     /// The number of times that each measurement was made, and its time.
     pub repetitions: usize,
     pub seconds: f64,
-    /// The versions of the peers' packages, and of those that the floor is made of.
+    /// The versions of the peers' packages, and of those that the baseline is made of.
     pub versions: BTreeMap<String, String>,
 }
 

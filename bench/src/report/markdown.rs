@@ -150,7 +150,7 @@ fn about(report: &Report) -> String {
     let version = |package: &str| about.versions.get(package).map_or("", String::as_str);
     let mut text = format!(
         "\nMeasured on {} with capnode at {}: {}, {} cores, {}; {}, {}. Client and server are tasks of one tokio \
-         runtime with one core (capnp-rpc: a single-threaded one), over TCP on the loopback; medians of {} interleaved repetitions. The floor is written \
+         runtime with one core (capnp-rpc: a single-threaded one), over TCP on the loopback; medians of {} interleaved repetitions. The baseline is written \
          by hand with tokio {} and serde_json {}.",
         about.date,
         about.commit,
@@ -212,7 +212,7 @@ fn table<'a>(
 fn head(report: &Report, peer: &Info) -> String {
     let (name, way) = peer.label.split_once(", ").unwrap_or((peer.label, ""));
     match report.about.versions.get(peer.package) {
-        Some(version) if peer.kind != Kind::Floor => {
+        Some(version) if peer.kind != Kind::Baseline => {
             format!("{name} {version}<br>{way}").trim_end_matches("<br>").to_owned()
         }
         _ => name.to_owned(),
