@@ -31,7 +31,7 @@ impl Link {
                 if can_write && state.outbox.is_flush_due(|| state.awaits_dialect()) {
                     return true;
                 }
-                (can_write && state.outbox.pending > 0)
+                (can_write && state.outbox.pending() > 0)
                     || state.inbox.has_tasks()
                     || state.lifecycle.error().is_some()
                     || self.can_unpark(state)
@@ -89,7 +89,7 @@ impl Link {
 impl Link {
     /// Returns `true` if there is output that the driver has not taken.
     pub(crate) fn has_output(&self) -> bool {
-        self.read_state(|state| state.outbox.pending > 0)
+        self.read_state(|state| state.outbox.pending() > 0)
     }
 
     /// Returns `true` if there is something to send while the peer's language is unknown.

@@ -204,7 +204,7 @@ impl Link {
     pub(crate) fn is_overfull(&self, writing: usize) -> bool {
         self.with_state(Cause::Driver, |state, _| {
             let Some(closed) = state.lifecycle.error() else { return false };
-            let much = writing + state.outbox.pending > self.limits.unwritten_bytes_soft;
+            let much = writing + state.outbox.pending() > self.limits.unwritten_bytes_soft;
             // A peer that has closed its side may still read, and gets the time for it.
             let broke = closed.fault() == Fault::Peer && closed.kind() != ErrorKind::Disconnected;
             let overfull = (is_for_room(closed) && writing > 0) || (broke && much);

@@ -75,6 +75,7 @@ impl Entries {
     }
 
     /// Removes and returns the receiver of an answer.
+    #[must_use]
     pub(super) fn take_question(&mut self, id: Id) -> Option<Question> {
         let caller = self.calls.remove(&id);
         self.own_calls -= usize::from(caller.is_some() && id > 0);
@@ -91,6 +92,7 @@ impl Entries {
 
     /// Removes and returns the callers that have waited for longer than `limit`. Returns the time at which the next one
     /// has as well. All are checked together, so that a million of them are not searched for each.
+    #[must_use]
     pub(super) fn take_overdue(&mut self, now: Duration, limit: Duration) -> (Vec<(Id, Question)>, Duration) {
         let end = |caller: &Question| match caller {
             Question::Call { since: Some(since), .. } => Some(since.saturating_add(limit)),
@@ -183,6 +185,7 @@ impl Entries {
         self.pending_indexes.push(promise);
     }
 
+    #[must_use]
     pub(super) fn take_pending_indexes(&mut self) -> Vec<Arc<Promise>> {
         std::mem::take(&mut self.pending_indexes)
     }

@@ -93,14 +93,11 @@ impl ImportHook for Link {
         let (caller, answer) = oneshot::channel();
         let id = self.with_state(Cause::Program, |state, effects| {
             state.lifecycle.check()?;
-            let (calls, unanswered) = (self.limits.calls, state.session.unanswered());
-            if unanswered + state.outbox.waiting() >= calls {
-                return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
-            }
+            state.outbox.check_calls(state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
             let id = state.send(call, effects)?;
             state.entries.expect(id, Question::Call { caller, progress: None, since: None });
-            Ok(id)
+            Ok::<_, Error>(id)
         })?;
         Ok(PendingAnswer::new(self, id, answer))
     }

@@ -54,6 +54,7 @@ impl Inbox {
     }
 
     /// Removes and returns the first call that waits, if it may run now.
+    #[must_use]
     pub(super) fn unpark(&mut self, calls: usize, own_calls: usize, limits: &Limits) -> Option<InboundCall> {
         if !self.can_unpark(calls, own_calls, limits) {
             return None;
@@ -83,6 +84,7 @@ impl Inbox {
         self.tasks.push(task);
     }
 
+    #[must_use]
     pub(super) fn take_tasks(&mut self) -> Vec<Task> {
         std::mem::take(&mut self.tasks)
     }
@@ -92,6 +94,7 @@ impl Inbox {
     }
 
     /// Removes and returns a running call.
+    #[must_use]
     pub(super) fn take_running(&mut self, answer: Id) -> Option<Arc<CallHandle>> {
         let running = self.running.remove(&answer)?;
         self.call_bytes -= running.bytes();
@@ -100,6 +103,7 @@ impl Inbox {
 
     /// Removes and returns all running calls.
     #[cfg(feature = "tokio")]
+    #[must_use]
     pub(super) fn take_all_running(&mut self) -> IdMap<Arc<CallHandle>> {
         let running = std::mem::take(&mut self.running);
         self.call_bytes -= running.values().map(|running| running.bytes()).sum::<usize>();

@@ -45,6 +45,7 @@ impl Lifecycle {
     }
 
     /// Ends the session. Returns the watchers of the end.
+    #[must_use]
     pub(super) fn end(&mut self, error: Error, reason: Option<String>) -> Watchers {
         self.end = Some(End { error, reason });
         std::mem::take(&mut self.watchers)
@@ -77,6 +78,7 @@ impl Lifecycle {
         Poll::Pending
     }
 
+    #[must_use]
     pub(super) fn take_idle_waiters(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.idle_waiters)
     }

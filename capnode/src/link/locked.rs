@@ -9,7 +9,7 @@ use super::late;
 use super::outbox::reads_too_slowly;
 use super::question::Question;
 use super::state::State;
-use super::{Link, PendingReleases};
+use super::{Link, PendingRelease};
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
 use crate::cap::depth::{Host, HostGuard};
@@ -18,7 +18,16 @@ use crate::error::{Error, ErrorKind};
 use crate::message::Id;
 use crate::panics::catch_and_log;
 use crate::sync::atomic::Ordering;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
+
+/// The state of a connection behind its lock, which only this file can take.
+pub(super) struct Locked(Mutex<State>);
+
+impl Locked {
+    pub(super) fn new(state: State) -> Self {
+        Self(Mutex::new(state))
+    }
+}
 
 /// The cause of a change, which decides what may follow from it.
 #[derive(Clone, Copy)]
@@ -34,7 +43,7 @@ pub(super) enum Cause {
 impl Link {
     /// Looks at the state.
     pub(super) fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&lock(&self.state))
+        look(&lock(&self.state.0))
     }
 
     /// Changes the state under its lock. No user code may run in `change`: it hands to the effects all that may run
@@ -47,7 +56,7 @@ impl Link {
         let mut effects = Effects::NONE;
         let mut over = false;
         let result = {
-            let state = &mut *lock(&self.state);
+            let state = &mut *lock(&self.state.0);
             // A later drop wakes the driver, which looks again.
             if self.has_pending_releases.load(Ordering::SeqCst) {
                 self.apply_releases(state, &mut effects);
@@ -60,8 +69,7 @@ impl Link {
             if self.pooled && !matches!(cause, Cause::Program) {
                 over = self.report_to_pool(state);
             }
-            let unwritten = state.outbox.pending + state.outbox.writing;
-            let too_much = unwritten > self.limits.unwritten_bytes_hard;
+            let too_much = state.outbox.unwritten() > self.limits.unwritten_bytes_hard;
             if too_much && matches!(cause, Cause::Peer) && !self.ended.load(Ordering::SeqCst) {
                 effects.push(Effect::BreakOff(reads_too_slowly()));
             }
@@ -87,7 +95,7 @@ impl Link {
             self.has_pending_releases.store(false, Ordering::SeqCst);
             std::mem::take(&mut *dropped)
         };
-        for PendingReleases { id, late } in dropped {
+        for PendingRelease { id, late } in dropped {
             state.encoding.codec_mut().expire(id, late);
             // It has to be written before the name of a released function is read again.
             let release = state.session.drop_import(id);
@@ -100,7 +108,7 @@ impl Link {
     pub(super) fn queue_drop(&self, id: Id) {
         {
             let mut dropped = lock(&self.dropped);
-            dropped.push(PendingReleases { id, late: late::is_late() });
+            dropped.push(PendingRelease { id, late: late::is_late() });
             self.has_pending_releases.store(true, Ordering::SeqCst);
         }
         if self.driver_parked.load(Ordering::SeqCst) {

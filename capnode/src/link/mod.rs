@@ -50,6 +50,7 @@ use self::entries::Entries;
 pub(crate) use self::entries::no_index_for;
 use self::inbox::Inbox;
 use self::lifecycle::Lifecycle;
+use self::locked::Locked;
 pub use self::lost::LostMessage;
 use self::outbox::Outbox;
 use self::pool::{Pool, QuotaShare};
@@ -86,7 +87,7 @@ pub(crate) struct LinkConfig {
 
 pub(crate) struct Link {
     /// Locked only by [`with_state`](Self::with_state) and [`read_state`](Self::read_state).
-    state: Mutex<State>,
+    state: Locked,
     own: Weak<Self>,
     /// The abilities of the peer, once its dialect is known.
     peer: OnceLock<&'static Capabilities>,
@@ -107,7 +108,7 @@ pub(crate) struct Link {
     lost: Option<Arc<dyn Fn(LostMessage) + Send + Sync>>,
     nickname: Option<Arc<str>>,
     /// Imports whose handles were dropped. They have a lock of their own, so that a reference can be dropped anywhere.
-    dropped: Mutex<Vec<PendingReleases>>,
+    dropped: Mutex<Vec<PendingRelease>>,
     /// `true` if there are dropped handles. Changed under their lock, and read without.
     has_pending_releases: AtomicBool,
     /// `true` if the next message must be one of the peer's language.
@@ -130,7 +131,7 @@ pub(crate) struct Link {
 }
 
 /// The drop of a handle of an import.
-struct PendingReleases {
+struct PendingRelease {
     id: Id,
     /// `true` if the handle was dropped by a delayed release.
     late: bool,
@@ -164,7 +165,7 @@ impl Link {
         }
         let share = QuotaShare::of(pool, &limits);
         Arc::new_cyclic(|own| Self {
-            state: Mutex::new(state),
+            state: Locked::new(state),
             own: own.clone(),
             peer: peer.map_or_else(OnceLock::new, OnceLock::from),
             connecting: side == Side::Connecting,

@@ -20,11 +20,10 @@ use crate::outgoing::Outgoing;
 #[derive(Default)]
 pub(super) struct Outbox {
     out: Outgoing,
-    /// Bytes of `out`. Read by [`Link::with_state`](super::Link::with_state) as well.
-    pub(super) pending: usize,
-    /// Bytes that the driver has taken and not written, as last reported. Read by
-    /// [`Link::with_state`](super::Link::with_state) as well.
-    pub(super) writing: usize,
+    /// Bytes of `out`.
+    pending: usize,
+    /// Bytes that the driver has taken and not written, as last reported.
+    writing: usize,
     /// Bytes of large buffers that are kept for the next output, here and at the driver.
     retained: usize,
     /// Calls that wait until less is unwritten, in the order in which they were made.
@@ -66,17 +65,27 @@ impl Outbox {
         unanswered: usize,
         limits: &Limits,
     ) -> Result<bool, Error> {
-        let calls = limits.calls;
-        if answered && unanswered + self.waiting.len() >= calls {
-            return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
+        if answered {
+            self.check_calls(unanswered, limits)?;
         }
-        let unwritten = self.pending;
-        if !awaits && unwritten + self.writing + self.at_once_bytes + size > limits.unwritten_bytes_hard {
+        if !awaits && self.unwritten() + self.at_once_bytes + size > limits.unwritten_bytes_hard {
             return Err(Error::over(LimitKind::UnwrittenBytesHard, "too much is waiting to be written"));
         }
-        // One call always fits if nothing is unwritten.
-        let backpressured = unwritten > 0 && unwritten >= limits.unwritten_bytes_soft;
-        Ok(!self.waiting.is_empty() || (awaits && backpressured))
+        Ok(!self.waiting.is_empty() || (awaits && self.is_backpressured(limits)))
+    }
+
+    /// Returns an error if there is no room for one more call with an answer, of which `unanswered` have been sent.
+    pub(super) fn check_calls(&self, unanswered: usize, limits: &Limits) -> Result<(), Error> {
+        let calls = limits.calls;
+        if unanswered + self.waiting.len() >= calls {
+            return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
+        }
+        Ok(())
+    }
+
+    /// Returns `true` if awaited calls have to wait. One call always fits if nothing is unwritten.
+    fn is_backpressured(&self, limits: &Limits) -> bool {
+        self.pending > 0 && self.pending >= limits.unwritten_bytes_soft
     }
 
     /// Returns the number of the next call that has to wait.
@@ -93,8 +102,9 @@ impl Outbox {
     }
 
     /// Removes and returns the first call that waits, if there is room for it.
+    #[must_use]
     pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<QueuedCall> {
-        if self.pending > 0 && self.pending >= limits.unwritten_bytes_soft {
+        if self.is_backpressured(limits) {
             return None;
         }
         let (number, _) = self.waiting.first_key_value()?;
@@ -102,6 +112,7 @@ impl Outbox {
     }
 
     /// Removes and returns a call that waits.
+    #[must_use]
     pub(super) fn withdraw(&mut self, number: u64) -> Option<QueuedCall> {
         let call = self.waiting.remove(&number)?;
         self.waiting_bytes -= call.size;
@@ -110,6 +121,7 @@ impl Outbox {
     }
 
     /// Removes and returns all calls that wait.
+    #[must_use]
     pub(super) fn take_waiting(&mut self) -> Vec<QueuedCall> {
         (self.waiting_bytes, self.at_once_bytes) = (0, 0);
         std::mem::take(&mut self.waiting).into_values().collect()
@@ -142,6 +154,11 @@ impl Outbox {
             has_room: taken.refilled && !self.waiting.is_empty(),
             too_much: !taken.refilled && taken.left + taken.unwritten > limits.unwritten_bytes_hard,
         }
+    }
+
+    /// Returns the bytes that the driver has not taken.
+    pub(super) fn pending(&self) -> usize {
+        self.pending
     }
 
     /// Returns the bytes that wait to be written, here and at the driver.
