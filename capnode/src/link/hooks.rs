@@ -112,7 +112,7 @@ impl ImportHook for Link {
         path: Path,
         args: Option<LivePayload>,
         return_mode: ReturnMode,
-        options: CallOptions,
+        mut options: CallOptions,
     ) -> Result<Called, Error> {
         let peer = self.peer.get().copied();
         let args = match args {
@@ -129,6 +129,10 @@ impl ImportHook for Link {
         let answers_all = peer.is_some_and(|peer| peer.answers_all);
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !options.at_once;
+        if !answered {
+            // Nothing would receive it, and below it would be dropped under the lock.
+            options.progress = None;
+        }
         let request = (path, args, options);
         let way = self.with_state(Cause::Program, |state, effects| {
             let open = if self.ended.load(Ordering::SeqCst) { state.lifecycle.check() } else { Ok(()) };
@@ -143,7 +147,7 @@ impl ImportHook for Link {
             };
             let (path, args, options) = request;
             if waits {
-                let (asker, called) = self.asker(state.outbox.next_number(), answered, options);
+                let (asker, called) = self.requester(state.outbox.next_number(), answered, options);
                 state.outbox.wait(QueuedCall {
                     target: target.clone(),
                     path: path.compact(),
@@ -163,7 +167,7 @@ impl ImportHook for Link {
             let id = match state.send(call, effects) {
                 Ok(id) => id,
                 Err(error) => {
-                    effects.discard(options);
+                    effects.discard_all(options.progress);
                     return Err(error);
                 }
             };
@@ -208,7 +212,7 @@ impl ImportHook for Link {
 
 impl Link {
     /// Returns the receiver of the result of a call that waits for room, and the result itself.
-    fn asker(self: &Arc<Self>, number: u64, answered: bool, options: CallOptions) -> (Requester, Called) {
+    fn requester(self: &Arc<Self>, number: u64, answered: bool, options: CallOptions) -> (Requester, Called) {
         if answered {
             let ticket = Arc::new(Ticket::new(number));
             let (caller, answer) = oneshot::channel();
@@ -242,6 +246,8 @@ impl Link {
             effects.discard(target);
             match asker {
                 Requester::Reference(result) => {
+                    // Only a peer that pipelines has references to results, and its language can express every call.
+                    let _always_sent = sent;
                     result.set_id(id);
                     effects.discard(result);
                 }
