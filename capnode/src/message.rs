@@ -347,6 +347,16 @@ pub(crate) enum CapDescriptor {
     Node(usize),
 }
 
+impl CapDescriptor {
+    /// Returns the id of an object or a function of the sender.
+    pub(crate) fn sender_id(&self) -> Option<Id> {
+        match self {
+            Self::SenderHosted(id) | Self::SenderFunction(id) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
 /// A use of an export of the receiver: the export itself, a property of it, or a call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ReceiverRef {

@@ -72,10 +72,7 @@ macro_rules! frames {
                 _ => None,
             };
             let Some(value) = value else { continue };
-            lent_ids.extend(value.refs.iter().filter_map(|slot| match slot.to {
-                CapDescriptor::SenderFunction(id) | CapDescriptor::SenderHosted(id) => Some(id),
-                _ => None,
-            }));
+            lent_ids.extend(value.refs.iter().filter_map(|slot| slot.to.sender_id()));
             let value = body(value);
             read_as_anything(&value);
             drop(unfold(value.clone(), 1 << 16));

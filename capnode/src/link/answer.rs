@@ -15,7 +15,7 @@ use crate::cap::progress::Progress;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
 use crate::limits::LimitKind;
-use crate::message::{CapDescriptor, Id, Message, Payload};
+use crate::message::{Id, Message, Payload};
 use crate::session::ReturnDisposition;
 use crate::thin_vec::ThinVec;
 
@@ -143,10 +143,7 @@ impl Link {
         });
         let names_exports = self.peer.get().is_some_and(|peer| peer.names_exports);
         if let (true, Ok(value)) = (names_exports, &outcome) {
-            let exports = value.refs.iter().filter_map(|slot| match slot.to {
-                CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => Some(id),
-                _ => None,
-            });
+            let exports = value.refs.iter().filter_map(|slot| slot.to.sender_id());
             state.encoding.export_names_mut().answers(answer, exports);
         }
         state.say(&Message::Answer { id: answer, outcome });

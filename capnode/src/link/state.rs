@@ -9,7 +9,7 @@ use super::lifecycle::Lifecycle;
 use super::outbox::Outbox;
 use crate::cap::inbound::ENTRY;
 use crate::error::{Error, Fate};
-use crate::message::{CapDescriptor, Id, Message};
+use crate::message::{Id, Message};
 use crate::session::{OutboundCall, Session};
 
 /// The state of a connection under its lock. What is done on several parts is done by the connection, see
@@ -68,12 +68,10 @@ impl State {
         let (Message::Call { args: Some(value), .. } | Message::Evaluate { value, .. }) = message else {
             return;
         };
-        for slot in &value.refs {
-            if let CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) = slot.to {
-                if self.session.retract_export(id) {
-                    self.encoding.export_names_mut().remove(id, effects);
-                    self.entries.remove_object(id, effects);
-                }
+        for id in value.refs.iter().filter_map(|slot| slot.to.sender_id()) {
+            if self.session.retract_export(id) {
+                self.encoding.export_names_mut().remove(id, effects);
+                self.entries.remove_object(id, effects);
             }
         }
     }
