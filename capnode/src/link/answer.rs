@@ -103,10 +103,6 @@ impl Link {
             let outcome = state.entries.keep(answer, outcome, self.limits.kept_bytes, effects);
             if matches!(wanted, ReturnDisposition::Send) {
                 self.send_answer(state, answer, outcome, effects);
-                // The answer may have lent references.
-                if let Err(error) = state.session.check_limits() {
-                    effects.push(Effect::BreakOff(error));
-                }
             } else {
                 effects.discard(outcome);
             }
@@ -147,5 +143,9 @@ impl Link {
             state.encoding.export_names_mut().answers(answer, exports);
         }
         state.say(&Message::Answer { id: answer, outcome });
+        // The answer may have lent references.
+        if let Err(error) = state.session.check_limits() {
+            effects.push(Effect::BreakOff(error));
+        }
     }
 }

@@ -271,6 +271,12 @@ fn the_limit_exports_is_enforced() {
         two.settle();
         if passes { assert!(two.there().closed().is_none()) } else { ended_by(two.there(), "exports") }
     }
+    // Also an answer that is pulled.
+    let mut peer = accepting_within(offered(), limits(|limits| limits.exports = 4));
+    (0..4).for_each(|_| peer.receive(r#"["pull",0]"#));
+    assert!(peer.core().closed().is_none());
+    peer.receive(r#"["pull",0]"#);
+    ended_by(peer.core(), "exports");
     for dialect in [Dialect::Capnode, Dialect::Q] {
         let mut two = Two::new(dialect, |limits| limits.exports = 20);
         for _ in 0..50 {
