@@ -16,9 +16,7 @@ use super::task::Task;
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::depth::HostGuard;
-use crate::cap::inbound::{
-    Delivered, InboundRef, InboundResult, NestedCall, PeerPromise, make_request, settle,
-};
+use crate::cap::inbound::{InboundRef, InboundResult, NestedCall, PeerPromise, make_request, settle};
 use crate::cap::response::{Reply, Response};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
@@ -33,7 +31,7 @@ enum Work {
     /// A call that fails without running.
     Refuse(InboundCall, Error),
     /// The answer of a call that its caller waits for.
-    Answer(oneshot::Sender<Delivered>, InboundResult),
+    Answer(Question, InboundResult),
 }
 
 /// Returns the error for a first message that is not one of the peer's language, or of any.
@@ -99,10 +97,7 @@ impl Link {
         });
         match work {
             None => {}
-            Some(Work::Answer(caller, answer)) => {
-                // If the caller has gone, the answer is dropped, which releases its references.
-                let _gone = caller.send(answer.map(|answer| InboundRef::begin(answer, self.unfolding)));
-            }
+            Some(Work::Answer(caller, answer)) => self.deliver(caller, answer),
             // No call begins in a session that has ended.
             Some(_) if self.ended.load(Ordering::SeqCst) => {}
             Some(Work::Run(call)) => self.start(call),
@@ -374,7 +369,7 @@ impl Link {
             }
         };
         match caller {
-            Some(Question::Call { caller, .. }) => return Some(Work::Answer(caller, answer)),
+            Some(caller @ Question::Call { .. }) => return Some(Work::Answer(caller, answer)),
             Some(caller) => effects.push(Effect::Deliver(caller, answer)),
             None => effects.discard(answer),
         }

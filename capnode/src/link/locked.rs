@@ -158,7 +158,7 @@ impl Link {
     }
 
     /// Answers a caller.
-    fn deliver(&self, caller: Question, answer: InboundResult) {
+    pub(super) fn deliver(&self, caller: Question, answer: InboundResult) {
         match caller {
             Question::Call { caller, .. } => {
                 // If the caller has gone, the answer is dropped, which releases its references.
