@@ -150,7 +150,7 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
 
 impl std::fmt::Debug for ArgsDecoder<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reading").finish_non_exhaustive()
+        f.debug_struct("ArgsDecoder").finish_non_exhaustive()
     }
 }
 

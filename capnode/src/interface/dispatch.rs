@@ -40,7 +40,7 @@ pub struct Invocation<T: ?Sized> {
 
 impl<T: ?Sized> std::fmt::Debug for Invocation<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delivery").finish_non_exhaustive()
+        f.debug_struct("Invocation").finish_non_exhaustive()
     }
 }
 

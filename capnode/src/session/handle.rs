@@ -12,7 +12,7 @@ use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRe
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
 
-/// Findings about a message while its words are resolved.
+/// Findings about a message while its references are resolved.
 struct Findings {
     /// The running calls whose results the message uses.
     uses: Vec<Id>,
@@ -134,7 +134,7 @@ impl Session {
         Ok(())
     }
 
-    /// Resolves the words of a call of the peer, and numbers it. It is running from now on, and so are the results of
+    /// Resolves the references of a call of the peer, and numbers it. It is running from now on, and so are the results of
     /// other running calls that it uses.
     fn start(
         &mut self,
@@ -240,11 +240,15 @@ impl Session {
     /// Counts the references in a value that the peer lends with it, and checks those to exports. References beside a
     /// missing value are counted as well, since all of them have to be released.
     fn resolve(&mut self, value: &mut Payload<CapDescriptor>, found: &mut Findings) -> Result<(), Error> {
-        value.refs.iter_mut().try_for_each(|slot| self.resolve_word(&mut slot.to, found))
+        value.refs.iter_mut().try_for_each(|slot| self.resolve_descriptor(&mut slot.to, found))
     }
 
-    fn resolve_word(&mut self, word: &mut CapDescriptor, found: &mut Findings) -> Result<(), Error> {
-        match word {
+    fn resolve_descriptor(
+        &mut self,
+        descriptor: &mut CapDescriptor,
+        found: &mut Findings,
+    ) -> Result<(), Error> {
+        match descriptor {
             CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => self.import(*id),
             CapDescriptor::Node(_) => Ok(()),
             CapDescriptor::SenderPromise(id) => {
@@ -264,13 +268,13 @@ impl Session {
                 }
                 if !is_there {
                     let with = args.take().into_iter().flat_map(|args| args.refs).map(|slot| slot.to);
-                    *word = CapDescriptor::Unsupported { form: "missing", with: with.collect() };
+                    *descriptor = CapDescriptor::Unsupported { form: "missing", with: with.collect() };
                 }
                 Ok(())
             }
             CapDescriptor::Unsupported { form, with } => {
                 found.miss(|| unsupported(form));
-                with.iter_mut().try_for_each(|word| self.resolve_word(word, found))
+                with.iter_mut().try_for_each(|descriptor| self.resolve_descriptor(descriptor, found))
             }
         }
     }
