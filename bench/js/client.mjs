@@ -13,12 +13,12 @@ import { listen } from "./service.mjs";
 
 const [scenario, seconds, given] = process.argv.slice(2);
 const time = Number(seconds) * 1000;
-const alone = given === undefined; // nobody else: the processor time is that of both sides
+const alone = given === undefined; // then the processor time is that of both sides
 let address = given ?? `127.0.0.1:${await listen()}`;
 
 const STEPS = 8;
 const DELAY = 20;
-const WARM_UP = 2000; // what is to be compiled is compiled by then
+const WARM_UP = 2000; // by then V8 has compiled the hot code
 const MIB = 1 << 20;
 
 const now = () => performance.now();
@@ -27,7 +27,7 @@ const cpu = () => {
   return user + system;
 };
 
-/** A way to the server on which everything takes DELAY, each way. */
+/** A line to the server with a delay of DELAY each way. */
 async function delayed() {
   const port = Number(address.split(":")[1]);
   const late = (from, to) => from.on("data", (bytes) => setTimeout(() => to.write(bytes), DELAY));
@@ -41,7 +41,7 @@ async function delayed() {
   return `127.0.0.1:${server.address().port}`;
 }
 
-/** Measures `run`, which returns how many calls it has made. */
+/** Measures `run`, which returns the number of its calls. */
 async function rate(run) {
   const [cpuBefore, before] = [cpu(), now()];
   const calls = await run();
@@ -49,7 +49,7 @@ async function rate(run) {
   return { value: (calls / elapsed) * 1000, calls, cpu_us: alone ? (cpu() - cpuBefore) / calls : null };
 }
 
-/** Calls `one` for the time, `inFlight` at a time, after having done it for a while. */
+/** Calls `one` for the time, `inFlight` at a time, after a warm-up. */
 async function steadily(inFlight, one) {
   let next = 0;
   const during = async (milliseconds) => {
@@ -61,7 +61,7 @@ async function steadily(inFlight, one) {
     return next - first;
   };
   await during(WARM_UP);
-  if (!alone) console.log("warm"); // whoever measures the server begins now
+  if (!alone) console.log("warm"); // the measurement of the server begins now
   return rate(() => during(time));
 }
 
@@ -95,7 +95,7 @@ const scenarios = {
   "js-client": (inFlight) => scenarios.calls(inFlight),
 
   records() {
-    const text = JSON.stringify(sample); // comparing this costs less than looking into both
+    const text = JSON.stringify(sample); // comparing text costs less than comparing members
     return steadily(64, async () => assert.equal(JSON.stringify(await service.echo(sample)), text));
   },
 

@@ -1,4 +1,4 @@
-// What is offered to the client, as in src/peers/*.rs.
+// The service that the client calls: the same methods as in src/peers/*.rs.
 
 import { RpcTarget, newWebSocketRpcSession } from "capnweb";
 import { once } from "node:events";

@@ -4,7 +4,7 @@ const at = process.argv.indexOf("--capnweb");
 const version = at < 0 ? undefined : process.argv[at + 1];
 const capnweb = await import(version === undefined ? "capnweb" : `capnweb-${version}`);
 
-// Whether it is of this minor version, or a later one.
+// True for this minor version and later ones.
 export const since = (minor) => version === undefined || Number(version.split(".")[1]) >= minor;
 export const newest = version === undefined;
 

@@ -1,12 +1,12 @@
-// What the checks are written with.
+// Assertions of the checks.
 
 import { inspect, isDeepStrictEqual } from "node:util";
 
 export const TIME_LIMIT = 5000;
 
-const awaited = new Set(); // all that is being waited for now
+const awaited = new Set(); // the waits that are in progress
 
-// The outcome of a promise, or an error that says what did not come in time.
+// Returns the outcome of a promise, or throws an error that names `what` if it takes too long.
 export async function within(promise, what) {
   const entry = { what };
   awaited.add(entry);
@@ -44,7 +44,7 @@ export function isTrue(condition, what) {
   if (condition !== true) fail(what);
 }
 
-// The error that the promise is rejected with, of exactly this class and message (text or pattern).
+// Returns the error that the promise is rejected with. It must have exactly this class and message (text or pattern).
 export async function rejected(promise, type, message, what = "call") {
   let value;
   try {
@@ -59,14 +59,14 @@ export async function rejected(promise, type, message, what = "call") {
   fail(`${what}: got ${show(value)}, expected a rejection`);
 }
 
-// A promise with its ends outside.
+// A promise beside the functions that settle it.
 export function deferred() {
   const ends = {};
   ends.promise = new Promise((resolve, reject) => Object.assign(ends, { resolve, reject }));
   return ends;
 }
 
-// Tells when the other side gave the function or object back: `gone` then resolves, `times` counts.
+// Watches the releases of a function or object by the other side: `gone` resolves at the first, `times` counts.
 export function watched(target) {
   const { promise, resolve } = deferred();
   const watch = { target, gone: promise, times: 0 };

@@ -1,8 +1,8 @@
-// Peers of a tour server that mean no good. Shares no code with any library but `ws`.
+// Hostile peers of a tour server. They share no code with any library but `ws`.
 //
 //   node hostile.mjs --connect ws://HOST:PORT [--seconds N] [--each N] [--only NAME]...
 //
-// Runs N connections of each attack at once (3 by default), for N seconds (5). One that the server ends begins anew. Prints a
+// Runs N connections of each attack at once (3 by default), for N seconds (5). A connection that the server ends is opened again. Prints a
 // line for each attack: `NAME: C connections, F frames, M MiB, E ended by the server`; last `done`.
 
 import { connect as dial } from "node:net";
@@ -25,7 +25,7 @@ if (!/^ws:\/\//.test(options.connect ?? "")) {
 }
 const end = Date.now() + 1000 * Number(options.seconds);
 
-// Numbers 1, 2, …, with pauses in which others get their turn, while there is anybody who listens.
+// Yields 1, 2, … while the connection is open, with pauses in which other peers get a turn.
 async function* numbers(peer, most = 300_000) {
   for (let n = 1; n <= most && peer.isOpen && Date.now() < end; n++) {
     if (n % 64 === 0 || peer.socket.bufferedAmount > 1 << 18) await peer.drained();
@@ -84,7 +84,7 @@ const attacks = {
     peer.send(bad[Math.floor(Math.random() * bad.length)]);
     await peer.closedOr(50);
   },
-  // Answers to what was never asked, each with something to be given back.
+  // Answers to calls that were never made, each with a reference that the server has to release.
   async strayAnswers(peer) {
     for await (const n of numbers(peer)) peer.send(`["resolve",${n + 1000},["export",-${n}]]`);
   },
@@ -94,7 +94,7 @@ const attacks = {
   async hoardResults(peer) {
     for await (const _ of numbers(peer)) peer.send(call("push", 0, `["echo"]`, `["${x(100_000)}"]`));
   },
-  // Lends and lends; the echo that holds it is not given back.
+  // Lends references without end, and never releases the echo that holds them.
   async lend(peer) {
     for await (const n of numbers(peer)) {
       const lent = Array.from({ length: 100 }, (_, at) => `["export",-${n * 100 + at}]`);
@@ -108,7 +108,7 @@ const attacks = {
   async neverResolve(peer) {
     for await (const n of numbers(peer)) peer.send(call("stream", 0, `["echo"]`, `[[[["promise",-${n}],"${x(2_000)}"]]]`));
   },
-  // Each call on the result of the one before, of which the first never ends.
+  // Each call is on the result of the one before, and the first never ends.
   async chain(peer) {
     peer.send(call("push", 0, `["on"]`, `["e",["export",-1]]`));
     for await (const n of numbers(peer)) peer.send(call("push", n, `["a","b"]`, `["${x(500)}"]`));
@@ -190,7 +190,7 @@ class Peer {
     this.socket.pause();
   }
 
-  // Nobody else gets a turn while a peer writes more than the network takes.
+  // Without this wait no other peer gets a turn while one writes more than the network takes.
   async drained() {
     do await sleep(this.socket.bufferedAmount > 1 << 18 ? 10 : 0);
     while (this.isOpen && this.socket.bufferedAmount > 1 << 18 && Date.now() < end);
@@ -206,7 +206,7 @@ async function again(name, count) {
     count.connections++;
     const peer = await Peer.open(count);
     await attacks[name](peer).catch(() => {});
-    // What it holds, it holds as long as it may.
+    // It holds its references as long as the server lets it.
     if (name !== "malformed" && name !== "idAbuse") await peer.closedOr(end - Date.now());
     if (!peer.isOpen && Date.now() < end) count.ended++;
     peer.socket.terminate();

@@ -1,4 +1,4 @@
-// A TCP connection in the manner of a WebSocket, a message a line, so that what is written for the one works over both.
+// A TCP connection with the interface of a WebSocket and a message a line, so that one client works over both.
 
 import { EventEmitter } from "node:events";
 import { connect } from "node:net";
@@ -23,7 +23,7 @@ export class LineSocket extends EventEmitter {
     });
     const lines = createInterface({ input: this.#socket });
     lines.on("line", (line) => this.emit("message", line));
-    lines.on("error", () => {}); // the socket tells of it
+    lines.on("error", () => {}); // the socket reports the error
   }
 
   send(text) {
@@ -38,7 +38,7 @@ export class LineSocket extends EventEmitter {
     this.#socket.destroy();
   }
 
-  // As capnweb listens.
+  // The way in which capnweb listens.
   addEventListener(type, listener) {
     this.on(type, (detail) => {
       if (type === "message") listener({ data: detail });

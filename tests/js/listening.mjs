@@ -1,4 +1,4 @@
-// What the tour servers of Capnode and Q share: they listen on a WebSocket, on a bare TCP port, or on both.
+// Shared by the tour servers of Capnode and Q, which listen on a WebSocket, on a bare TCP port, or on both.
 
 import { createServer } from "node:net";
 import { parseArgs } from "node:util";
@@ -34,7 +34,7 @@ export function serve({ name, more = {}, onWebSocket, onStream }) {
     process.exit(2);
   }
 
-  // One connection must not end the others, so a rejection that nobody took is told and survived.
+  // One connection must not end the others, so an unhandled rejection is only printed.
   process.on("unhandledRejection", (reason) => console.error("unhandled rejection:", reason));
 
   if (options["until-stdin-closes"]) {

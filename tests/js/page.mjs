@@ -1,5 +1,5 @@
-// As much of a browser as a page with a form and an output needs: what is appended to its `pre` goes to standard output, and
-// each line of standard input is submitted in its `form`.
+// The part of a browser that a page with a form and an output needs. Text appended to its `pre` goes to standard output.
+// Each line of standard input is submitted in its `form`.
 import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
 

@@ -1,4 +1,4 @@
-// What the tour clients of Capnode and Q share: they run checks one after another, each with connections of its own.
+// Shared by the tour clients of Capnode and Q: runs checks one after another, each with connections of its own.
 
 import { once } from "node:events";
 import { connect as connectStream } from "node:net";
@@ -27,7 +27,7 @@ export async function open(url, trace) {
   if (trace) (overWebSocket ? traceFrames : traceStream)(socket, "client");
   const opened = once(socket, overWebSocket ? "open" : "connect");
   opened.catch(() => {});
-  socket.on("error", () => {}); // whoever waits for something learns of it, and otherwise it ends no process
+  socket.on("error", () => {}); // the waits fail by themselves, and an unhandled `error` would end the process
   await within(opened, "the connection to open");
   if (!overWebSocket) socket.setNoDelay();
   return socket;
@@ -44,7 +44,7 @@ export async function runChecks(checks, run) {
   let passed = 0;
   let failed = 0;
   let silent = 0; // checks in a row that ran out of time
-  let stray; // a rejection that nobody took, while the current check ran
+  let stray; // an unhandled rejection while the current check ran
   process.on("unhandledRejection", (reason) => (stray ??= { reason }));
 
   for (const { name, body } of checks) {
@@ -67,7 +67,7 @@ export async function runChecks(checks, run) {
   setTimeout(() => process.exit(), TIME_LIMIT).unref(); // should a socket linger
 }
 
-// That nothing comes of a promise for a while.
+// Fails if the promise settles within a while.
 export async function silence(promise, what, ms = 150) {
   let timer;
   const quiet = new Promise((resolve) => (timer = setTimeout(resolve, ms, "quiet")));

@@ -45,7 +45,7 @@ isTrue(Number(passed) >= 45, "fewer checks passed than there should be");
 equal(tour.lines.filter((line) => line.startsWith("ok ")).length, Number(passed), "lines that begin with ok");
 equal(tour.code, 0, "the exit code of a tour that passed");
 
-// A tour that fails says so too: nobody listens on the port of a server that is gone, and npm's server does not
+// A tour that fails says so too. Nobody listens on the port of a server that has ended, and npm's server does not
 // check types.
 const untyped = await run("tour_client.mjs", url, "--strict-types", "--only", "a number for a text");
 equal(untyped.code, 1, "the exit code of a tour that failed");

@@ -49,7 +49,7 @@ function closeCode(socket) {
   return new Promise((resolve) => socket.on("close", resolve));
 }
 
-// What a check gets: `api` is the server's index, `connect()` gives another session, `raw()` a bare WebSocket.
+// The arguments of a check: `api` is the server's index, `connect()` gives another session, `raw()` a bare WebSocket.
 class Connections {
   #sockets = [];
   sessions = [];
@@ -57,7 +57,7 @@ class Connections {
   async #open(name) {
     const socket = url.startsWith("tcp:") ? new LineSocket(url) : new WebSocket(url);
     this.#sockets.push(socket);
-    socket.on("error", () => {}); // whoever waits for something learns of it, and otherwise it ends no process
+    socket.on("error", () => {}); // the waits fail by themselves, and an unhandled `error` would end the process
     if (options.trace) traceFrames(socket, name);
     await within(once(socket, "open"), "the WebSocket to open");
     return socket;
@@ -96,7 +96,7 @@ class Connections {
   }
 }
 
-// How many references the server still holds, once what it sends to give them back had time to come. (The table of
+// Counts the references that the server still holds, after its releases had time to arrive. (The table of
 // imports says nothing about the server: npm's client keeps every promise there that was not disposed of.)
 async function leftovers({ session, socket }) {
   const deadline = Date.now() + 2000;
@@ -110,7 +110,7 @@ async function leftovers({ session, socket }) {
 }
 
 const leaks = [];
-let stray; // a rejection that nobody took, while the current check ran
+let stray; // an unhandled rejection while the current check ran
 process.on("unhandledRejection", (reason) => (stray ??= reason));
 
 async function run(check) {
@@ -173,6 +173,6 @@ for (const check of wanted) {
 if (passed > 0) report("every reference is given back", leaks.length === 0 ? undefined : leaks.join("; "));
 
 console.log(`${passed} passed, ${failed} failed`);
-// By itself this process ends as soon as the sockets are gone; should one linger, it ends all the same.
+// The process ends when its sockets have closed. A socket that lingers must not keep it.
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 setTimeout(() => process.exit(), TIME_LIMIT).unref();

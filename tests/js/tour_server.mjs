@@ -63,7 +63,7 @@ class Tour extends RpcTarget {
   async on(event, callback) {
     for (let i = 0; i < 3; i++) {
       const answer = await callback(event, "data");
-      answer?.[Symbol.dispose]?.(); // whatever the callback answered with, nobody wants it
+      answer?.[Symbol.dispose]?.(); // the answer of the callback is not used
     }
   }
 
@@ -118,7 +118,7 @@ if (!address) {
   process.exit(2);
 }
 
-// One session must not end the others, so a rejection that nobody took is told and survived.
+// One session must not end the others, so an unhandled rejection is only printed.
 process.on("unhandledRejection", (reason) => console.error("unhandled rejection:", reason));
 
 if (options["until-stdin-closes"]) {

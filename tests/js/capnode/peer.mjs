@@ -1,5 +1,4 @@
-// A small Capnode 4.0.2 peer for tests. It does on the wire what the real one does, and what the real one cannot do it
-// cannot do either:
+// A small Capnode 4.0.2 peer for tests. On the wire it behaves as the real one does, faults included:
 //
 // - it throws on what it does not understand (`null` leaves, unknown ids, late answers), and then does not answer,
 // - a function that throws at once is not answered, only one whose promise is rejected,
@@ -44,14 +43,14 @@ export class Peer {
     return this.#remotes.get(f)?.id ?? this.#idOf(f);
   }
 
-  // Has a function of another peer forgotten there.
+  // Makes another peer forget a function of its own.
   dealloc(f) {
     const remote = this.#remotes.get(f);
     if (remote === undefined) throw new Error("Only functions of another peer can be deallocated.");
     return remote.connection.request("dealloc", { methodId: remote.id });
   }
 
-  // How many functions others can call.
+  // The number of functions that others can call.
   get registered() {
     return this.#functions.size;
   }
@@ -117,7 +116,7 @@ class Connection {
     }));
   }
 
-  // What cannot be written rejects the call.
+  // A value that cannot be written rejects the call.
   #ask(id, message) {
     return new Promise((resolve, reject) => {
       const text = message();
@@ -150,7 +149,7 @@ class Connection {
     if (f === undefined) throw new Error("Invocation requires a valid methodId");
     const answer = (value) => this.#send({ type: "return", methodId: replyId, value: this.#peer.serialize(value) });
 
-    const result = f(...(this.#read(args) ?? [])); // what it throws goes to whoever called receive()
+    const result = f(...(this.#read(args) ?? [])); // an error goes to the caller of receive()
     if (typeof result?.then !== "function") return answer(result);
     result
       .then(answer)

@@ -16,7 +16,7 @@ import { notMet, programs } from "./recorded_programs.mjs";
 import { overStream } from "./transports.mjs";
 
 const FOLDER = new URL("../../transcripts/capnode/", import.meta.url);
-const PATIENCE = 2000; // ms for what has to come
+const PATIENCE = 2000; // ms to wait for an expected event
 
 // ---------------------------------------------------------------------------------------------- how things are written
 
@@ -123,7 +123,7 @@ async function replay(header, lines, side) {
   const overTcp = header.transport.startsWith("tcp");
   const other = side === "a" ? "b" : "a";
 
-  // What programs see: the peer, its connection, and means to note what happens as the recording does.
+  // The arguments of programs: the peer, its connection, and means to note what happens as the recording does.
   const t = {
     Peer,
     capId: lines.find((line) => line.event === "note" && line.capId)?.capId,
@@ -182,13 +182,13 @@ async function replay(header, lines, side) {
     await settle();
   }
 
-  // Microtasks and immediates that are due.
+  // Lets microtasks and immediates that are due run.
   async function settle() {
     for (let i = 0; i < 3; i++) await nextTurn();
     if (programError) throw programError;
   }
 
-  let bytes = Buffer.alloc(0); // on their way to us
+  let bytes = Buffer.alloc(0); // not received yet
   const travelling = (text) => (bytes = Buffer.concat([bytes, Buffer.from(text)]));
 
   async function event(line) {
@@ -222,7 +222,7 @@ async function replay(header, lines, side) {
         const { note, ...rest } = line;
         const what = `${line.event} ${line.call ?? ""}`;
         const [got, want] = [JSON.parse(await seen.take(what)), { ...rest, side }];
-        // The order of an event's members is no matter.
+        // The order of an event's members does not matter.
         const order = (it) => JSON.stringify(Object.fromEntries(Object.keys(it).sort().map((key) => [key, it[key]])));
         ids.same(plain(order(got)), plain(order(want)), what);
         break;

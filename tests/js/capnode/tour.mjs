@@ -1,4 +1,5 @@
-// The index of the tour, for a Capnode peer. All of it is async: what a function throws at once is never answered.
+// The index of the tour, for a Capnode peer. All functions are async, because an error thrown synchronously is never
+// answered.
 
 export const tour = {
   transform: async (s) => s.replace(/[aeiou]{2,}/, "oo").toUpperCase(),

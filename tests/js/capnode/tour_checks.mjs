@@ -1,4 +1,4 @@
-// The checks of tour_client.mjs, in the order they run. What a check gets is told there.
+// The checks of tour_client.mjs, in the order they run. That file says what a check gets.
 //
 // Over TCP a peer can take one message at a time only, so each call and each callback is awaited before the next.
 
@@ -581,7 +581,7 @@ check("messages: a callback's failure without a stack, and an answer without a v
 
 check("messages: what is not understood ends nothing", async ({ raw }) => {
   const wire = await raw();
-  // A server of several languages has to be told first which it is.
+  // A server of several languages learns from the first message which one it is.
   await rawIndex(wire);
   for (const text of [
     '{"type":"nope"}',

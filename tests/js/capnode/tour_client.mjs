@@ -49,8 +49,8 @@ async function connect(peer, sockets) {
   return { peer, remote, index, threw, socket, closed, isOver: false };
 }
 
-// A bare connection: texts go out as they are, and what comes in is read as one JSON text a chunk or frame. That the
-// server needs a function no more is left out.
+// A bare connection: texts go out as they are, and what comes in is read as one JSON text a chunk or frame. Messages
+// that release a function are left out.
 async function raw(sockets) {
   const socket = await open(url, options.trace);
   sockets.push(socket);
@@ -66,7 +66,7 @@ async function raw(sockets) {
   };
 }
 
-// What a check gets: `index` is the server's, `remote` the connection, `peer` our side of it, `transport` "ws" or
+// The arguments of a check: `index` is the server's, `remote` the connection, `peer` our side of it, `transport` "ws" or
 // "tcp", `connect()` another connection (of another peer), `raw()` a bare one. `threw` is what our peer threw on
 // receiving, to be emptied by a check that expects it; a check that ends its connection sets `isOver`.
 async function run(body) {

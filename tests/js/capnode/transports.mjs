@@ -1,8 +1,8 @@
-// What carries messages of a Capnode peer. Each function connects the peer and returns the connection.
+// Transports of a Capnode peer. Each function connects the peer and returns the connection.
 //
-// `threw(error)` hears what the peer threw on a message that came.
+// `threw(error)` is called with the error that the peer threw on a message.
 
-// One JSON text a message of the WebSocket. What the peer throws loses the message, not the connection.
+// One JSON text a message of the WebSocket. If the peer throws, the message is lost and the connection goes on.
 export function overWebSocket(peer, socket, threw = () => {}) {
   const connection = peer.connect((message) => socket.send(JSON.stringify(message)));
   socket.on("message", (data) => {

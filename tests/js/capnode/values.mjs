@@ -1,6 +1,6 @@
-// How a Capnode 4.0.2 peer writes and reads values, its faults included.
+// Writes and reads values as a Capnode 4.0.2 peer does, faults included.
 //
-// A value is `{ links, value }`: `value` is a leaf, `links` holds what leaves point to. A leaf is a string, a number,
+// A value is `{ links, value }`: `value` is a leaf, `links` holds the targets of pointers. A leaf is a string, a number,
 // a boolean, nothing (undefined), or a pointer `{ type, id }` to `links[id]`.
 
 const OBJECT = 0;
@@ -39,7 +39,7 @@ export function serialize(root, idOf) {
     if (!pointers.has(object)) {
       pointers.set(object, count++);
       const link = {};
-      links.push(link); // before what is in it
+      links.push(link); // before its content
       for (const key of Object.keys(object)) {
         if (key !== "" && key !== "__proto__") link[key] = leaf(object[key]);
       }
@@ -51,7 +51,7 @@ export function serialize(root, idOf) {
     if (!pointers.has(array)) {
       const link = Array.from(array, leaf); // an array that contains itself does not get past here
       pointers.set(array, count++);
-      links.push(link); // after what is in it
+      links.push(link); // after its content
     }
     return { type: ARRAY, id: pointers.get(array) };
   }
@@ -82,7 +82,7 @@ export function deserialize({ links, value }, functionOf) {
         if (!Array.isArray(links[it.id])) throw "Array pointer pointed at non-array link entry.";
         return once(it.id, (keep) => {
           const array = [];
-          keep(array); // before what is in it: it may contain itself
+          keep(array); // before its content: it may contain itself
           for (const element of links[it.id]) array.push(leaf(element));
         });
       default:
@@ -90,7 +90,7 @@ export function deserialize({ links, value }, functionOf) {
     }
   }
 
-  // A pointer at nothing, or at what is no object, is undefined and nobody complains.
+  // A pointer to nothing, or to something that is no object, is undefined without an error.
   function object(id) {
     const link = links[id];
     if (link === null || typeof link !== "object") return undefined;

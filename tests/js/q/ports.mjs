@@ -1,4 +1,4 @@
-// What q-connection is handed as its message port: objects in the manner of a browser's WebSocket. Given a socket of
+// Message ports for q-connection: objects with the interface of a browser's WebSocket. Given a socket of
 // the `ws` package as it is, it would lose what is sent before the socket is open and never notice that it closed.
 
 import { createInterface } from "node:readline";

@@ -1,4 +1,4 @@
-// The checks of tour_client.mjs, in the order they run. What a check gets is told there.
+// The checks of tour_client.mjs, in the order they run. That file says what a check gets.
 //
 // A reference to an object of the server is a promise that is fulfilled with itself, so it is never awaited:
 // `value(promise)` is for results that are no reference, `arrived(promise)` for those that may be one.
@@ -281,7 +281,7 @@ echoes("100 KB of small values", times(3_000, (i) => ({ i, text: `${i}` })));
 
 check("echo: an object with a member named constructor is no literal any more", async ({ tour }) => {
   // The real peer looks at `constructor` to tell literals, and sends all else by reference.
-  // That name leads nowhere in a Rust program, through which it would come back.
+  // In a Rust program this name is reserved, so the object could not come back through one.
   const returned = tour.invoke("echo", { constructor: "c", a: 1 });
   equal(await value(returned.get("a")), 1);
 });
@@ -660,7 +660,7 @@ check("messages: `when` waits for the value", async ({ raw }) => {
 check("messages: what is not understood ends nothing", async ({ raw }) => {
   const wire = await raw();
   for (const message of [
-    // A server of several languages has to be told first which it is.
+    // A server of several languages learns from the first message which one it is.
     { type: "resolve", to: "nobody", resolution: 1 },
     { type: "nope", to: "" },
     { type: "notify", to: "nobody", resolution: 1 },

@@ -57,7 +57,7 @@ async function raw(sockets) {
   };
 }
 
-// What a check gets: `tour`, a promise for the server's root object, `connect()` for further connections and `raw()`
+// The arguments of a check: `tour`, a promise for the server's root object, `connect()` for further connections and `raw()`
 // for a bare one. A check that ends its connection sets `isOver`.
 async function run(body) {
   const sockets = [];

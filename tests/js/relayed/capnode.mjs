@@ -1,5 +1,5 @@
-// Two peers of Capnode's language that call each other: through a relay, and directly in memory. What comes of it is
-// compared, and in which order their functions see the calls. The peers are those of ../capnode, like the real one.
+// Two peers of Capnode's language that call each other: through a relay, and directly in memory. The results
+// are compared, and the order in which their functions see the calls. The peers are those of ../capnode, like the real one.
 //
 //   node capnode.mjs RELAY [--seed N] [--programs N] [--only KIND]
 //
@@ -14,14 +14,14 @@ import { compareAll, program, relayed, run, same, sameLogs } from "./programs.mj
 class Side {
   notes = { log: [], counters: [], kept: undefined };
   peer = new Peer(makeLab(this.notes));
-  threw = []; // what a message made the peer throw: it is lost then
+  threw = []; // errors that the peer threw on a message, which is lost then
 
   over(socket) {
     this.remote = overWebSocket(this.peer, socket, (error) => this.threw.push(error));
   }
 }
 
-// What is sent arrives at the other, in a later turn of the event loop.
+// A message arrives at the other peer in a later turn of the event loop.
 function inMemory(sides) {
   sides.forEach((side, at) => {
     side.remote = side.peer.connect((message) => {

@@ -1,4 +1,4 @@
-// What the two peers of Capnode offer each other, and the steps of programs.
+// The indexes of the two peers of Capnode, and the steps of programs.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 
@@ -17,7 +17,7 @@ function passOn(reason) {
   throw reason.type === "error" ? new Error(reason.value.message) : reason;
 }
 
-// All of it is async: what a function throws at once is never answered.
+// All functions are async, because an error thrown synchronously is never answered.
 export function makeLab(notes) {
   return {
     name: "lab",
@@ -53,7 +53,8 @@ export function makeLab(notes) {
   };
 }
 
-// As text. What occurs twice, or inside itself, is told by a number. Whose message it was, and stacks, is left out.
+// Returns the value as text. A number stands for a value that occurs twice or contains itself. Stacks, and the side that
+// an error came from, are left out.
 function show(value, seen = new Map()) {
   if (typeof value === "string") return JSON.stringify(value);
   if (Object(value) !== value) return String(value);
@@ -75,7 +76,7 @@ export async function outcome(step) {
 
 const KEYS = ["a", "ключ", "constructor", "then", "0", "a.b", "type", "id", "links"];
 
-// What the language has words for: no null, nor NaN, and no undefined in a list.
+// Values that the language can express: no null, no NaN, and no undefined in a list.
 function plain(draw, depth = 0) {
   switch (draw(depth > 2 ? 4 : 6)) {
     case 0: return draw(2) === 1;

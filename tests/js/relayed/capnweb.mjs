@@ -1,4 +1,4 @@
-// Two programs of npm's capnweb that call each other: through a relay, and directly in memory. What comes of it is compared.
+// Two programs of npm's capnweb that call each other: through a relay, and directly in memory. The results are compared.
 //
 //   node capnweb.mjs RELAY CONTROL [--seed N] [--programs N] [--failing] [--only KIND] [--capnweb VERSION]
 //
@@ -33,7 +33,7 @@ class Side {
     this.other = this.session.getRemoteMain();
   }
 
-  // What is left of the program when nothing moves any more.
+  // Returns what both ends hold when no message is in flight any more.
   left() {
     return { imports: this.session.getStats().imports, alive: this.notes.alive };
   }
@@ -78,7 +78,7 @@ async function compare(seed) {
     });
     await until("what the relay holds", async () => {
       const tables = await within(control.tables(), "tables");
-      // Of each side what it lends, and for it what it holds; the two indexes are not counted.
+      // The exports of each side, and what the relay holds for it. The two indexes are not counted.
       const stats = far.map(({ session }) => session.getStats());
       const want = stats.map(({ exports, imports }) => [exports - 1, imports - 1, 0, 0]);
       if (!isDeepStrictEqual(tables, want)) return `${JSON.stringify(tables)}, expected ${JSON.stringify(want)}`;

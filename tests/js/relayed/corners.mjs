@@ -1,5 +1,5 @@
-// A program of npm's capnweb, and two others that it knows through a relay only: what one of them gives is an argument for
-// the other, also while it is a promise.
+// A program of npm's capnweb, and two others that it knows through a relay only: a result of one is an
+// argument for the other, also while it is a promise.
 //
 //   node corners.mjs RELAY [--only CHECK] [--capnweb VERSION]
 //
@@ -38,7 +38,7 @@ async function using(given, use) {
 }
 const there = async (call) => await call;
 
-// Each with what comes of it.
+// Each check has its expected result.
 const CHECKS = {
   anObject: [() => using(there(a.make()), (counter) => b.use(counter)), [1, 2]],
   anObjectInside: [() => using(there(a.make()), (counter) => b.useInside({ counter, times: 2 })), 2],
@@ -72,7 +72,7 @@ if (newest) {
   });
 }
 
-// How much everybody holds.
+// Returns the numbers of references that each side holds.
 const held = () => [...[near, ...sessions].map((session) => session.getStats()), ...notes.map(({ alive }) => alive)];
 
 await within(Promise.all([a.name, b.name]), "both");

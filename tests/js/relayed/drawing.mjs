@@ -1,6 +1,6 @@
-// What programs are drawn from.
+// Random choices that programs are made of.
 
-// Numbers that look random, the same for the same seed.
+// Pseudo-random numbers, equal for equal seeds.
 export function drawing(seed) {
   let state = seed >>> 0;
   return (below) => {

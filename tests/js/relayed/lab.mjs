@@ -1,9 +1,9 @@
-// What the two programs offer each other.
+// The objects that the two programs offer each other.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { RpcPromise, RpcTarget } from "../capnweb.mjs";
 
-// What happens to the objects of one side. Calls have an order on each of them, and none between two.
+// Notes the calls of the objects of one side. Calls of one object have an order, those of two have none.
 export class Notes {
   log = [];
   counters = [];
@@ -92,7 +92,7 @@ export class Lab extends RpcTarget {
     return value;
   }
 
-  // As echo, of references: npm's server disposes of those that it was given when a call ends. It cannot duplicate its own.
+  // An echo of references. npm's server disposes of its arguments when a call ends, and cannot duplicate its own objects.
   back({ it }) {
     return { deep: [it.dup()] };
   }
@@ -114,7 +114,7 @@ export class Lab extends RpcTarget {
     return { plain: 1, deep: [promise(turns, () => { throw new TypeError(message); })] };
   }
 
-  // What the function gives, as a promise of it inside a value.
+  // Returns a promise for the function's result inside a value.
   promiseOf(f) {
     return { answer: f() };
   }
@@ -143,7 +143,7 @@ export class Lab extends RpcTarget {
     return f(new Counter(this.#notes));
   }
 
-  // What the function gives goes back inside a value.
+  // Returns the function's result inside a value.
   async wrapped(f) {
     return { answer: await f() };
   }

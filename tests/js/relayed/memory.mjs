@@ -11,7 +11,7 @@ export class MemoryTransport {
     return [a, b];
   }
 
-  // What is sent arrives in a later turn of the event loop, as from a socket.
+  // A message arrives in a later turn of the event loop, as from a socket.
   async send(message) {
     setImmediate(() => this.other.#arrive(message));
   }

@@ -1,4 +1,4 @@
-// What comes of a step, as text that can be compared.
+// Returns the result of a step as text, so that it can be compared.
 
 function members(value) {
   return Object.entries(value).map(([key, member]) => `${key}:${show(member)}`).join(",");
@@ -6,7 +6,7 @@ function members(value) {
 
 function show(value) {
   if (value instanceof Error) return `${value.name}(${value.message}){${members(value)}}`;
-  if (typeof value === "function") return "function"; // what it does when called is what counts
+  if (typeof value === "function") return "function"; // the steps compare what it does when it is called
   if (typeof value === "bigint") return `${value}n`;
   if (Object.is(value, -0)) return "-0";
   if (typeof value === "string") return JSON.stringify(value);

@@ -20,7 +20,7 @@ export { options, positionals };
 
 // ------------------------------------------------------------------------------------------------ connections
 
-const arriving = []; // who waits for a connection of the relay's
+const arriving = []; // the waits for a connection of the relay
 export const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
 if (server.address() === null) await once(server, "listening");
 const back = `ws://127.0.0.1:${server.address().port}`;
@@ -34,7 +34,8 @@ export async function opened(url, begin = () => {}) {
   return socket;
 }
 
-// Two sockets with the relay between them. `begin(at, socket)` is told of each as soon as it is open. Returns what ends both.
+// Two sockets with the relay between them. `begin(at, socket)` is called for each as soon as it is open. Returns a
+// function that ends both.
 export async function relayed(begin) {
   const arrived = new Promise((resolve) => arriving.push((socket) => (begin(1, socket), resolve(socket))));
   const near = await opened(positionals[0], (socket) => begin(0, socket));
@@ -56,7 +57,7 @@ export function program(seed, kinds, others) {
   });
 }
 
-// What came of each step, in the order in which they were made.
+// Returns the result of each step, in the order of the steps.
 export async function run(steps, sides, kinds, outcome) {
   const seen = [];
   let along;
@@ -80,7 +81,7 @@ export function same(what, got, want) {
   }
 }
 
-// What the objects of each side have seen, in its order. Of steps that were made at the same time the order is not known.
+// Returns the calls that the objects of each side have seen, in order. Concurrent steps have no order.
 export function sameLogs(steps, relayed, direct) {
   const inOrder = steps.every(({ along }) => !along);
   const log = ({ notes: { log, counters } }) => {

@@ -1,5 +1,5 @@
-// Two programs of npm's q-connection that call each other: through a relay, and directly in memory. What comes of it is
-// compared, and in which order their objects see the calls. The language has no releases, so what is held is not.
+// Two programs of npm's q-connection that call each other: through a relay, and directly in memory. The results
+// are compared, and the order in which their objects see the calls. The language has no releases, so what is held is not.
 //
 //   node q.mjs RELAY [--seed N] [--programs N] [--only KIND]
 //
@@ -18,7 +18,7 @@ class Side {
   }
 }
 
-// Two ports. What is sent arrives at the other, in a later turn of the event loop.
+// Two ports. A message arrives at the other in a later turn of the event loop.
 function memoryPorts() {
   const arrive = [];
   return [0, 1].map((at) => ({

@@ -1,4 +1,4 @@
-// What the two programs of q-connection offer each other, and the steps of programs.
+// The objects of the two programs of q-connection, and the steps of programs.
 //
 // A reference is a promise that is fulfilled with itself, so it is never awaited: `value(promise)` is for results that
 // are no reference. No function that gives one is async.
@@ -79,7 +79,7 @@ async function value(promise) {
 
 const values = (promises) => Promise.all(promises.map(value));
 
-// As text. What occurs twice, or inside itself, is told by a number. Stacks are those of somebody else.
+// Returns the value as text. A number stands for a value that occurs twice or contains itself. Stacks are left out.
 function show(value, seen = new Map()) {
   if (Q.isPromise(value)) return "reference";
   if (typeof value === "function") return "function";
@@ -199,7 +199,7 @@ export const STEPS = {
     return values([...early, counter.invoke("next"), counter.invoke("next")]);
   },
 
-  // Of what a promise of the other side will be, nothing can be known but by asking it.
+  // Only a call tells what a promise of the other side resolves to.
   promiseOfTheirs: ({ other }, draw) => value(other.invoke("getA", other.invoke("echo", { a: draw(9) }))),
   promiseOfTheirsInside: ({ other }, draw) => value(other.invoke("echo", [other.invoke("echo", { a: draw(9) })]).get(0).get("a")),
   promiseOfTheirsThatFails: ({ other }) => value(other.invoke("getA", other.invoke("failLater", "inner"))),

@@ -1,5 +1,5 @@
-// The steps of programs. Each gets `me`, who makes it, and `draw` for what is random in it. What it returns is compared,
-// and so is what it is rejected with.
+// The steps of programs. Each gets `me`, who makes it, and `draw` for what is random in it. Its result or
+// rejection is compared.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { newest, since } from "../capnweb.mjs";
@@ -181,7 +181,7 @@ export const STEPS = {
   callKept: (me, draw) => me.other.callKept(draw(100)),
   dropKept: (me) => me.other.dropKept(),
 
-  // What is given up.
+  // Calls that are cancelled.
   disposed: async (me, draw) => {
     const pending = me.other.make();
     if (draw(2) === 1) await nextTurn();
