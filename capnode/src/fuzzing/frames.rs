@@ -8,7 +8,7 @@ use crate::cap::payload::unfold;
 use crate::dialect::json::{Broken, Json};
 use crate::dialect::{Dialect, capnode, capnweb, q};
 use crate::limits::Limits;
-use crate::message::{CapDescriptor, Key, Message, Path, Payload, ReturnMode, Text, Verb};
+use crate::message::{Key, Message, Path, Payload, ReturnMode, Text, Verb};
 use crate::thin_vec::ThinVec;
 use crate::value::Value;
 
