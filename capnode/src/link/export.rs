@@ -47,29 +47,18 @@ impl Link {
             return Self::export_cap(state, cap);
         }
         // An import without an id yet is lent like any other reference, and passes its calls on.
-        let is_ours = |import: &Arc<Import>| import.is_of(self) && import.is_sent();
-        if let Some(import) = cap.import() {
-            if is_ours(import) {
-                return CapDescriptor::ReceiverHosted(ReceiverRef {
-                    id: import.id(),
-                    path: Path::Empty,
-                    args: None,
-                    awaited: false,
-                });
+        let ours = |cap: &Cap, path: &Path| {
+            let import = cap.import().filter(|import| import.is_of(self) && import.is_sent())?;
+            Some(ReceiverRef { id: import.id(), path: path.clone(), args: None, awaited: false })
+        };
+        let home = match cap.as_property() {
+            Some(at) => {
+                let (base, path) = at.parts();
+                ours(&base.nearest(), path)
             }
-        }
-        if let Some(at) = cap.as_property() {
-            let (base, path) = at.parts();
-            if let Some(import) = base.nearest().import().filter(|import| is_ours(import)) {
-                return CapDescriptor::ReceiverHosted(ReceiverRef {
-                    id: import.id(),
-                    path: path.clone(),
-                    args: None,
-                    awaited: false,
-                });
-            }
-        }
-        Self::export_cap(state, cap)
+            None => ours(&cap, &Path::Empty),
+        };
+        home.map_or_else(|| Self::export_cap(state, cap), CapDescriptor::ReceiverHosted)
     }
 
     fn export_cap(state: &mut State, cap: Cap) -> CapDescriptor {

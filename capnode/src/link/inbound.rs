@@ -313,7 +313,7 @@ impl Link {
                     state.encoding.export_names_mut().begin(answer, target, asks_index);
                 }
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
-                let args = args.map(|args| args.map(|descriptor| self.stage_reference(state, descriptor)));
+                let args = args.map(|args| self.stage_value(state, args));
                 Expression::Call { target, path, args }
             }
             Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
@@ -349,7 +349,7 @@ impl Link {
         let caller = state.entries.take_question(import);
         let answer = match outcome {
             Ok(value) => {
-                let staged = value.map(|descriptor| self.stage_reference(state, descriptor));
+                let staged = self.stage_value(state, value);
                 let limit = self.limits.running_calls;
                 if !staged.refs.is_empty() && InboundRef::requests(&staged).0 > limit {
                     effects.discard(staged);

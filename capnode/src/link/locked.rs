@@ -159,32 +159,26 @@ impl Link {
 
     /// Answers a caller.
     pub(super) fn deliver(&self, caller: Question, answer: InboundResult) {
+        let value = match answer {
+            Ok(value) => value,
+            Err(error) => return caller.fail(error),
+        };
         match caller {
             Question::Call { caller, .. } => {
                 // If the caller has gone, the answer is dropped, which releases its references.
-                let _gone = caller.send(answer.map(|answer| InboundRef::begin(answer, self.unfolding)));
+                let _gone = caller.send(Ok(InboundRef::begin(value, self.unfolding)));
             }
             Question::Promise(promised) => {
-                let kept = match answer {
-                    Ok(value) => PromiseOutcome::value(value, &self.untaken, self.unfolding),
-                    Err(error) => PromiseOutcome::failed(error),
-                };
                 // If no receiver is left, the outcome is dropped.
-                let _gone = promised.send(kept);
-                self.check_room();
+                let _gone = promised.send(PromiseOutcome::value(value, &self.untaken, self.unfolding));
+                self.with_state(Cause::Peer, |state, effects| self.check_calls(state, effects));
             }
             Question::Index(promise) => {
                 let not_there = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
-                let index = answer
-                    .and_then(|answer| InboundRef::into_live(answer, self.unfolding).map_err(not_there));
+                let index = InboundRef::into_live(value, self.unfolding).map_err(not_there);
                 promise.resolve(index.map_or_else(Cap::broken, to_cap));
             }
         }
-    }
-
-    /// Ends the session if there is no room for its calls.
-    fn check_room(&self) {
-        self.with_state(Cause::Peer, |state, effects| self.check_calls(state, effects));
     }
 
     /// Ends the session if there is no room for all calls that have not ended.
