@@ -91,7 +91,7 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// The call never left, or its callee said that nothing of it ran, since it is shutting down: it is safe to try
-    /// again. Peers of Cap'n Web and Q-Connection can say so.
+    /// again. Peers of this library say so.
     NotSent,
     /// The call was sent and no answer came: it may have run, in part or whole.
     MayHaveRun,

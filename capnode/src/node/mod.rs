@@ -150,8 +150,7 @@ impl Node {
     /// seconds more.
     ///
     /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a
-    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent), except in Capnode, which has no properties.
-    /// New connections and listeners are refused.
+    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent). New connections and listeners are refused.
     ///
     /// # Cancel safety
     ///
