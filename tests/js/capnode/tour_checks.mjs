@@ -3,8 +3,9 @@
 // Over TCP a peer can take one message at a time only, so each call and each callback is awaited before the next.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { deferred, equal, fail, isTrue, within } from "../expect.mjs";
+import { equal, fail, isTrue, within } from "../expect.mjs";
 import { checkList, silence } from "../running.mjs";
+import { addSharedChecks } from "../shared_checks.mjs";
 
 export const { checks, check } = checkList();
 
@@ -28,6 +29,12 @@ async function failure(promise, what = "call") {
   equal(typeof reason.methodId, "string", `${what}: kind of methodId`);
   return reason;
 }
+
+addSharedChecks(check, ({ index }) => index, async (promise) => (await failure(promise)).value.message, {
+  lost: (call) => void call.catch(() => {}),
+  many: WS,
+  keepsMessages: RUST,
+});
 
 const functions = (object) => Object.keys(object).filter((key) => typeof object[key] === "function");
 
@@ -58,42 +65,13 @@ check("index: names the same ids each time, on every connection", async ({ index
 
 // ---------------------------------------------------------------------------------------------- transform
 
-check("transform: plain text", async ({ index }) => {
-  const table = { beep: "BOOP", "": "", hello: "HELLO", queue: "QOO", "beep beep": "BOOP BEEP", aeiou: "OO", BEEP: "BEEP" };
-  for (const [text, expected] of Object.entries(table)) equal(await index.transform(text), expected, text);
-});
-
-check("transform: other letters", async ({ index }) => {
-  equal(await index.transform("straße"), "STRASSE");
-  equal(await index.transform("éé → ee 🙂"), "ÉÉ → OO 🙂");
-});
-
 check("transform: long text", async ({ index, transport }) => {
   const n = transport === "ws" ? 200_000 : 8_000; // a stream's reader needs it in one chunk
   equal(await index.transform(`b${"e".repeat(n)}p`), "BOOP");
   equal(await index.transform("xy".repeat(n / 2)), "XY".repeat(n / 2));
 });
 
-check("transform: a number is refused", async ({ index }) => {
-  await failure(index.transform(42));
-});
-
 // ---------------------------------------------------------------------------------------------- counter
-
-check("counter: counts and starts again", async ({ index }) => {
-  const { next, reset } = await index.counter();
-  equal([await next(), await next(), await next()], [1, 2, 3]);
-  equal(await reset(), undefined);
-  equal(await next(), 1);
-});
-
-check("counter: each has a count of its own", async ({ index }) => {
-  const one = await index.counter();
-  const two = await index.counter();
-  equal([await one.next(), await one.next(), await two.next(), await one.next()], [1, 2, 1, 3]);
-  await two.reset();
-  equal([await one.next(), await two.next()], [4, 1]);
-});
 
 check("counter: has nothing but its functions", async ({ index }) => {
   const counter = await index.counter();
@@ -102,44 +80,10 @@ check("counter: has nothing but its functions", async ({ index }) => {
 
 // ---------------------------------------------------------------------------------------------- on
 
-check("on: calls back three times", async ({ index }) => {
-  const seen = [];
-  equal(await index.on("tick", async (...args) => void seen.push(args)), undefined);
-  equal(seen, Array(3).fill(["tick", "data"]));
-});
-
 check("on: a callback that answers at once, with something", async ({ index }) => {
   const seen = [];
   equal(await index.on("é🙂", (...args) => ({ answers: seen.push(args) })), undefined);
   equal(seen, Array(3).fill(["é🙂", "data"]));
-});
-
-check("on: one call after the answer to the other", async ({ index }) => {
-  let running = 0;
-  const most = [];
-  await index.on("tick", async () => {
-    most.push(++running);
-    await sleep(15);
-    running--;
-  });
-  equal(most, [1, 1, 1]);
-});
-
-check("on: a callback that fails ends it", async ({ index }) => {
-  let calls = 0;
-  await failure(
-    index.on("tick", async () => {
-      calls++;
-      throw new Error("no more");
-    }),
-  );
-  equal(calls, 1);
-});
-
-check("on: a callback that calls the server", async ({ index }) => {
-  const seen = [];
-  await index.on("queue", async (event) => void seen.push(await index.transform(event)));
-  equal(seen, ["QOO", "QOO", "QOO"]);
 });
 
 check("on: the same callback again", async ({ index }) => {
@@ -164,15 +108,6 @@ check("fail: again and again", async ({ index }) => {
 
 // ---------------------------------------------------------------------------------------------- authenticate
 
-check("authenticate: objects in objects", async ({ index }) => {
-  for (const token of ["beep", "", "é🙂 \n\""]) {
-    const user = await index.authenticate(token);
-    const profile = await user.profile();
-    equal(await profile.name(), `user of ${token}`);
-    equal(await profile.name(), `user of ${token}`, "called twice");
-  }
-});
-
 check("authenticate: two users at a time", async ({ index }) => {
   const [a, b] = [await index.authenticate("a"), await index.authenticate("b")];
   const [ofA, ofB] = [await a.profile(), await b.profile()];
@@ -185,36 +120,10 @@ check("echo: nothing", async ({ index }) => equal(await index.echo(), undefined)
 check("echo: undefined in an object is no member", async ({ index }) => {
   equal(await index.echo({ a: undefined, b: 1 }), { b: 1 });
 });
-echoes("booleans and what is falsy", true, false, 0, "");
-echoes("numbers", 1, -1, 0.1, -2.5, 1e21, -1e-7, 5e-324, 2 ** 53 - 1, -(2 ** 53) + 1, Number.MAX_VALUE);
-echoes("numbers past 2^53", 2 ** 53, 2 ** 60, 2 ** 63, 2 ** 64, -(2 ** 63), 123456789012345680000, 1e300);
-echoes("text", "a", "true", "null", "12", '"\\/', "\0\x01\x1f\x7f", "\n\r\t\b\f", "\u2028\u2029\ufeff", "<&>");
-echoes("text of all planes", "äöü", "日本語", "🙂👩‍👩‍👧‍👦", "e\u0301", "\u{10ffff}", "\ufffd\uffff");
-echoes("empty containers", {}, [], [[]], [{}, []], { a: {}, b: [] });
 echoes("nested values", [1, [2, [3, [], {}]]], { a: { b: { c: [{ d: "e" }] } } }, [[[]], [[1]], ["x", { k: [true] }]]);
 echoes("many members", Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`key${i}`, [i]])));
 echoes("odd keys", { 2: "two", 10: "ten", constructor: "c", toString: "t", hasOwnProperty: 1, é: 3, "a b": 4, "@": 5, $: 6, "\\": 7 });
 echoes("data that looks like the wire", { type: 0, id: 0 }, { links: [], value: 1 }, [{ type: 1, id: 0 }, { type: 2, id: 1 }], "0123456789abcdef0123");
-
-check("echo: negative zero becomes zero", async ({ index }) => equal(await index.echo(-0), 0));
-
-check("echo: a lone surrogate does not end the connection", async ({ index }) => {
-  for (const text of ["\ud800", "a\udc00b", "\ude00\ud83d"]) {
-    const returned = await index.echo(text);
-    isTrue(returned === text || returned === text.toWellFormed(), `got ${JSON.stringify(returned)}`);
-  }
-});
-
-check("echo: deep nesting", async ({ index }) => {
-  let value = "deep";
-  for (let i = 0; i < 50; i++) value = i % 2 ? [value] : { value };
-  equal(await index.echo(value), value);
-});
-
-check("echo: 100 KB of small values", async ({ index }) => {
-  const value = Array.from({ length: 3_000 }, (_, i) => ({ i, text: `${i}` }));
-  equal(await index.echo(value), value);
-}, WS);
 
 check("echo: null cannot be sent, and the connection goes on", async ({ index }) => {
   for (const value of [null, [null], { a: null }]) {
@@ -226,21 +135,6 @@ check("echo: null cannot be sent, and the connection goes on", async ({ index })
 });
 
 // ---------------------------------------------------------------------------------------------- identity
-
-check("echo: an object twice is one object", async ({ index }) => {
-  const o = { a: 1 };
-  const { x, y, other } = await index.echo({ x: o, y: o, other: { a: 1 } });
-  equal(x, { a: 1 });
-  isTrue(x === y, "two objects came back");
-  isTrue(x !== other, "what was equal came back as one");
-});
-
-check("echo: an array twice is one array", async ({ index }) => {
-  const list = [1, [2]];
-  const [x, { y }] = await index.echo([list, { y: list }]);
-  equal(x, [1, [2]]);
-  isTrue(x === y, "two arrays came back");
-});
 
 check("echo: an object that contains itself", async ({ index }) => {
   const o = { name: "o" };
@@ -261,24 +155,6 @@ check("echo: circles through arrays and other objects", async ({ index }) => {
 
 // ---------------------------------------------------------------------------------------------- functions
 
-check("echo: a function", async ({ index }) => {
-  const seen = [];
-  const returned = await index.echo(async (...args) => (seen.push(args), args.length));
-  equal(typeof returned, "function");
-  equal([await returned(), await returned(1, "two", { three: [3] })], [0, 3]);
-  equal(seen, [[], [1, "two", { three: [3] }]]);
-});
-
-check("echo: functions in nested values", async ({ index }) => {
-  const { list, object, plain } = await index.echo({
-    list: [() => "a", [() => "b"]],
-    object: { f: (x) => x + 1, deep: { g: async () => "g" } },
-    plain: [1, "x"],
-  });
-  equal([await list[0](), await list[1][0](), await object.f(1), await object.deep.g()], ["a", "b", 2, "g"]);
-  equal(plain, [1, "x"]);
-});
-
 check("echo: functions and shared objects in one value", async ({ index }) => {
   const shared = { f: () => "shared" };
   shared.self = shared;
@@ -287,32 +163,10 @@ check("echo: functions and shared objects in one value", async ({ index }) => {
   equal([await x.f(), await g()], ["shared", "g"]);
 });
 
-check("a callback kept and called later", async ({ index }) => {
-  const seen = [];
-  const kept = await index.echo((x) => `got ${seen.push(x)}`);
-  await index.transform("beep");
-  await sleep(20);
-  equal(await kept("late"), "got 1");
-  await index.fail().catch(() => {});
-  equal(await kept("later"), "got 2");
-  equal(seen, ["late", "later"]);
-});
-
 check("a function is sent many times", async ({ index }) => {
   let calls = 0;
   const f = () => ++calls;
   for (let i = 1; i <= 5; i++) equal(await (await index.echo(f))(), i);
-});
-
-check("functions get functions", async ({ index }) => {
-  const apply = await index.echo(async (f, x) => f(x));
-  equal(await apply(async (x) => `inner ${x}`, "z"), "inner z");
-});
-
-check("functions give functions", async ({ index }) => {
-  const adder = await index.echo((a) => ({ add: async (b) => a + b }));
-  const { add } = await adder(40);
-  equal(await add(2), 42);
 });
 
 check("a function of the server comes home", async ({ index }) => {
@@ -352,14 +206,6 @@ check("what a kept callback rejects with is an error", async ({ index }) => {
   await failure(f());
   await failure(f(), "again");
 });
-
-check("what a kept callback rejects with keeps its message", async ({ index }) => {
-  const f = await index.echo(async () => {
-    throw new Error("of the client");
-  });
-  const { value } = await failure(f());
-  isTrue(value.message.includes("of the client"), `the message is ${value.message}`);
-}, RUST);
 
 // ---------------------------------------------------------------------------------------------- ids and dealloc
 
@@ -422,12 +268,6 @@ check("reconstruct: an unknown id is not answered", async ({ remote }) => {
 
 // ---------------------------------------------------------------------------------------------- faults of the serializer
 
-check("a function twice in one value", async ({ index }) => {
-  const f = (x) => `f${x}`;
-  const { x, y } = await index.echo({ x: f, y: f });
-  equal([await x(1), await y(2)], ["f1", "f2"]);
-}, RUST);
-
 check("a function twice in one value, and more after it", async ({ index }) => {
   const [f, g] = [(x) => `f${x}`, (x) => `g${x}`];
   const value = await index.echo({ on: f, addListener: f, off: g, list: [f, { n: 1 }], data: { k: [g] } });
@@ -465,63 +305,6 @@ check("what JSON writes as null is not answered", async ({ index }) => {
 }, { ...CAPNODE, ...WS });
 
 // ---------------------------------------------------------------------------------------------- many at once
-
-check("200 calls at once", async ({ index }) => {
-  const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => index.transform(`bee ${i}`)));
-  equal(answers, Array.from({ length: 200 }, (_, i) => `BOO ${i}`));
-}, WS);
-
-check("calls of every kind at once", async ({ index }) => {
-  await Promise.all(
-    Array.from({ length: 10 }, async (_, i) => {
-      const seen = [];
-      const outcomes = await Promise.all([
-        index.transform(`bee ${i}`),
-        index.counter().then(({ next }) => next()),
-        index.on(`e${i}`, (event) => void seen.push(event)),
-        failure(index.fail()).then(({ value }) => value.message),
-        index.authenticate(`${i}`).then((user) => user.profile()).then(({ name }) => name()),
-        index.echo({ i, f: () => i }).then(({ f }) => f()),
-      ]);
-      equal(outcomes, [`BOO ${i}`, 1, undefined, "intentional failure", `user of ${i}`, i]);
-      equal(seen, Array(3).fill(`e${i}`));
-    }),
-  );
-}, WS);
-
-check("calls on one object keep their order", async ({ index }) => {
-  const { next } = await index.counter();
-  equal(await Promise.all(Array.from({ length: 100 }, () => next())), Array.from({ length: 100 }, (_, i) => i + 1));
-}, WS);
-
-check("a slow callback holds up nothing else", async ({ index }) => {
-  const gate = deferred();
-  const called = deferred();
-  const call = index.on("slow", () => (called.resolve(), gate.promise));
-  await within(called.promise, "the callback");
-  equal(await index.transform("beep"), "BOOP");
-  gate.resolve();
-  equal(await call, undefined);
-}, WS);
-
-check("five connections at once", async ({ connect }) => {
-  const counters = [];
-  for (let i = 0; i < 5; i++) counters.push(await (await connect()).index.counter());
-  for (let i = 1; i <= 3; i++) equal(await Promise.all(counters.map(({ next }) => next())), Array(5).fill(i));
-});
-
-check("a connection that ends leaves the others alone", async ({ index, connect }) => {
-  const other = await connect();
-  const { next } = await index.counter();
-  equal(await (await other.index.counter()).next(), 1);
-  const called = deferred();
-  other.index.on("tick", () => (called.resolve(), new Promise(() => {}))).catch(() => {});
-  await within(called.promise, "the callback");
-  other.isOver = true;
-  (other.socket.terminate ?? other.socket.destroy).call(other.socket);
-  await other.closed;
-  equal([await next(), await next()], [1, 2]);
-});
 
 // ---------------------------------------------------------------------------------------------- bare messages
 
