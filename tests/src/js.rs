@@ -180,6 +180,18 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Checks that a client that makes checks has passed all, and at least so many.
+    ///
+    /// # Panics
+    ///
+    /// If it has not.
+    pub fn assert_passed(&self, at_least: usize) {
+        let failed: Vec<_> = self.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
+        assert!(failed.is_empty() && self.success, "{}: {failed:#?}", self.last());
+        let passed = self.last().strip_suffix(" passed, 0 failed").and_then(|number| number.parse().ok());
+        assert!(passed.is_some_and(|passed: usize| passed >= at_least), "{}", self.last());
+    }
+
     /// The last line.
     pub fn last(&self) -> &str {
         self.lines.last().map_or("", String::as_str)

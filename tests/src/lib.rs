@@ -1,10 +1,18 @@
 //! The shared parts of the tests of whole behaviours.
 
 use std::future::Future;
+use std::io;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use capnode::{Connection, Dialect, FromConnection, Func, Limits, Node, Object, Value};
+use capnode::{
+    Connection, Dialect, Error, FromConnection, Func, Incoming, Limits, Node, NodeBuilder, Object, Value,
+};
 use capnode_conformance::Expect;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 #[allow(missing_docs)]
 pub mod amplification;
@@ -20,6 +28,57 @@ pub mod raw;
 pub mod recordings;
 pub mod soak;
 pub mod source;
+
+/// Makes a test of each row: its name, and the check that it makes.
+#[macro_export]
+macro_rules! tests {
+    ($($(#[$meta:meta])* $name:ident: $check:expr;)*) => {$(
+        $(#[$meta])*
+        #[test]
+        fn $name() {
+            $check;
+        }
+    )*};
+}
+
+/// Makes a test of each row: its name, and the check that it makes on a runtime with two threads.
+#[macro_export]
+macro_rules! async_tests {
+    ($($(#[$meta:meta])* $name:ident: $check:expr;)*) => {$(
+        $(#[$meta])*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $check.await;
+        }
+    )*};
+}
+
+/// The languages, and the choice of none.
+pub const ANY: [Option<Dialect>; 4] =
+    [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)];
+
+/// The stack size of a thread, as small as a program may choose it.
+pub const SMALL_STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
+
+/// Runs on a thread with as little stack as a program may give one.
+///
+/// # Panics
+///
+/// If `run` does.
+pub fn on_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::Builder::new().stack_size(SMALL_STACK).spawn(run);
+    thread.expect("a thread").join().expect("no panic")
+}
+
+/// Returns the number in an environment variable, if it is set.
+///
+/// # Panics
+///
+/// If it is no number.
+pub fn number<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
 
 /// The time limit of a wait in a test: anything awaited comes at once, or something is wrong.
 pub const NET: Duration = Duration::from_secs(20);
@@ -77,6 +136,64 @@ pub async fn in_memory<C: FromConnection>(node: &Node, dialect: Dialect) -> (Con
     let served = node.serve(there).await.expect("a connection");
     let peer = Node::builder().dialect(dialect).build();
     (served, peer.connect_over(here).await.expect("a connection"))
+}
+
+/// A node that tells of each connection.
+pub fn meeting(
+    index: impl Serialize + Clone + Send + Sync + 'static,
+) -> (NodeBuilder, UnboundedReceiver<Incoming>) {
+    let (met, meeting) = unbounded_channel();
+    let node = Node::builder().authorize(move |incoming| {
+        // The test may not care.
+        let _unwanted = met.send(incoming);
+        let index = index.clone();
+        async { Ok::<_, Error>(index) }
+    });
+    (node, meeting)
+}
+
+/// Speaks a language from the beginning, if there is one.
+pub fn speaking(node: NodeBuilder, dialect: Option<Dialect>) -> Node {
+    match dialect {
+        Some(dialect) => node.dialect(dialect),
+        None => node,
+    }
+    .build()
+}
+
+/// Serves a node by a router of axum, and returns its address.
+///
+/// # Panics
+///
+/// If it cannot listen.
+pub async fn routed(node: Node) -> String {
+    let bound = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("ws://{}/", bound.local_addr().expect("it is bound"));
+    let router = capnode::axum::router(node);
+    tokio::spawn(async move { axum::serve(bound, router).await });
+    url
+}
+
+/// Lines of a log.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// All of it.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// `echo(value)`, and `wait(value)` which never ends.

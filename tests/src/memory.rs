@@ -1,4 +1,14 @@
-//! The memory of a process, as the system reports it in `/proc`.
+//! The memory of a process, as the system reports it in `/proc`, and as its allocator counts it.
+
+use std::alloc::System;
+
+use stats_alloc::StatsAlloc;
+
+/// Bytes that are allocated now.
+pub fn allocated(allocator: &StatsAlloc<System>) -> usize {
+    let stats = allocator.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+}
 
 /// Bytes of it in memory now.
 pub fn resident(process: u32) -> Option<u64> {

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_tungstenite::client_async;
 
-use crate::until;
+use crate::{panics, until};
 
 /// Connections that stay.
 pub const STAYING: usize = 4;
@@ -187,7 +187,7 @@ impl Soak {
     ///
     /// Capnode goes over WebSockets: on a byte stream its peers are sent a frame at a time, with pauses.
     pub async fn start(dialect: Dialect) -> Self {
-        count_panics();
+        panics::watch(|_| true);
         let worker = Worker::default();
         let index = WorkClient::new(worker.clone());
         let served = Arc::<Mutex<Vec<Connection>>>::default();
@@ -454,23 +454,4 @@ impl<T: Transport> Transport for Cut<T> {
         self.poll_cut(cx)?;
         self.transport.poll_close(cx, reason)
     }
-}
-
-/// Returns the number of panics since [`Soak::start`]. A task that panics ends its connection, and no caller waits for
-/// the task.
-pub fn panics() -> usize {
-    PANICS.load(Ordering::SeqCst)
-}
-
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-fn count_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let report = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            PANICS.fetch_add(1, Ordering::SeqCst);
-            report(panic);
-        }));
-    });
 }

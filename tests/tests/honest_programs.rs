@@ -18,7 +18,8 @@ use std::task::{Context, Poll, Waker};
 use capnode::sans_io::{Core, Pair};
 use capnode::{Bytes, CallError, Cap, Dialect, Error, ErrorKind, Func, Value};
 use capnode_tests::hostile::shortest;
-use capnode_tests::lab::{Alive, LabClient, LabError, Laboratory, MEANT, Rng};
+use capnode_tests::lab::{Alive, LabClient, LabError, Laboratory, Rng};
+use capnode_tests::panics;
 use tokio::runtime::Runtime;
 
 /// Programs of an ordinary run.
@@ -390,19 +391,10 @@ fn compare(here: &Seen, there: &Seen) -> Result<(), String> {
     if here == there { Ok(()) } else { Err(format!("{here:?} here\n{there:?} there")) }
 }
 
-/// Panics that are meant are not printed.
-fn hush() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !panic.to_string().contains(MEANT) {
-            report(panic);
-        }
-    }));
-}
-
 #[test]
 fn a_program_does_the_same_here_and_over_every_language() {
-    hush();
+    // Those that are meant are not printed.
+    panics::watch(|_| true);
     let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
     let first = number("CAPNODE_HONEST_SEED").unwrap_or(0);
     let count = number("CAPNODE_HONEST_PROGRAMS").unwrap_or(PROGRAMS);

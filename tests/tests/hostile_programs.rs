@@ -5,15 +5,15 @@
 //! before it begins: for what ends the process.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use capnode::sans_io::{Core, Pair};
 use capnode::{Call, Cap, Connection, Dialect, Error, Func, Incoming, Node, Registry, Value};
 use capnode_tests::hostile::{Seen, Session, Speaker, shortest};
-use capnode_tests::lab::{Alive, Gives, LabClient, Laboratory, MEANT, MEMBERS, Rng};
-use capnode_tests::{soon, timeless, until};
+use capnode_tests::lab::{Alive, Gives, LabClient, Laboratory, MEMBERS, Rng};
+use capnode_tests::{panics, soon, timeless, until};
 use futures_util::future::join;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,27 +34,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
-/// The unintended panics.
-static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-fn note_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let report = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            let text = panic.to_string();
-            if !text.contains(MEANT) {
-                PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-                report(panic);
-            }
-        }));
-    });
-}
-
-fn panics() -> Vec<String> {
-    std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The stack size of every thread, as small as a program may choose it.
@@ -101,8 +80,9 @@ struct Sum {
 
 /// Plays the session, and looks for panics that were contained.
 fn play(session: &Session, runtime: &Runtime) -> Seen {
+    let before = panics::count();
     let mut seen = session.play(runtime);
-    if let Some(panic) = panics().first() {
+    if let Some(panic) = panics::of("").get(before) {
         seen.fault.get_or_insert_with(|| format!("panicked: {panic}"));
     }
     seen
@@ -131,7 +111,7 @@ fn watch(current: Arc<Vec<AtomicU64>>) {
 
 #[test]
 fn a_hostile_program_ends_its_own_session_at_most() {
-    note_panics();
+    panics::watch(|_| true);
     let count = number("CAPNODE_HOSTILE_SESSIONS").unwrap_or(SESSIONS);
     let first = number("CAPNODE_HOSTILE_SEED").unwrap_or(0);
     let longest = number("CAPNODE_HOSTILE_SECONDS").map(Duration::from_secs);
@@ -335,7 +315,7 @@ async fn play_over(wire: &mut Wire, session: &Session, connection: Option<&Conne
 /// Plays hostile clients, or servers, to a node over a transport. Another connection's calls are answered after each, and in the end
 /// the node is as it was.
 fn play_to_a_node(scheme: &'static str, servers: bool, sessions: u64) {
-    note_panics();
+    panics::watch(|_| true);
     let run = move || {
         runtime().block_on(async move {
             let (alive, registry) = (Alive::default(), Registry::default());
@@ -373,7 +353,7 @@ fn play_to_a_node(scheme: &'static str, servers: bool, sessions: u64) {
                     soon(Cap::from(bystander.clone()).invoke::<Value>("callBack", (4, double)).into_future())
                         .await;
                 assert_eq!(answer.unwrap(), Value::Number(8.0), "after seed {seed} over {scheme}");
-                assert_eq!(panics(), Vec::<String>::new(), "seed {seed} over {scheme}");
+                assert_eq!(panics::of(""), Vec::<String>::new(), "seed {seed} over {scheme}");
             }
             // The index is one object for all, and keeps the references that it was given to keep.
             drop(index);

@@ -4,7 +4,8 @@
 use std::alloc::System;
 
 use capnode::Dialect;
-use capnode_tests::soak::{Amount, STAYING, Soak, panics};
+use capnode_tests::panics;
+use capnode_tests::soak::{Amount, STAYING, Soak};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -40,7 +41,7 @@ async fn nothing_is_left_of_many_calls_callbacks_and_cut_connections() {
             allocated_after <= allocated_before + SLACK,
             "{dialect:?}: {allocated_before} bytes were allocated, and now {allocated_after}"
         );
-        assert_eq!(panics(), 0);
+        assert_eq!(panics::count(), 0);
         eprintln!("{dialect:?}: {allocated_before} bytes before, {allocated_after} after; {after}");
     }
 }

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use capnode::Dialect;
 use capnode_examples::cli;
 use capnode_tests::memory::resident;
-use capnode_tests::soak::{Amount, Soak, panics};
+use capnode_tests::panics;
+use capnode_tests::soak::{Amount, Soak};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -108,7 +109,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     check("RSS has grown", resident.is_none_or(|(after, before)| after <= before + SLACK_RESIDENT));
     check("the heap has grown", after.allocated <= before.allocated + SLACK_ALLOCATED);
     check("tables and what is alive differ", left.is_like(&left_before, dialect));
-    check("something has panicked", panics() == 0);
+    check("something has panicked", panics::count() == 0);
     check("something is left at the end", ended.is_empty());
     if resident.is_none() {
         println!("RSS is left out: there is no /proc here");

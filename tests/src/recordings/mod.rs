@@ -6,6 +6,7 @@ pub mod objects;
 pub mod programs;
 pub mod script;
 pub mod table;
+pub mod well;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -105,6 +106,13 @@ fn line(text: &str) -> Line {
         (None, None) => panic!("a line of an unknown shape: {text}"),
     };
     Line::Frame { from, text }
+}
+
+/// Shortens a text of which only the length matters.
+pub fn shorten(line: &mut Line) {
+    if let Line::Frame { text, .. } = line {
+        *text = text.replace("200000", "2000").replace(&"y".repeat(1_000), "y");
+    }
 }
 
 /// Writes out a text that was abbreviated as `y x 60000` in a message or event.

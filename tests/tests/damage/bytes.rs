@@ -1,18 +1,14 @@
 //! Damage outside of messages: to the bytes between them on a byte stream, and streams that end anywhere.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use capnode::{Cap, Connection, Dialect, Node, Value, transport};
-use capnode_tests::recordings::{self, Line, Side, script};
+use capnode::{Dialect, Node, transport};
+use capnode_tests::panics;
+use capnode_tests::recordings::{self, Line, Side, script, script::LONG, well};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::mutation::{Mutation, is_thorough};
-use crate::offers::{self, IndexFactory, WELL};
-use crate::panics;
-
-/// Longer than anything takes. The clock only moves when there is nothing left to do.
-const LONG: Duration = Duration::from_secs(3600);
+use crate::offers::{self, IndexFactory};
 
 /// A stream, and where its messages end.
 struct Stream {
@@ -119,22 +115,6 @@ async fn damaged(node: &Node, stream: &Stream, (harm, at): (Mutation, usize)) ->
     if (tables.imports, tables.exports, tables.calls, tables.running) != (0, 0, 0, 0) {
         return Err(format!("it leaves {tables:?}"));
     }
-    let (here, there) = transport::pair();
-    node.serve(there).await.map_err(|error| error.to_string())?;
-    let other = Node::builder().dialect(stream.dialect).build().connect_over::<Connection>(here).await;
-    let other = other.map_err(|error| error.to_string())?;
-    let well = async {
-        let index: Value = match stream.dialect {
-            Dialect::Capnode => other.index::<Cap>().read().await?,
-            _ => Value::Undefined,
-        };
-        match index.member(WELL) {
-            Some(Value::Cap(well)) => well.apply::<u32>((20, 22)).await,
-            _ => other.index::<Cap>().invoke::<u32>(WELL, (20, 22)).await,
-        }
-    };
-    match tokio::time::timeout(LONG, well).await {
-        Ok(Ok(42)) => Ok(format!("{:?}", end.kind())),
-        outcome => Err(format!("another session got {outcome:?}")),
-    }
+    well::check(&well::another(node, stream.dialect).await?).await?;
+    Ok(format!("{:?}", end.kind()))
 }

@@ -8,7 +8,6 @@
 mod bytes;
 mod mutation;
 mod offers;
-mod panics;
 mod play;
 mod scenario;
 mod sweep;

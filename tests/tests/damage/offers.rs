@@ -7,10 +7,8 @@ use capnode_tests::recordings::{
     objects::{self, Host},
     programs::{self, PlayState},
     table::{self, Cover},
+    well::{WELL, well},
 };
-
-/// The name of the function that adds two numbers.
-pub const WELL: &str = "is all well";
 
 /// Makes the index of the recorded program.
 #[derive(Clone, Copy)]
@@ -53,10 +51,6 @@ impl IndexFactory {
             None => Value::from([(WELL, well())]),
         }
     }
-}
-
-fn well() -> Value {
-    Value::Cap(Func::<fn(u32, u32) -> u32>::new(|a: u32, b: u32| async move { a.wrapping_add(b) }).into())
 }
 
 /// All members that the programs of the Cap'n Web recordings had, and the types with which they are read.

@@ -1,23 +1,21 @@
 //! One session of a core in the place of one side.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use capnode::sans_io::{Core, Endpoint};
-use capnode::{Call, Cap, Dialect, Error, ErrorKind, Value};
+use capnode::{Cap, Dialect, Error, ErrorKind, Value};
 use capnode_tests::recordings::{
     self, Side,
-    json::{self, form},
+    calls::{self, Attempt},
+    well::WELL,
     wire::{Leaf, pair, values},
 };
 use serde_json::{Value as Json, json};
 
-use crate::offers::{self, WELL};
+use crate::offers;
 use crate::scenario::{Make, Message, Piece, Recorded, Scenario, Step, ids};
-
-type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 
 pub struct Play<'a> {
     scenario: &'a Scenario,
@@ -136,7 +134,11 @@ impl<'a> Play<'a> {
             Recorded::Graph(graph) => {
                 pair(graph, &graph.root, value, &mut self.lent);
             }
-            Recorded::Expression(expression) => lend(expression, value, &mut self.lent),
+            Recorded::Expression(expression) => calls::lent(expression, value, &mut |form, id, cap| {
+                if matches!(form, "export" | "promise") {
+                    self.lent.insert(id.to_string(), cap.clone());
+                }
+            }),
         }
     }
 
@@ -162,37 +164,13 @@ impl<'a> Play<'a> {
         match make {
             Make::Index => Some(Box::pin(self.end.core().index::<Cap>().read::<Value>().into_future())),
             Make::Expression { number, expression, awaited } => {
-                let (_, parts) = form(expression).filter(|(form, _)| *form == "pipeline")?;
-                let target = match parts.first()?.as_i64()? {
-                    0 => self.end.core().index::<Cap>(),
-                    id => self.lent.get(&id.to_string())?.clone(),
+                let index = self.end.core().index::<Cap>();
+                let mut reference = |form: &str, id: i64| match (form, id) {
+                    ("export", _) => Some(offers::callback()),
+                    (_, 0) => Some(index.clone()),
+                    _ => self.lent.get(&id.to_string()).cloned(),
                 };
-                let path = parts.get(1)?.as_array()?;
-                let cap = |id: i64, peer: &Core| match id {
-                    0 => Some(peer.index::<Cap>()),
-                    id => self.lent.get(&id.to_string()).cloned(),
-                };
-                let mut reference = |form: &str, id: i64| match form {
-                    "export" => Some(offers::callback()),
-                    _ => cap(id, self.end.core()),
-                };
-                let args = match parts.get(2).and_then(Json::as_array) {
-                    Some(args) => {
-                        let args = args.iter().map(|arg| json::value(arg, &mut reference));
-                        Some(args.collect::<Option<Vec<_>>>()?)
-                    }
-                    None => None,
-                };
-                let (last, before) = match path.split_last() {
-                    Some((last, before)) => (last.as_str(), before),
-                    None => (None, path.as_slice()),
-                };
-                let target = before.iter().filter_map(Json::as_str).fold(target, |cap, name| cap.at(name));
-                let call = match (args, last) {
-                    (Some(args), last) => with(&target, last, args),
-                    (None, Some(last)) => target.get(last),
-                    (None, None) => target.read(),
-                };
+                let call = calls::of_expression(expression, &mut reference)?;
                 if *awaited {
                     return Some(Box::pin(call.into_future()));
                 }
@@ -214,25 +192,7 @@ impl<'a> Play<'a> {
                     Some(exported.entry(id.to_string()).or_insert_with(make).clone())
                 };
                 let args = values(graph, args, &mut reference)?;
-                let nothing = |()| Value::Undefined;
-                Some(match (op.as_str(), name) {
-                    ("get", Some(name)) => Box::pin(target.get(name).into_future()),
-                    ("set", Some(name)) => {
-                        let call = target.put(name, args.first()?);
-                        Box::pin(async move { call.await.map(nothing) })
-                    }
-                    ("delete", Some(name)) => {
-                        let call = target.delete(name);
-                        Box::pin(async move { call.await.map(nothing) })
-                    }
-                    ("keys", _) => {
-                        let call = target.keys();
-                        Box::pin(async move { call.await.map(|_| Value::Undefined) })
-                    }
-                    ("post", name) => Box::pin(with(&target, name.as_deref(), args).into_future()),
-                    ("" | "apply", _) => Box::pin(with(&target, None, args).into_future()),
-                    _ => return None,
-                })
+                calls::operate(&target, op, name.as_deref(), args, |call| Box::pin(call.into_future()))
             }
         }
     }
@@ -359,50 +319,5 @@ impl<'a> Play<'a> {
             (0, 0, 0, 0) => Ok(()),
             _ => Err(format!("the session leaves {tables:?}")),
         }
-    }
-}
-
-/// Notes the peer's export of each reference in a value.
-fn lend(expression: &Json, value: &Value, lent: &mut HashMap<String, Cap>) {
-    match (expression, value) {
-        (_, Value::Cap(cap)) => {
-            if let Some(("export" | "promise", [id, ..])) = form(expression) {
-                lent.insert(id.to_string(), cap.clone());
-            }
-        }
-        (Json::Array(elements), Value::Array(values)) => {
-            let elements = elements.first().and_then(Json::as_array).into_iter().flatten();
-            elements.zip(values).for_each(|(element, value)| lend(element, value, lent));
-        }
-        (Json::Object(members), Value::Object(values)) => {
-            for (key, value) in values {
-                if let Some(member) = members.get(key) {
-                    lend(member, value, lent);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Makes a call with as many arguments as there are.
-fn with(cap: &Cap, name: Option<&str>, args: Vec<Value>) -> Call<Value> {
-    let count = args.len();
-    let mut args = args.into_iter();
-    let mut next = || args.next().unwrap_or_default();
-    macro_rules! call {
-        ($($next:expr),*) => {
-            match name {
-                Some(name) => cap.invoke(name, ($($next,)*)),
-                None => cap.apply(($($next,)*)),
-            }
-        };
-    }
-    match count {
-        0 => call!(),
-        1 => call!(next()),
-        2 => call!(next(), next()),
-        3 => call!(next(), next(), next()),
-        _ => call!(next(), next(), next(), next(), next(), next(), next()),
     }
 }

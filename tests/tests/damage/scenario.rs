@@ -6,6 +6,7 @@ use std::sync::Arc;
 use capnode::Dialect;
 use capnode_tests::recordings::{
     self, Line, Recording, Side,
+    calls::{answers, reply_id, text},
     wire::{Graph, Ids, Leaf, compare},
 };
 use serde_json::Value as Json;
@@ -60,29 +61,6 @@ pub enum Make {
     Call { target: Option<String>, op: String, name: Option<String>, graph: Arc<Graph>, args: Vec<Leaf> },
 }
 
-pub fn text(json: &Json) -> String {
-    json.as_str().map_or_else(|| json.to_string(), str::to_owned)
-}
-
-/// The id by which a request is answered.
-pub fn reply_id(dialect: Dialect, message: &Json) -> Option<&Json> {
-    match (dialect, message["type"].as_str()?) {
-        (Dialect::Capnode, "index") => message.get("methodId"),
-        (Dialect::Capnode, "invocation") => message.get("replyId"),
-        (Dialect::Q, "send") => message.get("from"),
-        _ => None,
-    }
-}
-
-/// The id of the request that a message answers.
-fn answers(dialect: Dialect, message: &Json) -> Option<&Json> {
-    match (dialect, message["type"].as_str()?) {
-        (Dialect::Capnode, "return" | "error") => message.get("methodId"),
-        (Dialect::Q, "resolve") => message.get("to"),
-        _ => None,
-    }
-}
-
 /// All connections of all recordings in which the other side says something.
 pub fn scenarios(dialect: Dialect, side: Side) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
@@ -90,7 +68,8 @@ pub fn scenarios(dialect: Dialect, side: Side) -> Vec<Scenario> {
         let recording = recordings::read(dialect, &name);
         let starts = |line: &Line| matches!(line, Line::Event(event) if event["event"] == "new-connection");
         for (number, lines) in recording.lines.chunk_by(|_, next| !starts(next)).enumerate() {
-            let lines: Vec<_> = lines.iter().map(shortened).collect();
+            let mut lines = lines.to_vec();
+            lines.iter_mut().for_each(recordings::shorten);
             let theirs = |line: &Line| matches!(line, Line::Frame { from, .. } if *from != side);
             if lines.iter().any(theirs) {
                 let recording = Recording { dialect, name: name.clone(), lines };
@@ -100,17 +79,6 @@ pub fn scenarios(dialect: Dialect, side: Side) -> Vec<Scenario> {
         }
     }
     scenarios
-}
-
-/// Shortens texts of which only the length matters.
-fn shortened(line: &Line) -> Line {
-    let mut line = line.clone();
-    if let Line::Frame { text, .. } = &mut line {
-        if text.len() > 3_000 {
-            *text = text.replace("200000", "2000").replace(&"y".repeat(1_000), "y");
-        }
-    }
-    line
 }
 
 impl Scenario {
@@ -185,7 +153,8 @@ fn named(recording: &Recording, side: Side, calls: bool) -> Vec<Step> {
             steps.push(message(raw, answers));
             continue;
         }
-        let Some(id) = reply_id(dialect, &json).filter(|_| calls) else { continue };
+        let is_call = calls && json["type"] != "dealloc";
+        let Some(id) = reply_id(dialect, &json).filter(|_| is_call) else { continue };
         made.insert(text(id), made.len());
         let op = json["op"].as_str().unwrap_or_default().to_owned();
         let graph = Graph::of(dialect, &json);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use capnode::{Connection, Dialect, Node, Value};
+use capnode_tests::panics;
 use capnode_tests::recordings::{self, Line, Side, programs::PlayState, script};
 
 use crate::mutation::harms;
 use crate::offers;
-use crate::panics;
 use crate::play::{End, Play};
 use crate::scenario::{Learner, Message, Piece, Scenario, Step, scenarios};
 

@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use capnode::{Cap, Connection, Dialect, Func, Node, Value};
+use capnode_tests::lab::Rng;
 use capnode_tests::panics;
 use capnode_tests::recordings::{
     self, Line, Recording, Side,
     script::{self, LONG, Script},
     table::{self, Cover},
+    well::{self, WELL},
 };
 
 use crate::player::play_damaged;
@@ -23,24 +25,12 @@ fn flips(recording: &Recording, both: bool) -> usize {
     if both && sends(Side::A) && sends(Side::B) { FLIPS / 2 } else { FLIPS }
 }
 
-/// Numbers that are the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn of(name: &str, side: Side) -> Self {
-        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self(seed ^ side as u64)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ mixed >> 31) % end as u64) as usize
-    }
+/// Returns numbers that are the same in each run.
+fn random(name: &str, side: Side) -> Rng {
+    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Rng::new(seed ^ side as u64)
 }
 
 /// A text with another bit. A transport that takes bytes either refuses invalid UTF-8 or replaces it.
@@ -51,7 +41,7 @@ fn flipped(text: &str, bit: usize) -> String {
 }
 
 /// Returns the recording with one bit flipped in a message of one side, if it has sent anything.
-fn damaged(recording: &Recording, from: Side, random: &mut Random) -> Option<Recording> {
+fn damaged(recording: &Recording, from: Side, random: &mut Rng) -> Option<Recording> {
     let bits = |line: &Line| match line {
         Line::Frame { from: side, text } if *side == from => text.len() * 8,
         _ => 0,
@@ -70,15 +60,6 @@ fn damaged(recording: &Recording, from: Side, random: &mut Random) -> Option<Rec
     Some(damaged)
 }
 
-/// Shortens texts of which only the length matters.
-fn shorten(recording: &mut Recording) {
-    for line in &mut recording.lines {
-        if let Line::Frame { text, .. } = line {
-            *text = text.replace("200000", "2000").replace(&"y".repeat(1_000), "y");
-        }
-    }
-}
-
 fn other(side: Side) -> Side {
     match side {
         Side::A => Side::B,
@@ -93,8 +74,8 @@ pub fn flip_all(dialect: Dialect, side: Side) {
     for row in table::rows(dialect) {
         let Cover::Played(part) = row.cover(side) else { continue };
         let mut recording = recordings::read(dialect, row.name);
-        shorten(&mut recording);
-        let mut random = Random::of(row.name, side);
+        recording.lines.iter_mut().for_each(recordings::shorten);
+        let mut random = random(row.name, side);
         let both = matches!((&row.a, &row.b), (Cover::Played(_), Cover::Played(_)));
         script::run(async {
             for flip in 0..flips(&recording, both) {
@@ -113,7 +94,7 @@ pub fn flip_all_of_capn_web(side: Side) {
     let before = panics::count();
     for name in recordings::names(Dialect::CapnWeb) {
         let recording = recordings::read(Dialect::CapnWeb, &name);
-        let mut random = Random::of(&name, side);
+        let mut random = random(&name, side);
         script::run(async {
             for flip in 0..flips(&recording, true) {
                 let Some(damaged) = damaged(&recording, other(side), &mut random) else { break };
@@ -127,19 +108,12 @@ pub fn flip_all_of_capn_web(side: Side) {
 
 async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {
     let echo = Func::<fn(Value) -> Value>::new(|value: Value| async move { value });
-    let add = Func::<fn(u32, u32) -> u32>::new(|a: u32, b: u32| async move { a.wrapping_add(b) });
     let index = ["echo", "kind", "nothing", "counter", "call", "later", "authenticate"];
     let mut index: Vec<_> =
         index.iter().map(|name| ((*name).to_owned(), Value::Cap(echo.cap().clone()))).collect();
-    index.push(("add".to_owned(), Value::Cap(add.into())));
+    index.extend(["add", WELL].map(|name| (name.to_owned(), well::well())));
     let node = Node::new(Value::Object(index)).limits(capnode_tests::timeless());
-    let (here, there) = capnode::transport::pair();
-    node.serve(there).await.map_err(|error| error.to_string())?;
-    let healthy: Connection = Node::empty()
-        .limits(capnode_tests::timeless())
-        .connect_over(here)
-        .await
-        .map_err(|error| error.to_string())?;
+    let healthy = well::another(&node, Dialect::CapnWeb).await?;
     let (transport, to_node, from_node) = Script::new();
     let connection = match side {
         Side::A => node.connect_over::<Connection>(transport).await,
@@ -172,8 +146,5 @@ async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {
             outcome => return Err(format!("a call of the damaged session: {outcome:?}")),
         }
     }
-    match tokio::time::timeout(LONG, healthy.index::<Cap>().invoke::<u32>("add", (20, 22))).await {
-        Ok(Ok(42)) => Ok(()),
-        outcome => Err(format!("another session got {outcome:?}")),
-    }
+    well::check(&healthy).await
 }

@@ -10,17 +10,15 @@ use capnode_tests::recordings::{
     Line, Recording, Side,
     calls::{self, Attempt, answers, reply_id, text},
     parse,
-    programs::{Observations, Part, PlayState, given},
+    programs::{Function, Observations, Part, PlayState, given},
     script::{self, LONG, Script, Sent},
+    well::{self, WELL},
     wire::{Graph, Ids, Leaf, compare, is_seen, pair, said, values},
 };
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-/// A function of six arguments; those that were not given are undefined.
-pub type Callback = Func<fn(Value, Value, Value, Value, Value, Value) -> Result<Value, Error>>;
 
 type Outcome = Result<Value, Error>;
 
@@ -35,7 +33,7 @@ struct Called {
 }
 
 impl Calls {
-    fn callback(&self) -> Callback {
+    fn callback(&self) -> Function {
         let calls = self.clone();
         Func::fallible(move |a: Value, b: Value, c: Value, d: Value, e: Value, f: Value| {
             let (sender, answer) = oneshot::channel();
@@ -125,23 +123,12 @@ pub async fn play_damaged(recording: &Recording, rust: Side, part: &Part) -> Res
     }
     drop((from_node, world));
     let Some(other) = other else { return Ok(()) };
-    let check = async {
-        let index: Value = other.index::<Cap>().read().await?;
-        let Some(Value::Cap(check)) = index.member("is all well") else {
-            return other.index::<Cap>().invoke::<u32>("is all well", (20, 22)).await;
-        };
-        check.apply::<u32>((20, 22)).await
-    };
-    match tokio::time::timeout(LONG, check).await {
-        Ok(Ok(42)) => Ok(()),
-        outcome => Err(format!("another session got {outcome:?}")),
-    }
+    well::check(&other).await
 }
 
 /// Returns the index for a second session of a node.
 fn checked(index: Option<Value>) -> Value {
-    let check = Func::<fn(u32, u32) -> u32>::new(|a: u32, b: u32| async move { a + b });
-    let mut members = vec![("is all well".to_owned(), Value::Cap(check.into()))];
+    let mut members = vec![(WELL.to_owned(), well::well())];
     match index {
         Some(Value::Object(others)) => members.extend(others),
         Some(other) => members.push(("index".to_owned(), other)),
@@ -187,15 +174,7 @@ async fn start<'a>(
     let connection = connection.map_err(|error| error.to_string())?;
     let mut other = None;
     if with_other {
-        let (here, there) = capnode::transport::pair();
-        node.serve(there).await.map_err(|error| error.to_string())?;
-        let asks = Node::builder()
-            .dialect(dialect)
-            .limits(capnode_tests::timeless())
-            .build()
-            .connect_over::<Connection>(here)
-            .await;
-        other = Some(asks.map_err(|error| error.to_string())?);
+        other = Some(well::another(&node, dialect).await?);
     }
     let mut frames = Vec::new();
     // Unanswered requests of a damaged session do not matter.
@@ -249,8 +228,7 @@ impl Player<'_> {
                 self.play(text, &message).await
             }
             Line::Frame { text, .. } => {
-                let recorded = parse(text)?;
-                let mut recorded = recorded;
+                let mut recorded = parse(text)?;
                 let fits = |(other, _): &(Json, Option<Json>)| covers(other, &recorded);
                 if let Some(at) = self.instead.iter().position(fits) {
                     match self.instead.remove(at).1 {
