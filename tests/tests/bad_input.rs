@@ -4,21 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use capnode::{Connection, Error, ErrorKind, Func, Incoming, Limits, Listener, Node};
+use capnode::{Connection, ErrorKind, Func, Incoming, Limits, Listener, Node};
 use capnode_examples::tour::{self, TourClient};
-use capnode_tests::{panics, soon, until};
+use capnode_tests::{limits, meeting, panics, soon, until};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
 /// A tour server, its ends of the connections, and an honest client.
 struct Server {
     listener: Listener,
-    met: mpsc::UnboundedReceiver<Connection>,
+    met: UnboundedReceiver<Incoming>,
     honest: Honest,
 }
 
@@ -26,14 +27,8 @@ impl Server {
     async fn start(url: &str, limits: Limits) -> Self {
         // The tests themselves have threads of other names.
         panics::watch(|_| std::thread::current().name() == Some("tokio-rt-worker"));
-        let (tell, mut met) = mpsc::unbounded_channel();
-        let node = Node::builder()
-            .authorize(move |incoming: Incoming| {
-                tell.send(incoming.connection().clone()).unwrap();
-                async { Ok::<_, Error>(tour::index()) }
-            })
-            .build();
-        let listener = node.limits(limits).listen(url).await.unwrap();
+        let (node, mut met) = meeting(tour::index());
+        let listener = node.limits(limits).build().listen(url).await.unwrap();
         let honest = Honest::connect(&listener).await;
         met.recv().await.unwrap();
         Self { listener, met, honest }
@@ -46,7 +41,7 @@ impl Server {
     /// A peer that sends any frames, and the server's end of its connection.
     async fn raw(&mut self) -> (Raw, Connection) {
         let raw = Raw::connect(&self.listener).await;
-        (raw, self.met.recv().await.unwrap())
+        (raw, self.met.recv().await.unwrap().connection().clone())
     }
 
     /// The honest client has noticed nothing.
@@ -400,9 +395,7 @@ async fn odd_but_harmless_messages_end_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_is_too_long_is_refused_while_it_is_read() {
-    let mut limits = Limits::default();
-    limits.frame_bytes = 100_000;
-    let mut server = Server::tcp(limits).await;
+    let mut server = Server::tcp(limits(|limits| limits.frame_bytes = 100_000)).await;
     let (mut raw, connection) = server.raw().await;
     // The end of it never comes.
     raw.send_bytes(format!("[\"push\",\"{}", "x".repeat(200_000)).as_bytes()).await;
@@ -451,10 +444,7 @@ async fn half_a_line_keeps_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_may_hold_so_much_and_no_more() {
-    let mut limits = Limits::default();
-    limits.exports = 50;
-    limits.imports = 50;
-    let mut server = Server::tcp(limits).await;
+    let mut server = Server::tcp(limits(|limits| (limits.exports, limits.imports) = (50, 50))).await;
 
     let (mut raw, connection) = server.raw().await;
     for _ in 0..60 {
@@ -488,22 +478,13 @@ async fn a_peer_may_hold_so_much_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_do_not_end_are_parked_up_to_a_limit() {
-    let mut limits = Limits::default();
-    limits.running_calls = 4;
-    limits.parked_bytes = 100_000;
     let go = Arc::new(Notify::new());
     let shop = ShopClient::new(Corner { go: go.clone() });
-    let (tell, mut met) = mpsc::unbounded_channel();
-    let node = Node::builder()
-        .authorize(move |incoming: Incoming| {
-            tell.send(incoming.connection().clone()).unwrap();
-            let shop = shop.clone();
-            async { Ok::<_, Error>(shop) }
-        })
-        .build();
-    let listener = node.limits(limits).listen("tcp://127.0.0.1:0").await.unwrap();
+    let (node, mut met) = meeting(shop);
+    let few = limits(|limits| (limits.running_calls, limits.parked_bytes) = (4, 100_000));
+    let listener = node.limits(few).build().listen("tcp://127.0.0.1:0").await.unwrap();
     let mut raw = Raw::connect(&listener).await;
-    let connection = met.recv().await.unwrap();
+    let connection = met.recv().await.unwrap().connection().clone();
 
     for _ in 0..4 {
         raw.send(r#"["stream",["pipeline",0,["wait"],[]]]"#).await;
@@ -536,10 +517,10 @@ async fn calls_that_do_not_end_are_parked_up_to_a_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_does_not_read_loses_its_session() {
-    let mut limits = Limits::default();
-    limits.unwritten_bytes_soft = 100_000;
-    limits.unwritten_bytes_hard = 1_000_000;
-    let mut server = Server::tcp(limits).await;
+    let mut server = Server::tcp(limits(|limits| {
+        (limits.unwritten_bytes_soft, limits.unwritten_bytes_hard) = (100_000, 1_000_000)
+    }))
+    .await;
     let (mut raw, connection) = server.raw().await;
     let frame = format!("[\"stream\",[\"pipeline\",0,[\"echo\"],[\"{}\"]]]\n", "x".repeat(50_000));
     let sending = async {
@@ -676,6 +657,16 @@ async fn an_error_says_which_argument_of_which_method_does_not_fit_and_why() {
     raw.exchange(r#"["stream",["pipeline",0,["add"],[1,2]]]"#, &format!(r#"["resolve",{},3]"#, id + 1)).await;
 }
 
+/// Returns the next lines, of which the order does not matter.
+async fn sorted(raw: &mut Raw, count: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for _ in 0..count {
+        lines.push(raw.receive().await.unwrap());
+    }
+    lines.sort();
+    lines
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_asked_for_is_given_back() {
     let listener = Node::new(ShopClient::new(Corner::default())).listen("tcp://127.0.0.1:0").await.unwrap();
@@ -687,61 +678,45 @@ async fn what_nobody_asked_for_is_given_back() {
     };
     // An additional argument, alone and inside another, and twice the same.
     raw.send(r#"["stream",["pipeline",0,["add"],[1,2,["export",-1],{"deep":[[["export",-2]]]}]]]"#).await;
-    let mut received =
-        [raw.receive().await, raw.receive().await, raw.receive().await].map(Option::unwrap).to_vec();
-    received.sort();
     let mut expected = releases(&[-1, -2]);
     expected.push(r#"["resolve",1,3]"#.to_owned());
-    assert_eq!(received, expected);
+    assert_eq!(sorted(&mut raw, 3).await, expected);
 
     // Fields that the struct does not have, and the callback itself when the call has ended.
     raw.send(
         r#"["stream",["pipeline",0,["order"],[{"name":"tea","extra":["export",-3],"count":null},["export",-4]]]]"#,
     )
     .await;
-    let mut received =
-        [raw.receive().await, raw.receive().await, raw.receive().await].map(Option::unwrap).to_vec();
-    received.sort();
     let mut expected = releases(&[-3, -4]);
     expected.push(r#"["resolve",2,"tea None"]"#.to_owned());
-    assert_eq!(received, expected);
+    assert_eq!(sorted(&mut raw, 3).await, expected);
 
     // The arguments of a method that is not there, and the answer to a call that was never made.
     raw.send(r#"["stream",["pipeline",0,["nosuch"],[["export",-5]]]]"#).await;
-    let mut received = [raw.receive().await, raw.receive().await].map(Option::unwrap);
-    received.sort();
+    let received = sorted(&mut raw, 2).await;
     assert_eq!(received[1], releases(&[-5])[0]);
     assert!(received[0].starts_with(r#"["reject",3,"#));
     raw.exchange(r#"["resolve",99,["export",-6]]"#, &releases(&[-6])[0]).await;
 
     // Lent twice under one id, and given back at once with its count.
     raw.send(r#"["stream",["pipeline",0,["add"],[1,2,["export",-7],["export",-7]]]]"#).await;
-    let mut received = [raw.receive().await, raw.receive().await].map(Option::unwrap);
-    received.sort();
-    assert_eq!(received, [r#"["release",-7,2]"#, r#"["resolve",4,3]"#]);
+    assert_eq!(sorted(&mut raw, 2).await, [r#"["release",-7,2]"#, r#"["resolve",4,3]"#]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_surrogate_pair_ends_nothing() {
     let mut server = Server::tcp(Limits::default()).await;
     let (mut raw, _) = server.raw().await;
-    raw.exchange(r#"["stream",["pipeline",0,["transform"],["a\ud800b"]]]"#, "[\"resolve\",1,\"A\u{fffd}B\"]")
-        .await;
-    raw.exchange(
-        r#"["stream",["pipeline",0,["echo"],["\ude00\ud83d"]]]"#,
-        "[\"resolve\",2,\"\u{fffd}\u{fffd}\"]",
-    )
-    .await;
-    raw.exchange(r#"["stream",["pipeline",0,["echo"],[{"\ud800":1}]]]"#, "[\"resolve\",3,{\"\u{fffd}\":1}]")
-        .await;
-    // Both halves are one character.
-    raw.exchange(r#"["stream",["pipeline",0,["echo"],["\ud83d\ude00"]]]"#, "[\"resolve\",4,\"\u{1f600}\"]")
-        .await;
-    raw.exchange(
-        r#"["stream",["pipeline",0,["\ud800"],[]]]"#,
-        "[\"reject\",5,[\"error\",\"TypeError\",\"'\u{fffd}' is not a function.\"]]",
-    )
-    .await;
+    for (call, answer) in [
+        (r#"["transform"],["a\ud800b"]"#, "[\"resolve\",1,\"A\u{fffd}B\"]"),
+        (r#"["echo"],["\ude00\ud83d"]"#, "[\"resolve\",2,\"\u{fffd}\u{fffd}\"]"),
+        (r#"["echo"],[{"\ud800":1}]"#, "[\"resolve\",3,{\"\u{fffd}\":1}]"),
+        // Both halves are one character.
+        (r#"["echo"],["\ud83d\ude00"]"#, "[\"resolve\",4,\"\u{1f600}\"]"),
+        (r#"["\ud800"],[]"#, "[\"reject\",5,[\"error\",\"TypeError\",\"'\u{fffd}' is not a function.\"]]"),
+    ] {
+        raw.exchange(&format!(r#"["stream",["pipeline",0,{call}]]"#), answer).await;
+    }
     server.end().await;
 }
 
@@ -753,7 +728,7 @@ async fn socket(server: &mut Server) -> (Socket, Connection) {
     let address = server.listener.local_addr().unwrap();
     let stream = TcpStream::connect(address).await.unwrap();
     let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await.unwrap();
-    (socket, server.met.recv().await.unwrap())
+    (socket, server.met.recv().await.unwrap().connection().clone())
 }
 
 /// Returns the frames of a WebSocket before its close, and the code and reason of the close.
@@ -772,9 +747,7 @@ async fn socket_end(mut socket: Socket) -> (Vec<String>, u16, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_web_socket_is_told_by_a_message_and_by_how_it_is_closed() {
-    let mut limits = Limits::default();
-    limits.frame_bytes = 100_000;
-    let mut server = Server::start("ws://127.0.0.1:0", limits).await;
+    let mut server = Server::start("ws://127.0.0.1:0", limits(|limits| limits.frame_bytes = 100_000)).await;
     let long = format!("[\"push\",\"{}\"]", "x".repeat(200_000));
     for (message, reason) in [
         (

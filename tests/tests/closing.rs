@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use capnode::transport::{self, Frame, Outgoing, ReceiveError, Transport, lines};
 use capnode::{Cap, Connection, Func, Node, Value};
-use capnode_tests::{soon, until};
+use capnode_tests::{meeting, routed, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -99,12 +99,9 @@ impl Notes for Counted {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sent_before_the_end_arrives_at_a_node() {
-    let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let axum = format!("ws://{}", bound.local_addr().unwrap());
     let counted = Counted::default();
     let node = Node::new(NotesClient::new(counted.clone()));
-    let router = capnode::axum::router(node.clone());
-    let _axum = tokio::spawn(async move { axum::serve(bound, router).await });
+    let axum = routed(node.clone()).await;
     let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();
     let ws = node.listen("ws://127.0.0.1:0").await.unwrap();
     for (round, url) in [tcp.url(), ws.url(), axum].into_iter().enumerate() {
@@ -134,16 +131,10 @@ async fn what_was_sent_before_the_end_arrives_inside_a_program() {
 /// A peer that has sent much unread data when the other side closes still receives all earlier frames.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_arrives_after_the_end_does_not_take_back_what_was_sent() {
-    let (sender, mut met) = tokio::sync::mpsc::unbounded_channel::<Connection>();
-    let node = Node::builder()
-        .authorize(move |incoming: capnode::Incoming| {
-            sender.send(incoming.connection().clone()).unwrap();
-            async { Ok::<_, capnode::Error>("index") }
-        })
-        .build();
-    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let (node, mut met) = meeting("index");
+    let listener = node.build().listen("tcp://127.0.0.1:0").await.unwrap();
     let mut stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let connection = soon(met.recv()).await.unwrap();
+    let connection = soon(met.recv()).await.unwrap().connection().clone();
     stream.write_all(b"[\"push\",[\"pipeline\",0,[]]]\n[\"pull\",1]\n").await.unwrap();
     let mut first = vec![0; 10];
     soon(stream.read_exact(&mut first)).await.unwrap();
@@ -162,7 +153,7 @@ async fn what_arrives_after_the_end_does_not_take_back_what_was_sent() {
     soon(connection.closed()).await;
 }
 
-/// A transport that takes nothing until it is opened, or fails then.
+/// A transport that takes nothing until it is opened, or fails then, and tells when the peer has ended.
 struct Gate<T> {
     transport: T,
     state: Arc<GateState>,
@@ -173,6 +164,7 @@ struct GateState {
     open: AtomicBool,
     broken: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
+    ended: Notify,
 }
 
 impl GateState {
@@ -186,7 +178,11 @@ impl GateState {
 
 impl<T: Transport> Transport for Gate<T> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
-        self.transport.poll_receive(cx)
+        let received = self.transport.poll_receive(cx);
+        if let Poll::Ready(None) = received {
+            self.state.ended.notify_one();
+        }
+        received
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
@@ -378,30 +374,6 @@ async fn a_worker_over_standard_input_and_output_answers_all_it_was_asked() {
     }
 }
 
-/// A transport that tells when the peer has ended.
-struct Ending<T> {
-    transport: T,
-    end: Arc<Notify>,
-}
-
-impl<T: Transport> Transport for Ending<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
-        let received = self.transport.poll_receive(cx);
-        if let Poll::Ready(None) = received {
-            self.end.notify_one();
-        }
-        received
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
-        self.transport.poll_send(cx, frames)
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
-        self.transport.poll_close(cx, reason)
-    }
-}
-
 /// Calls queue while the index is being decided; some of them exceed the queue.
 #[tokio::test]
 async fn what_was_asked_before_the_peer_ended_is_answered() {
@@ -418,15 +390,16 @@ async fn what_was_asked_before_the_peer_ended_is_answered() {
                 }
             })
             .build();
-        let end = Arc::new(Notify::new());
-        let transport = Ending { transport: lines(stream), end: end.clone() };
+        let state = Arc::<GateState>::default();
+        state.set(&state.open);
+        let transport = Gate { transport: lines(stream), state: state.clone() };
         let serving = tokio::spawn(async move { node.serve(transport).await });
         for id in 1..=calls {
             let call = format!("[\"push\",[\"pipeline\",0,[],[{id}]]]\n[\"pull\",{id}]\n");
             soon(peer.write_all(call.as_bytes())).await.unwrap();
         }
         soon(peer.shutdown()).await.unwrap();
-        soon(end.notified()).await;
+        soon(state.ended.notified()).await;
         decide.send(()).unwrap();
         let mut read = String::new();
         soon(peer.read_to_string(&mut read)).await.unwrap();

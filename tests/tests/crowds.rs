@@ -4,10 +4,10 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use capnode::{Cap, Connection, Dialect, ErrorKind, Node, Value};
-use capnode_tests::{echo_and_wait, examples::example, limits, soon, until};
+use capnode::{Cap, Connection, ErrorKind, Node, Value};
+use capnode_tests::{ANY, echo_and_wait, examples::example, limits, routed, soon, speaking, until};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The number of streams that a node may have beyond its connections.
 const SLACK: usize = 128;
@@ -60,15 +60,10 @@ fn ended(streams: &[TcpStream]) -> Vec<bool> {
 #[tokio::test]
 async fn a_byte_stream_that_says_nothing_is_closed() {
     let silence = Duration::from_millis(100);
-    for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
+    for dialect in ANY {
         let node =
             Node::builder().index(echo_and_wait()).limits(limits(|limits| limits.silence = Some(silence)));
-        let node = match dialect {
-            Some(dialect) => node.dialect(dialect),
-            None => node,
-        }
-        .build();
-        let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+        let listener = speaking(node, dialect).listen("tcp://127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut silent = TcpStream::connect(address).await.unwrap();
         // Half a message does not count.
@@ -266,11 +261,7 @@ async fn hold(connection: &Connection, bytes: usize) {
 async fn a_crowd_from_one_address_loses_its_youngest() {
     let tcp = shared().listen("tcp://127.0.0.1:0").await.unwrap();
     let ws = shared().listen("ws://127.0.0.1:0").await.unwrap();
-    let app = capnode::axum::router(shared());
-    let axum = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let route = format!("ws://{}", axum.local_addr().unwrap());
-    tokio::spawn(async { axum::serve(axum, app).await });
-    for url in [tcp.url(), ws.url(), route] {
+    for url in [tcp.url(), ws.url(), routed(shared()).await] {
         crowd_at(&url).await;
     }
 }

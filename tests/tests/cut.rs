@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use capnode::{Call, CallError, Connection, Dialect, Error, ErrorKind, Fate, Func, Incoming, Limits, Node};
 use capnode_tests::lab::Rng;
 use capnode_tests::proxy::{CUTS, Plan, proxy};
-use capnode_tests::soon;
+use capnode_tests::{number, soon};
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
@@ -28,11 +28,6 @@ const PAUSING_CLIENTS: usize = 64;
 
 /// The bytes that some connections may have unwritten before calls wait: so few that some calls do.
 const UNWRITTEN: usize = 2_000;
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
 
 /// The outcome of a call, as its caller was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -379,7 +374,7 @@ async fn connect_and_call(scheme: &str, server: SocketAddr, dialect: Dialect, bo
 }
 
 async fn every_call_is_as_was_said_of_it(scheme: &'static str, dialect: Dialect) {
-    let calls = number("CAPNODE_CUT_CALLS").map_or(CALLS, |calls| calls as usize);
+    let calls = number("CAPNODE_CUT_CALLS").unwrap_or(CALLS);
     let first = number("CAPNODE_CUT_SEED").unwrap_or_default();
     let began = Instant::now();
     let books = Arc::<Books>::default();
@@ -433,20 +428,11 @@ async fn every_call_is_as_was_said_of_it(scheme: &'static str, dialect: Dialect)
     assert!(all.into_iter().all(|said| books.count(said) > 0) && books.ran_unanswered() > 0);
 }
 
-macro_rules! over {
-    ($($name:ident: $scheme:literal, $dialect:ident;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            every_call_is_as_was_said_of_it($scheme, Dialect::$dialect).await;
-        }
-    )*};
-}
-
-over! {
-    calls_of_capnweb_over_tcp: "tcp", CapnWeb;
-    calls_of_capnweb_over_web_sockets: "ws", CapnWeb;
-    calls_of_capnode_over_tcp: "tcp", Capnode;
-    calls_of_capnode_over_web_sockets: "ws", Capnode;
-    calls_of_q_over_tcp: "tcp", Q;
-    calls_of_q_over_web_sockets: "ws", Q;
+capnode_tests::async_tests! {
+    calls_of_capnweb_over_tcp: every_call_is_as_was_said_of_it("tcp", Dialect::CapnWeb);
+    calls_of_capnweb_over_web_sockets: every_call_is_as_was_said_of_it("ws", Dialect::CapnWeb);
+    calls_of_capnode_over_tcp: every_call_is_as_was_said_of_it("tcp", Dialect::Capnode);
+    calls_of_capnode_over_web_sockets: every_call_is_as_was_said_of_it("ws", Dialect::Capnode);
+    calls_of_q_over_tcp: every_call_is_as_was_said_of_it("tcp", Dialect::Q);
+    calls_of_q_over_web_sockets: every_call_is_as_was_said_of_it("ws", Dialect::Q);
 }

@@ -7,30 +7,25 @@ use std::sync::{Arc, Mutex};
 
 use capnode::sans_io::{Core, Pair};
 use capnode::value::GraphBuilder;
-use capnode::{CallError, Cap, Client as _, Dialect, Error, ErrorKind, Func, Node, Object, Value, transport};
-use capnode_tests::{soon, until};
+use capnode::{
+    CallError, Cap, Client as _, Connection, Dialect, Error, ErrorKind, Func, Node, Object, Value,
+};
+use capnode_tests::{SMALL_STACK, in_memory, soon, until};
 use serde_json::json;
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 
 /// Runs a future on a thread with as little stack as a program may give one.
 fn on_a_small_stack(future: impl Future<Output = ()> + Send + 'static) {
-    let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
-    let run = move || {
+    capnode_tests::on_a_small_stack(|| {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().thread_stack_size(bytes).build().unwrap().block_on(future);
-    };
-    std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
+        builder.enable_all().thread_stack_size(SMALL_STACK).build().unwrap().block_on(future);
+    });
 }
 
 /// Opens a connection in memory. Returns the index of the other end, which keeps it open.
 async fn over_memory(index: Cap, dialect: Dialect) -> Cap {
-    let (there, here) = transport::pair();
-    let node = Node::new(index);
-    drop(node.serve(there).await.unwrap());
-    let connection: capnode::Connection =
-        Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
-    connection.index::<Cap>()
+    in_memory(&Node::new(index), dialect).await.1
 }
 
 // ------------------------------------------------------------------ paths
@@ -180,8 +175,7 @@ fn nothing_below_a_member_can_be_set_deleted_or_listed_without_end() {
 
 #[test]
 fn a_path_leads_through_a_value_inside_itself_as_often_as_it_has_steps() {
-    let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
-    let run = || {
+    capnode_tests::on_a_small_stack(|| {
         let mut graph = GraphBuilder::new();
         let node = graph.node();
         graph.set(&node, &Value::from([("self", node.clone().into()), ("n", Value::from(1))])).unwrap();
@@ -194,8 +188,7 @@ fn a_path_leads_through_a_value_inside_itself_as_often_as_it_has_steps() {
         core.receive(&format!(r#"["push",["pipeline",0,[{steps}"n"]]]"#));
         core.receive(r#"["pull",1]"#);
         assert_eq!(core.next_frame().as_deref(), Some(r#"["resolve",1,1]"#));
-    };
-    std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
+    });
 }
 
 // ------------------------------------------------------------------ inherited members
@@ -366,11 +359,7 @@ fn a_chain_that_a_peer_has_made_is_dropped_when_it_lets_go_or_leaves() {
         for dialect in ALL {
             for leave in [false, true] {
                 let (root, (live, _)) = root();
-                let (there, here) = transport::pair();
-                let node = Node::new(root);
-                drop(node.serve(there).await.unwrap());
-                let connection: capnode::Connection =
-                    Node::builder().dialect(dialect).build().connect_over(here).await.unwrap();
+                let (_, connection): (_, Connection) = in_memory(&Node::new(root), dialect).await;
                 let remote: WrapClient = connection.index();
                 let last = chain(&remote, 3_000).await;
                 // Q-Connection has no release, and Capnode's comes late, once for each link of the chain.
@@ -458,8 +447,7 @@ fn calls_keep_their_order_where_handlers_become_tasks() {
 
 #[test]
 fn without_a_runtime_the_owner_of_a_core_runs_the_chain() {
-    let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
-    let run = || {
+    capnode_tests::on_a_small_stack(|| {
         let (root, _) = root();
         let mut pair = Pair::new(Core::connecting(()), Core::accepting(root));
         let remote: WrapClient = pair.connecting().index();
@@ -469,8 +457,7 @@ fn without_a_runtime_the_owner_of_a_core_runs_the_chain() {
         }
         let depth = pair.run(last.depth()).expect("it is answered");
         assert_eq!(depth.unwrap(), 300);
-    };
-    std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Node, transport};
-use capnode_tests::{in_memory, soon, until};
+use capnode_tests::{in_memory, limits, soon, until};
 use tokio::sync::Notify;
 
 /// Runs until it is told to end.
@@ -99,9 +99,7 @@ async fn a_call_that_outlasts_the_drain_is_cut_off() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_refused_until_another_has_ended() {
-    let mut limits = capnode::Limits::default();
-    limits.connections = 2;
-    let node = Node::new("anything").limits(limits);
+    let node = Node::new("anything").limits(limits(|limits| limits.connections = 2));
     let mut held = Vec::new();
     for _ in 0..2 {
         let (there, here) = transport::pair();

@@ -14,12 +14,13 @@ use capnode::Fate::{Answered, MayHaveRun, NotSent};
 use capnode::Fault::{Here, Network, Peer};
 use capnode::transport::{self, Lines, Memory};
 use capnode::{
-    CallError, Cap, Connection, Dialect, Error, ErrorKind, Fate, Fault, Func, Incoming, Limits, Node, Value,
+    CallError, Cap, Connection, Dialect, Error, ErrorKind, Fate, Fault, Func, Incoming, Listener, Node, Value,
 };
-use capnode_tests::{in_memory, soon, until};
+use capnode_tests::{Log, in_memory, limits, meeting, routed, soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -146,21 +147,18 @@ async fn all() -> Vec<(&'static str, Error)> {
     }
     all.push(("too many steps", deep.read::<Value>().await.unwrap_err()));
 
-    let mut limits = Limits::default();
-    limits.frame_bytes = 10_000;
-    let (connection, _served) = connected(Node::empty().limits(limits)).await;
+    let small = limits(|limits| limits.frame_bytes = 10_000);
+    let (connection, _served) = connected(Node::empty().limits(small)).await;
     let long = "x".repeat(20_000);
     all.push((
         "too long an argument",
         connection.index::<Cap>().invoke::<()>("panic", (long,)).await.unwrap_err(),
     ));
 
-    let mut limits = Limits::default();
-    limits.unwritten_bytes_soft = 1_000;
-    limits.unwritten_bytes_hard = 12_000;
+    let few = limits(|limits| (limits.unwritten_bytes_soft, limits.unwritten_bytes_hard) = (1_000, 12_000));
     let (here, _deaf) = tokio::io::duplex(64);
     let connection: Connection =
-        Node::empty().limits(limits).connect_over(transport::lines(here)).await.unwrap();
+        Node::empty().limits(few).connect_over(transport::lines(here)).await.unwrap();
     let send = || connection.index::<Cap>().invoke::<()>("x", ("x".repeat(900),)).send();
     // The first of them are handed to the transport, and the others are behind those.
     (0..5).for_each(|_| send().unwrap());
@@ -314,37 +312,16 @@ async fn all_calls_that_an_end_has_ended_have_its_cause() {
 
 // ------------------------------------------------------------------------------------- what leaks
 
-/// Lines of a log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// The log of all tests here. A subscriber for one thread does not hear of what other threads were asked for first.
-    fn global() -> &'static Self {
-        static LOG: OnceLock<Log> = OnceLock::new();
-        LOG.get_or_init(|| {
-            let log = Log::default();
-            let writer = log.clone();
-            let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
-            tracing::subscriber::set_global_default(lines.finish()).unwrap();
-            log
-        })
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The log of all tests here. A subscriber for one thread does not hear of what other threads were asked for first.
+fn global_log() -> &'static Log {
+    static LOG: OnceLock<Log> = OnceLock::new();
+    LOG.get_or_init(|| {
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        tracing::subscriber::set_global_default(lines.finish()).unwrap();
+        log
+    })
 }
 
 /// Text that would be a line of its own, if it were printed as it is.
@@ -379,7 +356,7 @@ async fn an_argument_that_cannot_be_written_is_named_with_its_method() {
 
 #[tokio::test]
 async fn a_panic_is_an_id_to_the_caller_by_which_the_log_has_the_rest() {
-    let log = Log::global();
+    let log = global_log();
     let (_served, client): (_, FailingClient) =
         in_memory(&Node::builder().index(index()).nickname("the kitchen").build(), Dialect::CapnWeb).await;
     let error = soon(client.panic(format!("kitchen {FORGED}"))).await.unwrap_err();
@@ -456,7 +433,7 @@ async fn what_an_error_says_of_this_program_does_not_leave_it() {
 
 #[tokio::test]
 async fn an_error_of_a_peer_cannot_forge_a_line_of_a_log() {
-    let log = Log::global();
+    let log = global_log();
     let fails = Func::<fn() -> Result<(), Error>>::fallible(|| async { Err(Error::rejected(FORGED)) });
     let (_served, peer): (_, Cap) = in_memory(&Node::new(fails), Dialect::CapnWeb).await;
     let error = soon(peer.apply::<()>(())).await.unwrap_err();
@@ -471,7 +448,7 @@ async fn an_error_of_a_peer_cannot_forge_a_line_of_a_log() {
 
 #[tokio::test]
 async fn a_log_says_which_rule_a_peer_has_broken() {
-    let log = Log::global();
+    let log = global_log();
     let node = || Node::builder().index("index").nickname("the broken one").build();
     for (sent, why) in [("[\"forged\\u001b\"]\n", "forged"), ("[\"release\",7,1]\n", "no such export ID: 7")]
     {
@@ -541,24 +518,11 @@ async fn end_of(url: &str, says: Option<String>) -> (u16, String) {
 }
 
 /// A node with small messages, and the connections to it, at a listener of its own and at a route of axum.
-async fn served()
--> (Vec<String>, tokio::sync::mpsc::UnboundedReceiver<Connection>, Vec<Box<dyn std::any::Any>>) {
-    let (sender, met) = tokio::sync::mpsc::unbounded_channel();
-    let mut limits = Limits::default();
-    limits.frame_bytes = 10_000;
-    let node = Node::builder()
-        .authorize(move |incoming: Incoming| {
-            sender.send(incoming.connection().clone()).unwrap();
-            async { Ok::<_, Error>("index") }
-        })
-        .build();
-    let node = node.limits(limits);
+async fn served() -> ([String; 2], UnboundedReceiver<Incoming>, Listener) {
+    let (node, met) = meeting("index");
+    let node = node.limits(limits(|limits| limits.frame_bytes = 10_000)).build();
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
-    let bound = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let urls = vec![listener.url(), format!("ws://{}/", bound.local_addr().unwrap())];
-    let router = capnode::axum::router(node);
-    let axum = tokio::spawn(async move { axum::serve(bound, router).await });
-    (urls, met, vec![Box::new(listener), Box::new(axum)])
+    ([listener.url(), routed(node).await], met, listener)
 }
 
 #[tokio::test]
@@ -571,17 +535,18 @@ async fn a_web_socket_is_told_why_we_close_it() {
             (&"é".repeat(100), "é".repeat(61)),
         ] {
             let (end, ()) = tokio::join!(end_of(url, None), async {
-                met.recv().await.unwrap().close_because(reason);
+                met.recv().await.unwrap().connection().close_because(reason);
             });
             assert_eq!(end, (3000, told));
         }
-        let (end, ()) = tokio::join!(end_of(url, None), async { met.recv().await.unwrap().close() });
+        let (end, ()) =
+            tokio::join!(end_of(url, None), async { met.recv().await.unwrap().connection().close() });
         assert_eq!(end, (1000, String::new()), "an ordinary end has no reason");
     }
     // And a peer of this library has it in its error.
     let client: FailingClient = capnode::connect(&urls[0]).await.unwrap();
     let (error, ()) = tokio::join!(client.wait(), async {
-        met.recv().await.unwrap().close_because("it is late");
+        met.recv().await.unwrap().connection().close_because("it is late");
     });
     assert_eq!(error.unwrap_err().message(), "the peer closed the connection: 3000 it is late");
 }
@@ -601,7 +566,7 @@ async fn too_long_a_message_over_a_web_socket_is_a_limit_that_the_peer_is_told_o
     let (urls, mut met, _running) = served().await;
     for url in &urls {
         let (end, connection) = tokio::join!(end_of(url, Some("x".repeat(20_000))), met.recv());
-        let error = soon(connection.unwrap().closed()).await;
+        let error = soon(connection.unwrap().connection().closed()).await;
         assert_eq!((error.kind(), error.fault()), (Limit, Peer), "{error:?}");
         assert_eq!(end, (1009, error.message().to_owned()));
         assert!(error.message().contains("longer than"), "{error}");

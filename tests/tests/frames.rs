@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use capnode::{Cap, Connection, ErrorKind, Incoming, LimitKind, Limits, Node, Value};
+use capnode::{Cap, Connection, ErrorKind, Incoming, LimitKind, Limits, Listener, Node, Value};
 use capnode_examples::tour::{self, TourClient};
-use capnode_tests::soon;
+use capnode_tests::{limits, meeting, routed, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 const TEXT: u8 = 0x81;
@@ -78,22 +78,12 @@ async fn end(stream: &mut TcpStream) -> (u16, String) {
 }
 
 /// The tour at a listener's WebSocket, at a route of axum, and at a listener of byte streams.
-async fn served(limits: Limits) -> ([String; 3], UnboundedReceiver<Connection>, impl Sized) {
-    let (sender, met) = unbounded_channel();
-    let node = Node::builder()
-        .authorize(move |incoming: Incoming| {
-            let _unwanted = sender.send(incoming.connection().clone());
-            async { Ok::<_, capnode::Error>(tour::index()) }
-        })
-        .build();
-    let node = node.limits(limits);
+async fn served(limits: Limits) -> ([String; 3], UnboundedReceiver<Incoming>, [Listener; 2]) {
+    let (node, met) = meeting(tour::index());
+    let node = node.limits(limits).build();
     let (ws, tcp) =
         (node.listen("ws://127.0.0.1:0").await.unwrap(), node.listen("tcp://127.0.0.1:0").await.unwrap());
-    let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let axum = format!("ws://{}/", bound.local_addr().unwrap());
-    let router = capnode::axum::router(node);
-    let running = tokio::spawn(async move { axum::serve(bound, router).await });
-    ([ws.url(), axum, tcp.url()], met, (ws, tcp, running))
+    ([ws.url(), routed(node).await, tcp.url()], met, [ws, tcp])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,7 +226,7 @@ async fn frames_that_break_the_rules_are_told_by_their_codes() {
             let (told, reason) = end(&mut stream).await;
             assert_eq!(told, *code, "{what}: {reason}");
             assert!(!reason.is_empty(), "{what}");
-            let error = soon(soon(met.recv()).await.unwrap().closed()).await;
+            let error = soon(soon(met.recv()).await.unwrap().connection().closed()).await;
             assert_eq!((error.kind(), error.fault()), (ErrorKind::Protocol, capnode::Fault::Peer), "{what}");
             assert!(error.message().starts_with(&reason), "{what}: {error}");
         }
@@ -245,9 +235,7 @@ async fn frames_that_break_the_rules_are_told_by_their_codes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sender_of_a_frame_that_is_too_long_learns_why() {
-    let mut limits = Limits::default();
-    limits.frame_bytes = 1 << 20;
-    let (urls, _met, _running) = served(limits).await;
+    let (urls, _met, _running) = served(limits(|limits| limits.frame_bytes = 1 << 20)).await;
     for url in &urls {
         for mebibytes in [2, 8] {
             let peer: Cap = capnode::connect(url).await.unwrap();
@@ -321,18 +309,13 @@ impl Long for Longs {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_is_busy_with_one_frame_is_not_dead() {
     const LENGTH: usize = 1 << 20;
-    let mut asking = Limits::default();
-    asking.probe = Some(Duration::from_millis(600));
-    let mut silent = asking.clone();
-    silent.probe = None;
+    let [asking, silent] =
+        [Some(Duration::from_millis(600)), None].map(|probe| limits(|limits| limits.probe = probe));
     let mut tests = Vec::new();
     for accepts in [true, false] {
         let (here, there) = if accepts { (&silent, &asking) } else { (&asking, &silent) };
         let node = Node::new(LongClient::new(Longs)).limits(there.clone());
-        let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let axum = format!("ws://{}/", bound.local_addr().unwrap());
-        let router = capnode::axum::router(node.clone());
-        tokio::spawn(async move { axum::serve(bound, router).await });
+        let axum = routed(node.clone()).await;
         let mut listeners = Vec::new();
         for scheme in ["ws", "tcp"] {
             listeners.push(node.listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap());
@@ -361,9 +344,8 @@ async fn a_link_that_is_busy_with_one_frame_is_not_dead() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_that_comes_in_drips_is_no_sign_of_life() {
-    let mut limits = Limits::default();
-    limits.probe = Some(Duration::from_millis(200));
-    let (urls, mut met, _running) = served(limits).await;
+    let asking = limits(|limits| limits.probe = Some(Duration::from_millis(200)));
+    let (urls, mut met, _running) = served(asking).await;
     for (url, begin) in urls.iter().zip([true, true, false]) {
         let mut stream = if begin {
             open(url, &frame(TEXT, &[b'['; 10_000])[..20]).await
@@ -372,13 +354,13 @@ async fn a_frame_that_comes_in_drips_is_no_sign_of_life() {
             stream.write_all(b"[\"release\",0,0]\n[\"push\"").await.unwrap();
             stream
         };
-        let connection = soon(met.recv()).await.unwrap();
+        let incoming = soon(met.recv()).await.unwrap();
         let drips = tokio::spawn(async move {
             while stream.write_all(b"[").await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        let error = soon(connection.closed()).await;
+        let error = soon(incoming.connection().closed()).await;
         assert_eq!(error.limit(), Some(LimitKind::Probe), "{url}: {error}");
         drips.abort();
     }

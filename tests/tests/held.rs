@@ -3,14 +3,14 @@
 use std::alloc::System;
 use std::time::Duration;
 
-use capnode::{Connection, Limits, Node, transport};
+use capnode::{Connection, Node, transport};
 use capnode_examples::tour;
 use capnode_tests::{
+    limits, memory,
     raw::{Raw, noop},
-    until,
+    routed, until,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use tokio::net::TcpListener;
 
 #[global_allocator]
 static ALLOCATED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -29,8 +29,7 @@ const EACH: usize = 64 << 10;
 const FACTOR: usize = 2;
 
 fn allocated() -> usize {
-    let stats = ALLOCATED.stats();
-    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+    memory::allocated(ALLOCATED)
 }
 
 /// Returns whether a peer is answered.
@@ -101,13 +100,8 @@ fn announced(raw: &mut Raw) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_holds_what_is_allowed_and_a_little_for_each() {
-    let mut limits = Limits::default();
-    limits.node_bytes = NODE_BYTES;
-    let node = Node::new(tour::index()).limits(limits);
-    let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let axum = format!("ws://{}/", bound.local_addr().unwrap());
-    let router = capnode::axum::router(node.clone());
-    tokio::spawn(async move { axum::serve(bound, router).await });
+    let node = Node::new(tour::index()).limits(limits(|limits| limits.node_bytes = NODE_BYTES));
+    let axum = routed(node.clone()).await;
     let (there, _here) = transport::pair();
     let observer = node.serve(there).await.unwrap();
     let tcp = node.listen("tcp://127.0.0.1:0").await.unwrap();

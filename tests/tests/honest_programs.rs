@@ -19,7 +19,7 @@ use capnode::sans_io::{Core, Pair};
 use capnode::{Bytes, CallError, Cap, Dialect, Error, ErrorKind, Func, Value};
 use capnode_tests::hostile::shortest;
 use capnode_tests::lab::{Alive, LabClient, LabError, Laboratory, Rng};
-use capnode_tests::panics;
+use capnode_tests::{number, panics};
 use tokio::runtime::Runtime;
 
 /// Programs of an ordinary run.
@@ -374,11 +374,6 @@ fn play(seed: u64, does: Does, steps: &[u64], place: Place, runtime: &Arc<Runtim
         world.step(number, &mut Rng::for_part(seed, *step), does);
     }
     world.end(place)
-}
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Describes the difference, if there is one.

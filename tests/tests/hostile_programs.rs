@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use capnode::sans_io::{Core, Pair};
-use capnode::{Call, Cap, Connection, Dialect, Error, Func, Incoming, Node, Registry, Value};
+use capnode::{Call, Cap, Connection, Dialect, Func, Node, Registry, Value};
 use capnode_tests::hostile::{Seen, Session, Speaker, shortest};
 use capnode_tests::lab::{Alive, Gives, LabClient, Laboratory, MEMBERS, Rng};
-use capnode_tests::{panics, soon, timeless, until};
+use capnode_tests::{SMALL_STACK, number, on_a_small_stack, panics, soon, timeless, until};
 use futures_util::future::join;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -31,17 +31,9 @@ const TOLD: u64 = 10_000;
 /// The time limit of one session. Far less is usual.
 const LONGEST: Duration = Duration::from_secs(60);
 
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
-/// The stack size of every thread, as small as a program may choose it.
-const STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
-
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().thread_stack_size(STACK).build().unwrap()
+    builder.enable_all().thread_stack_size(SMALL_STACK).build().unwrap()
 }
 
 /// Another connection, with a call that stays open all the while.
@@ -159,7 +151,7 @@ fn a_hostile_program_ends_its_own_session_at_most() {
         current[0].store(0, Ordering::SeqCst);
         sum
     };
-    let sum = std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap();
+    let sum = on_a_small_stack(run);
     println!("{sum:?} in {:.1} s", began.elapsed().as_secs_f64());
     // If most sessions ended at once, nothing would be tried.
     assert!(sum.ended * 2 < sum.sessions.max(20), "{sum:?}");
@@ -320,15 +312,7 @@ fn play_to_a_node(scheme: &'static str, servers: bool, sessions: u64) {
         runtime().block_on(async move {
             let (alive, registry) = (Alive::default(), Registry::default());
             let index = Laboratory::client(&alive);
-            let offered = index.clone();
-            let node = Node::builder()
-                .authorize(move |_: Incoming| {
-                    let offered = offered.clone();
-                    async move { Ok::<_, Error>(offered) }
-                })
-                .registry(&registry)
-                .limits(timeless())
-                .build();
+            let node = Node::builder().index(&index).registry(&registry).limits(timeless()).build();
             let listener = node.listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap();
             let address = listener.local_addr().unwrap();
             let bystander: LabClient = soon(capnode::connect(&listener.url()).into_future()).await.unwrap();
@@ -366,25 +350,12 @@ fn play_to_a_node(scheme: &'static str, servers: bool, sessions: u64) {
             until(&format!("{tasks} tasks"), || running() <= tasks).await;
         });
     };
-    std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap();
+    on_a_small_stack(run);
 }
 
-#[test]
-fn a_node_is_as_it_was_after_hostile_clients_over_tcp() {
-    play_to_a_node("tcp", false, 40);
-}
-
-#[test]
-fn a_node_is_as_it_was_after_hostile_clients_over_web_sockets() {
-    play_to_a_node("ws", false, 40);
-}
-
-#[test]
-fn a_node_is_as_it_was_after_hostile_servers_over_tcp() {
-    play_to_a_node("tcp", true, 40);
-}
-
-#[test]
-fn a_node_is_as_it_was_after_hostile_servers_over_web_sockets() {
-    play_to_a_node("ws", true, 40);
+capnode_tests::tests! {
+    a_node_is_as_it_was_after_hostile_clients_over_tcp: play_to_a_node("tcp", false, 40);
+    a_node_is_as_it_was_after_hostile_clients_over_web_sockets: play_to_a_node("ws", false, 40);
+    a_node_is_as_it_was_after_hostile_servers_over_tcp: play_to_a_node("tcp", true, 40);
+    a_node_is_as_it_was_after_hostile_servers_over_web_sockets: play_to_a_node("ws", true, 40);
 }

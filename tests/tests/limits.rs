@@ -10,7 +10,7 @@ use std::time::Duration;
 use capnode::{
     Call, Cap, Connection, Dialect, ErrorKind, Fate, Func, LimitKind, Limits, Node, Object, Value, transport,
 };
-use capnode_tests::{echo_and_wait, in_memory, limits, soon, until};
+use capnode_tests::{echo_and_wait, in_memory, limits, meeting, soon, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
@@ -57,17 +57,9 @@ const BIG: usize = 1 << 20;
 #[cfg(unix)]
 #[tokio::test]
 async fn what_is_being_closed_makes_room_before_others_are_ended() {
-    let (met, mut meet) = tokio::sync::mpsc::unbounded_channel();
-    let node = Node::builder()
-        .authorize(move |incoming: capnode::Incoming| {
-            met.send(incoming.connection().clone()).unwrap();
-            async { Ok::<_, capnode::Error>(Func::<fn() -> String>::new(|| async { "t".repeat(100_000) })) }
-        })
-        .build();
-    let node = node.limits(limits(|limits| {
-        limits.node_bytes = 16 << 20;
-        limits.connections = 16;
-    }));
+    let (node, mut meet) = meeting(Func::<fn() -> String>::new(|| async { "t".repeat(100_000) }));
+    let room = limits(|limits| (limits.node_bytes, limits.connections) = (16 << 20, 16));
+    let node = node.limits(room).build();
     let folder = std::env::temp_dir().join(format!("capnode-closing-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let socket = folder.join("s");
@@ -85,13 +77,13 @@ async fn what_is_being_closed_makes_room_before_others_are_ended() {
         stream
     };
     let holder = ask(1..=30, false, None).await;
-    let holding = soon(meet.recv()).await.unwrap();
+    let holding = soon(meet.recv()).await.unwrap().connection().clone();
     until("it holds results", || holding.report().kept_bytes >= 3_000_000).await;
     let mut closing = Vec::new();
     for _ in 0..3 {
         let mut peer = ask(1..=30, true, None).await;
         soon(peer.shutdown()).await.unwrap();
-        let served = soon(meet.recv()).await.unwrap();
+        let served = soon(meet.recv()).await.unwrap().connection().clone();
         until("its end is seen", || served.is_closed()).await;
         closing.push((peer, served));
     }
@@ -468,10 +460,8 @@ async fn calls_that_take_long_let_others_have_their_turn() {
 
 #[tokio::test]
 async fn parked_calls_leave_turns_to_others() {
-    let mut limits = Limits::default();
-    limits.running_calls = 1;
     let first = "[\"push\",[\"pipeline\",0,[\"wait\"],[]]]\n";
-    assert!(most_in_a_row(first, limits).await <= 3);
+    assert!(most_in_a_row(first, limits(|limits| limits.running_calls = 1)).await <= 3);
 }
 
 /// A peer that writes lines by hand, and the connection that serves it.

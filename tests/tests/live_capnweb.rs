@@ -15,11 +15,7 @@ async fn npms_client_passes_all_checks_at_our_server() {
     let tour =
         js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-home", "--strict-calls"])
             .await;
-    let failed: Vec<_> = tour.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
-    assert!(failed.is_empty() && tour.success, "{}: {failed:#?}", tour.last());
-    let passed =
-        tour.last().strip_suffix(" passed, 0 failed").and_then(|number| number.parse::<usize>().ok());
-    assert!(passed.is_some_and(|passed| passed >= 155), "{}", tour.last());
+    tour.assert_passed(155);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,7 +30,7 @@ async fn several_of_npms_clients_are_served_at_once() {
     let other = js::run("tour_client.mjs", &arguments);
     let (one, other) = tokio::join!(one, other);
     for tour in [one, other] {
-        assert!(tour.success && tour.last().ends_with(", 0 failed"), "{tour:#?}");
+        tour.assert_passed(1);
     }
 }
 

@@ -27,11 +27,7 @@ async fn client_at_our_server(dialect: Dialect, script: &str, transport: &str, a
     }
     let listener = Node::new(tour::index()).listen(&format!("{transport}://127.0.0.1:0")).await.unwrap();
     let tour = js::run(script, &["--connect", &listener.url(), "--server", "rust"]).await;
-    let failed: Vec<_> = tour.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
-    assert!(failed.is_empty() && tour.success, "{}: {failed:#?}", tour.last());
-    let passed =
-        tour.last().strip_suffix(" passed, 0 failed").and_then(|number| number.parse::<usize>().ok());
-    assert!(passed.is_some_and(|passed| passed >= at_least), "{}", tour.last());
+    tour.assert_passed(at_least);
 }
 
 /// Puts a server in JavaScript to our checks.
@@ -45,46 +41,6 @@ async fn our_client_at(script: &str, transport: &str, dialect: Dialect) {
     assert_tour(&connection, Expect::Any).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_capnode_client_works_with_our_server_over_web_socket() {
-    client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "ws", 70).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_capnode_client_works_with_our_server_over_tcp() {
-    client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "tcp", 65).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn npms_q_connection_works_with_our_server_over_web_socket() {
-    client_at_our_server(Dialect::Q, "q/tour_client.mjs", "ws", 83).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn npms_q_connection_works_with_our_server_over_tcp() {
-    client_at_our_server(Dialect::Q, "q/tour_client.mjs", "tcp", 83).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_works_with_a_capnode_server_over_web_socket() {
-    our_client_at("capnode/tour_server.mjs", "ws", Dialect::Capnode).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_works_with_a_capnode_server_over_tcp() {
-    our_client_at("capnode/tour_server.mjs", "tcp", Dialect::Capnode).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_works_with_npms_q_connection_over_web_socket() {
-    our_client_at("q/tour_server.mjs", "ws", Dialect::Q).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_works_with_npms_q_connection_over_tcp() {
-    our_client_at("q/tour_server.mjs", "tcp", Dialect::Q).await;
-}
-
 /// The tour between two Rust programs, in another language.
 async fn tour_in(dialect: Dialect, url: &str) {
     let _turn = turn(dialect, "ws").await;
@@ -93,17 +49,24 @@ async fn tour_in(dialect: Dialect, url: &str) {
     assert_tour(&connection, Expect::Rust).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rust_works_with_rust_in_capnode() {
-    tour_in(Dialect::Capnode, "ws://127.0.0.1:0").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rust_works_with_rust_in_q() {
-    tour_in(Dialect::Q, "ws://127.0.0.1:0").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rust_works_with_rust_in_q_over_tcp() {
-    tour_in(Dialect::Q, "tcp://127.0.0.1:0").await;
+capnode_tests::async_tests! {
+    a_capnode_client_works_with_our_server_over_web_socket:
+        client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "ws", 70);
+    a_capnode_client_works_with_our_server_over_tcp:
+        client_at_our_server(Dialect::Capnode, "capnode/tour_client.mjs", "tcp", 65);
+    npms_q_connection_works_with_our_server_over_web_socket:
+        client_at_our_server(Dialect::Q, "q/tour_client.mjs", "ws", 83);
+    npms_q_connection_works_with_our_server_over_tcp:
+        client_at_our_server(Dialect::Q, "q/tour_client.mjs", "tcp", 83);
+    our_client_works_with_a_capnode_server_over_web_socket:
+        our_client_at("capnode/tour_server.mjs", "ws", Dialect::Capnode);
+    our_client_works_with_a_capnode_server_over_tcp:
+        our_client_at("capnode/tour_server.mjs", "tcp", Dialect::Capnode);
+    our_client_works_with_npms_q_connection_over_web_socket:
+        our_client_at("q/tour_server.mjs", "ws", Dialect::Q);
+    our_client_works_with_npms_q_connection_over_tcp:
+        our_client_at("q/tour_server.mjs", "tcp", Dialect::Q);
+    rust_works_with_rust_in_capnode: tour_in(Dialect::Capnode, "ws://127.0.0.1:0");
+    rust_works_with_rust_in_q: tour_in(Dialect::Q, "ws://127.0.0.1:0");
+    rust_works_with_rust_in_q_over_tcp: tour_in(Dialect::Q, "tcp://127.0.0.1:0");
 }

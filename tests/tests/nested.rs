@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use capnode::sans_io::Core;
 use capnode::{Cap, Client as _, Dialect, Error, Func, Value};
 use capnode_tests::lab::Rng;
+use capnode_tests::on_a_small_stack;
 
 /// A user's record that nests.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -285,12 +286,6 @@ fn answer_in(dialect: Dialect, method: &str, value: &str) {
     }
     core.receive(&format!(r#"["abort",{value}]"#));
     settle(&core);
-}
-
-/// Runs on a thread with as little stack as a program may give one.
-fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
-    let bytes = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
-    std::thread::Builder::new().stack_size(bytes).spawn(run).unwrap().join().unwrap();
 }
 
 const DEPTHS: [usize; 4] = [60, 120, 230, 256];

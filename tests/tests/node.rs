@@ -13,7 +13,7 @@ use capnode::{
     Tables, Value,
 };
 use capnode_examples::tour::{self, CounterClient, TourClient};
-use capnode_tests::{in_memory, js, soon, until};
+use capnode_tests::{in_memory, js, meeting, soon, until};
 use tokio::sync::mpsc;
 
 /// Holds on to a callback, so that the peer is lent something.
@@ -79,21 +79,6 @@ impl Keeper for Shelf {
         self.go.notified().await;
         7
     }
-}
-
-/// A node that tells of each connection.
-fn meeting(
-    index: impl serde::Serialize + Clone + Send + Sync + 'static,
-) -> (Node, mpsc::UnboundedReceiver<Incoming>) {
-    let (met, meeting) = mpsc::unbounded_channel();
-    let node = Node::builder()
-        .authorize(move |incoming| {
-            met.send(incoming).unwrap();
-            let index = index.clone();
-            async { Ok::<_, Error>(index) }
-        })
-        .build();
-    (node, meeting)
 }
 
 /// An object, the connection by which it is offered, and the connection by which it is reached.
@@ -335,7 +320,7 @@ async fn a_connecting_node_may_refuse_too() {
 async fn both_sides_offer_an_index() {
     for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
         let (node, mut met) = meeting(tour::index());
-        let listener = node.listen(url).await.unwrap();
+        let listener = node.build().listen(url).await.unwrap();
         let shelf = Arc::new(Shelf::default());
         let client = Node::new(KeeperClient::from_arc(shelf.clone()));
         let tour: TourClient = client.connect(&listener.url()).await.unwrap();
@@ -486,13 +471,8 @@ async fn pages_of_other_origins_are_refused_by_a_listener() {
     let node = Node::builder().index(tour::index()).allow_origin("https://app.example/").build();
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     origins_at(&listener.url()).await;
-    let open = Node::builder()
-        .index(tour::index())
-        .allow_origin("*")
-        .build()
-        .listen("ws://127.0.0.1:0")
-        .await
-        .unwrap();
+    let open = Node::builder().index(tour::index()).allow_origin("*").build();
+    let open = open.listen("ws://127.0.0.1:0").await.unwrap();
     assert_eq!(page(&open.url(), "https://evil.example").await.as_deref(), Ok("BOOP"));
 }
 
@@ -510,7 +490,8 @@ async fn pages_of_other_origins_are_refused_by_a_route() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_route_tells_the_node_who_comes() {
     let (node, mut met) = meeting(tour::index());
-    let app = capnode::axum::router(node).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let app =
+        capnode::axum::router(node.build()).into_make_service_with_connect_info::<std::net::SocketAddr>();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async { axum::serve(listener, app).await });
@@ -677,7 +658,7 @@ async fn a_connection_stays_while_the_peer_holds_something_of_ours() {
 async fn however_it_is_dropped_it_closes() {
     // The last to hold a connection may be anywhere, at any time.
     let (node, mut met) = meeting(tour::index());
-    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let listener = node.build().listen("tcp://127.0.0.1:0").await.unwrap();
     for round in 0..200 {
         let connection: Connection = capnode::connect(&listener.url()).await.unwrap();
         let tour: TourClient = connection.index();
@@ -856,6 +837,8 @@ async fn a_server_that_never_answers_is_given_up() {
 
 #[test]
 fn without_a_runtime_it_is_an_error_and_no_panic() {
+    const NO_RUNTIME: &str =
+        "no tokio runtime on this thread: call it inside one, such as in `#[tokio::main]`";
     let (one, other) = capnode::transport::pair();
     let ready = |future: std::pin::Pin<&mut dyn Future<Output = Result<Connection, Error>>>| match future
         .poll(&mut Context::from_waker(Waker::noop()))
@@ -864,25 +847,13 @@ fn without_a_runtime_it_is_an_error_and_no_panic() {
         Poll::Pending => panic!("not done"),
     };
     let error = ready(pin!(capnode::connect_over(other))).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.message()),
-        (
-            ErrorKind::Unsupported,
-            "no tokio runtime on this thread: call it inside one, such as in `#[tokio::main]`"
-        )
-    );
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unsupported, NO_RUNTIME));
     let node = Node::new(tour::index());
     let error = ready(pin!(node.serve(one))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     for url in ["tcp://127.0.0.1:1", "ws://127.0.0.1:1", "unix:/tmp/capnode-no-runtime"] {
         let error = ready(pin!(capnode::connect(url).into_future())).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.message()),
-            (
-                ErrorKind::Unsupported,
-                "no tokio runtime on this thread: call it inside one, such as in `#[tokio::main]`"
-            )
-        );
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Unsupported, NO_RUNTIME));
         let listening = pin!(node.listen(url)).poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(listening) = listening else { panic!("{url}: not done") };
         assert_eq!(listening.unwrap_err().kind(), ErrorKind::Unsupported, "{url}");

@@ -10,7 +10,7 @@ use capnode::{
     Cap, Client as _, Connection, Dialect, Error, Func, Limits, Node, Object, Resolver, Value, promise,
 };
 use capnode_tests::lab::{LabClient, Rng};
-use capnode_tests::{in_memory, soon, until};
+use capnode_tests::{in_memory, limits, soon, until};
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
@@ -176,9 +176,7 @@ fn one_session_does_not_fill_the_memory_with_objects_that_hold_themselves() {
     let count = Count::default();
     let index = index(&count);
     let before = alive(&count);
-    let mut limits = Limits::default();
-    limits.exports = 10;
-    let mut peer = Peer::new(&index, limits);
+    let mut peer = Peer::new(&index, limits(|limits| limits.exports = 10));
     for _ in 0..200 {
         let object = peer.call("make", json!([]));
         peer.set(&object, "x", own(&object));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use capnode::{Cap, Connection, Dialect, Error, Func, Incoming, Node, Object};
 use capnode_examples::tour;
-use capnode_tests::js;
+use capnode_tests::{js, number};
 
 type Pairs = Arc<Mutex<Vec<[Connection; 2]>>>;
 
@@ -40,12 +40,6 @@ fn back(incoming: &Incoming) -> Result<String, Error> {
     incoming.header("back").map(str::to_owned).ok_or_else(|| Error::rejected("the header `back` is missing"))
 }
 
-/// Returns the number in an environment variable, or `otherwise`.
-fn from_environment(name: &str, otherwise: u32) -> u32 {
-    std::env::var(name)
-        .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
-
 /// Compares so many programs, or as many as `CAPNODE_PROGRAMS` says. `CAPNODE_SEED` is the seed of the first one.
 async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
     let script = match dialect {
@@ -62,15 +56,14 @@ async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
     });
     let control = Node::new(Object::new().with("tables", held)).listen("ws://127.0.0.1:0").await.unwrap();
     let (relay, control) = (listener.url(), control.url());
-    let (mut programs, mut seed) =
-        (from_environment("CAPNODE_PROGRAMS", programs), from_environment("CAPNODE_SEED", 1));
+    let (mut programs, mut seed): (u32, u32) =
+        (number("CAPNODE_PROGRAMS").unwrap_or(programs), number("CAPNODE_SEED").unwrap_or(1));
     while programs > 0 {
         let some = programs.min(200);
         let (count, first) = (some.to_string(), seed.to_string());
         let always = [&*relay, &*control, "--programs", &*count, "--seed", &*first];
         let ended = js::run(script, &[&always[..], more].concat()).await;
-        let failed: Vec<_> = ended.lines.iter().filter(|line| line.starts_with("FAILED ")).collect();
-        assert!(failed.is_empty() && ended.success, "{more:?}: {}: {failed:#?}", ended.last());
+        ended.assert_passed(1);
         assert_eq!(ended.last(), format!("{some} passed, 0 failed"));
         (programs, seed) = (programs - some, seed + some);
     }

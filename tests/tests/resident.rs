@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use capnode_tests::{
-    NET, memory,
+    NET, memory, number,
     raw::{Raw, noop},
 };
 
@@ -281,7 +281,7 @@ fn crowd(url: &str, way: &Way, connections: usize) -> Vec<Raw> {
 }
 
 fn check(address: &str, ways: &[Way]) {
-    let scale = std::env::var("CAPNODE_HELD_SCALE").map_or(1, |scale| scale.parse().unwrap());
+    let scale = number("CAPNODE_HELD_SCALE").unwrap_or(1);
     let node_bytes = NODE_BYTES * scale;
     for way in ways {
         let connections = way.peers * scale;
@@ -298,28 +298,18 @@ fn check(address: &str, ways: &[Way]) {
     }
 }
 
-#[test]
-fn a_crowd_by_tcp_occupies_what_is_stated() {
-    check("tcp://127.0.0.1:0", OF_TRANSPORTS);
+/// The address of a socket in a file that goes with its listener.
+fn unix() -> String {
+    format!(
+        "unix:{}",
+        std::env::temp_dir().join(format!("capnode-resident-{}", std::process::id())).display()
+    )
 }
 
-#[test]
-fn a_crowd_by_web_sockets_occupies_what_is_stated() {
-    check("ws://127.0.0.1:0", OF_TRANSPORTS);
-}
-
-#[test]
-fn a_crowd_by_axum_occupies_what_is_stated() {
-    check("axum:", OF_TRANSPORTS);
-}
-
-#[test]
-fn a_crowd_by_unix_sockets_occupies_what_is_stated() {
-    let path = std::env::temp_dir().join(format!("capnode-resident-{}", std::process::id()));
-    check(&format!("unix:{}", path.display()), OF_TRANSPORTS);
-}
-
-#[test]
-fn sessions_that_hold_much_occupy_what_is_stated() {
-    check("tcp://127.0.0.1:0", OF_SESSIONS);
+capnode_tests::tests! {
+    a_crowd_by_tcp_occupies_what_is_stated: check("tcp://127.0.0.1:0", OF_TRANSPORTS);
+    a_crowd_by_web_sockets_occupies_what_is_stated: check("ws://127.0.0.1:0", OF_TRANSPORTS);
+    a_crowd_by_axum_occupies_what_is_stated: check("axum:", OF_TRANSPORTS);
+    a_crowd_by_unix_sockets_occupies_what_is_stated: check(&unix(), OF_TRANSPORTS);
+    sessions_that_hold_much_occupy_what_is_stated: check("tcp://127.0.0.1:0", OF_SESSIONS);
 }

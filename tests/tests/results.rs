@@ -1,6 +1,7 @@
 //! Results of methods arrive as they were returned, also a `Result` by another name.
 
-use capnode::{CallError, Client, Dialect, Error, Func, Node, transport};
+use capnode::{CallError, Client, Dialect, Error, Func, Node};
+use capnode_tests::{ANY, in_memory};
 
 type Outcome<T> = Result<T, String>;
 type Nesting = Func<fn(u8) -> Outcome<Outcome<u8>>>;
@@ -118,13 +119,8 @@ async fn try_all(results: &ResultsClient) -> Result<(), Error> {
 async fn a_result_by_another_name_arrives_as_it_was_returned() {
     try_all(&ResultsClient::new(Object)).await.unwrap();
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
-        let (here, there) = transport::pair();
-        let (server, client) =
-            (Node::new(ResultsClient::new(Object)), Node::builder().dialect(dialect).build());
-        let accepted = server.serve(here);
-        let connect = client.connect_over::<ResultsClient>(there);
-        let (_serving, remote) = tokio::join!(accepted, connect);
-        try_all(&remote.unwrap()).await.unwrap_or_else(|error| panic!("{dialect:?}: {error}"));
+        let (_serving, remote) = in_memory(&Node::new(ResultsClient::new(Object)), dialect).await;
+        try_all(&remote).await.unwrap_or_else(|error| panic!("{dialect:?}: {error}"));
     }
 }
 
@@ -164,18 +160,10 @@ impl Pair for Pairing {
 #[tokio::test]
 async fn an_object_of_a_generic_interface_is_another_for_other_parameters() {
     let object = || PairClient::new(Pairing(Both.into()));
-    for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
-        let mut node = None;
-        let pair = match dialect {
+    for dialect in ANY {
+        let pair: PairClient = match dialect {
             None => object(),
-            Some(dialect) => {
-                let (here, there) = transport::pair();
-                let (server, client) = (Node::new(object()), Node::builder().dialect(dialect).build());
-                let (serving, remote) =
-                    tokio::join!(server.serve(here), client.connect_over::<PairClient>(there));
-                node = Some((server, client, serving));
-                remote.unwrap()
-            }
+            Some(dialect) => in_memory(&Node::new(object()), dialect).await.1,
         };
         let (number, text) = (pair.number().await.unwrap(), pair.text().await.unwrap());
         assert_ne!(number.cap(), text.cap(), "{dialect:?}");
@@ -184,6 +172,5 @@ async fn an_object_of_a_generic_interface_is_another_for_other_parameters() {
         if matches!(dialect, None | Some(Dialect::CapnWeb)) {
             assert_eq!(text, pair.text().await.unwrap(), "{dialect:?}");
         }
-        drop(node);
     }
 }

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use capnode::transport::{self, Frame, Outgoing, ReceiveError, Transport, lines};
-use capnode::{Connection, Dialect, ErrorKind, Fate, LimitKind, Limits, Node, Tables, Value};
+use capnode::transport::{Frame, Outgoing, ReceiveError, Transport, lines};
+use capnode::{Connection, Dialect, ErrorKind, Fate, LimitKind, Node, Tables, Value};
 use capnode_examples::tour::{self, TourClient};
+use capnode_tests::{in_memory, limits, memory};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Builder;
@@ -27,8 +28,7 @@ const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
 const SLACK: usize = 100_000;
 
 fn allocated() -> usize {
-    let stats = ALLOCATED.stats();
-    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+    memory::allocated(ALLOCATED)
 }
 
 /// Runs a test on a clock that only sleeping moves. These tests count allocations, so they run one after the other.
@@ -142,25 +142,25 @@ impl Transport for Asks {
 }
 
 async fn honest(node: &Node) -> TourClient {
-    let (there, here) = transport::pair();
-    node.serve(there).await.unwrap();
-    let tour: TourClient = capnode::connect_over(here).await.unwrap();
+    let (_, tour): (_, TourClient) = in_memory(node, Dialect::CapnWeb).await;
     assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
     tour
 }
 
-#[test]
-fn a_peer_that_reads_nothing_holds_so_much_and_loses_its_session() {
-    alone(reads_nothing());
+capnode_tests::tests! {
+    a_peer_that_reads_nothing_holds_so_much_and_loses_its_session: alone(reads_nothing());
+    what_is_asked_of_a_peer_that_reads_nothing_waits_or_is_not_sent: alone(is_asked_and_reads_nothing());
+    a_peer_that_has_vanished_with_all_it_held_is_given_up: alone(vanishes());
+    a_frame_in_drips_that_never_ends_holds_so_much_and_ends_its_session: alone(drips());
+    a_peer_that_always_sends_large_frames_gets_no_more_turns_than_others: alone(sends_all_the_time());
 }
 
 async fn reads_nothing() {
     const HARD: usize = 1_000_000;
     for dialect in ALL {
-        let mut limits = Limits::default();
-        limits.unwritten_bytes_soft = HARD / 10;
-        limits.unwritten_bytes_hard = HARD;
-        let node = Node::new(tour::index()).limits(limits);
+        let node = Node::new(tour::index()).limits(limits(|limits| {
+            (limits.unwritten_bytes_soft, limits.unwritten_bytes_hard) = (HARD / 10, HARD)
+        }));
         let honest = honest(&node).await;
         // In Capnode it has to be told what there is.
         let peer = Asks::new(dialect, 10_000, usize::from(dialect == Dialect::Capnode));
@@ -200,20 +200,17 @@ async fn reads_nothing() {
     }
 }
 
-#[test]
-fn what_is_asked_of_a_peer_that_reads_nothing_waits_or_is_not_sent() {
-    alone(is_asked_and_reads_nothing());
-}
-
 async fn is_asked_and_reads_nothing() {
     const HARD: usize = 1_000_000;
     const EACH: usize = 10_000;
     // In Capnode the index would have to be asked for first, and all else waits for that.
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
-        let mut limits = Limits::default();
-        limits.unwritten_bytes_soft = HARD / 10;
-        limits.unwritten_bytes_hard = HARD;
-        let node = Node::builder().dialect(dialect).limits(limits).build();
+        let node = Node::builder()
+            .dialect(dialect)
+            .limits(limits(|limits| {
+                (limits.unwritten_bytes_soft, limits.unwritten_bytes_hard) = (HARD / 10, HARD)
+            }))
+            .build();
         let connection: Connection = node.connect_over(Asks::nothing()).await.unwrap();
         let target: TourClient = connection.index();
         let before = allocated();
@@ -250,18 +247,11 @@ async fn is_asked_and_reads_nothing() {
     }
 }
 
-#[test]
-fn a_peer_that_has_vanished_with_all_it_held_is_given_up() {
-    alone(vanishes());
-}
-
 async fn vanishes() {
     const PROBE: Duration = Duration::from_secs(10);
     // Capnode has nothing to ask with on such a transport.
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
-        let mut limits = Limits::default();
-        limits.probe = Some(PROBE);
-        let node = Node::new(tour::index()).limits(limits);
+        let node = Node::new(tour::index()).limits(limits(|limits| limits.probe = Some(PROBE)));
         let honest = honest(&node).await;
         let before = allocated();
         // The last frame to it is in flight for ever, and it sends no end.
@@ -287,11 +277,6 @@ async fn vanishes() {
     }
 }
 
-#[test]
-fn a_frame_in_drips_that_never_ends_holds_so_much_and_ends_its_session() {
-    alone(drips());
-}
-
 async fn drips() {
     const LIMIT: usize = 300_000;
     for start in [
@@ -299,9 +284,7 @@ async fn drips() {
         r#"{"type":"send","to":"","from":"1","op":"post","args":["echo",[""#,
         r#"{"type":"invocation","methodId":"1","replyId":"2","arguments":{"links":[[""#,
     ] {
-        let mut limits = Limits::default();
-        limits.frame_bytes = LIMIT;
-        let node = Node::new(tour::index()).limits(limits);
+        let node = Node::new(tour::index()).limits(limits(|limits| limits.frame_bytes = LIMIT));
         let honest = honest(&node).await;
         let (mut peer, stream) = tokio::io::duplex(64);
         let before = allocated();
@@ -324,11 +307,6 @@ async fn drips() {
         assert!(held <= LIMIT + SLACK, "{start}: {held} bytes");
         println!("{start}: ended after {written} bytes, {held} bytes at most");
     }
-}
-
-#[test]
-fn a_peer_that_always_sends_large_frames_gets_no_more_turns_than_others() {
-    alone(sends_all_the_time());
 }
 
 async fn sends_all_the_time() {

@@ -4,8 +4,8 @@
 use std::alloc::System;
 
 use capnode::Dialect;
-use capnode_tests::panics;
 use capnode_tests::soak::{Amount, STAYING, Soak};
+use capnode_tests::{memory, panics};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -18,8 +18,7 @@ const AMOUNT: Amount = Amount { calls: 20_000, callbacks: 5_000, connections: 50
 const SLACK: usize = 256 << 10;
 
 fn allocated() -> usize {
-    let stats = ALLOCATED.stats();
-    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+    memory::allocated(ALLOCATED)
 }
 
 // The only test here, since any other test would allocate too.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use capnode::sans_io::Core;
-use capnode::{Cap, Connection, Dialect, ErrorKind, Func, Limits, Node, Object, Value};
-use capnode_tests::soon;
+use capnode::{Cap, Connection, Dialect, ErrorKind, Func, Node, Object, Value};
+use capnode_tests::{ANY, limits, soon, speaking};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -41,15 +41,10 @@ async fn answered(address: std::net::SocketAddr, text: &str) -> String {
 
 #[tokio::test]
 async fn the_request_of_a_page_is_the_end_of_a_byte_stream_in_every_language() {
-    for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
+    for dialect in ANY {
         for call in CALLS {
             let (index, count) = counting();
-            let node = Node::builder().index(index);
-            let node = match dialect {
-                Some(dialect) => node.dialect(dialect),
-                None => node,
-            }
-            .build();
+            let node = speaking(Node::builder().index(index), dialect);
             let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let head = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nOrigin: http://evil.example\r\n\r\n";
@@ -94,14 +89,8 @@ async fn a_first_message_that_breaks_a_limit_is_told_which() {
     for dialect in [None, Some(Dialect::Q)] {
         for (depth, words) in [(16, "resolve"), (30, "too deep")] {
             let (index, _) = counting();
-            let mut limits = Limits::default();
-            limits.depth = 20;
-            let node = Node::builder().index(index).limits(limits);
-            let node = match dialect {
-                Some(dialect) => node.dialect(dialect),
-                None => node,
-            }
-            .build();
+            let node = Node::builder().index(index).limits(limits(|limits| limits.depth = 20));
+            let node = speaking(node, dialect);
             let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
             let args = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
             let call = format!(r#"{{"type":"send","to":"","from":"a","op":"post","args":["add",[{args}]]}}"#);

@@ -47,14 +47,14 @@ async fn connections_work_in_memory_on_several_threads() {
     tour_between(one, other).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_work_over_tcp() {
-    tour_at("tcp://127.0.0.1:0").await;
-}
-
 #[tokio::test]
 async fn connections_work_over_tcp_on_one_thread() {
     tour_at("tcp://127.0.0.1:0").await;
+}
+
+capnode_tests::async_tests! {
+    connections_work_over_tcp: tour_at("tcp://127.0.0.1:0");
+    connections_work_over_a_web_socket: tour_at("ws://127.0.0.1:0");
 }
 
 #[cfg(unix)]
@@ -77,11 +77,6 @@ async fn connections_work_over_a_unix_socket() {
     assert_eq!(occupied.kind(), ErrorKind::Connect);
     assert!(occupied.to_string().starts_with(&format!("cannot listen on {url}: ")), "{occupied}");
     drop(listener);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_work_over_a_web_socket() {
-    tour_at("ws://127.0.0.1:0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,6 @@ use std::error::Error;
 
 use capnode::{Func, Limits, Node, Object, Value, transport};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
 
 /// A function that is made for a peer.
 type Nothing = Func<fn()>;
@@ -37,10 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let observer = node.serve(there).await?;
     let listener = match address.as_str() {
         "axum:" => {
-            let bound = TcpListener::bind("127.0.0.1:0").await?;
-            println!("ws://{}/", bound.local_addr()?);
-            let router = capnode::axum::router(node.clone());
-            tokio::spawn(async move { axum::serve(bound, router).await });
+            println!("{}", capnode_tests::routed(node.clone()).await);
             None
         }
         address => {

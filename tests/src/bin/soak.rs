@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use capnode::Dialect;
 use capnode_examples::cli;
-use capnode_tests::memory::resident;
+use capnode_tests::memory::{allocated, resident};
 use capnode_tests::panics;
 use capnode_tests::soak::{Amount, Soak};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -126,9 +126,7 @@ struct Memory {
 
 impl Memory {
     fn now() -> Self {
-        let stats = ALLOCATED.stats();
-        let allocated = stats.bytes_allocated.saturating_sub(stats.bytes_deallocated);
-        Self { resident: resident(std::process::id()), allocated }
+        Self { resident: resident(std::process::id()), allocated: allocated(ALLOCATED) }
     }
 }
 

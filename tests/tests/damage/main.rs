@@ -17,38 +17,12 @@ use capnode_tests::recordings::Side;
 
 use crate::sweep::sweep;
 
-#[test]
-fn a_capn_web_server_survives_any_damaged_byte() {
-    sweep(Dialect::CapnWeb, Side::B);
-}
-
-#[test]
-fn a_capn_web_client_survives_any_damaged_byte() {
-    sweep(Dialect::CapnWeb, Side::A);
-}
-
-#[test]
-fn a_capnode_server_survives_any_damaged_byte() {
-    sweep(Dialect::Capnode, Side::B);
-}
-
-#[test]
-fn a_capnode_client_survives_any_damaged_byte() {
-    sweep(Dialect::Capnode, Side::A);
-}
-
-#[test]
-fn a_q_connection_server_survives_any_damaged_byte() {
-    sweep(Dialect::Q, Side::B);
-}
-
-#[test]
-fn a_q_connection_client_survives_any_damaged_byte() {
-    sweep(Dialect::Q, Side::A);
-}
-
-/// Damages the bytes between the messages.
-#[test]
-fn a_byte_stream_survives_damage_between_its_messages() {
-    bytes::sweep();
+capnode_tests::tests! {
+    a_capn_web_server_survives_any_damaged_byte: sweep(Dialect::CapnWeb, Side::B);
+    a_capn_web_client_survives_any_damaged_byte: sweep(Dialect::CapnWeb, Side::A);
+    a_capnode_server_survives_any_damaged_byte: sweep(Dialect::Capnode, Side::B);
+    a_capnode_client_survives_any_damaged_byte: sweep(Dialect::Capnode, Side::A);
+    a_q_connection_server_survives_any_damaged_byte: sweep(Dialect::Q, Side::B);
+    a_q_connection_client_survives_any_damaged_byte: sweep(Dialect::Q, Side::A);
+    a_byte_stream_survives_damage_between_its_messages: bytes::sweep();
 }

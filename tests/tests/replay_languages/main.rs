@@ -31,24 +31,17 @@ fn play_all(dialect: Dialect, side: Side) {
     assert!(failures.is_empty(), "{played} went well, but\n\n{}", failures.join("\n\n"));
 }
 
-#[test]
-fn a_node_answers_as_the_recorded_capnode_server() {
-    play_all(Dialect::Capnode, Side::B);
-}
-
-#[test]
-fn a_program_calls_and_sees_what_the_recorded_capnode_client_did() {
-    play_all(Dialect::Capnode, Side::A);
-}
-
-#[test]
-fn a_node_answers_as_the_recorded_q_connection_server() {
-    play_all(Dialect::Q, Side::B);
-}
-
-#[test]
-fn a_program_calls_and_sees_what_the_recorded_q_connection_client_did() {
-    play_all(Dialect::Q, Side::A);
+capnode_tests::tests! {
+    a_node_answers_as_the_recorded_capnode_server: play_all(Dialect::Capnode, Side::B);
+    a_program_calls_and_sees_what_the_recorded_capnode_client_did: play_all(Dialect::Capnode, Side::A);
+    a_node_answers_as_the_recorded_q_connection_server: play_all(Dialect::Q, Side::B);
+    a_program_calls_and_sees_what_the_recorded_q_connection_client_did: play_all(Dialect::Q, Side::A);
+    flipped_bits_in_what_a_capnode_server_gets: flips::flip_all(Dialect::Capnode, Side::B);
+    flipped_bits_in_what_a_capnode_client_gets: flips::flip_all(Dialect::Capnode, Side::A);
+    flipped_bits_in_what_a_q_connection_server_gets: flips::flip_all(Dialect::Q, Side::B);
+    flipped_bits_in_what_a_q_connection_client_gets: flips::flip_all(Dialect::Q, Side::A);
+    flipped_bits_in_what_a_capn_web_server_gets: flips::flip_all_of_capn_web(Side::B);
+    flipped_bits_in_what_a_capn_web_client_gets: flips::flip_all_of_capn_web(Side::A);
 }
 
 #[test]
@@ -151,19 +144,20 @@ fn change(recording: &Recording, at: usize, side: Side, part: &Part) -> Option<R
 fn chunks_of_a_stream_are_joined_and_split_into_messages() {
     for name in ["tcp-one-message-two-chunks", "tcp-trailing-whitespace", "tcp-two-messages-one-chunk"] {
         let recording = recordings::read(Dialect::Capnode, name);
+        let chunk = |line: &Line| match line {
+            Line::Event(event) if event["event"] == "chunk-sent" => event["text"].as_str().map(str::to_owned),
+            _ => None,
+        };
+        let chunks: Vec<_> = recording.lines.iter().filter_map(chunk).collect();
         let answers = script::run(async {
             let (sender, _seen) = tokio::sync::mpsc::unbounded_channel();
             let world = programs::PlayState::new(sender);
             let node = Node::new(programs::capnode(&world, name));
             let (mut here, there) = tokio::io::duplex(1 << 16);
             node.serve(transport::lines(there)).await.unwrap();
-            for line in &recording.lines {
-                if let Line::Event(event) = line {
-                    if event["event"] == "chunk-sent" {
-                        here.write_all(event["text"].as_str().unwrap().as_bytes()).await.unwrap();
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                }
+            for chunk in &chunks {
+                here.write_all(chunk.as_bytes()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // A reader of this library takes them in any division.
             tokio::time::sleep(Duration::from_secs(60)).await;
@@ -171,15 +165,7 @@ fn chunks_of_a_stream_are_joined_and_split_into_messages() {
             let length = here.read(&mut bytes).await.unwrap();
             String::from_utf8(bytes[..length].to_vec()).unwrap()
         });
-        let sent: String = recording
-            .lines
-            .iter()
-            .filter_map(|line| match line {
-                Line::Event(event) if event["event"] == "chunk-sent" => event["text"].as_str(),
-                _ => None,
-            })
-            .collect();
-        let asked = sent.matches("\"methodId\"").count();
+        let asked = chunks.concat().matches("\"methodId\"").count();
         let answered: Vec<_> = serde_json::Deserializer::from_str(&answers)
             .into_iter::<serde_json::Value>()
             .map(|answer| answer.unwrap()["methodId"].clone())
@@ -187,34 +173,4 @@ fn chunks_of_a_stream_are_joined_and_split_into_messages() {
         let expected: Vec<_> = (1..=asked).map(|number| json!(format!("m{number}"))).collect();
         assert_eq!(answered, expected, "{name}: {answers}");
     }
-}
-
-#[test]
-fn flipped_bits_in_what_a_capnode_server_gets() {
-    flips::flip_all(Dialect::Capnode, Side::B);
-}
-
-#[test]
-fn flipped_bits_in_what_a_capnode_client_gets() {
-    flips::flip_all(Dialect::Capnode, Side::A);
-}
-
-#[test]
-fn flipped_bits_in_what_a_q_connection_server_gets() {
-    flips::flip_all(Dialect::Q, Side::B);
-}
-
-#[test]
-fn flipped_bits_in_what_a_q_connection_client_gets() {
-    flips::flip_all(Dialect::Q, Side::A);
-}
-
-#[test]
-fn flipped_bits_in_what_a_capn_web_server_gets() {
-    flips::flip_all_of_capn_web(Side::B);
-}
-
-#[test]
-fn flipped_bits_in_what_a_capn_web_client_gets() {
-    flips::flip_all_of_capn_web(Side::A);
 }
