@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_tungstenite::client_async;
 
-use crate::{panics, until};
+use crate::{limits, panics, until};
 
 /// Connections that stay.
 pub const STAYING: usize = 4;
@@ -203,9 +203,7 @@ impl Soak {
                 async { Ok::<_, Error>(index) }
             })
             .build();
-        let mut limits = Limits::default();
-        limits.exports = EXPORTS;
-        let node = node.limits(limits);
+        let node = node.limits(limits(|limits| limits.exports = EXPORTS));
         let scheme = if dialect == Dialect::Capnode { "ws" } else { "tcp" };
         let listener = node.listen(&format!("{scheme}://127.0.0.1:0")).await.expect("it listens");
         let callbacks = Alive::default();
@@ -231,8 +229,7 @@ impl Soak {
 
     fn caller(&self) -> Caller {
         let address = self.listener.local_addr().expect("it is no Unix socket");
-        let mut limits = Limits::default();
-        limits.exports = EXPORTS;
+        let limits = limits(|limits| limits.exports = EXPORTS);
         Caller { address, dialect: self.dialect, limits, callbacks: self.callbacks.clone() }
     }
 

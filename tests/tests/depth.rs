@@ -2,7 +2,6 @@
 //! call each other.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use capnode::sans_io::{Core, Pair};
@@ -258,20 +257,22 @@ trait Wrap {
 
 struct Wrapper {
     inner: Option<WrapClient>,
-    live: Arc<AtomicUsize>,
-    waiting: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
 
-impl Wrapper {
-    fn new(inner: Option<WrapClient>, live: &Arc<AtomicUsize>, waiting: &Arc<AtomicUsize>) -> Self {
-        live.fetch_add(1, Ordering::SeqCst);
-        Self { inner, live: live.clone(), waiting: waiting.clone() }
+/// Each live object holds it, and each waiting handler its member.
+#[derive(Default)]
+struct Counts {
+    waiting: Arc<()>,
+}
+
+impl Counts {
+    fn live(self: &Arc<Self>) -> usize {
+        Arc::strong_count(self) - 1
     }
-}
 
-impl Drop for Wrapper {
-    fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::SeqCst);
+    fn waiting(&self) -> usize {
+        Arc::strong_count(&self.waiting) - 1
     }
 }
 
@@ -281,18 +282,9 @@ fn own(error: CallError<Error>) -> Error {
     }
 }
 
-/// Counts handlers that wait, until they are dropped.
-struct Waiting(Arc<AtomicUsize>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl Wrap for Wrapper {
     async fn wrap(&self, inner: WrapClient) -> WrapClient {
-        WrapClient::new(Wrapper::new(Some(inner), &self.live, &self.waiting))
+        WrapClient::new(Wrapper { inner: Some(inner), counts: self.counts.clone() })
     }
     async fn depth(&self) -> Result<u32, Error> {
         match &self.inner {
@@ -301,8 +293,7 @@ impl Wrap for Wrapper {
         }
     }
     async fn wait(&self) -> Result<(), Error> {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(self.waiting.clone());
+        let _waiting = self.counts.waiting.clone();
         match &self.inner {
             Some(inner) => inner.wait().await.map_err(own),
             None => std::future::pending().await,
@@ -326,11 +317,9 @@ impl Wrap for Wrapper {
     }
 }
 
-type Counts = (Arc<AtomicUsize>, Arc<AtomicUsize>);
-
-fn root() -> (WrapClient, Counts) {
-    let (live, waiting) = Counts::default();
-    (WrapClient::new(Wrapper::new(None, &live, &waiting)), (live, waiting))
+fn root() -> (WrapClient, Arc<Counts>) {
+    let counts = Arc::<Counts>::default();
+    (WrapClient::new(Wrapper { inner: None, counts: counts.clone() }), counts)
 }
 
 /// The last of a chain of `length` objects, each of which holds the one before.
@@ -345,11 +334,11 @@ async fn chain(root: &WrapClient, length: usize) -> WrapClient {
 #[test]
 fn a_chain_of_objects_is_dropped_whatever_its_length() {
     on_a_small_stack(async {
-        let (root, (live, _)) = root();
+        let (root, counts) = root();
         let last = chain(&root, 100_000).await;
-        assert_eq!(live.load(Ordering::SeqCst), 100_001);
+        assert_eq!(counts.live(), 100_001);
         drop(last);
-        assert_eq!(live.load(Ordering::SeqCst), 1);
+        assert_eq!(counts.live(), 1);
     });
 }
 
@@ -358,7 +347,7 @@ fn a_chain_that_a_peer_has_made_is_dropped_when_it_lets_go_or_leaves() {
     on_a_small_stack(async {
         for dialect in ALL {
             for leave in [false, true] {
-                let (root, (live, _)) = root();
+                let (root, counts) = root();
                 let (_, connection): (_, Connection) = in_memory(&Node::new(root), dialect).await;
                 let remote: WrapClient = connection.index();
                 let last = chain(&remote, 3_000).await;
@@ -367,7 +356,7 @@ fn a_chain_that_a_peer_has_made_is_dropped_when_it_lets_go_or_leaves() {
                     connection.close();
                 }
                 drop(last);
-                until("one is left", || live.load(Ordering::SeqCst) == 1).await;
+                until("one is left", || counts.live() == 1).await;
             }
         }
     });
@@ -419,12 +408,12 @@ fn a_peer_calls_through_a_chain_that_it_has_made() {
 #[test]
 fn giving_up_a_call_ends_every_handler_of_a_chain() {
     on_a_small_stack(async {
-        let (root, (_, waiting)) = root();
+        let (root, counts) = root();
         let last = chain(&root, 10_000).await;
         let task = tokio::spawn(async move { last.wait().await });
-        until("all wait", || waiting.load(Ordering::SeqCst) == 10_001).await;
+        until("all wait", || counts.waiting() == 10_001).await;
         task.abort();
-        until("none waits", || waiting.load(Ordering::SeqCst) == 0).await;
+        until("none waits", || counts.waiting() == 0).await;
     });
 }
 

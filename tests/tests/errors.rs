@@ -174,19 +174,17 @@ async fn all() -> Vec<(&'static str, Error)> {
     drop(served);
 
     // Ends of a connection.
-    let (error, late) = while_pending(Node::empty(), async |_, peer| {
+    let lost = while_pending(Node::empty(), async |_, peer| {
         peer.write_all(b"[\"resol").await.unwrap();
         peer.shutdown().await.unwrap();
-    })
-    .await;
-    all.push(("the connection is lost", error));
-    all.push(("a call after that", late));
-    let (error, late) = while_pending(Node::empty(), async |_, peer| peer.shutdown().await.unwrap()).await;
-    all.push(("the peer closes", error));
-    all.push(("a call after that", late));
-    let (error, late) = while_pending(Node::empty(), async |connection, _| connection.close()).await;
-    all.push(("we close", error));
-    all.push(("a call after that", late));
+    });
+    let theirs = while_pending(Node::empty(), async |_, peer| peer.shutdown().await.unwrap());
+    let ours = while_pending(Node::empty(), async |connection, _| connection.close());
+    for (what, (error, late)) in
+        [("the connection is lost", lost.await), ("the peer closes", theirs.await), ("we close", ours.await)]
+    {
+        all.extend([(what, error), ("a call after that", late)]);
+    }
     for (what, frame) in [
         ("the peer breaks the protocol", "nonsense\n".to_owned()),
         ("the peer ends the session", "[\"abort\",[\"error\",\"Error\",\"bye\"]]\n".to_owned()),

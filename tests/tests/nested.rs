@@ -141,24 +141,15 @@ fn nested(dialect: Dialect, only: Option<usize>, depth: usize, rng: &mut Rng) ->
 
 /// A value in Capnode's tables, whose links go as deep as there are levels.
 fn linked(depth: usize, rng: &mut Rng) -> String {
-    let link = |level: usize| match rng.below(2) {
-        0 => format!(r#"{{"a":{{"type":0,"id":{}}}}}"#, level + 1),
-        _ => format!(r#"[{{"type":2,"id":{}}}]"#, level + 1),
+    // 0 is a record, and 2 a list.
+    let kinds: Vec<_> = (0..depth).map(|_| 2 * rng.below(2)).chain([0]).collect();
+    let link = |at: usize| match (kinds[at], kinds.get(at + 1)) {
+        (_, None) => r#"{"n":1}"#.to_owned(),
+        (0, Some(kind)) => format!(r#"{{"a":{{"type":{kind},"id":{}}}}}"#, at + 1),
+        (_, Some(kind)) => format!(r#"[{{"type":{kind},"id":{}}}]"#, at + 1),
     };
-    let mut links: Vec<_> = (0..depth).map(link).collect();
-    links.push(r#"{"n":1}"#.to_owned());
-    // Their types are found by what they are.
-    let kind = |at: usize| if links[at].starts_with('{') { 0 } else { 2 };
-    let links: Vec<_> = (0..links.len())
-        .map(|at| match links.get(at + 1) {
-            Some(_) if links[at].starts_with('{') => {
-                format!(r#"{{"a":{{"type":{},"id":{}}}}}"#, kind(at + 1), at + 1)
-            }
-            Some(_) => format!(r#"[{{"type":{},"id":{}}}]"#, kind(at + 1), at + 1),
-            None => links[at].clone(),
-        })
-        .collect();
-    format!(r#"{{"links":[{}],"value":{{"type":{},"id":0}}}}"#, links.join(","), kind(0))
+    let links: Vec<_> = (0..=depth).map(link).collect();
+    format!(r#"{{"links":[{}],"value":{{"type":{},"id":0}}}}"#, links.join(","), kinds[0])
 }
 
 /// Runs the handlers of a core for as long as they go on by themselves, and drops its frames.

@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::future::{Future, pending};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -34,7 +33,8 @@ type Callback = Func<fn(String) -> String>;
 #[derive(Default)]
 struct Shelf {
     kept: Mutex<Option<Callback>>,
-    waiting: Arc<AtomicUsize>,
+    /// Each call that waits holds a clone of it.
+    waiting: Arc<()>,
     go: tokio::sync::Notify,
 }
 
@@ -42,21 +42,9 @@ impl Shelf {
     fn kept(&self) -> Option<Callback> {
         self.kept.lock().unwrap().clone()
     }
-}
 
-/// Counts while it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+    fn waits(&self) -> usize {
+        Arc::strong_count(&self.waiting) - 1
     }
 }
 
@@ -75,7 +63,7 @@ impl Keeper for Shelf {
     }
 
     async fn wait(&self) -> u32 {
-        let _running = Counted::new(&self.waiting);
+        let _running = self.waiting.clone();
         self.go.notified().await;
         7
     }
@@ -516,7 +504,6 @@ async fn a_closed_connection_ends_everything_on_both_sides_with_the_one_cause() 
         let (shelf, server, client) = kept().await;
         let keeper: KeeperClient = client.index();
         keeper.keep(|text: String| async move { text }).await.unwrap();
-        let counted = shelf.waiting.clone();
         let broken = Arc::<Mutex<Vec<String>>>::default();
         let noted = broken.clone();
         let _guard = keeper.cap().on_broken(move |error| noted.lock().unwrap().push(error.to_string()));
@@ -529,7 +516,7 @@ async fn a_closed_connection_ends_everything_on_both_sides_with_the_one_cause() 
                 tokio::spawn(async move { keeper.wait().await })
             })
             .collect();
-        until("the calls run", || counted.load(Ordering::SeqCst) == 3).await;
+        until("the calls run", || shelf.waits() == 3).await;
         let pipelined = keeper.wait().pipeline_cap();
         let lent_to_us = shelf.kept().unwrap();
 
@@ -547,7 +534,7 @@ async fn a_closed_connection_ends_everything_on_both_sides_with_the_one_cause() 
             assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::MayHaveRun));
         }
         // The handlers are cancelled, lent references are broken, nothing is left.
-        until("the handlers are cancelled", || counted.load(Ordering::SeqCst) == 0).await;
+        until("the handlers are cancelled", || shelf.waits() == 0).await;
         let error = soon(lent_to_us.call("x".to_owned())).await.unwrap_err();
         assert_eq!((error.message(), error.fate()), (server_cause, Fate::NotSent));
         assert_eq!(soon(pipelined.read::<Value>()).await.unwrap_err().message(), client_cause);
@@ -611,7 +598,7 @@ async fn a_connection_stays_while_a_call_is_not_answered() {
             Some(tokio::spawn(call))
         };
         drop(keeper);
-        until("the call runs", || shelf.waiting.load(Ordering::SeqCst) == 1).await;
+        until("the call runs", || shelf.waits() == 1).await;
         assert!(!server.is_closed());
         shelf.go.notify_one();
         if let Some(call) = call {
@@ -633,9 +620,9 @@ async fn a_connection_stays_while_an_unsent_call_is_held() {
 
 #[tokio::test]
 async fn a_connection_stays_while_the_peer_holds_something_of_ours() {
-    let alive = Arc::<AtomicUsize>::default();
+    let alive = Arc::new(());
     let (shelf, server, client) = kept().await;
-    let counted = Arc::new(Counted::new(&alive));
+    let counted = alive.clone();
     let callback = move |text: String| {
         let _held = counted.clone();
         async move { text + "!" }
@@ -648,10 +635,10 @@ async fn a_connection_stays_while_the_peer_holds_something_of_ours() {
         assert_eq!(answer.unwrap(), "hello!");
         tokio::task::yield_now().await;
     }
-    assert_eq!(alive.load(Ordering::SeqCst), 1);
+    assert_eq!(Arc::strong_count(&alive), 2);
     shelf.give_back().await;
     soon(server.closed()).await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(Arc::strong_count(&alive), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -932,7 +919,7 @@ fn a_node_is_drained_from_outside_its_runtime() {
         let client: KeeperClient = capnode::connect_over(other).await.unwrap();
         let running = client.wait();
         tokio::spawn(running);
-        until("the call runs", || shelf.waiting.load(Ordering::SeqCst) == 1).await;
+        until("the call runs", || shelf.waits() == 1).await;
         (shelf, client, node)
     });
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
@@ -944,7 +931,7 @@ fn a_node_is_drained_from_outside_its_runtime() {
         }
     };
     assert_eq!((drained.connections, drained.cut), (1, 1));
-    assert_eq!(shelf.waiting.load(Ordering::SeqCst), 0);
+    assert_eq!(shelf.waits(), 0);
 }
 
 // ------------------------------------------------------------------------------------- timeouts
@@ -964,7 +951,7 @@ async fn a_call_has_as_much_time_as_it_is_given() {
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::MayHaveRun));
     assert_eq!(error.message(), "no answer within 30s");
     // It is given up as if it had been dropped, and the connection goes on.
-    until("the handler is cancelled", || shelf.waiting.load(Ordering::SeqCst) == 0).await;
+    until("the handler is cancelled", || shelf.waits() == 0).await;
     until("nothing is left of it", || server.tables().running == 0).await;
     assert_eq!(client.tables(), Tables::default());
     assert_eq!(keeper.call("x").await.unwrap(), None);

@@ -17,6 +17,7 @@ use capnode_examples::tour::{self, TourClient};
 use capnode_tests::{assert_tour, soon};
 use futures_util::{Sink, Stream};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use tokio::process::Command;
 use tokio::sync::mpsc;
 
 /// The tour between the two ends of a transport.
@@ -88,15 +89,16 @@ async fn connections_work_over_a_web_socket_by_ip_version_6() {
     tour_at("ws://[::1]:0/some/path?query").await;
 }
 
+/// The tour in a process of its own, over its standard streams.
+fn tour_stdio() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tour_stdio"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_work_over_the_standard_streams_of_a_child_process() {
-    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_tour_stdio"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut child = tour_stdio().stderr(Stdio::piped()).spawn().unwrap();
     let connection: Connection = capnode::connect_over(transport::child(&mut child).unwrap()).await.unwrap();
     assert!(transport::child(&mut child).is_err(), "its pipes are taken");
     assert_tour(&connection, Expect::Rust).await;
@@ -111,12 +113,7 @@ async fn connections_work_over_the_standard_streams_of_a_child_process() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_process_that_dies() {
-    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_tour_stdio"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut child = tour_stdio().spawn().unwrap();
     let connection: Connection = capnode::connect_over(transport::child(&mut child).unwrap()).await.unwrap();
     let tour: TourClient = connection.index();
     assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
@@ -226,6 +223,12 @@ fn chain_and_key(
     (vec![certificate.cert.der().clone()], key)
 }
 
+/// A client without a certificate, which trusts one.
+fn client(certificate: &CertifiedKey<KeyPair>) -> Arc<ClientConfig> {
+    let trusting = ClientConfig::builder().with_root_certificates(trusting(certificate));
+    Arc::new(trusting.with_no_client_auth())
+}
+
 fn serving(certificate: &CertifiedKey<KeyPair>) -> Arc<ServerConfig> {
     let (chain, key) = chain_and_key(certificate);
     Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
@@ -239,8 +242,7 @@ async fn connections_work_over_a_web_socket_with_tls() {
     assert!(listener.url().starts_with("wss://127.0.0.1:"));
     let url = listener.url().replace("127.0.0.1", "localhost");
 
-    let config = ClientConfig::builder().with_root_certificates(trusting(&certificate)).with_no_client_auth();
-    let connection: Connection = capnode::connect(&url).tls(Arc::new(config)).await.unwrap();
+    let connection: Connection = capnode::connect(&url).tls(client(&certificate)).await.unwrap();
     assert_tour(&connection, Expect::Rust).await;
 }
 
@@ -260,13 +262,11 @@ async fn a_certificate_that_is_not_trusted_is_refused() {
     let error = capnode::connect::<Connection>(&url).await.unwrap_err();
     assert!(why(error).contains("UnknownIssuer"));
     // Nor has another trusted authority.
-    let other = ClientConfig::builder().with_root_certificates(trusting(&self_signed("localhost")));
-    let other = Arc::new(other.with_no_client_auth());
+    let other = client(&self_signed("localhost"));
     let error = capnode::connect::<Connection>(&url).tls(other).await.unwrap_err();
     assert!(why(error).contains("invalid peer certificate"));
     // It is trusted, but for another name.
-    let config = ClientConfig::builder().with_root_certificates(trusting(&certificate)).with_no_client_auth();
-    let config = Arc::new(config);
+    let config = client(&certificate);
     let error = capnode::connect::<Connection>(&listener.url()).tls(config.clone()).await.unwrap_err();
     assert!(error.to_string().contains("not valid for name"), "{error:?}");
     // The listener has taken no harm from these.
@@ -293,14 +293,13 @@ async fn both_sides_prove_who_they_are() {
     let url = listener.url().replace("127.0.0.1", "localhost");
 
     let (chain, key) = chain_and_key(&client);
-    let trusting = || ClientConfig::builder().with_root_certificates(trusting(&server));
-    let config = trusting().with_client_auth_cert(chain, key).unwrap();
+    let trusting = ClientConfig::builder().with_root_certificates(trusting(&server));
+    let config = trusting.with_client_auth_cert(chain, key).unwrap();
     let tour: TourClient = capnode::connect(&url).tls(Arc::new(config)).await.unwrap();
     assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
 
     // A client without a certificate does not get in. With TLS 1.3 that shows after the handshake.
-    let config = Arc::new(trusting().with_no_client_auth());
-    match capnode::connect::<TourClient>(&url).tls(config).await {
+    match capnode::connect::<TourClient>(&url).tls(self::client(&server)).await {
         Ok(tour) => panic!("got in: {tour:?}"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Connect),
     }

@@ -5,7 +5,8 @@
 
 use std::error::Error;
 
-use capnode::{Func, Limits, Node, Object, Value, transport};
+use capnode::{Func, Node, Object, Value, transport};
+use capnode_tests::{limits, routed};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A function that is made for a peer.
@@ -23,20 +24,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(address), Some(bytes)) = (arguments.next(), arguments.next()) else {
         return Err("usage: held_server ADDRESS NODE_BYTES".into());
     };
-    let mut limits = Limits::default();
-    limits.node_bytes = bytes.parse()?;
+    let bytes = bytes.parse()?;
     let index = Object::new()
         .with("echo", Func::<fn(Value) -> Value>::new(|value: Value| async move { value }))
         .with("give", Func::<fn(usize) -> String>::new(|length| async move { "x".repeat(length) }))
         .with("drop", Func::<fn(Value)>::new(|_: Value| async {}))
         .with("wait", Func::<fn(Value)>::new(wait))
         .with("make", Func::<fn() -> Nothing>::new(|| async { Nothing::new(|| async {}) }));
-    let node = Node::new(index).limits(limits);
+    let node = Node::new(index).limits(limits(|limits| limits.node_bytes = bytes));
     let (there, _here) = transport::pair();
     let observer = node.serve(there).await?;
     let listener = match address.as_str() {
         "axum:" => {
-            println!("{}", capnode_tests::routed(node.clone()).await);
+            println!("{}", routed(node.clone()).await);
             None
         }
         address => {

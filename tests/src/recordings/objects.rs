@@ -1,6 +1,6 @@
 //! The objects that the recorded programs served, in Rust.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -495,60 +495,13 @@ pub fn promises(log: &Log) -> NodeBuilder {
     node(PromisesClient::new(Host::new(log)))
 }
 
-#[capnode::interface]
-pub trait Errors {
-    async fn err(&self) -> Result<(), Thrown>;
-    #[capnode(name = "type")]
-    async fn kind(&self) -> Result<(), Thrown>;
-    async fn range(&self) -> Result<(), Thrown>;
-    async fn custom(&self) -> Result<(), Thrown>;
-    async fn cause(&self) -> Result<(), Thrown>;
-    async fn agg(&self) -> Result<(), Thrown>;
-    async fn bad(&self) -> Result<(), Thrown>;
-    async fn empty(&self) -> Result<(), Thrown>;
-    async fn fail(&self) -> Result<(), Thrown>;
-}
-
-impl Errors for Host {
-    async fn err(&self) -> Result<(), Thrown> {
-        thrown("it broke")
-    }
-
-    async fn kind(&self) -> Result<(), Thrown> {
-        thrown("it broke")
-    }
-
-    async fn range(&self) -> Result<(), Thrown> {
-        thrown("it broke")
-    }
-
-    async fn custom(&self) -> Result<(), Thrown> {
-        thrown("it broke")
-    }
-
-    async fn cause(&self) -> Result<(), Thrown> {
-        thrown("it broke")
-    }
-
-    async fn agg(&self) -> Result<(), Thrown> {
-        thrown("it broke")
-    }
-
-    async fn bad(&self) -> Result<(), Thrown> {
-        thrown("it broke")
-    }
-
-    async fn empty(&self) -> Result<(), Thrown> {
-        thrown("")
-    }
-
-    async fn fail(&self) -> Result<(), Thrown> {
-        thrown("rewritten: intentional failure")
-    }
-}
-
-pub fn errors(log: &Log) -> NodeBuilder {
-    node(ErrorsClient::new(Host::new(log)))
+pub fn errors(_: &Log) -> NodeBuilder {
+    let broken = ["err", "type", "range", "custom", "cause", "agg", "bad"].map(|name| (name, "it broke"));
+    let others = [("empty", ""), ("fail", "rewritten: intentional failure")];
+    let fails =
+        |message| Func::<fn() -> Result<(), Thrown>>::fallible(move || async move { thrown(message) });
+    let members = broken.into_iter().chain(others).map(|(name, message)| (name, fails(message)));
+    node(members.collect::<BTreeMap<_, _>>())
 }
 
 // ---------------------------------------------------------------------------------- clients that serve

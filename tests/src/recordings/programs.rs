@@ -330,10 +330,6 @@ pub fn capnode(world: &PlayState, name: &str) -> Option<Value> {
                     f: Value,
                     g: Value,
                 ) -> Value;
-                async fn first(&self, first: Value) -> Value;
-                async fn sync(&self, first: Value) -> Value;
-                async fn none(&self);
-                async fn count(&self, a: Value, b: Value, c: Value) -> u32;
             }
             struct Primitives;
             impl All for Primitives {
@@ -349,18 +345,14 @@ pub fn capnode(world: &PlayState, name: &str) -> Option<Value> {
                 ) -> Value {
                     Value::Array(given([a, b, c, d, e, f, g]))
                 }
-                async fn first(&self, first: Value) -> Value {
-                    first
-                }
-                async fn sync(&self, first: Value) -> Value {
-                    first
-                }
-                async fn none(&self) {}
-                async fn count(&self, a: Value, b: Value, c: Value) -> u32 {
-                    given([a, b, c]).len() as u32
-                }
             }
-            Some(Value::Cap(AllClient::new(Primitives).into()))
+            record([
+                ("all", Value::Cap(AllClient::new(Primitives).cap().at("all"))),
+                ("first", echo()),
+                ("sync", echo()),
+                ("none", now(|_| Value::Undefined)),
+                ("count", now(|args| (args.0.len() as u32).into())),
+            ])
         }
         "bidirectional" | "bidirectional-2" => {
             let answer = if name == "bidirectional" { "serverp" } else { "serverh" };
@@ -666,9 +658,12 @@ pub fn capnode(world: &PlayState, name: &str) -> Option<Value> {
 
 /// Returns the index of the client of a Capnode recording.
 pub fn capnode_page(_: &PlayState, name: &str) -> Option<Value> {
-    let answer = if name == "bidirectional" { "clientp" } else { "clienth" };
+    page(if name == "bidirectional" { "clientp" } else { "clienth" })
+}
+
+fn page(who: &'static str) -> Option<Value> {
     record([
-        ("who", now(move |_| answer.into())),
+        ("who", now(move |_| who.into())),
         ("sum", now(|args| (0..args.0.len()).map(|at| args.number(at)).sum::<f64>().into())),
     ])
 }
@@ -1008,11 +1003,7 @@ pub fn q(world: &PlayState, name: &str) -> Option<Value> {
 
 /// Returns the index of the client of a Q-Connection recording.
 pub fn q_page(_: &PlayState, name: &str) -> Option<Value> {
-    let answer = if name == "bidirectional" { "ap" } else { "ah" };
-    record([
-        ("who", now(move |_| answer.into())),
-        ("sum", now(|args| (0..args.0.len()).map(|at| args.number(at)).sum::<f64>().into())),
-    ])
+    page(if name == "bidirectional" { "ap" } else { "ah" })
 }
 
 pub fn q_asks(world: PlayState, connection: Connection) -> Running {

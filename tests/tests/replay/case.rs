@@ -23,6 +23,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use capnode::{Cap, Connection, Error, ErrorKind, Node, NodeBuilder, Value};
 use capnode_tests::recordings::{Side, json::seen_error};
@@ -93,14 +94,14 @@ pub type Unsent = (&'static str, fn(Cap) -> Attempt, ErrorKind);
 pub type Attempt = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;
 
 /// Where the calls come from that a side makes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Program {
     /// Out of the objects that it serves.
     Served,
     /// Out of its program, in whose place they are made without an interface, as they were recorded.
     Recorded,
     /// Out of its program, written anew with typed clients.
-    Typed(fn(Connection, Observations) -> Running),
+    Typed(Arc<dyn Fn(Connection, Observations) -> Running>),
 }
 
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -224,8 +225,12 @@ impl Cover {
     }
 
     /// The program is written anew with typed clients.
-    pub fn typed(self, program: fn(Connection, Observations) -> Running) -> Self {
-        self.with(|case| case.program = Program::Typed(program))
+    pub fn typed<F>(self, program: fn(Connection, Observations) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let boxed = move |connection, saw| -> Running { Box::pin(program(connection, saw)) };
+        self.with(|case| case.program = Program::Typed(Arc::new(boxed)))
     }
 
     /// We send something else.

@@ -375,24 +375,17 @@ fn play_all(covers: impl IntoIterator<Item = (&'static str, Cover)>) {
     assert!(played > 0);
 }
 
-#[test]
-fn a_node_answers_as_the_recorded_server() {
-    play_all(recordings().into_iter().map(|row| (row.name, row.server)));
-}
-
 fn kind_of_depth_255(peer: Cap) -> Attempt {
     let deep = (0..255).fold(Value::from(0), |deep, _| Value::from([("k", deep)]));
     Box::pin(async move { peer.invoke("kind", (deep,)).await })
 }
 
-#[test]
-fn a_program_calls_and_sees_what_the_recorded_client_did() {
-    play_all(recordings().into_iter().map(|row| (row.name, row.client)));
-}
-
-#[test]
-fn a_program_with_typed_clients_sees_what_the_recorded_client_did() {
-    play_all(typed());
+capnode_tests::tests! {
+    a_node_answers_as_the_recorded_server:
+        play_all(recordings().into_iter().map(|row| (row.name, row.server)));
+    a_program_calls_and_sees_what_the_recorded_client_did:
+        play_all(recordings().into_iter().map(|row| (row.name, row.client)));
+    a_program_with_typed_clients_sees_what_the_recorded_client_did: play_all(typed());
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub async fn play(recording: &Recording, case: &Case) -> Result<(), String> {
         player.expect(&json!(["release", 0, 0])).await?;
     }
     let mut program = None;
-    if let Program::Typed(start) = case.program {
+    if let Program::Typed(start) = &case.program {
         let (sender, saw) = unbounded_channel();
         player.saw = Some(saw);
         program = Some(tokio::spawn(start(player.connection.clone(), Observations(sender))));

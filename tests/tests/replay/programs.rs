@@ -5,116 +5,102 @@ use std::sync::{Arc, Mutex};
 use capnode::{CallError, Client, Connection, Error, Value};
 use serde_json::json;
 
-use crate::case::{Observations, Running};
+use crate::case::Observations;
 use capnode_tests::recordings::objects::{CallerClient, FunctionsClient, MembersClient, Thrown, TourClient};
 
 fn failed(error: CallError<Thrown>) -> Error {
     Error::rejected(error.to_string())
 }
 
-pub fn simple_calls(connection: Connection, saw: Observations) -> Running {
-    Box::pin(async move {
-        let tour: TourClient = connection.index();
-        saw.value(tour.transform("beep").await?);
-        saw.value(tour.add(1, 2).await?);
-        tour.nothing().await?;
-        saw.nothing();
-        // The method takes two arguments here, and none is given.
-        let none: Vec<u32> = tour.cap().invoke("args", ()).await?;
-        saw.value(none);
-        Ok(())
-    })
+pub async fn simple_calls(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let tour: TourClient = connection.index();
+    saw.value(tour.transform("beep").await?);
+    saw.value(tour.add(1, 2).await?);
+    tour.nothing().await?;
+    saw.nothing();
+    // The method takes two arguments here, and none is given.
+    let none: Vec<u32> = tour.cap().invoke("args", ()).await?;
+    saw.value(none);
+    Ok(())
 }
 
-pub fn chain(connection: Connection, saw: Observations) -> Running {
-    Box::pin(async move {
-        let tour: TourClient = connection.index();
-        saw.value(tour.authenticate("tok-1").pipeline().profile().pipeline().name().await?);
-        let session = tour.authenticate("tok-1").pipeline();
-        let (upper, token) = (session.profile().pipeline().upper(), session.token());
-        let (upper, token) = tokio::join!(upper.into_future(), token.into_future());
-        saw.value(upper?);
-        saw.value(token?);
-        Ok(())
-    })
+pub async fn chain(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let tour: TourClient = connection.index();
+    saw.value(tour.authenticate("tok-1").pipeline().profile().pipeline().name().await?);
+    let session = tour.authenticate("tok-1").pipeline();
+    let (upper, token) = (session.profile().pipeline().upper(), session.token());
+    let (upper, token) = tokio::join!(upper.into_future(), token.into_future());
+    saw.value(upper?);
+    saw.value(token?);
+    Ok(())
 }
 
-pub fn counter(connection: Connection, saw: Observations) -> Running {
-    Box::pin(async move {
-        let tour: TourClient = connection.index();
-        let counter = tour.counter(0).await?;
-        saw.stub();
-        // A missing argument is not the same as none to JavaScript.
-        saw.value(counter.cap().invoke::<u64>("next", ()).await?);
-        saw.value(counter.cap().invoke::<u64>("next", ()).await?);
-        counter.reset().await?;
-        saw.nothing();
-        saw.value(counter.next(Some(5)).await?);
-        saw.value(counter.value().await?);
-        Ok(())
-    })
+pub async fn counter(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let tour: TourClient = connection.index();
+    let counter = tour.counter(0).await?;
+    saw.stub();
+    // A missing argument is not the same as none to JavaScript.
+    saw.value(counter.cap().invoke::<u64>("next", ()).await?);
+    saw.value(counter.cap().invoke::<u64>("next", ()).await?);
+    counter.reset().await?;
+    saw.nothing();
+    saw.value(counter.next(Some(5)).await?);
+    saw.value(counter.value().await?);
+    Ok(())
 }
 
-pub fn functions(connection: Connection, saw: Observations) -> Running {
-    Box::pin(async move {
-        let functions: FunctionsClient = connection.index();
-        let function = functions.function().await?;
-        saw.stub();
-        saw.value(function.call("arg".into()).await?);
-        saw.value(function.call(2.into()).await?);
-        drop(function);
-        let function = functions.function().pipeline_cap();
-        saw.value(function.apply::<String>(("arg",)).await?);
-        drop(function);
-        let obj = functions.obj().await?;
-        saw.value(json!({"label": obj.label, "hello": {"js": "stub"}, "inner": {"c": {"js": "stub"}}}));
-        saw.value(obj.hello.call("n".to_owned()).await?);
-        saw.value(obj.inner.c.cap().invoke::<u64>("next", ()).await?);
-        Ok(())
-    })
+pub async fn functions(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let functions: FunctionsClient = connection.index();
+    let function = functions.function().await?;
+    saw.stub();
+    saw.value(function.call("arg".into()).await?);
+    saw.value(function.call(2.into()).await?);
+    drop(function);
+    let function = functions.function().pipeline_cap();
+    saw.value(function.apply::<String>(("arg",)).await?);
+    drop(function);
+    let obj = functions.obj().await?;
+    saw.value(json!({"label": obj.label, "hello": {"js": "stub"}, "inner": {"c": {"js": "stub"}}}));
+    saw.value(obj.hello.call("n".to_owned()).await?);
+    saw.value(obj.inner.c.cap().invoke::<u64>("next", ()).await?);
+    Ok(())
 }
 
-pub fn members(connection: Connection, saw: Observations) -> Running {
-    Box::pin(async move {
-        let members: MembersClient = connection.index();
-        saw.value(members.prop().await?);
-        saw.value(members.nested().await?);
-        let a = members.cap().at("nested").at("a");
-        saw.value(a.get::<(u32, Value)>("b").await?);
-        saw.error(a.at("b").at("1").get::<String>("c").await);
-        members.cap().get::<()>("missing").await?;
-        saw.nothing();
-        saw.error(members.cap().invoke::<Value>("missing", ()).await);
-        saw.error(members.cap().at("missing").get::<Value>("deeper").await);
-        saw.error(members.cap().invoke::<Value>("prop", ()).await);
-        Ok(())
-    })
+pub async fn members(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let members: MembersClient = connection.index();
+    saw.value(members.prop().await?);
+    saw.value(members.nested().await?);
+    let a = members.cap().at("nested").at("a");
+    saw.value(a.get::<(u32, Value)>("b").await?);
+    saw.error(a.at("b").at("1").get::<String>("c").await);
+    members.cap().get::<()>("missing").await?;
+    saw.nothing();
+    saw.error(members.cap().invoke::<Value>("missing", ()).await);
+    saw.error(members.cap().at("missing").get::<Value>("deeper").await);
+    saw.error(members.cap().invoke::<Value>("prop", ()).await);
+    Ok(())
 }
 
-pub fn callback(connection: Connection, saw: Observations) -> Running {
-    Box::pin(async move {
-        let caller: CallerClient = connection.index();
-        let calls = Arc::new(Mutex::new(Vec::new()));
-        let noted = calls.clone();
-        let said = caller.on("data".into(), move |event: Value, value: Value| {
-            let mut calls = noted.lock().unwrap();
-            calls.push((event, value));
-            let answer = format!("ack{}", calls.len());
-            async move { Value::from(answer) }
-        });
-        saw.value(said.await.map_err(failed)?);
-        saw.value(&*calls.lock().unwrap());
-        Ok(())
-    })
+pub async fn callback(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let caller: CallerClient = connection.index();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noted = calls.clone();
+    let said = caller.on("data".into(), move |event: Value, value: Value| {
+        let mut calls = noted.lock().unwrap();
+        calls.push((event, value));
+        let answer = format!("ack{}", calls.len());
+        async move { Value::from(answer) }
+    });
+    saw.value(said.await.map_err(failed)?);
+    saw.value(&*calls.lock().unwrap());
+    Ok(())
 }
 
-pub fn passed_back(connection: Connection, saw: Observations) -> Running {
-    Box::pin(async move {
-        let tour: TourClient = connection.index();
-        let counter = tour.make().await?;
-        saw.stub();
-        saw.value(tour.next2(counter).await.map_err(failed)?);
-        saw.value(tour.next2(tour.make().pipeline()).await.map_err(failed)?);
-        Ok(())
-    })
+pub async fn passed_back(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let tour: TourClient = connection.index();
+    let counter = tour.make().await?;
+    saw.stub();
+    saw.value(tour.next2(counter).await.map_err(failed)?);
+    saw.value(tour.next2(tour.make().pipeline()).await.map_err(failed)?);
+    Ok(())
 }

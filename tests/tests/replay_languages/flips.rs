@@ -69,41 +69,40 @@ fn other(side: Side) -> Side {
 
 /// Damages all recordings of a language, as one side gets them.
 pub fn flip_all(dialect: Dialect, side: Side) {
-    panics::watch(|_| true);
-    let before = panics::count();
     for row in table::rows(dialect) {
         let Cover::Played(part) = row.cover(side) else { continue };
-        let mut recording = recordings::read(dialect, row.name);
-        recording.lines.iter_mut().for_each(recordings::shorten);
-        let mut random = random(row.name, side);
         let both = matches!((&row.a, &row.b), (Cover::Played(_), Cover::Played(_)));
-        script::run(async {
-            for flip in 0..flips(&recording, both) {
-                let Some(damaged) = damaged(&recording, other(side), &mut random) else { break };
-                let outcome = play_damaged(&damaged, side, part).await;
-                assert_eq!(outcome, Ok(()), "{}, flip {flip}", row.name);
-            }
-        });
+        flip(dialect, row.name, side, both, async |damaged| play_damaged(damaged, side, part).await);
     }
-    assert_eq!(panics::count(), before, "something panicked");
 }
 
 /// Flips bits in the recordings of Cap'n Web, whose ids need no translation.
 pub fn flip_all_of_capn_web(side: Side) {
+    for name in recordings::names(Dialect::CapnWeb) {
+        flip(Dialect::CapnWeb, &name, side, true, async |damaged| capn_web(damaged, side).await);
+    }
+}
+
+/// Damages one recording several times.
+fn flip(
+    dialect: Dialect,
+    name: &str,
+    side: Side,
+    both: bool,
+    play: impl AsyncFn(&Recording) -> Result<(), String>,
+) {
     panics::watch(|_| true);
     let before = panics::count();
-    for name in recordings::names(Dialect::CapnWeb) {
-        let recording = recordings::read(Dialect::CapnWeb, &name);
-        let mut random = random(&name, side);
-        script::run(async {
-            for flip in 0..flips(&recording, true) {
-                let Some(damaged) = damaged(&recording, other(side), &mut random) else { break };
-                let outcome = capn_web(&damaged, side).await;
-                assert_eq!(outcome, Ok(()), "{name}, flip {flip}");
-            }
-        });
-    }
-    assert_eq!(panics::count(), before, "something panicked");
+    let mut recording = recordings::read(dialect, name);
+    recording.lines.iter_mut().for_each(recordings::shorten);
+    let mut random = random(name, side);
+    script::run(async {
+        for flip in 0..flips(&recording, both) {
+            let Some(damaged) = damaged(&recording, other(side), &mut random) else { break };
+            assert_eq!(play(&damaged).await, Ok(()), "{name}, flip {flip}");
+        }
+    });
+    assert_eq!(panics::count(), before, "{name}: something panicked");
 }
 
 async fn capn_web(recording: &Recording, side: Side) -> Result<(), String> {

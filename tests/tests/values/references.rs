@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use capnode::{Connection, Dialect, Func, Node, Wire, transport};
-use capnode_tests::soon;
+use capnode::{Func, Node, Wire};
+use capnode_tests::{ANY, in_memory, soon};
 use serde::{Deserialize, Serialize};
 
 #[capnode::interface]
@@ -267,12 +267,11 @@ async fn arrives<T: Holds>(values: Vec<T>) {
         let expected = answers(&value).await;
         assert!(!expected.is_empty(), "{value:?}");
         let hand = HandClient::new(Holder(value.clone()));
-        for dialect in [None, Some(Dialect::CapnWeb), Some(Dialect::Capnode), Some(Dialect::Q)] {
-            let (there, here) = transport::pair();
-            let _served = Node::new(hand.clone()).serve(there).await.unwrap();
-            let connecting = Node::builder().dialect(dialect.unwrap_or_default()).build();
-            let connection: Connection = connecting.connect_over(here).await.unwrap();
-            let hand = if dialect.is_some() { connection.index() } else { hand.clone() };
+        for dialect in ANY {
+            let hand = match dialect {
+                Some(dialect) => in_memory(&Node::new(hand.clone()), dialect).await.1,
+                None => hand.clone(),
+            };
             for (position, come) in [
                 ("argument and result", hand.echo(value.clone()).await),
                 ("borrowed", hand.borrowed(&value).await),

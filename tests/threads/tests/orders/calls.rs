@@ -23,19 +23,14 @@ fn calls_of_each_thread_keep_their_order() {
         });
         join(calling);
         world.end_when_empty();
-        let notes = log.notes();
-        assert_eq!(notes.len(), 6, "{notes:?}");
-        assert!(notes.iter().filter(|number| **number < 20).is_sorted(), "{notes:?}");
-        assert!(notes.iter().filter(|number| **number >= 20).is_sorted(), "{notes:?}");
+        log.assert_in_order(3);
     });
 }
 
 #[test]
 fn a_call_given_up_while_it_is_answered_leaves_nothing() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.single());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::single);
         let calling = thread::spawn(move || {
             let mut call = Box::pin(index.wait());
             let waker = std::task::Waker::noop();
@@ -57,9 +52,7 @@ fn a_call_given_up_while_it_is_answered_leaves_nothing() {
 #[test]
 fn a_call_that_is_never_answered_is_cancelled_where_it_runs() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.single());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::single);
         let mut call = Box::pin(index.wait());
         let waker = std::task::Waker::noop();
         assert!(call.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
@@ -131,10 +124,7 @@ fn calls_inside_a_property_keep_their_order_where_it_is_asked_for_first() {
             })
         });
         join(calling);
-        let notes = log.notes();
-        assert_eq!(notes.len(), 6, "{notes:?}");
-        assert!(notes.iter().filter(|number| **number < 20).is_sorted(), "{notes:?}");
-        assert!(notes.iter().filter(|number| **number >= 20).is_sorted(), "{notes:?}");
+        log.assert_in_order(3);
         world.end();
     });
 }

@@ -19,9 +19,7 @@ fn assert_cut(error: &Error) {
 #[test]
 fn a_call_made_while_the_connection_is_closed_ends() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.single());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::single);
         let calling = thread::spawn(move || {
             for number in 0..3 {
                 match block_on(index.note(number)) {
@@ -40,9 +38,7 @@ fn a_call_made_while_the_connection_is_closed_ends() {
 #[test]
 fn a_handler_that_runs_while_the_connection_is_closed_is_dropped() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.single());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::single);
         let calling = thread::spawn(move || {
             let error = block_on(index.wait()).unwrap_err();
             assert_cut(&error);
@@ -59,9 +55,7 @@ fn a_handler_that_runs_while_the_connection_is_closed_is_dropped() {
 #[test]
 fn references_dropped_while_the_connection_is_closed() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.thing());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::thing);
         let other = index.other().pipeline();
         let clone = other.clone();
         let dropping = [

@@ -11,6 +11,8 @@ use serde::Serialize;
 use shuttle::future::{self, JoinHandle};
 use shuttle::sync::Mutex;
 
+use crate::things::{Log, ThingClient};
+
 pub struct Harness {
     /// The side that connects.
     pub here: Arc<Core>,
@@ -40,6 +42,14 @@ impl Harness {
             future::spawn(drive(there.clone(), forth, back, turns.clone(), handlers.clone())),
         ];
         Self { here, there, turns, handlers, drivers }
+    }
+
+    /// Offers the thing that `offer` makes. Returns its log, the harness, and the thing as the side that connects has it.
+    pub fn offering(offer: fn(&Log) -> ThingClient) -> (Log, Self, ThingClient) {
+        let log = Log::default();
+        let harness = Self::new(offer(&log));
+        let index = harness.index();
+        (log, harness, index)
     }
 
     pub fn index<C: Client>(&self) -> C {

@@ -11,11 +11,6 @@ use crate::things::{Log, ThingClient};
 use crate::harness::Harness;
 use crate::{in_many_orders, join};
 
-/// Returns the notes of one thread among those of several.
-fn those_from(notes: &[u32], first: u32) -> Vec<u32> {
-    notes.iter().copied().filter(|number| number / 10 == first / 10).collect()
-}
-
 #[test]
 fn calls_on_a_promise_while_it_is_resolved_arrive_once_and_in_order() {
     in_many_orders(|| {
@@ -31,10 +26,7 @@ fn calls_on_a_promise_while_it_is_resolved_arrive_once_and_in_order() {
         });
         resolver.resolve(log.single());
         join(calling);
-        let notes = log.notes();
-        assert_eq!(notes.len(), 6, "{notes:?}");
-        assert_eq!(those_from(&notes, 10), [10, 11, 12]);
-        assert_eq!(those_from(&notes, 20), [20, 21, 22]);
+        log.assert_in_order(3);
         drop(client);
         assert_eq!(log.things(), 0);
     });
@@ -43,9 +35,7 @@ fn calls_on_a_promise_while_it_is_resolved_arrive_once_and_in_order() {
 #[test]
 fn calls_through_a_lent_promise_while_it_is_resolved_arrive_once_and_in_order() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.single());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::single);
         let (client, resolver) = promise::<ThingClient>();
         let lent = client.clone();
         let resolved_to = log.single();
@@ -65,9 +55,7 @@ fn calls_through_a_lent_promise_while_it_is_resolved_arrive_once_and_in_order() 
 #[test]
 fn a_pipelined_call_overtakes_nothing_while_its_target_arrives() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.thing());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::thing);
         let other = index.other().pipeline();
         let calling = [10, 20].map(|first| {
             let other = other.clone();
@@ -79,10 +67,7 @@ fn a_pipelined_call_overtakes_nothing_while_its_target_arrives() {
         join(calling);
         drop((index, other));
         world.end_when_empty();
-        let notes = log.notes();
-        assert_eq!(notes.len(), 4, "{notes:?}");
-        assert_eq!(those_from(&notes, 10), [10, 11]);
-        assert_eq!(those_from(&notes, 20), [20, 21]);
+        log.assert_in_order(2);
     });
 }
 

@@ -10,9 +10,7 @@ use crate::{in_many_orders, join};
 #[test]
 fn a_reference_dropped_while_it_is_lent_again() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.thing());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::thing);
         let other = block_on(index.other()).unwrap();
         let dropping = thread::spawn(move || drop(other));
         // The same object, under the same id, may arrive while the old handle is being dropped.
@@ -31,9 +29,7 @@ fn a_reference_dropped_while_it_is_lent_again() {
 #[test]
 fn a_reference_dropped_while_another_clone_is_sent_home() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.thing());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::thing);
         let other = block_on(index.other()).unwrap();
         let clone = other.clone();
         let dropping = thread::spawn(move || drop(clone));
@@ -49,9 +45,7 @@ fn a_reference_dropped_while_another_clone_is_sent_home() {
 #[test]
 fn dropping_the_last_two_clones_in_two_threads_releases_the_object() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.thing());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::thing);
         let one = block_on(index.other()).unwrap();
         let two = one.clone();
         let dropping = [thread::spawn(move || drop(one)), thread::spawn(move || drop(two))];
@@ -66,9 +60,7 @@ fn dropping_the_last_two_clones_in_two_threads_releases_the_object() {
 #[test]
 fn an_object_exported_by_two_threads_is_one_export() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.single());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::single);
         let ours = log.single();
         let lending = [1, 2].map(|number| {
             let (index, ours) = (index.clone(), ours.clone());

@@ -53,6 +53,14 @@ impl Log {
         self.0.notes.lock().unwrap().clone()
     }
 
+    /// Checks that two threads have noted so many numbers each, from 10 and from 20 on, in their order.
+    pub fn assert_in_order(&self, each: u32) {
+        let notes = self.notes();
+        let (first, second): (Vec<_>, Vec<_>) = notes.iter().copied().partition(|number| *number < 20);
+        let expected = [10, 20].map(|first| (first..first + each).collect::<Vec<_>>());
+        assert_eq!([first, second], expected, "{notes:?}");
+    }
+
     /// Lets all that wait go on.
     pub fn open(&self) {
         let waiting = {

@@ -19,9 +19,7 @@ const MUCH: usize = (1 << 20) + 1;
 #[test]
 fn an_answer_wakes_the_driver_that_is_about_to_sleep() {
     in_many_orders(|| {
-        let log = Log::default();
-        let world = Harness::new(log.single());
-        let index: ThingClient = world.index();
+        let (log, world, index) = Harness::offering(Log::single);
         let opening = thread::spawn({
             let log = log.clone();
             move || log.open()
