@@ -32,8 +32,7 @@ pub mod source;
 /// Makes a test of each row: its name, and the check that it makes.
 #[macro_export]
 macro_rules! tests {
-    ($($(#[$meta:meta])* $name:ident: $check:expr;)*) => {$(
-        $(#[$meta])*
+    ($($name:ident: $check:expr;)*) => {$(
         #[test]
         fn $name() {
             $check;
@@ -44,8 +43,7 @@ macro_rules! tests {
 /// Makes a test of each row: its name, and the check that it makes on a runtime with two threads.
 #[macro_export]
 macro_rules! async_tests {
-    ($($(#[$meta:meta])* $name:ident: $check:expr;)*) => {$(
-        $(#[$meta])*
+    ($($name:ident: $check:expr;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             $check.await;

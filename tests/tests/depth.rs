@@ -348,7 +348,8 @@ fn a_chain_that_a_peer_has_made_is_dropped_when_it_lets_go_or_leaves() {
         for dialect in ALL {
             for leave in [false, true] {
                 let (root, counts) = root();
-                let (_, connection): (_, Connection) = in_memory(&Node::new(root), dialect).await;
+                let node = Node::new(root);
+                let (_, connection): (_, Connection) = in_memory(&node, dialect).await;
                 let remote: WrapClient = connection.index();
                 let last = chain(&remote, 3_000).await;
                 // Q-Connection has no release, and Capnode's comes late, once for each link of the chain.
