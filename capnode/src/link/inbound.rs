@@ -288,7 +288,8 @@ impl Link {
             }
             Event::Aborted { reason } => {
                 let error = capnweb::read_error(&reason);
-                let message = format!("the peer ended the session: {}", error.message());
+                // It is copied for each call that was not sent.
+                let message = format!("the peer ended the session: {:.1000}", error.message());
                 effects.push(Effect::Close(Error::new(ErrorKind::Protocol, message)));
             }
         }

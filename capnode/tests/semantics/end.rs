@@ -112,6 +112,35 @@ fn a_call_whose_answer_is_taken_after_the_end_does_not_wait_for_what_is_in_it() 
     assert_eq!(log.take(), ["started 7", "cancelled 7"]);
 }
 
+/// Ends the session when it is dropped.
+struct Last(Arc<Core>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.close("cable cut");
+    }
+}
+
+#[test]
+fn an_answer_that_has_come_is_delivered_though_the_session_ends_before() {
+    let limits = limits(|limits| limits.exports = 1);
+    let core = Arc::new(Core::builder().limits(limits).dialect(Dialect::Q).connecting(()));
+    let last = Last(core.clone());
+    let index = core.index::<Cap>();
+    let ends = Func::<fn()>::new(move || {
+        let _last = &last;
+        async {}
+    });
+    let mut calls = [ends, Func::new(|| async {})].map(|given| started(index.invoke::<u32>("ask", (given,))));
+    let frames: Vec<_> = std::iter::from_fn(|| core.next_frame()).collect();
+    let asked: serde_json::Value = serde_json::from_str(&frames[1]).unwrap();
+    // It evicts the first function, and with that the session ends.
+    core.receive(&format!(r#"{{"type":"resolve","to":{},"resolution":7}}"#, asked["from"]));
+    assert!(core.closed().is_some());
+    let [first, second] = calls.each_mut().map(poll);
+    assert!(matches!((&first, &second), (Poll::Ready(Err(_)), Poll::Ready(Ok(7)))), "{first:?} {second:?}");
+}
+
 #[test]
 fn what_is_not_answered_or_promised_ends_with_the_session() {
     // Only Cap'n Web has requests and promises in values. In Capnode nothing is sent before the index is there.
@@ -182,6 +211,9 @@ fn an_abort_of_the_peers_ends_the_session_with_its_reason() {
     let mut peer = accepting(log.probe());
     peer.receive(r#"["abort","plain"]"#);
     assert_eq!(peer.core().closed().unwrap().message(), "the peer ended the session: plain");
+    let mut peer = accepting(log.probe());
+    peer.receive(&format!(r#"["abort","{}"]"#, "é".repeat(2_000)));
+    assert_eq!(peer.core().closed().unwrap().message().matches('é').count(), 1_000, "the rest is left out");
 }
 
 #[test]
