@@ -118,6 +118,25 @@ fn a_foreign_peer_that_disposes_of_a_pulled_call_cancels_it() {
 }
 
 #[test]
+fn a_call_that_is_given_up_while_it_starts_is_cancelled() {
+    let log = Log::default();
+    let core = Arc::new_cyclic(|own: &std::sync::Weak<Core>| {
+        let (own, probe) = (own.clone(), log.probe());
+        Core::accepting(Func::<fn() -> u32>::new(move || {
+            let core = own.upgrade().expect("it runs this");
+            core.receive(r#"["pull",1]"#);
+            core.receive(r#"["release",1,1]"#);
+            let probe = probe.clone();
+            async move { probe.wait(1).await.unwrap_or_default() }
+        }))
+    });
+    core.receive(r#"["push",["pipeline",0,[],[]]]"#);
+    assert_eq!(log.take(), ["started 1", "cancelled 1"]);
+    assert!(core.handlers().is_empty());
+    assert_eq!(core.tables(), Tables::default());
+}
+
+#[test]
 fn a_call_whose_answer_was_never_asked_for_is_not_cancelled() {
     let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["wait"],[1]]]"#);

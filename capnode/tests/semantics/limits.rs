@@ -335,7 +335,24 @@ fn running_calls() {
         let there = limited(|limits| limits.running_calls = 5);
         let all = vec![r#"["pipeline",0,["wait"],[1]]"#; calls].join(",");
         there.receive(&format!(r#"["push",[[{all}]]]"#));
-        if passes { assert!(there.closed().is_none()) } else { ended_by(&there, "running_calls") }
+        if passes {
+            assert!(there.closed().is_none())
+        } else {
+            ended_by(&there, "running_calls")
+        }
+
+        let here = Core::builder().limits(limits(|limits| limits.running_calls = 5)).connecting(offered());
+        let mut call = started(here.index::<Cap>().invoke::<Value>("ask", ()));
+        here.receive(&format!(r#"["resolve",1,[[{all}]]]"#));
+        match poll(&mut call) {
+            Poll::Pending => assert!(passes),
+            Poll::Ready(outcome) => {
+                let error = outcome.unwrap_err();
+                let seen = (error.limit(), error.fate(), error.fault());
+                assert_eq!(seen, (Some(LimitKind::RunningCalls), Fate::Answered, capnode::Fault::Peer));
+                assert!(!passes && here.closed().is_none());
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod names;
 mod order;
 mod panics;
 mod random;
+mod reentry;
 mod release;
 mod scenarios;
 mod search;
