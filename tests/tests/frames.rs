@@ -52,7 +52,7 @@ async fn open(url: &str, first: &[u8]) -> TcpStream {
 }
 
 /// The next frame of a server: its first byte, and its payload.
-async fn next(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+async fn next(stream: &mut (impl AsyncReadExt + Unpin)) -> (u8, Vec<u8>) {
     let first = stream.read_u8().await.unwrap();
     let length = match stream.read_u8().await.unwrap() {
         126 => u64::from(stream.read_u16().await.unwrap()),
@@ -144,6 +144,25 @@ async fn what_comes_with_the_handshake_is_read() {
         let mut stream = open(url, &frame(0x89, b"early")).await;
         assert_eq!(soon(next(&mut stream)).await, (PONG, b"early".to_vec()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_pings_of_a_peer_that_reads_nothing_the_last_is_answered() {
+    const PINGS: usize = 150_000;
+    let (urls, _met, _running) = served(Limits::default()).await;
+    let mut stream = open(&urls[0], b"").await;
+    let hundred = frame(0x89, &[b'x'; 125]).repeat(100);
+    for _ in 0..PINGS / 100 {
+        soon(stream.write_all(&hundred)).await.unwrap();
+    }
+    stream.write_all(&frame(0x89, b"last")).await.unwrap();
+    let mut answers = 1;
+    let mut stream = tokio::io::BufReader::new(stream);
+    while soon(next(&mut stream)).await != (PONG, b"last".to_vec()) {
+        answers += 1;
+    }
+    // The system holds those that have been written.
+    assert!(answers < PINGS / 2, "{answers} answers were held");
 }
 
 /// Takes one connection, answers its handshake, and sends `first` together with the answer.

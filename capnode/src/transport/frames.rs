@@ -361,9 +361,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds the waiting control frames, unless a frame is half written.
+    /// Adds the waiting control frames, unless a frame is half written or there is no room.
     fn controls(&mut self, role: Role) -> io::Result<()> {
-        if self.left > 0 || self.closing {
+        if self.left > 0 || self.closing || self.out.len() >= CHUNK {
             return Ok(());
         }
         if let Some(payload) = self.pong.take() {
@@ -494,12 +494,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         if self.writer.pong.is_none() && self.writer.out.is_empty() {
             return;
         }
-        // The next read or write reports the failure.
-        if self.writer.controls(self.role).is_ok() {
-            let written = self.writer.poll_write(&mut self.stream, cx);
-            if written.is_ready() {
-                let _flushed = Pin::new(&mut self.stream).poll_flush(cx);
-            }
+        // The next read or write reports a failure. As long as the peer reads nothing, a later ping takes the place of
+        // one that waits.
+        if matches!(self.writer.poll_write(&mut self.stream, cx), Poll::Ready(Ok(())))
+            && self.writer.controls(self.role).is_ok()
+            && self.writer.poll_write(&mut self.stream, cx).is_ready()
+        {
+            let _flushed = Pin::new(&mut self.stream).poll_flush(cx);
         }
     }
 }
