@@ -367,11 +367,6 @@ impl Session {
                 self.imported -= 1;
                 *reply = Some(Message::Release { id, count: 1 });
             }
-            // The drop of its handle releases it.
-            Some(mut import @ ImportEntry { state: ImportState::Call { pulled: true }, .. }) => {
-                import.state = ImportState::Object;
-                self.imports.insert(id, import);
-            }
             // The answer was not asked for.
             Some(import) => {
                 self.imports.insert(id, import);

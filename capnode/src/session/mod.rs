@@ -107,10 +107,8 @@ struct ImportEntry {
 #[derive(PartialEq)]
 enum ImportState {
     Object,
-    /// The result of a call of this side, answered only if pulled.
-    Call {
-        pulled: bool,
-    },
+    /// The result of a call of this side, which is not pulled.
+    Call,
     /// A call whose answer comes by itself. `pulled` is `true` if it was pulled and has to be released; `wanted` if a
     /// caller waits for it.
     Awaited {
@@ -290,9 +288,7 @@ impl Session {
     }
 
     pub(crate) fn tables(&self) -> Tables {
-        let unanswered = |import: &&ImportEntry| {
-            matches!(import.state, ImportState::Awaited { .. } | ImportState::Call { pulled: true })
-        };
+        let unanswered = |import: &&ImportEntry| matches!(import.state, ImportState::Awaited { .. });
         Tables {
             imports: self.imports.len() - usize::from(self.imports.contains_key(&0)),
             exports: self.exported(),
@@ -341,7 +337,7 @@ impl Session {
             ImportState::Awaited { .. } => import.is_unwanted(),
             // The receiver of the surrounding value waits for it.
             ImportState::Promise => false,
-            ImportState::Object | ImportState::Call { .. } => import.handles == 0,
+            ImportState::Object | ImportState::Call => import.handles == 0,
         };
         self.running.is_empty() && self.imports.values().all(dead)
     }
@@ -361,11 +357,7 @@ impl Session {
         let id = self.last_call;
         let kept = matches!(return_mode, ReturnMode::Retained);
         let pulled = !kept && self.peer.says_hello && !self.extended;
-        let state = if kept {
-            ImportState::Call { pulled: false }
-        } else {
-            ImportState::Awaited { pulled, wanted: true }
-        };
+        let state = if kept { ImportState::Call } else { ImportState::Awaited { pulled, wanted: true } };
         self.unanswered += usize::from(!kept);
         self.imports.insert(id, ImportEntry { count: 1, handles: usize::from(kept), state });
         let return_mode = if pulled { ReturnMode::Retained } else { return_mode };
@@ -399,17 +391,6 @@ impl Session {
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
     pub(crate) fn round_trip(&mut self) -> OutboundCall {
         self.call(Expression::Value(Payload::plain(Text::Static("null"))), ReturnMode::Streamed)
-    }
-
-    /// Pulls the answer of a call that was sent with [`ReturnMode::Retained`]. This library reads such results by further
-    /// calls instead; in the tests this side may be one that pulls.
-    #[cfg(test)]
-    pub(crate) fn pull(&mut self, id: Id) -> Option<Message> {
-        match self.imports.get_mut(&id)?.state {
-            ImportState::Call { pulled: ref mut pulled @ false } => *pulled = true,
-            _ => return None,
-        }
-        Some(Message::Pull(id))
     }
 
     /// Notes that no caller waits for the answer of a call any more.

@@ -147,13 +147,19 @@ fn a_call_whose_answer_was_never_asked_for_is_not_cancelled() {
     assert_eq!(peer.core().tables(), Tables::default());
 }
 
-#[test]
-fn a_call_is_not_cancelled_while_its_result_is_used() {
+/// A peer that has pulled the result of a call that waits, and of a call on that.
+fn pulled_chain() -> (Log, Endpoint) {
     let (log, mut peer) = offered_probe();
     peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
     peer.receive(r#"["pull",1]"#);
     peer.receive(r#"["push",["pipeline",1,["note"],[5]]]"#);
     peer.receive(r#"["pull",2]"#);
+    (log, peer)
+}
+
+#[test]
+fn a_call_is_not_cancelled_while_its_result_is_used() {
+    let (log, mut peer) = pulled_chain();
     peer.receive(r#"["release",1,1]"#);
     assert_eq!(log.take(), [""; 0]);
     log.open();
@@ -162,12 +168,17 @@ fn a_call_is_not_cancelled_while_its_result_is_used() {
 }
 
 #[test]
+fn a_call_is_not_cancelled_with_the_last_use_of_its_result_while_its_answer_is_wanted() {
+    let (log, mut peer) = pulled_chain();
+    peer.receive(r#"["release",2,1]"#);
+    assert_eq!(log.take(), [""; 0]);
+    log.open();
+    assert_eq!(peer.frames(), [r#"["resolve",1,["export",-1]]"#]);
+}
+
+#[test]
 fn when_the_last_use_is_given_up_the_whole_chain_is_cancelled() {
-    let (log, mut peer) = offered_probe();
-    peer.receive(r#"["push",["pipeline",0,["makeLate"],[]]]"#);
-    peer.receive(r#"["pull",1]"#);
-    peer.receive(r#"["push",["pipeline",1,["note"],[5]]]"#);
-    peer.receive(r#"["pull",2]"#);
+    let (log, mut peer) = pulled_chain();
     peer.receive(r#"["release",1,1]"#);
     peer.receive(r#"["release",2,1]"#);
     assert_eq!(log.take(), ["cancelled 0"]);

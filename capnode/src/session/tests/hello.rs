@@ -47,12 +47,6 @@ fn a_release_of_nothing_after_another_message_is_no_mark() {
 }
 
 #[test]
-fn abilities_are_taken_from_marked_peers_alone() {
-    assert_eq!(say(&mut extended(), [Message::Extensions]), []);
-    assert_eq!(fails(&mut accepting(), Message::Extensions), "unknown message: abilities");
-}
-
-#[test]
 fn a_peer_that_ignores_the_mark_never_sees_a_second_one() {
     let mut pair = Pair::new();
     pair.send();

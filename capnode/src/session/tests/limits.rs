@@ -113,14 +113,6 @@ fn after_its_end_a_session_has_forgotten_everything() {
 }
 
 #[test]
-fn an_abort_is_the_last_message_and_the_peer_learns_why() {
-    let mut pair = Pair::extended();
-    pair.near.messages.push_back(Message::Abort(text("\"enough\"")));
-    pair.settle();
-    assert_eq!(pair.far_event(), Event::Aborted { reason: text("\"enough\"") });
-}
-
-#[test]
 fn a_session_is_idle_when_nobody_holds_or_awaits_anything() {
     let mut pair = Pair::extended();
     assert!(pair.near.is_idle() && pair.far.is_idle());
@@ -152,31 +144,4 @@ fn a_session_is_not_idle_while_a_promise_stands_in_a_value_that_came() {
     assert!(!session.is_idle());
     say(&mut session, [resolve(-1, text("1"))]);
     assert!(session.is_idle());
-}
-
-#[test]
-fn a_dropped_call_to_an_unmarked_peer_keeps_nothing_awake() {
-    let mut session = accepting();
-    let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
-    session.drop_call(call);
-    assert!(session.is_idle());
-}
-
-#[test]
-fn the_tables_are_empty_when_everything_has_been_given_back() {
-    let mut pair = Pair::extended();
-    let object = pair.lend(OBJECT);
-    let kept = pair.near.call(object, Path::Empty, Some(references([home(object)])), ReturnMode::Retained);
-    let sent = pair.near.call(kept, Path::Empty, None, ReturnMode::Streamed);
-    pair.near.pull(kept);
-    assert_eq!(pair.near.tables().calls, 2);
-    pair.settle();
-    for answer in [kept, sent] {
-        pair.far.finish(answer);
-        pair.far.answer(answer, Ok(text("1")));
-    }
-    pair.near.drop_import(kept);
-    pair.near.drop_import(object);
-    pair.settle();
-    assert!(pair.all_is_given_back(), "{:?} {:?}", pair.near.tables(), pair.far.tables());
 }

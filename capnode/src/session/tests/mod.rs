@@ -15,7 +15,6 @@ use crate::thin_vec::ThinVec;
 mod calls;
 mod hello;
 mod limits;
-mod random;
 mod references;
 
 /// A session with the messages that it has given out and that are to be written, and its events.
@@ -67,10 +66,6 @@ impl Session {
     fn probe(&mut self, path: Option<Path>) -> Id {
         let call = self.inner.probe(path);
         self.send(call)
-    }
-
-    fn pull(&mut self, id: Id) {
-        self.messages.extend(self.inner.pull(id));
     }
 
     fn drop_call(&mut self, id: Id) {
@@ -260,16 +255,21 @@ fn home(id: Id) -> CapDescriptor {
 }
 
 /// Returns a call of `target` as it arrives.
-fn call(target: Id, return_mode: ReturnMode) -> Message {
-    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args: Some(text("[]")), return_mode }
+fn call(target: Id, args: Payload<CapDescriptor>, return_mode: ReturnMode) -> Message {
+    Message::Call { id: UNNUMBERED, target, path: Path::Empty, args: Some(args), return_mode }
 }
 
 fn push(target: Id) -> Message {
-    call(target, ReturnMode::Retained)
+    call(target, text("[]"), ReturnMode::Retained)
 }
 
 fn stream(target: Id) -> Message {
-    call(target, ReturnMode::Streamed)
+    call(target, text("[]"), ReturnMode::Streamed)
+}
+
+/// Returns a value in the place of a call, as it arrives.
+fn evaluate(value: Payload<CapDescriptor>) -> Message {
+    Message::Evaluate { id: UNNUMBERED, value, return_mode: ReturnMode::Retained }
 }
 
 fn release(id: Id, count: u64) -> Message {
@@ -298,12 +298,6 @@ fn say<const N: usize>(session: &mut Session, messages: [Message; N]) -> Vec<Eve
         session.handle(message).unwrap();
     }
     events(session)
-}
-
-fn fails(session: &mut Session, message: Message) -> String {
-    let error = session.handle(message).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Protocol);
-    error.to_string()
 }
 
 /// Returns the number of a refused call, and the reason.
