@@ -1,16 +1,18 @@
 //! Runs one hot path a number of times, so that callgrind can count what once of it takes: `PATH COUNT`, or `--list`.
 //! `.ci/instructions` does, and compares with `bounds`.
 //!
-//! Both sides of a connection are in memory and moved by hand. What a path is about is between the frames that go before
-//! and those that come after, and everything else is in every count alike.
+//! Both sides of a connection are in memory and moved by hand, but for the paths over TCP, whose two sides are tasks of
+//! one runtime. What a path is about is between the frames that go before and those that come after, and everything
+//! else is in every count alike.
 
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use capnode::Func;
 use capnode::sans_io::Core;
+use capnode::{Func, Node};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 
 #[capnode::interface]
@@ -123,6 +125,33 @@ fn carry(from: &Core, to: &Core) -> bool {
     any
 }
 
+/// Makes `count` calls over TCP, of which `in_flight` wait for their answers at a time.
+fn over_tcp(count: usize, in_flight: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = server.local_addr().expect("an address");
+        let client = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let (accepted, _) = server.accept().await.expect("a connection");
+        let node = Node::new(HotClient::new(Spot));
+        tokio::spawn(async move { node.serve(capnode::transport::lines(accepted)).await });
+        let hot: HotClient =
+            Node::new(()).connect_over(capnode::transport::lines(client)).await.expect("a client");
+        let call = async |number: usize| {
+            let sum = hot.add(black_box(number as u32), 1).await.expect("an answer");
+            assert_eq!(black_box(sum), number as u32 + 1);
+        };
+        let mut calls = FuturesUnordered::new();
+        for number in 0..count {
+            if calls.len() == in_flight {
+                let _made = calls.next().await;
+            }
+            calls.push(call(number));
+        }
+        while calls.next().await.is_some() {}
+    });
+}
+
 /// A name, and what is done a number of times.
 type Path = (&'static str, fn(usize));
 
@@ -199,6 +228,8 @@ const PATHS: &[Path] = &[
             pair.settle();
         }
     }),
+    ("call over TCP, 64 in flight", |count| over_tcp(count, 64)),
+    ("call over TCP, one after another", |count| over_tcp(count, 1)),
     ("local call", |count| {
         let hot = HotClient::new(Spot);
         for number in 0..count {

@@ -325,7 +325,8 @@ const CASES: &[Case] = &[
     ("calls of ours that wait for room", |size| {
         let mut limits = limits();
         limits.unwritten_bytes_soft = 1;
-        let mut session = Session::of(Core::builder().limits(limits).dialect(Dialect::CapnWeb).connecting(()));
+        let mut session =
+            Session::of(Core::builder().limits(limits).dialect(Dialect::CapnWeb).connecting(()));
         let peer = session.core.index::<Cap>();
         let mut calls: Vec<_> = (0..size).map(|at| Some(peer.invoke::<u32>("x", (at as u32,)))).collect();
         for call in calls.iter_mut().flatten() {
@@ -472,7 +473,8 @@ const CASES: &[Case] = &[
         limits.exports = size / 2 + 1;
         limits.running_calls = usize::MAX >> 8;
         let maker = Func::<fn() -> Func<fn()>>::new(|| async { Func::<fn()>::new(std::future::pending) });
-        let mut session = Session::of(Core::builder().limits(limits).accepting(Object::new().with("make", maker)));
+        let mut session =
+            Session::of(Core::builder().limits(limits).accepting(Object::new().with("make", maker)));
         let make = session.capnode_method("make");
         for at in 0..size {
             session.bytes += 200;
