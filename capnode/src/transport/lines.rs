@@ -1,10 +1,11 @@
 //! Byte streams, a line a frame; some peers put nothing between the frames.
 
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::texts::{Byte, Text};
@@ -18,9 +19,8 @@ const CHUNK: usize = 16 << 10;
 #[derive(Debug)]
 pub struct Lines<S> {
     stream: S,
-    /// Bytes that have been read and not been taken are from `start` to `filled`; the rest is room.
+    /// Bytes that have been read; those before `start` have been taken.
     buffer: Vec<u8>,
-    filled: usize,
     /// The start of the next line.
     start: usize,
     /// The end of the part that is known to have no line feed.
@@ -56,7 +56,6 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
     Lines {
         stream,
         buffer: Vec::new(),
-        filled: 0,
         start: 0,
         searched: 0,
         read: 0,
@@ -137,9 +136,13 @@ impl<S> Lines<S> {
     fn discard(&mut self, leftover: Leftover) {
         if self.leftover.is_none() {
             self.leftover = Some(leftover);
-            self.buffer = Vec::new();
-            (self.start, self.filled, self.searched) = (0, 0, 0);
+            self.drop_buffer();
         }
+    }
+
+    fn drop_buffer(&mut self) {
+        self.buffer = Vec::new();
+        (self.start, self.searched) = (0, 0);
     }
 
     /// Refuses lines longer than `bytes`, before they are read to their end.
@@ -152,8 +155,8 @@ impl<S> Lines<S> {
     fn find_frame(&mut self) -> Option<(usize, usize)> {
         if let Framing::Unknown = self.framing {
             let white = |byte: &&u8| byte.is_ascii_whitespace();
-            self.start += self.buffer.get(self.start..self.filled)?.iter().take_while(white).count();
-            self.framing = match self.buffer.get(self.start..self.filled)?.first()? {
+            self.start += self.buffer.get(self.start..)?.iter().take_while(white).count();
+            self.framing = match self.buffer.get(self.start)? {
                 b'{' => Framing::Texts(Text::default()),
                 _ => Framing::Lines,
             };
@@ -167,7 +170,7 @@ impl<S> Lines<S> {
     fn find_text(&mut self) -> Option<(usize, usize)> {
         let Framing::Texts(text) = &mut self.framing else { return None };
         let from = self.start.max(self.searched);
-        for (at, byte) in self.buffer.get(from..self.filled)?.iter().enumerate() {
+        for (at, byte) in self.buffer.get(from..)?.iter().enumerate() {
             let at = from + at;
             let next = match text.look(*byte) {
                 Byte::Before => {
@@ -182,34 +185,32 @@ impl<S> Lines<S> {
             self.searched = next;
             return Some((next, next));
         }
-        self.searched = self.filled;
+        self.searched = self.buffer.len();
         None
     }
 
     fn find_line(&mut self) -> Option<usize> {
         let from = self.start.max(self.searched);
-        let found = memchr::memchr(b'\n', self.buffer.get(from..self.filled)?);
-        self.searched = found.map_or(self.filled, |at| from + at + 1);
+        let found = memchr::memchr(b'\n', self.buffer.get(from..)?);
+        self.searched = found.map_or(self.buffer.len(), |at| from + at + 1);
         found.map(|at| from + at)
     }
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
-        if self.start == self.filled && self.retained.should_shrink(self.buffer.len(), self.filled) {
-            self.buffer = Vec::new();
-            (self.start, self.filled, self.searched) = (0, 0, 0);
+        let is_taken = self.start == self.buffer.len();
+        if is_taken && self.retained.should_shrink(self.buffer.capacity(), self.buffer.len()) {
+            self.drop_buffer();
         }
         if self.start > 0 {
-            self.buffer.copy_within(self.start..self.filled, 0);
-            self.filled -= self.start;
+            self.buffer.drain(..self.start);
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
         }
-        if self.buffer.len() - self.filled < CHUNK / 4 {
+        let filled = self.buffer.len();
+        if self.buffer.capacity() - filled < CHUNK / 4 {
             // As much again, but no more than the longest line needs.
-            let room = (self.filled * 2).min(self.limit.max(self.filled)) + CHUNK;
-            self.buffer.reserve_exact(room - self.buffer.len());
-            self.buffer.resize(room, 0);
+            self.buffer.reserve_exact(filled.min(self.limit.saturating_sub(filled)) + CHUNK);
         }
     }
 }
@@ -222,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         let (end, next) = loop {
             let found = self.find_frame();
             // A line that has come as a whole is refused as well.
-            let length = found.map_or(self.filled, |(end, _)| end) - self.start;
+            let length = found.map_or(self.buffer.len(), |(end, _)| end) - self.start;
             if length > self.limit {
                 // The rest of the line follows.
                 self.discard(Leftover::of_too_long());
@@ -234,15 +235,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             }
             self.make_room();
             let read = self.poll_read(cx);
-            if read.is_pending() && self.start == self.filled && self.buffer.len() > SMALL {
+            let is_taken = self.start == self.buffer.len();
+            if read.is_pending() && is_taken && self.buffer.capacity() > SMALL {
                 // Nothing may come for long.
-                self.buffer = Vec::new();
-                (self.start, self.filled, self.searched) = (0, 0, 0);
+                self.drop_buffer();
             }
             match ready!(read) {
-                Ok(0) if self.start == self.filled => return Poll::Ready(None),
+                Ok(0) if is_taken => return Poll::Ready(None),
                 Ok(0) => {
-                    self.start = self.filled;
+                    self.start = self.buffer.len();
                     let message = "the connection ended in the middle of a message";
                     return Poll::Ready(Some(Err(
                         io::Error::new(io::ErrorKind::UnexpectedEof, message).into()
@@ -270,7 +271,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
 
     fn properties(&self) -> Properties {
         // A large buffer may be larger than its content.
-        let arriving = if self.buffer.len() > SMALL { self.buffer.len() } else { self.filled - self.start };
+        let (room, held) = (self.buffer.capacity(), self.buffer.len() - self.start);
+        let arriving = if room > SMALL { room } else { held };
         Properties { byte_stream: true, signs_of_life: self.read / LIFE, arriving, ..Properties::default() }
     }
 
@@ -286,7 +288,7 @@ impl<S: AsyncRead + Unpin> Lines<S> {
     /// Reads to the end of the stream, or up to the budget for leftovers, and keeps nothing.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..Leftover::TURNS {
-            (self.start, self.filled) = (0, 0);
+            self.start = self.buffer.len();
             self.make_room();
             let read = ready!(self.poll_read(cx))?;
             if read == 0 || self.leftover.as_mut().is_none_or(|leftover| leftover.is_over(read)) {
@@ -300,10 +302,8 @@ impl<S: AsyncRead + Unpin> Lines<S> {
 
     /// Reads available input. Returns the number of bytes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
-        let read = room.filled().len();
-        self.filled += read;
+        // It keeps no state between its polls, and does not fill the room with zeros first.
+        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx))?;
         self.read += read as u64;
         Poll::Ready(Ok(read))
     }
