@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::link::Link;
+use crate::link::drive::Parked;
 use crate::link::task::LastTurn;
 use crate::message::Id;
 use crate::outgoing::{Frame, Outgoing};
@@ -22,6 +23,9 @@ const BUDGET: usize = 128;
 /// Time that a turn takes. The frame or call under way at its end may take longer: a short one can ask for much, such
 /// as a call on a large result.
 const TURN: Duration = Duration::from_millis(5);
+
+/// Frames that are taken in between two looks at the time.
+const LOOK: usize = 8;
 
 /// Bytes of frames that are taken in during a turn. The last frame may exceed them.
 const BUDGET_BYTES: usize = 256 << 10;
@@ -148,8 +152,8 @@ impl<T: Transport> Driver<T> {
             if self.link.is_closed() || self.ended {
                 return false;
             }
-            // There are nearly always one or two frames, which need no look at the time.
-            if bytes > BUDGET_BYTES || (taken > 1 && self.is_late(now)) {
+            // There are nearly always few frames, which need no look at the time.
+            if bytes > BUDGET_BYTES || (taken % LOOK == LOOK - 1 && self.is_late(now)) {
                 break;
             }
             match self.transport.poll_receive(cx) {
@@ -180,13 +184,22 @@ impl<T: Transport> Driver<T> {
         self.link.close(cause);
     }
 
-    /// Starts parked calls, up to the budget. Returns `true` if there is room for more of them.
-    fn unpark(&self, now: Duration) -> bool {
+    /// Starts handlers that did not complete at once, and parked calls, up to the budget. Returns `true` if there is room
+    /// for more of them.
+    fn start_waiting(&self, now: Duration) -> bool {
+        if !self.link.has_waiting() {
+            return false;
+        }
         let mut started = 0;
-        self.link.unpark(|| {
+        let more = self.link.unpark(|| {
             started += 1;
             started < BUDGET && !self.is_late(now)
-        })
+        });
+        for task in self.link.take_tasks() {
+            // The driver is polled by a runtime, so there is one.
+            start(in_current(task));
+        }
+        more
     }
 
     /// Takes in the frames that have arrived, and notes arriving bytes and signs of life. Returns `true` if there may
@@ -315,6 +328,10 @@ impl<T: Transport> Driver<T> {
                     }
                     if one_at_a_time {
                         self.frame_gap = Some((wait(FRAME_GAP), asked));
+                    }
+                    // The link learns that all is written when the driver parks, which it does until the end.
+                    if all && !self.link.is_closed() {
+                        return;
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -449,9 +466,20 @@ impl<T: Transport> Driver<T> {
         Poll::Pending
     }
 
-    fn is_unneeded(&self) -> bool {
-        let unheld = self.holders.as_ref().is_some_and(|holders| holders.strong_count() == 0);
-        unheld && !self.link.is_closed() && self.link.is_idle()
+    /// Sets the waker of the link, and closes a session that is not needed. Returns `true` if there is something to do
+    /// already.
+    fn park(&mut self, cx: &mut Context<'_>) -> bool {
+        let (out, holders) = (&mut self.out, &self.holders);
+        // A holder that has gone before the waker was set has not woken the driver.
+        let unheld = || holders.as_ref().is_some_and(|holders| holders.strong_count() == 0);
+        let Parked { is_busy, is_idle, flush } = self.link.park(cx.waker(), || out, unheld);
+        self.flush |= flush;
+        if is_idle {
+            self.link.close(ended(Fault::Here, "nobody holds the connection any more"));
+        }
+        // Output left here waits for the transport, and so does all behind it.
+        let can_write = self.out.is_empty() && !self.flushing && self.frame_gap.is_none();
+        is_busy || (self.flush && can_write) || self.link.is_closed()
     }
 }
 
@@ -461,62 +489,40 @@ impl<T: Transport + Unpin> Future for Driver<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         // Work that is added during this turn needs no waking: it is looked for before the driver sleeps.
-        this.link.set_driver(None, false);
+        this.link.set_waker(None);
         if this.should_yield() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let now = this.started.elapsed();
         this.link.set_now(now);
-        loop {
-            let more = this.take_in(now, cx);
-            if let Some(error) = this.broken.take_if(|_| !more) {
-                this.link.close(ended(Fault::Network, "the connection was lost").with_source(error));
-            }
-            this.keep_time(now, cx);
-            let parked = this.unpark(now);
-            if this.broken.is_some() {
-                this.link.give_up_running();
-            }
-            for task in this.link.take_tasks() {
-                // The driver is polled by a runtime, so there is one.
-                start(in_current(task));
-            }
-            if !parked {
-                this.follow_peer(cx);
-            }
-            if this.is_unneeded() {
-                this.link.close(ended(Fault::Here, "nobody holds the connection any more"));
-            }
-            // Output from before the end is taken after the end is seen.
-            let closed = this.link.is_closed();
-            this.send(cx);
-            // Dropped handles have been settled by now.
-            this.release(more, cx);
-            this.check_silence(cx);
-            if !closed && this.link.is_closed() {
-                continue;
-            }
-            if closed {
-                // A later cut-off wakes the driver.
-                let _ended = this.link.set_driver(Some(cx.waker()), false);
-                return this.poll_end(cx);
-            }
-            if more || parked || this.broken.is_some() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            // Output left here waits for the transport, and so does all behind it.
-            let can_write = this.out.is_empty() && this.frame_gap.is_none();
-            // A holder that gave up the connection since the last look found no waker.
-            if !this.link.set_driver(Some(cx.waker()), can_write) && !this.is_unneeded() {
-                // The look at idleness settles dropped handles, too.
-                this.release(false, cx);
-                this.check_silence(cx);
-                return Poll::Pending;
-            }
-            this.link.set_driver(None, false);
+        let more = this.take_in(now, cx);
+        if let Some(error) = this.broken.take_if(|_| !more) {
+            this.link.close(ended(Fault::Network, "the connection was lost").with_source(error));
         }
+        this.keep_time(now, cx);
+        let waiting = this.start_waiting(now);
+        if this.broken.is_some() {
+            this.link.give_up_running();
+        }
+        if !waiting {
+            this.follow_peer(cx);
+        }
+        // Output from before the end is taken after the end is seen.
+        let closed = this.link.is_closed();
+        this.send(cx);
+        if closed {
+            // A later cut-off wakes the driver.
+            this.link.set_waker(Some(cx.waker()));
+            return this.poll_end(cx);
+        }
+        if this.park(cx) || more || waiting || this.broken.is_some() {
+            cx.waker().wake_by_ref();
+        }
+        // Dropped handles have been settled by now.
+        this.release(more, cx);
+        this.check_silence(cx);
+        Poll::Pending
     }
 }
 

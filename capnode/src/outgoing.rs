@@ -48,7 +48,6 @@ impl Outgoing {
     }
 
     /// `true` if all frames have been written.
-    #[cfg(feature = "tokio")]
     pub fn is_empty(&self) -> bool {
         self.written == self.buffer.len()
     }

@@ -7,9 +7,9 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 
 use super::Link;
-use super::effects::Effect;
+use super::effects::{Effect, Effects};
 use super::locked::Cause;
-use super::outbox::reads_too_slowly;
+use super::outbox::{Taken, reads_too_slowly};
 use super::state::State;
 use super::task::Task;
 #[cfg(feature = "tokio")]
@@ -17,25 +17,46 @@ use crate::message::Id;
 use crate::outgoing::Outgoing;
 use crate::sync::atomic::Ordering;
 
+/// The state of a connection whose driver has set its waker.
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "a core has no end of its own"))]
+pub(crate) struct Parked {
+    /// `true` if there is something to do already.
+    pub(crate) is_busy: bool,
+    /// `true` if the connection is not needed.
+    pub(crate) is_idle: bool,
+    /// `true` if a caller waits until the output is written.
+    pub(crate) flush: bool,
+}
+
 impl Link {
-    /// Sets the waker of the driver. Returns `true` if there is something to do already. Output counts only if the
-    /// driver `can_write`; otherwise it would be asked again and again while the peer does not read.
-    pub(crate) fn set_driver(&self, waker: Option<&Waker>, can_write: bool) -> bool {
-        self.set_waker(waker);
-        if waker.is_none() {
-            return false;
-        }
-        self.has_pending_releases.load(Ordering::SeqCst)
-            || self.read_state(|state| {
-                #[cfg(feature = "tokio")]
-                if can_write && state.outbox.is_flush_due(|| state.awaits_dialect()) {
-                    return true;
-                }
-                (can_write && state.outbox.pending() > 0)
-                    || state.inbox.has_tasks()
-                    || state.lifecycle.error().is_some()
-                    || self.can_unpark(state)
-            })
+    /// Sets the waker of the driver, which sleeps if there is nothing to do. Moves the pending output into what `out`
+    /// returns, if that has been written. If nobody holds the connection itself (`unheld`), it may be idle.
+    pub(crate) fn park<O: DerefMut<Target = Outgoing>>(
+        self: &Arc<Self>,
+        waker: &Waker,
+        out: impl FnOnce() -> O,
+        unheld: impl FnOnce() -> bool,
+    ) -> Parked {
+        self.set_waker(Some(waker));
+        self.with_state(Cause::Driver, |state, effects| {
+            let taken = self.take(state, &mut out(), effects);
+            Parked {
+                is_busy: taken.refilled || self.has_waiting_in(state) || state.lifecycle.error().is_some(),
+                is_idle: unheld() && state.session.is_idle(),
+                flush: taken.flush,
+            }
+        })
+    }
+
+    /// Returns `true` if there are handlers to drive, parked calls that may run now, or perhaps exports to evict.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_waiting(&self) -> bool {
+        let evicts = self.capabilities().is_some_and(|peer| !peer.releases);
+        evicts || self.read_state(|state| self.has_waiting_in(state))
+    }
+
+    fn has_waiting_in(&self, state: &State) -> bool {
+        state.inbox.has_tasks() || self.can_unpark(state)
     }
 
     /// Returns `true` if there are functions to release that may still be kept if they come again.
@@ -57,21 +78,23 @@ impl Link {
         self: &Arc<Self>,
         out: impl FnOnce() -> O,
     ) -> bool {
-        self.with_state(Cause::Driver, |state, effects| {
-            let State { entries, outbox, .. } = state;
-            let ended = self.ended.load(Ordering::SeqCst);
-            #[cfg(feature = "tokio")]
-            let speechless = || !ended && entries.has_pending_indexes();
-            #[cfg(not(feature = "tokio"))]
-            let (speechless, _) = (|| false, entries);
-            let taken = outbox.take(&mut out(), speechless, &self.limits);
-            if !ended && taken.too_much {
-                effects.push(Effect::BreakOff(reads_too_slowly()));
-            } else if !ended && taken.has_room {
-                self.admit(state, effects);
-            }
-            taken.flush
-        })
+        self.with_state(Cause::Driver, |state, effects| self.take(state, &mut out(), effects).flush)
+    }
+
+    fn take(self: &Arc<Self>, state: &mut State, out: &mut Outgoing, effects: &mut Effects) -> Taken {
+        let State { entries, outbox, .. } = state;
+        let ended = self.ended.load(Ordering::SeqCst);
+        #[cfg(feature = "tokio")]
+        let speechless = || !ended && entries.has_pending_indexes();
+        #[cfg(not(feature = "tokio"))]
+        let (speechless, _) = (|| false, entries);
+        let taken = outbox.take(out, speechless, &self.limits);
+        if !ended && taken.too_much {
+            effects.push(Effect::BreakOff(reads_too_slowly()));
+        } else if !ended && taken.has_room {
+            self.admit(state, effects);
+        }
+        taken
     }
 
     /// Takes the handlers that are to be driven from now on.

@@ -20,10 +20,6 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
-    pub(super) fn is_asked(&self) -> bool {
-        !self.asked.is_empty()
-    }
-
     /// Notes that the driver has all pending output, up to the `first` of the calls that wait for room. Returns `true`
     /// if a caller waits until that is written.
     pub(super) fn take(&mut self, first: impl FnOnce() -> Option<u64>) -> bool {

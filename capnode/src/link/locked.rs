@@ -191,7 +191,11 @@ impl Link {
     }
 
     /// Sets the waker of the driver, which sleeps from now on; `None` if it is awake.
-    pub(super) fn set_waker(&self, waker: Option<&Waker>) {
+    pub(crate) fn set_waker(&self, waker: Option<&Waker>) {
+        // Only the driver sets one.
+        if waker.is_none() && !self.driver_parked.load(Ordering::SeqCst) {
+            return;
+        }
         let mut waker = waker.cloned();
         {
             let mut driver = lock(&self.driver);

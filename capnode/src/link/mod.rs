@@ -12,7 +12,7 @@ use std::time::Duration;
 mod answer;
 mod call_handle;
 mod clock;
-mod drive;
+pub(crate) mod drive;
 mod effects;
 mod encode;
 mod encoding;

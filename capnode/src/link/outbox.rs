@@ -40,6 +40,8 @@ pub(super) struct Outbox {
 
 /// Findings about the output when the driver takes it.
 pub(super) struct Taken {
+    /// `true` if the driver has got output.
+    pub(super) refilled: bool,
     /// `true` if a caller waits until the driver's output is written.
     pub(super) flush: bool,
     /// `true` if there may be room for calls that wait.
@@ -150,6 +152,7 @@ impl Outbox {
         #[cfg(not(feature = "tokio"))]
         let (flush, _) = (false, speechless);
         Taken {
+            refilled: taken.refilled,
             flush,
             has_room: taken.refilled && !self.waiting.is_empty(),
             too_much: !taken.refilled && taken.left + taken.unwritten > limits.unwritten_bytes_hard,
@@ -157,6 +160,7 @@ impl Outbox {
     }
 
     /// Returns the bytes that the driver has not taken.
+    #[cfg(feature = "tokio")]
     pub(super) fn pending(&self) -> usize {
         self.pending
     }
@@ -198,11 +202,6 @@ impl Outbox {
         sender: oneshot::Sender<()>,
     ) -> Result<(), Option<oneshot::Sender<()>>> {
         self.flushes.ask(self.last_waiting, sender)
-    }
-
-    /// Returns `true` if the driver has to look for callers that wait until messages are written.
-    pub(super) fn is_flush_due(&self, speechless: impl FnOnce() -> bool) -> bool {
-        self.flushes.is_asked() && self.waiting.is_empty() && !speechless()
     }
 
     /// Returns the waits for output to be written.

@@ -98,10 +98,4 @@ impl State {
         let entries = self.entries.len() + self.session.running() + self.outbox.waiting();
         self.outbox.held() + self.inbox.bytes() + self.entries.kept_bytes() + entries * ENTRY
     }
-
-    /// Returns `true` if a message cannot be written yet, because the peer's language is not known.
-    #[cfg(feature = "tokio")]
-    pub(super) fn awaits_dialect(&self) -> bool {
-        self.lifecycle.error().is_none() && self.entries.has_pending_indexes()
-    }
 }

@@ -197,7 +197,8 @@ impl Core {
     /// Sets the waker to wake, once, when there is a frame to write or a handler to poll. Returns `true` if there is
     /// work already.
     pub fn set_waker(&self, waker: &Waker) -> bool {
-        self.link.set_driver(Some(waker), true)
+        let parked = self.link.park(waker, || lock(&self.out), || false);
+        parked.is_busy || !lock(&self.out).is_empty()
     }
 
     /// Ends the session, because the wire is cut or the session is no longer needed.
