@@ -139,6 +139,11 @@ impl<R> Payload<R> {
         }
     }
 
+    /// Returns `true` for a value that is nothing but its text.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.refs.is_empty() && self.nodes.is_empty()
+    }
+
     /// Returns the reference that makes up the whole value, if it is one.
     pub(crate) fn root(&self) -> Option<&R> {
         match &*self.refs {

@@ -147,7 +147,7 @@ impl InboundRef {
         value: Payload<InboundRef>,
         limits: Unfolding,
     ) -> Result<LivePayload, Payload<InboundRef>> {
-        if value.refs.is_empty() && value.nodes.is_empty() {
+        if value.is_plain() {
             return Ok(Payload { text: value.text, refs: ThinVec::NONE, nodes: ThinVec::NONE });
         }
         Self::into_live(Self::ask(value, limits), limits)

@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::limits::LimitKind;
 use crate::message::{Id, Message, Payload};
 use crate::session::ReturnDisposition;
-use crate::thin_vec::ThinVec;
 
 impl Link {
     /// Returns the receiver of the progress of a call of the peer.
@@ -60,14 +59,20 @@ impl Link {
         };
         // It is written here, since the lock is held below.
         let outcome = bounds::writing(self.limits.frame_bytes, written);
-        let promised =
-            self.with_state(Cause::Peer, |state, effects| match state.entries.promise_of(answer) {
+        let promised = self.with_state(Cause::Peer, |state, effects| {
+            // Nothing can be done with its result but to send it.
+            if state.session.finish_in_place(answer) {
+                self.send_answer(state, answer, outcome, effects);
+                return None;
+            }
+            match state.entries.promise_of(answer) {
                 Some(promise) => Some((promise, outcome)),
                 None => {
                     self.end_call(state, answer, outcome, ran, effects);
                     None
                 }
-            });
+            }
+        });
         if let Some((promise, outcome)) = promised {
             // Pipelined calls reach the result before the peer learns its value.
             promise.resolve(match &outcome {
@@ -122,9 +127,7 @@ impl Link {
     ) {
         let written = match outcome {
             // A value without references is written as it is.
-            Ok(body) if body.refs.is_empty() && body.nodes.is_empty() => {
-                Ok(Payload { text: body.text, refs: ThinVec::NONE, nodes: ThinVec::NONE })
-            }
+            Ok(body) if body.is_plain() => Ok(Payload::plain(body.text)),
             Ok(body) => {
                 let (value, left) = to_wire(body, self.capabilities(), self.limits.frame_bytes);
                 effects.discard_all(left);

@@ -27,7 +27,6 @@ pub(super) struct LivenessClock {
 impl LivenessClock {
     /// Notes a message that has come at `now`.
     pub(super) fn received(&mut self, message: &Message, now: Duration) {
-        (self.received, self.probed) = (now, None);
         let of_life = match message {
             Message::Evaluate { value, return_mode: ReturnMode::Streamed, .. } => {
                 value.text.as_str() == "null"
@@ -35,12 +34,23 @@ impl LivenessClock {
             Message::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
                 name.as_str() == PROBE
             }
-            Message::Answer { id, .. } => self.probe == Some(*id),
+            Message::Answer { id, .. } => self.is_probe(*id),
             _ => false,
         };
+        self.heard(of_life, now);
+    }
+
+    /// Notes a message that has come at `now`, and may be no more than a sign `of_life`.
+    pub(super) fn heard(&mut self, of_life: bool, now: Duration) {
+        (self.received, self.probed) = (now, None);
         if !of_life {
             self.used = now;
         }
+    }
+
+    /// Returns `true` if `id` is that of the message that asked for a sign of life.
+    pub(super) fn is_probe(&self, id: Id) -> bool {
+        self.probe == Some(id)
     }
 
     #[cfg(feature = "tokio")]

@@ -16,7 +16,7 @@ pub(super) fn to_wire(
     peer: Option<&Capabilities>,
     bytes: usize,
 ) -> (Result<LivePayload, Error>, Option<Box<LivePayload>>) {
-    if body.refs.is_empty() && body.nodes.is_empty() {
+    if body.is_plain() {
         return (Ok(body), None);
     }
     let peer = peer.unwrap_or_default();

@@ -139,13 +139,16 @@ impl Entries {
         effects.discard_all(self.objects.remove(&export));
     }
 
+    /// Returns the object of an export, or the index; `None` if that is missing, and for the result of a call.
+    pub(super) fn offered(&self, export: Id) -> Option<Cap> {
+        if export == 0 { self.index.clone() } else { self.objects.get(&export).cloned() }
+    }
+
     /// Returns the object of an export, or the result of a call of the peer; `None` for an index that is missing.
     pub(super) fn target(&mut self, export: Id) -> Option<Cap> {
-        if export == 0 {
-            return self.index.clone();
-        }
-        if let Some(cap) = self.objects.get(&export) {
-            return Some(cap.clone());
+        let offered = self.offered(export);
+        if export == 0 || offered.is_some() {
+            return offered;
         }
         let answer = self.answers.entry(export).or_default();
         Some(match (&answer.promise, &answer.outcome) {

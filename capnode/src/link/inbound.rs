@@ -17,7 +17,7 @@ use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::depth::HostGuard;
 use crate::cap::inbound::{InboundRef, InboundResult, NestedCall, PeerPromise, make_request, settle};
-use crate::cap::response::{Reply, Response};
+use crate::cap::response::{Outcome, Reply, Response};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
@@ -32,6 +32,14 @@ enum Work {
     Refuse(InboundCall, Error),
     /// The answer of a call that its caller waits for.
     Answer(Question, InboundResult),
+}
+
+/// A message of one of the two usual kinds, which has been taken in.
+enum Usual {
+    /// The number and the target of a call.
+    Call(Id, Cap),
+    /// The receiver of an answer; `None` if it has gone.
+    Answer(Option<Question>),
 }
 
 /// Returns the error for a first message that is not one of the peer's language, or of any.
@@ -63,6 +71,75 @@ impl Link {
             Err(error) => return self.break_off(error),
         };
         let now = Duration::from_micros(self.now.load(Ordering::Relaxed));
+        let usual = match &parsed {
+            Some(Message::Call { target, path, args: Some(args), return_mode, .. })
+                if matches!(return_mode, ReturnMode::Streamed)
+                    && args.is_plain()
+                    && path.as_slice().len() <= 1 =>
+            {
+                self.take_call(*target, now)
+            }
+            Some(Message::Answer { id, outcome: Ok(value) }) if value.is_plain() => {
+                self.take_answer(*id, now)
+            }
+            _ => None,
+        };
+        match (usual, parsed) {
+            (Some(Usual::Answer(caller)), Some(Message::Answer { outcome: Ok(value), .. })) => {
+                if let Some(caller) = caller {
+                    self.deliver(caller, Ok(Payload::plain(value.text)));
+                }
+            }
+            // No call begins in a session that has ended.
+            (Some(Usual::Call(..)), _) if self.ended.load(Ordering::SeqCst) => {}
+            (Some(Usual::Call(answer, target)), Some(Message::Call { path, args: Some(args), .. })) => {
+                let _hosted = HostGuard::new(Some(self.clone()));
+                let args = Some(Payload::plain(args.text));
+                let mut response = make_request(target, path, args, self.unfolding, None);
+                let outcome = response.start();
+                self.go_on(answer, outcome, response, InboundCall::SIZE + frame.len());
+            }
+            (_, parsed) => self.receive_any(parsed, frame, now),
+        }
+    }
+
+    /// Takes in a call without references that waits for its answer, if it can begin at once and nothing is unusual
+    /// about it.
+    fn take_call(self: &Arc<Self>, target: Id, now: Duration) -> Option<Usual> {
+        self.with_state(Cause::Peer, |state, _| {
+            let State { session, entries, inbox, clock, .. } = state;
+            let has_room = || inbox.has_room(session.running() + 1, || entries.own_calls(), &self.limits);
+            if !self.is_usual() || self.draining.load(Ordering::SeqCst) || !has_room() {
+                return None;
+            }
+            // It stays among the entries, so that its drop here runs nothing.
+            let cap = entries.offered(target)?;
+            let answer = session.receive_call(target)?;
+            clock.heard(false, now);
+            Some(Usual::Call(answer, cap))
+        })
+    }
+
+    /// Takes in an answer without references, if a call waits for it and nothing is unusual about it.
+    fn take_answer(&self, id: Id, now: Duration) -> Option<Usual> {
+        self.with_state(Cause::Peer, |state, _| {
+            if !self.is_usual() {
+                return None;
+            }
+            let pulled = state.session.receive_answer(id)?;
+            state.clock.heard(state.clock.is_probe(id), now);
+            state.say_all(pulled.then_some(Message::Release { id, count: 1 }));
+            Some(Usual::Answer(state.entries.take_question(id)))
+        })
+    }
+
+    /// Returns `false` if the session has ended, or checks its next message.
+    fn is_usual(&self) -> bool {
+        !self.ended.load(Ordering::SeqCst) && !self.checks_first.load(Ordering::SeqCst)
+    }
+
+    /// Takes in any message, or a frame that is read under the lock.
+    pub(super) fn receive_any(self: &Arc<Self>, parsed: Option<Message>, frame: &str, now: Duration) {
         let work = self.with_state(Cause::Peer, |state, effects| {
             if self.ended.load(Ordering::SeqCst) {
                 return None;
@@ -214,17 +291,23 @@ impl Link {
             (response.start(), response)
         };
         let ((outcome, response), unfolded) = if unfolds { bounds::unfolding(start) } else { (start(), 0) };
+        self.go_on(answer, outcome, response, bytes + unfolded);
+    }
+
+    /// Answers a call that has been started, or makes it a task that holds `bytes` if it has no outcome yet.
+    fn go_on(self: &Arc<Self>, answer: Id, outcome: Option<Outcome>, response: Response, bytes: usize) {
         if let Some(outcome) = outcome {
             drop(response);
             return self.finish(answer, outcome, false);
         }
-        let (task, running) = Task::new(self.clone(), answer, response, bytes + unfolded);
+        let (task, running) = Task::new(self.clone(), answer, response, bytes);
         let is_over = self.with_state(Cause::Peer, |state, effects| {
             // Another thread may have ended the session, or cancelled the call, since it was taken down.
             if self.ended.load(Ordering::SeqCst) || !state.session.is_running(answer) {
                 effects.discard(task);
                 return true;
             }
+            state.session.enter_in_place();
             state.inbox.add(answer, running.clone(), task);
             self.check_calls(state, effects);
             false

@@ -16,6 +16,9 @@ pub(super) struct InboundCall {
 }
 
 impl InboundCall {
+    /// Bytes that a call without references takes beside its frame.
+    pub(super) const SIZE: usize = size_of::<Self>();
+
     /// Creates a call that came in a frame of `bytes` bytes.
     pub(super) fn new(answer: Id, expression: Expression<Cap, InboundRef>, bytes: usize) -> Self {
         let (requests, steps) = match &expression {
@@ -25,7 +28,7 @@ impl InboundCall {
             }
             Expression::Value(value) => InboundRef::requests(value),
         };
-        let held = size_of::<Self>() + requests * REQUEST + steps * STEP;
+        let held = Self::SIZE + requests * REQUEST + steps * STEP;
         Self { answer, expression, bytes: bytes + held, requests }
     }
 }

@@ -25,9 +25,15 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Returns the call if it may run now; otherwise it waits. Of `calls` that have not ended, this one included, each
-    /// may run up to `limits`. Each of the `own_calls` of this side that waits for the peer makes room for one more.
-    /// Otherwise two sides at their limit whose handlers all call back would deadlock.
+    /// Returns `true` if one more call may run now. Of `calls` that have not ended, that one included, each may run up to
+    /// `limits`. Each of the `own_calls` of this side that waits for the peer makes room for one more. Otherwise two sides
+    /// at their limit whose handlers all call back would deadlock.
+    pub(super) fn has_room(&self, calls: usize, own_calls: impl FnOnce() -> usize, limits: &Limits) -> bool {
+        let most = limits.running_calls;
+        self.parked.is_empty() && (calls <= most || calls <= most + own_calls())
+    }
+
+    /// Returns the call if it may run now, see [`has_room`](Self::has_room); otherwise it waits.
     pub(super) fn admit(
         &mut self,
         call: InboundCall,
@@ -35,8 +41,7 @@ impl Inbox {
         own_calls: impl FnOnce() -> usize,
         limits: &Limits,
     ) -> Result<Option<InboundCall>, Error> {
-        let has_room = || calls <= limits.running_calls || calls <= limits.running_calls + own_calls();
-        if self.parked.is_empty() && has_room() {
+        if self.has_room(calls, own_calls, limits) {
             return Ok(Some(call));
         }
         self.parked_bytes += call.bytes;

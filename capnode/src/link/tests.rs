@@ -11,6 +11,8 @@ use crate::session::Side;
 use crate::sync::lock;
 use crate::{Cap, Func, Limits, Object, Value};
 
+mod twins;
+
 /// Creates the accepting side of a session.
 fn accepting(index: Option<Cap>) -> Arc<Link> {
     Link::new(Side::Accepting, index, LinkConfig::default())

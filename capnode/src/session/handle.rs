@@ -50,6 +50,7 @@ impl Session {
             ));
         }
         let Some(message) = message else { return Ok(Received::default()) };
+        self.enter_in_place();
         let (mut reply, mut found) = (None, Findings::NONE);
         let event = match message {
             Message::Call { target, path, args, return_mode, .. } => {
@@ -82,12 +83,62 @@ impl Session {
         };
         // An accepting side gets a hello first, and answers it at once.
         self.hello_due &= self.hello_sent;
-        let Rates { counts, charged, .. } = &self.rates;
-        if (counts.cancels, counts.unknown_ids) != (charged.cancels, charged.unknown_ids) {
+        if self.has_uncharged() {
             self.check_rates(now)?;
         }
         self.check_limits()?;
         Ok(Received { event, reply })
+    }
+
+    /// Takes in a call that waits for its answer and has no references in it, as [`receive`](Self::receive) does, if
+    /// nothing is unusual about it. Returns its number. It runs in place: it stands in no table until another message
+    /// comes, or [`enter_in_place`](Self::enter_in_place) enters it.
+    pub(crate) fn receive_call(&mut self, target: Id) -> Option<Id> {
+        // The results of calls have ids above zero.
+        let lent = target <= 0 && self.exports.contains_key(&target);
+        let has_room = self.exports.len() + self.untabled_calls < self.limits.exports;
+        if !lent || !has_room || !self.is_usual() {
+            return None;
+        }
+        self.rates.counts.frames += 1;
+        self.hello_due &= self.hello_sent;
+        let answer = self.number(true);
+        self.in_place.push(answer);
+        Some(answer)
+    }
+
+    /// Takes in the answer of a call that waits for it, with no references in it, as [`receive`](Self::receive) does, if
+    /// nothing is unusual about it. Returns `true` if the call is to be released.
+    pub(crate) fn receive_answer(&mut self, id: Id) -> Option<bool> {
+        if !self.is_usual() {
+            return None;
+        }
+        let pulled = self.take_awaited(id)?;
+        self.rates.counts.frames += 1;
+        self.hello_due &= self.hello_sent && self.extended;
+        Some(pulled)
+    }
+
+    /// Removes a call whose answer has come by itself. Returns `true` if it was pulled, and has to be released.
+    fn take_awaited(&mut self, id: Id) -> Option<bool> {
+        let import = self.imports.remove(&id)?;
+        let ImportState::Awaited { pulled, .. } = import.state else {
+            self.imports.insert(id, import);
+            return None;
+        };
+        self.unanswered -= 1;
+        Some(pulled)
+    }
+
+    /// Returns `true` if nothing can come of counting one more frame, and no check is due.
+    fn is_usual(&self) -> bool {
+        self.rates.frames.is_none() && !self.has_uncharged() && self.check_limits().is_ok()
+    }
+
+    /// Returns `true` if there are events whose rate has not been checked.
+    fn has_uncharged(&self) -> bool {
+        let Rates { counts, charged, .. } = &self.rates;
+        (counts.cancels, counts.unknown_ids) != (charged.cancels, charged.unknown_ids)
     }
 
     /// Counts a message about an id that is gone, or not there yet.
@@ -152,9 +203,8 @@ impl Session {
         if let Some(value) = value.filter(|value| !value.refs.is_empty()) {
             self.resolve(value, &mut found)?;
         }
-        self.last_answer += 1;
-        let answer = self.last_answer;
         let streamed = matches!(return_mode, ReturnMode::Streamed);
+        let answer = self.number(streamed);
         if !streamed {
             self.exports
                 .insert(answer, ExportEntry { count: 1, what: ExportTarget::Answer { pulled: false } });
@@ -164,10 +214,7 @@ impl Session {
                 running.dependents += 1;
             }
         }
-        let uses = found.uses;
-        let running = RunningCall { streamed, pulled: streamed, released: false, dependents: 0, uses };
-        self.untabled_calls += usize::from(streamed);
-        self.running.insert(answer, running);
+        self.running.insert(answer, RunningCall::new(streamed, found.uses));
         if found.wrong.is_some() {
             // The target may not be there, and the path leads nowhere.
             expression = Expression::Value(match expression {
@@ -176,6 +223,13 @@ impl Session {
             });
         }
         Ok(Some(Event::Call { answer, expression, return_mode, refusal: found.wrong }))
+    }
+
+    /// Returns the number of a call of the peer that has come.
+    fn number(&mut self, streamed: bool) -> Id {
+        self.last_answer += 1;
+        self.untabled_calls += usize::from(streamed);
+        self.last_answer
     }
 
     /// Returns `true` if this side lends the peer a reference under `id`.
@@ -358,22 +412,25 @@ impl Session {
         if !value.refs.is_empty() {
             self.resolve(value, &mut found)?;
         }
-        match self.imports.remove(&id) {
-            Some(ImportEntry { state: ImportState::Awaited { pulled, .. }, .. }) => {
-                self.unanswered -= 1;
-                *reply = pulled.then_some(Message::Release { id, count: 1 });
+        let given_back = || Some(Message::Release { id, count: 1 });
+        *reply = match (self.take_awaited(id), self.imports.get(&id).map(|import| &import.state)) {
+            (Some(pulled), _) => {
+                if pulled {
+                    given_back()
+                } else {
+                    None
+                }
             }
-            Some(ImportEntry { state: ImportState::Promise, .. }) => {
-                self.imported -= 1;
-                *reply = Some(Message::Release { id, count: 1 });
+            (None, Some(ImportState::Promise)) => {
+                self.remove_import(id);
+                given_back()
             }
             // The answer was not asked for.
-            Some(import) => {
-                self.imports.insert(id, import);
+            (None, _) => {
                 self.count_unknown_id();
+                None
             }
-            None => self.count_unknown_id(),
-        }
+        };
         Ok(Some(match (outcome, found.wrong) {
             (Ok(value), Some(why)) => Event::Undecodable { import: id, value, why },
             // A missing value is left out of an error.

@@ -154,6 +154,12 @@ struct RunningCall {
     uses: Vec<Id>,
 }
 
+impl RunningCall {
+    fn new(streamed: bool, uses: Vec<Id>) -> Self {
+        Self { streamed, pulled: streamed, released: false, dependents: 0, uses }
+    }
+}
+
 /// The sizes of a session's tables. All but `forgotten` are zero when everything has been released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -218,6 +224,8 @@ pub(crate) struct Session {
     imports: IdMap<ImportEntry>,
     exports: IdMap<ExportEntry>,
     running: IdMap<RunningCall>,
+    /// Calls of the peer that run in place, in no table: see [`receive_call`](Self::receive_call).
+    in_place: Vec<Id>,
     /// The number of imports that are not results of this side's calls.
     imported: usize,
     /// The number of imports that are calls of this side whose answer comes by itself, and has not come.
@@ -250,6 +258,7 @@ impl Session {
             imports: IdMap::from_iter([(0, index)]),
             exports: IdMap::from_iter([(0, ExportEntry { count: 1, what: ExportTarget::Index })]),
             running: IdMap::default(),
+            in_place: Vec::new(),
             imported: 0,
             unanswered: 0,
             untabled_calls: 0,
@@ -293,7 +302,7 @@ impl Session {
             imports: self.imports.len() - usize::from(self.imports.contains_key(&0)),
             exports: self.exported(),
             calls: self.imports.values().filter(unanswered).count(),
-            running: self.running.len(),
+            running: self.running(),
             forgotten: 0,
         }
     }
@@ -316,7 +325,7 @@ impl Session {
 
     /// Returns the number of the peer's calls that have not ended.
     pub(crate) fn running(&self) -> usize {
-        self.running.len()
+        self.running.len() + self.in_place.len()
     }
 
     /// Returns `true` if this program holds nothing and waits for nothing, no call of the peer is running, and the peer
@@ -339,7 +348,7 @@ impl Session {
             ImportState::Promise => false,
             ImportState::Object | ImportState::Call => import.handles == 0,
         };
-        self.running.is_empty() && self.imports.values().all(dead)
+        self.running() == 0 && self.imports.values().all(dead)
     }
 
     // ------------------------------------------------------------------ what this program wants
@@ -473,6 +482,22 @@ impl Session {
         true
     }
 
+    /// Ends a call of the peer that runs in place, whose outcome is to be sent. Returns `false` if it does not, or not any
+    /// more.
+    pub(crate) fn finish_in_place(&mut self, answer: Id) -> bool {
+        let Some(at) = self.in_place.iter().rposition(|running| *running == answer) else { return false };
+        self.in_place.swap_remove(at);
+        self.untabled_calls -= 1;
+        true
+    }
+
+    /// Enters the calls that run in place among the running ones.
+    pub(crate) fn enter_in_place(&mut self) {
+        for answer in self.in_place.drain(..) {
+            self.running.insert(answer, RunningCall::new(true, Vec::new()));
+        }
+    }
+
     /// Ends a call of the peer. Returns the peer's wish for its outcome, and the running calls that only this one wanted.
     pub(crate) fn finish(&mut self, answer: Id) -> (ReturnDisposition, Vec<Id>) {
         let Some(running) = self.remove_running(answer) else {
@@ -491,7 +516,7 @@ impl Session {
 
     /// Returns `true` if a call of the peer has not ended.
     pub(crate) fn is_running(&self, answer: Id) -> bool {
-        self.running.contains_key(&answer)
+        self.running.contains_key(&answer) || self.in_place.contains(&answer)
     }
 
     /// Forgets everything. After this there are no messages.
@@ -499,6 +524,7 @@ impl Session {
         self.imports.clear();
         self.exports.clear();
         self.running.clear();
+        self.in_place.clear();
         (self.imported, self.unanswered, self.untabled_calls) = (0, 0, 0);
         self.ids.clear();
     }
