@@ -104,17 +104,15 @@ impl Import {
         self.id() != UNSENT
     }
 
-    pub(crate) fn request(self: &Arc<Self>, request: Request) -> Response {
-        let asked = match request.member {
-            // A member of an interface is asked for alike in all languages.
-            Member::Method(..) => Ok(request),
-            Member::Path(_) => self.reworded(request),
-        };
-        let called = match asked {
-            Ok(request) => self.call(request, ReturnMode::Streamed),
-            Err(response) => return response,
-        };
-        match called {
+    /// Makes a request. What is sent is taken out of it.
+    pub(crate) fn request(self: &Arc<Self>, request: &mut Request) -> Response {
+        // A member of an interface is asked for alike in all languages.
+        if matches!(request.member, Member::Path(_)) {
+            if let Some(response) = self.reworded(request) {
+                return response;
+            }
+        }
+        match self.call(request, ReturnMode::Streamed) {
             Ok(Called::Sent(pending)) => Response(State::Sent(pending)),
             Ok(Called::Kept(result)) => {
                 Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_import(result))))
@@ -123,42 +121,42 @@ impl Import {
         }
     }
 
-    /// Makes a request that the peer has to be asked for in another form. Returns any other.
-    fn reworded(self: &Arc<Self>, request: Request) -> Result<Request, Response> {
+    /// Makes a request that the peer has to be asked for in another form; `None` for any other.
+    fn reworded(self: &Arc<Self>, request: &mut Request) -> Option<Response> {
         let peer = self.capabilities().unwrap_or_default();
         let reads_itself = request.args.is_read() && request.member.is_whole();
         if peer.pipelines {
-            return if reads_itself && self.id() <= 0 { self.read_lent(request) } else { Ok(request) };
+            return if reads_itself && self.id() <= 0 { self.read_lent(request) } else { None };
         }
         if reads_itself && !peer.has_promises {
-            return Err(self.itself());
+            return Some(self.itself());
         }
-        let Request { member, args, typed, options } = request;
-        let path = member.into_path();
+        let Member::Path(path) = &request.member else { return None };
         match path.as_slice() {
             [first, second, ..] if !matches!(second, Key::Verb(Verb::Set | Verb::Delete)) => {
-                let rest = Request { member: Member::Path(path.after(1)), args, typed, options };
+                let (first, rest) = (first.clone(), Member::Path(path.after(1)));
+                let rest = Request { member: rest, ..request.take() };
                 // The peer may answer the read of a property by a reference that leads to the same read.
-                let Some(rest) = rest.stepped() else { return Err(super::too_many_hops()) };
-                Err(self.connection.clone().read_property(self, first).forward(rest))
+                let Some(rest) = rest.stepped() else { return Some(super::too_many_hops()) };
+                Some(self.connection.clone().read_property(self, &first).forward(rest))
             }
-            _ => Ok(Request { member: Member::Path(path), args, typed, options }),
+            _ => None,
         }
     }
 
     /// Reads something that the peer has exported in Cap'n Web. A peer of this library lends promises so, and is asked. With
     /// any other it is the reference itself, and npm's would refuse to be asked.
-    fn read_lent(self: &Arc<Self>, request: Request) -> Result<Request, Response> {
+    fn read_lent(self: &Arc<Self>, request: &mut Request) -> Option<Response> {
         match self.connection.knows_extended() {
-            Some(true) => Ok(request),
-            Some(false) => Err(self.itself()),
-            None => Err(match self.connection.clone().round_trip() {
+            Some(true) => None,
+            Some(false) => Some(self.itself()),
+            None => Some(match self.connection.clone().round_trip() {
                 Err(error) => Response::error(error),
                 Ok(greeted) => {
-                    let import = self.clone();
+                    let (import, mut request) = (self.clone(), request.take());
                     Response::handler(async move {
                         greeted.await?;
-                        import.request(request).outcome().await
+                        import.request(&mut request).outcome().await
                     })
                 }
             }),
@@ -169,7 +167,7 @@ impl Import {
         Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_import(self.clone()))))
     }
 
-    pub(crate) fn pipeline(self: &Arc<Self>, request: Request) -> Cap {
+    pub(crate) fn pipeline(self: &Arc<Self>, request: &mut Request) -> Cap {
         match self.call(request, ReturnMode::Retained) {
             Ok(Called::Kept(result)) => Cap::from_import(result),
             Ok(Called::Sent(pending)) => Promise::of_response(Response(State::Sent(pending))),
@@ -177,36 +175,35 @@ impl Import {
         }
     }
 
-    fn call(self: &Arc<Self>, request: Request, return_mode: ReturnMode) -> Result<Called, Error> {
-        let Request { member, args, options, .. } = request;
+    fn call(self: &Arc<Self>, request: &mut Request, return_mode: ReturnMode) -> Result<Called, Error> {
+        let Request { member, args, options, .. } = request.take();
         // The connection is asked for no more than a call needs.
         let args = match args {
             Args::Wire(body) => Some(body),
             args => args.encode(self.connection.frame_bytes()).map_err(|error| member.explain(error))?,
         };
         let path = member.into_path();
-        if options.needs_progress || !matches!(path, Path::One(Key::Name(_))) {
-            self.check_words(&path, options.needs_progress)?;
+        let (_, verb) = path.split_verb();
+        if options.needs_progress || verb.is_some() {
+            self.check_words(verb, options.needs_progress)?;
         }
         self.connection.clone().call(self, path, args, return_mode, options)
     }
 
     /// Checks that the peer's language has words for the call.
-    fn check_words(&self, path: &Path, needs_progress: bool) -> Result<(), Error> {
+    #[cold]
+    fn check_words(&self, verb: Option<Verb>, needs_progress: bool) -> Result<(), Error> {
         let unsaid = |message| Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
-        if let Some(peer) = self.capabilities() {
-            let language = peer.title;
-            if needs_progress && !peer.progress {
-                return unsaid(format!(
-                    "{language} has no word for progress, so `on_progress` cannot be called"
-                ));
-            }
-            if let (Some(Key::Verb(verb)), false) = (path.as_slice().last(), peer.verbs) {
-                let method = if *verb == Verb::Set { "put" } else { verb.name() };
-                return unsaid(format!("{language} has no word for `{method}`"));
-            }
+        let Some(peer) = self.capabilities() else { return Ok(()) };
+        let language = peer.title;
+        if needs_progress && !peer.progress {
+            return unsaid(format!("{language} has no word for progress, so `on_progress` cannot be called"));
         }
-        Ok(())
+        match verb.filter(|_| !peer.verbs) {
+            Some(Verb::Set) => unsaid(format!("{language} has no word for `put`")),
+            Some(verb) => unsaid(format!("{language} has no word for `{}`", verb.name())),
+            None => Ok(()),
+        }
     }
 }
 

@@ -257,10 +257,10 @@ impl Cap {
     }
 
     /// Delivers a request now: the requests of one reference start in their order. Dropping the response cancels.
-    pub(crate) fn request(self, request: Request) -> Response {
+    pub(crate) fn request(self, mut request: Request) -> Response {
         match self.0 {
             Kind::Local(local) => local.target.request(local, request),
-            Kind::Remote(import) => import.request(request),
+            Kind::Remote(import) => import.request(&mut request),
             Kind::Promise(promise) => Promise::request(&promise, request),
             Kind::Property(at) => at.request(request),
             Kind::Broken(error) => Response::error(request.failing_with(error)),
@@ -273,10 +273,10 @@ impl Cap {
     }
 
     /// Delivers a request whose result is wanted as a reference, at once.
-    pub(crate) fn pipeline(&self, request: Request) -> Cap {
+    pub(crate) fn pipeline(&self, mut request: Request) -> Cap {
         let nearest = self.nearest();
         match &nearest.0 {
-            Kind::Remote(import) if nearest.pipelines() => import.pipeline(request),
+            Kind::Remote(import) if nearest.pipelines() => import.pipeline(&mut request),
             Kind::Property(at) if at.cap.nearest().pipelines() && !at.getter => {
                 at.cap.pipeline(request.under(&at.path))
             }

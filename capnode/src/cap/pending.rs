@@ -3,35 +3,116 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_channel::oneshot;
 
 use super::broken::OnBroken;
-use super::hook::{ConnectionHook, Ticket, UNSENT};
+use super::hook::ConnectionHook;
 use super::inbound::{Delivered, InboundRef, settle};
 use super::response::{Outcome, Reply};
 use crate::error::Error;
 use crate::message::{Id, Payload};
 use crate::runtime::BoxFuture;
+use crate::sync::atomic::{AtomicI64, Ordering};
+use crate::sync::{Mutex, lock};
+
+/// The place of a call's answer, which its caller and the connection share.
+pub(crate) struct AnswerSlot {
+    /// The id of the call; unknown while it waits for room. Set under the lock of the link.
+    id: AtomicI64,
+    /// The number of the call among those that have had to wait for room; 0 if it has not.
+    number: u64,
+    content: Mutex<Content>,
+}
+
+enum Content {
+    /// No answer yet, with the waker of a caller that waits.
+    Awaited(Option<Waker>),
+    Arrived(Delivered),
+    /// The answer has been taken, is not wanted, or does not come.
+    Nothing,
+}
+
+/// The side of an answer's place that fills it. Dropping it says that no answer comes.
+pub(crate) struct Answerer(Option<Arc<AnswerSlot>>);
 
 /// The future of an answer. Dropping it tells the peer that the answer is no longer waited for, if the peer's language
 /// has a word for that.
 pub(crate) struct PendingAnswer {
     connection: Arc<dyn ConnectionHook>,
-    /// The id of the call; unknown for one that waits for room.
-    id: Id,
+    slot: Arc<AnswerSlot>,
     state: State,
 }
 
 enum State {
-    Waiting(oneshot::Receiver<Delivered>),
-    /// The call had to wait for room.
-    InTurn(Box<(Arc<Ticket>, oneshot::Receiver<Delivered>)>),
+    Waiting,
     /// Answered, with promises or requests in the answer.
     Settling(Box<Settling>),
     /// Dropping this does nothing.
     Done,
+}
+
+impl AnswerSlot {
+    pub(crate) fn id(&self) -> Id {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Ends the wait for the answer. Returns the waker of the caller; a content that is not wanted is dropped.
+    fn end(&self, mut content: Content) -> Option<Waker> {
+        {
+            let mut place = lock(&self.content);
+            if matches!(*place, Content::Awaited(_)) {
+                std::mem::swap(&mut *place, &mut content);
+            }
+        }
+        if let Content::Awaited(waker) = content { waker } else { None }
+    }
+
+    /// Takes the answer; `None` in place of one that does not come.
+    fn poll(&self, cx: &Context<'_>) -> Poll<Option<Delivered>> {
+        // Wakers are user code, so the former one is dropped after the guard.
+        let mut waker = Some(cx.waker().clone());
+        let mut place = lock(&self.content);
+        if let Content::Awaited(waiting) = &mut *place {
+            std::mem::swap(waiting, &mut waker);
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut *place, Content::Nothing) {
+            Content::Arrived(answer) => Poll::Ready(Some(answer)),
+            Content::Awaited(_) | Content::Nothing => Poll::Ready(None),
+        }
+    }
+}
+
+impl Answerer {
+    /// Sets the id of the call, which has been sent.
+    pub(crate) fn set_id(&self, id: Id) {
+        if let Some(slot) = &self.0 {
+            slot.id.store(id, Ordering::Relaxed);
+        }
+    }
+
+    /// Answers the call. If the caller has gone, the answer is dropped. No lock may be held.
+    pub(crate) fn answer(mut self, answer: Delivered) {
+        self.end(Content::Arrived(answer));
+    }
+
+    fn end(&mut self, content: Content) {
+        if let Some(waker) = self.0.take().and_then(|slot| slot.end(content)) {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Answerer {
+    fn drop(&mut self) {
+        self.end(Content::Nothing);
+    }
 }
 
 /// The wait of an answer for its requests and promises. It ends with the session: nothing else may end a request in it.
@@ -68,38 +149,25 @@ impl Settling {
 }
 
 impl PendingAnswer {
-    pub(crate) fn new(
-        connection: Arc<dyn ConnectionHook>,
-        id: Id,
-        answer: oneshot::Receiver<Delivered>,
-    ) -> Self {
-        Self { connection, id, state: State::Waiting(answer) }
-    }
-
-    /// The answer of a call that waits for room.
-    pub(crate) fn waiting(
-        connection: Arc<dyn ConnectionHook>,
-        ticket: Arc<Ticket>,
-        answer: oneshot::Receiver<Delivered>,
-    ) -> Self {
-        Self { connection, id: UNSENT, state: State::InTurn(Box::new((ticket, answer))) }
+    /// Returns the future of the answer of a call, and what answers it. `number` is that among the calls that wait for
+    /// room, or 0.
+    pub(crate) fn new(connection: Arc<dyn ConnectionHook>, id: Id, number: u64) -> (Answerer, Self) {
+        let content = Mutex::new(Content::Awaited(None));
+        let slot = Arc::new(AnswerSlot { id: AtomicI64::new(id), number, content });
+        (Answerer(Some(slot.clone())), Self { connection, slot, state: State::Waiting })
     }
 
     /// Gives the call up. Returns `true` if it still waited for room, and so was not sent.
     pub(crate) fn give_up(&mut self) -> bool {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Waiting(_) => {
-                self.connection.drop_call(self.id);
-                false
-            }
-            State::InTurn(waiting) => self.connection.withdraw(&waiting.0),
-            State::Settling(_) | State::Done => false,
-        }
+        let waits = matches!(self.state, State::Waiting);
+        self.detach();
+        waits && self.connection.give_up(&self.slot)
     }
 
     /// Gives up the answer and lets the call run to its end.
     pub(crate) fn detach(&mut self) {
         self.state = State::Done;
+        drop(self.slot.end(Content::Nothing));
     }
 }
 
@@ -109,23 +177,22 @@ impl Future for PendingAnswer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             let arrived = match &mut self.state {
-                State::Waiting(answer) => ready!(Pin::new(answer).poll(cx)),
-                State::InTurn(waiting) => ready!(Pin::new(&mut waiting.1).poll(cx)),
+                State::Waiting => ready!(self.slot.poll(cx)),
                 State::Settling(settled) => {
                     let outcome = ready!(settled.poll(cx));
                     self.state = State::Done;
                     return Poll::Ready(outcome);
                 }
-                State::Done => Err(oneshot::Canceled),
+                State::Done => None,
             };
             let outcome = match arrived {
-                Ok(Ok(Ok(body))) => Ok(Reply::Wire(body)),
-                Ok(Ok(Err(answer))) => {
+                Some(Ok(Ok(body))) => Ok(Reply::Wire(body)),
+                Some(Ok(Err(answer))) => {
                     self.state = State::Settling(Settling::new(&*self.connection, answer));
                     continue;
                 }
-                Ok(Err(error)) => Err(error),
-                Err(oneshot::Canceled) => Err(self.connection.closed_error()),
+                Some(Err(error)) => Err(error),
+                None => Err(self.connection.closed_error()),
             };
             self.state = State::Done;
             return Poll::Ready(outcome);
@@ -136,7 +203,7 @@ impl Future for PendingAnswer {
 impl Drop for PendingAnswer {
     fn drop(&mut self) {
         if !matches!(self.state, State::Done) {
-            self.give_up();
+            let _unsent = self.give_up();
         }
     }
 }

@@ -159,6 +159,11 @@ impl Request {
         Self { member, args: Args::Read, typed: false, options: CallOptions::NONE }
     }
 
+    /// Takes the request out, and leaves a read.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::read(Member::Path(Path::Empty)))
+    }
+
     /// Returns the error of the request if `why` ended its target. The request has not been sent, even if the call that
     /// was to give the target may have run; only a read of that call's outcome keeps the fate of `why`.
     pub(super) fn failing_with(&self, why: Error) -> Error {

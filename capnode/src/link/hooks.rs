@@ -3,8 +3,6 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_channel::oneshot;
-
 use super::effects::{Effect, Effects};
 use super::encode::{ENVELOPE, to_wire};
 use super::locked::Cause;
@@ -14,54 +12,36 @@ use super::state::State;
 use super::{Link, PropertyReads};
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
-use crate::cap::hook::{ConnectionHook, Ticket, UNSENT};
+use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
-use crate::cap::inbound::Delivered;
 use crate::cap::payload::{LivePayload, REFERENCE};
-use crate::cap::pending::PendingAnswer;
+use crate::cap::pending::{AnswerSlot, PendingAnswer};
 use crate::cap::promise::Promise;
 use crate::cap::request::{CallOptions, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{LimitKind, Unfolding};
-use crate::message::{Expression, Id, Key, Path, Payload, ReturnMode};
+use crate::message::{Expression, Id, Key, Path, ReturnMode};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
-use crate::thin_vec::ThinVec;
-
-/// The way of a call of this program.
-enum Way {
-    /// It has been sent, with a receiver for its answer if it is awaited.
-    Sent(Id, Option<oneshot::Receiver<Delivered>>),
-    /// It waits for room.
-    Waits(Called),
-}
 
 impl ConnectionHook for Link {
     fn release(&self, id: Id) {
         self.queue_drop(id);
     }
 
-    fn drop_call(&self, id: Id) {
+    fn give_up(&self, call: &AnswerSlot) -> bool {
         self.with_state(Cause::Program, |state, effects| {
-            let release = state.session.drop_call(id);
+            if let Some(waited) = state.outbox.withdraw(call.number()) {
+                effects.discard(waited);
+                return true;
+            }
+            // It is unknown in a session that has ended.
+            let release = state.session.drop_call(call.id());
             state.say_all(release);
-            effects.discard_all(state.entries.take_question(id));
-        });
-    }
-
-    fn withdraw(&self, ticket: &Ticket) -> bool {
-        let waited = self.with_state(Cause::Program, |state, effects| {
-            let call = state.outbox.withdraw(ticket.number());
-            let waited = call.is_some();
-            effects.discard_all(call);
-            waited
-        });
-        let id = ticket.id();
-        if !waited && id != UNSENT {
-            self.drop_call(id);
-        }
-        waited
+            effects.discard_all(state.entries.take_question(call.id()));
+            false
+        })
     }
 
     fn on_closed(&self, slot: &BrokenSlot) {
@@ -90,16 +70,15 @@ impl ImportHook for Link {
     }
 
     fn round_trip(self: Arc<Self>) -> Result<PendingAnswer, Error> {
-        let (caller, answer) = oneshot::channel();
-        let id = self.with_state(Cause::Program, |state, effects| {
+        self.with_state(Cause::Program, |state, effects| {
             state.lifecycle.check()?;
             state.outbox.check_calls(state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
             let id = state.send(call, effects)?;
+            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
             state.entries.expect(id, Question::Call { caller, progress: None, since: None });
-            Ok::<_, Error>(id)
-        })?;
-        Ok(PendingAnswer::new(self, id, answer))
+            Ok(answer)
+        })
     }
 
     fn frame_bytes(&self) -> usize {
@@ -112,7 +91,7 @@ impl ImportHook for Link {
         path: Path,
         args: Option<LivePayload>,
         return_mode: ReturnMode,
-        mut options: CallOptions,
+        options: CallOptions,
     ) -> Result<Called, Error> {
         let peer = self.peer.get().copied();
         let args = match args {
@@ -129,60 +108,31 @@ impl ImportHook for Link {
         let answers_all = peer.is_some_and(|peer| peer.answers_all);
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !options.at_once;
-        if !answered {
-            // Nothing would receive it, and below it would be dropped under the lock.
-            options.progress = None;
-        }
-        let request = (path, args, options);
-        let way = self.with_state(Cause::Program, |state, effects| {
-            let open = if self.ended.load(Ordering::SeqCst) { state.lifecycle.check() } else { Ok(()) };
+        let mut request = (path, args, options);
+        self.with_state(Cause::Program, |state, effects| {
+            if self.ended.load(Ordering::SeqCst) {
+                state.lifecycle.check()?;
+            }
             let unanswered = state.session.unanswered();
-            let admit = |()| state.outbox.admit(size, answered, awaits, unanswered, &self.limits);
-            let waits = match open.and_then(admit) {
-                Ok(waits) => waits,
-                Err(error) => {
-                    effects.discard(request);
-                    return Err(error);
-                }
-            };
-            let (path, args, options) = request;
+            let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;
+            let (path, args, options) = &mut request;
+            let (path, args) = (std::mem::take(path), args.take());
             if waits {
                 let (asker, called) = self.requester(state.outbox.next_number(), answered, options);
-                state.outbox.wait(QueuedCall {
-                    target: target.clone(),
-                    path: path.compact(),
-                    args,
-                    size,
-                    asker,
-                });
-                return Ok(Way::Waits(called));
+                let (target, path) = (target.clone(), path.compact());
+                state.outbox.wait(QueuedCall { target, path, args, size, asker });
+                return Ok(called);
             }
-            let args = args.map(|args| {
-                if args.refs.is_empty() {
-                    return Payload { text: args.text, refs: ThinVec::NONE, nodes: args.nodes };
-                }
-                self.descriptors(state, args, false, effects)
-            });
+            let args = args.map(|args| self.descriptors(state, args, false, effects));
             let call = state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
-            let id = match state.send(call, effects) {
-                Ok(id) => id,
-                Err(error) => {
-                    effects.discard_all(options.progress);
-                    return Err(error);
-                }
-            };
-            let answer = answered.then(|| {
-                let (caller, answer) = oneshot::channel();
-                let since = if answers_all { None } else { self.call_since(options.timed) };
-                state.entries.expect(id, Question::Call { caller, progress: options.progress, since });
-                answer
-            });
-            Ok(Way::Sent(id, answer))
-        });
-        Ok(match way? {
-            Way::Sent(id, Some(answer)) => Called::Sent(PendingAnswer::new(self, id, answer)),
-            Way::Sent(id, None) => Called::Kept(Import::new(self, id, false)),
-            Way::Waits(called) => called,
+            let id = state.send(call, effects)?;
+            if !answered {
+                return Ok(Called::Kept(Import::new(self.clone(), id, false)));
+            }
+            let since = if answers_all { None } else { self.call_since(options.timed) };
+            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
+            state.entries.expect(id, Question::Call { caller, progress: options.progress.take(), since });
+            Ok(Called::Sent(answer))
         })
     }
 
@@ -205,19 +155,24 @@ impl ImportHook for Link {
                 }
             }
         };
-        promise.follow(from.request(Request::read(Member::Path(Path::One(name.clone())))));
+        promise.follow(from.request(&mut Request::read(Member::Path(Path::One(name.clone())))));
         Cap::from_promise(promise)
     }
 }
 
 impl Link {
-    /// Returns the receiver of the result of a call that waits for room, and the result itself.
-    fn requester(self: &Arc<Self>, number: u64, answered: bool, options: CallOptions) -> (Requester, Called) {
+    /// Returns the receiver of the result of a call that waits for room, and the result itself. Options that nothing
+    /// reads are left, since they may not be dropped under the lock.
+    fn requester(
+        self: &Arc<Self>,
+        number: u64,
+        answered: bool,
+        options: &mut CallOptions,
+    ) -> (Requester, Called) {
         if answered {
-            let ticket = Arc::new(Ticket::new(number));
-            let (caller, answer) = oneshot::channel();
-            let pending = PendingAnswer::waiting(self.clone(), ticket.clone(), answer);
-            (Requester::Caller { ticket, caller, options }, Called::Sent(pending))
+            let options = std::mem::replace(options, CallOptions::NONE);
+            let (caller, answer) = PendingAnswer::new(self.clone(), UNSENT, number);
+            (Requester::Caller { caller, options }, Called::Sent(answer))
         } else {
             let result = Import::new(self.clone(), UNSENT, false);
             (Requester::Reference(result.clone()), Called::Kept(result))
@@ -251,8 +206,8 @@ impl Link {
                     result.set_id(id);
                     effects.discard(result);
                 }
-                Requester::Caller { ticket, caller, options } => {
-                    ticket.set_id(id);
+                Requester::Caller { caller, options } => {
+                    caller.set_id(id);
                     let (progress, since) = (options.progress, self.call_since(options.timed));
                     let caller = Question::Call { caller, progress, since };
                     match sent {

@@ -166,7 +166,7 @@ impl Link {
         match caller {
             Question::Call { caller, .. } => {
                 // If the caller has gone, the answer is dropped, which releases its references.
-                let _gone = caller.send(Ok(InboundRef::begin(value, self.unfolding)));
+                caller.answer(Ok(InboundRef::begin(value, self.unfolding)));
             }
             Question::Promise(promised) => {
                 // If no receiver is left, the outcome is dropped.

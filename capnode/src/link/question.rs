@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use crate::cap::Cap;
-use crate::cap::inbound::{Delivered, PromiseOutcome};
+use crate::cap::inbound::PromiseOutcome;
+use crate::cap::pending::Answerer;
 use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
 use crate::error::Error;
@@ -14,7 +15,7 @@ use crate::error::Error;
 /// The receiver of an answer.
 pub(super) enum Question {
     Call {
-        caller: oneshot::Sender<Delivered>,
+        caller: Answerer,
         progress: Option<Progress>,
         /// The time from which `call_timeout` counts, unless the call has a timeout of its own.
         since: Option<Duration>,
@@ -29,11 +30,9 @@ impl Question {
     /// Fails the receiver: its answer does not come.
     pub(super) fn fail(self, error: Error) {
         match self {
-            Question::Call { caller, .. } => {
-                // A dropped caller needs no error.
-                let _gone = caller.send(Err(error));
-            }
+            Question::Call { caller, .. } => caller.answer(Err(error)),
             Question::Promise(promised) => {
+                // A dropped receiver needs no error.
                 let _gone = promised.send(PromiseOutcome::failed(error));
             }
             Question::Index(promise) => promise.resolve(Cap::broken(error)),

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use futures_channel::oneshot;
-
-use crate::cap::hook::Ticket;
 use crate::cap::import::Import;
-use crate::cap::inbound::Delivered;
 use crate::cap::payload::LivePayload;
+use crate::cap::pending::Answerer;
 use crate::cap::request::CallOptions;
 use crate::error::{Error, Fate};
 use crate::message::Path;
@@ -26,8 +23,7 @@ pub(super) enum Requester {
     /// A reference to the result, which exists already.
     Reference(Arc<Import>),
     Caller {
-        ticket: Arc<Ticket>,
-        caller: oneshot::Sender<Delivered>,
+        caller: Answerer,
         options: CallOptions,
     },
 }
@@ -44,8 +40,7 @@ impl QueuedCall {
     /// Fails the caller: its call was not sent. No lock may be held.
     pub(super) fn fail(self, error: &Error) {
         if let Requester::Caller { caller, .. } = self.asker {
-            // A dropped caller needs no error.
-            let _gone = caller.send(Err(error.clone().with_fate(Fate::NotSent)));
+            caller.answer(Err(error.clone().with_fate(Fate::NotSent)));
         }
     }
 }
