@@ -1,15 +1,20 @@
 //! Tables that give back the memory of removed entries.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, hash_map};
+use std::collections::{HashMap, VecDeque, hash_map};
 use std::hash::{BuildHasher, Hash};
 use std::ops::{Deref, DerefMut};
+
+use crate::message::Id;
 
 /// The room for entries below which a table is left as it is.
 const SMALL: usize = 256;
 
 /// The factor by which a table may have more room than it needs.
 const SPARE: usize = 8;
+
+/// The number of empty places that a window may always have.
+const EMPTY: usize = 32;
 
 /// A map that shrinks when few of its former entries are left, so that a peer cannot make a session hold much memory by
 /// past use. Peers choose some of the keys, so the hashes are keyed; they need not bear more than that.
@@ -80,6 +85,139 @@ impl<K, V, S> DerefMut for Table<K, V, S> {
     }
 }
 
+/// A map by ids of which those above zero are numbers given one after the other, whose entries are nearly all removed
+/// soon: these are in a window that moves along, found by number. The oldest of those that stay long go to a map, where
+/// all other entries are as well.
+pub(crate) struct NumberMap<V> {
+    /// Places for the ids from `first` on. The first of them is filled.
+    window: VecDeque<Option<V>>,
+    /// The id of the first place, above zero. It never falls, and no id from it on is among the `others`.
+    first: Id,
+    /// The number of filled places.
+    filled: usize,
+    others: Table<Id, V>,
+}
+
+impl<V> NumberMap<V> {
+    /// Returns the position of an id in the window; one beyond its end for an id before it.
+    fn position(&self, id: Id) -> usize {
+        usize::try_from(id.wrapping_sub(self.first)).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn get(&self, id: &Id) -> Option<&V> {
+        match self.window.get(self.position(*id)) {
+            Some(place) => place.as_ref(),
+            None => self.others.get(id),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &Id) -> Option<&mut V> {
+        let at = self.position(*id);
+        match self.window.get_mut(at) {
+            Some(place) => place.as_mut(),
+            None => self.others.get_mut(id),
+        }
+    }
+
+    pub(crate) fn contains_key(&self, id: &Id) -> bool {
+        self.get(id).is_some()
+    }
+
+    #[inline]
+    pub(crate) fn insert(&mut self, id: Id, value: V) {
+        let at = self.position(id);
+        match self.window.get_mut(at) {
+            Some(place) => self.filled += usize::from(place.replace(value).is_none()),
+            None if id < self.first => {
+                self.others.insert(id, value);
+            }
+            None => {
+                if at > self.window.len() {
+                    self.skip_to(id);
+                }
+                self.filled += 1;
+                self.window.push_back(Some(value));
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, id: &Id) -> Option<V> {
+        let at = self.position(*id);
+        let Some(place) = self.window.get_mut(at) else { return self.others.remove(id) };
+        let value = place.take()?;
+        self.filled -= 1;
+        self.advance();
+        Some(value)
+    }
+
+    /// Moves the window to its first filled place, and further while few of its places are filled.
+    fn advance(&mut self) {
+        while let Some(oldest) = self.window.front() {
+            if oldest.is_some() && self.window.len() <= SPARE * self.filled + EMPTY {
+                break;
+            }
+            self.pop_front();
+        }
+        if self.window.capacity() > SMALL && self.window.capacity() > SPARE * (self.window.len() + 1) {
+            self.window.shrink_to(2 * self.window.len());
+        }
+    }
+
+    /// Leaves empty places up to `id`, or begins the window there if they would be many.
+    #[cold]
+    fn skip_to(&mut self, id: Id) {
+        if self.window.is_empty() || self.position(id) > SPARE * self.filled + EMPTY {
+            while !self.window.is_empty() {
+                self.pop_front();
+            }
+            self.first = id;
+        }
+        let at = self.position(id);
+        self.window.resize_with(at, || None);
+    }
+
+    /// Moves the oldest place of the window to the map.
+    fn pop_front(&mut self) {
+        if let Some(Some(value)) = self.window.pop_front() {
+            self.filled -= 1;
+            self.others.insert(self.first, value);
+        }
+        self.first += 1;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.filled + self.others.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, &V)> {
+        let window = (self.first..).zip(&self.window).filter_map(|(id, place)| Some((id, place.as_ref()?)));
+        window.chain(self.others.iter().map(|(id, value)| (*id, value)))
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
+    }
+
+    pub(crate) fn into_values(self) -> impl Iterator<Item = V> {
+        self.window.into_iter().flatten().chain(self.others.map.into_values())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl<V> Default for NumberMap<V> {
+    fn default() -> Self {
+        Self { window: VecDeque::new(), first: 1, filled: 0, others: Table::default() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +234,41 @@ mod tests {
         assert!(table.capacity() <= SMALL, "{}", table.capacity());
         // Each time there were a quarter as many as before.
         assert!((2..10).contains(&shrunk), "{shrunk} times");
+    }
+
+    #[test]
+    fn a_map_by_numbers_holds_what_a_map_would_however_they_come_and_go() {
+        let (mut numbers, mut map) = (NumberMap::default(), HashMap::new());
+        let (mut last, mut seed) = (0, 1_u64);
+        for step in 0..200_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let random = (seed >> 33) as Id;
+            // Most are removed soon, one in a while never, and at times a number is left out, or many are.
+            match random % 8 {
+                0..3 => {
+                    last += if random % 1_000 == 8 { 5_000 } else { 1 + Id::from(random % 50 == 1) };
+                    numbers.insert(last, step);
+                    map.insert(last, step);
+                }
+                3 => {
+                    let id = last - random % 20_000;
+                    numbers.insert(id, step);
+                    map.insert(id, step);
+                }
+                _ => {
+                    let id = last - random / 8 % if random % 3 == 0 { 20_000 } else { 20 };
+                    assert_eq!(numbers.remove(&id), map.remove(&id));
+                }
+            }
+            let id = last - random % 30;
+            assert_eq!((numbers.get(&id), numbers.len()), (map.get(&id), map.len()));
+            assert!(numbers.window.len() <= SPARE * (numbers.filled + 1) + EMPTY);
+        }
+        let mut held: Vec<_> = numbers.iter().map(|(id, step)| (id, *step)).collect();
+        let mut expected: Vec<_> = map.into_iter().collect();
+        held.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(held, expected);
+        assert!(!numbers.others.is_empty() && numbers.filled > 0);
     }
 }

@@ -15,6 +15,7 @@ use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::LimitKind;
 use crate::message::{Id, IdMap, Payload};
+use crate::table::NumberMap;
 use crate::thin_vec::ThinVec;
 
 /// The objects, references and waiting callers behind the ids of a session. What is taken out is dropped when the lock
@@ -25,7 +26,7 @@ pub(super) struct Entries {
     /// Promises for the index of a peer whose language is not known yet.
     pending_indexes: Vec<Arc<Promise>>,
     /// Receivers of the answers of this side's calls and of the outcomes of the peer's promises.
-    calls: IdMap<Question>,
+    calls: NumberMap<Question>,
     /// The number of `calls` that are calls of this side.
     own_calls: usize,
     imports: IdMap<Weak<Import>>,
@@ -98,7 +99,7 @@ impl Entries {
             Question::Call { since: Some(since), .. } => Some(since.saturating_add(limit)),
             Question::Call { since: None, .. } | Question::Promise(_) | Question::Index(_) => None,
         };
-        let ends = self.calls.iter().filter_map(|(id, caller)| Some((*id, end(caller)?)));
+        let ends = self.calls.iter().filter_map(|(id, caller)| Some((id, end(caller)?)));
         let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);
         let next = open.into_iter().map(|(_, end)| end).min().unwrap_or_else(|| now.saturating_add(limit));
         let over = over.into_iter().filter_map(|(id, _)| Some((id, self.take_question(id)?)));
@@ -257,7 +258,7 @@ impl Entries {
     /// Fails all receivers: the session has ended by `error`. Returns the references, to be dropped after that. No lock
     /// may be held.
     pub(super) fn fail(self, error: &Error) -> impl Sized {
-        for (_, caller) in self.calls {
+        for caller in self.calls.into_values() {
             caller.fail(error.clone());
         }
         for promise in self.pending_indexes {

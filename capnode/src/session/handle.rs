@@ -339,11 +339,11 @@ impl Session {
             return protocol(format!("an export under an id that is not the sender's: {id}"));
         }
         self.note_import_id(id);
-        let imported = &mut self.imported;
-        let import = self.imports.entry(id).or_insert_with(|| {
-            *imported += 1;
-            ImportEntry { count: 0, handles: 0, state: ImportState::Object }
-        });
+        if !self.imports.contains_key(&id) {
+            self.imported += 1;
+            self.imports.insert(id, ImportEntry { count: 0, handles: 0, state: ImportState::Object });
+        }
+        let Some(import) = self.imports.get_mut(&id) else { return Ok(()) };
         if import.state != ImportState::Object {
             return protocol(format!("an export under the id of a promise: {id}"));
         }

@@ -13,7 +13,7 @@
 use crate::dialect::Capabilities;
 use crate::limits::{Limits, Rate};
 use crate::message::{CapDescriptor, Expression, Id, IdMap, Message, Path, Payload, ReturnMode, Text};
-use crate::table::Table;
+use crate::table::{NumberMap, Table};
 
 mod handle;
 #[cfg(test)]
@@ -221,7 +221,7 @@ pub(crate) struct Session {
     /// `true` if a hello may still come. At an accepting side it comes before all else, at a connecting one before any
     /// answer.
     hello_due: bool,
-    imports: IdMap<ImportEntry>,
+    imports: NumberMap<ImportEntry>,
     exports: IdMap<ExportEntry>,
     running: IdMap<RunningCall>,
     /// Calls of the peer that run in place, in no table: see [`receive_call`](Self::receive_call).
@@ -247,7 +247,8 @@ pub(crate) struct Session {
 impl Session {
     /// Creates a session with a peer of these abilities.
     pub(crate) fn new(limits: Limits, peer: &'static Capabilities) -> Self {
-        let index = ImportEntry { count: 0, handles: 0, state: ImportState::Object };
+        let mut imports = NumberMap::default();
+        imports.insert(0, ImportEntry { count: 0, handles: 0, state: ImportState::Object });
         Self {
             rates: Rates::new(&limits),
             limits,
@@ -255,7 +256,7 @@ impl Session {
             extended: false,
             hello_sent: false,
             hello_due: true,
-            imports: IdMap::from_iter([(0, index)]),
+            imports,
             exports: IdMap::from_iter([(0, ExportEntry { count: 1, what: ExportTarget::Index })]),
             running: IdMap::default(),
             in_place: Vec::new(),
