@@ -185,6 +185,7 @@ mod setters;
 mod sweep;
 mod sync;
 mod table;
+mod text_pool;
 mod thin_vec;
 #[cfg(feature = "tokio")]
 pub mod transport;

@@ -281,6 +281,7 @@ impl Path {
     }
 
     /// Estimates the bytes of the path in a message.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         let step = |key: &Key| match key {
             Key::Name(name) => name.as_str().len() + 3,

@@ -190,10 +190,6 @@ impl<V> NumberMap<V> {
         self.filled + self.others.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, &V)> {
         let window = (self.first..).zip(&self.window).filter_map(|(id, place)| Some((id, place.as_ref()?)));
         window.chain(self.others.iter().map(|(id, value)| (*id, value)))

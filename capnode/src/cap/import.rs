@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::Cap;
 use super::hook::{ConnectionHook, UNSENT};
-use super::payload::{LivePayload, PayloadRef};
+use super::payload::PayloadRef;
 use super::pending::PendingAnswer;
 use super::promise::Promise;
-use super::request::{Args, CallOptions, Member, Request};
+use super::request::{Args, Member, Request};
 use super::response::{Response, State};
 use crate::dialect::Capabilities;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::message::{Id, Key, Path, Payload, ReturnMode, Verb};
+use crate::message::{Id, Key, Payload, ReturnMode, Verb};
 use crate::sync::atomic::{AtomicI64, Ordering};
 
 /// A connection, for the references that its peer lends.
@@ -29,15 +29,14 @@ pub(crate) trait ImportHook: ConnectionHook {
     /// The most bytes of a message to the peer.
     fn frame_bytes(&self) -> usize;
 
-    /// Calls, or without arguments reads, the target of an import. An awaited call waits for room, and every call
-    /// behind those that wait; a call that cannot wait fails where too much is waiting.
+    /// Makes a request, whose arguments are written, to the target of an import, and takes out what is sent of it. An
+    /// awaited call waits for room, and every call behind those that wait; a call that cannot wait fails where too much
+    /// is waiting.
     fn call(
         self: Arc<Self>,
         target: &Arc<Import>,
-        path: Path,
-        args: Option<LivePayload>,
+        request: &mut Request,
         return_mode: ReturnMode,
-        options: CallOptions,
     ) -> Result<Called, Error>;
 
     /// Returns a reference to the value of a property of an import, for languages that say one step at a time.
@@ -176,18 +175,16 @@ impl Import {
     }
 
     fn call(self: &Arc<Self>, request: &mut Request, return_mode: ReturnMode) -> Result<Called, Error> {
-        let Request { member, args, options, .. } = request.take();
         // The connection is asked for no more than a call needs.
-        let args = match args {
-            Args::Wire(body) => Some(body),
-            args => args.encode(self.connection.frame_bytes()).map_err(|error| member.explain(error))?,
-        };
-        let path = member.into_path();
-        let (_, verb) = path.split_verb();
-        if options.needs_progress || verb.is_some() {
-            self.check_words(verb, options.needs_progress)?;
+        if matches!(request.args, Args::Typed(_)) {
+            let written = request.args.write(self.connection.frame_bytes());
+            written.map_err(|error| request.member.explain(error))?;
         }
-        self.connection.clone().call(self, path, args, return_mode, options)
+        let verb = request.member.verb();
+        if request.options.needs_progress || verb.is_some() {
+            self.check_words(verb, request.options.needs_progress)?;
+        }
+        self.connection.clone().call(self, request, return_mode)
     }
 
     /// Checks that the peer's language has words for the call.

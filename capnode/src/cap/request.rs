@@ -7,7 +7,7 @@ use super::interface::Interface;
 use super::payload::{LivePayload, undefined};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::message::{Key, Path, Text};
+use crate::message::{Key, Path, Text, Verb};
 use crate::panics::{PanicId, catch_panic};
 
 /// A call or a read, on its way to whatever its target turns out to be.
@@ -67,6 +67,19 @@ impl Member {
             },
             Member::Path(path) => path,
         }
+    }
+
+    /// Returns the operation, if it is neither a read nor a call.
+    pub(crate) fn verb(&self) -> Option<Verb> {
+        match self {
+            Member::Method(..) => None,
+            Member::Path(path) => path.split_verb().1,
+        }
+    }
+
+    /// Takes out the path.
+    pub(crate) fn take_path(&mut self) -> Path {
+        std::mem::replace(self, Member::Path(Path::Empty)).into_path()
     }
 
     /// `true` for a property of an interface.
@@ -133,18 +146,22 @@ pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> UnwrittenVal
 }
 
 impl Args {
-    /// Returns the arguments as text of at most `bytes` bytes; `None` for a read.
-    pub(crate) fn encode(self, bytes: usize) -> Result<Option<LivePayload>, Error> {
-        match self {
-            Args::Read => Ok(None),
-            Args::Typed(args) => match catch_panic("an argument", || args(&mut (), bytes)) {
-                Ok(written) => written.map(Some),
-                Err(PanicId(id)) => {
-                    let message = format!("an argument panicked while it was written (id {id})");
-                    Err(Error::new(ErrorKind::Encode, message))
-                }
-            },
-            Args::Wire(body) => Ok(Some(body)),
+    /// Writes the arguments in at most `bytes` bytes, if that has not been done.
+    pub(crate) fn write(&mut self, bytes: usize) -> Result<(), Error> {
+        if let Args::Typed(args) = std::mem::replace(self, Args::Read) {
+            let written = catch_panic("an argument", || args(&mut (), bytes)).map_err(|PanicId(id)| {
+                Error::new(ErrorKind::Encode, format!("an argument panicked while it was written (id {id})"))
+            });
+            *self = Args::Wire(written??);
+        }
+        Ok(())
+    }
+
+    /// Takes out the arguments that are written; `None` for a read.
+    pub(crate) fn take_written(&mut self) -> Option<LivePayload> {
+        match std::mem::replace(self, Args::Read) {
+            Args::Wire(body) => Some(body),
+            Args::Read | Args::Typed(_) => None,
         }
     }
 

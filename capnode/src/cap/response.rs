@@ -316,7 +316,7 @@ impl Response {
                     }
                     Err(_) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
                 },
-                State::Sent(pending) => ready!(Pin::new(pending).poll(cx)),
+                State::Sent(pending) => return Pin::new(pending).poll(cx),
                 State::Moved(outcome) => {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }

@@ -70,6 +70,7 @@ impl Entries {
     }
 
     /// Registers the receiver of an answer, or of the outcome of a promise.
+    #[inline]
     pub(super) fn expect(&mut self, id: Id, caller: Question) {
         self.own_calls += usize::from(id > 0);
         self.calls.insert(id, caller);

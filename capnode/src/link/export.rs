@@ -17,6 +17,7 @@ use crate::thin_vec::ThinVec;
 impl Link {
     /// Replaces the references in a value by descriptors, and lends them. The value `answers` a call, or is the
     /// arguments of one.
+    #[inline]
     pub(super) fn descriptors(
         self: &Arc<Self>,
         state: &mut State,

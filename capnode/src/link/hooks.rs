@@ -14,14 +14,14 @@ use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
-use crate::cap::payload::{LivePayload, REFERENCE};
+use crate::cap::payload::REFERENCE;
 use crate::cap::pending::{AnswerSlot, PendingAnswer};
 use crate::cap::promise::Promise;
-use crate::cap::request::{CallOptions, Member, Request};
+use crate::cap::request::{Args, CallOptions, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{LimitKind, Unfolding};
-use crate::message::{Expression, Id, Key, Path, ReturnMode};
+use crate::message::{Expression, Id, Key, Path, Payload, ReturnMode, Text};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
@@ -88,35 +88,34 @@ impl ImportHook for Link {
     fn call(
         self: Arc<Self>,
         target: &Arc<Import>,
-        path: Path,
-        args: Option<LivePayload>,
+        request: &mut Request,
         return_mode: ReturnMode,
-        options: CallOptions,
     ) -> Result<Called, Error> {
         let peer = self.peer.get().copied();
-        let args = match args {
+        let mut size = 0;
+        if let Args::Wire(args) = &mut request.args {
             // Arguments without references are sent as they are.
-            Some(args) if !args.refs.is_empty() || !args.nodes.is_empty() => {
-                Some(to_wire(args, peer, self.limits.frame_bytes).0?)
+            if !args.refs.is_empty() || !args.nodes.is_empty() {
+                let plain = std::mem::replace(args, Payload::plain(Text::Static("")));
+                *args = to_wire(plain, peer, self.limits.frame_bytes).0?;
             }
-            args => args,
-        };
-        let size = args.as_ref().map_or(0, |args| args.text.as_str().len() + args.refs.len() * REFERENCE);
+            size = args.text.as_str().len() + args.refs.len() * REFERENCE;
+        }
+        let mut path = request.member.take_path();
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
         let answers_all = peer.is_some_and(|peer| peer.answers_all);
         let answered = matches!(return_mode, ReturnMode::Streamed);
-        let awaits = answered && !options.at_once;
-        let mut request = (path, args, options);
+        let awaits = answered && !request.options.at_once;
         self.with_state(Cause::Program, |state, effects| {
             if self.ended.load(Ordering::SeqCst) {
                 state.lifecycle.check()?;
             }
             let unanswered = state.session.unanswered();
             let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;
-            let (path, args, options) = &mut request;
-            let (path, args) = (std::mem::take(path), args.take());
+            let Request { args, options, .. } = request;
+            let (path, args) = (std::mem::take(&mut path), args.take_written());
             if waits {
                 let (asker, called) = self.requester(state.outbox.next_number(), answered, options);
                 let (target, path) = (target.clone(), path.compact());

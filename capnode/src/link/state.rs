@@ -11,6 +11,7 @@ use crate::cap::inbound::ENTRY;
 use crate::error::{Error, Fate};
 use crate::message::{Id, Message};
 use crate::session::{OutboundCall, Session};
+use crate::text_pool;
 
 /// The state of a connection under its lock. What is done on several parts is done by the connection, see
 /// [`Link::with_state`](super::Link::with_state).
@@ -48,8 +49,9 @@ impl State {
 
     /// Writes the messages of a call of this side, and returns its id. A call that the peer's dialect cannot express has
     /// not been made.
+    #[inline]
     pub(super) fn send(&mut self, call: OutboundCall, effects: &mut Effects) -> Result<Id, Error> {
-        let OutboundCall { id, message, pull } = call;
+        let OutboundCall { id, message, pulled } = call;
         let Self { session, encoding, entries, outbox, .. } = self;
         let mut written = Ok(());
         outbox.push(|out| written = encoding.write(&message, session, entries, out));
@@ -58,7 +60,12 @@ impl State {
             self.retract_exports(&message, effects);
             return Err(error.with_fate(Fate::NotSent));
         }
-        self.say_all(pull);
+        if pulled {
+            self.say(&Message::Pull(id));
+        }
+        if let Message::Call { args: Some(args), .. } = message {
+            text_pool::give(args.text);
+        }
         Ok(id)
     }
 

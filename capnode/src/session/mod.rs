@@ -80,8 +80,8 @@ pub(crate) struct OutboundCall {
     /// The id of the result.
     pub(crate) id: Id,
     pub(crate) message: Message,
-    /// The pull of the answer, for a peer that may not answer by itself.
-    pub(crate) pull: Option<Message>,
+    /// `true` if the answer has to be pulled, since the peer may not answer by itself.
+    pub(crate) pulled: bool,
 }
 
 /// The peer's wish for the outcome of its call.
@@ -358,6 +358,7 @@ impl Session {
     ///
     /// With [`ReturnMode::Retained`] the caller holds a handle to the result; with
     /// [`ReturnMode::Streamed`] it waits for the answer until [`drop_call`](Self::drop_call).
+    #[inline]
     pub(crate) fn call(
         &mut self,
         expression: Expression<Id, CapDescriptor>,
@@ -375,7 +376,7 @@ impl Session {
             Expression::Call { target, path, args } => Message::Call { id, target, path, args, return_mode },
             Expression::Value(value) => Message::Evaluate { id, value, return_mode },
         };
-        OutboundCall { id, message, pull: pulled.then_some(Message::Pull(id)) }
+        OutboundCall { id, message, pulled }
     }
 
     /// Returns the number of the peer's next call.

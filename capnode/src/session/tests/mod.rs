@@ -48,7 +48,7 @@ impl Session {
 
     fn send(&mut self, call: OutboundCall) -> Id {
         self.messages.push_back(call.message);
-        self.messages.extend(call.pull);
+        self.messages.extend(call.pulled.then_some(Message::Pull(call.id)));
         call.id
     }
 

@@ -13,6 +13,7 @@ use crate::dialect::{ExtractRef, Failure};
 use crate::error::Error;
 use crate::kinds::MAX_SAFE_INTEGER;
 use crate::message::Slot;
+use crate::text_pool;
 use crate::thin_vec::ThinVec;
 
 mod compound;
@@ -62,8 +63,7 @@ impl<R> Writer<R> {
     pub(super) fn new(depth: usize, limit: usize) -> Self {
         let mark = 0_u8;
         Self {
-            // Most values are small.
-            out: String::with_capacity(56),
+            out: text_pool::take(),
             refs: ThinVec::NONE,
             depth,
             stack: Stack(&raw const mark),
