@@ -13,7 +13,7 @@ use crate::cap::payload::{LivePayload, PayloadRef, flatten};
 use crate::dialect::{ExportNames, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{CapDescriptor, Id, Message, Payload, Text};
+use crate::message::{CapDescriptor, Id, Message, Payload};
 
 mod frames;
 #[cfg(test)]
@@ -40,6 +40,7 @@ pub const TARGETS: &[Target] = &[
         run: capnweb_frame,
         entries: &[
             "dialect/capnweb/message.rs::parse",
+            "dialect/capnweb/message.rs::read",
             "dialect/capnweb/scan/mod.rs::open",
             "dialect/capnweb/scan/mod.rs::expect",
             "dialect/capnweb/scan/mod.rs::integer_after_comma",
@@ -221,7 +222,7 @@ fn lent(body: LivePayload) -> Option<Payload<CapDescriptor>> {
 /// Returns the value of an expression of the peer.
 fn value_of(expression: &str) -> Option<Payload<CapDescriptor>> {
     let frame = format!("[\"resolve\",1,{expression}]");
-    match capnweb::parse(&Text::frame(&frame), &Limits::default()).ok()? {
+    match capnweb::parse(&frame, &Limits::default()).ok()? {
         Message::Answer { outcome: Ok(value), .. } => Some(value),
         _ => None,
     }

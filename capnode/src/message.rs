@@ -260,6 +260,11 @@ impl Path {
         Path::One(Key::Name(Text::Static(name)))
     }
 
+    /// Returns the path of a single name, or none.
+    pub(crate) fn of_name(name: Option<&str>) -> Self {
+        name.map_or(Path::Empty, |name| Path::One(Key::Name(Text::Own(name.to_owned()))))
+    }
+
     pub(crate) fn as_slice(&self) -> &[Key] {
         match self {
             Path::Empty => &[],
@@ -419,6 +424,38 @@ pub(crate) enum Message {
     Extensions,
     /// Ends the session, with the reason.
     Abort(Payload<CapDescriptor>),
+}
+
+/// A message as it was read from a frame.
+pub(crate) enum Parsed<'a> {
+    Usual(Usual<'a>),
+    Other(Message),
+}
+
+/// A message of one of the two usual kinds, without references. Its texts stand in its frame.
+#[derive(Clone, Copy)]
+pub(crate) enum Usual<'a> {
+    /// A call of the method `name` of the receiver's `target`, or of the target itself.
+    Call { target: Id, name: Option<&'a str>, args: &'a str, return_mode: ReturnMode },
+    /// The value that answers a call.
+    Answer { id: Id, value: &'a str },
+}
+
+impl Parsed<'_> {
+    /// Returns the message, with copies of its texts.
+    pub(crate) fn into_message(self) -> Message {
+        match self {
+            Parsed::Usual(Usual::Call { target, name, args, return_mode }) => {
+                let path = Path::of_name(name);
+                let args = Some(Payload::plain(args.to_owned()));
+                Message::Call { id: UNNUMBERED, target, path, args, return_mode }
+            }
+            Parsed::Usual(Usual::Answer { id, value }) => {
+                Message::Answer { id, outcome: Ok(Payload::plain(value.to_owned())) }
+            }
+            Parsed::Other(message) => message,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -238,6 +238,11 @@ impl NestedCall {
     }
 }
 
+/// Calls a method for a peer, or the target itself, with arguments that stand in a frame without references.
+pub(crate) fn make_call(cap: Cap, name: Option<&str>, args: &str, limits: Unfolding) -> Response {
+    make_request(cap, Path::of_name(name), Some(Payload::plain(args.to_owned())), limits, None)
+}
+
 /// Calls, or without arguments reads, a member for a peer, once all that stands in the arguments is there, as far as
 /// the limits go.
 pub(crate) fn make_request(

@@ -3,13 +3,13 @@
 use super::{Dialect, capnweb};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{Message, Text};
+use crate::message::Parsed;
 
 /// The name of a property that no object has, which is read to probe a peer.
 pub(crate) const PROBE: &str = "capnode:probe";
 
 /// A function that reads a frame.
-pub(crate) type Parser = fn(&Text, &Limits) -> Result<Message, Error>;
+pub(crate) type Parser = for<'a> fn(&'a str, &'a Limits) -> Result<Parsed<'a>, Error>;
 
 /// The abilities of a peer that follow from its dialect.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub(crate) enum Probe {
 const CAPN_WEB: Capabilities = Capabilities {
     dialect: Dialect::CapnWeb,
     title: "Cap'n Web",
-    parser: Some(capnweb::parse),
+    parser: Some(capnweb::read),
     says_hello: true,
     releases: true,
     reuses_ids: false,

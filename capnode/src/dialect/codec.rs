@@ -4,7 +4,7 @@ use super::{Dialect, ExportNames, capnode, capnweb, q};
 use crate::bounds;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::message::{Id, Message, Text};
+use crate::message::{Id, Message};
 use crate::runtime::random;
 
 /// The codec of a connection.
@@ -55,7 +55,7 @@ impl Codec {
     ) -> Result<Option<Message>, Error> {
         match self {
             Codec::Unknown => Ok(None),
-            Codec::CapnWeb => capnweb::parse(&Text::frame(frame), limits).map(Some),
+            Codec::CapnWeb => capnweb::parse(frame, limits).map(Some),
             Codec::Capnode(codec) => codec.parse(frame, limits, names),
             Codec::Q(codec) => codec.parse(frame, limits, names),
         }

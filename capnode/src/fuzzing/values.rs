@@ -112,8 +112,7 @@ pub(super) fn read_as_anything(body: &LivePayload) {
 pub fn arguments(data: &[u8]) {
     let Some(list) = text(data) else { return };
     let frame = format!("[\"push\",[\"pipeline\",0,[\"m\"],{list}]]");
-    let Ok(Message::Call { args: Some(args), .. }) = capnweb::parse(&Text::frame(&frame), &Limits::default())
-    else {
+    let Ok(Message::Call { args: Some(args), .. }) = capnweb::parse(&frame, &Limits::default()) else {
         return;
     };
     let args = body(args);

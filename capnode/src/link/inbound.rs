@@ -16,12 +16,16 @@ use super::task::Task;
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::depth::HostGuard;
-use crate::cap::inbound::{InboundRef, InboundResult, NestedCall, PeerPromise, make_request, settle};
+use crate::cap::inbound::{
+    InboundRef, InboundResult, NestedCall, PeerPromise, make_call, make_request, settle,
+};
 use crate::cap::response::{Outcome, Reply, Response};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
-use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, ReturnMode, Text};
+use crate::message::{
+    CapDescriptor, Expression, Id, Message, Parsed, Payload, ReceiverRef, ReturnMode, Text, Usual,
+};
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
 
@@ -32,14 +36,6 @@ enum Work {
     Refuse(InboundCall, Error),
     /// The answer of a call that its caller waits for.
     Answer(Question, InboundResult),
-}
-
-/// A message of one of the two usual kinds, which has been taken in.
-enum Usual {
-    /// The number and the target of a call.
-    Call(Id, Cap),
-    /// The receiver of an answer; `None` if it has gone.
-    Answer(Option<Question>),
 }
 
 /// Returns the error for a first message that is not one of the peer's language, or of any.
@@ -66,46 +62,44 @@ impl Link {
         let peer = self.peer.get().copied();
         // Where no state is needed, a frame is parsed before the lock is taken.
         let parser = peer.and_then(|peer| peer.parser);
-        let parsed = match parser.map(|parse| parse(&Text::frame(frame), &self.limits)).transpose() {
+        let parsed = match parser.map(|parse| parse(frame, &self.limits)).transpose() {
             Ok(parsed) => parsed,
             Err(error) => return self.break_off(error),
         };
         let now = Duration::from_micros(self.now.load(Ordering::Relaxed));
-        let usual = match &parsed {
-            Some(Message::Call { target, path, args: Some(args), return_mode, .. })
-                if matches!(return_mode, ReturnMode::Streamed)
-                    && args.is_plain()
-                    && path.as_slice().len() <= 1 =>
-            {
-                self.take_call(*target, now)
-            }
-            Some(Message::Answer { id, outcome: Ok(value) }) if value.is_plain() => {
-                self.take_answer(*id, now)
-            }
-            _ => None,
-        };
-        match (usual, parsed) {
-            (Some(Usual::Answer(caller)), Some(Message::Answer { outcome: Ok(value), .. })) => {
-                if let Some(caller) = caller {
-                    self.deliver(caller, Ok(Payload::plain(value.text)));
-                }
-            }
-            // No call begins in a session that has ended.
-            (Some(Usual::Call(..)), _) if self.ended.load(Ordering::SeqCst) => {}
-            (Some(Usual::Call(answer, target)), Some(Message::Call { path, args: Some(args), .. })) => {
-                let _hosted = HostGuard::new(Some(self.clone()));
-                let args = Some(Payload::plain(args.text));
-                let mut response = make_request(target, path, args, self.unfolding, None);
-                let outcome = response.start();
-                self.go_on(answer, outcome, response, InboundCall::SIZE + frame.len());
-            }
-            (_, parsed) => self.receive_any(parsed, frame, now),
+        if !matches!(parsed, Some(Parsed::Usual(usual)) if self.receive_usual(usual, frame.len(), now)) {
+            self.receive_any(parsed.map(Parsed::into_message), frame, now);
         }
     }
 
+    /// Takes in a message of `bytes` bytes, if nothing about it has to wait or is unusual. Returns `false` if it has not
+    /// been taken in.
+    fn receive_usual(self: &Arc<Self>, message: Usual<'_>, bytes: usize, now: Duration) -> bool {
+        match message {
+            Usual::Call { target, name, args, return_mode: ReturnMode::Streamed } => {
+                let Some((answer, target)) = self.take_call(target, now) else { return false };
+                // No call begins in a session that has ended.
+                if !self.ended.load(Ordering::SeqCst) {
+                    let _hosted = HostGuard::new(Some(self.clone()));
+                    let mut response = make_call(target, name, args, self.unfolding);
+                    let outcome = response.start();
+                    self.go_on(answer, outcome, response, InboundCall::SIZE + bytes);
+                }
+            }
+            Usual::Call { return_mode: ReturnMode::Retained, .. } => return false,
+            Usual::Answer { id, value } => {
+                let Some(caller) = self.take_answer(id, now) else { return false };
+                if let Some(caller) = caller {
+                    self.deliver(caller, Ok(Payload::plain(value.to_owned())));
+                }
+            }
+        }
+        true
+    }
+
     /// Takes in a call without references that waits for its answer, if it can begin at once and nothing is unusual
-    /// about it.
-    fn take_call(self: &Arc<Self>, target: Id, now: Duration) -> Option<Usual> {
+    /// about it. Returns its number and target.
+    fn take_call(&self, target: Id, now: Duration) -> Option<(Id, Cap)> {
         self.with_state(Cause::Peer, |state, _| {
             let State { session, entries, inbox, clock, .. } = state;
             let has_room = || inbox.has_room(session.running() + 1, || entries.own_calls(), &self.limits);
@@ -116,12 +110,13 @@ impl Link {
             let cap = entries.offered(target)?;
             let answer = session.receive_call(target)?;
             clock.heard(false, now);
-            Some(Usual::Call(answer, cap))
+            Some((answer, cap))
         })
     }
 
-    /// Takes in an answer without references, if a call waits for it and nothing is unusual about it.
-    fn take_answer(&self, id: Id, now: Duration) -> Option<Usual> {
+    /// Takes in an answer without references, if a call waits for it and nothing is unusual about it. Returns its
+    /// receiver, which may have gone.
+    fn take_answer(&self, id: Id, now: Duration) -> Option<Option<Question>> {
         self.with_state(Cause::Peer, |state, _| {
             if !self.is_usual() {
                 return None;
@@ -129,7 +124,7 @@ impl Link {
             let pulled = state.session.receive_answer(id)?;
             state.clock.heard(state.clock.is_probe(id), now);
             state.say_all(pulled.then_some(Message::Release { id, count: 1 }));
-            Some(Usual::Answer(state.entries.take_question(id)))
+            Some(state.entries.take_question(id))
         })
     }
 

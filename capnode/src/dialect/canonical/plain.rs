@@ -226,7 +226,7 @@ pub(in crate::dialect) fn error_members<'t, 'a>(
 /// The value that a text says in Cap'n Web's writing, if it is one without references.
 fn exact_data(text: &str, max_depth: usize) -> Option<Text> {
     let limits = Limits { depth: max_depth, ..Limits::default() };
-    let frame = Text::frame(&format!("[\"resolve\",1,{text}]"));
+    let frame = format!("[\"resolve\",1,{text}]");
     match capnweb::parse(&frame, &limits) {
         Ok(Message::Answer { outcome: Ok(value), .. }) if value.refs.is_empty() => Some(value.text),
         _ => None,

@@ -4,36 +4,46 @@ use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::message::{CapDescriptor, Key, Message, Path, Payload, ReceiverRef, ReturnMode, Text, UNNUMBERED};
+use crate::message::{
+    CapDescriptor, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, UNNUMBERED,
+};
 
 fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
 /// Reads one message. An error means that the peer broke the protocol or a limit.
-pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
+pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>, Error> {
     let (mut scanner, name) = Scanner::open(frame, limits)?;
-    let value =
-        |scanner: &mut Scanner<'_>| scanner.part_after_comma(ELEMENT, |scanner| scanner.expression(0));
     let message = match name {
         "push" => scanner.call(ReturnMode::Retained)?,
         "stream" => scanner.call(ReturnMode::Streamed)?,
-        "pull" => Message::Pull(scanner.integer_after_comma(ELEMENT)?),
-        "resolve" => {
-            Message::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Ok(value(&mut scanner)?) }
-        }
-        "reject" => {
-            Message::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Err(value(&mut scanner)?) }
-        }
-        "release" => release(&mut scanner)?,
-        "abort" => Message::Abort(value(&mut scanner)?),
-        "pipe" => Message::Pipe { id: UNNUMBERED },
-        // Its elements are names. None is known, and those of later versions are passed over below.
-        "abilities" => Message::Extensions,
-        unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
+        "resolve" => scanner.answer()?,
+        rare => Parsed::Other(read_rare(rare, &mut scanner)?),
     };
     scanner.end()?;
     Ok(message)
+}
+
+/// Reads one message, with copies of its texts.
+pub(crate) fn parse(frame: &str, limits: &Limits) -> Result<Message, Error> {
+    read(frame, limits).map(Parsed::into_message)
+}
+
+fn read_rare(name: &str, scanner: &mut Scanner<'_>) -> Result<Message, Error> {
+    Ok(match name {
+        "pull" => Message::Pull(scanner.integer_after_comma(ELEMENT)?),
+        "reject" => Message::Answer {
+            id: scanner.integer_after_comma(ELEMENT)?,
+            outcome: Err(scanner.value_after_comma()?),
+        },
+        "release" => release(scanner)?,
+        "abort" => Message::Abort(scanner.value_after_comma()?),
+        "pipe" => Message::Pipe { id: UNNUMBERED },
+        // Its elements are names. None is known, and those of later versions are passed over in the end.
+        "abilities" => Message::Extensions,
+        unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
+    })
 }
 
 fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {

@@ -12,7 +12,6 @@ use super::write;
 use crate::dialect::capnweb;
 use crate::link::task::Task;
 use crate::link::{Link, LinkConfig};
-use crate::message::Text;
 use crate::session::Side;
 use crate::sync::lock;
 use crate::{Call, Func, Limits, Object, Value};
@@ -75,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Receives a frame by the general way.
 fn receive_any(link: &Arc<Link>, frame: &str) {
-    match capnweb::parse(&Text::frame(frame), &link.limits) {
+    match capnweb::parse(frame, &link.limits) {
         Ok(message) => link.receive_any(Some(message), frame, Duration::ZERO),
         Err(error) => link.break_off(error),
     }

@@ -1,6 +1,7 @@
 //! Expressions: values, special forms, references.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::super::text::{base64_len, plain_integer, plain_run, unescape};
 use super::{ELEMENT, Result, Scanner, excerpt, protocol};
@@ -9,7 +10,8 @@ use crate::error::Error;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
 use crate::message::{
-    CapDescriptor, Id, Key, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
+    CapDescriptor, Id, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
+    Usual,
 };
 use crate::thin_vec::ThinVec;
 
@@ -20,12 +22,22 @@ const ODD_ERROR: &str = "an error whose name or message is no string";
 /// the one around it, which takes more stack than a level of a value.
 const CALL_LEVELS: usize = 4;
 
-/// The id, path and arguments of `import` and `pipeline`.
-type Parts = (Id, Path, Option<Payload<CapDescriptor>>);
+/// A part of the frame, with the references found in it.
+type Part = (Range<usize>, ThinVec<Slot<CapDescriptor>>);
 
-impl Scanner<'_> {
+/// The id, path and arguments of `import` and `pipeline`.
+type Parts = (Id, PathPart, Option<Part>);
+
+/// A property path in the frame.
+enum PathPart {
+    /// A single name without escapes.
+    Name(Range<usize>),
+    Other(Path),
+}
+
+impl<'a> Scanner<'a> {
     /// Reads the call or the expression that follows `push` or `stream`.
-    pub(in super::super) fn call(&mut self, return_mode: ReturnMode) -> Result<Message> {
+    pub(in super::super) fn call(&mut self, return_mode: ReturnMode) -> Result<Parsed<'a>> {
         const PIPELINE: &[u8] = b"[\"pipeline\"";
         let before = self.pos;
         self.expect(b',', ELEMENT)?;
@@ -33,28 +45,65 @@ impl Scanner<'_> {
         if self.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
             self.pos += PIPELINE.len();
             let (target, path, args) = self.import_parts(1)?;
-            return Ok(Message::Call { id: UNNUMBERED, target, path, args, return_mode });
+            let name = match path {
+                PathPart::Name(ref name) => Some(Some(&self.buffer[name.clone()])),
+                PathPart::Other(Path::Empty) => Some(None),
+                PathPart::Other(_) => None,
+            };
+            if let (Some(name), Some((args, refs))) = (name, &args) {
+                if refs.is_empty() {
+                    let args = &self.buffer[args.clone()];
+                    return Ok(Parsed::Usual(Usual::Call { target, name, args, return_mode }));
+                }
+            }
+            let (path, args) = (self.keep_path(path), args.map(|args| self.payload(args)));
+            return Ok(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }));
         }
         self.pos = before;
-        let mut value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
+        let mut value = self.value_after_comma()?;
         if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
                 if let CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, .. }) = slot.to {
                     let args = args.map(|args| *args);
-                    return Ok(Message::Call { id: UNNUMBERED, target: id, path, args, return_mode });
+                    let call = Message::Call { id: UNNUMBERED, target: id, path, args, return_mode };
+                    return Ok(Parsed::Other(call));
                 }
             }
         }
-        Ok(Message::Evaluate { id: UNNUMBERED, value, return_mode })
+        Ok(Parsed::Other(Message::Evaluate { id: UNNUMBERED, value, return_mode }))
     }
 
-    /// Passes over a comma, or says that `what` is missing. Returns the text behind it that `scan` passes over, with the
-    /// references found in it.
-    pub(in super::super) fn part_after_comma(
-        &mut self,
-        what: &str,
-        scan: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<Payload<CapDescriptor>> {
+    /// Reads the answer that follows `resolve`.
+    pub(in super::super) fn answer(&mut self) -> Result<Parsed<'a>> {
+        let id = self.integer_after_comma(ELEMENT)?;
+        let (value, refs) = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
+        if refs.is_empty() {
+            return Ok(Parsed::Usual(Usual::Answer { id, value: &self.buffer[value] }));
+        }
+        Ok(Parsed::Other(Message::Answer { id, outcome: Ok(self.payload((value, refs))) }))
+    }
+
+    /// Passes over a comma, and reads the value behind it.
+    pub(in super::super) fn value_after_comma(&mut self) -> Result<Payload<CapDescriptor>> {
+        let value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
+        Ok(self.payload(value))
+    }
+
+    /// Keeps a part of the frame.
+    fn payload(&mut self, (text, refs): Part) -> Payload<CapDescriptor> {
+        Payload { text: self.keep(text), refs, nodes: ThinVec::NONE }
+    }
+
+    /// Keeps a property path.
+    fn keep_path(&mut self, path: PathPart) -> Path {
+        match path {
+            PathPart::Name(name) => Path::One(Key::Name(self.keep(name))),
+            PathPart::Other(path) => path,
+        }
+    }
+
+    /// Passes over a comma, or says that `what` is missing. Returns the part behind it that `scan` passes over.
+    fn part_after_comma(&mut self, what: &str, scan: impl FnOnce(&mut Self) -> Result<()>) -> Result<Part> {
         if !self.ahead().starts_with(b",") {
             return self.bad(what);
         }
@@ -64,7 +113,7 @@ impl Scanner<'_> {
         let outer = std::mem::replace(&mut self.refs, ThinVec::NONE);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
-        Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: ThinVec::NONE })
+        Ok((start..self.pos, refs))
     }
 
     /// Passes over one expression and keeps the references in it.
@@ -324,7 +373,7 @@ impl Scanner<'_> {
     /// The id, path and arguments of `import` and `pipeline`.
     fn import(&mut self, start: usize, depth: usize, awaited: bool) -> Result<()> {
         let (id, path, args) = self.import_parts(depth + CALL_LEVELS - 1)?;
-        let args = args.map(Box::new);
+        let (path, args) = (self.keep_path(path), args.map(|args| Box::new(self.payload(args))));
         self.refs.push(Slot {
             start,
             end: self.pos,
@@ -336,7 +385,7 @@ impl Scanner<'_> {
     /// Reads the parts that follow the name in `import` and `pipeline`, to the end of the form.
     fn import_parts(&mut self, depth: usize) -> Result<Parts> {
         let id = self.integer_after_comma("an id")?;
-        let (mut path, mut args) = (Path::Empty, None);
+        let (mut path, mut args) = (PathPart::Other(Path::Empty), None);
         if self.ahead().starts_with(b",") {
             self.pos += 1;
             path = self.path()?;
@@ -348,19 +397,19 @@ impl Scanner<'_> {
         Ok((id, path, args))
     }
 
-    fn path(&mut self) -> Result<Path> {
+    fn path(&mut self) -> Result<PathPart> {
         // Nearly every one is a name, without escapes.
         if let Some(name) = self.ahead().strip_prefix(b"[\"") {
             let (start, end) = (self.pos + 2, self.pos + 2 + plain_run(name));
             let is_whole = name.get(end - start..).is_some_and(|rest| rest.starts_with(b"\"]"));
             if is_whole && end - start <= self.limits.string_bytes {
                 self.pos = end + 2;
-                return Ok(Path::One(Key::Name(self.text.slice(start..end))));
+                return Ok(PathPart::Name(start..end));
             }
         }
         self.expect(b'[', "a property path")?;
         if self.take(b']') {
-            return Ok(Path::Empty);
+            return Ok(PathPart::Other(Path::Empty));
         }
         let first = self.key()?;
         let mut further = Vec::new();
@@ -371,10 +420,7 @@ impl Scanner<'_> {
             further.push(self.key()?);
         }
         self.expect(b']', "the end of the property path")?;
-        if further.is_empty() {
-            return Ok(Path::One(first));
-        }
-        Ok(std::iter::once(first).chain(further).collect())
+        Ok(PathPart::Other(std::iter::once(first).chain(further).collect()))
     }
 
     fn key(&mut self) -> Result<Key> {
@@ -385,7 +431,7 @@ impl Scanner<'_> {
         let raw = self.string()?;
         let start = self.pos - 1 - raw.len();
         Ok(Key::Name(match unescape(raw) {
-            Cow::Borrowed(_) => self.text.slice(start..start + raw.len()),
+            Cow::Borrowed(_) => self.keep(start..start + raw.len()),
             Cow::Owned(name) => Text::Own(name),
         }))
     }

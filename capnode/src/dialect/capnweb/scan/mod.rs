@@ -3,6 +3,8 @@
 //! A text that passes here is well formed to its last character, so that the reader that later turns it into Rust types
 //! meets no surprise but a type that does not fit.
 
+use std::ops::Range;
+
 use super::MAX_DEPTH;
 use super::text::{plain_integer, plain_run};
 use crate::dialect::too_long;
@@ -19,8 +21,9 @@ pub(super) const ELEMENT: &str = "another element of the message";
 type Result<T> = std::result::Result<T, Error>;
 
 pub(super) struct Scanner<'a> {
-    text: &'a Text,
     buffer: &'a str,
+    /// A copy of the frame for what is kept of it, once there is something.
+    frame: Option<Text>,
     pos: usize,
     limits: &'a Limits,
     /// The depth at which nothing may stand.
@@ -44,20 +47,22 @@ const USUAL: [&str; 3] = ["[\"stream\"", "[\"resolve\"", "[\"push\""];
 
 impl<'a> Scanner<'a> {
     /// Begins a message: passes over its bracket and returns its name.
-    pub(super) fn open(text: &'a Text, limits: &'a Limits) -> Result<(Self, &'a str)> {
-        let (buffer, range) = text.parts();
-        let start = range.start;
+    pub(super) fn open(buffer: &'a str, limits: &'a Limits) -> Result<(Self, &'a str)> {
         let max_depth = limits.depth.min(MAX_DEPTH);
-        let mut scanner = Self { text, buffer, pos: start, limits, max_depth, refs: ThinVec::NONE };
-        let bytes = buffer.as_bytes().get(start..).unwrap_or_default();
-        let usual = USUAL.iter().find(|usual| bytes.starts_with(usual.as_bytes()));
+        let mut scanner = Self { buffer, frame: None, pos: 0, limits, max_depth, refs: ThinVec::NONE };
+        let usual = USUAL.iter().find(|usual| buffer.starts_with(**usual));
         if let Some(usual) = usual.filter(|usual| usual.len() <= limits.string_bytes) {
-            scanner.pos += usual.len();
+            scanner.pos = usual.len();
             return Ok((scanner, &usual[2..usual.len() - 1]));
         }
         scanner.expect(b'[', "a message, which is an array")?;
         let name = scanner.string()?;
         Ok((scanner, name))
+    }
+
+    /// Returns a text that is kept longer than the frame.
+    fn keep(&mut self, range: Range<usize>) -> Text {
+        self.frame.get_or_insert_with(|| Text::frame(self.buffer)).slice(range)
     }
 
     fn rest(&self) -> &'a str {

@@ -61,7 +61,7 @@ fn an_expression_at_the_limit_is_refused() {
 
 #[test]
 fn the_limit_may_be_lower_but_not_higher() {
-    let parse = |depth, text: &str| parse(&Text::frame(text), &Limits { depth, ..Limits::default() });
+    let parse = |depth, text: &str| parse(text, &Limits { depth, ..Limits::default() });
     let kind = |depth| format!(r#"["push",["pipeline",0,["kind"],[{}]]]"#, objects(depth, "0"));
     assert!(parse(10, &kind(8)).is_ok());
     assert!(parse(10, &kind(9)).is_err());

@@ -70,7 +70,7 @@ fn is_read_alike_with_white_space(frame: &str) {
     let (spaced_frame, places) = spaced(frame);
     for string_bytes in [Limits::default().string_bytes, 8, 3] {
         let limits = Limits { string_bytes, ..Limits::default() };
-        match [frame, &spaced_frame].map(|frame| parse(&Text::frame(frame), &limits)) {
+        match [frame, &spaced_frame].map(|frame| parse(frame, &limits)) {
             [Ok(op), Ok(again)] => {
                 let [op, again] = [op, again].map(|op| {
                     let mut out = String::new();
@@ -327,7 +327,7 @@ fn a_message_that_lacks_any_byte_is_another_or_none() {
 #[test]
 fn a_big_integer_has_a_limit_in_which_its_sign_counts() {
     let limits = Limits { bigint_chars: 20, ..Limits::default() };
-    let parse = |digits: &str| parse(&Text::frame(&format!(r#"["push",["bigint","{digits}"]]"#)), &limits);
+    let parse = |digits: &str| parse(&format!(r#"["push",["bigint","{digits}"]]"#), &limits);
     assert!(parse(&"1".repeat(20)).is_ok());
     assert_eq!(parse(&"1".repeat(21)).unwrap_err().kind(), ErrorKind::Limit);
     assert!(parse(&format!("-{}", "1".repeat(19))).is_ok());

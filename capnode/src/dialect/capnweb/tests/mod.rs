@@ -61,7 +61,7 @@ fn misfit<T: DeserializeOwned + std::fmt::Debug>(text: &str) -> String {
 }
 
 fn message(frame: &str) -> Result<Message, Error> {
-    parse(&Text::frame(frame), &Limits::default())
+    parse(frame, &Limits::default())
 }
 
 /// A value is written as `text` and is itself again, also after a way over the wire.

@@ -61,7 +61,7 @@ fn what_the_real_peer_could_read_is_read_and_nothing_else() {
     for recording in recordings() {
         let limits = limits(&recording);
         for (text, good) in messages(&recording) {
-            match parse(&Text::frame(text), &limits) {
+            match parse(text, &limits) {
                 Ok(_) => assert!(good, "{}: {text} is taken", recording.name),
                 Err(error) => assert!(!good, "{}: {text}: {error}", recording.name),
             }
