@@ -24,6 +24,13 @@ pub(crate) fn take() -> String {
     KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| String::with_capacity(SMALL))
 }
 
+/// Returns a copy of a text, in memory of an earlier one if it is short.
+pub(crate) fn copy(text: &str) -> Text {
+    let mut copy = if text.len() <= LONGEST { take() } else { String::with_capacity(text.len()) };
+    copy.push_str(text);
+    Text::Own(copy)
+}
+
 /// Keeps the memory of a text, unless it is much.
 pub(crate) fn give(text: Text) {
     let Text::Own(mut text) = text else { return };

@@ -24,6 +24,7 @@ use crate::error::{CallError, Error, ErrorData, ErrorKind, Fate};
 use crate::message::Path;
 use crate::panics::catch_and_log;
 use crate::reserved::find_reserved;
+use crate::text_pool;
 
 /// A call of a method, not made yet.
 ///
@@ -277,7 +278,11 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
         };
         Poll::Ready(match (place, body) {
             (Some(value), _) => Ok(value),
-            (None, Ok(body)) => decode(&body).map_err(|error| F::failed(error.with_context("the result"))),
+            (None, Ok(body)) => {
+                let value = decode(&body);
+                text_pool::give(body.text);
+                value.map_err(|error| F::failed(error.with_context("the result")))
+            }
             (None, Err(error)) => Err(F::failed(error)),
         })
     }

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::limits::LimitKind;
 use crate::message::{Id, Message, Payload};
 use crate::session::ReturnDisposition;
+use crate::text_pool;
 
 impl Link {
     /// Returns the receiver of the progress of a call of the peer.
@@ -145,7 +146,11 @@ impl Link {
             let exports = value.refs.iter().filter_map(|slot| slot.to.sender_id());
             state.encoding.export_names_mut().answers(answer, exports);
         }
-        state.say(&Message::Answer { id: answer, outcome });
+        let message = Message::Answer { id: answer, outcome };
+        state.say(&message);
+        if let Message::Answer { outcome: Ok(value) | Err(value), .. } = message {
+            text_pool::give(value.text);
+        }
         // The answer may have lent references.
         if let Err(error) = state.session.check_limits() {
             effects.push(Effect::BreakOff(error));

@@ -28,6 +28,7 @@ use crate::message::{
 };
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
+use crate::text_pool;
 
 /// The request of a frame, to be done when the lock is free.
 enum Work {
@@ -90,7 +91,7 @@ impl Link {
             Usual::Answer { id, value } => {
                 let Some(caller) = self.take_answer(id, now) else { return false };
                 if let Some(caller) = caller {
-                    self.deliver(caller, Ok(Payload::plain(value.to_owned())));
+                    self.deliver(caller, Ok(Payload::plain(text_pool::copy(value))));
                 }
             }
         }
