@@ -95,7 +95,11 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "arguments",
         run: arguments,
-        entries: &["cap/slot.rs::decode_args", "dialect/capnweb/de/mod.rs::new"],
+        entries: &[
+            "cap/slot.rs::decode_args",
+            "dialect/capnweb/de/mod.rs::new",
+            "dialect/capnweb/de/mod.rs::of",
+        ],
     },
     Target {
         name: "json_tree",

@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cap::local::{Local, RequestTarget};
+use crate::cap::methods::MethodArgs;
 use crate::cap::missing::not_a_function;
 use crate::cap::payload::{LivePayload, PayloadRef, encode, held_len, undefined};
 use crate::cap::request::{Member as Asked, Request};
-use crate::cap::response::{Reply, Response};
+use crate::cap::response::{FirstPoll, Reply, Response};
 use crate::cap::slot::decode;
 use crate::cap::value::Value;
 use crate::cap::weak::WeakBody;
@@ -293,9 +294,9 @@ impl RequestTarget for ObjectTarget {
         "object"
     }
 
-    fn request(&self, local: Local, request: Request) -> Response {
+    fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
         match local.clone().downcast::<Inner>() {
-            Some(inner) => inner.request(&local, request),
+            Some(inner) => inner.request(&local, request.take()),
             None => Response::error(Error::type_error("not an object")),
         }
     }
@@ -313,7 +314,7 @@ fn done(outcome: Result<(), Error>) -> Response {
 }
 
 impl Inner {
-    fn request(&self, local: &Local, request: Request) -> Response {
+    fn request(&self, local: &Local, mut request: Request) -> Response {
         let path = request.member.clone().into_path();
         match path.as_slice() {
             [] if request.args.is_read() => {
@@ -326,7 +327,7 @@ impl Inner {
             }
             [Key::Name(name), Key::Verb(Verb::Set)] => {
                 let by_peer = request.options.by_peer;
-                let value = args::take::<(Value,)>(request.args, &["value"])
+                let value = args::take::<(Value,)>(&mut MethodArgs::Request(&mut request.args), &["value"])
                     .and_then(|(value,)| encode(&value))
                     .and_then(|value| MemberValue::set(value.compact(), by_peer));
                 match value {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, encode, undefined};
 use super::request::{Args, Member, Request};
-use super::response::{Reply, Response};
+use super::response::{FirstPoll, Reply, Response};
 use super::{Cap, RefKind};
 use crate::dialect::capnweb::{self, Places, range_at, reference_at};
 use crate::error::Error;
@@ -97,7 +97,7 @@ impl RequestTarget for ValueTarget {
         "value"
     }
 
-    fn request(&self, local: Local, request: Request) -> Response {
+    fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
         match local.downcast::<HeldValue>() {
             Some(held) => {
                 let itself = request.args.is_read()
@@ -107,7 +107,7 @@ impl RequestTarget for ValueTarget {
                     let whole = held.whole.get_or_init(|| PayloadRef::value(held.body.clone()));
                     return Response::wire(Payload::reference(whole.clone()));
                 }
-                seek(&held.body, &held.places, None, request)
+                seek(&held.body, &held.places, None, request.take())
             }
             None => Response::error(Error::type_error("not a value")),
         }

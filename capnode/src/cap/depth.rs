@@ -86,20 +86,22 @@ pub(super) fn drop_iteratively(held: impl Any) {
     }
 }
 
-/// Runs the poll of a handler, which must not unwind; `None` if the handler has to be a task of its own. Tasks that the
-/// poll has started beyond the limit begin before this returns, in the order of their calls.
-pub(super) fn nest<T>(poll: impl FnOnce() -> T) -> Option<T> {
+/// Returns `true` if no handler may be polled here: it has to be a task of its own.
+pub(super) fn is_full() -> bool {
+    RUNNING.get() >= NESTED
+}
+
+/// Runs the poll of a handler, which must not unwind. Tasks that the poll has started beyond the limit begin before this
+/// returns, in the order of their calls.
+pub(super) fn nest<T>(poll: impl FnOnce() -> T) -> T {
     let running = RUNNING.get();
-    if running >= NESTED {
-        return None;
-    }
     RUNNING.set(running + 1);
     let polled = poll();
     RUNNING.set(running);
     if running == NESTED - 1 {
         start_all();
     }
-    Some(polled)
+    polled
 }
 
 /// Starts the tasks that wait for it. Those that they start in turn begin after them, in the same loop.

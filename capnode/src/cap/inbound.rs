@@ -14,7 +14,7 @@ use super::payload::{
 };
 use super::progress::Progress;
 use super::request::{Args, CallOptions, Member, Request};
-use super::response::Response;
+use super::response::{FirstPoll, Response};
 use crate::bounds;
 
 use crate::error::{Error, ErrorKind, Fate};
@@ -240,11 +240,13 @@ impl NestedCall {
 
 /// Calls a method for a peer, or the target itself, with arguments that stand in a frame without references.
 pub(crate) fn make_call(cap: Cap, name: Option<&str>, args: &str, limits: Unfolding) -> Response {
-    make_request(cap, Path::of_name(name), Some(Payload::plain(args.to_owned())), limits, None)
+    cap.call_of_peer(name, args, limits).unwrap_or_else(|cap| {
+        make_request(cap, Path::of_name(name), Some(Payload::plain(args.to_owned())), limits, None)
+    })
 }
 
 /// Calls, or without arguments reads, a member for a peer, once all that stands in the arguments is there, as far as
-/// the limits go.
+/// the limits go. A handler of this program is polled once, if it can be made now.
 pub(crate) fn make_request(
     cap: Cap,
     path: Path,
@@ -252,20 +254,22 @@ pub(crate) fn make_request(
     limits: Unfolding,
     progress: Option<Progress>,
 ) -> Response {
-    let request = move |args: Args, progress| {
+    let request = move |args: Args, progress, first| {
         if let Some(at) = find_reserved(path.as_slice()) {
             return reserved(path.as_slice(), at, args.is_read());
         }
         let options =
             CallOptions { progress, answer_bytes: limits.frame, by_peer: true, ..CallOptions::NONE };
-        cap.request(Request { member: Member::Path(path), args, typed: false, options })
+        let (mut cap, member) = (cap, Member::Path(path));
+        cap.deliver(&mut Request { member, args, typed: false, options }, first)
     };
-    let Some(args) = args else { return request(Args::Read, None) };
+    let first = Some(FirstPoll::UNAWAITED);
+    let Some(args) = args else { return request(Args::Read, None, first) };
     match InboundRef::begin(args, limits) {
-        Ok(body) => request(Args::Wire(body), progress),
+        Ok(body) => request(Args::Wire(body), progress, first),
         // A peer that sends a promise as an argument accepts that later calls may overtake.
         Err(args) => Response::handler(async move {
-            request(Args::Wire(settle(args, limits).await?), progress).outcome().await
+            request(Args::Wire(settle(args, limits).await?), progress, None).outcome().await
         }),
     }
 }

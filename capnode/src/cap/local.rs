@@ -4,10 +4,11 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use super::interface::Interface;
+use super::methods::MethodCall;
 use super::payload::{LivePayload, PayloadRef};
 use super::property::PropertyRef;
 use super::request::Request;
-use super::response::Response;
+use super::response::{FirstPoll, Response};
 use super::{Cap, RefKind, depth};
 use crate::dialect::capnweb;
 use crate::message::{Key, Path, Payload, Slot, Text};
@@ -85,7 +86,13 @@ pub(crate) trait RequestTarget: Send + Sync {
     /// A name for the kind of object, for messages.
     fn name(&self) -> &'static str;
 
-    fn request(&self, local: Local, request: Request) -> Response;
+    /// Calls the method of that number.
+    fn call(&self, _number: usize, call: &mut MethodCall<'_>) -> Response {
+        call.no_such_method()
+    }
+
+    /// Makes a request of the object, which takes out of it what it needs. With `first`, a handler may be polled at once.
+    fn request(&self, local: Local, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response;
 }
 
 impl Local {
@@ -95,7 +102,17 @@ impl Local {
 
     /// Returns the object, if it is a `T`.
     pub(crate) fn downcast<T: Any + Send + Sync>(mut self) -> Option<Arc<T>> {
+        self.take_object()
+    }
+
+    /// Takes out the object, if it is a `T`.
+    pub(crate) fn take_object<T: Any + Send + Sync>(&mut self) -> Option<Arc<T>> {
         self.object.take()?.downcast().ok()
+    }
+
+    /// Takes out the share in the object.
+    pub(super) fn take(&mut self) -> Self {
+        Self { object: self.object.take(), target: self.target }
     }
 
     pub(super) fn downgrade(&self) -> WeakLocal {

@@ -1,24 +1,128 @@
 //! Requests of objects with an interface: the method is found by its number or name.
 
-use super::Cap;
 use super::data::to_cap;
 use super::interface::{Interface, Method};
 use super::local::Local;
 use super::missing::{cannot, in_function, missing, not_a_function};
 use super::payload::{PayloadRef, encode};
+use super::progress::{self, Progress, WithProgress};
 use super::request::{Args, Member, Request};
-use super::response::{Reply, Response};
+use super::response::{BoxMethod, FirstPoll, MethodInfo, Reply, Response};
+use super::{Cap, Kind, RefKind};
+use crate::error::Error;
+use crate::limits::Unfolding;
 use crate::message::{Key, Path, Payload, Verb};
 
-/// Calls a method or reads a property of an object by its entry and number in the table.
-type Dispatch<'a> = &'a dyn Fn(Local, &'static Method, usize, Request) -> Response;
+/// A call of a method, or a read of a property, whose entry in the table has been found.
+pub(crate) struct MethodCall<'a> {
+    pub(crate) local: Local,
+    pub(crate) method: &'static Method,
+    pub(crate) args: MethodArgs<'a>,
+    /// `true` if the caller can take the result as the Rust value it is.
+    pub(crate) typed: bool,
+    progress: Option<Progress>,
+    answer_bytes: usize,
+    first: Option<FirstPoll<'a>>,
+}
 
-/// Makes a request of an object with an interface: finds the method and calls it by `dispatch`.
+/// The arguments of a method, to be taken once.
+pub(crate) enum MethodArgs<'a> {
+    Request(&'a mut Args),
+    /// The list as it stands in a frame, without references.
+    Text(&'a str),
+}
+
+/// The entry of a function, which stands in no table.
+static FUNCTION: Method = Method::call("the function", "", &[]);
+
+impl<'a> MethodCall<'a> {
+    /// Creates the call of a method for a request. The rest of the request has been looked at.
+    fn new(
+        local: Local,
+        method: &'static Method,
+        request: &'a mut Request,
+        first: Option<FirstPoll<'a>>,
+    ) -> Self {
+        let Request { args, typed, options, .. } = request;
+        let (progress, answer_bytes) = (options.progress.take(), options.answer_bytes);
+        Self { local, method, args: MethodArgs::Request(args), typed: *typed, progress, answer_bytes, first }
+    }
+
+    /// Creates the call of a function, which is the object itself.
+    pub(crate) fn of_function(local: Local, request: &'a mut Request, first: Option<FirstPoll<'a>>) -> Self {
+        Self::new(local, &FUNCTION, request, first)
+    }
+
+    /// Begins the call by `make`, which takes the arguments and makes the method's future. It drops no user code but the
+    /// arguments and what they become.
+    pub(crate) fn begin(&mut self, make: MakeMethod<'_>) -> Response {
+        let Method { name, handler_options, .. } = *self.method;
+        let method_info = MethodInfo { name, handler_options, answer_bytes: self.answer_bytes };
+        let (first, progress) = (self.first.take(), self.progress.take());
+        let is_watched = progress.is_some() || progress::is_watched();
+        // The arguments may have a user's types, and the method may do more than make a future.
+        Response::begin(method_info, first, || {
+            let made = if is_watched {
+                let made = progress::within(progress.clone(), || make(self));
+                made.map(|method| Box::pin(WithProgress { method, progress }) as BoxMethod)
+            } else {
+                make(self)
+            };
+            // The caller can do something about it: the class is JavaScript's for it.
+            made.map_err(|error| Error::type_error(error.with_context(name).message()))
+        })
+    }
+
+    /// Answers a call of a method that does not exist.
+    pub(crate) fn no_such_method(&self) -> Response {
+        Response::error(Error::type_error(format!("'{}' is not a function.", self.method.name)))
+    }
+}
+
+/// Makes a method's future.
+pub(crate) type MakeMethod<'a> = &'a dyn Fn(&mut MethodCall<'_>) -> Result<BoxMethod, Error>;
+
+impl Cap {
+    /// Calls a method of this object for a peer, or this function if there is no `name`, and polls it once. The
+    /// arguments stand in a frame, without references. Returns the reference if it is to another thing, or has no such
+    /// method, which a request says.
+    pub(crate) fn call_of_peer(
+        self,
+        name: Option<&str>,
+        args: &str,
+        limits: Unfolding,
+    ) -> Result<Response, Self> {
+        let Kind::Local(local) = &self.0 else { return Err(self) };
+        let target = local.target;
+        let found = match (name, target.interface()) {
+            // No method has a reserved name.
+            (Some(name), Some(interface)) => interface.find(name).filter(|(_, method)| !method.property),
+            (None, None) if matches!(target.ref_kind(), RefKind::Function) => Some((0, &FUNCTION)),
+            _ => None,
+        };
+        let (number, method, local) = match (found, self.0) {
+            (Some((number, method)), Kind::Local(local)) => (number, method, local),
+            (_, kind) => return Err(Self(kind, self.1)),
+        };
+        let mut call = MethodCall {
+            local,
+            method,
+            args: MethodArgs::Text(args),
+            typed: false,
+            progress: None,
+            answer_bytes: limits.frame,
+            first: Some(FirstPoll::UNAWAITED),
+        };
+        Ok(target.call(number, &mut call))
+    }
+}
+
+/// Makes a request of an object with an interface: finds the method and calls it.
 pub(crate) fn request_of_interface(
     local: Local,
     interface: &'static Interface,
-    request: Request,
-    dispatch: impl Fn(Local, &'static Method, usize, Request) -> Response,
+    request: &mut Request,
+    first: Option<FirstPoll<'_>>,
 ) -> Response {
     // Nearly every request is of the first or second kind.
     let found = match &request.member {
@@ -32,19 +136,15 @@ pub(crate) fn request_of_interface(
     };
     match found {
         Some((number, method)) if method.property == matches!(request.args, Args::Read) => {
-            dispatch(local, method, number, request)
+            let target = local.target;
+            target.call(number, &mut MethodCall::new(local, method, request, first))
         }
-        _ => request_of_other(local, interface, request, &dispatch),
+        _ => request_of_other(local, interface, request.take()),
     }
 }
 
 /// Makes a request of an object for anything but a call of a method or a read of a property.
-fn request_of_other(
-    local: Local,
-    interface: &'static Interface,
-    request: Request,
-    dispatch: Dispatch<'_>,
-) -> Response {
+fn request_of_other(local: Local, interface: &'static Interface, request: Request) -> Response {
     let path = request.member.clone().into_path();
     match path.split_verb() {
         ([], Some(Verb::Keys)) => {
@@ -52,7 +152,7 @@ fn request_of_other(
             Response::ready(encode(&names).map(Reply::Wire))
         }
         ([], Some(verb)) | ([_], Some(verb @ (Verb::Set | Verb::Delete))) => Response::error(cannot(verb)),
-        _ => inside_of_interface(local, interface, &path, request, dispatch),
+        _ => inside_of_interface(local, interface, &path, request),
     }
 }
 
@@ -62,7 +162,6 @@ fn inside_of_interface(
     interface: &'static Interface,
     path: &Path,
     request: Request,
-    dispatch: Dispatch<'_>,
 ) -> Response {
     let Some((first, rest)) = path.as_slice().split_first() else {
         return if request.args.is_read() {
@@ -88,15 +187,19 @@ fn inside_of_interface(
             Some((next, rest)) => in_function(next, rest, &request),
         };
     }
-    let read = Request::read(Member::Method(interface, number));
+    let read = || {
+        let target = local.target;
+        let mut read = Request::read(Member::Method(interface, number));
+        target.call(number, &mut MethodCall::new(local, method, &mut read, None))
+    };
     if rest.is_empty() && request.args.is_read() {
-        return dispatch(local, method, number, read);
+        return read();
     }
     // Further into a property, or the call of a function that a property holds. The property may lead to itself.
     let (rest, name) = (path.after(1), first.clone());
     let further = Request { member: Member::Path(rest.clone()), ..request };
     let Some(further) = further.passed_on() else { return super::too_many_hops() };
-    let value = dispatch(local, method, number, read);
+    let value = read();
     Response::handler(async move {
         let body = value.outcome().await?.into_body()?;
         if body.root().is_none() && rest.is_empty() {

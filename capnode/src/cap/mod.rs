@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::task::Context;
 
 pub(crate) mod broken;
 pub(crate) mod data;
@@ -40,7 +41,7 @@ use self::local::Local;
 use self::promise::Promise;
 use self::property::PropertyRef;
 use self::request::Request;
-use self::response::Response;
+use self::response::{FirstPoll, Outcome, Response, ResultSlot};
 use crate::error::{Error, ErrorKind};
 use crate::escape::EscapeControl;
 use crate::message::{Key, Path, Text};
@@ -257,13 +258,30 @@ impl Cap {
     }
 
     /// Delivers a request now: the requests of one reference start in their order. Dropping the response cancels.
-    pub(crate) fn request(self, mut request: Request) -> Response {
-        match self.0 {
-            Kind::Local(local) => local.target.request(local, request),
-            Kind::Remote(import) => import.request(&mut request),
-            Kind::Promise(promise) => Promise::request(&promise, request),
-            Kind::Property(at) => at.request(request),
-            Kind::Broken(error) => Response::error(request.failing_with(error)),
+    pub(crate) fn request(mut self, mut request: Request) -> Response {
+        self.deliver(&mut request, None)
+    }
+
+    /// Delivers a request, and polls its response once. Returns the outcome if there is one by then. The target is taken
+    /// out of the reference, and what is needed out of the request.
+    pub(crate) fn start(
+        &mut self,
+        request: &mut Request,
+        cx: &mut Context<'_>,
+        mut place: ResultSlot<'_>,
+    ) -> Result<Outcome, Response> {
+        let first = FirstPoll { waker: cx.waker(), place: place.as_deref_mut() };
+        self.deliver(request, Some(first)).start(cx, place)
+    }
+
+    /// Delivers a request, as [`start`](Cap::start) does. With `first`, a handler is polled at once if it can be.
+    pub(super) fn deliver(&mut self, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
+        match &mut self.0 {
+            Kind::Local(local) => local.target.request(local.take(), request, first),
+            Kind::Remote(import) => import.request(request),
+            Kind::Promise(promise) => Promise::request(promise, request.take()),
+            Kind::Property(at) => at.request(request.take()),
+            Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
         }
     }
 

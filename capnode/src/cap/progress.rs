@@ -1,7 +1,6 @@
 //! Progress of a call: values that its handler reports before it ends, and the caller's callback for them.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,8 +8,8 @@ use std::task::{Context, Poll};
 use serde::Serialize;
 
 use super::payload::{LivePayload, encode_bounded};
+use super::response::{BoxMethod, Method, Outcome, ResultSlot};
 use crate::error::Error;
-use crate::runtime::BoxFuture;
 use crate::sync::{OnDrop, thread_local};
 
 /// The callback for the progress of a call.
@@ -68,29 +67,27 @@ pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// A handler whose caller wants progress.
-pub(crate) struct WithProgress<T> {
-    pub(crate) handler: BoxFuture<T>,
+/// A method whose caller wants progress.
+pub(super) struct WithProgress {
+    pub(super) method: BoxMethod,
     /// `None` keeps its progress apart from that of a handler that waits for this one.
-    pub(crate) progress: Option<Progress>,
+    pub(super) progress: Option<Progress>,
 }
 
-impl<T> Future for WithProgress<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+impl Method for WithProgress {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
         let this = &mut *self;
-        within(this.progress.clone(), || this.handler.as_mut().poll(cx))
+        within(this.progress.clone(), || this.method.as_mut().poll(cx, place))
     }
 }
 
 /// `true` while a handler is polled whose caller wants progress.
-pub(crate) fn is_watched() -> bool {
+pub(super) fn is_watched() -> bool {
     CURRENT.with_borrow(Option::is_some)
 }
 
 /// Runs a part of a handler, with `progress` for its reports.
-pub(crate) fn within<T>(progress: Option<Progress>, run: impl FnOnce() -> T) -> T {
+pub(super) fn within<T>(progress: Option<Progress>, run: impl FnOnce() -> T) -> T {
     let mut outer = CURRENT.replace(progress);
     let _back = OnDrop(|| drop(CURRENT.replace(outer.take())));
     run()

@@ -137,20 +137,26 @@ impl Promise {
     }
 
     /// Returns a promise for the outcome of a response. The response is driven from now on.
-    pub(crate) fn of_response(mut response: Response) -> Cap {
-        if let Some(outcome) = response.start() {
-            return result_of(outcome);
+    pub(crate) fn of_response(response: Response) -> Cap {
+        match response.start_unawaited() {
+            Ok(outcome) => result_of(outcome),
+            Err(response) => {
+                let promise = Promise::new();
+                promise.drive(response);
+                Cap::from_promise(promise)
+            }
         }
-        let promise = Promise::new();
-        promise.follow(response);
-        Cap::from_promise(promise)
     }
 
     /// Makes the promise one for the outcome of a response. The response is driven from now on.
-    pub(crate) fn follow(self: &Arc<Self>, mut response: Response) {
-        if let Some(outcome) = response.start() {
-            return self.resolve(result_of(outcome));
+    pub(crate) fn follow(self: &Arc<Self>, response: Response) {
+        match response.start_unawaited() {
+            Ok(outcome) => self.resolve(result_of(outcome)),
+            Err(response) => self.drive(response),
         }
+    }
+
+    fn drive(self: &Arc<Self>, response: Response) {
         let promise = self.clone();
         let driving = async move { promise.resolve(result_of(response.outcome().await)) };
         if let Err(error) = crate::runtime::spawn(driving) {

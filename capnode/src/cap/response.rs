@@ -16,7 +16,7 @@ use super::promise::QueuedRequest;
 use super::request::UnwrittenValue;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::panics::{PanicId, catch_panic};
+use crate::panics::{PanicId, catch_and_log, catch_panic};
 
 /// The result of a request.
 pub(crate) enum Reply {
@@ -27,6 +27,17 @@ pub(crate) enum Reply {
 
 /// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.
 pub(crate) type ResultSlot<'a> = Option<&'a mut dyn Any>;
+
+/// The first poll of a response, given with its request: a handler that can be polled at once is.
+pub(crate) struct FirstPoll<'a> {
+    pub(crate) waker: &'a Waker,
+    pub(crate) place: ResultSlot<'a>,
+}
+
+impl FirstPoll<'_> {
+    /// The poll for a caller that does not wait yet.
+    pub(crate) const UNAWAITED: Self = Self { waker: Waker::noop(), place: None };
+}
 
 impl Reply {
     pub(crate) fn into_body(self) -> Result<LivePayload, Error> {
@@ -79,11 +90,14 @@ pub(crate) struct MethodInfo {
 /// manner.
 pub(super) struct Handler {
     method_info: MethodInfo,
-    method: Pin<Box<dyn Method>>,
+    /// `true` if the method has been polled with its request.
+    begun: bool,
+    /// The method; `None` once it has been taken elsewhere.
+    method: Option<BoxMethod>,
 }
 
 /// A method that runs.
-trait Method: Send {
+pub(crate) trait Method: Send {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome>;
 }
 
@@ -94,6 +108,18 @@ pin_project! {
         reply: R,
         typed: bool,
     }
+}
+
+pub(crate) type BoxMethod = Pin<Box<dyn Method>>;
+
+/// Returns a running method, with the function that makes an answer of its result. That is told whether the caller can
+/// take the result as it is.
+pub(crate) fn running<F: Future + Send + 'static>(
+    method: F,
+    reply: impl Fn(F::Output, bool, ResultSlot<'_>) -> Outcome + Send + 'static,
+    typed: bool,
+) -> BoxMethod {
+    Box::pin(RunningMethod { method, reply, typed })
 }
 
 impl<F, R> Method for RunningMethod<F, R>
@@ -107,17 +133,8 @@ where
     }
 }
 
-/// A method that has been taken elsewhere.
-struct Gone;
-
 fn given_up() -> Error {
     Error::rejected("the handler was given up")
-}
-
-impl Method for Gone {
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, _: ResultSlot<'_>) -> Poll<Outcome> {
-        Poll::Ready(Err(given_up()))
-    }
 }
 
 /// A handler that runs as a task of its own, since too many others were running around it when it was started.
@@ -150,12 +167,21 @@ impl Future for Moved {
 }
 
 impl Handler {
+    /// Runs the user's code of the method. A panic in it is its outcome.
+    fn run(&mut self, step: impl FnOnce(&mut Option<BoxMethod>) -> Poll<Outcome>) -> Poll<Outcome> {
+        let MethodInfo { name, answer_bytes, .. } = self.method_info;
+        let step = || bounds::writing(answer_bytes, || step(&mut self.method));
+        let polled =
+            catch_panic(name, step).unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into_error())));
+        if polled.is_ready() {
+            self.method_info.handler_options.no_cancel = false;
+        }
+        polled
+    }
+
     /// Takes out the method, to be run elsewhere.
     fn take(&mut self) -> Self {
-        let method = std::mem::replace(&mut self.method, Box::pin(Gone));
-        let method_info = self.method_info;
-        self.method_info.handler_options = HandlerOptions::default();
-        Self { method_info, method }
+        Self { method: self.method.take(), ..*self }
     }
 
     /// Moves a handler that blocks to a thread where it may.
@@ -167,7 +193,7 @@ impl Handler {
             ..blocking.method_info
         };
         let moved = crate::runtime::run_blocking(Response(State::Handler(blocking)).outcome());
-        Response::running(method_info, moved, |outcome, _, _| outcome, false)
+        Response::running(method_info, moved)
     }
 
     /// Makes the handler a task of its own.
@@ -191,17 +217,15 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        if self.method_info.handler_options.no_cancel {
+        if self.method.is_some() && self.method_info.handler_options.no_cancel {
             let mut detached = self.take();
             detached.method_info.handler_options = HandlerOptions::default();
             let detached = Response(State::Handler(detached)).outcome();
             // Without a runtime nothing is left to run it.
             let _unrunnable = crate::runtime::spawn(async move { drop(detached.await) });
-            return;
+        } else if let Some(method) = self.method.take() {
+            catch_and_log(self.method_info.name, || drop(method));
         }
-        let method = std::mem::replace(&mut self.method, Box::pin(Gone));
-        // The details are in the log.
-        let _panicked = catch_panic(self.method_info.name, || drop(method));
     }
 }
 
@@ -225,38 +249,67 @@ impl Response {
             handler_options: HandlerOptions::default(),
             answer_bytes: usize::MAX,
         };
-        Self::running(method_info, handler, |outcome, _, _| outcome, false)
+        Self::running(method_info, handler)
     }
 
-    /// Returns the response of a running method, with the function that makes an answer of its result. That is told
-    /// whether the caller can take the result as it is.
-    pub(crate) fn running<F: Future + Send + 'static>(
+    fn running(method_info: MethodInfo, handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        let method = Some(running(handler, |outcome, _, _| outcome, false));
+        Self(State::Handler(Handler { method_info, begun: false, method }))
+    }
+
+    /// Returns the response of a method that `make` makes. With `first` it is polled as soon as it is made, unless it
+    /// has to run elsewhere.
+    pub(super) fn begin(
         method_info: MethodInfo,
-        method: F,
-        reply: impl Fn(F::Output, bool, ResultSlot<'_>) -> Outcome + Send + 'static,
-        typed: bool,
+        first: Option<FirstPoll<'_>>,
+        make: impl FnOnce() -> Result<BoxMethod, Error>,
     ) -> Self {
-        Self(State::Handler(Handler {
-            method_info,
-            method: Box::pin(RunningMethod { method, reply, typed }),
-        }))
+        let mut handler = Handler { method_info, begun: false, method: None };
+        let first = first.filter(|_| !method_info.handler_options.blocking && !depth::is_full());
+        handler.begun = first.is_some();
+        let begin = |method: &mut Option<BoxMethod>| match (make(), first) {
+            (Ok(made), None) => {
+                *method = Some(made);
+                Poll::Pending
+            }
+            (Ok(made), Some(FirstPoll { waker, place })) => {
+                method.insert(made).as_mut().poll(&mut Context::from_waker(waker), place)
+            }
+            (Err(error), _) => Poll::Ready(Err(error)),
+        };
+        let polled = if handler.begun { depth::nest(|| handler.run(begin)) } else { handler.run(begin) };
+        match polled {
+            Poll::Pending => Self(State::Handler(handler)),
+            Poll::Ready(outcome) => {
+                // The content of the handler is dropped before the outcome is told.
+                drop(handler);
+                Self::ready(outcome)
+            }
+        }
     }
 
-    /// Starts the response: a handler begins when it is first polled, and is polled here once, in place. Most are done
-    /// by then, and this returns the outcome.
-    pub(crate) fn start(&mut self) -> Option<Outcome> {
-        match self.poll(&mut Context::from_waker(Waker::noop()), None) {
-            Poll::Ready(outcome) => Some(outcome),
-            Poll::Pending => None,
+    /// Starts the response: a handler begins when it is first polled, and is polled here once, in place, unless it was
+    /// with its request. Most are done by then, and this returns the outcome.
+    pub(super) fn start(mut self, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Result<Outcome, Self> {
+        match self.0 {
+            State::Ready(Some(outcome)) => return Ok(outcome),
+            State::Handler(Handler { begun: true, .. }) => return Err(self),
+            _ => {}
         }
+        match self.poll(cx, place) {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => Err(self),
+        }
+    }
+
+    /// Starts the response for a caller that does not wait yet.
+    pub(crate) fn start_unawaited(self) -> Result<Outcome, Self> {
+        self.start(&mut Context::from_waker(Waker::noop()), None)
     }
 
     /// Returns the response after its start.
-    pub(crate) fn started(mut self) -> Self {
-        match self.start() {
-            Some(outcome) => Self::ready(outcome),
-            None => self,
-        }
+    pub(crate) fn started(self) -> Self {
+        self.start_unawaited().map_or_else(|response| response, Self::ready)
     }
 
     /// Lets it run to its end, without a caller that waits.
@@ -274,14 +327,11 @@ impl Response {
             }
             State::Ready(_) | State::Queued(_) | State::Moved(_) => {}
         }
-        match self.start() {
-            Some(Err(error)) if error.fate() == Fate::NotSent => return Err(error),
-            Some(_) => return Ok(()),
-            None => {}
-        }
-        match self.0 {
-            State::Moved(_) if own => Ok(()),
-            _ => crate::runtime::spawn(async move { drop(self.outcome().await) }),
+        match self.start_unawaited() {
+            Ok(Err(error)) if error.fate() == Fate::NotSent => Err(error),
+            Ok(_) => Ok(()),
+            Err(Self(State::Moved(_))) if own => Ok(()),
+            Err(response) => crate::runtime::spawn(async move { drop(response.outcome().await) }),
         }
     }
 
@@ -301,7 +351,7 @@ impl Response {
 
     /// The outcome; if it comes of a handler that runs here, its result may be put into `place`, which leaves
     /// `undefined` as the outcome.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, mut place: ResultSlot<'_>) -> Poll<Outcome> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
         loop {
             let outcome = match &mut self.0 {
                 State::Ready(outcome) => {
@@ -321,24 +371,19 @@ impl Response {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }
                 State::Handler(handler) => {
-                    let MethodInfo { name, handler_options, answer_bytes } = handler.method_info;
-                    if handler_options.blocking {
+                    if handler.method_info.handler_options.blocking {
                         *self = handler.off_thread();
                         continue;
                     }
-                    let poll = || handler.method.as_mut().poll(cx, place.take());
-                    let polled = depth::nest(|| catch_panic(name, || bounds::writing(answer_bytes, poll)));
-                    let Some(polled) = polled else {
+                    if depth::is_full() {
                         *self = handler.apart();
                         continue;
+                    }
+                    let poll = |method: &mut Option<BoxMethod>| match method {
+                        Some(method) => method.as_mut().poll(cx, place),
+                        None => Poll::Ready(Err(given_up())),
                     };
-                    let outcome = match polled {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(outcome)) => outcome,
-                        Err(panicked) => Err(panicked.into_error()),
-                    };
-                    handler.method_info.handler_options.no_cancel = false;
-                    outcome
+                    ready!(depth::nest(|| handler.run(poll)))
                 }
             };
             // The content of the handler is dropped before the outcome is told.

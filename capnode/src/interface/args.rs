@@ -3,12 +3,12 @@
 use serde::{Serialize, Serializer};
 
 use super::wire::Wire;
+use crate::cap::methods::MethodArgs;
 use crate::cap::payload::{LivePayload, PayloadRef};
 use crate::cap::request;
 use crate::cap::slot::decode_args;
 use crate::dialect::capnweb::{Reader, write_args};
 use crate::error::Error;
-use crate::message::Text;
 
 /// An argument given as a borrow.
 #[doc(hidden)]
@@ -132,9 +132,14 @@ pub trait Args: UntypedArgs + Send + Sized + 'static {
 }
 
 /// The arguments of a request. A caller in this program may have left them as they are.
-pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Error> {
+pub(crate) fn take<A: Args>(args: &mut MethodArgs<'_>, names: &[&str]) -> Result<A, Error> {
+    let read = |reader: &mut Reader<'_, PayloadRef>| A::read(&mut ArgsDecoder { reader, names });
+    let args = match args {
+        MethodArgs::Text(text) => return read(&mut Reader::of(text)),
+        MethodArgs::Request(args) => std::mem::replace(*args, request::Args::Read),
+    };
     let body = match args {
-        request::Args::Read => LivePayload::plain(Text::Static("[]")),
+        request::Args::Read => return read(&mut Reader::of("[]")),
         request::Args::Wire(body) => body,
         request::Args::Typed(args) => {
             let mut place = None;
@@ -145,7 +150,7 @@ pub(crate) fn take<A: Args>(args: request::Args, names: &[&str]) -> Result<A, Er
             }
         }
     };
-    decode_args(&body, |reader| A::read(&mut ArgsDecoder { reader, names }))
+    decode_args(&body, read)
 }
 
 impl std::fmt::Debug for ArgsDecoder<'_, '_> {

@@ -137,20 +137,6 @@ impl<T, F> Call<T, F> {
         }
     }
 
-    /// Makes a call that has not been made.
-    fn make(&mut self) {
-        if let State::Unsent(cap, request) = &mut self.state {
-            // One to a peer is written from where it stands.
-            if let Some(response) = cap.import().map(|import| import.request(request)) {
-                self.state = State::Sent(response);
-                return;
-            }
-        }
-        if let State::Unsent(cap, request) = std::mem::replace(&mut self.state, State::Done) {
-            self.state = State::Sent(cap.request(request));
-        }
-    }
-
     /// Gives the call `limit`, counted from when it is first polled. If it has no outcome by then,
     /// it fails with [`ErrorKind::Timeout`] and is given up as if dropped.
     #[cfg(feature = "tokio")]
@@ -252,13 +238,17 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
     type Output = Result<T, F>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
-        if matches!(self.state, State::Unsent(..)) {
-            self.make();
-        }
         let mut place: Option<T> = None;
         let polled = match &mut self.state {
             State::Sent(response) => response.poll(cx, Some(&mut place)),
-            State::Unsent(..) | State::Done => {
+            State::Unsent(cap, request) => match cap.start(request, cx, Some(&mut place)) {
+                Ok(outcome) => Poll::Ready(outcome),
+                Err(response) => {
+                    self.state = State::Sent(response);
+                    Poll::Pending
+                }
+            },
+            State::Done => {
                 Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
             }
         };

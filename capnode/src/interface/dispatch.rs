@@ -9,36 +9,31 @@ use std::sync::Arc;
 use super::args::{self, Args};
 use super::client::Client;
 use super::wire::{Wire, WireError};
-use crate::bounds;
 use crate::cap::Cap;
-use crate::cap::interface::{HandlerOptions, Interface, Method};
+use crate::cap::interface::Interface;
 use crate::cap::local::{Local, RequestTarget};
-use crate::cap::methods::request_of_interface;
+use crate::cap::methods::{MethodCall, request_of_interface};
 use crate::cap::missing::not_a_function;
-use crate::cap::progress::{self, WithProgress};
-use crate::cap::request::{self, CallOptions, Request, Write, keep, put};
-use crate::cap::response::{MethodInfo, Outcome, Reply, Response, ResultSlot};
+use crate::cap::request::{Request, Write, keep, put};
+use crate::cap::response::{FirstPoll, Outcome, Reply, Response, ResultSlot, running};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault, LocalData};
-use crate::panics::catch_panic;
 use crate::sync::{Mutex, lock};
 
 /// A client whose interface `T` implements, so that it can stand for a `T`.
 pub trait Serve<T: ?Sized>: Client {
     #[doc(hidden)]
-    fn dispatch(method: usize, request: Invocation<T>) -> Response;
+    fn dispatch(method: usize, request: Invocation<'_, '_, T>) -> Response;
 }
 
 /// A request of an object that implements an interface.
 #[doc(hidden)]
-pub struct Invocation<T: ?Sized> {
-    local: Local,
-    method: &'static Method,
-    request: Request,
+pub struct Invocation<'c, 'a, T: ?Sized> {
+    call: &'c mut MethodCall<'a>,
     object: PhantomData<fn() -> Box<T>>,
 }
 
-impl<T: ?Sized> std::fmt::Debug for Invocation<T> {
+impl<T: ?Sized> std::fmt::Debug for Invocation<'_, '_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Invocation").finish_non_exhaustive()
     }
@@ -69,10 +64,12 @@ impl<C: Serve<T>, T: Send + Sync + 'static> RequestTarget for InterfaceTarget<C,
         C::INTERFACE.name
     }
 
-    fn request(&self, local: Local, request: Request) -> Response {
-        request_of_interface(local, C::INTERFACE, request, |local, method, number, request| {
-            C::dispatch(number, Invocation { local, method, request, object: PhantomData })
-        })
+    fn call(&self, number: usize, call: &mut MethodCall<'_>) -> Response {
+        C::dispatch(number, Invocation::new(call))
+    }
+
+    fn request(&self, local: Local, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
+        request_of_interface(local, C::INTERFACE, request, first)
     }
 }
 
@@ -108,7 +105,7 @@ pub trait IsResult {
     type Err: WireError;
 
     /// Runs a method that returns it, as [`Invocation::run`] does one that returns a value.
-    fn run<T, A, Fut>(delivery: Invocation<T>, method: impl Fn(Arc<T>, A) -> Fut) -> Response
+    fn run<T, A, Fut>(delivery: Invocation<'_, '_, T>, method: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
         T: Send + Sync + 'static,
         A: Args,
@@ -119,7 +116,7 @@ impl<T: Wire, E: WireError> IsResult for Result<T, E> {
     type Ok = T;
     type Err = E;
 
-    fn run<O, A, Fut>(delivery: Invocation<O>, method: impl Fn(Arc<O>, A) -> Fut) -> Response
+    fn run<O, A, Fut>(delivery: Invocation<'_, '_, O>, method: impl Fn(Arc<O>, A) -> Fut) -> Response
     where
         O: Send + Sync + 'static,
         A: Args,
@@ -202,7 +199,7 @@ impl Reply {
 }
 
 #[doc(hidden)]
-impl<T: Send + Sync + 'static> Invocation<T> {
+impl<T: Send + Sync + 'static> Invocation<'_, '_, T> {
     /// Runs a method: decodes the arguments, and makes an answer of its output.
     pub fn run<A, R, Fut>(self, method: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
@@ -223,7 +220,7 @@ impl<T: Send + Sync + 'static> Invocation<T> {
         self.run_with(function, Reply::of_function)
     }
 
-    /// Runs the part that depends on the types of the method; the rest is `begin`, which is compiled once.
+    /// Runs the part that depends on the types of the method; the rest is [`MethodCall::begin`], which is compiled once.
     fn run_with<A: Args, Fut>(
         self,
         method: impl Fn(Arc<T>, A) -> Fut,
@@ -232,57 +229,22 @@ impl<T: Send + Sync + 'static> Invocation<T> {
     where
         Fut: Future + Send + 'static,
     {
-        let Self { local, method: entry, request, .. } = self;
-        begin(local, entry, request, &|local, args, typed, method_info| {
-            let args = args::take::<A>(args, entry.args)?;
-            let object = local.downcast::<T>().ok_or_else(|| not_a_function(None))?;
-            Ok(Response::running(method_info, method(object, args), reply, typed))
+        self.call.begin(&|call| {
+            let args = args::take::<A>(&mut call.args, call.method.args)?;
+            let object = call.local.take_object::<T>().ok_or_else(|| not_a_function(None))?;
+            Ok(running(method(object, args), reply, call.typed))
         })
     }
 }
 
-/// The entry of a function, which stands in no table.
-static FUNCTION: Method = Method::call("the function", "", &[]);
-
 #[doc(hidden)]
-impl<T> Invocation<T> {
-    /// Returns a call of a function, which is the object itself.
-    pub(super) fn of_function(local: Local, request: Request) -> Self {
-        Self { local, method: &FUNCTION, request, object: PhantomData }
+impl<'c, 'a, T> Invocation<'c, 'a, T> {
+    pub(super) fn new(call: &'c mut MethodCall<'a>) -> Self {
+        Self { call, object: PhantomData }
     }
 
     /// Answers a call of a method that does not exist.
     pub fn no_such_method(self) -> Response {
-        let name = self.request.member.describe();
-        Response::error(Error::type_error(format!("'{name}' is not a function.")))
-    }
-}
-
-/// Makes the handler of a call, given its arguments. It drops no user code but the arguments and what they become.
-type MakeHandler<'a> = &'a dyn Fn(Local, request::Args, bool, MethodInfo) -> Result<Response, Error>;
-
-/// Has the handler of a method made by `make`, and prepares it for being polled.
-fn begin(local: Local, method: &'static Method, request: Request, make: MakeHandler<'_>) -> Response {
-    let Request { args, typed, options: CallOptions { progress, answer_bytes, .. }, .. } = request;
-    let Method { name, handler_options, .. } = *method;
-    let method_info = MethodInfo { name, handler_options, answer_bytes };
-    // The arguments may have a user's types, and the method may do more than make a future.
-    let started = if progress.is_some() || progress::is_watched() {
-        let inner = MethodInfo { handler_options: HandlerOptions::default(), ..method_info };
-        let make = || bounds::writing(answer_bytes, || make(local, args, typed, inner));
-        catch_panic(name, || progress::within(progress.clone(), make)).map(|made| {
-            made.map(|handler| {
-                let watched = WithProgress { handler: Box::pin(handler.outcome()), progress };
-                Response::running(method_info, watched, |outcome, _, _| outcome, false)
-            })
-        })
-    } else {
-        catch_panic(name, || make(local, args, typed, method_info))
-    };
-    match started {
-        Ok(Ok(response)) => response,
-        // The caller can do something about it: the class is JavaScript's for it.
-        Ok(Err(error)) => Response::error(Error::type_error(error.with_context(name).message())),
-        Err(panicked) => Response::error(panicked.into_error()),
+        self.call.no_such_method()
     }
 }

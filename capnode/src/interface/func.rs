@@ -14,10 +14,11 @@ use super::call::Call;
 use super::dispatch::{Invocation, IsResult};
 use super::wire::{Wire, WireError};
 use crate::cap::local::{Local, RequestTarget};
+use crate::cap::methods::MethodCall;
 use crate::cap::missing::{in_function, not_a_function};
 use crate::cap::payload::PayloadRef;
 use crate::cap::request::{Args, Member, Request};
-use crate::cap::response::Response;
+use crate::cap::response::{FirstPoll, Response};
 use crate::cap::{Cap, RefKind, depth, too_many_hops};
 use crate::error::CallError;
 use crate::message::{Path, Payload};
@@ -215,7 +216,7 @@ struct Fallible;
 
 /// Calls a function of one kind.
 trait Calls: Send + Sync {
-    fn call(local: Local, request: Request) -> Response;
+    fn call(call: &mut MethodCall<'_>) -> Response;
 }
 
 impl<C, S, K> RequestTarget for FuncTarget<C, S, K>
@@ -230,16 +231,20 @@ where
         "function"
     }
 
-    fn request(&self, local: Local, request: Request) -> Response {
+    fn call(&self, _: usize, call: &mut MethodCall<'_>) -> Response {
+        // A closure may call others before it returns its future.
+        depth::with_hop_limit(|| <Self as Calls>::call(call)).unwrap_or_else(too_many_hops)
+    }
+
+    fn request(&self, local: Local, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
         match (&request.member, &request.args) {
             (Member::Path(path), args) if path.is_empty() => match args {
                 Args::Read => Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_local(local)))),
-                // A closure may call others before it returns its future.
-                _ => depth::with_hop_limit(|| Self::call(local, request)).unwrap_or_else(too_many_hops),
+                _ => RequestTarget::call(self, 0, &mut MethodCall::of_function(local, request, first)),
             },
             (member, _) => match member.clone().into_path().as_slice() {
                 [] => Response::error(not_a_function(None)),
-                [first, rest @ ..] => in_function(first, rest, &request),
+                [first, rest @ ..] => in_function(first, rest, request),
             },
         }
     }
@@ -292,9 +297,9 @@ macro_rules! functions {
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
             Fut: Answers<Answer = R> + Send + 'static,
         {
-            fn call(local: Local, request: Request) -> Response {
-                let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                Invocation::of_function(local, request).run_function(call)
+            fn call(call: &mut MethodCall<'_>) -> Response {
+                let function = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                Invocation::new(call).run_function(function)
             }
         }
 
@@ -303,9 +308,9 @@ macro_rules! functions {
             C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
             Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
-            fn call(local: Local, request: Request) -> Response {
-                let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                IsResult::run(Invocation::of_function(local, request), call)
+            fn call(call: &mut MethodCall<'_>) -> Response {
+                let function = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                IsResult::run(Invocation::new(call), function)
             }
         }
     )* };

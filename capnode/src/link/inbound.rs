@@ -82,9 +82,8 @@ impl Link {
                 // No call begins in a session that has ended.
                 if !self.ended.load(Ordering::SeqCst) {
                     let _hosted = HostGuard::new(Some(self.clone()));
-                    let mut response = make_call(target, name, args, self.unfolding);
-                    let outcome = response.start();
-                    self.go_on(answer, outcome, response, InboundCall::SIZE + bytes);
+                    let started = make_call(target, name, args, self.unfolding).start_unawaited();
+                    self.go_on(answer, started, InboundCall::SIZE + bytes);
                 }
             }
             Usual::Call { return_mode: ReturnMode::Retained, .. } => return false,
@@ -271,7 +270,7 @@ impl Link {
         };
         let limits = self.unfolding;
         let start = || {
-            let mut response = match expression {
+            let response = match expression {
                 Expression::Call { target, path, args } => {
                     let progress = self.peer.get().is_some_and(|peer| peer.progress);
                     let progress = progress.then(|| self.progress_of(answer));
@@ -284,18 +283,18 @@ impl Link {
                     }
                 },
             };
-            (response.start(), response)
+            response.start_unawaited()
         };
-        let ((outcome, response), unfolded) = if unfolds { bounds::unfolding(start) } else { (start(), 0) };
-        self.go_on(answer, outcome, response, bytes + unfolded);
+        let (started, unfolded) = if unfolds { bounds::unfolding(start) } else { (start(), 0) };
+        self.go_on(answer, started, bytes + unfolded);
     }
 
     /// Answers a call that has been started, or makes it a task that holds `bytes` if it has no outcome yet.
-    fn go_on(self: &Arc<Self>, answer: Id, outcome: Option<Outcome>, response: Response, bytes: usize) {
-        if let Some(outcome) = outcome {
-            drop(response);
-            return self.finish(answer, outcome, false);
-        }
+    fn go_on(self: &Arc<Self>, answer: Id, started: Result<Outcome, Response>, bytes: usize) {
+        let response = match started {
+            Ok(outcome) => return self.finish(answer, outcome, false),
+            Err(response) => response,
+        };
         let (task, running) = Task::new(self.clone(), answer, response, bytes);
         let is_over = self.with_state(Cause::Peer, |state, effects| {
             // Another thread may have ended the session, or cancelled the call, since it was taken down.

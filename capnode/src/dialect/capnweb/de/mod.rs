@@ -65,16 +65,20 @@ fn broken() -> Failure {
 
 impl<'a, R: ResolveRef> Reader<'a, R> {
     pub(crate) fn new(payload: &'a Payload<R>) -> Self {
-        let (buffer, range) = payload.text.parts();
-        let start = range.start;
+        let (buffer, Range { start, .. }) = payload.text.parts();
+        Self { start, pos: start, refs: &payload.refs, ..Self::of(buffer) }
+    }
+
+    /// Creates a reader of a text without references.
+    pub(crate) fn of(buffer: &'a str) -> Self {
         let mark = 0_u8;
         Self {
             buffer,
-            start,
-            pos: start,
+            start: 0,
+            pos: 0,
             escaped: false,
             opened: false,
-            refs: &payload.refs,
+            refs: &[],
             depth: 0,
             stack: Stack(&raw const mark),
             node: None,
