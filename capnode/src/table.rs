@@ -143,11 +143,22 @@ impl<V> NumberMap<V> {
 
     #[inline]
     pub(crate) fn remove(&mut self, id: &Id) -> Option<V> {
-        let at = self.position(*id);
-        let Some(place) = self.window.get_mut(at) else { return self.others.remove(id) };
-        let value = place.take()?;
+        let value = match self.position(*id) {
+            // Nearly always the oldest is the first to be removed.
+            0 => {
+                let value = self.window.pop_front().flatten()?;
+                self.first += 1;
+                value
+            }
+            at => match self.window.get_mut(at) {
+                Some(place) => place.take()?,
+                None => return self.others.remove(id),
+            },
+        };
         self.filled -= 1;
-        self.advance();
+        if self.window.len() > self.filled || self.window.capacity() > SMALL {
+            self.advance();
+        }
         Some(value)
     }
 

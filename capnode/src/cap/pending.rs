@@ -62,15 +62,15 @@ impl AnswerSlot {
         self.number
     }
 
-    /// Ends the wait for the answer. Returns the waker of the caller; a content that is not wanted is dropped.
-    fn end(&self, mut content: Content) -> Option<Waker> {
-        {
-            let mut place = lock(&self.content);
-            if matches!(*place, Content::Awaited(_)) {
-                std::mem::swap(&mut *place, &mut content);
-            }
-        }
-        if let Content::Awaited(waker) = content { waker } else { None }
+    /// Ends the wait for the answer. Returns the waker of the caller. A content that is not wanted is dropped, when the
+    /// lock is free.
+    #[inline]
+    fn end(&self, content: Content) -> Option<Waker> {
+        let mut place = lock(&self.content);
+        let Content::Awaited(waker) = &mut *place else { return None };
+        let waker = waker.take();
+        *place = content;
+        waker
     }
 
     /// Takes the answer; `None` in place of one that does not come.
@@ -102,6 +102,7 @@ impl Answerer {
         self.end(Content::Arrived(answer));
     }
 
+    #[inline]
     fn end(&mut self, content: Content) {
         if let Some(waker) = self.0.take().and_then(|slot| slot.end(content)) {
             waker.wake();

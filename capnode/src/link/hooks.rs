@@ -91,13 +91,12 @@ impl ImportHook for Link {
         request: &mut Request,
         return_mode: ReturnMode,
     ) -> Result<Called, Error> {
-        let peer = self.peer.get().copied();
         let mut size = 0;
         if let Args::Wire(args) = &mut request.args {
             // Arguments without references are sent as they are.
             if !args.refs.is_empty() || !args.nodes.is_empty() {
                 let plain = std::mem::replace(args, Payload::plain(Text::Static("")));
-                *args = to_wire(plain, peer, self.limits.frame_bytes).0?;
+                *args = to_wire(plain, self.capabilities(), self.limits.frame_bytes).0?;
             }
             size = args.text.as_str().len() + args.refs.len() * REFERENCE;
         }
@@ -105,7 +104,6 @@ impl ImportHook for Link {
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
-        let answers_all = peer.is_some_and(|peer| peer.answers_all);
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !request.options.at_once;
         self.with_state(Cause::Program, |state, effects| {
@@ -128,7 +126,7 @@ impl ImportHook for Link {
             if !answered {
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
             }
-            let since = if answers_all { None } else { self.call_since(options.timed) };
+            let since = self.call_since(options.timed);
             let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
             state.entries.expect(id, Question::Call { caller, progress: options.progress.take(), since });
             Ok(Called::Sent(answer))
