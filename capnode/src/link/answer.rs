@@ -48,18 +48,20 @@ impl Link {
 
     /// Handles the outcome of a call of the peer, which `ran` as a task or ended at once.
     pub(super) fn finish(self: &Arc<Self>, answer: Id, outcome: Outcome, ran: bool) {
-        let written = || {
-            let body = outcome.and_then(Reply::into_body).and_then(|body| {
-                if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
-                    Ok(body)
-                } else {
-                    Err(Error::over(LimitKind::FrameBytes, "the result is longer than a frame may be"))
-                }
-            });
-            body.map_err(Error::written)
+        let outcome = match outcome {
+            Ok(Reply::Wire(body)) => Ok(body),
+            // It is written here, since the lock is held below.
+            unwritten => bounds::writing(self.limits.frame_bytes, || {
+                unwritten.and_then(Reply::into_body).map_err(Error::written)
+            }),
         };
-        // It is written here, since the lock is held below.
-        let outcome = bounds::writing(self.limits.frame_bytes, written);
+        let outcome = outcome.and_then(|body| {
+            if unfolded_len(&body) + ENVELOPE < self.limits.frame_bytes {
+                Ok(body)
+            } else {
+                Err(Error::over(LimitKind::FrameBytes, "the result is longer than a frame may be"))
+            }
+        });
         let promised = self.with_state(Cause::Peer, |state, effects| {
             // Nothing can be done with its result but to send it.
             if state.session.finish_in_place(answer) {

@@ -37,11 +37,11 @@ impl LivenessClock {
             Message::Answer { id, .. } => self.is_probe(*id),
             _ => false,
         };
-        self.heard(of_life, now);
+        self.note_received(of_life, now);
     }
 
     /// Notes a message that has come at `now`, and may be no more than a sign `of_life`.
-    pub(super) fn heard(&mut self, of_life: bool, now: Duration) {
+    pub(super) fn note_received(&mut self, of_life: bool, now: Duration) {
         (self.received, self.probed) = (now, None);
         if !of_life {
             self.used = now;

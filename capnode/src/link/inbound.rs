@@ -109,7 +109,7 @@ impl Link {
             // It stays among the entries, so that its drop here runs nothing.
             let cap = entries.offered(target)?;
             let answer = session.receive_call(target)?;
-            clock.heard(false, now);
+            clock.note_received(false, now);
             Some((answer, cap))
         })
     }
@@ -122,7 +122,7 @@ impl Link {
                 return None;
             }
             let pulled = state.session.receive_answer(id)?;
-            state.clock.heard(state.clock.is_probe(id), now);
+            state.clock.note_received(state.clock.is_probe(id), now);
             state.say_all(pulled.then_some(Message::Release { id, count: 1 }));
             Some(state.entries.take_question(id))
         })

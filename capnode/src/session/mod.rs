@@ -2,9 +2,11 @@
 //! objects, text or tasks.
 //!
 //! There are two kinds of methods. [`receive`](Session::receive) takes in a message, and returns what it means; it fails
-//! only if the peer broke the protocol or a limit. Verbs ([`call`](Session::call), [`export`](Session::export),
-//! [`drop_import`](Session::drop_import), …) are the requests of this program. Both return the messages that are to be
-//! written because of them, before any other; nothing is queued here. The caller also tells the time.
+//! only if the peer broke the protocol or a limit. [`receive_call`](Session::receive_call) and
+//! [`receive_answer`](Session::receive_answer) do so for a message with nothing unusual about it. Verbs
+//! ([`call`](Session::call), [`export`](Session::export), [`drop_import`](Session::drop_import), …) are the requests of
+//! this program. Both return the messages that are to be written because of them, before any other; nothing is queued
+//! here. The caller also tells the time.
 //!
 //! The model is that of Cap'n Web. There are two tables: **imports** (references that the peer lends this side) and
 //! **exports** (references that this side lends the peer). The result of a call is an import from the moment the call
