@@ -41,8 +41,11 @@ pub const TARGETS: &[Target] = &[
         entries: &[
             "dialect/capnweb/message.rs::parse",
             "dialect/capnweb/scan/mod.rs::open",
-            "dialect/capnweb/scan/mod.rs::expect",
-            "dialect/capnweb/scan/mod.rs::integer_after_comma",
+            "dialect/capnweb/lexer.rs::new",
+            "dialect/capnweb/lexer.rs::expect",
+            "dialect/capnweb/lexer.rs::literal",
+            "dialect/capnweb/lexer.rs::bad",
+            "dialect/capnweb/lexer.rs::integer_after_comma",
             "dialect/capnweb/text.rs::base64_len",
         ],
     },

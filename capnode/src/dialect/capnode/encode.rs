@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
-    DAMAGED, Form, MAX_DEPTH, Trees, Unrepresentable, check_room, form, open_error, other_members,
-    unrepresentable, write_bytes, write_scalar,
+    DAMAGED, Form, Trees, Unrepresentable, check_place, form, open_error, other_members, unrepresentable,
+    write_bytes, write_scalar,
 };
 use crate::dialect::ids::quoted;
 use crate::dialect::json::{Json, is_key, quote, separate};
@@ -78,10 +78,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     /// Writes a value in its place, unless it is undefined or null: the language has neither.
     fn leaf(&mut self, json: &'t Json<'a>, depth: usize, out: &mut String) -> Result<bool> {
-        if depth > MAX_DEPTH {
-            return unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep"));
-        }
-        check_room(self.bytes + out.len())?;
+        check_place(depth, self.bytes + out.len())?;
         match form(json) {
             Form::Undefined | Form::Null => return Ok(false),
             Form::NaN => return unrepresentable("Capnode has no NaN"),

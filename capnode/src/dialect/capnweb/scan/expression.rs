@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::super::lexer::{excerpt, protocol};
 use super::super::text::{base64_len, plain_integer, plain_run, unescape};
-use super::{ELEMENT, Result, Scanner, excerpt, protocol};
+use super::{ELEMENT, Result, Scanner};
 use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::kinds::{BigInt, ByteKind, Url};
