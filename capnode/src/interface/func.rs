@@ -78,6 +78,10 @@ impl<F: ?Sized> Func<F> {
         Self(PlainFunc { cap, signature: PhantomData })
     }
 
+    fn serving(closure: impl Send + Sync + 'static, target: &'static FuncTarget) -> Self {
+        Self::from_cap(Cap::from_local(Local::new(Arc::new(closure), target)))
+    }
+
     /// The reference itself.
     pub fn cap(&self) -> &Cap {
         &self.0.cap
@@ -202,26 +206,10 @@ impl<F: ?Sized> IntoFallibleFunc<F> for Func<F> {
     }
 }
 
-/// Serves a closure: `S` is its signature, and `K` the kind of its result.
-struct FuncTarget<C, S, K> {
-    kind: PhantomData<fn(C, S) -> K>,
-}
+/// Serves the closures of one type, by a function that calls one.
+struct FuncTarget(fn(Local, Request) -> Response);
 
-/// The result is a value.
-struct Value;
-
-/// The result is a `Result`, whose error has a type.
-struct Fallible;
-
-/// Calls a function of one kind.
-trait Calls: Send + Sync {
-    fn call(local: Local, request: Request) -> Response;
-}
-
-impl<C, S, K> RequestTarget for FuncTarget<C, S, K>
-where
-    Self: Calls,
-{
+impl RequestTarget for FuncTarget {
     fn ref_kind(&self) -> RefKind {
         RefKind::Function
     }
@@ -235,7 +223,7 @@ where
             (Member::Path(path), args) if path.is_empty() => match args {
                 Args::Read => Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_local(local)))),
                 // A closure may call others before it returns its future.
-                _ => depth::with_hop_limit(|| Self::call(local, request)).unwrap_or_else(too_many_hops),
+                _ => depth::with_hop_limit(|| (self.0)(local, request)).unwrap_or_else(too_many_hops),
             },
             (member, _) => match member.clone().into_path().as_slice() {
                 [] => Response::error(not_a_function(None)),
@@ -271,8 +259,10 @@ macro_rules! functions {
             Fut: Answers<Answer = R> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> R> {
-                let target = &FuncTarget::<C, fn($($arg),*) -> R, Value> { kind: PhantomData };
-                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), target)))
+                Func::serving(self, &FuncTarget(|local, request| {
+                    let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                    Invocation::of_function(local, request).run_function(call)
+                }))
             }
         }
 
@@ -282,30 +272,10 @@ macro_rules! functions {
             Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
-                let target = &FuncTarget::<C, fn($($arg),*) -> Result<T, E>, Fallible> { kind: PhantomData };
-                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), target)))
-            }
-        }
-
-        impl<C, Fut, $($arg: Wire,)* R: Wire> Calls for FuncTarget<C, fn($($arg),*) -> R, Value>
-        where
-            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Answers<Answer = R> + Send + 'static,
-        {
-            fn call(local: Local, request: Request) -> Response {
-                let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                Invocation::of_function(local, request).run_function(call)
-            }
-        }
-
-        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Calls for FuncTarget<C, fn($($arg),*) -> Result<T, E>, Fallible>
-        where
-            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Answers<Answer = Result<T, E>> + Send + 'static,
-        {
-            fn call(local: Local, request: Request) -> Response {
-                let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                IsResult::run(Invocation::of_function(local, request), call)
+                Func::serving(self, &FuncTarget(|local, request| {
+                    let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                    IsResult::run(Invocation::of_function(local, request), call)
+                }))
             }
         }
     )* };
