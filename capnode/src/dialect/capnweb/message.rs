@@ -1,14 +1,11 @@
 //! Messages: frames to messages and back.
 
+use super::lexer::{excerpt, protocol};
 use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Key, Message, Path, Payload, ReceiverRef, ReturnMode, Text, UNNUMBERED};
-
-fn protocol(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Protocol, message)
-}
 
 /// Reads one message. An error means that the peer broke the protocol or a limit.
 pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
@@ -30,7 +27,7 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
         "pipe" => Message::Pipe { id: UNNUMBERED },
         // Its elements are names. None is known, and those of later versions are passed over below.
         "abilities" => Message::Extensions,
-        unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
+        unknown => return Err(protocol(format!("unknown message: {}", excerpt(unknown)))),
     };
     scanner.end()?;
     Ok(message)

@@ -91,34 +91,22 @@ impl Scanner<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Result<()> {
-        self.expect(b'{', "an object")?;
-        if self.take(b'}') {
-            return Ok(());
-        }
-        loop {
-            self.string()?;
-            self.expect(b':', "a colon")?;
-            self.expression(depth)?;
-            if !self.comma() {
-                return self.expect(b'}', "a comma or the end of the object");
-            }
-        }
+        self.list(b'{', b'}', "an object", "a comma or the end of the object", |scanner| {
+            scanner.name()?;
+            scanner.expression(depth)
+        })
     }
 
     /// The elements of a JSON array whose bracket is still to come, each an expression.
     fn elements(&mut self, depth: usize) -> Result<()> {
-        self.expect(b'[', "an array")?;
-        if self.ahead().starts_with(b"]") {
-            self.pos += 1;
-            return Ok(());
-        }
-        loop {
-            self.expression(depth)?;
-            if !self.ahead().starts_with(b",") {
-                return self.expect(b']', "a comma or the end of the array");
-            }
-            self.pos += 1;
-        }
+        self.list(b'[', b']', "an array", "a comma or the end of the array", |s| s.expression(depth))
+    }
+
+    /// The name of a member, and its colon.
+    fn name(&mut self) -> Result<&str> {
+        let name = self.string()?;
+        self.expect(b':', "a colon")?;
+        Ok(name)
     }
 
     /// Ends a form, and passes over elements that it does not know: later versions may add some.
@@ -145,14 +133,13 @@ impl Scanner<'_> {
         };
         self.list(open, close, "a value", "a comma or the end", |scanner| {
             if open == b'{' {
-                scanner.string()?;
-                scanner.expect(b':', "a colon")?;
+                scanner.name()?;
             }
             scanner.json(depth + 1)
         })
     }
 
-    /// Passes over an array or object that stands for no value, whose parts `part` passes over.
+    /// Passes over a JSON array or object, whose parts `part` passes over.
     fn list(
         &mut self,
         open: u8,
@@ -307,9 +294,7 @@ impl Scanner<'_> {
     fn fetch_options(&mut self, depth: usize) -> Result<()> {
         self.expect(b',', "options")?;
         self.list(b'{', b'}', "options", "a comma or the end of the options", |scanner| {
-            let name = scanner.string()?;
-            scanner.expect(b':', "a colon")?;
-            match name {
+            match scanner.name()? {
                 "body" | "signal" => scanner.expression(depth),
                 _ => scanner.json(depth),
             }
