@@ -54,10 +54,10 @@ macro_rules! frames {
             else {
                 return;
             };
-            while let Some(reply) = codec.take_reply() {
+            while let Some(reply) = codec.exchange.take_reply() {
                 assert_json(&reply);
             }
-            while codec.take_unknown_target().is_some() {}
+            while codec.exchange.take_unknown_target().is_some() {}
             if let Some(Message::Answer { outcome: Err(thrown), .. }) = &message {
                 capnweb::read_error(thrown).property::<Value>("data");
             }
