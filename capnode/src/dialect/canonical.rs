@@ -306,7 +306,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// A reference, here.
-    pub(super) fn word(&mut self, to: CapDescriptor) {
+    pub(super) fn reference(&mut self, to: CapDescriptor) {
         let at = self.out.len();
         self.refs.push(Slot { start: at, end: at, to });
     }

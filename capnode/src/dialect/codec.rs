@@ -58,11 +58,11 @@ impl Codec {
         }
     }
 
-    /// Appends a message to `out`, if the language has one for `op`. A value in it may take `bytes` in the peer's
+    /// Appends a message to `out`, if the language has one for `message`. A value in it may take `bytes` in the peer's
     /// language.
     pub(crate) fn write(
         &mut self,
-        op: &Message,
+        message: &Message,
         names: &mut dyn ExportNames,
         out: &mut String,
         bytes: usize,
@@ -70,11 +70,11 @@ impl Codec {
         match self {
             Codec::Unknown => Ok(()),
             Codec::CapnWeb => {
-                capnweb::write(op, out);
+                capnweb::write(message, out);
                 Ok(())
             }
-            Codec::Capnode(codec) => bounds::writing(bytes, || codec.write(op, names, out)),
-            Codec::Q(codec) => bounds::writing(bytes, || codec.write(op, names, out)),
+            Codec::Capnode(codec) => bounds::writing(bytes, || codec.write(message, names, out)),
+            Codec::Q(codec) => bounds::writing(bytes, || codec.write(message, names, out)),
         }
     }
 

@@ -171,12 +171,12 @@ impl Codec {
     /// said is refused; an answer that cannot be said becomes an error that says why.
     pub(crate) fn write(
         &mut self,
-        op: &Message,
+        message: &Message,
         names: &mut dyn ExportNames,
         out: &mut String,
     ) -> Result<(), Error> {
         let start = out.len();
-        match op {
+        match message {
             Message::Call { id, target, path, args, .. } => {
                 self.own.ask(*id);
                 self.write_call(*id, *target, path, args.as_ref(), names, out).map_err(|why| {
