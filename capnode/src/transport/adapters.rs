@@ -26,8 +26,8 @@ pub fn channels(outgoing: UnboundedSender<String>, incoming: UnboundedReceiver<S
 
 /// Returns the two ends of a connection inside one program.
 pub fn pair() -> (Channels, Channels) {
-    let ((there, incoming), (back, outgoing)) = (unbounded_channel(), unbounded_channel());
-    (channels(there, outgoing), channels(back, incoming))
+    let ((there, from_here), (back, from_there)) = (unbounded_channel(), unbounded_channel());
+    (channels(there, from_there), channels(back, from_here))
 }
 
 impl Transport for Channels {

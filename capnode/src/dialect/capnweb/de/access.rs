@@ -81,10 +81,13 @@ impl<'a, 'b, R: ResolveRef> Members<'a, 'b, R> {
 
     /// Moves to the next member's value, if there is one, and tells its key. Passes over the bracket at the end.
     pub(super) fn advance(&mut self) -> Result<Option<Cow<'a, str>>> {
-        if !matches!(self.next, Part::First | Part::Further) {
-            let part = self.part_of_error()?;
-            if part.is_some() {
-                return Ok(part.map(Cow::Borrowed));
+        match self.next {
+            Part::First | Part::Further => {}
+            Part::End => return Ok(None),
+            Part::Name | Part::Message | Part::Stack => {
+                if let Some(part) = self.part_of_error()? {
+                    return Ok(Some(Cow::Borrowed(part)));
+                }
             }
         }
         if self.next == Part::End || self.reader.take(b'}') {
