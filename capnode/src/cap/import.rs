@@ -197,13 +197,11 @@ impl Import {
         if let Some(peer) = self.capabilities() {
             let language = peer.title;
             if needs_progress && !peer.progress {
-                return unsaid(format!(
-                    "{language} has no word for progress, so `on_progress` cannot be called"
-                ));
+                return unsaid(format!("{language} has no progress: pass a callback as an argument"));
             }
             if let (Some(Key::Verb(verb)), false) = (path.as_slice().last(), peer.verbs) {
                 let method = if *verb == Verb::Set { "put" } else { verb.name() };
-                return unsaid(format!("{language} has no word for `{method}`"));
+                return unsaid(format!("{language} has no message for `{method}`: call a method instead"));
             }
         }
         Ok(())

@@ -56,7 +56,7 @@ pub(super) fn check_room(bytes: usize) -> Result<(), Unrepresentable> {
 
 /// Checks that an error may take this many bytes.
 pub(super) fn check_error(bytes: usize) -> Result<(), Unrepresentable> {
-    check_room(bytes).or_else(|_| unrepresentable("an error that is longer than a frame may be"))
+    check_room(bytes).or_else(|_| unrepresentable("the error is longer than a frame may be"))
 }
 
 /// A payload taken apart.

@@ -111,7 +111,7 @@ impl Codec {
         let name = message.get("methodId").and_then(own_name).unwrap_or_default();
         let Some(target) = names.find(&name) else {
             self.exchange.lose(&name);
-            self.exchange.fail(reply, "there is no such function here, or it has been given back", failure);
+            self.exchange.fail(reply, "there is no such function here, or it was released", failure);
             return Ok(None);
         };
         let args = match message.get("arguments") {
@@ -329,7 +329,7 @@ impl Codec {
                 let Some(name) =
                     self.functions.lent.name(target).filter(|_| !self.functions.released.contains(&target))
                 else {
-                    return unrepresentable("the function was given back");
+                    return unrepresentable("the function was released");
                 };
                 open(out, "invocation");
                 member(out, "methodId", name);

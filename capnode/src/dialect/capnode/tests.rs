@@ -218,7 +218,7 @@ fn what_was_given_back_is_dead_until_the_peer_knows() {
     let reply = reply.strip_suffix("\"}").unwrap();
     assert_eq!(reply.len(), 20);
     assert_eq!(said(read(&mut codec, lend)), "-1 [<function -2>]");
-    assert!(refused(&mut codec, &call(-2, Some("[]"))).contains("the function was given back"));
+    assert!(refused(&mut codec, &call(-2, Some("[]"))).contains("the function was released"));
     assert_eq!(written(&mut codec, &Message::Release { id: -2, count: 1 }), "");
     assert_eq!(read(&mut codec, &format!(r#"{{"type":"return","methodId":"{reply}"}}"#)), None);
     assert_eq!((codec.exchange.take_reply(), codec.exchange.take_unknown_target()), (None, None));

@@ -167,7 +167,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         let max = self.max_paths;
         let longer = |paths: usize, path: &str| match paths + path.len() {
             more if more <= max => Ok(more),
-            _ => unrepresentable("the paths to the objects that occur more than once are too long"),
+            _ => unrepresentable("the paths to repeated values are too long: send each value once"),
         };
         if let Some(path) = &self.written[node] {
             self.paths = longer(self.paths, path)?;

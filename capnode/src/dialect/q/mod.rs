@@ -234,7 +234,7 @@ impl Codec {
             (1.., None) => {
                 return unrepresentable("Q-Connection has no calls on a result that is not there yet");
             }
-            (_, None) => return unrepresentable("what is called has been given back"),
+            (_, None) => return unrepresentable("the called object was released"),
         };
         open(out, "send");
         member(out, "to", to);
@@ -271,7 +271,7 @@ impl Codec {
                 out.push_str(&name(step));
             }
             ([Key::Verb(Verb::Keys)], _) => op("keys", out),
-            _ => return unrepresentable("Q-Connection takes one step of a property path in a message"),
+            _ => return unrepresentable("a message of Q-Connection takes one step of a property path"),
         }
         out.push_str("]}");
         Ok(())
