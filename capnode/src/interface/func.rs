@@ -78,7 +78,7 @@ impl<F: ?Sized> Func<F> {
         Self(PlainFunc { cap, signature: PhantomData })
     }
 
-    fn serving(closure: impl Send + Sync + 'static, target: &'static FuncTarget) -> Self {
+    fn from_closure(closure: impl Send + Sync + 'static, target: &'static FuncTarget) -> Self {
         Self::from_cap(Cap::from_local(Local::new(Arc::new(closure), target)))
     }
 
@@ -259,7 +259,7 @@ macro_rules! functions {
             Fut: Answers<Answer = R> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> R> {
-                Func::serving(self, &FuncTarget(|local, request| {
+                Func::from_closure(self, &FuncTarget(|local, request| {
                     let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
                     Invocation::of_function(local, request).run_function(call)
                 }))
@@ -272,7 +272,7 @@ macro_rules! functions {
             Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
-                Func::serving(self, &FuncTarget(|local, request| {
+                Func::from_closure(self, &FuncTarget(|local, request| {
                     let call = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
                     IsResult::run(Invocation::of_function(local, request), call)
                 }))

@@ -54,12 +54,12 @@ impl<'de, R: ResolveRef> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
 /// The members of an object, or of an error read as one: `name`, `message`, then its properties.
 pub(super) struct Members<'a, 'b, R: ResolveRef> {
     pub(super) reader: &'b mut Reader<'a, R>,
-    next: Part,
+    next: Stage,
 }
 
 /// The part that comes next.
 #[derive(Clone, Copy, PartialEq)]
-enum Part {
+enum Stage {
     Name,
     Message,
     /// The stack of an error, and its properties, if they follow.
@@ -71,33 +71,33 @@ enum Part {
 
 impl<'a, 'b, R: ResolveRef> Members<'a, 'b, R> {
     pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
-        Self { reader, next: Part::First }
+        Self { reader, next: Stage::First }
     }
 
     /// Returns the members of an error, of which the name of the form has been passed.
     pub(super) fn of_error(reader: &'b mut Reader<'a, R>) -> Self {
-        Self { reader, next: Part::Name }
+        Self { reader, next: Stage::Name }
     }
 
     /// Moves to the next member's value, if there is one, and tells its key. Passes over the bracket at the end.
     pub(super) fn advance(&mut self) -> Result<Option<Cow<'a, str>>> {
         match self.next {
-            Part::First | Part::Further => {}
-            Part::End => return Ok(None),
-            Part::Name | Part::Message | Part::Stack => {
+            Stage::First | Stage::Further => {}
+            Stage::End => return Ok(None),
+            Stage::Name | Stage::Message | Stage::Stack => {
                 if let Some(part) = self.part_of_error()? {
                     return Ok(Some(Cow::Borrowed(part)));
                 }
             }
         }
-        if self.next == Part::End || self.reader.take(b'}') {
-            self.next = Part::End;
+        if self.next == Stage::End || self.reader.take(b'}') {
+            self.next = Stage::End;
             return Ok(None);
         }
-        if self.next == Part::Further {
+        if self.next == Stage::Further {
             self.reader.comma()?;
         }
-        self.next = Part::Further;
+        self.next = Stage::Further;
         let key = self.reader.string()?;
         self.reader.expect(b':')?;
         Ok(Some(key))
@@ -107,20 +107,20 @@ impl<'a, 'b, R: ResolveRef> Members<'a, 'b, R> {
     #[inline(never)]
     fn part_of_error(&mut self) -> Result<Option<&'static str>> {
         let (name, next) = match self.next {
-            Part::Name => ("name", Part::Message),
-            Part::Message => ("message", Part::Stack),
-            Part::Stack => {
-                self.next = Part::End;
+            Stage::Name => ("name", Stage::Message),
+            Stage::Message => ("message", Stage::Stack),
+            Stage::Stack => {
+                self.next = Stage::End;
                 if self.reader.take(b',') {
                     self.reader.skip()?;
                     if self.reader.take(b',') {
                         self.reader.expect(b'{')?;
-                        self.next = Part::First;
+                        self.next = Stage::First;
                     }
                 }
                 return Ok(None);
             }
-            Part::First | Part::Further | Part::End => return Ok(None),
+            Stage::First | Stage::Further | Stage::End => return Ok(None),
         };
         self.reader.comma()?;
         self.next = next;

@@ -8,12 +8,9 @@ use std::fmt::Write as _;
 use serde::de::{Deserializer, Visitor};
 
 use super::content::Token;
-use super::{Next, Reader, Result};
+use super::{NODE, Next, Reader, Result};
 use crate::bounds;
 use crate::dialect::{Failure, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
-
-/// Bytes that a node costs beside its text when it is read.
-pub(super) const NODE: usize = 32;
 
 /// A step on the way to a place in a text.
 enum Step<'a> {
