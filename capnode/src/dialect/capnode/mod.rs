@@ -5,9 +5,7 @@
 //! no properties: an object is a record of functions. A value is a table of objects, lists and function ids with
 //! one of them as root.
 
-use super::canonical::{
-    Builder, MAX_DEPTH, Unrepresentable, check_error, error_members, unrepresentable, write_reason,
-};
+use super::canonical::{Builder, Unrepresentable, check_error, error_members, unrepresentable, write_reason};
 use super::ids::{Exchange, member, open, own_name, peer_id, quoted, split_mix64};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
@@ -293,7 +291,7 @@ impl Codec {
     /// Returns the call of ours whose answer a frame asks for.
     #[cfg(feature = "tokio")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
-        let message = Json::parse(frame, MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;
+        let message = Json::parse(frame, super::canonical::MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;
         let id = message.get("replyId").or_else(|| message.get("methodId")).and_then(own_name)?;
         match self.own.find(&id)? {
             RequestId::Index(call) | RequestId::Call(call) => Some(call),

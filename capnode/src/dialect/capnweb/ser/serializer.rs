@@ -129,11 +129,10 @@ impl<'a, R: ExtractRef> Serializer for &'a mut Writer<R> {
         variant: &'static str,
         value: &T,
     ) -> Result<()> {
-        if std::mem::take(&mut self.apart) && self.out.is_empty() {
-            if name == "Result" && matches!(variant, "Ok" | "Err") {
-                self.is_err = variant == "Err";
-                return value.serialize(self);
-            }
+        let apart = std::mem::take(&mut self.apart) && self.out.is_empty();
+        if apart && name == "Result" && matches!(variant, "Ok" | "Err") {
+            self.is_err = variant == "Err";
+            return value.serialize(self);
         }
         let mut body = Compound::variant(self, variant);
         body.element(value)?;
