@@ -80,10 +80,6 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    pub(super) fn comma(&mut self) -> bool {
-        self.take(b',')
-    }
-
     /// A string, as it stands between its quotes, checked.
     pub(in crate::dialect) fn string(&mut self) -> Result<&'a str> {
         self.expect(b'"', "a string")?;

@@ -15,13 +15,15 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
     let message = match name {
         "push" => scanner.call(ReturnMode::Retained)?,
         "stream" => scanner.call(ReturnMode::Streamed)?,
-        "pull" => Message::Pull(scanner.integer_after_comma(ELEMENT)?),
-        "resolve" => {
-            Message::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Ok(value(&mut scanner)?) }
-        }
-        "reject" => {
-            Message::Answer { id: scanner.integer_after_comma(ELEMENT)?, outcome: Err(value(&mut scanner)?) }
-        }
+        "pull" => Message::Pull(scanner.lexer.integer_after_comma(ELEMENT)?),
+        "resolve" => Message::Answer {
+            id: scanner.lexer.integer_after_comma(ELEMENT)?,
+            outcome: Ok(value(&mut scanner)?),
+        },
+        "reject" => Message::Answer {
+            id: scanner.lexer.integer_after_comma(ELEMENT)?,
+            outcome: Err(value(&mut scanner)?),
+        },
         "release" => release(&mut scanner)?,
         "abort" => Message::Abort(value(&mut scanner)?),
         "pipe" => Message::Pipe { id: UNNUMBERED },
@@ -34,7 +36,8 @@ pub(crate) fn parse(frame: &Text, limits: &Limits) -> Result<Message, Error> {
 }
 
 fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
-    let (id, count) = (scanner.integer_after_comma(ELEMENT)?, scanner.integer_after_comma(ELEMENT)?);
+    let (id, count) =
+        (scanner.lexer.integer_after_comma(ELEMENT)?, scanner.lexer.integer_after_comma(ELEMENT)?);
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
     // Any peer accepts a release of no references to the index, and only this library sends one.
     Ok(if (id, count) == (0, 0) { Message::Hello } else { Message::Release { id, count } })

@@ -28,15 +28,15 @@ impl Scanner<'_> {
     /// Reads the call or the expression that follows `push` or `stream`.
     pub(in super::super) fn call(&mut self, return_mode: ReturnMode) -> Result<Message> {
         const PIPELINE: &[u8] = b"[\"pipeline\"";
-        let before = self.pos;
-        self.expect(b',', ELEMENT)?;
+        let before = self.lexer.pos;
+        self.lexer.expect(b',', ELEMENT)?;
         // It takes no detour, since a call stands in nearly every message.
-        if self.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
-            self.pos += PIPELINE.len();
+        if self.lexer.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
+            self.lexer.pos += PIPELINE.len();
             let (target, path, args) = self.import_parts(1)?;
             return Ok(Message::Call { id: UNNUMBERED, target, path, args, return_mode });
         }
-        self.pos = before;
+        self.lexer.pos = before;
         let mut value = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
         if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
@@ -56,16 +56,16 @@ impl Scanner<'_> {
         what: &str,
         scan: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Payload<CapDescriptor>> {
-        if !self.ahead().starts_with(b",") {
-            return self.bad(what);
+        if !self.lexer.ahead().starts_with(b",") {
+            return self.lexer.bad(what);
         }
-        self.pos += 1;
-        self.ahead();
-        let start = self.pos;
+        self.lexer.pos += 1;
+        self.lexer.ahead();
+        let start = self.lexer.pos;
         let outer = std::mem::replace(&mut self.refs, ThinVec::NONE);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
-        Ok(Payload { text: self.text.slice(start..self.pos), refs, nodes: ThinVec::NONE })
+        Ok(Payload { text: self.text.slice(start..self.lexer.pos), refs, nodes: ThinVec::NONE })
     }
 
     /// Passes over one expression and keeps the references in it.
@@ -73,19 +73,19 @@ impl Scanner<'_> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));
         }
-        match self.ahead() {
-            [b'"', ..] => self.string().map(drop),
+        match self.lexer.ahead() {
+            [b'"', ..] => self.lexer.string().map(drop),
             [b'{', ..] => self.object(depth + 1),
             [b'[', ..] => self.form(depth + 1),
-            [b't', ..] => self.literal("true"),
-            [b'f', ..] => self.literal("false"),
-            [b'n', ..] => self.literal("null"),
+            [b't', ..] => self.lexer.literal("true"),
+            [b'f', ..] => self.lexer.literal("false"),
+            [b'n', ..] => self.lexer.literal("null"),
             other => match plain_integer(other) {
                 Some((_, length)) => {
-                    self.pos += length;
+                    self.lexer.pos += length;
                     Ok(())
                 }
-                None => self.number().map(drop),
+                None => self.lexer.number().map(drop),
             },
         }
     }
@@ -104,17 +104,17 @@ impl Scanner<'_> {
 
     /// The name of a member, and its colon.
     fn name(&mut self) -> Result<&str> {
-        let name = self.string()?;
-        self.expect(b':', "a colon")?;
+        let name = self.lexer.string()?;
+        self.lexer.expect(b':', "a colon")?;
         Ok(name)
     }
 
     /// Ends a form, and passes over elements that it does not know: later versions may add some.
     pub(super) fn close(&mut self) -> Result<()> {
-        while self.comma() {
+        while self.lexer.take(b',') {
             self.skip()?;
         }
-        self.expect(b']', "the end of the form")
+        self.lexer.expect(b']', "the end of the form")
     }
 
     /// Passes over one JSON text in which nothing means anything.
@@ -126,7 +126,7 @@ impl Scanner<'_> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));
         }
-        let (open, close) = match self.peek() {
+        let (open, close) = match self.lexer.peek() {
             b'[' => (b'[', b']'),
             b'{' => (b'{', b'}'),
             _ => return self.expression(depth),
@@ -148,32 +148,32 @@ impl Scanner<'_> {
         end: &str,
         mut part: impl FnMut(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        self.expect(open, what)?;
-        if self.take(close) {
+        self.lexer.expect(open, what)?;
+        if self.lexer.take(close) {
             return Ok(());
         }
         loop {
             part(self)?;
-            if !self.comma() {
-                return self.expect(close, end);
+            if !self.lexer.take(b',') {
+                return self.lexer.expect(close, end);
             }
         }
     }
 
     /// An array in the place of an expression: an array of values, or a special value.
     fn form(&mut self, depth: usize) -> Result<()> {
-        let start = self.pos;
-        self.expect(b'[', "an array")?;
-        if self.peek() == b'[' {
+        let start = self.lexer.pos;
+        self.lexer.expect(b'[', "an array")?;
+        if self.lexer.peek() == b'[' {
             self.elements(depth)?;
             // An array of values is wrapped in one, alone.
-            return self.expect(b']', "the end of the array");
+            return self.lexer.expect(b']', "the end of the array");
         }
-        if self.peek() != b'"' {
+        if self.lexer.peek() != b'"' {
             return self.unknown_form(start);
         }
-        match self.string()? {
-            "undefined" => return self.expect(b']', "nothing more in `undefined`"),
+        match self.lexer.string()? {
+            "undefined" => return self.lexer.expect(b']', "nothing more in `undefined`"),
             "inf" | "-inf" | "nan" => {}
             "bigint" => self.bigint()?,
             "date" => self.date()?,
@@ -182,18 +182,19 @@ impl Scanner<'_> {
             "url" => return self.url(),
             "headers" => return self.headers(),
             "export" => {
-                let id = self.integer_after_comma("an id")?;
+                let id = self.lexer.integer_after_comma("an id")?;
                 return self.end_reference(start, CapDescriptor::SenderHosted(id));
             }
             "promise" => {
-                let id = self.integer_after_comma("an id")?;
+                let id = self.lexer.integer_after_comma("an id")?;
                 return self.end_reference(start, CapDescriptor::SenderPromise(id));
             }
             "import" => return self.import(start, depth, false),
             "pipeline" => return self.import(start, depth, true),
             "remap" => return self.unsupported(start, "remap", |s| s.remap(depth)),
             "readable" => {
-                return self.unsupported(start, "readable", |s| s.integer_after_comma("an id").map(drop));
+                return self
+                    .unsupported(start, "readable", |s| s.lexer.integer_after_comma("an id").map(drop));
             }
             "writable" => return self.unsupported(start, "writable", |s| s.writable()),
             "blob" => return self.unsupported(start, "blob", |s| s.blob(depth)),
@@ -205,7 +206,7 @@ impl Scanner<'_> {
     }
 
     fn unknown_form<T>(&mut self, start: usize) -> Result<T> {
-        Err(protocol(format!("unknown special value: {}", excerpt(&self.buffer[start..]))))
+        Err(protocol(format!("unknown special value: {}", excerpt(&self.lexer.buffer[start..]))))
     }
 
     /// Passes over a form that is known and not supported. `scan` checks its content. The references found there are
@@ -224,7 +225,7 @@ impl Scanner<'_> {
 
     /// Passes over a function to be applied to each element of a value: an id, a path, its captures, and its steps.
     fn remap(&mut self, depth: usize) -> Result<()> {
-        let start = self.integer_after_comma("an id")?;
+        let start = self.lexer.integer_after_comma("an id")?;
         // It has to be there, as in any other use.
         let to = CapDescriptor::ReceiverHosted(ReceiverRef {
             id: start,
@@ -232,22 +233,22 @@ impl Scanner<'_> {
             args: None,
             awaited: false,
         });
-        self.refs.push(Slot { start: self.pos, end: self.pos, to });
-        self.expect(b',', "a property path")?;
+        self.refs.push(Slot { start: self.lexer.pos, end: self.lexer.pos, to });
+        self.lexer.expect(b',', "a property path")?;
         self.path()?;
-        self.expect(b',', "a list of captures")?;
+        self.lexer.expect(b',', "a list of captures")?;
         self.captures(depth)?;
-        self.expect(b',', "a list of instructions")?;
+        self.lexer.expect(b',', "a list of instructions")?;
         // Ids in it are places in the list itself.
-        if self.peek() != b'[' {
-            return self.bad("a list of instructions");
+        if self.lexer.peek() != b'[' {
+            return self.lexer.bad("a list of instructions");
         }
         self.json(depth)
     }
 
     fn captures(&mut self, depth: usize) -> Result<()> {
         self.list(b'[', b']', "a list of captures", "a comma or the end of the captures", |scanner| {
-            let (before, start) = (scanner.refs.len(), scanner.pos);
+            let (before, start) = (scanner.refs.len(), scanner.lexer.pos);
             scanner.expression(depth)?;
             let is_capture = match scanner.refs.get(before..) {
                 Some([Slot { to: CapDescriptor::SenderHosted(_), .. }]) => true,
@@ -257,42 +258,42 @@ impl Scanner<'_> {
                 _ => false,
             };
             if !is_capture {
-                scanner.pos = start;
-                return scanner.bad("an `import` or `export`");
+                scanner.lexer.pos = start;
+                return scanner.lexer.bad("an `import` or `export`");
             }
             Ok(())
         })
     }
 
     fn writable(&mut self) -> Result<()> {
-        let start = self.pos;
-        let id = self.integer_after_comma("an id")?;
-        self.refs.push(Slot { start, end: self.pos, to: CapDescriptor::SenderHosted(id) });
+        let start = self.lexer.pos;
+        let id = self.lexer.integer_after_comma("an id")?;
+        self.refs.push(Slot { start, end: self.lexer.pos, to: CapDescriptor::SenderHosted(id) });
         Ok(())
     }
 
     fn blob(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "a content type")?;
-        self.string()?;
-        self.expect(b',', "the content of a blob")?;
+        self.lexer.expect(b',', "a content type")?;
+        self.lexer.string()?;
+        self.lexer.expect(b',', "the content of a blob")?;
         self.expression(depth)
     }
 
     fn request(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "a URL")?;
-        self.string()?;
+        self.lexer.expect(b',', "a URL")?;
+        self.lexer.string()?;
         self.fetch_options(depth)
     }
 
     fn response(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "a body")?;
+        self.lexer.expect(b',', "a body")?;
         self.expression(depth)?;
         self.fetch_options(depth)
     }
 
     /// The options of a request or response, of which all but the body and the signal are plain JSON.
     fn fetch_options(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "options")?;
+        self.lexer.expect(b',', "options")?;
         self.list(b'{', b'}', "options", "a comma or the end of the options", |scanner| {
             match scanner.name()? {
                 "body" | "signal" => scanner.expression(depth),
@@ -303,7 +304,7 @@ impl Scanner<'_> {
 
     fn end_reference(&mut self, start: usize, to: CapDescriptor) -> Result<()> {
         self.close()?;
-        self.refs.push(Slot { start, end: self.pos, to });
+        self.refs.push(Slot { start, end: self.lexer.pos, to });
         Ok(())
     }
 
@@ -313,7 +314,7 @@ impl Scanner<'_> {
         let args = args.map(Box::new);
         self.refs.push(Slot {
             start,
-            end: self.pos,
+            end: self.lexer.pos,
             to: CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }),
         });
         Ok(())
@@ -321,42 +322,42 @@ impl Scanner<'_> {
 
     /// Reads the parts that follow the name in `import` and `pipeline`, to the end of the form.
     fn import_parts(&mut self, depth: usize) -> Result<Parts> {
-        let id = self.integer_after_comma("an id")?;
+        let id = self.lexer.integer_after_comma("an id")?;
         let (mut path, mut args) = (Path::Empty, None);
-        if self.ahead().starts_with(b",") {
-            self.pos += 1;
+        if self.lexer.ahead().starts_with(b",") {
+            self.lexer.pos += 1;
             path = self.path()?;
-            if self.ahead().starts_with(b",") {
+            if self.lexer.ahead().starts_with(b",") {
                 args = Some(self.part_after_comma("a list of arguments", |s| s.elements(depth))?);
             }
         }
-        self.expect(b']', "the end of the form")?;
+        self.lexer.expect(b']', "the end of the form")?;
         Ok((id, path, args))
     }
 
     fn path(&mut self) -> Result<Path> {
         // Nearly every one is a name, without escapes.
-        if let Some(name) = self.ahead().strip_prefix(b"[\"") {
-            let (start, end) = (self.pos + 2, self.pos + 2 + plain_run(name));
+        if let Some(name) = self.lexer.ahead().strip_prefix(b"[\"") {
+            let (start, end) = (self.lexer.pos + 2, self.lexer.pos + 2 + plain_run(name));
             let is_whole = name.get(end - start..).is_some_and(|rest| rest.starts_with(b"\"]"));
             if is_whole && end - start <= self.limits.string_bytes {
-                self.pos = end + 2;
+                self.lexer.pos = end + 2;
                 return Ok(Path::One(Key::Name(self.text.slice(start..end))));
             }
         }
-        self.expect(b'[', "a property path")?;
-        if self.take(b']') {
+        self.lexer.expect(b'[', "a property path")?;
+        if self.lexer.take(b']') {
             return Ok(Path::Empty);
         }
         let first = self.key()?;
         let mut further = Vec::new();
-        while self.comma() {
+        while self.lexer.take(b',') {
             if further.len() + 1 >= self.limits.depth {
-                return self.bad("no more steps in a property path");
+                return self.lexer.bad("no more steps in a property path");
             }
             further.push(self.key()?);
         }
-        self.expect(b']', "the end of the property path")?;
+        self.lexer.expect(b']', "the end of the property path")?;
         if further.is_empty() {
             return Ok(Path::One(first));
         }
@@ -364,12 +365,12 @@ impl Scanner<'_> {
     }
 
     fn key(&mut self) -> Result<Key> {
-        if self.peek() != b'"' {
-            let index = self.integer()?;
-            return u64::try_from(index).map(Key::Index).or_else(|_| self.bad("a name or an index"));
+        if self.lexer.peek() != b'"' {
+            let index = self.lexer.integer()?;
+            return u64::try_from(index).map(Key::Index).or_else(|_| self.lexer.bad("a name or an index"));
         }
-        let raw = self.string()?;
-        let start = self.pos - 1 - raw.len();
+        let raw = self.lexer.string()?;
+        let start = self.lexer.pos - 1 - raw.len();
         Ok(Key::Name(match unescape(raw) {
             Cow::Borrowed(_) => self.text.slice(start..start + raw.len()),
             Cow::Owned(name) => Text::Own(name),
@@ -377,8 +378,8 @@ impl Scanner<'_> {
     }
 
     fn bigint(&mut self) -> Result<()> {
-        self.expect(b',', "the digits of a big integer")?;
-        let digits = unescape(self.string()?);
+        self.lexer.expect(b',', "the digits of a big integer")?;
+        let digits = unescape(self.lexer.string()?);
         if digits.len() > self.limits.bigint_chars {
             let message = format!("a big integer is longer than {} characters", self.limits.bigint_chars);
             return Err(Error::over(LimitKind::BigintChars, message));
@@ -390,15 +391,15 @@ impl Scanner<'_> {
     }
 
     fn date(&mut self) -> Result<()> {
-        self.expect(b',', "milliseconds or null")?;
-        if self.peek() == b'n' { self.literal("null") } else { self.number().map(drop) }
+        self.lexer.expect(b',', "milliseconds or null")?;
+        if self.lexer.peek() == b'n' { self.lexer.literal("null") } else { self.lexer.number().map(drop) }
     }
 
     fn bytes(&mut self) -> Result<()> {
-        self.expect(b',', "base64 text")?;
-        let base64 = unescape(self.string()?);
-        let kind = if self.comma() {
-            let name = self.string()?;
+        self.lexer.expect(b',', "base64 text")?;
+        let base64 = unescape(self.lexer.string()?);
+        let kind = if self.lexer.take(b',') {
+            let name = self.lexer.string()?;
             ByteKind::from_name(name)
                 .ok_or_else(|| protocol(format!("unknown bytes type marker: {}", excerpt(name))))?
         } else {
@@ -418,19 +419,19 @@ impl Scanner<'_> {
         let before = self.refs.len();
         let mut is_odd = false;
         for what in ["the name of an error", "the message of an error"] {
-            self.expect(b',', what)?;
-            if self.peek() == b'"' {
-                self.string()?;
+            self.lexer.expect(b',', what)?;
+            if self.lexer.peek() == b'"' {
+                self.lexer.string()?;
             } else {
                 is_odd = true;
                 self.skip()?;
             }
         }
-        if self.comma() {
+        if self.lexer.take(b',') {
             // The stack: a string, or null where only properties follow.
             self.skip()?;
-            if self.comma() {
-                if self.peek() == b'{' {
+            if self.lexer.take(b',') {
+                if self.lexer.peek() == b'{' {
                     self.object(depth)?;
                 } else {
                     is_odd = true;
@@ -446,24 +447,24 @@ impl Scanner<'_> {
     }
 
     fn url(&mut self) -> Result<()> {
-        self.expect(b',', "a URL")?;
-        let raw = self.string()?;
+        self.lexer.expect(b',', "a URL")?;
+        let raw = self.lexer.string()?;
         if !Url::is_absolute(&unescape(raw)) {
             return Err(protocol(format!("not a URL: {}", excerpt(raw))));
         }
-        self.expect(b']', "nothing more in `url`")
+        self.lexer.expect(b']', "nothing more in `url`")
     }
 
     fn headers(&mut self) -> Result<()> {
-        self.expect(b',', "a list of headers")?;
+        self.lexer.expect(b',', "a list of headers")?;
         self.list(b'[', b']', "a list of headers", "the end of the headers", |scanner| {
-            scanner.expect(b'[', "a header")?;
-            scanner.string()?;
-            scanner.expect(b',', "the value of a header")?;
-            scanner.string()?;
-            scanner.expect(b']', "the end of a header")
+            scanner.lexer.expect(b'[', "a header")?;
+            scanner.lexer.string()?;
+            scanner.lexer.expect(b',', "the value of a header")?;
+            scanner.lexer.string()?;
+            scanner.lexer.expect(b']', "the end of a header")
         })?;
-        self.expect(b']', "nothing more in `headers`")
+        self.lexer.expect(b']', "nothing more in `headers`")
     }
 }
 

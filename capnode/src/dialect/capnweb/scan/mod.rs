@@ -3,8 +3,6 @@
 //! A text that passes here is well formed to its last character, so that the reader that later turns it into Rust types
 //! meets no surprise but a type that does not fit.
 
-use std::ops::{Deref, DerefMut};
-
 use super::MAX_DEPTH;
 use super::lexer::Lexer;
 use crate::error::Error;
@@ -21,26 +19,12 @@ type Result<T> = std::result::Result<T, Error>;
 
 pub(super) struct Scanner<'a> {
     text: &'a Text,
-    lexer: Lexer<'a>,
+    pub(super) lexer: Lexer<'a>,
     limits: &'a Limits,
     /// The depth at which nothing may stand.
     max_depth: usize,
     /// The references found in the value being passed over.
     refs: ThinVec<Slot<CapDescriptor>>,
-}
-
-impl<'a> Deref for Scanner<'a> {
-    type Target = Lexer<'a>;
-
-    fn deref(&self) -> &Lexer<'a> {
-        &self.lexer
-    }
-}
-
-impl<'a> DerefMut for Scanner<'a> {
-    fn deref_mut(&mut self) -> &mut Lexer<'a> {
-        &mut self.lexer
-    }
 }
 
 /// Beginnings of nearly all messages, as peers write them.
@@ -51,26 +35,26 @@ impl<'a> Scanner<'a> {
     pub(super) fn open(text: &'a Text, limits: &'a Limits) -> Result<(Self, &'a str)> {
         let (buffer, range) = text.parts();
         let start = range.start;
-        let lexer = Lexer::new(buffer, start, limits.string_bytes);
+        let lexer = Lexer { buffer, pos: start, string_bytes: limits.string_bytes };
         let max_depth = limits.depth.min(MAX_DEPTH);
         let mut scanner = Self { text, lexer, limits, max_depth, refs: ThinVec::NONE };
         let bytes = buffer.as_bytes().get(start..).unwrap_or_default();
         let usual = USUAL.iter().find(|usual| bytes.starts_with(usual.as_bytes()));
         if let Some(usual) = usual.filter(|usual| usual.len() <= limits.string_bytes) {
-            scanner.pos += usual.len();
+            scanner.lexer.pos += usual.len();
             return Ok((scanner, &usual[2..usual.len() - 1]));
         }
-        scanner.expect(b'[', "a message, which is an array")?;
-        let name = scanner.string()?;
+        scanner.lexer.expect(b'[', "a message, which is an array")?;
+        let name = scanner.lexer.string()?;
         Ok((scanner, name))
     }
 
     /// Ends the message, and passes over elements that it does not know: later versions may add some.
     pub(super) fn end(&mut self) -> Result<()> {
-        if self.ahead() == b"]" {
+        if self.lexer.ahead() == b"]" {
             return Ok(());
         }
         self.close()?;
-        if self.ahead().is_empty() { Ok(()) } else { self.bad("the end of the message") }
+        if self.lexer.ahead().is_empty() { Ok(()) } else { self.lexer.bad("the end of the message") }
     }
 }
