@@ -379,7 +379,8 @@ impl<T: Transport> Driver<T> {
         }
         let silence = self.silence.get_or_insert_with(|| wait(DIALECT_TIMEOUT));
         if silence.as_mut().poll(cx).is_ready() {
-            let message = "the peer has said nothing, so that its language is not known";
+            let message =
+                "the peer has said nothing, so its language is not known: set it with `NodeBuilder::dialect`";
             self.link.close(Error::new(ErrorKind::Timeout, message).with_fate(Fate::NotSent));
         }
     }

@@ -194,9 +194,12 @@ impl Error {
         Self::new(ErrorKind::Limit, message).of_limit(limit)
     }
 
-    /// Names the limit that was the reason.
+    /// Names the limit that was the reason, in the message as well.
     pub(crate) fn of_limit(self, limit: LimitKind) -> Self {
-        self.change(|inner| inner.limit = Some(limit))
+        self.change(|inner| {
+            inner.limit = Some(limit);
+            inner.message = format!("{}; see `Limits::{limit}`", inner.message);
+        })
     }
 
     /// Returns an error for a method that returns `Result<T, capnode::Error>` because it has no error type of its own.

@@ -252,7 +252,7 @@ impl Members {
         let own = (1, member.bytes());
         let (count, bytes) = others.fold(own, |(count, bytes), other| (count + 1, bytes + other.bytes()));
         if count > self.limit || bytes > self.bytes {
-            let message = format!("'{name}' cannot be set: there is no room for it");
+            let message = format!("'{name}' cannot be set: the object has no room for it");
             return Err(Error::new(ErrorKind::Limit, message));
         }
         Ok(())

@@ -2,8 +2,8 @@
 //
 //   node hostile.mjs --connect ws://HOST:PORT [--seconds N] [--each N] [--only NAME]...
 //
-// Runs N connections of each attack at once (3 by default), for N seconds (5). A connection that the server ends is opened again. Prints a
-// line for each attack: `NAME: C connections, F frames, M MiB, E ended by the server`; last `done`.
+// Runs N connections of each attack at once (3 by default), for N seconds (5). A connection that the server ends is opened
+// again. Prints a line for each attack: `NAME: C connections, F frames, M MiB, E ended by the server`; last `done`.
 
 import { connect as dial } from "node:net";
 import { once } from "node:events";

@@ -340,7 +340,7 @@ async fn what_is_not_there_or_not_supported_fails_its_call_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_beyond_a_limit_ends_only_its_session() {
     let mut server = Server::tcp(Limits::default()).await;
-    let too_deep = "the message nests 256 levels deep, which is too deep";
+    let too_deep = "the message nests 256 levels deep, which is too deep; see `Limits::depth`";
     let arrays = format!("[\"push\",{}1{}]\n", "[[".repeat(10_000), "]]".repeat(10_000));
     ends(&mut server, arrays.as_bytes(), too_deep).await;
     let objects = format!("[\"push\",{}1{}]\n", "{\"a\":".repeat(300), "}".repeat(300));
@@ -349,7 +349,12 @@ async fn a_message_beyond_a_limit_ends_only_its_session() {
     let open = format!("[\"push\",{}\n", "[[".repeat(100_000));
     ends(&mut server, open.as_bytes(), too_deep).await;
     let bigint = format!("[\"push\",[\"bigint\",\"{}\"]]\n", "9".repeat(20_000));
-    ends(&mut server, bigint.as_bytes(), "a big integer is longer than 16384 characters").await;
+    ends(
+        &mut server,
+        bigint.as_bytes(),
+        "a big integer is longer than 16384 characters; see `Limits::bigint_chars`",
+    )
+    .await;
     server.end().await;
 }
 
@@ -399,7 +404,7 @@ async fn a_line_that_is_too_long_is_refused_while_it_is_read() {
     let (mut raw, connection) = server.raw().await;
     // The end of it never comes.
     raw.send_bytes(format!("[\"push\",\"{}", "x".repeat(200_000)).as_bytes()).await;
-    let reason = "a message is longer than 100000 bytes";
+    let reason = "a message is longer than 100000 bytes; see `Limits::frame_bytes`";
     assert_eq!(raw.receive().await, Some(abort(reason)));
     let error = soon(connection.closed()).await;
     assert_eq!((error.kind(), error.message()), (ErrorKind::Limit, reason));
@@ -450,7 +455,7 @@ async fn a_peer_may_hold_so_much_and_no_more() {
     for _ in 0..60 {
         raw.send(r#"["push",["pipeline",0,["counter"],[]]]"#).await;
     }
-    let reason = "more than 50 references and running calls";
+    let reason = "more than 50 references and running calls; see `Limits::exports`";
     assert_eq!(raw.rest().await, [abort(reason)]);
     let error = soon(connection.closed()).await;
     assert_eq!((error.kind(), error.message()), (ErrorKind::Limit, reason));
@@ -470,7 +475,7 @@ async fn a_peer_may_hold_so_much_and_no_more() {
         format!(r#"["push",["pipeline",0,["echo"],[[[{}]]]]]"#, lent.join(","))
     };
     raw.send(&many(60)).await;
-    let reason = "more than 50 references lent";
+    let reason = "more than 50 references lent; see `Limits::imports`";
     assert_eq!(raw.rest().await, [abort(reason)]);
     assert_eq!(soon(connection.closed()).await.message(), reason);
     server.end().await;
@@ -507,7 +512,7 @@ async fn calls_that_do_not_end_are_parked_up_to_a_limit() {
     for _ in 0..20 {
         raw.send(&format!(r#"["stream",["pipeline",0,["add"],[1,2,"{filler}"]]]"#)).await;
     }
-    let reason = "more than 100000 bytes of calls are waiting";
+    let reason = "more than 100000 bytes of calls are waiting; see `Limits::parked_bytes`";
     assert_eq!(raw.rest().await, [abort(reason)]);
     let error = soon(connection.closed()).await;
     assert_eq!((error.kind(), error.message()), (ErrorKind::Limit, reason));
@@ -532,7 +537,9 @@ async fn a_peer_that_does_not_read_loses_its_session() {
     soon(sending).await;
     let error = soon(connection.closed()).await;
     assert_eq!(error.kind(), ErrorKind::Limit);
-    assert_eq!(error.message(), "the peer reads too slowly: too much is waiting to be written");
+    let reason =
+        "the peer reads too slowly: too much is waiting to be written; see `Limits::unwritten_bytes_hard`";
+    assert_eq!(error.message(), reason);
     server.end().await;
 }
 
@@ -755,7 +762,7 @@ async fn a_web_socket_is_told_by_a_message_and_by_how_it_is_closed() {
             "there should be a message, which is an array at byte 0 of the message, at `nonsense`",
         ),
         (Message::binary(b"[\"pull\",0]".to_vec()), "a binary message: send text instead"),
-        (Message::text(long), "a message is longer than 100000 bytes"),
+        (Message::text(long), "a message is longer than 100000 bytes; see `Limits::frame_bytes`"),
         (Message::text(r#"["release",7,1]"#), "no such export ID: 7"),
     ] {
         let (mut socket, connection) = socket(&mut server).await;

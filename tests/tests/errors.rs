@@ -12,7 +12,7 @@ use capnode::ErrorKind::{
 };
 use capnode::Fate::{Answered, MayHaveRun, NotSent};
 use capnode::Fault::{Here, Network, Peer};
-use capnode::transport::{self, Lines, Memory};
+use capnode::transport::{self, Channels, Lines};
 use capnode::{
     CallError, Cap, Connection, Dialect, Error, ErrorKind, Fate, Fault, Func, Incoming, Listener, Node, Value,
 };
@@ -76,7 +76,7 @@ fn index() -> Cap {
 
 /// A connection to an object that fails in all ways, and the other end of it.
 async fn connected(node: Node) -> (Connection, Connection) {
-    let (here, there): (Memory, Memory) = transport::pair();
+    let (here, there): (Channels, Channels) = transport::pair();
     let served = Node::new(index()).serve(there).await.unwrap();
     (node.connect_over(here).await.unwrap(), served)
 }

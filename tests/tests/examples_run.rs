@@ -150,7 +150,7 @@ async fn a_command_line_that_is_not_understood_is_said() {
         (
             "tour_client",
             &["--connect", "ws://x", "--dialect", "latin"],
-            "`latin` is no language; there are capnweb, capnode and q",
+            "`latin` is no language: use capnweb, capnode or q",
         ),
     ] {
         let output = run(name, arguments).await;

@@ -260,7 +260,7 @@ async fn the_sender_of_a_frame_that_is_too_long_learns_why() {
             let peer: Cap = capnode::connect(url).await.unwrap();
             let echo = peer.invoke::<Value>("echo", ("x".repeat(mebibytes << 20),));
             let error = soon(echo).await.unwrap_err();
-            let why = "a message is longer than 1048576 bytes";
+            let why = "a message is longer than 1048576 bytes; see `Limits::frame_bytes`";
             assert!(error.message().contains(why), "{url}, {mebibytes} MiB: {error:?}");
         }
     }
@@ -270,7 +270,10 @@ async fn the_sender_of_a_frame_that_is_too_long_learns_why() {
         let mut stream = open(url, b"").await;
         soon(stream.write_all(&long)).await.unwrap();
         let told = end(&mut stream).await;
-        assert_eq!(told, (1009, "a message is longer than 1048576 bytes".to_owned()));
+        assert_eq!(
+            told,
+            (1009, "a message is longer than 1048576 bytes; see `Limits::frame_bytes`".to_owned())
+        );
         // In parts, each of them short enough.
         let mut stream = open(url, &frame(0x01, &vec![b'x'; 700_000])).await;
         soon(stream.write_all(&frame(0x80, &vec![b'x'; 700_000]))).await.unwrap();

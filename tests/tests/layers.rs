@@ -24,6 +24,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
     ("cap/slot", "cap/value", "a record that stands for a reference is first read as a value of any kind"),
     ("cap/value", "cap/shared", "a value can be a shared one, which is read as a value"),
+    (
+        "link",
+        "link/locked",
+        "a connection has its state, and only the file that changes the state can lock it",
+    ),
     ("link", "link/pool", "a connection tells its pool what it holds, and the pool ends connections"),
     ("link/inbox", "link/task", "a task waits in the state of the connection that it answers"),
 ];

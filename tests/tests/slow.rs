@@ -175,7 +175,8 @@ async fn reads_nothing() {
             }
         };
         assert_eq!(error.kind(), ErrorKind::Limit, "{dialect:?}: {error}");
-        assert_eq!(error.message(), "the peer reads too slowly: too much is waiting to be written");
+        let reason = "the peer reads too slowly: too much is waiting to be written; see `Limits::unwritten_bytes_hard`";
+        assert_eq!(error.message(), reason);
         assert_eq!(connection.tables(), Tables::default());
         // The bytes that the transport has not written yet, the frames that wait behind them, and the room that a
         // buffer grows by.
@@ -301,7 +302,7 @@ async fn drips() {
             assert!(written < 2 * LIMIT, "{start}");
         }
         let error = connection.closed().await;
-        assert_eq!(error.message(), "a message is longer than 300000 bytes");
+        assert_eq!(error.message(), "a message is longer than 300000 bytes; see `Limits::frame_bytes`");
         assert!(written > LIMIT, "{start}: only {written} bytes");
         let held = most - before;
         assert!(held <= LIMIT + SLACK, "{start}: {held} bytes");

@@ -194,13 +194,11 @@ impl Import {
         let Some(peer) = self.capabilities() else { return Ok(()) };
         let language = peer.title;
         if needs_progress && !peer.progress {
-            return unsaid(format!("{language} has no word for progress, so `on_progress` cannot be called"));
+            return unsaid(format!("{language} has no progress: pass a callback as an argument"));
         }
-        match verb.filter(|_| !peer.verbs) {
-            Some(Verb::Set) => unsaid(format!("{language} has no word for `put`")),
-            Some(verb) => unsaid(format!("{language} has no word for `{}`", verb.name())),
-            None => Ok(()),
-        }
+        let Some(verb) = verb.filter(|_| !peer.verbs) else { return Ok(()) };
+        let method = if verb == Verb::Set { "put" } else { verb.name() };
+        unsaid(format!("{language} has no message for `{method}`: call a method instead"))
     }
 }
 

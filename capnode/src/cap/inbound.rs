@@ -323,7 +323,7 @@ async fn settle_within(
             InboundRef::Node(node) => Some(PayloadRef::Inner(node)),
             // Making a request leaves none to be made.
             InboundRef::Call(_) => None,
-            InboundRef::Missing(_) => return Err(Error::new(ErrorKind::Decode, "it is not there")),
+            InboundRef::Missing(_) => return Err(Error::new(ErrorKind::Decode, "a part is missing")),
         };
         refs.push(Slot { start, end, to: part });
     }
@@ -355,7 +355,7 @@ fn keep(
 ) -> BoxFuture<Result<PayloadRef, Error>> {
     Box::pin(async move {
         let gone =
-            |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was kept");
+            |_| Error::new(ErrorKind::Disconnected, "the connection ended before the promise was resolved");
         // From here on it counts with the call.
         let PromiseOutcome { outcome, bytes, untaken } = promised.outcome().await.map_err(gone)?;
         drop(untaken);

@@ -16,9 +16,9 @@ pub(crate) fn reserved(path: &[Key], at: usize, reads: bool) -> Response {
 /// The error of a request that only a [`Object`](crate::Object) may allow.
 pub(crate) fn cannot(verb: Verb) -> Error {
     Error::type_error(match verb {
-        Verb::Set => "no property of it can be set",
-        Verb::Delete => "no property of it can be deleted",
-        Verb::Keys => "it has no list of its properties",
+        Verb::Set => "no property of this object can be set",
+        Verb::Delete => "no property of this object can be deleted",
+        Verb::Keys => "this object has no list of its properties",
     })
 }
 

@@ -326,7 +326,7 @@ pub(crate) fn too_many_hops() -> Response {
 }
 
 fn too_many() -> Error {
-    Error::new(ErrorKind::Limit, "too many references lead from one to the next")
+    Error::new(ErrorKind::Limit, "the request passes through too many references")
 }
 
 impl PartialEq for Cap {

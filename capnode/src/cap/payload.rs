@@ -117,8 +117,7 @@ pub(crate) fn check_extent(body: LivePayload, limits: Unfolding) -> Result<LiveP
 
 /// The error of a value that is too much with the outcomes of promises in it.
 pub(crate) fn too_much(limits: Unfolding) -> Error {
-    let message =
-        format!("the values of the promises in it make a value of more than {} bytes", limits.bytes);
+    let message = format!("the value has more than {} bytes with the outcomes of its promises", limits.bytes);
     Error::over(LimitKind::UnfoldedBytes, message).with_fault(Fault::Peer).with_fate(Fate::Answered)
 }
 
@@ -351,7 +350,7 @@ impl Out {
 
     fn too_long(&self) -> Error {
         let message =
-            format!("the value comes to more than {} bytes, written with all that is in it", self.limit);
+            format!("the value has more than {} bytes with its shared parts written out", self.limit);
         Error::over(LimitKind::FrameBytes, message)
     }
 

@@ -25,7 +25,7 @@ const STEPS: usize = 256;
 impl PropertyRef {
     pub(super) fn cap(cap: Cap, path: Path) -> Cap {
         if path.as_slice().len() > STEPS {
-            let message = format!("a path of more than {STEPS} steps");
+            let message = format!("a property path of more than {STEPS} steps");
             return Cap::broken(Error::new(ErrorKind::Limit, message));
         }
         if find_reserved(path.as_slice()).is_some() {

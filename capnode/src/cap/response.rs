@@ -201,7 +201,7 @@ impl Handler {
         if !depth::can_run_tasks() {
             // Nobody could run it on.
             self.method_info.handler_options.no_cancel = false;
-            let message = "too many calls inside one another, and nobody to run them apart";
+            let message = "too many calls inside one another, and no runtime to run them as tasks";
             return Response::error(
                 Error::new(ErrorKind::Limit, message).with_fate(Fate::NotSent).with_fault(Fault::Here),
             );

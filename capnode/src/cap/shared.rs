@@ -87,7 +87,7 @@ impl GraphBuilder {
     pub fn set<T: Serialize + ?Sized>(&mut self, node: &Shared, value: &T) -> Result<(), Error> {
         let own = Arc::ptr_eq(&node.0.graph, &self.graph);
         let Some(place) = self.nodes.get_mut(node.0.index).filter(|_| own) else {
-            return Err(Error::new(ErrorKind::Encode, "the value is of another graph"));
+            return Err(foreign());
         };
         let mut body = encode(value)?;
         for slot in &mut body.refs {
@@ -110,12 +110,12 @@ impl GraphBuilder {
     /// The value `root` of the graph. From now on its values can be read and sent.
     pub fn finish(self, root: Shared) -> Result<Value, Error> {
         if !Arc::ptr_eq(&root.0.graph, &self.graph) {
-            return Err(Error::new(ErrorKind::Encode, "the value is of another graph"));
+            return Err(foreign());
         }
         let (mut text, mut refs, mut nodes) = (String::new(), Vec::new(), Vec::new());
         for body in self.nodes {
             let Some(body) = body else {
-                return Err(Error::new(ErrorKind::Encode, "a value of the graph was never set"));
+                return Err(Error::new(ErrorKind::Encode, "a value was never set: call `set` for each"));
             };
             let (start, from) = (text.len(), body.text.range().start);
             text.push_str(body.text.as_str());
@@ -132,6 +132,10 @@ impl GraphBuilder {
     }
 }
 
+fn foreign() -> Error {
+    Error::new(ErrorKind::Encode, "the value is of another graph: make it with `node` of this one")
+}
+
 fn unfinished() -> Error {
-    Error::new(ErrorKind::Encode, "the value is of a graph that is not finished")
+    Error::new(ErrorKind::Encode, "the value is of a graph that is not finished: call `finish` first")
 }

@@ -116,7 +116,7 @@ impl WeakCap {
                 None => of.get().at_path(path.clone()).with_kind(*ref_kind),
             }),
         };
-        found.unwrap_or_else(|| Cap::broken(Error::rejected("nobody holds any more what this stood for")))
+        found.unwrap_or_else(|| Cap::broken(Error::rejected("the object referred to was dropped")))
     }
 
     fn len(&self) -> usize {

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use super::capnweb::text::{read_base64, unescape};
 use super::capnweb::{Number, Numbers};
-use super::json::{Broken, Json, MAX_VALUES, is_key, quote, separate};
+use super::json::{Json, MAX_VALUES, is_key, quote, separate};
 use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{BigInt, ByteKind};
+use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Payload, Slot, Text};
 
 mod plain;
@@ -38,6 +39,16 @@ impl Unrepresentable {
 /// The reason for which a text is refused that our writer never writes.
 pub(super) const DAMAGED: &str = "the text of the value is damaged";
 
+/// The reason for which a value is refused that nests too deep.
+fn too_deep() -> Unrepresentable {
+    Unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep"))
+}
+
+/// Checks that a value may stand at a depth, behind this many bytes.
+pub(super) fn check_place(depth: usize, bytes: usize) -> Result<(), Unrepresentable> {
+    if depth > MAX_DEPTH { Err(too_deep()) } else { check_room(bytes) }
+}
+
 /// Checks that this many bytes may be written for the connection.
 pub(super) fn check_room(bytes: usize) -> Result<(), Unrepresentable> {
     if bytes <= bounds::writable() { Ok(()) } else { unrepresentable(bounds::TOO_LONG) }
@@ -45,7 +56,7 @@ pub(super) fn check_room(bytes: usize) -> Result<(), Unrepresentable> {
 
 /// Checks that an error may take this many bytes.
 pub(super) fn check_error(bytes: usize) -> Result<(), Unrepresentable> {
-    check_room(bytes).or_else(|_| unrepresentable("an error that is longer than a frame may be"))
+    check_room(bytes).or_else(|_| unrepresentable("the error is longer than a frame may be"))
 }
 
 /// A payload taken apart.
@@ -60,13 +71,11 @@ pub(super) struct Trees<'a> {
 impl<'a> Trees<'a> {
     pub(super) fn read(payload: &'a Payload<CapDescriptor>) -> Result<Self, Unrepresentable> {
         let (buffer, slots) = (payload.text.buffer(), &*payload.refs);
-        let failed = |broken| match broken {
-            Broken::Deep => Unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep")),
+        let failed = |error: Error| match error.kind() {
+            ErrorKind::Limit if error.limit() == Some(LimitKind::Depth) => too_deep(),
             // A text of our own may be as long as a frame.
-            Broken::Long | Broken::Large => {
-                Unrepresentable(format!("the value holds more than {MAX_VALUES} values"))
-            }
-            Broken::Malformed => Unrepresentable(DAMAGED.to_owned()),
+            ErrorKind::Limit => Unrepresentable(format!("the value holds more than {MAX_VALUES} values")),
+            _ => Unrepresentable(DAMAGED.to_owned()),
         };
         let first = |range: &Range<usize>| slots.partition_point(|slot| slot.start < range.start);
         let range = payload.text.range();
@@ -297,7 +306,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// A reference, here.
-    pub(super) fn word(&mut self, to: CapDescriptor) {
+    pub(super) fn reference(&mut self, to: CapDescriptor) {
         let at = self.out.len();
         self.refs.push(Slot { start: at, end: at, to });
     }

@@ -114,23 +114,15 @@ const CAPNODE: Capabilities = Capabilities {
 const Q: Capabilities = Capabilities {
     dialect: Dialect::Q,
     title: "Q-Connection",
-    parser: None,
-    says_hello: false,
-    releases: false,
-    reuses_ids: true,
-    names_exports: true,
-    returns_imports: false,
     asks_index: false,
     has_promises: true,
-    pipelines: false,
     progress: true,
     verbs: true,
-    graphs: true,
     records: false,
-    answers_all: false,
     probe: Probe::Property,
     frame_gap: false,
     delays_releases: false,
+    ..CAPNODE
 };
 
 impl Dialect {

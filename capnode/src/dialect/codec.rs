@@ -1,5 +1,6 @@
 //! The codec of a connection: its dialect, and the dialect's state.
 
+use super::ids::Exchange;
 use super::{Dialect, ExportNames, capnode, capnweb, q};
 use crate::bounds;
 use crate::error::Error;
@@ -22,11 +23,7 @@ impl Codec {
         match dialect {
             None => Codec::Unknown,
             Some(Dialect::CapnWeb) => Codec::CapnWeb,
-            Some(Dialect::Capnode) => {
-                let mut codec = capnode::Codec::new(random::number());
-                codec.defer();
-                Codec::Capnode(Box::new(codec))
-            }
+            Some(Dialect::Capnode) => Codec::Capnode(Box::new(capnode::Codec::new(random::number()))),
             Some(Dialect::Q) => Codec::Q(Box::new(q::Codec::new(random::number()))),
         }
     }
@@ -61,11 +58,11 @@ impl Codec {
         }
     }
 
-    /// Appends a message to `out`, if the language has one for `op`. A value in it may take `bytes` in the peer's
+    /// Appends a message to `out`, if the language has one for `message`. A value in it may take `bytes` in the peer's
     /// language.
     pub(crate) fn write(
         &mut self,
-        op: &Message,
+        message: &Message,
         names: &mut dyn ExportNames,
         out: &mut String,
         bytes: usize,
@@ -73,21 +70,25 @@ impl Codec {
         match self {
             Codec::Unknown => Ok(()),
             Codec::CapnWeb => {
-                capnweb::write(op, out);
+                capnweb::write(message, out);
                 Ok(())
             }
-            Codec::Capnode(codec) => bounds::writing(bytes, || codec.write(op, names, out)),
-            Codec::Q(codec) => bounds::writing(bytes, || codec.write(op, names, out)),
+            Codec::Capnode(codec) => bounds::writing(bytes, || codec.write(message, names, out)),
+            Codec::Q(codec) => bounds::writing(bytes, || codec.write(message, names, out)),
+        }
+    }
+
+    fn exchange(&mut self) -> Option<&mut Exchange> {
+        match self {
+            Codec::Unknown | Codec::CapnWeb => None,
+            Codec::Capnode(codec) => Some(&mut codec.exchange),
+            Codec::Q(codec) => Some(&mut codec.exchange),
         }
     }
 
     /// Returns the next frame that is sent without a message.
     pub(crate) fn take_reply(&mut self) -> Option<String> {
-        match self {
-            Codec::Unknown | Codec::CapnWeb => None,
-            Codec::Capnode(codec) => codec.take_reply(),
-            Codec::Q(codec) => codec.take_reply(),
-        }
+        self.exchange()?.take_reply()
     }
 
     /// Returns `true` if there are functions to release that may still be kept if they come again.
@@ -137,11 +138,7 @@ impl Codec {
 
     /// Returns the target of the next message whose target is not, or no longer, known.
     pub(crate) fn take_unknown_target(&mut self) -> Option<String> {
-        match self {
-            Codec::Unknown | Codec::CapnWeb => None,
-            Codec::Capnode(codec) => codec.take_unknown_target(),
-            Codec::Q(codec) => codec.take_unknown_target(),
-        }
+        self.exchange()?.take_unknown_target()
     }
 
     /// Returns the name of a function of the peer that is valid on other connections, too.

@@ -1,5 +1,6 @@
 //! Numbers for the ids of wires whose ids are strings.
 
+use std::collections::VecDeque;
 use std::hash::RandomState;
 
 use super::capnweb::text::write_string;
@@ -44,13 +45,19 @@ impl ImportNames {
     }
 }
 
-/// The places of the answers of the peer's unanswered calls, by the calls' numbers.
+/// The open ends of the messages that a codec has read.
 #[derive(Default)]
-pub(super) struct OpenAnswers {
+pub(crate) struct Exchange {
+    /// The places of the answers of the peer's unanswered calls, by the calls' numbers.
     places: IdMap<Box<str>>,
+    replies: VecDeque<String>,
+    lost: VecDeque<String>,
 }
 
-impl OpenAnswers {
+/// Writes the answer to a call, given its place and the reason of its failure.
+pub(super) type WriteFailure = fn(&str, &str, &mut String);
+
+impl Exchange {
     /// Adds a call. One that says no place for its answer gets none.
     pub(super) fn add(&mut self, call: Id, place: Option<String>) {
         if let Some(place) = place {
@@ -64,6 +71,35 @@ impl OpenAnswers {
 
     pub(super) fn done(&mut self, call: Id) -> Option<Box<str>> {
         self.places.remove(&call)
+    }
+
+    /// Adds a frame that has to be sent without a message.
+    pub(super) fn reply(&mut self, frame: String) {
+        self.replies.push_back(frame);
+    }
+
+    /// Answers a call at once with an error, if it says a place for its answer.
+    pub(super) fn fail(&mut self, place: Option<String>, why: &str, write: WriteFailure) {
+        if let Some(place) = place {
+            let mut frame = String::new();
+            write(&place, why, &mut frame);
+            self.reply(frame);
+        }
+    }
+
+    /// Notes the addressee of a message that is not, or no longer, known.
+    pub(super) fn lose(&mut self, addressee: &str) {
+        self.lost.push_back(addressee.chars().take(100).collect());
+    }
+
+    /// Takes a frame that has to be sent because of the messages read. Ask after each message, until there is none.
+    pub(crate) fn take_reply(&mut self) -> Option<String> {
+        self.replies.pop_front()
+    }
+
+    /// Takes the start of the addressee of a message whose addressee is not known. Ask after each message.
+    pub(crate) fn take_unknown_target(&mut self) -> Option<String> {
+        self.lost.pop_front()
     }
 
     #[cfg(test)]
@@ -95,11 +131,6 @@ pub(super) fn own_name(json: &Json<'_>) -> Option<String> {
         Json::Number(number) => Some((*number).to_owned()),
         _ => None,
     }
-}
-
-/// Returns the start of an id, for a message.
-pub(super) fn excerpt(id: &str) -> String {
-    id.chars().take(100).collect()
 }
 
 /// Turns a seed into the next of a row of numbers that have nothing visible in common.

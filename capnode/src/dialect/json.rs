@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 
-use super::capnweb::text::{plain_run, unescape};
-use super::{too_deep, too_long};
+use super::capnweb::lexer::Lexer;
+use super::capnweb::text::unescape;
+use super::too_deep;
 use crate::error::{Error, ErrorKind};
-use crate::limits::Limits;
+use crate::limits::{LimitKind, Limits};
 use crate::message::Slot;
 
 #[cfg(test)]
@@ -28,27 +29,16 @@ pub(crate) enum Json<'a> {
     Slot(usize),
 }
 
-/// The fault for which a text was not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
-    Malformed,
-    Deep,
-    /// A string is too long.
-    Long,
-    Large,
-}
-
 /// The most values of a text. As a tree each takes some thirty bytes, and two in a text: without this a frame would
 /// come to many times its size.
 pub(crate) const MAX_VALUES: usize = 2 << 20;
 
-type Result<T> = std::result::Result<T, Broken>;
+type Result<T> = std::result::Result<T, Error>;
 
 impl<'a> Json<'a> {
-    /// Reads all of `text`, in which nothing may stand at `depth`, and no string be longer than `string`.
-    pub(crate) fn parse(text: &'a str, depth: usize, string: usize) -> Result<Self> {
-        let (end, left) = (text.len(), MAX_VALUES);
-        Parser::<()> { buffer: text, pos: 0, end, slots: &[], next: 0, depth, string, left }.whole()
+    /// Reads all of `text`, in which nothing may stand at `depth`, and no string be longer than `string_bytes`.
+    pub(crate) fn parse(text: &'a str, depth: usize, string_bytes: usize) -> Result<Self> {
+        Parser::<()>::new(Lexer::new(text, 0, string_bytes), depth, &[], 0).whole()
     }
 
     /// Reads a part of a payload's text, whose references begin with the slot `next`.
@@ -59,9 +49,8 @@ impl<'a> Json<'a> {
         next: usize,
         depth: usize,
     ) -> Result<(Self, usize)> {
-        let end = range.end.min(buffer.len());
-        let (pos, string, left) = (range.start, usize::MAX, MAX_VALUES);
-        let mut parser = Parser { buffer, pos, end, slots, next, depth, string, left };
+        let lexer = Lexer::new(buffer.get(..range.end).unwrap_or(buffer), range.start, usize::MAX);
+        let mut parser = Parser::new(lexer, depth, slots, next);
         let json = parser.whole()?;
         Ok((json, parser.next))
     }
@@ -144,206 +133,86 @@ fn without_repeats<'a>(members: Vec<(&'a str, Json<'a>)>) -> Vec<(&'a str, Json<
 }
 
 struct Parser<'a, 's, R> {
-    buffer: &'a str,
-    pos: usize,
-    end: usize,
+    lexer: Lexer<'a>,
+    /// The depth at which nothing may stand.
+    max_depth: usize,
+    depth: usize,
     slots: &'s [Slot<R>],
     next: usize,
-    /// Levels that may still be opened.
-    depth: usize,
-    /// The most bytes of a string.
-    string: usize,
     /// Values that may still come.
     left: usize,
 }
 
-impl<'a, R> Parser<'a, '_, R> {
+impl<'a, 's, R> Parser<'a, 's, R> {
+    fn new(lexer: Lexer<'a>, max_depth: usize, slots: &'s [Slot<R>], next: usize) -> Self {
+        Self { lexer, max_depth, depth: 0, slots, next, left: MAX_VALUES }
+    }
+
     fn whole(&mut self) -> Result<Json<'a>> {
         let json = self.value()?;
-        if self.peek().is_none() { Ok(json) } else { Err(Broken::Malformed) }
-    }
-
-    fn byte(&self, at: usize) -> Option<u8> {
-        if at < self.end { self.buffer.as_bytes().get(at).copied() } else { None }
-    }
-
-    /// The next byte that is no white space, left where it is.
-    fn peek(&mut self) -> Option<u8> {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte(self.pos) {
-            self.pos += 1;
-        }
-        self.byte(self.pos)
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        // See `Reader::take`.
-        if self.peek() != Some(byte) {
-            return false;
-        }
-        self.pos += 1;
-        true
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<()> {
-        if self.take(byte) { Ok(()) } else { Err(Broken::Malformed) }
+        if self.lexer.ahead().is_empty() { Ok(json) } else { self.lexer.bad("the end of the text") }
     }
 
     fn value(&mut self) -> Result<Json<'a>> {
-        self.left = self.left.checked_sub(1).ok_or(Broken::Large)?;
-        let found = self.peek();
-        if let Some(slot) = self.slots.get(self.next) {
-            // White space may stand around an empty one.
-            if slot.start <= self.pos && slot.end <= self.end {
-                self.pos = self.pos.max(slot.end);
-                self.next += 1;
-                return Ok(Json::Slot(self.next - 1));
-            }
+        let too_many =
+            || Error::new(ErrorKind::Limit, format!("a message holds more than {MAX_VALUES} values"));
+        self.left = self.left.checked_sub(1).ok_or_else(too_many)?;
+        if let Some(end) = self.slot() {
+            self.lexer.pos = self.lexer.pos.max(end);
+            self.next += 1;
+            return Ok(Json::Slot(self.next - 1));
         }
-        match found {
-            Some(b'"') => self.string().map(Json::String),
-            Some(b'[') => self.deeper(Self::array),
-            Some(b'{') => self.deeper(Self::object),
-            Some(b't') => self.literal("true", Json::Bool(true)),
-            Some(b'f') => self.literal("false", Json::Bool(false)),
-            Some(b'n') => self.literal("null", Json::Null),
-            _ => self.number().map(Json::Number),
+        match self.lexer.peek() {
+            b'"' => self.lexer.string().map(Json::String),
+            b'[' => self.list(b']', Self::value).map(Json::Array),
+            b'{' => self.list(b'}', Self::member).map(|members| Json::Object(without_repeats(members))),
+            b't' => self.lexer.literal("true").map(|()| Json::Bool(true)),
+            b'f' => self.lexer.literal("false").map(|()| Json::Bool(false)),
+            b'n' => self.lexer.literal("null").map(|()| Json::Null),
+            _ => self.lexer.number().map(Json::Number),
         }
     }
 
-    fn deeper(&mut self, read: fn(&mut Self) -> Result<Json<'a>>) -> Result<Json<'a>> {
-        self.depth = self.depth.checked_sub(1).ok_or(Broken::Deep)?;
-        self.pos += 1;
-        let json = read(self)?;
+    /// Returns the end of the reference that stands here, if one does. White space may stand around an empty one.
+    fn slot(&mut self) -> Option<usize> {
+        self.lexer.peek();
+        let slot = self.slots.get(self.next)?;
+        (slot.start <= self.lexer.pos && slot.end <= self.lexer.end()).then_some(slot.end)
+    }
+
+    fn member(&mut self) -> Result<(&'a str, Json<'a>)> {
+        let key = self.lexer.string()?;
+        self.lexer.expect(b':', "a colon")?;
+        Ok((key, self.value()?))
+    }
+
+    /// Reads an array or object, whose bracket is next.
+    fn list<T>(&mut self, close: u8, read: fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        if self.depth == self.max_depth {
+            return Err(too_deep(self.max_depth));
+        }
         self.depth += 1;
-        Ok(json)
-    }
-
-    fn array(&mut self) -> Result<Json<'a>> {
-        let mut elements = Vec::new();
-        if self.is_end(b']') {
-            return Ok(Json::Array(elements));
-        }
-        loop {
-            elements.push(self.value()?);
-            if !self.take(b',') {
-                self.expect(b']')?;
-                return Ok(Json::Array(elements));
+        self.lexer.pos += 1;
+        let mut parts = Vec::new();
+        let is_slot = close == b']' && self.slot().is_some();
+        if is_slot || !self.lexer.take(close) {
+            parts.push(read(self)?);
+            while self.lexer.take(b',') {
+                parts.push(read(self)?);
             }
+            self.lexer.expect(close, "a comma or the end")?;
         }
-    }
-
-    /// Passes the closing bracket if it comes at once, with no reference between; `true` if it did.
-    fn is_end(&mut self, close: u8) -> bool {
-        let slot_first = close == b']' && {
-            self.peek();
-            self.slots.get(self.next).is_some_and(|slot| slot.start <= self.pos && slot.end <= self.end)
-        };
-        !slot_first && self.take(close)
-    }
-
-    fn object(&mut self) -> Result<Json<'a>> {
-        let mut members = Vec::new();
-        if self.is_end(b'}') {
-            return Ok(Json::Object(members));
-        }
-        loop {
-            self.peek();
-            let key = self.string()?;
-            self.expect(b':')?;
-            members.push((key, self.value()?));
-            if !self.take(b',') {
-                self.expect(b'}')?;
-                return Ok(Json::Object(without_repeats(members)));
-            }
-        }
-    }
-
-    fn literal(&mut self, literal: &str, json: Json<'a>) -> Result<Json<'a>> {
-        if !self.buffer[self.pos..self.end].starts_with(literal) {
-            return Err(Broken::Malformed);
-        }
-        self.pos += literal.len();
-        Ok(json)
-    }
-
-    /// A string, as it stands between its quotes, checked.
-    fn string(&mut self) -> Result<&'a str> {
-        self.expect(b'"')?;
-        let start = self.pos;
-        loop {
-            self.pos += plain_run(self.buffer.as_bytes().get(self.pos..self.end).unwrap_or_default());
-            match self.byte(self.pos) {
-                Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(0..0x20) | None => return Err(Broken::Malformed),
-                Some(_) => self.pos += 1,
-            }
-        }
-        let found = &self.buffer[start..self.pos];
-        self.pos += 1;
-        if found.len() > self.string { Err(Broken::Long) } else { Ok(found) }
-    }
-
-    fn escape(&mut self) -> Result<()> {
-        self.pos += match self.byte(self.pos + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u')
-                if (2..6).all(|at| self.byte(self.pos + at).is_some_and(|b| b.is_ascii_hexdigit())) =>
-            {
-                6
-            }
-            _ => return Err(Broken::Malformed),
-        };
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<&'a str> {
-        let start = self.pos;
-        if self.byte(self.pos) == Some(b'-') {
-            self.pos += 1;
-        }
-        let whole = self.pos;
-        self.digits()?;
-        if self.byte(whole) == Some(b'0') && self.pos > whole + 1 {
-            return Err(Broken::Malformed);
-        }
-        if self.byte(self.pos) == Some(b'.') {
-            self.pos += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.byte(self.pos) {
-            self.pos += 1;
-            if let Some(b'+' | b'-') = self.byte(self.pos) {
-                self.pos += 1;
-            }
-            self.digits()?;
-        }
-        Ok(&self.buffer[start..self.pos])
-    }
-
-    fn digits(&mut self) -> Result<()> {
-        let start = self.pos;
-        while self.byte(self.pos).is_some_and(|byte| byte.is_ascii_digit()) {
-            self.pos += 1;
-        }
-        if self.pos > start { Ok(()) } else { Err(Broken::Malformed) }
+        self.depth -= 1;
+        Ok(parts)
     }
 }
 
 /// Reads a message as a tree, in which no value may stand at `depth`. `None` if it is no JSON.
-pub(super) fn tree<'a>(
-    frame: &'a str,
-    depth: usize,
-    limits: &Limits,
-) -> std::result::Result<Option<Json<'a>>, Error> {
+pub(super) fn tree<'a>(frame: &'a str, depth: usize, limits: &Limits) -> Result<Option<Json<'a>>> {
     match Json::parse(frame, depth, limits.string_bytes) {
         Ok(message) => Ok(Some(message)),
-        Err(Broken::Malformed) => Ok(None),
-        Err(Broken::Deep) => Err(too_deep(limits.depth)),
-        Err(Broken::Long) => Err(too_long(limits.string_bytes)),
-        Err(Broken::Large) => {
-            let message = format!("a message holds more than {} values", MAX_VALUES);
-            Err(Error::new(ErrorKind::Limit, message))
-        }
+        Err(error) if error.kind() == ErrorKind::Protocol => Ok(None),
+        Err(error) if error.limit() == Some(LimitKind::Depth) => Err(too_deep(limits.depth)),
+        Err(error) => Err(error),
     }
 }

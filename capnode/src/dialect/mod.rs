@@ -66,7 +66,7 @@ impl FromStr for Dialect {
             "capnode" => Ok(Dialect::Capnode),
             "q" | "q-connection" => Ok(Dialect::Q),
             _ => {
-                let message = format!("`{name}` is no language; there are capnweb, capnode and q");
+                let message = format!("`{name}` is no language: use capnweb, capnode or q");
                 Err(Error::new(ErrorKind::Unsupported, message))
             }
         }

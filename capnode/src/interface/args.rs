@@ -1,6 +1,6 @@
 //! Arguments: borrowed or owned where a client is called, owned where a method is.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::wire::Wire;
 use crate::cap::methods::MethodArgs;
@@ -12,12 +12,14 @@ use crate::error::Error;
 
 /// An argument given as a borrow.
 #[doc(hidden)]
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
 pub struct ByRef<'a, T: ?Sized>(pub &'a T);
 
 /// An argument given away.
 #[doc(hidden)]
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
 pub struct ByValue<T>(pub T);
 
 /// A type that an argument can be lent as: its owned form can travel.
@@ -57,18 +59,6 @@ pub type Taken<T> = <T as Passed>::Taken;
 /// The type that the callee decodes for a borrowed argument.
 #[doc(hidden)]
 pub type Owned<T> = <T as ToOwned>::Owned;
-
-impl<T: Serialize + ?Sized> Serialize for ByRef<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<T: Wire> Serialize for ByValue<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
 
 /// One argument as a client takes it.
 #[doc(hidden)]

@@ -126,7 +126,7 @@ impl Supertrait for NotExtendable {}
 #[doc(hidden)]
 pub fn supertrait(_: impl Supertrait) {}
 
-/// Serializes a client as its reference, with its interface as the shape.
+/// Serializes a client as its reference, with its interface as the kind.
 #[doc(hidden)]
 pub fn serialize<C: Client, S: serde::Serializer>(client: &C, serializer: S) -> Result<S::Ok, S::Error> {
     client.cap().clone().with_kind(RefKind::Object(C::INTERFACE)).serialize(serializer)

@@ -2,9 +2,11 @@
 
 use std::any::{Any, TypeId};
 use std::future::Future;
-use std::hash::{Hash, Hasher};
+use std::hash::BuildHasher as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
 
 use super::args::{self, Args};
 use super::client::Client;
@@ -55,9 +57,7 @@ impl<C: Serve<T>, T: Send + Sync + 'static> RequestTarget for InterfaceTarget<C,
 
     /// A generic interface has one table for all its parameters, and a client for each.
     fn interface_id(&self) -> usize {
-        let mut bits = Bits(0);
-        TypeId::of::<C>().hash(&mut bits);
-        bits.0 as usize
+        FixedState::default().hash_one(TypeId::of::<C>()) as usize
     }
 
     fn name(&self) -> &'static str {
@@ -70,25 +70,6 @@ impl<C: Serve<T>, T: Send + Sync + 'static> RequestTarget for InterfaceTarget<C,
 
     fn request(&self, local: Local, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
         request_of_interface(local, C::INTERFACE, request, first)
-    }
-}
-
-/// Takes the bits of a `TypeId`, which are a hash already.
-struct Bits(u64);
-
-impl Hasher for Bits {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(byte.into());
-        }
-    }
-
-    fn write_u64(&mut self, bits: u64) {
-        self.0 = self.0.rotate_left(5) ^ bits;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
@@ -105,7 +86,7 @@ pub trait IsResult {
     type Err: WireError;
 
     /// Runs a method that returns it, as [`Invocation::run`] does one that returns a value.
-    fn run<T, A, Fut>(delivery: Invocation<'_, '_, T>, method: impl Fn(Arc<T>, A) -> Fut) -> Response
+    fn run<T, A, Fut>(invocation: Invocation<'_, '_, T>, method: impl Fn(Arc<T>, A) -> Fut) -> Response
     where
         T: Send + Sync + 'static,
         A: Args,
@@ -116,13 +97,13 @@ impl<T: Wire, E: WireError> IsResult for Result<T, E> {
     type Ok = T;
     type Err = E;
 
-    fn run<O, A, Fut>(delivery: Invocation<'_, '_, O>, method: impl Fn(Arc<O>, A) -> Fut) -> Response
+    fn run<O, A, Fut>(invocation: Invocation<'_, '_, O>, method: impl Fn(Arc<O>, A) -> Fut) -> Response
     where
         O: Send + Sync + 'static,
         A: Args,
         Fut: Future<Output = Self> + Send + 'static,
     {
-        delivery.run_with(method, Reply::of_result)
+        invocation.run_with(method, Reply::of_result)
     }
 }
 
@@ -148,26 +129,19 @@ impl Reply {
     /// Returns the reply of a method. Its value is written as it is, also if it is a `Result`: the declared return type
     /// of the method decides, not the value.
     fn of<R: Wire>(value: R, typed: bool, place: ResultSlot<'_>) -> Outcome {
-        if typed {
-            Reply::unwritten(value, capnweb::to_payload, place)
-        } else {
-            capnweb::to_payload(&value, usize::MAX).map(Reply::Wire)
-        }
+        Reply::made(value, capnweb::to_payload, typed, place)
     }
 
     /// Returns the reply of a function. If its value is a `Result`, it is one to the caller too, whether or not the
     /// closure was handed out as one that can fail.
     fn of_function<R: Wire>(value: R, typed: bool, place: ResultSlot<'_>) -> Outcome {
-        if typed {
-            Reply::unwritten(value, |value, _| capnweb::to_outcome(value), place)
-        } else {
-            capnweb::to_outcome(&value).map(Reply::Wire)
-        }
+        Reply::made(value, |value, _| capnweb::to_outcome(value), typed, place)
     }
 
-    /// Returns the reply to a caller that can take the value as it is: in its place, if it is waiting now.
-    fn unwritten<R: Wire>(value: R, write: Write<R>, place: ResultSlot<'_>) -> Outcome {
+    /// Returns the reply with a value. A `typed` caller can take it as it is: in its place, if it is waiting now.
+    fn made<R: Wire>(value: R, write: Write<R>, typed: bool, place: ResultSlot<'_>) -> Outcome {
         match place {
+            _ if !typed => write(&value, usize::MAX).map(Reply::Wire),
             Some(place) => put(value, write, place, usize::MAX).map(Reply::Wire),
             None => Ok(Reply::Typed(keep(value, write))),
         }

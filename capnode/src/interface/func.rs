@@ -79,6 +79,10 @@ impl<F: ?Sized> Func<F> {
         Self(PlainFunc { cap, signature: PhantomData })
     }
 
+    fn from_closure(closure: impl Send + Sync + 'static, target: &'static FuncTarget) -> Self {
+        Self::from_cap(Cap::from_local(Local::new(Arc::new(closure), target)))
+    }
+
     /// The reference itself.
     pub fn cap(&self) -> &Cap {
         &self.0.cap
@@ -203,26 +207,10 @@ impl<F: ?Sized> IntoFallibleFunc<F> for Func<F> {
     }
 }
 
-/// Serves a closure: `S` is its signature, and `K` the kind of its result.
-struct FuncTarget<C, S, K> {
-    kind: PhantomData<fn(C, S) -> K>,
-}
+/// Serves the closures of one type, by a function that calls one.
+struct FuncTarget(fn(&mut MethodCall<'_>) -> Response);
 
-/// The result is a value.
-struct Value;
-
-/// The result is a `Result`, whose error has a type.
-struct Fallible;
-
-/// Calls a function of one kind.
-trait Calls: Send + Sync {
-    fn call(call: &mut MethodCall<'_>) -> Response;
-}
-
-impl<C, S, K> RequestTarget for FuncTarget<C, S, K>
-where
-    Self: Calls,
-{
+impl RequestTarget for FuncTarget {
     fn ref_kind(&self) -> RefKind {
         RefKind::Function
     }
@@ -233,7 +221,7 @@ where
 
     fn call(&self, _: usize, call: &mut MethodCall<'_>) -> Response {
         // A closure may call others before it returns its future.
-        depth::with_hop_limit(|| <Self as Calls>::call(call)).unwrap_or_else(too_many_hops)
+        depth::with_hop_limit(|| (self.0)(call)).unwrap_or_else(too_many_hops)
     }
 
     fn request(&self, local: Local, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
@@ -276,8 +264,10 @@ macro_rules! functions {
             Fut: Answers<Answer = R> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> R> {
-                let target = &FuncTarget::<C, fn($($arg),*) -> R, Value> { kind: PhantomData };
-                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), target)))
+                Func::from_closure(self, &FuncTarget(|call| {
+                    let function = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                    Invocation::new(call).run_function(function)
+                }))
             }
         }
 
@@ -287,30 +277,10 @@ macro_rules! functions {
             Fut: Answers<Answer = Result<T, E>> + Send + 'static,
         {
             fn into_func(self) -> Func<fn($($arg),*) -> Result<T, E>> {
-                let target = &FuncTarget::<C, fn($($arg),*) -> Result<T, E>, Fallible> { kind: PhantomData };
-                Func::from_cap(Cap::from_local(Local::new(Arc::new(self), target)))
-            }
-        }
-
-        impl<C, Fut, $($arg: Wire,)* R: Wire> Calls for FuncTarget<C, fn($($arg),*) -> R, Value>
-        where
-            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Answers<Answer = R> + Send + 'static,
-        {
-            fn call(call: &mut MethodCall<'_>) -> Response {
-                let function = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                Invocation::new(call).run_function(function)
-            }
-        }
-
-        impl<C, Fut, $($arg: Wire,)* T: Wire, E: WireError> Calls for FuncTarget<C, fn($($arg),*) -> Result<T, E>, Fallible>
-        where
-            C: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Answers<Answer = Result<T, E>> + Send + 'static,
-        {
-            fn call(call: &mut MethodCall<'_>) -> Response {
-                let function = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
-                IsResult::run(Invocation::new(call), function)
+                Func::from_closure(self, &FuncTarget(|call| {
+                    let function = |closure: Arc<C>, ($($value,)*): ($($arg,)*)| closure($($value),*);
+                    IsResult::run(Invocation::new(call), function)
+                }))
             }
         }
     )* };

@@ -28,17 +28,19 @@ pub struct Resolver<C> {
 impl<C: Into<Cap>> Resolver<C> {
     /// Resolves the promise to `client`. Calls made on it before are delivered now, in their order.
     pub fn resolve(mut self, client: C) {
-        if let Some(promise) = self.promise.take() {
-            promise.resolve(client.into());
-        }
+        self.settle(|| client.into());
     }
 }
 
 impl<C> Resolver<C> {
     /// Rejects the promise: every call on it fails with `error`.
     pub fn reject(mut self, error: Error) {
+        self.settle(|| Cap::broken(error));
+    }
+
+    fn settle(&mut self, cap: impl FnOnce() -> Cap) {
         if let Some(promise) = self.promise.take() {
-            promise.resolve(Cap::broken(error));
+            promise.resolve(cap());
         }
     }
 
@@ -50,10 +52,8 @@ impl<C> Resolver<C> {
 
 impl<C> Drop for Resolver<C> {
     fn drop(&mut self) {
-        if let Some(promise) = self.promise.take() {
-            let message = "the resolver of the promise was dropped";
-            promise.resolve(Cap::broken(Error::new(ErrorKind::Unresolved, message)));
-        }
+        let message = "the resolver of the promise was dropped";
+        self.settle(|| Cap::broken(Error::new(ErrorKind::Unresolved, message)));
     }
 }
 

@@ -200,7 +200,7 @@ struct RawBuf(Bytes);
 
 impl<'de> Deserialize<'de> for RawBuf {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_byte_buf(Outer).map(RawBuf)
+        deserializer.deserialize_byte_buf(BytesVisitor { in_newtype: false }).map(RawBuf)
     }
 }
 
@@ -221,46 +221,17 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(marker::BYTES, Outer)
+        deserializer.deserialize_newtype_struct(marker::BYTES, BytesVisitor { in_newtype: false })
     }
 }
 
-/// Bytes, or a newtype around them and their kind.
-struct Outer;
-
-impl<'de> de::Visitor<'de> for Outer {
-    type Value = Bytes;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("bytes")
-    }
-
-    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-        Ok(bytes.into())
-    }
-
-    fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
-        Ok(bytes.into())
-    }
-
-    /// Bytes as languages without byte values write them: as numbers.
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Bytes, A::Error> {
-        std::iter::from_fn(|| numbers.next_element::<u8>().transpose()).collect()
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Bytes, D::Error> {
-        if inner.is_human_readable() {
-            inner.deserialize_any(BytesContent)
-        } else {
-            inner.deserialize_seq(BytesContent)
-        }
-    }
+/// Takes bytes, or a newtype around their content, which is as in [`marker::BYTES`], or the bytes alone if a step on the
+/// way has dropped the rest.
+struct BytesVisitor {
+    in_newtype: bool,
 }
 
-/// The content of [`Bytes`], as in [`marker::BYTES`], or the bytes alone if a step on the way has dropped the rest.
-struct BytesContent;
-
-impl<'de> de::Visitor<'de> for BytesContent {
+impl<'de> de::Visitor<'de> for BytesVisitor {
     type Value = Bytes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,6 +247,10 @@ impl<'de> de::Visitor<'de> for BytesContent {
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut parts: A) -> Result<Bytes, A::Error> {
+        if !self.in_newtype {
+            // Languages without byte values write them as numbers.
+            return std::iter::from_fn(|| parts.next_element::<u8>().transpose()).collect();
+        }
         let RawBuf(data) = parts.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
         let kind = match parts.next_element::<String>()? {
             None => ByteKind::Uint8Array,
@@ -283,6 +258,15 @@ impl<'de> de::Visitor<'de> for BytesContent {
                 .ok_or_else(|| de::Error::custom("expected the name of a JavaScript byte container"))?,
         };
         Ok(data.with_kind(kind))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Bytes, D::Error> {
+        let visitor = BytesVisitor { in_newtype: true };
+        if inner.is_human_readable() {
+            inner.deserialize_any(visitor)
+        } else {
+            inner.deserialize_seq(visitor)
+        }
     }
 }
 

@@ -43,8 +43,7 @@ pub(super) fn error_text(error: &Error, frame_bytes: usize) -> Text {
     };
     let plain = || text(&Error::rejected(error.public_message()));
     let text = text(error).or_else(plain).unwrap_or_else(|| {
-        capnweb::error_text(&Error::rejected("an error that is longer than a frame may be"))
-            .unwrap_or_default()
+        capnweb::error_text(&Error::rejected("the error is longer than a frame may be")).unwrap_or_default()
     });
     text.into()
 }

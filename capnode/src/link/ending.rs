@@ -151,7 +151,7 @@ impl Link {
             state.lifecycle.check()?;
             let unsupported = || {
                 let message =
-                    "only Capnode has ids that are valid on all connections; elsewhere a `Restorer` knows them";
+                    "only in Capnode is an id valid on all connections: ask a `Restorer` of the peer instead";
                 Error::new(ErrorKind::Unsupported, message)
             };
             let id = state.encoding.codec_mut().reconstruct(name).ok_or_else(unsupported)?;

@@ -232,7 +232,7 @@ impl Entries {
         };
         if self.kept_bytes + bytes > limit {
             effects.discard(outcome);
-            let message = format!("more than {limit} bytes of results were not given back");
+            let message = format!("more than {limit} bytes of results are not released");
             let error = Error::over(LimitKind::KeptBytes, message);
             kept.outcome = Some(Err(error.clone()));
             return Err(error);

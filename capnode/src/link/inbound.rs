@@ -42,7 +42,7 @@ enum Work {
 /// Returns the error for a first message that is not one of the peer's language, or of any.
 fn not_spoken(peer: Option<&Capabilities>) -> Error {
     let language = peer.map_or("any language that is spoken here", |peer| peer.title);
-    Error::new(ErrorKind::Protocol, format!("the first message is not one of {language}"))
+    Error::new(ErrorKind::Protocol, format!("the first message is not one of {language}: check the address"))
 }
 
 impl Link {

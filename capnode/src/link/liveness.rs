@@ -78,7 +78,7 @@ impl Link {
             }
             let end = state.clock.unused_since().saturating_add(idle);
             if end <= now {
-                let message = format!("nothing has been going on for {idle:?}");
+                let message = format!("the connection was idle for {idle:?}");
                 let error = Error::new(ErrorKind::Disconnected, message).with_fault(Fault::Here);
                 return Err(error.of_limit(LimitKind::Idle));
             }

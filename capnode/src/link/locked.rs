@@ -174,7 +174,7 @@ impl Link {
                 self.with_state(Cause::Peer, |state, effects| self.check_calls(state, effects));
             }
             Question::Index(promise) => {
-                let not_there = |_| Error::new(ErrorKind::Protocol, "a promise in the place of an index");
+                let not_there = |_| Error::new(ErrorKind::Protocol, "the peer sent a promise as its index");
                 let index = InboundRef::into_live(value, self.unfolding).map_err(not_there);
                 promise.resolve(index.map_or_else(Cap::broken, to_cap));
             }

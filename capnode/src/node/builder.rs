@@ -46,7 +46,9 @@ impl Node {
 
     /// Returns a builder, which sets the options of a node.
     pub fn builder() -> NodeBuilder {
-        NodeBuilder::new()
+        let mut settings = Settings::default();
+        settings.config.registry = Some(Registry::default());
+        NodeBuilder { admit: Arc::new(Same(None)), settings }
     }
 
     /// Returns a node with these [`Limits`] and otherwise the options of this one: a step before the first use, for
@@ -60,12 +62,6 @@ impl Node {
 }
 
 impl NodeBuilder {
-    fn new() -> Self {
-        let mut settings = Settings::default();
-        settings.config.registry = Some(Registry::default());
-        Self { admit: Arc::new(Same(None)), settings }
-    }
-
     /// Creates the node.
     pub fn build(self) -> Node {
         Node { admit: self.admit, settings: Arc::new(self.settings), shared: Arc::default() }

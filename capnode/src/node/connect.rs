@@ -59,15 +59,9 @@ impl Node {
     /// Connects to an address and offers this node's index to the peer. The result is a client for the peer's index, a
     /// [`Cap`](crate::Cap), or the [`Connection`](crate::Connection).
     pub fn connect<C: FromConnection>(&self, url: &str) -> Connect<C> {
-        Connect::new(url, self.clone())
-    }
-}
-
-impl<C: FromConnection> Connect<C> {
-    fn new(url: &str, node: Node) -> Self {
-        Self {
+        Connect {
             url: url.to_owned(),
-            node,
+            node: self.clone(),
             dialect: None,
             headers: Vec::new(),
             #[cfg(feature = "tls")]
@@ -75,7 +69,9 @@ impl<C: FromConnection> Connect<C> {
             result: PhantomData,
         }
     }
+}
 
+impl<C: FromConnection> Connect<C> {
     /// Sets the wire language, instead of Cap'n Web or that of the [node](super::NodeBuilder::dialect).
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = Some(dialect);

@@ -173,12 +173,12 @@ impl Session {
         // Cancels that followed from the end of a call since are included.
         if !(charged.cancels..counts.cancels).all(|_| cancels.count(now)) {
             let limit = self.limits.cancels_per_second;
-            let message = format!("more than {limit} calls given up in a second");
+            let message = format!("more than {limit} calls cancelled in a second");
             return Err(Error::over(LimitKind::CancelsPerSecond, message));
         }
         if !(charged.unknown_ids..counts.unknown_ids).all(|_| unknown_ids.count(now)) {
             let limit = self.limits.stray_ids_per_second;
-            let message = format!("more than {limit} ids in a second that are not where they should be");
+            let message = format!("more than {limit} unknown ids in a second");
             return Err(Error::over(LimitKind::StrayIdsPerSecond, message));
         }
         *charged = *counts;

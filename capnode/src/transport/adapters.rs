@@ -4,11 +4,11 @@ use std::fmt;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Frame, Outgoing, Properties, ReceiveError, Transport};
 
-/// Frames over a pair of channels: see [`channels`].
+/// Frames over a pair of channels: see [`channels`] and [`pair`].
 #[derive(Debug)]
 pub struct Channels {
     /// `None` once it is closed.
@@ -22,6 +22,12 @@ pub struct Channels {
 /// Closing the connection closes both channels. Dropping the other ends closes the connection.
 pub fn channels(outgoing: UnboundedSender<String>, incoming: UnboundedReceiver<String>) -> Channels {
     Channels { outgoing: Some(outgoing), incoming, current: String::new() }
+}
+
+/// Returns the two ends of a connection inside one program.
+pub fn pair() -> (Channels, Channels) {
+    let ((there, from_here), (back, from_there)) = (unbounded_channel(), unbounded_channel());
+    (channels(there, from_there), channels(back, from_here))
 }
 
 impl Transport for Channels {

@@ -9,14 +9,12 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::input::{CHUNK, Input, ended};
 use super::messages::{FAILED, close_reason};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::retention::SMALL;
-
-/// The room for a read, and for a write.
-const CHUNK: usize = 16 << 10;
 
 /// The most bytes of a frame before its payload.
 const HEADER: usize = 14;
@@ -31,7 +29,7 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-const NORMAL: u16 = 1000;
+pub(super) const NORMAL: u16 = 1000;
 pub(super) const PROTOCOL: u16 = 1002;
 pub(super) const INVALID: u16 = 1007;
 pub(super) const TOO_LONG: u16 = 1009;
@@ -53,12 +51,8 @@ pub(crate) struct Frames<S> {
     writer: Writer,
     /// Signs of life that came in control frames.
     controls: u64,
-    /// Bytes read.
-    read: u64,
     /// The close code for the peer's fault.
     fault: Option<u16>,
-    /// Set once input is discarded.
-    leftover: Option<Leftover>,
 }
 
 #[derive(Debug)]
@@ -66,10 +60,7 @@ struct Reader {
     role: Role,
     /// The most bytes of a message.
     limit: usize,
-    /// Bytes of the stream. Those not read yet are from `start` to `filled`; the rest is room.
-    buffer: Vec<u8>,
-    start: usize,
-    filled: usize,
+    input: Input,
     /// The payload of a message that is not whole yet, or that spanned several reads.
     message: Vec<u8>,
     /// `true` if a message has begun whose last frame has not.
@@ -171,7 +162,7 @@ fn protocol(message: &str) -> Fault {
 impl Reader {
     /// Reads the header of the next frame, if all of it is there.
     fn header(&mut self) -> Result<Option<Header>, Fault> {
-        let bytes = &self.buffer[self.start..self.filled];
+        let bytes = self.input.bytes();
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let short = usize::from(second & 0x7f);
         let extended = match short {
@@ -223,17 +214,17 @@ impl Reader {
             CLOSE | PING | PONG => {}
             _ => return Err(protocol("a WebSocket frame with an unknown opcode")),
         }
-        self.start += 2 + size;
+        self.input.start += 2 + size;
         Ok(Some(Header { opcode, last, left: usize::try_from(length).unwrap_or(usize::MAX), mask }))
     }
 
     /// Takes `range` of the buffer, unmasked.
     fn unmask(&mut self, range: Range<usize>, frame: &mut Header) -> Range<usize> {
         if let Some(key) = &mut frame.mask {
-            *key = mask(&mut self.buffer[range.clone()], *key);
+            *key = mask(&mut self.input.buffer[range.clone()], *key);
         }
         frame.left -= range.len();
-        self.start = range.end;
+        self.input.start = range.end;
         range
     }
 
@@ -249,16 +240,16 @@ impl Reader {
                     None => return Ok(Step::Read),
                 },
             };
-            let here = frame.left.min(self.filled - self.start);
+            let here = frame.left.min(self.input.bytes().len());
             let whole = here == frame.left;
-            let range = self.start..self.start + here;
+            let range = self.input.start..self.input.start + here;
             if frame.opcode >= CLOSE {
                 if !whole {
                     self.frame = Some(frame);
                     return Ok(Step::Read);
                 }
                 let range = self.unmask(range, &mut frame);
-                return control(frame.opcode, &self.buffer[range]);
+                return control(frame.opcode, &self.input.buffer[range]);
             }
             let alone = !self.begun && self.message.is_empty();
             if whole && frame.last && alone {
@@ -286,20 +277,18 @@ impl Reader {
             let room = (needed * 2).max(CHUNK).min(self.limit.max(needed));
             self.message.reserve_exact(room - self.message.len());
         }
-        self.message.extend_from_slice(&self.buffer[range]);
+        self.message.extend_from_slice(&self.input.buffer[range]);
     }
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
-        if self.buffer.is_empty() {
-            self.buffer.resize(CHUNK, 0);
+        if self.input.buffer.is_empty() {
+            self.input.buffer.resize(CHUNK, 0);
         }
-        if self.start == self.filled {
-            (self.start, self.filled) = (0, 0);
-        } else if self.buffer.len() - self.filled < HEADER + CONTROL {
-            self.buffer.copy_within(self.start..self.filled, 0);
-            self.filled -= self.start;
-            self.start = 0;
+        if self.input.bytes().is_empty() {
+            (self.input.start, self.input.filled) = (0, 0);
+        } else if self.input.buffer.len() - self.input.filled < HEADER + CONTROL {
+            self.input.compact();
         }
     }
 
@@ -428,67 +417,20 @@ impl<S> Frames<S> {
         if filled > 0 {
             read.resize(filled + CHUNK, 0);
         }
-        let reader = Reader {
-            role,
-            limit,
-            start: 0,
-            filled,
-            buffer: read,
-            message: Vec::new(),
-            begun: false,
-            taken: false,
-            frame: None,
-        };
-        Self {
-            stream,
-            role,
-            reader,
-            writer: Writer::default(),
-            controls: 0,
-            read: 0,
-            fault: None,
-            leftover: None,
-        }
+        let input = Input { buffer: read, filled, ..Input::default() };
+        let reader =
+            Reader { role, limit, input, message: Vec::new(), begun: false, taken: false, frame: None };
+        Self { stream, role, reader, writer: Writer::default(), controls: 0, fault: None }
     }
 
     /// Discards all buffered and later input.
     fn discard(&mut self, leftover: Leftover) {
-        self.leftover.get_or_insert(leftover);
+        self.reader.input.discard(leftover);
         (self.reader.message, self.reader.frame) = (Vec::new(), None);
-        (self.reader.start, self.reader.filled) = (0, 0);
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
-    /// Reads available input. Returns the number of bytes.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let reader = &mut self.reader;
-        let mut room = ReadBuf::new(&mut reader.buffer[reader.filled..]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
-        let read = room.filled().len();
-        reader.filled += read;
-        self.read += read as u64;
-        Poll::Ready(Ok(read))
-    }
-
-    /// Reads to the end of the stream, or up to the budget for leftovers.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
-        for _ in 0..Leftover::TURNS {
-            (self.reader.start, self.reader.filled) = (0, 0);
-            self.reader.make_room();
-            let read = match ready!(self.poll_read(cx)) {
-                Ok(read) => read,
-                Err(error) => return Poll::Ready(Some(Err(error.into()))),
-            };
-            if read == 0 || self.leftover.as_mut().is_none_or(|leftover| leftover.is_over(read)) {
-                return Poll::Ready(None);
-            }
-        }
-        // Other tasks get their turn, even if there is more.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
     /// Writes the waiting control frames, as far as possible.
     fn answer(&mut self, cx: &mut Context<'_>) {
         if self.writer.pong.is_none() && self.writer.out.is_empty() {
@@ -507,14 +449,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
-        if self.leftover.is_some() {
-            return self.poll_discard(cx);
+        if self.reader.input.leftover.is_some() {
+            let discarded = self.reader.input.poll_discard(&mut self.stream, cx);
+            return discarded.map(|outcome| outcome.err().map(|error| Err(error.into())));
         }
         self.answer(cx);
         let text = loop {
             match self.reader.next() {
                 Ok(Step::Read) => {}
-                Ok(Step::InPlace(range)) => break &self.reader.buffer[range],
+                Ok(Step::InPlace(range)) => break &self.reader.input.buffer[range],
                 Ok(Step::Joined) => break &self.reader.message,
                 Ok(Step::Ping(payload)) => {
                     self.controls += 1;
@@ -545,16 +488,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
                 }
             }
             self.reader.make_room();
-            let read = self.poll_read(cx);
+            let read = self.reader.input.poll_read(&mut self.stream, cx);
             if read.is_pending() {
                 self.reader.shrink();
             }
             match ready!(read) {
                 Ok(0) => {
-                    let message = "the stream ended without a WebSocket close frame";
-                    return Poll::Ready(Some(Err(
-                        io::Error::new(io::ErrorKind::UnexpectedEof, message).into()
-                    )));
+                    let error = ended("the stream ended without a WebSocket close frame");
+                    return Poll::Ready(Some(Err(error.into())));
                 }
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
@@ -587,7 +528,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
     }
 
     fn properties(&self) -> Properties {
-        let signs_of_life = self.controls + self.read / LIFE;
+        let signs_of_life = self.controls + self.reader.input.read / LIFE;
         Properties { signs_of_life, arriving: self.reader.message.capacity(), ..Properties::default() }
     }
 

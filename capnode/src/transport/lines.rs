@@ -1,37 +1,28 @@
 //! Byte streams, a line a frame; some peers put nothing between the frames.
 
-use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use super::input::{CHUNK, Input, ended};
 use super::texts::{Byte, Text};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::retention::{BufferRetention, SMALL};
-
-/// The room for a read.
-const CHUNK: usize = 16 << 10;
 
 /// Frames over a byte stream, each a line: see [`lines`].
 #[derive(Debug)]
 pub struct Lines<S> {
     stream: S,
-    /// Bytes that have been read; those before `start` have been taken.
-    buffer: Vec<u8>,
-    /// The start of the next line.
-    start: usize,
+    /// The next line starts where it does.
+    input: Input,
     /// The end of the part that is known to have no line feed.
     searched: usize,
-    /// Bytes read.
-    read: u64,
     limit: usize,
     retained: BufferRetention,
     framing: Framing,
-    /// Set once input is discarded.
-    leftover: Option<Leftover>,
 }
 
 /// The separator of the frames that arrive.
@@ -55,14 +46,11 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
     let limit = crate::Limits::default().frame_bytes;
     Lines {
         stream,
-        buffer: Vec::new(),
-        start: 0,
+        input: Input::default(),
         searched: 0,
-        read: 0,
         limit,
         retained: BufferRetention::default(),
         framing: Framing::Unknown,
-        leftover: None,
     }
 }
 
@@ -132,19 +120,6 @@ impl AsyncWrite for ChildPipes {
 }
 
 impl<S> Lines<S> {
-    /// Discards all buffered and later input.
-    fn discard(&mut self, leftover: Leftover) {
-        if self.leftover.is_none() {
-            self.leftover = Some(leftover);
-            self.drop_buffer();
-        }
-    }
-
-    fn drop_buffer(&mut self) {
-        self.buffer = Vec::new();
-        (self.start, self.searched) = (0, 0);
-    }
-
     /// Refuses lines longer than `bytes`, before they are read to their end.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -155,8 +130,8 @@ impl<S> Lines<S> {
     fn find_frame(&mut self) -> Option<(usize, usize)> {
         if let Framing::Unknown = self.framing {
             let white = |byte: &&u8| byte.is_ascii_whitespace();
-            self.start += self.buffer.get(self.start..)?.iter().take_while(white).count();
-            self.framing = match self.buffer.get(self.start)? {
+            self.input.start += self.input.bytes().iter().take_while(white).count();
+            self.framing = match self.input.bytes().first()? {
                 b'{' => Framing::Texts(Text::default()),
                 _ => Framing::Lines,
             };
@@ -169,12 +144,12 @@ impl<S> Lines<S> {
 
     fn find_text(&mut self) -> Option<(usize, usize)> {
         let Framing::Texts(text) = &mut self.framing else { return None };
-        let from = self.start.max(self.searched);
-        for (at, byte) in self.buffer.get(from..)?.iter().enumerate() {
+        let from = self.input.start.max(self.searched);
+        for (at, byte) in self.input.buffer.get(from..self.input.filled)?.iter().enumerate() {
             let at = from + at;
             let next = match text.look(*byte) {
                 Byte::Before => {
-                    self.start = at + 1;
+                    self.input.start = at + 1;
                     continue;
                 }
                 Byte::Inside => continue,
@@ -185,48 +160,51 @@ impl<S> Lines<S> {
             self.searched = next;
             return Some((next, next));
         }
-        self.searched = self.buffer.len();
+        self.searched = self.input.filled;
         None
     }
 
     fn find_line(&mut self) -> Option<usize> {
-        let from = self.start.max(self.searched);
-        let found = memchr::memchr(b'\n', self.buffer.get(from..)?);
-        self.searched = found.map_or(self.buffer.len(), |at| from + at + 1);
+        let from = self.input.start.max(self.searched);
+        let found = memchr::memchr(b'\n', self.input.buffer.get(from..self.input.filled)?);
+        self.searched = found.map_or(self.input.filled, |at| from + at + 1);
         found.map(|at| from + at)
     }
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
-        let is_taken = self.start == self.buffer.len();
-        if is_taken && self.retained.should_shrink(self.buffer.capacity(), self.buffer.len()) {
-            self.drop_buffer();
+        if self.input.bytes().is_empty()
+            && self.retained.should_shrink(self.input.buffer.len(), self.input.filled)
+        {
+            self.input.clear();
+            self.searched = 0;
         }
-        if self.start > 0 {
-            self.buffer.drain(..self.start);
-            self.searched = self.searched.saturating_sub(self.start);
-            self.start = 0;
+        if self.input.start > 0 {
+            self.searched = self.searched.saturating_sub(self.input.start);
+            self.input.compact();
         }
-        let filled = self.buffer.len();
-        if self.buffer.capacity() - filled < CHUNK / 4 {
+        if self.input.buffer.len() - self.input.filled < CHUNK / 4 {
             // As much again, but no more than the longest line needs.
-            self.buffer.reserve_exact(filled.min(self.limit.saturating_sub(filled)) + CHUNK);
+            let room = (self.input.filled * 2).min(self.limit.max(self.input.filled)) + CHUNK;
+            self.input.buffer.reserve_exact(room - self.input.buffer.len());
+            self.input.buffer.resize(room, 0);
         }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
-        if self.leftover.is_some() {
-            return self.poll_discard(cx).map(|outcome| outcome.err().map(|error| Err(error.into())));
+        if self.input.leftover.is_some() {
+            let discarded = self.input.poll_discard(&mut self.stream, cx);
+            return discarded.map(|outcome| outcome.err().map(|error| Err(error.into())));
         }
         let (end, next) = loop {
             let found = self.find_frame();
             // A line that has come as a whole is refused as well.
-            let length = found.map_or(self.buffer.len(), |(end, _)| end) - self.start;
+            let length = found.map_or(self.input.filled, |(end, _)| end) - self.input.start;
             if length > self.limit {
                 // The rest of the line follows.
-                self.discard(Leftover::of_too_long());
+                self.input.discard(Leftover::of_too_long());
                 let message = format!("a message is longer than {} bytes", self.limit);
                 return Poll::Ready(Some(Err(ReceiveError::TooLong(message))));
             }
@@ -234,27 +212,25 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
                 break found;
             }
             self.make_room();
-            let read = self.poll_read(cx);
-            let is_taken = self.start == self.buffer.len();
-            if read.is_pending() && is_taken && self.buffer.capacity() > SMALL {
+            let read = self.input.poll_read(&mut self.stream, cx);
+            if read.is_pending() && self.input.bytes().is_empty() && self.input.buffer.len() > SMALL {
                 // Nothing may come for long.
-                self.drop_buffer();
+                self.input.clear();
+                self.searched = 0;
             }
             match ready!(read) {
-                Ok(0) if is_taken => return Poll::Ready(None),
+                Ok(0) if self.input.bytes().is_empty() => return Poll::Ready(None),
                 Ok(0) => {
-                    self.start = self.buffer.len();
-                    let message = "the connection ended in the middle of a message";
-                    return Poll::Ready(Some(Err(
-                        io::Error::new(io::ErrorKind::UnexpectedEof, message).into()
-                    )));
+                    self.input.start = self.input.filled;
+                    let error = ended("the connection ended in the middle of a message");
+                    return Poll::Ready(Some(Err(error.into())));
                 }
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
         };
-        let line = &self.buffer[self.start..end];
-        self.start = next;
+        let line = &self.input.buffer[self.input.start..end];
+        self.input.start = next;
         let invalid = |error: std::str::Utf8Error| ReceiveError::Invalid(error.to_string());
         Poll::Ready(Some(std::str::from_utf8(line).map(Frame::Text).map_err(invalid)))
     }
@@ -271,40 +247,20 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
 
     fn properties(&self) -> Properties {
         // A large buffer may be larger than its content.
-        let (room, held) = (self.buffer.capacity(), self.buffer.len() - self.start);
-        let arriving = if room > SMALL { room } else { held };
-        Properties { byte_stream: true, signs_of_life: self.read / LIFE, arriving, ..Properties::default() }
+        let arriving =
+            if self.input.buffer.len() > SMALL { self.input.buffer.len() } else { self.input.bytes().len() };
+        Properties {
+            byte_stream: true,
+            signs_of_life: self.input.read / LIFE,
+            arriving,
+            ..Properties::default()
+        }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
-        self.discard(Leftover::small());
+        self.input.discard(Leftover::small());
         // Not every stream does that when it is shut down.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl<S: AsyncRead + Unpin> Lines<S> {
-    /// Reads to the end of the stream, or up to the budget for leftovers, and keeps nothing.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        for _ in 0..Leftover::TURNS {
-            self.start = self.buffer.len();
-            self.make_room();
-            let read = ready!(self.poll_read(cx))?;
-            if read == 0 || self.leftover.as_mut().is_none_or(|leftover| leftover.is_over(read)) {
-                return Poll::Ready(Ok(()));
-            }
-        }
-        // Other tasks get their turn, even if there is more.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Reads available input. Returns the number of bytes.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // It keeps no state between its polls, and does not fill the room with zeros first.
-        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx))?;
-        self.read += read as u64;
-        Poll::Ready(Ok(read))
     }
 }

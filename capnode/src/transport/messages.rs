@@ -153,16 +153,12 @@ where
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         let mut sink = Pin::new(&mut self.messages);
-        if self.ping.is_some() {
+        while self.ping.is_some() || !frames.is_empty() {
             ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
-            if let Some(ping) = self.ping.take() {
-                sink.as_mut().start_send(ping).map_err(io::Error::other)?;
-            }
-        }
-        while !frames.is_empty() {
-            ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
-            let Some(Frame::Text(frame)) = frames.pop_frame() else { break };
-            sink.as_mut().start_send(M::from_frame(frame)).map_err(io::Error::other)?;
+            let next = self.ping.take();
+            let next = next.or_else(|| frames.pop_frame().map(|Frame::Text(frame)| M::from_frame(frame)));
+            let Some(message) = next else { break };
+            sink.as_mut().start_send(message).map_err(io::Error::other)?;
         }
         frames.clear();
         sink.poll_flush(cx).map_err(io::Error::other)

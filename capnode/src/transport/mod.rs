@@ -8,18 +8,17 @@ mod adapters;
 pub(crate) mod address;
 #[cfg(any(feature = "axum", feature = "ws"))]
 pub(crate) mod frames;
+mod input;
 pub(crate) mod lines;
-pub(crate) mod memory;
 pub(crate) mod messages;
 pub(crate) mod streams;
 mod texts;
 #[cfg(feature = "ws")]
 pub(crate) mod ws;
 
-pub use self::adapters::{Channels, Translated, channels, translated};
+pub use self::adapters::{Channels, Translated, channels, pair, translated};
 pub use self::address::Address;
 pub use self::lines::{ChildPipes, Lines, child, lines, stdio};
-pub use self::memory::{Memory, pair};
 pub use self::messages::{FrameMessage, Messages, Received, messages};
 #[cfg(feature = "ws")]
 pub use self::ws::{WebSocket, web_socket};

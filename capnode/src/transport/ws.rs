@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use super::ReceiveError;
 use super::address::Io;
-use super::frames::{Frames, INVALID, PROTOCOL, Role, TOO_LONG as TOO_LONG_CODE};
+use super::frames::{Frames, INVALID, NORMAL, PROTOCOL, Role, TOO_LONG as TOO_LONG_CODE};
 use super::messages::{FAILED, FrameMessage, Messages, Received, close_reason, messages};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION, check_path};
 
@@ -48,11 +48,7 @@ impl FrameMessage for tungstenite::Message {
     }
 
     fn closing(reason: Option<&str>) -> Option<Self> {
-        let frame = match reason {
-            None => CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() },
-            Some(reason) => CloseFrame { code: CloseCode::from(FAILED), reason: close_reason(reason).into() },
-        };
-        Some(tungstenite::Message::Close(Some(frame)))
+        Self::failing(if reason.is_some() { FAILED } else { NORMAL }, reason.unwrap_or_default())
     }
 
     fn failing(code: u16, reason: &str) -> Option<Self> {

@@ -314,7 +314,7 @@ fn results_that_are_not_given_back_have_a_limit() {
         peer.receive(&format!(r#"["push",["pipeline",0,["echo"],["{text}"]]]"#));
     }
     peer.receive(r#"["pull",3]"#);
-    let refusal = r#"["reject",3,["error","Error","more than 1000 bytes of results were not given back"]]"#;
+    let refusal = r#"["reject",3,["error","Error","more than 1000 bytes of results are not released; see `Limits::kept_bytes`"]]"#;
     assert_eq!(peer.frames(), [refusal]);
     for id in 1..=3 {
         peer.receive(&format!(r#"["release",{id},1]"#));
@@ -334,7 +334,7 @@ fn values_in_values_are_refused_before_they_are_unfolded() {
         peer.receive(&format!(r#"["push",[[["pipeline",{id}],["pipeline",{id}]]]]"#));
     }
     peer.receive(r#"["pull",40]"#);
-    assert!(peer.frames()[0].contains("make a value of more than"), "it unfolds to 2^39 numbers");
+    assert!(peer.frames()[0].contains("with the outcomes of its promises"), "it unfolds to 2^39 numbers");
     // Each is inside the next.
     let mut peer = accepting(log.probe());
     peer.receive(r#"["push",1]"#);

@@ -481,7 +481,7 @@ fn kept_bytes() {
     assert_eq!(act(&mut two).unwrap(), Value::from("second"));
     let mut two = Two::new(Dialect::CapnWeb, |limits| limits.kept_bytes = all - 1);
     let error = act(&mut two).unwrap_err();
-    assert!(error.message().contains("bytes of results were not given back"), "{error}");
+    assert!(error.message().contains("bytes of results are not released"), "{error}");
     two.goes_on();
 }
 

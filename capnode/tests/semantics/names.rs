@@ -113,8 +113,8 @@ fn a_q_connection_peer_finds_nothing_under_them() {
         let table = [
             (send("post", r#""@",[]"#), rejected("'@' is not a function.")),
             (send("get", r#""@""#), undefined.to_owned()),
-            (send("put", r#""@",1"#), rejected("no property of it can be set")),
-            (send("delete", r#""@""#), rejected("no property of it can be deleted")),
+            (send("put", r#""@",1"#), rejected("no property of this object can be set")),
+            (send("delete", r#""@""#), rejected("no property of this object can be deleted")),
             (
                 send("post", r#""echo",[{"@":1}]"#),
                 r#"{"type":"resolve","to":"a","resolution":{"@":1}}"#.to_owned(),

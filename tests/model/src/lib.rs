@@ -347,7 +347,7 @@ impl Model {
     /// Returns the state of a call that failed with `error`. An honest call does not fail.
     fn failed(&self, error: &Error) -> Became {
         // Capnode has one id for a function for good: one that crosses its giving back on the way is lost.
-        let lost = self.dialect == Dialect::Capnode && error.message().contains("given back");
+        let lost = self.dialect == Dialect::Capnode && error.message().contains("was released");
         assert!(self.hostile || self.cut || lost, "a call failed: {error:?}");
         if error.fate() == Fate::NotSent { Became::NotSent } else { Became::Unsure }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Builder, Form, MAX_DEPTH, Trees, Unrepresentable, elements, exact_element, exact_number, form,
-    open_error, other_members,
+    open_error, other_members, write_scalar,
 };
 use crate::dialect::capnweb;
 use crate::dialect::json::{Json, is_key, quote, separate};
@@ -150,14 +150,11 @@ impl<'t, 'a> Plain<'t, 'a> {
             return false;
         }
         match form(json) {
-            Form::Null => out.push_str("null"),
-            Form::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-            Form::Number(number) | Form::Date(Some(number)) => out.push_str(number),
+            Form::Date(Some(millis)) => out.push_str(millis),
             Form::BigInt(raw) => match exact_number(raw) {
                 Some(number) => out.push_str(&number),
                 None => quote(raw, out),
             },
-            Form::String(raw) | Form::Url(raw) => quote(raw, out),
             Form::Bytes(parts) => {
                 let Ok(elements) = elements(parts) else { return false };
                 list(elements, out, |element, out| {
@@ -178,12 +175,7 @@ impl<'t, 'a> Plain<'t, 'a> {
                 }
                 _ => return false,
             },
-            Form::Undefined
-            | Form::NaN
-            | Form::Infinity
-            | Form::NegativeInfinity
-            | Form::Date(None)
-            | Form::Damaged => return false,
+            scalar => return write_scalar(&scalar, "JSON", out).is_ok(),
         }
         true
     }

@@ -180,7 +180,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
             Leaf::Scalar(scalar) => self.builder.json(scalar),
             Leaf::Function(name) => {
                 let id = self.functions.mention(&name, self.in_index);
-                self.builder.word(CapDescriptor::SenderFunction(id));
+                self.builder.reference(CapDescriptor::SenderFunction(id));
             }
             Leaf::Container(id) if self.occurs[id] > 1 => {
                 let next = self.numbers.len();
@@ -188,7 +188,7 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
                 if number == next {
                     self.waiting.push_back(id);
                 }
-                self.builder.word(CapDescriptor::Node(number));
+                self.builder.reference(CapDescriptor::Node(number));
             }
             Leaf::Container(id) => return self.container(id, depth),
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
-    DAMAGED, Form, MAX_DEPTH, Trees, Unrepresentable, check_room, form, open_error, other_members,
-    unrepresentable, write_bytes, write_scalar,
+    DAMAGED, Form, Trees, Unrepresentable, check_place, form, open_error, other_members, unrepresentable,
+    write_bytes, write_scalar,
 };
 use crate::dialect::ids::quoted;
 use crate::dialect::json::{Json, is_key, quote, separate};
@@ -78,10 +78,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     /// Writes a value in its place, unless it is undefined or null: the language has neither.
     fn leaf(&mut self, json: &'t Json<'a>, depth: usize, out: &mut String) -> Result<bool> {
-        if depth > MAX_DEPTH {
-            return unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep"));
-        }
-        check_room(self.bytes + out.len())?;
+        check_place(depth, self.bytes + out.len())?;
         match form(json) {
             Form::Undefined | Form::Null => return Ok(false),
             Form::NaN => return unrepresentable("Capnode has no NaN"),
@@ -155,6 +152,12 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         }
     }
 
+    /// Adds an entry to the table, whose text is still to come.
+    fn reserve(&mut self) -> usize {
+        self.links.push(String::new());
+        self.links.len() - 1
+    }
+
     /// Remembers where a node stands.
     fn place(&mut self, node: Option<usize>, kind: u8, at: usize) {
         if let Some(node) = node {
@@ -176,8 +179,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     where
         'a: 't,
     {
-        let at = self.links.len();
-        self.links.push(String::new());
+        let at = self.reserve();
         self.place(node, 0, at);
         for (key, value) in members {
             // The real receiver takes that for the prototype.
@@ -208,10 +210,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         depth: usize,
         out: &mut String,
     ) -> Result<()> {
-        let early = node.map(|_| {
-            self.links.push(String::new());
-            self.links.len() - 1
-        });
+        let early = node.map(|_| self.reserve());
         if let Some(at) = early {
             self.place(node, 2, at);
         }
@@ -229,16 +228,8 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     fn list(&mut self, text: String, early: Option<usize>, out: &mut String) {
         self.bytes += text.len() + 1;
-        let at = match early {
-            Some(at) => {
-                self.links[at] = text;
-                at
-            }
-            None => {
-                self.links.push(text);
-                self.links.len() - 1
-            }
-        };
+        let at = early.unwrap_or_else(|| self.reserve());
+        self.links[at] = text;
         point(2, at, out);
     }
 

@@ -58,12 +58,11 @@ impl Functions {
 
     /// Notes that a function is no longer held here. It may come again, unless it is `expired`.
     pub(super) fn leave(&mut self, name: Box<str>, expired: bool) {
+        let dropped = if expired { DropTime::Late } else { DropTime::In(self.turn) };
+        self.pending_release.insert(name.clone(), dropped);
         if expired {
-            self.pending_release.insert(name.clone(), DropTime::Late);
-            self.pending_order.push_front((name, DropTime::Late));
+            self.pending_order.push_front((name, dropped));
         } else {
-            let dropped = DropTime::In(self.turn);
-            self.pending_release.insert(name.clone(), dropped);
             self.pending_order.push_back((name, dropped));
         }
     }

@@ -5,12 +5,8 @@
 //! no properties: an object is a record of functions. A value is a table of objects, lists and function ids with
 //! one of them as root.
 
-use std::collections::VecDeque;
-
-use super::canonical::{
-    Builder, MAX_DEPTH, Unrepresentable, check_error, error_members, unrepresentable, write_reason,
-};
-use super::ids::{OpenAnswers, excerpt, member, open, own_name, peer_id, quoted, split_mix64};
+use super::canonical::{Builder, Unrepresentable, check_error, error_members, unrepresentable, write_reason};
+use super::ids::{Exchange, member, open, own_name, peer_id, quoted, split_mix64};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
@@ -36,13 +32,8 @@ const LATE: &str = "capnode:late";
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Codec {
     functions: Functions,
-    asked: OpenAnswers,
+    pub(crate) exchange: Exchange,
     own: RequestIds,
-    replies: VecDeque<String>,
-    /// The addressees of messages to something that we do not have, or no longer.
-    lost: VecDeque<String>,
-    /// `true` if functions are given back only when [`flush`](Self::flush) says so.
-    defers: bool,
     /// `true` if the last message gave something back late.
     late: bool,
 }
@@ -52,11 +43,8 @@ impl Codec {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             functions: Functions::default(),
-            asked: OpenAnswers::default(),
+            exchange: Exchange::default(),
             own: RequestIds::new(seed),
-            replies: VecDeque::new(),
-            lost: VecDeque::new(),
-            defers: false,
             late: false,
         }
     }
@@ -75,7 +63,7 @@ impl Codec {
     }
 
     /// Reads one message; a message that makes no sense has no effect. An error means that a limit was broken. Answers
-    /// that are due at once are then among the [replies](Self::take_reply).
+    /// that are due at once are then among the [replies](Exchange::take_reply).
     pub(crate) fn parse(
         &mut self,
         frame: &str,
@@ -89,7 +77,7 @@ impl Codec {
         let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };
         match &*kind {
             "index" => {
-                self.asked.add(names.number(), Some(method));
+                self.exchange.add(names.number(), Some(method));
                 Ok(Some(call(0, None)))
             }
             "invocation" => self.parse_invocation(&message, depth, names),
@@ -101,7 +89,7 @@ impl Codec {
                     open(&mut frame, "return");
                     member(&mut frame, "methodId", &reply);
                     frame.push('}');
-                    self.replies.push_back(frame);
+                    self.exchange.reply(frame);
                 }
                 self.late = matches!(message.get(LATE), Some(Json::Bool(true)));
                 let id = message.get("methodId").and_then(own_name).and_then(|name| names.find(&name));
@@ -120,8 +108,8 @@ impl Codec {
         let reply = peer_id(message.get("replyId"));
         let name = message.get("methodId").and_then(own_name).unwrap_or_default();
         let Some(target) = names.find(&name) else {
-            self.lost.push_back(excerpt(&name));
-            self.fail(reply, "there is no such function here, or it has been given back");
+            self.exchange.lose(&name);
+            self.exchange.fail(reply, "there is no such function here, or it was released", failure);
             return Ok(None);
         };
         let args = match message.get("arguments") {
@@ -129,12 +117,12 @@ impl Codec {
             Some(arguments) => match Table::new(arguments).arguments(&mut self.functions, depth)? {
                 Some(args) => args,
                 None => {
-                    self.fail(reply, "the arguments of a call have to be a list");
+                    self.exchange.fail(reply, "the arguments of a call have to be a list", failure);
                     return Ok(None);
                 }
             },
         };
-        self.asked.add(names.number(), reply);
+        self.exchange.add(names.number(), reply);
         Ok(Some(call(target, Some(args))))
     }
 
@@ -155,7 +143,7 @@ impl Codec {
                 return Ok(None);
             }
             None => {
-                self.lost.push_back(excerpt(&to));
+                self.exchange.lose(&to);
                 return Ok(None);
             }
         };
@@ -172,40 +160,21 @@ impl Codec {
         Ok(Some(Message::Answer { id, outcome }))
     }
 
-    /// Answers a call at once with an error.
-    fn fail(&mut self, reply: Option<String>, why: &str) {
-        if let Some(reply) = reply {
-            let mut frame = String::new();
-            failure(&reply, why, &mut frame);
-            self.replies.push_back(frame);
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn lent_name(&self, id: Id) -> Option<&str> {
         self.functions.lent.name(id)
-    }
-
-    /// Takes a frame that has to be sent because of the messages read. Ask after each message, until there is none.
-    pub(crate) fn take_reply(&mut self) -> Option<String> {
-        self.replies.pop_front()
-    }
-
-    /// Takes the start of the addressee of a message whose addressee is not known. Ask after each message.
-    pub(crate) fn take_unknown_target(&mut self) -> Option<String> {
-        self.lost.pop_front()
     }
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
     /// said is refused; an answer that cannot be said becomes an error that says why.
     pub(crate) fn write(
         &mut self,
-        op: &Message,
+        message: &Message,
         names: &mut dyn ExportNames,
         out: &mut String,
     ) -> Result<(), Error> {
         let start = out.len();
-        match op {
+        match message {
             Message::Call { id, target, path, args, .. } => {
                 self.own.ask(*id);
                 self.write_call(*id, *target, path, args.as_ref(), names, out).map_err(|why| {
@@ -219,7 +188,7 @@ impl Codec {
                 return refused.map_err(Unrepresentable::into_error);
             }
             Message::Answer { id, outcome } => {
-                let Some(place) = self.asked.done(*id) else { return Ok(()) };
+                let Some(place) = self.exchange.done(*id) else { return Ok(()) };
                 open(out, if outcome.is_ok() { "return" } else { "error" });
                 member(out, "methodId", &place);
                 out.push_str(",\"value\":");
@@ -238,7 +207,7 @@ impl Codec {
                     }
                 }
             }
-            Message::Release { id, .. } => self.write_release(*id, out),
+            Message::Release { id, .. } => self.leave(*id),
             // Answers are not asked for, nothing tells how far they have come, and a connection ends with its
             // transport.
             Message::Pipe { .. }
@@ -251,30 +220,17 @@ impl Codec {
         Ok(())
     }
 
-    fn write_release(&mut self, id: Id, out: &mut String) {
+    /// Notes that a function of the peer is no longer held here. It is given back only when [`flush`](Self::flush) says
+    /// so. A program that hands out the same function again, which has one id for good, would otherwise often find that
+    /// it has been given back meanwhile: nothing in the language tells a reference that crossed its `dealloc` on the way.
+    fn leave(&mut self, id: Id) {
         let expired = self.functions.expired.remove(&id);
         let Some(name) = self.functions.lent.forget(id) else { return };
         let released = self.functions.released.remove(&id);
         if released || self.functions.listed.contains(&name) {
             return;
         }
-        if self.defers {
-            self.functions.leave(name, expired);
-        } else {
-            self.write_dealloc(name, false, out);
-        }
-    }
-
-    fn write_dealloc(&mut self, name: Box<str>, late: bool, out: &mut String) {
-        let (number, reply) = self.own.next_dealloc();
-        open(out, "dealloc");
-        member(out, "methodId", &name);
-        member(out, "replyId", &quoted(&reply));
-        if late {
-            member(out, LATE, "true");
-        }
-        out.push('}');
-        self.functions.release(number, name);
+        self.functions.leave(name, expired);
     }
 
     /// `true` if the last message gave something back late: the peer has kept it for a while, and its frames that were
@@ -293,20 +249,13 @@ impl Codec {
         }
     }
 
-    /// Has functions given back only when [`flush`](Self::flush) says so. A program that hands out the same function
-    /// again, which has one id for good, would otherwise often find that it has been given back meanwhile: nothing in
-    /// the language tells a reference that crossed its `dealloc` on the way.
-    pub(crate) fn defer(&mut self) {
-        self.defers = true;
-    }
-
     /// `true` if there are functions to give back.
     pub(crate) fn is_leaving(&self) -> bool {
         !self.functions.pending_order.is_empty()
     }
 
     /// Gives back the functions that have not come again since the turn before; or all of them. The frames are among
-    /// the [replies](Self::take_reply).
+    /// the [replies](Exchange::take_reply).
     pub(crate) fn flush(&mut self, all: bool) {
         let now = self.functions.turn;
         self.functions.turn += 1;
@@ -319,21 +268,30 @@ impl Codec {
         self.release(true, |dropped| dropped == DropTime::Late)
     }
 
-    /// Gives back functions, up to the first for which `is_over` returns `false`.
+    /// Gives back functions, up to the first for which `is_over` returns `false`. Returns `true` if there were any.
     fn release(&mut self, waited: bool, is_over: impl Fn(DropTime) -> bool) -> bool {
-        let before = self.replies.len();
+        let mut any = false;
         while let Some((name, dropped)) = self.functions.take_left(&is_over) {
+            any = true;
+            let (number, reply) = self.own.next_dealloc();
             let mut frame = String::new();
-            self.write_dealloc(name, waited || dropped == DropTime::Late, &mut frame);
-            self.replies.push_back(frame);
+            open(&mut frame, "dealloc");
+            member(&mut frame, "methodId", &name);
+            member(&mut frame, "replyId", &quoted(&reply));
+            if waited || dropped == DropTime::Late {
+                member(&mut frame, LATE, "true");
+            }
+            frame.push('}');
+            self.functions.release(number, name);
+            self.exchange.reply(frame);
         }
-        self.replies.len() > before
+        any
     }
 
     /// Returns the call of ours whose answer a frame asks for.
     #[cfg(feature = "tokio")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
-        let message = Json::parse(frame, MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;
+        let message = Json::parse(frame, super::canonical::MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;
         let id = message.get("replyId").or_else(|| message.get("methodId")).and_then(own_name)?;
         match self.own.find(&id)? {
             RequestId::Index(call) | RequestId::Call(call) => Some(call),
@@ -369,7 +327,7 @@ impl Codec {
                 let Some(name) =
                     self.functions.lent.name(target).filter(|_| !self.functions.released.contains(&target))
                 else {
-                    return unrepresentable("the function was given back");
+                    return unrepresentable("the function was released");
                 };
                 open(out, "invocation");
                 member(out, "methodId", name);

@@ -33,6 +33,8 @@ fn said(op: Option<Message>) -> String {
 fn written(codec: &mut Codec, op: &Message) -> String {
     let mut out = String::new();
     codec.write(op, &mut ThinVec(9, 1), &mut out).unwrap();
+    codec.flush(true);
+    out.extend(codec.exchange.take_reply());
     out
 }
 
@@ -53,7 +55,7 @@ fn arguments(table: &str) -> String {
     let frame = format!(r#"{{"type":"invocation","methodId":"f1","replyId":"r","arguments":{table}}}"#);
     let mut codec = Codec::new(1);
     let said = said(read(&mut codec, &frame));
-    match codec.take_reply() {
+    match codec.exchange.take_reply() {
         None => said.strip_prefix("-1 ").unwrap().to_owned(),
         Some(reply) => reply,
     }
@@ -101,7 +103,7 @@ fn every_message_is_read_and_written() {
     for id in [2, 3, 9, -1] {
         assert_eq!(written(&mut codec, &answer(id)), "");
     }
-    assert_eq!(codec.asked.len(), 1);
+    assert_eq!(codec.exchange.len(), 1);
 
     assert_eq!(index(&mut codec, r#"{"links":["a"],"value":{"type":1,"id":0}}"#), "1 ok <function -1>");
     let frame = written(&mut codec, &numbered(2, call(-1, Some("[[[]]]"))));
@@ -148,11 +150,11 @@ fn a_function_that_is_not_known_is_an_error_and_not_silence() {
     let mut codec = Codec::new(1);
     let frame = r#"{"type":"invocation","methodId":"gone","replyId":"r1","arguments":{"links":[[]],"value":{"type":2,"id":0}}}"#;
     assert_eq!(read(&mut codec, frame), None);
-    let reply = codec.take_reply().unwrap();
+    let reply = codec.exchange.take_reply().unwrap();
     assert!(reply.starts_with(r#"{"type":"error","methodId":"r1","value":{"message":""#), "{reply}");
-    assert_eq!(codec.take_unknown_target(), Some("gone".to_owned()));
+    assert_eq!(codec.exchange.take_unknown_target(), Some("gone".to_owned()));
     assert_eq!(read(&mut codec, r#"{"type":"invocation","methodId":"gone"}"#), None);
-    assert_eq!(codec.take_reply(), None);
+    assert_eq!(codec.exchange.take_reply(), None);
 }
 
 #[test]
@@ -161,10 +163,10 @@ fn every_dealloc_is_answered() {
     for (id, expected) in [("f1", "release -1"), ("f1", "release -1"), ("gone", "nothing")] {
         let frame = format!(r#"{{"type":"dealloc","methodId":"{id}","replyId":"r"}}"#);
         assert_eq!(said(read(&mut codec, &frame)), expected);
-        assert_eq!(codec.take_reply().as_deref(), Some(r#"{"type":"return","methodId":"r"}"#));
+        assert_eq!(codec.exchange.take_reply().as_deref(), Some(r#"{"type":"return","methodId":"r"}"#));
     }
     assert_eq!(said(read(&mut codec, r#"{"type":"dealloc","methodId":"f1"}"#)), "release -1");
-    assert_eq!(codec.take_reply(), None);
+    assert_eq!(codec.exchange.take_reply(), None);
 }
 
 #[test]
@@ -187,8 +189,8 @@ fn answers_that_nobody_waits_for_and_what_makes_no_sense_are_ignored() {
     ] {
         assert_eq!(read(&mut codec, frame), None, "{frame}");
     }
-    assert_eq!(codec.take_reply(), None);
-    assert_eq!(codec.asked.len(), 0);
+    assert_eq!(codec.exchange.take_reply(), None);
+    assert_eq!(codec.exchange.len(), 0);
     // Ids of calls that were not made yet.
     let early = format!(r#"{{"type":"return","methodId":"{}"}}"#, codec.own.reply(1));
     assert_eq!(read(&mut codec, &early), None);
@@ -216,10 +218,10 @@ fn what_was_given_back_is_dead_until_the_peer_knows() {
     let reply = reply.strip_suffix("\"}").unwrap();
     assert_eq!(reply.len(), 20);
     assert_eq!(said(read(&mut codec, lend)), "-1 [<function -2>]");
-    assert!(refused(&mut codec, &call(-2, Some("[]"))).contains("the function was given back"));
+    assert!(refused(&mut codec, &call(-2, Some("[]"))).contains("the function was released"));
     assert_eq!(written(&mut codec, &Message::Release { id: -2, count: 1 }), "");
     assert_eq!(read(&mut codec, &format!(r#"{{"type":"return","methodId":"{reply}"}}"#)), None);
-    assert_eq!((codec.take_reply(), codec.take_unknown_target()), (None, None));
+    assert_eq!((codec.exchange.take_reply(), codec.exchange.take_unknown_target()), (None, None));
     assert_eq!(said(read(&mut codec, lend)), "-1 [<function -3>]");
     assert!(written(&mut codec, &call(-3, Some("[]"))).contains(r#""methodId":"a""#));
 }

@@ -4,9 +4,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::de::Reader;
-use super::failure::short;
+use super::lexer::excerpt;
 use super::no_reference::NoReference;
-use super::ser::{Side, Writer};
+use super::ser::Writer;
 use super::text::write_string;
 use super::{from_payload, member, to_payload};
 use crate::bounds;
@@ -159,9 +159,8 @@ pub(crate) fn to_outcome<R: ExtractRef, T: Serialize + ?Sized>(value: &T) -> Res
     let mut writer = Writer::of_outcome(bounds::writable());
     let written = value.serialize(&mut writer);
     writer.check(written)?;
-    let side = writer.side();
     let written = Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: ThinVec::NONE };
-    if side == Side::Ok {
+    if !writer.is_err {
         return Ok(written);
     }
     if !written.refs.is_empty() {
@@ -169,7 +168,7 @@ pub(crate) fn to_outcome<R: ExtractRef, T: Serialize + ?Sized>(value: &T) -> Res
     }
     let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());
     let data: Payload<NoReference> = Payload::plain(written.text);
-    let message = from_payload(&data).unwrap_or_else(|_| short(data.text.as_str()));
+    let message = from_payload(&data).unwrap_or_else(|_| excerpt(data.text.as_str()).to_owned());
     Err(Error::rejected(message).with_data(ErrorData::Wire(properties.into())))
 }
 
@@ -196,7 +195,7 @@ pub(super) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str)
 pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
     // The raw text of an unsupported error says more than nothing.
     if thrown.root().is_some() && thrown.text.as_str().starts_with("[\"error\"") {
-        return Error::new(ErrorKind::Rejected, short(thrown.text.as_str()));
+        return Error::new(ErrorKind::Rejected, excerpt(thrown.text.as_str()));
     }
     let thrown = without_references(thrown);
     if let Ok((name, message, properties)) = Reader::new(&thrown).error_parts() {
@@ -208,8 +207,9 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
         };
     }
     let url = || from_payload(&thrown).map(|url: Url| url.as_str().to_owned());
-    let message =
-        from_payload(&thrown).or_else(|_| url()).unwrap_or_else(|_: Error| short(thrown.text.as_str()));
+    let message = from_payload(&thrown)
+        .or_else(|_| url())
+        .unwrap_or_else(|_: Error| excerpt(thrown.text.as_str()).to_owned());
     let thrown = Text::Own(thrown.text.as_str().to_owned());
     Error::new(ErrorKind::Rejected, message).with_data(ErrorData::Thrown(thrown))
 }

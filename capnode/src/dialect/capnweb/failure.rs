@@ -15,8 +15,3 @@ pub(crate) fn decode_error(failure: Failure) -> Error {
     };
     Error::new(ErrorKind::Decode, message)
 }
-
-/// Returns the start of a text from the peer, for a message.
-pub(super) fn short(text: &str) -> String {
-    text.chars().take(60).collect()
-}

@@ -1,16 +1,13 @@
 //! Messages: frames to messages and back.
 
+use super::lexer::{excerpt, protocol};
 use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{
     CapDescriptor, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, UNNUMBERED,
 };
-
-fn protocol(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Protocol, message)
-}
 
 /// Reads one message. An error means that the peer broke the protocol or a limit.
 pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>, Error> {
@@ -32,9 +29,9 @@ pub(crate) fn parse(frame: &str, limits: &Limits) -> Result<Message, Error> {
 
 fn read_rare(name: &str, scanner: &mut Scanner<'_>) -> Result<Message, Error> {
     Ok(match name {
-        "pull" => Message::Pull(scanner.integer_after_comma(ELEMENT)?),
+        "pull" => Message::Pull(scanner.lexer.integer_after_comma(ELEMENT)?),
         "reject" => Message::Answer {
-            id: scanner.integer_after_comma(ELEMENT)?,
+            id: scanner.lexer.integer_after_comma(ELEMENT)?,
             outcome: Err(scanner.value_after_comma()?),
         },
         "release" => release(scanner)?,
@@ -42,12 +39,13 @@ fn read_rare(name: &str, scanner: &mut Scanner<'_>) -> Result<Message, Error> {
         "pipe" => Message::Pipe { id: UNNUMBERED },
         // Its elements are names. None is known, and those of later versions are passed over in the end.
         "abilities" => Message::Extensions,
-        unknown => return Err(protocol(format!("unknown message: {}", super::failure::short(unknown)))),
+        unknown => return Err(protocol(format!("unknown message: {}", excerpt(unknown)))),
     })
 }
 
 fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
-    let (id, count) = (scanner.integer_after_comma(ELEMENT)?, scanner.integer_after_comma(ELEMENT)?);
+    let (id, count) =
+        (scanner.lexer.integer_after_comma(ELEMENT)?, scanner.lexer.integer_after_comma(ELEMENT)?);
     let count = u64::try_from(count).map_err(|_| protocol("a release of fewer than no references"))?;
     // Any peer accepts a release of no references to the index, and only this library sends one.
     Ok(if (id, count) == (0, 0) { Message::Hello } else { Message::Release { id, count } })

@@ -12,6 +12,7 @@ mod de;
 mod depth;
 mod error;
 mod failure;
+pub(in crate::dialect) mod lexer;
 mod message;
 mod no_reference;
 mod payload;

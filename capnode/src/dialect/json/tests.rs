@@ -1,8 +1,9 @@
 use super::*;
 use crate::dialect::testing::NO_JSON;
 
-fn parse(text: &str) -> Result<Json<'_>> {
-    Json::parse(text, 8, 64)
+/// Returns the tree, or the kind of the error and the limit that was broken.
+fn parse(text: &str) -> std::result::Result<Json<'_>, (ErrorKind, Option<LimitKind>)> {
+    Json::parse(text, 8, 64).map_err(|error| (error.kind(), error.limit()))
 }
 
 #[test]
@@ -26,18 +27,19 @@ fn what_is_json_is_read_and_nothing_else() {
         assert!(text.contains("\\ud") || serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}");
     }
     for text in NO_JSON.concat() {
-        assert_eq!(parse(text), Err(Broken::Malformed), "{text}");
+        assert_eq!(parse(text), Err((ErrorKind::Protocol, None)), "{text}");
     }
 }
 
 #[test]
 fn what_nests_too_deep_is_told_apart() {
     assert!(parse(&format!("{}{}", "[".repeat(8), "]".repeat(8))).is_ok());
-    assert_eq!(parse(&"[".repeat(9)), Err(Broken::Deep));
-    assert_eq!(parse(&"{\"a\":".repeat(1_000_000)), Err(Broken::Deep));
+    let too_deep = Err((ErrorKind::Limit, Some(LimitKind::Depth)));
+    assert_eq!(parse(&"[".repeat(9)), too_deep);
+    assert_eq!(parse(&"{\"a\":".repeat(1_000_000)), too_deep);
     let list = |length: usize| format!("[{}1]", "1,".repeat(length - 1));
     assert!(parse(&list(MAX_VALUES - 1)).is_ok());
-    assert_eq!(parse(&list(MAX_VALUES)), Err(Broken::Large));
+    assert_eq!(parse(&list(MAX_VALUES)), Err((ErrorKind::Limit, None)));
     // Beside each other is not inside each other.
     assert!(parse(&format!("[{}0]", "[],{},".repeat(100))).is_ok());
 }
@@ -56,16 +58,17 @@ fn of_equal_keys_the_last_counts() {
 #[test]
 fn references_stand_where_values_would() {
     let slot = |start: usize, end: usize| Slot { start, end, to: () };
-    let part = |buffer: &'static str, range, slots: &[Slot<()>]| Json::parse_part(buffer, range, slots, 0, 8);
+    let part =
+        |buffer: &'static str, range, slots: &[Slot<()>]| Json::parse_part(buffer, range, slots, 0, 8).ok();
     let list = |slots: &[usize]| Json::Array(slots.iter().map(|slot| Json::Slot(*slot)).collect());
-    assert_eq!(part("", 0..0, &[slot(0, 0)]), Ok((Json::Slot(0), 1)));
-    assert_eq!(part("[]", 0..2, &[slot(1, 1)]), Ok((list(&[0]), 1)));
-    assert_eq!(part("[,]", 0..3, &[slot(1, 1), slot(2, 2)]), Ok((list(&[0, 1]), 2)));
-    assert_eq!(part("[ , ]x", 0..5, &[slot(1, 1), slot(4, 4)]), Ok((list(&[0, 1]), 2)));
-    assert_eq!(part(r#"[["export",-1]]"#, 0..15, &[slot(1, 14)]), Ok((list(&[0]), 1)));
+    assert_eq!(part("", 0..0, &[slot(0, 0)]), Some((Json::Slot(0), 1)));
+    assert_eq!(part("[]", 0..2, &[slot(1, 1)]), Some((list(&[0]), 1)));
+    assert_eq!(part("[,]", 0..3, &[slot(1, 1), slot(2, 2)]), Some((list(&[0, 1]), 2)));
+    assert_eq!(part("[ , ]x", 0..5, &[slot(1, 1), slot(4, 4)]), Some((list(&[0, 1]), 2)));
+    assert_eq!(part(r#"[["export",-1]]"#, 0..15, &[slot(1, 14)]), Some((list(&[0]), 1)));
     let object = Json::Object(vec![("a", Json::Slot(0)), ("b", Json::Number("1"))]);
-    assert_eq!(part(r#"{"a":,"b":1}"#, 0..12, &[slot(5, 5)]), Ok((object, 1)));
+    assert_eq!(part(r#"{"a":,"b":1}"#, 0..12, &[slot(5, 5)]), Some((object, 1)));
     // The text outside the part is not looked at.
-    assert_eq!(part("[1]", 1..2, &[slot(2, 2)]), Ok((Json::Number("1"), 0)));
-    assert!(part("[1", 0..9, &[]).is_err());
+    assert_eq!(part("[1]", 1..2, &[slot(2, 2)]), Some((Json::Number("1"), 0)));
+    assert_eq!(part("[1", 0..9, &[]), None);
 }

@@ -144,7 +144,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
         if number == next {
             self.waiting.push_back(json);
         }
-        self.builder.word(CapDescriptor::Node(number));
+        self.builder.reference(CapDescriptor::Node(number));
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
             Some(Form::Reference { id, function }) => match peer_id(Some(id)) {
                 Some(name) => {
                     let id = self.lent.intern(&name);
-                    self.builder.word(if function {
+                    self.builder.reference(if function {
                         CapDescriptor::SenderFunction(id)
                     } else {
                         CapDescriptor::SenderHosted(id)
@@ -212,7 +212,7 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
                     None => None,
                 };
                 match own {
-                    Some(id) => self.builder.word(CapDescriptor::ReceiverHosted(ReceiverRef {
+                    Some(id) => self.builder.reference(CapDescriptor::ReceiverHosted(ReceiverRef {
                         id,
                         path: Path::Empty,
                         args: None,

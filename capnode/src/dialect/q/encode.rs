@@ -3,8 +3,8 @@
 use super::key;
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
-    DAMAGED, Form, MAX_DEPTH, Trees, Unrepresentable, check_error, check_room, form, open_error,
-    other_members, unrepresentable, write_bytes, write_reason, write_scalar,
+    DAMAGED, Form, Trees, Unrepresentable, check_error, check_place, form, open_error, other_members,
+    unrepresentable, write_bytes, write_reason, write_scalar,
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
 use crate::dialect::json::{Json, quote, separate};
@@ -86,10 +86,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     }
 
     fn value(&mut self, json: &'t Json<'a>, depth: usize) -> Result<()> {
-        if depth > MAX_DEPTH {
-            return unrepresentable(format!("the value nests more than {MAX_DEPTH} levels deep"));
-        }
-        check_room(self.out.len() - self.start)?;
+        check_place(depth, self.out.len() - self.start)?;
         match form(json) {
             Form::Undefined => special("undefined", self.out),
             Form::NaN => special("NaN", self.out),
@@ -170,7 +167,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         let max = self.max_paths;
         let longer = |paths: usize, path: &str| match paths + path.len() {
             more if more <= max => Ok(more),
-            _ => unrepresentable("the paths to the objects that occur more than once are too long"),
+            _ => unrepresentable("the paths to repeated values are too long: send each value once"),
         };
         if let Some(path) = &self.written[node] {
             self.paths = longer(self.paths, path)?;

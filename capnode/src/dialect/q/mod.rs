@@ -4,10 +4,8 @@
 //! and `notify` tells how far it has come. Values are JSON with a few forms; ids are strings, and nothing is ever
 //! given back. Messages that make no sense are ignored, as the package does.
 
-use std::collections::VecDeque;
-
 use super::canonical::{Unrepresentable, unrepresentable};
-use super::ids::{ImportNames, OpenAnswers, excerpt, member, open, own_name, peer_id, quoted, split_mix64};
+use super::ids::{Exchange, ImportNames, member, open, own_name, peer_id, quoted, split_mix64};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
@@ -27,14 +25,11 @@ use self::encode::Encoder;
 /// The ids of one connection: those that it knows of its peer, and those that the peer knows of ours.
 pub(crate) struct Codec {
     lent: ImportNames,
-    asked: OpenAnswers,
+    pub(crate) exchange: Exchange,
     /// The ids of our calls are this and their number.
     prefix: String,
     /// The last call of ours.
     last_call: Id,
-    replies: VecDeque<String>,
-    /// The addressees of messages to something that we do not have, or no longer.
-    lost: VecDeque<String>,
 }
 
 impl Codec {
@@ -42,19 +37,11 @@ impl Codec {
     pub(crate) fn new(mut seed: u64) -> Self {
         let bits = split_mix64(&mut seed);
         let prefix = format!("{:08X}-{:04X}-4{:03X}-", bits >> 32, (bits >> 16) & 0xFFFF, bits & 0xFFF);
-        let (replies, lost) = (VecDeque::new(), VecDeque::new());
-        Self {
-            lent: ImportNames::default(),
-            asked: OpenAnswers::default(),
-            prefix,
-            last_call: 0,
-            replies,
-            lost,
-        }
+        Self { lent: ImportNames::default(), exchange: Exchange::default(), prefix, last_call: 0 }
     }
 
     /// Reads one message; a message that makes no sense has no effect. An error means that a limit was broken. Answers
-    /// that are due at once are then among the [replies](Self::take_reply).
+    /// that are due at once are then among the [replies](Exchange::take_reply).
     pub(crate) fn parse(
         &mut self,
         frame: &str,
@@ -86,8 +73,8 @@ impl Codec {
             None => None,
         };
         let Some(target) = target else {
-            self.lost.push_back(excerpt(&to.unwrap_or_default()));
-            self.reject(from, "there is no such object here, or it has been forgotten");
+            self.exchange.lose(&to.unwrap_or_default());
+            self.exchange.fail(from, "there is no such object here, or it has been forgotten", rejection);
             return Ok(None);
         };
         let op = message.get("op").and_then(Json::text).unwrap_or_default();
@@ -110,7 +97,7 @@ impl Codec {
                     }
                     list if list.is_none_or(is_nothing) => nothing(),
                     _ => {
-                        self.reject(from, "the arguments of a call have to be a list");
+                        self.exchange.fail(from, "the arguments of a call have to be a list", rejection);
                         return Ok(None);
                     }
                 };
@@ -124,11 +111,11 @@ impl Codec {
             "keys" => (Path::One(Key::Verb(Verb::Keys)), nothing()),
             _ => {
                 let op: String = op.chars().take(60).collect();
-                self.reject(from, &format!("Promise does not support operation: {op}"));
+                self.exchange.fail(from, &format!("Promise does not support operation: {op}"), rejection);
                 return Ok(None);
             }
         };
-        self.asked.add(names.number(), from);
+        self.exchange.add(names.number(), from);
         Ok(Some(Message::Call { id: UNNUMBERED, target, path, args, return_mode: ReturnMode::Streamed }))
     }
 
@@ -142,7 +129,7 @@ impl Codec {
     ) -> Result<Option<Message>, Error> {
         let to = message.get("to").and_then(own_name).unwrap_or_default();
         let Some(id) = self.number(&to) else {
-            self.lost.push_back(excerpt(&to));
+            self.exchange.lose(&to);
             return Ok(None);
         };
         let resolution = message.get("resolution");
@@ -165,40 +152,21 @@ impl Codec {
         format!("{}{call:012X}", self.prefix)
     }
 
-    /// Rejects a call at once.
-    fn reject(&mut self, from: Option<String>, why: &str) {
-        if let Some(from) = from {
-            let mut reply = String::new();
-            rejection(&from, why, &mut reply);
-            self.replies.push_back(reply);
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn lent_name(&self, id: Id) -> Option<&str> {
         self.lent.name(id)
-    }
-
-    /// Takes a frame that has to be sent because of the messages read. Ask after each message, until there is none.
-    pub(crate) fn take_reply(&mut self) -> Option<String> {
-        self.replies.pop_front()
-    }
-
-    /// Takes the start of the addressee of a message whose addressee is not known. Ask after each message.
-    pub(crate) fn take_unknown_target(&mut self) -> Option<String> {
-        self.lost.pop_front()
     }
 
     /// Writes one message at the end of `out`, or nothing if the language has none for it. A call that cannot be
     /// said is refused; an answer that cannot be said becomes a rejection that says why.
     pub(crate) fn write(
         &mut self,
-        op: &Message,
+        message: &Message,
         names: &mut dyn ExportNames,
         out: &mut String,
     ) -> Result<(), Error> {
         let start = out.len();
-        match op {
+        match message {
             Message::Call { id, target, path, args, .. } => {
                 self.last_call = *id;
                 self.write_call(*id, *target, path, args.as_ref(), names, out).map_err(|why| {
@@ -211,7 +179,7 @@ impl Codec {
                 return refused.map_err(Unrepresentable::into_error);
             }
             Message::Answer { id, outcome } => {
-                let Some(place) = self.asked.done(*id) else { return Ok(()) };
+                let Some(place) = self.exchange.done(*id) else { return Ok(()) };
                 open(out, "resolve");
                 member(out, "to", &place);
                 out.push_str(",\"resolution\":");
@@ -228,7 +196,7 @@ impl Codec {
                 }
             }
             Message::Progress { id, value } => {
-                let Some(place) = self.asked.place(*id) else { return Ok(()) };
+                let Some(place) = self.exchange.place(*id) else { return Ok(()) };
                 open(out, "notify");
                 member(out, "to", place);
                 out.push_str(",\"resolution\":");
@@ -266,7 +234,7 @@ impl Codec {
             (1.., None) => {
                 return unrepresentable("Q-Connection has no calls on a result that is not there yet");
             }
-            (_, None) => return unrepresentable("what is called has been given back"),
+            (_, None) => return unrepresentable("the called object was released"),
         };
         open(out, "send");
         member(out, "to", to);
@@ -303,7 +271,7 @@ impl Codec {
                 out.push_str(&name(step));
             }
             ([Key::Verb(Verb::Keys)], _) => op("keys", out),
-            _ => return unrepresentable("Q-Connection takes one step of a property path in a message"),
+            _ => return unrepresentable("a message of Q-Connection takes one step of a property path"),
         }
         out.push_str("]}");
         Ok(())

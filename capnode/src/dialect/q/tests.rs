@@ -68,8 +68,8 @@ fn each_operation_becomes_a_call() {
     ] {
         let mut codec = Codec::new(1);
         assert_eq!(said(read(&mut codec, &send(op, args))), expected, "{op} {args}");
-        assert_eq!(codec.asked.len(), 1);
-        assert_eq!(codec.take_reply(), None);
+        assert_eq!(codec.exchange.len(), 1);
+        assert_eq!(codec.exchange.take_reply(), None);
     }
 }
 
@@ -129,13 +129,13 @@ fn answers_are_known_by_their_ids() {
     assert_eq!(said(read(&mut codec, &resolve(&first, ""))), r#"1 ok ["undefined"]"#);
     let notify = format!(r#"{{"type":"notify","to":"{first}","resolution":10}}"#);
     assert_eq!(said(read(&mut codec, &notify)), "1 so far 10");
-    assert_eq!(codec.take_unknown_target(), None);
+    assert_eq!(codec.exchange.take_unknown_target(), None);
     for stranger in [third.as_str(), "", "x", &first.to_lowercase(), &format!("{first}0")] {
         let lost = resolve(stranger, r#","resolution":1"#);
         // Without letters, lower case is the same.
         if *stranger != first {
             assert_eq!(said(read(&mut codec, &lost)), "nothing");
-            assert_eq!(codec.take_unknown_target(), Some(stranger.to_owned()));
+            assert_eq!(codec.exchange.take_unknown_target(), Some(stranger.to_owned()));
         }
     }
 }
@@ -163,7 +163,7 @@ fn calls_are_answered_where_they_asked() {
         said.starts_with(r#"{"type":"resolve","to":"b","resolution":{"!":{"message":"a date "#),
         "{said}"
     );
-    assert_eq!(codec.asked.len(), 0);
+    assert_eq!(codec.exchange.len(), 0);
 }
 
 #[test]
@@ -171,12 +171,12 @@ fn a_message_to_an_unknown_name_is_reported_and_rejected() {
     let mut codec = Codec::new(1);
     let frame = r#"{"type":"send","to":"nobody","from":"a","op":"get","args":["n"]}"#;
     assert_eq!(read(&mut codec, frame), None);
-    assert_eq!(codec.take_unknown_target(), Some("nobody".to_owned()));
-    assert_eq!(codec.take_unknown_target(), None);
-    let reply = codec.take_reply().unwrap();
+    assert_eq!(codec.exchange.take_unknown_target(), Some("nobody".to_owned()));
+    assert_eq!(codec.exchange.take_unknown_target(), None);
+    let reply = codec.exchange.take_reply().unwrap();
     assert!(reply.starts_with(r#"{"type":"resolve","to":"a","resolution":{"!":{"message":""#), "{reply}");
     assert_eq!(read(&mut codec, r#"{"type":"send","to":"nobody","op":"get","args":["n"]}"#), None);
-    assert_eq!(codec.take_reply(), None);
+    assert_eq!(codec.exchange.take_reply(), None);
 }
 
 #[test]
@@ -185,11 +185,11 @@ fn an_operation_that_is_not_known_is_rejected() {
     assert_eq!(read(&mut codec, &send("bogus", "[1]")), None);
     let message = r#"{"message":"Promise does not support operation: bogus"}"#;
     let expected = format!(r#"{{"type":"resolve","to":"a","resolution":{{"!":{message}}}}}"#);
-    assert_eq!(codec.take_reply(), Some(expected));
+    assert_eq!(codec.exchange.take_reply(), Some(expected));
     assert_eq!(read(&mut codec, &send("post", r#"["m",{}]"#)), None);
-    assert!(codec.take_reply().is_some());
+    assert!(codec.exchange.take_reply().is_some());
     // Neither is a call.
-    assert_eq!(codec.asked.len(), 0);
+    assert_eq!(codec.exchange.len(), 0);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_frame_that_makes_no_sense_is_ignored() {
     {
         assert_eq!(read(&mut codec, frame), None, "{frame}");
     }
-    assert_eq!((codec.take_reply(), codec.take_unknown_target()), (None, None));
+    assert_eq!((codec.exchange.take_reply(), codec.exchange.take_unknown_target()), (None, None));
 }
 
 #[test]

@@ -116,7 +116,7 @@ const TABLE: &[Row<Kind, State>] = &[
     (Index, &[Listed], Goes(r#"{"type":"return","methodId":#,"value":{"links":[{"note":{"type":1,"id":1},"make":{"type":1,"id":2},"keep":{"type":1,"id":3},"wait":{"type":1,"id":4}},#,"*","*","*"],"value":{"type":0,"id":0}}}"#)),
     (Index, &[Empty, TooLong, NotAnId, Missing, Ended], Ignored),
 
-    (Invocation, &[Unknown, Dropped, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, Number, HugeNumber], Error("there is no such function here, or it has been given back")),
+    (Invocation, &[Unknown, Dropped, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, Number, HugeNumber], Error("there is no such function here, or it was released")),
     (Invocation, &[Listed, Lent, Twice], Goes(r#"{"type":"return","methodId":"p","value":{"links":[],"value":5}} called 5"#)),
     (Invocation, &[Empty, TooLong, NotAnId, Missing, Ended], Ignored),
 

@@ -129,17 +129,17 @@ const TABLE: &[Row<Kind, State>] = &[
 
     (Set, &[Empty], Error("'name' cannot be set: no property can be added")),
     (Set, &[Unknown, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, TooLong, Number, HugeNumber, NotAnId, Missing], Error("there is no such object here, or it has been forgotten")),
-    (Set, &[Lent, Twice], Error("no property of it can be set")),
+    (Set, &[Lent, Twice], Error("no property of this object can be set")),
     (Set, &[Ended], Ignored),
 
     (Delete, &[Empty], Goes(r#"{"type":"resolve","to":"p","resolution":{"%":"undefined"}}"#)),
     (Delete, &[Unknown, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, TooLong, Number, HugeNumber, NotAnId, Missing], Error("there is no such object here, or it has been forgotten")),
-    (Delete, &[Lent, Twice], Error("no property of it can be deleted")),
+    (Delete, &[Lent, Twice], Error("no property of this object can be deleted")),
     (Delete, &[Ended], Ignored),
 
     (Keys, &[Empty], Goes(r#"{"type":"resolve","to":"p","resolution":["note","make","keep","wait"]}"#)),
     (Keys, &[Unknown, Forgotten, Theirs, Pending, Answered, GivenUp, OtherConnection, Reserved, TooLong, Number, HugeNumber, NotAnId, Missing], Error("there is no such object here, or it has been forgotten")),
-    (Keys, &[Lent, Twice], Error("it has no list of its properties")),
+    (Keys, &[Lent, Twice], Error("this object has no list of its properties")),
     (Keys, &[Ended], Ignored),
 
     (When, &[Empty], Goes(r#"{"type":"resolve","to":"p","resolution":{"@":"*","type":"object"}}"#)),

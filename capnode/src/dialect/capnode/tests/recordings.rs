@@ -15,7 +15,7 @@ fn again(text: &str) -> Option<String> {
     if tree["type"] == "return" || tree["type"] == "error" {
         receiver.own.ask(1);
         frame = text.replacen(&method, &quoted(&receiver.own.reply(1)), 1);
-        sender.asked.add(1, Some(method.clone()));
+        sender.exchange.add(1, Some(method.clone()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
     if let Message::Call { args: Some(value), .. } | Message::Answer { outcome: Ok(value), .. } = &mut op {
@@ -34,6 +34,8 @@ fn again(text: &str) -> Option<String> {
     }
     let mut out = String::new();
     sender.write(&numbered(1, op), &mut names, &mut out).unwrap();
+    sender.flush(true);
+    out.extend(sender.exchange.take_reply());
     let reply = tree["replyId"].to_string();
     let first = |own: String, theirs: &str, out: String| out.replacen(&quoted(&own), theirs, 1);
     let out = first(sender.own.reply(1), &reply, out);
@@ -120,7 +122,7 @@ fn damaged_messages_are_no_danger() {
     let place = quoted(&codec.own.index(2));
     damaged_are_no_danger("capnode", answers, &place, b"{}[]\",:0123\\n-", |frame| {
         let op = codec.parse(frame, &Limits::default(), &mut names).unwrap();
-        while codec.take_reply().is_some() || codec.take_unknown_target().is_some() {}
+        while codec.exchange.take_reply().is_some() || codec.exchange.take_unknown_target().is_some() {}
         op
     });
 }

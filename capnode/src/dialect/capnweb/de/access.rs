@@ -51,34 +51,80 @@ impl<'de, R: ResolveRef> de::SeqAccess<'de> for &mut Elements<'_, '_, R> {
     }
 }
 
-/// The members of an object.
+/// The members of an object, or of an error read as one: `name`, `message`, then its properties.
 pub(super) struct Members<'a, 'b, R: ResolveRef> {
     pub(super) reader: &'b mut Reader<'a, R>,
-    first: bool,
-    ended: bool,
+    next: Stage,
+}
+
+/// The part that comes next.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Name,
+    Message,
+    /// The stack of an error, and its properties, if they follow.
+    Stack,
+    First,
+    Further,
+    End,
 }
 
 impl<'a, 'b, R: ResolveRef> Members<'a, 'b, R> {
     pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
-        Self { reader, first: true, ended: false }
+        Self { reader, next: Stage::First }
     }
 
-    /// Moves to the next member's value, if there is one, and tells its key.
+    /// Returns the members of an error, of which the name of the form has been passed.
+    pub(super) fn of_error(reader: &'b mut Reader<'a, R>) -> Self {
+        Self { reader, next: Stage::Name }
+    }
+
+    /// Moves to the next member's value, if there is one, and tells its key. Passes over the bracket at the end.
     pub(super) fn advance(&mut self) -> Result<Option<Cow<'a, str>>> {
-        if self.ended {
+        match self.next {
+            Stage::First | Stage::Further => {}
+            Stage::End => return Ok(None),
+            Stage::Name | Stage::Message | Stage::Stack => {
+                if let Some(part) = self.part_of_error()? {
+                    return Ok(Some(Cow::Borrowed(part)));
+                }
+            }
+        }
+        if self.next == Stage::End || self.reader.take(b'}') {
+            self.next = Stage::End;
             return Ok(None);
         }
-        let first = std::mem::replace(&mut self.first, false);
-        if self.reader.peek() == b'}' {
-            self.ended = true;
-            return Ok(None);
-        }
-        if !first {
+        if self.next == Stage::Further {
             self.reader.comma()?;
         }
+        self.next = Stage::Further;
         let key = self.reader.string()?;
         self.reader.expect(b':')?;
         Ok(Some(key))
+    }
+
+    /// Moves to the name or the message of an error, or behind both.
+    #[inline(never)]
+    fn part_of_error(&mut self) -> Result<Option<&'static str>> {
+        let (name, next) = match self.next {
+            Stage::Name => ("name", Stage::Message),
+            Stage::Message => ("message", Stage::Stack),
+            Stage::Stack => {
+                self.next = Stage::End;
+                if self.reader.take(b',') {
+                    self.reader.skip()?;
+                    if self.reader.take(b',') {
+                        self.reader.expect(b'{')?;
+                        self.next = Stage::First;
+                    }
+                }
+                return Ok(None);
+            }
+            Stage::First | Stage::Further | Stage::End => return Ok(None),
+        };
+        self.reader.comma()?;
+        self.next = next;
+        Ok(Some(name))
     }
 
     pub(super) fn finish(&mut self) -> Result<()> {
@@ -135,86 +181,6 @@ impl<'de, R: ResolveRef> de::VariantAccess<'de> for Variant<'_, '_, R> {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
         self.reader.deserialize_any(visitor)
-    }
-}
-
-/// An error read as a map: `name`, `message`, then its properties.
-pub(super) struct ErrorMembers<'a, 'b, R: ResolveRef> {
-    reader: &'b mut Reader<'a, R>,
-    stage: Stage,
-}
-
-enum Stage {
-    Name,
-    Message,
-    /// The stack may follow.
-    Stack,
-    /// Inside the properties; `true` before the first of them.
-    Properties(bool),
-    Done,
-}
-
-impl<'a, 'b, R: ResolveRef> ErrorMembers<'a, 'b, R> {
-    pub(super) fn new(reader: &'b mut Reader<'a, R>) -> Self {
-        Self { reader, stage: Stage::Name }
-    }
-
-    /// Moves to the next member's value, if there is one, and tells its key.
-    fn advance(&mut self) -> Result<Option<Cow<'a, str>>> {
-        loop {
-            match self.stage {
-                Stage::Name | Stage::Message => {
-                    self.reader.comma()?;
-                    let name = matches!(self.stage, Stage::Name);
-                    self.stage = if name { Stage::Message } else { Stage::Stack };
-                    return Ok(Some(Cow::Borrowed(if name { "name" } else { "message" })));
-                }
-                Stage::Stack => {
-                    self.stage = Stage::Done;
-                    if self.reader.take(b',') {
-                        self.reader.skip()?;
-                        if self.reader.take(b',') {
-                            self.reader.expect(b'{')?;
-                            self.stage = Stage::Properties(true);
-                        }
-                    }
-                }
-                Stage::Properties(first) => {
-                    if self.reader.take(b'}') {
-                        self.stage = Stage::Done;
-                        continue;
-                    }
-                    if !first {
-                        self.reader.comma()?;
-                    }
-                    self.stage = Stage::Properties(false);
-                    let key = self.reader.string()?;
-                    self.reader.expect(b':')?;
-                    return Ok(Some(key));
-                }
-                Stage::Done => return Ok(None),
-            }
-        }
-    }
-
-    pub(super) fn finish(&mut self) -> Result<()> {
-        while self.advance()?.is_some() {
-            self.reader.skip()?;
-        }
-        Ok(())
-    }
-}
-
-impl<'de, R: ResolveRef> de::MapAccess<'de> for &mut ErrorMembers<'_, '_, R> {
-    type Error = Failure;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        let key = self.advance()?;
-        key.map(|key| seed.deserialize(MapKey(&key))).transpose()
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        seed.deserialize(&mut *self.reader)
     }
 }
 

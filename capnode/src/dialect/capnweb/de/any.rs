@@ -30,7 +30,6 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
         let mut members = Members::new(self);
         let value = visitor.visit_map(&mut members)?;
         members.finish()?;
-        self.expect(b'}')?;
         self.depth -= 1;
         Ok(value)
     }
@@ -38,15 +37,10 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
     /// A number read as an integer, as long as it is written as one. JavaScript writes integers from 10^21 with an
     /// exponent.
     fn integer<'de, V: Visitor<'de>>(&mut self, number: &str, visitor: V) -> Result<V::Value> {
-        if let Ok(integer) = number.parse() {
-            return visitor.visit_u64(integer);
-        } else if let Ok(integer) = number.parse() {
-            return visitor.visit_i64(integer);
-        } else if let Ok(integer) = number.parse() {
-            return visitor.visit_i128(integer);
-        } else if let Ok(integer) = number.parse() {
-            return visitor.visit_u128(integer);
-        }
+        let visitor = match visit_integer(number, visitor) {
+            Ok(value) => return value,
+            Err(visitor) => visitor,
+        };
         let float: f64 = number.parse().map_err(|_| broken())?;
         // These bounds are powers of two; floats of this size are whole.
         const I128_END: f64 = -(i128::MIN as f64);
@@ -56,20 +50,6 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
             visitor.visit_i128(float as i128)
         } else {
             visitor.visit_u128(float as u128)
-        }
-    }
-
-    fn wide_integer<'de, V: Visitor<'de>>(&mut self, bigint: &BigInt, visitor: V) -> Result<V::Value> {
-        if let Ok(integer) = u64::try_from(bigint) {
-            visitor.visit_u64(integer)
-        } else if let Ok(integer) = i64::try_from(bigint) {
-            visitor.visit_i64(integer)
-        } else if let Ok(integer) = i128::try_from(bigint) {
-            visitor.visit_i128(integer)
-        } else if let Ok(integer) = u128::try_from(bigint) {
-            visitor.visit_u128(integer)
-        } else {
-            Err(de::Error::invalid_value(Unexpected::Other("a big integer"), &visitor))
         }
     }
 
@@ -165,6 +145,21 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
     }
 }
 
+/// Reads digits as the first type of integer that they fit into, or gives the visitor back.
+fn visit_integer<'de, V: Visitor<'de>>(digits: &str, visitor: V) -> std::result::Result<Result<V::Value>, V> {
+    if let Ok(integer) = digits.parse() {
+        Ok(visitor.visit_u64(integer))
+    } else if let Ok(integer) = digits.parse() {
+        Ok(visitor.visit_i64(integer))
+    } else if let Ok(integer) = digits.parse() {
+        Ok(visitor.visit_i128(integer))
+    } else if let Ok(integer) = digits.parse() {
+        Ok(visitor.visit_u128(integer))
+    } else {
+        Err(visitor)
+    }
+}
+
 /// The name of a special form in a message.
 fn kind(form: &str) -> &'static str {
     match form {
@@ -207,7 +202,10 @@ macro_rules! integers {
                 Next::Form("bigint") => {
                     let bigint = self.bigint()?;
                     self.close()?;
-                    self.wide_integer(&bigint, visitor)
+                    let too_large = |visitor: V| {
+                        Err(de::Error::invalid_value(Unexpected::Other("a big integer"), &visitor))
+                    };
+                    visit_integer(bigint.as_str(), visitor).unwrap_or_else(too_large)
                 }
                 Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.$method(visitor),
                 Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.$method(visitor),

@@ -104,22 +104,6 @@ impl<'de> Deserializer<'de> for Token {
     forward_all!();
 }
 
-/// The content of a date.
-pub(super) struct Millis(pub(super) Option<f64>);
-
-impl<'de> Deserializer<'de> for Millis {
-    type Error = Failure;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.0 {
-            Some(millis) => visitor.visit_some(millis.into_deserializer()),
-            None => visitor.visit_none(),
-        }
-    }
-
-    forward_all!();
-}
-
 /// The content of headers: a pair of strings.
 pub(super) struct Pair(pub(super) (String, String));
 
@@ -131,27 +115,37 @@ impl<'de> IntoDeserializer<'de, Failure> for Pair {
     }
 }
 
-/// The content of bytes.
-pub(super) enum BytesField {
+/// The content of a special form, or a part of it.
+pub(super) enum Content {
+    Undefined,
+    Number(Number),
+    Text(String),
     Bytes(Vec<u8>),
     Name(&'static str),
+    /// The milliseconds of a date.
+    Date(Option<f64>),
 }
 
-impl<'de> IntoDeserializer<'de, Failure> for BytesField {
-    type Deserializer = BytesField;
+impl<'de> IntoDeserializer<'de, Failure> for Content {
+    type Deserializer = Content;
 
-    fn into_deserializer(self) -> BytesField {
+    fn into_deserializer(self) -> Content {
         self
     }
 }
 
-impl<'de> Deserializer<'de> for BytesField {
+impl<'de> Deserializer<'de> for Content {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self {
-            BytesField::Bytes(bytes) => visitor.visit_byte_buf(bytes),
-            BytesField::Name(name) => visitor.visit_str(name),
+            Content::Undefined => visitor.visit_unit(),
+            Content::Number(number) => number.deserialize_any(visitor),
+            Content::Text(text) => visitor.visit_string(text),
+            Content::Bytes(bytes) => visitor.visit_byte_buf(bytes),
+            Content::Name(name) => visitor.visit_str(name),
+            Content::Date(Some(millis)) => visitor.visit_some(millis.into_deserializer()),
+            Content::Date(None) => visitor.visit_none(),
         }
     }
 

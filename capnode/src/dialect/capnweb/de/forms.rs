@@ -6,24 +6,12 @@ use std::ops::Range;
 use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, StringDeserializer};
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
-use super::access::{ErrorMembers, Variant};
-use super::content::{BytesField, Millis, Numbers, Pair, Token};
+use super::access::{Members, Variant};
+use super::content::{Content, Number, Numbers, Pair, Token};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::read_base64;
 use crate::dialect::{ResolveRef, ResolvedRef};
 use crate::kinds::{BigInt, ByteKind, Url};
-
-/// The content of a special form that is read before its use is known.
-enum Content {
-    Undefined,
-    Number(f64),
-    Unsigned(u64),
-    Signed(i64),
-    Text(String),
-    Bytes(Vec<u8>),
-    Headers(Vec<(String, String)>),
-    Error,
-}
 
 impl<'a, R: ResolveRef> Reader<'a, R> {
     pub(super) fn bigint(&mut self) -> Result<BigInt> {
@@ -76,53 +64,46 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
 
     /// Reads a special form before its use is known, as the nearest of serde's words.
     pub(super) fn form<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
-        let value = match self.content(form)? {
-            Content::Undefined => visitor.visit_unit(),
-            Content::Number(number) => visitor.visit_f64(number),
-            Content::Unsigned(integer) => visitor.visit_u64(integer),
-            Content::Signed(integer) => visitor.visit_i64(integer),
-            Content::Text(text) => visitor.visit_string(text),
-            Content::Bytes(bytes) => visitor.visit_byte_buf(bytes),
-            Content::Headers(headers) => visitor.visit_map(MapDeserializer::new(headers.into_iter())),
-            Content::Error => {
+        let value = match form {
+            "headers" => visitor.visit_map(MapDeserializer::new(self.headers()?.into_iter())),
+            "error" => {
                 self.deeper()?;
-                let mut members = ErrorMembers::new(self);
+                let mut members = Members::of_error(self);
                 let value = visitor.visit_map(&mut members)?;
                 members.finish()?;
                 self.depth -= 1;
                 Ok(value)
             }
+            other => self.content(other)?.deserialize_any(visitor),
         }?;
         self.close()?;
         Ok(value)
     }
 
-    /// Reads the content of a form for a visitor; of an error it reads nothing yet. It stands apart from
-    /// [`form`](Reader::form), which is compiled for each type of user code.
+    /// Reads the content of a form that is one value for serde. It stands apart from [`form`](Reader::form), which is
+    /// compiled for each type of user code.
     fn content(&mut self, form: &str) -> Result<Content> {
         Ok(match form {
             "undefined" => Content::Undefined,
-            "inf" => Content::Number(f64::INFINITY),
-            "-inf" => Content::Number(f64::NEG_INFINITY),
-            "nan" => Content::Number(f64::NAN),
+            "inf" => Content::Number(Number::Float(f64::INFINITY)),
+            "-inf" => Content::Number(Number::Float(f64::NEG_INFINITY)),
+            "nan" => Content::Number(Number::Float(f64::NAN)),
             "bigint" => {
                 let bigint = self.bigint()?;
                 if let Ok(integer) = u64::try_from(&bigint) {
-                    Content::Unsigned(integer)
+                    Content::Number(Number::Unsigned(integer))
                 } else if let Ok(integer) = i64::try_from(&bigint) {
-                    Content::Signed(integer)
+                    Content::Number(Number::Signed(integer))
                 } else {
                     Content::Text(bigint.to_string())
                 }
             }
-            "date" => Content::Number(self.date()?.unwrap_or(f64::NAN)),
+            "date" => Content::Number(Number::Float(self.date()?.unwrap_or(f64::NAN))),
             "bytes" => Content::Bytes(self.base64()?.0),
             "url" => {
                 self.comma()?;
                 Content::Text(self.string()?.into_owned())
             }
-            "headers" => Content::Headers(self.headers()?),
-            "error" => Content::Error,
             _ => return Err(broken()),
         })
     }
@@ -158,7 +139,7 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
             }
             Next::Number(number) if form == "date" => {
                 let millis: f64 = number.parse().map_err(|_| broken())?;
-                return visitor.visit_newtype_struct(Millis(Some(millis)));
+                return visitor.visit_newtype_struct(Content::Date(Some(millis)));
             }
             Next::String(url) if form == "url" => {
                 let url = self.said(url);
@@ -181,23 +162,18 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
 
     fn special_content<'de, V: Visitor<'de>>(&mut self, form: &str, visitor: V) -> Result<V::Value> {
         match form {
-            "bigint" => visitor.visit_newtype_struct(StringDeserializer::new(self.bigint()?.to_string())),
-            "date" => visitor.visit_newtype_struct(Millis(self.date()?)),
-            "url" => {
-                self.comma()?;
-                visitor.visit_newtype_struct(StringDeserializer::new(self.string()?.into_owned()))
-            }
             "headers" => {
                 let headers = self.headers()?.into_iter();
                 visitor.visit_newtype_struct(SeqDeserializer::new(headers.map(Pair)))
             }
             "bytes" => {
                 let (data, kind) = self.base64()?;
-                let name = (kind != ByteKind::Uint8Array).then_some(BytesField::Name(kind.name()));
-                let parts = [Some(BytesField::Bytes(data)), name].into_iter().flatten();
+                let name = (kind != ByteKind::Uint8Array).then_some(Content::Name(kind.name()));
+                let parts = [Some(Content::Bytes(data)), name].into_iter().flatten();
                 visitor.visit_newtype_struct(SeqDeserializer::new(parts))
             }
-            _ => Err(broken()),
+            "date" => visitor.visit_newtype_struct(Content::Date(self.date()?)),
+            other => visitor.visit_newtype_struct(self.content(other)?),
         }
     }
 

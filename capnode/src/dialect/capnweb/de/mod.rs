@@ -22,6 +22,9 @@ mod shared;
 
 type Result<T> = std::result::Result<T, Failure>;
 
+/// Bytes that a node costs beside its text when it is read.
+const NODE: usize = 32;
+
 pub(crate) struct Reader<'a, R: ResolveRef> {
     buffer: &'a str,
     /// The start of the value.
@@ -96,7 +99,7 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
     /// A reader of a value that came by another way, as if it stood here.
     fn nested<'s>(&'s self, payload: &'s Payload<R>) -> Result<Reader<'s, R>> {
         // A node that this stands in can be read any number of times.
-        self.charge(payload.text.range().len(), None)?;
+        self.charge(payload.text.range().len().saturating_add(NODE))?;
         let within = self.within;
         let (depth, stack) = (self.depth, self.stack);
         let mut nested = Reader { depth, stack, outer: Some(self), within, ..Reader::new(payload) };

@@ -8,16 +8,9 @@ use std::fmt::Write as _;
 use serde::de::{Deserializer, Visitor};
 
 use super::content::Token;
-use super::{Next, Reader, Result};
+use super::{NODE, Next, Reader, Result};
 use crate::bounds;
 use crate::dialect::{Failure, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
-
-/// Bytes that a node costs beside its text when it is read.
-const NODE: usize = 32;
-
-fn too_much(limit: usize) -> Failure {
-    Failure(format!("the value unfolds into more than {limit} bytes"))
-}
 
 /// A step on the way to a place in a text.
 enum Step<'a> {
@@ -40,8 +33,9 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
             }
             around = reader.outer;
         }
-        self.charge(place.range.len(), Some(node))?;
+        let bytes = place.range.len().saturating_add(NODE);
         let mut nested = self.at_node(node, place);
+        nested.charge(bytes)?;
         if !nested.at_container() {
             // One that leads to the next can do so for ever.
             nested.deeper()?;
@@ -50,13 +44,17 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
     }
 
     fn at_node<'s>(&'s self, node: NodeRef<'s, R>, place: ValueSlice<'s, R>) -> Reader<'s, R> {
-        let within = self.within.unwrap_or_else(|| {
-            let mut outermost = self;
-            while let Some(outer) = outermost.outer {
-                outermost = outer;
+        let limit = R::unfolded_bytes(node.graph);
+        let within = match self.within {
+            Some((entered, outer)) => (entered, outer.min(limit)),
+            None => {
+                let mut outermost = self;
+                while let Some(outer) = outermost.outer {
+                    outermost = outer;
+                }
+                (&outermost.entered, limit)
             }
-            (&outermost.entered, R::unfolded_bytes(node.graph))
-        });
+        };
         Reader {
             buffer: place.buffer,
             start: place.range.start,
@@ -77,23 +75,15 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
         self.slot().is_none() && matches!(self.peek(), b'{' | b'[')
     }
 
-    /// Counts the bytes read of nodes, each as often as it is met.
-    pub(super) fn charge(&self, bytes: usize, node: Option<NodeRef<'_, R>>) -> Result<()> {
-        bounds::add_unfolded(bytes.saturating_add(NODE));
-        let (mut outermost, mut node) = (self, node.or(self.node));
-        while let Some(outer) = outermost.outer {
-            outermost = outer;
-            node = node.or(outer.node);
-        }
-        // A value in no node is read once.
-        let Some(node) = node else { return Ok(()) };
-        let limit = R::unfolded_bytes(node.graph);
-        let entered = outermost.entered.get().saturating_add(bytes).saturating_add(NODE);
-        outermost.entered.set(entered);
-        if entered <= limit {
+    /// Counts bytes that are read of nodes, each as often as it is met. A value in no node is read once.
+    pub(super) fn charge(&self, bytes: usize) -> Result<()> {
+        bounds::add_unfolded(bytes);
+        let Some((entered, limit)) = self.within else { return Ok(()) };
+        entered.set(entered.get().saturating_add(bytes));
+        if entered.get() <= limit {
             return Ok(());
         }
-        Err(too_much(limit))
+        Err(Failure(format!("the value unfolds into more than {limit} bytes")))
     }
 
     /// Counts a part of a value by the size of its type: a part of a node is read as often as it is met, and a few
@@ -101,12 +91,7 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
     #[inline]
     pub(super) fn charge_part<T>(&self) -> Result<()> {
         match self.within {
-            Some((entered, limit)) if size_of::<T>() > NODE => {
-                let bytes = size_of::<T>() - NODE;
-                bounds::add_unfolded(bytes);
-                entered.set(entered.get().saturating_add(bytes));
-                if entered.get() <= limit { Ok(()) } else { Err(too_much(limit)) }
-            }
+            Some(_) if size_of::<T>() > NODE => self.charge(size_of::<T>() - NODE),
             _ => Ok(()),
         }
     }

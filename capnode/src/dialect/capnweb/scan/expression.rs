@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::super::lexer::{excerpt, protocol};
 use super::super::text::{base64_len, plain_integer, plain_run, unescape};
-use super::{ELEMENT, Result, Scanner, excerpt, protocol};
+use super::{ELEMENT, Result, Scanner};
 use crate::dialect::too_deep;
 use crate::error::Error;
 use crate::kinds::{BigInt, ByteKind, Url};
@@ -39,27 +40,27 @@ impl<'a> Scanner<'a> {
     /// Reads the call or the expression that follows `push` or `stream`.
     pub(in super::super) fn call(&mut self, return_mode: ReturnMode) -> Result<Parsed<'a>> {
         const PIPELINE: &[u8] = b"[\"pipeline\"";
-        let before = self.pos;
-        self.expect(b',', ELEMENT)?;
+        let before = self.lexer.pos;
+        self.lexer.expect(b',', ELEMENT)?;
         // It takes no detour, since a call stands in nearly every message.
-        if self.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
-            self.pos += PIPELINE.len();
+        if self.lexer.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
+            self.lexer.pos += PIPELINE.len();
             let (target, path, args) = self.import_parts(1)?;
             let name = match path {
-                PathPart::Name(ref name) => Some(Some(&self.buffer[name.clone()])),
+                PathPart::Name(ref name) => Some(Some(&self.lexer.buffer[name.clone()])),
                 PathPart::Other(Path::Empty) => Some(None),
                 PathPart::Other(_) => None,
             };
             if let (Some(name), Some((args, refs))) = (name, &args) {
                 if refs.is_empty() {
-                    let args = &self.buffer[args.clone()];
+                    let args = &self.lexer.buffer[args.clone()];
                     return Ok(Parsed::Usual(Usual::Call { target, name, args, return_mode }));
                 }
             }
             let (path, args) = (self.keep_path(path), args.map(|args| self.payload(args)));
             return Ok(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }));
         }
-        self.pos = before;
+        self.lexer.pos = before;
         let mut value = self.value_after_comma()?;
         if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
@@ -75,10 +76,10 @@ impl<'a> Scanner<'a> {
 
     /// Reads the answer that follows `resolve`.
     pub(in super::super) fn answer(&mut self) -> Result<Parsed<'a>> {
-        let id = self.integer_after_comma(ELEMENT)?;
+        let id = self.lexer.integer_after_comma(ELEMENT)?;
         let (value, refs) = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
         if refs.is_empty() {
-            return Ok(Parsed::Usual(Usual::Answer { id, value: &self.buffer[value] }));
+            return Ok(Parsed::Usual(Usual::Answer { id, value: &self.lexer.buffer[value] }));
         }
         Ok(Parsed::Other(Message::Answer { id, outcome: Ok(self.payload((value, refs))) }))
     }
@@ -104,16 +105,16 @@ impl<'a> Scanner<'a> {
 
     /// Passes over a comma, or says that `what` is missing. Returns the part behind it that `scan` passes over.
     fn part_after_comma(&mut self, what: &str, scan: impl FnOnce(&mut Self) -> Result<()>) -> Result<Part> {
-        if !self.ahead().starts_with(b",") {
-            return self.bad(what);
+        if !self.lexer.ahead().starts_with(b",") {
+            return self.lexer.bad(what);
         }
-        self.pos += 1;
-        self.ahead();
-        let start = self.pos;
+        self.lexer.pos += 1;
+        self.lexer.ahead();
+        let start = self.lexer.pos;
         let outer = std::mem::replace(&mut self.refs, ThinVec::NONE);
         scan(self)?;
         let refs = std::mem::replace(&mut self.refs, outer);
-        Ok((start..self.pos, refs))
+        Ok((start..self.lexer.pos, refs))
     }
 
     /// Passes over one expression and keeps the references in it.
@@ -121,60 +122,48 @@ impl<'a> Scanner<'a> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));
         }
-        match self.ahead() {
-            [b'"', ..] => self.string().map(drop),
+        match self.lexer.ahead() {
+            [b'"', ..] => self.lexer.string().map(drop),
             [b'{', ..] => self.object(depth + 1),
             [b'[', ..] => self.form(depth + 1),
-            [b't', ..] => self.literal("true"),
-            [b'f', ..] => self.literal("false"),
-            [b'n', ..] => self.literal("null"),
+            [b't', ..] => self.lexer.literal("true"),
+            [b'f', ..] => self.lexer.literal("false"),
+            [b'n', ..] => self.lexer.literal("null"),
             other => match plain_integer(other) {
                 Some((_, length)) => {
-                    self.pos += length;
+                    self.lexer.pos += length;
                     Ok(())
                 }
-                None => self.number().map(drop),
+                None => self.lexer.number().map(drop),
             },
         }
     }
 
     fn object(&mut self, depth: usize) -> Result<()> {
-        self.expect(b'{', "an object")?;
-        if self.take(b'}') {
-            return Ok(());
-        }
-        loop {
-            self.string()?;
-            self.expect(b':', "a colon")?;
-            self.expression(depth)?;
-            if !self.comma() {
-                return self.expect(b'}', "a comma or the end of the object");
-            }
-        }
+        self.list(b'{', b'}', "an object", "a comma or the end of the object", |scanner| {
+            scanner.name()?;
+            scanner.expression(depth)
+        })
     }
 
     /// The elements of a JSON array whose bracket is still to come, each an expression.
     fn elements(&mut self, depth: usize) -> Result<()> {
-        self.expect(b'[', "an array")?;
-        if self.ahead().starts_with(b"]") {
-            self.pos += 1;
-            return Ok(());
-        }
-        loop {
-            self.expression(depth)?;
-            if !self.ahead().starts_with(b",") {
-                return self.expect(b']', "a comma or the end of the array");
-            }
-            self.pos += 1;
-        }
+        self.list(b'[', b']', "an array", "a comma or the end of the array", |s| s.expression(depth))
+    }
+
+    /// The name of a member, and its colon.
+    fn name(&mut self) -> Result<&str> {
+        let name = self.lexer.string()?;
+        self.lexer.expect(b':', "a colon")?;
+        Ok(name)
     }
 
     /// Ends a form, and passes over elements that it does not know: later versions may add some.
     pub(super) fn close(&mut self) -> Result<()> {
-        while self.comma() {
+        while self.lexer.take(b',') {
             self.skip()?;
         }
-        self.expect(b']', "the end of the form")
+        self.lexer.expect(b']', "the end of the form")
     }
 
     /// Passes over one JSON text in which nothing means anything.
@@ -186,21 +175,20 @@ impl<'a> Scanner<'a> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));
         }
-        let (open, close) = match self.peek() {
+        let (open, close) = match self.lexer.peek() {
             b'[' => (b'[', b']'),
             b'{' => (b'{', b'}'),
             _ => return self.expression(depth),
         };
         self.list(open, close, "a value", "a comma or the end", |scanner| {
             if open == b'{' {
-                scanner.string()?;
-                scanner.expect(b':', "a colon")?;
+                scanner.name()?;
             }
             scanner.json(depth + 1)
         })
     }
 
-    /// Passes over an array or object that stands for no value, whose parts `part` passes over.
+    /// Passes over a JSON array or object, whose parts `part` passes over.
     fn list(
         &mut self,
         open: u8,
@@ -209,32 +197,32 @@ impl<'a> Scanner<'a> {
         end: &str,
         mut part: impl FnMut(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        self.expect(open, what)?;
-        if self.take(close) {
+        self.lexer.expect(open, what)?;
+        if self.lexer.take(close) {
             return Ok(());
         }
         loop {
             part(self)?;
-            if !self.comma() {
-                return self.expect(close, end);
+            if !self.lexer.take(b',') {
+                return self.lexer.expect(close, end);
             }
         }
     }
 
     /// An array in the place of an expression: an array of values, or a special value.
     fn form(&mut self, depth: usize) -> Result<()> {
-        let start = self.pos;
-        self.expect(b'[', "an array")?;
-        if self.peek() == b'[' {
+        let start = self.lexer.pos;
+        self.lexer.expect(b'[', "an array")?;
+        if self.lexer.peek() == b'[' {
             self.elements(depth)?;
             // An array of values is wrapped in one, alone.
-            return self.expect(b']', "the end of the array");
+            return self.lexer.expect(b']', "the end of the array");
         }
-        if self.peek() != b'"' {
+        if self.lexer.peek() != b'"' {
             return self.unknown_form(start);
         }
-        match self.string()? {
-            "undefined" => return self.expect(b']', "nothing more in `undefined`"),
+        match self.lexer.string()? {
+            "undefined" => return self.lexer.expect(b']', "nothing more in `undefined`"),
             "inf" | "-inf" | "nan" => {}
             "bigint" => self.bigint()?,
             "date" => self.date()?,
@@ -243,18 +231,19 @@ impl<'a> Scanner<'a> {
             "url" => return self.url(),
             "headers" => return self.headers(),
             "export" => {
-                let id = self.integer_after_comma("an id")?;
+                let id = self.lexer.integer_after_comma("an id")?;
                 return self.end_reference(start, CapDescriptor::SenderHosted(id));
             }
             "promise" => {
-                let id = self.integer_after_comma("an id")?;
+                let id = self.lexer.integer_after_comma("an id")?;
                 return self.end_reference(start, CapDescriptor::SenderPromise(id));
             }
             "import" => return self.import(start, depth, false),
             "pipeline" => return self.import(start, depth, true),
             "remap" => return self.unsupported(start, "remap", |s| s.remap(depth)),
             "readable" => {
-                return self.unsupported(start, "readable", |s| s.integer_after_comma("an id").map(drop));
+                return self
+                    .unsupported(start, "readable", |s| s.lexer.integer_after_comma("an id").map(drop));
             }
             "writable" => return self.unsupported(start, "writable", |s| s.writable()),
             "blob" => return self.unsupported(start, "blob", |s| s.blob(depth)),
@@ -266,7 +255,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn unknown_form<T>(&mut self, start: usize) -> Result<T> {
-        Err(protocol(format!("unknown special value: {}", excerpt(&self.buffer[start..]))))
+        Err(protocol(format!("unknown special value: {}", excerpt(&self.lexer.buffer[start..]))))
     }
 
     /// Passes over a form that is known and not supported. `scan` checks its content. The references found there are
@@ -285,7 +274,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes over a function to be applied to each element of a value: an id, a path, its captures, and its steps.
     fn remap(&mut self, depth: usize) -> Result<()> {
-        let start = self.integer_after_comma("an id")?;
+        let start = self.lexer.integer_after_comma("an id")?;
         // It has to be there, as in any other use.
         let to = CapDescriptor::ReceiverHosted(ReceiverRef {
             id: start,
@@ -293,22 +282,22 @@ impl<'a> Scanner<'a> {
             args: None,
             awaited: false,
         });
-        self.refs.push(Slot { start: self.pos, end: self.pos, to });
-        self.expect(b',', "a property path")?;
+        self.refs.push(Slot { start: self.lexer.pos, end: self.lexer.pos, to });
+        self.lexer.expect(b',', "a property path")?;
         self.path()?;
-        self.expect(b',', "a list of captures")?;
+        self.lexer.expect(b',', "a list of captures")?;
         self.captures(depth)?;
-        self.expect(b',', "a list of instructions")?;
+        self.lexer.expect(b',', "a list of instructions")?;
         // Ids in it are places in the list itself.
-        if self.peek() != b'[' {
-            return self.bad("a list of instructions");
+        if self.lexer.peek() != b'[' {
+            return self.lexer.bad("a list of instructions");
         }
         self.json(depth)
     }
 
     fn captures(&mut self, depth: usize) -> Result<()> {
         self.list(b'[', b']', "a list of captures", "a comma or the end of the captures", |scanner| {
-            let (before, start) = (scanner.refs.len(), scanner.pos);
+            let (before, start) = (scanner.refs.len(), scanner.lexer.pos);
             scanner.expression(depth)?;
             let is_capture = match scanner.refs.get(before..) {
                 Some([Slot { to: CapDescriptor::SenderHosted(_), .. }]) => true,
@@ -318,46 +307,44 @@ impl<'a> Scanner<'a> {
                 _ => false,
             };
             if !is_capture {
-                scanner.pos = start;
-                return scanner.bad("an `import` or `export`");
+                scanner.lexer.pos = start;
+                return scanner.lexer.bad("an `import` or `export`");
             }
             Ok(())
         })
     }
 
     fn writable(&mut self) -> Result<()> {
-        let start = self.pos;
-        let id = self.integer_after_comma("an id")?;
-        self.refs.push(Slot { start, end: self.pos, to: CapDescriptor::SenderHosted(id) });
+        let start = self.lexer.pos;
+        let id = self.lexer.integer_after_comma("an id")?;
+        self.refs.push(Slot { start, end: self.lexer.pos, to: CapDescriptor::SenderHosted(id) });
         Ok(())
     }
 
     fn blob(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "a content type")?;
-        self.string()?;
-        self.expect(b',', "the content of a blob")?;
+        self.lexer.expect(b',', "a content type")?;
+        self.lexer.string()?;
+        self.lexer.expect(b',', "the content of a blob")?;
         self.expression(depth)
     }
 
     fn request(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "a URL")?;
-        self.string()?;
+        self.lexer.expect(b',', "a URL")?;
+        self.lexer.string()?;
         self.fetch_options(depth)
     }
 
     fn response(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "a body")?;
+        self.lexer.expect(b',', "a body")?;
         self.expression(depth)?;
         self.fetch_options(depth)
     }
 
     /// The options of a request or response, of which all but the body and the signal are plain JSON.
     fn fetch_options(&mut self, depth: usize) -> Result<()> {
-        self.expect(b',', "options")?;
+        self.lexer.expect(b',', "options")?;
         self.list(b'{', b'}', "options", "a comma or the end of the options", |scanner| {
-            let name = scanner.string()?;
-            scanner.expect(b':', "a colon")?;
-            match name {
+            match scanner.name()? {
                 "body" | "signal" => scanner.expression(depth),
                 _ => scanner.json(depth),
             }
@@ -366,7 +353,7 @@ impl<'a> Scanner<'a> {
 
     fn end_reference(&mut self, start: usize, to: CapDescriptor) -> Result<()> {
         self.close()?;
-        self.refs.push(Slot { start, end: self.pos, to });
+        self.refs.push(Slot { start, end: self.lexer.pos, to });
         Ok(())
     }
 
@@ -376,7 +363,7 @@ impl<'a> Scanner<'a> {
         let (path, args) = (self.keep_path(path), args.map(|args| Box::new(self.payload(args))));
         self.refs.push(Slot {
             start,
-            end: self.pos,
+            end: self.lexer.pos,
             to: CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }),
         });
         Ok(())
@@ -384,52 +371,52 @@ impl<'a> Scanner<'a> {
 
     /// Reads the parts that follow the name in `import` and `pipeline`, to the end of the form.
     fn import_parts(&mut self, depth: usize) -> Result<Parts> {
-        let id = self.integer_after_comma("an id")?;
+        let id = self.lexer.integer_after_comma("an id")?;
         let (mut path, mut args) = (PathPart::Other(Path::Empty), None);
-        if self.ahead().starts_with(b",") {
-            self.pos += 1;
+        if self.lexer.ahead().starts_with(b",") {
+            self.lexer.pos += 1;
             path = self.path()?;
-            if self.ahead().starts_with(b",") {
+            if self.lexer.ahead().starts_with(b",") {
                 args = Some(self.part_after_comma("a list of arguments", |s| s.elements(depth))?);
             }
         }
-        self.expect(b']', "the end of the form")?;
+        self.lexer.expect(b']', "the end of the form")?;
         Ok((id, path, args))
     }
 
     fn path(&mut self) -> Result<PathPart> {
         // Nearly every one is a name, without escapes.
-        if let Some(name) = self.ahead().strip_prefix(b"[\"") {
-            let (start, end) = (self.pos + 2, self.pos + 2 + plain_run(name));
+        if let Some(name) = self.lexer.ahead().strip_prefix(b"[\"") {
+            let (start, end) = (self.lexer.pos + 2, self.lexer.pos + 2 + plain_run(name));
             let is_whole = name.get(end - start..).is_some_and(|rest| rest.starts_with(b"\"]"));
             if is_whole && end - start <= self.limits.string_bytes {
-                self.pos = end + 2;
+                self.lexer.pos = end + 2;
                 return Ok(PathPart::Name(start..end));
             }
         }
-        self.expect(b'[', "a property path")?;
-        if self.take(b']') {
+        self.lexer.expect(b'[', "a property path")?;
+        if self.lexer.take(b']') {
             return Ok(PathPart::Other(Path::Empty));
         }
         let first = self.key()?;
         let mut further = Vec::new();
-        while self.comma() {
+        while self.lexer.take(b',') {
             if further.len() + 1 >= self.limits.depth {
-                return self.bad("no more steps in a property path");
+                return self.lexer.bad("no more steps in a property path");
             }
             further.push(self.key()?);
         }
-        self.expect(b']', "the end of the property path")?;
+        self.lexer.expect(b']', "the end of the property path")?;
         Ok(PathPart::Other(std::iter::once(first).chain(further).collect()))
     }
 
     fn key(&mut self) -> Result<Key> {
-        if self.peek() != b'"' {
-            let index = self.integer()?;
-            return u64::try_from(index).map(Key::Index).or_else(|_| self.bad("a name or an index"));
+        if self.lexer.peek() != b'"' {
+            let index = self.lexer.integer()?;
+            return u64::try_from(index).map(Key::Index).or_else(|_| self.lexer.bad("a name or an index"));
         }
-        let raw = self.string()?;
-        let start = self.pos - 1 - raw.len();
+        let raw = self.lexer.string()?;
+        let start = self.lexer.pos - 1 - raw.len();
         Ok(Key::Name(match unescape(raw) {
             Cow::Borrowed(_) => self.keep(start..start + raw.len()),
             Cow::Owned(name) => Text::Own(name),
@@ -437,8 +424,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn bigint(&mut self) -> Result<()> {
-        self.expect(b',', "the digits of a big integer")?;
-        let digits = unescape(self.string()?);
+        self.lexer.expect(b',', "the digits of a big integer")?;
+        let digits = unescape(self.lexer.string()?);
         if digits.len() > self.limits.bigint_chars {
             let message = format!("a big integer is longer than {} characters", self.limits.bigint_chars);
             return Err(Error::over(LimitKind::BigintChars, message));
@@ -450,15 +437,15 @@ impl<'a> Scanner<'a> {
     }
 
     fn date(&mut self) -> Result<()> {
-        self.expect(b',', "milliseconds or null")?;
-        if self.peek() == b'n' { self.literal("null") } else { self.number().map(drop) }
+        self.lexer.expect(b',', "milliseconds or null")?;
+        if self.lexer.peek() == b'n' { self.lexer.literal("null") } else { self.lexer.number().map(drop) }
     }
 
     fn bytes(&mut self) -> Result<()> {
-        self.expect(b',', "base64 text")?;
-        let base64 = unescape(self.string()?);
-        let kind = if self.comma() {
-            let name = self.string()?;
+        self.lexer.expect(b',', "base64 text")?;
+        let base64 = unescape(self.lexer.string()?);
+        let kind = if self.lexer.take(b',') {
+            let name = self.lexer.string()?;
             ByteKind::from_name(name)
                 .ok_or_else(|| protocol(format!("unknown bytes type marker: {}", excerpt(name))))?
         } else {
@@ -478,19 +465,19 @@ impl<'a> Scanner<'a> {
         let before = self.refs.len();
         let mut is_odd = false;
         for what in ["the name of an error", "the message of an error"] {
-            self.expect(b',', what)?;
-            if self.peek() == b'"' {
-                self.string()?;
+            self.lexer.expect(b',', what)?;
+            if self.lexer.peek() == b'"' {
+                self.lexer.string()?;
             } else {
                 is_odd = true;
                 self.skip()?;
             }
         }
-        if self.comma() {
+        if self.lexer.take(b',') {
             // The stack: a string, or null where only properties follow.
             self.skip()?;
-            if self.comma() {
-                if self.peek() == b'{' {
+            if self.lexer.take(b',') {
+                if self.lexer.peek() == b'{' {
                     self.object(depth)?;
                 } else {
                     is_odd = true;
@@ -506,24 +493,24 @@ impl<'a> Scanner<'a> {
     }
 
     fn url(&mut self) -> Result<()> {
-        self.expect(b',', "a URL")?;
-        let raw = self.string()?;
+        self.lexer.expect(b',', "a URL")?;
+        let raw = self.lexer.string()?;
         if !Url::is_absolute(&unescape(raw)) {
             return Err(protocol(format!("not a URL: {}", excerpt(raw))));
         }
-        self.expect(b']', "nothing more in `url`")
+        self.lexer.expect(b']', "nothing more in `url`")
     }
 
     fn headers(&mut self) -> Result<()> {
-        self.expect(b',', "a list of headers")?;
+        self.lexer.expect(b',', "a list of headers")?;
         self.list(b'[', b']', "a list of headers", "the end of the headers", |scanner| {
-            scanner.expect(b'[', "a header")?;
-            scanner.string()?;
-            scanner.expect(b',', "the value of a header")?;
-            scanner.string()?;
-            scanner.expect(b']', "the end of a header")
+            scanner.lexer.expect(b'[', "a header")?;
+            scanner.lexer.string()?;
+            scanner.lexer.expect(b',', "the value of a header")?;
+            scanner.lexer.string()?;
+            scanner.lexer.expect(b']', "the end of a header")
         })?;
-        self.expect(b']', "nothing more in `headers`")
+        self.lexer.expect(b']', "nothing more in `headers`")
     }
 }
 

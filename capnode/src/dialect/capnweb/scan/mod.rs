@@ -6,9 +6,8 @@
 use std::ops::Range;
 
 use super::MAX_DEPTH;
-use super::text::{plain_integer, plain_run};
-use crate::dialect::too_long;
-use crate::error::{Error, ErrorKind};
+use super::lexer::Lexer;
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Slot, Text};
 use crate::thin_vec::ThinVec;
@@ -21,25 +20,14 @@ pub(super) const ELEMENT: &str = "another element of the message";
 type Result<T> = std::result::Result<T, Error>;
 
 pub(super) struct Scanner<'a> {
-    buffer: &'a str,
+    pub(super) lexer: Lexer<'a>,
     /// A copy of the frame for what is kept of it, once there is something.
     frame: Option<Text>,
-    pos: usize,
     limits: &'a Limits,
     /// The depth at which nothing may stand.
     max_depth: usize,
     /// The references found in the value being passed over.
     refs: ThinVec<Slot<CapDescriptor>>,
-}
-
-fn protocol(message: String) -> Error {
-    Error::new(ErrorKind::Protocol, message)
-}
-
-/// The start of a text that came from the peer, for a message.
-fn excerpt(text: &str) -> &str {
-    let end = text.char_indices().nth(60).map_or(text.len(), |(at, _)| at);
-    &text[..end]
 }
 
 /// Beginnings of nearly all messages, as peers write them.
@@ -48,183 +36,30 @@ const USUAL: [&str; 3] = ["[\"stream\"", "[\"resolve\"", "[\"push\""];
 impl<'a> Scanner<'a> {
     /// Begins a message: passes over its bracket and returns its name.
     pub(super) fn open(buffer: &'a str, limits: &'a Limits) -> Result<(Self, &'a str)> {
+        let lexer = Lexer { buffer, pos: 0, string_bytes: limits.string_bytes };
         let max_depth = limits.depth.min(MAX_DEPTH);
-        let mut scanner = Self { buffer, frame: None, pos: 0, limits, max_depth, refs: ThinVec::NONE };
+        let mut scanner = Self { lexer, frame: None, limits, max_depth, refs: ThinVec::NONE };
         let usual = USUAL.iter().find(|usual| buffer.starts_with(**usual));
         if let Some(usual) = usual.filter(|usual| usual.len() <= limits.string_bytes) {
-            scanner.pos = usual.len();
+            scanner.lexer.pos = usual.len();
             return Ok((scanner, &usual[2..usual.len() - 1]));
         }
-        scanner.expect(b'[', "a message, which is an array")?;
-        let name = scanner.string()?;
+        scanner.lexer.expect(b'[', "a message, which is an array")?;
+        let name = scanner.lexer.string()?;
         Ok((scanner, name))
     }
 
     /// Returns a text that is kept longer than the frame.
     fn keep(&mut self, range: Range<usize>) -> Text {
-        self.frame.get_or_insert_with(|| Text::frame(self.buffer)).slice(range)
-    }
-
-    fn rest(&self) -> &'a str {
-        self.buffer.get(self.pos..).unwrap_or_default()
-    }
-
-    fn bad<T>(&self, what: &str) -> Result<T> {
-        Err(match self.rest() {
-            "" => protocol(format!("the message ends where there should be {what}")),
-            rest => protocol(format!(
-                "there should be {what} at byte {} of the message, at `{}`",
-                self.pos,
-                excerpt(rest)
-            )),
-        })
-    }
-
-    /// Passes over white space, and returns what follows.
-    fn ahead(&mut self) -> &'a [u8] {
-        let bytes = self.buffer.as_bytes();
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.pos) {
-            self.pos += 1;
-        }
-        bytes.get(self.pos..).unwrap_or_default()
-    }
-
-    /// The next byte that is no white space, left where it is; 0 at the end.
-    fn peek(&mut self) -> u8 {
-        self.ahead().first().copied().unwrap_or_default()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        // See `Reader::take`.
-        if self.ahead().first() != Some(&byte) {
-            return false;
-        }
-        self.pos += 1;
-        true
-    }
-
-    pub(super) fn expect(&mut self, byte: u8, what: &str) -> Result<()> {
-        if self.ahead().first() != Some(&byte) {
-            return self.bad(what);
-        }
-        self.pos += 1;
-        Ok(())
-    }
-
-    fn comma(&mut self) -> bool {
-        self.take(b',')
+        self.frame.get_or_insert_with(|| Text::frame(self.lexer.buffer)).slice(range)
     }
 
     /// Ends the message, and passes over elements that it does not know: later versions may add some.
     pub(super) fn end(&mut self) -> Result<()> {
-        if self.ahead() == b"]" {
+        if self.lexer.ahead() == b"]" {
             return Ok(());
         }
         self.close()?;
-        if self.ahead().is_empty() { Ok(()) } else { self.bad("the end of the message") }
-    }
-
-    /// A string, as it stands between its quotes, checked.
-    fn string(&mut self) -> Result<&'a str> {
-        self.expect(b'"', "a string")?;
-        let start = self.pos;
-        let bytes = self.buffer.as_bytes();
-        loop {
-            self.pos += plain_run(bytes.get(self.pos..).unwrap_or_default());
-            match bytes.get(self.pos) {
-                Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(0..0x20) => return self.bad("no bare control character in a string"),
-                Some(_) => self.pos += 1,
-                None => return self.bad("the end of a string"),
-            }
-        }
-        let found = &self.buffer[start..self.pos];
-        self.pos += 1;
-        if found.len() > self.limits.string_bytes {
-            return Err(too_long(self.limits.string_bytes));
-        }
-        Ok(found)
-    }
-
-    fn escape(&mut self) -> Result<()> {
-        let bytes = self.buffer.as_bytes();
-        let length = match bytes.get(self.pos + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') => match bytes.get(self.pos + 2..self.pos + 6) {
-                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
-                _ => return self.bad("four hexadecimal digits"),
-            },
-            _ => return self.bad("an escape that JSON knows"),
-        };
-        self.pos += length;
-        Ok(())
-    }
-
-    /// A number, as it stands, checked against JSON's grammar.
-    fn number(&mut self) -> Result<&'a str> {
-        self.peek();
-        let start = self.pos;
-        self.digit_run(true)?;
-        let bytes = self.buffer.as_bytes();
-        if bytes.get(self.pos) == Some(&b'.') {
-            self.pos += 1;
-            self.digit_run(false)?;
-        }
-        if let Some(b'e' | b'E') = bytes.get(self.pos) {
-            self.pos += 1;
-            if let Some(b'+' | b'-') = bytes.get(self.pos) {
-                self.pos += 1;
-            }
-            self.digit_run(false)?;
-        }
-        Ok(&self.buffer[start..self.pos])
-    }
-
-    fn digit_run(&mut self, whole_part: bool) -> Result<()> {
-        let bytes = self.buffer.as_bytes();
-        if whole_part && bytes.get(self.pos) == Some(&b'-') {
-            self.pos += 1;
-        }
-        let start = self.pos;
-        while bytes.get(self.pos).is_some_and(u8::is_ascii_digit) {
-            self.pos += 1;
-        }
-        let leading_zero = whole_part && self.pos > start + 1 && bytes[start] == b'0';
-        if self.pos == start || leading_zero { self.bad("a number") } else { Ok(()) }
-    }
-
-    /// Passes over a comma, or says that `what` is missing, and over a whole number such as an id.
-    pub(super) fn integer_after_comma(&mut self, what: &str) -> Result<i64> {
-        if let [b',', rest @ ..] = self.ahead() {
-            if let Some((integer, length)) = plain_integer(rest) {
-                self.pos += 1 + length;
-                return Ok(integer);
-            }
-        }
-        self.expect(b',', what)?;
-        self.integer()
-    }
-
-    fn integer(&mut self) -> Result<i64> {
-        self.peek();
-        let before = self.pos;
-        let integer = self.number().ok().and_then(|digits| digits.parse().ok());
-        integer.map_or_else(
-            || {
-                self.pos = before;
-                self.bad("a whole number")
-            },
-            Ok,
-        )
-    }
-
-    fn literal(&mut self, literal: &str) -> Result<()> {
-        if self.rest().starts_with(literal) {
-            self.pos += literal.len();
-            Ok(())
-        } else {
-            self.bad("a value")
-        }
+        if self.lexer.ahead().is_empty() { Ok(()) } else { self.lexer.bad("the end of the message") }
     }
 }

@@ -44,18 +44,11 @@ pub(super) struct Writer<R> {
     form: Option<&'static str>,
     /// `true` if a `Result` is to be taken apart when it comes next.
     apart: bool,
-    side: Side,
+    /// `true` if the `Result` was an `Err`.
+    pub(super) is_err: bool,
     /// The most bytes of the text.
     limit: usize,
     full: bool,
-}
-
-/// The sides of a `Result`.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Side {
-    /// `Ok`, or no `Result` at all.
-    Ok,
-    Err,
 }
 
 impl<R> Writer<R> {
@@ -70,7 +63,7 @@ impl<R> Writer<R> {
             plain: false,
             form: None,
             apart: false,
-            side: Side::Ok,
+            is_err: false,
             limit,
             full: false,
         }
@@ -107,11 +100,6 @@ impl<R> Writer<R> {
     /// Returns a writer that takes a `Result` apart, if that is all of the value.
     pub(super) fn of_outcome(limit: usize) -> Self {
         Self { apart: true, ..Self::new(0, limit) }
-    }
-
-    /// Returns the side of a `Result` that was written.
-    pub(super) fn side(&self) -> Side {
-        self.side
     }
 
     /// Writes a float as JavaScript does. In the larger type it is only looked at.

@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, Serializer};
 
 use super::compound::Compound;
-use super::{Result, Side, Writer};
+use super::{Result, Writer};
 use crate::dialect::capnweb::text::{write_base64, write_string};
 use crate::dialect::{ExtractRef, Failure};
 use crate::kinds::{MAX_SAFE_INTEGER, marker};
@@ -129,15 +129,10 @@ impl<'a, R: ExtractRef> Serializer for &'a mut Writer<R> {
         variant: &'static str,
         value: &T,
     ) -> Result<()> {
-        if std::mem::take(&mut self.apart) && self.out.is_empty() {
-            match (name, variant) {
-                ("Result", "Ok") => return value.serialize(self),
-                ("Result", "Err") => {
-                    self.side = Side::Err;
-                    return value.serialize(self);
-                }
-                _ => {}
-            }
+        let apart = std::mem::take(&mut self.apart) && self.out.is_empty();
+        if apart && name == "Result" && matches!(variant, "Ok" | "Err") {
+            self.is_err = variant == "Err";
+            return value.serialize(self);
         }
         let mut body = Compound::variant(self, variant);
         body.element(value)?;

@@ -15,10 +15,14 @@ fn again(text: &str) -> Option<String> {
         // The call that is answered.
         receiver.last_call = 1;
         frame = text.replacen(&tree["to"].to_string(), &quoted(&receiver.id(1)), 1);
-        sender.asked.add(1, Some(tree["to"].to_string()));
+        sender.exchange.add(1, Some(tree["to"].to_string()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
-    assert_eq!((receiver.take_reply(), receiver.take_unknown_target()), (None, None), "{text}");
+    assert_eq!(
+        (receiver.exchange.take_reply(), receiver.exchange.take_unknown_target()),
+        (None, None),
+        "{text}"
+    );
     let (Message::Call { args: Some(value), .. }
     | Message::Answer { outcome: Ok(value) | Err(value), .. }
     | Message::Progress { value, .. }) = &mut op
@@ -111,7 +115,7 @@ fn damaged_messages_are_no_danger() {
     let (answers, place): ((_, &[_]), _) = (("to", &["resolve", "notify"]), quoted(&codec.id(2)));
     damaged_are_no_danger("q-connection", answers, &place, b"{}[]\",:$%@!/\\0", |frame| {
         let op = codec.parse(frame, &Limits::default(), &mut names).unwrap();
-        while codec.take_reply().is_some() || codec.take_unknown_target().is_some() {}
+        while codec.exchange.take_reply().is_some() || codec.exchange.take_unknown_target().is_some() {}
         op
     });
 }
