@@ -95,9 +95,9 @@ impl Session {
     /// comes, or [`enter_in_place`](Self::enter_in_place) enters it.
     pub(crate) fn receive_call(&mut self, target: Id) -> Option<Id> {
         // The results of calls have ids above zero.
-        let lent = target <= 0 && self.exports.contains_key(&target);
+        let is_there = target <= 0 && self.exports.contains_key(&target);
         let has_room = self.exports.len() + self.untabled_calls < self.limits.exports;
-        if !lent || !has_room || !self.is_usual() {
+        if !is_there || !has_room || !self.is_usual() {
             return None;
         }
         self.rates.counts.frames += 1;
@@ -412,25 +412,19 @@ impl Session {
         if !value.refs.is_empty() {
             self.resolve(value, &mut found)?;
         }
-        let given_back = || Some(Message::Release { id, count: 1 });
-        *reply = match (self.take_awaited(id), self.imports.get(&id).map(|import| &import.state)) {
-            (Some(pulled), _) => {
-                if pulled {
-                    given_back()
-                } else {
-                    None
-                }
-            }
-            (None, Some(ImportState::Promise)) => {
+        let is_over = match self.take_awaited(id) {
+            Some(pulled) => pulled,
+            None if self.imports.get(&id).is_some_and(|import| import.state == ImportState::Promise) => {
                 self.remove_import(id);
-                given_back()
+                true
             }
             // The answer was not asked for.
-            (None, _) => {
+            None => {
                 self.count_unknown_id();
-                None
+                false
             }
         };
+        *reply = is_over.then_some(Message::Release { id, count: 1 });
         Ok(Some(match (outcome, found.wrong) {
             (Ok(value), Some(why)) => Event::Undecodable { import: id, value, why },
             // A missing value is left out of an error.

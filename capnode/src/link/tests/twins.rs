@@ -31,7 +31,7 @@ const FRAMES: &[&str] = &[
     r#"["stream",["pipeline",0,["run"],[1]]]"#,
     r#"["stream",["pipeline",0,["wait"],[1]]]"#,
     r#"["stream",["pipeline",0,["none"],[1]]]"#,
-    r#"["stream",["pipeline",0,["lend"],[]]]"#,
+    r#"["stream",["pipeline",0,["give"],[]]]"#,
     r#"["stream",["pipeline",0,["ask"],[["export",-1]]]]"#,
     r#"["stream",["pipeline",0,["run","more"],[1]]]"#,
     r#"["stream",["pipeline",0,[],[1]]]"#,
@@ -74,8 +74,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Receives a frame by the general way.
 fn receive_any(link: &Arc<Link>, frame: &str) {
-    match capnweb::parse(frame, &link.limits) {
-        Ok(message) => link.receive_any(Some(message), frame, Duration::ZERO),
+    // The first frame tells the language.
+    match link.peer.get().map(|_| capnweb::parse(frame, &link.limits)).transpose() {
+        Ok(message) => link.receive_any(message, frame, Duration::ZERO),
         Err(error) => link.break_off(error),
     }
 }
@@ -99,7 +100,7 @@ struct Twin {
 }
 
 impl Twin {
-    fn new(receive: fn(&Arc<Link>, &str)) -> Self {
+    fn new(receive: fn(&Arc<Link>, &str), extended: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let run = {
             let shared = shared.clone();
@@ -126,14 +127,16 @@ impl Twin {
             Func::<fn(Func<fn(u8) -> Value>) -> Value>::new(|asked: Func<fn(u8) -> Value>| async move {
                 asked.call(1).await.unwrap_or_default()
             });
-        let lent = run.clone();
-        let lend = Func::<fn() -> Func<fn(Value) -> Value>>::new(move || std::future::ready(lent.clone()));
-        let index = Object::new().with("run", run).with("wait", wait).with("ask", ask).with("lend", lend);
+        let given = run.clone();
+        let give = Func::<fn() -> Func<fn(Value) -> Value>>::new(move || std::future::ready(given.clone()));
+        let index = Object::new().with("run", run).with("wait", wait).with("ask", ask).with("give", give);
         let limits = Limits { running_calls: 3, exports: 6, parked_bytes: 4_000, ..Limits::default() };
         let config = LinkConfig { limits, ..LinkConfig::default() };
         let link = Link::new(Side::Accepting, Some(index.cap()), config);
         shared.link.get_or_init(|| Arc::downgrade(&link));
-        link.receive(r#"["release",0,0]"#);
+        if extended {
+            link.receive(r#"["release",0,0]"#);
+        }
         Self { link, receive, shared, tasks: Vec::new(), calls: Vec::new() }
     }
 
@@ -175,9 +178,10 @@ proptest! {
 
     #[test]
     fn a_usual_frame_does_the_same_by_the_short_way_and_the_general_one(
+        extended in any::<bool>(),
         steps in prop::collection::vec(step(), 1..24),
     ) {
-        let (mut short, mut general) = (Twin::new(Link::receive), Twin::new(receive_any));
+        let (mut short, mut general) = (Twin::new(Link::receive, extended), Twin::new(receive_any, extended));
         for step in steps {
             prop_assert_eq!(short.take(step), general.take(step), "after {:?}", step);
         }
