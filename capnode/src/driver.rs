@@ -20,8 +20,8 @@ use crate::transport::{LEFTOVER, Properties, ReceiveError, Transport};
 /// Frames that are taken in before other tasks get their turn, and parked calls that are started.
 const BUDGET: usize = 128;
 
-/// Time that a turn takes. The frame or call under way at its end may take longer: a short one can ask for much, such
-/// as a call on a large result.
+/// Time that a turn takes. The call under way at its end and the frames up to the next look at the time may take longer:
+/// a short one can ask for much, such as a call on a large result.
 const TURN: Duration = Duration::from_millis(5);
 
 /// Frames that are taken in between two looks at the time.

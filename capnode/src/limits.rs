@@ -32,9 +32,10 @@ use crate::setters::setters;
 /// ```
 /// use std::time::Duration;
 ///
-/// let text = r#"{"connections": 100, "probe": 7.5, "idle": "off"}"#; let limits: capnode::Limits =
-/// serde_json::from_str(text).unwrap(); assert_eq!(limits,
-/// capnode::Limits::default().connections(100).probe(Some(Duration::from_millis(7_500))).idle(None));
+/// let text = r#"{"connections": 100, "probe": 7.5, "idle": "off"}"#;
+/// let limits: capnode::Limits = serde_json::from_str(text).unwrap();
+/// let probe = Some(Duration::from_millis(7_500));
+/// assert_eq!(limits, capnode::Limits::default().connections(100).probe(probe).idle(None));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

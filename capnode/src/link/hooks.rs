@@ -115,9 +115,9 @@ impl ImportHook for Link {
             let Request { args, options, .. } = request;
             let (path, args) = (std::mem::take(&mut path), args.take_written());
             if waits {
-                let (asker, called) = self.requester(state.outbox.next_number(), answered, options);
+                let (requester, called) = self.requester(state.outbox.next_number(), answered, options);
                 let (target, path) = (target.clone(), path.compact());
-                state.outbox.wait(QueuedCall { target, path, args, size, asker });
+                state.outbox.wait(QueuedCall { target, path, args, size, requester });
                 return Ok(called);
             }
             let args = args.map(|args| self.descriptors(state, args, false, effects));
@@ -185,10 +185,11 @@ impl Link {
 
     /// Sends waiting calls while there is room.
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
-        while let Some(QueuedCall { target, path, args, asker, .. }) = state.outbox.next_waiting(&self.limits)
+        while let Some(QueuedCall { target, path, args, requester, .. }) =
+            state.outbox.next_waiting(&self.limits)
         {
             let args = args.map(|args| self.descriptors(state, args, false, effects));
-            let return_mode = match &asker {
+            let return_mode = match &requester {
                 Requester::Reference(_) => ReturnMode::Retained,
                 Requester::Caller { .. } => ReturnMode::Streamed,
             };
@@ -196,7 +197,7 @@ impl Link {
             let id = call.id;
             let sent = state.send(call, effects);
             effects.discard(target);
-            match asker {
+            match requester {
                 Requester::Reference(result) => {
                     // Only a peer that pipelines has references to results, and its language can express every call.
                     let _always_sent = sent;

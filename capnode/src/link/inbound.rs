@@ -1,4 +1,4 @@
-//! Intake of frames: the request of a frame is taken down under the lock, and done when it is free.
+//! Intake of frames: the request of a frame is staged under the lock, and done when it is free.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +106,7 @@ impl Link {
             if !self.is_usual() || self.draining.load(Ordering::SeqCst) || !has_room() {
                 return None;
             }
-            // It stays among the entries, so that its drop here runs nothing.
+            // The entries keep a share, so that dropping this one runs no user code.
             let cap = entries.offered(target)?;
             let answer = session.receive_call(target)?;
             clock.note_received(false, now);
@@ -297,7 +297,7 @@ impl Link {
         };
         let (task, running) = Task::new(self.clone(), answer, response, bytes);
         let is_over = self.with_state(Cause::Peer, |state, effects| {
-            // Another thread may have ended the session, or cancelled the call, since it was taken down.
+            // Another thread may have ended the session, or cancelled the call, since it was staged.
             if self.ended.load(Ordering::SeqCst) || !state.session.is_running(answer) {
                 effects.discard(task);
                 return true;
@@ -312,7 +312,7 @@ impl Link {
         }
     }
 
-    /// Takes down the event of a frame of `bytes` bytes. Returns its request, if it has one.
+    /// Stages the event of a frame of `bytes` bytes. Returns its request, if it has one.
     fn stage(
         self: &Arc<Self>,
         state: &mut State,
@@ -374,7 +374,7 @@ impl Link {
         Ok(None)
     }
 
-    /// Takes down a call that came in a frame of `bytes` bytes, and may have to wait.
+    /// Stages a call that came in a frame of `bytes` bytes, and may have to wait.
     fn stage_call(
         self: &Arc<Self>,
         state: &mut State,
@@ -417,7 +417,7 @@ impl Link {
         }
     }
 
-    /// Takes down the outcome of a call of this side, or of a promise of the peer.
+    /// Stages the outcome of a call of this side, or of a promise of the peer.
     fn stage_answer(
         self: &Arc<Self>,
         state: &mut State,

@@ -15,7 +15,7 @@ pub(super) struct QueuedCall {
     pub(super) path: Path,
     pub(super) args: Option<LivePayload>,
     pub(super) size: usize,
-    pub(super) asker: Requester,
+    pub(super) requester: Requester,
 }
 
 /// The receiver of the result.
@@ -31,7 +31,7 @@ pub(super) enum Requester {
 impl QueuedCall {
     /// Returns the bytes that cannot wait long, since the caller does not wait for the answer.
     pub(super) fn at_once_size(&self) -> usize {
-        match &self.asker {
+        match &self.requester {
             Requester::Caller { options, .. } if !options.at_once => 0,
             Requester::Caller { .. } | Requester::Reference(_) => self.size,
         }
@@ -39,7 +39,7 @@ impl QueuedCall {
 
     /// Fails the caller: its call was not sent. No lock may be held.
     pub(super) fn fail(self, error: &Error) {
-        if let Requester::Caller { caller, .. } = self.asker {
+        if let Requester::Caller { caller, .. } = self.requester {
             caller.answer(Err(error.clone().with_fate(Fate::NotSent)));
         }
     }

@@ -282,12 +282,13 @@ impl Reader {
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
-        if self.input.buffer.is_empty() {
-            self.input.buffer.resize(CHUNK, 0);
+        if self.input.buffer.capacity() == 0 {
+            self.input.buffer.reserve_exact(CHUNK);
         }
         if self.input.bytes().is_empty() {
-            (self.input.start, self.input.filled) = (0, 0);
-        } else if self.input.buffer.len() - self.input.filled < HEADER + CONTROL {
+            self.input.buffer.clear();
+            self.input.start = 0;
+        } else if self.input.room() < HEADER + CONTROL {
             self.input.compact();
         }
     }
@@ -413,11 +414,10 @@ impl Writer {
 impl<S> Frames<S> {
     /// Returns a WebSocket over a stream of which `read` has come behind the handshake.
     pub(crate) fn new(stream: S, role: Role, limit: usize, mut read: Vec<u8>) -> Self {
-        let filled = read.len();
-        if filled > 0 {
-            read.resize(filled + CHUNK, 0);
+        if !read.is_empty() {
+            read.reserve_exact(CHUNK);
         }
-        let input = Input { buffer: read, filled, ..Input::default() };
+        let input = Input { buffer: read, ..Input::default() };
         let reader =
             Reader { role, limit, input, message: Vec::new(), begun: false, taken: false, frame: None };
         Self { stream, role, reader, writer: Writer::default(), controls: 0, fault: None }

@@ -1,22 +1,22 @@
 //! The bytes that have come over a stream and have not been taken.
 
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Leftover;
 
 /// The room for a read.
 pub(super) const CHUNK: usize = 16 << 10;
 
-/// Bytes that have been read and not been taken are from `start` to `filled`; the rest is room.
+/// Bytes that have been read, of which those from `start` on have not been taken. Spare capacity is the room for more.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     pub(super) buffer: Vec<u8>,
     pub(super) start: usize,
-    pub(super) filled: usize,
     /// Bytes read.
     pub(super) read: u64,
     /// Set once input is discarded.
@@ -26,19 +26,24 @@ pub(super) struct Input {
 impl Input {
     /// Returns the bytes that have not been taken.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.filled]
+        &self.buffer[self.start..]
     }
 
     /// Moves the bytes to the start of the buffer.
     pub(super) fn compact(&mut self) {
-        self.buffer.copy_within(self.start..self.filled, 0);
-        (self.start, self.filled) = (0, self.filled - self.start);
+        self.buffer.drain(..self.start);
+        self.start = 0;
+    }
+
+    /// Returns the number of bytes that there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
     }
 
     /// Gives back the buffer, with what is in it.
     pub(super) fn clear(&mut self) {
         self.buffer = Vec::new();
-        (self.start, self.filled) = (0, 0);
+        self.start = 0;
     }
 
     /// Reads what has come. Returns the number of bytes.
@@ -47,10 +52,8 @@ impl Input {
         stream: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
-        ready!(Pin::new(stream).poll_read(cx, &mut room))?;
-        let read = room.filled().len();
-        self.filled += read;
+        // It keeps no state between its polls, and does not fill the room with zeros first.
+        let read = ready!(pin!(stream.read_buf(&mut self.buffer)).poll(cx))?;
         self.read += read as u64;
         Poll::Ready(Ok(read))
     }
@@ -69,9 +72,10 @@ impl Input {
         stream: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        self.buffer.resize(CHUNK, 0);
+        self.clear();
+        self.buffer.reserve_exact(CHUNK);
         for _ in 0..Leftover::TURNS {
-            self.filled = 0;
+            self.buffer.clear();
             let read = ready!(self.poll_read(stream, cx))?;
             if read == 0 || self.leftover.as_mut().is_none_or(|leftover| leftover.is_over(read)) {
                 return Poll::Ready(Ok(()));

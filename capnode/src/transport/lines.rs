@@ -145,7 +145,7 @@ impl<S> Lines<S> {
     fn find_text(&mut self) -> Option<(usize, usize)> {
         let Framing::Texts(text) = &mut self.framing else { return None };
         let from = self.input.start.max(self.searched);
-        for (at, byte) in self.input.buffer.get(from..self.input.filled)?.iter().enumerate() {
+        for (at, byte) in self.input.buffer.get(from..)?.iter().enumerate() {
             let at = from + at;
             let next = match text.look(*byte) {
                 Byte::Before => {
@@ -160,21 +160,21 @@ impl<S> Lines<S> {
             self.searched = next;
             return Some((next, next));
         }
-        self.searched = self.input.filled;
+        self.searched = self.input.buffer.len();
         None
     }
 
     fn find_line(&mut self) -> Option<usize> {
         let from = self.input.start.max(self.searched);
-        let found = memchr::memchr(b'\n', self.input.buffer.get(from..self.input.filled)?);
-        self.searched = found.map_or(self.input.filled, |at| from + at + 1);
+        let found = memchr::memchr(b'\n', self.input.buffer.get(from..)?);
+        self.searched = found.map_or(self.input.buffer.len(), |at| from + at + 1);
         found.map(|at| from + at)
     }
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
         if self.input.bytes().is_empty()
-            && self.retained.should_shrink(self.input.buffer.len(), self.input.filled)
+            && self.retained.should_shrink(self.input.buffer.capacity(), self.input.buffer.len())
         {
             self.input.clear();
             self.searched = 0;
@@ -183,11 +183,10 @@ impl<S> Lines<S> {
             self.searched = self.searched.saturating_sub(self.input.start);
             self.input.compact();
         }
-        if self.input.buffer.len() - self.input.filled < CHUNK / 4 {
+        if self.input.room() < CHUNK / 4 {
             // As much again, but no more than the longest line needs.
-            let room = (self.input.filled * 2).min(self.limit.max(self.input.filled)) + CHUNK;
-            self.input.buffer.reserve_exact(room - self.input.buffer.len());
-            self.input.buffer.resize(room, 0);
+            let held = self.input.buffer.len();
+            self.input.buffer.reserve_exact(held.min(self.limit.saturating_sub(held)) + CHUNK);
         }
     }
 }
@@ -201,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         let (end, next) = loop {
             let found = self.find_frame();
             // A line that has come as a whole is refused as well.
-            let length = found.map_or(self.input.filled, |(end, _)| end) - self.input.start;
+            let length = found.map_or(self.input.buffer.len(), |(end, _)| end) - self.input.start;
             if length > self.limit {
                 // The rest of the line follows.
                 self.input.discard(Leftover::of_too_long());
@@ -213,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             }
             self.make_room();
             let read = self.input.poll_read(&mut self.stream, cx);
-            if read.is_pending() && self.input.bytes().is_empty() && self.input.buffer.len() > SMALL {
+            if read.is_pending() && self.input.bytes().is_empty() && self.input.buffer.capacity() > SMALL {
                 // Nothing may come for long.
                 self.input.clear();
                 self.searched = 0;
@@ -221,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             match ready!(read) {
                 Ok(0) if self.input.bytes().is_empty() => return Poll::Ready(None),
                 Ok(0) => {
-                    self.input.start = self.input.filled;
+                    self.input.start = self.input.buffer.len();
                     let error = ended("the connection ended in the middle of a message");
                     return Poll::Ready(Some(Err(error.into())));
                 }
@@ -247,8 +246,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
 
     fn properties(&self) -> Properties {
         // A large buffer may be larger than its content.
-        let arriving =
-            if self.input.buffer.len() > SMALL { self.input.buffer.len() } else { self.input.bytes().len() };
+        let arriving = if self.input.buffer.capacity() > SMALL {
+            self.input.buffer.capacity()
+        } else {
+            self.input.bytes().len()
+        };
         Properties {
             byte_stream: true,
             signs_of_life: self.input.read / LIFE,
