@@ -5,8 +5,6 @@ use std::collections::{HashMap, VecDeque, hash_map};
 use std::hash::{BuildHasher, Hash};
 use std::ops::{Deref, DerefMut};
 
-use crate::message::Id;
-
 /// The room for entries below which a table is left as it is.
 const SMALL: usize = 256;
 
@@ -92,26 +90,26 @@ pub(crate) struct NumberMap<V> {
     /// Places for the ids from `first` on. The first of them is filled.
     window: VecDeque<Option<V>>,
     /// The id of the first place, above zero. It never falls, and no id from it on is among the `others`.
-    first: Id,
+    first: i64,
     /// The number of filled places.
     filled: usize,
-    others: Table<Id, V>,
+    others: Table<i64, V>,
 }
 
 impl<V> NumberMap<V> {
     /// Returns the position of an id in the window; one beyond its end for an id before it.
-    fn position(&self, id: Id) -> usize {
+    fn position(&self, id: i64) -> usize {
         usize::try_from(id.wrapping_sub(self.first)).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn get(&self, id: &Id) -> Option<&V> {
+    pub(crate) fn get(&self, id: &i64) -> Option<&V> {
         match self.window.get(self.position(*id)) {
             Some(place) => place.as_ref(),
             None => self.others.get(id),
         }
     }
 
-    pub(crate) fn get_mut(&mut self, id: &Id) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, id: &i64) -> Option<&mut V> {
         let at = self.position(*id);
         match self.window.get_mut(at) {
             Some(place) => place.as_mut(),
@@ -119,12 +117,12 @@ impl<V> NumberMap<V> {
         }
     }
 
-    pub(crate) fn contains_key(&self, id: &Id) -> bool {
+    pub(crate) fn contains_key(&self, id: &i64) -> bool {
         self.get(id).is_some()
     }
 
     #[inline]
-    pub(crate) fn insert(&mut self, id: Id, value: V) {
+    pub(crate) fn insert(&mut self, id: i64, value: V) {
         let at = self.position(id);
         match self.window.get_mut(at) {
             Some(place) => self.filled += usize::from(place.replace(value).is_none()),
@@ -142,7 +140,7 @@ impl<V> NumberMap<V> {
     }
 
     #[inline]
-    pub(crate) fn remove(&mut self, id: &Id) -> Option<V> {
+    pub(crate) fn remove(&mut self, id: &i64) -> Option<V> {
         let value = match self.position(*id) {
             // Nearly always the oldest is the first to be removed.
             0 => {
@@ -177,7 +175,7 @@ impl<V> NumberMap<V> {
 
     /// Leaves empty places up to `id`, or begins the window there if they would be many.
     #[cold]
-    fn skip_to(&mut self, id: Id) {
+    fn skip_to(&mut self, id: i64) {
         if self.window.is_empty() || self.position(id) > SPARE * self.filled + EMPTY {
             while !self.window.is_empty() {
                 self.pop_front();
@@ -201,7 +199,7 @@ impl<V> NumberMap<V> {
         self.filled + self.others.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &V)> {
         let window = (self.first..).zip(&self.window).filter_map(|(id, place)| Some((id, place.as_ref()?)));
         window.chain(self.others.iter().map(|(id, value)| (*id, value)))
     }
@@ -249,11 +247,11 @@ mod tests {
         let (mut last, mut seed) = (0, 1_u64);
         for step in 0..200_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let random = (seed >> 33) as Id;
+            let random = (seed >> 33) as i64;
             // Most are removed soon, one in a while never, and at times a number is left out, or many are.
             match random % 8 {
                 0..3 => {
-                    last += if random % 1_000 == 8 { 5_000 } else { 1 + Id::from(random % 50 == 1) };
+                    last += if random % 1_000 == 8 { 5_000 } else { 1 + i64::from(random % 50 == 1) };
                     numbers.insert(last, step);
                     map.insert(last, step);
                 }

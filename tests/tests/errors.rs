@@ -272,7 +272,7 @@ async fn every_failure_tells_what_happened_whether_it_ran_whose_fault_it_was_and
         ("we are refused by the handshake", Refused, NotSent, Peer, false),
         ("there is nobody", Connect, NotSent, Network, false),
         ("it is no address", Connect, NotSent, Here, false),
-        ("the peer shuts down: a late call", Rejected, Answered, Peer, false),
+        ("the peer shuts down: a late call", Rejected, NotSent, Peer, false),
         ("the peer shuts down: a running call", Disconnected, MayHaveRun, Peer, false),
     ];
     let all = all().await;

@@ -14,6 +14,12 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("cap", "cap/local", "a reference is of one of its kinds, each of which holds references"),
     ("cap", "cap/promise", "a reference is of one of its kinds, each of which holds references"),
     ("cap/local", "cap/property", "a method of an object, as a value, is a reference into the object"),
+    (
+        "cap/hook",
+        "cap/pending",
+        "a caller gives up an answer by the slot that waits for it, and that holds the connection",
+    ),
+    ("cap/local", "cap/methods", "a call of a method holds the object, and an object is called with it"),
     ("cap/payload", "cap", "references stand in values, and values in requests of references"),
     ("cap/payload", "cap/graph", "nodes of a graph stand in values, and values in graphs"),
     ("cap/response", "cap/pending", "an answer of a peer is a response, and responses stand in answers"),

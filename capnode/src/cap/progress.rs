@@ -1,14 +1,11 @@
 //! Progress of a call: values that its handler reports before it ends, and the caller's callback for them.
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use serde::Serialize;
 
 use super::payload::{LivePayload, encode_bounded};
-use super::response::{BoxMethod, Method, Outcome, ResultSlot};
 use crate::error::Error;
 use crate::sync::{OnDrop, thread_local};
 
@@ -65,20 +62,6 @@ pub fn report_progress(value: &impl Serialize) -> Result<bool, Error> {
     let Some(progress) = current else { return Ok(false) };
     progress(encode_bounded(value)?);
     Ok(true)
-}
-
-/// A method whose caller wants progress.
-pub(super) struct WithProgress {
-    pub(super) method: BoxMethod,
-    /// `None` keeps its progress apart from that of a handler that waits for this one.
-    pub(super) progress: Option<Progress>,
-}
-
-impl Method for WithProgress {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
-        let this = &mut *self;
-        within(this.progress.clone(), || this.method.as_mut().poll(cx, place))
-    }
 }
 
 /// `true` while a handler is polled whose caller wants progress.

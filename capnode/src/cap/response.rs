@@ -12,6 +12,7 @@ use super::depth;
 use super::interface::HandlerOptions;
 use super::payload::LivePayload;
 use super::pending::PendingAnswer;
+use super::progress::{self, Progress};
 use super::promise::QueuedRequest;
 use super::request::UnwrittenValue;
 use crate::bounds;
@@ -111,6 +112,20 @@ pin_project! {
 }
 
 pub(crate) type BoxMethod = Pin<Box<dyn Method>>;
+
+/// A method whose caller wants progress.
+pub(super) struct WithProgress {
+    pub(super) method: BoxMethod,
+    /// `None` keeps its progress apart from that of a handler that waits for this one.
+    pub(super) progress: Option<Progress>,
+}
+
+impl Method for WithProgress {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
+        let this = &mut *self;
+        progress::within(this.progress.clone(), || this.method.as_mut().poll(cx, place))
+    }
+}
 
 /// Returns a running method, with the function that makes an answer of its result. That is told whether the caller can
 /// take the result as it is.
