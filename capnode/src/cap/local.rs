@@ -40,8 +40,17 @@ impl WeakLocal {
 }
 
 impl Drop for Local {
+    #[inline]
     fn drop(&mut self) {
-        let Some(object) = self.object.take() else { return };
+        // A method has taken the share, most often.
+        if let Some(object) = self.object.take() {
+            Self::drop_share(object);
+        }
+    }
+}
+
+impl Local {
+    fn drop_share(object: Arc<dyn Any + Send + Sync>) {
         // Only the last share drops the object. The object or its content may be a link of a long chain.
         if Arc::strong_count(&object) == 1 {
             depth::drop_iteratively(LastShare(Some(object)));

@@ -33,11 +33,11 @@ pub(crate) enum MethodArgs<'a> {
 }
 
 /// The entry of a function, which stands in no table.
-static FUNCTION: Method = Method::call("the function", "", &[]);
+pub(crate) static FUNCTION: Method = Method::call("the function", "", &[]);
 
 impl<'a> MethodCall<'a> {
     /// Creates the call of a method for a request. The rest of the request has been looked at.
-    fn new(
+    pub(crate) fn new(
         local: Local,
         method: &'static Method,
         request: &'a mut Request,
@@ -48,21 +48,16 @@ impl<'a> MethodCall<'a> {
         Self { local, method, args: MethodArgs::Request(args), typed: *typed, progress, answer_bytes, first }
     }
 
-    /// Creates the call of a function, which is the object itself.
-    pub(crate) fn of_function(local: Local, request: &'a mut Request, first: Option<FirstPoll<'a>>) -> Self {
-        Self::new(local, &FUNCTION, request, first)
-    }
-
     /// Begins the call by `make`, which takes the arguments and makes the method's future. It drops no user code but the
     /// arguments and what they become.
     pub(crate) fn begin(&mut self, make: MakeMethod<'_>) -> Response {
         let Method { name, handler_options, .. } = *self.method;
         let method_info = MethodInfo { name, handler_options, answer_bytes: self.answer_bytes };
-        let (first, progress) = (self.first.take(), self.progress.take());
-        let is_watched = progress.is_some() || progress::is_watched();
+        let mut first = self.first.take();
         // The arguments may have a user's types, and the method may do more than make a future.
-        Response::begin(method_info, first, || {
-            let made = if is_watched {
+        Response::begin(method_info, &mut first, &mut || {
+            let made = if self.progress.is_some() || progress::is_watched() {
+                let progress = self.progress.take();
                 let made = progress::within(progress.clone(), || make(self));
                 made.map(|method| Box::pin(WithProgress { method, progress }) as BoxMethod)
             } else {

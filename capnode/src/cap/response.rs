@@ -276,23 +276,25 @@ impl Response {
     /// has to run elsewhere.
     pub(super) fn begin(
         method_info: MethodInfo,
-        first: Option<FirstPoll<'_>>,
-        make: impl FnOnce() -> Result<BoxMethod, Error>,
+        first: &mut Option<FirstPoll<'_>>,
+        make: &mut dyn FnMut() -> Result<BoxMethod, Error>,
     ) -> Self {
-        let mut handler = Handler { method_info, begun: false, method: None };
-        let first = first.filter(|_| !method_info.handler_options.blocking && !depth::is_full());
-        handler.begun = first.is_some();
-        let begin = |method: &mut Option<BoxMethod>| match (make(), first) {
-            (Ok(made), None) => {
-                *method = Some(made);
-                Poll::Pending
+        let begun = first.is_some() && !method_info.handler_options.blocking && !depth::is_full();
+        let mut handler = Handler { method_info, begun, method: None };
+        // It is moved from one closure to the next, so it holds references only.
+        let begin = |method: &mut Option<BoxMethod>| {
+            let made = match make() {
+                Ok(made) => method.insert(made),
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            match first {
+                Some(FirstPoll { waker, place }) if begun => {
+                    made.as_mut().poll(&mut Context::from_waker(waker), place.take())
+                }
+                _ => Poll::Pending,
             }
-            (Ok(made), Some(FirstPoll { waker, place })) => {
-                method.insert(made).as_mut().poll(&mut Context::from_waker(waker), place)
-            }
-            (Err(error), _) => Poll::Ready(Err(error)),
         };
-        let polled = if handler.begun { depth::nest(|| handler.run(begin)) } else { handler.run(begin) };
+        let polled = if begun { depth::nest(|| handler.run(begin)) } else { handler.run(begin) };
         match polled {
             Poll::Pending => Self(State::Handler(handler)),
             Poll::Ready(outcome) => {

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::dispatch::{Invocation, IsResult};
 use super::wire::{Wire, WireError};
 use crate::cap::local::{Local, RequestTarget};
-use crate::cap::methods::MethodCall;
+use crate::cap::methods::{FUNCTION, MethodCall};
 use crate::cap::missing::{in_function, not_a_function};
 use crate::cap::payload::PayloadRef;
 use crate::cap::request::{Args, Member, Request};
@@ -228,7 +228,7 @@ impl RequestTarget for FuncTarget {
         match (&request.member, &request.args) {
             (Member::Path(path), args) if path.is_empty() => match args {
                 Args::Read => Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_local(local)))),
-                _ => RequestTarget::call(self, 0, &mut MethodCall::of_function(local, request, first)),
+                _ => RequestTarget::call(self, 0, &mut MethodCall::new(local, &FUNCTION, request, first)),
             },
             (member, _) => match member.clone().into_path().as_slice() {
                 [] => Response::error(not_a_function(None)),
