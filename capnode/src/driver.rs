@@ -20,12 +20,9 @@ use crate::transport::{LEFTOVER, Properties, ReceiveError, Transport};
 /// Frames that are taken in before other tasks get their turn, and parked calls that are started.
 const BUDGET: usize = 128;
 
-/// Time that a turn takes. The call under way at its end and the frames up to the next look at the time may take longer:
-/// a short one can ask for much, such as a call on a large result.
+/// Time that a turn takes. The frame or call under way at its end may take longer: a short one can ask for much, such
+/// as a call on a large result.
 const TURN: Duration = Duration::from_millis(5);
-
-/// Frames that are taken in between two looks at the time.
-const LOOK: usize = 8;
 
 /// Bytes of frames that are taken in during a turn. The last frame may exceed them.
 const BUDGET_BYTES: usize = 256 << 10;
@@ -152,8 +149,8 @@ impl<T: Transport> Driver<T> {
             if self.link.is_closed() || self.ended {
                 return false;
             }
-            // There are nearly always few frames, which need no look at the time.
-            if bytes > BUDGET_BYTES || (taken % LOOK == LOOK - 1 && self.is_late(now)) {
+            // There are nearly always one or two frames, which need no look at the time.
+            if bytes > BUDGET_BYTES || (taken > 1 && self.is_late(now)) {
                 break;
             }
             match self.transport.poll_receive(cx) {
