@@ -435,8 +435,8 @@ pub(crate) enum Parsed<'a> {
 /// A message of one of the two usual kinds, without references. Its texts stand in its frame.
 #[derive(Clone, Copy)]
 pub(crate) enum Usual<'a> {
-    /// A call of the method `name` of the receiver's `target`, or of the target itself.
-    Call { target: Id, name: Option<&'a str>, args: &'a str, return_mode: ReturnMode },
+    /// A call of the method `name` of the receiver's `target`, or of the target itself, that is answered by itself.
+    Call { target: Id, name: Option<&'a str>, args: &'a str },
     /// The value that answers a call.
     Answer { id: Id, value: &'a str },
 }
@@ -445,8 +445,8 @@ impl Parsed<'_> {
     /// Returns the message, with copies of its texts.
     pub(crate) fn into_message(self) -> Message {
         match self {
-            Parsed::Usual(Usual::Call { target, name, args, return_mode }) => {
-                let path = Path::of_name(name);
+            Parsed::Usual(Usual::Call { target, name, args }) => {
+                let (path, return_mode) = (Path::of_name(name), ReturnMode::Streamed);
                 let args = Some(Payload::plain(args.to_owned()));
                 Message::Call { id: UNNUMBERED, target, path, args, return_mode }
             }

@@ -77,7 +77,7 @@ impl Link {
     /// been taken in.
     fn receive_usual(self: &Arc<Self>, message: Usual<'_>, bytes: usize, now: Duration) -> bool {
         match message {
-            Usual::Call { target, name, args, return_mode: ReturnMode::Streamed } => {
+            Usual::Call { target, name, args } => {
                 let Some((answer, target)) = self.take_call(target, now) else { return false };
                 // No call begins in a session that has ended.
                 if !self.ended.load(Ordering::SeqCst) {
@@ -86,7 +86,6 @@ impl Link {
                     self.go_on(answer, started, InboundCall::SIZE + bytes);
                 }
             }
-            Usual::Call { return_mode: ReturnMode::Retained, .. } => return false,
             Usual::Answer { id, value } => {
                 let Some(caller) = self.take_answer(id, now) else { return false };
                 if let Some(caller) = caller {
@@ -103,7 +102,7 @@ impl Link {
         self.with_state(Cause::Peer, |state, _| {
             let State { session, entries, inbox, clock, .. } = state;
             let has_room = || inbox.has_room(session.running() + 1, || entries.own_calls(), &self.limits);
-            if !self.is_usual() || self.draining.load(Ordering::SeqCst) || !has_room() {
+            if !self.takes_messages() || self.draining.load(Ordering::SeqCst) || !has_room() {
                 return None;
             }
             // The entries keep a share, so that dropping this one runs no user code.
@@ -118,7 +117,7 @@ impl Link {
     /// receiver, which may have gone.
     fn take_answer(&self, id: Id, now: Duration) -> Option<Option<Question>> {
         self.with_state(Cause::Peer, |state, _| {
-            if !self.is_usual() {
+            if !self.takes_messages() {
                 return None;
             }
             let pulled = state.session.receive_answer(id)?;
@@ -128,8 +127,8 @@ impl Link {
         })
     }
 
-    /// Returns `false` if the session has ended, or checks its next message.
-    fn is_usual(&self) -> bool {
+    /// Returns `true` if the session is open, and its first message has been checked.
+    fn takes_messages(&self) -> bool {
         !self.ended.load(Ordering::SeqCst) && !self.checks_first.load(Ordering::SeqCst)
     }
 

@@ -52,9 +52,9 @@ impl<'a> Scanner<'a> {
                 PathPart::Other(_) => None,
             };
             if let (Some(name), Some((args, refs))) = (name, &args) {
-                if refs.is_empty() {
+                if refs.is_empty() && return_mode == ReturnMode::Streamed {
                     let args = &self.lexer.buffer[args.clone()];
-                    return Ok(Parsed::Usual(Usual::Call { target, name, args, return_mode }));
+                    return Ok(Parsed::Usual(Usual::Call { target, name, args }));
                 }
             }
             let (path, args) = (self.keep_path(path), args.map(|args| self.payload(args)));
