@@ -11,6 +11,10 @@ const SMALL: usize = 256;
 /// The factor by which a table may have more room than it needs.
 const SPARE: usize = 8;
 
+/// The factor by which a window may have more places than filled ones. A place is about as large as a map's entry, and a
+/// peer chooses which calls it leaves unanswered.
+const SPARSE: usize = 2;
+
 /// The number of empty places that a window may always have.
 const EMPTY: usize = 32;
 
@@ -163,12 +167,12 @@ impl<V> NumberMap<V> {
     /// Moves the window to its first filled place, and further while few of its places are filled.
     fn advance(&mut self) {
         while let Some(oldest) = self.window.front() {
-            if oldest.is_some() && self.window.len() <= SPARE * self.filled + EMPTY {
+            if oldest.is_some() && self.window.len() <= SPARSE * self.filled + EMPTY {
                 break;
             }
             self.pop_front();
         }
-        if self.window.capacity() > SMALL && self.window.capacity() > SPARE * (self.window.len() + 1) {
+        if self.window.capacity() > SMALL && self.window.capacity() > 2 * SPARSE * (self.window.len() + 1) {
             self.window.shrink_to(2 * self.window.len());
         }
     }
@@ -176,7 +180,7 @@ impl<V> NumberMap<V> {
     /// Leaves empty places up to `id`, or begins the window there if they would be many.
     #[cold]
     fn skip_to(&mut self, id: i64) {
-        if self.window.is_empty() || self.position(id) > SPARE * self.filled + EMPTY {
+        if self.window.is_empty() || self.position(id) > SPARSE * self.filled + EMPTY {
             while !self.window.is_empty() {
                 self.pop_front();
             }
@@ -267,7 +271,7 @@ mod tests {
             }
             let id = last - random % 30;
             assert_eq!((numbers.get(&id), numbers.len()), (map.get(&id), map.len()));
-            assert!(numbers.window.len() <= SPARE * (numbers.filled + 1) + EMPTY);
+            assert!(numbers.window.len() <= SPARSE * (numbers.filled + 1) + EMPTY);
         }
         let mut held: Vec<_> = numbers.iter().map(|(id, step)| (id, *step)).collect();
         let mut expected: Vec<_> = map.into_iter().collect();

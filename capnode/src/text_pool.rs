@@ -19,9 +19,14 @@ thread_local! {
     static KEPT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Changes what is kept. `None` where the thread ends and drops what is local to it, which may make calls.
+fn with_kept<R>(change: impl FnOnce(&mut Vec<String>) -> R) -> Option<R> {
+    KEPT.try_with(|kept| change(&mut kept.borrow_mut())).ok()
+}
+
 /// Returns an empty text with room for a small value.
 pub(crate) fn take() -> String {
-    KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| String::with_capacity(SMALL))
+    with_kept(Vec::pop).flatten().unwrap_or_else(|| String::with_capacity(SMALL))
 }
 
 /// Returns a copy of a text, in memory of an earlier one if it is short.
@@ -36,7 +41,7 @@ pub(crate) fn give(text: Text) {
     let Text::Own(mut text) = text else { return };
     if (SMALL..=LONGEST).contains(&text.capacity()) {
         text.clear();
-        KEPT.with_borrow_mut(|kept| {
+        with_kept(|kept| {
             if kept.len() < MOST {
                 kept.push(text);
             }

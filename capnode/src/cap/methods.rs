@@ -8,7 +8,7 @@ use super::payload::{PayloadRef, encode};
 use super::progress::{self, Progress};
 use super::request::{Args, Member, Request};
 use super::response::{BoxMethod, FirstPoll, MethodInfo, Reply, Response, WithProgress};
-use super::{Cap, Kind, RefKind};
+use super::{Cap, Kind, RefKind, depth, too_many};
 use crate::error::Error;
 use crate::limits::Unfolding;
 use crate::message::{Key, Path, Payload, Verb};
@@ -54,8 +54,9 @@ impl<'a> MethodCall<'a> {
         let Method { name, handler_options, .. } = *self.method;
         let method_info = MethodInfo { name, handler_options, answer_bytes: self.answer_bytes };
         let mut first = self.first.take();
+        let is_function = std::ptr::eq(self.method, &FUNCTION);
         // The arguments may have a user's types, and the method may do more than make a future.
-        Response::begin(method_info, &mut first, &mut || {
+        let mut make = || {
             let made = if self.progress.is_some() || progress::is_watched() {
                 let progress = self.progress.take();
                 let made = progress::within(progress.clone(), || make(self));
@@ -65,6 +66,14 @@ impl<'a> MethodCall<'a> {
             };
             // The caller can do something about it: the class is JavaScript's for it.
             made.map_err(|error| Error::type_error(error.with_context(name).message()))
+        };
+        Response::begin(method_info, &mut first, &mut || {
+            // A closure may call others before it returns its future.
+            if is_function {
+                depth::with_hop_limit(&mut make).unwrap_or_else(|| Err(too_many()))
+            } else {
+                make()
+            }
         })
     }
 

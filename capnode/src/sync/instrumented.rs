@@ -105,6 +105,13 @@ impl<T> LocalKey<Cell<T>> {
 }
 
 impl<T> LocalKey<RefCell<T>> {
+    pub(crate) fn try_with<R>(
+        &'static self,
+        change: impl FnOnce(&RefCell<T>) -> R,
+    ) -> Result<R, impl fmt::Debug> {
+        self.0.try_with(change)
+    }
+
     pub(crate) fn with_borrow<R>(&'static self, read: impl FnOnce(&T) -> R) -> R {
         self.0.with(|cell| read(&cell.borrow()))
     }

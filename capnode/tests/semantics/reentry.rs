@@ -1,5 +1,6 @@
 //! User code that uses a core again from where the core runs it. Under a lock, it would wait for itself.
 
+use std::cell::RefCell;
 use std::sync::{Weak, mpsc};
 use std::task::Wake;
 use std::time::Duration;
@@ -161,4 +162,33 @@ fn user_code_may_use_the_core_that_runs_it() {
         });
         assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(()), "{dialect:?}");
     }
+}
+
+thread_local! {
+    static LAST: RefCell<Option<LastCall>> = const { RefCell::new(None) };
+}
+
+/// Makes a call when its thread ends.
+struct LastCall(Cap);
+
+impl Drop for LastCall {
+    fn drop(&mut self) {
+        let _unheard = self.0.invoke::<Value>("bye", (1,)).send();
+    }
+}
+
+#[test]
+fn a_call_can_be_made_while_a_thread_drops_what_is_local_to_it() {
+    std::thread::spawn(|| {
+        let (here, there) = (Core::connecting(()), Core::accepting(()));
+        let cap: Cap = here.index();
+        // What is registered first is dropped last.
+        LAST.set(Some(LastCall(cap.clone())));
+        let _answered = cap.invoke::<Value>("hello", (1,)).send();
+        while let Some(frame) = here.next_frame() {
+            there.receive(&frame);
+        }
+    })
+    .join()
+    .unwrap();
 }
