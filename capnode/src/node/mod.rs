@@ -149,8 +149,9 @@ impl Node {
     /// node and its clones when they have, or at `deadline`. Returns when all are closed, or given up after five
     /// seconds more.
     ///
-    /// A call that comes too late is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a
-    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent). New connections and listeners are refused.
+    /// While it waits, a further call is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a
+    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent). Tasks that handlers have spawned are not
+    /// waited for. New connections and listeners are refused.
     ///
     /// # Cancel safety
     ///
