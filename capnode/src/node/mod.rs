@@ -150,8 +150,9 @@ impl Node {
     /// seconds more.
     ///
     /// While it waits, a further call is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a
-    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent). Tasks that handlers have spawned are not
-    /// waited for. New connections and listeners are refused.
+    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent). Once its connection has closed, a call fails
+    /// with the reason of the end, without a `code` and with the same fate. Tasks that handlers have spawned are not waited
+    /// for. New connections and listeners are refused.
     ///
     /// # Cancel safety
     ///
