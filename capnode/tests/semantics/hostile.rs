@@ -241,3 +241,41 @@ fn a_long_name_is_not_repeated_in_full() {
         assert!(frame.len() < 1_000, "{} bytes", frame.len());
     }
 }
+
+/// Returns how many functions call one another, each before it returns its future, until it is refused.
+fn calls_before_futures(made: &Arc<AtomicUsize>) -> usize {
+    let itself = Arc::new(std::sync::OnceLock::<Func<fn()>>::new());
+    let (next, count) = (itself.clone(), made.clone());
+    let function = Func::<fn()>::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let _refused = poll(&mut next.get().expect("it was set").call());
+        async {}
+    });
+    itself.set(function.clone()).ok().expect("it is set once");
+    made.store(0, Ordering::SeqCst);
+    let _refused = poll(&mut function.call());
+    made.load(Ordering::SeqCst)
+}
+
+#[test]
+fn functions_that_wait_for_others_leave_them_all_references_to_pass_through() {
+    let made = Arc::<AtomicUsize>::default();
+    let alone = calls_before_futures(&made);
+    let mut function = Func::<fn() -> usize>::new({
+        let made = made.clone();
+        move || {
+            let made = made.clone();
+            async move { calls_before_futures(&made) }
+        }
+    });
+    for _ in 0..10 {
+        let inner = function;
+        function = Func::new(move || {
+            let inner = inner.clone();
+            async move { inner.call().await.expect("it answers") }
+        });
+    }
+    let Poll::Ready(Ok(inside)) = poll(&mut function.call()) else { panic!("it should answer at once") };
+    assert_eq!(inside, alone);
+    assert!(alone > 10);
+}
