@@ -39,8 +39,11 @@ impl Text {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        let (buffer, range) = self.parts();
-        &buffer[range]
+        match self {
+            Text::Static(text) => text,
+            Text::Own(text) => text,
+            Text::Shared { frame, start, end } => &frame[*start..*end],
+        }
     }
 
     /// Returns the buffer and the range of the text in it. The positions in a [`Payload`] are counted in the buffer.

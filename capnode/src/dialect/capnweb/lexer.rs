@@ -152,18 +152,16 @@ impl<'a> Lexer<'a> {
 
     /// Passes over a comma, or says that `what` is missing, and over a whole number such as an id.
     pub(super) fn integer_after_comma(&mut self, what: &str) -> Result<i64> {
-        if let [b',', rest @ ..] = self.ahead() {
-            if let Some((integer, length)) = plain_integer(rest) {
-                self.pos += 1 + length;
-                return Ok(integer);
-            }
-        }
         self.expect(b',', what)?;
         self.integer()
     }
 
+    /// A whole number such as an id.
     pub(super) fn integer(&mut self) -> Result<i64> {
-        self.peek();
+        if let Some((integer, length)) = plain_integer(self.ahead()) {
+            self.pos += length;
+            return Ok(integer);
+        }
         let before = self.pos;
         let integer = self.number().ok().and_then(|digits| digits.parse().ok());
         integer.map_or_else(

@@ -11,15 +11,27 @@ use crate::message::{
 
 /// Reads one message. An error means that the peer broke the protocol or a limit.
 pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>, Error> {
-    let (mut scanner, name) = Scanner::open(frame, limits)?;
-    let message = match name {
-        "push" => scanner.call(ReturnMode::Retained)?,
-        "stream" => scanner.call(ReturnMode::Streamed)?,
-        "resolve" => scanner.answer()?,
-        rare => Parsed::Other(read_rare(rare, &mut scanner)?),
-    };
-    scanner.end()?;
-    Ok(message)
+    let mut scanner = Scanner::new(frame, limits);
+    // Nearly all messages begin so.
+    if scanner.begins("[\"stream\",[\"pipeline\",") {
+        return scanner.pipelined(ReturnMode::Streamed);
+    }
+    if scanner.begins("[\"resolve\",") {
+        return scanner.answer();
+    }
+    match scanner.open()? {
+        "push" => scanner.call(ReturnMode::Retained),
+        "stream" => scanner.call(ReturnMode::Streamed),
+        "resolve" => {
+            scanner.lexer.expect(b',', ELEMENT)?;
+            scanner.answer()
+        }
+        rare => {
+            let message = read_rare(rare, &mut scanner)?;
+            scanner.end()?;
+            Ok(Parsed::Other(message))
+        }
+    }
 }
 
 /// Reads one message, with copies of its texts.
@@ -55,17 +67,23 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
 pub(crate) fn write(message: &Message, out: &mut String) {
     match message {
         Message::Call { target, path, args, return_mode, .. } => {
-            out.push_str(opening(*return_mode));
-            write_import("[\"pipeline\",", *target, path, args.as_ref(), out);
+            let form = match return_mode {
+                ReturnMode::Retained => "[\"push\",[\"pipeline\",",
+                ReturnMode::Streamed => "[\"stream\",[\"pipeline\",",
+            };
+            write_import(form, *target, path, args.as_ref(), out);
         }
         Message::Evaluate { value, return_mode, .. } => {
-            out.push_str(opening(*return_mode));
+            out.push_str(match return_mode {
+                ReturnMode::Retained => "[\"push\",",
+                ReturnMode::Streamed => "[\"stream\",",
+            });
             write_payload(value, out);
         }
         Message::Pipe { .. } => out.push_str("[\"pipe\""),
         Message::Pull(id) => {
             out.push_str("[\"pull\",");
-            out.push_str(itoa::Buffer::new().format(*id));
+            write_integer(*id, out);
         }
         Message::Answer { id, outcome } => {
             let (name, value) = match outcome {
@@ -73,13 +91,13 @@ pub(crate) fn write(message: &Message, out: &mut String) {
                 Err(error) => ("[\"reject\",", error),
             };
             out.push_str(name);
-            out.push_str(itoa::Buffer::new().format(*id));
+            write_integer(*id, out);
             out.push(',');
             write_payload(value, out);
         }
         Message::Release { id, count } => {
             out.push_str("[\"release\",");
-            out.push_str(itoa::Buffer::new().format(*id));
+            write_integer(*id, out);
             out.push(',');
             out.push_str(itoa::Buffer::new().format(*count));
         }
@@ -95,15 +113,19 @@ pub(crate) fn write(message: &Message, out: &mut String) {
     out.push(']');
 }
 
-fn opening(return_mode: ReturnMode) -> &'static str {
-    match return_mode {
-        ReturnMode::Retained => "[\"push\",",
-        ReturnMode::Streamed => "[\"stream\",",
+/// Writes an id. Most targets are the index.
+fn write_integer(integer: i64, out: &mut String) {
+    match u8::try_from(integer) {
+        Ok(digit @ 0..10) => out.push(char::from(b'0' + digit)),
+        _ => out.push_str(itoa::Buffer::new().format(integer)),
     }
 }
 
 /// Writes a payload's text with its references in their places.
 fn write_payload(payload: &Payload<CapDescriptor>, out: &mut String) {
+    if payload.refs.is_empty() {
+        return out.push_str(payload.text.as_str());
+    }
     let (buffer, range) = payload.text.parts();
     let mut written = range.start;
     for slot in payload.refs.iter() {
@@ -129,13 +151,13 @@ fn write_payload(payload: &Payload<CapDescriptor>, out: &mut String) {
 
 fn write_export(form: &str, id: i64, out: &mut String) {
     out.push_str(form);
-    out.push_str(itoa::Buffer::new().format(id));
+    write_integer(id, out);
     out.push(']');
 }
 
 fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<CapDescriptor>>, out: &mut String) {
     out.push_str(form);
-    out.push_str(itoa::Buffer::new().format(id));
+    write_integer(id, out);
     let keys = path.as_slice();
     if !keys.is_empty() || args.is_some() {
         out.push_str(",[");

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
 use crate::message::{
-    CapDescriptor, Id, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
+    CapDescriptor, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
     Usual,
 };
 use crate::thin_vec::ThinVec;
@@ -26,42 +26,20 @@ const CALL_LEVELS: usize = 4;
 /// A part of the frame, with the references found in it.
 type Part = (Range<usize>, ThinVec<Slot<CapDescriptor>>);
 
-/// The id, path and arguments of `import` and `pipeline`.
-type Parts = (Id, PathPart, Option<Part>);
-
-/// A property path in the frame.
-enum PathPart {
-    /// A single name without escapes.
-    Name(Range<usize>),
-    Other(Path),
-}
-
 impl<'a> Scanner<'a> {
-    /// Reads the call or the expression that follows `push` or `stream`.
+    /// Reads the call or the expression that follows `push` or `stream`, to the end of the message.
     pub(in super::super) fn call(&mut self, return_mode: ReturnMode) -> Result<Parsed<'a>> {
         const PIPELINE: &[u8] = b"[\"pipeline\"";
         let before = self.lexer.pos;
         self.lexer.expect(b',', ELEMENT)?;
-        // It takes no detour, since a call stands in nearly every message.
         if self.lexer.ahead().starts_with(PIPELINE) && self.max_depth > 0 {
             self.lexer.pos += PIPELINE.len();
-            let (target, path, args) = self.import_parts(1)?;
-            let name = match path {
-                PathPart::Name(ref name) => Some(Some(&self.lexer.buffer[name.clone()])),
-                PathPart::Other(Path::Empty) => Some(None),
-                PathPart::Other(_) => None,
-            };
-            if let (Some(name), Some((args, refs))) = (name, &args) {
-                if refs.is_empty() && return_mode == ReturnMode::Streamed {
-                    let args = &self.lexer.buffer[args.clone()];
-                    return Ok(Parsed::Usual(Usual::Call { target, name, args }));
-                }
-            }
-            let (path, args) = (self.keep_path(path), args.map(|args| self.payload(args)));
-            return Ok(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }));
+            self.lexer.expect(b',', "an id")?;
+            return self.pipelined(return_mode);
         }
         self.lexer.pos = before;
         let mut value = self.value_after_comma()?;
+        self.end()?;
         if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
                 if let CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, .. }) = slot.to {
@@ -74,10 +52,60 @@ impl<'a> Scanner<'a> {
         Ok(Parsed::Other(Message::Evaluate { id: UNNUMBERED, value, return_mode }))
     }
 
-    /// Reads the answer that follows `resolve`.
+    /// Reads a call from the id of its target to the end of the message. It takes no detour, since a call stands in nearly
+    /// every message.
+    pub(in super::super) fn pipelined(&mut self, return_mode: ReturnMode) -> Result<Parsed<'a>> {
+        let target = self.lexer.integer()?;
+        let Some(name) = self.plain_path() else {
+            let (path, args) = self.path_and_args(1)?;
+            self.end()?;
+            return Ok(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }));
+        };
+        let start = self.lexer.pos;
+        self.elements(1)?;
+        let args = start..self.lexer.pos;
+        self.lexer.expect(b']', "the end of the form")?;
+        let refs = std::mem::replace(&mut self.refs, ThinVec::NONE);
+        self.end()?;
+        if refs.is_empty() && return_mode == ReturnMode::Streamed {
+            let name = name.map(|name| &self.lexer.buffer[name]);
+            return Ok(Parsed::Usual(Usual::Call { target, name, args: &self.lexer.buffer[args] }));
+        }
+        let path = name.map_or(Path::Empty, |name| Path::One(Key::Name(self.keep(name))));
+        let args = Some(self.payload((args, refs)));
+        Ok(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }))
+    }
+
+    /// Passes over an empty path or one of a single name without escapes, if it stands between commas without white
+    /// space, and a list of arguments follows. Returns the place of the name, if there is one.
+    fn plain_path(&mut self) -> Option<Option<Range<usize>>> {
+        let start = self.lexer.pos + 3;
+        let (name, rest) = match self.lexer.buffer.as_bytes().get(self.lexer.pos..)?.strip_prefix(b",[")? {
+            [b'"', rest @ ..] => {
+                let length = plain_run(rest);
+                (Some(start..start + length), rest[length..].strip_prefix(b"\"")?)
+            }
+            rest => (None, rest),
+        };
+        if !rest.starts_with(b"],[")
+            || name.as_ref().is_some_and(|name| name.len() > self.limits.string_bytes)
+        {
+            return None;
+        }
+        self.lexer.pos = self.lexer.buffer.len() - rest.len() + 2;
+        Some(name)
+    }
+
+    /// Reads the answer that follows `resolve` and a comma, to the end of the message.
     pub(in super::super) fn answer(&mut self) -> Result<Parsed<'a>> {
-        let id = self.lexer.integer_after_comma(ELEMENT)?;
-        let (value, refs) = self.part_after_comma(ELEMENT, |scanner| scanner.expression(0))?;
+        let id = self.lexer.integer()?;
+        self.lexer.expect(b',', ELEMENT)?;
+        self.lexer.ahead();
+        let start = self.lexer.pos;
+        self.expression(0)?;
+        let value = start..self.lexer.pos;
+        let refs = std::mem::replace(&mut self.refs, ThinVec::NONE);
+        self.end()?;
         if refs.is_empty() {
             return Ok(Parsed::Usual(Usual::Answer { id, value: &self.lexer.buffer[value] }));
         }
@@ -93,14 +121,6 @@ impl<'a> Scanner<'a> {
     /// Keeps a part of the frame.
     fn payload(&mut self, (text, refs): Part) -> Payload<CapDescriptor> {
         Payload { text: self.keep(text), refs, nodes: ThinVec::NONE }
-    }
-
-    /// Keeps a property path.
-    fn keep_path(&mut self, path: PathPart) -> Path {
-        match path {
-            PathPart::Name(name) => Path::One(Key::Name(self.keep(name))),
-            PathPart::Other(path) => path,
-        }
     }
 
     /// Passes over a comma, or says that `what` is missing. Returns the part behind it that `scan` passes over.
@@ -359,44 +379,31 @@ impl<'a> Scanner<'a> {
 
     /// The id, path and arguments of `import` and `pipeline`.
     fn import(&mut self, start: usize, depth: usize, awaited: bool) -> Result<()> {
-        let (id, path, args) = self.import_parts(depth + CALL_LEVELS - 1)?;
-        let (path, args) = (self.keep_path(path), args.map(|args| Box::new(self.payload(args))));
-        self.refs.push(Slot {
-            start,
-            end: self.lexer.pos,
-            to: CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }),
-        });
+        let id = self.lexer.integer_after_comma("an id")?;
+        let (path, args) = self.path_and_args(depth + CALL_LEVELS - 1)?;
+        let to = CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args: args.map(Box::new), awaited });
+        self.refs.push(Slot { start, end: self.lexer.pos, to });
         Ok(())
     }
 
-    /// Reads the parts that follow the name in `import` and `pipeline`, to the end of the form.
-    fn import_parts(&mut self, depth: usize) -> Result<Parts> {
-        let id = self.lexer.integer_after_comma("an id")?;
-        let (mut path, mut args) = (PathPart::Other(Path::Empty), None);
-        if self.lexer.ahead().starts_with(b",") {
-            self.lexer.pos += 1;
+    /// Reads the parts that may follow the id in `import` and `pipeline`, to the end of the form.
+    fn path_and_args(&mut self, depth: usize) -> Result<(Path, Option<Payload<CapDescriptor>>)> {
+        let (mut path, mut args) = (Path::Empty, None);
+        if self.lexer.take(b',') {
             path = self.path()?;
             if self.lexer.ahead().starts_with(b",") {
-                args = Some(self.part_after_comma("a list of arguments", |s| s.elements(depth))?);
+                let part = self.part_after_comma("a list of arguments", |s| s.elements(depth))?;
+                args = Some(self.payload(part));
             }
         }
         self.lexer.expect(b']', "the end of the form")?;
-        Ok((id, path, args))
+        Ok((path, args))
     }
 
-    fn path(&mut self) -> Result<PathPart> {
-        // Nearly every one is a name, without escapes.
-        if let Some(name) = self.lexer.ahead().strip_prefix(b"[\"") {
-            let (start, end) = (self.lexer.pos + 2, self.lexer.pos + 2 + plain_run(name));
-            let is_whole = name.get(end - start..).is_some_and(|rest| rest.starts_with(b"\"]"));
-            if is_whole && end - start <= self.limits.string_bytes {
-                self.lexer.pos = end + 2;
-                return Ok(PathPart::Name(start..end));
-            }
-        }
+    fn path(&mut self) -> Result<Path> {
         self.lexer.expect(b'[', "a property path")?;
         if self.lexer.take(b']') {
-            return Ok(PathPart::Other(Path::Empty));
+            return Ok(Path::Empty);
         }
         let first = self.key()?;
         let mut further = Vec::new();
@@ -407,7 +414,7 @@ impl<'a> Scanner<'a> {
             further.push(self.key()?);
         }
         self.lexer.expect(b']', "the end of the property path")?;
-        Ok(PathPart::Other(std::iter::once(first).chain(further).collect()))
+        Ok(std::iter::once(first).chain(further).collect())
     }
 
     fn key(&mut self) -> Result<Key> {

@@ -30,23 +30,28 @@ pub(super) struct Scanner<'a> {
     refs: ThinVec<Slot<CapDescriptor>>,
 }
 
-/// Beginnings of nearly all messages, as peers write them.
-const USUAL: [&str; 3] = ["[\"stream\"", "[\"resolve\"", "[\"push\""];
-
 impl<'a> Scanner<'a> {
-    /// Begins a message: passes over its bracket and returns its name.
-    pub(super) fn open(buffer: &'a str, limits: &'a Limits) -> Result<(Self, &'a str)> {
+    /// Begins at the start of a message.
+    pub(super) fn new(buffer: &'a str, limits: &'a Limits) -> Self {
         let lexer = Lexer { buffer, pos: 0, string_bytes: limits.string_bytes };
-        let max_depth = limits.depth.min(MAX_DEPTH);
-        let mut scanner = Self { lexer, frame: None, limits, max_depth, refs: ThinVec::NONE };
-        let usual = USUAL.iter().find(|usual| buffer.starts_with(**usual));
-        if let Some(usual) = usual.filter(|usual| usual.len() <= limits.string_bytes) {
-            scanner.lexer.pos = usual.len();
-            return Ok((scanner, &usual[2..usual.len() - 1]));
+        Self { lexer, frame: None, limits, max_depth: limits.depth.min(MAX_DEPTH), refs: ThinVec::NONE }
+    }
+
+    /// Passes over the beginning of a message, if it stands there as peers write it, and no limit forbids it.
+    pub(super) fn begins(&mut self, usual: &str) -> bool {
+        let begins = self.lexer.buffer.starts_with(usual)
+            && usual.len() <= self.limits.string_bytes
+            && self.max_depth > 0;
+        if begins {
+            self.lexer.pos = usual.len();
         }
-        scanner.lexer.expect(b'[', "a message, which is an array")?;
-        let name = scanner.lexer.string()?;
-        Ok((scanner, name))
+        begins
+    }
+
+    /// Passes over the bracket of a message, and returns its name.
+    pub(super) fn open(&mut self) -> Result<&'a str> {
+        self.lexer.expect(b'[', "a message, which is an array")?;
+        self.lexer.string()
     }
 
     /// Returns a text that is kept longer than the frame.
