@@ -8,7 +8,11 @@ use crate::message::Parsed;
 /// The name of a property that no object has, which is read to probe a peer.
 pub(crate) const PROBE: &str = "capnode:probe";
 
-/// A function that reads a frame.
+/// A function that reads a frame without the state of a connection.
+///
+/// What it reads as [`Usual`](crate::message::Usual) takes the short way, which does only what every such language needs:
+/// its peers release their references (`releases`), exports have no names (`names_exports`), and a callee does not report
+/// its progress (`progress`).
 pub(crate) type Parser = for<'a> fn(&'a str, &'a Limits) -> Result<Parsed<'a>, Error>;
 
 /// The abilities of a peer that follow from its dialect.
@@ -140,5 +144,18 @@ impl Default for &Capabilities {
     /// Returns the abilities of a peer whose dialect is not known yet.
     fn default() -> Self {
         Dialect::default().capabilities()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_whose_frames_are_read_without_state_needs_nothing_that_the_short_way_lacks() {
+        for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+            let Capabilities { parser, releases, names_exports, progress, .. } = dialect.capabilities();
+            assert!(parser.is_none() || (*releases && !names_exports && !progress), "{dialect}");
+        }
     }
 }

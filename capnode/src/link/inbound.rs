@@ -68,41 +68,32 @@ impl Link {
             Err(error) => return self.break_off(error),
         };
         let now = Duration::from_micros(self.now.load(Ordering::Relaxed));
-        if !matches!(parsed, Some(Parsed::Usual(usual)) if self.receive_usual(usual, frame.len(), now)) {
+        let is_over = match parsed {
+            Some(Parsed::Usual(Usual::Call { target, name, args })) => {
+                self.receive_call(target, name, args, frame.len(), now)
+            }
+            Some(Parsed::Usual(Usual::Answer { id, value })) => self.receive_answer(id, value, now),
+            Some(Parsed::Other(_)) | None => false,
+        };
+        if !is_over {
             self.receive_any(parsed.map(Parsed::into_message), frame, now);
         }
     }
 
-    /// Takes in a message of `bytes` bytes, if nothing about it has to wait or is unusual. Returns `false` if it has not
-    /// been taken in.
-    fn receive_usual(self: &Arc<Self>, message: Usual<'_>, bytes: usize, now: Duration) -> bool {
-        match message {
-            Usual::Call { target, name, args } => {
-                let Some((answer, target)) = self.take_call(target, now) else { return false };
-                // No call begins in a session that has ended.
-                if !self.ended.load(Ordering::SeqCst) {
-                    let _hosted = HostGuard::new(Some(self.clone()));
-                    let started = make_call(target, name, args, self.unfolding).start_unawaited();
-                    self.go_on(answer, started, InboundCall::SIZE + bytes);
-                }
-            }
-            Usual::Answer { id, value } => {
-                let Some(caller) = self.take_answer(id, now) else { return false };
-                if let Some(caller) = caller {
-                    self.deliver(caller, Ok(Payload::plain(text_pool::copy(value))));
-                }
-            }
-        }
-        true
-    }
-
-    /// Takes in a call without references that waits for its answer, if it can begin at once and nothing is unusual
-    /// about it. Returns its number and target.
-    fn take_call(&self, target: Id, now: Duration) -> Option<(Id, Cap)> {
-        self.with_state(Cause::Peer, |state, _| {
+    /// Takes in a call without references that waits for its answer, in a frame of `bytes` bytes, if it can begin at once
+    /// and nothing about it is unusual. Returns `false` if it has not been taken in.
+    fn receive_call(
+        self: &Arc<Self>,
+        target: Id,
+        name: Option<&str>,
+        args: &str,
+        bytes: usize,
+        now: Duration,
+    ) -> bool {
+        let admitted = self.with_state(Cause::Peer, |state, _| {
             let State { session, entries, inbox, clock, .. } = state;
             let has_room = || inbox.has_room(session.running() + 1, || entries.own_calls(), &self.limits);
-            if !self.takes_messages() || self.draining.load(Ordering::SeqCst) || !has_room() {
+            if !self.takes_usual() || self.draining.load(Ordering::SeqCst) || !has_room() {
                 return None;
             }
             // The entries keep a share, so that dropping this one runs no user code.
@@ -110,25 +101,41 @@ impl Link {
             let answer = session.receive_call(target)?;
             clock.note_received(false, now);
             Some((answer, cap))
-        })
+        });
+        let Some((answer, target)) = admitted else { return false };
+        // No call begins in a session that has ended.
+        if !self.ended.load(Ordering::SeqCst) {
+            let _hosted = HostGuard::new(Some(self.clone()));
+            let started = make_call(target, name, args, self.unfolding).start_unawaited();
+            self.go_on(answer, started, InboundCall::SIZE + bytes);
+        }
+        true
     }
 
-    /// Takes in an answer without references, if a call waits for it and nothing is unusual about it. Returns its
-    /// receiver, which may have gone.
-    fn take_answer(&self, id: Id, now: Duration) -> Option<Option<Question>> {
-        self.with_state(Cause::Peer, |state, _| {
-            if !self.takes_messages() {
-                return None;
+    /// Takes in an answer without references, if a call waits for it and nothing about it is unusual. Returns `false` if
+    /// it has not been taken in.
+    fn receive_answer(&self, id: Id, value: &str, now: Duration) -> bool {
+        // It stays away if the caller has gone.
+        let mut caller = None;
+        let admitted = self.with_state(Cause::Peer, |state, _| {
+            if !self.takes_usual() {
+                return false;
             }
-            let pulled = state.session.receive_answer(id)?;
+            let Some(pulled) = state.session.receive_answer(id) else { return false };
             state.clock.note_received(state.clock.is_probe(id), now);
             state.say_all(pulled.then_some(Message::Release { id, count: 1 }));
-            Some(state.entries.take_question(id))
-        })
+            caller = state.entries.take_question(id);
+            true
+        });
+        if let Some(caller) = caller {
+            self.deliver(caller, Ok(Payload::plain(text_pool::copy(value))));
+        }
+        admitted
     }
 
     /// Returns `true` if the session is open, and its first message has been checked.
-    fn takes_messages(&self) -> bool {
+    #[inline]
+    fn takes_usual(&self) -> bool {
         !self.ended.load(Ordering::SeqCst) && !self.checks_first.load(Ordering::SeqCst)
     }
 

@@ -83,9 +83,7 @@ impl Session {
         };
         // An accepting side gets a hello first, and answers it at once.
         self.hello_due &= self.hello_sent;
-        if self.has_uncharged() {
-            self.check_rates(now)?;
-        }
+        self.check_rates(now)?;
         self.check_limits()?;
         Ok(Received { event, reply })
     }
@@ -132,13 +130,9 @@ impl Session {
 
     /// Returns `true` if nothing can come of counting one more frame, and no check is due.
     fn is_usual(&self) -> bool {
-        self.rates.frames.is_none() && !self.has_uncharged() && self.check_limits().is_ok()
-    }
-
-    /// Returns `true` if there are events whose rate has not been checked.
-    fn has_uncharged(&self) -> bool {
-        let Rates { counts, charged, .. } = &self.rates;
-        (counts.cancels, counts.unknown_ids) != (charged.cancels, charged.unknown_ids)
+        let Rates { frames, counts, charged, .. } = &self.rates;
+        let is_charged = (counts.cancels, counts.unknown_ids) == (charged.cancels, charged.unknown_ids);
+        frames.is_none() && is_charged && self.check_limits().is_ok()
     }
 
     /// Counts a message about an id that is gone, or not there yet.
@@ -167,7 +161,6 @@ impl Session {
     }
 
     /// Returns an error if there have been too many events of a kind by `now`.
-    #[cold]
     fn check_rates(&mut self, now: Duration) -> Result<(), Error> {
         let Rates { counts, charged, cancels, unknown_ids, .. } = &mut self.rates;
         // Cancels that followed from the end of a call since are included.

@@ -67,7 +67,7 @@ impl<'a> Scanner<'a> {
         self.lexer.expect(b']', "the end of the form")?;
         let refs = std::mem::replace(&mut self.refs, ThinVec::NONE);
         self.end()?;
-        if refs.is_empty() && return_mode == ReturnMode::Streamed {
+        if refs.is_empty() && matches!(return_mode, ReturnMode::Streamed) {
             let name = name.map(|name| &self.lexer.buffer[name]);
             return Ok(Parsed::Usual(Usual::Call { target, name, args: &self.lexer.buffer[args] }));
         }
