@@ -67,13 +67,9 @@ impl<'a> MethodCall<'a> {
             // The caller can do something about it: the class is JavaScript's for it.
             made.map_err(|error| Error::type_error(error.with_context(name).message()))
         };
-        Response::begin(method_info, &mut first, &mut || {
+        Response::begin(method_info, &mut first, || {
             // A closure may call others before it returns its future.
-            if is_function {
-                depth::with_hop_limit(&mut make).unwrap_or_else(|| Err(too_many()))
-            } else {
-                make()
-            }
+            if is_function { depth::with_hop_limit(make).unwrap_or_else(|| Err(too_many())) } else { make() }
         })
     }
 

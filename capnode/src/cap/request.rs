@@ -112,44 +112,43 @@ pub(crate) enum Args {
     /// A read in place of a call.
     Read,
     /// The Rust values themselves, for a callee in this program.
-    Typed(UnwrittenValue),
+    Typed(Box<dyn Unwritten>),
     /// The arguments as they are written.
     Wire(LivePayload),
 }
 
-/// A Rust value, or arguments, as they are. Called with a place for values of its type, an `Option`, it moves the value
-/// there, and leaves `undefined`; called with any other place, it writes the value in at most so many bytes.
-pub(crate) type UnwrittenValue = Box<dyn FnOnce(&mut dyn Any, usize) -> Result<LivePayload, Error> + Send>;
+/// A Rust value, or arguments, as they are, until it is known what their receiver can take.
+pub(crate) trait Unwritten: Send {
+    /// Moves the value into `place`, if that is an `Option` of its type. Returns `true` if it did.
+    fn put(&mut self, place: &mut dyn Any) -> bool;
+
+    /// Writes the value in at most so many bytes. A value that was moved away is written as `undefined`.
+    fn write(&self, bytes: usize) -> Result<LivePayload, Error>;
+}
 
 /// Writes a value in at most so many bytes.
 pub(crate) type Write<T> = fn(&T, usize) -> Result<LivePayload, Error>;
 
-/// Moves a value into `place` if that is an `Option` of its type, which leaves `undefined`; otherwise writes it.
-pub(crate) fn put<T: 'static>(
-    value: T,
-    write: Write<T>,
-    place: &mut dyn Any,
-    bytes: usize,
-) -> Result<LivePayload, Error> {
-    match place.downcast_mut::<Option<T>>() {
-        Some(place) => {
-            *place = Some(value);
-            Ok(undefined())
-        }
-        None => write(&value, bytes),
-    }
-}
+/// A value, and how it is written.
+pub(crate) struct Kept<T>(pub(crate) Option<T>, pub(crate) Write<T>);
 
-/// Keeps a value as it is until it is known what its receiver can take.
-pub(crate) fn keep<T: Send + 'static>(value: T, write: Write<T>) -> UnwrittenValue {
-    Box::new(move |place, bytes| put(value, write, place, bytes))
+impl<T: Send + 'static> Unwritten for Kept<T> {
+    fn put(&mut self, place: &mut dyn Any) -> bool {
+        let Some(place) = place.downcast_mut::<Option<T>>() else { return false };
+        *place = self.0.take();
+        true
+    }
+
+    fn write(&self, bytes: usize) -> Result<LivePayload, Error> {
+        self.0.as_ref().map_or_else(|| Ok(undefined()), |value| (self.1)(value, bytes))
+    }
 }
 
 impl Args {
     /// Writes the arguments in at most `bytes` bytes, if that has not been done.
     pub(crate) fn write(&mut self, bytes: usize) -> Result<(), Error> {
         if let Args::Typed(args) = std::mem::replace(self, Args::Read) {
-            let written = catch_panic("an argument", || args(&mut (), bytes)).map_err(|PanicId(id)| {
+            let written = catch_panic("an argument", || args.write(bytes)).map_err(|PanicId(id)| {
                 Error::new(ErrorKind::Encode, format!("an argument panicked while it was written (id {id})"))
             });
             *self = Args::Wire(written??);

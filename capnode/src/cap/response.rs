@@ -10,11 +10,11 @@ use pin_project_lite::pin_project;
 
 use super::depth;
 use super::interface::HandlerOptions;
-use super::payload::LivePayload;
+use super::payload::{LivePayload, undefined};
 use super::pending::PendingAnswer;
 use super::progress::{self, Progress};
 use super::promise::QueuedRequest;
-use super::request::UnwrittenValue;
+use super::request::Unwritten;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::panics::{PanicId, catch_and_log, catch_panic};
@@ -23,7 +23,9 @@ use crate::panics::{PanicId, catch_and_log, catch_panic};
 pub(crate) enum Reply {
     Wire(LivePayload),
     /// The Rust value itself, for a caller in this program that can take it.
-    Typed(UnwrittenValue),
+    Typed(Box<dyn Unwritten>),
+    /// The Rust value has been moved to where its caller wants it.
+    Placed,
 }
 
 /// A place for the Rust value itself, if a caller in this program waits for it: an `Option` of its type.
@@ -45,8 +47,9 @@ impl Reply {
         match self {
             Reply::Wire(body) => Ok(body),
             Reply::Typed(value) => {
-                catch_panic("a result", || value(&mut (), usize::MAX)).map_err(PanicId::into_error)?
+                catch_panic("a result", || value.write(usize::MAX)).map_err(PanicId::into_error)?
             }
+            Reply::Placed => Ok(undefined()),
         }
     }
 }
@@ -181,19 +184,15 @@ impl Future for Moved {
     }
 }
 
-impl Handler {
+impl MethodInfo {
     /// Runs the user's code of the method. A panic in it is its outcome.
-    fn run(&mut self, step: impl FnOnce(&mut Option<BoxMethod>) -> Poll<Outcome>) -> Poll<Outcome> {
-        let MethodInfo { name, answer_bytes, .. } = self.method_info;
-        let step = || bounds::writing(answer_bytes, || step(&mut self.method));
-        let polled =
-            catch_panic(name, step).unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into_error())));
-        if polled.is_ready() {
-            self.method_info.handler_options.no_cancel = false;
-        }
-        polled
+    fn run(&self, step: impl FnOnce() -> Poll<Outcome>) -> Poll<Outcome> {
+        let step = || bounds::writing(self.answer_bytes, step);
+        catch_panic(self.name, step).unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into_error())))
     }
+}
 
+impl Handler {
     /// Takes out the method, to be run elsewhere.
     fn take(&mut self) -> Self {
         Self { method: self.method.take(), ..*self }
@@ -277,12 +276,12 @@ impl Response {
     pub(super) fn begin(
         method_info: MethodInfo,
         first: &mut Option<FirstPoll<'_>>,
-        make: &mut dyn FnMut() -> Result<BoxMethod, Error>,
+        make: impl FnOnce() -> Result<BoxMethod, Error>,
     ) -> Self {
         let begun = first.is_some() && !method_info.handler_options.blocking && !depth::is_full();
-        let mut handler = Handler { method_info, begun, method: None };
+        let mut method = None;
         // It is moved from one closure to the next, so it holds references only.
-        let begin = |method: &mut Option<BoxMethod>| {
+        let begin = || {
             let made = match make() {
                 Ok(made) => method.insert(made),
                 Err(error) => return Poll::Ready(Err(error)),
@@ -294,12 +293,14 @@ impl Response {
                 _ => Poll::Pending,
             }
         };
-        let polled = if begun { depth::nest(|| handler.run(begin)) } else { handler.run(begin) };
+        let polled = if begun { depth::nest(|| method_info.run(begin)) } else { method_info.run(begin) };
         match polled {
-            Poll::Pending => Self(State::Handler(handler)),
+            Poll::Pending => Self(State::Handler(Handler { method_info, begun, method })),
             Poll::Ready(outcome) => {
                 // The content of the handler is dropped before the outcome is told.
-                drop(handler);
+                if let Some(method) = method {
+                    catch_and_log(method_info.name, || drop(method));
+                }
                 Self::ready(outcome)
             }
         }
@@ -367,7 +368,7 @@ impl Response {
     }
 
     /// The outcome; if it comes of a handler that runs here, its result may be put into `place`, which leaves
-    /// `undefined` as the outcome.
+    /// [`Reply::Placed`] as the outcome.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
         loop {
             let outcome = match &mut self.0 {
@@ -396,11 +397,13 @@ impl Response {
                         *self = handler.apart();
                         continue;
                     }
-                    let poll = |method: &mut Option<BoxMethod>| match method {
+                    let poll = || match &mut handler.method {
                         Some(method) => method.as_mut().poll(cx, place),
                         None => Poll::Ready(Err(given_up())),
                     };
-                    ready!(depth::nest(|| handler.run(poll)))
+                    let outcome = ready!(depth::nest(|| handler.method_info.run(poll)));
+                    handler.method_info.handler_options.no_cancel = false;
+                    outcome
                 }
             };
             // The content of the handler is dropped before the outcome is told.

@@ -131,12 +131,12 @@ pub(crate) fn take<A: Args>(args: &mut MethodArgs<'_>, names: &[&str]) -> Result
     let body = match args {
         request::Args::Read => return read(&mut Reader::of("[]")),
         request::Args::Wire(body) => body,
-        request::Args::Typed(args) => {
+        request::Args::Typed(mut args) => {
             let mut place = None;
-            let body = args(&mut place, usize::MAX)?;
+            args.put(&mut place);
             match place {
                 Some(args) => return Ok(args),
-                None => body,
+                None => args.write(usize::MAX)?,
             }
         }
     };

@@ -17,7 +17,7 @@ use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::missing::reserved;
 use crate::cap::promise::Promise;
-use crate::cap::request::{self, CallOptions, Member, Request, keep};
+use crate::cap::request::{self, CallOptions, Kept, Member, Request};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Error, ErrorData, ErrorKind, Fate};
@@ -113,7 +113,7 @@ impl<T, F> Call<T, F> {
             Some(bytes) => args.write(bytes).map(|written| request::Args::Wire(written.0)),
             None => {
                 let write = |args: &A::Owned, bytes| args.write(bytes).map(|written| written.0);
-                Ok(request::Args::Typed(keep(args.into_owned(), write)))
+                Ok(request::Args::Typed(Box::new(Kept(Some(args.into_owned()), write))))
             }
         };
         Self::new(cap, member, args)
@@ -262,18 +262,23 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
             return Poll::Ready(Ok(value));
         }
         let body = match outcome {
-            Ok(Reply::Wire(body)) => Ok(body),
-            Ok(Reply::Typed(value)) => bounds::writing(usize::MAX, || value(&mut place, usize::MAX)),
+            Ok(Reply::Typed(mut value)) => {
+                value.put(&mut place);
+                if let Some(value) = place {
+                    return Poll::Ready(Ok(value));
+                }
+                bounds::writing(usize::MAX, || value.write(usize::MAX))
+            }
+            Ok(reply) => reply.into_body(),
             Err(error) => Err(error),
         };
-        Poll::Ready(match (place, body) {
-            (Some(value), _) => Ok(value),
-            (None, Ok(body)) => {
+        Poll::Ready(match body {
+            Ok(body) => {
                 let value = decode(&body);
                 text_pool::give(body.text);
                 value.map_err(|error| F::failed(error.with_context("the result")))
             }
-            (None, Err(error)) => Err(F::failed(error)),
+            Err(error) => Err(F::failed(error)),
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::cap::interface::Interface;
 use crate::cap::local::{Local, RequestTarget};
 use crate::cap::methods::{MethodCall, request_of_interface};
 use crate::cap::missing::not_a_function;
-use crate::cap::request::{Request, Write, keep, put};
+use crate::cap::request::{Kept, Request, Write};
 use crate::cap::response::{FirstPoll, Outcome, Reply, Response, ResultSlot, running};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault, LocalData};
@@ -140,10 +140,16 @@ impl Reply {
 
     /// Returns the reply with a value. A `typed` caller can take it as it is: in its place, if it is waiting now.
     fn made<R: Wire>(value: R, write: Write<R>, typed: bool, place: ResultSlot<'_>) -> Outcome {
-        match place {
-            _ if !typed => write(&value, usize::MAX).map(Reply::Wire),
-            Some(place) => put(value, write, place, usize::MAX).map(Reply::Wire),
-            None => Ok(Reply::Typed(keep(value, write))),
+        if !typed {
+            return write(&value, usize::MAX).map(Reply::Wire);
+        }
+        match place.map(|place| place.downcast_mut::<Option<R>>()) {
+            Some(Some(place)) => {
+                *place = Some(value);
+                Ok(Reply::Placed)
+            }
+            Some(None) => write(&value, usize::MAX).map(Reply::Wire),
+            None => Ok(Reply::Typed(Box::new(Kept(Some(value), write)))),
         }
     }
 
