@@ -180,16 +180,19 @@ impl Import {
             let written = request.args.write(self.connection.frame_bytes());
             written.map_err(|error| request.member.explain(error))?;
         }
-        let verb = request.member.verb();
+        let verb = match &request.member {
+            Member::Path(path) => path.split_verb().1,
+            Member::Method(..) => None,
+        };
         if request.options.needs_progress || verb.is_some() {
-            self.check_words(verb, request.options.needs_progress)?;
+            self.check_supported(verb, request.options.needs_progress)?;
         }
         self.connection.clone().call(self, request, return_mode)
     }
 
     /// Checks that the peer's language has words for the call.
     #[cold]
-    fn check_words(&self, verb: Option<Verb>, needs_progress: bool) -> Result<(), Error> {
+    fn check_supported(&self, verb: Option<Verb>, needs_progress: bool) -> Result<(), Error> {
         let unsaid = |message| Err(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent));
         let Some(peer) = self.capabilities() else { return Ok(()) };
         let language = peer.title;

@@ -99,12 +99,7 @@ impl Answerer {
 
     /// Answers the call. If the caller has gone, the answer is dropped. No lock may be held.
     pub(crate) fn answer(mut self, answer: Delivered) {
-        self.end(Content::Arrived(answer));
-    }
-
-    #[inline]
-    fn end(&mut self, content: Content) {
-        if let Some(waker) = self.0.take().and_then(|slot| slot.end(content)) {
+        if let Some(waker) = self.0.take().and_then(|slot| slot.end(Content::Arrived(answer))) {
             waker.wake();
         }
     }
@@ -112,7 +107,9 @@ impl Answerer {
 
 impl Drop for Answerer {
     fn drop(&mut self) {
-        self.end(Content::Nothing);
+        if let Some(waker) = self.0.take().and_then(|slot| slot.end(Content::Nothing)) {
+            waker.wake();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::interface::Interface;
 use super::payload::{LivePayload, undefined};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::message::{Key, Path, Text, Verb};
+use crate::message::{Key, Path, Text};
 use crate::panics::{PanicId, catch_panic};
 
 /// A call or a read, on its way to whatever its target turns out to be.
@@ -67,19 +67,6 @@ impl Member {
             },
             Member::Path(path) => path,
         }
-    }
-
-    /// Returns the operation, if it is neither a read nor a call.
-    pub(crate) fn verb(&self) -> Option<Verb> {
-        match self {
-            Member::Method(..) => None,
-            Member::Path(path) => path.split_verb().1,
-        }
-    }
-
-    /// Takes out the path.
-    pub(crate) fn take_path(&mut self) -> Path {
-        std::mem::replace(self, Member::Path(Path::Empty)).into_path()
     }
 
     /// `true` for a property of an interface.

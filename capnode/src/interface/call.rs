@@ -16,6 +16,7 @@ use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::missing::reserved;
+use crate::cap::payload::undefined;
 use crate::cap::promise::Promise;
 use crate::cap::request::{self, CallOptions, Kept, Member, Request};
 use crate::cap::response::{Reply, Response};
@@ -269,7 +270,8 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
                 }
                 bounds::writing(usize::MAX, || value.write(usize::MAX))
             }
-            Ok(reply) => reply.into_body(),
+            Ok(Reply::Wire(body)) => Ok(body),
+            Ok(Reply::Placed) => Ok(undefined()),
             Err(error) => Err(error),
         };
         Poll::Ready(match body {

@@ -100,7 +100,7 @@ impl ImportHook for Link {
             }
             size = args.text.as_str().len() + args.refs.len() * REFERENCE;
         }
-        let mut path = request.member.take_path();
+        let path = std::mem::replace(&mut request.member, Member::Path(Path::Empty)).into_path();
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
@@ -113,7 +113,7 @@ impl ImportHook for Link {
             let unanswered = state.session.unanswered();
             let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;
             let Request { args, options, .. } = request;
-            let (path, args) = (std::mem::take(&mut path), args.take_written());
+            let args = args.take_written();
             if waits {
                 let (requester, called) = self.requester(state.outbox.next_number(), answered, options);
                 let (target, path) = (target.clone(), path.compact());
