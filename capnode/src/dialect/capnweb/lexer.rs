@@ -34,7 +34,7 @@ impl<'a> Lexer<'a> {
         self.buffer.len()
     }
 
-    fn rest(&self) -> &'a str {
+    pub(super) fn rest(&self) -> &'a str {
         self.buffer.get(self.pos..).unwrap_or_default()
     }
 

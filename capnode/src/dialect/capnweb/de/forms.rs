@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, Unexpected, Visitor};
 use super::access::{Members, Variant};
 use super::content::{Content, Number, Numbers, Pair, Token};
 use super::{Next, Reader, Result, broken};
-use crate::dialect::capnweb::text::read_base64;
+use crate::dialect::capnweb::text::{read_base64, until_quote};
 use crate::dialect::{ResolveRef, ResolvedRef};
 use crate::kinds::{BigInt, ByteKind, Url};
 
@@ -29,7 +29,16 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
 
     fn base64(&mut self) -> Result<(Vec<u8>, ByteKind)> {
         self.comma()?;
-        let data = read_base64(&self.string()?).map_err(|_| broken())?;
+        self.peek();
+        // What is base64 as it stands has no escapes, and need not be looked through for them.
+        let plain = self.buffer.get(self.pos..).and_then(until_quote);
+        let data = match plain.and_then(|text| read_base64(text).ok()).zip(plain) {
+            Some((data, text)) => {
+                self.pos += text.len() + 2;
+                data
+            }
+            None => read_base64(&self.string()?).map_err(|_| broken())?,
+        };
         let kind = if self.take(b',') { ByteKind::from_name(self.raw_string()?) } else { None };
         Ok((data, kind.unwrap_or_default()))
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::super::lexer::{excerpt, protocol};
-use super::super::text::{base64_len, plain_integer, plain_run, unescape};
+use super::super::text::{base64_len, plain_integer, plain_run, unescape, until_quote};
 use super::{ELEMENT, Result, Scanner};
 use crate::dialect::too_deep;
 use crate::error::Error;
@@ -450,7 +450,16 @@ impl<'a> Scanner<'a> {
 
     fn bytes(&mut self) -> Result<()> {
         self.lexer.expect(b',', "base64 text")?;
-        let base64 = unescape(self.lexer.string()?);
+        self.lexer.peek();
+        // What is base64 as it stands has no escapes, and need not be looked through for them.
+        let plain = until_quote(self.lexer.rest()).filter(|text| text.len() <= self.limits.string_bytes);
+        let length = match plain.and_then(base64_len).zip(plain) {
+            Some((length, text)) => {
+                self.lexer.pos += text.len() + 2;
+                Some(length)
+            }
+            None => base64_len(&unescape(self.lexer.string()?)),
+        };
         let kind = if self.lexer.take(b',') {
             let name = self.lexer.string()?;
             ByteKind::from_name(name)
@@ -458,7 +467,7 @@ impl<'a> Scanner<'a> {
         } else {
             ByteKind::Uint8Array
         };
-        let length = base64_len(&base64).ok_or_else(|| protocol("not base64 text".to_owned()))?;
+        let length = length.ok_or_else(|| protocol("not base64 text".to_owned()))?;
         if length % kind.element_size() != 0 {
             let (name, size) = (kind.name(), kind.element_size());
             return Err(protocol(format!("{length} bytes are no {name}; expected a multiple of {size}")));
