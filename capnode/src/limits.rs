@@ -47,9 +47,9 @@ pub struct Limits {
     /// those that are being closed included, are at most 128 more. Beyond that the oldest of them is cut off.
     pub connections: usize,
     /// Bytes that all sessions of a node hold together. They are: frames that have not arrived whole, calls that have
-    /// not ended, results that the peer may still use, unwritten output, buffers of more than 64 KiB that are kept for
-    /// a while, 256 for each entry of a table, and 1,024 for each call or read that stands in a value. The process
-    /// holds at most twice as much, and 64 KiB for each connection. Default 1 GiB, at least 64 KiB. A session's share
+    /// not ended, results that the peer may still use, unwritten output, 256 for each entry of a table, and 1,024 for
+    /// each call or read that stands in a value. The process holds at most twice as much, 64 KiB for each connection,
+    /// and 8 MiB of empty buffers for further large messages. Default 1 GiB, at least 64 KiB. A session's share
     /// is this divided by `connections`, and no session that holds less is ended. Beyond the limit, the remote address
     /// whose sessions together hold most above their share loses the youngest of those sessions. An address of IP
     /// version 6 stands for its /64, and the user for the peer at a Unix socket.

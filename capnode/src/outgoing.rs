@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::retention::{BufferRetention, SMALL};
+use crate::retention::{self, SMALL};
 
 /// A frame, which a transport carries as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,6 @@ pub struct Outgoing {
     /// The ends of the frames, before the line feed.
     ends: VecDeque<usize>,
     written: usize,
-    retained: BufferRetention,
 }
 
 /// The outcome of [`Outgoing::refill`].
@@ -31,8 +30,6 @@ pub(crate) struct Refilled {
     pub(crate) unwritten: usize,
     /// Bytes of frames that were not taken over.
     pub(crate) left: usize,
-    /// Bytes of large buffers that are kept for later frames.
-    pub(crate) retained: usize,
 }
 
 impl Outgoing {
@@ -88,27 +85,18 @@ impl Outgoing {
 
     /// Takes over the frames of `from`, if all frames here have been written.
     pub(crate) fn refill(&mut self, from: &mut Self) -> Refilled {
-        let large = |out: &Self| match out.buffer.capacity() {
-            capacity if out.written == out.buffer.len() && capacity > SMALL => capacity,
-            _ => 0,
-        };
         let unwritten = self.buffer.len() - self.written;
         let left = from.buffer.len() - from.written;
         if unwritten > 0 {
-            return Refilled { refilled: false, unwritten, left, retained: large(from) };
+            return Refilled { refilled: false, unwritten, left };
         }
         if left == 0 {
-            // There may be no frames for long, so large buffers are given back.
-            for out in [self, from] {
-                if large(out) > 0 {
-                    *out = Self::default();
-                }
-            }
-            return Refilled { refilled: false, unwritten, left, retained: 0 };
+            self.clear();
+            return Refilled { refilled: false, unwritten, left };
         }
         self.clear();
         std::mem::swap(self, from);
-        Refilled { refilled: true, unwritten: left, left: 0, retained: large(from) }
+        Refilled { refilled: true, unwritten: left, left: 0 }
     }
 
     /// Moves the next frame to the end of another's.
@@ -122,14 +110,11 @@ impl Outgoing {
         }
     }
 
-    /// Empties the buffer. On a connection that is silent for long, call this from time to time all the same, to free a
-    /// large buffer.
+    /// Empties the buffer, and gives it back if it is large.
     pub(crate) fn clear(&mut self) {
-        // A small buffer is always kept.
-        if self.buffer.capacity() > SMALL
-            && self.retained.should_shrink(self.buffer.capacity(), self.buffer.len())
-        {
-            self.buffer = String::new();
+        if self.buffer.capacity() > SMALL {
+            let Self { buffer, .. } = std::mem::take(self);
+            retention::give(buffer.into_bytes());
         }
         self.buffer.clear();
         self.ends.clear();

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use crate::message::Text;
+use crate::retention;
 use crate::sync::thread_local;
 
 /// The most texts that are kept.
@@ -31,7 +32,10 @@ pub(crate) fn take() -> String {
 
 /// Returns a copy of a text, in memory of an earlier one if it is short.
 pub(crate) fn copy(text: &str) -> Text {
-    let mut copy = if text.len() <= LONGEST { take() } else { String::with_capacity(text.len()) };
+    let mut copy = if text.len() <= LONGEST { take() } else { String::new() };
+    if text.len() > retention::SMALL {
+        retention::reserve_text(&mut copy, text.len());
+    }
     copy.push_str(text);
     Text::Own(copy)
 }
@@ -46,6 +50,8 @@ pub(crate) fn give(text: Text) {
                 kept.push(text);
             }
         });
+    } else {
+        retention::give(text.into_bytes());
     }
 }
 

@@ -182,8 +182,8 @@ async fn reads_nothing() {
         // buffer grows by.
         let held = most.load(Ordering::SeqCst) - before;
         assert!(held <= 3 * HARD, "{dialect:?}: {held} bytes");
-        assert!(held > HARD, "{dialect:?}: it was about something");
         let asked = asked.load(Ordering::SeqCst);
+        assert!(asked * 10_000 >= HARD, "{dialect:?}: it was about something");
         assert_eq!(honest.transform("beep").await.unwrap(), "BOOP");
         // Its unread frames go at once.
         let ended = tokio::time::Instant::now();
@@ -234,7 +234,10 @@ async fn is_asked_and_reads_nothing() {
         };
         assert_eq!((error.kind(), error.fate()), (ErrorKind::Limit, Fate::NotSent), "{dialect:?}: {error}");
         let held = allocated() - before;
-        assert!((HARD..=3 * HARD).contains(&held), "{dialect:?}: {held} bytes");
+        assert!(held <= 3 * HARD, "{dialect:?}: {held} bytes");
+        // Some of them stand in buffers that were there before.
+        let unwritten = connection.report().unwritten_bytes;
+        assert!(unwritten > HARD - 2 * EACH, "{dialect:?}: {unwritten} bytes");
         assert!(sent <= 2 * HARD / EACH, "{dialect:?}: {sent} sent");
         assert!(!connection.is_closed(), "it may still read");
         let calls = connection.tables().calls;
@@ -261,7 +264,7 @@ async fn vanishes() {
         let connection = node.serve(peer).await.unwrap();
         tokio::time::sleep(PROBE / 2).await;
         assert!(!connection.is_closed());
-        let held = allocated() - before;
+        let held = connection.report().unwritten_bytes;
         assert!(held >= 47 * 10_000, "{dialect:?}: {held} bytes");
         let error = connection.closed().await;
         assert_eq!(

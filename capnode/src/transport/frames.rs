@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::input::{CHUNK, Input, ended};
 use super::messages::{FAILED, close_reason};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
-use crate::retention::SMALL;
+use crate::retention::{self, SMALL};
 
 /// The most bytes of a frame before its payload.
 const HEADER: usize = 14;
@@ -275,7 +275,8 @@ impl Reader {
         let needed = self.message.len() + range.len();
         if needed > self.message.capacity() {
             let room = (needed * 2).max(CHUNK).min(self.limit.max(needed));
-            self.message.reserve_exact(room - self.message.len());
+            let more = room - self.message.len();
+            retention::reserve(&mut self.message, more);
         }
         self.message.extend_from_slice(&self.input.buffer[range]);
     }
@@ -296,7 +297,7 @@ impl Reader {
     /// Gives back buffers for large messages, when nothing waits to be taken.
     fn shrink(&mut self) {
         if self.message.is_empty() && self.message.capacity() > SMALL {
-            self.message = Vec::new();
+            retention::give(std::mem::take(&mut self.message));
         }
     }
 }

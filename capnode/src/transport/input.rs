@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Leftover;
+use crate::retention;
 
 /// The room for a read.
 pub(super) const CHUNK: usize = 16 << 10;
@@ -40,9 +41,9 @@ impl Input {
         self.buffer.capacity() - self.buffer.len()
     }
 
-    /// Gives back the buffer, with what is in it.
+    /// Gives back the buffer, and drops what is in it.
     pub(super) fn clear(&mut self) {
-        self.buffer = Vec::new();
+        retention::give(std::mem::take(&mut self.buffer));
         self.start = 0;
     }
 

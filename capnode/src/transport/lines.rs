@@ -10,7 +10,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use super::input::{CHUNK, Input, ended};
 use super::texts::{Byte, Text};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
-use crate::retention::{BufferRetention, SMALL};
+use crate::retention::{self, SMALL};
 
 /// Frames over a byte stream, each a line: see [`lines`].
 #[derive(Debug)]
@@ -21,7 +21,6 @@ pub struct Lines<S> {
     /// The end of the part that is known to have no line feed.
     searched: usize,
     limit: usize,
-    retained: BufferRetention,
     framing: Framing,
 }
 
@@ -44,14 +43,7 @@ enum Framing {
 /// The limit on a line is by default that of [`Limits::frame_bytes`](crate::Limits::frame_bytes); see [`Lines::limit`].
 pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Lines<S> {
     let limit = crate::Limits::default().frame_bytes;
-    Lines {
-        stream,
-        input: Input::default(),
-        searched: 0,
-        limit,
-        retained: BufferRetention::default(),
-        framing: Framing::Unknown,
-    }
+    Lines { stream, input: Input::default(), searched: 0, limit, framing: Framing::Unknown }
 }
 
 /// Carries frames over the standard input and output of this process, for a program that another one started.
@@ -173,12 +165,6 @@ impl<S> Lines<S> {
 
     /// Makes room for the next read.
     fn make_room(&mut self) {
-        if self.input.bytes().is_empty()
-            && self.retained.should_shrink(self.input.buffer.capacity(), self.input.buffer.len())
-        {
-            self.input.clear();
-            self.searched = 0;
-        }
         if self.input.start > 0 {
             self.searched = self.searched.saturating_sub(self.input.start);
             self.input.compact();
@@ -186,7 +172,7 @@ impl<S> Lines<S> {
         if self.input.room() < CHUNK / 4 {
             // As much again, but no more than the longest line needs.
             let held = self.input.buffer.len();
-            self.input.buffer.reserve_exact(held.min(self.limit.saturating_sub(held)) + CHUNK);
+            retention::reserve(&mut self.input.buffer, held.min(self.limit.saturating_sub(held)) + CHUNK);
         }
     }
 }

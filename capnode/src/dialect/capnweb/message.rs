@@ -8,6 +8,10 @@ use crate::limits::Limits;
 use crate::message::{
     CapDescriptor, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, UNNUMBERED,
 };
+use crate::retention::{SMALL, reserve_text};
+
+/// Bytes of a message behind its value.
+const END: usize = 4;
 
 /// Reads one message. An error means that the peer broke the protocol or a limit.
 pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>, Error> {
@@ -123,8 +127,12 @@ fn write_integer(integer: i64, out: &mut String) {
 
 /// Writes a payload's text with its references in their places.
 fn write_payload(payload: &Payload<CapDescriptor>, out: &mut String) {
+    let text = payload.text.as_str();
+    if text.len() > SMALL {
+        reserve_text(out, text.len() + END);
+    }
     if payload.refs.is_empty() {
-        return out.push_str(payload.text.as_str());
+        return out.push_str(text);
     }
     let (buffer, range) = payload.text.parts();
     let mut written = range.start;

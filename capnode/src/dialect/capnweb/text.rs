@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use base64_simd::{STANDARD_NO_PAD, forgiving_decode_to_vec};
 
+use crate::retention;
+
 /// Writes bytes as npm's `capnweb` does: in the standard alphabet, without padding.
 pub(in crate::dialect) fn write_base64(out: &mut String, bytes: &[u8]) {
     // With room for the end of the form.
-    out.reserve(bytes.len() / 3 * 4 + 8);
+    retention::reserve_text(out, bytes.len() / 3 * 4 + 8);
     STANDARD_NO_PAD.encode_append(bytes, out);
 }
 

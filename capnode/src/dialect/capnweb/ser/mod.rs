@@ -13,6 +13,7 @@ use crate::dialect::{ExtractRef, Failure};
 use crate::error::Error;
 use crate::kinds::MAX_SAFE_INTEGER;
 use crate::message::Slot;
+use crate::retention;
 use crate::text_pool;
 use crate::thin_vec::ThinVec;
 
@@ -88,10 +89,14 @@ impl<R> Writer<R> {
         Err(Failure(bounds::TOO_LONG.to_owned()))
     }
 
-    /// Checks that there is room for a string, which escapes can make longer.
+    /// Makes and checks room for a string, which escapes can make longer.
     fn check_string(&mut self, text: &str) -> Result<()> {
         self.check_room(text.len())?;
-        if text.len() < LONG || text.len() < (self.limit - self.out.len()) / LONGEST_ESCAPE {
+        if text.len() < LONG {
+            return Ok(());
+        }
+        retention::reserve_text(&mut self.out, text.len() + 2);
+        if text.len() < (self.limit - self.out.len()) / LONGEST_ESCAPE {
             return Ok(());
         }
         self.check_room(string_len(text))
