@@ -71,7 +71,7 @@ pub(crate) struct Driver<T> {
     ended: bool,
     /// The time limit for the calls of a peer that has closed.
     last_turn: Option<Sleep>,
-    /// `true` if this side of the transport is closed.
+    /// `true` if this side of the transport is closed. In a batch, the session may go on.
     closed: bool,
     /// Bytes of frames that came after this side closed.
     discarded: usize,
@@ -172,7 +172,8 @@ impl<T: Transport> Driver<T> {
         let cause = match error {
             ReceiveError::Invalid(reason) => return self.link.abort(Error::new(ErrorKind::Protocol, reason)),
             ReceiveError::TooLong(reason) => {
-                return self.link.break_off(Error::over(LimitKind::FrameBytes, reason));
+                let kind = if self.link.is_batch() { LimitKind::BatchBytes } else { LimitKind::FrameBytes };
+                return self.link.break_off(Error::over(kind, reason));
             }
             ReceiveError::Closed(_) => ended(Fault::Peer, error.to_string()),
             ReceiveError::Io(error) => ended(Fault::Network, "the connection was lost").with_source(error),
@@ -213,7 +214,7 @@ impl<T: Transport> Driver<T> {
 
     /// Closes the session once the peer has closed and the answers that need no waiting are given.
     fn follow_peer(&mut self, cx: &mut Context<'_>) {
-        if !self.ended || self.link.is_closed() {
+        if !self.ended || self.link.is_closed() || self.link.is_batch() {
             return;
         }
         let turn = self.link.last_turn(cx);
@@ -227,6 +228,23 @@ impl<T: Transport> Driver<T> {
             }
         }
         self.link.close(ended(Fault::Peer, "the peer closed the connection"));
+    }
+
+    /// Ends this side of a batch once all that belongs into its body is written, and the batch once its other side has
+    /// ended too and no call is running.
+    fn follow_batch(&mut self, cx: &mut Context<'_>) {
+        if !self.link.is_batch() || self.link.is_closed() {
+            return;
+        }
+        if self.ended {
+            self.link.end_input();
+        }
+        if !self.closed && self.out.is_empty() && self.link.end_output() {
+            self.closed = self.transport.poll_close(cx, None).is_ready();
+        }
+        if self.closed && self.ended && self.link.is_at_rest() {
+            self.link.close(ended(Fault::Peer, "the HTTP batch is over, and its references end with it"));
+        }
     }
 
     /// Does the work that is due, and sets the timer for the next.
@@ -445,7 +463,8 @@ impl<T: Transport> Driver<T> {
     /// Waits until the peer has closed as well, and drops its further frames: a socket closed with unread data discards
     /// the bytes written last.
     fn poll_peer_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ended {
+        // A batch has no socket.
+        if self.ended || self.link.is_batch() {
             return Poll::Ready(());
         }
         for _ in 0..BUDGET {
@@ -509,6 +528,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
         // Output from before the end is taken after the end is seen.
         let closed = this.link.is_closed();
         this.send(cx);
+        this.follow_batch(cx);
         if closed {
             // A later cut-off wakes the driver.
             this.link.set_waker(Some(cx.waker()));

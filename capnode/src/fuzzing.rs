@@ -160,7 +160,11 @@ pub const TARGETS: &[Target] = &[
             "kinds/url.rs::is_absolute",
         ],
     },
-    Target { name: "origin", run: origin, entries: &["origin.rs::allow", "origin.rs::knows_host"] },
+    Target {
+        name: "origin",
+        run: origin,
+        entries: &["origin.rs::allow", "origin.rs::lists", "origin.rs::knows_host"],
+    },
     Target { name: "upgrade", run: upgrade, entries: &["transport/ws.rs::answer", "upgrade.rs::check_path"] },
     Target {
         name: "ids",

@@ -170,7 +170,7 @@ mod message;
 #[cfg(feature = "tokio")]
 mod node;
 mod object;
-#[cfg(any(feature = "axum", feature = "ws"))]
+#[cfg(feature = "ws")]
 mod origin;
 mod outgoing;
 mod panics;
@@ -189,7 +189,7 @@ mod text_pool;
 mod thin_vec;
 #[cfg(feature = "tokio")]
 pub mod transport;
-#[cfg(any(feature = "axum", feature = "ws"))]
+#[cfg(feature = "ws")]
 mod upgrade;
 pub mod value;
 

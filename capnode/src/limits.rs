@@ -134,6 +134,13 @@ pub struct Limits {
     /// call fails.
     #[serde(with = "seconds")]
     pub call_timeout: Option<Duration>,
+    /// Bytes of the body of an HTTP batch that a peer sends, and of the body that answers it. Default 64 MiB. A longer
+    /// request is refused; a longer answer ends the batch.
+    pub batch_bytes: usize,
+    /// The time that an HTTP batch may take, from the head of its request to the end of the last call in it. Default 60
+    /// seconds. After that it ends: its calls fail, and their handlers are cancelled.
+    #[serde(with = "seconds")]
+    pub batch_time: Option<Duration>,
 }
 
 /// A time limit as a number of seconds, or as `"off"`. Formats without a null could not tell it from a missing field.
@@ -204,6 +211,8 @@ setters! { Limits {
     idle: Option<Duration>,
     probe: Option<Duration>,
     call_timeout: Option<Duration>,
+    batch_bytes: usize,
+    batch_time: Option<Duration>,
 } }
 
 /// A field of [`Limits`], as a [`Error`](crate::Error::limit) names the limit that was its reason.
@@ -256,6 +265,10 @@ pub enum LimitKind {
     Probe,
     /// [`Limits::call_timeout`].
     CallTimeout,
+    /// [`Limits::batch_bytes`].
+    BatchBytes,
+    /// [`Limits::batch_time`].
+    BatchTime,
 }
 
 impl LimitKind {
@@ -285,6 +298,8 @@ impl LimitKind {
             Self::Idle => "idle",
             Self::Probe => "probe",
             Self::CallTimeout => "call_timeout",
+            Self::BatchBytes => "batch_bytes",
+            Self::BatchTime => "batch_time",
         }
     }
 }
@@ -322,6 +337,8 @@ impl Default for Limits {
             idle: Some(Duration::from_secs(3_600)),
             probe: Some(Duration::from_secs(60)),
             call_timeout: Some(Duration::from_secs(300)),
+            batch_bytes: 64 << 20,
+            batch_time: Some(Duration::from_secs(60)),
         }
     }
 }
@@ -352,6 +369,7 @@ impl Limits {
         self.silence = at_least(self.silence, SHORTEST);
         self.idle = at_least(self.idle, Duration::from_secs(1));
         self.probe = at_least(self.probe, SHORTEST);
+        self.batch_time = at_least(self.batch_time, SHORTEST);
         self
     }
 

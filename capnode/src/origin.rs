@@ -33,7 +33,12 @@ impl Origins {
             });
             same_host && tls.is_none_or(|tls| tls == is_tls)
         });
-        same || self.allowed.iter().any(|allowed| allowed == "*" || *allowed == origin)
+        same || self.lists(&origin)
+    }
+
+    /// Returns `true` for one of the allowed origins, whoever is asked.
+    pub(crate) fn lists(&self, origin: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
     }
 
     /// Returns `true` if a `Host` header cannot be a name that a stranger has made point to this machine: it is one that

@@ -78,7 +78,7 @@ impl Outgoing {
     }
 
     /// Returns the rest of the next frame, without its line feed.
-    #[cfg(any(feature = "axum", feature = "ws"))]
+    #[cfg(feature = "ws")]
     pub(crate) fn first(&self) -> Option<&[u8]> {
         self.buffer.as_bytes().get(self.written..*self.ends.front()?)
     }

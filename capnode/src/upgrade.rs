@@ -1,15 +1,15 @@
-//! The HTTP requests that open a WebSocket, and the answers to the others.
+//! The conditions for HTTP requests, and the answers to those that do not meet them.
 
 use std::net::SocketAddr;
 
 use crate::origin::Origins;
 
-/// An HTTP answer to a request that opens no WebSocket.
+/// An HTTP answer to a request that opens no WebSocket and is no batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) words: &'static str,
-    /// The headers that belong to the status.
+    /// The headers that belong to the status, with names in lower case.
     pub(crate) headers: &'static [(&'static str, &'static str)],
 }
 
@@ -17,7 +17,7 @@ pub(crate) struct Refusal {
 pub(crate) const NO_UPGRADE: Refusal = Refusal {
     status: 426,
     words: "This address serves WebSockets: connect to it by ws:// or wss://, not by http:// or https://.\n",
-    headers: &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")],
+    headers: &[("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")],
 };
 
 pub(crate) const WRONG_VERSION: Refusal =
@@ -25,9 +25,24 @@ pub(crate) const WRONG_VERSION: Refusal =
 
 pub(crate) const WRONG_METHOD: Refusal = Refusal {
     status: 405,
-    words: "This address serves WebSockets, which are opened by GET. Requests by HTTP, batches among them, are not served.\n",
-    headers: &[("Allow", "GET")],
+    words: "This address serves WebSockets, which are opened by GET. HTTP batches are served by listeners at http://.\n",
+    headers: &[("allow", "GET")],
 };
+
+#[cfg(feature = "http")]
+pub(crate) const NEITHER: Refusal = Refusal {
+    words: "This address serves HTTP batches, which are sent by POST, and WebSockets, which are opened by GET.\n",
+    headers: &[("allow", "GET, POST")],
+    ..WRONG_METHOD
+};
+
+#[cfg(feature = "http")]
+pub(crate) const TOO_MUCH: Refusal =
+    Refusal { status: 413, words: "The body is longer than a batch may be here.\n", headers: &[] };
+
+#[cfg(feature = "http")]
+pub(crate) const NO_ANSWER: Refusal =
+    Refusal { status: 503, words: "The batch has ended without an answer.\n", headers: &[] };
 
 #[cfg(feature = "ws")]
 const WRONG_PATH: Refusal = Refusal { status: 404, words: "Nothing is served at this path.\n", headers: &[] };

@@ -8,7 +8,15 @@ const capnweb = await import(version === undefined ? "capnweb" : `capnweb-${vers
 export const since = (minor) => version === undefined || Number(version.split(".")[1]) >= minor;
 export const newest = version === undefined;
 
-export const { newWebSocketRpcSession, RpcPromise, RpcSession, RpcStub, RpcTarget } = capnweb;
+export const {
+  newHttpBatchRpcSession,
+  newWebSocketRpcSession,
+  nodeHttpBatchRpcResponse,
+  RpcPromise,
+  RpcSession,
+  RpcStub,
+  RpcTarget,
+} = capnweb;
 
 // Text messages over an open WebSocket. Early versions have such a class and do not export it.
 class SocketTransport {

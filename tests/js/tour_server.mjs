@@ -1,13 +1,14 @@
-// A server of npm's capnweb that offers the tour index over WebSocket.
+// A server of npm's capnweb that offers the tour index over WebSocket, or for HTTP batches.
 //
-//   node tour_server.mjs --ws HOST:PORT [--until-stdin-closes] [--trace]
+//   node tour_server.mjs --ws HOST:PORT | --http HOST:PORT [--until-stdin-closes] [--trace]
 //
 // PORT may be 0. Prints `listening on HOST:PORT` once it accepts connections, then serves until killed.
 // With --until-stdin-closes it also ends when its standard input does, so that a test that crashed
 // leaves no orphan. With --trace every frame goes to standard error.
 
 import { WebSocket, WebSocketServer } from "ws";
-import { newWebSocketRpcSession, RpcPromise, RpcStub, RpcTarget } from "./capnweb.mjs";
+import { newWebSocketRpcSession, nodeHttpBatchRpcResponse, RpcPromise, RpcStub, RpcTarget } from "./capnweb.mjs";
+import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { traceFrames } from "./trace.mjs";
 
@@ -107,14 +108,15 @@ function keepHomecomer(stub) {
 const { values: options } = parseArgs({
   options: {
     ws: { type: "string" },
+    http: { type: "string" },
     "until-stdin-closes": { type: "boolean" },
     capnweb: { type: "string" },
     trace: { type: "boolean" },
   },
 });
-const address = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(options.ws ?? "");
+const address = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(options.ws ?? options.http ?? "");
 if (!address) {
-  console.error("usage: tour_server.mjs --ws HOST:PORT [--until-stdin-closes] [--trace]");
+  console.error("usage: tour_server.mjs --ws HOST:PORT | --http HOST:PORT [--until-stdin-closes] [--trace]");
   process.exit(2);
 }
 
@@ -127,7 +129,17 @@ if (options["until-stdin-closes"]) {
   process.stdin.resume();
 }
 
-const server = new WebSocketServer({ host: address[1] ?? address[2], port: Number(address[3]) });
+// The library leaves it to the program to answer a batch that is refused.
+async function batch(request, response) {
+  try {
+    await nodeHttpBatchRpcResponse(request, response, new Tour());
+  } catch (error) {
+    response.writeHead(400).end(`${error}`);
+  }
+}
+
+const where = { host: address[1] ?? address[2], port: Number(address[3]) };
+const server = options.ws === undefined ? createServer(batch).listen(where) : new WebSocketServer(where);
 server.on("error", (error) => {
   console.error(`cannot listen: ${error.message}`);
   process.exit(1);
@@ -137,6 +149,7 @@ server.on("listening", () => {
   console.log(`listening on ${family === "IPv6" ? `[${host}]` : host}:${port}`);
 });
 server.on("connection", (socket) => {
+  if (options.ws === undefined) return;
   if (options.trace) traceFrames(socket, "server");
   newWebSocketRpcSession(socket, new Tour());
 });

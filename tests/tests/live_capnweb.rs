@@ -19,6 +19,16 @@ async fn npms_client_passes_all_checks_at_our_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn npms_client_passes_the_checks_of_a_batch_at_our_server() {
+    if !js::ready() {
+        return;
+    }
+    let listener = Node::new(tour::index()).listen("http://127.0.0.1:0/rpc").await.unwrap();
+    let tour = js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-calls"]).await;
+    tour.assert_passed(75);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_of_npms_clients_are_served_at_once() {
     if !js::ready() {
         return;

@@ -417,7 +417,7 @@ async fn what_cannot_be_listened_on_is_said() {
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Connect, Fate::NotSent));
     assert_eq!(error.message(), format!("cannot listen on {}: {}", listener.url(), cause(&error)));
     assert!(cause(&error).contains("in use"), "{}", cause(&error));
-    for url in ["", "127.0.0.1:5004", "http://127.0.0.1:0", "tcp://127.0.0.1", "ws://:0"] {
+    for url in ["", "127.0.0.1:5004", "ftp://127.0.0.1:0", "tcp://127.0.0.1", "ws://:0"] {
         let error = node.listen(url).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect);
         assert!(error.message().starts_with(&format!("`{url}` is not an address: write ws://")), "{error}");
@@ -771,11 +771,11 @@ async fn what_keeps_a_connection_from_being_made_is_said() {
         assert_eq!(error.message(), format!("cannot connect to {url}: {}", cause(&error)));
         assert!(cause(&error).contains("refused"), "{}", cause(&error));
     }
-    for url in ["", "127.0.0.1", "http://127.0.0.1:1", "tcp://127.0.0.1", "ws://", "unix:"] {
+    for url in ["", "127.0.0.1", "ftp://127.0.0.1:1", "tcp://127.0.0.1", "ws://", "unix:"] {
         let error = capnode::connect::<TourClient>(url).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect);
         let expected = format!(
-            "`{url}` is not an address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path"
+            "`{url}` is not an address: write ws://host:port, wss://host:port, http://host:port, https://host:port, tcp://host:port or unix:/path"
         );
         assert_eq!(error.message(), expected);
     }

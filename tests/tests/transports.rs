@@ -309,7 +309,10 @@ async fn both_sides_prove_who_they_are() {
 async fn a_listener_with_tls_needs_a_certificate() {
     let error = Node::new(tour::index()).listen("wss://127.0.0.1:0").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(error.to_string(), "a wss:// listener needs a certificate: set it with `NodeBuilder::tls`");
+    assert_eq!(
+        error.to_string(),
+        "a wss:// or https:// listener needs a certificate: set it with `NodeBuilder::tls`"
+    );
 }
 
 // ---------------------------------------------------------------------------------------- axum

@@ -145,6 +145,7 @@ pub fn origin(data: &[u8]) {
     assert!(!before || origins.allow(asking, host, None));
     let trimmed = allowed.trim_end_matches('/');
     assert!(origins.allow(Some(trimmed), None, None), "what was let in is not");
+    assert!(origins.lists(trimmed), "what was let in is not listed");
     assert!(host.is_none_or(|host| !Origins::default().knows_host(host) || origins.knows_host(host)));
 }
 

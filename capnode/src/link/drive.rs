@@ -7,11 +7,14 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 
 use super::Link;
+use super::batch::Batch;
 use super::effects::{Effect, Effects};
 use super::locked::Cause;
 use super::outbox::{Taken, reads_too_slowly};
 use super::state::State;
 use super::task::Task;
+#[cfg(feature = "tokio")]
+use crate::error::{Error, ErrorKind, Fate, Fault};
 #[cfg(feature = "tokio")]
 use crate::message::Id;
 use crate::outgoing::Outgoing;
@@ -42,7 +45,9 @@ impl Link {
             let taken = self.take(state, &mut out(), effects);
             Parked {
                 is_busy: taken.refilled || self.has_waiting_in(state) || state.lifecycle.error().is_some(),
-                is_idle: unheld() && state.session.is_idle(),
+                is_idle: unheld()
+                    && state.session.is_idle()
+                    && !self.batch.as_ref().is_some_and(Batch::is_wanted),
                 flush: taken.flush,
             }
         })
@@ -89,6 +94,11 @@ impl Link {
         #[cfg(not(feature = "tokio"))]
         let (speechless, _) = (|| false, entries);
         let taken = outbox.take(out, speechless, &self.limits);
+        if let Some(batch) = self.batch.as_ref().filter(|_| taken.refilled && !ended && !self.connecting) {
+            if let Err(error) = batch.count(outbox.unwritten(), &self.limits) {
+                effects.push(Effect::BreakOff(error));
+            }
+        }
         if !ended && taken.too_much {
             effects.push(Effect::BreakOff(reads_too_slowly()));
         } else if !ended && taken.has_room {
@@ -186,5 +196,56 @@ impl Link {
             state.write_replies();
             flushed
         })
+    }
+}
+
+/// The two bodies of an HTTP batch.
+#[cfg(feature = "tokio")]
+impl Link {
+    /// Returns `true` if the connection is an HTTP batch.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// Returns `true` if nothing more goes into the body of this side.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.batch.as_ref().is_some_and(Batch::is_sealed)
+    }
+
+    /// Notes that the peer has sent its whole body. Whatever waits for more of it fails.
+    pub(crate) fn end_input(&self) {
+        if self.batch.as_ref().is_none_or(Batch::end_input) {
+            return;
+        }
+        self.with_state(Cause::Driver, |state, effects| {
+            for question in state.entries.take_questions() {
+                let error =
+                    Error::new(ErrorKind::Disconnected, "the HTTP batch has ended without the answer");
+                let error = error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer);
+                effects.push(Effect::Deliver(question, Err(error)));
+            }
+        });
+    }
+
+    /// Returns `true` once all that goes into the body of this side has been taken: at the connecting side all calls so
+    /// far, at the accepting one the answers that the peer waits for. Nothing more goes into it.
+    pub(crate) fn end_output(&self) -> bool {
+        let Some(batch) = &self.batch else { return false };
+        self.with_state(Cause::Driver, |state, _| {
+            if !self.connecting && (!batch.is_received() || state.session.owes_answers()) {
+                return false;
+            }
+            let all_taken = state.outbox.pending() == 0 && state.outbox.waiting() == 0;
+            if self.connecting || all_taken {
+                batch.seal();
+            }
+            all_taken
+        })
+    }
+
+    /// Returns `true` if no call of the peer is running.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.read_state(|state| state.session.running() == 0)
     }
 }

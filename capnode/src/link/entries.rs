@@ -84,6 +84,13 @@ impl Entries {
         caller
     }
 
+    /// Removes and returns all receivers of answers and of outcomes.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take_questions(&mut self) -> impl Iterator<Item = Question> {
+        self.own_calls = 0;
+        std::mem::take(&mut self.calls).into_values()
+    }
+
     /// Returns the receiver of a call's progress.
     pub(super) fn progress_of(&self, call: Id) -> Option<Progress> {
         match self.calls.get(&call) {

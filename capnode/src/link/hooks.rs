@@ -72,6 +72,9 @@ impl ImportHook for Link {
     fn round_trip(self: Arc<Self>) -> Result<PendingAnswer, Error> {
         self.with_state(Cause::Program, |state, effects| {
             state.lifecycle.check()?;
+            if let Some(batch) = &self.batch {
+                batch.check_call(true)?;
+            }
             state.outbox.check_calls(state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
             let id = state.send(call, effects)?;
@@ -110,6 +113,9 @@ impl ImportHook for Link {
             if self.ended.load(Ordering::SeqCst) {
                 state.lifecycle.check()?;
             }
+            if let Some(batch) = &self.batch {
+                batch.check_call(awaits)?;
+            }
             let unanswered = state.session.unanswered();
             let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;
             let Request { args, options, .. } = request;
@@ -121,7 +127,10 @@ impl ImportHook for Link {
                 return Ok(called);
             }
             let args = args.map(|args| self.descriptors(state, args, false, effects));
-            let call = state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
+            let mut call =
+                state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
+            // A batch does not wait for an answer that nobody wants.
+            call.pulled &= awaits || self.batch.is_none();
             let id = state.send(call, effects)?;
             if !answered {
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
@@ -193,7 +202,9 @@ impl Link {
                 Requester::Reference(_) => ReturnMode::Retained,
                 Requester::Caller { .. } => ReturnMode::Streamed,
             };
-            let call = state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
+            let mut call =
+                state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
+            call.pulled &= self.batch.is_none() || requester.awaits();
             let id = call.id;
             let sent = state.send(call, effects);
             effects.discard(target);

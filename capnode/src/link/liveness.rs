@@ -64,13 +64,28 @@ impl Link {
             })
         });
         tick.unwrap_or_else(|error| {
-            self.close(error);
+            // The peer of a batch still reads.
+            if self.batch.is_some() {
+                self.break_off(error)
+            } else {
+                self.close(error)
+            }
             Tick { next: None, ask: false }
         })
     }
 
     /// Checks that the connection is used and that the peer is there.
     fn check(&self, state: &mut State, now: Duration) -> Result<Tick, Error> {
+        if self.batch.is_some() {
+            let limit = self.limits.batch_time;
+            return match limit.filter(|limit| *limit <= now) {
+                None => Ok(Tick { next: limit, ask: false }),
+                Some(limit) => {
+                    let message = format!("the HTTP batch took longer than {limit:?}");
+                    Err(Error::over(LimitKind::BatchTime, message))
+                }
+            };
+        }
         let mut next = None;
         if let Some(idle) = self.idle {
             if !state.session.is_unused() || state.inbox.parked() > 0 {

@@ -10,6 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 mod answer;
+mod batch;
 mod call_handle;
 mod clock;
 pub(crate) mod drive;
@@ -43,6 +44,7 @@ pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use self::batch::Batch;
 use self::clock::LivenessClock;
 use self::encoding::Encoding;
 use self::entries::Entries;
@@ -83,6 +85,8 @@ pub(crate) struct LinkConfig {
     pub(crate) pool: Option<Arc<Pool>>,
     /// The peer that the pool counts the link for.
     pub(crate) remote: Remote,
+    /// `true` if the connection is an HTTP batch.
+    pub(crate) batch: bool,
 }
 
 pub(crate) struct Link {
@@ -95,6 +99,8 @@ pub(crate) struct Link {
     /// The limits of values that are put together from the outcomes of promises.
     unfolding: Unfolding,
     connecting: bool,
+    /// The progress of an HTTP batch, if the connection is one.
+    batch: Option<Batch>,
     remote: Remote,
     /// Time that the peer has for its first message.
     silence: Option<Duration>,
@@ -146,7 +152,7 @@ struct PropertyReads {
 
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, config: LinkConfig) -> Arc<Self> {
-        let LinkConfig { limits, dialect, registry, lost, nickname, pool, remote } = config;
+        let LinkConfig { limits, dialect, registry, lost, nickname, pool, remote, batch } = config;
         // The connecting side speaks first.
         let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
         let peer = dialect.map(Dialect::capabilities);
@@ -159,7 +165,9 @@ impl Link {
             clock: LivenessClock::default(),
             lifecycle: Lifecycle::default(),
         };
-        if side == Side::Connecting {
+        if batch {
+            state.session.forgo_hello();
+        } else if side == Side::Connecting {
             let hello = state.session.hello();
             state.say_all(hello);
         }
@@ -169,6 +177,7 @@ impl Link {
             own: own.clone(),
             peer: peer.map_or_else(OnceLock::new, OnceLock::from),
             connecting: side == Side::Connecting,
+            batch: batch.then(|| Batch::new(side)),
             remote,
             silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),
             // The connecting side decides how long it stays.

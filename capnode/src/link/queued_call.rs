@@ -28,13 +28,20 @@ pub(super) enum Requester {
     },
 }
 
+impl Requester {
+    /// Returns `true` if a caller waits for the answer.
+    pub(super) fn awaits(&self) -> bool {
+        match self {
+            Requester::Caller { options, .. } => !options.at_once,
+            Requester::Reference(_) => false,
+        }
+    }
+}
+
 impl QueuedCall {
     /// Returns the bytes that cannot wait long, since the caller does not wait for the answer.
     pub(super) fn at_once_size(&self) -> usize {
-        match &self.requester {
-            Requester::Caller { options, .. } if !options.at_once => 0,
-            Requester::Caller { .. } | Requester::Reference(_) => self.size,
-        }
+        if self.requester.awaits() { 0 } else { self.size }
     }
 
     /// Fails the caller: its call was not sent. No lock may be held.

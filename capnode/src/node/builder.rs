@@ -139,7 +139,7 @@ impl NodeBuilder {
     /// by `https` at a `wss://` one. Programs that are no browser, which send no origin, may too. A peer on the same
     /// machine may only ask for `localhost`, for an address, or for the host of an allowed origin, since a page can
     /// make a name of its own point here.
-    #[cfg(any(feature = "axum", feature = "ws"))]
+    #[cfg(feature = "ws")]
     pub fn allow_origin(mut self, origin: &str) -> Self {
         self.settings.origins.add(origin);
         self

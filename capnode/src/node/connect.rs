@@ -135,6 +135,7 @@ impl<C: FromConnection> Connect<C> {
                 ErrorKind::Unsupported,
                 "WebSockets need capnode's feature `ws`: enable it in Cargo.toml",
             )),
+            Address::Http { .. } => Err(Error::new(ErrorKind::Unsupported, "later")),
             Address::Tcp(_) | Address::Unix(_) => {
                 self.node.connect_to(lines(stream).limit(limit), self.config(remote)).await
             }

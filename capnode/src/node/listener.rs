@@ -6,6 +6,8 @@ use std::time::Duration;
 
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
+#[cfg(feature = "http")]
+use super::http::Sender;
 use super::{Node, PeerInfo, kind_of};
 use crate::error::Error;
 #[cfg(feature = "ws")]
@@ -20,17 +22,18 @@ use crate::transport::{Address, lines};
 use crate::upgrade::Door;
 
 impl Node {
-    /// Listens on an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
-    /// `unix:/path`. Port 0 takes any that is free.
+    /// Listens on an address: `ws://host:port/path`, `wss://host:port/path`, `http://host:port/path`,
+    /// `https://host:port/path`, `tcp://host:port` or `unix:/path`. Port 0 takes any that is free.
     ///
     /// A WebSocket is opened at `path` and nowhere else; without a path, or at `/`, everywhere. A query in the address
-    /// does not count.
+    /// does not count. At `http://` and `https://`, with the feature `http`, batches are served at `path`, and WebSockets
+    /// as well.
     ///
     /// Returns once the socket is bound.
     ///
     /// # Errors
     ///
-    /// If the address is invalid, or cannot be bound, or is `wss://` and no certificate was
+    /// If the address is invalid, or cannot be bound, or is `wss://` or `https://` and no certificate was
     /// [set](super::NodeBuilder::tls); [`ErrorKind::Refused`](crate::ErrorKind::Refused) after [`drain`](Self::drain);
     /// outside a tokio runtime, and in one without I/O or timers.
     pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
@@ -65,6 +68,9 @@ impl Listener {
             (Address::Tcp(_), Some(local)) => Address::Tcp(local.to_string()),
             (Address::Ws { tls, path, .. }, Some(local)) => {
                 Address::Ws { tls: *tls, host: local.to_string(), path: path.clone() }
+            }
+            (Address::Http { tls, path, .. }, Some(local)) => {
+                Address::Http { tls: *tls, host: local.to_string(), path: path.clone() }
             }
             _ => address.clone(),
         };
@@ -173,6 +179,15 @@ async fn accept_one(
             let (socket, info) = shaken.map_err(failed)?;
             drop(handshake);
             node.accept(socket, remote, info).await?;
+        }
+        #[cfg(feature = "http")]
+        Address::Http { tls, path, .. } => {
+            let late = |_| Error::new(ErrorKind::Timeout, "the handshake took longer than 10 seconds");
+            let secured = timeout(HANDSHAKE, secure(node, stream, *tls)).await.map_err(late)?;
+            let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
+            let (stream, certificates) = secured.map_err(failed)?;
+            let sender = Sender { address: peer, remote, tls: Some(*tls), certificates };
+            super::http::serve(node, stream, &sender, path, &handshake).await;
         }
         _ => {
             drop(handshake);

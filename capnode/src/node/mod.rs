@@ -11,6 +11,8 @@ use self::shared::Shared;
 mod admit;
 mod builder;
 mod connect;
+#[cfg(feature = "http")]
+mod http;
 mod listener;
 mod shared;
 
@@ -18,6 +20,8 @@ pub use self::admit::Incoming;
 pub(crate) use self::admit::PeerInfo;
 pub use self::builder::NodeBuilder;
 pub use self::connect::{Connect, cap_wrap, connect, connect_over};
+#[cfg(feature = "axum")]
+pub(crate) use self::http::{Sender, answer};
 pub use self::listener::Listener;
 pub use self::shared::Drained;
 
@@ -26,7 +30,7 @@ use crate::cap::promise::Promise;
 use crate::connection::{Connection, FromConnection};
 use crate::error::{Error, ErrorKind};
 use crate::link::{Link, LinkConfig, no_index_for};
-#[cfg(any(feature = "axum", feature = "ws"))]
+#[cfg(feature = "ws")]
 use crate::origin::Origins;
 use crate::remote::Remote;
 use crate::session::Side;
@@ -58,14 +62,14 @@ pub struct Node {
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) config: LinkConfig,
-    #[cfg(any(feature = "axum", feature = "ws"))]
+    #[cfg(feature = "ws")]
     pub(crate) origins: Origins,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
 }
 
 impl Node {
-    #[cfg(any(feature = "axum", feature = "ws"))]
+    #[cfg(feature = "ws")]
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -76,13 +80,15 @@ impl Node {
             #[cfg(not(feature = "ws"))]
             Address::Ws { .. } => missing("WebSockets need capnode's feature `ws`: enable it in Cargo.toml"),
             #[cfg(feature = "tls")]
-            Address::Ws { tls: true, .. } if self.settings.tls.is_none() => {
-                missing("a wss:// listener needs a certificate: set it with `NodeBuilder::tls`")
+            Address::Ws { tls: true, .. } | Address::Http { tls: true, .. }
+                if self.settings.tls.is_none() =>
+            {
+                missing("a wss:// or https:// listener needs a certificate: set it with `NodeBuilder::tls`")
             }
             #[cfg(all(feature = "ws", not(feature = "tls")))]
-            Address::Ws { tls: true, .. } => {
-                missing("wss:// needs capnode's feature `tls`: enable it in Cargo.toml")
-            }
+            Address::Ws { tls: true, .. } | Address::Http { tls: true, .. } => missing(NEEDS_TLS),
+            #[cfg(not(feature = "http"))]
+            Address::Http { .. } => missing(NEEDS_HTTP),
             _ => {
                 let _: fn(&'static str) -> Result<(), Error> = missing;
                 Ok(())
@@ -184,6 +190,12 @@ impl Node {
         self.start(Side::Connecting, transport, incoming).await.map(C::from_connection)
     }
 }
+
+#[cfg(not(feature = "http"))]
+const NEEDS_HTTP: &str = "HTTP batches need capnode's feature `http`: enable it in Cargo.toml";
+
+#[cfg(all(feature = "ws", not(feature = "tls")))]
+const NEEDS_TLS: &str = "wss:// and https:// need capnode's feature `tls`: enable it in Cargo.toml";
 
 /// Returns the kind of the error that a socket could not be opened.
 fn kind_of(error: &io::Error) -> ErrorKind {

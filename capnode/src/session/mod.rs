@@ -279,6 +279,11 @@ impl Session {
         self.hello_sent.then_some(Message::Hello)
     }
 
+    /// Notes that no hello is sent, and none of the peer's counts.
+    pub(crate) fn forgo_hello(&mut self) {
+        self.hello_due = false;
+    }
+
     /// Sets the abilities of the peer once its dialect is known.
     pub(crate) fn set_peer(&mut self, peer: &'static Capabilities) {
         self.peer = peer;
@@ -329,6 +334,13 @@ impl Session {
     /// Returns the number of the peer's calls that have not ended.
     pub(crate) fn running(&self) -> usize {
         self.running.len() + self.in_place.len()
+    }
+
+    /// Returns `true` if the peer waits for the answer of a call that has not ended.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn owes_answers(&self) -> bool {
+        let is_owed = |call: &RunningCall| call.pulled && !call.released;
+        !self.in_place.is_empty() || self.running.values().any(is_owed)
     }
 
     /// Returns `true` if this program holds nothing and waits for nothing, no call of the peer is running, and the peer

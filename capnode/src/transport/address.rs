@@ -17,8 +17,8 @@ use super::streams::Permit;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::remote::Remote;
 
-/// An address to connect to, or to listen on: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or
-/// `unix:/path`.
+/// An address to connect to, or to listen on: `ws://host:port/path`, `wss://host:port/path`, `http://host:port/path`,
+/// `https://host:port/path`, `tcp://host:port` or `unix:/path`.
 ///
 /// On TCP and Unix sockets each frame is a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,15 @@ pub enum Address {
     },
     /// A Unix socket of lines.
     Unix(PathBuf),
+    /// HTTP batches.
+    Http {
+        /// `true` if by TLS.
+        tls: bool,
+        /// `host:port`.
+        host: String,
+        /// The path, with its leading slash, and the query.
+        path: String,
+    },
 }
 
 impl FromStr for Address {
@@ -45,7 +54,8 @@ impl FromStr for Address {
     fn from_str(url: &str) -> Result<Self, Error> {
         let unknown = || {
             let message = format!(
-                "`{url}` is not an address: write ws://host:port, wss://host:port, tcp://host:port or unix:/path"
+                "`{url}` is not an address: write ws://host:port, wss://host:port, http://host:port, https://host:port, \
+                 tcp://host:port or unix:/path"
             );
             Error::new(ErrorKind::Connect, message)
                 .with_fault(Fault::Here)
@@ -75,6 +85,8 @@ impl FromStr for Address {
             "tcp" => Ok(Address::Tcp(with_port(None)?)),
             "ws" => Ok(Address::Ws { tls: false, host: with_port(Some("80"))?, path }),
             "wss" => Ok(Address::Ws { tls: true, host: with_port(Some("443"))?, path }),
+            "http" => Ok(Address::Http { tls: false, host: with_port(Some("80"))?, path }),
+            "https" => Ok(Address::Http { tls: true, host: with_port(Some("443"))?, path }),
             _ => Err(unknown()),
         }
     }
@@ -86,6 +98,9 @@ impl fmt::Display for Address {
             Address::Tcp(host) => write!(f, "tcp://{host}"),
             Address::Ws { tls, host, path } => {
                 write!(f, "{}://{host}{path}", if *tls { "wss" } else { "ws" })
+            }
+            Address::Http { tls, host, path } => {
+                write!(f, "{}://{host}{path}", if *tls { "https" } else { "http" })
             }
             Address::Unix(path) => {
                 // Two slashes in front would be read as those of the address.
@@ -104,7 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// Returns the socket of an address, and the party that it leads to.
 pub(crate) async fn dial(address: &Address) -> io::Result<(Box<dyn Io>, Remote)> {
     match address {
-        Address::Tcp(host) | Address::Ws { host, .. } => {
+        Address::Tcp(host) | Address::Ws { host, .. } | Address::Http { host, .. } => {
             let stream = TcpStream::connect(host).await?;
             // Frames are small and wait for each other: none should wait to be joined by more.
             stream.set_nodelay(true)?;
@@ -209,7 +224,9 @@ impl Bound {
     /// Binds the socket of an address. A socket file without a listener is replaced.
     pub(crate) async fn new(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(host) | Address::Ws { host, .. } => TcpListener::bind(host).await.map(Bound::Tcp),
+            Address::Tcp(host) | Address::Ws { host, .. } | Address::Http { host, .. } => {
+                TcpListener::bind(host).await.map(Bound::Tcp)
+            }
             #[cfg(unix)]
             Address::Unix(path) => {
                 let listener = match UnixListener::bind(path) {
@@ -289,6 +306,8 @@ mod tests {
             ("ws://localhost:80/a?b=c", "ws://localhost:80/a?b=c"),
             ("ws://localhost", "ws://localhost:80/"),
             ("wss://example.org/rpc", "wss://example.org:443/rpc"),
+            ("http://localhost/a?b", "http://localhost:80/a?b"),
+            ("https://example.org", "https://example.org:443/"),
             ("ws://[::1]?x", "ws://[::1]:80/?x"),
             ("WS://localhost:80/A", "ws://localhost:80/A"),
             ("TCP://127.0.0.1:5004", "tcp://127.0.0.1:5004"),
@@ -305,7 +324,8 @@ mod tests {
         for url in [
             "",
             "localhost:80",
-            "http://x",
+            "http://",
+            "ftp://x",
             "tcp://x",
             "tcp://:80",
             "ws://",

@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 
 mod adapters;
 pub(crate) mod address;
-#[cfg(any(feature = "axum", feature = "ws"))]
+#[cfg(feature = "http")]
+pub(crate) mod batch;
+#[cfg(feature = "ws")]
 pub(crate) mod frames;
 mod input;
 pub(crate) mod lines;

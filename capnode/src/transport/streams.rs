@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_channel::oneshot;
 use tokio::sync::Notify;
 
 use crate::runtime::{AbortHandle, Instant, start};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 
 /// The number of streams that a node may have beyond its connections: those in a handshake, refused, or being closed.
@@ -31,10 +33,28 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Streams>);
 
-/// A guard of a handshake: the stream is in one as long as this lives.
+/// A guard of a handshake: the stream is in one as long as this lives and is not paused.
 pub(crate) struct Handshake {
     streams: Arc<Streams>,
-    number: u64,
+    number: AtomicU64,
+}
+
+/// The pause of a handshake, which begins again when this is dropped.
+#[cfg(feature = "http")]
+pub(crate) struct Paused<'a> {
+    handshake: &'a Handshake,
+    /// `None` if the stream is being cut off.
+    task: Option<Option<AbortHandle>>,
+}
+
+impl State {
+    /// Adds a handshake that begins now, and returns its number.
+    fn add(&mut self, task: Option<AbortHandle>) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.handshakes.insert(number, (Instant::now(), task));
+        number
+    }
 }
 
 impl Streams {
@@ -49,24 +69,27 @@ impl Streams {
     }
 
     /// Runs the handshake that `begin` returns.
-    pub(crate) fn shake<F>(self: &Arc<Self>, begin: impl FnOnce(Handshake) -> F)
+    pub(crate) fn shake<F>(self: &Arc<Self>, begin: impl FnOnce(Handshake) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let number = {
-            let mut state = lock(&self.state);
-            let number = state.next;
-            state.next += 1;
-            state.handshakes.insert(number, (Instant::now(), None));
-            number
+        let number = lock(&self.state).add(None);
+        let handshake = Handshake { streams: self.clone(), number: number.into() };
+        let (listed, is_listed) = oneshot::channel();
+        let shaking = async move {
+            // If the other end is dropped, the runtime ends.
+            let _listed = is_listed.await;
+            begin(handshake).await;
         };
         // A runtime that ends drops it here, which takes it out under the lock.
-        let task = start(begin(Handshake { streams: self.clone(), number })).abort_handle();
+        let task = start(shaking).abort_handle();
         match lock(&self.state).handshakes.get_mut(&number) {
             Some((_, of)) => *of = Some(task),
             // It is over, or was cut off before it had begun.
             None => task.abort(),
         }
+        // If it fails, the task was aborted.
+        let _aborted = listed.send(());
     }
 
     /// Returns the start of the oldest handshake.
@@ -109,7 +132,27 @@ impl Drop for Permit {
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        lock(&self.streams.state).handshakes.remove(&self.number);
+        lock(&self.streams.state).handshakes.remove(&self.number.load(Ordering::Relaxed));
+    }
+}
+
+#[cfg(feature = "http")]
+impl Handshake {
+    /// Pauses the handshake: the stream is in use, and does not give way to another.
+    pub(crate) fn pause(&self) -> Paused<'_> {
+        let number = self.number.load(Ordering::Relaxed);
+        let task = lock(&self.streams.state).handshakes.remove(&number).map(|(_, task)| task);
+        Paused { handshake: self, task }
+    }
+}
+
+#[cfg(feature = "http")]
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            let number = lock(&self.handshake.streams.state).add(task);
+            self.handshake.number.store(number, Ordering::Relaxed);
+        }
     }
 }
 

@@ -222,7 +222,7 @@ pub(crate) async fn accept(
 
 const TOO_LONG: Refusal = Refusal { status: 431, words: "The request is too long.\n", headers: &[] };
 
-const NO_HTTP: Refusal =
+pub(crate) const NO_HTTP: Refusal =
     Refusal { status: 400, words: "This is no request for a WebSocket.\n", headers: &[] };
 
 /// Reads until the head of a request is there, and returns its length; `None` if there is no such head.
@@ -270,14 +270,19 @@ pub(crate) fn answer(head: &[u8], door: &Door<'_>, path: &str) -> Result<(Reques
     };
     let find = |name| request.headers().get(name).map(text);
     door.check_page(find("host").as_deref(), find("origin").as_deref())?;
-    let response = create_response(&request).map_err(|error| match error {
+    let response = opening(&request)?;
+    Ok((request, response))
+}
+
+/// Returns the response that opens a WebSocket, if the request asks for one.
+pub(crate) fn opening(request: &Request) -> Result<Response, Refusal> {
+    create_response(request).map_err(|error| match error {
         tungstenite::Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
         ) => NO_UPGRADE,
         tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => WRONG_VERSION,
         _ => NO_HTTP,
-    })?;
-    Ok((request, response))
+    })
 }
 
 fn text(value: &http::HeaderValue) -> String {

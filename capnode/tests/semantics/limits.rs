@@ -39,7 +39,7 @@ const COVERED: &[&str] = &[
     "call_timeout",
 ];
 
-const OF_NODES: &[&str] = &["connections", "node_bytes", "silence"];
+const OF_NODES: &[&str] = &["connections", "node_bytes", "silence", "batch_bytes", "batch_time"];
 
 #[test]
 fn every_limit_has_a_test() {

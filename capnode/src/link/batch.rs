@@ -1,0 +1,93 @@
+//! A connection that is an HTTP batch: each side sends a body, and nothing after it. So an answer comes only to what
+//! the connecting side has asked in its body, and a reference lives no longer than the batch.
+
+use crate::error::{Error, ErrorKind, Fate, Fault};
+use crate::limits::{LimitKind, Limits};
+use crate::session::Side;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The progress of an HTTP batch.
+pub(super) struct Batch {
+    /// `true` once nothing more goes into the body of this side. Set under the lock of the link.
+    sealed: AtomicBool,
+    /// `true` if no call of this side is answered any more. It is so from the beginning where the peer has sent its body
+    /// before it gets the one of this side.
+    unanswering: AtomicBool,
+    /// `true` once all of the peer's body has been taken in.
+    received: AtomicBool,
+    /// `true` if there was a call that nobody waits for, which is wanted all the same.
+    unawaited: AtomicBool,
+    /// Bytes of the body of this side that have been taken.
+    taken: AtomicUsize,
+}
+
+impl Batch {
+    pub(super) fn new(side: Side) -> Self {
+        Self {
+            sealed: AtomicBool::new(false),
+            unanswering: AtomicBool::new(side == Side::Accepting),
+            received: AtomicBool::new(false),
+            unawaited: AtomicBool::new(false),
+            taken: AtomicUsize::new(0),
+        }
+    }
+
+    /// Returns an error if a call cannot be made, or its caller `awaits` the answer and none comes.
+    pub(super) fn check_call(&self, awaits: bool) -> Result<(), Error> {
+        let refuse =
+            |kind, message| Err(Error::new(kind, message).with_fate(Fate::NotSent).with_fault(Fault::Here));
+        if self.is_sealed() {
+            return refuse(ErrorKind::Disconnected, SEALED);
+        }
+        if awaits && self.unanswering.load(Ordering::SeqCst) {
+            return refuse(ErrorKind::Unsupported, UNANSWERING);
+        }
+        self.unawaited.fetch_or(!awaits, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Notes that the peer has sent its whole body. Returns `true` the second time.
+    #[cfg(feature = "tokio")]
+    pub(super) fn end_input(&self) -> bool {
+        self.unanswering.store(true, Ordering::SeqCst);
+        self.received.swap(true, Ordering::SeqCst)
+    }
+
+    /// Returns `true` once the peer has sent its whole body.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_received(&self) -> bool {
+        self.received.load(Ordering::SeqCst)
+    }
+
+    /// Notes that nothing more goes into the body of this side.
+    #[cfg(feature = "tokio")]
+    pub(super) fn seal(&self) {
+        self.sealed.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns `true` if nothing more goes into the body of this side.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::SeqCst)
+    }
+
+    /// Returns `true` if the batch is wanted although this program holds nothing of it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.unawaited.load(Ordering::SeqCst) && !self.received.load(Ordering::SeqCst)
+    }
+
+    /// Counts `bytes` of the body of this side, which have been taken. Returns an error if it becomes too long.
+    pub(super) fn count(&self, bytes: usize, limits: &Limits) -> Result<(), Error> {
+        let limit = limits.batch_bytes;
+        if self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= limit {
+            return Ok(());
+        }
+        let message = format!("the answers of the HTTP batch are longer than {limit} bytes together");
+        Err(Error::over(LimitKind::BatchBytes, message))
+    }
+}
+
+const SEALED: &str = "the HTTP batch has been sent, and its references end with it: make a call that depends on another \
+    by `.pipeline()` before either is awaited, or connect by ws://";
+
+const UNANSWERING: &str = "a client that sends an HTTP batch answers no calls, since it has sent all it sends: call it by \
+    `.send()`, or have it connect by ws://";
