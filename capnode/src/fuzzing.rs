@@ -42,7 +42,6 @@ pub const TARGETS: &[Target] = &[
             "dialect/capnweb/message.rs::parse",
             "dialect/capnweb/message.rs::read",
             "dialect/capnweb/scan/mod.rs::new",
-            "dialect/capnweb/scan/mod.rs::begins",
             "dialect/capnweb/lexer.rs::new",
             "dialect/capnweb/lexer.rs::expect",
             "dialect/capnweb/lexer.rs::literal",

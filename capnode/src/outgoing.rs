@@ -74,7 +74,7 @@ impl Outgoing {
     pub fn pop_frame(&mut self) -> Option<Frame<'_>> {
         let end = self.ends.pop_front()?;
         let start = std::mem::replace(&mut self.written, end + 1);
-        self.buffer.get(start..end).map(Frame::Text)
+        Some(Frame::Text(self.buffer.get(start..end)?))
     }
 
     /// Returns the rest of the next frame, without its line feed.

@@ -69,6 +69,8 @@ impl Link {
         };
         let now = Duration::from_micros(self.now.load(Ordering::Relaxed));
         let is_over = match parsed {
+            // The general way checks the first message.
+            _ if self.checks_first.load(Ordering::SeqCst) => false,
             Some(Parsed::Usual(Usual::Call { target, name, args })) => {
                 self.receive_call(target, name, args, frame.len(), now)
             }
@@ -90,10 +92,10 @@ impl Link {
         bytes: usize,
         now: Duration,
     ) -> bool {
-        let admitted = self.with_state(Cause::Peer, |state, _| {
+        let admitted = self.with_state(Cause::Usual, |state, _| {
             let State { session, entries, inbox, clock, .. } = state;
             let has_room = || inbox.has_room(session.running() + 1, || entries.own_calls(), &self.limits);
-            if !self.takes_usual() || self.draining.load(Ordering::SeqCst) || !has_room() {
+            if self.ended.load(Ordering::SeqCst) || self.draining.load(Ordering::SeqCst) || !has_room() {
                 return None;
             }
             // The entries keep a share, so that dropping this one runs no user code.
@@ -117,8 +119,8 @@ impl Link {
     fn receive_answer(&self, id: Id, value: &str, now: Duration) -> bool {
         // It stays away if the caller has gone.
         let mut caller = None;
-        let admitted = self.with_state(Cause::Peer, |state, _| {
-            if !self.takes_usual() {
+        let admitted = self.with_state(Cause::Usual, |state, _| {
+            if self.ended.load(Ordering::SeqCst) {
                 return false;
             }
             let Some(pulled) = state.session.receive_answer(id) else { return false };
@@ -131,12 +133,6 @@ impl Link {
             self.deliver(caller, Ok(Payload::plain(text_pool::copy(value))));
         }
         admitted
-    }
-
-    /// Returns `true` if the session is open, and its first message has been checked.
-    #[inline]
-    fn takes_usual(&self) -> bool {
-        !self.ended.load(Ordering::SeqCst) && !self.checks_first.load(Ordering::SeqCst)
     }
 
     /// Takes in any message, or a frame that is read under the lock.

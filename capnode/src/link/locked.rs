@@ -36,6 +36,8 @@ pub(super) enum Cause {
     Driver,
     /// A frame of the peer, or the end of one of its calls.
     Peer,
+    /// A usual message of the peer, by which hardly more is held. A turn of the driver, which looks at all, follows.
+    Usual,
     /// This program, which may hold locks of its own. Nothing of other connections may be dropped in it.
     Program,
 }
@@ -66,7 +68,7 @@ impl Link {
             if self.draining.load(Ordering::SeqCst) && !matches!(cause, Cause::Driver) {
                 self.notify_idle(state, &mut effects);
             }
-            if self.pooled && !matches!(cause, Cause::Program) {
+            if self.pooled && !matches!(cause, Cause::Program | Cause::Usual) {
                 over = self.report_to_pool(state);
             }
             let too_much = state.outbox.unwritten() > self.limits.unwritten_bytes_hard;

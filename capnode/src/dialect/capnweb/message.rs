@@ -13,16 +13,23 @@ use crate::retention::{SMALL, reserve_text};
 /// Bytes of a message behind its value.
 const END: usize = 4;
 
+/// The beginning of nearly all calls, as peers write them.
+const CALL: &str = "[\"stream\",[\"pipeline\",";
+
+/// The beginning of nearly all answers.
+const ANSWER: &str = "[\"resolve\",";
+
 /// Reads one message. An error means that the peer broke the protocol or a limit.
 pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>, Error> {
-    let mut scanner = Scanner::new(frame, limits);
-    // Nearly all messages begin so.
-    if scanner.begins("[\"stream\",[\"pipeline\",") {
-        return scanner.pipelined(ReturnMode::Streamed);
+    // No limit forbids the names in the beginning.
+    let is_wide = limits.string_bytes >= CALL.len() && limits.depth > 0;
+    if is_wide && frame.starts_with(CALL) {
+        return Scanner::new(frame, CALL.len(), limits).pipelined(ReturnMode::Streamed);
     }
-    if scanner.begins("[\"resolve\",") {
-        return scanner.answer();
+    if is_wide && frame.starts_with(ANSWER) {
+        return Scanner::new(frame, ANSWER.len(), limits).answer();
     }
+    let mut scanner = Scanner::new(frame, 0, limits);
     match scanner.open()? {
         "push" => scanner.call(ReturnMode::Retained),
         "stream" => scanner.call(ReturnMode::Streamed),

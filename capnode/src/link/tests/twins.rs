@@ -13,6 +13,7 @@ use crate::dialect::capnweb;
 use crate::link::task::Task;
 use crate::link::{Link, LinkConfig};
 use crate::session::Side;
+use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 use crate::{Call, Func, Limits, Object, Value};
 
@@ -24,6 +25,7 @@ enum Step {
     Call,
     Drop,
     Open,
+    Drain,
 }
 
 const FRAMES: &[&str] = &[
@@ -69,6 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Call),
         1 => Just(Step::Drop),
         1 => Just(Step::Open),
+        1 => Just(Step::Drain),
     ]
 }
 
@@ -100,7 +103,7 @@ struct Twin {
 }
 
 impl Twin {
-    fn new(receive: fn(&Arc<Link>, &str), extended: bool) -> Self {
+    fn new(receive: fn(&Arc<Link>, &str), side: Side, extended: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let run = {
             let shared = shared.clone();
@@ -132,7 +135,7 @@ impl Twin {
         let index = Object::new().with("run", run).with("wait", wait).with("ask", ask).with("give", give);
         let limits = Limits { running_calls: 3, exports: 6, parked_bytes: 4_000, ..Limits::default() };
         let config = LinkConfig { limits, ..LinkConfig::default() };
-        let link = Link::new(Side::Accepting, Some(index.cap()), config);
+        let link = Link::new(side, Some(index.cap()), config);
         shared.link.get_or_init(|| Arc::downgrade(&link));
         if extended {
             link.receive(r#"["release",0,0]"#);
@@ -155,6 +158,7 @@ impl Twin {
             }
             Step::Drop => drop(self.calls.pop()),
             Step::Open => *lock(&self.shared.is_open) = true,
+            Step::Drain => self.link.draining.store(true, Ordering::SeqCst),
         }
         self.tasks.extend(self.link.take_tasks());
         self.tasks.retain_mut(|task| Pin::new(task).poll(&mut cx).is_pending());
@@ -178,10 +182,12 @@ proptest! {
 
     #[test]
     fn a_usual_frame_does_the_same_by_the_short_way_and_the_general_one(
+        side in prop::sample::select(&[Side::Accepting, Side::Connecting]),
         extended in any::<bool>(),
         steps in prop::collection::vec(step(), 1..24),
     ) {
-        let (mut short, mut general) = (Twin::new(Link::receive, extended), Twin::new(receive_any, extended));
+        let mut short = Twin::new(Link::receive, side, extended);
+        let mut general = Twin::new(receive_any, side, extended);
         for step in steps {
             prop_assert_eq!(short.take(step), general.take(step), "after {:?}", step);
         }

@@ -31,21 +31,10 @@ pub(super) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Begins at the start of a message.
-    pub(super) fn new(buffer: &'a str, limits: &'a Limits) -> Self {
-        let lexer = Lexer { buffer, pos: 0, string_bytes: limits.string_bytes };
+    /// Begins at a place in a message.
+    pub(super) fn new(buffer: &'a str, pos: usize, limits: &'a Limits) -> Self {
+        let lexer = Lexer { buffer, pos, string_bytes: limits.string_bytes };
         Self { lexer, frame: None, limits, max_depth: limits.depth.min(MAX_DEPTH), refs: ThinVec::NONE }
-    }
-
-    /// Passes over the beginning of a message, if it stands there as peers write it, and no limit forbids it.
-    pub(super) fn begins(&mut self, usual: &str) -> bool {
-        let begins = self.lexer.buffer.starts_with(usual)
-            && usual.len() <= self.limits.string_bytes
-            && self.max_depth > 0;
-        if begins {
-            self.lexer.pos = usual.len();
-        }
-        begins
     }
 
     /// Passes over the bracket of a message, and returns its name.
