@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
             "dialect/capnweb/message.rs::parse",
             "dialect/capnweb/message.rs::read",
             "dialect/capnweb/scan/mod.rs::new",
+            "dialect/capnweb/scan/expression.rs::list",
             "dialect/capnweb/lexer.rs::new",
             "dialect/capnweb/lexer.rs::expect",
             "dialect/capnweb/lexer.rs::literal",

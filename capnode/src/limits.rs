@@ -102,6 +102,11 @@ pub struct Limits {
     /// Bytes of a value that is fully written out: with the outcomes of promises, once they are there, and with shared
     /// parts repeated. Default 32 MiB. The call that a larger one was for fails.
     pub unfolded_bytes: usize,
+    /// Steps of a map of the peer, with those of the maps in it: one for each element, one for each instruction that is
+    /// run for it and for each reference in that, and one more for each 64 bytes of a result. Default 1,000,000. A map of more steps fails, and what it
+    /// has begun is cancelled. The calls of a map that run at once are at most [`running_calls`](Self::running_calls), and
+    /// its result has at most [`unfolded_bytes`](Self::unfolded_bytes), of which each element takes 128 beside its own.
+    pub map_steps: usize,
     /// Calls that the peer gives up before they have ended, in a second. Default 10,000. More end the session: starting
     /// a handler costs this side more than starting and giving up a call costs the peer.
     pub cancels_per_second: u32,
@@ -204,6 +209,7 @@ setters! { Limits {
     unwritten_bytes_hard: usize,
     promise_depth: usize,
     unfolded_bytes: usize,
+    map_steps: usize,
     cancels_per_second: u32,
     stray_ids_per_second: u32,
     frames_per_second: Option<u32>,
@@ -251,6 +257,8 @@ pub enum LimitKind {
     PromiseDepth,
     /// [`Limits::unfolded_bytes`].
     UnfoldedBytes,
+    /// [`Limits::map_steps`].
+    MapSteps,
     /// [`Limits::cancels_per_second`].
     CancelsPerSecond,
     /// [`Limits::stray_ids_per_second`].
@@ -291,6 +299,7 @@ impl LimitKind {
             Self::UnwrittenBytesHard => "unwritten_bytes_hard",
             Self::PromiseDepth => "promise_depth",
             Self::UnfoldedBytes => "unfolded_bytes",
+            Self::MapSteps => "map_steps",
             Self::CancelsPerSecond => "cancels_per_second",
             Self::StrayIdsPerSecond => "stray_ids_per_second",
             Self::FramesPerSecond => "frames_per_second",
@@ -330,6 +339,7 @@ impl Default for Limits {
             unwritten_bytes_hard: 64 << 20,
             promise_depth: MAX_PROMISE_DEPTH,
             unfolded_bytes: 32 << 20,
+            map_steps: 1_000_000,
             cancels_per_second: 10_000,
             stray_ids_per_second: 10_000,
             frames_per_second: None,
@@ -375,7 +385,13 @@ impl Limits {
 
     /// Returns the bounds for a value that is put together from the outcomes of promises.
     pub(crate) fn unfolding(&self) -> Unfolding {
-        Unfolding { bytes: self.unfolded_bytes, depth: self.promise_depth, frame: self.frame_bytes }
+        Unfolding {
+            bytes: self.unfolded_bytes,
+            depth: self.promise_depth,
+            frame: self.frame_bytes,
+            map_steps: self.map_steps,
+            calls: self.running_calls,
+        }
     }
 }
 
@@ -386,6 +402,10 @@ pub(crate) struct Unfolding {
     pub(crate) depth: usize,
     /// The most bytes of an answer made of the value.
     pub(crate) frame: usize,
+    /// The most steps of a map.
+    pub(crate) map_steps: usize,
+    /// The most calls of a map that run at once.
+    pub(crate) calls: usize,
 }
 
 /// A rate: a number of events in a second, and as many at once after a second without any.

@@ -355,6 +355,8 @@ pub(crate) enum CapDescriptor {
     SenderPromise(Id),
     /// A use of an export of the receiver.
     ReceiverHosted(ReceiverRef),
+    /// The result of a program for each element of a value of the receiver.
+    Map(Box<Mapping>),
     /// A value that is not there, or one of the language that this library does not support, and the references in it.
     Unsupported { form: &'static str, with: Vec<CapDescriptor> },
     /// A node of the surrounding payload.
@@ -380,6 +382,49 @@ pub(crate) struct ReceiverRef {
     pub(crate) args: Option<Box<Payload<CapDescriptor>>>,
     /// `true` if delivery waits for the value, `false` if it takes a reference to it at once.
     pub(crate) awaited: bool,
+}
+
+/// A use of an export of the receiver: a program is run for each element of the value at `path` of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Mapping {
+    pub(crate) id: Id,
+    pub(crate) path: Path,
+    /// The references that the program uses beside the element.
+    pub(crate) captures: Vec<CapDescriptor>,
+    /// The program, or the reason why it can not run.
+    pub(crate) program: Result<Arc<Program>, String>,
+}
+
+/// A function that can be sent: a list of instructions, of which the last one is the result. Ids in it are variables:
+/// 0 is the argument, positive ones are the results of the instructions in their order, and negative ones are captures,
+/// from -1 down.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Program {
+    /// The list as it is written.
+    pub(crate) text: Text,
+    pub(crate) instructions: Vec<Payload<CapDescriptor>>,
+}
+
+impl Program {
+    /// Returns how many instructions, references and steps of paths are in the program, a measure of the memory that it
+    /// takes.
+    pub(crate) fn size(&self) -> usize {
+        self.instructions.iter().map(|instruction| 1 + sizes(&instruction.refs)).sum()
+    }
+}
+
+fn sizes(refs: &[Slot<CapDescriptor>]) -> usize {
+    let size = |slot: &Slot<CapDescriptor>| match &slot.to {
+        CapDescriptor::ReceiverHosted(ReceiverRef { path, args, .. }) => {
+            1 + path.as_slice().len() + args.as_ref().map_or(0, |args| sizes(&args.refs))
+        }
+        CapDescriptor::Map(map) => {
+            let program = map.program.as_ref().map_or(0, |program| program.size());
+            1 + map.path.as_slice().len() + map.captures.len() + program
+        }
+        _ => 1,
+    };
+    refs.iter().map(size).sum()
 }
 
 /// An expression that a call evaluates. Its target and the references in it are ids, or live ones.

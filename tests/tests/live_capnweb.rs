@@ -15,7 +15,7 @@ async fn npms_client_passes_all_checks_at_our_server() {
     let tour =
         js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-home", "--strict-calls"])
             .await;
-    tour.assert_passed(155);
+    tour.assert_passed(162);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -152,6 +152,11 @@ pub(super) fn start_later(handler: BoxFuture<()>) {
     BEGINNING.with_borrow_mut(|beginning| beginning.push_back(task));
 }
 
+/// Lets a future run by itself.
+pub(super) fn run_apart(handler: BoxFuture<()>) {
+    run(NestedTask { handler, host: host() });
+}
+
 /// A guard during whose life the code on this thread runs for a connection, which takes on the tasks that are started
 /// meanwhile.
 pub(crate) struct HostGuard(Option<Arc<dyn Host>>);

@@ -8,19 +8,18 @@ use super::Cap;
 use super::graph::tie_within;
 use super::hook::ConnectionHook;
 use super::join_all::JoinAll;
-use super::missing::reserved;
 use super::payload::{
     LivePayload, PayloadRef, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len,
 };
 use super::progress::Progress;
-use super::request::{Args, CallOptions, Member, Request};
+use super::remap::NestedMap;
+use super::request::Args;
 use super::response::{FirstPoll, Response};
 use crate::bounds;
 
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Unfolding;
 use crate::message::{Id, Path, Payload, Slot};
-use crate::reserved::find_reserved;
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::thin_vec::ThinVec;
@@ -40,6 +39,8 @@ pub(crate) enum InboundRef {
     Cap(Cap),
     /// Something to ask for: first all of a message is taken in, then its requests are made.
     Call(Box<NestedCall>),
+    /// A program to be run for each element of a value.
+    Map(Box<NestedMap>),
     /// Asked for.
     Pending(Response),
     /// A promise of the peer.
@@ -155,13 +156,19 @@ impl InboundRef {
 
     /// Makes the requests in a value, in their order, inner ones first.
     pub(crate) fn ask(value: Payload<InboundRef>, limits: Unfolding) -> Payload<InboundRef> {
-        if value.refs.iter().all(|slot| !matches!(slot.to, InboundRef::Call(_))) {
+        if value.refs.iter().all(|slot| !matches!(slot.to, InboundRef::Call(_) | InboundRef::Map(_))) {
             return value;
         }
-        value.map(|staged| match staged {
+        value.map(|staged| staged.asked(limits))
+    }
+
+    /// Makes the request that this is, if it is one.
+    fn asked(self, limits: Unfolding) -> Self {
+        match self {
             InboundRef::Call(ask) => ask.make(limits),
+            InboundRef::Map(map) => InboundRef::Pending(map.run(limits).started()),
             other => other,
-        })
+        }
     }
 
     /// Counts the calls and reads in a value, and the further steps of their paths.
@@ -171,6 +178,8 @@ impl InboundRef {
                 let (requests, steps) = ask.args.as_ref().map_or((0, 0), InboundRef::requests);
                 (1 + requests, steps + ask.path.as_slice().len().saturating_sub(1))
             }
+            // Each part of a program is held as what a step is.
+            InboundRef::Map(map) => (1, map.size()),
             _ => (0, 0),
         };
         value
@@ -213,6 +222,7 @@ impl InboundRef {
                 InboundRef::Node(node) => PayloadRef::Inner(node),
                 // Looked for above.
                 InboundRef::Call(_)
+                | InboundRef::Map(_)
                 | InboundRef::Pending(_)
                 | InboundRef::Promise(_)
                 | InboundRef::Missing(_) => continue,
@@ -254,15 +264,7 @@ pub(crate) fn make_request(
     limits: Unfolding,
     progress: Option<Progress>,
 ) -> Response {
-    let request = move |args: Args, progress, first| {
-        if let Some(at) = find_reserved(path.as_slice()) {
-            return reserved(path.as_slice(), at, args.is_read());
-        }
-        let options =
-            CallOptions { progress, answer_bytes: limits.frame, by_peer: true, ..CallOptions::NONE };
-        let (mut cap, member) = (cap, Member::Path(path));
-        cap.deliver(&mut Request { member, args, typed: false, options }, first)
-    };
+    let request = move |args, progress, first| cap.serve(path, args, limits.frame, progress, first);
     let first = Some(FirstPoll::UNAWAITED);
     let Some(args) = args else { return request(Args::Read, None, first) };
     match InboundRef::begin(args, limits) {
@@ -299,11 +301,7 @@ async fn settle_within(
     let (mut places, mut waiting): (Vec<usize>, Vec<BoxFuture<Result<PayloadRef, Error>>>) =
         Default::default();
     for (at, Slot { start, end, to }) in value.refs.into_iter().enumerate() {
-        let to = match to {
-            InboundRef::Call(ask) => ask.make(limits),
-            other => other,
-        };
-        let part = match to {
+        let part = match to.asked(limits) {
             InboundRef::Cap(cap) => Some(PayloadRef::Cap(cap)),
             InboundRef::Pending(response) => {
                 places.push(at);
@@ -322,7 +320,7 @@ async fn settle_within(
             }
             InboundRef::Node(node) => Some(PayloadRef::Inner(node)),
             // Making a request leaves none to be made.
-            InboundRef::Call(_) => None,
+            InboundRef::Call(_) | InboundRef::Map(_) => None,
             InboundRef::Missing(_) => return Err(Error::new(ErrorKind::Decode, "a part is missing")),
         };
         refs.push(Slot { start, end, to: part });

@@ -11,7 +11,8 @@ use crate::sync::{Mutex, lock};
 pub(super) struct JoinAll<T> {
     /// The futures that have not ended, each with its waker.
     futures: Vec<Option<(BoxFuture<T>, Arc<JoinWaker>)>>,
-    left: usize,
+    /// The places of those that have ended.
+    free: Vec<usize>,
     woken: Arc<WakeList>,
 }
 
@@ -50,12 +51,27 @@ impl Wake for JoinWaker {
 
 impl<T> JoinAll<T> {
     pub(super) fn new(futures: Vec<BoxFuture<T>>) -> Self {
-        let left = futures.len();
-        // Each is polled once before it can be woken.
-        let woken = Arc::new(WakeList { list: Mutex::new((0..left).collect()), outer: Mutex::new(None) });
-        let one = |at| Arc::new(JoinWaker { at, listed: AtomicBool::new(true), all: woken.clone() });
-        let futures = futures.into_iter().enumerate().map(|(at, future)| Some((future, one(at)))).collect();
-        Self { futures, left, woken }
+        let mut all =
+            Self { futures: Vec::with_capacity(futures.len()), free: Vec::new(), woken: Arc::default() };
+        futures.into_iter().for_each(|future| all.push(future));
+        all
+    }
+
+    /// Adds a future. It is polled with the next poll of all.
+    pub(super) fn push(&mut self, future: BoxFuture<T>) {
+        let at = self.free.pop().unwrap_or(self.futures.len());
+        // It is polled once before it can be woken.
+        let one = Arc::new(JoinWaker { at, listed: AtomicBool::new(true), all: self.woken.clone() });
+        lock(&self.woken.list).push(at);
+        match self.futures.get_mut(at) {
+            Some(place) => *place = Some((future, one)),
+            None => self.futures.push(Some((future, one))),
+        }
+    }
+
+    /// Returns `true` if all have ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.futures.len()
     }
 
     /// Polls those that have been woken, and gives each outcome to `take` with the number of its future. Ready when all
@@ -73,11 +89,11 @@ impl<T> JoinAll<T> {
             let waker = Waker::from(one.clone());
             if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 *place = None;
-                self.left -= 1;
+                self.free.push(at);
                 take(at, outcome);
             }
         }
-        if self.left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

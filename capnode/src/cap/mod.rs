@@ -24,6 +24,7 @@ pub(crate) mod pending;
 pub(crate) mod progress;
 pub(crate) mod promise;
 pub(crate) mod property;
+pub(crate) mod remap;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod shared;
@@ -38,13 +39,15 @@ use self::broken::{BrokenSlot, fire};
 use self::import::Import;
 use self::interface::Interface;
 use self::local::Local;
+use self::progress::Progress;
 use self::promise::Promise;
 use self::property::PropertyRef;
-use self::request::Request;
+use self::request::{Args, CallOptions, Member, Request};
 use self::response::{FirstPoll, Outcome, Response, ResultSlot};
 use crate::error::{Error, ErrorKind};
 use crate::escape::EscapeControl;
 use crate::message::{Key, Path, Text};
+use crate::reserved::find_reserved;
 use crate::session::ObjectId;
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
@@ -283,6 +286,24 @@ impl Cap {
             Kind::Property(at) => at.request(request.take()),
             Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
         }
+    }
+
+    /// Calls, or reads, a member for a peer, which takes an answer of so many bytes. With `first`, a handler is polled at
+    /// once if it can be.
+    pub(crate) fn serve(
+        mut self,
+        path: Path,
+        args: Args,
+        answer_bytes: usize,
+        progress: Option<Progress>,
+        first: Option<FirstPoll<'_>>,
+    ) -> Response {
+        if let Some(at) = find_reserved(path.as_slice()) {
+            return missing::reserved(path.as_slice(), at, args.is_read());
+        }
+        let options = CallOptions { progress, answer_bytes, by_peer: true, ..CallOptions::NONE };
+        let member = Member::Path(path);
+        self.deliver(&mut Request { member, args, typed: false, options }, first)
     }
 
     /// Passes on a request from a reference that leads to this one.

@@ -162,6 +162,7 @@ fn show(json: &Json<'_>, trees: &Trees<'_>, out: &mut String) {
             CapDescriptor::Node(node) => format!("<#{node}>"),
             CapDescriptor::ReceiverHosted(import) => format!("<own {}>", import.id),
             CapDescriptor::SenderPromise(id) => format!("<promise {id}>"),
+            CapDescriptor::Map(map) => format!("<map of {}>", map.id),
             CapDescriptor::Unsupported { form, .. } => format!("<unsupported {form}>"),
         }),
     }

@@ -19,12 +19,13 @@ use crate::cap::depth::HostGuard;
 use crate::cap::inbound::{
     InboundRef, InboundResult, NestedCall, PeerPromise, make_call, make_request, settle,
 };
+use crate::cap::remap::NestedMap;
 use crate::cap::response::{Outcome, Reply, Response};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::message::{
-    CapDescriptor, Expression, Id, Message, Parsed, Payload, ReceiverRef, ReturnMode, Text, Usual,
+    CapDescriptor, Expression, Id, Mapping, Message, Parsed, Payload, ReceiverRef, ReturnMode, Text, Usual,
 };
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
@@ -502,8 +503,33 @@ impl Link {
                 let args = args.map(|args| self.stage_value(state, *args));
                 InboundRef::Call(Box::new(NestedCall { cap, path, args, awaited }))
             }
+            CapDescriptor::Map(map) => self.stage_map(state, *map),
             CapDescriptor::Unsupported { with, .. } => InboundRef::Missing(
                 with.into_iter().map(|descriptor| self.stage_reference(state, descriptor)).collect(),
+            ),
+        }
+    }
+}
+
+impl Link {
+    fn stage_map(self: &Arc<Self>, state: &mut State, map: Mapping) -> InboundRef {
+        let target = state.entries.target(map.id);
+        let cap = target.unwrap_or_else(|| no_index_for(self.capabilities().unwrap_or_default()));
+        let mut captures = Vec::with_capacity(map.captures.len());
+        let mut missing = Vec::new();
+        for capture in map.captures {
+            match self.stage_reference(state, capture) {
+                InboundRef::Cap(cap) => captures.push(cap),
+                other => missing.push(other),
+            }
+        }
+        match map.program {
+            Ok(program) if missing.is_empty() => {
+                InboundRef::Map(Box::new(NestedMap { cap, path: map.path, captures, program }))
+            }
+            // It has been refused.
+            _ => InboundRef::Missing(
+                missing.into_iter().chain(captures.into_iter().map(InboundRef::Cap)).collect(),
             ),
         }
     }

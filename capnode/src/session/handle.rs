@@ -319,6 +319,19 @@ impl Session {
                 }
                 Ok(())
             }
+            CapDescriptor::Map(map) => {
+                let is_there = self.check_export(map.id, found);
+                if let Err(why) = &map.program {
+                    found.miss(|| why.clone());
+                }
+                let captures = &mut map.captures;
+                captures.iter_mut().try_for_each(|capture| self.resolve_descriptor(capture, found))?;
+                if !is_there || map.program.is_err() {
+                    let with = std::mem::take(captures);
+                    *descriptor = CapDescriptor::Unsupported { form: "missing", with };
+                }
+                Ok(())
+            }
             CapDescriptor::Unsupported { form, with } => {
                 found.miss(|| unsupported(form));
                 with.iter_mut().try_for_each(|descriptor| self.resolve_descriptor(descriptor, found))

@@ -31,6 +31,8 @@ const COVERED: &[&str] = &[
     "unwritten_bytes_hard",
     "promise_depth",
     "unfolded_bytes",
+    // In `maps.rs`.
+    "map_steps",
     "cancels_per_second",
     "stray_ids_per_second",
     "frames_per_second",

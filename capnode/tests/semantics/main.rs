@@ -11,6 +11,7 @@ mod home;
 mod hostile;
 mod languages;
 mod limits;
+mod maps;
 mod names;
 mod order;
 mod panics;

@@ -157,8 +157,10 @@ fn capn_web() -> Vec<Construct> {
         expression("a path of long names", |n| format!("[\"pipeline\",0,[\"{}\"]]", "a".repeat(n)))
             .only(Taken::AsArgument),
         expression("calls in a value", |n| array(n, "[\"pipeline\",0,[\"ignore\"],[]]")).only(Taken::Few),
-        expression("a map", |n| format!("[\"remap\",0,[],[],[{}]]", list(n, "[\"pipeline\",0,[]]")))
-            .refused(),
+        expression("a map", |n| format!("[\"remap\",0,[],[],[{}]]", list(n, "[\"pipeline\",0,[]]"))),
+        expression("a map with references", |n| {
+            format!("[\"remap\",0,[],[],[[[{}]]]]", list(n, "[\"pipeline\",0]"))
+        }),
         expression("nothing known", |n| format!("[\"{}\"]", "x".repeat(n))).refused(),
         expression("too many brackets", |n| "[".repeat(n)).refused(),
         expression("a number without an end", |n| "9".repeat(n)),

@@ -266,6 +266,58 @@ impl Tour for Host {
     }
 }
 
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Named {
+    id: u64,
+    name: String,
+    tags: [String; 2],
+}
+
+#[capnode::interface]
+pub trait Lists {
+    async fn ids(&self) -> [u64; 3];
+    async fn get(&self, id: u64) -> Named;
+    async fn dbl(&self, number: u64) -> u64;
+    async fn none(&self) -> Option<u64>;
+    async fn undef(&self);
+    async fn one(&self) -> u64;
+    async fn empty(&self) -> [u64; 0];
+}
+
+struct Ids;
+
+impl Lists for Ids {
+    async fn ids(&self) -> [u64; 3] {
+        [1, 2, 3]
+    }
+
+    async fn get(&self, id: u64) -> Named {
+        Named { id, name: format!("n{id}"), tags: [format!("t{id}"), format!("u{id}")] }
+    }
+
+    async fn dbl(&self, number: u64) -> u64 {
+        2 * number
+    }
+
+    async fn none(&self) -> Option<u64> {
+        None
+    }
+
+    async fn undef(&self) {}
+
+    async fn one(&self) -> u64 {
+        5
+    }
+
+    async fn empty(&self) -> [u64; 0] {
+        []
+    }
+}
+
+pub fn lists(_: &Log) -> NodeBuilder {
+    node(ListsClient::new(Ids))
+}
+
 /// The clock of these tests runs.
 fn node(index: impl serde::Serialize) -> NodeBuilder {
     Node::builder().index(index).limits(timeless())

@@ -57,6 +57,7 @@ fn raw_messages() -> Vec<Row> {
         row("raw-fatal-messages", Cover::Fatal, not(BY_HAND)),
         row("raw-fatal-messages-2", Cover::Fatal, not(BY_HAND)),
         row("raw-lifecycle", serves(index::tour).also(Why::OneCallFails), not(BY_HAND)),
+        row("raw-remap", serves(index::lists).also(Why::WholeValues), not(BY_HAND)),
         row("raw-promise-to-peer", serves(index::tour), not(BY_HAND)),
         row(
             "raw-pull-odd",
@@ -159,6 +160,8 @@ fn calls_and_values() -> Vec<Row> {
             serves(index::tour),
             not("an argument in Rust is a value or a reference, never a promise of a value"),
         ),
+        row("ws-map", serves(index::lists).also(Why::WholeValues), not("TODO")),
+        row("ws-map-edge", serves(index::lists), not("TODO")),
         row(
             "ws-pipelined-on-failure",
             serves(index::tour)

@@ -6,7 +6,7 @@ use super::text::write_string;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{
-    CapDescriptor, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, UNNUMBERED,
+    CapDescriptor, Key, Mapping, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, UNNUMBERED,
 };
 use crate::retention::{SMALL, reserve_text};
 
@@ -146,22 +146,28 @@ fn write_payload(payload: &Payload<CapDescriptor>, out: &mut String) {
     for slot in payload.refs.iter() {
         out.push_str(&buffer[written..slot.start]);
         written = slot.end;
-        match &slot.to {
-            CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => {
-                write_export("[\"export\",", *id, out)
-            }
-            CapDescriptor::SenderPromise(id) => write_export("[\"promise\",", *id, out),
-            CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }) => {
-                let form = if *awaited { "[\"pipeline\"," } else { "[\"import\"," };
-                write_import(form, *id, path, args.as_deref(), out);
-            }
-            // Only read from a peer: it is written as it stood.
-            CapDescriptor::Unsupported { .. } => out.push_str(&buffer[slot.start..slot.end]),
-            // The language has no nodes; values sent in it have been unfolded.
-            CapDescriptor::Node(_) => out.push_str("null"),
-        }
+        write_descriptor(&slot.to, &buffer[slot.start..slot.end], out);
     }
     out.push_str(&buffer[written..range.end]);
+}
+
+/// Writes a reference, in whose place `text` stood.
+fn write_descriptor(descriptor: &CapDescriptor, text: &str, out: &mut String) {
+    match descriptor {
+        CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => {
+            write_export("[\"export\",", *id, out)
+        }
+        CapDescriptor::SenderPromise(id) => write_export("[\"promise\",", *id, out),
+        CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }) => {
+            let form = if *awaited { "[\"pipeline\"," } else { "[\"import\"," };
+            write_import(form, *id, path, args.as_deref(), out);
+        }
+        CapDescriptor::Map(map) => write_map(map, out),
+        // Only read from a peer: it is written as it stood.
+        CapDescriptor::Unsupported { .. } => out.push_str(text),
+        // The language has no nodes; values sent in it have been unfolded.
+        CapDescriptor::Node(_) => out.push_str("null"),
+    }
 }
 
 fn write_export(form: &str, id: i64, out: &mut String) {
@@ -170,24 +176,47 @@ fn write_export(form: &str, id: i64, out: &mut String) {
     out.push(']');
 }
 
+/// Writes a map. A program that can not run is never written.
+fn write_map(map: &Mapping, out: &mut String) {
+    out.push_str("[\"remap\",");
+    write_integer(map.id, out);
+    out.push(',');
+    write_path(map.path.as_slice(), out);
+    out.push_str(",[");
+    for (at, capture) in map.captures.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        write_descriptor(capture, "", out);
+    }
+    out.push_str("],");
+    out.push_str(map.program.as_ref().map_or("[]", |program| program.text.as_str()));
+    out.push(']');
+}
+
+fn write_path(keys: &[Key], out: &mut String) {
+    out.push('[');
+    for (at, key) in keys.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        match key {
+            Key::Name(name) => write_string(out, name.as_str()),
+            Key::Index(index) => out.push_str(itoa::Buffer::new().format(*index)),
+            // Refused before it came here.
+            Key::Verb(verb) => write_string(out, verb.name()),
+        }
+    }
+    out.push(']');
+}
+
 fn write_import(form: &str, id: i64, path: &Path, args: Option<&Payload<CapDescriptor>>, out: &mut String) {
     out.push_str(form);
     write_integer(id, out);
     let keys = path.as_slice();
     if !keys.is_empty() || args.is_some() {
-        out.push_str(",[");
-        for (at, key) in keys.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
-            match key {
-                Key::Name(name) => write_string(out, name.as_str()),
-                Key::Index(index) => out.push_str(itoa::Buffer::new().format(*index)),
-                // Refused before it came here.
-                Key::Verb(verb) => write_string(out, verb.name()),
-            }
-        }
-        out.push(']');
+        out.push(',');
+        write_path(keys, out);
     }
     if let Some(args) = args {
         out.push(',');

@@ -34,4 +34,4 @@ pub(crate) use self::message::{parse, read, write};
 pub(crate) use self::payload::{from_payload, keys, member, to_payload};
 pub(crate) use self::text::write_string;
 
-pub(crate) use self::de::places::{Places, range_at, reference_at};
+pub(crate) use self::de::places::{Mappable, Places, parts_to_map, range_at, reference_at};

@@ -108,7 +108,9 @@ impl Kind {
             Kind::Pipeline => echo("pipeline"),
             Kind::Promise => echo("promise"),
             Kind::Remap => {
-                format!(r#"["stream",["pipeline",0,["echo"],[["remap",{id},[],[["export",-70]],[]]]]]"#)
+                format!(
+                    r#"["stream",["pipeline",0,["echo"],[["remap",{id},[],[["export",-70]],[["pipeline",0]]]]]]"#
+                )
             }
             Kind::Readable => echo("readable"),
             Kind::Writable => echo("writable"),
@@ -330,7 +332,10 @@ const TABLE: &[Row<Kind, State>] = &[
     (Promise, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Promise, &[OverReleased], Ignored),
 
-    (Remap, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice], Error("not supported by this version: remap")),
+    (Remap, &[Index, Resolved, Lent], Goes(r#"["release",-70,1] ["resolve",12,["export",-4]] exports+1"#)),
+    (Remap, &[UnknownCall, UnknownObject, OtherSide, Streamed, GivenUp, Released, Dropped, HugeCall, HugeObject], Error("no such entry on exports table: #")),
+    (Remap, &[Pushed, Promised], Goes("imports+1 running+1")),
+    (Remap, &[Twice], Goes(r#"["release",-70,1] ["resolve",13,["export",-5]] exports+1"#)),
     (Remap, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Remap, &[OverReleased], Ignored),
 
@@ -378,4 +383,7 @@ const MARKED: &[Row<Kind, State>] = &[
 
     (Pipeline, &[Lent], Goes(r#"["resolve",12,["export",-1]]"#)),
     (Pipeline, &[Twice], Goes(r#"["resolve",13,["export",-1]]"#)),
+
+    (Remap, &[Lent], Goes(r#"["release",-70,1] ["resolve",12,["export",-1]]"#)),
+    (Remap, &[Twice], Goes(r#"["release",-70,1] ["resolve",13,["export",-1]]"#)),
 ];

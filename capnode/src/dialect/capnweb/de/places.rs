@@ -129,3 +129,39 @@ pub(crate) fn reference_at<R: ResolveRef>(value: &Payload<R>, at: usize) -> Opti
 pub(crate) fn range_at<R: ResolveRef>(value: &Payload<R>, at: usize) -> Option<Range<usize>> {
     Reader::at(value, at).place().ok()
 }
+
+/// The kind of a value that is to be mapped.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Mappable {
+    /// Null or undefined.
+    Nothing,
+    /// An array, with the starts of its elements.
+    List(Vec<usize>),
+    /// Any other value.
+    One,
+    /// An array of too many elements.
+    TooLong,
+}
+
+/// Returns the kind of a value which is no reference, with at most so many elements.
+pub(crate) fn parts_to_map<R: ResolveRef>(value: &Payload<R>, at_most: usize) -> Mappable {
+    let mut reader = Reader::new(value);
+    match reader.next() {
+        Ok(Next::Null | Next::Form("undefined")) => return Mappable::Nothing,
+        Ok(Next::Array) => {}
+        _ => return Mappable::One,
+    }
+    let mut starts = Vec::new();
+    let mut elements = Elements::new(&mut reader);
+    // The text has been checked.
+    while elements.advance().unwrap_or_default() {
+        if starts.len() == at_most {
+            return Mappable::TooLong;
+        }
+        starts.push(elements.reader.pos);
+        if elements.reader.skip().is_err() {
+            break;
+        }
+    }
+    Mappable::List(starts)
+}

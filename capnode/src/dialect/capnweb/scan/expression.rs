@@ -191,7 +191,7 @@ impl<'a> Scanner<'a> {
         self.json(0)
     }
 
-    fn json(&mut self, depth: usize) -> Result<()> {
+    pub(super) fn json(&mut self, depth: usize) -> Result<()> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));
         }
@@ -209,7 +209,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over a JSON array or object, whose parts `part` passes over.
-    fn list(
+    pub(super) fn list(
         &mut self,
         open: u8,
         close: u8,
@@ -260,7 +260,10 @@ impl<'a> Scanner<'a> {
             }
             "import" => return self.import(start, depth, false),
             "pipeline" => return self.import(start, depth, true),
-            "remap" => return self.unsupported(start, "remap", |s| s.remap(depth)),
+            "remap" => {
+                let map = CapDescriptor::Map(Box::new(self.map(depth)?));
+                return self.end_reference(start, map);
+            }
             "readable" => {
                 return self
                     .unsupported(start, "readable", |s| s.lexer.integer_after_comma("an id").map(drop));
@@ -290,48 +293,6 @@ impl<'a> Scanner<'a> {
         scan(self)?;
         let inner = std::mem::replace(&mut self.refs, outer);
         self.end_reference(start, CapDescriptor::Unsupported { form, with: found_in(inner) })
-    }
-
-    /// Passes over a function to be applied to each element of a value: an id, a path, its captures, and its steps.
-    fn remap(&mut self, depth: usize) -> Result<()> {
-        let start = self.lexer.integer_after_comma("an id")?;
-        // It has to be there, as in any other use.
-        let to = CapDescriptor::ReceiverHosted(ReceiverRef {
-            id: start,
-            path: Path::Empty,
-            args: None,
-            awaited: false,
-        });
-        self.refs.push(Slot { start: self.lexer.pos, end: self.lexer.pos, to });
-        self.lexer.expect(b',', "a property path")?;
-        self.path()?;
-        self.lexer.expect(b',', "a list of captures")?;
-        self.captures(depth)?;
-        self.lexer.expect(b',', "a list of instructions")?;
-        // Ids in it are places in the list itself.
-        if self.lexer.peek() != b'[' {
-            return self.lexer.bad("a list of instructions");
-        }
-        self.json(depth)
-    }
-
-    fn captures(&mut self, depth: usize) -> Result<()> {
-        self.list(b'[', b']', "a list of captures", "a comma or the end of the captures", |scanner| {
-            let (before, start) = (scanner.refs.len(), scanner.lexer.pos);
-            scanner.expression(depth)?;
-            let is_capture = match scanner.refs.get(before..) {
-                Some([Slot { to: CapDescriptor::SenderHosted(_), .. }]) => true,
-                Some([Slot { to: CapDescriptor::ReceiverHosted(import), .. }]) => {
-                    !import.awaited && import.path.is_empty() && import.args.is_none()
-                }
-                _ => false,
-            };
-            if !is_capture {
-                scanner.lexer.pos = start;
-                return scanner.lexer.bad("an `import` or `export`");
-            }
-            Ok(())
-        })
     }
 
     fn writable(&mut self) -> Result<()> {
@@ -400,7 +361,7 @@ impl<'a> Scanner<'a> {
         Ok((path, args))
     }
 
-    fn path(&mut self) -> Result<Path> {
+    pub(super) fn path(&mut self) -> Result<Path> {
         self.lexer.expect(b'[', "a property path")?;
         if self.lexer.take(b']') {
             return Ok(Path::Empty);

@@ -13,6 +13,7 @@ use crate::message::{CapDescriptor, Slot, Text};
 use crate::thin_vec::ThinVec;
 
 mod expression;
+mod program;
 
 /// The name of what follows each comma of a message.
 pub(super) const ELEMENT: &str = "another element of the message";
@@ -28,13 +29,16 @@ pub(super) struct Scanner<'a> {
     max_depth: usize,
     /// The references found in the value being passed over.
     refs: ThinVec<Slot<CapDescriptor>>,
+    /// `true` inside a program, where ids are variables.
+    in_program: bool,
 }
 
 impl<'a> Scanner<'a> {
     /// Begins at a place in a message.
     pub(super) fn new(buffer: &'a str, pos: usize, limits: &'a Limits) -> Self {
         let lexer = Lexer { buffer, pos, string_bytes: limits.string_bytes };
-        Self { lexer, frame: None, limits, max_depth: limits.depth.min(MAX_DEPTH), refs: ThinVec::NONE }
+        let max_depth = limits.depth.min(MAX_DEPTH);
+        Self { lexer, frame: None, limits, max_depth, refs: ThinVec::NONE, in_program: false }
     }
 
     /// Passes over the bracket of a message, and returns its name.

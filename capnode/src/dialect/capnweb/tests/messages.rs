@@ -153,13 +153,7 @@ fn a_pipe_takes_no_arguments() {
 
 #[test]
 fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
-    let home = |id| import(id, Path::Empty, None, false);
     for (form, text, with) in [
-        (
-            "remap",
-            r#"["remap",3,["a"],[["import",0],["export",-7]],[["pipeline",-1,["x"],[["export"]]],["wat"]]]"#,
-            vec![home(3), home(0), CapDescriptor::SenderHosted(-7)],
-        ),
         ("readable", r#"["readable",4]"#, vec![]),
         ("writable", r#"["writable",-5]"#, vec![CapDescriptor::SenderHosted(-5)]),
         ("blob", r#"["blob","text/plain",["readable",4]]"#, vec![]),
@@ -194,6 +188,34 @@ fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
             assert_eq!(&value.text.buffer()[slot.start..slot.end], text);
         }
     }
+}
+
+#[test]
+fn a_map_is_read_with_its_program_and_written_as_it_was() {
+    let map = r#"["remap",3,["a",0],[["import",0],["export",-7]],[["pipeline",-1,["x"],[["pipeline",0]]],["remap",1,[],[["import",-2]],[{"a":["pipeline",-1]}]],[[["pipeline",2]]]]]"#;
+    let frame = format!(r#"["push",{{"a":{map}}}]"#);
+    let op = message(&frame).unwrap();
+    assert_eq!(text_of(&op), frame);
+    let Message::Evaluate { value, .. } = op else { panic!("{op:?}") };
+    let [Slot { to: CapDescriptor::Map(map), .. }] = &*value.refs else { panic!("{value:?}") };
+    assert_eq!((map.id, map.path.dotted()), (3, "a.0".to_owned()));
+    assert_eq!(map.captures, [import(0, Path::Empty, None, false), CapDescriptor::SenderHosted(-7)]);
+    let program = map.program.as_ref().unwrap();
+    assert_eq!((program.instructions.len(), program.size()), (3, 11));
+    let [Slot { to: CapDescriptor::Map(inner), .. }] = &*program.instructions[1].refs else {
+        panic!("{program:?}")
+    };
+    assert_eq!(inner.captures, [import(-2, Path::Empty, None, false)]);
+}
+
+#[test]
+fn a_program_that_makes_no_sense_is_known_to_be_one() {
+    let frame = r#"["push",["remap",3,["a"],[["import",0],["export",-7]],[["pipeline",-1,["x"],[["export",1]]],["wat"]]]]"#;
+    let Message::Evaluate { value, .. } = message(frame).unwrap() else { panic!("a value") };
+    let Some(CapDescriptor::Map(map)) = value.root() else { panic!("{value:?}") };
+    assert!(map.program.as_ref().unwrap_err().contains("unknown special value: [\"wat\"]"), "{map:?}");
+    assert_eq!(map.captures.len(), 2);
+    assert_eq!(&value.text.buffer()[value.refs[0].start..value.refs[0].end], &frame[8..frame.len() - 1]);
 }
 
 #[test]
@@ -408,7 +430,8 @@ fn kind_of_word(word: &CapDescriptor) -> Option<&'static str> {
         CapDescriptor::ReceiverHosted(_) => Some("Import"),
         CapDescriptor::Unsupported { form: "readable", .. } => Some("Readable"),
         CapDescriptor::Unsupported { form: "writable", .. } => Some("Writable"),
-        CapDescriptor::Unsupported { .. } => Some("Remap"),
+        CapDescriptor::Map(_) => Some("Remap"),
+        CapDescriptor::Unsupported { .. } => None,
         // The language has none.
         CapDescriptor::Node(_) => None,
     }

@@ -1,0 +1,391 @@
+//! Programs of a peer that are run for each element of a value.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::harness::*;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Profile {
+    id: u32,
+    name: String,
+    tags: Vec<String>,
+}
+
+#[capnode::interface]
+trait Source {
+    async fn ids(&self) -> Vec<u32>;
+    async fn count(&self, number: u32) -> Vec<u32>;
+    async fn get(&self, id: u32) -> Profile;
+    async fn dbl(&self, number: u32) -> u32;
+    async fn none(&self) -> Option<u32>;
+    async fn undef(&self);
+    /// Waits for the gate.
+    async fn slow(&self, number: u32) -> u32;
+    async fn fail(&self, number: u32) -> Result<u32, String>;
+    async fn this(&self) -> SourceClient;
+    async fn echo(&self, value: Value) -> Value;
+}
+
+#[derive(Clone, Default)]
+struct Seen {
+    state: Arc<Mutex<SeenState>>,
+}
+
+#[derive(Default)]
+struct SeenState {
+    begun: Vec<u32>,
+    running: BTreeSet<u32>,
+    most: usize,
+    open: bool,
+    ended: Vec<u32>,
+    gates: Vec<Waker>,
+}
+
+struct Slow(Seen, u32);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        lock(&self.0.state).running.remove(&self.1);
+    }
+}
+
+impl Seen {
+    fn begun(&self) -> Vec<u32> {
+        lock(&self.state).begun.clone()
+    }
+
+    fn open(&self) {
+        let gates = {
+            let mut state = lock(&self.state);
+            state.open = true;
+            std::mem::take(&mut state.gates)
+        };
+        gates.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Source for Seen {
+    async fn ids(&self) -> Vec<u32> {
+        vec![1, 2, 3]
+    }
+
+    async fn count(&self, number: u32) -> Vec<u32> {
+        (0..number).collect()
+    }
+
+    async fn get(&self, id: u32) -> Profile {
+        Profile { id, name: format!("n{id}"), tags: vec![format!("t{id}"), format!("u{id}")] }
+    }
+
+    async fn dbl(&self, number: u32) -> u32 {
+        lock(&self.state).begun.push(number);
+        2 * number
+    }
+
+    async fn none(&self) -> Option<u32> {
+        None
+    }
+
+    async fn undef(&self) {}
+
+    async fn slow(&self, number: u32) -> u32 {
+        let _running = Slow(self.clone(), number);
+        {
+            let mut state = lock(&self.state);
+            state.begun.push(number);
+            state.running.insert(number);
+            state.most = state.most.max(state.running.len());
+        }
+        std::future::poll_fn(|cx| {
+            let mut state = lock(&self.state);
+            if state.open {
+                return Poll::Ready(());
+            }
+            state.gates.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        lock(&self.state).ended.push(number);
+        number
+    }
+
+    async fn fail(&self, number: u32) -> Result<u32, String> {
+        if number == 2 { Err("no two".to_owned()) } else { Ok(number) }
+    }
+
+    async fn this(&self) -> SourceClient {
+        SourceClient::new(self.clone())
+    }
+
+    async fn echo(&self, value: Value) -> Value {
+        value
+    }
+}
+
+/// Runs a program over the result of a call, and returns the answer.
+fn mapped_within(limits: Limits, call: &str, program: &str) -> (Seen, Endpoint, Vec<String>) {
+    let seen = Seen::default();
+    let mut peer = accepting_within(SourceClient::new(seen.clone()), limits);
+    peer.receive(&format!(r#"["push",["pipeline",0,{call}]]"#));
+    peer.receive(&format!(r#"["push",["remap",1,[],[["import",0]],{program}]]"#));
+    peer.receive(r#"["pull",2]"#);
+    let frames = peer.frames();
+    (seen, peer, frames)
+}
+
+#[track_caller]
+fn assert_mapped(call: &str, program: &str, answer: &str) {
+    let (_, peer, frames) = mapped_within(Limits::default(), call, program);
+    assert_eq!(frames, [answer], "{program}");
+    assert!(peer.core().closed().is_none());
+}
+
+const GET: &str = r#"["pipeline",-1,["get"],[["pipeline",0]]]"#;
+
+#[test]
+fn a_program_runs_for_each_element() {
+    let get_all = r#"["resolve",2,[[{"id":1,"name":"n1","tags":[["t1","u1"]]},{"id":2,"name":"n2","tags":[["t2","u2"]]},{"id":3,"name":"n3","tags":[["t3","u3"]]}]]]"#;
+    assert_mapped(r#"["ids"],[]"#, &format!(r#"[{GET},["pipeline",1]]"#), get_all);
+    assert_mapped(r#"["ids"],[]"#, &format!("[{GET}]"), get_all);
+    assert_mapped(
+        r#"["ids"],[]"#,
+        &format!(r#"[{GET},[[["pipeline",0],["pipeline",1,["name"]],"lit",["undefined"]]]]"#),
+        r#"["resolve",2,[[[[1,"n1","lit",["undefined"]]],[[2,"n2","lit",["undefined"]]],[[3,"n3","lit",["undefined"]]]]]]"#,
+    );
+    assert_mapped(
+        r#"["ids"],[]"#,
+        &format!(
+            r#"[{GET},["remap",1,["tags"],[],[[[["pipeline",0]]]]],{{"id":["pipeline",0],"tags":["pipeline",2]}}]"#
+        ),
+        r#"["resolve",2,[[{"id":1,"tags":[[[["t1"]],[["u1"]]]]},{"id":2,"tags":[[[["t2"]],[["u2"]]]]},{"id":3,"tags":[[[["t3"]],[["u3"]]]]}]]]"#,
+    );
+}
+
+#[test]
+fn nothing_passes_through_and_a_single_value_is_one_element() {
+    let dbl = r#"[["pipeline",-1,["dbl"],[["pipeline",0]]],["pipeline",1]]"#;
+    assert_mapped(r#"["none"],[]"#, dbl, r#"["resolve",2,null]"#);
+    assert_mapped(r#"["undef"],[]"#, dbl, r#"["resolve",2,["undefined"]]"#);
+    assert_mapped(r#"["dbl"],[5]"#, dbl, r#"["resolve",2,20]"#);
+    assert_mapped(r#"["count"],[0]"#, dbl, r#"["resolve",2,[[]]]"#);
+    assert_mapped(r#"["ids"],[]"#, "[5]", r#"["resolve",2,[[5,5,5]]]"#);
+    let literals = r#"[[[null,["bigint","7"],["date",1],{"a":[["x"]]},["inf"]]]]"#;
+    let one = literals.strip_prefix('[').unwrap().strip_suffix(']').unwrap();
+    assert_mapped(r#"["count"],[2]"#, literals, &format!(r#"["resolve",2,[[{one},{one}]]]"#));
+}
+
+#[test]
+fn references_are_elements_results_and_targets() {
+    let (_, mut peer, frames) = mapped_within(
+        Limits::default(),
+        r#"["echo"],[[[["export",-1],["import",0],7]]]"#,
+        r#"[["import",0]]"#,
+    );
+    assert_eq!(frames, [r#"["resolve",2,[[["import",-1],["export",-1],7]]]"#]);
+    peer.receive(
+        r#"["push",["remap",0,[],[["import",0]],[["pipeline",0,["this"],[]],["pipeline",1,["dbl"],[4]]]]]"#,
+    );
+    peer.receive(r#"["pull",3]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",3,8]"#], "an object is a single value");
+    peer.receive(r#"["stream",["pipeline",0,["echo"],[["remap",1,[],[],[[[["pipeline",0]]]]]]]]"#);
+    let heard = peer.frames();
+    assert_eq!(heard, [r#"["resolve",4,[[[[["import",-1]]],[[["export",-2]]],[[7]]]]]"#], "as an argument");
+}
+
+#[test]
+fn the_result_of_a_map_can_be_used_before_it_is_there() {
+    let seen = Seen::default();
+    let mut peer = accepting(SourceClient::new(seen.clone()));
+    peer.receive(r#"["push",["pipeline",0,["ids"],[]]]"#);
+    peer.receive(r#"["push",["remap",1,[],[["import",0]],[["pipeline",-1,["slow"],[["pipeline",0]]]]]]"#);
+    peer.receive(r#"["push",["remap",2,[],[["import",0]],[["pipeline",-1,["dbl"],[["pipeline",0]]]]]]"#);
+    peer.receive(r#"["pull",3]"#);
+    assert_eq!(seen.begun(), [1, 2, 3]);
+    assert_eq!(peer.frames(), <[&str; 0]>::default());
+    seen.open();
+    peer.settle();
+    assert_eq!(peer.frames(), [r#"["resolve",3,[[2,4,6]]]"#]);
+}
+
+#[test]
+fn the_first_failure_fails_the_map_and_cancels_the_rest() {
+    let program = r#"[["pipeline",-1,["slow"],[["pipeline",0]]],["pipeline",-1,["fail"],[["pipeline",0]]],[[["pipeline",1],["pipeline",2]]]]"#;
+    let (seen, mut peer, frames) = mapped_within(Limits::default(), r#"["ids"],[]"#, program);
+    assert_eq!(seen.begun(), [1, 2]);
+    assert_eq!(frames, [r#"["reject",2,["error","Error","no two",null,{"data":"no two"}]]"#]);
+    peer.settle();
+    assert!(lock(&seen.state).running.is_empty());
+    assert!(lock(&seen.state).ended.is_empty());
+}
+
+#[test]
+fn a_result_that_nobody_uses_is_not_waited_for_and_not_cancelled() {
+    let program = r#"[["pipeline",-1,["slow"],[["pipeline",0]]],["pipeline",-1,["fail"],[2]],7]"#;
+    let (seen, mut peer, frames) = mapped_within(Limits::default(), r#"["ids"],[]"#, program);
+    assert_eq!(frames, [r#"["resolve",2,[[7,7,7]]]"#]);
+    peer.receive(r#"["release",2,1]"#);
+    assert_eq!(lock(&seen.state).running.len(), 3);
+    seen.open();
+    peer.settle();
+    assert_eq!(lock(&seen.state).ended, [1, 2, 3]);
+}
+
+#[test]
+fn a_map_that_is_given_up_is_cancelled() {
+    let program = r#"[["pipeline",-1,["slow"],[["pipeline",0]]]]"#;
+    let (seen, mut peer, _) = mapped_within(Limits::default(), r#"["ids"],[]"#, program);
+    assert_eq!(lock(&seen.state).running.len(), 3);
+    peer.receive(r#"["release",2,1]"#);
+    peer.settle();
+    assert_eq!(lock(&seen.state).running.len(), 0);
+    assert!(lock(&seen.state).ended.is_empty());
+}
+
+#[test]
+fn calls_of_a_map_begin_in_order_and_few_at_once() {
+    let program = r#"[["remap",0,[],[["import",-1]],[["pipeline",-1,["slow"],[["pipeline",0]]]]]]"#;
+    for calls in [1, 2, 3, 7] {
+        let seen = Seen::default();
+        let limits = limits(|limits| limits.running_calls = calls);
+        let mut peer = accepting_within(SourceClient::new(seen.clone()), limits);
+        peer.receive(r#"["push",["pipeline",0,["echo"],[[[[[0,1,2]],[[3,4,5,6,7]],8,9]]]]]"#);
+        peer.receive(&format!(r#"["push",["remap",1,[],[["import",0]],{program}]]"#));
+        peer.receive(r#"["pull",2]"#);
+        assert_eq!(seen.begun().len(), calls);
+        seen.open();
+        peer.settle();
+        assert_eq!(peer.frames(), [r#"["resolve",2,[[[[0,1,2]],[[3,4,5,6,7]],8,9]]]"#]);
+        let of = |list: std::ops::Range<u32>| {
+            seen.begun().into_iter().filter(|n| list.contains(n)).collect::<Vec<_>>()
+        };
+        assert_eq!([of(0..3), of(3..8), of(8..10)], [vec![0, 1, 2], vec![3, 4, 5, 6, 7], vec![8, 9]]);
+        assert_eq!(lock(&seen.state).most, calls);
+    }
+}
+
+#[test]
+fn a_program_that_multiplies_ends_within_its_steps() {
+    let inner = r#"["pipeline",-1,["slow"],[["pipeline",0]]],["pipeline",0]"#;
+    let middle = format!(r#"["pipeline",-1,["count"],[1000]],["remap",1,[],[["import",-1]],[{inner}]]"#);
+    let outer = format!(r#"[["pipeline",-1,["count"],[1000]],["remap",1,[],[["import",-1]],[{middle}]]]"#);
+    let limits = limits(|limits| limits.map_steps = 20_000);
+    let (seen, mut peer, _) = mapped_within(limits, r#"["count"],[1000]"#, &outer);
+    seen.open();
+    peer.settle();
+    let frames = peer.frames();
+    let [refused] = &*frames else { panic!("{frames:?}") };
+    assert!(refused.contains("a map of more than 20000 steps; see `Limits::map_steps`"), "{refused}");
+    assert!(lock(&seen.state).running.is_empty(), "what it began is cancelled");
+    assert!(seen.begun().len() < 10_000);
+    peer.receive(r#"["stream",["pipeline",0,["dbl"],[4]]]"#);
+    assert_eq!(peer.frames(), [r#"["resolve",3,8]"#], "nothing else fails");
+}
+
+#[test]
+fn a_program_that_doubles_ends_within_its_bytes() {
+    let double = |of: usize| format!(r#"[[["pipeline",{of}],["pipeline",{of}]]]"#);
+    let doubles: Vec<_> = (0..60).map(double).collect();
+    let program = format!(
+        r#"[["pipeline",-1,["slow"],[0]],[[["pipeline",0],"0123456789"]],{}]"#,
+        doubles[2..].join(",")
+    );
+    let (seen, peer, frames) = mapped_within(Limits::default(), r#"["ids"],[]"#, &program);
+    let [refused] = &*frames else { panic!("{frames:?}") };
+    assert!(
+        refused.contains("`Limits::map_steps`") || refused.contains("`Limits::unfolded_bytes`"),
+        "{refused}"
+    );
+    assert!(lock(&seen.state).running.is_empty(), "what it began is cancelled");
+    assert!(peer.core().closed().is_none());
+}
+
+#[test]
+fn programs_that_make_no_sense_fail_alone_and_run_nothing() {
+    let programs = [
+        ("[]", "a map without instructions"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["pipeline",5]]"#, "no such variable in a map: 5"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["pipeline",2]]"#, "no such variable in a map: 2"),
+        (r#"[["pipeline",-1,["dbl"],[["pipeline",1]]],1]"#, "no such variable in a map: 1"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["pipeline",-2]]"#, "no such variable in a map: -2"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["pipeline",-9223372036854775808]]"#, "no such variable"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["export",-2]]"#, "refers to something that is not in it"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["promise",-2]]"#, "refers to something that is not in it"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["readable",2]]"#, "refers to something that is not in it"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["writable",-2]]"#, "refers to something that is not in it"),
+        (r#"[["import",-1,["dbl"],[1]]]"#, "is made by `pipeline`"),
+        (
+            r#"[["pipeline",-1,["dbl"],[1]],["remap",1,[],[["import",2]],[1]]]"#,
+            "no such variable in a map: 2",
+        ),
+        (r#"[["pipeline",-1,["dbl"],[1]],["remap",1,[],[["export",-2]],[1]]]"#, "is not in it"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["remap",2,[],[],[1]]]"#, "no such variable in a map: 2"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["remap",0,[],[],[]]]"#, "a map without instructions"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["remap",0,[],[],[["pipeline",-1]]]]"#, "no such variable"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["wat"]]"#, "unknown special value"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["bigint","x"]]"#, "not a big integer"),
+        (r#"[["pipeline",-1,["dbl"],[1]],["remap",0,[],[],[["wat"]]]]"#, "unknown special value"),
+    ];
+    for (program, why) in programs {
+        let (seen, peer, frames) = mapped_within(Limits::default(), r#"["ids"],[]"#, program);
+        let [refused] = &*frames else { panic!("{program}: {frames:?}") };
+        assert!(refused.starts_with(r#"["reject",2,"#) && refused.contains(why), "{program}: {refused}");
+        assert_eq!(seen.begun(), <[u32; 0]>::default(), "{program}");
+        assert!(peer.core().closed().is_none(), "{program}");
+    }
+}
+
+#[test]
+fn what_comes_with_a_map_that_fails_is_given_back() {
+    for (map, why) in [
+        (r#"["remap",9,[],[["export",-1]],[1]]"#, "no such entry on exports table: 9"),
+        (r#"["remap",0,[],[["export",-1],["import",9]],[1]]"#, "no such entry on exports table: 9"),
+        (r#"["remap",0,[],[["export",-1]],[]]"#, "without instructions"),
+        (r#"["remap",0,[],[["export",-1]],[["pipeline",-1,["x"],[]],["pipeline",7]]]"#, "no such variable"),
+    ] {
+        let mut peer = accepting(SourceClient::new(Seen::default()));
+        peer.receive(&format!(r#"["stream",{map}]"#));
+        let mut heard = peer.frames();
+        heard.sort();
+        assert_eq!(heard.len(), 2, "{map}: {heard:?}");
+        assert!(heard[0].starts_with(r#"["reject",1,"#) && heard[0].contains(why), "{map}: {heard:?}");
+        assert_eq!(heard[1], r#"["release",-1,1]"#, "{map}");
+    }
+}
+
+#[test]
+fn maps_inside_maps_take_no_stack_without_bound() {
+    // The stack of a worker.
+    let test = || {
+        for depth in [1, 10, 32, 40, 60, 200] {
+            let nested =
+                (1..depth).fold("[7]".to_owned(), |inner, _| format!(r#"[["remap",0,[],[],{inner}]]"#));
+            let (_, peer, frames) = mapped_within(Limits::default(), r#"["count"],[2]"#, &nested);
+            if depth <= 32 {
+                assert_eq!(frames, [r#"["resolve",2,[[7,7]]]"#], "{depth}");
+            } else if depth < 127 {
+                assert!(frames[0].starts_with(r#"["reject",2,"#), "{depth}: {frames:?}");
+            } else {
+                assert!(peer.core().closed().is_some(), "a frame may not be so deep");
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(test).unwrap().join().unwrap();
+}
+
+#[test]
+fn a_captured_promise_is_waited_for_without_holding_up_others() {
+    let seen = Seen::default();
+    let limits = limits(|limits| limits.running_calls = 4);
+    let mut peer = accepting_within(SourceClient::new(seen.clone()), limits);
+    peer.receive(r#"["push",["pipeline",0,["slow"],[9]]]"#);
+    peer.receive(r#"["push",["pipeline",0,["ids"],[]]]"#);
+    let program = r#"[["pipeline",-1,["dbl"],[["pipeline",0]]],[[["pipeline",1],["pipeline",-2]]]]"#;
+    peer.receive(&format!(r#"["push",["remap",2,[],[["import",0],["import",1]],{program}]]"#));
+    peer.receive(r#"["pull",3]"#);
+    assert_eq!(seen.begun(), [9, 1, 2, 3]);
+    seen.open();
+    peer.settle();
+    assert_eq!(peer.frames(), [r#"["resolve",3,[[[[2,9]],[[4,9]],[[6,9]]]]]"#]);
+}
