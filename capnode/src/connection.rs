@@ -7,6 +7,7 @@ use futures_channel::oneshot;
 
 use crate::cap::Cap;
 use crate::cap::broken::BrokenCallback;
+use crate::cap::import::{Import, ImportHook};
 use crate::dialect::Dialect;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Fault};
@@ -27,11 +28,21 @@ pub struct Connection {
     link: Arc<Link>,
     /// A count of the holders of the connection itself. `Some` until the connection is dropped.
     held: Option<Arc<()>>,
+    /// The owner of the peer's index, if that is not the connection.
+    index: Option<Arc<dyn ImportHook>>,
 }
 
 impl Connection {
     pub(crate) fn new(side: Side, config: LinkConfig) -> Self {
-        Self { link: Link::new(side, None, config), held: Some(Arc::new(())) }
+        Self { link: Link::new(side, None, config), held: Some(Arc::new(())), index: None }
+    }
+
+    /// Returns the connection with an index of the peer's that another owns.
+    #[cfg(feature = "http")]
+    pub(crate) fn with_index_of(self, owner: Arc<dyn ImportHook>) -> Self {
+        let mut connection = self;
+        connection.index = Some(owner);
+        connection
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -50,7 +61,10 @@ impl Connection {
     ///
     /// Asks nothing of the peer: a missing method shows when it is called.
     pub fn index<C: FromCap>(&self) -> C {
-        C::from_reference(self.link.peer_index())
+        C::from_reference(match &self.index {
+            None => self.link.peer_index(),
+            Some(owner) => Cap::from_import(Import::new(owner.clone(), 0, false)),
+        })
     }
 
     /// Returns the peer's language. The accepting side knows it once the peer has sent something, unless it was

@@ -65,7 +65,7 @@ impl Desk for Here {
     }
 
     async fn tell(&self, back: Func<fn(i64) -> i64>) {
-        back.call(7).send();
+        back.call(7).send().unwrap();
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) trait ConnectionHook: Send + Sync {
     /// if it was not sent.
     fn give_up(&self, call: &AnswerSlot) -> bool;
 
+    /// Notes that a caller waits, and has had a turn to make other calls. It matters where calls are gathered.
+    fn note_awaited(&self);
+
     /// Has `slot` called when the connection ends, at once if it has.
     fn on_closed(&self, slot: &BrokenSlot);
 

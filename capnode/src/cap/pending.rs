@@ -46,6 +46,8 @@ pub(crate) struct PendingAnswer {
 }
 
 enum State {
+    /// Not sent yet, since calls are gathered; `true` once the caller has waited for a turn.
+    Gathering(bool),
     Waiting,
     /// Answered, with promises or requests in the answer.
     Settling(Box<Settling>),
@@ -155,9 +157,16 @@ impl PendingAnswer {
         (Answerer(Some(slot.clone())), Self { connection, slot, state: State::Waiting })
     }
 
+    /// Returns the future of an answer of a connection that gathers calls, until a caller that waits has had a turn to make
+    /// others.
+    pub(crate) fn gathering(mut self) -> Self {
+        self.state = State::Gathering(false);
+        self
+    }
+
     /// Gives the call up. Returns `true` if it still waited for room, and so was not sent.
     pub(crate) fn give_up(&mut self) -> bool {
-        let waits = matches!(self.state, State::Waiting);
+        let waits = matches!(self.state, State::Waiting | State::Gathering(_));
         self.detach();
         waits && self.connection.give_up(&self.slot)
     }
@@ -175,6 +184,17 @@ impl Future for PendingAnswer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             let arrived = match &mut self.state {
+                State::Gathering(false) => {
+                    self.state = State::Gathering(true);
+                    // All that is ready to make calls runs before.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                State::Gathering(true) => {
+                    self.state = State::Waiting;
+                    self.connection.note_awaited();
+                    continue;
+                }
                 State::Waiting => ready!(self.slot.poll(cx)),
                 State::Settling(settled) => {
                     let outcome = ready!(settled.poll(cx));

@@ -1,10 +1,15 @@
 //! A connection that is an HTTP batch: each side sends a body, and nothing after it. So an answer comes only to what
 //! the connecting side has asked in its body, and a reference lives no longer than the batch.
 
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::{LimitKind, Limits};
+use crate::message::Id;
 use crate::session::Side;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// The progress of an HTTP batch.
 pub(super) struct Batch {
@@ -17,6 +22,14 @@ pub(super) struct Batch {
     received: AtomicBool,
     /// `true` if there was a call that nobody waits for, which is wanted all the same.
     unawaited: AtomicBool,
+    /// `true` once calls of the index go into another batch.
+    closed: AtomicBool,
+    /// The number of calls of the index that are being made.
+    entering: AtomicUsize,
+    /// The results of calls that nothing has been done with: whoever holds one is about to use it.
+    unused: Mutex<HashSet<Id>>,
+    /// The address of the connection whose index stands for that of the peer.
+    index_of: OnceLock<usize>,
     /// Bytes of the body of this side that have been taken.
     taken: AtomicUsize,
 }
@@ -28,6 +41,10 @@ impl Batch {
             unanswering: AtomicBool::new(side == Side::Accepting),
             received: AtomicBool::new(false),
             unawaited: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            entering: AtomicUsize::new(0),
+            unused: Mutex::default(),
+            index_of: OnceLock::new(),
             taken: AtomicUsize::new(0),
         }
     }
@@ -70,6 +87,26 @@ impl Batch {
         self.sealed.load(Ordering::SeqCst)
     }
 
+    /// Has later calls of the index go into another batch.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes the result of a call, which somebody holds.
+    pub(super) fn add_result(&self, id: Id) {
+        lock(&self.unused).insert(id);
+    }
+
+    /// Notes that something has been done with the result of a call.
+    pub(super) fn use_result(&self, id: Id) {
+        lock(&self.unused).remove(&id);
+    }
+
+    /// Returns `true` for the address of the connection whose index stands for that of the peer.
+    pub(super) fn is_index_of(&self, connection: usize) -> bool {
+        self.index_of.get() == Some(&connection)
+    }
+
     /// Returns `true` if the batch is wanted although this program holds nothing of it.
     pub(super) fn is_wanted(&self) -> bool {
         self.unawaited.load(Ordering::SeqCst) && !self.received.load(Ordering::SeqCst)
@@ -91,3 +128,34 @@ const SEALED: &str = "the HTTP batch has been sent, and its references end with 
 
 const UNANSWERING: &str = "a client that sends an HTTP batch answers no calls, since it has sent all it sends: call it by \
     `.send()`, or have it connect by ws://";
+
+/// The access of whoever makes batches out of the calls of one index.
+#[cfg(feature = "http")]
+impl Batch {
+    /// Notes that a call of the index is about to be made, which [`leave`](Self::leave) follows. Returns `false` if it
+    /// goes into another batch. Called under the lock of the link.
+    pub(super) fn enter(&self) -> bool {
+        let is_open = !self.closed.load(Ordering::SeqCst);
+        self.entering.fetch_add(usize::from(is_open), Ordering::SeqCst);
+        is_open
+    }
+
+    pub(super) fn leave(&self) {
+        self.entering.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Returns `true` if a call of the index is about to be made.
+    pub(super) fn is_entered(&self) -> bool {
+        self.entering.load(Ordering::SeqCst) > 0
+    }
+
+    /// Returns `true` once all calls have been made that go into the batch, as far as can be told.
+    pub(super) fn is_gathered(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) && !self.is_entered() && lock(&self.unused).is_empty()
+    }
+
+    /// Has the index of a connection stand for that of the peer.
+    pub(super) fn set_index_of(&self, connection: usize) {
+        self.index_of.get_or_init(|| connection);
+    }
+}

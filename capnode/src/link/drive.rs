@@ -213,6 +213,57 @@ impl Link {
         self.batch.as_ref().is_some_and(Batch::is_sealed)
     }
 
+    /// Notes that a call of the index is about to be made, which [`leave_batch`](Self::leave_batch) follows. Returns
+    /// `false` if it goes into another batch.
+    #[cfg(feature = "http")]
+    pub(crate) fn enter_batch(&self) -> bool {
+        !self.is_closed() && self.read_state(|_| self.batch.as_ref().is_some_and(Batch::enter))
+    }
+
+    /// Notes that a call of the index has been made.
+    #[cfg(feature = "http")]
+    pub(crate) fn leave_batch(&self) {
+        self.batch.as_ref().inspect(|batch| batch.leave());
+        self.wake_up();
+    }
+
+    /// Returns `Ready` when the calls of this side are to be sent: a caller waits, or nobody holds anything, and nobody is
+    /// about to use the result of another.
+    #[cfg(feature = "http")]
+    pub(crate) fn poll_gathered(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.set_waker(Some(cx.waker()));
+        let Some(batch) = &self.batch else { return Poll::Ready(()) };
+        // No call comes in between.
+        self.with_state(Cause::Driver, |state, _| {
+            if !batch.is_entered() && state.session.is_idle() {
+                batch.close();
+            }
+        });
+        if self.is_closed() || batch.is_gathered() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Has later calls of the index go into another batch.
+    #[cfg(feature = "http")]
+    pub(crate) fn close_batch(&self) {
+        if let Some(batch) = &self.batch {
+            batch.close();
+        }
+    }
+
+    /// Returns `true` if a batch is wanted although this program holds nothing of it.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.batch.as_ref().is_some_and(Batch::is_wanted)
+    }
+
+    /// Has the index of the connection at an address stand for that of the peer.
+    #[cfg(feature = "http")]
+    pub(crate) fn set_index_of(&self, connection: usize) {
+        if let Some(batch) = &self.batch {
+            batch.set_index_of(connection);
+        }
+    }
+
     /// Notes that the peer has sent its whole body. Whatever waits for more of it fails.
     pub(crate) fn end_input(&self) {
         if self.batch.as_ref().is_none_or(Batch::end_input) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Link;
+use super::batch::Batch;
 use super::effects::Effects;
 use super::question::Question;
 use super::state::State;
@@ -49,7 +50,10 @@ impl Link {
         }
         // An import without an id yet is lent like any other reference, and passes its calls on.
         let ours = |cap: &Cap, path: &Path| {
-            let import = cap.import().filter(|import| import.is_of(self) && import.is_sent())?;
+            let import = cap.import().filter(|import| import.is_sent() && self.has_lent(import))?;
+            if let Some(batch) = &self.batch {
+                batch.use_result(import.id());
+            }
             Some(ReceiverRef { id: import.id(), path: path.clone(), args: None, awaited: false })
         };
         let home = match cap.as_property() {
@@ -60,6 +64,12 @@ impl Link {
             None => ours(&cap, &Path::Empty),
         };
         home.map_or_else(|| Self::export_cap(state, cap), CapDescriptor::ReceiverHosted)
+    }
+
+    /// Returns `true` for something that the peer has lent.
+    fn has_lent(self: &Arc<Self>, import: &Import) -> bool {
+        let is_index = |batch: &Batch| import.id() == 0 && batch.is_index_of(import.connection_addr());
+        import.is_of(self) || self.batch.as_ref().is_some_and(is_index)
     }
 
     fn export_cap(state: &mut State, cap: Cap) -> CapDescriptor {

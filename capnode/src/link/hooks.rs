@@ -44,6 +44,13 @@ impl ConnectionHook for Link {
         })
     }
 
+    fn note_awaited(&self) {
+        if let Some(batch) = &self.batch {
+            batch.close();
+            self.wake_up();
+        }
+    }
+
     fn on_closed(&self, slot: &BrokenSlot) {
         let closed = self.with_state(Cause::Program, |state, _| state.lifecycle.watch(slot));
         if let Some(error) = closed {
@@ -132,13 +139,21 @@ impl ImportHook for Link {
             // A batch does not wait for an answer that nobody wants.
             call.pulled &= awaits || self.batch.is_none();
             let id = state.send(call, effects)?;
+            if let Some(batch) = &self.batch {
+                batch.use_result(target.id());
+                if !answered {
+                    batch.add_result(id);
+                } else if !awaits {
+                    state.session.forgo_answer(id);
+                }
+            }
             if !answered {
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
             }
             let since = self.call_since(options.timed);
             let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
             state.entries.expect(id, Question::Call { caller, progress: options.progress.take(), since });
-            Ok(Called::Sent(answer))
+            Ok(Called::Sent(if self.batch.is_some() { answer.gathering() } else { answer }))
         })
     }
 

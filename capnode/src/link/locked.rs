@@ -103,6 +103,9 @@ impl Link {
             let release = state.session.drop_import(id);
             state.say_all(release);
             state.entries.drop_import(id, effects);
+            if let Some(batch) = &self.batch {
+                batch.use_result(id);
+            }
         }
     }
 

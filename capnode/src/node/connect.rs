@@ -9,20 +9,25 @@ use std::sync::Arc;
 
 #[cfg(feature = "ws")]
 use super::HANDSHAKE;
-use super::{Node, kind_of};
+#[cfg(not(feature = "http"))]
+use super::NEEDS_HTTP;
+#[cfg(all(feature = "ws", not(feature = "tls")))]
+use super::NEEDS_TLS;
+use super::Node;
+#[cfg(feature = "http")]
+use super::batches::Batches;
+use super::kind_of;
 use crate::connection::FromConnection;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
 use crate::remote::Remote;
 use crate::runtime::BoxFuture;
-#[cfg(feature = "ws")]
-use crate::transport::address::Io;
-use crate::transport::address::dial;
+use crate::transport::address::{Io, dial};
 use crate::transport::{Address, Transport, lines};
 
-/// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `tcp://host:port` or `unix:/path`. The result
-/// is a client for the peer's index, a [`Cap`](crate::Cap), or the [`Connection`](crate::Connection), whose
+/// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `http://host:port/path`,
+/// `https://host:port/path`, `tcp://host:port` or `unix:/path`. The result is a client for the peer's index, a [`Cap`](crate::Cap), or the [`Connection`](crate::Connection), whose
 /// [`index`](crate::Connection::index) returns a client.
 ///
 /// ```no_run
@@ -99,47 +104,82 @@ impl<C: FromConnection> Connect<C> {
 
     async fn run(self) -> Result<C, Error> {
         let address: Address = self.url.parse()?;
-        let url = self.url.clone();
-        let error = |kind, error: io::Error| {
-            // The cause is in the message, so it is not the source as well.
-            Error::new(kind, format!("cannot connect to {url}: {error}"))
-                .with_public_message("cannot connect")
-        };
-        let failed = |cause: io::Error| error(kind_of(&cause), cause);
         crate::runtime::check()?;
-        let (stream, remote) = crate::runtime::with_io(dial(&address)).await.map_err(failed)?;
-        let limit = self.node.settings.config.limits.frame_bytes;
-        match &address {
+        let config = |remote| self.config(remote);
+        let node = &self.node;
+        let dial = Dial {
+            url: self.url.clone(),
+            address,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        };
+        let limit = node.settings.config.limits.frame_bytes;
+        match &dial.address {
             #[cfg(feature = "ws")]
-            Address::Ws { tls, host, path } => {
-                let handshake = async {
-                    let stream = if *tls { self.secure(stream, host).await? } else { stream };
-                    let socket =
-                        crate::transport::ws::connect(stream, host, path, &self.headers, limit).await;
-                    socket.map_err(|cause| match cause.kind() {
-                        io::ErrorKind::PermissionDenied => error(ErrorKind::Refused, cause),
-                        _ => failed(cause),
-                    })
-                };
-                let late = |_| {
-                    failed(io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        "the handshake took longer than 10 seconds",
-                    ))
-                };
-                let socket = crate::runtime::timeout(HANDSHAKE, handshake).await.map_err(late)??;
-                self.node.connect_to(socket, self.config(remote)).await
+            Address::Ws { host, path, .. } => {
+                let (stream, remote) = dial.open().await?;
+                let handshake = crate::transport::ws::connect(stream, host, path, &self.headers, limit);
+                let socket = crate::runtime::timeout(HANDSHAKE, handshake).await.map_err(|_| dial.late())?;
+                let socket = socket.map_err(|cause| match cause.kind() {
+                    io::ErrorKind::PermissionDenied => dial.error(ErrorKind::Refused, &cause),
+                    kind => dial.error(kind_of(kind), &cause),
+                })?;
+                node.connect_to(socket, config(remote)).await
             }
             #[cfg(not(feature = "ws"))]
             Address::Ws { .. } => Err(Error::new(
                 ErrorKind::Unsupported,
                 "WebSockets need capnode's feature `ws`: enable it in Cargo.toml",
             )),
-            Address::Http { .. } => Err(Error::new(ErrorKind::Unsupported, "later")),
+            #[cfg(feature = "http")]
+            Address::Http { .. } => {
+                let connection = Batches::connect(node, config, dial, &self.headers).await?;
+                Ok(C::from_connection(connection))
+            }
+            #[cfg(not(feature = "http"))]
+            Address::Http { .. } => Err(Error::new(ErrorKind::Unsupported, NEEDS_HTTP)),
             Address::Tcp(_) | Address::Unix(_) => {
-                self.node.connect_to(lines(stream).limit(limit), self.config(remote)).await
+                let (stream, remote) = dial.open().await?;
+                node.connect_to(lines(stream).limit(limit), config(remote)).await
             }
         }
+    }
+}
+
+/// A way to open streams to one address.
+pub(super) struct Dial {
+    url: String,
+    address: Address,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
+}
+
+impl Dial {
+    /// Opens a stream, and does the handshake of TLS if the address needs one. Returns the stream and the party that it
+    /// leads to.
+    pub(super) async fn open(&self) -> Result<(Box<dyn Io>, Remote), Error> {
+        let dialed = crate::runtime::with_io(dial(&self.address)).await;
+        let (stream, remote) = dialed.map_err(|cause| self.error(kind_of(cause.kind()), &cause))?;
+        match &self.address {
+            #[cfg(feature = "ws")]
+            Address::Ws { tls: true, host, .. } | Address::Http { tls: true, host, .. } => {
+                let secured = crate::runtime::timeout(HANDSHAKE, self.secure(stream, host)).await;
+                Ok((secured.map_err(|_| self.late())??, remote))
+            }
+            _ => Ok((stream, remote)),
+        }
+    }
+
+    /// Returns the error of a failed attempt.
+    fn error(&self, kind: ErrorKind, cause: &dyn fmt::Display) -> Error {
+        // The cause is in the message, so it is not the source as well.
+        Error::new(kind, format!("cannot connect to {}: {cause}", self.url))
+            .with_public_message("cannot connect")
+    }
+
+    #[cfg(feature = "ws")]
+    fn late(&self) -> Error {
+        self.error(ErrorKind::Connect, &"the handshake took longer than 10 seconds")
     }
 
     /// Does the handshake of TLS.
@@ -163,10 +203,31 @@ impl<C: FromConnection> Connect<C> {
 
     #[cfg(all(feature = "ws", not(feature = "tls")))]
     async fn secure(&self, _: Box<dyn Io>, _: &str) -> Result<Box<dyn Io>, Error> {
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "wss:// needs capnode's feature `tls`: enable it in Cargo.toml",
-        ))
+        Err(Error::new(ErrorKind::Unsupported, NEEDS_TLS))
+    }
+}
+
+#[cfg(feature = "http")]
+impl Dial {
+    /// Returns the host and port of the address.
+    pub(super) fn host(&self) -> &str {
+        match &self.address {
+            Address::Http { host, .. } => host,
+            _ => "",
+        }
+    }
+
+    /// Returns the path and query of the address.
+    pub(super) fn path(&self) -> &str {
+        match &self.address {
+            Address::Http { path, .. } => path,
+            _ => "/",
+        }
+    }
+
+    /// Returns the error of an attempt that failed for another reason than the network.
+    pub(super) fn failed(&self, cause: &dyn fmt::Display) -> Error {
+        self.error(ErrorKind::Connect, cause)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -96,8 +97,16 @@ pub(super) async fn serve(
     let mut server = http1::Builder::new();
     // A stream on which no request comes is closed as well.
     server.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE).max_buf_size(HEAD);
-    // The peer has been told of an error as far as possible.
-    let _failed = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let mut closing = node.shared.closing();
+    tokio::select! {
+        // The peer has been told of an error as far as possible.
+        _ended = serving.as_mut() => return,
+        // The sender is the node's, which is here.
+        _ = closing.wait_for(|closing| *closing) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _failed = serving.await;
 }
 
 /// Returns the answer that a refusal is.

@@ -59,7 +59,7 @@ impl Listener {
         let cannot = |error: io::Error| {
             // The cause is in the message, so it is not the source as well.
             let message = format!("cannot listen on {address}: {error}");
-            Error::new(kind_of(&error), message).with_public_message("cannot listen")
+            Error::new(kind_of(error.kind()), message).with_public_message("cannot listen")
         };
         crate::runtime::check()?;
         let bound = crate::runtime::with_io(Bound::new(&address)).await.map_err(cannot)?;

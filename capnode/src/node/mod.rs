@@ -9,6 +9,8 @@ use self::admit::Admit;
 use self::shared::Shared;
 
 mod admit;
+#[cfg(feature = "http")]
+mod batches;
 mod builder;
 mod connect;
 #[cfg(feature = "http")]
@@ -198,8 +200,8 @@ const NEEDS_HTTP: &str = "HTTP batches need capnode's feature `http`: enable it 
 const NEEDS_TLS: &str = "wss:// and https:// need capnode's feature `tls`: enable it in Cargo.toml";
 
 /// Returns the kind of the error that a socket could not be opened.
-fn kind_of(error: &io::Error) -> ErrorKind {
-    match error.kind() {
+fn kind_of(error: io::ErrorKind) -> ErrorKind {
+    match error {
         io::ErrorKind::Unsupported => ErrorKind::Unsupported,
         _ => ErrorKind::Connect,
     }

@@ -405,12 +405,17 @@ impl Session {
             Some(path) => self.call(Expression::Call { target: 0, path, args: None }, ReturnMode::Streamed),
             None => self.round_trip(),
         };
+        self.forgo_answer(call.id);
+        call
+    }
+
+    /// Notes that no caller waits for the answer of a call, which is wanted all the same.
+    pub(crate) fn forgo_answer(&mut self, id: Id) {
         if let Some(ImportState::Awaited { wanted, .. }) =
-            self.imports.get_mut(&call.id).map(|import| &mut import.state)
+            self.imports.get_mut(&id).map(|import| &mut import.state)
         {
             *wanted = false;
         }
-        call
     }
 
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
