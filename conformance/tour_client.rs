@@ -40,7 +40,12 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let connection: Connection = capnode::connect(url).dialect(dialect).await?;
     let expect = if strict { Expect::Rust } else { Expect::Any };
-    let summary = capnode_conformance::run(&connection, expect, |line| println!("{line}")).await;
+    let tell = |line: &str| println!("{line}");
+    let summary = if url.starts_with("http") {
+        capnode_conformance::run_batches(&connection, expect, tell).await
+    } else {
+        capnode_conformance::run(&connection, expect, tell).await
+    };
     println!("{summary}");
     Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

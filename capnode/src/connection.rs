@@ -7,7 +7,6 @@ use futures_channel::oneshot;
 
 use crate::cap::Cap;
 use crate::cap::broken::BrokenCallback;
-use crate::cap::import::{Import, ImportHook};
 use crate::dialect::Dialect;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Fault};
@@ -28,8 +27,8 @@ pub struct Connection {
     link: Arc<Link>,
     /// A count of the holders of the connection itself. `Some` until the connection is dropped.
     held: Option<Arc<()>>,
-    /// The owner of the peer's index, if that is not the connection.
-    index: Option<Arc<dyn ImportHook>>,
+    /// The peer's index, if it does not come over the connection itself.
+    index: Option<Cap>,
 }
 
 impl Connection {
@@ -37,12 +36,11 @@ impl Connection {
         Self { link: Link::new(side, None, config), held: Some(Arc::new(())), index: None }
     }
 
-    /// Returns the connection with an index of the peer's that another owns.
+    /// Returns the connection with an index of the peer's that does not come over it.
     #[cfg(feature = "http")]
-    pub(crate) fn with_index_of(self, owner: Arc<dyn ImportHook>) -> Self {
-        let mut connection = self;
-        connection.index = Some(owner);
-        connection
+    pub(crate) fn with_index(mut self, index: Cap) -> Self {
+        self.index = Some(index);
+        self
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -61,10 +59,7 @@ impl Connection {
     ///
     /// Asks nothing of the peer: a missing method shows when it is called.
     pub fn index<C: FromCap>(&self) -> C {
-        C::from_reference(match &self.index {
-            None => self.link.peer_index(),
-            Some(owner) => Cap::from_import(Import::new(owner.clone(), 0, false)),
-        })
+        C::from_reference(self.index.clone().unwrap_or_else(|| self.link.peer_index()))
     }
 
     /// Returns the peer's language. The accepting side knows it once the peer has sent something, unless it was

@@ -130,6 +130,68 @@ macro_rules! checks {
 }
 use checks;
 
+/// The checks that take more than one HTTP batch: a callback with an answer, or a use of what an earlier call gave.
+const NOT_FOR_BATCHES: &[&str] = &[
+    "functions: of up to six arguments",
+    "functions: too many and too few arguments",
+    "functions: every kind of argument and answer",
+    "functions: one that panics",
+    "functions: given a function",
+    "functions: answering with a function",
+    "functions: answering with an object of the peer's",
+    "functions: called in order",
+    "functions: the original comes home",
+    "objects: methods and properties",
+    "objects: the original comes home",
+    "objects: of ours in each other's methods",
+    "structs: with functions and objects in them",
+    "promises: calls on one that came back wait in order",
+    "promises: one that is rejected",
+    "promises: one whose resolver is dropped",
+    "releases: objects of the peer's",
+    "releases: functions of ours",
+    "releases: an object outlives the copies of its reference",
+    "order: calls on one object",
+    "order: calls on an object that is not there yet",
+    "order: while the object arrives",
+    "order: a big call and small ones",
+    "calls of every kind at once",
+    "a missing property is undefined",
+    "a call that takes too long",
+    "transform: from a kept callback",
+    "transform: the method itself inside a value",
+    "transform: the method itself sent home",
+    "counter: counts and begins anew",
+    "counter: each is its own",
+    "counter: a method it does not have",
+    "counter: from a kept callback",
+    "counter: inside a value",
+    "counter: sent home",
+    "counter: pipelined",
+    "on: calls back three times, one after the other",
+    "on: a callback may call the peer",
+    "on: a callback that fails ends it",
+    "on: a callback that fails at its second call",
+    "on: a callback's own error",
+    "on: a kept callback",
+    "on: from a kept callback",
+    "on: a callback from inside a value",
+    "on: a callback that is not there yet",
+    "on: a callback that is the result of a call not answered yet",
+    "on: other calls go on while a callback is waiting",
+    "on: given up while its callback is waiting",
+    "fail: from a kept callback",
+    "fail: the method itself inside a value",
+    "fail: runs down a pipelined chain",
+    "authenticate: step by step",
+    "authenticate: from a kept callback",
+    "authenticate: a user inside a value",
+    "authenticate: a user sent home",
+    "echo: from a kept callback",
+    "echo: the method itself inside a value",
+    "echo: fields of a result not there yet",
+];
+
 /// The names of all checks, in the order they run.
 pub fn names() -> impl Iterator<Item = &'static str> {
     all().map(|check| check.name)
@@ -141,13 +203,28 @@ fn all() -> impl Iterator<Item = &'static Check> {
 
 /// Runs all checks on the peer of a connection, and calls `tell` with the outcome of each: `ok NAME` or `FAILED NAME:
 /// why`.
-pub async fn run(connection: &Connection, expect: Expect, mut tell: impl FnMut(&str)) -> Summary {
+pub async fn run(connection: &Connection, expect: Expect, tell: impl FnMut(&str)) -> Summary {
+    run_those(connection, expect, |_| true, tell).await
+}
+
+/// Runs the checks that take one HTTP batch.
+pub async fn run_batches(connection: &Connection, expect: Expect, tell: impl FnMut(&str)) -> Summary {
+    run_those(connection, expect, |name| !NOT_FOR_BATCHES.contains(&name), tell).await
+}
+
+async fn run_those(
+    connection: &Connection,
+    expect: Expect,
+    wanted: impl Fn(&str) -> bool,
+    mut tell: impl FnMut(&str),
+) -> Summary {
     let peer = Peer { connection: connection.clone(), tour: connection.index(), expect };
     let dialect = connection.dialect().unwrap_or_default();
     let mut summary = Summary { passed: 0, failed: 0 };
     // A silent peer is not put to all checks.
     let mut silent = 0;
-    for check in all().filter(|check| check.only.is_empty() || check.only.contains(&dialect)) {
+    let speaks = |check: &&Check| check.only.is_empty() || check.only.contains(&dialect);
+    for check in all().filter(|check| speaks(check) && wanted(check.name)) {
         let failure = if silent == 3 {
             Some(Failure::new("not run, since three checks in a row ran out of time"))
         } else {
@@ -210,6 +287,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn the_checks_that_are_not_for_batches_exist() {
+        for left_out in NOT_FOR_BATCHES {
+            assert!(names().any(|name| name == *left_out), "{left_out}");
+        }
+    }
 
     #[test]
     fn every_check_has_a_name_of_its_own() {

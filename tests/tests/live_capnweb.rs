@@ -55,6 +55,27 @@ async fn our_client_passes_all_checks_at_npms_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_client_passes_the_checks_of_a_batch_at_npms_server_and_at_ours() {
+    if !js::ready() {
+        return;
+    }
+    let npms = js::Server::start("tour_server.mjs", &["--http", "127.0.0.1:0"]).await;
+    let ours = Node::new(tour::index()).listen("http://127.0.0.1:0").await.unwrap();
+    for (url, expect) in [(format!("http://{}", npms.address()), Expect::Any), (ours.url(), Expect::Rust)] {
+        let connection: Connection = capnode::connect(&url).await.unwrap();
+        let mut failures = Vec::new();
+        let summary = capnode_conformance::run_batches(&connection, expect, |line| {
+            if !line.starts_with("ok ") {
+                failures.push(line.to_owned());
+            }
+        })
+        .await;
+        assert!(failures.is_empty(), "{summary}\n{}", failures.join("\n"));
+        assert!(summary.passed >= 50, "{summary}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn npms_server_goes_away() {
     if !js::ready() {
         return;

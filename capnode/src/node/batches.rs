@@ -119,7 +119,8 @@ impl Batches {
             begun,
             idle,
         };
-        Ok(connection.with_index_of(Arc::new(batches)))
+        let index = Import::new(Arc::new(batches), 0, false);
+        Ok(connection.with_index(Cap::from_import(index)))
     }
 
     /// Enters the batch that the next call goes into.
