@@ -14,6 +14,7 @@ macro_rules! links {
 [errors]: crate::guide::errors
 [plugins]: crate::guide::plugins
 [browser]: crate::guide::browser
+[batches]: crate::guide::batches
 [testing]: crate::guide::testing
 [lifetime]: crate::guide::lifetime
 [semantics]: crate::guide::semantics
@@ -49,6 +50,10 @@ pub mod plugins {}
 #[doc = links!()]
 #[doc = include_str!("../docs/browser.md")]
 pub mod browser {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/batches.md")]
+pub mod batches {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/testing.md")]

@@ -88,14 +88,14 @@
 //!
 //! The module [`guide`] teaches the library by topic: [getting started](guide::first),
 //! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks), [errors](guide::errors),
-//! [plugins over stdio](guide::plugins), [a browser page](guide::browser), [testing](guide::testing), and
+//! [plugins over stdio](guide::plugins), [a browser page](guide::browser), [HTTP batches](guide::batches), [testing](guide::testing), and
 //! [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
 //!
 //! # Peers
 //!
 //! The wire protocol is Cap'n Web. A browser page or a Node program with npm's `capnweb` calls Rust objects, and is
-//! called, without generated code. Streams, blobs, `map` and HTTP batches are not supported yet; a peer that uses them
-//! gets an error that says so.
+//! called, without generated code. Streams, blobs, `map` are not supported yet; a peer that uses them gets an error that
+//! says so.
 //!
 //! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens detects the protocol by the
 //! first frame, and [`Connect::dialect`] chooses one. [`guide::from_javascript`] lists the name here of each feature of
@@ -107,7 +107,8 @@
 //! |---|---|---|
 //! | `tokio` | yes | nodes, connections, transports over TCP, Unix sockets and child processes |
 //! | `ws` | yes | WebSockets |
-//! | `tls` | yes | `wss://`, by rustls |
+//! | `tls` | yes | `wss://` and `https://`, by rustls |
+//! | `http` | no | HTTP batches, as client and as server, at `http://` and `https://` |
 //! | `tracing` | no | a span for each connection and its handlers; events for their panics and the ends of sessions |
 //! | `axum` | no | a node as a route of an axum application |
 //!

@@ -30,6 +30,12 @@ use crate::transport::{Address, Transport, lines};
 /// `https://host:port/path`, `tcp://host:port` or `unix:/path`. The result is a client for the peer's index, a [`Cap`](crate::Cap), or the [`Connection`](crate::Connection), whose
 /// [`index`](crate::Connection::index) returns a client.
 ///
+/// Over `http://` and `https://`, with the feature `http`, there is no connection that lasts. The calls that a program has
+/// made by the time it waits, and those that are pipelined on them, are sent as one batch: a request with a body, answered
+/// by another. The next call of the index begins the next batch. What a batch returns ends with it, so a call that
+/// depends on another has to be pipelined. The server cannot wait for an answer of this program. There is more in
+/// [the guide](crate::guide::batches).
+///
 /// ```no_run
 /// # async fn example() -> Result<(), capnode::Error> {
 /// let peer: capnode::Cap = capnode::connect("ws://127.0.0.1:5004").await?;
@@ -47,7 +53,8 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 /// # Errors
 ///
 /// [`ErrorKind::Connect`] if nothing listens at the address, or it is no address, or a handshake fails.
-/// [`ErrorKind::Refused`] if a server answers and opens no WebSocket. A refusal by the peer's node only shows at the
+/// [`ErrorKind::Refused`] if a server answers and opens no WebSocket. What a server of batches says only shows at the
+/// first call. A refusal by the peer's node only shows at the
 /// first call. [`ErrorKind::Unsupported`] outside a tokio runtime, and in one without I/O or timers.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Connect<C> {
@@ -83,13 +90,13 @@ impl<C: FromConnection> Connect<C> {
         self
     }
 
-    /// Sends an HTTP header with the request for a WebSocket, such as `Authorization`.
+    /// Sends an HTTP header with the request for a WebSocket, or with each HTTP batch, such as `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Sets the trusted certificates, and those that this side shows, for `wss://`. By default the usual authorities of
+    /// Sets the trusted certificates, and those that this side shows, for `wss://` and `https://`. By default the usual authorities of
     /// the web are trusted.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
