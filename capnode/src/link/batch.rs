@@ -25,6 +25,7 @@ pub(super) struct Batch {
     /// `true` once calls of the index go into another batch.
     closed: AtomicBool,
     /// The number of calls of the index that are being made.
+    #[cfg(feature = "http")]
     entering: AtomicUsize,
     /// The results of calls that nothing has been done with: whoever holds one is about to use it.
     unused: Mutex<HashSet<Id>>,
@@ -42,6 +43,7 @@ impl Batch {
             received: AtomicBool::new(false),
             unawaited: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            #[cfg(feature = "http")]
             entering: AtomicUsize::new(0),
             unused: Mutex::default(),
             index_of: OnceLock::new(),

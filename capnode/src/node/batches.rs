@@ -16,7 +16,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-use super::connect::Dial;
+use super::dial::Dial;
 use super::{Node, admit};
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, OnBroken};

@@ -13,6 +13,7 @@ mod admit;
 mod batches;
 mod builder;
 mod connect;
+mod dial;
 #[cfg(feature = "http")]
 mod http;
 mod listener;
