@@ -90,6 +90,13 @@ pub struct Limits {
     /// Bytes of results that the peer may still use, because it has not released them. A result for which there is no
     /// room is replaced by an error. Default 64 MiB.
     pub kept_bytes: usize,
+    /// Bytes of the peer's streams that no reader has taken, and 256 for each chunk. Default 64 MiB. A stream that
+    /// brings more is aborted, and its reader gets an error; the session goes on. The sender chooses how much of a
+    /// stream is on its way at once: npm's `capnweb` lets as much be on its way as the line takes.
+    pub stream_bytes: usize,
+    /// Bytes of a stream that this side sends before the peer's reader has taken them. Default 4 MiB, at least 1 KiB.
+    /// The line decides how much of it is used. A writer waits beyond it.
+    pub stream_window: usize,
     /// Unwritten bytes above which an awaited call of this program waits for room (backpressure), and all later calls
     /// behind it, in their order. Default 1 MiB.
     pub unwritten_bytes_soft: usize,
@@ -205,6 +212,8 @@ setters! { Limits {
     parked_bytes: usize,
     call_bytes: usize,
     kept_bytes: usize,
+    stream_bytes: usize,
+    stream_window: usize,
     unwritten_bytes_soft: usize,
     unwritten_bytes_hard: usize,
     promise_depth: usize,
@@ -251,6 +260,8 @@ pub enum LimitKind {
     CallBytes,
     /// [`Limits::kept_bytes`].
     KeptBytes,
+    /// [`Limits::stream_bytes`].
+    StreamBytes,
     /// [`Limits::unwritten_bytes_hard`].
     UnwrittenBytesHard,
     /// [`Limits::promise_depth`].
@@ -296,6 +307,7 @@ impl LimitKind {
             Self::ParkedBytes => "parked_bytes",
             Self::CallBytes => "call_bytes",
             Self::KeptBytes => "kept_bytes",
+            Self::StreamBytes => "stream_bytes",
             Self::UnwrittenBytesHard => "unwritten_bytes_hard",
             Self::PromiseDepth => "promise_depth",
             Self::UnfoldedBytes => "unfolded_bytes",
@@ -335,6 +347,8 @@ impl Default for Limits {
             parked_bytes: 16 << 20,
             call_bytes: 256 << 20,
             kept_bytes: 64 << 20,
+            stream_bytes: 64 << 20,
+            stream_window: 4 << 20,
             unwritten_bytes_soft: 1 << 20,
             unwritten_bytes_hard: 64 << 20,
             promise_depth: MAX_PROMISE_DEPTH,

@@ -353,6 +353,10 @@ pub(crate) enum CapDescriptor {
     SenderFunction(Id),
     /// A promise of the sender, to be replaced by its outcome before delivery.
     SenderPromise(Id),
+    /// The write end of a stream of the sender.
+    SenderWritable(Id),
+    /// The read end of a pipe of the receiver, which the sender has opened.
+    ReceiverReadable(Id),
     /// A use of an export of the receiver.
     ReceiverHosted(ReceiverRef),
     /// The result of a program for each element of a value of the receiver.
@@ -364,10 +368,10 @@ pub(crate) enum CapDescriptor {
 }
 
 impl CapDescriptor {
-    /// Returns the id of an object or a function of the sender.
+    /// Returns the id of an object, a function or a write end of the sender.
     pub(crate) fn sender_id(&self) -> Option<Id> {
         match self {
-            Self::SenderHosted(id) | Self::SenderFunction(id) => Some(*id),
+            Self::SenderHosted(id) | Self::SenderFunction(id) | Self::SenderWritable(id) => Some(*id),
             _ => None,
         }
     }
@@ -456,7 +460,7 @@ pub(crate) enum Message {
     Call { id: Id, target: Id, path: Path, args: Option<Payload<CapDescriptor>>, return_mode: ReturnMode },
     /// Evaluates any other value: the calls in it are made, and the value is the answer.
     Evaluate { id: Id, value: Payload<CapDescriptor>, return_mode: ReturnMode },
-    /// Opens a stream. Streams are not supported.
+    /// Opens a pipe at the receiver: its result is the write end.
     Pipe { id: Id },
     /// Pulls the answer of a call.
     Pull(Id),

@@ -25,6 +25,13 @@ pub(crate) struct NestedTask {
     host: Option<Arc<dyn Host>>,
 }
 
+impl NestedTask {
+    /// Creates a task that runs for a connection.
+    pub(crate) fn new(handler: BoxFuture<()>, host: Arc<dyn Host>) -> Self {
+        Self { handler, host: Some(host) }
+    }
+}
+
 impl Future for NestedTask {
     type Output = ();
 

@@ -1,6 +1,8 @@
 //! References to imports.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Cap;
 use super::hook::{ConnectionHook, UNSENT};
@@ -28,6 +30,15 @@ pub(crate) trait ImportHook: ConnectionHook {
 
     /// The most bytes of a message to the peer.
     fn frame_bytes(&self) -> usize;
+
+    /// The time since the beginning, as the driver has told it.
+    fn now(&self) -> Duration;
+
+    /// The most bytes of a stream that may be on their way.
+    fn stream_window(&self) -> usize;
+
+    /// Ready when little output waits to be written, so that a chunk of a stream delays nothing else.
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Makes a request, whose arguments are written, to the target of an import, and takes out what is sent of it. An
     /// awaited call waits for room, and every call behind those that wait; a call that cannot wait fails where too much

@@ -72,11 +72,11 @@ pub(crate) struct PromiseOutcome {
     pub(crate) outcome: InboundResult,
     /// Bytes of the outcome with all its requests, once it is taken.
     pub(crate) bytes: usize,
-    pub(crate) untaken: Option<UntakenBytes>,
+    pub(crate) untaken: Option<HeldBytes>,
 }
 
-/// Bytes of an outcome that has not been taken, counted among all of its connection.
-pub(crate) struct UntakenBytes {
+/// Bytes of something that has not been taken, counted among all of its connection.
+pub(crate) struct HeldBytes {
     all: Arc<AtomicUsize>,
     bytes: usize,
 }
@@ -89,19 +89,19 @@ impl PromiseOutcome {
     pub(crate) fn value(value: Payload<InboundRef>, all: &Arc<AtomicUsize>, limits: Unfolding) -> Self {
         let value = InboundRef::compact(value);
         let (bytes, held) = (InboundRef::bytes(&value), value.text.buffer().len());
-        let untaken = UntakenBytes::new(all, bytes + held - value.text.as_str().len() + ENTRY);
+        let untaken = HeldBytes::new(all, bytes + held - value.text.as_str().len() + ENTRY);
         Self { outcome: Ok(InboundRef::ask(value, limits)), bytes, untaken: Some(untaken) }
     }
 }
 
-impl UntakenBytes {
-    fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
+impl HeldBytes {
+    pub(crate) fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
         all.fetch_add(bytes, Ordering::Relaxed);
         Self { all: all.clone(), bytes }
     }
 }
 
-impl Drop for UntakenBytes {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }

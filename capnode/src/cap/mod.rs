@@ -29,6 +29,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod shared;
 pub(crate) mod slot;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 pub(crate) mod value;
@@ -66,6 +67,10 @@ pub(crate) enum RefKind {
     Unknown,
     Function,
     Object(&'static Interface),
+    /// The read end of a stream.
+    Readable,
+    /// The write end of a stream.
+    Writable,
 }
 
 enum Kind {
@@ -167,6 +172,16 @@ impl Cap {
     /// Returns the reference with a known shape.
     pub(crate) fn with_kind(self, ref_kind: RefKind) -> Self {
         Self(self.0, ref_kind)
+    }
+
+    /// Returns the read end of a stream, if this is one of this program.
+    pub(crate) fn read_end(&self) -> Option<Arc<stream::ReadEnd>> {
+        if matches!(self.1, RefKind::Readable) { self.local() } else { None }
+    }
+
+    /// Returns `true` for the write end of a stream that was passed on as such.
+    pub(crate) fn is_writable(&self) -> bool {
+        matches!(self.1, RefKind::Writable)
     }
 
     /// Returns the shape, if it is known.

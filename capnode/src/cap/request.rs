@@ -33,6 +33,8 @@ pub(crate) struct CallOptions {
     pub(crate) timed: bool,
     /// `true` if the call fails where it would have to wait for room.
     pub(crate) at_once: bool,
+    /// `true` for a write to a stream, which every peer answers by itself.
+    pub(crate) chunk: bool,
     /// The number of properties that have passed it on to their values.
     pub(crate) passed_on: u8,
 }
@@ -54,6 +56,7 @@ impl CallOptions {
         needs_progress: false,
         timed: false,
         at_once: false,
+        chunk: false,
         passed_on: 0,
     };
 }
@@ -148,6 +151,14 @@ impl Args {
         match std::mem::replace(self, Args::Read) {
             Args::Wire(body) => Some(body),
             Args::Read | Args::Typed(_) => None,
+        }
+    }
+
+    /// Returns the bytes of arguments that are written.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Args::Wire(body) => body.text.as_str().len(),
+            Args::Read | Args::Typed(_) => 0,
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Capabilities {
     pub(crate) asks_index: bool,
     /// `true` if a reference can be a promise, of which the peer knows more.
     pub(crate) has_promises: bool,
+    /// `true` if streams have messages of their own. Elsewhere their ends are objects with methods.
+    pub(crate) pipes: bool,
     /// `true` if calls can be made on results that are not there yet, and paths can have several steps.
     pub(crate) pipelines: bool,
     /// `true` if a callee can report its progress.
@@ -82,6 +84,7 @@ const CAPN_WEB: Capabilities = Capabilities {
     returns_imports: true,
     asks_index: false,
     has_promises: true,
+    pipes: true,
     pipelines: true,
     progress: false,
     verbs: false,
@@ -104,6 +107,7 @@ const CAPNODE: Capabilities = Capabilities {
     returns_imports: false,
     asks_index: true,
     has_promises: false,
+    pipes: false,
     pipelines: false,
     progress: false,
     verbs: false,

@@ -7,6 +7,7 @@ mod dispatch;
 mod from_cap;
 pub(crate) mod func;
 mod promise;
+pub(crate) mod stream;
 mod untyped;
 mod wire;
 

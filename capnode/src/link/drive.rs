@@ -99,6 +99,9 @@ impl Link {
                 effects.push(Effect::BreakOff(error));
             }
         }
+        if taken.refilled {
+            effects.wake_all(outbox.take_waits_for_room());
+        }
         if !ended && taken.too_much {
             effects.push(Effect::BreakOff(reads_too_slowly()));
         } else if !ended && taken.has_room {

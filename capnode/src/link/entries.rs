@@ -11,6 +11,7 @@ use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
+use crate::cap::stream::{self, WriteEnd};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::LimitKind;
@@ -210,6 +211,21 @@ impl Entries {
     /// Makes room for the result of a call of the peer.
     pub(super) fn open_answer(&mut self, answer: Id) {
         self.answers.entry(answer).or_default();
+    }
+
+    /// Returns the read end of a pipe that the peer has opened, once.
+    pub(super) fn read_end(&self, answer: Id) -> Cap {
+        let outcome = self.answers.get(&answer).and_then(|answer| answer.outcome.as_ref()?.as_ref().ok());
+        let end = match outcome.and_then(Payload::root) {
+            Some(PayloadRef::Cap(cap)) => cap.local::<WriteEnd>(),
+            _ => None,
+        };
+        // The entries keep a share of the write end, so that dropping this one runs no code of the stream.
+        let read = end.and_then(|end| stream::read_end(&end.0));
+        read.map_or_else(
+            || Cap::broken(Error::rejected(format!("no pipe to read from, or it is read already: {answer}"))),
+            |read| read.cap(),
+        )
     }
 
     /// Returns the result of a call of the peer that has ended.

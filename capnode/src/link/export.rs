@@ -32,7 +32,7 @@ impl Link {
         // npm's `capnweb` fails when it awaits a call whose whole result is a reference of its own, so it gets a
         // reference to this side that passes everything on.
         let lends = answers && value.root().is_some() && !state.session.is_extended();
-        let described = |slot: &Slot<PayloadRef>| slot.with(self.descriptor(state, &slot.to, lends));
+        let described = |slot: &Slot<PayloadRef>| slot.with(self.descriptor(state, &slot.to, lends, effects));
         let refs: ThinVec<_> = value.refs.iter().map(described).collect();
         effects.discard(value.refs);
         Payload { text: value.text, refs, nodes: value.nodes }
@@ -40,11 +40,22 @@ impl Link {
 
     /// Returns the descriptor for a reference in a message to this peer. An import of this link is sent home, unless it
     /// is to be lent; anything else is lent.
-    fn descriptor(self: &Arc<Self>, state: &mut State, part: &PayloadRef, lends: bool) -> CapDescriptor {
+    fn descriptor(
+        self: &Arc<Self>,
+        state: &mut State,
+        part: &PayloadRef,
+        lends: bool,
+        effects: &mut Effects,
+    ) -> CapDescriptor {
         let cap = match part {
             PayloadRef::Inner(node) => return CapDescriptor::Node(*node),
             part => part_to_cap(part),
         };
+        if state.session.peer().pipes {
+            if let Some(source) = cap.read_end() {
+                return self.pipe(state, source, effects);
+            }
+        }
         if lends || !state.session.peer().returns_imports {
             return Self::export_cap(state, cap);
         }
@@ -75,10 +86,14 @@ impl Link {
     fn export_cap(state: &mut State, cap: Cap) -> CapDescriptor {
         let State { session, encoding, entries, .. } = state;
         let id = session.export(cap.object_id());
-        let function = matches!(cap.ref_kind(), RefKind::Function);
+        let described = match cap.ref_kind() {
+            RefKind::Function => CapDescriptor::SenderFunction(id),
+            RefKind::Writable if session.peer().pipes => CapDescriptor::SenderWritable(id),
+            _ => CapDescriptor::SenderHosted(id),
+        };
         entries.insert_object(id, cap);
         encoding.name_export(id, session, entries);
-        if function { CapDescriptor::SenderFunction(id) } else { CapDescriptor::SenderHosted(id) }
+        described
     }
 
     /// Returns the existing handle of an import, or a new one.
@@ -99,7 +114,7 @@ impl Link {
             Some(_) => {
                 let promise = Promise::new();
                 let index = Expression::Call { target: 0, path: Path::Empty, args: None };
-                let call = state.session.call(index, ReturnMode::Streamed);
+                let call = state.session.call(index, ReturnMode::Streamed, false);
                 match state.send(call, effects) {
                     Ok(id) => state.entries.expect(id, Question::Index(promise.clone())),
                     Err(error) => return Cap::broken(error),

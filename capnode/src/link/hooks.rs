@@ -1,6 +1,7 @@
 //! The connection as its references and answers see it: calls and releases of this program.
 
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::effects::{Effect, Effects};
@@ -95,6 +96,26 @@ impl ImportHook for Link {
         self.limits.frame_bytes
     }
 
+    fn now(&self) -> Duration {
+        Link::now(self)
+    }
+
+    fn stream_window(&self) -> usize {
+        self.limits.stream_window
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // A waker is user code.
+        let mut waker = Some(cx.waker().clone());
+        self.with_state(Cause::Program, |state, _| {
+            if self.ended.load(Ordering::SeqCst) || state.outbox.has_room_for_chunk() {
+                return Poll::Ready(());
+            }
+            state.outbox.wait_for_room(&mut waker);
+            Poll::Pending
+        })
+    }
+
     fn call(
         self: Arc<Self>,
         target: &Arc<Import>,
@@ -134,8 +155,11 @@ impl ImportHook for Link {
                 return Ok(called);
             }
             let args = args.map(|args| self.descriptors(state, args, false, effects));
-            let mut call =
-                state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
+            let mut call = state.session.call(
+                Expression::Call { target: target.id(), path, args },
+                return_mode,
+                options.chunk,
+            );
             // A batch does not wait for an answer that nobody wants.
             call.pulled &= awaits || self.batch.is_none();
             let id = state.send(call, effects)?;
@@ -218,7 +242,7 @@ impl Link {
                 Requester::Caller { .. } => ReturnMode::Streamed,
             };
             let mut call =
-                state.session.call(Expression::Call { target: target.id(), path, args }, return_mode);
+                state.session.call(Expression::Call { target: target.id(), path, args }, return_mode, false);
             call.pulled &= self.batch.is_none() || requester.awaits();
             let id = call.id;
             let sent = state.send(call, effects);

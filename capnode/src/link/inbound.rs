@@ -14,18 +14,20 @@ use super::question::Question;
 use super::state::State;
 use super::task::Task;
 use crate::bounds;
-use crate::cap::Cap;
 use crate::cap::depth::HostGuard;
 use crate::cap::inbound::{
     InboundRef, InboundResult, NestedCall, PeerPromise, make_call, make_request, settle,
 };
 use crate::cap::remap::NestedMap;
 use crate::cap::response::{Outcome, Reply, Response};
+use crate::cap::stream::WriteEnd;
+use crate::cap::{Cap, RefKind};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
 use crate::message::{
-    CapDescriptor, Expression, Id, Mapping, Message, Parsed, Payload, ReceiverRef, ReturnMode, Text, Usual,
+    CapDescriptor, Expression, Id, Mapping, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Text,
+    Usual,
 };
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
@@ -36,6 +38,14 @@ enum Work {
     Run(InboundCall),
     /// A call that fails without running.
     Refuse(InboundCall, Error),
+    /// A call of the write end of a stream, in a frame of so many bytes.
+    Chunk {
+        answer: Id,
+        end: Arc<WriteEnd>,
+        path: Path,
+        args: Payload<InboundRef>,
+        bytes: usize,
+    },
     /// The answer of a call that its caller waits for.
     Answer(Question, InboundResult),
 }
@@ -100,7 +110,7 @@ impl Link {
                 return None;
             }
             // The entries keep a share, so that dropping this one runs no user code.
-            let cap = entries.offered(target)?;
+            let cap = entries.offered(target).filter(|cap| !cap.is_writable())?;
             let answer = session.receive_call(target)?;
             clock.note_received(false, now);
             Some((answer, cap))
@@ -176,6 +186,10 @@ impl Link {
             // No call begins in a session that has ended.
             Some(_) if self.ended.load(Ordering::SeqCst) => {}
             Some(Work::Run(call)) => self.start(call),
+            Some(Work::Chunk { answer, end, path, args, bytes }) => {
+                let _hosted = HostGuard::new(Some(self.clone()));
+                self.take_chunk(answer, &end, &path, args, bytes);
+            }
             Some(Work::Refuse(call, error)) => {
                 let _hosted = HostGuard::new(Some(self.clone()));
                 let answer = call.answer;
@@ -338,6 +352,9 @@ impl Link {
                     self.send_answer(state, answer, outcome, effects);
                 }
             }
+            Event::Pipe { answer } => {
+                self.open_pipe(state, answer, effects);
+            }
             Event::PullObject { export } => {
                 let outcome = state.entries.pull(export);
                 self.send_answer(state, export, outcome, effects);
@@ -396,6 +413,15 @@ impl Link {
                 }
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
                 let args = args.map(|args| self.stage_value(state, args));
+                if refusal.is_none() && target.is_writable() {
+                    if let (Some(end), Some(args)) = (target.local(), args) {
+                        state.session.set_write(answer);
+                        return Ok(Some(Work::Chunk { answer, end, path, args, bytes }));
+                    }
+                    let none = Expression::Value(Payload::plain(Text::Static("")));
+                    let error = Error::type_error("a write end is called by its methods");
+                    return Ok(Some(Work::Refuse(InboundCall::new(answer, none, bytes), error)));
+                }
                 Expression::Call { target, path, args }
             }
             Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
@@ -486,6 +512,11 @@ impl Link {
             CapDescriptor::SenderFunction(id) => {
                 InboundRef::Cap(Cap::from_import(self.import(state, id, true)))
             }
+            CapDescriptor::SenderWritable(id) => {
+                let cap = Cap::from_import(self.import(state, id, false));
+                InboundRef::Cap(cap.with_kind(RefKind::Writable))
+            }
+            CapDescriptor::ReceiverReadable(id) => InboundRef::Cap(state.entries.read_end(id)),
             CapDescriptor::Node(node) => InboundRef::Node(node),
             CapDescriptor::SenderPromise(id) => {
                 let (sender, outcome) = oneshot::channel();

@@ -40,6 +40,7 @@ mod question;
 mod queued_call;
 pub(crate) mod report;
 mod state;
+mod streams;
 pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -132,6 +133,8 @@ pub(crate) struct Link {
     driver_parked: AtomicBool,
     /// Bytes of outcomes of the peer's promises that no caller has taken.
     untaken: Arc<AtomicUsize>,
+    /// Bytes of streams that no reader has taken.
+    stream_bytes: Arc<AtomicUsize>,
     /// Properties that are being read on the way to others, in a language that reads one step at a time.
     property_reads: Mutex<PropertyReads>,
 }
@@ -199,6 +202,7 @@ impl Link {
             driver: Mutex::new(None),
             driver_parked: AtomicBool::new(false),
             untaken: Arc::default(),
+            stream_bytes: Arc::default(),
             property_reads: Mutex::default(),
         })
     }

@@ -5,6 +5,7 @@
 //! holds up no other.
 
 use std::collections::BTreeMap;
+use std::task::Waker;
 
 #[cfg(feature = "tokio")]
 use futures_channel::oneshot;
@@ -15,6 +16,9 @@ use super::queued_call::QueuedCall;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
 use crate::outgoing::Outgoing;
+
+/// Unwritten bytes from which on chunks of streams wait.
+const CHUNK_ROOM: usize = 64 << 10;
 
 /// Frames that wait to be written, and calls that wait until there is room for them.
 #[derive(Default)]
@@ -29,6 +33,8 @@ pub(super) struct Outbox {
     /// The number of the last call that has had to wait.
     last_waiting: u64,
     waiting_bytes: usize,
+    /// Writers of streams that wait until little is unwritten.
+    for_room: Vec<Waker>,
     /// Bytes of the waiting calls whose callers do not wait.
     at_once_bytes: usize,
     /// Callers that wait until sent messages are written.
@@ -49,6 +55,25 @@ pub(super) struct Taken {
 }
 
 impl Outbox {
+    /// Returns `true` if so little is unwritten that a chunk of a stream delays nothing.
+    pub(super) fn has_room_for_chunk(&self) -> bool {
+        self.pending < CHUNK_ROOM
+    }
+
+    /// Registers a waker, to be called when the driver has taken the output. One that is known already is left.
+    pub(super) fn wait_for_room(&mut self, waker: &mut Option<Waker>) {
+        if let Some(waker) = waker.take_if(|waker| !self.for_room.iter().any(|other| other.will_wake(waker)))
+        {
+            self.for_room.push(waker);
+        }
+    }
+
+    /// Returns the wakers of those that wait for room.
+    #[must_use]
+    pub(super) fn take_waits_for_room(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.for_room)
+    }
+
     /// Adds a frame that `write` writes.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut String)) {
         self.pending = self.out.push(write);

@@ -340,7 +340,8 @@ impl Link {
         }
         // A session that has ended drops the values it holds. What it has not written counts until it is gone.
         let untaken = if ended.is_none() { self.untaken() } else { 0 };
-        self.share.tell(state.held() + untaken + self.share.arriving()) && ended.is_none()
+        let streams = self.stream_bytes.load(Ordering::Relaxed);
+        self.share.tell(state.held() + untaken + streams + self.share.arriving()) && ended.is_none()
     }
 
     pub(super) fn shed_load(&self) {

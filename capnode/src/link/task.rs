@@ -14,6 +14,7 @@ use crate::bounds;
 use crate::cap::depth::{Host, HostGuard, NestedTask};
 use crate::cap::response::Response;
 use crate::message::Id;
+use crate::runtime::BoxFuture;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
@@ -41,6 +42,11 @@ impl Task {
     ) -> (Self, Arc<CallHandle>) {
         let running = Arc::new(CallHandle::new(response, bytes));
         (Self::Call(CallTask { link, answer, running: running.clone() }), running)
+    }
+
+    /// Creates a task of the library's own.
+    pub(super) fn nested(task: BoxFuture<()>, link: Arc<Link>) -> Self {
+        Self::Nested(NestedTask::new(task, link))
     }
 }
 

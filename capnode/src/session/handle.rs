@@ -60,8 +60,10 @@ impl Session {
                 self.start(return_mode, Expression::Value(value))?
             }
             Message::Pipe { .. } => {
-                let streams = CapDescriptor::Unsupported { form: "streams", with: Vec::new() };
-                self.start(ReturnMode::Retained, Expression::Value(Payload::reference(streams)))?
+                let answer = self.number(false);
+                let what = ExportTarget::Answer { pulled: false };
+                self.exports.insert(answer, ExportEntry { count: 1, what });
+                Some(Event::Pipe { answer })
             }
             Message::Progress { id, mut value } => {
                 self.resolve(&mut value, &mut found)?;
@@ -272,6 +274,7 @@ impl Session {
     pub(super) fn remove_running(&mut self, answer: Id) -> Option<RunningCall> {
         let running = self.running.remove(&answer)?;
         self.untabled_calls -= usize::from(running.streamed || running.released);
+        self.writes -= usize::from(running.write);
         Some(running)
     }
 
@@ -296,7 +299,15 @@ impl Session {
         found: &mut Findings,
     ) -> Result<(), Error> {
         match descriptor {
-            CapDescriptor::SenderHosted(id) | CapDescriptor::SenderFunction(id) => self.import(*id),
+            CapDescriptor::SenderHosted(id)
+            | CapDescriptor::SenderFunction(id)
+            | CapDescriptor::SenderWritable(id) => self.import(*id),
+            CapDescriptor::ReceiverReadable(id) => {
+                if !self.check_export(*id, found) {
+                    *descriptor = CapDescriptor::Unsupported { form: "missing", with: Vec::new() };
+                }
+                Ok(())
+            }
             CapDescriptor::Node(_) => Ok(()),
             CapDescriptor::SenderPromise(id) => {
                 let id = *id;

@@ -53,6 +53,8 @@ pub(crate) enum Event {
     Pull { answer: Id },
     /// The peer pulls an id that is not the answer of a call, or is not there.
     PullObject { export: Id },
+    /// The peer has opened a pipe.
+    Pipe { answer: Id },
     /// Running calls are no longer wanted.
     Cancel { answers: Vec<Id> },
     /// The answer of a finished call was released.
@@ -154,11 +156,13 @@ struct RunningCall {
     dependents: usize,
     /// The running calls whose results this one uses.
     uses: Vec<Id>,
+    /// `true` for a write to a stream, which waits for the reader.
+    write: bool,
 }
 
 impl RunningCall {
     fn new(streamed: bool, uses: Vec<Id>) -> Self {
-        Self { streamed, pulled: streamed, released: false, dependents: 0, uses }
+        Self { streamed, pulled: streamed, released: false, dependents: 0, uses, write: false }
     }
 }
 
@@ -234,6 +238,8 @@ pub(crate) struct Session {
     unanswered: usize,
     /// The number of running calls without a result among the exports.
     untabled_calls: usize,
+    /// The number of running calls that are writes to streams.
+    writes: usize,
     /// The id under which an object is exported, for peers with which ids are reused: see [`Session::export`].
     ids: Table<ObjectId, Id>,
     /// The number of this side's last call. No other counter knows it: messages carry it.
@@ -265,6 +271,7 @@ impl Session {
             imported: 0,
             unanswered: 0,
             untabled_calls: 0,
+            writes: 0,
             ids: Table::default(),
             last_call: 0,
             last_export: 0,
@@ -331,9 +338,9 @@ impl Session {
         self.unanswered
     }
 
-    /// Returns the number of the peer's calls that have not ended.
+    /// Returns the number of the peer's calls that have not ended, without writes to streams.
     pub(crate) fn running(&self) -> usize {
-        self.running.len() + self.in_place.len()
+        self.running.len() + self.in_place.len() - self.writes
     }
 
     /// Returns `true` if the peer waits for the answer of a call that has not ended.
@@ -371,17 +378,19 @@ impl Session {
     /// Makes a call. If the answer has to be sent, a peer that may not do so by itself gets a pull as well.
     ///
     /// With [`ReturnMode::Retained`] the caller holds a handle to the result; with
-    /// [`ReturnMode::Streamed`] it waits for the answer until [`drop_call`](Self::drop_call).
+    /// [`ReturnMode::Streamed`] it waits for the answer until [`drop_call`](Self::drop_call). The answer of a write to a
+    /// stream (`chunk`) comes by itself from every peer.
     #[inline]
     pub(crate) fn call(
         &mut self,
         expression: Expression<Id, CapDescriptor>,
         return_mode: ReturnMode,
+        chunk: bool,
     ) -> OutboundCall {
         self.last_call += 1;
         let id = self.last_call;
         let kept = matches!(return_mode, ReturnMode::Retained);
-        let pulled = !kept && self.peer.says_hello && !self.extended;
+        let pulled = !kept && self.peer.says_hello && !self.extended && !chunk;
         let state = if kept { ImportState::Call } else { ImportState::Awaited { pulled, wanted: true } };
         self.unanswered += usize::from(!kept);
         self.imports.insert(id, ImportEntry { count: 1, handles: usize::from(kept), state });
@@ -393,6 +402,13 @@ impl Session {
         OutboundCall { id, message, pulled }
     }
 
+    /// Opens a pipe at the peer. The caller holds a handle to its write end.
+    pub(crate) fn pipe(&mut self) -> OutboundCall {
+        let nothing = Expression::Value(Payload::plain(Text::Static("null")));
+        let OutboundCall { id, pulled, .. } = self.call(nothing, ReturnMode::Retained, false);
+        OutboundCall { id, message: Message::Pipe { id }, pulled }
+    }
+
     /// Returns the number of the peer's next call.
     pub(crate) fn next_answer(&self) -> Id {
         self.last_answer + 1
@@ -402,7 +418,9 @@ impl Session {
     /// for the answer.
     pub(crate) fn probe(&mut self, path: Option<Path>) -> OutboundCall {
         let call = match path {
-            Some(path) => self.call(Expression::Call { target: 0, path, args: None }, ReturnMode::Streamed),
+            Some(path) => {
+                self.call(Expression::Call { target: 0, path, args: None }, ReturnMode::Streamed, false)
+            }
             None => self.round_trip(),
         };
         self.forgo_answer(call.id);
@@ -420,7 +438,7 @@ impl Session {
 
     /// Sends a value that any peer answers, and waits for the answer until [`drop_call`](Self::drop_call).
     pub(crate) fn round_trip(&mut self) -> OutboundCall {
-        self.call(Expression::Value(Payload::plain(Text::Static("null"))), ReturnMode::Streamed)
+        self.call(Expression::Value(Payload::plain(Text::Static("null"))), ReturnMode::Streamed, false)
     }
 
     /// Notes that no caller waits for the answer of a call any more.
@@ -535,6 +553,13 @@ impl Session {
         (if running.pulled { ReturnDisposition::Send } else { ReturnDisposition::Retain }, cancelled)
     }
 
+    /// Notes that a running call is a write to a stream. It waits for the reader, and is no work.
+    pub(crate) fn set_write(&mut self, answer: Id) {
+        if let Some(running) = self.running.get_mut(&answer) {
+            self.writes += usize::from(!std::mem::replace(&mut running.write, true));
+        }
+    }
+
     /// Returns `true` if a call of the peer has not ended.
     pub(crate) fn is_running(&self, answer: Id) -> bool {
         self.running.contains_key(&answer) || self.in_place.contains(&answer)
@@ -546,7 +571,7 @@ impl Session {
         self.exports.clear();
         self.running.clear();
         self.in_place.clear();
-        (self.imported, self.unanswered, self.untabled_calls) = (0, 0, 0);
+        (self.imported, self.unanswered, self.untabled_calls, self.writes) = (0, 0, 0, 0);
         self.ids.clear();
     }
 }

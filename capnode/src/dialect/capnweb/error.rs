@@ -1,5 +1,7 @@
 //! Errors as expressions.
 
+use std::ops::Range;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -212,6 +214,14 @@ pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
         .unwrap_or_else(|_: Error| excerpt(thrown.text.as_str()).to_owned());
     let thrown = Text::Own(thrown.text.as_str().to_owned());
     Error::new(ErrorKind::Rejected, message).with_data(ErrorData::Thrown(thrown))
+}
+
+/// Reads the first of a list of arguments as [`read_error`] does; `None` if there is none.
+pub(crate) fn first_as_error<R: Clone>(args: &Payload<R>) -> Option<Error> {
+    let Range { start, end } = args.text.range();
+    let inside = start + 1..end.saturating_sub(1).max(start + 1);
+    let is_empty = args.text.buffer().get(inside.clone()).is_none_or(|text| text.trim().is_empty());
+    (!is_empty).then(|| read_error(&args.slice(inside)))
 }
 
 /// Copies a value with undefined in the places of its references. An error outlives its connection and may be passed on

@@ -158,6 +158,8 @@ fn write_descriptor(descriptor: &CapDescriptor, text: &str, out: &mut String) {
             write_export("[\"export\",", *id, out)
         }
         CapDescriptor::SenderPromise(id) => write_export("[\"promise\",", *id, out),
+        CapDescriptor::SenderWritable(id) => write_export("[\"writable\",", *id, out),
+        CapDescriptor::ReceiverReadable(id) => write_export("[\"readable\",", *id, out),
         CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, awaited }) => {
             let form = if *awaited { "[\"pipeline\"," } else { "[\"import\"," };
             write_import(form, *id, path, args.as_deref(), out);

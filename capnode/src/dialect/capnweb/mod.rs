@@ -28,7 +28,7 @@ pub(in crate::dialect) use self::de::content::{Number, Numbers};
 pub(crate) use self::depth::{Depth, MAX_DEPTH};
 #[cfg(test)]
 use self::error::error_property;
-pub(crate) use self::error::{error_data, error_text, read_error, to_outcome};
+pub(crate) use self::error::{error_data, error_text, first_as_error, read_error, to_outcome};
 pub(crate) use self::failure::decode_error;
 pub(crate) use self::message::{parse, read, write};
 pub(crate) use self::payload::{from_payload, keys, member, to_payload};

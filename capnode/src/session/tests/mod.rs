@@ -59,7 +59,7 @@ impl Session {
         args: Option<Payload<CapDescriptor>>,
         return_mode: ReturnMode,
     ) -> Id {
-        let call = self.inner.call(Expression::Call { target, path, args }, return_mode);
+        let call = self.inner.call(Expression::Call { target, path, args }, return_mode, false);
         self.send(call)
     }
 

@@ -265,10 +265,13 @@ impl<'a> Scanner<'a> {
                 return self.end_reference(start, map);
             }
             "readable" => {
-                return self
-                    .unsupported(start, "readable", |s| s.lexer.integer_after_comma("an id").map(drop));
+                let id = self.lexer.integer_after_comma("an id")?;
+                return self.end_reference(start, CapDescriptor::ReceiverReadable(id));
             }
-            "writable" => return self.unsupported(start, "writable", |s| s.writable()),
+            "writable" => {
+                let id = self.lexer.integer_after_comma("an id")?;
+                return self.end_reference(start, CapDescriptor::SenderWritable(id));
+            }
             "blob" => return self.unsupported(start, "blob", |s| s.blob(depth)),
             "request" => return self.unsupported(start, "request", |s| s.request(depth)),
             "response" => return self.unsupported(start, "response", |s| s.response(depth)),
@@ -293,13 +296,6 @@ impl<'a> Scanner<'a> {
         scan(self)?;
         let inner = std::mem::replace(&mut self.refs, outer);
         self.end_reference(start, CapDescriptor::Unsupported { form, with: found_in(inner) })
-    }
-
-    fn writable(&mut self) -> Result<()> {
-        let start = self.lexer.pos;
-        let id = self.lexer.integer_after_comma("an id")?;
-        self.refs.push(Slot { start, end: self.lexer.pos, to: CapDescriptor::SenderHosted(id) });
-        Ok(())
     }
 
     fn blob(&mut self, depth: usize) -> Result<()> {

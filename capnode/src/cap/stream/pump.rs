@@ -1,0 +1,105 @@
+//! The task that moves the chunks of a stream into a pipe of a peer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::outflow::Outflow;
+use super::{Chunk, Item, ReadEnd};
+use crate::cap::Cap;
+use crate::cap::payload::LivePayload;
+use crate::cap::request::Args;
+use crate::error::Error;
+use crate::runtime::BoxFuture;
+
+/// Moves the chunks of a stream to a write end. It ends with the stream.
+pub(crate) struct Pump {
+    source: Arc<ReadEnd>,
+    out: Outflow,
+    state: State,
+}
+
+enum State {
+    Moving,
+    /// The next chunk has promises in it.
+    Waiting(BoxFuture<Result<LivePayload, Error>>, Item),
+    /// The end is on its way.
+    Closing,
+}
+
+impl Pump {
+    pub(crate) fn new(source: Arc<ReadEnd>, target: Cap) -> Self {
+        Self { source, out: Outflow::new(target), state: State::Moving }
+    }
+
+    /// Moves one chunk. Ready with `true` at the end.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        let (args, mut item) = match std::mem::replace(&mut self.state, State::Moving) {
+            State::Closing => {
+                self.state = State::Closing;
+                return self.out.poll_answers(cx).map_ok(|()| true);
+            }
+            State::Waiting(mut later, item) => match later.as_mut().poll(cx) {
+                Poll::Ready(args) => (Args::Wire(args?), item),
+                Poll::Pending => {
+                    self.state = State::Waiting(later, item);
+                    return Poll::Pending;
+                }
+            },
+            State::Moving => {
+                ready!(self.out.poll_ready(cx))?;
+                let Some(item) = ready!(self.source.source.poll_next(cx)) else {
+                    self.close(None);
+                    return Poll::Ready(Ok(false));
+                };
+                let mut item = match item {
+                    Ok(item) => item,
+                    Err(error) => {
+                        self.out.abort(&error);
+                        return Poll::Ready(Err(error));
+                    }
+                };
+                match std::mem::replace(&mut item.chunk, Chunk::Close) {
+                    Chunk::Args(args) => (args, item),
+                    Chunk::Later(later) => {
+                        self.state = State::Waiting(later, item);
+                        return Poll::Ready(Ok(false));
+                    }
+                    Chunk::Close => {
+                        self.close(Some(item));
+                        return Poll::Ready(Ok(false));
+                    }
+                }
+            }
+        };
+        if let Err(error) = self.out.write(args, item.take_acknowledge()) {
+            self.out.abort(&error);
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(false))
+    }
+
+    fn close(&mut self, item: Option<Item>) {
+        self.out.close(item.and_then(|mut item| item.take_acknowledge()));
+        self.state = State::Closing;
+    }
+}
+
+impl Future for Pump {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match ready!(this.poll_step(cx)) {
+                Ok(false) => {}
+                Ok(true) => return Poll::Ready(()),
+                Err(error) => {
+                    this.source.source.cancel(&error);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+}

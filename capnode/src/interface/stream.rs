@@ -1,0 +1,366 @@
+//! Streams with types: readers and writers.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use super::args::{self, UntypedArgs};
+use super::wire::Wire;
+use crate::cap::Cap;
+use crate::cap::methods::MethodArgs;
+use crate::cap::payload::LivePayload;
+use crate::cap::request::{Args, Kept};
+use crate::cap::stream::outflow::Outflow;
+use crate::cap::stream::{self, Acknowledge, Chunk, Item, ReadEnd, Source};
+use crate::error::{Error, ErrorKind};
+use crate::panics::{PanicId, catch_panic};
+use crate::runtime::BoxFuture;
+use crate::sync::{Mutex, lock};
+
+/// The read end of a stream, wherever its writer is: values of type `T`, one after the other.
+///
+/// It is an argument, a result, or a part of one, as a client is. Chunks arrive in their order, and are on their way
+/// before you ask for them, as far as flow control lets them. A chunk is acknowledged to the writer when you take it.
+///
+/// **A writer that is dropped without [`close`](Writer::close) aborts the stream**: you get an error, so that a part of a
+/// stream is never taken for all of it. Dropping a reader cancels the stream, and the writer's next write fails.
+/// After an error or the end there is nothing more.
+///
+/// ```
+/// use capnode::Reader;
+///
+/// #[capnode::interface]
+/// trait Numbers {
+///     async fn up_to(&self, last: u32) -> Reader<u32>;
+///     async fn sum(&self, numbers: Reader<u32>) -> Result<u32, capnode::Error>;
+/// }
+///
+/// struct Machine;
+///
+/// impl Numbers for Machine {
+///     async fn up_to(&self, last: u32) -> Reader<u32> {
+///         Reader::from_iter(1..=last)
+///     }
+///
+///     async fn sum(&self, mut numbers: Reader<u32>) -> Result<u32, capnode::Error> {
+///         let mut sum = 0;
+///         while let Some(number) = numbers.next().await {
+///             sum += number?;
+///         }
+///         Ok(sum)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let machine = NumbersClient::new(Machine);
+/// let numbers = machine.up_to(4).await?;
+/// assert_eq!(machine.sum(numbers).await.unwrap(), 10);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Reader<T> {
+    end: Arc<ReadEnd>,
+    /// A chunk with promises in it, which are awaited.
+    later: Option<(BoxFuture<Result<LivePayload, Error>>, Option<Acknowledge>)>,
+    over: bool,
+    item: PhantomData<fn() -> T>,
+}
+
+/// The write end of a stream, wherever its reader is.
+///
+/// It is an argument, a result, or a part of one, as a client is.
+///
+/// **Dropping it without [`close`](Self::close) aborts the stream**, and the reader gets an error.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), capnode::Error> {
+/// let (mut writer, mut reader) = capnode::pipe::<String>();
+/// writer.write("hello".to_owned()).await?;
+/// let (closed, first) = tokio::join!(writer.close(), async {
+///     let first = reader.next().await;
+///     assert!(reader.next().await.is_none());
+///     first
+/// });
+/// closed?;
+/// assert_eq!(first.unwrap()?, "hello");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Writer<T> {
+    out: Outflow,
+    passed: std::sync::atomic::AtomicBool,
+    closing: bool,
+    item: PhantomData<fn(T)>,
+}
+
+/// Creates a stream inside this program. Either end can be passed on.
+///
+/// At most 16 values are in it before a write waits.
+pub fn pipe<T: Wire>() -> (Writer<T>, Reader<T>) {
+    let (source, end) = stream::pipe();
+    (Writer::from_cap(end), Reader::of(source))
+}
+
+/// The values of a stream of this program.
+struct Produced<T>(Mutex<Option<Poller<T>>>);
+
+/// Polls a stream for its next value.
+type Poller<T> = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>>> + Send>;
+
+/// Returns the arguments of a write, as they are.
+fn chunk<T: Wire>(value: T) -> Args {
+    let write = |args: &(T,), bytes| args.write(bytes).map(|written| written.0);
+    Args::Typed(Box::new(Kept(Some((value,)), write)))
+}
+
+impl<T: Wire> Source for Produced<T> {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
+        // It is user code, so no lock is held.
+        let Some(mut values) = lock(&self.0).take() else { return Poll::Ready(None) };
+        let next = match catch_panic("a stream", || values(cx)) {
+            Ok(next) => next,
+            Err(PanicId(id)) => {
+                Poll::Ready(Some(Err(Error::rejected(format!("the stream panicked (id {id})")))))
+            }
+        };
+        if !matches!(next, Poll::Ready(None | Some(Err(_)))) {
+            *lock(&self.0) = Some(values);
+        }
+        next.map_ok(|value| Item::new(Chunk::Args(chunk(value)), None))
+    }
+
+    fn cancel(&self, _: &Error) {
+        let values = lock(&self.0).take();
+        drop(values);
+    }
+}
+
+impl<T: Wire> Reader<T> {
+    fn of(end: Arc<ReadEnd>) -> Self {
+        Self { end, later: None, over: false, item: PhantomData }
+    }
+
+    fn produced(
+        values: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>>> + Send + 'static,
+    ) -> Self {
+        Self::of(ReadEnd::new(Box::new(Produced(Mutex::new(Some(Box::new(values)))))))
+    }
+
+    /// Returns a reader of the values of a stream. The stream is polled when they are wanted, where the reader is read
+    /// or by the connection that it was passed on over.
+    pub fn new(stream: impl Stream<Item = T> + Send + 'static) -> Self {
+        let mut stream = Box::pin(stream);
+        Self::produced(move |cx| stream.as_mut().poll_next(cx).map(|value| value.map(Ok)))
+    }
+
+    /// Returns a reader of a stream that can fail. Its first error is the reader's, and its end.
+    pub fn fallible<E: Into<Error>>(stream: impl Stream<Item = Result<T, E>> + Send + 'static) -> Self {
+        let mut stream = Box::pin(stream);
+        Self::produced(move |cx| stream.as_mut().poll_next(cx).map_err(Into::into))
+    }
+
+    /// Returns a reader of the values of an iterator.
+    #[allow(clippy::should_implement_trait, reason = "the trait has no bound for `Send`")]
+    pub fn from_iter<I>(values: I) -> Self
+    where
+        I: IntoIterator<Item = T>,
+        I::IntoIter: Send + 'static,
+    {
+        let mut values = values.into_iter();
+        Self::produced(move |_| Poll::Ready(values.next().map(Ok)))
+    }
+
+    /// Returns the next value; `None` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The error by which the writer, or the connection, ended the stream; or that a chunk is no `T`, which cancels the
+    /// stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<T, Error>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Ends the stream early. The writer's next write fails with `reason`.
+    pub fn cancel(self, reason: Error) {
+        self.end.source.cancel(&reason);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
+        loop {
+            if self.over {
+                return Poll::Ready(None);
+            }
+            if let Some((later, _)) = &mut self.later {
+                let args = ready!(later.as_mut().poll(cx));
+                let acknowledge = self.later.take().and_then(|(_, acknowledge)| acknowledge);
+                return Poll::Ready(Some(self.take(args.map(Args::Wire), acknowledge)));
+            }
+            let Some(item) = ready!(self.end.source.poll_next(cx)) else {
+                self.over = true;
+                continue;
+            };
+            let mut item = match item {
+                Ok(item) => item,
+                Err(error) => return Poll::Ready(Some(self.take(Err(error), None))),
+            };
+            let acknowledge = item.take_acknowledge();
+            match std::mem::replace(&mut item.chunk, Chunk::Close) {
+                Chunk::Args(args) => return Poll::Ready(Some(self.take(Ok(args), acknowledge))),
+                Chunk::Later(later) => self.later = Some((later, acknowledge)),
+                Chunk::Close => {
+                    self.over = true;
+                    if let Some(acknowledge) = acknowledge {
+                        acknowledge(Ok(()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads a chunk, and tells its writer. An error is the end.
+    fn take(&mut self, args: Result<Args, Error>, acknowledge: Option<Acknowledge>) -> Result<T, Error> {
+        let value = args.and_then(|mut args| {
+            args::take::<(T,)>(&mut MethodArgs::Request(&mut args), &["chunk"]).map(|(value,)| value)
+        });
+        if let Err(error) = &value {
+            self.over = true;
+            self.end.source.cancel(error);
+        }
+        if let Some(acknowledge) = acknowledge {
+            acknowledge(value.as_ref().map_or_else(|error| Err(error.clone()), |_| Ok(())));
+        }
+        value
+    }
+}
+
+impl<T: Wire> Stream for Reader<T> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl<T> Serialize for Reader<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.over || self.later.is_some() {
+            return Err(ser::Error::custom("a stream that has been read to its end cannot be passed on"));
+        }
+        self.end.pass().map_err(ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de, T: Wire> Deserialize<'de> for Reader<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let cap = Cap::deserialize(deserializer)?;
+        ReadEnd::of(&cap).map(Self::of).ok_or_else(|| de::Error::custom("expected a stream to read"))
+    }
+}
+
+impl<T: Wire> Writer<T> {
+    /// Returns the writer for an object with the methods `write`, `close` and `abort`. Nothing is checked.
+    pub fn from_cap(cap: Cap) -> Self {
+        Self { out: Outflow::new(cap), passed: false.into(), closing: false, item: PhantomData }
+    }
+
+    /// Writes a value. It waits until flow control has room for it, and not until it has been read.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which this or an earlier value was not taken: the reader's, an error of the connection, or that the
+    /// value could not be written. Later writes fail with it as well.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready drops the value unwritten.
+    pub async fn write(&mut self, value: T) -> Result<(), Error> {
+        poll_fn(|cx| self.out.poll_ready(cx)).await?;
+        self.out.write(chunk(value), None)
+    }
+
+    /// Says that nothing follows, and waits until the reader has taken everything.
+    ///
+    /// # Errors
+    ///
+    /// If the reader has not taken everything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the end is on its way: dropping the future does not take it back.
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.closing = true;
+        self.out.close(None);
+        poll_fn(|cx| self.out.poll_answers(cx)).await
+    }
+
+    /// Ends the stream by an error, which the reader gets.
+    pub fn abort(mut self, reason: Error) {
+        self.out.abort(&reason);
+    }
+}
+
+impl<T: Wire> Sink<T> for Writer<T> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.out.poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Error> {
+        self.out.write(chunk(value), None)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.out.poll_answers(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if !std::mem::replace(&mut self.closing, true) {
+            self.out.close(None);
+        }
+        self.out.poll_answers(cx)
+    }
+}
+
+impl<T> Unpin for Writer<T> {}
+
+impl<T> fmt::Debug for Writer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+impl<T> Serialize for Writer<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.passed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let error = Error::new(ErrorKind::Encode, "a stream can be passed on only once");
+            return Err(ser::Error::custom(error));
+        }
+        self.out.target().clone().with_kind(crate::cap::RefKind::Writable).serialize(serializer)
+    }
+}
+
+impl<'de, T: Wire> Deserialize<'de> for Writer<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cap::deserialize(deserializer).map(Self::from_cap)
+    }
+}

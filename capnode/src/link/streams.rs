@@ -1,0 +1,81 @@
+//! Streams over a connection: pipes of both sides, and what the peer writes.
+
+use std::sync::Arc;
+
+use super::Link;
+use super::effects::Effects;
+use super::state::State;
+use super::task::Task;
+use crate::cap::Cap;
+use crate::cap::import::Import;
+use crate::cap::inbound::{ENTRY, HeldBytes, InboundRef, settle};
+use crate::cap::payload::{PayloadRef, undefined};
+use crate::cap::request::Args;
+use crate::cap::response::Reply;
+use crate::cap::stream::{self, Acknowledge, Chunk, Pipe, Pump, ReadEnd, WriteEnd};
+use crate::error::{Error, Fault};
+use crate::limits::LimitKind;
+use crate::message::{CapDescriptor, Id, Key, Path, Payload};
+use crate::sync::atomic::Ordering;
+
+impl Link {
+    /// Opens a pipe at the peer, and begins to move the chunks of a stream into it. Returns the descriptor of its read
+    /// end.
+    pub(super) fn pipe(
+        self: &Arc<Self>,
+        state: &mut State,
+        source: Arc<ReadEnd>,
+        effects: &mut Effects,
+    ) -> CapDescriptor {
+        let pipe = state.session.pipe();
+        let id = pipe.id;
+        let opened = state.send(pipe, effects);
+        debug_assert!(opened.is_ok(), "a language with pipes can say that one is opened");
+        let target = Cap::from_import(Import::new(self.clone(), id, false));
+        state.inbox.add_task(Task::nested(Box::pin(Pump::new(source, target)), self.clone()));
+        CapDescriptor::ReceiverReadable(id)
+    }
+
+    /// Opens a pipe for the peer. Its write end is the result of the peer's message.
+    pub(super) fn open_pipe(&self, state: &mut State, answer: Id, effects: &mut Effects) {
+        state.entries.open_answer(answer);
+        let end = Ok(Payload::reference(PayloadRef::Cap(stream::write_end(Pipe::new()))));
+        let kept = state.entries.keep(answer, end, self.limits.kept_bytes, effects);
+        effects.discard(kept);
+    }
+
+    /// Hands a call of a write end on to its stream. It is answered when the reader has taken what was written.
+    pub(super) fn take_chunk(
+        self: &Arc<Self>,
+        answer: Id,
+        end: &WriteEnd,
+        path: &Path,
+        args: Payload<InboundRef>,
+        bytes: usize,
+    ) {
+        let held = HeldBytes::new(&self.stream_bytes, bytes + ENTRY);
+        let is_over = self.stream_bytes.load(Ordering::Relaxed) > self.limits.stream_bytes;
+        let link = Arc::downgrade(self);
+        let acknowledge: Acknowledge = Box::new(move |fate| {
+            drop(held);
+            if let Some(link) = link.upgrade() {
+                link.finish(answer, fate.map(|()| Reply::Wire(undefined())), true);
+            }
+        });
+        if is_over {
+            let message = format!("more than {} bytes of streams are unread", self.limits.stream_bytes);
+            let error = Error::over(LimitKind::StreamBytes, message).with_fault(Fault::Peer);
+            end.0.abort(&error);
+            return acknowledge(Err(error));
+        }
+        let chunk = match InboundRef::begin(InboundRef::compact(args), self.unfolding) {
+            Ok(args) => Chunk::Args(Args::Wire(args)),
+            Err(later) => Chunk::Later(Box::pin(settle(later, self.unfolding))),
+        };
+        let name = match path.as_slice() {
+            [Key::Name(name)] => Some(name.as_str()),
+            _ => None,
+        };
+        end.take_in(name, chunk, acknowledge);
+    }
+}

@@ -1,0 +1,220 @@
+//! Streams between programs of this library, and inside one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use capnode::{Bytes, Client, Error, Func, Node, Reader, Writer};
+
+#[capnode::interface]
+trait Depot {
+    async fn sum(&self, numbers: Reader<u32>) -> Result<u32, Error>;
+    async fn count(&self, last: u32) -> Reader<u32>;
+    async fn take(&self, most: usize, numbers: Reader<u32>) -> Vec<u32>;
+    async fn size(&self, bytes: Reader<Bytes>) -> Result<usize, Error>;
+    async fn keep(&self, lines: Reader<String>) -> Writer<String>;
+    async fn call_all(&self, calls: Reader<Func<fn(u32) -> u32>>) -> Result<u32, Error>;
+    async fn fail_after(&self, count: u32) -> Reader<u32>;
+}
+
+#[derive(Default)]
+struct Store {
+    heard: Arc<AtomicUsize>,
+}
+
+impl Depot for Store {
+    async fn sum(&self, mut numbers: Reader<u32>) -> Result<u32, Error> {
+        let mut sum = 0;
+        while let Some(number) = numbers.next().await {
+            sum += number?;
+        }
+        Ok(sum)
+    }
+
+    async fn count(&self, last: u32) -> Reader<u32> {
+        Reader::from_iter(1..=last)
+    }
+
+    async fn take(&self, most: usize, mut numbers: Reader<u32>) -> Vec<u32> {
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            match numbers.next().await {
+                Some(Ok(number)) => taken.push(number),
+                Some(Err(_)) | None => break,
+            }
+        }
+        taken
+    }
+
+    async fn size(&self, mut bytes: Reader<Bytes>) -> Result<usize, Error> {
+        let mut size = 0;
+        while let Some(chunk) = bytes.next().await {
+            size += chunk?.len();
+        }
+        Ok(size)
+    }
+
+    async fn keep(&self, mut lines: Reader<String>) -> Writer<String> {
+        let (writer, mut reader) = capnode::pipe::<String>();
+        let heard = self.heard.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(line)) = lines.next().await {
+                heard.fetch_add(line.len(), Ordering::SeqCst);
+            }
+            while let Some(Ok(line)) = reader.next().await {
+                heard.fetch_add(line.len(), Ordering::SeqCst);
+            }
+        });
+        writer
+    }
+
+    async fn call_all(&self, mut calls: Reader<Func<fn(u32) -> u32>>) -> Result<u32, Error> {
+        let mut last = 1;
+        while let Some(call) = calls.next().await {
+            last = call?.call(last).await?;
+        }
+        Ok(last)
+    }
+
+    async fn fail_after(&self, count: u32) -> Reader<u32> {
+        let mut left = count;
+        Reader::fallible(futures_util::stream::poll_fn(move |_| {
+            std::task::Poll::Ready(Some(match left.checked_sub(1) {
+                Some(fewer) => {
+                    left = fewer;
+                    Ok(fewer)
+                }
+                None => Err(Error::rejected("out of numbers")),
+            }))
+        }))
+    }
+}
+
+async fn connected() -> (DepotClient, capnode::Listener, Arc<AtomicUsize>) {
+    let store = Store::default();
+    let heard = store.heard.clone();
+    let listener = Node::new(DepotClient::new(store)).listen("tcp://127.0.0.1:0").await.unwrap();
+    let client = capnode::connect(&listener.url()).await.unwrap();
+    (client, listener, heard)
+}
+
+async fn both() -> Vec<(DepotClient, Option<capnode::Listener>)> {
+    let (remote, listener, _) = connected().await;
+    vec![(DepotClient::new(Store::default()), None), (remote, Some(listener))]
+}
+
+#[tokio::test]
+async fn a_reader_is_an_argument_and_a_result() {
+    for (depot, _listener) in both().await {
+        assert_eq!(depot.sum(Reader::from_iter(1..=100)).await.unwrap(), 5050);
+        let mut numbers = depot.count(5).await.unwrap();
+        let mut all = Vec::new();
+        while let Some(number) = numbers.next().await {
+            all.push(number.unwrap());
+        }
+        assert_eq!(all, [1, 2, 3, 4, 5]);
+        // And back again, as it came.
+        let numbers = depot.count(10).await.unwrap();
+        assert_eq!(depot.sum(numbers).await.unwrap(), 55);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_as_long_as_it_likes() {
+    for (depot, _listener) in both().await {
+        assert_eq!(depot.sum(Reader::from_iter((0..20_000).map(|_| 1))).await.unwrap(), 20_000);
+        let chunk = Bytes::from(vec![7; 64 << 10]);
+        let chunks = std::iter::repeat_n(chunk, 256);
+        assert_eq!(depot.size(Reader::from_iter(chunks)).await.unwrap(), 16 << 20);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_dropped_ends_the_stream() {
+    struct Guarded(Option<tokio::sync::oneshot::Sender<()>>);
+    impl Iterator for Guarded {
+        type Item = u32;
+        fn next(&mut self) -> Option<u32> {
+            Some(1)
+        }
+    }
+    impl Drop for Guarded {
+        fn drop(&mut self) {
+            let _ = self.0.take().unwrap().send(());
+        }
+    }
+    for (depot, _listener) in both().await {
+        let (sender, dropped) = tokio::sync::oneshot::channel();
+        let taken = depot.take(3, Reader::from_iter(Guarded(Some(sender)))).await.unwrap();
+        assert_eq!(taken, [1, 1, 1]);
+        dropped.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn references_travel_in_chunks() {
+    for (depot, _listener) in both().await {
+        let double = || Func::new(|number: u32| async move { number * 2 });
+        assert_eq!(depot.call_all(Reader::from_iter([double(), double(), double()])).await.unwrap(), 8);
+    }
+}
+
+#[tokio::test]
+async fn the_error_of_a_stream_reaches_its_reader() {
+    for (depot, _listener) in both().await {
+        let mut numbers = depot.fail_after(2).await.unwrap();
+        assert_eq!(numbers.next().await.unwrap().unwrap(), 1);
+        assert_eq!(numbers.next().await.unwrap().unwrap(), 0);
+        let error = numbers.next().await.unwrap().unwrap_err();
+        assert!(error.message().contains("out of numbers"), "{error}");
+        assert!(numbers.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_writer_is_a_result_and_is_acknowledged() {
+    let (depot, _listener, heard) = connected().await;
+    let (mut lines, reader) = capnode::pipe::<String>();
+    let mut writer = depot.keep(reader).await.unwrap();
+    lines.write("hello".to_owned()).await.unwrap();
+    lines.close().await.unwrap();
+    assert_eq!(heard.load(Ordering::SeqCst), 5);
+    writer.write("there".to_owned()).await.unwrap();
+    writer.close().await.unwrap();
+    assert_eq!(heard.load(Ordering::SeqCst), 10);
+}
+
+#[tokio::test]
+async fn a_writer_that_is_dropped_aborts() {
+    let (depot, _listener, _) = connected().await;
+    let (mut writer, reader) = capnode::pipe::<u32>();
+    let (sum, ()) = tokio::join!(async { depot.sum(reader).await }, async {
+        writer.write(1).await.unwrap();
+        drop(writer);
+    });
+    let error = sum.unwrap_err();
+    assert!(error.to_string().contains("without `close`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_passed_on_twice_is_an_error() {
+    let (depot, _listener, _) = connected().await;
+    let numbers = Reader::from_iter([1_u32]);
+    let error = depot.cap().invoke::<u32>("sum", (&numbers, &numbers)).await.unwrap_err();
+    assert!(error.message().contains("only once"), "{error}");
+}
+
+#[tokio::test]
+async fn the_end_of_the_connection_ends_its_streams() {
+    let (depot, listener, _) = connected().await;
+    let mut numbers = depot.count(u32::MAX).await.unwrap();
+    assert_eq!(numbers.next().await.unwrap().unwrap(), 1);
+    listener.close().await;
+    drop(depot);
+    let ended = loop {
+        match numbers.next().await {
+            Some(Ok(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(ended.is_some_and(|last| last.is_err()));
+}
