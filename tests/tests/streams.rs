@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use capnode::{Bytes, Client, Error, Func, Node, Reader, Writer};
+use capnode::{Bytes, Client, Connection, Error, Func, Node, Reader, Writer};
 
 #[capnode::interface]
 trait Depot {
@@ -205,16 +205,30 @@ async fn a_reader_passed_on_twice_is_an_error() {
 
 #[tokio::test]
 async fn the_end_of_the_connection_ends_its_streams() {
-    let (depot, listener, _) = connected().await;
+    let (_depot, listener, _) = connected().await;
+    let connection: Connection = capnode::connect(&listener.url()).await.unwrap();
+    let depot: DepotClient = connection.index();
     let mut numbers = depot.count(u32::MAX).await.unwrap();
     assert_eq!(numbers.next().await.unwrap().unwrap(), 1);
-    listener.close().await;
-    drop(depot);
+    let (mut writer, reader) = capnode::pipe::<u32>();
+    let sum = tokio::spawn(async move { depot.sum(reader).await });
+    writer.write(1).await.unwrap();
+    // It has been read at the other end.
+    futures_util::SinkExt::flush(&mut writer).await.unwrap();
+    connection.close_because("enough");
     let ended = loop {
         match numbers.next().await {
             Some(Ok(_)) => {}
-            other => break other,
+            Some(Err(error)) => break error,
+            None => panic!("the stream is not complete"),
         }
     };
-    assert!(ended.is_some_and(|last| last.is_err()));
+    assert!(ended.message().contains("enough"), "{ended:?}");
+    assert!(sum.await.unwrap().is_err());
+    let failed = loop {
+        if let Err(error) = writer.write(1).await {
+            break error;
+        }
+    };
+    assert!(failed.message().contains("enough"), "{failed:?}");
 }

@@ -179,6 +179,11 @@ impl Cap {
         if matches!(self.1, RefKind::Readable) { self.local() } else { None }
     }
 
+    /// Returns the write end of a stream, if this is one of this program.
+    pub(crate) fn write_end(&self) -> Option<Arc<stream::WriteEnd>> {
+        if self.is_writable() { self.local() } else { None }
+    }
+
     /// Returns `true` for the write end of a stream that was passed on as such.
     pub(crate) fn is_writable(&self) -> bool {
         matches!(self.1, RefKind::Writable)

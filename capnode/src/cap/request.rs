@@ -137,7 +137,7 @@ impl<T: Send + 'static> Unwritten for Kept<T> {
 impl Args {
     /// Writes the arguments in at most `bytes` bytes, if that has not been done.
     pub(crate) fn write(&mut self, bytes: usize) -> Result<(), Error> {
-        if let Args::Typed(args) = std::mem::replace(self, Args::Read) {
+        if let Args::Typed(args) = self {
             let written = catch_panic("an argument", || args.write(bytes)).map_err(|PanicId(id)| {
                 Error::new(ErrorKind::Encode, format!("an argument panicked while it was written (id {id})"))
             });

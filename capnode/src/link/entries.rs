@@ -11,7 +11,7 @@ use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
-use crate::cap::stream::{self, WriteEnd};
+use crate::cap::stream;
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::LimitKind;
@@ -217,7 +217,7 @@ impl Entries {
     pub(super) fn read_end(&self, answer: Id) -> Cap {
         let outcome = self.answers.get(&answer).and_then(|answer| answer.outcome.as_ref()?.as_ref().ok());
         let end = match outcome.and_then(Payload::root) {
-            Some(PayloadRef::Cap(cap)) => cap.local::<WriteEnd>(),
+            Some(PayloadRef::Cap(cap)) => cap.write_end(),
             _ => None,
         };
         // The entries keep a share of the write end, so that dropping this one runs no code of the stream.
@@ -292,6 +292,15 @@ impl Entries {
             if let Some(promise) = &answer.promise {
                 promise.resolve(Cap::broken(error.clone()));
             }
+        }
+        let results =
+            self.answers.values().filter_map(|answer| answer.outcome.as_ref()?.as_ref().ok()?.root());
+        let results = results.filter_map(|result| match result {
+            PayloadRef::Cap(cap) => Some(cap),
+            _ => None,
+        });
+        for end in self.objects.values().chain(results).filter_map(Cap::write_end) {
+            end.0.abort(error);
         }
         (self.objects, self.answers, self.index)
     }

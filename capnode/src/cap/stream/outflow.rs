@@ -131,11 +131,21 @@ fn no_args() -> Args {
     Args::Wire(Payload::plain("[]".to_owned()))
 }
 
+impl Outflow {
+    /// Waits for no more answers. All writes without one have failed by `reason`.
+    pub(crate) fn fail(&mut self, reason: &Error) {
+        for Write { response, acknowledge, .. } in self.sent.drain(..) {
+            // It has been sent, and is not taken back: npm's `capnweb` knows no release of a write.
+            let _sent = response.detach();
+            if let Some(acknowledge) = acknowledge {
+                acknowledge(Err(reason.clone()));
+            }
+        }
+    }
+}
+
 impl Drop for Outflow {
     fn drop(&mut self) {
-        for Write { response, .. } in self.sent.drain(..) {
-            // Each has been sent.
-            let _sent = response.detach();
-        }
+        self.fail(&super::unread());
     }
 }

@@ -26,6 +26,8 @@ enum State {
     Waiting(BoxFuture<Result<LivePayload, Error>>, Item),
     /// The end is on its way.
     Closing,
+    /// The stream has failed. Its error follows when all before it has been taken.
+    Failing(Error),
 }
 
 impl Pump {
@@ -40,8 +42,22 @@ impl Pump {
                 self.state = State::Closing;
                 return self.out.poll_answers(cx).map_ok(|()| true);
             }
+            State::Failing(error) => {
+                let answered = self.out.poll_answers(cx);
+                if answered.is_pending() {
+                    self.state = State::Failing(error);
+                    return Poll::Pending;
+                }
+                self.out.abort(&error);
+                return Poll::Ready(Err(error));
+            }
             State::Waiting(mut later, item) => match later.as_mut().poll(cx) {
-                Poll::Ready(args) => (Args::Wire(args?), item),
+                Poll::Ready(Ok(args)) => (Args::Wire(args), item),
+                Poll::Ready(Err(error)) => {
+                    self.source.source.cancel(&error);
+                    self.state = State::Failing(error);
+                    return Poll::Ready(Ok(false));
+                }
                 Poll::Pending => {
                     self.state = State::Waiting(later, item);
                     return Poll::Pending;
@@ -56,8 +72,8 @@ impl Pump {
                 let mut item = match item {
                     Ok(item) => item,
                     Err(error) => {
-                        self.out.abort(&error);
-                        return Poll::Ready(Err(error));
+                        self.state = State::Failing(error);
+                        return Poll::Ready(Ok(false));
                     }
                 };
                 match std::mem::replace(&mut item.chunk, Chunk::Close) {
@@ -74,10 +90,16 @@ impl Pump {
             }
         };
         if let Err(error) = self.out.write(args, item.take_acknowledge()) {
-            self.out.abort(&error);
-            return Poll::Ready(Err(error));
+            self.source.source.cancel(&error);
+            self.state = State::Failing(error);
         }
         Poll::Ready(Ok(false))
+    }
+
+    /// Ends both sides by an error.
+    fn end(&mut self, error: &Error) {
+        self.source.source.cancel(error);
+        self.out.fail(error);
     }
 
     fn close(&mut self, item: Option<Item>) {
@@ -96,10 +118,20 @@ impl Future for Pump {
                 Ok(false) => {}
                 Ok(true) => return Poll::Ready(()),
                 Err(error) => {
-                    this.source.source.cancel(&error);
+                    this.end(&error);
                     return Poll::Ready(());
                 }
             }
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        // It is dropped before its end only with the connection. After an end this does nothing.
+        if let Some(import) = self.out.target().import() {
+            let closed = import.connection().closed_error();
+            self.end(&closed);
         }
     }
 }
