@@ -83,6 +83,7 @@ pub const TARGETS: &[Target] = &[
             "dialect/capnweb/payload.rs::member",
             "dialect/capnweb/payload.rs::keys",
             "dialect/capnweb/error.rs::read_error",
+            "dialect/capnweb/error.rs::first_as_error",
             "dialect/capnweb/error.rs::property",
             "dialect/capnweb/error.rs::error_property",
             "dialect/capnweb/depth.rs::follow",

@@ -162,6 +162,8 @@ fn show(json: &Json<'_>, trees: &Trees<'_>, out: &mut String) {
             CapDescriptor::Node(node) => format!("<#{node}>"),
             CapDescriptor::ReceiverHosted(import) => format!("<own {}>", import.id),
             CapDescriptor::SenderPromise(id) => format!("<promise {id}>"),
+            CapDescriptor::SenderWritable(id) => format!("<write end {id}>"),
+            CapDescriptor::ReceiverReadable(id) => format!("<read end {id}>"),
             CapDescriptor::Map(map) => format!("<map of {}>", map.id),
             CapDescriptor::Unsupported { form, .. } => format!("<unsupported {form}>"),
         }),

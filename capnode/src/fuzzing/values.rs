@@ -22,6 +22,7 @@ pub fn expression(data: &[u8]) {
     depth.follow(payload.text.as_str()).ok();
     let thrown = capnweb::read_error(&payload);
     thrown.property::<Value>("cause");
+    capnweb::first_as_error(&payload);
     if let Ok(text) = capnweb::error_text(&thrown) {
         let again = value_of(&text).map(|payload| capnweb::read_error(&payload));
         let again = again.unwrap_or_else(|| panic!("{text}"));

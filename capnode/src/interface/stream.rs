@@ -15,13 +15,11 @@ use super::args::{self, UntypedArgs};
 use super::wire::Wire;
 use crate::cap::Cap;
 use crate::cap::methods::MethodArgs;
-use crate::cap::payload::LivePayload;
 use crate::cap::request::{Args, Kept};
 use crate::cap::stream::outflow::Outflow;
-use crate::cap::stream::{self, Acknowledge, Chunk, Item, ReadEnd, Source};
+use crate::cap::stream::{self, Acknowledge, Chunk, Item, Later, ReadEnd, Source};
 use crate::error::{Error, ErrorKind};
 use crate::panics::{PanicId, catch_panic};
-use crate::runtime::BoxFuture;
 use crate::sync::{Mutex, lock};
 
 /// The read end of a stream, wherever its writer is: values of type `T`, one after the other.
@@ -69,7 +67,7 @@ use crate::sync::{Mutex, lock};
 pub struct Reader<T> {
     end: Arc<ReadEnd>,
     /// A chunk with promises in it, which are awaited.
-    later: Option<(BoxFuture<Result<LivePayload, Error>>, Option<Acknowledge>)>,
+    later: Option<(Later, Option<Acknowledge>)>,
     over: bool,
     item: PhantomData<fn() -> T>,
 }

@@ -76,6 +76,6 @@ impl Link {
             [Key::Name(name)] => Some(name.as_str()),
             _ => None,
         };
-        end.take_in(name, chunk, acknowledge);
+        end.call(name, chunk, acknowledge);
     }
 }

@@ -31,10 +31,13 @@ pub(crate) enum Chunk {
     /// A list of one argument: what was written.
     Args(Args),
     /// The same, with promises of a peer in it.
-    Later(BoxFuture<Result<LivePayload, Error>>),
+    Later(Later),
     /// The end. Nothing follows.
     Close,
 }
+
+/// Arguments with promises of a peer in them.
+pub(crate) type Later = BoxFuture<Result<LivePayload, Error>>;
 
 /// Called once with the fate of a chunk. No lock may be held.
 pub(crate) type Acknowledge = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -180,7 +183,7 @@ struct ReadTarget;
 
 impl WriteEnd {
     /// Takes in a call of the write end: the name of its method, and its arguments.
-    pub(crate) fn take_in(&self, name: Option<&str>, chunk: Chunk, acknowledge: Acknowledge) {
+    pub(crate) fn call(&self, name: Option<&str>, chunk: Chunk, acknowledge: Acknowledge) {
         match name {
             Some("write") => self.0.push(Item::new(chunk, Some(acknowledge))),
             Some("close") => self.0.push(Item::new(Chunk::Close, Some(acknowledge))),
@@ -226,7 +229,7 @@ impl RequestTarget for WriteTarget {
         let Some(end) = local.downcast::<WriteEnd>() else { return Response::error(not_a_function(None)) };
         let args = std::mem::replace(&mut request.args, Args::Read);
         let (sender, taken) = futures_channel::oneshot::channel();
-        end.take_in(
+        end.call(
             Some(name),
             Chunk::Args(args),
             Box::new(move |fate| {

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::outflow::Outflow;
-use super::{Chunk, Item, ReadEnd};
+use super::{Chunk, Item, Later, ReadEnd};
 use crate::cap::Cap;
-use crate::cap::payload::LivePayload;
 use crate::cap::request::Args;
 use crate::error::Error;
-use crate::runtime::BoxFuture;
 
 /// Moves the chunks of a stream to a write end. It ends with the stream.
 pub(crate) struct Pump {
@@ -23,7 +21,7 @@ pub(crate) struct Pump {
 enum State {
     Moving,
     /// The next chunk has promises in it.
-    Waiting(BoxFuture<Result<LivePayload, Error>>, Item),
+    Waiting(Later, Item),
     /// The end is on its way.
     Closing,
     /// The stream has failed. Its error follows when all before it has been taken.

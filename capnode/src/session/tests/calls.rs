@@ -166,10 +166,11 @@ fn an_answer_with_something_that_is_not_there_is_unfit_and_an_error_with_it_is_a
 }
 
 #[test]
-fn a_pipe_takes_a_number_and_holds_a_failed_export() {
+fn a_pipe_takes_a_number_and_holds_an_export_and_is_no_running_call() {
     let mut session = accepting();
-    assert_eq!(refuses(&mut session, Message::Pipe { id: UNNUMBERED }).0, 1);
-    assert_eq!(session.finish(1), ReturnDisposition::Retain);
+    let opened = say(&mut session, [Message::Pipe { id: UNNUMBERED }]);
+    assert!(matches!(opened[..], [Event::Pipe { answer: 1 }]), "{opened:?}");
+    assert_eq!((session.tables().exports, session.tables().running), (1, 0));
     assert!(session.is_kept(1));
     assert!(matches!(
         say(&mut session, [stream(1)])[..],

@@ -154,9 +154,7 @@ fn a_pipe_takes_no_arguments() {
 #[test]
 fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
     for (form, text, with) in [
-        ("readable", r#"["readable",4]"#, vec![]),
-        ("writable", r#"["writable",-5]"#, vec![CapDescriptor::SenderHosted(-5)]),
-        ("blob", r#"["blob","text/plain",["readable",4]]"#, vec![]),
+        ("blob", r#"["blob","text/plain",["readable",4]]"#, vec![CapDescriptor::ReceiverReadable(4)]),
         (
             "request",
             r#"["request","http://a/",{"method":"POST","headers":[["a","b"],["c","d"]],"cf":[1]}]"#,
@@ -182,11 +180,23 @@ fn forms_that_are_not_supported_are_known_with_the_references_in_them() {
             let CapDescriptor::Unsupported { form: found, with: found_with } = &slot.to else {
                 panic!("{frame}")
             };
-            if !matches!(form, "blob" | "request" | "response") {
-                assert_eq!((*found, found_with), (form, &with), "{frame}");
-            }
+            assert_eq!((*found, found_with), (form, &with), "{frame}");
             assert_eq!(&value.text.buffer()[slot.start..slot.end], text);
         }
+    }
+}
+
+#[test]
+fn the_ends_of_streams_are_read_and_written() {
+    for (text, end) in [
+        (r#"["readable",4]"#, CapDescriptor::ReceiverReadable(4)),
+        (r#"["writable",-5]"#, CapDescriptor::SenderWritable(-5)),
+    ] {
+        let frame = format!(r#"["resolve",1,{{"a":[[{text}]]}}]"#);
+        let message = message(&frame).unwrap();
+        assert_eq!(text_of(&message), frame);
+        let Message::Answer { outcome: Ok(value), .. } = message else { panic!("{frame}") };
+        assert_eq!(value.refs.iter().map(|slot| slot.to.clone()).collect::<Vec<_>>(), [end]);
     }
 }
 
@@ -428,8 +438,8 @@ fn kind_of_word(word: &CapDescriptor) -> Option<&'static str> {
         CapDescriptor::SenderPromise(_) => Some("Promise"),
         CapDescriptor::ReceiverHosted(import) if import.awaited => Some("Pipeline"),
         CapDescriptor::ReceiverHosted(_) => Some("Import"),
-        CapDescriptor::Unsupported { form: "readable", .. } => Some("Readable"),
-        CapDescriptor::Unsupported { form: "writable", .. } => Some("Writable"),
+        CapDescriptor::ReceiverReadable(_) => Some("Readable"),
+        CapDescriptor::SenderWritable(_) => Some("Writable"),
         CapDescriptor::Map(_) => Some("Remap"),
         CapDescriptor::Unsupported { .. } => None,
         // The language has none.
