@@ -174,7 +174,7 @@ impl Entries {
         match (export, &self.index) {
             (0, Some(index)) => Ok(Payload::reference(PayloadRef::Cap(index.clone()))),
             (0, None) => Err(no_index()),
-            _ if !self.objects.contains_key(&export) => {
+            _ if !self.objects.contains_key(&export) && !self.answers.contains_key(&export) => {
                 Err(Error::rejected(format!("no such export ID: {export}")))
             }
             _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
@@ -222,10 +222,8 @@ impl Entries {
         };
         // The entries keep a share of the write end, so that dropping this one runs no code of the stream.
         let read = end.and_then(|end| stream::read_end(&end.0));
-        read.map_or_else(
-            || Cap::broken(Error::rejected(format!("no pipe to read from, or it is read already: {answer}"))),
-            |read| read.cap(),
-        )
+        // The session has found it.
+        read.map_or_else(|| Cap::broken(stream::unfinished()), |read| read.cap())
     }
 
     /// Returns the result of a call of the peer that has ended.

@@ -61,7 +61,7 @@ impl Session {
             }
             Message::Pipe { .. } => {
                 let answer = self.number(false);
-                let what = ExportTarget::Answer { pulled: false };
+                let what = ExportTarget::Pipe { read: false };
                 self.exports.insert(answer, ExportEntry { count: 1, what });
                 Some(Event::Pipe { answer })
             }
@@ -303,8 +303,12 @@ impl Session {
             | CapDescriptor::SenderFunction(id)
             | CapDescriptor::SenderWritable(id) => self.import(*id),
             CapDescriptor::ReceiverReadable(id) => {
-                if !self.check_export(*id, found) {
-                    *descriptor = CapDescriptor::Unsupported { form: "missing", with: Vec::new() };
+                match self.exports.get_mut(id).map(|export| &mut export.what) {
+                    Some(ExportTarget::Pipe { read: read @ false }) => *read = true,
+                    _ => {
+                        found.miss(|| format!("no pipe to read from: {id}"));
+                        *descriptor = CapDescriptor::Unsupported { form: "missing", with: Vec::new() };
+                    }
                 }
                 Ok(())
             }
@@ -410,7 +414,7 @@ impl Session {
             }
             // Further pulls get no answer.
             (ExportTarget::Answer { pulled: true }, None) => {}
-            (ExportTarget::Index | ExportTarget::Object(_), _) => {
+            (ExportTarget::Index | ExportTarget::Object(_) | ExportTarget::Pipe { .. }, _) => {
                 return Some(Event::PullObject { export: id });
             }
         }
@@ -487,7 +491,9 @@ impl Session {
                 Some(Event::ExportReleased { export: id })
             }
             ExportTarget::Answer { .. } if self.running.contains_key(&id) => self.release(id),
-            ExportTarget::Answer { .. } => Some(Event::AnswerReleased { answer: id }),
+            ExportTarget::Answer { .. } | ExportTarget::Pipe { .. } => {
+                Some(Event::AnswerReleased { answer: id })
+            }
         }
     }
 }

@@ -144,6 +144,10 @@ enum ExportTarget {
     Answer {
         pulled: bool,
     },
+    /// The write end of a pipe. `read` is `true` once there is a reader.
+    Pipe {
+        read: bool,
+    },
 }
 
 /// A call of the peer that has not ended.

@@ -31,6 +31,9 @@ const COVERED: &[&str] = &[
     "unwritten_bytes_hard",
     "promise_depth",
     "unfolded_bytes",
+    // In `streams.rs`.
+    "stream_bytes",
+    "stream_window",
     // In `maps.rs`.
     "map_steps",
     "cancels_per_second",

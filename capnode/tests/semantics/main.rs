@@ -21,3 +21,4 @@ mod release;
 mod scenarios;
 mod search;
 mod shared;
+mod streams;

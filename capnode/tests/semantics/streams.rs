@@ -1,0 +1,225 @@
+//! Streams of Cap'n Web, frame by frame: pipes that a peer opens and writes to, and those that are written for it.
+
+use std::sync::{Arc, Mutex};
+
+use crate::harness::*;
+use capnode::sans_io::Endpoint;
+use capnode::{Error, LimitKind, Object, Reader, Writer};
+
+type Kept = Arc<Mutex<Vec<Reader<String>>>>;
+
+/// `keep(reader)`, which reads nothing, `lines()` of a kilobyte each without an end, and `sink()`, whose reader is kept.
+fn offered(kept: &Kept) -> Object {
+    let (keep, sink) = (kept.clone(), kept.clone());
+    Object::new()
+        .with(
+            "keep",
+            Func::<fn(Reader<String>)>::new(move |reader: Reader<String>| {
+                keep.lock().unwrap().push(reader);
+                async {}
+            }),
+        )
+        .with(
+            "lines",
+            Func::<fn() -> Reader<String>>::new(|| async {
+                Reader::from_iter(std::iter::repeat_with(|| "x".repeat(1 << 10)))
+            }),
+        )
+        .with(
+            "sink",
+            Func::<fn() -> Writer<String>>::new(move || {
+                let (writer, reader) = capnode::pipe();
+                sink.lock().unwrap().push(reader);
+                async { writer }
+            }),
+        )
+}
+
+fn accepting(change: impl FnOnce(&mut Limits)) -> (Endpoint, Kept) {
+    let kept = Kept::default();
+    let core = Core::builder().limits(limits(change)).accepting(offered(&kept));
+    (Endpoint::new(core), kept)
+}
+
+/// Receives frames, and returns those that are written.
+fn answers(endpoint: &mut Endpoint, frames: &[&str]) -> Vec<String> {
+    for frame in frames {
+        endpoint.receive(frame);
+    }
+    endpoint.frames()
+}
+
+/// Polls a reader once, as its holder would.
+fn next(kept: &Kept) -> Option<Option<Result<String, Error>>> {
+    let mut kept = kept.lock().unwrap();
+    let reader = kept.last_mut().unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    match std::pin::pin!(reader.next()).poll(&mut cx) {
+        Poll::Ready(next) => Some(next),
+        Poll::Pending => None,
+    }
+}
+
+const OPENED: &[&str] = &[r#"["pipe"]"#, r#"["stream",["pipeline",0,["keep"],[["readable",1]]]]"#];
+
+fn write(text: &str) -> String {
+    format!(r#"["stream",["pipeline",1,["write"],["{text}"]]]"#)
+}
+
+#[test]
+fn a_write_is_answered_when_it_is_read() {
+    let (mut peer, kept) = accepting(|_| {});
+    assert_eq!(answers(&mut peer, OPENED), [r#"["resolve",2,["undefined"]]"#]);
+    assert_eq!(answers(&mut peer, &[&write("a"), &write("b")]), [""; 0]);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "a"));
+    assert_eq!(answers(&mut peer, &[]), [r#"["resolve",3,["undefined"]]"#]);
+    assert_eq!(answers(&mut peer, &[r#"["stream",["pipeline",1,["close"],[]]]"#]), [""; 0]);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "b"));
+    assert!(matches!(next(&kept), Some(None)));
+    let ended = [r#"["resolve",4,["undefined"]]"#, r#"["resolve",5,["undefined"]]"#];
+    assert_eq!(answers(&mut peer, &[]), ended);
+    assert_eq!(answers(&mut peer, &[r#"["release",1,1]"#]), [""; 0]);
+    assert_eq!(peer.core().tables(), Default::default());
+}
+
+#[test]
+fn writes_are_no_running_calls_and_park_nobody() {
+    let (mut peer, kept) = accepting(|limits| limits.running_calls = 1);
+    answers(&mut peer, OPENED);
+    let write = write("a");
+    assert_eq!(answers(&mut peer, &[&*write; 1_000]), [""; 0]);
+    assert_eq!(peer.core().tables().running, 0);
+    let kept_another =
+        answers(&mut peer, &[r#"["pipe"]"#, r#"["stream",["pipeline",0,["keep"],[["readable",1003]]]]"#]);
+    assert_eq!(kept_another, [r#"["resolve",1004,["undefined"]]"#]);
+    kept.lock().unwrap().clear();
+    let refused = answers(&mut peer, &[]);
+    assert_eq!(refused.len(), 1_000);
+    assert!(refused.iter().all(|answer| answer.starts_with(r#"["reject","#)), "{:?}", refused[0]);
+}
+
+#[test]
+fn the_limit_stream_bytes_is_enforced() {
+    let (mut peer, kept) = accepting(|limits| limits.stream_bytes = 2_000);
+    answers(&mut peer, OPENED);
+    let write = write(&"x".repeat(500));
+    // Each is 256 bytes more than its frame.
+    assert_eq!(answers(&mut peer, &[&*write; 2]), [""; 0]);
+    let refused = answers(&mut peer, &[&write, &write]);
+    assert_eq!(refused.len(), 4);
+    assert!(refused.iter().all(|answer| answer.contains("bytes of streams are unread")), "{refused:?}");
+    assert!(matches!(next(&kept), Some(Some(Err(error))) if error.limit() == Some(LimitKind::StreamBytes)));
+    // The session goes on, and there is room for another stream.
+    let again =
+        answers(&mut peer, &[r#"["pipe"]"#, r#"["stream",["pipeline",0,["keep"],[["readable",7]]]]"#]);
+    assert_eq!(again, [r#"["resolve",8,["undefined"]]"#]);
+    assert_eq!(answers(&mut peer, &[r#"["stream",["pipeline",7,["write"],["x"]]]"#]), [""; 0]);
+}
+
+#[test]
+fn the_limit_stream_window_is_enforced() {
+    let (mut peer, _kept) = accepting(|limits| limits.stream_window = 10 << 10);
+    peer.receive(r#"["stream",["pipeline",0,["lines"],[]]]"#);
+    let mut frames = peer.frames();
+    loop {
+        let more = peer.frames();
+        if more.is_empty() {
+            break;
+        }
+        frames.extend(more);
+    }
+    assert_eq!(frames[..2], [r#"["pipe"]"#, r#"["resolve",1,["readable",1]]"#]);
+    let sent = frames.len() - 2;
+    assert!((8..=10).contains(&sent), "{sent}");
+    // Each answer makes room for one more.
+    let next = answers(&mut peer, &[r#"["resolve",2,["undefined"]]"#]);
+    assert_eq!(next.len(), 1);
+}
+
+#[test]
+fn a_read_end_is_taken_once_and_only_from_a_pipe() {
+    let (mut peer, _kept) = accepting(|_| {});
+    answers(&mut peer, OPENED);
+    let again = answers(&mut peer, &[r#"["stream",["pipeline",0,["keep"],[["readable",1]]]]"#]);
+    assert!(again[0].contains("no pipe to read from: 1"), "{again:?}");
+    for id in ["0", "2", "99", "-5"] {
+        let frame = format!(r#"["stream",["pipeline",0,["keep"],[["readable",{id}]]]]"#);
+        let refused = answers(&mut peer, &[&frame]);
+        assert!(refused[0].contains("no pipe to read from"), "{refused:?}");
+    }
+    assert!(peer.core().closed().is_none());
+}
+
+#[test]
+fn what_ends_a_stream_is_what_its_reader_gets() {
+    for (end, expected) in [
+        (r#"["release",1,1]"#, "without `close`"),
+        (r#"["stream",["pipeline",1,["abort"],[["error","TypeError","enough"]]]]"#, "enough"),
+        (r#"["stream",["pipeline",1,["abort"],["a text"]]]"#, "a text"),
+        (r#"["stream",["pipeline",1,["abort"],[]]]"#, "without `close`"),
+        (r#"["abort",["error","Error","gone"]]"#, "gone"),
+    ] {
+        let (mut peer, kept) = accepting(|_| {});
+        answers(&mut peer, OPENED);
+        peer.receive(end);
+        match next(&kept) {
+            Some(Some(Err(error))) => assert!(error.message().contains(expected), "{end}: {error}"),
+            other => panic!("{end}: {other:?}"),
+        }
+        assert!(matches!(next(&kept), Some(None)));
+    }
+}
+
+#[test]
+fn after_the_end_there_is_room_for_nothing() {
+    let (mut peer, _kept) = accepting(|_| {});
+    answers(&mut peer, OPENED);
+    answers(&mut peer, &[r#"["stream",["pipeline",1,["close"],[]]]"#]);
+    let refused = answers(&mut peer, &[&write("late")]);
+    assert!(refused[0].contains("closed already"), "{refused:?}");
+    for odd in [
+        r#"["stream",["pipeline",1,["flush"],[]]]"#,
+        r#"["stream",["pipeline",1,[],[]]]"#,
+        r#"["stream",["pipeline",1,["write"]]]"#,
+    ] {
+        let refused = answers(&mut peer, &[odd]);
+        assert!(refused[0].starts_with(r#"["reject","#), "{odd}: {refused:?}");
+    }
+    assert!(peer.core().closed().is_none());
+}
+
+#[test]
+fn a_chunk_that_does_not_fit_is_an_error_and_cancels() {
+    let (mut peer, kept) = accepting(|_| {});
+    answers(&mut peer, OPENED);
+    assert_eq!(answers(&mut peer, &[r#"["stream",["pipeline",1,["write"],[7]]]"#]), [""; 0]);
+    assert!(matches!(next(&kept), Some(Some(Err(error))) if error.message().contains("chunk")));
+    assert!(matches!(next(&kept), Some(None)));
+    assert!(answers(&mut peer, &[])[0].starts_with(r#"["reject",3"#));
+    assert!(answers(&mut peer, &[&write("more")])[0].starts_with(r#"["reject",4"#));
+}
+
+#[test]
+fn a_chunk_with_a_promise_keeps_its_place() {
+    let (mut peer, kept) = accepting(|_| {});
+    answers(&mut peer, OPENED);
+    answers(&mut peer, &[r#"["stream",["pipeline",1,["write"],[["promise",-1]]]]"#, &write("second")]);
+    assert!(next(&kept).is_none());
+    answers(&mut peer, &[r#"["resolve",-1,"first"]"#]);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "first"));
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "second"));
+}
+
+#[test]
+fn a_lent_write_end_is_written_as_one_and_takes_writes() {
+    let (mut peer, kept) = accepting(|_| {});
+    let lent = answers(&mut peer, &[r#"["push",["pipeline",0,["sink"],[]]]"#, r#"["pull",1]"#]);
+    assert_eq!(lent, [r#"["resolve",1,["writable",-1]]"#]);
+    assert_eq!(answers(&mut peer, &[r#"["stream",["pipeline",-1,["write"],["a"]]]"#]), [""; 0]);
+    assert_eq!(peer.core().tables().running, 0);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "a"));
+    assert_eq!(answers(&mut peer, &[]), [r#"["resolve",2,["undefined"]]"#]);
+    peer.receive(r#"["release",1,1]"#);
+    peer.receive(r#"["release",-1,1]"#);
+    assert!(matches!(next(&kept), Some(Some(Err(_)))));
+}
