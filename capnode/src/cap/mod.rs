@@ -174,19 +174,14 @@ impl Cap {
         Self(self.0, ref_kind)
     }
 
-    /// Returns the read end of a stream, if this is one of this program.
-    pub(crate) fn read_end(&self) -> Option<Arc<stream::ReadEnd>> {
-        if matches!(self.1, RefKind::Readable) { self.local() } else { None }
-    }
-
-    /// Returns the write end of a stream, if this is one of this program.
-    pub(crate) fn write_end(&self) -> Option<Arc<stream::WriteEnd>> {
-        if self.is_writable() { self.local() } else { None }
-    }
-
     /// Returns `true` for the write end of a stream that was passed on as such.
     pub(crate) fn is_writable(&self) -> bool {
         matches!(self.1, RefKind::Writable)
+    }
+
+    /// Returns `true` for the read end of a stream that was passed on as such.
+    pub(crate) fn is_readable(&self) -> bool {
+        matches!(self.1, RefKind::Readable)
     }
 
     /// Returns the shape, if it is known.

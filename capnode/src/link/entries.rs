@@ -11,7 +11,7 @@ use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
-use crate::cap::stream;
+use crate::cap::stream::{self, WriteEnd};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::LimitKind;
@@ -174,7 +174,7 @@ impl Entries {
         match (export, &self.index) {
             (0, Some(index)) => Ok(Payload::reference(PayloadRef::Cap(index.clone()))),
             (0, None) => Err(no_index()),
-            _ if !self.objects.contains_key(&export) && !self.answers.contains_key(&export) => {
+            _ if !self.objects.contains_key(&export) => {
                 Err(Error::rejected(format!("no such export ID: {export}")))
             }
             _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
@@ -217,7 +217,7 @@ impl Entries {
     pub(super) fn read_end(&self, answer: Id) -> Cap {
         let outcome = self.answers.get(&answer).and_then(|answer| answer.outcome.as_ref()?.as_ref().ok());
         let end = match outcome.and_then(Payload::root) {
-            Some(PayloadRef::Cap(cap)) => cap.write_end(),
+            Some(PayloadRef::Cap(cap)) => WriteEnd::of(cap),
             _ => None,
         };
         // The entries keep a share of the write end, so that dropping this one runs no code of the stream.
@@ -297,7 +297,7 @@ impl Entries {
             PayloadRef::Cap(cap) => Some(cap),
             _ => None,
         });
-        for end in self.objects.values().chain(results).filter_map(Cap::write_end) {
+        for end in self.objects.values().chain(results).filter_map(WriteEnd::of) {
             end.0.abort(error);
         }
         (self.objects, self.answers, self.index)

@@ -11,6 +11,7 @@ use crate::cap::data::part_to_cap;
 use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef};
 use crate::cap::promise::Promise;
+use crate::cap::stream::ReadEnd;
 use crate::cap::{Cap, RefKind};
 use crate::message::{CapDescriptor, Expression, Id, Path, Payload, ReceiverRef, ReturnMode, Slot};
 use crate::thin_vec::ThinVec;
@@ -52,7 +53,7 @@ impl Link {
             part => part_to_cap(part),
         };
         if state.session.peer().pipes {
-            if let Some(source) = cap.read_end() {
+            if let Some(source) = ReadEnd::taken(&cap) {
                 return self.pipe(state, source, effects);
             }
         }

@@ -414,7 +414,7 @@ impl Link {
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
                 let args = args.map(|args| self.stage_value(state, args));
                 if refusal.is_none() && target.is_writable() {
-                    if let (Some(end), Some(args)) = (target.write_end(), args) {
+                    if let (Some(end), Some(args)) = (WriteEnd::of(&target), args) {
                         state.session.set_write(answer);
                         return Ok(Some(Work::Chunk { answer, end, path, args, bytes }));
                     }

@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::chunk::{Acknowledge, unread};
 use super::window::{Sent, Window};
-use super::{Acknowledge, method};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::request::{Args, CallOptions, Member, Request};
 use crate::cap::response::Response;
 use crate::dialect::capnweb;
 use crate::error::Error;
-use crate::message::Payload;
+use crate::message::{Key, Path, Payload, Text};
 
 /// Bytes that a write counts as beside its text.
 const ENVELOPE: usize = 64;
@@ -122,7 +122,7 @@ impl Outflow {
 
     fn call(&self, name: &'static str, args: Args) -> Response {
         let options = CallOptions { chunk: true, at_once: true, ..CallOptions::NONE };
-        let member = Member::Path(method(name));
+        let member = Member::Path(Path::One(Key::Name(Text::Static(name))));
         self.target.clone().request(Request { member, args, typed: false, options })
     }
 }
@@ -146,6 +146,6 @@ impl Outflow {
 
 impl Drop for Outflow {
     fn drop(&mut self) {
-        self.fail(&super::unread());
+        self.fail(&unread());
     }
 }

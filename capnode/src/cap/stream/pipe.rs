@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Chunk, Item, Source};
+use super::chunk::{Chunk, Item, Source};
 use crate::error::{Error, Fate};
 use crate::sync::{Mutex, lock};
 

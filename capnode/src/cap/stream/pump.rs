@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::chunk::{Chunk, Item, Later};
+use super::ends::ReadEnd;
 use super::outflow::Outflow;
-use super::{Chunk, Item, Later, ReadEnd};
 use crate::cap::Cap;
 use crate::cap::request::Args;
 use crate::error::Error;

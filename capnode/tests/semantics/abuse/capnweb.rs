@@ -339,12 +339,14 @@ const TABLE: &[Row<Kind, State>] = &[
     (Remap, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Remap, &[OverReleased], Ignored),
 
-    (Readable, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice], Error("not supported by this version: readable")),
+    (Readable, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice], Error("no pipe to read from: #")),
     (Readable, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Readable, &[OverReleased], Ignored),
 
     (Writable, &[Index, UnknownCall, Streamed, Pushed, Resolved, GivenUp, Released, HugeCall], Ends("an export under an id that is not the sender's: #")),
-    (Writable, &[UnknownObject, OtherSide, Lent, Dropped, HugeObject, Twice], Error("not supported by this version: writable")),
+    (Writable, &[UnknownObject, OtherSide, Dropped, HugeObject], Goes(r#"["resolve",12,["writable",-4]] imports+1 exports+1"#)),
+    (Writable, &[Lent], Goes(r#"["resolve",12,["writable",-4]] exports+1"#)),
+    (Writable, &[Twice], Goes(r#"["resolve",13,["writable",-5]] exports+1"#)),
     (Writable, &[Promised], Ends("an export under the id of a promise: #")),
     (Writable, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Writable, &[OverReleased], Ignored),
@@ -376,6 +378,11 @@ const MARKED: &[Row<Kind, State>] = &[
     (Export, &[OtherSide], Goes(r#"["resolve",12,["import",-3]] ["release",-3,1]"#)),
     (Export, &[Lent], Goes(r#"["resolve",12,["import",#]]"#)),
     (Export, &[Twice], Goes(r#"["resolve",13,["import",#]] ["release",#,1]"#)),
+
+    (Writable, &[UnknownObject, Dropped, HugeObject], Goes(r#"["resolve",12,["import",#]] ["release",#,1]"#)),
+    (Writable, &[OtherSide], Goes(r#"["resolve",12,["import",-3]] ["release",-3,1]"#)),
+    (Writable, &[Lent], Goes(r#"["resolve",12,["import",#]]"#)),
+    (Writable, &[Twice], Goes(r#"["resolve",13,["import",#]] ["release",#,1]"#)),
 
     (Import, &[Pushed, Promised], Goes(r#"["resolve",12,["export",-3]]"#)),
     (Import, &[Lent], Goes(r#"["resolve",12,["export",-1]]"#)),

@@ -1,0 +1,194 @@
+//! The ends of streams as references.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::chunk::{Acknowledge, Chunk, Item, Source, unfinished, unread};
+use super::pipe::Pipe;
+use crate::cap::local::{Local, RequestTarget};
+use crate::cap::missing::{missing, not_a_function};
+use crate::cap::payload::undefined;
+use crate::cap::request::{Args, Request};
+use crate::cap::response::{FirstPoll, Reply, Response};
+use crate::cap::{Cap, RefKind};
+use crate::dialect::capnweb;
+use crate::error::{Error, ErrorKind, Fate};
+use crate::message::Key;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// The write end of a pipe. Dropping it without an end aborts the stream.
+pub(crate) struct WriteEnd(pub(crate) Arc<Pipe>);
+
+impl Drop for WriteEnd {
+    fn drop(&mut self) {
+        self.0.abort(&unfinished());
+    }
+}
+
+/// The read end of a stream. Dropping it cancels the stream.
+pub(crate) struct ReadEnd {
+    pub(crate) source: Box<dyn Source>,
+    /// `true` while it is on its way to another holder.
+    passed: AtomicBool,
+}
+
+impl ReadEnd {
+    pub(crate) fn new(source: Box<dyn Source>) -> Arc<Self> {
+        Arc::new(Self { source, passed: AtomicBool::new(false) })
+    }
+
+    /// Returns the read end as a reference, to be passed on. Its holder uses it no more.
+    ///
+    /// # Errors
+    ///
+    /// If that has been done.
+    pub(crate) fn pass(self: &Arc<Self>) -> Result<Cap, Error> {
+        if self.passed.swap(true, Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Encode, "a stream can be passed on only once"));
+        }
+        Ok(self.cap())
+    }
+
+    pub(crate) fn cap(self: &Arc<Self>) -> Cap {
+        Cap::from_local(Local::new(self.clone(), &ReadTarget)).with_kind(RefKind::Readable)
+    }
+
+    /// Returns the read end that a reference stands for, if it is one of this program, to be moved to a peer.
+    pub(crate) fn taken(cap: &Cap) -> Option<Arc<Self>> {
+        if cap.is_readable() { cap.local() } else { None }
+    }
+
+    /// Returns the read end that a reference stands for, to a new holder.
+    pub(crate) fn of(cap: &Cap) -> Option<Arc<Self>> {
+        let end = cap.local::<Self>()?;
+        end.passed.store(false, Ordering::SeqCst);
+        Some(end)
+    }
+}
+
+impl Drop for ReadEnd {
+    fn drop(&mut self) {
+        self.source.cancel(&unread());
+    }
+}
+
+/// A pipe's read end.
+struct Reading(Arc<Pipe>);
+
+impl Source for Reading {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
+        self.0.poll_next(cx)
+    }
+
+    fn cancel(&self, reason: &Error) {
+        self.0.cancel(reason);
+    }
+}
+
+/// Returns the write end of a new pipe, as a reference.
+pub(crate) fn write_end(pipe: Arc<Pipe>) -> Cap {
+    Cap::from_local(Local::new(Arc::new(WriteEnd(pipe)), &WriteTarget)).with_kind(RefKind::Writable)
+}
+
+impl WriteEnd {
+    /// Returns the write end that a reference stands for, if it is one of this program.
+    pub(crate) fn of(cap: &Cap) -> Option<Arc<Self>> {
+        if cap.is_writable() { cap.local() } else { None }
+    }
+}
+
+/// Creates a pipe of this program. Returns its ends.
+pub(crate) fn pipe() -> (Arc<ReadEnd>, Cap) {
+    let pipe = Pipe::new();
+    pipe.claim();
+    (ReadEnd::new(Box::new(Reading(pipe.clone()))), write_end(pipe))
+}
+
+/// Returns the read end of a pipe, the first time.
+pub(crate) fn read_end(pipe: &Arc<Pipe>) -> Option<Arc<ReadEnd>> {
+    pipe.claim().then(|| ReadEnd::new(Box::new(Reading(pipe.clone()))))
+}
+
+/// Serves write ends.
+struct WriteTarget;
+
+/// Serves read ends.
+struct ReadTarget;
+
+impl WriteEnd {
+    /// Takes in a call of the write end: the name of its method, and its arguments.
+    pub(crate) fn call(&self, name: Option<&str>, chunk: Chunk, acknowledge: Acknowledge) {
+        match name {
+            Some("write") => self.0.push(Item::new(chunk, Some(acknowledge))),
+            Some("close") => self.0.push(Item::new(Chunk::Close, Some(acknowledge))),
+            Some("abort") => {
+                self.0.abort(&reason_in(chunk));
+                acknowledge(Ok(()));
+            }
+            Some(other) => acknowledge(Err(Error::type_error(format!("'{other}' is not a function.")))),
+            None => acknowledge(Err(not_a_function(None))),
+        }
+    }
+}
+
+/// Reads the reason in the arguments of `abort`.
+fn reason_in(chunk: Chunk) -> Error {
+    let args = match chunk {
+        Chunk::Args(mut args) => args.write(usize::MAX).map(|()| args.take_written()),
+        Chunk::Later(_) | Chunk::Close => Ok(None),
+    };
+    match args {
+        Ok(Some(args)) => capnweb::first_as_error(&args).unwrap_or_else(unfinished),
+        Ok(None) => unfinished(),
+        Err(error) => error,
+    }
+}
+
+impl RequestTarget for WriteTarget {
+    fn ref_kind(&self) -> RefKind {
+        RefKind::Writable
+    }
+
+    fn name(&self) -> &'static str {
+        "stream"
+    }
+
+    fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
+        let path = request.member.clone().into_path();
+        let name = match path.as_slice() {
+            [Key::Name(name)] if !request.args.is_read() => name.as_str(),
+            [first, rest @ ..] => return missing(first, rest, request),
+            [] => return Response::error(not_a_function(None)),
+        };
+        let Some(end) = local.downcast::<WriteEnd>() else { return Response::error(not_a_function(None)) };
+        let args = std::mem::replace(&mut request.args, Args::Read);
+        let (sender, taken) = futures_channel::oneshot::channel();
+        end.call(
+            Some(name),
+            Chunk::Args(args),
+            Box::new(move |fate| {
+                // The writer may have gone.
+                let _gone = sender.send(fate);
+            }),
+        );
+        drop(end);
+        Response::handler(async move {
+            taken.await.unwrap_or_else(|_| Err(unread())).map(|()| Reply::Wire(undefined()))
+        })
+    }
+}
+
+impl RequestTarget for ReadTarget {
+    fn ref_kind(&self) -> RefKind {
+        RefKind::Readable
+    }
+
+    fn name(&self) -> &'static str {
+        "stream"
+    }
+
+    fn request(&self, _: Local, _: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
+        let message = "a stream has no members: take it as a `Reader`";
+        Response::error(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent))
+    }
+}
