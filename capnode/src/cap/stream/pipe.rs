@@ -12,7 +12,7 @@ use crate::sync::{Mutex, lock};
 pub(crate) struct Pipe(Mutex<State>);
 
 struct State {
-    queue: VecDeque<Item>,
+    items: VecDeque<Item>,
     /// The end of the writer, behind all that is queued.
     end: Option<Result<(), Error>>,
     /// The reason for which nothing is read any more.
@@ -25,7 +25,7 @@ struct State {
 impl Pipe {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
-            queue: VecDeque::new(),
+            items: VecDeque::new(),
             end: None,
             cancelled: None,
             claimed: false,
@@ -51,7 +51,7 @@ impl Pipe {
                     if matches!(item.chunk, Chunk::Close) {
                         state.end = Some(Ok(()));
                     }
-                    state.queue.push_back(item);
+                    state.items.push_back(item);
                     None
                 }
             }
@@ -70,7 +70,7 @@ impl Pipe {
                 return;
             }
             state.end = Some(Err(reason.clone()));
-            std::mem::take(&mut state.queue)
+            std::mem::take(&mut state.items)
         };
         dropped.into_iter().for_each(|item| item.refuse(reason.clone()));
         self.wake();
@@ -89,7 +89,7 @@ impl Source for Pipe {
         // Wakers are user code, so the former one is dropped after the guard.
         let mut waker = Some(cx.waker().clone());
         let state = &mut *lock(&self.0);
-        match (state.queue.pop_front(), &state.end) {
+        match (state.items.pop_front(), &state.end) {
             (Some(item), _) => Poll::Ready(Some(Ok(item))),
             (None, Some(Ok(()))) => Poll::Ready(None),
             (None, Some(Err(reason))) => Poll::Ready(Some(Err(reason.clone()))),
@@ -106,7 +106,7 @@ impl Source for Pipe {
             if state.cancelled.is_none() {
                 state.cancelled = Some(reason.clone().with_fate(Fate::Answered));
             }
-            std::mem::take(&mut state.queue)
+            std::mem::take(&mut state.items)
         };
         dropped.into_iter().for_each(|item| item.refuse(reason.clone()));
     }
