@@ -7,6 +7,9 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes that may be on their way before anything is known.
 const FIRST: u64 = 256 << 10;
 
