@@ -363,6 +363,19 @@ impl ImportHook for Batches {
         self.config.limits.frame_bytes
     }
 
+    fn now(&self) -> Duration {
+        ImportHook::now(&**self.connection.link())
+    }
+
+    fn stream_window(&self) -> usize {
+        self.config.limits.stream_window
+    }
+
+    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
+        // A batch is written as a whole.
+        Poll::Ready(())
+    }
+
     fn call(
         self: Arc<Self>,
         _: &Arc<Import>,
