@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         urls.push("ws://127.0.0.1:5004".to_owned());
     }
 
-    let builder = Node::builder().index(tour::index()).limits(tour::limits());
+    let builder = Node::builder().index(tour::index_with_streams()).limits(tour::limits());
     let node = of("--origin").fold(builder, NodeBuilder::allow_origin).build();
     let mut listeners = Vec::new();
     for url in urls {

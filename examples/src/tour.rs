@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use capnode::{Func, Limits, Value};
+use capnode::{Error, Func, Limits, Reader, Value};
 use serde::{Deserialize, Serialize};
 
 /// The index of a tour server.
@@ -30,6 +30,16 @@ pub trait Tour {
 
     /// Returns the argument, of any shape. Functions and objects in it come back usable.
     async fn echo(&self, x: Value) -> Value;
+}
+
+/// The tour with streams, which only Cap'n Web has.
+#[capnode::interface(extends(Tour))]
+pub trait StreamTour {
+    /// Returns all chunks of a stream.
+    async fn collect(&self, stream: Reader<Value>) -> Result<Vec<Value>, Error>;
+
+    /// Returns a stream of the numbers from 0 to `n` - 1.
+    async fn numbers(&self, n: u32) -> Reader<u32>;
 }
 
 /// Counts from 1.
@@ -98,6 +108,11 @@ pub fn index() -> TourClient {
     TourClient::new(Sights)
 }
 
+/// Returns a reference to a new tour with streams.
+pub fn index_with_streams() -> StreamTourClient {
+    StreamTourClient::new(Sights)
+}
+
 struct Sights;
 
 impl Tour for Sights {
@@ -127,6 +142,20 @@ impl Tour for Sights {
 
     async fn echo(&self, x: Value) -> Value {
         x
+    }
+}
+
+impl StreamTour for Sights {
+    async fn collect(&self, mut stream: Reader<Value>) -> Result<Vec<Value>, Error> {
+        let mut chunks = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            chunks.push(chunk?);
+        }
+        Ok(chunks)
+    }
+
+    async fn numbers(&self, n: u32) -> Reader<u32> {
+        Reader::from_iter(0..n)
     }
 }
 

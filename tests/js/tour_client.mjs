@@ -7,6 +7,7 @@
 //   --strict-home    also expect what npm's own server cannot do with references that come home
 //   --strict-calls   also expect a call that asks for what is not there to fail alone, for which npm's own server ends the
 //                    session
+//   --streams        also the checks of streams, which a server of the tour need not have
 //   --only TEXT      only the checks whose names contain TEXT (may be repeated)
 //   --skip TEXT      not the checks whose names contain TEXT (may be repeated)
 //   --trace          every frame to standard error
@@ -34,6 +35,7 @@ const { values: options, positionals } = parseArgs({
     "strict-types": { type: "boolean" },
     "strict-home": { type: "boolean" },
     "strict-calls": { type: "boolean" },
+    streams: { type: "boolean" },
     only: { type: "string", multiple: true, default: [] },
     skip: { type: "string", multiple: true, default: [] },
     capnweb: { type: "string" },
@@ -42,7 +44,7 @@ const { values: options, positionals } = parseArgs({
 });
 const url = positionals[0];
 if (positionals.length !== 1) {
-  console.error("usage: tour_client.mjs URL [--strict-types] [--strict-home] [--strict-calls] [--only TEXT] [--skip TEXT] [--trace]");
+  console.error("usage: tour_client.mjs URL [--strict-types] [--strict-home] [--strict-calls] [--streams] [--only TEXT] [--skip TEXT] [--trace]");
   process.exit(2);
 }
 
@@ -201,7 +203,7 @@ const takesSession = new Set([
   "a session that ends leaves the others alone",
   "a session that ends while its callback is waiting",
 ]);
-const sessions = /^(on|a kept .*|an object of the server goes home.*|one call fails|frames)\b/;
+const sessions = /^(on|a kept .*|an object of the server goes home.*|one call fails|frames|streams)\b/;
 const isForBatches = (name) => !takesSession.has(name) && !sessions.test(name);
 
 const wanted = checks.filter(

@@ -76,6 +76,57 @@ class Tour extends RpcTarget {
     return new User(token);
   }
 
+  async collect(stream) {
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    return chunks;
+  }
+
+  numbers(n) {
+    let next = 0;
+    return new ReadableStream({
+      pull(controller) {
+        if (next < n) controller.enqueue(next++);
+        else controller.close();
+      },
+    });
+  }
+
+  // The other end of the streams of the tests: what is written, and how it ends.
+  async writeTo(writable, chunks) {
+    const writer = writable.getWriter();
+    for (const chunk of chunks) await writer.write(chunk);
+    await writer.close();
+    return "written";
+  }
+
+  async abort(writable) {
+    const writer = writable.getWriter();
+    await writer.write("one");
+    await writer.abort(new TypeError("changed my mind"));
+  }
+
+  async first(stream) {
+    const reader = stream.getReader();
+    const { value } = await reader.read();
+    await reader.cancel(new RangeError("had enough"));
+    return value;
+  }
+
+  #log = [];
+
+  sink() {
+    return new WritableStream({
+      write: (chunk) => void this.#log.push(chunk),
+      close: () => void this.#log.push("closed"),
+      abort: (reason) => void this.#log.push(`aborted: ${reason.message}`),
+    });
+  }
+
+  log() {
+    return this.#log;
+  }
+
   // Not async: a stub that is the whole value is a thenable, which an async function would await.
   echo(x) {
     return keep(x);

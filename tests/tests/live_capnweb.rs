@@ -10,12 +10,11 @@ async fn npms_client_passes_all_checks_at_our_server() {
     if !js::ready() {
         return;
     }
-    let listener = Node::new(tour::index()).listen("ws://127.0.0.1:0").await.unwrap();
+    let listener = Node::new(tour::index_with_streams()).listen("ws://127.0.0.1:0").await.unwrap();
     // The strict ones are what no server in JavaScript passes.
-    let tour =
-        js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-home", "--strict-calls"])
-            .await;
-    tour.assert_passed(162);
+    let all = ["--strict-types", "--strict-home", "--strict-calls", "--streams"];
+    let tour = js::run("tour_client.mjs", &[&[&*listener.url()], &all[..]].concat()).await;
+    tour.assert_passed(171);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
