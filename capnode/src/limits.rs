@@ -98,7 +98,7 @@ pub struct Limits {
     /// The line decides how much of it is used. A writer waits beyond it.
     pub stream_window: usize,
     /// Unwritten bytes above which an awaited call of this program waits for room (backpressure), and all later calls
-    /// behind it, in their order. Default 1 MiB.
+    /// behind it, in their order. Default 1 MiB, at least 1.
     pub unwritten_bytes_soft: usize,
     /// Unwritten bytes above which calls that do not wait fail as not sent, and any other output ends the session.
     /// Default 64 MiB, at least 256.
@@ -388,7 +388,10 @@ impl Limits {
         // Without any room, a call would be parked for ever.
         self.running_calls = self.running_calls.max(1);
         self.call_bytes = self.call_bytes.max(1 << 10);
+        // One call always fits if nothing is unwritten.
+        self.unwritten_bytes_soft = self.unwritten_bytes_soft.max(1);
         self.unwritten_bytes_hard = self.unwritten_bytes_hard.max(256);
+        self.stream_window = self.stream_window.max(1 << 10);
         self.promise_depth = self.promise_depth.min(MAX_PROMISE_DEPTH);
         self.silence = at_least(self.silence, SHORTEST);
         self.idle = at_least(self.idle, Duration::from_secs(1));

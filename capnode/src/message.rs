@@ -27,9 +27,14 @@ pub(crate) type IdMap<V> = Table<Id, V>;
 /// A piece of text, cheap to take out of the frame it came in.
 #[derive(Clone)]
 pub(crate) enum Text {
+    /// As a name in a path, it needs no escape.
     Static(&'static str),
     Own(String),
-    Shared { frame: Arc<str>, start: usize, end: usize },
+    Shared {
+        frame: Arc<str>,
+        start: usize,
+        end: usize,
+    },
 }
 
 impl Text {

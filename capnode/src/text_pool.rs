@@ -20,14 +20,11 @@ thread_local! {
     static KEPT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Changes what is kept. `None` where the thread ends and drops what is local to it, which may make calls.
-fn with_kept<R>(change: impl FnOnce(&mut Vec<String>) -> R) -> Option<R> {
-    KEPT.try_with(|kept| change(&mut kept.borrow_mut())).ok()
-}
-
 /// Returns an empty text with room for a small value.
 pub(crate) fn take() -> String {
-    with_kept(Vec::pop).flatten().unwrap_or_else(|| String::with_capacity(SMALL))
+    // The thread may end, and drop what is local to it, which may make calls.
+    let kept = KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten();
+    kept.unwrap_or_else(|| String::with_capacity(SMALL))
 }
 
 /// Returns a copy of a text, in memory of an earlier one if it is short.
@@ -45,7 +42,9 @@ pub(crate) fn give(text: Text) {
     let Text::Own(mut text) = text else { return };
     if (SMALL..=LONGEST).contains(&text.capacity()) {
         text.clear();
-        with_kept(|kept| {
+        // While the thread ends, nothing is kept.
+        let _ending = KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
             if kept.len() < MOST {
                 kept.push(text);
             }

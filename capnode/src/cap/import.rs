@@ -32,13 +32,19 @@ pub(crate) trait ImportHook: ConnectionHook {
     fn frame_bytes(&self) -> usize;
 
     /// The time since the beginning, as the driver has told it.
-    fn now(&self) -> Duration;
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// The most bytes of a stream that may be on their way.
-    fn stream_window(&self) -> usize;
+    fn stream_window(&self) -> usize {
+        0
+    }
 
     /// Ready when little output waits to be written, so that a chunk of a stream delays nothing else.
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 
     /// Makes a request, whose arguments are written, to the target of an import, and takes out what is sent of it. An
     /// awaited call waits for room, and every call behind those that wait; a call that cannot wait fails where too much

@@ -1,5 +1,7 @@
 //! The table of an interface: the names of its methods, and of those that it has from others.
 
+use crate::message::{Key, Text};
+
 /// The table of an interface. There is one for each, whatever its type parameters are.
 #[doc(hidden)]
 #[derive(Debug)]
@@ -72,6 +74,8 @@ pub struct Ancestors {
 pub struct Method {
     /// The name on the wire. It is empty for a method that is not part of this build.
     pub(crate) name: &'static str,
+    /// `true` if the name needs no escape on the wire.
+    plain: bool,
     /// The name in Rust.
     ident: &'static str,
     pub(crate) args: &'static [&'static str],
@@ -106,6 +110,7 @@ impl Method {
     pub const fn call(name: &'static str, ident: &'static str, args: &'static [&'static str]) -> Self {
         Self {
             name,
+            plain: is_plain(name),
             ident,
             args,
             property: false,
@@ -131,6 +136,25 @@ impl Method {
         self.handler_options.blocking = true;
         self
     }
+}
+
+impl Method {
+    /// Returns the name as a step of a path.
+    pub(crate) fn key(&self) -> Key {
+        Key::Name(if self.plain { Text::Static(self.name) } else { Text::Own(self.name.to_owned()) })
+    }
+}
+
+/// Returns `true` if JSON writes a name as it is, between quotes.
+const fn is_plain(name: &str) -> bool {
+    let (bytes, mut at) = (name.as_bytes(), 0);
+    while at < bytes.len() {
+        if bytes[at] < b' ' || bytes[at] == b'"' || bytes[at] == b'\\' {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 impl Parent {

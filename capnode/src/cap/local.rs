@@ -11,7 +11,7 @@ use super::request::Request;
 use super::response::{FirstPoll, Response};
 use super::{Cap, RefKind, depth};
 use crate::dialect::capnweb;
-use crate::message::{Key, Path, Payload, Slot, Text};
+use crate::message::{Path, Payload, Slot};
 use crate::panics::catch_and_log;
 use crate::session::ObjectId;
 use crate::thin_vec::ThinVec;
@@ -159,7 +159,7 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload
         }
         capnweb::write_string(&mut text, name);
         text.push(':');
-        let path = Path::One(Key::Name(Text::Static(name)));
+        let path = Path::One(method.key());
         let to = if method.property {
             PropertyRef::getter(cap.clone(), path)
         } else {

@@ -7,7 +7,7 @@ use super::interface::Interface;
 use super::payload::{LivePayload, undefined};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::message::{Key, Path, Text};
+use crate::message::Path;
 use crate::panics::{PanicId, catch_panic};
 
 /// A call or a read, on its way to whatever its target turns out to be.
@@ -65,7 +65,7 @@ impl Member {
     pub(crate) fn into_path(self) -> Path {
         match self {
             Member::Method(interface, method) => match interface.method(method) {
-                Some(method) => Path::One(Key::Name(Text::Static(method.name))),
+                Some(method) => Path::One(method.key()),
                 None => Path::Empty,
             },
             Member::Path(path) => path,
@@ -120,9 +120,9 @@ pub(crate) trait Unwritten: Send {
 pub(crate) type Write<T> = fn(&T, usize) -> Result<LivePayload, Error>;
 
 /// A value, and how it is written.
-pub(crate) struct Kept<T>(pub(crate) Option<T>, pub(crate) Write<T>);
+pub(crate) struct UnwrittenValue<T>(pub(crate) Option<T>, pub(crate) Write<T>);
 
-impl<T: Send + 'static> Unwritten for Kept<T> {
+impl<T: Send + 'static> Unwritten for UnwrittenValue<T> {
     fn put(&mut self, place: &mut dyn Any) -> bool {
         let Some(place) = place.downcast_mut::<Option<T>>() else { return false };
         *place = self.0.take();

@@ -150,8 +150,11 @@ impl ResolveRef for PayloadRef {
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(body: &LivePayload) -> Result<T, Error> {
-    let decode = || T::deserialize(&mut Reader::new(body)).map_err(decode_error);
-    if body.refs.is_empty() { decode() } else { decoding(decode) }
+    if body.refs.is_empty() {
+        let mut reader = Reader::<PayloadRef>::of(body.text.as_str());
+        return T::deserialize(&mut reader).map_err(decode_error);
+    }
+    decoding(|| T::deserialize(&mut Reader::new(body)).map_err(decode_error))
 }
 
 /// Runs `decode` over arguments.

@@ -18,7 +18,7 @@ use crate::cap::Cap;
 use crate::cap::missing::reserved;
 use crate::cap::payload::undefined;
 use crate::cap::promise::Promise;
-use crate::cap::request::{self, CallOptions, Kept, Member, Request};
+use crate::cap::request::{self, CallOptions, Member, Request, UnwrittenValue};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Error, ErrorData, ErrorKind, Fate};
@@ -114,7 +114,7 @@ impl<T, F> Call<T, F> {
             Some(bytes) => args.write(bytes).map(|written| request::Args::Wire(written.0)),
             None => {
                 let write = |args: &A::Owned, bytes| args.write(bytes).map(|written| written.0);
-                Ok(request::Args::Typed(Box::new(Kept(Some(args.into_owned()), write))))
+                Ok(request::Args::Typed(Box::new(UnwrittenValue(Some(args.into_owned()), write))))
             }
         };
         Self::new(cap, member, args)

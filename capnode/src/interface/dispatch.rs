@@ -16,7 +16,7 @@ use crate::cap::interface::Interface;
 use crate::cap::local::{Local, RequestTarget};
 use crate::cap::methods::{MethodCall, request_of_interface};
 use crate::cap::missing::not_a_function;
-use crate::cap::request::{Kept, Request, Write};
+use crate::cap::request::{Request, UnwrittenValue, Write};
 use crate::cap::response::{FirstPoll, Outcome, Reply, Response, ResultSlot, running};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault, LocalData};
@@ -149,7 +149,7 @@ impl Reply {
                 Ok(Reply::Placed)
             }
             Some(None) => write(&value, usize::MAX).map(Reply::Wire),
-            None => Ok(Reply::Typed(Box::new(Kept(Some(value), write)))),
+            None => Ok(Reply::Typed(Box::new(UnwrittenValue(Some(value), write)))),
         }
     }
 

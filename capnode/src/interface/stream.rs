@@ -15,7 +15,7 @@ use super::args::{self, UntypedArgs};
 use super::wire::Wire;
 use crate::cap::Cap;
 use crate::cap::methods::MethodArgs;
-use crate::cap::request::{Args, Kept};
+use crate::cap::request::{Args, UnwrittenValue};
 use crate::cap::stream::{self, Acknowledge, Chunk, Item, Later, Outflow, ReadEnd, Source};
 use crate::error::{Error, ErrorKind};
 use crate::panics::{PanicId, catch_panic};
@@ -116,7 +116,7 @@ type Poller<T> = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>
 /// Returns the arguments of a write, as they are.
 fn chunk<T: Wire>(value: T) -> Args {
     let write = |args: &(T,), bytes| args.write(bytes).map(|written| written.0);
-    Args::Typed(Box::new(Kept(Some((value,)), write)))
+    Args::Typed(Box::new(UnwrittenValue(Some((value,)), write)))
 }
 
 impl<T: Wire> Source for Produced<T> {

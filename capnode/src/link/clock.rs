@@ -24,33 +24,50 @@ pub(super) struct LivenessClock {
     calls_due: Option<Duration>,
 }
 
+/// What a message of the peer is a sign of.
+pub(super) enum Sign {
+    /// A use of the connection.
+    Use,
+    /// Life, and nothing more.
+    Life,
+    /// One of both: it answers that call.
+    Answer(Id),
+}
+
+impl Sign {
+    fn of_life(only: bool) -> Self {
+        if only { Sign::Life } else { Sign::Use }
+    }
+}
+
 impl LivenessClock {
     /// Notes a message that has come at `now`.
     pub(super) fn received(&mut self, message: &Message, now: Duration) {
-        let of_life = match message {
+        let sign = match message {
             Message::Evaluate { value, return_mode: ReturnMode::Streamed, .. } => {
-                value.text.as_str() == "null"
+                Sign::of_life(value.text.as_str() == "null")
             }
             Message::Call { target: 0, path: Path::One(Key::Name(name)), args: None, .. } => {
-                name.as_str() == PROBE
+                Sign::of_life(name.as_str() == PROBE)
             }
-            Message::Answer { id, .. } => self.is_probe(*id),
-            _ => false,
+            Message::Answer { id, .. } => Sign::Answer(*id),
+            _ => Sign::Use,
         };
-        self.note_received(of_life, now);
+        self.note_received(sign, now);
     }
 
-    /// Notes a message that has come at `now`, and may be no more than a sign `of_life`.
-    pub(super) fn note_received(&mut self, of_life: bool, now: Duration) {
+    /// Notes a message that has come at `now`.
+    pub(super) fn note_received(&mut self, sign: Sign, now: Duration) {
         (self.received, self.probed) = (now, None);
+        let of_life = match sign {
+            Sign::Use => false,
+            Sign::Life => true,
+            // It answers the message that asked for a sign of life.
+            Sign::Answer(id) => self.probe == Some(id),
+        };
         if !of_life {
             self.used = now;
         }
-    }
-
-    /// Returns `true` if `id` is that of the message that asked for a sign of life.
-    pub(super) fn is_probe(&self, id: Id) -> bool {
-        self.probe == Some(id)
     }
 
     #[cfg(feature = "tokio")]

@@ -93,14 +93,14 @@ impl Link {
         let speechless = || !ended && entries.has_pending_indexes();
         #[cfg(not(feature = "tokio"))]
         let (speechless, _) = (|| false, entries);
-        let taken = outbox.take(out, speechless, &self.limits);
+        let mut taken = outbox.take(out, speechless, &self.limits);
         if let Some(batch) = self.batch.as_ref().filter(|_| taken.refilled && !ended && !self.connecting) {
             if let Err(error) = batch.count(outbox.unwritten(), &self.limits) {
                 effects.push(Effect::BreakOff(error));
             }
         }
-        if taken.refilled {
-            effects.wake_all(outbox.take_waits_for_room());
+        if !taken.writers.is_empty() {
+            effects.wake_all(std::mem::take(&mut taken.writers));
         }
         if !ended && taken.too_much {
             effects.push(Effect::BreakOff(reads_too_slowly()));

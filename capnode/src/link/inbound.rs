@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::Link;
+use super::clock::Sign;
 use super::effects::{Effect, Effects};
 use super::entries::no_index_for;
 use super::inbound_call::InboundCall;
@@ -112,7 +113,7 @@ impl Link {
             // The entries keep a share, so that dropping this one runs no user code.
             let cap = entries.offered(target).filter(|cap| !cap.is_writable())?;
             let answer = session.receive_call(target)?;
-            clock.note_received(false, now);
+            clock.note_received(Sign::Use, now);
             Some((answer, cap))
         });
         let Some((answer, target)) = admitted else { return false };
@@ -135,13 +136,20 @@ impl Link {
                 return false;
             }
             let Some(pulled) = state.session.receive_answer(id) else { return false };
-            state.clock.note_received(state.clock.is_probe(id), now);
-            state.say_all(pulled.then_some(Message::Release { id, count: 1 }));
+            state.clock.note_received(Sign::Answer(id), now);
+            if pulled {
+                state.say(&Message::Release { id, count: 1 });
+            }
             caller = state.entries.take_question(id);
             true
         });
-        if let Some(caller) = caller {
-            self.deliver(caller, Ok(Payload::plain(text_pool::copy(value))));
+        match caller {
+            // If the caller has gone, the answer is dropped.
+            Some(Question::Call { caller, .. }) => {
+                caller.answer(Ok(Ok(Payload::plain(text_pool::copy(value)))));
+            }
+            Some(caller) => self.deliver(caller, Ok(Payload::plain(text_pool::copy(value)))),
+            None => {}
         }
         admitted
     }

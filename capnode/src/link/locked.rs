@@ -71,8 +71,10 @@ impl Link {
             if self.pooled && !matches!(cause, Cause::Program | Cause::Usual) {
                 over = self.report_to_pool(state);
             }
-            let too_much = state.outbox.unwritten() > self.limits.unwritten_bytes_hard;
-            if too_much && matches!(cause, Cause::Peer) && !self.ended.load(Ordering::SeqCst) {
+            if matches!(cause, Cause::Peer)
+                && state.outbox.unwritten() > self.limits.unwritten_bytes_hard
+                && !self.ended.load(Ordering::SeqCst)
+            {
                 effects.push(Effect::BreakOff(reads_too_slowly()));
             }
             result

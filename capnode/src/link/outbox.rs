@@ -52,6 +52,8 @@ pub(super) struct Taken {
     pub(super) has_room: bool,
     /// `true` if more is unwritten than may be.
     pub(super) too_much: bool,
+    /// The writers of streams that waited for room.
+    pub(super) writers: Vec<Waker>,
 }
 
 impl Outbox {
@@ -66,12 +68,6 @@ impl Outbox {
         {
             self.for_room.push(waker);
         }
-    }
-
-    /// Returns the wakers of those that wait for room.
-    #[must_use]
-    pub(super) fn take_waits_for_room(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.for_room)
     }
 
     /// Adds a frame that `write` writes.
@@ -90,27 +86,14 @@ impl Outbox {
         unanswered: usize,
         limits: &Limits,
     ) -> Result<bool, Error> {
-        if answered {
-            self.check_calls(unanswered, limits)?;
+        if answered && unanswered + self.waiting.len() >= limits.calls {
+            let message = format!("{} calls are without an answer", limits.calls);
+            return Err(Error::over(LimitKind::Calls, message));
         }
         if !awaits && self.unwritten() + self.at_once_bytes + size > limits.unwritten_bytes_hard {
             return Err(Error::over(LimitKind::UnwrittenBytesHard, "too much is waiting to be written"));
         }
-        Ok(!self.waiting.is_empty() || (awaits && self.is_backpressured(limits)))
-    }
-
-    /// Returns an error if there is no room for one more call with an answer, of which `unanswered` have been sent.
-    pub(super) fn check_calls(&self, unanswered: usize, limits: &Limits) -> Result<(), Error> {
-        let calls = limits.calls;
-        if unanswered + self.waiting.len() >= calls {
-            return Err(Error::over(LimitKind::Calls, format!("{calls} calls are without an answer")));
-        }
-        Ok(())
-    }
-
-    /// Returns `true` if awaited calls have to wait. One call always fits if nothing is unwritten.
-    fn is_backpressured(&self, limits: &Limits) -> bool {
-        self.pending > 0 && self.pending >= limits.unwritten_bytes_soft
+        Ok(!self.waiting.is_empty() || (awaits && self.pending >= limits.unwritten_bytes_soft))
     }
 
     /// Returns the number of the next call that has to wait.
@@ -129,7 +112,7 @@ impl Outbox {
     /// Removes and returns the first call that waits, if there is room for it.
     #[must_use]
     pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<QueuedCall> {
-        if self.is_backpressured(limits) {
+        if self.pending >= limits.unwritten_bytes_soft {
             return None;
         }
         let (number, _) = self.waiting.first_key_value()?;
@@ -175,6 +158,7 @@ impl Outbox {
         #[cfg(not(feature = "tokio"))]
         let (flush, _) = (false, speechless);
         Taken {
+            writers: if taken.refilled { std::mem::take(&mut self.for_room) } else { Vec::new() },
             refilled: taken.refilled,
             flush,
             has_room: taken.refilled && !self.waiting.is_empty(),

@@ -6,7 +6,7 @@ use super::text::write_string;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{
-    CapDescriptor, Key, Mapping, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, UNNUMBERED,
+    CapDescriptor, Key, Mapping, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Text, UNNUMBERED,
 };
 use crate::retention::{SMALL, reserve_text};
 
@@ -203,6 +203,11 @@ fn write_path(keys: &[Key], out: &mut String) {
             out.push(',');
         }
         match key {
+            Key::Name(Text::Static(name)) => {
+                out.push('"');
+                out.push_str(name);
+                out.push('"');
+            }
             Key::Name(name) => write_string(out, name.as_str()),
             Key::Index(index) => out.push_str(itoa::Buffer::new().format(*index)),
             // Refused before it came here.
