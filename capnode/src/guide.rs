@@ -11,6 +11,7 @@ macro_rules! links {
 [login]: crate::guide::login
 [callbacks]: crate::guide::callbacks
 [events]: crate::guide::callbacks#callbacks-and-events
+[streams]: crate::guide::streams
 [errors]: crate::guide::errors
 [plugins]: crate::guide::plugins
 [browser]: crate::guide::browser
@@ -38,6 +39,10 @@ pub mod login {}
 #[doc = links!()]
 #[doc = include_str!("../docs/callbacks.md")]
 pub mod callbacks {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/streams.md")]
+pub mod streams {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/errors.md")]

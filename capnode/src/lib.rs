@@ -76,6 +76,7 @@
 //!   stands for a local object, a remote one, or one that does not exist yet.
 //! * Its methods return a [`Call`]: await it, [pipeline](Call::pipeline) on it, or just [send](Call::send) it.
 //! * [`Func`] is a reference to a function. You can pass a closure where a method takes one.
+//! * [`Reader`] and [`Writer`] are the ends of a stream: values that are too many, or too long, for one message.
 //! * [`promise`] returns a client for an object that does not exist yet, and the resolver for it.
 //! * [`Node`] offers your program's index to peers. [`connect`] returns the index of another program. [`Connection`] is
 //!   the connection itself.
@@ -87,15 +88,16 @@
 //! # Guide
 //!
 //! The module [`guide`] teaches the library by topic: [getting started](guide::first),
-//! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks), [errors](guide::errors),
-//! [plugins over stdio](guide::plugins), [a browser page](guide::browser), [HTTP batches](guide::batches), [testing](guide::testing), and
+//! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks),
+//! [streams and big data](guide::streams), [errors](guide::errors), [plugins over stdio](guide::plugins),
+//! [a browser page](guide::browser), [HTTP batches](guide::batches), [testing](guide::testing), and
 //! [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
 //!
 //! # Peers
 //!
 //! The wire protocol is Cap'n Web. A browser page or a Node program with npm's `capnweb` calls Rust objects, and is
-//! called, without generated code. Streams and blobs are not supported yet; a peer that uses them gets an error that says
-//! so.
+//! called, without generated code. Blobs, requests and responses are not supported yet; a peer that uses them gets an
+//! error that says so.
 //!
 //! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens detects the protocol by the
 //! first frame, and [`Connect::dialect`] chooses one. [`guide::from_javascript`] lists the name here of each feature of

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::future::poll_fn;
+#[cfg(feature = "tokio")]
+use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use futures_sink::Sink;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+#[cfg(feature = "tokio")]
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::args::{self, UntypedArgs};
 use super::wire::Wire;
@@ -18,6 +22,8 @@ use crate::cap::methods::MethodArgs;
 use crate::cap::request::{Args, UnwrittenValue};
 use crate::cap::stream::{self, Acknowledge, Chunk, Item, Later, Outflow, ReadEnd, Source};
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "tokio")]
+use crate::kinds::Bytes;
 use crate::panics::{PanicId, catch_panic};
 use crate::sync::{Mutex, lock};
 
@@ -240,6 +246,61 @@ impl<T: Wire> Reader<T> {
             acknowledge(value.as_ref().map_or_else(|error| Err(error.clone()), |_| Ok(())));
         }
         value
+    }
+}
+
+/// The bytes of a chunk that is read from a byte stream: as many as fit small buffers on the way.
+#[cfg(feature = "tokio")]
+const CHUNK: usize = 32 << 10;
+
+#[cfg(feature = "tokio")]
+impl Reader<Bytes> {
+    /// Returns a reader of the bytes of a file, socket or other source, in chunks of at most 32 KiB.
+    pub fn from_async_read(source: impl AsyncRead + Send + 'static) -> Self {
+        let (mut source, mut chunk) = (Box::pin(source), vec![0; CHUNK]);
+        Self::produced(move |cx| {
+            let mut buffer = ReadBuf::new(&mut chunk);
+            if let Err(error) = ready!(source.as_mut().poll_read(cx, &mut buffer)) {
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            let read = buffer.filled();
+            Poll::Ready((!read.is_empty()).then(|| Ok(Bytes::from(read.to_vec()))))
+        })
+    }
+
+    /// Returns the bytes as a byte stream. An error of the stream is one of reading, and has the stream's as its source.
+    pub fn into_async_read(self) -> impl AsyncRead + Send + Unpin {
+        ByteStream { reader: self, chunk: Bytes::default(), taken: 0 }
+    }
+}
+
+/// The bytes of a stream, of which a chunk may be taken in parts.
+#[cfg(feature = "tokio")]
+struct ByteStream {
+    reader: Reader<Bytes>,
+    chunk: Bytes,
+    taken: usize,
+}
+
+#[cfg(feature = "tokio")]
+impl AsyncRead for ByteStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.taken == self.chunk.len() {
+            match ready!(self.reader.poll(cx)) {
+                Some(Ok(chunk)) => (self.chunk, self.taken) = (chunk, 0),
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let rest = self.chunk.get(self.taken..).unwrap_or_default();
+        let part = &rest[..rest.len().min(buffer.remaining())];
+        buffer.put_slice(part);
+        self.taken += part.len();
+        Poll::Ready(Ok(()))
     }
 }
 

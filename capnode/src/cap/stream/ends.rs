@@ -188,7 +188,7 @@ impl RequestTarget for ReadTarget {
     }
 
     fn request(&self, _: Local, _: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
-        let message = "a stream has no members: take it as a `Reader`";
+        let message = "a stream is read as a `Reader`, over Cap'n Web: it has no members";
         Response::error(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent))
     }
 }
