@@ -25,4 +25,5 @@ pub use crate::interface::{
 pub use crate::interface::args::{Args, ArgsDecoder, BorrowedArg, EncodedArgs, IntoArg, IntoArgs};
 pub use crate::interface::client::{Extendable, NotExtendable, Supertrait};
 pub use crate::interface::func::{Answers, IsFunc, Signature};
+pub use crate::interface::map::LivePart;
 pub use crate::{Call, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire};

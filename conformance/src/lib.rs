@@ -16,6 +16,7 @@ use expect::Failure;
 
 mod calls;
 mod expect;
+mod maps;
 mod methods;
 mod references;
 mod values;
@@ -198,7 +199,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static Check> {
-    [methods::CHECKS, values::CHECKS, references::CHECKS, calls::CHECKS].into_iter().flatten()
+    [methods::CHECKS, values::CHECKS, references::CHECKS, calls::CHECKS, maps::CHECKS].into_iter().flatten()
 }
 
 /// Runs all checks on the peer of a connection, and calls `tell` with the outcome of each: `ok NAME` or `FAILED NAME:

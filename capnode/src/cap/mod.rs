@@ -24,6 +24,7 @@ pub(crate) mod pending;
 pub(crate) mod progress;
 pub(crate) mod promise;
 pub(crate) mod property;
+pub(crate) mod recorder;
 pub(crate) mod remap;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -524,18 +524,18 @@ impl Scope<'_> {
 }
 
 /// A list that is put together from its elements.
-struct ListWriter {
+pub(crate) struct ListWriter {
     text: String,
     is_empty: bool,
     refs: Vec<Slot<PayloadRef>>,
 }
 
 impl ListWriter {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { text: "[[".to_owned(), is_empty: true, refs: Vec::new() }
     }
 
-    fn push(&mut self, part: PayloadRef) {
+    pub(crate) fn push(&mut self, part: PayloadRef) {
         if !std::mem::replace(&mut self.is_empty, false) {
             self.text.push(',');
         }
@@ -547,7 +547,7 @@ impl ListWriter {
         }
     }
 
-    fn end(mut self) -> LivePayload {
+    pub(crate) fn end(mut self) -> LivePayload {
         self.text.push_str("]]");
         Payload { text: Text::frame(&self.text), refs: self.refs.into(), nodes: ThinVec::NONE }
     }

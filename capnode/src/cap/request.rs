@@ -1,13 +1,14 @@
 //! Requests to a reference.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use super::depth;
 use super::interface::Interface;
 use super::payload::{LivePayload, undefined};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
-use crate::message::Path;
+use crate::message::{Path, Program};
 use crate::panics::{PanicId, catch_panic};
 
 /// A call or a read, on its way to whatever its target turns out to be.
@@ -105,6 +106,8 @@ pub(crate) enum Args {
     Typed(Box<dyn Unwritten>),
     /// The arguments as they are written.
     Wire(LivePayload),
+    /// No arguments: the program of a map, and its captures. Only a peer that runs maps is asked so.
+    Map(LivePayload, Arc<Program>),
 }
 
 /// A Rust value, or arguments, as they are, until it is known what their receiver can take.
@@ -146,10 +149,10 @@ impl Args {
         Ok(())
     }
 
-    /// Takes out the arguments that are written; `None` for a read.
+    /// Takes out the arguments that are written, or the captures of a map; `None` for a read.
     pub(crate) fn take_written(&mut self) -> Option<LivePayload> {
         match std::mem::replace(self, Args::Read) {
-            Args::Wire(body) => Some(body),
+            Args::Wire(body) | Args::Map(body, _) => Some(body),
             Args::Read | Args::Typed(_) => None,
         }
     }
@@ -158,7 +161,16 @@ impl Args {
     pub(crate) fn len(&self) -> usize {
         match self {
             Args::Wire(body) => body.text.as_str().len(),
+            Args::Map(_, program) => program.text.as_str().len(),
             Args::Read | Args::Typed(_) => 0,
+        }
+    }
+
+    /// Returns the program of a map.
+    pub(crate) fn program(&self) -> Option<Arc<Program>> {
+        match self {
+            Args::Map(_, program) => Some(program.clone()),
+            Args::Read | Args::Typed(_) | Args::Wire(_) => None,
         }
     }
 

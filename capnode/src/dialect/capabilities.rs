@@ -42,6 +42,8 @@ pub(crate) struct Capabilities {
     pub(crate) pipes: bool,
     /// `true` if calls can be made on results that are not there yet, and paths can have several steps.
     pub(crate) pipelines: bool,
+    /// `true` if a peer runs maps.
+    pub(crate) maps: bool,
     /// `true` if a callee can report its progress.
     pub(crate) progress: bool,
     /// `true` if properties can be set, deleted and listed.
@@ -86,6 +88,7 @@ const CAPN_WEB: Capabilities = Capabilities {
     has_promises: true,
     pipes: true,
     pipelines: true,
+    maps: true,
     progress: false,
     verbs: false,
     graphs: false,
@@ -109,6 +112,7 @@ const CAPNODE: Capabilities = Capabilities {
     has_promises: false,
     pipes: false,
     pipelines: false,
+    maps: false,
     progress: false,
     verbs: false,
     graphs: true,

@@ -129,7 +129,7 @@ pub(crate) fn take<A: Args>(args: &mut MethodArgs<'_>, names: &[&str]) -> Result
         MethodArgs::Request(args) => std::mem::replace(*args, request::Args::Read),
     };
     let body = match args {
-        request::Args::Read => return read(&mut Reader::of("[]")),
+        request::Args::Read | request::Args::Map(..) => return read(&mut Reader::of("[]")),
         request::Args::Wire(body) => body,
         request::Args::Typed(mut args) => {
             let mut place = None;

@@ -18,6 +18,7 @@ use crate::cap::Cap;
 use crate::cap::missing::reserved;
 use crate::cap::payload::undefined;
 use crate::cap::promise::Promise;
+use crate::cap::recorder::{MapRequest, Recorder, Source};
 use crate::cap::request::{self, CallOptions, Member, Request, UnwrittenValue};
 use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
@@ -68,6 +69,7 @@ pub type CallOf<R> = Call<<R as IsResult>::Ok, CallError<<R as IsResult>::Err>>;
 #[allow(clippy::large_enum_variant)]
 enum State {
     Unsent(Cap, Request),
+    Mapped(Box<MapRequest>),
     Sent(Response),
     /// The arguments could not be written.
     Done,
@@ -178,7 +180,11 @@ impl<T, F> Call<T, F> {
     ///
     /// If the call could not be sent. Its later outcome is not told.
     pub fn send(self) -> Result<(), Error> {
+        if let Some(recorder) = Recorder::current() {
+            return self.into_source().map(|source| drop(recorder.call(source)));
+        }
         match self.state {
+            State::Mapped(map) => map.request().detach(),
             State::Unsent(cap, mut request) => {
                 request.options.at_once = true;
                 cap.request(Request { typed: false, ..request }).detach()
@@ -191,14 +197,44 @@ impl<T, F> Call<T, F> {
     /// Sends the call and gives at once a reference to whatever its result will be, or to
     /// something inside it: see [`Cap::at`]. Calls on it travel without waiting for the result.
     pub fn pipeline_cap(self) -> Cap {
+        if let Some(recorder) = Recorder::current() {
+            return self.into_source().map_or_else(Cap::broken, |source| recorder.call(source));
+        }
         match self.state {
+            State::Mapped(map) => map.pipeline(),
             State::Unsent(cap, mut request) => {
                 request.options.at_once = true;
                 cap.pipeline(Request { typed: false, ..request })
             }
             State::Sent(response) => Promise::of_response(response),
-            State::Done => Cap::broken(Error::new(ErrorKind::Unsupported, "the call has been made already")),
+            State::Done => Cap::broken(made_already()),
         }
+    }
+
+    /// Takes out what has not been sent.
+    pub(super) fn into_source(self) -> Result<Source, Error> {
+        match self.state {
+            State::Unsent(cap, request) => Ok(Source::Request(cap, request)),
+            State::Mapped(map) => Ok(Source::Map(map)),
+            State::Sent(response) => match response.start_unawaited() {
+                Ok(Err(error)) => Err(error),
+                _ => Err(made_already()),
+            },
+            State::Done => Err(made_already()),
+        }
+    }
+
+    /// Returns the call of a map of what this one gives.
+    pub(super) fn mapped<U>(
+        mut self,
+        record: impl FnOnce(Source) -> Result<Box<MapRequest>, Error>,
+    ) -> Call<U, F> {
+        let timeout = self.timeout.take();
+        let state = match self.into_source().and_then(record) {
+            Ok(map) => State::Mapped(map),
+            Err(error) => State::Sent(Response::error(error)),
+        };
+        Call { state, timeout, result: PhantomData }
     }
 
     #[cfg(feature = "tokio")]
@@ -214,7 +250,7 @@ impl<T, F> Call<T, F> {
         sleep.as_mut().poll(cx).map(|()| {
             let not_sent = match std::mem::replace(&mut self.state, State::Done) {
                 State::Sent(response) => response.give_up(),
-                State::Unsent(..) | State::Done => true,
+                State::Unsent(..) | State::Mapped(_) | State::Done => true,
             };
             let fate = if not_sent { Fate::NotSent } else { Fate::MayHaveRun };
             Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")).with_fate(fate)
@@ -249,9 +285,14 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
                     Poll::Pending
                 }
             },
-            State::Done => {
-                Poll::Ready(Err(Error::new(ErrorKind::Unsupported, "the call has been made already")))
+            state @ State::Mapped(_) => {
+                let State::Mapped(map) = std::mem::replace(state, State::Done) else { return Poll::Pending };
+                let mut response = map.request();
+                let polled = response.poll(cx, None);
+                self.state = State::Sent(response);
+                polled
             }
+            State::Done => Poll::Ready(Err(made_already())),
         };
         let outcome = match polled {
             Poll::Ready(outcome) => outcome,
@@ -283,6 +324,10 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
             Err(error) => Err(F::failed(error)),
         })
     }
+}
+
+fn made_already() -> Error {
+    Error::new(ErrorKind::Unsupported, "the call has been made already")
 }
 
 /// The error of a failed call: [`Error`], or [`CallError`] with the method's own error in it.

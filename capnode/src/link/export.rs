@@ -84,6 +84,16 @@ impl Link {
         import.is_of(self) || self.batch.as_ref().is_some_and(is_index)
     }
 
+    /// Returns the descriptor for a capture of a map, which has no path.
+    pub(super) fn capture(self: &Arc<Self>, state: &mut State, part: &PayloadRef) -> CapDescriptor {
+        match self.descriptor(state, part, false) {
+            CapDescriptor::ReceiverHosted(home) if !home.path.is_empty() => {
+                Self::export_cap(state, part_to_cap(part))
+            }
+            descriptor => descriptor,
+        }
+    }
+
     fn export_cap(state: &mut State, cap: Cap) -> CapDescriptor {
         let State { session, encoding, entries, .. } = state;
         let id = session.export(cap.object_id());

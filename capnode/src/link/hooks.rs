@@ -15,16 +15,17 @@ use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
-use crate::cap::payload::REFERENCE;
+use crate::cap::payload::{LivePayload, REFERENCE};
 use crate::cap::pending::{AnswerSlot, PendingAnswer};
 use crate::cap::promise::Promise;
 use crate::cap::request::{Args, CallOptions, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{LimitKind, Unfolding};
-use crate::message::{Expression, Id, Key, Path, Payload, ReturnMode, Text};
+use crate::message::{CapDescriptor, Expression, Id, Key, Mapping, Path, Payload, Program, ReturnMode, Text};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
+use crate::thin_vec::ThinVec;
 
 impl ConnectionHook for Link {
     fn release(&self, id: Id) {
@@ -132,6 +133,10 @@ impl ImportHook for Link {
             }
             size = args.text.as_str().len() + args.refs.len() * REFERENCE;
         }
+        let program = request.args.program();
+        if let (Args::Map(captures, _), Some(program)) = (&request.args, &program) {
+            size = program.text.as_str().len() + captures.refs.len() * REFERENCE;
+        }
         let path = std::mem::replace(&mut request.member, Member::Path(Path::Empty)).into_path();
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
@@ -152,15 +157,11 @@ impl ImportHook for Link {
             if waits {
                 let (requester, called) = self.requester(state.outbox.next_number(), answered, options);
                 let (target, path) = (target.clone(), path.compact());
-                state.outbox.wait(QueuedCall { target, path, args, size, requester });
+                state.outbox.wait(QueuedCall { target, path, args, program, size, requester });
                 return Ok(called);
             }
-            let args = args.map(|args| self.descriptors(state, args, false, effects));
-            let mut call = state.session.call(
-                Expression::Call { target: target.id(), path, args },
-                return_mode,
-                options.chunk,
-            );
+            let asked = self.asked(state, target, path, args, program, effects);
+            let mut call = state.session.call(asked, return_mode, options.chunk);
             // A batch does not wait for an answer that nobody wants.
             call.pulled &= awaits || self.batch.is_none();
             let id = state.send(call, effects)?;
@@ -225,6 +226,33 @@ impl Link {
         }
     }
 
+    /// Returns what the peer is asked for: a call, a read, or a map.
+    #[inline]
+    fn asked(
+        self: &Arc<Self>,
+        state: &mut State,
+        target: &Import,
+        path: Path,
+        args: Option<LivePayload>,
+        program: Option<Arc<Program>>,
+        effects: &mut Effects,
+    ) -> Expression<Id, CapDescriptor> {
+        match program {
+            None => {
+                let args = args.map(|args| self.descriptors(state, args, false, effects));
+                Expression::Call { target: target.id(), path, args }
+            }
+            Some(program) => {
+                let captures = args.map_or(ThinVec::NONE, |args| args.refs);
+                let captures_of = captures.iter().map(|slot| self.capture(state, &slot.to)).collect();
+                effects.discard(captures);
+                let program = Ok(program);
+                let map = Mapping { id: target.id(), path, captures: captures_of, program };
+                Expression::Value(Payload::reference(CapDescriptor::Map(Box::new(map))))
+            }
+        }
+    }
+
     /// Returns the start of the time limit of a call, unless the call has one of its own (`timed`), or the peer answers
     /// every call.
     fn call_since(&self, timed: bool) -> Option<Duration> {
@@ -234,16 +262,15 @@ impl Link {
 
     /// Sends waiting calls while there is room.
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
-        while let Some(QueuedCall { target, path, args, requester, .. }) =
+        while let Some(QueuedCall { target, path, args, program, requester, .. }) =
             state.outbox.next_waiting(&self.limits)
         {
-            let args = args.map(|args| self.descriptors(state, args, false, effects));
+            let asked = self.asked(state, &target, path, args, program, effects);
             let return_mode = match &requester {
                 Requester::Reference(_) => ReturnMode::Retained,
                 Requester::Caller { .. } => ReturnMode::Streamed,
             };
-            let mut call =
-                state.session.call(Expression::Call { target: target.id(), path, args }, return_mode, false);
+            let mut call = state.session.call(asked, return_mode, false);
             call.pulled &= self.batch.is_none() || requester.awaits();
             let id = call.id;
             let sent = state.send(call, effects);

@@ -7,13 +7,15 @@ use crate::cap::payload::LivePayload;
 use crate::cap::pending::Answerer;
 use crate::cap::request::CallOptions;
 use crate::error::{Error, Fate};
-use crate::message::Path;
+use crate::message::{Path, Program};
 
 /// A call, with everything needed to send it.
 pub(super) struct QueuedCall {
     pub(super) target: Arc<Import>,
     pub(super) path: Path,
     pub(super) args: Option<LivePayload>,
+    /// The program of a map, whose captures are the arguments.
+    pub(super) program: Option<Arc<Program>>,
     pub(super) size: usize,
     pub(super) requester: Requester,
 }

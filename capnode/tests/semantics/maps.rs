@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use capnode::Element;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::*;
@@ -26,6 +27,7 @@ trait Source {
     async fn fail(&self, number: u32) -> Result<u32, String>;
     async fn this(&self) -> SourceClient;
     async fn echo(&self, value: Value) -> Value;
+    async fn several(&self, count: usize) -> Vec<SourceClient>;
 }
 
 #[derive(Clone, Default)]
@@ -121,6 +123,10 @@ impl Source for Seen {
 
     async fn echo(&self, value: Value) -> Value {
         value
+    }
+
+    async fn several(&self, count: usize) -> Vec<SourceClient> {
+        (0..count).map(|_| SourceClient::new(self.clone())).collect()
     }
 }
 
@@ -388,4 +394,128 @@ fn a_captured_promise_is_waited_for_without_holding_up_others() {
     seen.open();
     peer.settle();
     assert_eq!(peer.frames(), [r#"["resolve",3,[[[[2,9]],[[4,9]],[[6,9]]]]]"#]);
+}
+
+mod recorded {
+    //! Maps of this program.
+
+    use super::*;
+
+    /// A client of a source that is here, or at a peer.
+    fn sources() -> [(Seen, Option<Pair>, SourceClient); 2] {
+        let (here, there) = (Seen::default(), Seen::default());
+        let pair = connected(SourceClient::new(there.clone()));
+        let index = pair.index();
+        [(here.clone(), None, SourceClient::new(here)), (there, Some(pair), index)]
+    }
+
+    #[track_caller]
+    fn wait<F: IntoFuture>(pair: &mut Option<Pair>, future: F) -> F::Output {
+        match pair {
+            Some(pair) => pair.wait(future),
+            None => {
+                match std::pin::pin!(future.into_future()).poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => panic!("nothing is waited for"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn calls_of_the_element_are_made_where_it_is() {
+        for (_, mut pair, source) in sources() {
+            let cap = source.cap();
+            let get = |id: Element<u32>| cap.invoke::<Profile>("get", (id,));
+            let profiles = wait(&mut pair, source.ids().map(get)).unwrap();
+            assert_eq!(profiles.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["n1", "n2", "n3"]);
+            let several = source.ids().map(|id| {
+                let profile = get(id.clone()).element().unwrap();
+                let tags: Element<Vec<String>> = profile.at("tags");
+                let inner = tags.map(|tag| (tag, id.clone()));
+                (id.clone(), profile.at::<String>("name"), inner, Value::from("lit"), vec![id])
+            });
+            let several = wait(&mut pair, several).unwrap();
+            let third = (3, "n3".to_owned(), vec![("t3".to_owned(), 3), ("u3".to_owned(), 3)]);
+            assert_eq!(several.len(), 3);
+            assert_eq!((several[2].0, several[2].1.clone(), several[2].2.clone()), third);
+            assert_eq!(several[2].4, [3]);
+        }
+    }
+
+    #[test]
+    fn elements_that_are_clients_have_their_methods() {
+        for (seen, mut pair, source) in sources() {
+            let made = source.several(3).map(|made| {
+                made.dbl(4).send().unwrap();
+                (made.this().pipeline().dbl(5), made.clone())
+            });
+            let made = wait(&mut pair, made).unwrap();
+            assert_eq!(made.iter().map(|made| made.0).collect::<Vec<_>>(), [10, 10, 10]);
+            assert_eq!(wait(&mut pair, made[1].1.dbl(6)).unwrap(), 12);
+            assert_eq!(seen.begun(), [4, 5, 4, 5, 4, 5, 6]);
+        }
+    }
+
+    #[test]
+    fn one_round_trip_makes_all_calls() {
+        let [_, (seen, mut pair, source)] = sources();
+        let pair = pair.as_mut().unwrap();
+        pair.clear();
+        let cap = source.cap();
+        let mapped = source.ids().map(|id| cap.invoke::<u32>("dbl", (id,))).map(|twice| (twice,));
+        assert_eq!(pair.wait(mapped).unwrap(), [(2,), (4,), (6,)]);
+        assert_eq!(seen.begun(), [1, 2, 3]);
+        let mut sent = pair.recorded(Side::Connecting).to_vec();
+        sent.retain(|frame| !frame.starts_with(r#"["release""#));
+        assert_eq!(
+            sent,
+            [
+                r#"["push",["pipeline",0,["ids"],[]]]"#,
+                r#"["push",["remap",1,[],[["import",0]],[["pipeline",-1,["dbl"],[["pipeline",0]]],["pipeline",1]]]]"#,
+                r#"["stream",["remap",2,[],[],[[[["pipeline",0]]]]]]"#,
+            ]
+        );
+        let answered = pair.recorded(Side::Accepting).to_vec();
+        assert_eq!(answered, [r#"["resolve",3,[[[[2]],[[4]],[[6]]]]]"#]);
+        pair.assert_empty();
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_fails_the_map_as_not_sent() {
+        for (seen, mut pair, source) in sources() {
+            let polled = source.several(1).map(|made| {
+                let mut call = made.dbl(1);
+                let Poll::Ready(Err(error)) = poll(&mut call) else { panic!("there is no value yet") };
+                assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent));
+                call
+            });
+            let error = wait(&mut pair, polled).unwrap_err();
+            assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent));
+            let cap = source.cap();
+            let put = source.ids().map(|id| {
+                let _element = cap.put("x", 1).element();
+                id
+            });
+            let error = wait(&mut pair, put).unwrap_err();
+            assert!(error.message().contains("no instruction for `set`"), "{error}");
+            let outside = wait(&mut pair, source.ids().map(|id| Value::from(id.cap().clone()))).unwrap();
+            assert_eq!(outside, [Value::from(1), Value::from(2), Value::from(3)]);
+            assert!(source.ids().element().is_err());
+            assert_eq!(seen.begun(), <[u32; 0]>::default());
+        }
+    }
+
+    #[test]
+    fn a_map_that_is_dropped_cancels() {
+        let [_, (seen, mut pair, source)] = sources();
+        let pair = pair.as_mut().unwrap();
+        let cap = source.cap();
+        let mapped = started(source.ids().map(|id| cap.invoke::<u32>("slow", (id,))));
+        pair.settle();
+        assert_eq!(lock(&seen.state).running.len(), 3);
+        drop(mapped);
+        pair.settle();
+        assert_eq!(lock(&seen.state).running.len(), 0);
+    }
 }

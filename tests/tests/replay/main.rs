@@ -160,8 +160,8 @@ fn calls_and_values() -> Vec<Row> {
             serves(index::tour),
             not("an argument in Rust is a value or a reference, never a promise of a value"),
         ),
-        row("ws-map", serves(index::lists).also(Why::WholeValues), not("TODO")),
-        row("ws-map-edge", serves(index::lists), not("TODO")),
+        row("ws-map", serves(index::lists).also(Why::WholeValues), calls().typed(programs::maps)),
+        row("ws-map-edge", serves(index::lists), calls().typed(programs::map_edges)),
         row(
             "ws-pipelined-on-failure",
             serves(index::tour)

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use capnode::{CallError, Client, Connection, Error, Value};
+use capnode::{CallError, Client, Connection, Element, Error, Value};
 use serde_json::json;
 
 use crate::case::Observations;
-use capnode_tests::recordings::objects::{CallerClient, FunctionsClient, MembersClient, Thrown, TourClient};
+use capnode_tests::recordings::objects::{
+    CallerClient, FunctionsClient, ListsClient, MembersClient, Named, Thrown, TourClient,
+};
 
 fn failed(error: CallError<Thrown>) -> Error {
     Error::rejected(error.to_string())
@@ -102,5 +104,44 @@ pub async fn passed_back(connection: Connection, saw: Observations) -> Result<()
     saw.stub();
     saw.value(tour.next2(counter).await.map_err(failed)?);
     saw.value(tour.next2(tour.make().pipeline()).await.map_err(failed)?);
+    Ok(())
+}
+
+pub async fn maps(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let lists: ListsClient = connection.index();
+    let lists = lists.cap();
+    let ids = || lists.invoke::<Vec<u64>>("ids", ());
+    let get = |id: Element<u64>| lists.invoke::<Named>("get", (id,));
+    saw.value(ids().map(get).await?);
+    let parts = ids().map(|id| {
+        let name = get(id.clone()).element().map(|named| named.at::<String>("name"));
+        (id, name.expect("it is recorded"), Value::from("lit"), Value::Undefined)
+    });
+    let parts: Vec<(u64, String, String, Value)> = parts.await?.into_iter().map(read).collect();
+    let seen = parts.into_iter().map(|(id, name, lit, _)| json!([id, name, lit, {"js": "undefined"}]));
+    saw.value(seen.collect::<Vec<_>>());
+    let inner = ids().map(|id| {
+        let tags = get(id.clone()).element().map(|named| named.at::<Vec<String>>("tags"));
+        let tags = tags.and_then(|tags| tags.map(|tag| (tag,)).element()).expect("it is recorded");
+        Value::from([("id", Value::Cap(id.cap().clone())), ("tags", Value::Cap(tags.cap().clone()))])
+    });
+    saw.value(inner.await?);
+    Ok(())
+}
+
+fn read((id, name, lit, nothing): (u64, String, Value, Value)) -> (u64, String, String, Value) {
+    (id, name, lit.as_str().unwrap_or_default().to_owned(), nothing)
+}
+
+pub async fn map_edges(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let lists: ListsClient = connection.index();
+    let lists = lists.cap();
+    let doubled = |name| lists.invoke::<Value>(name, ()).map(|x| lists.invoke::<Value>("dbl", (x,)));
+    saw.value(doubled("none").await?);
+    assert_eq!(doubled("undef").await?, Value::Undefined);
+    saw.nothing();
+    saw.value(doubled("one").await?);
+    saw.value(doubled("empty").await?);
+    saw.value(lists.invoke::<Value>("ids", ()).map(|_| Value::from(5)).await?);
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! Messages: frames to messages and back.
 
+use std::sync::Arc;
+
 use super::lexer::{excerpt, protocol};
 use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{
-    CapDescriptor, Key, Mapping, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Text, UNNUMBERED,
+    CapDescriptor, Key, Mapping, Message, Parsed, Path, Payload, Program, ReceiverRef, ReturnMode, Text,
+    UNNUMBERED,
 };
 use crate::retention::{SMALL, reserve_text};
 
@@ -48,6 +51,11 @@ pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>,
 /// Reads one message, with copies of its texts.
 pub(crate) fn parse(frame: &str, limits: &Limits) -> Result<Message, Error> {
     read(frame, limits).map(Parsed::into_message)
+}
+
+/// Reads the program of a map with so many captures.
+pub(crate) fn read_program(text: &str, captures: usize) -> Result<Arc<Program>, Error> {
+    Scanner::new(text, 0, &Limits::default()).whole_program(captures)
 }
 
 fn read_rare(name: &str, scanner: &mut Scanner<'_>) -> Result<Message, Error> {
@@ -196,7 +204,8 @@ fn write_map(map: &Mapping, out: &mut String) {
     out.push(']');
 }
 
-fn write_path(keys: &[Key], out: &mut String) {
+/// Writes a property path.
+pub(crate) fn write_path(keys: &[Key], out: &mut String) {
     out.push('[');
     for (at, key) in keys.iter().enumerate() {
         if at > 0 {

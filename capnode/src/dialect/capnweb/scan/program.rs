@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Result, Scanner};
+use crate::error::{Error, ErrorKind};
 use crate::message::{CapDescriptor, Id, Mapping, Payload, Program, ReceiverRef, Slot, Text};
 use crate::thin_vec::ThinVec;
 
@@ -36,6 +37,16 @@ impl Scanner<'_> {
         self.lexer.pos = end;
         let program = program.unwrap_or_else(|error| Err(error.message().to_owned()));
         Ok(Mapping { id, path, captures, program })
+    }
+
+    /// Reads a whole text that is a program with so many captures.
+    pub(in super::super) fn whole_program(&mut self, captures: usize) -> Result<Arc<Program>> {
+        self.in_program = true;
+        let program = self.program(0, captures)?;
+        if !self.lexer.ahead().is_empty() {
+            return self.lexer.bad("the end of the program");
+        }
+        program.map_err(|why| Error::new(ErrorKind::Encode, why))
     }
 
     fn captures(&mut self, depth: usize) -> Result<Vec<CapDescriptor>> {
