@@ -12,6 +12,7 @@ macro_rules! links {
 [callbacks]: crate::guide::callbacks
 [events]: crate::guide::callbacks#callbacks-and-events
 [streams]: crate::guide::streams
+[maps]: crate::guide::maps
 [errors]: crate::guide::errors
 [plugins]: crate::guide::plugins
 [browser]: crate::guide::browser
@@ -43,6 +44,10 @@ pub mod callbacks {}
 #[doc = links!()]
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/maps.md")]
+pub mod maps {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/errors.md")]

@@ -89,7 +89,7 @@
 //!
 //! The module [`guide`] teaches the library by topic: [getting started](guide::first),
 //! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks),
-//! [streams and big data](guide::streams), [errors](guide::errors), [plugins over stdio](guide::plugins),
+//! [streams and big data](guide::streams), [maps](guide::maps), [errors](guide::errors), [plugins over stdio](guide::plugins),
 //! [a browser page](guide::browser), [HTTP batches](guide::batches), [testing](guide::testing), and
 //! [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
 //!
