@@ -20,6 +20,7 @@ trait Desk {
     async fn wait(&self);
     async fn ask(&self, back: Func<fn(i64) -> i64>) -> Result<i64, Error>;
     async fn tell(&self, back: Func<fn(i64) -> ()>);
+    async fn numbers(&self) -> Vec<i64>;
 }
 
 /// A desk that says what is noted, begun and cancelled.
@@ -61,6 +62,10 @@ impl Desk for Here {
         back.call(1).await
     }
 
+    async fn numbers(&self) -> Vec<i64> {
+        vec![1, 2, 3]
+    }
+
     async fn tell(&self, back: Func<fn(i64) -> ()>) {
         let _unheard = self.0.send("tells".to_owned());
         back.call(7).send().unwrap();
@@ -99,6 +104,15 @@ impl Served {
     fn batches(&self) -> usize {
         self.batches.swap(0, Ordering::SeqCst)
     }
+}
+
+#[tokio::test]
+async fn a_map_and_its_list_are_one_batch() {
+    let served = serve().await;
+    let desk = served.desk().await;
+    let sums = desk.numbers().map(|n| desk.cap().invoke::<i64>("add", (n, 10)));
+    assert_eq!(soon(sums.into_future()).await.unwrap(), [11, 12, 13]);
+    assert_eq!(served.batches(), 1);
 }
 
 #[tokio::test]

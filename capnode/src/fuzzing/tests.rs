@@ -20,6 +20,10 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("sans_io/endpoint.rs::receive", SESSION),
     ("session/handle.rs::receive", SESSION),
     ("driver.rs::take_in", "for the target `byte_stream`, and `session`"),
+    (
+        "dialect/capnweb/message.rs::read_program",
+        "reads what this program has recorded, as `read` reads a peer's",
+    ),
     ("link/clock.rs::check", "looks at the time"),
     ("link/liveness.rs::check", "looks at the time"),
     ("sans_io/mod.rs::reconstruct", "for the target `ids`"),
