@@ -10,7 +10,7 @@ use super::promise::Promise;
 use super::remap::NestedMap;
 use super::request::{Args, Member, Request};
 use super::response::{FirstPoll, Response};
-use super::{Cap, Kind};
+use super::{Cap, Kind, RefKind};
 use crate::dialect::capnweb::{read_program, write_path};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Unfolding;
@@ -286,6 +286,9 @@ impl Recorder {
             out.push_str(&buffer[written..slot.start]);
             written = slot.end;
             let PayloadRef::Cap(cap) = &slot.to else { continue };
+            if matches!(cap.ref_kind(), RefKind::Readable | RefKind::Writable) {
+                return Err(Error::new(ErrorKind::Unsupported, "a stream can't be used in a map"));
+            }
             let (id, path) = self.place_of(cap);
             // A placeholder stands for its value; any other reference is passed as one.
             let form = if id < 0 { "import" } else { "pipeline" };

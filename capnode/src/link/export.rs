@@ -84,14 +84,15 @@ impl Link {
         import.is_of(self) || self.batch.as_ref().is_some_and(is_index)
     }
 
-    /// Returns the descriptor for a capture of a map, which has no path.
+    /// Returns the descriptor for a capture of a map: something that the peer has lent, or that it is lent.
     pub(super) fn capture(self: &Arc<Self>, state: &mut State, part: &PayloadRef) -> CapDescriptor {
-        match self.descriptor(state, part, false) {
-            CapDescriptor::ReceiverHosted(home) if !home.path.is_empty() => {
-                Self::export_cap(state, part_to_cap(part))
-            }
-            descriptor => descriptor,
+        let cap = part_to_cap(part);
+        let home = cap.import().filter(|import| import.is_sent() && self.has_lent(import));
+        let Some(id) = home.map(|import| import.id()) else { return Self::export_cap(state, cap) };
+        if let Some(batch) = &self.batch {
+            batch.use_result(id);
         }
+        CapDescriptor::ReceiverHosted(ReceiverRef { id, path: Path::Empty, args: None, awaited: false })
     }
 
     fn export_cap(state: &mut State, cap: Cap) -> CapDescriptor {
