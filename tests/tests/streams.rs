@@ -183,6 +183,32 @@ async fn a_writer_is_a_result_and_is_acknowledged() {
     assert_eq!(heard.load(Ordering::SeqCst), 10);
 }
 
+/// A node between two others, which knows no interface and passes everything on.
+async fn relayed() -> (DepotClient, [capnode::Listener; 2]) {
+    let (depot, behind, _) = connected().await;
+    let relay = Node::new(depot.cap().clone()).listen("tcp://127.0.0.1:0").await.unwrap();
+    (capnode::connect(&relay.url()).await.unwrap(), [behind, relay])
+}
+
+#[tokio::test]
+async fn streams_pass_through_a_third_party() {
+    let (depot, _listeners) = relayed().await;
+    assert_eq!(depot.sum(Reader::from_iter(1..=1_000)).await.unwrap(), 500_500);
+    let numbers = depot.count(1_000).await.unwrap();
+    assert_eq!(depot.sum(numbers).await.unwrap(), 500_500);
+    assert_eq!(depot.take(2, Reader::from_iter(0..)).await.unwrap(), [0, 1]);
+    let mut failing = depot.fail_after(1).await.unwrap();
+    assert_eq!(failing.next().await.unwrap().unwrap(), 0);
+    let error = failing.next().await.unwrap().unwrap_err();
+    assert!(error.message().contains("out of numbers"), "{error}");
+    let (mut lines, reader) = capnode::pipe::<String>();
+    let mut writer = depot.keep(reader).await.unwrap();
+    lines.write("hello".to_owned()).await.unwrap();
+    lines.close().await.unwrap();
+    writer.write("there".to_owned()).await.unwrap();
+    writer.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_writer_that_is_dropped_aborts() {
     let (depot, _listener, _) = connected().await;

@@ -421,8 +421,8 @@ impl Link {
                 }
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
                 let args = args.map(|args| self.stage_value(state, args));
-                if refusal.is_none() && target.is_writable() {
-                    if let (Some(end), Some(args)) = (WriteEnd::of(&target), args) {
+                if let Some(end) = WriteEnd::of(&target).filter(|_| refusal.is_none()) {
+                    if let Some(args) = args {
                         state.session.set_write(answer);
                         return Ok(Some(Work::Chunk { answer, end, path, args, bytes }));
                     }

@@ -30,11 +30,13 @@ pub(crate) struct ReadEnd {
     pub(crate) source: Box<dyn Source>,
     /// `true` while it is on its way to another holder.
     passed: AtomicBool,
+    /// `true` once its chunks are moved to a peer.
+    moved: AtomicBool,
 }
 
 impl ReadEnd {
     pub(crate) fn new(source: Box<dyn Source>) -> Arc<Self> {
-        Arc::new(Self { source, passed: AtomicBool::new(false) })
+        Arc::new(Self { source, passed: AtomicBool::new(false), moved: AtomicBool::new(false) })
     }
 
     /// Returns the read end as a reference, to be passed on. Its holder uses it no more.
@@ -53,9 +55,10 @@ impl ReadEnd {
         Cap::from_local(Local::new(self.clone(), &ReadTarget)).with_kind(RefKind::Readable)
     }
 
-    /// Returns the read end that a reference stands for, if it is one of this program, to be moved to a peer.
+    /// Returns the read end that a reference stands for, if it is one of this program, to be moved to a peer: once.
     pub(crate) fn taken(cap: &Cap) -> Option<Arc<Self>> {
-        if cap.is_readable() { cap.local() } else { None }
+        let end = if cap.is_readable() { cap.local::<Self>() } else { None };
+        end.filter(|end| !end.moved.swap(true, Ordering::SeqCst))
     }
 
     /// Returns the read end that a reference stands for, to a new holder.
