@@ -5,6 +5,7 @@ pub mod json;
 pub mod objects;
 pub mod programs;
 pub mod script;
+pub mod streams;
 pub mod table;
 pub mod well;
 pub mod wire;
@@ -101,6 +102,9 @@ fn line(text: &str) -> Line {
             message["value"] = whole_texts(message["value"].take());
             message.to_string()
         }
+        (None, Some(message)) if message.contains("\"z x 16384\"") => {
+            message.replace("z x 16384", &"z".repeat(16_384))
+        }
         // Not written anew, so that numbers and escapes stay as the peer wrote them.
         (None, Some(message)) => message.to_owned(),
         (None, None) => panic!("a line of an unknown shape: {text}"),
@@ -111,7 +115,8 @@ fn line(text: &str) -> Line {
 /// Shortens a text of which only the length matters.
 pub fn shorten(line: &mut Line) {
     if let Line::Frame { text, .. } = line {
-        *text = text.replace("200000", "2000").replace(&"y".repeat(1_000), "y");
+        *text =
+            text.replace("200000", "2000").replace(&"y".repeat(1_000), "y").replace(&"z".repeat(16_384), "z");
     }
 }
 

@@ -132,7 +132,7 @@ impl Host {
         Self { values, ..Self::default() }
     }
 
-    fn new(log: &Log) -> Self {
+    pub(super) fn new(log: &Log) -> Self {
         Self { log: log.clone(), ..Self::default() }
     }
 }
@@ -319,7 +319,7 @@ pub fn lists(_: &Log) -> NodeBuilder {
 }
 
 /// The clock of these tests runs.
-fn node(index: impl serde::Serialize) -> NodeBuilder {
+pub(super) fn node(index: impl serde::Serialize) -> NodeBuilder {
     Node::builder().index(index).limits(timeless())
 }
 

@@ -6,6 +6,7 @@ use capnode_tests::recordings::{
     Side,
     objects::{self, Host},
     programs::{self, PlayState},
+    streams,
     table::{self, Cover},
     well::{WELL, well},
 };
@@ -60,7 +61,8 @@ impl IndexFactory {
     objects::Members,
     objects::Functions,
     objects::Promises,
-    objects::Page
+    objects::Page,
+    streams::Streams
 ))]
 trait All {
     #[capnode(name = "is all well")]

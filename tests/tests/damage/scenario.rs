@@ -123,6 +123,7 @@ fn numbered(recording: &Recording, side: Side, calls: bool) -> Vec<Step> {
     let (mut number, mut made, mut steps) = (0, HashMap::new(), Vec::new());
     for (ours, text, json) in &frames {
         let kind = json[0].as_str().unwrap_or_default();
+        number += i64::from(*ours && kind == "pipe");
         if *ours && matches!(kind, "push" | "stream") {
             number += 1;
             // Calls on anything but the index may be a handler's.

@@ -71,8 +71,12 @@ pub enum Why {
     NothingAfterTheEnd,
     /// A call of something that is not there fails by itself. npm ends the session.
     OneCallFails,
-    /// Streams are not part of this version.
-    NoStreams,
+    /// Nobody waits for the value of a write end.
+    NoPromise,
+    /// The reader of a stream has its end before it says so.
+    EndIsTaken,
+    /// Messages that come together are taken in together, before the reader of a stream runs. npm's runs between.
+    ReadLater,
     /// A moved or dropped client can't be named in Rust, and a dropped future is not awaited.
     NothingToAsk,
     /// Rust's types have no such value.
@@ -241,6 +245,13 @@ impl Cover {
     /// We do not send this.
     pub fn without(self, recorded: Json, why: Why) -> Self {
         self.with(|case| case.instead.push(Instead { recorded, ours: None, why }))
+    }
+
+    /// We answer these the other way round: the end of a stream, and the call that waited for it.
+    pub fn swapped(self, one: Json, other: Json) -> Self {
+        let aside = json!(["resolve", "aside"]);
+        let (why, first) = (Why::EndIsTaken, one.clone());
+        self.instead(one, aside.clone(), why).instead(other.clone(), first, why).instead(aside, other, why)
     }
 
     /// We reject with an error of a Rust method: `recorded` is npm's.

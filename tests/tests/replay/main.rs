@@ -14,7 +14,7 @@ mod player;
 mod programs;
 
 use capnode::{Cap, Dialect, ErrorKind, Value};
-use capnode_tests::recordings::{self, Line, Recording, Side, objects as index, script};
+use capnode_tests::recordings::{self, Line, Recording, Side, objects as index, script, streams};
 use serde_json::{Value as Json, json};
 
 use crate::case::{Attempt, Case, Cover, Program, Why, calls, calls_and_serves, not, serves};
@@ -37,6 +37,7 @@ fn recordings() -> Vec<Row> {
     let mut rows = raw_messages();
     rows.extend(calls_and_values());
     rows.extend(references());
+    rows.extend(streams());
     rows.extend(errors());
     rows.extend(ends_and_limits());
     rows
@@ -63,8 +64,8 @@ fn raw_messages() -> Vec<Row> {
             "raw-pull-odd",
             serves(index::tour).instead(
                 json!(["reject", 2, ["error", "Error", "Cannot pull a WritableStream stub"]]),
-                json!(["reject", 2, ["error", "Error", "not supported by this version: streams"]]),
-                Why::NoStreams,
+                json!(["reject", 2, ["error", "Error", "no such export ID: 2"]]),
+                Why::NoPromise,
             ),
             not(BY_HAND),
         ),
@@ -169,6 +170,55 @@ fn calls_and_values() -> Vec<Row> {
                 .typed_error(json!(["reject", 5, ["error", "Error", "no session"]])),
             calls().until("fail().x().y", Why::NoSuchValue),
         ),
+    ]
+}
+
+fn streams() -> Vec<Row> {
+    let undefined = |id: i64| json!(["resolve", id, ["undefined"]]);
+    vec![
+        row(
+            "raw-pipe",
+            serves(streams::streams).swapped(json!(["resolve", 2, [["one", {"two": 2}]]]), undefined(5)),
+            not(BY_HAND),
+        ),
+        row(
+            "ws-flow-control",
+            serves(streams::streams).swapped(json!(["resolve", 2, 655_360]), undefined(43)),
+            not("the clock decides how much is on its way"),
+        ),
+        row(
+            "ws-readable-argument",
+            serves(streams::streams).swapped(json!(["resolve", 2, [["a", 2, {"three": 3}]]]), undefined(6)),
+            calls().typed(programs::readable_argument),
+        ),
+        row("ws-readable-returned", serves(streams::streams), calls().typed(programs::readable_returned)),
+        row(
+            "ws-readable-cancelled",
+            serves(streams::streams).instead(
+                json!(["reject", 4, "had enough"]),
+                json!(["reject", 4, ["error", "Error", "had enough"]]),
+                Why::OnlyErrors,
+            ),
+            calls().typed(programs::readable_cancelled),
+        ),
+        row(
+            "ws-readable-fails",
+            serves(streams::streams)
+                .instead(
+                    undefined(3),
+                    json!(["reject", 3, ["error", "TypeError", "source broke"]]),
+                    Why::ReadLater,
+                )
+                .swapped(json!(["reject", 2, ["error", "TypeError", "source broke"]]), undefined(4)),
+            not("the error of a stream waits until all before it has been taken"),
+        ),
+        row(
+            "ws-writable-argument",
+            serves(streams::streams),
+            calls().typed(programs::writable_argument).until("writeTo(w,xs)", Why::ReadLater),
+        ),
+        row("ws-writable-argument-2", serves(streams::streams), not("its program is that of the one before")),
+        row("ws-writable-returned", serves(streams::streams), calls().typed(programs::writable_returned)),
     ]
 }
 

@@ -109,6 +109,8 @@ pub fn plan(recording: &Recording, case: &Case) -> Result<Plan, String> {
     let (mut number, mut answered, mut unwanted) = (0, HashSet::new(), Vec::new());
     let steps = &mut plan.steps;
     for line in &lines {
+        // These have numbers, too.
+        number += i64::from(line.ours().is_some_and(|message| matches!(kind(message).0, "pipe" | "stream")));
         let (message, text) = match line {
             Parsed::Event(event) => {
                 let ours = event["event"] == "disposed" && event["side"] == case.rust.name();

@@ -1,14 +1,16 @@
 //! Recorded client programs, written anew with typed clients.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use capnode::{CallError, Client, Connection, Element, Error, Value};
+use capnode::{CallError, Client, Connection, Element, Error, Reader, Value};
 use serde_json::json;
 
 use crate::case::Observations;
 use capnode_tests::recordings::objects::{
     CallerClient, FunctionsClient, ListsClient, MembersClient, Named, Thrown, TourClient,
 };
+use capnode_tests::recordings::streams::{StreamsClient, all};
 
 fn failed(error: CallError<Thrown>) -> Error {
     Error::rejected(error.to_string())
@@ -144,4 +146,60 @@ pub async fn map_edges(connection: Connection, saw: Observations) -> Result<(), 
     saw.value(doubled("empty").await?);
     saw.value(lists.invoke::<Value>("ids", ()).map(|_| Value::from(5)).await?);
     Ok(())
+}
+
+/// Lets everything happen that does so without waiting for the clock.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+pub async fn readable_argument(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let streams: StreamsClient = connection.index();
+    let chunks = vec![Value::from("a"), Value::from(2), Value::from([("three", Value::from(3))])];
+    let collected = streams.collect(Reader::from_iter(chunks)).await.map_err(Error::from)?;
+    saw.value(json!([collected[0].as_str(), 2, {"three": 3}]));
+    settle().await;
+    let collected = streams.collect(Reader::from_iter([])).await.map_err(Error::from)?;
+    saw.value(json!(vec![(); collected.len()]));
+    Ok(())
+}
+
+pub async fn readable_returned(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let streams: StreamsClient = connection.index();
+    let stream = streams.make(vec!["x".into(), "y".into()]).await?;
+    saw.value(json!({"js": "ReadableStream"}));
+    assert_eq!(all(stream).await?, [Value::from("x"), Value::from("y")]);
+    Ok(())
+}
+
+pub async fn readable_cancelled(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let streams: StreamsClient = connection.index();
+    let (mut writer, reader) = capnode::pipe();
+    writer.write(Value::from("chunk")).await?;
+    let first = streams.first(reader).await.map_err(Error::from)?;
+    saw.value(first.as_ref().and_then(Value::as_str));
+    writer.write(Value::from("chunk")).await?;
+    settle().await;
+    let refused = writer.close().await.unwrap_err();
+    assert!(refused.message().contains("had enough"), "{refused:?}");
+    Ok(())
+}
+
+pub async fn writable_argument(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let streams: StreamsClient = connection.index();
+    let (writer, reader) = capnode::pipe();
+    let written = streams.write_to(writer, vec!["a".into(), "b".into()]);
+    let (written, read) = tokio::join!(written.into_future(), all(reader));
+    saw.value(written.map_err(Error::from)?);
+    assert_eq!(read?, [Value::from("a"), Value::from("b")]);
+    Ok(())
+}
+
+pub async fn writable_returned(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let streams: StreamsClient = connection.index();
+    let mut sink = streams.sink().await?;
+    saw.value(json!({"js": "WritableStream"}));
+    sink.write("one".into()).await?;
+    sink.write([("two", Value::from(2))].into()).await?;
+    sink.close().await
 }

@@ -11,7 +11,7 @@ use crate::thin_vec::ThinVec;
 
 fn recordings() -> Vec<Recording> {
     let recordings = crate::dialect::testing::recordings("capnweb");
-    assert_eq!(recordings.len(), 52);
+    assert_eq!(recordings.len(), 61);
     recordings
 }
 
