@@ -24,6 +24,9 @@ impl IndexFactory {
     pub fn of(dialect: Dialect, name: &str, side: Side) -> Self {
         let offer = |index| Self { index, name: "", calls: side == Side::A };
         let offered = match (dialect, side) {
+            (Dialect::CapnWeb, _) if STREAMS.iter().any(|kind| name.contains(kind)) => {
+                offer(|_, _| Some(Value::Cap(AllStreamsClient::new(Host::with_values(Vec::new())).into())))
+            }
             (Dialect::CapnWeb, _) => offer(|_, _| {
                 Some(Value::Cap(AllClient::new(Host::with_values(vec!["one".into(), "two".into()])).into()))
             }),
@@ -54,6 +57,22 @@ impl IndexFactory {
     }
 }
 
+/// Parts of the names of recordings of streams.
+const STREAMS: &[&str] = &["-pipe", "-flow", "-readable", "-writable"];
+
+/// The members of the programs with streams.
+#[capnode::interface(extends(streams::Streams))]
+trait AllStreams {
+    #[capnode(name = "is all well")]
+    async fn well(&self, a: u32, b: u32) -> u32;
+}
+
+impl AllStreams for Host {
+    async fn well(&self, a: u32, b: u32) -> u32 {
+        a.wrapping_add(b)
+    }
+}
+
 /// All members that the programs of the Cap'n Web recordings had, and the types with which they are read.
 #[capnode::interface(extends(
     objects::Tour,
@@ -61,8 +80,7 @@ impl IndexFactory {
     objects::Members,
     objects::Functions,
     objects::Promises,
-    objects::Page,
-    streams::Streams
+    objects::Page
 ))]
 trait All {
     #[capnode(name = "is all well")]
