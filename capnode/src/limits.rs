@@ -47,7 +47,7 @@ pub struct Limits {
     /// those that are being closed included, are at most 128 more. Beyond that the oldest of them is cut off.
     pub connections: usize,
     /// Bytes that all sessions of a node hold together. They are: frames that have not arrived whole, calls that have
-    /// not ended, results that the peer may still use, unwritten output, 256 for each entry of a table, and 1,024 for
+    /// not ended, results that the peer may still use, unwritten output and the room for it, 256 for each entry of a table, and 1,024 for
     /// each call or read that stands in a value. The process holds at most twice as much, 64 KiB for each connection,
     /// and 8 MiB of empty buffers for further large messages. Default 1 GiB, at least 64 KiB. A session's share
     /// is this divided by `connections`, and no session that holds less is ended. Beyond the limit, the remote address

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::retention::{self, SMALL};
+use crate::retention::{LEAST, SMALL, give};
 
 /// A frame, which a transport carries as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) struct Refilled {
     pub(crate) unwritten: usize,
     /// Bytes of frames that were not taken over.
     pub(crate) left: usize,
+    /// Bytes of large buffers that are kept for later frames.
+    pub(crate) retained: usize,
 }
 
 impl Outgoing {
@@ -85,18 +87,27 @@ impl Outgoing {
 
     /// Takes over the frames of `from`, if all frames here have been written.
     pub(crate) fn refill(&mut self, from: &mut Self) -> Refilled {
+        let large = |out: &Self| match out.buffer.capacity() {
+            capacity if out.is_empty() && capacity > SMALL => capacity,
+            _ => 0,
+        };
         let unwritten = self.buffer.len() - self.written;
         let left = from.buffer.len() - from.written;
         if unwritten > 0 {
-            return Refilled { refilled: false, unwritten, left };
+            return Refilled { refilled: false, unwritten, left, retained: large(from) };
         }
         if left == 0 {
-            self.clear();
-            return Refilled { refilled: false, unwritten, left };
+            // There may be no frames for long, so large buffers are given back.
+            for out in [self, from] {
+                if large(out) > 0 {
+                    give(std::mem::take(out).buffer.into_bytes());
+                }
+            }
+            return Refilled { refilled: false, unwritten, left, retained: 0 };
         }
         self.clear();
         std::mem::swap(self, from);
-        Refilled { refilled: true, unwritten: left, left: 0 }
+        Refilled { refilled: true, unwritten: left, left: 0, retained: large(from) }
     }
 
     /// Moves the next frame to the end of another's.
@@ -110,11 +121,10 @@ impl Outgoing {
         }
     }
 
-    /// Empties the buffer, and gives it back if it is large.
+    /// Empties the buffer, and gives it back if it is very large.
     pub(crate) fn clear(&mut self) {
-        if self.buffer.capacity() > SMALL {
-            let Self { buffer, .. } = std::mem::take(self);
-            retention::give(buffer.into_bytes());
+        if self.buffer.capacity() >= LEAST {
+            give(std::mem::take(self).buffer.into_bytes());
         }
         self.buffer.clear();
         self.ends.clear();

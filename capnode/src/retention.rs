@@ -13,7 +13,7 @@ const MOST: usize = 8;
 const BYTES: usize = 8 << 20;
 
 /// The least bytes of one of them. Less is worth no room.
-const LEAST: usize = 256 << 10;
+pub(crate) const LEAST: usize = 256 << 10;
 
 /// The most bytes of one of them.
 const LARGEST: usize = BYTES / 2;

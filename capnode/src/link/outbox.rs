@@ -28,6 +28,8 @@ pub(super) struct Outbox {
     pending: usize,
     /// Bytes that the driver has taken and not written, as last reported.
     writing: usize,
+    /// Bytes of large buffers that are kept for the next output, here and at the driver.
+    retained: usize,
     /// Calls that wait until less is unwritten, in the order in which they were made.
     waiting: BTreeMap<u64, QueuedCall>,
     /// The number of the last call that has had to wait.
@@ -149,7 +151,7 @@ impl Outbox {
         limits: &Limits,
     ) -> Taken {
         let taken = out.refill(&mut self.out);
-        (self.pending, self.writing) = (taken.left, taken.unwritten);
+        (self.pending, self.writing, self.retained) = (taken.left, taken.unwritten, taken.retained);
         #[cfg(feature = "tokio")]
         let flush = taken.left == 0 && {
             let first = self.waiting.first_key_value().map(|(number, _)| *number);
@@ -184,7 +186,7 @@ impl Outbox {
 
     /// Returns the bytes that are held here and at the driver.
     pub(super) fn held(&self) -> usize {
-        self.unwritten() + self.waiting_bytes
+        self.unwritten() + self.waiting_bytes + self.retained
     }
 
     /// Drops the output that the driver has not taken.
@@ -199,7 +201,7 @@ impl Outbox {
     /// Drops all output: the driver writes no more.
     pub(super) fn end(&mut self) {
         self.clear();
-        self.writing = 0;
+        (self.writing, self.retained) = (0, 0);
     }
 
     /// Registers a caller that waits until all messages sent so far are written. Fails if nothing is written any more,
