@@ -223,3 +223,50 @@ fn a_lent_write_end_is_written_as_one_and_takes_writes() {
     peer.receive(r#"["release",-1,1]"#);
     assert!(matches!(next(&kept), Some(Some(Err(_)))));
 }
+
+#[test]
+fn pipes_are_exports_and_count_as_such() {
+    let (mut peer, kept) = accepting(|limits| limits.exports = 50);
+    for _ in 0..1_000 {
+        peer.receive(r#"["pipe"]"#);
+        if peer.core().closed().is_some() {
+            break;
+        }
+    }
+    let closed = peer.core().closed().expect("a peer has no more pipes than exports");
+    assert_eq!(closed.limit(), Some(LimitKind::Exports), "{closed:?}");
+    assert_eq!(peer.core().tables(), Default::default());
+    drop(kept);
+}
+
+#[test]
+fn a_pipe_that_is_released_leaves_nothing() {
+    let (mut peer, _kept) = accepting(|limits| limits.exports = 50);
+    for id in 1..=1_000 {
+        peer.receive(r#"["pipe"]"#);
+        peer.receive(&format!(r#"["release",{id},1]"#));
+    }
+    assert_eq!(peer.frames(), [""; 0]);
+    assert!(peer.core().closed().is_none());
+    assert_eq!(peer.core().tables(), Default::default());
+}
+
+#[test]
+fn a_hundred_thousand_writes_are_kept_and_refused_when_the_stream_is_not_read() {
+    let (mut peer, kept) = accepting(|_| {});
+    answers(&mut peer, OPENED);
+    let write = write("a");
+    for _ in 0..100_000 {
+        peer.receive(&write);
+    }
+    assert_eq!(peer.frames(), [""; 0]);
+    assert_eq!(peer.core().tables().running, 0);
+    // A call beside them is answered.
+    assert_eq!(
+        answers(&mut peer, &[r#"["push",["pipeline",0,["none"],[]]]"#, r#"["pull",100003]"#]).len(),
+        1
+    );
+    kept.lock().unwrap().clear();
+    assert_eq!(peer.frames().len(), 100_000);
+    assert!(peer.core().closed().is_none());
+}
