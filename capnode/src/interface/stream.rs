@@ -25,6 +25,7 @@ use crate::error::{Error, ErrorKind};
 #[cfg(feature = "tokio")]
 use crate::kinds::Bytes;
 use crate::panics::{PanicId, catch_panic};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, lock};
 
 /// The read end of a stream, wherever its writer is: values of type `T`, one after the other.
@@ -100,7 +101,7 @@ pub struct Reader<T> {
 /// ```
 pub struct Writer<T> {
     out: Outflow,
-    passed: std::sync::atomic::AtomicBool,
+    passed: AtomicBool,
     closing: bool,
     item: PhantomData<fn(T)>,
 }
@@ -337,7 +338,7 @@ impl<'de, T: Wire> Deserialize<'de> for Reader<T> {
 impl<T: Wire> Writer<T> {
     /// Returns the writer for an object with the methods `write`, `close` and `abort`. Nothing is checked.
     pub fn from_cap(cap: Cap) -> Self {
-        Self { out: Outflow::new(cap), passed: false.into(), closing: false, item: PhantomData }
+        Self { out: Outflow::new(cap), passed: AtomicBool::new(false), closing: false, item: PhantomData }
     }
 
     /// Writes a value. It waits until flow control has room for it, and not until it has been read.
@@ -409,7 +410,7 @@ impl<T> fmt::Debug for Writer<T> {
 
 impl<T> Serialize for Writer<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.passed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+        if self.passed.swap(true, Ordering::SeqCst) {
             let error = Error::new(ErrorKind::Encode, "a stream can be passed on only once");
             return Err(ser::Error::custom(error));
         }
