@@ -103,10 +103,13 @@ fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// The close of a writer that has begun.
+type Closing = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
 /// A stream as its two holders know it.
 struct Play {
     writer: Option<Writer<u64>>,
-    closing: Option<Pin<Box<dyn Future<Output = Result<(), Error>>>>>,
+    closing: Option<Closing>,
     closed: Option<Result<(), Error>>,
     written: Vec<u64>,
     failed: Option<Error>,
