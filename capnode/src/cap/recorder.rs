@@ -290,8 +290,10 @@ impl Recorder {
                 return Err(Error::new(ErrorKind::Unsupported, "a stream can't be used in a map"));
             }
             let (id, path) = self.place_of(cap);
-            // A placeholder stands for its value; any other reference is passed as one.
-            let form = if id < 0 { "import" } else { "pipeline" };
+            // A placeholder stands for its value, also one of an outer map; any other reference is passed as one.
+            let nearest = cap.nearest();
+            let base = nearest.as_property().map_or_else(|| nearest.clone(), |at| at.parts().0.nearest());
+            let form = if base.local::<Variable>().is_some() { "pipeline" } else { "import" };
             out.push_str(&format!("[\"{form}\",{id}"));
             if !path.is_empty() {
                 out.push(',');

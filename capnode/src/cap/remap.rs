@@ -231,36 +231,38 @@ impl Run {
         let mut result = None;
         let mut tasks = JoinAll::new(Vec::new());
         let outcome = poll_fn(|cx| {
-            self.turn.store(TURN, Ordering::Relaxed);
             if let Some(begin) = begin.take() {
                 result = Some(begin());
             }
-            loop {
-                let begun = std::mem::take(&mut *lock(&self.begun));
-                let is_idle = begun.is_empty();
-                begun.into_iter().for_each(|task| tasks.push(task));
-                if let Some(error) = self.failed.get() {
-                    return Poll::Ready(Err(error.clone()));
-                }
-                if let Some(Poll::Ready(found)) = result.as_ref().map(|result| result.poll(cx)) {
-                    return Poll::Ready(found.clone());
-                }
-                // Those that were woken meanwhile have woken this, too.
-                let _left = tasks.poll(cx, |_, ()| {});
-                if is_idle && lock(&self.begun).is_empty() && !self.has_ended(&result) {
-                    return Poll::Pending;
-                }
+            let _left = self.go_on(&mut tasks, cx);
+            if let Some(error) = self.failed.get() {
+                return Poll::Ready(Err(error.clone()));
             }
+            result.as_ref().map_or(Poll::Pending, |result| result.poll(cx).map(Clone::clone))
         })
         .await;
         if outcome.is_ok() && !tasks.is_empty() {
-            depth::run_apart(Box::pin(poll_fn(move |cx| tasks.poll(cx, |_, ()| {}))));
+            depth::run_apart(Box::pin(async move { poll_fn(|cx| self.go_on(&mut tasks, cx)).await }));
         }
         outcome
     }
 
-    fn has_ended(&self, result: &Option<Variable>) -> bool {
-        self.failed.get().is_some() || result.as_ref().is_some_and(|result| result.0.found.get().is_some())
+    /// Polls what has begun for a turn. Ready when nothing is left of it, or the map has failed.
+    fn go_on(&self, tasks: &mut JoinAll<()>, cx: &mut Context<'_>) -> Poll<()> {
+        self.turn.store(TURN, Ordering::Relaxed);
+        loop {
+            let begun = std::mem::take(&mut *lock(&self.begun));
+            begun.into_iter().for_each(|task| tasks.push(task));
+            let polled = tasks.poll(cx, |_, ()| {});
+            if self.failed.get().is_some() {
+                // It holds this.
+                drop(std::mem::take(&mut *lock(&self.begun)));
+                return Poll::Ready(());
+            }
+            if lock(&self.begun).is_empty() {
+                return polled;
+            }
+        }
     }
 
     /// Begins work now, and returns the variable of its outcome.

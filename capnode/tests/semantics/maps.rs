@@ -28,6 +28,7 @@ trait Source {
     async fn this(&self) -> SourceClient;
     async fn echo(&self, value: Value) -> Value;
     async fn several(&self, count: usize) -> Vec<SourceClient>;
+    async fn twice(&self, number: u32) -> u32;
 }
 
 #[derive(Clone, Default)]
@@ -127,6 +128,10 @@ impl Source for Seen {
 
     async fn several(&self, count: usize) -> Vec<SourceClient> {
         (0..count).map(|_| SourceClient::new(self.clone())).collect()
+    }
+
+    async fn twice(&self, number: u32) -> u32 {
+        number.wrapping_mul(2) % 1_000
     }
 }
 
@@ -236,6 +241,16 @@ fn a_result_that_nobody_uses_is_not_waited_for_and_not_cancelled() {
     seen.open();
     peer.settle();
     assert_eq!(lock(&seen.state).ended, [1, 2, 3]);
+}
+
+#[test]
+fn a_long_map_that_nobody_uses_goes_on_to_its_end() {
+    let inner = r#"["remap",1,[],[["import",-1]],[["pipeline",-1,["dbl"],[["pipeline",0]]]]]"#;
+    let program = format!(r#"[["pipeline",-1,["count"],[1000]],{inner},7]"#);
+    let (seen, mut peer, frames) = mapped_within(Limits::default(), r#"["ids"],[]"#, &program);
+    assert_eq!(frames, [r#"["resolve",2,[[7,7,7]]]"#]);
+    peer.settle();
+    assert_eq!(seen.begun().len(), 3_000);
 }
 
 #[test]
@@ -517,5 +532,168 @@ mod recorded {
         drop(mapped);
         pair.settle();
         assert_eq!(lock(&seen.state).running.len(), 0);
+    }
+}
+
+mod generated {
+    //! Programs put together at random, recorded and run here, at a peer, and as a plain loop.
+
+    use super::*;
+
+    /// A step of a program. Numbers are places among the values so far, the last of which is the result.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Literal(u32),
+        Double(usize),
+        Pair(usize, usize),
+        At(usize, usize),
+        Map(usize, Vec<Step>),
+    }
+
+    /// The type of a value: a number, or a list of so many values of a type.
+    #[derive(Clone, Debug)]
+    enum Type {
+        Number,
+        List(Box<Type>, usize),
+        /// A list of two values of any type, which are so large together.
+        Mixed(usize),
+    }
+
+    impl Type {
+        /// The number of values in one of the type.
+        fn size(&self) -> usize {
+            match self {
+                Type::Number => 1,
+                Type::List(element, count) => 1 + count * element.size(),
+                Type::Mixed(size) => *size,
+            }
+        }
+    }
+
+    /// The most values in a value: what is repeated grows fast.
+    const LARGEST: usize = 40;
+
+    struct Rng(u64);
+
+    impl Rng {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(self.0 >> 33).unwrap() % limit
+        }
+    }
+
+    fn steps(rng: &mut Rng, mut known: Vec<Type>, depth: usize) -> (Vec<Step>, Type) {
+        let mut steps = Vec::new();
+        for _ in 0..=rng.below(5) {
+            let at = rng.below(known.len());
+            let (step, kind) = match (rng.below(5), &known[at]) {
+                (0, _) => (Step::Literal(u32::try_from(rng.below(100)).unwrap()), Type::Number),
+                (1, kind) => {
+                    let other = rng.below(known.len());
+                    (Step::Pair(at, other), Type::Mixed(1 + kind.size() + known[other].size()))
+                }
+                (2 | 3, Type::List(_, _)) if depth > 0 => {
+                    let Type::List(element, count) = known[at].clone() else { continue };
+                    let inner = known.iter().cloned().chain([*element]).collect();
+                    let (inner, kind) = self::steps(rng, inner, depth - 1);
+                    (Step::Map(at, inner), Type::List(Box::new(kind), count))
+                }
+                (_, Type::List(element, count)) if *count > 0 => {
+                    (Step::At(at, rng.below(*count)), (**element).clone())
+                }
+                (_, Type::Number) => (Step::Double(at), Type::Number),
+                (_, Type::List(..) | Type::Mixed(_)) => (Step::Literal(7), Type::Number),
+            };
+            if kind.size() <= LARGEST {
+                steps.push(step);
+                known.push(kind);
+            }
+        }
+        if steps.is_empty() {
+            return (vec![Step::Literal(3)], Type::Number);
+        }
+        let last = known.pop().unwrap();
+        (steps, last)
+    }
+
+    /// Runs the steps, as a loop would.
+    fn run(steps: &[Step], mut known: Vec<Value>) -> Value {
+        for step in steps {
+            let list = |at: &usize| known[*at].as_array().unwrap().to_vec();
+            let value = match step {
+                Step::Literal(number) => Value::from(*number),
+                Step::Double(at) => {
+                    let number = u32::try_from(known[*at].as_u64().unwrap()).unwrap();
+                    Value::from(number.wrapping_mul(2) % 1_000)
+                }
+                Step::Pair(one, other) => Value::Array(vec![known[*one].clone(), known[*other].clone()]),
+                Step::At(at, index) => list(at)[*index].clone(),
+                Step::Map(at, inner) => {
+                    let of = |element| run(inner, known.iter().cloned().chain([element]).collect());
+                    Value::Array(list(at).into_iter().map(of).collect())
+                }
+            };
+            known.push(value);
+        }
+        known.pop().unwrap()
+    }
+
+    /// Records the steps.
+    fn record(cap: &Cap, steps: &[Step], mut known: Vec<Element<Value>>) -> Element<Value> {
+        for step in steps {
+            let element = match step {
+                Step::Literal(number) => cap.invoke::<Value>("echo", (number,)).element(),
+                Step::Double(at) => cap.invoke::<Value>("twice", (&known[*at],)).element(),
+                Step::Pair(one, other) => {
+                    let pair =
+                        Value::Array([one, other].map(|at| Value::Cap(known[*at].cap().clone())).into());
+                    cap.invoke::<Value>("echo", (pair,)).element()
+                }
+                Step::At(at, index) => Ok(known[*at].at(&index.to_string())),
+                Step::Map(at, inner) => {
+                    let mapped = known[*at]
+                        .map(|element| record(cap, inner, known.iter().cloned().chain([element]).collect()));
+                    mapped.element()
+                }
+            };
+            known.push(element.unwrap());
+        }
+        known.pop().unwrap()
+    }
+
+    #[test]
+    fn a_program_gives_the_same_here_at_a_peer_and_as_a_loop() {
+        let here = SourceClient::new(Seen::default());
+        let mut pair = connected(SourceClient::new(Seen::default()));
+        let there: SourceClient = pair.index();
+        for seed in 0..300 {
+            let mut rng = Rng(seed);
+            let lists: Vec<Value> = (0..rng.below(4))
+                .map(|from| {
+                    Value::Array((0..3).map(|n| Value::from(u32::try_from(from).unwrap() + n)).collect())
+                })
+                .collect();
+            let (steps, _) = steps(&mut rng, vec![Type::List(Box::new(Type::Number), 3)], 3);
+            let list = Value::Array(lists.clone());
+            let expected = Value::Array(lists.into_iter().map(|list| run(&steps, vec![list])).collect());
+            for (mut pair, source) in [(None, &here), (Some(&mut pair), &there)] {
+                let mapped = source.echo(list.clone()).map(|x| record(source.cap(), &steps, vec![x]));
+                let outcome = match &mut pair {
+                    Some(pair) => pair.wait(mapped),
+                    None => {
+                        let mut mapped = mapped.into_future();
+                        // It lets others have their turn now and then.
+                        let polled = (0..100).find_map(|_| match poll(&mut mapped) {
+                            Poll::Ready(outcome) => Some(outcome),
+                            Poll::Pending => None,
+                        });
+                        polled.expect("nothing is waited for")
+                    }
+                };
+                assert_eq!(outcome.unwrap(), expected, "{seed}, {}: {steps:?}", pair.is_some());
+            }
+        }
+        drop((here, there));
+        pair.assert_empty();
     }
 }
