@@ -474,3 +474,40 @@ async fn a_full_node_and_one_that_shuts_down_say_so() {
     let late = post(routed, &format!("{ADD}\n{PULL}")).await;
     assert!(late.body.contains("shutting down"), "{late:?}");
 }
+
+#[tokio::test]
+async fn streams_without_a_request_give_way_and_those_with_one_stay() {
+    let mut served = serve(Limits::default().connections(1)).await;
+    let address = served.listener.local_addr().unwrap();
+    let waiting = format!("[\"push\",[\"pipeline\",0,[\"wait\"],[]]]\n{PULL}");
+    let mut busy = open(address, &request("POST", "", &waiting)).await;
+    assert_eq!(soon(served.said.recv()).await, Some("wait"));
+    // A node has room for 128 streams beyond its connections.
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let full = ask(address, &request("POST", "", &format!("{ADD}\n{PULL}"))).await;
+    assert!(full.body.contains("more than 1 connections"), "{full:?}");
+    let mut rest = Vec::new();
+    assert_eq!(soon(silent[0].read_to_end(&mut rest)).await.unwrap_or_default(), 0);
+    assert!(served.said.try_recv().is_err(), "the batch was cut off");
+    served.node.drain(Duration::ZERO).await;
+    assert_eq!(answer(&mut busy).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_given_up() {
+    let served = serve(Limits::default().batch_time(Some(Duration::from_millis(100)))).await;
+    let [address, _] = served.addresses();
+    let long = format!("[\"push\",[\"pipeline\",0,[\"long\"],[30000000]]]\n{PULL}");
+    let mut stream = open(address, &request("POST", "", &long)).await;
+    let mut begin = [0; 15];
+    soon(stream.read_exact(&mut begin)).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200 OK");
+    // The answer waits in the session, and ends with it.
+    soon(async { while served.node.drain(Duration::ZERO).await.connections > 0 {} }).await;
+    let mut rest = Vec::new();
+    let _cut = soon(stream.read_to_end(&mut rest)).await;
+    assert!(rest.len() < 30_000_000, "{}", rest.len());
+}

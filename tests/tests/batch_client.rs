@@ -393,6 +393,16 @@ async fn a_batch_has_limits_at_the_client_too() {
 }
 
 #[tokio::test]
+async fn ten_thousand_calls_are_one_batch() {
+    let served = serve().await;
+    let desk = served.desk().await;
+    let calls = (0..10_000).map(|n| desk.add(n, n).into_future());
+    let sums: Vec<_> = soon(futures_util::future::join_all(calls)).await;
+    assert!(sums.into_iter().map(Result::unwrap).eq((0..10_000).map(|n| 2 * n)));
+    assert_eq!(served.batches(), 1);
+}
+
+#[tokio::test]
 async fn headers_go_with_each_batch_and_another_language_is_refused() {
     let node = Node::builder()
         .authorize(async |incoming| match incoming.header("authorization") {

@@ -289,19 +289,25 @@ async fn both_sides_prove_who_they_are() {
         })
         .tls(Arc::new(config))
         .build();
-    let listener = node.listen("wss://127.0.0.1:0").await.unwrap();
-    let url = listener.url().replace("127.0.0.1", "localhost");
-
     let (chain, key) = chain_and_key(&client);
     let trusting = ClientConfig::builder().with_root_certificates(trusting(&server));
-    let config = trusting.with_client_auth_cert(chain, key).unwrap();
-    let tour: TourClient = capnode::connect(&url).tls(Arc::new(config)).await.unwrap();
-    assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
+    let config = Arc::new(trusting.with_client_auth_cert(chain, key).unwrap());
+    for scheme in ["wss", "https"] {
+        let listener = node.listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap();
+        let url = listener.url().replace("127.0.0.1", "localhost");
+        assert!(url.starts_with(&format!("{scheme}://localhost:")), "{url}");
+        let tour: TourClient = capnode::connect(&url).tls(config.clone()).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(tour.transform("beep").await.unwrap(), "BOOP");
+        }
 
-    // A client without a certificate does not get in. With TLS 1.3 that shows after the handshake.
-    match capnode::connect::<TourClient>(&url).tls(self::client(&server)).await {
-        Ok(tour) => panic!("got in: {tour:?}"),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Connect),
+        // A client without a certificate does not get in. With TLS 1.3 that shows after the handshake.
+        let error = match capnode::connect::<TourClient>(&url).tls(self::client(&server)).await {
+            Ok(tour) if scheme == "https" => soon(tour.transform("beep").into_future()).await.unwrap_err(),
+            Ok(tour) => panic!("got in: {tour:?}"),
+            Err(error) => error,
+        };
+        assert!(matches!(error.kind(), ErrorKind::Connect | ErrorKind::Disconnected), "{error}");
     }
 }
 

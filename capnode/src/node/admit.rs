@@ -56,7 +56,7 @@ pub struct Incoming {
 #[derive(Clone, Default)]
 pub(crate) struct PeerInfo {
     pub(crate) address: Option<SocketAddr>,
-    /// The path and query of a WebSocket's request.
+    /// The path and query of the request for a WebSocket, or of a batch.
     pub(crate) path: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
     /// Certificates, DER.
@@ -75,18 +75,19 @@ impl Incoming {
         self.peer.address
     }
 
-    /// Returns the path of a WebSocket's request with its query, such as `/api?room=7`.
+    /// Returns the path of the request for a WebSocket, or of an HTTP batch, with its query, such as `/api?room=7`.
     pub fn path(&self) -> Option<&str> {
         self.peer.path.as_deref()
     }
 
-    /// Returns the value of an HTTP header of a WebSocket's request, the first one if there are several. The name is
-    /// case-insensitive.
+    /// Returns the value of an HTTP header of the request for a WebSocket, or of an HTTP batch, the first one if there are
+    /// several. The name is case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the names and values of all HTTP headers of a WebSocket's request. The names are in lower case.
+    /// Returns the names and values of all HTTP headers of the request for a WebSocket, or of an HTTP batch. The names are
+    /// in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.peer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

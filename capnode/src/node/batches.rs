@@ -41,6 +41,9 @@ use crate::transport::{Frame, Outgoing, ReceiveError, Transport};
 /// The time in which calls are gathered while no caller waits, or somebody holds a result without using it.
 const GATHERING: Duration = Duration::from_millis(100);
 
+/// The number of such times in succession, if calls are made in each.
+const ROUNDS: usize = 10;
+
 /// The time for which a stream is kept for the next batch. Servers close theirs after a little more.
 const IDLE: Duration = Duration::from_secs(4);
 
@@ -293,9 +296,14 @@ impl Transport for Nowhere {
 async fn run(begun: Begun, _unsent: mpsc::UnboundedSender<()>) {
     let Begun { batches, connection } = begun;
     let link = connection.link().clone();
-    if timeout(GATHERING, poll_fn(|cx| link.poll_gathered(cx))).await.is_err() {
-        link.close_batch();
+    for _ in 0..ROUNDS {
+        let before = link.tables();
+        let gathered = timeout(GATHERING, poll_fn(|cx| link.poll_gathered(cx))).await;
+        if gathered.is_ok() || link.tables() == before {
+            break;
+        }
     }
+    link.close_batch();
     if link.is_idle() && !link.is_wanted() {
         return link
             .close(Error::new(ErrorKind::Disconnected, "nobody wants the batch").with_fault(Fault::Here));
