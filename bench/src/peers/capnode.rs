@@ -1,7 +1,8 @@
 //! This library.
 
 use capnode::transport::{Transport, lines, web_socket};
-use capnode::{Bytes, Dialect, Func, Limits, Node};
+use capnode::{Bytes, Dialect, Func, Limits, Listener, Node};
+use tokio::sync::OnceCell;
 
 use crate::peer::{Client, Peer, call_all};
 use crate::record::Record;
@@ -125,6 +126,25 @@ impl<const LANGUAGE: u8> Peer for WebSocket<LANGUAGE> {
         let (socket, _) =
             tokio_tungstenite::client_async("ws://localhost/", socket).await.expect("a handshake");
         connect(dialect(LANGUAGE), web_socket(socket)).await
+    }
+}
+
+/// The library by HTTP batches: calls that are in flight together are one request. It opens streams of its own.
+#[derive(Default)]
+pub struct HttpBatch;
+
+/// The address that batches are served at.
+static BATCHES: OnceCell<Listener> = OnceCell::const_new();
+
+impl Peer for HttpBatch {
+    type Client = ServiceClient;
+
+    async fn serve(&self, _: Socket) {}
+
+    async fn connect(_: Socket) -> ServiceClient {
+        let listen = async || node().listen("http://127.0.0.1:0").await.expect("a free port");
+        let url = BATCHES.get_or_init(listen).await.url();
+        capnode::connect(&url).await.expect("nobody is refused")
     }
 }
 

@@ -59,6 +59,7 @@ pub const ALL: &[Info] = &[
     peer("tonic", "tonic", "tonic", Kind::Binary, false),
     peer("capnweb", "capnweb, Node, WebSocket", "capnweb", Kind::JavaScript, true),
     peer("capnode-ws", "capnode, WebSocket", "capnode", Kind::Ours, true),
+    peer("capnode-http", "capnode, HTTP batches", "capnode", Kind::Ours, false),
     peer("capnode-capnode", "capnode, Capnode's language, WebSocket", "capnode", Kind::Ours, true),
     peer("capnode-q", "capnode, Q-Connection's language", "capnode", Kind::Ours, true),
 ];
@@ -76,6 +77,10 @@ pub fn has_one_thread(peer: &str) -> bool {
 pub fn supports(peer: &Info, scenario: Scenario) -> bool {
     // In the two older languages there are no releases, and bytes don't arrive as such.
     let older = matches!(peer.id, "capnode-capnode" | "capnode-q");
+    if peer.id == "capnode-http" {
+        // Each batch is a session, and so no connection or reference lasts.
+        return matches!(scenario, Scenario::Calls { .. } | Scenario::Records | Scenario::Bytes);
+    }
     match scenario {
         Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Baseline,
         // 100,000 of remoc's take gigabytes.
@@ -113,6 +118,10 @@ macro_rules! with_peer {
             }
             "capnode-ws" => {
                 type $peer = capnode::WebSocket<CAPN_WEB>;
+                $run
+            }
+            "capnode-http" => {
+                type $peer = capnode::HttpBatch;
                 $run
             }
             "capnode-capnode" => {

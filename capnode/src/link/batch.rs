@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::{LimitKind, Limits};
 use crate::message::Id;
-use crate::session::Side;
+use crate::session::{OutboundCall, Session, Side};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
@@ -94,9 +94,24 @@ impl Batch {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Notes the result of a call, which somebody holds.
-    pub(super) fn add_result(&self, id: Id) {
-        lock(&self.unused).insert(id);
+    /// Notes a call of this side, before it is written: an `answered` one, whose caller `awaits` the answer or not, or one
+    /// with a result that somebody holds. A batch does not wait for an answer that nobody wants.
+    #[cold]
+    pub(super) fn note_call(
+        &self,
+        target: Id,
+        answered: bool,
+        awaits: bool,
+        call: &mut OutboundCall,
+        session: &mut Session,
+    ) {
+        self.use_result(target);
+        call.pulled &= awaits;
+        if !answered {
+            lock(&self.unused).insert(call.id);
+        } else if !awaits {
+            session.forgo_answer(call.id);
+        }
     }
 
     /// Notes that something has been done with the result of a call.

@@ -47,7 +47,7 @@ impl Link {
                 is_busy: taken.refilled || self.has_waiting_in(state) || state.lifecycle.error().is_some(),
                 is_idle: unheld()
                     && state.session.is_idle()
-                    && !self.batch.as_ref().is_some_and(Batch::is_wanted),
+                    && !self.batch.as_deref().is_some_and(Batch::is_wanted),
                 flush: taken.flush,
             }
         })
@@ -94,10 +94,8 @@ impl Link {
         #[cfg(not(feature = "tokio"))]
         let (speechless, _) = (|| false, entries);
         let mut taken = outbox.take(out, speechless, &self.limits);
-        if let Some(batch) = self.batch.as_ref().filter(|_| taken.refilled && !ended && !self.connecting) {
-            if let Err(error) = batch.count(outbox.unwritten(), &self.limits) {
-                effects.push(Effect::BreakOff(error));
-            }
+        if self.batch.is_some() && taken.refilled && !ended {
+            self.count_body(outbox.unwritten(), effects);
         }
         if !taken.writers.is_empty() {
             effects.wake_all(std::mem::take(&mut taken.writers));
@@ -108,6 +106,15 @@ impl Link {
             self.admit(state, effects);
         }
         taken
+    }
+
+    /// Counts `bytes` that are taken for the body of this side of a batch. An answer ends if it becomes too long.
+    #[cold]
+    fn count_body(&self, bytes: usize, effects: &mut Effects) {
+        let batch = self.batch.as_ref().filter(|_| !self.connecting);
+        if let Some(Err(error)) = batch.map(|batch| batch.count(bytes, &self.limits)) {
+            effects.push(Effect::BreakOff(error));
+        }
     }
 
     /// Takes the handlers that are to be driven from now on.
@@ -213,14 +220,14 @@ impl Link {
     /// Returns `true` if nothing more goes into the body of this side.
     #[cfg(feature = "http")]
     pub(crate) fn is_sealed(&self) -> bool {
-        self.batch.as_ref().is_some_and(Batch::is_sealed)
+        self.batch.as_deref().is_some_and(Batch::is_sealed)
     }
 
     /// Notes that a call of the index is about to be made, which [`leave_batch`](Self::leave_batch) follows. Returns
     /// `false` if it goes into another batch.
     #[cfg(feature = "http")]
     pub(crate) fn enter_batch(&self) -> bool {
-        !self.is_closed() && self.read_state(|_| self.batch.as_ref().is_some_and(Batch::enter))
+        !self.is_closed() && self.read_state(|_| self.batch.as_deref().is_some_and(Batch::enter))
     }
 
     /// Notes that a call of the index has been made.
@@ -256,7 +263,7 @@ impl Link {
     /// Returns `true` if a batch is wanted although this program holds nothing of it.
     #[cfg(feature = "http")]
     pub(crate) fn is_wanted(&self) -> bool {
-        self.batch.as_ref().is_some_and(Batch::is_wanted)
+        self.batch.as_deref().is_some_and(Batch::is_wanted)
     }
 
     /// Has the index of the connection at an address stand for that of the peer.
@@ -269,7 +276,7 @@ impl Link {
 
     /// Notes that the peer has sent its whole body. Whatever waits for more of it fails.
     pub(crate) fn end_input(&self) {
-        if self.batch.as_ref().is_none_or(Batch::end_input) {
+        if self.batch.as_deref().is_none_or(Batch::end_input) {
             return;
         }
         self.with_state(Cause::Driver, |state, effects| {

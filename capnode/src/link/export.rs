@@ -81,7 +81,7 @@ impl Link {
     /// Returns `true` for something that the peer has lent.
     fn has_lent(self: &Arc<Self>, import: &Import) -> bool {
         let is_index = |batch: &Batch| import.id() == 0 && batch.is_index_of(import.connection_addr());
-        import.is_of(self) || self.batch.as_ref().is_some_and(is_index)
+        import.is_of(self) || self.batch.as_deref().is_some_and(is_index)
     }
 
     /// Returns the descriptor for a capture of a map: something that the peer has lent, or that it is lent.

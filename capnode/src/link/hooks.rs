@@ -80,10 +80,7 @@ impl ImportHook for Link {
 
     fn round_trip(self: Arc<Self>) -> Result<PendingAnswer, Error> {
         self.with_state(Cause::Program, |state, effects| {
-            state.lifecycle.check()?;
-            if let Some(batch) = &self.batch {
-                batch.check_call(true)?;
-            }
+            self.check_call(state, true)?;
             // It does not wait: the peer answers at once.
             let _waits = state.outbox.admit(0, true, true, state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
@@ -144,11 +141,8 @@ impl ImportHook for Link {
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !request.options.at_once;
         self.with_state(Cause::Program, |state, effects| {
-            if self.ended.load(Ordering::SeqCst) {
-                state.lifecycle.check()?;
-            }
-            if let Some(batch) = &self.batch {
-                batch.check_call(awaits)?;
+            if self.ended.load(Ordering::SeqCst) || self.batch.is_some() {
+                self.check_call(state, awaits)?;
             }
             let unanswered = state.session.unanswered();
             let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;
@@ -162,17 +156,10 @@ impl ImportHook for Link {
             }
             let asked = self.asked(state, target, path, args, program, effects);
             let mut call = state.session.call(asked, return_mode, options.chunk);
-            // A batch does not wait for an answer that nobody wants.
-            call.pulled &= awaits || self.batch.is_none();
-            let id = state.send(call, effects)?;
             if let Some(batch) = &self.batch {
-                batch.use_result(target.id());
-                if !answered {
-                    batch.add_result(id);
-                } else if !awaits {
-                    state.session.forgo_answer(id);
-                }
+                batch.note_call(target.id(), answered, awaits, &mut call, &mut state.session);
             }
+            let id = state.send(call, effects)?;
             if !answered {
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
             }
@@ -208,6 +195,13 @@ impl ImportHook for Link {
 }
 
 impl Link {
+    /// Checks that a call can be made, whose caller `awaits` its answer or not.
+    #[cold]
+    fn check_call(&self, state: &State, awaits: bool) -> Result<(), Error> {
+        state.lifecycle.check()?;
+        self.batch.as_ref().map_or(Ok(()), |batch| batch.check_call(awaits))
+    }
+
     /// Returns the receiver of the result of a call that waits for room, and the result itself. Options that nothing
     /// reads are left, since they may not be dropped under the lock.
     fn requester(

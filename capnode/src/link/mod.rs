@@ -101,7 +101,7 @@ pub(crate) struct Link {
     unfolding: Unfolding,
     connecting: bool,
     /// The progress of an HTTP batch, if the connection is one.
-    batch: Option<Batch>,
+    batch: Option<Box<Batch>>,
     remote: Remote,
     /// Time that the peer has for its first message.
     silence: Option<Duration>,
@@ -180,7 +180,7 @@ impl Link {
             own: own.clone(),
             peer: peer.map_or_else(OnceLock::new, OnceLock::from),
             connecting: side == Side::Connecting,
-            batch: batch.then(|| Batch::new(side)),
+            batch: batch.then(|| Box::new(Batch::new(side))),
             remote,
             silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),
             // The connecting side decides how long it stays.
