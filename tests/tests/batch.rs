@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use capnode::{ErrorKind, Fate, Func, Limits, Node};
 use capnode_tests::soon;
+use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -510,4 +511,31 @@ async fn a_client_that_does_not_read_its_answer_is_given_up() {
     let mut rest = Vec::new();
     let _cut = soon(stream.read_to_end(&mut rest)).await;
     assert!(rest.len() < 30_000_000, "{}", rest.len());
+}
+
+/// A body that opens a stream, writes two chunks, perhaps closes it, and collects it.
+fn collecting(closes: bool) -> String {
+    let close = if closes { "[\"stream\",[\"pipeline\",1,[\"close\"],[]]]\n" } else { "" };
+    let call = if closes { 5 } else { 4 };
+    format!(
+        "[\"pipe\"]\n[\"stream\",[\"pipeline\",1,[\"write\"],[\"a\"]]]\n[\"stream\",[\"pipeline\",1,[\"write\"],[\"b\"]]]\n\
+         {close}[\"push\",[\"pipeline\",0,[\"collect\"],[[\"readable\",1]]]]\n[\"pull\",{call}]"
+    )
+}
+
+#[tokio::test]
+async fn a_stream_that_is_whole_in_a_body_is_read_and_any_other_fails() {
+    let node = Node::new(capnode_examples::tour::index_with_streams());
+    let listener = node.listen("http://127.0.0.1:0/api").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let whole = post(address, &collecting(true)).await;
+    assert!(whole.body.contains(r#"["resolve",5,[["a","b"]]]"#), "{whole:?}");
+    let open = post(address, &collecting(false)).await;
+    assert!(open.body.contains(r#"["reject",4,["error""#), "{open:?}");
+    assert!(open.body.contains("the HTTP batch has ended"), "{open:?}");
+    // Chunks are acknowledged, which a client that has sent all cannot do. The reader is told.
+    let tour: capnode_examples::tour::StreamTourClient = capnode::connect(&listener.url()).await.unwrap();
+    let mut numbers = tour.numbers(3).await.unwrap();
+    let error = soon(numbers.next()).await.unwrap().unwrap_err();
+    assert!(error.message().contains("the HTTP batch"), "{error}");
 }

@@ -279,14 +279,21 @@ impl Link {
         if self.batch.as_deref().is_none_or(Batch::end_input) {
             return;
         }
-        self.with_state(Cause::Driver, |state, effects| {
+        let ended = |message| {
+            let error = Error::new(ErrorKind::Disconnected, message);
+            error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer)
+        };
+        let unfinished = self.with_state(Cause::Driver, |state, effects| {
             for question in state.entries.take_questions() {
-                let error =
-                    Error::new(ErrorKind::Disconnected, "the HTTP batch has ended without the answer");
-                let error = error.with_fate(Fate::MayHaveRun).with_fault(Fault::Peer);
+                let error = ended("the HTTP batch has ended without the answer");
                 effects.push(Effect::Deliver(question, Err(error)));
             }
+            state.entries.write_ends()
         });
+        // A stream that was closed in the body is not affected.
+        for end in unfinished {
+            end.0.abort(&ended("the HTTP batch has ended in the middle of the stream"));
+        }
     }
 
     /// Returns `true` once all that goes into the body of this side has been taken: at the connecting side all calls so

@@ -277,9 +277,21 @@ impl Entries {
         effects.discard(forgotten);
     }
 
+    /// Returns the ends of streams that the peer writes to.
+    pub(super) fn write_ends(&self) -> Vec<Arc<WriteEnd>> {
+        let results =
+            self.answers.values().filter_map(|answer| answer.outcome.as_ref()?.as_ref().ok()?.root());
+        let results = results.filter_map(|result| match result {
+            PayloadRef::Cap(cap) => Some(cap),
+            _ => None,
+        });
+        self.objects.values().chain(results).filter_map(WriteEnd::of).collect()
+    }
+
     /// Fails all receivers: the session has ended by `error`. Returns the references, to be dropped after that. No lock
     /// may be held.
     pub(super) fn fail(self, error: &Error) -> impl Sized {
+        let write_ends = self.write_ends();
         for caller in self.calls.into_values() {
             caller.fail(error.clone());
         }
@@ -291,13 +303,7 @@ impl Entries {
                 promise.resolve(Cap::broken(error.clone()));
             }
         }
-        let results =
-            self.answers.values().filter_map(|answer| answer.outcome.as_ref()?.as_ref().ok()?.root());
-        let results = results.filter_map(|result| match result {
-            PayloadRef::Cap(cap) => Some(cap),
-            _ => None,
-        });
-        for end in self.objects.values().chain(results).filter_map(WriteEnd::of) {
+        for end in write_ends {
             end.0.abort(error);
         }
         (self.objects, self.answers, self.index)
