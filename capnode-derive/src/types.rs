@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
-use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type, TypeFnPtr};
+use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type, TypeFnPtr, TypeParamBound};
 
 /// The most arguments a `Func` takes.
 pub(crate) const MOST_FUNC_ARGUMENTS: usize = 6;
@@ -23,6 +23,8 @@ pub(crate) enum InvalidTypeKind {
     Lifetime,
     Dyn,
     Impl,
+    /// `impl Stream`, or the receiving end of a channel.
+    Stream,
     /// A function pointer outside of a `Func`.
     BareFn,
     /// `Self`, or an associated type of it.
@@ -50,6 +52,9 @@ impl InvalidType {
             }
             Type::Reference(_) => Self::new(ty, InvalidTypeKind::Reference),
             Type::TraitObject(_) => Self::new(ty, InvalidTypeKind::Dyn),
+            Type::ImplTrait(bounds) if bounds.bounds.iter().any(is_stream) => {
+                Self::new(ty, InvalidTypeKind::Stream)
+            }
             Type::ImplTrait(_) => Self::new(ty, InvalidTypeKind::Impl),
             Type::FnPtr(_) => Self::new(ty, InvalidTypeKind::BareFn),
             Type::Path(path) => match &path.qself {
@@ -67,6 +72,9 @@ impl InvalidType {
         }
         if let Some(signature) = func_parameter(path) {
             return Self::find_in_func(signature);
+        }
+        if is_channel(path) {
+            return Self::new(path, InvalidTypeKind::Stream);
         }
         path.segments.iter().find_map(|segment| {
             generic_arguments(segment).find_map(|argument| match argument {
@@ -94,6 +102,20 @@ impl InvalidType {
         let flaw = inputs.chain(result_of(signature)).find_map(Self::find);
         flaw.map(|flaw| Self { in_func: true, ..flaw })
     }
+}
+
+/// `true` if a bound is written `Stream<..>`.
+fn is_stream(bound: &TypeParamBound) -> bool {
+    matches!(bound, TypeParamBound::Trait(bound) if bound.path.segments.last().is_some_and(|last| last.ident == "Stream"))
+}
+
+/// `true` if a type is written as the receiving end of a channel, as in `mpsc::Receiver<..>`: any other `Receiver` may be
+/// a type that serializes.
+fn is_channel(path: &Path) -> bool {
+    let mut last = path.segments.iter().rev();
+    let receives =
+        last.next().is_some_and(|last| last.ident == "Receiver" || last.ident == "UnboundedReceiver");
+    receives && last.next().is_some_and(|module| module.ident == "mpsc")
 }
 
 /// `ty` without parentheses and the invisible ones that a macro leaves.

@@ -83,6 +83,9 @@ fn of_argument(flaw: &InvalidType) -> String {
             "the other side must know this type: write a concrete one, or `Func<fn(..) -> ..>` to take \
              a closure"
         }
+        InvalidTypeKind::Stream => {
+            "a stream is sent as its reader: write `Reader<T>`, which `Reader::new` makes of a stream"
+        }
         InvalidTypeKind::BareFn => "a function pointer can't be sent: write `Func<fn(..) -> ..>`",
         InvalidTypeKind::Implementor => {
             "`Self` is unknown to the callers: write the client of the interface, or a \

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::sync::mpsc;
 
 #[capnode::interface]
 pub trait Chat {
@@ -12,6 +13,8 @@ pub trait Chat {
     async fn no_dyn_trait(&self, what: &dyn Display) -> u32;
     async fn no_dyn_trait_in_a_box(&self, what: Box<dyn Display>) -> u32;
     async fn no_impl_trait(&self, f: impl Fn(u32) -> u32 + Send) -> u32;
+    async fn no_impl_stream(&self, numbers: impl Stream<Item = u32> + Send) -> u32;
+    async fn no_channel(&self, numbers: mpsc::Receiver<u32>) -> u32;
     async fn no_mut_borrows(&self, list: &mut Vec<u32>) -> u32;
     async fn no_patterns(&self, (a, b): (u32, u32)) -> u32;
     async fn not_mut(&self, mut n: u32) -> u32 {
@@ -22,6 +25,14 @@ pub trait Chat {
     async fn not_lent_for_ever(&self, text: &'static str) -> u32;
     async fn not_the_implementation(&self, other: &Self) -> u32;
     async fn leave(&self);
+}
+
+pub trait Stream {
+    type Item;
+}
+
+impl<T> Stream for Option<T> {
+    type Item = T;
 }
 
 struct Room;
@@ -53,6 +64,14 @@ impl Chat for Room {
 
     async fn no_impl_trait(&self, f: impl Fn(u32) -> u32 + Send) -> u32 {
         f(3)
+    }
+
+    async fn no_impl_stream(&self, _numbers: impl Stream<Item = u32> + Send) -> u32 {
+        3
+    }
+
+    async fn no_channel(&self, numbers: mpsc::Receiver<u32>) -> u32 {
+        numbers.recv().unwrap_or_default()
     }
 
     async fn no_mut_borrows(&self, list: &mut Vec<u32>) -> u32 {
@@ -87,6 +106,8 @@ async fn use_it(chat: ChatClient) -> Result<(), capnode::Error> {
     chat.no_dyn_trait(&3).await?;
     chat.no_dyn_trait_in_a_box(Box::new(3)).await?;
     chat.no_impl_trait(|n| n + 1).await?;
+    chat.no_impl_stream(Some(3)).await?;
+    chat.no_channel(mpsc::channel::<u32>().1).await?;
     chat.no_mut_borrows(&mut Vec::new()).await?;
     chat.no_patterns((1, 2)).await?;
     chat.not_mut(1).await?;
