@@ -88,7 +88,7 @@ impl Outgoing {
     /// Takes over the frames of `from`, if all frames here have been written.
     pub(crate) fn refill(&mut self, from: &mut Self) -> Refilled {
         let large = |out: &Self| match out.buffer.capacity() {
-            capacity if out.is_empty() && capacity > SMALL => capacity,
+            capacity if out.written == out.buffer.len() && capacity > SMALL => capacity,
             _ => 0,
         };
         let unwritten = self.buffer.len() - self.written;

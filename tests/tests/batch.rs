@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use capnode::{ErrorKind, Fate, Func, Limits, Node};
 use capnode_tests::soon;
-use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};

@@ -166,14 +166,6 @@ impl Args {
         }
     }
 
-    /// Returns the program of a map.
-    pub(crate) fn program(&self) -> Option<Arc<Program>> {
-        match self {
-            Args::Map(_, program) => Some(program.clone()),
-            Args::Read | Args::Typed(_) | Args::Wire(_) => None,
-        }
-    }
-
     pub(crate) fn is_read(&self) -> bool {
         matches!(self, Args::Read)
     }

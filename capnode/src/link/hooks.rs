@@ -130,9 +130,10 @@ impl ImportHook for Link {
             }
             size = args.text.as_str().len() + args.refs.len() * REFERENCE;
         }
-        let program = request.args.program();
-        if let (Args::Map(captures, _), Some(program)) = (&request.args, &program) {
-            size = program.text.as_str().len() + captures.refs.len() * REFERENCE;
+        let mut program = None;
+        if let Args::Map(captures, map) = &request.args {
+            size = map.text.as_str().len() + captures.refs.len() * REFERENCE;
+            program = Some(map.clone());
         }
         let path = std::mem::replace(&mut request.member, Member::Path(Path::Empty)).into_path();
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
@@ -154,7 +155,13 @@ impl ImportHook for Link {
                 state.outbox.wait(QueuedCall { target, path, args, program, size, requester });
                 return Ok(called);
             }
-            let asked = self.asked(state, target, path, args, program, effects);
+            let asked = match program {
+                Some(program) => self.map_of(state, target, path, args, program, effects),
+                None => {
+                    let args = args.map(|args| self.descriptors(state, args, false, effects));
+                    Expression::Call { target: target.id(), path, args }
+                }
+            };
             let mut call = state.session.call(asked, return_mode, options.chunk);
             if let Some(batch) = &self.batch {
                 batch.note_call(target.id(), answered, awaits, &mut call, &mut state.session);
@@ -220,31 +227,21 @@ impl Link {
         }
     }
 
-    /// Returns what the peer is asked for: a call, a read, or a map.
-    #[inline]
-    fn asked(
+    /// Returns the map that the peer is asked for.
+    fn map_of(
         self: &Arc<Self>,
         state: &mut State,
         target: &Import,
         path: Path,
         args: Option<LivePayload>,
-        program: Option<Arc<Program>>,
+        program: Arc<Program>,
         effects: &mut Effects,
     ) -> Expression<Id, CapDescriptor> {
-        match program {
-            None => {
-                let args = args.map(|args| self.descriptors(state, args, false, effects));
-                Expression::Call { target: target.id(), path, args }
-            }
-            Some(program) => {
-                let captures = args.map_or(ThinVec::NONE, |args| args.refs);
-                let captures_of = captures.iter().map(|slot| self.capture(state, &slot.to)).collect();
-                effects.discard(captures);
-                let program = Ok(program);
-                let map = Mapping { id: target.id(), path, captures: captures_of, program };
-                Expression::Value(Payload::reference(CapDescriptor::Map(Box::new(map))))
-            }
-        }
+        let captures = args.map_or(ThinVec::NONE, |args| args.refs);
+        let captures_of = captures.iter().map(|slot| self.capture(state, &slot.to)).collect();
+        effects.discard(captures);
+        let map = Mapping { id: target.id(), path, captures: captures_of, program: Ok(program) };
+        Expression::Value(Payload::reference(CapDescriptor::Map(Box::new(map))))
     }
 
     /// Returns the start of the time limit of a call, unless the call has one of its own (`timed`), or the peer answers
@@ -259,7 +256,13 @@ impl Link {
         while let Some(QueuedCall { target, path, args, program, requester, .. }) =
             state.outbox.next_waiting(&self.limits)
         {
-            let asked = self.asked(state, &target, path, args, program, effects);
+            let asked = match program {
+                Some(program) => self.map_of(state, &target, path, args, program, effects),
+                None => {
+                    let args = args.map(|args| self.descriptors(state, args, false, effects));
+                    Expression::Call { target: target.id(), path, args }
+                }
+            };
             let return_mode = match &requester {
                 Requester::Reference(_) => ReturnMode::Retained,
                 Requester::Caller { .. } => ReturnMode::Streamed,
