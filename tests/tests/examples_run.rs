@@ -50,6 +50,19 @@ bob drops his seat
 }
 
 #[tokio::test]
+async fn the_example_upload_prints_what_it_should() {
+    let expected = "\
+up:
+  4 MiB have arrived
+  8 MiB have arrived
+10485760 bytes are stored
+10485760 bytes came down
+given up: changed my mind
+";
+    assert_eq!(printed("upload").await, expected);
+}
+
+#[tokio::test]
 async fn the_example_accounts_prints_what_it_should() {
     let text = printed("accounts").await;
     let lines: Vec<_> = text.lines().map(str::trim).collect();
