@@ -179,12 +179,10 @@ export class Lab extends RpcTarget {
 }
 
 // Values that the relay refuses, by their names.
-export const UNSUPPORTED = ["readable", "writable", "blob", "request", "response"];
+export const UNSUPPORTED = ["blob", "request", "response"];
 
 export function unsupported(what) {
   switch (what) {
-    case "readable": return new ReadableStream({ start: (to) => (to.enqueue("chunk"), to.close()) });
-    case "writable": return new WritableStream();
     case "blob": return new Blob(["text"]);
     case "request": return new Request("https://example.com/", { method: "POST", body: "text" });
     case "response": return new Response("text");

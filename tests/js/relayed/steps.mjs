@@ -254,10 +254,6 @@ export const FAILING = {
     await promise;
     return failsAlone(me, draw, () => me.other.call((given) => given, promise));
   },
-  map: (me, draw) => holding(me.other.echo([1, 2, 3]), (list) => failsAlone(me, draw, () => list.map((number) => me.other.note(number)))),
-  mapOfArgument: (me, draw) => holding(me.other.echo([1]), (list) => {
-    return holding(list.map((number) => number), (mapped) => failsAlone(me, draw, () => me.other.echo([mapped])));
-  }),
   nullMessage: (me, draw) => failsAlone(me, draw, () => me.other.echo(wrapped(draw, Object.assign(new Error("x"), { message: null })))),
 };
 if (since(8)) {
