@@ -43,8 +43,6 @@ fn cannot(version: &str) -> BTreeSet<&'static str> {
         "echo: an error whose cause is no error",
         "echo: AggregateError",
         "a kept callback that fails",
-        "one call fails: a stream to be read",
-        "one call fails: a stream to be written",
         "one call fails: a blob, a request, a response",
         "one call fails: a callback whose result is not supported",
     ];
