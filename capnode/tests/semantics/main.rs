@@ -9,6 +9,7 @@ mod end;
 mod harness;
 mod home;
 mod hostile;
+mod hostile_streams;
 mod languages;
 mod limits;
 mod maps;
