@@ -151,6 +151,10 @@ use syn::{Item, ItemTrait};
 ///
 /// The method blocks its thread, so it runs on a thread for blocking work.
 ///
+/// ### `read`
+///
+/// The method changes nothing, so that `capnode::policy::read_only` passes it. A property does not need it.
+///
 /// # Generic traits
 ///
 /// Type parameters belong to the trait, and are bound by `capnode::Wire` without it being written:

@@ -45,6 +45,7 @@ pub(crate) struct MethodOptions {
     pub property: Option<Span>,
     pub no_cancel: bool,
     pub blocking: bool,
+    pub read: bool,
 }
 
 impl MethodOptions {
@@ -72,13 +73,14 @@ impl MethodOptions {
             }
             false
         });
-        let known = "`name = \"..\"`, `property`, `no_cancel`, `blocking`";
+        let known = "`name = \"..\"`, `property`, `no_cancel`, `blocking`, `read`";
         each_option(tokens, errors, |key, input| {
             match key.to_string().as_str() {
                 "name" => options.name = Some(string(key, input)?),
                 "property" => options.property = Some(key.span()),
                 "no_cancel" => options.no_cancel = true,
                 "blocking" => options.blocking = true,
+                "read" => options.read = true,
                 _ => return Err(unknown(key, "of a method", known)),
             }
             Ok(())

@@ -177,6 +177,7 @@ mod object;
 mod origin;
 mod outgoing;
 mod panics;
+pub mod policy;
 mod registry;
 mod remote;
 mod reserved;
@@ -202,6 +203,8 @@ pub mod __private;
 
 pub use capnode_derive::interface;
 
+pub use cap::membrane::Membrane;
+pub use cap::policy::{CallInfo, Decision, Direction, Operation, Policy, Waiting};
 pub use cap::progress::report_progress;
 pub use cap::{Cap, OnBroken};
 #[cfg(feature = "tokio")]
@@ -213,7 +216,9 @@ pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc, PlainFunc};
 pub use interface::map::{Element, Elements, Mapped};
 pub use interface::stream::{Reader, Writer, pipe};
-pub use interface::{Client, FromCap, Offer, Resolver, Serve, Wire, WireError, promise, serve};
+pub use interface::{
+    Client, FromCap, Offer, Resolver, Serve, Wire, WireError, membrane, promise, revocable, serve,
+};
 pub use limits::{LimitKind, Limits};
 pub use link::LostMessage;
 pub use link::report::Report;

@@ -228,6 +228,9 @@ fn entry(method: &Method) -> TokenStream {
     if method.options.blocking {
         entry.extend(quote!(.blocking()));
     }
+    if method.options.read {
+        entry.extend(quote!(.read()));
+    }
     let conditions = method.cfgs().filter_map(|cfg| match &cfg.meta {
         Meta::List(list) => Some(&list.tokens),
         _ => None,

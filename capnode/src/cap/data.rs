@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
+use super::broken::BrokenSlot;
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, encode, undefined};
 use super::request::{Args, Member, Request};
@@ -66,7 +67,7 @@ impl Drop for HeldValue {
 
 /// Returns the references in a value that is held by this one, one for each peer that lends any. References of this
 /// program are left out.
-pub(super) fn lent_in(local: &Local) -> Vec<Cap> {
+fn lent_in(local: &Local) -> Vec<Cap> {
     let mut lent: Vec<Cap> = Vec::new();
     let Some(held) = local.clone().downcast::<HeldValue>() else { return lent };
     for slot in &held.body.refs {
@@ -95,6 +96,11 @@ pub(super) fn frame_bytes(local: &Local) -> usize {
 impl RequestTarget for ValueTarget {
     fn name(&self) -> &'static str {
         "value"
+    }
+
+    /// A value works as long as its references do.
+    fn watch(&self, local: &Local, _: &BrokenSlot) -> Vec<Cap> {
+        lent_in(local)
     }
 
     fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {

@@ -80,6 +80,8 @@ pub struct Method {
     ident: &'static str,
     pub(crate) args: &'static [&'static str],
     pub(crate) property: bool,
+    /// `true` if a call of it changes nothing.
+    reads: bool,
     pub(crate) handler_options: HandlerOptions,
 }
 
@@ -114,6 +116,7 @@ impl Method {
             ident,
             args,
             property: false,
+            reads: false,
             handler_options: HandlerOptions { no_cancel: false, blocking: false },
         }
     }
@@ -132,6 +135,11 @@ impl Method {
         self
     }
 
+    pub const fn read(mut self) -> Self {
+        self.reads = true;
+        self
+    }
+
     pub const fn blocking(mut self) -> Self {
         self.handler_options.blocking = true;
         self
@@ -139,6 +147,16 @@ impl Method {
 }
 
 impl Method {
+    /// Returns the name in Rust.
+    pub(crate) fn ident(&self) -> &'static str {
+        self.ident
+    }
+
+    /// Returns `true` if a call of it changes nothing.
+    pub(crate) fn reads(&self) -> bool {
+        self.reads
+    }
+
     /// Returns the name as a step of a path.
     pub(crate) fn key(&self) -> Key {
         Key::Name(if self.plain { Text::Static(self.name) } else { Text::Own(self.name.to_owned()) })

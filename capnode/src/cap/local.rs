@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
+use super::broken::BrokenSlot;
 use super::interface::Interface;
 use super::methods::MethodCall;
 use super::payload::{LivePayload, PayloadRef};
@@ -90,6 +91,11 @@ pub(crate) trait RequestTarget: Send + Sync {
     fn as_record(&self, local: &Local) -> Option<LivePayload> {
         let interface = self.interface()?;
         Some(record_of(interface, &Cap::from_local(local.clone())))
+    }
+
+    /// Has `slot` called when references to the object break. Returns the references that break them when they do.
+    fn watch(&self, _local: &Local, _slot: &BrokenSlot) -> Vec<Cap> {
+        Vec::new()
     }
 
     /// A name for the kind of object, for messages.

@@ -17,10 +17,12 @@ pub(crate) mod inbound;
 pub(crate) mod interface;
 mod join_all;
 pub(crate) mod local;
+pub(crate) mod membrane;
 pub(crate) mod methods;
 pub(crate) mod missing;
 pub(crate) mod payload;
 pub(crate) mod pending;
+pub(crate) mod policy;
 pub(crate) mod progress;
 pub(crate) mod promise;
 pub(crate) mod property;
@@ -145,7 +147,7 @@ impl Cap {
                 // A value works as long as its references do.
                 Kind::Local(local) => {
                     if seen.insert(cap.object_id()) {
-                        waiting.extend(data::lent_in(local));
+                        waiting.extend(local.target.watch(local, slot));
                     }
                 }
                 Kind::Remote(import) => import.connection().on_closed(slot),

@@ -58,6 +58,11 @@ impl PropertyRef {
         (&self.cap, &self.path)
     }
 
+    /// Returns the reference, the path, and `true` for a function that reads.
+    pub(super) fn full_parts(&self) -> (&Cap, &Path, bool) {
+        (&self.cap, &self.path, self.getter)
+    }
+
     /// A method of an object is a function.
     pub(super) fn ref_kind(&self) -> RefKind {
         if self.getter {

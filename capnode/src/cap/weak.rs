@@ -5,6 +5,7 @@ use std::sync::{self, Arc};
 use super::data::part_to_cap;
 use super::graph::tie_within;
 use super::local::WeakLocal;
+use super::membrane::{Border, Side, Wrapper};
 use super::payload::{LivePayload, PayloadRef, REFERENCE, flatten};
 use super::promise::Promise;
 use super::property::PropertyRef;
@@ -35,6 +36,8 @@ enum WeakCap {
     Held(Cap),
     Local(WeakLocal, RefKind),
     Queued(sync::Weak<Promise>, RefKind),
+    /// A stand-in keeps its target no longer than the target itself would be kept.
+    Crossing(Arc<Border>, Side, Arc<WeakCap>),
     /// The reference itself as long as another share in it lives, so that it stays equal to itself; or else a new one.
     Property {
         at: sync::Weak<PropertyRef>,
@@ -86,7 +89,13 @@ impl WeakCap {
         let cap = cap.nearest();
         let ref_kind = cap.1;
         match &cap.0 {
-            Kind::Local(local) => Self::Local(local.downgrade(), ref_kind),
+            Kind::Local(local) => match cap.local::<Wrapper>().map(|wrapper| wrapper.parts()) {
+                Some((border, side, Some(target))) => match depth::with_hop_limit(|| Self::new(&target)) {
+                    Some(target) => Self::Crossing(border, side, Arc::new(target)),
+                    None => Self::Held(Cap::broken(too_many())),
+                },
+                _ => Self::Local(local.downgrade(), ref_kind),
+            },
             Kind::Promise(promise) => Self::Queued(Arc::downgrade(promise), ref_kind),
             Kind::Property(at) => match depth::with_hop_limit(|| Self::new(&at.cap)) {
                 Some(Self::Held(_)) => Self::Held(cap),
@@ -106,6 +115,7 @@ impl WeakCap {
     fn get(&self) -> Cap {
         let found = match self {
             Self::Held(cap) => return cap.clone(),
+            Self::Crossing(border, side, target) => return border.cross(&target.get(), *side),
             Self::Local(local, ref_kind) => local.upgrade().map(|local| Cap(Kind::Local(local), *ref_kind)),
             Self::Queued(promise, ref_kind) => {
                 promise.upgrade().map(|promise| Cap(Kind::Promise(promise), *ref_kind))
@@ -123,6 +133,7 @@ impl WeakCap {
         match self {
             Self::Held(cap) => cap.as_property().map_or(0, |at| at.parts().1.len()),
             Self::Property { of, path, .. } => path.len() + of.len(),
+            Self::Crossing(_, _, target) => target.len(),
             Self::Local(..) | Self::Queued(..) => 0,
         }
     }

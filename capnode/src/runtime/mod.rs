@@ -19,9 +19,9 @@ mod spans;
 mod tokio;
 
 #[cfg(not(any(feature = "tokio", capnode_shuttle)))]
-pub(crate) use self::none::{can_spawn, spawn};
+pub(crate) use self::none::{Instant, can_spawn, spawn};
 #[cfg(capnode_shuttle)]
-pub(crate) use self::shuttle::{can_spawn, spawn};
+pub(crate) use self::shuttle::{Instant, can_spawn, spawn};
 #[cfg(feature = "tokio")]
 pub(crate) use self::spans::{in_connection, in_current};
 #[cfg(feature = "tokio")]

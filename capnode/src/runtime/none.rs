@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+pub(crate) use std::time::Instant;
+
 use crate::error::{Error, ErrorKind};
 
 /// Refuses a future, as there is nothing to run it on.

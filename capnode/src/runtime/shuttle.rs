@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+pub(crate) use std::time::Instant;
+
 use crate::error::Error;
 
 /// Spawns a future.

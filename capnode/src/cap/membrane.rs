@@ -1,0 +1,562 @@
+//! Membranes: borders around objects. All that crosses one is wrapped.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use futures_channel::oneshot;
+
+use super::broken::{BrokenSlot, OnBroken, Watchers, fire};
+use super::graph::tie_within;
+use super::local::{Local, RequestTarget};
+use super::payload::{LivePayload, PayloadRef, flatten};
+use super::policy::{CallInfo, Decision, Direction, Policy, ask, refusal, tell};
+use super::progress::Progress;
+use super::property::PropertyRef;
+use super::request::{Args, Request};
+use super::response::{FirstPoll, Reply, Response};
+use super::stream::{Chunk, Item, ReadEnd, Source};
+use super::{Cap, Kind, depth};
+use crate::bounds;
+use crate::error::{Error, ErrorData, ErrorKind, Fate};
+use crate::limits::Limits;
+use crate::runtime::Instant;
+use crate::session::ObjectId;
+use crate::sweep::Sweep;
+use crate::sync::{Mutex, lock};
+
+/// The border of a membrane.
+pub(crate) struct Border {
+    policy: Box<dyn Policy>,
+    state: Mutex<BorderState>,
+}
+
+#[derive(Default)]
+struct BorderState {
+    /// The reason of the end, once it is revoked.
+    ended: Option<Error>,
+    /// The wrappers by what they stand for.
+    known: HashMap<(ObjectId, Side), Weak<Wrapper>>,
+    sweep: Sweep,
+    watchers: Watchers,
+}
+
+/// The side of a border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    Inside,
+    Outside,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Inside => Self::Outside,
+            Self::Outside => Self::Inside,
+        }
+    }
+}
+
+/// The stand-in for a target on the other side of a border.
+pub(super) struct Wrapper {
+    border: Arc<Border>,
+    /// The side of the target.
+    side: Side,
+    /// The target when it was wrapped. It may have been a promise.
+    id: ObjectId,
+    line: Mutex<Line>,
+}
+
+struct Line {
+    /// The target; `None` once the membrane is revoked.
+    target: Option<Cap>,
+    /// `true` while a request waits for the decision of the policy.
+    busy: bool,
+    /// The requests behind it.
+    waiting: VecDeque<(Request, oneshot::Sender<Response>)>,
+}
+
+impl Border {
+    pub(crate) fn new(policy: Box<dyn Policy>) -> Arc<Self> {
+        Arc::new(Self { policy, state: Mutex::default() })
+    }
+
+    /// Ends it: what has crossed works no more, and its targets are dropped.
+    pub(crate) fn revoke(&self, reason: &Error) {
+        let (wrappers, watchers) = {
+            let mut state = lock(&self.state);
+            if state.ended.is_some() {
+                return;
+            }
+            state.ended = Some(reason.clone());
+            (std::mem::take(&mut state.known), std::mem::take(&mut state.watchers))
+        };
+        for watcher in watchers.all() {
+            fire(&watcher, reason);
+        }
+        let taken = wrappers.into_values().filter_map(|wrapper| {
+            let wrapper = wrapper.upgrade()?;
+            let mut line = lock(&wrapper.line);
+            line.target.take()
+        });
+        let targets: Vec<Cap> = taken.collect();
+        depth::drop_iteratively(targets);
+    }
+
+    /// Returns the reason of the end, once it is revoked.
+    pub(crate) fn ended(&self) -> Option<Error> {
+        lock(&self.state).ended.clone()
+    }
+
+    /// Has `slot` called when it is revoked, at once if it is.
+    fn watch(&self, slot: &BrokenSlot) {
+        let ended = {
+            let mut state = lock(&self.state);
+            if state.ended.is_none() {
+                state.watchers.add(slot);
+            }
+            state.ended.clone()
+        };
+        if let Some(error) = ended {
+            fire(slot, &error);
+        }
+    }
+
+    /// Takes a reference across: `from` is the side that it comes from.
+    pub(crate) fn cross(self: &Arc<Self>, cap: &Cap, from: Side) -> Cap {
+        let nearest = cap.nearest();
+        if let Kind::Broken(error) = &nearest.0 {
+            return Cap::broken(cross_error(error.clone()));
+        }
+        if let Some(home) = self.unwrap(&nearest, from.other()) {
+            return home;
+        }
+        if let Some(end) = ReadEnd::taken(&nearest) {
+            return ReadEnd::new(Box::new(ReadThrough::new(end, self, from))).cap();
+        }
+        self.wrapper(nearest, from)
+    }
+
+    /// Returns the target of a wrapper that goes back to the side of its target, or what was inside of that.
+    fn unwrap(self: &Arc<Self>, cap: &Cap, to: Side) -> Option<Cap> {
+        if let Kind::Property(at) = &cap.0 {
+            let (of, path, getter) = at.full_parts();
+            let of = depth::with_hop_limit(|| self.unwrap(&of.nearest(), to)).flatten()?;
+            let path = path.clone();
+            let back = if getter { PropertyRef::getter(of, path) } else { of.at_path(path) };
+            return Some(back.with_kind(cap.1));
+        }
+        let wrapper = cap.local::<Wrapper>()?;
+        if !Arc::ptr_eq(&wrapper.border, self) || wrapper.side != to {
+            return None;
+        }
+        let target = lock(&wrapper.line).target.clone();
+        Some(target.unwrap_or_else(|| Cap::broken(self.closed())))
+    }
+
+    /// Returns the wrapper of a target on the side `side`: the same one as long as it lives.
+    fn wrapper(self: &Arc<Self>, target: Cap, side: Side) -> Cap {
+        let kind = target.ref_kind();
+        let id = target.object_id();
+        let line = Line { target: Some(target), busy: false, waiting: VecDeque::new() };
+        let new = Arc::new(Wrapper { border: self.clone(), side, id, line: Mutex::new(line) });
+        let (found, ended) = {
+            let mut state = lock(&self.state);
+            if state.ended.is_some() {
+                (None, state.ended.clone())
+            } else {
+                if state.sweep.is_due(state.known.len()) {
+                    state.known.retain(|_, wrapper| wrapper.strong_count() > 0);
+                    let left = state.known.len();
+                    state.sweep.done(left);
+                }
+                let known = state.known.entry((id, side)).or_default();
+                let found = known.upgrade();
+                if found.is_none() {
+                    *known = Arc::downgrade(&new);
+                }
+                (found, None)
+            }
+        };
+        match ended {
+            Some(error) => Cap::broken(error),
+            None => {
+                let wrapper = found.unwrap_or(new);
+                Cap::from_local(Local::new(wrapper, &WrapperTarget)).with_kind(kind)
+            }
+        }
+    }
+
+    /// Takes all references in a value across.
+    pub(super) fn cross_payload(
+        self: &Arc<Self>,
+        body: LivePayload,
+        from: Side,
+    ) -> Result<LivePayload, Error> {
+        if body.refs.is_empty() {
+            return Ok(body);
+        }
+        let unfolded = body.refs.iter().find_map(|slot| match &slot.to {
+            PayloadRef::Shared(node) => Some(node.graph.unfolded_bytes),
+            _ => None,
+        });
+        let crossed = flatten(body, usize::MAX)?.map(|part| match part {
+            PayloadRef::Cap(cap) => PayloadRef::Cap(self.cross(&cap, from)),
+            part => part,
+        });
+        Ok(tie_within(crossed, unfolded.unwrap_or_else(|| Limits::default().unfolded_bytes)))
+    }
+
+    fn closed(&self) -> Error {
+        self.ended().unwrap_or_else(|| refusal("the membrane was revoked"))
+    }
+}
+
+/// Returns the error as one that can cross: a typed one is written.
+fn cross_error(error: Error) -> Error {
+    let ErrorData::Local(data) = error.data() else { return error };
+    match data.encode() {
+        Ok(properties) => error.clone().with_data(ErrorData::Wire(properties.into())),
+        Err(_) => error.clone().with_data(ErrorData::None),
+    }
+}
+
+/// The end of a membrane, for something under way.
+struct Ended {
+    reason: oneshot::Receiver<Error>,
+    _watch: OnBroken,
+}
+
+impl Ended {
+    fn new(border: &Border) -> Self {
+        let (sender, reason) = oneshot::channel();
+        let watch = OnBroken::watching(|error| {
+            // What was under way may have ended.
+            let _gone = sender.send(error);
+        });
+        border.watch(watch.slot());
+        Self { reason, _watch: watch }
+    }
+
+    /// Runs a future as long as the membrane is not revoked.
+    async fn before<T>(
+        &mut self,
+        mut future: impl Future<Output = Result<T, Error>> + Unpin,
+    ) -> Result<T, Error> {
+        poll_fn(|cx| match Pin::new(&mut self.reason).poll(cx) {
+            Poll::Ready(Ok(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Err(_)) | Poll::Pending => Pin::new(&mut future).poll(cx),
+        })
+        .await
+    }
+}
+
+/// The turn of a request that waits for a decision. Dropping it lets the next one have its turn.
+struct Turn(Arc<Wrapper>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.advance();
+    }
+}
+
+impl Wrapper {
+    fn request(self: &Arc<Self>, request: Request) -> Response {
+        let queued = {
+            let mut line = lock(&self.line);
+            if line.busy {
+                let (sender, response) = oneshot::channel();
+                line.waiting.push_back((request, sender));
+                Ok(response)
+            } else {
+                Err(request)
+            }
+        };
+        match queued {
+            Ok(response) => Response::handler(async move {
+                let gone = |_| refusal("the membrane is gone");
+                response.await.map_err(gone)?.outcome().await
+            }),
+            Err(request) => self.admit(request).0,
+        }
+    }
+
+    /// Lets the requests that wait have their turns, up to one that waits for its decision.
+    fn advance(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut line = lock(&self.line);
+                let next = line.waiting.pop_front();
+                line.busy = next.is_some();
+                next
+            };
+            let Some((request, sender)) = next else { return };
+            if sender.is_canceled() {
+                continue;
+            }
+            let (response, waits) = self.admit(request);
+            let response = if waits { response } else { response.started() };
+            // If it is refused, its caller has given up just now; dropping it cancels.
+            drop(sender.send(response));
+            if waits {
+                return;
+            }
+        }
+    }
+
+    /// Asks the policy about a request. Returns `true` beside the response if others have to wait for it.
+    fn admit(self: &Arc<Self>, mut request: Request) -> (Response, bool) {
+        let Some(target) = lock(&self.line).target.clone() else {
+            return (Response::error(request.failing_with(self.border.closed())), false);
+        };
+        if let Err(error) = self.cross_request(&target, &mut request) {
+            return (Response::error(error), false);
+        }
+        let direction = match self.side {
+            Side::Inside => Direction::Inward,
+            Side::Outside => Direction::Outward,
+        };
+        let mut call = CallInfo::new(target.clone(), &mut request, direction);
+        let decision = ask(&*self.border.policy, &call);
+        call.return_args(&mut request);
+        match decision {
+            Decision::Pass => (self.pass(target, request, call), false),
+            Decision::Refuse(error) => (Response::error(error.with_fate(Fate::NotSent)), false),
+            Decision::Wait(decided) => {
+                lock(&self.line).busy = true;
+                let turn = Turn(self.clone());
+                let waiting = Response::handler(async move {
+                    let wrapper = turn.0.clone();
+                    let decided = Ended::new(&wrapper.border).before(decided).await;
+                    let response = match decided {
+                        Ok(()) => wrapper.pass(target, request, call).started(),
+                        Err(error) => Response::error(error.with_fate(Fate::NotSent)),
+                    };
+                    drop((turn, wrapper));
+                    response.outcome().await
+                });
+                (waiting, true)
+            }
+        }
+    }
+
+    /// Takes all that a request carries across.
+    fn cross_request(&self, target: &Cap, request: &mut Request) -> Result<(), Error> {
+        let bytes = target.writes_within().unwrap_or(usize::MAX);
+        bounds::writing(bytes, || request.args.write(bytes))
+            .map_err(|error| request.member.explain(error))?;
+        request.typed = false;
+        let holder = self.side.other();
+        request.args = match std::mem::replace(&mut request.args, Args::Read) {
+            Args::Wire(args) => Args::Wire(self.border.cross_payload(args, holder)?),
+            Args::Map(..) => {
+                let message = "a map is not passed through a membrane as one request";
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+            args => args,
+        };
+        if let Some(progress) = request.options.progress.take() {
+            request.options.progress = Some(self.progress(progress));
+        }
+        Ok(())
+    }
+
+    /// Returns a callback for progress that takes values across.
+    fn progress(&self, progress: Progress) -> Progress {
+        let (border, side) = (self.border.clone(), self.side);
+        Arc::new(move |value| {
+            if border.ended().is_none() {
+                if let Ok(value) = border.cross_payload(value, side) {
+                    progress(value);
+                }
+            }
+        })
+    }
+
+    /// Passes a request on that the policy has passed.
+    fn pass(self: &Arc<Self>, target: Cap, request: Request, call: CallInfo) -> Response {
+        let (border, side) = (self.border.clone(), self.side);
+        let mut ended = Ended::new(&border);
+        let began = Instant::now();
+        let response = target.forward(request);
+        Response::handler(async move {
+            let crossed = |reply: Reply| border.cross_payload(reply.into_body()?, side);
+            let outcome = ended.before(Box::pin(response.outcome())).await;
+            let outcome = outcome.and_then(crossed).map_err(cross_error);
+            let told = outcome.as_ref().map(|_| ());
+            tell(&*border.policy, &call, told, began.elapsed());
+            outcome.map(Reply::Wire)
+        })
+    }
+
+    /// Returns the parts of a reference that keeps its target otherwise than this one.
+    pub(super) fn parts(&self) -> (Arc<Border>, Side, Option<Cap>) {
+        (self.border.clone(), self.side, lock(&self.line).target.clone())
+    }
+}
+
+impl Drop for Wrapper {
+    fn drop(&mut self) {
+        let mut state = lock(&self.border.state);
+        let key = (self.id, self.side);
+        if state.known.get(&key).is_some_and(|known| known.strong_count() == 0) {
+            state.known.remove(&key);
+        }
+    }
+}
+
+/// Serves wrappers.
+struct WrapperTarget;
+
+impl RequestTarget for WrapperTarget {
+    fn name(&self) -> &'static str {
+        "behind a membrane"
+    }
+
+    fn watch(&self, local: &Local, slot: &BrokenSlot) -> Vec<Cap> {
+        let Some(wrapper) = local.clone().downcast::<Wrapper>() else { return Vec::new() };
+        wrapper.border.watch(slot);
+        let target = lock(&wrapper.line).target.clone();
+        target.into_iter().collect()
+    }
+
+    fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
+        match local.downcast::<Wrapper>() {
+            Some(wrapper) => wrapper.request(request.take()),
+            None => Response::error(refusal("the membrane is gone")),
+        }
+    }
+}
+
+/// The read end of a stream whose chunks cross a border.
+struct ReadThrough {
+    end: Arc<ReadEnd>,
+    border: Arc<Border>,
+    /// The side that the chunks come from.
+    from: Side,
+    reader: Arc<Mutex<Option<Waker>>>,
+    _watch: OnBroken,
+}
+
+impl ReadThrough {
+    fn new(end: Arc<ReadEnd>, border: &Arc<Border>, from: Side) -> Self {
+        let reader: Arc<Mutex<Option<Waker>>> = Arc::default();
+        let (waits, source) = (reader.clone(), Arc::downgrade(&end));
+        let watch = OnBroken::watching(move |error| {
+            if let Some(source) = source.upgrade() {
+                source.source.cancel(&error);
+            }
+            let waker = lock(&waits).take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        border.watch(watch.slot());
+        Self { end, border: border.clone(), from, reader, _watch: watch }
+    }
+
+    fn crossed(&self, mut item: Item) -> Result<Item, Error> {
+        item.chunk = match std::mem::replace(&mut item.chunk, Chunk::Close) {
+            Chunk::Args(mut args) => {
+                args.write(bounds::writable())?;
+                match args.take_written() {
+                    Some(body) => Chunk::Args(Args::Wire(self.border.cross_payload(body, self.from)?)),
+                    None => Chunk::Close,
+                }
+            }
+            Chunk::Later(later) => {
+                let (border, from) = (self.border.clone(), self.from);
+                Chunk::Later(Box::pin(async move { border.cross_payload(later.await?, from) }))
+            }
+            Chunk::Close => Chunk::Close,
+        };
+        Ok(item)
+    }
+}
+
+impl Source for ReadThrough {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
+        // Wakers are user code, so the former one is dropped after the guard.
+        let former = lock(&self.reader).replace(cx.waker().clone());
+        drop(former);
+        if let Some(error) = self.border.ended() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        self.end.source.poll_next(cx).map(|next| Some(next?.and_then(|item| self.crossed(item))))
+    }
+
+    fn cancel(&self, reason: &Error) {
+        self.end.source.cancel(reason);
+    }
+}
+
+/// A border around objects, which its [`Policy`] guards.
+///
+/// All that crosses is wrapped, in both directions and under the same policy: what a call gives, its arguments,
+/// callbacks, promises, streams and their chunks, the values of properties, and the functions in a record. A reference
+/// that goes back to the side that it comes from is unwrapped, so that an object knows itself.
+///
+/// [`membrane`](crate::membrane()) makes one for one reference. With this type you can end it:
+///
+/// ```
+/// use capnode::{Error, Membrane};
+///
+/// #[capnode::interface]
+/// trait Door {
+///     async fn open(&self) -> bool;
+/// }
+///
+/// struct House;
+///
+/// impl Door for House {
+///     async fn open(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let (lent, membrane) = capnode::revocable(DoorClient::new(House));
+/// assert!(lent.open().await?);
+///
+/// membrane.revoke(Error::rejected("moved out"));
+/// assert_eq!(lent.open().await.unwrap_err().message(), "moved out");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping this ends nothing.
+#[derive(Clone)]
+pub struct Membrane(Arc<Border>);
+
+impl Membrane {
+    /// Creates a membrane with a policy.
+    pub fn new(policy: impl Policy) -> Self {
+        Self(Border::new(Box::new(policy)))
+    }
+
+    /// Returns the stand-in for a reference of the inside.
+    pub(crate) fn wrap_cap(&self, cap: &Cap) -> Cap {
+        self.0.cross(cap, Side::Inside)
+    }
+
+    /// Ends all that has crossed, at once and for good: calls fail with `reason`, those under way as well, streams end,
+    /// and [`Cap::on_broken`] tells. What was wrapped is dropped.
+    pub fn revoke(&self, reason: Error) {
+        self.0.revoke(&reason);
+    }
+
+    /// Returns `true` once it is revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.0.ended().is_some()
+    }
+}
+
+impl fmt::Debug for Membrane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membrane").field("revoked", &self.is_revoked()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,340 @@
+//! Policies: asked before a call crosses a border, and told of its outcome.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::interface::{Interface, Method};
+use super::payload::{LivePayload, PayloadRef};
+use super::request::{Args, Member, Request};
+use super::slot::decode;
+use super::value::Value;
+use super::{Cap, RefKind};
+use crate::error::{Error, ErrorKind, Fate};
+use crate::message::{Key, Path, Payload, Slot, Verb};
+use crate::panics::{PanicId, catch_panic};
+use crate::runtime::BoxFuture;
+use crate::thin_vec::ThinVec;
+
+/// Decides about calls that cross a border, and learns their outcomes.
+///
+/// A [membrane](crate::membrane()) asks its policy about each call that crosses it, in both
+/// [directions](CallInfo::direction).
+///
+/// ```
+/// use capnode::{CallInfo, Decision, Error, Policy};
+///
+/// /// Refuses calls of methods whose names begin with `admin`.
+/// struct NoAdmin;
+///
+/// impl Policy for NoAdmin {
+///     fn before(&self, call: &CallInfo) -> Decision {
+///         match call.method() {
+///             Some(name) if name.starts_with("admin") => Decision::Refuse(Error::rejected("this is for administrators")),
+///             _ => Decision::Pass,
+///         }
+///     }
+/// }
+/// ```
+///
+/// A policy that panics refuses the call.
+pub trait Policy: Send + Sync + 'static {
+    /// Decides about a call that is about to cross. A decision that is made at once keeps the order of the calls.
+    fn before(&self, call: &CallInfo) -> Decision {
+        let _passed = call;
+        Decision::Pass
+    }
+
+    /// Learns the outcome of a call that has crossed, and the time since it did. A call that was given up by its caller
+    /// has none.
+    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+        let _ignored = (call, outcome, duration);
+    }
+}
+
+/// The decision of a [`Policy`] about a call.
+pub enum Decision {
+    /// The call crosses now.
+    Pass,
+    /// The call fails with this error, as one that was not sent.
+    Refuse(Error),
+    /// The call crosses when the future gives `Ok`, and fails with its error otherwise. Later calls on the same
+    /// reference wait for it, and no others do. A caller that gives up drops the future.
+    Wait(Waiting),
+}
+
+/// The future of a decision.
+pub type Waiting = BoxFuture<Result<(), Error>>;
+
+impl Decision {
+    /// Returns the decision to wait for `decided`.
+    pub fn wait(decided: impl Future<Output = Result<(), Error>> + Send + 'static) -> Self {
+        Self::Wait(Box::pin(decided))
+    }
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass => f.write_str("Pass"),
+            Self::Refuse(error) => f.debug_tuple("Refuse").field(error).finish(),
+            Self::Wait(_) => f.write_str("Wait"),
+        }
+    }
+}
+
+/// The direction in which a call crosses a border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the outside to what the border protects: the wrapped object, or this program.
+    Inward,
+    /// From the inside to something that the outside has lent, such as a callback.
+    Outward,
+}
+
+impl Direction {
+    /// Returns the other direction.
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Inward => Self::Outward,
+            Self::Outward => Self::Inward,
+        }
+    }
+}
+
+/// The operation that a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// The call of a method, or of a function.
+    Call,
+    /// The read of a property, or of the value that a reference stands for.
+    Read,
+    /// A change of a property: `put`.
+    Put,
+    /// The deletion of a property: `delete`.
+    Delete,
+    /// The list of the properties: `keys`.
+    Keys,
+}
+
+/// The description of a call that crosses a border.
+#[derive(Clone)]
+pub struct CallInfo {
+    target: Cap,
+    interface: Option<&'static Interface>,
+    /// `true` if the target is known to have the interface; otherwise its caller says so.
+    is_certain: bool,
+    path: Path,
+    operation: Operation,
+    direction: Direction,
+    args: Option<LivePayload>,
+    bytes: usize,
+}
+
+impl CallInfo {
+    /// Describes a request of `target`, and takes its arguments, which have been written.
+    pub(crate) fn new(target: Cap, request: &mut Request, direction: Direction) -> Self {
+        let bytes = request.args.len();
+        let (mut of, mut path) = (target.nearest(), request.member.clone().into_path());
+        let named = match &request.member {
+            Member::Method(interface, _) => Some(*interface),
+            Member::Path(_) => None,
+        };
+        let mut getter = false;
+        // A method that is bound to its object is that method.
+        while let Some(at) = of.as_property().cloned() {
+            let (inner, before, is_getter) = at.full_parts();
+            path = before.join(path.as_slice());
+            getter |= is_getter;
+            of = inner.nearest();
+        }
+        let operation = match path.split_verb().1 {
+            Some(Verb::Set) => Operation::Put,
+            Some(Verb::Delete) => Operation::Delete,
+            Some(Verb::Keys) => Operation::Keys,
+            None if getter || request.args.is_read() => Operation::Read,
+            None => Operation::Call,
+        };
+        let known = match of.ref_kind() {
+            RefKind::Object(interface) => Some(interface),
+            _ => None,
+        };
+        let args = match std::mem::replace(&mut request.args, Args::Read) {
+            Args::Wire(args) => Some(args),
+            other => {
+                request.args = other;
+                None
+            }
+        };
+        Self {
+            target: of,
+            interface: known.or(named),
+            is_certain: known.is_some(),
+            path,
+            operation,
+            direction,
+            args,
+            bytes,
+        }
+    }
+
+    /// Gives the arguments back to the request.
+    pub(crate) fn return_args(&mut self, request: &mut Request) {
+        if let Some(args) = self.args.take() {
+            request.args = Args::Wire(args);
+        }
+    }
+
+    fn entry(&self) -> Option<&'static Method> {
+        match (self.path.split_verb().0, self.interface) {
+            ([Key::Name(name)], Some(interface)) => interface.find(name.as_str()).map(|(_, method)| method),
+            _ => None,
+        }
+    }
+
+    /// Returns the reference that is called. It is the target itself, behind the border.
+    pub fn target(&self) -> &Cap {
+        &self.target
+    }
+
+    /// Returns the name of the target's interface as Rust knows it, such as `Chat`. For a reference of a peer that is
+    /// the interface of the client that makes the call; `None` for a function, and where no interface is known.
+    pub fn interface(&self) -> Option<&'static str> {
+        self.interface.map(|interface| interface.name)
+    }
+
+    /// Returns the name on the wire of the method or property; `None` for a function, for the target as a whole, and
+    /// for anything further inside a property, which [`path`](Self::path) tells.
+    pub fn method(&self) -> Option<&str> {
+        match self.path.split_verb().0 {
+            [Key::Name(name)] => Some(name.as_str()),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of the method in Rust, if the interface is known.
+    pub fn rust_name(&self) -> Option<&'static str> {
+        self.entry().map(Method::ident)
+    }
+
+    /// Returns the member that is called as a path of names, joined by dots. It is empty for the target itself.
+    pub fn path(&self) -> String {
+        self.path.dotted()
+    }
+
+    /// Returns the operation.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Returns the direction.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Returns `true` if the call can change nothing, as far as its interface says: it reads a property, lists the
+    /// names, or calls a method that is marked `#[capnode(read)]`. The interface has to be known of the target itself: a
+    /// caller's word is not enough.
+    pub fn is_read(&self) -> bool {
+        match self.operation {
+            Operation::Read | Operation::Keys => true,
+            Operation::Call => self.is_certain && self.entry().is_some_and(Method::reads),
+            Operation::Put | Operation::Delete => false,
+        }
+    }
+
+    /// Returns the bytes of the arguments, as they are written inside the program.
+    pub fn arguments_len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the names of the arguments, if the interface is known.
+    pub fn argument_names(&self) -> &'static [&'static str] {
+        self.entry().map_or(&[], |method| method.args)
+    }
+
+    /// Reads the arguments. What the target gets stays as it is. There are none in [`Policy::after`].
+    ///
+    /// # Errors
+    ///
+    /// If the arguments can't be read as values.
+    pub fn arguments(&self) -> Result<Vec<Value>, Error> {
+        let Some(args) = &self.args else { return Ok(Vec::new()) };
+        // Within brackets of its own, the list is an array.
+        let from = args.text.range().start;
+        let moved = |slot: &Slot<PayloadRef>| Slot {
+            start: slot.start - from + 1,
+            end: slot.end - from + 1,
+            to: slot.to.clone(),
+        };
+        let (text, refs) = (format!("[{}]", args.text.as_str()), args.refs.iter().map(moved).collect());
+        decode(&Payload { text: text.into(), refs, nodes: ThinVec::NONE })
+    }
+}
+
+impl fmt::Debug for CallInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallInfo")
+            .field("interface", &self.interface())
+            .field("path", &self.path())
+            .field("operation", &self.operation)
+            .field("direction", &self.direction)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks a policy.
+pub(super) fn ask(policy: &dyn Policy, call: &CallInfo) -> Decision {
+    let decision = catch_panic("a policy", || policy.before(call));
+    decision.unwrap_or_else(|PanicId(id)| Decision::Refuse(refusal(format!("the policy panicked (id {id})"))))
+}
+
+/// Tells a policy the outcome of a call.
+pub(super) fn tell(policy: &dyn Policy, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+    // It has been logged, and the outcome is what it is.
+    let _logged = catch_panic("a policy", || policy.after(call, outcome, duration));
+}
+
+/// Returns the error of a call that a policy refuses.
+pub(crate) fn refusal(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Refused, message).with_fate(Fate::NotSent)
+}
+
+impl<P: Policy + ?Sized> Policy for Arc<P> {
+    fn before(&self, call: &CallInfo) -> Decision {
+        (**self).before(call)
+    }
+
+    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+        (**self).after(call, outcome, duration);
+    }
+}
+
+/// Passes what both pass. The second one is asked once the first has passed a call, and both learn the outcome.
+impl<A: Policy, B: Policy> Policy for (A, Arc<B>) {
+    fn before(&self, call: &CallInfo) -> Decision {
+        match self.0.before(call) {
+            Decision::Pass => self.1.before(call),
+            Decision::Wait(first) => {
+                let (second, call) = (self.1.clone(), call.clone());
+                Decision::wait(async move {
+                    first.await?;
+                    match ask(&second, &call) {
+                        Decision::Pass => Ok(()),
+                        Decision::Refuse(error) => Err(error),
+                        Decision::Wait(second) => second.await,
+                    }
+                })
+            }
+            refused => refused,
+        }
+    }
+
+    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+        self.0.after(call, outcome, duration);
+        self.1.after(call, outcome, duration);
+    }
+}

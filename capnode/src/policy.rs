@@ -1,0 +1,206 @@
+//! Ready policies for a [`membrane`](crate::membrane()).
+//!
+//! Those that limit do so in the inward [direction](crate::Direction): what the outside may ask of what is wrapped.
+//! Callbacks that the outside has lent can always be called.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use capnode::policy;
+//!
+//! // Two methods, at most 100 calls, each of which is approved by somebody.
+//! let approved = |_call: &capnode::CallInfo| async { Ok(()) };
+//! let limited = policy::only(["Seat.say", "Seat.name"]).and(policy::calls(100)).and(policy::ask(approved));
+//! # let _ = limited;
+//! ```
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cap::policy::refusal;
+pub use crate::cap::policy::{CallInfo, Decision, Direction, Operation, Policy};
+use crate::error::Error;
+use crate::runtime::Instant;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, lock};
+
+/// A policy, with a method to put another behind it.
+pub struct Guard(Arc<dyn Policy>);
+
+impl Guard {
+    fn new(policy: impl Policy) -> Self {
+        Self(Arc::new(policy))
+    }
+
+    /// Returns the policy that passes what both pass. `next` is asked once this one has passed a call.
+    pub fn and(self, next: impl Policy) -> Self {
+        Self::new((self.0, Arc::new(next)))
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Policy for Guard {
+    fn before(&self, call: &CallInfo) -> Decision {
+        self.0.before(call)
+    }
+
+    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+        self.0.after(call, outcome, duration);
+    }
+}
+
+/// A policy that decides at once about inward calls.
+struct Inward<F>(F);
+
+impl<F: Fn(&CallInfo) -> Result<(), Error> + Send + Sync + 'static> Policy for Inward<F> {
+    fn before(&self, call: &CallInfo) -> Decision {
+        if call.direction() == Direction::Outward {
+            return Decision::Pass;
+        }
+        (self.0)(call).map_or_else(Decision::Refuse, |()| Decision::Pass)
+    }
+}
+
+/// Asks `allows` about each inward call, and refuses a call with its error.
+pub fn authorize(allows: impl Fn(&CallInfo) -> Result<(), Error> + Send + Sync + 'static) -> Guard {
+    Guard::new(Inward(allows))
+}
+
+/// Passes the members with these names and no others. A name is that of the interface in Rust and that on the wire,
+/// with a dot between them: `"Seat.say"`. A function is `""`. A step further into a property, and every operation other
+/// than a call or a read, is refused.
+///
+/// For a reference of a peer the interface is that of the client that makes the call; without one the name on the wire
+/// decides alone.
+pub fn only<N: Into<String>>(members: impl IntoIterator<Item = N>) -> Guard {
+    let members: BTreeSet<String> = members.into_iter().map(Into::into).collect();
+    let bare: BTreeSet<String> =
+        members.iter().map(|name| name.split_once('.').map_or("", |(_, method)| method).to_owned()).collect();
+    authorize(move |call| {
+        let path = call.path();
+        // The reference itself, which can be compared and passed on.
+        if path.is_empty() && call.operation() == Operation::Read {
+            return Ok(());
+        }
+        let is_listed = match (call.operation(), call.method(), call.interface()) {
+            (Operation::Call | Operation::Read, Some(method), Some(interface)) => {
+                members.contains(&format!("{interface}.{method}"))
+            }
+            (Operation::Call | Operation::Read, Some(method), None) => bare.contains(method),
+            (Operation::Call, None, _) => path.is_empty() && members.contains(""),
+            _ => false,
+        };
+        if is_listed { Ok(()) } else { Err(refusal(format!("`{path}` is not among what may be called"))) }
+    })
+}
+
+/// Passes what changes nothing: properties, and methods that are marked `#[capnode(read)]`. That holds for all that is
+/// reached as well.
+pub fn read_only() -> Guard {
+    authorize(|call| {
+        if call.is_read() {
+            Ok(())
+        } else {
+            Err(refusal(format!("`{}` is not marked as a method that only reads", call.path())))
+        }
+    })
+}
+
+/// Passes calls for this time from now on, by the clock of the runtime. To end what is under way as well, see
+/// [`Membrane::revoke`](crate::Membrane::revoke).
+pub fn expires(after: Duration) -> Guard {
+    let began = Instant::now();
+    authorize(move |_| {
+        if began.elapsed() < after {
+            Ok(())
+        } else {
+            Err(refusal("the time in which it could be called is over"))
+        }
+    })
+}
+
+/// Passes so many inward calls.
+pub fn calls(most: u64) -> Guard {
+    let left = AtomicU64::new(most);
+    authorize(move |_| {
+        let one_less = |left: u64| left.checked_sub(1);
+        let counted = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        counted.map(drop).map_err(|_| refusal(format!("all of the {most} calls have been made")))
+    })
+}
+
+/// The most keys that a policy remembers. The oldest makes room.
+const KEYS: usize = 65_536;
+
+/// Passes `most` inward calls in each `period`, counted for each key that `key` gives.
+pub fn rate<K: Hash + Eq + Send + 'static>(
+    most: u32,
+    period: Duration,
+    key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
+) -> Guard {
+    let windows: Mutex<HashMap<K, (Instant, u32)>> = Mutex::default();
+    authorize(move |call| {
+        let (key, now) = (key(call), Instant::now());
+        let mut windows = lock(&windows);
+        if windows.len() >= KEYS && !windows.contains_key(&key) {
+            windows.retain(|_, (began, _)| now.duration_since(*began) < period);
+            if windows.len() >= KEYS {
+                return Err(refusal("too many callers at once"));
+            }
+        }
+        let (began, made) = windows.entry(key).or_insert((now, 0));
+        if now.duration_since(*began) >= period {
+            (*began, *made) = (now, 0);
+        }
+        if *made >= most {
+            return Err(refusal(format!("more than {most} calls within {period:?}")));
+        }
+        *made += 1;
+        Ok(())
+    })
+}
+
+/// Asks somebody about each inward call, and holds back later calls on the same reference meanwhile.
+pub fn ask<F>(decides: impl Fn(&CallInfo) -> F + Send + Sync + 'static) -> Guard
+where
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    struct Ask<A>(A);
+
+    impl<F, A> Policy for Ask<A>
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+        A: Fn(&CallInfo) -> F + Send + Sync + 'static,
+    {
+        fn before(&self, call: &CallInfo) -> Decision {
+            match call.direction() {
+                Direction::Inward => Decision::wait((self.0)(call)),
+                Direction::Outward => Decision::Pass,
+            }
+        }
+    }
+
+    Guard::new(Ask(decides))
+}
+
+/// Tells `log` the outcome of each call, in both directions, with the time that it took.
+pub fn log(log: impl Fn(&CallInfo, Result<(), &Error>, Duration) + Send + Sync + 'static) -> Guard {
+    struct Log<L>(L);
+
+    impl<L: Fn(&CallInfo, Result<(), &Error>, Duration) + Send + Sync + 'static> Policy for Log<L> {
+        fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+            (self.0)(call, outcome, duration);
+        }
+    }
+
+    Guard::new(Log(log))
+}
