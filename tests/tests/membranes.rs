@@ -13,6 +13,7 @@ use capnode::{
     Policy, Reader, Value, Writer, membrane, policy, revocable,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 #[capnode::interface]
 trait Leaf {
@@ -212,8 +213,10 @@ fn world() -> World {
 
 type Got = Pin<Box<dyn Future<Output = Cap>>>;
 
+type Receiver = Func<fn(LeafClient) -> ()>;
+
 /// Passes on the leaf that a callback gets.
-fn receiver() -> (Func<fn(LeafClient) -> ()>, tokio::sync::mpsc::UnboundedReceiver<LeafClient>) {
+fn receiver() -> (Receiver, UnboundedReceiver<LeafClient>) {
     let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     let receiver = Func::<fn(LeafClient) -> ()>::new(move |leaf: LeafClient| {
         let sender = sender.clone();
@@ -233,8 +236,11 @@ fn member(value: &Value, path: &[&str]) -> Cap {
     }
 }
 
-/// Every way in which the leaf, or a function that calls it, comes out. `true` for the function.
-fn ways_out() -> Vec<(&'static str, bool, fn(VaultClient) -> Got)> {
+/// A way in which the leaf comes out, or a function that calls it: `true` for the function.
+type Way = (&'static str, bool, fn(VaultClient) -> Got);
+
+/// Every way.
+fn ways_out() -> Vec<Way> {
     vec![
         ("result", false, |vault| Box::pin(async move { vault.leaf().await.unwrap().into() })),
         ("pipeline", false, |vault| Box::pin(async move { vault.leaf().pipeline().into() })),
@@ -283,7 +289,7 @@ fn ways_out() -> Vec<(&'static str, bool, fn(VaultClient) -> Got)> {
         ("set and read back", false, |vault| {
             Box::pin(async move {
                 let object = vault.object().await.unwrap();
-                object.put("new", &vault.leaf().await.unwrap()).await.unwrap();
+                object.put("new", vault.leaf().await.unwrap()).await.unwrap();
                 object.read_at("new").await
             })
         }),
@@ -429,7 +435,7 @@ async fn a_decision_that_waits_holds_back_what_follows_on_the_reference_alone() 
     let membrane = Membrane::new(ask);
     let leaf = membrane.wrap(LeafClient::new(Counted(pings.clone())));
     let other = membrane.wrap(LeafClient::new(Counted(pings.clone())));
-    let next = || asked.lock().unwrap().pop().map(|(path, sender)| (path, sender));
+    let next = || asked.lock().unwrap().pop();
 
     let first = tokio::spawn(leaf.ping().into_future());
     tokio::task::yield_now().await;
@@ -487,7 +493,7 @@ async fn the_ready_policies_refuse_what_they_say() {
     refused(only.cap().keys().await.unwrap_err());
     refused(only.cap().at("pinned").at("ping").apply::<usize>(()).await.unwrap_err());
     refused(only.cap().invoke::<usize>("made up", ()).await.unwrap_err());
-    refused(only.cap().put("leaf", &1).await.unwrap_err());
+    refused(only.cap().put("leaf", 1).await.unwrap_err());
     leaf.cap().at("ping").read::<Func<fn() -> usize>>().await.unwrap().call().await.unwrap();
     refused(leaf.cap().at("peek").read::<Cap>().await.unwrap_err());
 
@@ -505,9 +511,8 @@ async fn the_ready_policies_refuse_what_they_say() {
     let panics = membrane(vault.clone(), policy::authorize(|_| panic!("a faulty policy")));
     refused(panics.leaf().await.unwrap_err());
 
-    let both = policy::authorize(|call| match call.arguments()?.is_empty() {
-        true => Ok(()),
-        false => Err(Error::rejected("no arguments, please")),
+    let both = policy::authorize(|call| {
+        if call.arguments()?.is_empty() { Ok(()) } else { Err(Error::rejected("no arguments, please")) }
     });
     let both = membrane(vault, both.and(policy::calls(1)));
     assert_eq!(both.tell(world.raw.clone()).await.unwrap_err().message(), "no arguments, please");

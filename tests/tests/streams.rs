@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use capnode::{Bytes, Client, Connection, Error, Func, Node, Reader, Writer};
+use capnode::{Bytes, Cap, Client, Connection, Error, Func, Node, Reader, Writer};
 
 #[capnode::interface]
 trait Depot {
@@ -226,7 +226,7 @@ async fn a_reader_passed_on_twice_is_an_error() {
     let (depot, _listener, _) = connected().await;
     let numbers = Reader::from_iter([1_u32]);
     let error = depot.cap().invoke::<u32>("sum", (&numbers, &numbers)).await.unwrap_err();
-    assert!(error.message().contains("only once"), "{error}");
+    assert!(error.message().contains("its new holder alone"), "{error}");
 }
 
 #[tokio::test]
@@ -257,4 +257,39 @@ async fn the_end_of_the_connection_ends_its_streams() {
         }
     };
     assert!(failed.message().contains("enough"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn an_end_that_was_passed_on_can_be_used_by_its_new_holder_alone() {
+    for (depot, _listener) in both().await {
+        let (mut writer, mut reader) = capnode::pipe::<u32>();
+        let sum = depot.cap().invoke::<u32>("sum", (&reader,));
+        let refused = async {
+            // The former holder gets an error, and takes nothing away.
+            let refused = reader.next().await.unwrap().unwrap_err();
+            assert!(refused.message().contains("its new holder alone"), "{refused}");
+            assert!(reader.next().await.is_none());
+            assert!(depot.cap().invoke::<u32>("sum", (&reader,)).await.is_err());
+            reader.cancel(Error::rejected("by nobody"));
+            for number in 1..=100 {
+                writer.write(number).await.unwrap();
+            }
+            writer.close().await.unwrap();
+        };
+        assert_eq!(tokio::join!(sum, refused).0.unwrap(), 5_050);
+
+        let (mut writer, mut reader) = capnode::pipe::<u32>();
+        let (held, holder) = (Arc::new(std::sync::Mutex::new(None)), Func::<fn(Writer<u32>) -> ()>::new);
+        let holds = held.clone();
+        let hold = holder(move |writer: Writer<u32>| {
+            *holds.lock().unwrap() = Some(writer);
+            async {}
+        });
+        Cap::from(hold).apply::<()>((&writer,)).await.unwrap();
+        assert!(writer.write(1).await.unwrap_err().message().contains("its new holder alone"));
+        writer.abort(Error::rejected("by nobody"));
+        let mut writer = held.lock().unwrap().take().unwrap();
+        writer.write(2).await.unwrap();
+        assert_eq!(reader.next().await.unwrap().unwrap(), 2);
+    }
 }

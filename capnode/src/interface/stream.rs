@@ -21,7 +21,7 @@ use crate::cap::Cap;
 use crate::cap::methods::MethodArgs;
 use crate::cap::request::{Args, UnwrittenValue};
 use crate::cap::stream::{self, Acknowledge, Chunk, Item, Later, Outflow, ReadEnd, Source};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 #[cfg(feature = "tokio")]
 use crate::kinds::Bytes;
 use crate::panics::{PanicId, catch_panic};
@@ -35,7 +35,8 @@ use crate::sync::{Mutex, lock};
 ///
 /// **A writer that is dropped without [`close`](Writer::close) aborts the stream**: you get an error, so that a part of a
 /// stream is never taken for all of it. Dropping a reader cancels the stream, and the writer's next write fails.
-/// After an error or the end there is nothing more.
+/// After an error or the end there is nothing more. A reader that was passed on gives an error as well: its new holder
+/// reads.
 ///
 /// ```
 /// use capnode::Reader;
@@ -72,6 +73,8 @@ use crate::sync::{Mutex, lock};
 /// ```
 pub struct Reader<T> {
     end: Arc<ReadEnd>,
+    /// The turn in which this is the holder of the end.
+    turn: usize,
     /// A chunk with promises in it, which are awaited.
     later: Option<(Later, Option<Acknowledge>)>,
     over: bool,
@@ -82,7 +85,8 @@ pub struct Reader<T> {
 ///
 /// It is an argument, a result, or a part of one, as a client is.
 ///
-/// **Dropping it without [`close`](Self::close) aborts the stream**, and the reader gets an error.
+/// **Dropping it without [`close`](Self::close) aborts the stream**, and the reader gets an error. After it was passed on,
+/// its new holder alone can write.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -150,7 +154,8 @@ impl<T: Wire> Source for Produced<T> {
 
 impl<T: Wire> Reader<T> {
     fn of(end: Arc<ReadEnd>) -> Self {
-        Self { end, later: None, over: false, item: PhantomData }
+        let turn = end.hold();
+        Self { end, turn, later: None, over: false, item: PhantomData }
     }
 
     fn produced(
@@ -199,13 +204,19 @@ impl<T: Wire> Reader<T> {
 
     /// Ends the stream early. The writer's next write fails with `reason`.
     pub fn cancel(self, reason: Error) {
-        self.end.source.cancel(&reason);
+        if self.end.is_held_by(self.turn) {
+            self.end.source.cancel(&reason);
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
         loop {
             if self.over {
                 return Poll::Ready(None);
+            }
+            if !self.end.is_held_by(self.turn) {
+                self.over = true;
+                return Poll::Ready(Some(Err(stream::passed_on())));
             }
             if let Some((later, _)) = &mut self.later {
                 let args = ready!(later.as_mut().poll(cx));
@@ -324,7 +335,7 @@ impl<T> Serialize for Reader<T> {
         if self.over || self.later.is_some() {
             return Err(ser::Error::custom("a stream that has been read to its end cannot be passed on"));
         }
-        self.end.pass().map_err(ser::Error::custom)?.serialize(serializer)
+        self.end.pass(self.turn).map_err(ser::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -352,7 +363,7 @@ impl<T: Wire> Writer<T> {
     ///
     /// Dropping the future before it is ready drops the value unwritten.
     pub async fn write(&mut self, value: T) -> Result<(), Error> {
-        poll_fn(|cx| self.out.poll_ready(cx)).await?;
+        poll_fn(|cx| self.poll_room(cx)).await?;
         self.out.write(chunk(value), None)
     }
 
@@ -366,6 +377,7 @@ impl<T: Wire> Writer<T> {
     ///
     /// Once polled, the end is on its way: dropping the future does not take it back.
     pub async fn close(mut self) -> Result<(), Error> {
+        self.check_held()?;
         self.closing = true;
         self.out.close(None);
         poll_fn(|cx| self.out.poll_answers(cx)).await
@@ -373,7 +385,18 @@ impl<T: Wire> Writer<T> {
 
     /// Ends the stream by an error, which the reader gets.
     pub fn abort(mut self, reason: Error) {
-        self.out.abort(&reason);
+        if self.check_held().is_ok() {
+            self.out.abort(&reason);
+        }
+    }
+
+    fn check_held(&self) -> Result<(), Error> {
+        if self.passed.load(Ordering::SeqCst) { Err(stream::passed_on()) } else { Ok(()) }
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.check_held()?;
+        self.out.poll_ready(cx)
     }
 }
 
@@ -381,10 +404,11 @@ impl<T: Wire> Sink<T> for Writer<T> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.out.poll_ready(cx)
+        self.poll_room(cx)
     }
 
     fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Error> {
+        self.check_held()?;
         self.out.write(chunk(value), None)
     }
 
@@ -393,6 +417,7 @@ impl<T: Wire> Sink<T> for Writer<T> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.check_held()?;
         if !std::mem::replace(&mut self.closing, true) {
             self.out.close(None);
         }
@@ -411,8 +436,7 @@ impl<T> fmt::Debug for Writer<T> {
 impl<T> Serialize for Writer<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.passed.swap(true, Ordering::SeqCst) {
-            let error = Error::new(ErrorKind::Encode, "a stream can be passed on only once");
-            return Err(ser::Error::custom(error));
+            return Err(ser::Error::custom(stream::passed_on()));
         }
         self.out.target().clone().with_kind(crate::cap::RefKind::Writable).serialize(serializer)
     }

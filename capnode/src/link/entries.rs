@@ -11,11 +11,12 @@ use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
-use crate::cap::stream::{self, WriteEnd};
+use crate::cap::stream::{self, Pipe, WriteEnd};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::LimitKind;
 use crate::message::{Id, IdMap, Payload};
+use crate::sweep::Sweep;
 use crate::table::NumberMap;
 use crate::thin_vec::ThinVec;
 
@@ -35,6 +36,9 @@ pub(super) struct Entries {
     /// Calls of the peer whose results it may still use.
     answers: IdMap<Answer>,
     kept_bytes: usize,
+    /// Pipes that the peer has opened.
+    pipes: Vec<Weak<Pipe>>,
+    sweep_of_pipes: Sweep,
 }
 
 /// The result of a call of the peer, kept while the peer may still use it.
@@ -213,6 +217,17 @@ impl Entries {
         self.answers.entry(answer).or_default();
     }
 
+    /// Creates a pipe that the peer has opened. Returns its write end.
+    pub(super) fn open_pipe(&mut self) -> Cap {
+        if self.sweep_of_pipes.is_due(self.pipes.len()) {
+            self.pipes.retain(|pipe| pipe.strong_count() > 0);
+            self.sweep_of_pipes.done(self.pipes.len());
+        }
+        let pipe = Pipe::new();
+        self.pipes.push(Arc::downgrade(&pipe));
+        stream::write_end(pipe)
+    }
+
     /// Returns the read end of a pipe that the peer has opened, once.
     pub(super) fn read_end(&self, answer: Id) -> Cap {
         let outcome = self.answers.get(&answer).and_then(|answer| answer.outcome.as_ref()?.as_ref().ok());
@@ -305,6 +320,12 @@ impl Entries {
         }
         for end in write_ends {
             end.0.abort(error);
+        }
+        // Its ends may be in its own chunks, where nobody finds them.
+        for pipe in self.pipes.into_iter().filter_map(|pipe| pipe.upgrade()) {
+            if !pipe.is_read() {
+                pipe.abort(error);
+            }
         }
         (self.objects, self.answers, self.index)
     }

@@ -12,7 +12,7 @@ use crate::cap::inbound::{ENTRY, HeldBytes, InboundRef, settle};
 use crate::cap::payload::{PayloadRef, undefined};
 use crate::cap::request::Args;
 use crate::cap::response::Reply;
-use crate::cap::stream::{self, Acknowledge, Chunk, Pipe, Pump, ReadEnd, WriteEnd};
+use crate::cap::stream::{Acknowledge, Chunk, Pump, ReadEnd, WriteEnd};
 use crate::error::{Error, Fault};
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Id, Key, Path, Payload};
@@ -39,7 +39,7 @@ impl Link {
     /// Opens a pipe for the peer. Its write end is the result of the peer's message.
     pub(super) fn open_pipe(&self, state: &mut State, answer: Id, effects: &mut Effects) {
         state.entries.open_answer(answer);
-        let end = Ok(Payload::reference(PayloadRef::Cap(stream::write_end(Pipe::new()))));
+        let end = Ok(Payload::reference(PayloadRef::Cap(state.entries.open_pipe())));
         let kept = state.entries.keep(answer, end, self.limits.kept_bytes, effects);
         effects.discard(kept);
     }

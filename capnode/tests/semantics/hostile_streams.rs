@@ -171,3 +171,110 @@ fn nothing_is_left_of_any_streams() {
         assert_eq!((tables, here.handlers()), (Default::default(), 0), "seed {seed}");
     }
 }
+
+/// An object that says when it is dropped.
+struct Watched(Arc<Mutex<usize>>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+/// The frames of a peer that hides an object of this side in streams that nobody can read.
+const HIDDEN: &[(&str, &[&str])] = &[
+    (
+        "both ends in the pipe itself",
+        &[
+            r#"["pipe"]"#,
+            r#"["push",["pipeline",0,["give"],[]]]"#,
+            r#"["stream",["pipeline",1,["write"],[[[["import",2],["readable",1],["import",1]]]]]]"#,
+            r#"["release",1,1]"#,
+            r#"["release",2,1]"#,
+        ],
+    ),
+    (
+        "each end in a chunk of its own",
+        &[
+            r#"["pipe"]"#,
+            r#"["push",["pipeline",0,["give"],[]]]"#,
+            r#"["stream",["pipeline",1,["write"],[["pipeline",2]]]]"#,
+            r#"["stream",["pipeline",1,["write"],[["import",1]]]]"#,
+            r#"["stream",["pipeline",1,["write"],[["readable",1]]]]"#,
+            r#"["release",1,1]"#,
+            r#"["release",2,1]"#,
+        ],
+    ),
+    (
+        "the write end alone, and nobody reads",
+        &[
+            r#"["pipe"]"#,
+            r#"["push",["pipeline",0,["give"],[]]]"#,
+            r#"["stream",["pipeline",1,["write"],[[[["import",2],["import",1]]]]]]"#,
+            r#"["release",1,1]"#,
+            r#"["release",2,1]"#,
+        ],
+    ),
+    (
+        "two pipes in each other",
+        &[
+            r#"["pipe"]"#,
+            r#"["pipe"]"#,
+            r#"["push",["pipeline",0,["give"],[]]]"#,
+            r#"["stream",["pipeline",1,["write"],[[[["import",3],["readable",2],["import",2]]]]]]"#,
+            r#"["stream",["pipeline",2,["write"],[[[["import",3],["readable",1],["import",1]]]]]]"#,
+            r#"["release",1,1]"#,
+            r#"["release",2,1]"#,
+            r#"["release",3,1]"#,
+        ],
+    ),
+    (
+        "behind a promise that never comes",
+        &[
+            r#"["pipe"]"#,
+            r#"["push",["pipeline",0,["give"],[]]]"#,
+            r#"["stream",["pipeline",1,["write"],[[[["promise",-1],["import",2],["readable",1],["import",1]]]]]]"#,
+            r#"["release",1,1]"#,
+            r#"["release",2,1]"#,
+        ],
+    ),
+    (
+        "in the arguments of a call that waits",
+        &[
+            r#"["pipe"]"#,
+            r#"["push",["pipeline",0,["give"],[]]]"#,
+            r#"["stream",["pipeline",1,["write"],[[[["import",2],["import",1]]]]]]"#,
+            r#"["stream",["pipeline",0,["echo"],[[[["promise",-1],["readable",1]]]]]]"#,
+            r#"["release",1,1]"#,
+            r#"["release",2,1]"#,
+        ],
+    ),
+];
+
+#[test]
+fn what_a_peer_hides_in_streams_goes_with_its_session() {
+    for (name, frames) in HIDDEN {
+        let dropped = Arc::new(Mutex::new(0));
+        let counts = dropped.clone();
+        let give = Func::<fn() -> Cap>::new(move || {
+            let watched = Watched(counts.clone());
+            async move {
+                Func::<fn()>::new(move || {
+                    let _held = &watched;
+                    async {}
+                })
+                .into()
+            }
+        });
+        let offered = Held::default().index().with("give", give);
+        let mut endpoint = Endpoint::new(Core::builder().limits(Limits::default()).accepting(offered));
+        for frame in *frames {
+            endpoint.receive(frame);
+        }
+        let answers = endpoint.frames();
+        assert!(!answers.iter().any(|answer| answer.contains("abort")), "{name}: {answers:?}");
+        assert_eq!(*dropped.lock().unwrap(), 0, "{name}");
+        drop(endpoint);
+        assert_eq!(*dropped.lock().unwrap(), 1, "{name}: the object is kept");
+    }
+}

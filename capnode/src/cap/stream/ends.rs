@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::chunk::{Acknowledge, Chunk, Item, Source, unfinished, unread};
-use super::pipe::Pipe;
+use super::pipe::{Pipe, Turns};
 use crate::cap::local::{Local, RequestTarget};
 use crate::cap::missing::{missing, not_a_function};
 use crate::cap::payload::undefined;
@@ -14,7 +14,6 @@ use crate::cap::{Cap, RefKind};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::Key;
-use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The write end of a pipe. Dropping it without an end aborts the stream.
 pub(crate) struct WriteEnd(pub(crate) Arc<Pipe>);
@@ -28,27 +27,32 @@ impl Drop for WriteEnd {
 /// The read end of a stream. Dropping it cancels the stream.
 pub(crate) struct ReadEnd {
     pub(crate) source: Box<dyn Source>,
-    /// `true` while it is on its way to another holder.
-    passed: AtomicBool,
-    /// `true` once its chunks are moved to a peer.
-    moved: AtomicBool,
+    turns: Arc<Turns>,
 }
 
 impl ReadEnd {
+    /// Creates a read end that is on its way to its first holder.
     pub(crate) fn new(source: Box<dyn Source>) -> Arc<Self> {
-        Arc::new(Self { source, passed: AtomicBool::new(false), moved: AtomicBool::new(false) })
+        Arc::new(Self { source, turns: Arc::default() })
     }
 
-    /// Returns the read end as a reference, to be passed on. Its holder uses it no more.
+    /// Returns the turn of a new holder, who alone may read from now on.
+    pub(crate) fn hold(&self) -> usize {
+        self.turns.hold()
+    }
+
+    /// Returns `true` as long as the holder with this turn may read.
+    pub(crate) fn is_held_by(&self, turn: usize) -> bool {
+        self.turns.is_held_by(turn)
+    }
+
+    /// Returns the read end as a reference, to be passed on by the holder with this turn, who uses it no more.
     ///
     /// # Errors
     ///
     /// If that has been done.
-    pub(crate) fn pass(self: &Arc<Self>) -> Result<Cap, Error> {
-        if self.passed.swap(true, Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Encode, "a stream can be passed on only once"));
-        }
-        Ok(self.cap())
+    pub(crate) fn pass(self: &Arc<Self>, turn: usize) -> Result<Cap, Error> {
+        if self.turns.pass(turn) { Ok(self.cap()) } else { Err(passed_on()) }
     }
 
     pub(crate) fn cap(self: &Arc<Self>) -> Cap {
@@ -58,14 +62,12 @@ impl ReadEnd {
     /// Returns the read end that a reference stands for, if it is one of this program, to be moved to a peer: once.
     pub(crate) fn taken(cap: &Cap) -> Option<Arc<Self>> {
         let end = if cap.is_readable() { cap.local::<Self>() } else { None };
-        end.filter(|end| !end.moved.swap(true, Ordering::SeqCst))
+        end.filter(|end| end.turns.move_away())
     }
 
-    /// Returns the read end that a reference stands for, to a new holder.
+    /// Returns the read end that a reference stands for.
     pub(crate) fn of(cap: &Cap) -> Option<Arc<Self>> {
-        let end = cap.local::<Self>()?;
-        end.passed.store(false, Ordering::SeqCst);
-        Some(end)
+        cap.local()
     }
 }
 
@@ -104,12 +106,24 @@ impl WriteEnd {
 pub(crate) fn pipe() -> (Arc<ReadEnd>, Cap) {
     let pipe = Pipe::new();
     pipe.claim();
-    (ReadEnd::new(Box::new(Reading(pipe.clone()))), write_end(pipe))
+    (reading(&pipe), write_end(pipe))
 }
 
 /// Returns the read end of a pipe, the first time.
 pub(crate) fn read_end(pipe: &Arc<Pipe>) -> Option<Arc<ReadEnd>> {
-    pipe.claim().then(|| ReadEnd::new(Box::new(Reading(pipe.clone()))))
+    pipe.claim().then(|| reading(pipe))
+}
+
+fn reading(pipe: &Arc<Pipe>) -> Arc<ReadEnd> {
+    let end = ReadEnd::new(Box::new(Reading(pipe.clone())));
+    pipe.set_turns(&end.turns);
+    end
+}
+
+/// Returns the error of a use of an end that was passed on.
+pub(crate) fn passed_on() -> Error {
+    let message = "this end of the stream was passed on: its new holder alone can use it";
+    Error::new(ErrorKind::Encode, message)
 }
 
 /// Serves write ends.

@@ -12,7 +12,7 @@ mod pump;
 mod window;
 
 pub(crate) use self::chunk::{Acknowledge, Chunk, Item, Later, Source, unfinished};
-pub(crate) use self::ends::{ReadEnd, WriteEnd, pipe, read_end, write_end};
+pub(crate) use self::ends::{ReadEnd, WriteEnd, passed_on, pipe, read_end, write_end};
 pub(crate) use self::outflow::Outflow;
 pub(crate) use self::pipe::Pipe;
 pub(crate) use self::pump::Pump;

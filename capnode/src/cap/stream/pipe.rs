@@ -1,11 +1,12 @@
 //! The queue between the two ends of a stream in this program.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::chunk::{Chunk, Item, Source};
 use crate::error::{Error, Fate};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
 /// The queue between a writer and a reader.
@@ -19,7 +20,48 @@ struct State {
     cancelled: Option<Error>,
     /// `true` once there is a reader.
     claimed: bool,
+    /// The turns of the read end, once there is one.
+    turns: Weak<Turns>,
     reader: Option<Waker>,
+}
+
+/// The turns of the holders of a read end, which is passed on from one to the next.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// The number of times that it was taken and passed on: odd while somebody in this program holds it.
+    count: AtomicUsize,
+    /// `true` once its chunks are moved to a peer.
+    moved: AtomicBool,
+}
+
+impl Turns {
+    /// Returns the turn of a new holder.
+    pub(super) fn hold(&self) -> usize {
+        let next = |count: usize| count.wrapping_add(1) | 1;
+        let taken = self.count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| Some(next(count)));
+        taken.map_or(0, next)
+    }
+
+    /// Returns `true` in the turn `turn`.
+    pub(super) fn is_held_by(&self, turn: usize) -> bool {
+        self.count.load(Ordering::SeqCst) == turn && !self.moved.load(Ordering::SeqCst)
+    }
+
+    fn is_held(&self) -> bool {
+        self.count.load(Ordering::SeqCst) % 2 == 1 || self.moved.load(Ordering::SeqCst)
+    }
+
+    /// Ends the turn `turn`. Returns `false` if it has ended.
+    pub(super) fn pass(&self, turn: usize) -> bool {
+        let next = turn.wrapping_add(1);
+        let passed = self.count.compare_exchange(turn, next, Ordering::SeqCst, Ordering::SeqCst);
+        passed.is_ok() && !self.moved.load(Ordering::SeqCst)
+    }
+
+    /// Ends all turns: the chunks are moved to a peer from now on. Returns `false` if they are already.
+    pub(super) fn move_away(&self) -> bool {
+        !self.moved.swap(true, Ordering::SeqCst)
+    }
 }
 
 impl Pipe {
@@ -29,6 +71,7 @@ impl Pipe {
             end: None,
             cancelled: None,
             claimed: false,
+            turns: Weak::new(),
             reader: None,
         })))
     }
@@ -36,6 +79,15 @@ impl Pipe {
     /// Returns `true` for the first caller, who may read.
     pub(super) fn claim(&self) -> bool {
         !std::mem::replace(&mut lock(&self.0).claimed, true)
+    }
+
+    pub(super) fn set_turns(&self, turns: &Arc<Turns>) {
+        lock(&self.0).turns = Arc::downgrade(turns);
+    }
+
+    /// Returns `true` if somebody reads it, here or for a peer. Otherwise its read end is nowhere, or on its way.
+    pub(crate) fn is_read(&self) -> bool {
+        lock(&self.0).turns.upgrade().is_some_and(|turns| turns.is_held())
     }
 
     /// Adds an item. It is acknowledged when it is read. Behind the end there is room for none.
