@@ -33,9 +33,28 @@ pub(crate) fn writing<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
     run()
 }
 
-/// Returns the most bytes of a value that is written for a connection.
+/// The bit of a bound that says that bytes may go beside the text.
+const BESIDE: usize = 1 << (usize::BITS - 2);
+
+/// Returns the bound of a text beside which bytes may go. All count together.
+pub(crate) fn with_bytes_beside(bound: usize) -> usize {
+    bound.min(BESIDE - 1) | BESIDE
+}
+
+/// Returns the bytes of a bound, and `true` if bytes may go beside the text.
+pub(crate) fn parts(bound: usize) -> (usize, bool) {
+    // An unlimited one is for a value of this program.
+    if bound >> (usize::BITS - 2) == 1 { (bound & !BESIDE, true) } else { (bound, false) }
+}
+
+/// Returns the bound of a value that is written for a connection: see [`parts`].
 pub(crate) fn writable() -> usize {
     WRITABLE.get()
+}
+
+/// Returns the bound of a value whose length is checked later: none, with bytes beside the text where they may go.
+pub(crate) fn unchecked() -> usize {
+    if parts(WRITABLE.get()).1 { with_bytes_beside(usize::MAX) } else { usize::MAX }
 }
 
 /// Notes that a value was read once more at another place, which took so many bytes of text.

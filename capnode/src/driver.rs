@@ -105,7 +105,8 @@ fn ended(fault: Fault, why: impl Into<String>) -> Error {
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(link: Arc<Link>, transport: T, holders: Option<Weak<()>>) -> Self {
         let out = Outgoing::default();
-        let Properties { byte_stream, signs_of_life, .. } = transport.properties();
+        let Properties { byte_stream, bytes, signs_of_life, .. } = transport.properties();
+        link.set_carries_bytes(bytes);
         if byte_stream {
             link.check_first();
         }
@@ -155,9 +156,12 @@ impl<T: Transport> Driver<T> {
             }
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Some(Ok(Frame::Text(frame)))) => {
+                Poll::Ready(Some(Ok(frame))) => {
                     bytes += frame.len();
-                    self.link.receive(frame);
+                    match frame {
+                        Frame::Text(frame) => self.link.receive(frame),
+                        Frame::Mixed(text, beside) => self.link.receive_mixed(text, beside),
+                    }
                 }
                 // Earlier calls of the peer are still answered, as far as their handlers need not wait.
                 Poll::Ready(None) => self.ended = true,
@@ -470,7 +474,7 @@ impl<T: Transport> Driver<T> {
         for _ in 0..BUDGET {
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(Frame::Text(frame)))) => {
+                Poll::Ready(Some(Ok(frame))) => {
                     self.discarded += frame.len() + 1;
                     if self.discarded > LEFTOVER {
                         return Poll::Ready(());

@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::kinds::Bytes;
 use crate::table::Table;
 use crate::thin_vec::ThinVec;
 
@@ -368,6 +369,8 @@ pub(crate) enum CapDescriptor {
     Map(Box<Mapping>),
     /// A value that is not there, or one of the language that this library does not support, and the references in it.
     Unsupported { form: &'static str, with: Vec<CapDescriptor> },
+    /// Bytes beside the text.
+    Bytes(Bytes),
     /// A node of the surrounding payload.
     Node(usize),
 }
@@ -477,10 +480,49 @@ pub(crate) enum Message {
     Release { id: Id, count: u64 },
     /// Marks the sender as an instance of this library. On the wire it is a release of no references.
     Hello,
-    /// Lists the abilities of an extended peer beyond those of the hello. No ability is known yet.
-    Extensions,
+    /// Lists the abilities of an extended peer beyond those of the hello: `bytes` is `true` if it takes bytes beside the
+    /// text.
+    Extensions { bytes: bool },
     /// Ends the session, with the reason.
     Abort(Payload<CapDescriptor>),
+}
+
+impl Message {
+    /// Returns `true` if there may be bytes that go beside the text: if it has any references.
+    pub(crate) fn may_have_bytes(&self) -> bool {
+        match self {
+            Message::Call { args: Some(value), .. }
+            | Message::Evaluate { value, .. }
+            | Message::Answer { outcome: Ok(value) | Err(value), .. } => !value.refs.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Returns the bytes that go beside the text, in the order in which the text says them.
+    pub(crate) fn beside(&self) -> Vec<Bytes> {
+        let mut beside = Vec::new();
+        match self {
+            Message::Call { args: Some(value), .. }
+            | Message::Evaluate { value, .. }
+            | Message::Answer { outcome: Ok(value) | Err(value), .. } => {
+                find_beside(&value.refs, &mut beside);
+            }
+            _ => {}
+        }
+        beside
+    }
+}
+
+fn find_beside(refs: &[Slot<CapDescriptor>], beside: &mut Vec<Bytes>) {
+    for slot in refs {
+        match &slot.to {
+            CapDescriptor::Bytes(bytes) => beside.push(bytes.clone()),
+            CapDescriptor::ReceiverHosted(ReceiverRef { args: Some(args), .. }) => {
+                find_beside(&args.refs, beside);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A message as it was read from a frame.

@@ -1,15 +1,84 @@
 //! Frames waiting to be written.
 
 use std::collections::VecDeque;
+#[cfg(feature = "tokio")]
+use std::io::IoSlice;
 
+use bytes::{BufMut, BytesMut};
+
+use crate::kinds::Bytes;
 use crate::retention::{LEAST, SMALL, give};
 
 /// A frame, which a transport carries as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frame<'a> {
     /// A message as text.
     Text(&'a str),
+    /// A message as text, and the bytes that values in it take, one after the other. Only for a transport that
+    /// [carries bytes](crate::transport::Properties::bytes).
+    Mixed(&'a str, bytes::Bytes),
+}
+
+impl<'a> Frame<'a> {
+    /// Returns the text.
+    pub fn text(&self) -> &'a str {
+        match self {
+            Self::Text(text) | Self::Mixed(text, _) => text,
+        }
+    }
+
+    /// Returns the number of bytes, with those beside the text.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Mixed(text, beside) => text.len() + beside.len(),
+        }
+    }
+
+    /// Returns `true` for a frame without any bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The bytes before the text of a mixed frame in a stream of lines: a zero, the number of bytes behind this number, and
+/// the number of bytes of the text. Both numbers are big-endian.
+pub(crate) const MIXED_HEAD: usize = 9;
+
+/// The bytes of that before the length of the text, with which a mixed frame begins in a stream of messages.
+#[cfg(feature = "tokio")]
+pub(crate) const LINE_HEAD: usize = 5;
+
+/// A frame with bytes beside its text, which stands in the buffer.
+#[derive(Debug)]
+struct Mixed {
+    head: [u8; MIXED_HEAD],
+    start: usize,
+    end: usize,
+    beside: Vec<Bytes>,
+    beside_bytes: usize,
+    /// Bytes of all this that have been written.
+    written: usize,
+}
+
+impl Mixed {
+    fn len(&self) -> usize {
+        MIXED_HEAD + self.end - self.start + self.beside_bytes
+    }
+
+    /// Calls `each` with the parts that are not written, in their order, as long as it returns `true`.
+    fn unwritten<'a>(&'a self, text: &'a [u8], mut each: impl FnMut(&'a [u8]) -> bool) {
+        let mut skip = self.written;
+        let parts = [&self.head[..], text].into_iter().chain(self.beside.iter().map(|bytes| &bytes[..]));
+        for part in parts {
+            let rest = part.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(part.len());
+            if !rest.is_empty() && !each(rest) {
+                return;
+            }
+        }
+    }
 }
 
 /// Frames waiting to be written: one after the other in one buffer, each with a line feed behind it, so that a transport
@@ -19,6 +88,10 @@ pub struct Outgoing {
     buffer: String,
     /// The ends of the frames, before the line feed.
     ends: VecDeque<usize>,
+    /// The frames with bytes beside their text, which have no line feed behind them on their way.
+    mixed: VecDeque<Mixed>,
+    /// The bytes of these beside the texts.
+    beside: usize,
     written: usize,
 }
 
@@ -43,7 +116,26 @@ impl Outgoing {
             self.ends.push_back(self.buffer.len());
             self.buffer.push('\n');
         }
-        self.buffer.len() - self.written
+        self.unwritten()
+    }
+
+    /// Puts bytes beside the text of the last frame. Returns the number of unwritten bytes.
+    pub(crate) fn put_beside(&mut self, beside: Vec<Bytes>) -> usize {
+        let end = self.ends.back().copied().unwrap_or_default();
+        let start = self.ends.iter().rev().nth(1).map_or(self.written, |before| before + 1).max(self.written);
+        let beside_bytes = beside.iter().map(|bytes| bytes.len()).sum();
+        let (mut head, text) = ([0; MIXED_HEAD], end - start);
+        // A frame is no longer than its limit, which is below that of these numbers.
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
+        head[1..5].copy_from_slice(&number(4 + text + beside_bytes));
+        head[5..].copy_from_slice(&number(text));
+        self.beside += MIXED_HEAD + beside_bytes;
+        self.mixed.push_back(Mixed { head, start, end, beside, beside_bytes, written: 0 });
+        self.unwritten()
+    }
+
+    fn unwritten(&self) -> usize {
+        self.buffer.len() - self.written + self.beside
     }
 
     /// `true` if all frames have been written.
@@ -54,21 +146,76 @@ impl Outgoing {
     /// Returns the number of unwritten bytes.
     #[cfg(feature = "tokio")]
     pub fn len(&self) -> usize {
-        self.buffer.len() - self.written
+        self.unwritten()
     }
 
-    /// Returns all unwritten frames, as lines.
+    /// Returns all unwritten frames, as lines: up to the first one with bytes beside its text.
     #[cfg(feature = "tokio")]
     pub fn lines(&self) -> &[u8] {
-        self.buffer.as_bytes().get(self.written..).unwrap_or_default()
+        let end = self.mixed.front().map_or(self.buffer.len(), |mixed| mixed.start);
+        self.buffer.as_bytes().get(self.written..end).unwrap_or_default()
+    }
+
+    /// Returns `true` if a frame has bytes beside its text.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_mixed(&self) -> bool {
+        !self.mixed.is_empty()
+    }
+
+    /// Fills `slices` with unwritten bytes, those of mixed frames as well, and returns how many are filled.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let (buffer, mut at, mut filled) = (self.buffer.as_bytes(), self.written, 0);
+        let mut put = |part: &'a [u8]| {
+            if let Some(slice) = slices.get_mut(filled).filter(|_| !part.is_empty()) {
+                *slice = IoSlice::new(part);
+                filled += 1;
+            }
+            filled < slices.len()
+        };
+        for mixed in &self.mixed {
+            put(buffer.get(at..mixed.start).unwrap_or_default());
+            let mut more = true;
+            mixed.unwritten(buffer.get(mixed.start..mixed.end).unwrap_or_default(), |part| {
+                more = put(part);
+                more
+            });
+            if !more {
+                return filled;
+            }
+            at = mixed.end + 1;
+        }
+        put(buffer.get(at..).unwrap_or_default());
+        filled
     }
 
     /// Takes note that `bytes` more bytes have been written.
     #[cfg(feature = "tokio")]
-    pub fn advance(&mut self, bytes: usize) {
+    pub fn advance(&mut self, mut bytes: usize) {
+        while let Some(mixed) = self.mixed.front_mut() {
+            let before = mixed.start.saturating_sub(self.written);
+            if bytes < before {
+                break;
+            }
+            (self.written, bytes) = (mixed.start, bytes - before);
+            let taken = bytes.min(mixed.len() - mixed.written);
+            (mixed.written, bytes) = (mixed.written + taken, bytes - taken);
+            if mixed.written < mixed.len() {
+                return;
+            }
+            self.written = mixed.end + 1;
+            self.drop_mixed();
+        }
         self.written = (self.written + bytes).min(self.buffer.len());
         if self.is_empty() {
             self.clear();
+        }
+    }
+
+    /// Drops the first mixed frame, which is written.
+    fn drop_mixed(&mut self) {
+        if let Some(mixed) = self.mixed.pop_front() {
+            self.beside -= MIXED_HEAD + mixed.beside_bytes;
         }
     }
 
@@ -76,13 +223,44 @@ impl Outgoing {
     pub fn pop_frame(&mut self) -> Option<Frame<'_>> {
         let end = self.ends.pop_front()?;
         let start = std::mem::replace(&mut self.written, end + 1);
-        Some(Frame::Text(self.buffer.get(start..end)?))
+        if self.mixed.front().is_none_or(|mixed| mixed.end != end) {
+            return Some(Frame::Text(self.buffer.get(start..end)?));
+        }
+        let mut beside = BytesMut::new();
+        if let Some(mixed) = self.mixed.front() {
+            beside.reserve(mixed.beside_bytes);
+            mixed.beside.iter().for_each(|bytes| beside.put_slice(bytes));
+        }
+        self.drop_mixed();
+        Some(Frame::Mixed(self.buffer.get(start..end)?, beside.freeze()))
     }
 
-    /// Returns the rest of the next frame, without its line feed.
+    /// Returns the rest of the next frame as a message: a part that is in one piece, the number of all bytes that are
+    /// left, and `true` for a frame with bytes beside its text.
     #[cfg(feature = "ws")]
-    pub(crate) fn first(&self) -> Option<&[u8]> {
-        self.buffer.as_bytes().get(self.written..*self.ends.front()?)
+    pub(crate) fn first(&mut self) -> Option<(&[u8], usize, bool)> {
+        let end = *self.ends.front()?;
+        let Some(mixed) = self.mixed.front_mut().filter(|mixed| mixed.end == end) else {
+            let rest = self.buffer.as_bytes().get(self.written..end)?;
+            return Some((rest, rest.len(), false));
+        };
+        mixed.written = mixed.written.max(LINE_HEAD);
+        let (mut first, left) = (None, mixed.len() - mixed.written);
+        mixed.unwritten(self.buffer.as_bytes().get(mixed.start..end)?, |part| {
+            first = Some(part);
+            false
+        });
+        Some((first.unwrap_or_default(), left, true))
+    }
+
+    /// Removes the next frame, all of which has been taken.
+    #[cfg(feature = "ws")]
+    pub(crate) fn drop_first(&mut self) {
+        let Some(end) = self.ends.pop_front() else { return };
+        self.written = end + 1;
+        if self.mixed.front().is_some_and(|mixed| mixed.end == end) {
+            self.drop_mixed();
+        }
     }
 
     /// Takes over the frames of `from`, if all frames here have been written.
@@ -91,8 +269,7 @@ impl Outgoing {
             capacity if out.written == out.buffer.len() && capacity > SMALL => capacity,
             _ => 0,
         };
-        let unwritten = self.buffer.len() - self.written;
-        let left = from.buffer.len() - from.written;
+        let (unwritten, left) = (self.unwritten(), from.unwritten());
         if unwritten > 0 {
             return Refilled { refilled: false, unwritten, left, retained: large(from) };
         }
@@ -113,8 +290,9 @@ impl Outgoing {
     /// Moves the next frame to the end of another's.
     #[cfg(feature = "tokio")]
     pub(crate) fn move_frame(&mut self, to: &mut Outgoing) {
-        if let Some(Frame::Text(frame)) = self.pop_frame() {
-            let _bytes = to.push(|out| out.push_str(frame));
+        // A peer that takes one frame at a time takes no bytes beside the text.
+        if let Some(frame) = self.pop_frame() {
+            let _bytes = to.push(|out| out.push_str(frame.text()));
         }
         if self.is_empty() {
             self.clear();
@@ -128,6 +306,7 @@ impl Outgoing {
         }
         self.buffer.clear();
         self.ends.clear();
-        self.written = 0;
+        self.mixed.clear();
+        (self.beside, self.written) = (0, 0);
     }
 }

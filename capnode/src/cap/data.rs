@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::broken::BrokenSlot;
 use super::local::{Local, RequestTarget};
-use super::payload::{LivePayload, PayloadRef, encode, undefined};
+use super::payload::{LivePayload, PayloadRef, encode, undefined, unfold};
 use super::request::{Args, Member, Request};
 use super::response::{FirstPoll, Reply, Response};
 use super::{Cap, RefKind};
@@ -20,6 +20,9 @@ use crate::sync::{Mutex, lock};
 struct ValueTarget;
 
 fn cap(body: LivePayload) -> Cap {
+    // It is looked into as text.
+    let is_mixed = body.refs.iter().any(|slot| slot.to.as_bytes().is_some());
+    let body = if is_mixed { unfold(body, usize::MAX).0.unwrap_or_else(|_| undefined()) } else { body };
     let body = Payload { text: body.text.share(), ..body };
     let held = HeldValue { body, places: Mutex::default(), whole: OnceLock::new() };
     Cap::from_local(Local::new(Arc::new(held), &ValueTarget))
@@ -29,7 +32,7 @@ fn cap(body: LivePayload) -> Cap {
 pub(crate) fn to_cap(body: LivePayload) -> Cap {
     match body.root() {
         Some(PayloadRef::Cap(cap)) => cap.clone(),
-        Some(PayloadRef::Value(nested)) => to_cap(nested.body.clone()),
+        Some(PayloadRef::Value(nested)) => to_cap(nested.body().clone()),
         Some(PayloadRef::Shared(_) | PayloadRef::Inner(_)) | None => cap(body),
     }
 }

@@ -31,6 +31,11 @@ pub(crate) trait ImportHook: ConnectionHook {
     /// The most bytes of a message to the peer.
     fn frame_bytes(&self) -> usize;
 
+    /// The bound of what is written for the peer: see [`bounds::parts`](crate::bounds::parts).
+    fn write_limit(&self) -> usize {
+        self.frame_bytes()
+    }
+
     /// The time since the beginning, as the driver has told it.
     fn now(&self) -> Duration {
         Duration::ZERO
@@ -194,7 +199,7 @@ impl Import {
     fn call(self: &Arc<Self>, request: &mut Request, return_mode: ReturnMode) -> Result<Called, Error> {
         // The connection is asked for no more than a call needs.
         if matches!(request.args, Args::Typed(_)) {
-            let written = request.args.write(self.connection.frame_bytes());
+            let written = request.args.write(self.connection.write_limit());
             written.map_err(|error| request.member.explain(error))?;
         }
         let verb = match &request.member {

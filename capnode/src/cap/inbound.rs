@@ -18,6 +18,7 @@ use super::response::{FirstPoll, Response};
 use crate::bounds;
 
 use crate::error::{Error, ErrorKind, Fate};
+use crate::kinds::Bytes;
 use crate::limits::Unfolding;
 use crate::message::{Id, Path, Payload, Slot};
 use crate::runtime::BoxFuture;
@@ -45,6 +46,8 @@ pub(crate) enum InboundRef {
     Pending(Response),
     /// A promise of the peer.
     Promise(PeerPromise),
+    /// Bytes that came beside the text.
+    Bytes(Bytes),
     /// One of the nodes of the payload that this stands in.
     Node(usize),
     /// A missing reference, with the values that came in it. The message that it stands in is refused, so it is never
@@ -212,13 +215,18 @@ impl InboundRef {
         value: Payload<InboundRef>,
         limits: Unfolding,
     ) -> Result<LivePayload, Payload<InboundRef>> {
-        if value.refs.iter().any(|slot| !matches!(slot.to, InboundRef::Cap(_) | InboundRef::Node(_))) {
+        if value
+            .refs
+            .iter()
+            .any(|slot| !matches!(slot.to, InboundRef::Cap(_) | InboundRef::Bytes(_) | InboundRef::Node(_)))
+        {
             return Err(value);
         }
         let mut refs = Vec::with_capacity(value.refs.len());
         for Slot { start, end, to } in value.refs {
             let to = match to {
                 InboundRef::Cap(cap) => PayloadRef::Cap(cap),
+                InboundRef::Bytes(bytes) => PayloadRef::bytes(bytes),
                 InboundRef::Node(node) => PayloadRef::Inner(node),
                 // Looked for above.
                 InboundRef::Call(_)
@@ -318,6 +326,7 @@ async fn settle_within(
                 waiting.push(keep(promised, limits, chain, arrived.clone()));
                 None
             }
+            InboundRef::Bytes(bytes) => Some(PayloadRef::bytes(bytes)),
             InboundRef::Node(node) => Some(PayloadRef::Inner(node)),
             // Making a request leaves none to be made.
             InboundRef::Call(_) | InboundRef::Map(_) => None,

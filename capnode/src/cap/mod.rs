@@ -48,6 +48,7 @@ use self::promise::Promise;
 use self::property::PropertyRef;
 use self::request::{Args, CallOptions, Member, Request};
 use self::response::{FirstPoll, Outcome, Response, ResultSlot};
+use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::escape::EscapeControl;
 use crate::message::{Key, Path, Text};
@@ -252,10 +253,11 @@ impl Cap {
         matches!(&self.0, Kind::Remote(import) if import.capabilities().is_some_and(|peer| peer.records))
     }
 
-    /// The most bytes of a message to the peer that lends this, if arguments for it are best written right away.
+    /// The bound of a message to the peer that lends this, if arguments for it are best written right away: see
+    /// [`bounds::parts`].
     pub(crate) fn writes_within(&self) -> Option<usize> {
         match &self.0 {
-            Kind::Remote(import) => Some(import.connection.frame_bytes()),
+            Kind::Remote(import) => Some(import.connection.write_limit()),
             Kind::Property(at) => depth::with_hop_limit(|| at.cap.nearest().writes_within()).flatten(),
             _ => None,
         }
@@ -268,7 +270,7 @@ impl Cap {
             Kind::Property(at) => {
                 depth::with_hop_limit(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX)
             }
-            _ => self.writes_within().unwrap_or(usize::MAX),
+            _ => self.writes_within().map_or(usize::MAX, |bound| bounds::parts(bound).0),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use super::graph::{Graph, SharedNode};
 use crate::bounds;
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
+use crate::kinds::Bytes;
 use crate::limits::{LimitKind, MAX_PROMISE_DEPTH, Unfolding};
 use crate::message::{Payload, Slot, Text};
 use crate::thin_vec::ThinVec;
@@ -32,7 +33,9 @@ pub(crate) enum PayloadRef {
 /// limited before anything is unfolded.
 #[derive(Debug)]
 pub(crate) struct NestedPayload {
-    pub(crate) body: LivePayload,
+    body: OnceLock<LivePayload>,
+    /// The bytes that the value is, if it came beside the text. They are written as text where that is needed.
+    raw: Option<Bytes>,
     bytes: usize,
     levels: usize,
     callable: bool,
@@ -45,7 +48,23 @@ impl PayloadRef {
     pub(crate) fn value(body: LivePayload) -> Self {
         let (bytes, levels) = extent(&body);
         let callable = body.refs.iter().any(|slot| slot.to.is_callable());
-        PayloadRef::Value(Arc::new(NestedPayload { body, bytes, levels, callable }))
+        PayloadRef::Value(Arc::new(NestedPayload { body: body.into(), raw: None, bytes, levels, callable }))
+    }
+
+    /// Returns bytes that stand beside the text.
+    pub(crate) fn bytes(raw: Bytes) -> Self {
+        let bytes = raw.len().div_ceil(3) * 4 + REFERENCE;
+        let nested =
+            NestedPayload { body: OnceLock::new(), raw: Some(raw), bytes, levels: 0, callable: false };
+        PayloadRef::Value(Arc::new(nested))
+    }
+
+    /// Returns the bytes, if they stand beside the text.
+    pub(crate) fn as_bytes(&self) -> Option<&Bytes> {
+        match self {
+            PayloadRef::Value(nested) => nested.raw.as_ref(),
+            _ => None,
+        }
     }
 
     /// The outcome of a read. One that is nothing but another value is that one, shared.
@@ -67,6 +86,21 @@ impl PayloadRef {
     }
 }
 
+impl NestedPayload {
+    /// Returns the value as text.
+    pub(crate) fn body(&self) -> &LivePayload {
+        self.body.get_or_init(|| {
+            let written = self.raw.as_ref().map(|raw| capnweb::to_payload(raw, usize::MAX));
+            written.and_then(Result::ok).map_or_else(undefined, Payload::compact)
+        })
+    }
+
+    /// Returns the bytes that the value is, if they stand beside the text.
+    pub(crate) fn raw(&self) -> Option<&Bytes> {
+        self.raw.as_ref()
+    }
+}
+
 /// The bytes of a value with all in it unfolded, and how deep values stand in it.
 fn extent(body: &LivePayload) -> (usize, usize) {
     let own = (body.text.as_str().len() + body.refs.len() * REFERENCE, 1);
@@ -81,6 +115,11 @@ fn extent(body: &LivePayload) -> (usize, usize) {
 /// The bytes of a value with all in it unfolded, references apart.
 pub(crate) fn unfolded_len(body: &LivePayload) -> usize {
     if body.refs.is_empty() { body.text.as_str().len() } else { extent(body).0 }
+}
+
+/// Returns the number of bytes that stand beside the text of a value.
+pub(crate) fn beside_len(body: &LivePayload) -> usize {
+    body.refs.iter().filter_map(|slot| slot.to.as_bytes()).map(|bytes| bytes.len()).sum()
 }
 
 /// The bytes that a value keeps from being freed, references apart.
@@ -163,7 +202,7 @@ fn expand(mut body: LivePayload, depth: usize, left: &mut usize) -> LivePayload 
                 *left -= 1;
                 expand(as_record, depth - 1, left)
             }),
-            PayloadRef::Value(nested) => Some(expand(nested.body.clone(), depth, left)),
+            PayloadRef::Value(nested) => Some(expand(nested.body().clone(), depth, left)),
             _ => None,
         };
         if let Some(inside) = inside {
@@ -173,9 +212,11 @@ fn expand(mut body: LivePayload, depth: usize, left: &mut usize) -> LivePayload 
     body
 }
 
-/// `true` for a value with nothing but references in it, which every language can say as it is.
-fn is_plain(body: &LivePayload) -> bool {
-    body.refs.iter().all(|slot| matches!(slot.to, PayloadRef::Cap(_)))
+/// `true` for a value with nothing but references in it, which every language can say as it is. `beside` says that bytes
+/// may stand beside the text.
+fn is_plain(body: &LivePayload, beside: bool) -> bool {
+    let is_plain = |to: &PayloadRef| matches!(to, PayloadRef::Cap(_)) || (beside && to.as_bytes().is_some());
+    body.refs.iter().all(|slot| is_plain(&slot.to))
 }
 
 /// A stand-in for a reference in a text of several values, so that its place is not where the next value begins.
@@ -184,10 +225,10 @@ const PLACEHOLDER: &str = "null";
 /// Returns the value in the form of a language that has words for values that occur more than once, in at most `bytes`
 /// bytes. Each such value is a node. Nothing but references and nodes stands in the result.
 pub(crate) fn flatten(body: LivePayload, bytes: usize) -> Result<LivePayload, Error> {
-    if is_plain(&body) {
+    if is_plain(&body, false) {
         return Ok(body);
     }
-    let mut out = Out::new(bytes);
+    let mut out = Out::new(bytes, false);
     let mut numbers: HashMap<(usize, usize), usize> = HashMap::new();
     // In the order in which they were met.
     let mut met: Vec<(&Arc<Graph>, usize)> = Vec::new();
@@ -199,6 +240,7 @@ pub(crate) fn flatten(body: LivePayload, bytes: usize) -> Result<LivePayload, Er
         while let Some(frame) = frames.last_mut() {
             match frame.next(&mut out)? {
                 Some(Step::Cap(cap)) => out.reference(PayloadRef::Cap(cap.clone()), PLACEHOLDER)?,
+                Some(Step::Bytes(to)) => out.reference(to.clone(), PLACEHOLDER)?,
                 Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
                 Some(Step::Node(graph, index)) => {
                     let number = *numbers.entry((Arc::as_ptr(graph).addr(), index)).or_insert_with(|| {
@@ -225,17 +267,20 @@ pub(crate) fn flatten(body: LivePayload, bytes: usize) -> Result<LivePayload, Er
 }
 
 /// Returns the value in Cap'n Web's form, with all that occurs more than once written each time, in at most `bytes`
-/// bytes. Nothing but references stands in the result. The rest of the value is to be dropped where that is allowed.
+/// bytes. Nothing but references stands in the result, and bytes beside the text if `bytes` allows it. The rest of the
+/// value is to be dropped where that is allowed.
 pub(crate) fn unfold(body: LivePayload, bytes: usize) -> (Result<LivePayload, Error>, Option<LivePayload>) {
-    if is_plain(&body) { (Ok(body), None) } else { (unfolded(&body, bytes), Some(body)) }
+    let (bytes, beside) = bounds::parts(bytes);
+    if is_plain(&body, beside) { (Ok(body), None) } else { (unfolded(&body, bytes, beside), Some(body)) }
 }
 
-fn unfolded(body: &LivePayload, bytes: usize) -> Result<LivePayload, Error> {
-    let mut out = Out::new(bytes);
+fn unfolded(body: &LivePayload, bytes: usize, beside: bool) -> Result<LivePayload, Error> {
+    let mut out = Out::new(bytes, beside);
     let mut frames = vec![Frame::of(body)];
     while let Some(frame) = frames.last_mut() {
         match frame.next(&mut out)? {
             Some(Step::Cap(cap)) => out.reference(PayloadRef::Cap(cap.clone()), "")?,
+            Some(Step::Bytes(to)) => out.reference(to.clone(), "")?,
             Some(Step::Into(nested)) => out.go_into(&mut frames, nested)?,
             Some(Step::Node(graph, index)) => {
                 if frames.iter().any(|frame| frame.is_node(graph, index)) {
@@ -269,6 +314,8 @@ struct Frame<'a> {
 /// The next part of a value, behind text that has been written.
 enum Step<'a> {
     Cap(&'a Cap),
+    /// Bytes that stay beside the text.
+    Bytes(&'a PayloadRef),
     Into(Frame<'a>),
     Node(&'a Arc<Graph>, usize),
 }
@@ -300,7 +347,13 @@ impl<'a> Frame<'a> {
         let Some(slot) = slot else { return Ok(None) };
         Ok(Some(match (&slot.to, self.node) {
             (PayloadRef::Cap(cap), _) => Step::Cap(cap),
-            (PayloadRef::Value(nested), _) => Step::Into(Frame::of(&nested.body)),
+            (to @ PayloadRef::Value(nested), _) => match nested.raw() {
+                Some(raw) if out.beside => {
+                    out.charge(raw.len())?;
+                    Step::Bytes(to)
+                }
+                _ => Step::Into(Frame::of(nested.body())),
+            },
             (PayloadRef::Shared(node), _) => Step::Node(&node.graph, node.index),
             (PayloadRef::Inner(index), Some((graph, _))) => Step::Node(graph, *index),
             (PayloadRef::Inner(_), None) => {
@@ -317,12 +370,21 @@ struct Out {
     limit: usize,
     /// Bytes that count beside the text.
     extra: usize,
+    /// `true` if bytes may stand beside the text.
+    beside: bool,
     depth: capnweb::Depth,
 }
 
 impl Out {
-    fn new(limit: usize) -> Self {
-        Self { text: String::new(), refs: Vec::new(), limit, extra: 0, depth: capnweb::Depth::default() }
+    fn new(limit: usize, beside: bool) -> Self {
+        Self {
+            text: String::new(),
+            refs: Vec::new(),
+            limit,
+            extra: 0,
+            beside,
+            depth: capnweb::Depth::default(),
+        }
     }
 
     fn push(&mut self, text: &str) -> Result<(), Error> {

@@ -466,11 +466,11 @@ impl Run {
         self.count_steps(len_of(&input) / STEP)?;
         let opened = opened(&input);
         let mappable =
-            opened.as_ref().map_or(Mappable::One, |value| parts_to_map(&value.body, self.steps_left()));
+            opened.as_ref().map_or(Mappable::One, |value| parts_to_map(value.body(), self.steps_left()));
         match (mappable, opened) {
             (Mappable::Nothing, _) => Ok(input),
             (Mappable::TooLong, _) => Err(self.too_long()),
-            (Mappable::List(starts), Some(list)) => self.list(work, &list.body, starts).await,
+            (Mappable::List(starts), Some(list)) => self.list(work, list.body(), starts).await,
             (Mappable::List(_) | Mappable::One, _) => {
                 self.count_steps(1)?;
                 self.element(&work, input).get().await
@@ -542,8 +542,8 @@ impl ListWriter {
             self.text.push(',');
         }
         match part {
-            PayloadRef::Value(nested) if nested.body.refs.is_empty() => {
-                self.text.push_str(nested.body.text.as_str());
+            PayloadRef::Value(nested) if nested.body().refs.is_empty() => {
+                self.text.push_str(nested.body().text.as_str());
             }
             to => self.refs.push(Slot { start: self.text.len(), end: self.text.len(), to }),
         }
@@ -558,7 +558,7 @@ impl ListWriter {
 /// Returns the value that is not a reference to something; `None` for such a reference.
 fn opened(part: &PayloadRef) -> Option<Arc<NestedPayload>> {
     match part {
-        PayloadRef::Value(nested) => match nested.body.root() {
+        PayloadRef::Value(nested) => match nested.body().root() {
             // It is no deeper than values nest.
             Some(inner) => opened(inner),
             None => Some(nested.clone()),

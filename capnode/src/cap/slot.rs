@@ -22,6 +22,7 @@ use super::value::Value;
 use crate::dialect::capnweb::{Reader, decode_error};
 use crate::dialect::{ExtractRef, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
 use crate::error::Error;
+use crate::kinds::Bytes;
 use crate::kinds::marker::REFERENCE;
 use crate::message::{self, Payload, Text};
 use crate::sync::{OnDrop, thread_local};
@@ -76,6 +77,10 @@ impl ExtractRef for PayloadRef {
         let part = OUT.take().flatten();
         written.ok().and(part)
     }
+
+    fn of_bytes(bytes: Bytes) -> Option<Self> {
+        Some(PayloadRef::bytes(bytes))
+    }
 }
 
 /// Puts something into the table of the decoding under way.
@@ -92,7 +97,10 @@ impl ResolveRef for PayloadRef {
     fn resolve<'a>(&'a self, graph: Option<&'a Arc<Graph>>) -> ResolvedRef<'a, Self> {
         match (self, graph) {
             (PayloadRef::Cap(cap), _) => ResolvedRef::Reference(register_ref(DecodedRef::Cap(cap.clone()))),
-            (PayloadRef::Value(nested), _) => ResolvedRef::Value(&nested.body),
+            (PayloadRef::Value(nested), _) => match nested.raw() {
+                Some(raw) => ResolvedRef::Bytes(raw),
+                None => ResolvedRef::Value(nested.body()),
+            },
             (PayloadRef::Shared(node), _) => {
                 ResolvedRef::Node(NodeRef { graph: &node.graph, index: node.index })
             }

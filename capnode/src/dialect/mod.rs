@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
+use crate::kinds::Bytes;
 use crate::limits::LimitKind;
 use crate::message::{Id, Payload, Slot};
 
@@ -100,6 +101,9 @@ const ENVELOPE: usize = 4;
 pub(crate) trait ExtractRef: Sized {
     /// The reference inside the newtype that says it is one.
     fn extract<T: Serialize + ?Sized>(newtype: &T) -> Option<Self>;
+
+    /// Returns the reference that stands for bytes beside the text, if there are such.
+    fn of_bytes(bytes: Bytes) -> Option<Self>;
 }
 
 /// The content of a place in a payload that is being read.
@@ -108,6 +112,8 @@ pub(crate) enum ResolvedRef<'a, R: ResolveRef> {
     Reference(u64),
     /// A value that came by another way, to be read as if it stood here.
     Value(&'a Payload<R>),
+    /// Bytes that came beside the text.
+    Bytes(&'a Bytes),
     /// A value that stands in several places, or inside itself.
     Node(NodeRef<'a, R>),
 }

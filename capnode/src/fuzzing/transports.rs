@@ -64,8 +64,8 @@ impl AsyncWrite for Pieces {
     }
 }
 
-fn owned(Frame::Text(text): Frame<'_>) -> String {
-    text.to_owned()
+fn owned(frame: Frame<'_>) -> String {
+    frame.text().to_owned()
 }
 
 fn kind(error: ReceiveError) -> io::ErrorKind {

@@ -11,6 +11,7 @@ use foldhash::fast::FixedState;
 use super::args::{self, Args};
 use super::client::Client;
 use super::wire::{Wire, WireError};
+use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::interface::Interface;
 use crate::cap::local::{Local, RequestTarget};
@@ -141,14 +142,14 @@ impl Reply {
     /// Returns the reply with a value. A `typed` caller can take it as it is: in its place, if it is waiting now.
     fn made<R: Wire>(value: R, write: Write<R>, typed: bool, place: ResultSlot<'_>) -> Outcome {
         if !typed {
-            return write(&value, usize::MAX).map(Reply::Wire);
+            return write(&value, bounds::unchecked()).map(Reply::Wire);
         }
         match place.map(|place| place.downcast_mut::<Option<R>>()) {
             Some(Some(place)) => {
                 *place = Some(value);
                 Ok(Reply::Placed)
             }
-            Some(None) => write(&value, usize::MAX).map(Reply::Wire),
+            Some(None) => write(&value, bounds::unchecked()).map(Reply::Wire),
             None => Ok(Reply::Typed(Box::new(UnwrittenValue(Some(value), write)))),
         }
     }

@@ -1,5 +1,6 @@
 //! Bytes.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -9,6 +10,15 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::marker;
 use crate::error::{Error, ErrorKind};
+use crate::sync::thread_local;
+
+thread_local! {
+    /// The open slot: `None` while it is closed, `Some(None)` until bytes are put into it. Serde has no way to hand bytes on
+    /// without a copy.
+    static OUT: RefCell<Option<Option<Bytes>>> = const { RefCell::new(None) };
+    /// The bytes that are being handed to a visitor.
+    static IN: RefCell<Option<Bytes>> = const { RefCell::new(None) };
+}
 
 macro_rules! byte_kinds {
     ($($kind:ident: $size:literal, $doc:literal;)*) => {
@@ -86,7 +96,8 @@ byte_kinds! {
 /// Bytes of the crate `bytes`, as one of JavaScript's byte containers. Cloning them copies no data.
 ///
 /// A `Vec<u8>` travels as an array of numbers, as in serde, and can be read from an array and from bytes. This type
-/// travels as bytes, at 4 characters for 3 bytes.
+/// travels as bytes: beside the text of the message to another program of this library, if there are at least a thousand and
+/// the transport can carry them, and otherwise at 4 characters for 3 bytes.
 ///
 /// ```
 /// use capnode::{ByteKind, Bytes};
@@ -187,11 +198,41 @@ impl FromIterator<u8> for Bytes {
 }
 
 /// Serializes as bytes, which a slice does not do by itself.
-struct Raw<'a>(&'a [u8]);
+struct Raw<'a>(&'a Bytes);
 
 impl Serialize for Raw<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
+        let taken = OUT.with_borrow_mut(|slot| match slot {
+            Some(place) => {
+                *place = Some(self.0.clone());
+                true
+            }
+            None => false,
+        });
+        if taken { serializer.serialize_unit() } else { serializer.serialize_bytes(self.0) }
+    }
+}
+
+impl Bytes {
+    /// Returns the bytes that the content of a [`marker::BYTES`] is, without a copy.
+    pub(crate) fn extract<T: Serialize + ?Sized>(content: &T) -> Option<Self> {
+        OUT.set(Some(None));
+        let written = content.serialize(serde_json::value::Serializer);
+        let bytes = OUT.take().flatten();
+        written.ok().and(bytes)
+    }
+
+    /// Hands the bytes to a visitor: without a copy, if it is that of this type.
+    pub(crate) fn visit<'de, V: de::Visitor<'de>, E: de::Error>(&self, visitor: V) -> Result<V::Value, E> {
+        IN.set(Some(self.clone()));
+        let value = visitor.visit_bytes(self);
+        drop(IN.take());
+        value
+    }
+
+    /// Returns the bytes that are being handed on, if they are these.
+    fn handed(bytes: &[u8]) -> Option<Self> {
+        IN.with_borrow_mut(|given| given.take_if(|given| std::ptr::eq(&raw const given[..], bytes)))
     }
 }
 
@@ -213,8 +254,8 @@ impl Serialize for Bytes {
             )));
         }
         match self.kind {
-            ByteKind::Uint8Array => serializer.serialize_newtype_struct(marker::BYTES, &(Raw(&self.data),)),
-            kind => serializer.serialize_newtype_struct(marker::BYTES, &(Raw(&self.data), kind.name())),
+            ByteKind::Uint8Array => serializer.serialize_newtype_struct(marker::BYTES, &(Raw(self),)),
+            kind => serializer.serialize_newtype_struct(marker::BYTES, &(Raw(self), kind.name())),
         }
     }
 }
@@ -239,7 +280,7 @@ impl<'de> de::Visitor<'de> for BytesVisitor {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-        Ok(bytes.into())
+        Ok(Bytes::handed(bytes).unwrap_or_else(|| bytes.into()))
     }
 
     fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {

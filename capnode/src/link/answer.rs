@@ -51,7 +51,7 @@ impl Link {
         let outcome = match outcome {
             Ok(Reply::Wire(body)) => Ok(body),
             // It is written here, since the lock is held below.
-            unwritten => bounds::writing(self.limits.frame_bytes, || {
+            unwritten => bounds::writing(self.write_limit(), || {
                 unwritten.and_then(Reply::into_body).map_err(Error::written)
             }),
         };
@@ -132,7 +132,7 @@ impl Link {
             // A value without references is written as it is.
             Ok(body) if body.is_plain() => Ok(Payload::plain(body.text)),
             Ok(body) => {
-                let (value, left) = to_wire(body, self.capabilities(), self.limits.frame_bytes);
+                let (value, left) = to_wire(body, self.capabilities(), self.write_limit());
                 effects.discard_all(left);
                 value.map(|value| self.descriptors(state, value, true, effects))
             }

@@ -50,7 +50,10 @@ impl Link {
     ) -> CapDescriptor {
         let cap = match part {
             PayloadRef::Inner(node) => return CapDescriptor::Node(*node),
-            part => part_to_cap(part),
+            part => match part.as_bytes() {
+                Some(bytes) => return CapDescriptor::Bytes(bytes.clone()),
+                None => part_to_cap(part),
+            },
         };
         if state.session.peer().pipes {
             if let Some(source) = ReadEnd::taken(&cap) {

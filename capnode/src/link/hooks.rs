@@ -15,7 +15,7 @@ use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
-use crate::cap::payload::{LivePayload, REFERENCE};
+use crate::cap::payload::{LivePayload, REFERENCE, beside_len};
 use crate::cap::pending::{AnswerSlot, PendingAnswer};
 use crate::cap::promise::Promise;
 use crate::cap::request::{Args, CallOptions, Member, Request};
@@ -95,6 +95,10 @@ impl ImportHook for Link {
         self.limits.frame_bytes
     }
 
+    fn write_limit(&self) -> usize {
+        Link::write_limit(self)
+    }
+
     fn now(&self) -> Duration {
         Link::now(self)
     }
@@ -126,9 +130,9 @@ impl ImportHook for Link {
             // Arguments without references are sent as they are.
             if !args.refs.is_empty() || !args.nodes.is_empty() {
                 let plain = std::mem::replace(args, Payload::plain(Text::Static("")));
-                *args = to_wire(plain, self.capabilities(), self.limits.frame_bytes).0?;
+                *args = to_wire(plain, self.capabilities(), Link::write_limit(&self)).0?;
             }
-            size = args.text.as_str().len() + args.refs.len() * REFERENCE;
+            size = args.text.as_str().len() + args.refs.len() * REFERENCE + beside_len(args);
         }
         let mut program = None;
         if let Args::Map(captures, map) = &request.args {

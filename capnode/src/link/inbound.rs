@@ -25,7 +25,7 @@ use crate::cap::stream::WriteEnd;
 use crate::cap::{Cap, RefKind};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
-use crate::limits::LimitKind;
+use crate::limits::{LimitKind, Unfolding};
 use crate::message::{
     CapDescriptor, Expression, Id, Mapping, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Text,
     Usual,
@@ -90,7 +90,28 @@ impl Link {
             Some(Parsed::Other(_)) | None => false,
         };
         if !is_over {
-            self.receive_any(parsed.map(Parsed::into_message), frame, now);
+            self.receive_any(parsed.map(Parsed::into_message), frame, frame.len(), now);
+        }
+    }
+
+    /// Takes in one frame with bytes beside its text.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn receive_mixed(self: &Arc<Self>, text: &str, beside: ::bytes::Bytes) {
+        let bytes = text.len() + beside.len();
+        if bytes > self.limits.frame_bytes {
+            let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
+            return self.break_off(Error::over(LimitKind::FrameBytes, message));
+        }
+        if !self.read_state(|state| state.session.has_offered_bytes()) {
+            let message = "a message with bytes beside its text, which was not offered";
+            return self.break_off(Error::new(ErrorKind::Protocol, message));
+        }
+        match capnweb::read_mixed(text, beside, &self.limits) {
+            Ok(message) => {
+                let now = Duration::from_micros(self.now.load(Ordering::Relaxed));
+                self.receive_any(Some(message), text, bytes, now);
+            }
+            Err(error) => self.break_off(error),
         }
     }
 
@@ -120,7 +141,7 @@ impl Link {
         // No call begins in a session that has ended.
         if !self.ended.load(Ordering::SeqCst) {
             let _hosted = HostGuard::new(Some(self.clone()));
-            let started = make_call(target, name, args, self.unfolding).start_unawaited();
+            let started = make_call(target, name, args, self.values()).start_unawaited();
             self.go_on(answer, started, InboundCall::SIZE + bytes);
         }
         true
@@ -154,8 +175,15 @@ impl Link {
         admitted
     }
 
-    /// Takes in any message, or a frame that is read under the lock.
-    pub(super) fn receive_any(self: &Arc<Self>, parsed: Option<Message>, frame: &str, now: Duration) {
+    /// Takes in any message, or a frame that is read under the lock. The frame has `bytes` bytes, with those beside its
+    /// text.
+    pub(super) fn receive_any(
+        self: &Arc<Self>,
+        parsed: Option<Message>,
+        frame: &str,
+        bytes: usize,
+        now: Duration,
+    ) {
         let work = self.with_state(Cause::Peer, |state, effects| {
             if self.ended.load(Ordering::SeqCst) {
                 return None;
@@ -174,11 +202,12 @@ impl Link {
                 }
                 let Received { event, reply } = state.session.receive(message, now)?;
                 state.say_all(reply);
+                self.agree_on_bytes(state);
                 if self.peer.get().is_some_and(|peer| !peer.releases) {
                     state.evict_exports(self.limits.exports, effects);
                 }
                 match event {
-                    Some(event) => self.stage(state, event, frame.len(), effects),
+                    Some(event) => self.stage(state, event, bytes, effects),
                     None => Ok(None),
                 }
             };
@@ -204,6 +233,19 @@ impl Link {
                 drop(call);
                 self.finish(answer, Err(error), false);
             }
+        }
+    }
+
+    /// Offers to take bytes beside the text, once, to a peer of this library, and notes that the peer takes them.
+    fn agree_on_bytes(&self, state: &mut State) {
+        if !state.session.is_extended() || !self.carries_bytes.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(offer) = state.session.offer_bytes() {
+            state.say(&offer);
+        }
+        if state.session.takes_bytes() {
+            self.puts_bytes_beside.store(true, Ordering::Relaxed);
         }
     }
 
@@ -268,6 +310,11 @@ impl Link {
         state.inbox.can_unpark(state.session.running(), state.entries.own_calls(), &self.limits)
     }
 
+    /// Returns the limits of the values of a call, with the bound of its answer.
+    fn values(&self) -> Unfolding {
+        Unfolding { frame: self.write_limit(), ..self.unfolding }
+    }
+
     /// Adds `bytes` to those that a running call of the peer holds.
     pub(super) fn call_holds(&self, answer: Id, bytes: usize) {
         self.with_state(Cause::Peer, |state, effects| {
@@ -293,7 +340,7 @@ impl Link {
             Expression::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
             Expression::Value(_) => true,
         };
-        let limits = self.unfolding;
+        let limits = self.values();
         let start = || {
             let response = match expression {
                 Expression::Call { target, path, args } => {
@@ -525,6 +572,7 @@ impl Link {
                 InboundRef::Cap(cap.with_kind(RefKind::Writable))
             }
             CapDescriptor::ReceiverReadable(id) => InboundRef::Cap(state.entries.read_end(id)),
+            CapDescriptor::Bytes(bytes) => InboundRef::Bytes(bytes),
             CapDescriptor::Node(node) => InboundRef::Node(node),
             CapDescriptor::SenderPromise(id) => {
                 let (sender, outcome) = oneshot::channel();

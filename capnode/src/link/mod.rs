@@ -58,6 +58,7 @@ pub use self::lost::LostMessage;
 use self::outbox::Outbox;
 use self::pool::{Pool, QuotaShare};
 use self::state::State;
+use crate::bounds::with_bytes_beside;
 use crate::cap::Cap;
 use crate::cap::promise::Promise;
 use crate::dialect::{Capabilities, Dialect};
@@ -68,7 +69,7 @@ use crate::remote::Remote;
 use crate::session::{Session, Side};
 use crate::sweep::Sweep;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The settings of a connection, made before it begins.
 #[derive(Clone, Default)]
@@ -125,6 +126,10 @@ pub(crate) struct Link {
     /// `true` if the end may not take any time.
     #[cfg(feature = "tokio")]
     cut: AtomicBool,
+    /// `true` if the transport carries bytes beside the text.
+    carries_bytes: AtomicBool,
+    /// `true` if bytes go beside the text to the peer. Changed under the lock, and read without.
+    puts_bytes_beside: AtomicBool,
     /// `true` if further calls of the peer are refused. Outside the lock, since it is read for every call.
     draining: AtomicBool,
     /// The waker of the driver.
@@ -198,6 +203,8 @@ impl Link {
             ended: AtomicBool::new(false),
             #[cfg(feature = "tokio")]
             cut: AtomicBool::new(false),
+            carries_bytes: AtomicBool::new(false),
+            puts_bytes_beside: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             driver: Mutex::new(None),
             driver_parked: AtomicBool::new(false),
@@ -205,6 +212,19 @@ impl Link {
             stream_bytes: Arc::default(),
             property_reads: Mutex::default(),
         })
+    }
+
+    /// Sets whether the transport carries bytes beside the text. Without a transport there are none.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_carries_bytes(&self, carries: bool) {
+        self.carries_bytes.store(carries, Ordering::SeqCst);
+    }
+
+    /// Returns the bound of a value that is written for the peer: the bytes of a frame, and whether some of them may stand
+    /// beside the text.
+    fn write_limit(&self) -> usize {
+        let bytes = self.limits.frame_bytes;
+        if self.puts_bytes_beside.load(Ordering::Relaxed) { with_bytes_beside(bytes) } else { bytes }
     }
 
     /// Returns the peer's language, once it is known.

@@ -15,6 +15,7 @@ use super::flushes::Flushes;
 use super::queued_call::QueuedCall;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
+use crate::message::Message;
 use crate::outgoing::Outgoing;
 
 /// Unwritten bytes from which on chunks of streams wait.
@@ -75,6 +76,17 @@ impl Outbox {
     /// Adds a frame that `write` writes.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut String)) {
         self.pending = self.out.push(write);
+    }
+
+    /// Puts the bytes that go beside the text of the last frame there. It is that of `message`.
+    #[inline]
+    pub(super) fn put_beside(&mut self, message: &Message) {
+        if message.may_have_bytes() {
+            let beside = message.beside();
+            if !beside.is_empty() {
+                self.pending = self.out.put_beside(beside);
+            }
+        }
     }
 
     /// Returns `true` if a call with `size` bytes of arguments has to wait, or an error if there is no room for it even

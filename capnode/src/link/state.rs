@@ -40,6 +40,7 @@ impl State {
             let written = encoding.write(message, session, entries, out);
             debug_assert!(written.is_ok(), "each dialect passes over what it has no message for");
         });
+        outbox.put_beside(message);
     }
 
     /// Writes the messages that a change of the session leads to, if any.
@@ -60,6 +61,7 @@ impl State {
             self.retract_exports(&message, effects);
             return Err(error.with_fate(Fate::NotSent));
         }
+        self.outbox.put_beside(&message);
         if pulled {
             self.say(&Message::Pull(id));
         }

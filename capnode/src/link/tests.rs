@@ -22,7 +22,7 @@ fn accepting(index: Option<Cap>) -> Arc<Link> {
 fn write(link: &Arc<Link>) -> Vec<String> {
     let mut out = Outgoing::default();
     link.take_output(|| &mut out);
-    std::iter::from_fn(|| out.pop_frame().map(|Frame::Text(frame)| frame.to_owned())).collect()
+    std::iter::from_fn(|| out.pop_frame().map(|frame| frame.text().to_owned())).collect()
 }
 
 #[test]

@@ -59,7 +59,7 @@ use crate::limits::Limits;
 use crate::link::report::Report;
 use crate::link::task::Task;
 use crate::link::{Link, LinkConfig};
-use crate::outgoing::{Frame, Outgoing};
+use crate::outgoing::Outgoing;
 use crate::session::Tables;
 use crate::sync::{Mutex, lock};
 
@@ -169,7 +169,7 @@ impl Core {
 
     /// Returns the next frame to write.
     pub fn next_frame(&self) -> Option<String> {
-        let pop = || lock(&self.out).pop_frame().map(|Frame::Text(frame)| frame.to_owned());
+        let pop = || lock(&self.out).pop_frame().map(|frame| frame.text().to_owned());
         let taken = pop();
         if taken.is_some() {
             return taken;

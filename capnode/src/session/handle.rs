@@ -69,8 +69,11 @@ impl Session {
                 self.resolve(&mut value, &mut found)?;
                 Some(Event::Progress { import: id, value })
             }
-            Message::Extensions if self.extended => None,
-            Message::Extensions => return protocol("unknown message: abilities".to_owned()),
+            Message::Extensions { bytes } if self.extended => {
+                self.takes_bytes |= bytes;
+                None
+            }
+            Message::Extensions { .. } => return protocol("unknown message: abilities".to_owned()),
             Message::Pull(id) => self.handle_pull(id),
             Message::Answer { id, outcome } => self.handle_answer(id, outcome, &mut reply)?,
             Message::Release { id, count } => self.handle_release(id, count)?,
@@ -312,7 +315,7 @@ impl Session {
                 }
                 Ok(())
             }
-            CapDescriptor::Node(_) => Ok(()),
+            CapDescriptor::Node(_) | CapDescriptor::Bytes(_) => Ok(()),
             CapDescriptor::SenderPromise(id) => {
                 let id = *id;
                 if id >= 0 || self.imports.contains_key(&id) {

@@ -231,6 +231,10 @@ pub(crate) struct Session {
     /// `true` if a hello may still come. At an accepting side it comes before all else, at a connecting one before any
     /// answer.
     hello_due: bool,
+    /// `true` once the peer has been told that this side takes bytes beside the text.
+    offers_bytes: bool,
+    /// `true` if the peer takes bytes beside the text.
+    takes_bytes: bool,
     imports: NumberMap<ImportEntry>,
     exports: IdMap<ExportEntry>,
     running: IdMap<RunningCall>,
@@ -268,6 +272,8 @@ impl Session {
             extended: false,
             hello_sent: false,
             hello_due: true,
+            offers_bytes: false,
+            takes_bytes: false,
             imports,
             exports: IdMap::from_iter([(0, ExportEntry { count: 1, what: ExportTarget::Index })]),
             running: IdMap::default(),
@@ -308,6 +314,23 @@ impl Session {
     /// Returns `true` if the peer is an instance of this library, and knows that this side is one.
     pub(crate) fn is_extended(&self) -> bool {
         self.extended
+    }
+
+    /// Returns the message by which this side offers to take bytes beside the text, to be sent once to an extended peer.
+    pub(crate) fn offer_bytes(&mut self) -> Option<Message> {
+        let due = self.extended && !self.offers_bytes;
+        self.offers_bytes |= due;
+        due.then_some(Message::Extensions { bytes: true })
+    }
+
+    /// Returns `true` if the peer has been told that this side takes bytes beside the text.
+    pub(crate) fn has_offered_bytes(&self) -> bool {
+        self.offers_bytes
+    }
+
+    /// Returns `true` if the peer takes bytes beside the text.
+    pub(crate) fn takes_bytes(&self) -> bool {
+        self.takes_bytes
     }
 
     /// Returns `Some(true)` if the peer is extended, or `None` if a hello may still come.

@@ -44,8 +44,8 @@ impl Transport for Channels {
     fn poll_send(&mut self, _: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let outgoing = self.outgoing.as_ref().ok_or_else(gone)?;
-        while let Some(Frame::Text(frame)) = frames.pop_frame() {
-            outgoing.send(frame.to_owned()).map_err(|_| gone())?;
+        while let Some(frame) = frames.pop_frame() {
+            outgoing.send(frame.text().to_owned()).map_err(|_| gone())?;
         }
         frames.clear();
         Poll::Ready(Ok(()))
@@ -106,10 +106,10 @@ where
     R: Fn(&str) -> io::Result<String> + Send + 'static,
 {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
-        let Some(Frame::Text(frame)) = ready!(self.transport.poll_receive(cx)?) else {
+        let Some(frame) = ready!(self.transport.poll_receive(cx)?) else {
             return Poll::Ready(None);
         };
-        self.current = (self.read)(frame).map_err(|error| ReceiveError::Invalid(error.to_string()))?;
+        self.current = (self.read)(frame.text()).map_err(|error| ReceiveError::Invalid(error.to_string()))?;
         Poll::Ready(Some(Ok(Frame::Text(&self.current))))
     }
 
@@ -117,8 +117,8 @@ where
         // Unsent frames stay where they are counted.
         loop {
             ready!(self.transport.poll_send(cx, &mut self.pending))?;
-            let Some(Frame::Text(frame)) = frames.pop_frame() else { break };
-            let written = (self.write)(frame);
+            let Some(frame) = frames.pop_frame() else { break };
+            let written = (self.write)(frame.text());
             self.pending.push(|out| out.push_str(&written));
         }
         frames.clear();
@@ -126,7 +126,8 @@ where
     }
 
     fn properties(&self) -> Properties {
-        self.transport.properties()
+        // What is translated is text.
+        Properties { bytes: false, ..self.transport.properties() }
     }
 
     fn ping(&mut self) -> bool {

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::{CHUNK, Input, ended};
 use super::messages::{FAILED, close_reason};
+use super::mixed::split_mixed;
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::retention::{self, SMALL};
 
@@ -53,6 +54,8 @@ pub(crate) struct Frames<S> {
     controls: u64,
     /// The close code for the peer's fault.
     fault: Option<u16>,
+    /// The last message with bytes beside its text.
+    mixed: ::bytes::Bytes,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,8 @@ struct Reader {
     message: Vec<u8>,
     /// `true` if a message has begun whose last frame has not.
     begun: bool,
+    /// `true` if the message has bytes beside its text.
+    mixed: bool,
     /// `true` if `message` has been given out.
     taken: bool,
     frame: Option<Header>,
@@ -195,11 +200,10 @@ impl Reader {
             TEXT | BINARY if self.begun => {
                 return Err(protocol("a WebSocket message inside another one"));
             }
-            BINARY => {
-                let message = "a binary message: send text instead".to_owned();
-                return Err(Fault(FAILED, ReceiveError::Invalid(message)));
-            }
-            CONTINUATION | TEXT => {
+            CONTINUATION | TEXT | BINARY => {
+                if opcode != CONTINUATION {
+                    self.mixed = opcode == BINARY;
+                }
                 let whole = length.saturating_add(self.message.len() as u64);
                 if whole > self.limit as u64 {
                     let message = format!("a message is longer than {} bytes", self.limit);
@@ -370,18 +374,18 @@ impl Writer {
     fn fill(&mut self, role: Role, frames: &mut Outgoing) -> io::Result<()> {
         self.controls(role)?;
         while self.out.len() < CHUNK && !self.closing {
-            let Some(frame) = frames.first() else { break };
+            let Some((piece, left, mixed)) = frames.first() else { break };
             if self.left == 0 {
-                self.left = frame.len();
-                self.mask = self.header(role, TEXT, frame.len())?;
+                self.left = left;
+                self.mask = self.header(role, if mixed { BINARY } else { TEXT }, left)?;
             }
-            let part = self.left.min(CHUNK);
-            self.mask = self.payload(&frame[..part], self.mask);
+            let part = piece.len().min(CHUNK);
+            self.mask = self.payload(&piece[..part], self.mask);
             self.left -= part;
             if self.left > 0 {
                 frames.advance(part);
             } else {
-                let _whole = frames.pop_frame();
+                frames.drop_first();
                 self.controls(role)?;
             }
         }
@@ -419,9 +423,28 @@ impl<S> Frames<S> {
             read.reserve_exact(CHUNK);
         }
         let input = Input { buffer: read, ..Input::default() };
-        let reader =
-            Reader { role, limit, input, message: Vec::new(), begun: false, taken: false, frame: None };
-        Self { stream, role, reader, writer: Writer::default(), controls: 0, fault: None }
+        let reader = Reader {
+            role,
+            limit,
+            input,
+            message: Vec::new(),
+            begun: false,
+            mixed: false,
+            taken: false,
+            frame: None,
+        };
+        let writer = Writer::default();
+        Self { stream, role, reader, writer, controls: 0, fault: None, mixed: ::bytes::Bytes::new() }
+    }
+
+    /// Takes a message with bytes beside its text: the length of the text, the text, and the bytes.
+    fn mixed(&mut self, message: ::bytes::Bytes) -> Result<Frame<'_>, ReceiveError> {
+        self.mixed = message;
+        let frame = split_mixed(&self.mixed);
+        if frame.is_err() {
+            self.fault = Some(INVALID);
+        }
+        frame
     }
 
     /// Discards all buffered and later input.
@@ -458,6 +481,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
         let text = loop {
             match self.reader.next() {
                 Ok(Step::Read) => {}
+                Ok(Step::InPlace(range)) if self.reader.mixed => {
+                    let message = ::bytes::Bytes::copy_from_slice(&self.reader.input.buffer[range]);
+                    return Poll::Ready(Some(self.mixed(message)));
+                }
+                Ok(Step::Joined) if self.reader.mixed => {
+                    let message = std::mem::take(&mut self.reader.message).into();
+                    return Poll::Ready(Some(self.mixed(message)));
+                }
                 Ok(Step::InPlace(range)) => break &self.reader.input.buffer[range],
                 Ok(Step::Joined) => break &self.reader.message,
                 Ok(Step::Ping(payload)) => {
@@ -530,7 +561,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
 
     fn properties(&self) -> Properties {
         let signs_of_life = self.controls + self.reader.input.read / LIFE;
-        Properties { signs_of_life, arriving: self.reader.message.capacity(), ..Properties::default() }
+        let arriving = self.reader.message.capacity();
+        Properties { bytes: true, signs_of_life, arriving, ..Properties::default() }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {

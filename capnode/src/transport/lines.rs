@@ -1,6 +1,6 @@
 //! Byte streams, a line a frame; some peers put nothing between the frames.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,9 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::input::{CHUNK, Input, ended};
+use super::mixed::{Arriving, split_mixed};
 use super::texts::{Byte, Text};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
+use crate::outgoing::LINE_HEAD;
 use crate::retention::{self, SMALL};
+
+/// The most pieces of one write.
+const SLICES: usize = 32;
 
 /// Frames over a byte stream, each a line: see [`lines`].
 #[derive(Debug)]
@@ -22,6 +27,10 @@ pub struct Lines<S> {
     searched: usize,
     limit: usize,
     framing: Framing,
+    /// A frame with bytes beside its text that has not arrived whole.
+    arriving: Option<Arriving>,
+    /// The last such frame.
+    mixed: ::bytes::Bytes,
 }
 
 /// The separator of the frames that arrive.
@@ -43,7 +52,15 @@ enum Framing {
 /// The limit on a line is by default that of [`Limits::frame_bytes`](crate::Limits::frame_bytes); see [`Lines::limit`].
 pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Lines<S> {
     let limit = crate::Limits::default().frame_bytes;
-    Lines { stream, input: Input::default(), searched: 0, limit, framing: Framing::Unknown }
+    Lines {
+        stream,
+        input: Input::default(),
+        searched: 0,
+        limit,
+        framing: Framing::Unknown,
+        arriving: None,
+        mixed: ::bytes::Bytes::new(),
+    }
 }
 
 /// Carries frames over the standard input and output of this process, for a program that another one started.
@@ -163,6 +180,11 @@ impl<S> Lines<S> {
         found.map(|at| from + at)
     }
 
+    /// Returns `true` if a frame with bytes beside its text begins here. The first frame is none.
+    fn is_at_mixed(&self) -> bool {
+        matches!(self.framing, Framing::Lines) && self.input.bytes().first() == Some(&0)
+    }
+
     /// Makes room for the next read.
     fn make_room(&mut self) {
         if self.input.start > 0 {
@@ -177,6 +199,58 @@ impl<S> Lines<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Lines<S> {
+    /// Receives a frame with bytes beside its text.
+    fn poll_mixed(&mut self, cx: &mut Context<'_>) -> Poll<Result<::bytes::Bytes, ReceiveError>> {
+        loop {
+            if let Some(arriving) = &mut self.arriving {
+                self.input.start += arriving.take(self.input.bytes());
+                self.searched = self.input.start;
+                if let Some(message) = arriving.finish() {
+                    self.arriving = None;
+                    return Poll::Ready(Ok(message));
+                }
+                let read = ready!(arriving.poll_read(&mut self.stream, cx))?;
+                self.input.read += read as u64;
+                if read == 0 {
+                    return Poll::Ready(Err(ended("the connection ended in the middle of a message").into()));
+                }
+                continue;
+            }
+            match Arriving::begin(self.input.bytes(), self.limit) {
+                Some(Ok(arriving)) => {
+                    self.input.start += LINE_HEAD;
+                    self.arriving = Some(arriving);
+                }
+                Some(Err(error)) => {
+                    self.input.discard(Leftover::of_too_long());
+                    return Poll::Ready(Err(error));
+                }
+                None => {
+                    self.make_room();
+                    if ready!(self.input.poll_read(&mut self.stream, cx))? == 0 {
+                        self.input.start = self.input.buffer.len();
+                        return Poll::Ready(Err(
+                            ended("the connection ended in the middle of a message").into()
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes frames of which some have bytes beside their text.
+    fn poll_send_mixed(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = frames.fill(&mut slices);
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..filled]);
+        if let Poll::Ready(Ok(written)) = written {
+            frames.advance(written);
+        }
+        written
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         if self.input.leftover.is_some() {
@@ -184,6 +258,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
             return discarded.map(|outcome| outcome.err().map(|error| Err(error.into())));
         }
         let (end, next) = loop {
+            if self.arriving.is_some() || self.is_at_mixed() {
+                let message = ready!(self.poll_mixed(cx));
+                return Poll::Ready(Some(message.and_then(|message| {
+                    self.mixed = message;
+                    split_mixed(&self.mixed)
+                })));
+            }
             let found = self.find_frame();
             // A line that has come as a whole is refused as well.
             let length = found.map_or(self.input.buffer.len(), |(end, _)| end) - self.input.start;
@@ -222,6 +303,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
 
     fn poll_send(&mut self, cx: &mut Context<'_>, frames: &mut Outgoing) -> Poll<io::Result<()>> {
         while !frames.is_empty() {
+            if frames.is_mixed() {
+                if ready!(self.poll_send_mixed(cx, frames))? == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                continue;
+            }
             match ready!(Pin::new(&mut self.stream).poll_write(cx, frames.lines()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => frames.advance(written),
@@ -239,8 +326,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         };
         Properties {
             byte_stream: true,
+            bytes: true,
             signs_of_life: self.input.read / LIFE,
-            arriving,
+            arriving: arriving + self.arriving.as_ref().map_or(0, Arriving::held),
             ..Properties::default()
         }
     }

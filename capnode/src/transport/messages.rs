@@ -156,7 +156,7 @@ where
         while self.ping.is_some() || !frames.is_empty() {
             ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
             let next = self.ping.take();
-            let next = next.or_else(|| frames.pop_frame().map(|Frame::Text(frame)| M::from_frame(frame)));
+            let next = next.or_else(|| frames.pop_frame().map(|frame| M::from_frame(frame.text())));
             let Some(message) = next else { break };
             sink.as_mut().start_send(message).map_err(io::Error::other)?;
         }

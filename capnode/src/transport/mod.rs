@@ -13,6 +13,7 @@ pub(crate) mod frames;
 mod input;
 pub(crate) mod lines;
 pub(crate) mod messages;
+mod mixed;
 pub(crate) mod streams;
 mod texts;
 #[cfg(feature = "ws")]
@@ -101,6 +102,8 @@ pub struct Properties {
     /// `true` if the peer may receive one write in several pieces, or joined with the one before. Some peers cannot
     /// handle that, and are sent a frame at a time. It does not change.
     pub byte_stream: bool,
+    /// `true` if it carries bytes beside the text of a frame: see [`Frame::Mixed`]. It does not change.
+    pub bytes: bool,
     /// The number of signs of life that were no frames. A large part of a frame counts as one: a link that is busy with
     /// a large frame is not dead.
     pub signs_of_life: u64,
@@ -108,7 +111,7 @@ pub struct Properties {
     pub arriving: usize,
 }
 
-crate::setters::setters! { Properties { byte_stream: bool, signs_of_life: u64, arriving: usize } }
+crate::setters::setters! { Properties { byte_stream: bool, bytes: bool, signs_of_life: u64, arriving: usize } }
 
 /// A carrier of frames both ways, in order.
 ///

@@ -214,7 +214,7 @@ impl Codec {
             | Message::Pull(_)
             | Message::Progress { .. }
             | Message::Hello
-            | Message::Extensions
+            | Message::Extensions { .. }
             | Message::Abort(_) => {}
         }
         Ok(())

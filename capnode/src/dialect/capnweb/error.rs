@@ -158,7 +158,14 @@ pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
 /// Writes the outcome of a call: a value, or the content of a `Result`. An `Err` becomes an error with the value as its
 /// property `data`, and with its text as message if it is a string or a bare variant.
 pub(crate) fn to_outcome<R: ExtractRef, T: Serialize + ?Sized>(value: &T) -> Result<Payload<R>, Error> {
-    let mut writer = Writer::of_outcome(bounds::writable());
+    to_outcome_within(value, bounds::writable())
+}
+
+fn to_outcome_within<R: ExtractRef, T: Serialize + ?Sized>(
+    value: &T,
+    bound: usize,
+) -> Result<Payload<R>, Error> {
+    let mut writer = Writer::of_outcome(bound);
     let written = value.serialize(&mut writer);
     writer.check(written)?;
     let written = Payload { text: Text::Own(writer.out), refs: writer.refs, nodes: ThinVec::NONE };
@@ -166,6 +173,10 @@ pub(crate) fn to_outcome<R: ExtractRef, T: Serialize + ?Sized>(value: &T) -> Res
         return Ok(written);
     }
     if !written.refs.is_empty() {
+        // The text of an error has nothing beside it.
+        if let (text, true) = bounds::parts(bound) {
+            return to_outcome_within(value, text);
+        }
         return Err(Error::new(ErrorKind::Encode, "an error cannot carry references"));
     }
     let properties = format!(r#"{{"data":{}}}"#, written.text.as_str());

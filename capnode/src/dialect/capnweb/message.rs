@@ -6,6 +6,7 @@ use super::lexer::{excerpt, protocol};
 use super::scan::{ELEMENT, Scanner};
 use super::text::write_string;
 use crate::error::Error;
+use crate::kinds::ByteKind;
 use crate::limits::Limits;
 use crate::message::{
     CapDescriptor, Key, Mapping, Message, Parsed, Path, Payload, Program, ReceiverRef, ReturnMode, Text,
@@ -18,6 +19,9 @@ const END: usize = 4;
 
 /// The beginning of nearly all calls, as peers write them.
 const CALL: &str = "[\"stream\",[\"pipeline\",";
+
+/// The name of the ability to take bytes beside the text.
+const BYTES: &str = "bytes";
 
 /// The beginning of nearly all answers.
 const ANSWER: &str = "[\"resolve\",";
@@ -32,7 +36,10 @@ pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>,
     if is_wide && frame.starts_with(ANSWER) {
         return Scanner::new(frame, ANSWER.len(), limits).answer();
     }
-    let mut scanner = Scanner::new(frame, 0, limits);
+    read_any(&mut Scanner::new(frame, 0, limits))
+}
+
+fn read_any<'a>(scanner: &mut Scanner<'a>) -> Result<Parsed<'a>, Error> {
     match scanner.open()? {
         "push" => scanner.call(ReturnMode::Retained),
         "stream" => scanner.call(ReturnMode::Streamed),
@@ -41,7 +48,7 @@ pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>,
             scanner.answer()
         }
         rare => {
-            let message = read_rare(rare, &mut scanner)?;
+            let message = read_rare(rare, scanner)?;
             scanner.end()?;
             Ok(Parsed::Other(message))
         }
@@ -51,6 +58,14 @@ pub(crate) fn read<'a>(frame: &'a str, limits: &'a Limits) -> Result<Parsed<'a>,
 /// Reads one message, with copies of its texts.
 pub(crate) fn parse(frame: &str, limits: &Limits) -> Result<Message, Error> {
     read(frame, limits).map(Parsed::into_message)
+}
+
+/// Reads one message beside whose text bytes stand.
+pub(crate) fn read_mixed(frame: &str, beside: ::bytes::Bytes, limits: &Limits) -> Result<Message, Error> {
+    let mut scanner = Scanner::new(frame, 0, limits).with_beside(beside);
+    let message = read_any(&mut scanner)?.into_message();
+    scanner.check_beside()?;
+    Ok(message)
 }
 
 /// Reads the program of a map with so many captures.
@@ -68,10 +83,22 @@ fn read_rare(name: &str, scanner: &mut Scanner<'_>) -> Result<Message, Error> {
         "release" => release(scanner)?,
         "abort" => Message::Abort(scanner.value_after_comma()?),
         "pipe" => Message::Pipe { id: UNNUMBERED },
-        // Its elements are names. None is known, and those of later versions are passed over in the end.
-        "abilities" => Message::Extensions,
+        "abilities" => Message::Extensions { bytes: has_bytes(scanner)? },
         unknown => return Err(protocol(format!("unknown message: {}", excerpt(unknown)))),
     })
+}
+
+/// Reads the names of abilities. Those of later versions are passed over.
+fn has_bytes(scanner: &mut Scanner<'_>) -> Result<bool, Error> {
+    let mut bytes = false;
+    while scanner.lexer.take(b',') {
+        if scanner.lexer.peek() != b'"' {
+            scanner.json(0)?;
+        } else {
+            bytes |= scanner.lexer.string()? == BYTES;
+        }
+    }
+    Ok(bytes)
 }
 
 fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
@@ -121,7 +148,12 @@ pub(crate) fn write(message: &Message, out: &mut String) {
             out.push_str(itoa::Buffer::new().format(*count));
         }
         Message::Hello => out.push_str("[\"release\",0,0"),
-        Message::Extensions => out.push_str("[\"abilities\""),
+        Message::Extensions { bytes } => {
+            out.push_str("[\"abilities\"");
+            if *bytes {
+                out.push_str(",\"bytes\"");
+            }
+        }
         // The language has no word for it.
         Message::Progress { .. } => return,
         Message::Abort(error) => {
@@ -173,6 +205,16 @@ fn write_descriptor(descriptor: &CapDescriptor, text: &str, out: &mut String) {
             write_import(form, *id, path, args.as_deref(), out);
         }
         CapDescriptor::Map(map) => write_map(map, out),
+        CapDescriptor::Bytes(bytes) => {
+            out.push_str("[\"bytes\",");
+            out.push_str(itoa::Buffer::new().format(bytes.len()));
+            if bytes.kind() != ByteKind::Uint8Array {
+                out.push_str(",\"");
+                out.push_str(bytes.kind().name());
+                out.push('"');
+            }
+            out.push(']');
+        }
         // Only read from a peer: it is written as it stood.
         CapDescriptor::Unsupported { .. } => out.push_str(text),
         // The language has no nodes; values sent in it have been unfolded.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::dialect::{ExtractRef, NodeRef, ResolveRef, ResolvedRef, ValueSlice};
+use crate::kinds::Bytes;
 
 /// The references of values that may hold none.
 #[derive(Clone, Debug)]
@@ -10,6 +11,10 @@ pub(super) enum NoReference {}
 
 impl ExtractRef for NoReference {
     fn extract<T: Serialize + ?Sized>(_: &T) -> Option<Self> {
+        None
+    }
+
+    fn of_bytes(_: Bytes) -> Option<Self> {
         None
     }
 }

@@ -213,7 +213,7 @@ impl Codec {
             Message::Pipe { .. }
             | Message::Pull(_)
             | Message::Hello
-            | Message::Extensions
+            | Message::Extensions { .. }
             | Message::Abort(_) => {}
         }
         Ok(())

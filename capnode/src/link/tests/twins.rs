@@ -79,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn receive_any(link: &Arc<Link>, frame: &str) {
     // The first frame tells the language.
     match link.peer.get().map(|_| capnweb::parse(frame, &link.limits)).transpose() {
-        Ok(message) => link.receive_any(message, frame, Duration::ZERO),
+        Ok(message) => link.receive_any(message, frame, frame.len(), Duration::ZERO),
         Err(error) => link.break_off(error),
     }
 }

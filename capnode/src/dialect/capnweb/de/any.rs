@@ -7,6 +7,7 @@ use serde::de::{self, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use super::super::text::plain_integer;
 use super::access::{Elements, Members, Variant};
 use super::content::Token;
+use super::forms::visit_numbers;
 use super::{Next, Reader, Result, broken};
 use crate::dialect::{Failure, ResolveRef, ResolvedRef};
 use crate::kinds::{BigInt, MAX_SAFE_INTEGER, marker};
@@ -86,6 +87,7 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
         match found {
             Next::Form(form @ ("bytes" | "headers")) => self.list(form, visitor),
             Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.deserialize_seq(visitor),
+            Next::Found(ResolvedRef::Bytes(bytes)) => visit_numbers(bytes.to_vec(), bytes.kind(), visitor),
             Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.deserialize_seq(visitor),
             other => self.other(other, &[], visitor),
         }
@@ -101,6 +103,9 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
         match found {
             Next::Form(form) if form != "undefined" && !forms.contains(&form) => {
                 Err(de::Error::invalid_type(Unexpected::Other(kind(form)), &visitor))
+            }
+            Next::Found(ResolvedRef::Bytes(_)) if !forms.contains(&"bytes") => {
+                Err(de::Error::invalid_type(Unexpected::Other(kind("bytes")), &visitor))
             }
             _ => self.any(found, visitor),
         }
@@ -123,6 +128,7 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
         match found {
             Next::Found(ResolvedRef::Reference(token)) => Token::new(token).deserialize_any(visitor),
             Next::Found(ResolvedRef::Value(payload)) => self.nested(payload)?.deserialize_any(visitor),
+            Next::Found(ResolvedRef::Bytes(bytes)) => bytes.visit(visitor),
             Next::Found(ResolvedRef::Node(node)) => self.enter(node)?.deserialize_any(visitor),
             Next::Null => visitor.visit_unit(),
             Next::Bool(value) => visitor.visit_bool(value),

@@ -138,6 +138,7 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
         match self.next()? {
             Next::Found(ResolvedRef::Value(payload)) => return self.nested(payload)?.special(form, visitor),
             Next::Found(ResolvedRef::Node(node)) => return self.enter(node)?.special(form, visitor),
+            Next::Found(ResolvedRef::Bytes(bytes)) if form == "bytes" => return bytes.visit(visitor),
             Next::Form(found) if found == form => {}
             // A number will do where a big integer or a date is wanted; for a URL, a string.
             Next::Number(number) if form == "bigint" => {
@@ -213,6 +214,10 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
                 Some(token) => Token::new(token).deserialize_any(visitor),
                 None => self.enter(node)?.value(visitor),
             },
+            Next::Found(ResolvedRef::Bytes(_)) => {
+                self.pos = start;
+                visitor.visit_enum(Variant { reader: self, variant: "bytes" })
+            }
             Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => {
                 self.pos = start;
                 visitor.visit_enum(Variant { reader: self, variant: form })
@@ -232,7 +237,11 @@ fn whole(number: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The elements of a byte container, as the numbers that JavaScript sees.
-fn visit_numbers<'de, V: Visitor<'de>>(data: Vec<u8>, kind: ByteKind, visitor: V) -> Result<V::Value> {
+pub(super) fn visit_numbers<'de, V: Visitor<'de>>(
+    data: Vec<u8>,
+    kind: ByteKind,
+    visitor: V,
+) -> Result<V::Value> {
     match kind.element_size() {
         1 if kind != ByteKind::Int8Array => visitor.visit_seq(SeqDeserializer::new(data.into_iter())),
         _ => visitor.visit_seq(Numbers::new(data, kind)),

@@ -191,7 +191,7 @@ impl<'a> Scanner<'a> {
         self.json(0)
     }
 
-    pub(super) fn json(&mut self, depth: usize) -> Result<()> {
+    pub(in super::super) fn json(&mut self, depth: usize) -> Result<()> {
         if depth >= self.max_depth {
             return Err(too_deep(self.max_depth));
         }
@@ -246,7 +246,7 @@ impl<'a> Scanner<'a> {
             "inf" | "-inf" | "nan" => {}
             "bigint" => self.bigint()?,
             "date" => self.date()?,
-            "bytes" => self.bytes()?,
+            "bytes" => return self.bytes(start),
             "error" => return self.error(start, depth),
             "url" => return self.url(),
             "headers" => return self.headers(),
@@ -405,9 +405,15 @@ impl<'a> Scanner<'a> {
         if self.lexer.peek() == b'n' { self.lexer.literal("null") } else { self.lexer.number().map(drop) }
     }
 
-    fn bytes(&mut self) -> Result<()> {
+    fn bytes(&mut self, start: usize) -> Result<()> {
         self.lexer.expect(b',', "base64 text")?;
-        self.lexer.peek();
+        if self.lexer.peek().is_ascii_digit() && self.beside.is_some() {
+            let length = self.lexer.integer()?;
+            let kind = self.byte_kind()?;
+            let bytes = self.take_beside(length, kind)?;
+            check_elements(bytes.len(), kind)?;
+            return self.end_reference(start, CapDescriptor::Bytes(bytes));
+        }
         // What is base64 as it stands has no escapes, and need not be looked through for them.
         let plain = until_quote(self.lexer.rest()).filter(|text| text.len() <= self.limits.string_bytes);
         let length = match plain.and_then(base64_len).zip(plain) {
@@ -417,19 +423,19 @@ impl<'a> Scanner<'a> {
             }
             None => base64_len(&unescape(self.lexer.string()?)),
         };
-        let kind = if self.lexer.take(b',') {
-            let name = self.lexer.string()?;
-            ByteKind::from_name(name)
-                .ok_or_else(|| protocol(format!("unknown bytes type marker: {}", excerpt(name))))?
-        } else {
-            ByteKind::Uint8Array
-        };
+        let kind = self.byte_kind()?;
         let length = length.ok_or_else(|| protocol("not base64 text".to_owned()))?;
-        if length % kind.element_size() != 0 {
-            let (name, size) = (kind.name(), kind.element_size());
-            return Err(protocol(format!("{length} bytes are no {name}; expected a multiple of {size}")));
+        check_elements(length, kind)?;
+        self.close()
+    }
+
+    fn byte_kind(&mut self) -> Result<ByteKind> {
+        if !self.lexer.take(b',') {
+            return Ok(ByteKind::Uint8Array);
         }
-        Ok(())
+        let name = self.lexer.string()?;
+        ByteKind::from_name(name)
+            .ok_or_else(|| protocol(format!("unknown bytes type marker: {}", excerpt(name))))
     }
 
     /// JavaScript lets a program set the name and message of an error to anything, and its client writes them as they are.
@@ -485,6 +491,15 @@ impl<'a> Scanner<'a> {
         })?;
         self.lexer.expect(b']', "nothing more in `headers`")
     }
+}
+
+/// Checks that so many bytes are a whole number of elements.
+fn check_elements(length: usize, kind: ByteKind) -> Result<()> {
+    let (name, size) = (kind.name(), kind.element_size());
+    if length % size == 0 {
+        return Ok(());
+    }
+    Err(protocol(format!("{length} bytes are no {name}; expected a multiple of {size}")))
 }
 
 /// Collects the references in a form that is not supported. Such forms inside it add their own, so that they do not

@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use super::MAX_DEPTH;
-use super::lexer::Lexer;
+use super::lexer::{Lexer, protocol};
 use crate::error::Error;
+use crate::kinds::{ByteKind, Bytes};
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Slot, Text};
 use crate::thin_vec::ThinVec;
@@ -31,6 +32,15 @@ pub(super) struct Scanner<'a> {
     refs: ThinVec<Slot<CapDescriptor>>,
     /// `true` inside a program, where ids are variables.
     in_program: bool,
+    /// The bytes beside the text that no value has taken yet.
+    beside: Option<Beside>,
+}
+
+/// The bytes beside the text of a frame.
+struct Beside {
+    left: ::bytes::Bytes,
+    /// The bytes of the whole frame, which each part of it keeps.
+    frame: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -38,7 +48,39 @@ impl<'a> Scanner<'a> {
     pub(super) fn new(buffer: &'a str, pos: usize, limits: &'a Limits) -> Self {
         let lexer = Lexer { buffer, pos, string_bytes: limits.string_bytes };
         let max_depth = limits.depth.min(MAX_DEPTH);
-        Self { lexer, frame: None, limits, max_depth, refs: ThinVec::NONE, in_program: false }
+        Self { lexer, frame: None, limits, max_depth, refs: ThinVec::NONE, in_program: false, beside: None }
+    }
+
+    /// Lets values take bytes that stand beside the text.
+    pub(super) fn with_beside(self, left: ::bytes::Bytes) -> Self {
+        let frame = self.lexer.buffer.len() + left.len();
+        Self { beside: Some(Beside { left, frame }), ..self }
+    }
+
+    /// Checks that values have taken all bytes beside the text.
+    pub(super) fn check_beside(&self) -> Result<()> {
+        match &self.beside {
+            Some(beside) if !beside.left.is_empty() => {
+                Err(protocol(format!("{} bytes beside the text are of no value", beside.left.len())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes bytes beside the text.
+    fn take_beside(&mut self, length: i64, kind: ByteKind) -> Result<Bytes> {
+        let beside = self.beside.as_mut().filter(|_| !self.in_program);
+        let Some(beside) = beside else {
+            return Err(protocol("bytes beside the text where none are".to_owned()));
+        };
+        let length = usize::try_from(length).ok().filter(|length| *length <= beside.left.len());
+        let Some(length) = length else {
+            return Err(protocol("fewer bytes beside the text than it says".to_owned()));
+        };
+        let part = beside.left.split_to(length);
+        // A small part would keep all of a large frame.
+        let part = if beside.frame / 4 > length { ::bytes::Bytes::copy_from_slice(&part) } else { part };
+        Ok(Bytes::from(part).with_kind(kind))
     }
 
     /// Passes over the bracket of a message, and returns its name.

@@ -11,7 +11,7 @@ use crate::bounds;
 use crate::dialect::stack::{SHALLOW, Stack};
 use crate::dialect::{ExtractRef, Failure};
 use crate::error::Error;
-use crate::kinds::MAX_SAFE_INTEGER;
+use crate::kinds::{Bytes, MAX_SAFE_INTEGER};
 use crate::message::Slot;
 use crate::retention;
 use crate::text_pool;
@@ -23,6 +23,9 @@ mod serializer;
 
 /// A string of fewer bytes need not be measured before it is written.
 const LONG: usize = 4_096;
+
+/// Fewer bytes than these go as text.
+const BESIDE: usize = 1 << 10;
 
 /// Bytes that a single one takes at the most.
 const LONGEST_ESCAPE: usize = 6;
@@ -47,8 +50,10 @@ pub(super) struct Writer<R> {
     apart: bool,
     /// `true` if the `Result` was an `Err`.
     pub(super) is_err: bool,
-    /// The most bytes of the text.
+    /// The most bytes of the text, less those beside it.
     limit: usize,
+    /// `true` if bytes may go beside the text.
+    beside: bool,
     full: bool,
 }
 
@@ -56,6 +61,7 @@ impl<R> Writer<R> {
     /// Returns a writer of values that stand at a depth. It stops when the text is longer than `limit`.
     pub(super) fn new(depth: usize, limit: usize) -> Self {
         let mark = 0_u8;
+        let (limit, beside) = bounds::parts(limit);
         Self {
             out: text_pool::take(),
             refs: ThinVec::NONE,
@@ -66,6 +72,7 @@ impl<R> Writer<R> {
             apart: false,
             is_err: false,
             limit,
+            beside,
             full: false,
         }
     }
@@ -190,6 +197,21 @@ impl<R: ExtractRef> Writer<R> {
             return Err(Failure(format!("a big integer is longer than {MAX_BIGINT} characters")));
         }
         Ok(())
+    }
+
+    /// Puts bytes beside the text, if there are enough of them and they may go there.
+    fn put_beside(&mut self, length: usize, bytes: impl FnOnce() -> Option<Bytes>) -> Result<bool> {
+        if !self.beside || length < BESIDE {
+            return Ok(false);
+        }
+        // A peer may turn out to take them as text alone.
+        let charge = length.div_ceil(3) * 4;
+        self.check_room(charge)?;
+        let Some(to) = bytes().and_then(R::of_bytes) else { return Ok(false) };
+        self.limit -= charge;
+        let at = self.out.len();
+        self.refs.push(Slot { start: at, end: at, to });
+        Ok(true)
     }
 
     fn reference<T: Serialize + ?Sized>(&mut self, newtype: &T) -> Result<()> {

@@ -6,7 +6,7 @@ use super::compound::Compound;
 use super::{Result, Writer};
 use crate::dialect::capnweb::text::{write_base64, write_string};
 use crate::dialect::{ExtractRef, Failure};
-use crate::kinds::{MAX_SAFE_INTEGER, marker};
+use crate::kinds::{Bytes, MAX_SAFE_INTEGER, marker};
 
 /// Methods for integers that every number of JavaScript can be.
 macro_rules! small_integers {
@@ -78,6 +78,9 @@ impl<'a, R: ExtractRef> Serializer for &'a mut Writer<R> {
     }
 
     fn serialize_bytes(self, v: &[u8]) -> Result<()> {
+        if !self.plain && self.put_beside(v.len(), || Some(v.into()))? {
+            return Ok(());
+        }
         self.check_room(v.len() / 3 * 4)?;
         self.out.push_str(if self.plain { "\"" } else { "[\"bytes\",\"" });
         write_base64(&mut self.out, v);
@@ -116,6 +119,13 @@ impl<'a, R: ExtractRef> Serializer for &'a mut Writer<R> {
             marker::DATE => self.form_of_one("date", value),
             marker::URL => self.form_of_one("url", value),
             marker::HEADERS => self.form_of_one("headers", value),
+            marker::BYTES if self.beside => {
+                let Some(bytes) = Bytes::extract(value) else { return self.form_of_parts("bytes", value) };
+                if self.put_beside(bytes.len(), || Some(bytes))? {
+                    return Ok(());
+                }
+                self.form_of_parts("bytes", value)
+            }
             marker::BYTES => self.form_of_parts("bytes", value),
             marker::ERROR => self.form_of_parts("error", value),
             _ => value.serialize(self),

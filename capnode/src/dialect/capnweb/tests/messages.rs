@@ -142,8 +142,12 @@ fn a_mark_is_a_release_of_nothing() {
 
 #[test]
 fn abilities_of_later_versions_are_passed_over() {
-    round(r#"["abilities"]"#, &Message::Extensions);
-    assert_eq!(message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(), Message::Extensions);
+    round(r#"["abilities"]"#, &Message::Extensions { bytes: false });
+    round(r#"["abilities","bytes"]"#, &Message::Extensions { bytes: true });
+    assert_eq!(
+        message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(),
+        Message::Extensions { bytes: false }
+    );
 }
 
 #[test]
@@ -425,7 +429,7 @@ fn kinds_of(op: &Message) -> &'static [&'static str] {
         }
         // It is a release of no references with the id 0.
         Message::Hello => &["ReleaseNone"],
-        Message::Extensions => &["Abilities"],
+        Message::Extensions { .. } => &["Abilities"],
         Message::Abort(_) => &["Abort"],
     }
 }
