@@ -41,6 +41,7 @@ pub const TARGETS: &[Target] = &[
         entries: &[
             "dialect/capnweb/message.rs::parse",
             "dialect/capnweb/message.rs::read",
+            "dialect/capnweb/message.rs::read_mixed",
             "dialect/capnweb/scan/mod.rs::new",
             "dialect/capnweb/scan/expression.rs::list",
             "dialect/capnweb/lexer.rs::new",
@@ -143,7 +144,11 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "byte_stream",
         run: byte_stream,
-        entries: &["transport/lines.rs::poll_receive", "transport/texts.rs::look"],
+        entries: &[
+            "transport/lines.rs::poll_receive",
+            "transport/mixed.rs::begin",
+            "transport/texts.rs::look",
+        ],
     },
     Target { name: "web_socket", run: web_socket, entries: &["transport/frames.rs::poll_receive"] },
     Target { name: "address", run: address, entries: &["transport/address.rs::from_str"] },

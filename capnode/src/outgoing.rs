@@ -20,6 +20,10 @@ pub enum Frame<'a> {
     Mixed(&'a str, bytes::Bytes),
 }
 
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(dead_code, reason = "without a transport nothing goes beside the text")
+)]
 impl<'a> Frame<'a> {
     /// Returns the text.
     pub fn text(&self) -> &'a str {
@@ -51,6 +55,10 @@ pub(crate) const MIXED_HEAD: usize = 9;
 pub(crate) const LINE_HEAD: usize = 5;
 
 /// A frame with bytes beside its text, which stands in the buffer.
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(dead_code, reason = "without a transport nothing goes beside the text")
+)]
 #[derive(Debug)]
 struct Mixed {
     head: [u8; MIXED_HEAD],
@@ -62,6 +70,10 @@ struct Mixed {
     written: usize,
 }
 
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(dead_code, reason = "without a transport nothing goes beside the text")
+)]
 impl Mixed {
     fn len(&self) -> usize {
         MIXED_HEAD + self.end - self.start + self.beside_bytes

@@ -36,6 +36,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "a connection has its state, and only the file that changes the state can lock it",
     ),
     ("link", "link/pool", "a connection tells its pool what it holds, and the pool ends connections"),
+    (
+        "message",
+        "kinds/bytes",
+        "bytes stand beside the text of messages, and errors of kinds hold texts of messages",
+    ),
     ("link/inbox", "link/task", "a task waits in the state of the connection that it answers"),
 ];
 

@@ -165,6 +165,7 @@ fn show(json: &Json<'_>, trees: &Trees<'_>, out: &mut String) {
             CapDescriptor::SenderWritable(id) => format!("<write end {id}>"),
             CapDescriptor::ReceiverReadable(id) => format!("<read end {id}>"),
             CapDescriptor::Map(map) => format!("<map of {}>", map.id),
+            CapDescriptor::Bytes(bytes) => format!("<{} bytes>", bytes.len()),
             CapDescriptor::Unsupported { form, .. } => format!("<unsupported {form}>"),
         }),
     }

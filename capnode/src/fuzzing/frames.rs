@@ -12,8 +12,12 @@ use crate::message::{Key, Message, Path, Payload, ReturnMode, Text, Verb};
 use crate::thin_vec::ThinVec;
 use crate::value::Value;
 
-/// A frame of Cap'n Web. What passes is JSON, and is the same when it is written and read again.
+/// A frame of Cap'n Web, with bytes beside its text behind a zero. What passes is JSON, and is the same when it is written
+/// and read again.
 pub fn capnweb_frame(data: &[u8]) {
+    if let Some(end) = data.iter().position(|byte| *byte == 0) {
+        return mixed(&data[..end], &data[end + 1..]);
+    }
     let Some(frame) = text(data) else { return };
     let Ok(message) = capnweb::parse(frame, &Limits::default()) else { return };
     assert_json(frame);
@@ -21,6 +25,18 @@ pub fn capnweb_frame(data: &[u8]) {
     let again = capnweb::parse(&written, &Limits::default());
     let again = again.unwrap_or_else(|error| panic!("{written}: {error}"));
     assert_eq!(self::written(&again), written);
+}
+
+/// All bytes beside the text are those of values, in their order.
+fn mixed(frame: &[u8], beside: &[u8]) {
+    let Some(frame) = text(frame) else { return };
+    let Ok(message) = capnweb::read_mixed(frame, beside.to_vec().into(), &Limits::default()) else { return };
+    assert_json(frame);
+    let _written = written(&message);
+    let mut rest = beside;
+    for bytes in message.beside() {
+        rest = rest.strip_prefix(&bytes[..]).expect("the bytes of values stand in their order");
+    }
 }
 
 fn written(message: &Message) -> String {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::pool::Pool;
 use super::{Link, LinkConfig};
 use crate::cap::data::index;
-use crate::outgoing::{Frame, Outgoing};
+use crate::outgoing::Outgoing;
 use crate::session::Side;
 use crate::sync::lock;
 use crate::{Cap, Func, Limits, Object, Value};

@@ -324,6 +324,7 @@ impl Session {
     }
 
     /// Returns `true` if the peer has been told that this side takes bytes beside the text.
+    #[cfg(feature = "tokio")]
     pub(crate) fn has_offered_bytes(&self) -> bool {
         self.offers_bytes
     }

@@ -440,11 +440,10 @@ impl<S> Frames<S> {
     /// Takes a message with bytes beside its text: the length of the text, the text, and the bytes.
     fn mixed(&mut self, message: ::bytes::Bytes) -> Result<Frame<'_>, ReceiveError> {
         self.mixed = message;
-        let frame = split_mixed(&self.mixed);
-        if frame.is_err() {
-            self.fault = Some(INVALID);
-        }
-        frame
+        split_mixed(&self.mixed).map_err(|_| {
+            self.fault = Some(FAILED);
+            ReceiveError::Invalid("a binary message: send text instead".to_owned())
+        })
     }
 
     /// Discards all buffered and later input.

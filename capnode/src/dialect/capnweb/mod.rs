@@ -30,7 +30,9 @@ pub(crate) use self::depth::{Depth, MAX_DEPTH};
 use self::error::error_property;
 pub(crate) use self::error::{error_data, error_text, first_as_error, read_error, to_outcome};
 pub(crate) use self::failure::decode_error;
-pub(crate) use self::message::{parse, read, read_mixed, read_program, write, write_path};
+#[cfg(feature = "tokio")]
+pub(crate) use self::message::read_mixed;
+pub(crate) use self::message::{parse, read, read_program, write, write_path};
 pub(crate) use self::payload::{from_payload, keys, member, to_payload};
 pub(crate) use self::text::write_string;
 

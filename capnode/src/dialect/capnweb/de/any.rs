@@ -6,8 +6,7 @@ use serde::de::{self, Deserializer, IntoDeserializer, Unexpected, Visitor};
 
 use super::super::text::plain_integer;
 use super::access::{Elements, Members, Variant};
-use super::content::Token;
-use super::forms::visit_numbers;
+use super::content::{Token, visit_numbers};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::{Failure, ResolveRef, ResolvedRef};
 use crate::kinds::{BigInt, MAX_SAFE_INTEGER, marker};

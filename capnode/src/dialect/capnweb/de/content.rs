@@ -189,6 +189,18 @@ impl<'de> SeqAccess<'de> for Numbers {
     }
 }
 
+/// The elements of a byte container, as the numbers that JavaScript sees.
+pub(super) fn visit_numbers<'de, V: Visitor<'de>>(
+    data: Vec<u8>,
+    kind: ByteKind,
+    visitor: V,
+) -> Result<V::Value> {
+    match kind.element_size() {
+        1 if kind != ByteKind::Int8Array => visitor.visit_seq(SeqDeserializer::new(data.into_iter())),
+        _ => visitor.visit_seq(Numbers::new(data, kind)),
+    }
+}
+
 /// A number in a byte container.
 pub(in crate::dialect) enum Number {
     Signed(i64),

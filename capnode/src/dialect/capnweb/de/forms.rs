@@ -7,7 +7,7 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, String
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::access::{Members, Variant};
-use super::content::{Content, Number, Numbers, Pair, Token};
+use super::content::{Content, Number, Pair, Token, visit_numbers};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::{read_base64, until_quote};
 use crate::dialect::{ResolveRef, ResolvedRef};
@@ -234,16 +234,4 @@ fn whole(number: &str) -> Option<Cow<'_, str>> {
     }
     let float: f64 = number.parse().ok()?;
     (float.is_finite() && float.abs() >= 1e21).then(|| Cow::Owned(format!("{float:.0}")))
-}
-
-/// The elements of a byte container, as the numbers that JavaScript sees.
-pub(super) fn visit_numbers<'de, V: Visitor<'de>>(
-    data: Vec<u8>,
-    kind: ByteKind,
-    visitor: V,
-) -> Result<V::Value> {
-    match kind.element_size() {
-        1 if kind != ByteKind::Int8Array => visitor.visit_seq(SeqDeserializer::new(data.into_iter())),
-        _ => visitor.visit_seq(Numbers::new(data, kind)),
-    }
 }

@@ -446,6 +446,8 @@ fn kind_of_word(word: &CapDescriptor) -> Option<&'static str> {
         CapDescriptor::SenderWritable(_) => Some("Writable"),
         CapDescriptor::Map(_) => Some("Remap"),
         CapDescriptor::Unsupported { .. } => None,
+        // It stands beside the text, and is no reference.
+        CapDescriptor::Bytes(_) => None,
         // The language has none.
         CapDescriptor::Node(_) => None,
     }
