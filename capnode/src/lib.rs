@@ -96,8 +96,7 @@
 //! # Peers
 //!
 //! The wire protocol is Cap'n Web. A browser page or a Node program with npm's `capnweb` calls Rust objects, and is
-//! called, without generated code. Blobs, requests and responses are not supported yet; a peer that uses them gets an
-//! error that says so.
+//! called, without generated code. JavaScript's kinds of value, `Blob`, `Request` and `Response` among them, are types in [`value`].
 //!
 //! Programs with Capnode or npm's `q-connection` are peers too: a [`Node`] that listens detects the protocol by the
 //! first frame, and [`Connect::dialect`] chooses one. [`guide::from_javascript`] lists the name here of each feature of

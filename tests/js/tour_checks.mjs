@@ -1274,13 +1274,6 @@ failsAlone("a function beside such a promise is given back", async ({ api }) => 
   await rejected(api.echo([() => 1, settled, () => 2]), Error, /no such entry/);
 });
 
-failsAlone("a blob, a request, a response", async ({ api }) => {
-  await rejected(api.echo(new Blob(["text"])), Error, /not supported/);
-  await rejected(api.echo(new Request("http://localhost/", { method: "POST", body: "text" })), Error, /not supported/);
-  await rejected(api.echo(new Request("http://localhost/", { headers: { a: "b", c: "d" } })), Error, /not supported/);
-  await rejected(api.echo(new Response("text", { status: 404 })), Error, /not supported/);
-});
-
 failsAlone("an error whose message or name is no string", async ({ api }) => {
   for (const odd of [{ message: null }, { message: 5 }, { name: null }, { name: { a: 1 } }]) {
     await rejected(api.echo(Object.assign(new Error("x"), odd)), Error, /not supported/);
@@ -1288,7 +1281,6 @@ failsAlone("an error whose message or name is no string", async ({ api }) => {
 });
 
 failsAlone("a callback whose result is not supported", async ({ api }) => {
-  await rejected(api.on("tick", () => new Response("text")), Error, /not supported/);
   await rejected(api.on("tick", () => Object.assign(new Error("x"), { message: null })), Error, /not supported/);
 });
 
@@ -1415,6 +1407,31 @@ streams("functions in chunks", async ({ api }) => {
   equal(await double(4), 8);
   dispose(double);
 });
+
+streams("a blob", async ({ api }) => {
+  const blob = await api.echo(new Blob(["te", "xt"], { type: "text/plain" }));
+  equal([blob.type, await blob.text()], ["text/plain", "text"]);
+  const { deep } = await api.echo({ deep: [new Blob([new Uint8Array(300_000).fill(7)])] });
+  const bytes = new Uint8Array(await deep[0].arrayBuffer());
+  isTrue(bytes.length === 300_000 && bytes.every((byte) => byte === 7), "the blob changed");
+});
+
+streams("a request and a response without a body", async ({ api }) => {
+  const request = await api.echo(new Request("http://localhost/a?b=1", { headers: { a: "b", c: "d" }, redirect: "manual" }));
+  equal([request.url, request.method, request.redirect], ["http://localhost/a?b=1", "GET", "manual"]);
+  equal([...request.headers], [["a", "b"], ["c", "d"]]);
+  const response = await api.echo(new Response(null, { status: 204, statusText: "Nothing", headers: { x: "y" } }));
+  equal([response.status, response.statusText, response.headers.get("x")], [204, "Nothing", "y"]);
+});
+
+// npm's server cannot send a body on: it does not take the streams for such that Node makes out of pipes. In a batch, no
+// body can be acknowledged.
+check("a request and a response with a body", async ({ api }) => {
+  const request = await api.echo(new Request("http://localhost/", { method: "POST", body: "a body" }));
+  equal([request.method, await request.text()], ["POST", "a body"]);
+  const { deep } = await api.echo({ deep: [new Response("text", { status: 404 })] });
+  equal([deep[0].status, await deep[0].text()], [404, "text"]);
+}, { needs: "strict-home" });
 
 streams("a chunk that is a stream", async ({ api }) => {
   const [inner] = await api.collect(streamOf([streamOf([1, 2, 3])]));

@@ -115,6 +115,11 @@ class Tour extends RpcTarget {
 
   #log = [];
 
+  async handle(request) {
+    const body = `${request.method} ${await request.text()}`;
+    return new Response(body, { status: 201, statusText: "Made", headers: { "x-url": request.url } });
+  }
+
   sink() {
     return new WritableStream({
       write: (chunk) => void this.#log.push(chunk),

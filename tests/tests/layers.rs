@@ -29,6 +29,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "a request that waits in a promise is a response, and requests have responses",
     ),
     ("cap/slot", "cap/value", "a record that stands for a reference is first read as a value of any kind"),
+    ("cap/value", "cap/fetch", "a value can be a blob, whose body is a stream"),
     ("cap/value", "cap/shared", "a value can be a shared one, which is read as a value"),
     (
         "link",

@@ -10,6 +10,7 @@ use std::task::Context;
 pub(crate) mod broken;
 pub(crate) mod data;
 pub(crate) mod depth;
+pub(crate) mod fetch;
 pub(crate) mod graph;
 pub(crate) mod hook;
 pub(crate) mod import;

@@ -6,6 +6,7 @@ use serde::de::{self, Deserialize, Deserializer, EnumAccess, MapAccess, SeqAcces
 use serde::ser::{Serialize, SerializeMap, SerializeTuple, Serializer};
 
 use super::Cap;
+use super::fetch::{Blob, Request, Response};
 use super::shared::Shared;
 use super::slot::{DecodedRef, RefVisitor};
 use crate::kinds::{BigInt, Bytes, Date, Headers, MAX_SAFE_INTEGER, Url, marker};
@@ -44,6 +45,12 @@ pub enum Value {
     Url(Url),
     /// HTTP headers.
     Headers(Headers),
+    /// A blob.
+    Blob(Box<Blob>),
+    /// A request.
+    Request(Box<Request>),
+    /// A response.
+    Response(Box<Response>),
     /// An error as a value.
     Error(Box<ErrorValue>),
     /// A list.
@@ -145,6 +152,9 @@ impl Serialize for Value {
             Value::Date(date) => date.serialize(serializer),
             Value::Url(url) => url.serialize(serializer),
             Value::Headers(headers) => headers.serialize(serializer),
+            Value::Blob(blob) => blob.serialize(serializer),
+            Value::Request(request) => request.serialize(serializer),
+            Value::Response(response) => response.serialize(serializer),
             Value::Error(error) => error.serialize(serializer),
             Value::Array(elements) => serializer.collect_seq(elements),
             Value::Object(members) => Properties(members).serialize(serializer),
@@ -250,9 +260,20 @@ impl<'de> Visitor<'de> for AnyValue {
             "bytes" => content.newtype_variant().map(Value::Bytes),
             "url" => content.newtype_variant().map(Value::Url),
             "headers" => content.newtype_variant().map(Value::Headers),
+            "blob" | "request" | "response" => fetched(&kind, content),
             "error" => content.struct_variant(&[], ErrorMembers).map(|error| Value::Error(Box::new(error))),
             _ => Err(de::Error::custom("a kind of value that this version does not know")),
         }
+    }
+}
+
+/// Reads a blob, a request or a response. It stands apart, so that a level of a deep value takes little stack.
+#[inline(never)]
+fn fetched<'de, A: VariantAccess<'de>>(kind: &str, content: A) -> Result<Value, A::Error> {
+    match kind {
+        "blob" => content.newtype_variant().map(|blob| Value::Blob(Box::new(blob))),
+        "request" => content.newtype_variant().map(|request| Value::Request(Box::new(request))),
+        _ => content.newtype_variant().map(|response| Value::Response(Box::new(response))),
     }
 }
 

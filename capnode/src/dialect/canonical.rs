@@ -134,6 +134,8 @@ pub(super) enum Form<'t, 'a> {
         properties: &'t [(&'a str, Json<'a>)],
     },
     Slot(usize),
+    /// A blob, request or response.
+    Fetch(&'a str),
     /// A text that our writer never writes, and our scanner never passes.
     Damaged,
 }
@@ -168,6 +170,7 @@ pub(super) fn form<'t, 'a>(json: &'t Json<'a>) -> Form<'t, 'a> {
                 };
                 Form::Error { name, message, properties }
             }
+            ("blob" | "request" | "response", _) => Form::Fetch(name),
             _ => Form::Damaged,
         },
         _ => Form::Damaged,
@@ -265,6 +268,9 @@ pub(super) fn write_scalar(
             return unrepresentable(format!(
                 "headers cannot be said in {title}; send them as pairs of strings"
             ));
+        }
+        Form::Fetch(name) => {
+            return unrepresentable(format!("a {name} cannot be said in {title}; send its bytes"));
         }
         _ => return unrepresentable(DAMAGED),
     }

@@ -18,11 +18,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::args::{self, UntypedArgs};
 use super::wire::Wire;
 use crate::cap::Cap;
+use crate::cap::fetch::Body;
 use crate::cap::methods::MethodArgs;
 use crate::cap::request::{Args, UnwrittenValue};
 use crate::cap::stream::{self, Acknowledge, Chunk, Item, Later, Outflow, ReadEnd, Source};
 use crate::error::Error;
-#[cfg(feature = "tokio")]
 use crate::kinds::Bytes;
 use crate::panics::{PanicId, catch_panic};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -445,5 +445,36 @@ impl<T> Serialize for Writer<T> {
 impl<'de, T: Wire> Deserialize<'de> for Writer<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Cap::deserialize(deserializer).map(Self::from_cap)
+    }
+}
+
+impl Body {
+    /// Returns the bytes as they come, to one reader: a later call takes the rest away from an earlier one.
+    pub fn into_reader(self) -> Reader<Bytes> {
+        self.end().map_or_else(|| Reader::from_iter([]), Reader::of)
+    }
+
+    /// Reads all of the bytes.
+    ///
+    /// # Errors
+    ///
+    /// The error by which the stream ended, or that it has more than `most` bytes.
+    pub async fn read_to_end(self, most: usize) -> Result<Vec<u8>, Error> {
+        let (mut reader, mut all) = (self.into_reader(), Vec::new());
+        while let Some(chunk) = reader.next().await {
+            let chunk = chunk?;
+            if chunk.len() > most - all.len() {
+                return Err(Error::rejected(format!("the body has more than {most} bytes")));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+}
+
+/// A reader that was passed on gives a body that is not read to its end by anybody.
+impl From<Reader<Bytes>> for Body {
+    fn from(reader: Reader<Bytes>) -> Self {
+        Body::of(&reader.end)
     }
 }

@@ -56,14 +56,22 @@ fn is_header(name: &str, value: &str) -> bool {
     !name.is_empty() && name.bytes().all(in_name) && value.chars().all(in_value)
 }
 
+impl Headers {
+    /// Checks that JavaScript accepts them.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.0.iter().find(|(name, value)| !is_header(name, value)) {
+            None => Ok(()),
+            Some((name, _)) => Err(format!(
+                "{name:?} is not an HTTP header: a name is a token, a value has no line breaks and no characters beyond U+00FF"
+            )),
+        }
+    }
+}
+
 impl Serialize for Headers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.iter().find(|(name, value)| !is_header(name, value)) {
-            None => serializer.serialize_newtype_struct(marker::HEADERS, &self.0),
-            Some((name, _)) => Err(ser::Error::custom(format_args!(
-                "{name:?} is not an HTTP header: a name is a token, a value has no line breaks and no characters beyond U+00FF"
-            ))),
-        }
+        self.check().map_err(ser::Error::custom)?;
+        serializer.serialize_newtype_struct(marker::HEADERS, &self.0)
     }
 }
 

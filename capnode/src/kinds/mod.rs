@@ -34,6 +34,15 @@ pub(crate) mod marker {
     pub(crate) const URL: &str = "$capnode::url";
     /// Content: a sequence of pairs of strings.
     pub(crate) const HEADERS: &str = "$capnode::headers";
+    /// Content: the type, then the read end of the bytes.
+    pub(crate) const BLOB: &str = "$capnode::blob";
+    /// Content when written: the URL, then a map of the rest, whose body is a read end. It is read as the URL, the rest as
+    /// JSON, and the body.
+    pub(crate) const REQUEST: &str = "$capnode::request";
+    /// Content when written: the body, then a map of the rest. It is read as the rest as JSON, and the body.
+    pub(crate) const RESPONSE: &str = "$capnode::response";
+    /// Content: any value, which is written as plain JSON.
+    pub(crate) const JSON: &str = "$capnode::json";
     /// Content when written: name, message, and if there are properties, nothing (in the place of
     /// the stack) and a map of them. It is read as one map of all these.
     pub(crate) const ERROR: &str = "$capnode::error";

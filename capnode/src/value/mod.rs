@@ -26,6 +26,7 @@
 
 pub use self::access::Index;
 pub use self::convert::{from_value, to_value};
+pub use crate::cap::fetch::{Blob, Body, Request, Response};
 pub use crate::cap::shared::{GraphBuilder, Shared};
 pub use crate::cap::value::{ErrorValue, Value};
 pub use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};

@@ -74,6 +74,12 @@ impl<'a, 'b, R: ResolveRef> Members<'a, 'b, R> {
         Self { reader, next: Stage::First }
     }
 
+    /// Returns the members of an object whose brace comes next.
+    pub(super) fn at_brace(reader: &'b mut Reader<'a, R>) -> Result<Self> {
+        reader.expect(b'{')?;
+        Ok(Self::new(reader))
+    }
+
     /// Returns the members of an error, of which the name of the form has been passed.
     pub(super) fn of_error(reader: &'b mut Reader<'a, R>) -> Self {
         Self { reader, next: Stage::Name }

@@ -152,6 +152,33 @@ impl<'de> Deserializer<'de> for Content {
     forward_all!();
 }
 
+/// A part of a blob, a request or a response.
+pub(super) enum FetchPart {
+    Content(Content),
+    Reference(Token),
+}
+
+impl<'de> IntoDeserializer<'de, Failure> for FetchPart {
+    type Deserializer = FetchPart;
+
+    fn into_deserializer(self) -> FetchPart {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for FetchPart {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self {
+            FetchPart::Content(content) => content.deserialize_any(visitor),
+            FetchPart::Reference(token) => token.deserialize_any(visitor),
+        }
+    }
+
+    forward_all!();
+}
+
 /// The elements of a byte container, as numbers. One type serves all kinds, since the code that reads a list is
 /// compiled for each type that a list comes as, in every program that uses this library.
 pub(in crate::dialect) struct Numbers {

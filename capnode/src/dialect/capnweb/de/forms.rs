@@ -7,10 +7,10 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, String
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::access::{Members, Variant};
-use super::content::{Content, Number, Pair, Token, visit_numbers};
+use super::content::{Content, FetchPart, Number, Pair, Token, visit_numbers};
 use super::{Next, Reader, Result, broken};
-use crate::dialect::capnweb::text::{read_base64, until_quote};
-use crate::dialect::{ResolveRef, ResolvedRef};
+use crate::dialect::capnweb::text::{read_base64, until_quote, write_string};
+use crate::dialect::{Failure, ResolveRef, ResolvedRef};
 use crate::kinds::{BigInt, ByteKind, Url};
 
 impl<'a, R: ResolveRef> Reader<'a, R> {
@@ -113,8 +113,66 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
                 self.comma()?;
                 Content::Text(self.string()?.into_owned())
             }
+            "blob" | "request" | "response" => {
+                return Err(Failure(format!("a {form} can be read as itself or as a `Value` alone")));
+            }
             _ => return Err(broken()),
         })
+    }
+
+    /// Reads the parts of a blob, a request or a response, as [`marker`](crate::kinds::marker) says.
+    fn fetch_parts(&mut self, form: &str) -> Result<Vec<FetchPart>> {
+        let mut parts = Vec::with_capacity(3);
+        if form != "response" {
+            self.comma()?;
+            parts.push(FetchPart::Content(Content::Text(self.string()?.into_owned())));
+        }
+        self.comma()?;
+        if form == "blob" {
+            parts.push(self.body()?);
+            return Ok(parts);
+        }
+        let mut body = if form == "response" { Some(self.body()?) } else { None };
+        if body.is_some() {
+            self.comma()?;
+        }
+        let (mut rest, mut members) = (String::from("{"), Members::at_brace(self)?);
+        while let Some(key) = members.advance()? {
+            match &*key {
+                "body" if body.is_none() => body = Some(members.reader.body()?),
+                "body" | "signal" => members.reader.skip()?,
+                name => {
+                    if rest.len() > 1 {
+                        rest.push(',');
+                    }
+                    write_string(&mut rest, name);
+                    rest.push(':');
+                    let place = members.reader.place()?;
+                    rest.push_str(members.reader.buffer.get(place).unwrap_or_default());
+                }
+            }
+        }
+        rest.push('}');
+        parts.push(FetchPart::Content(Content::Text(rest)));
+        parts.push(body.unwrap_or(FetchPart::Content(Content::Undefined)));
+        Ok(parts)
+    }
+
+    /// Reads the body of a request or response: the read end of a stream, a text, bytes, or nothing.
+    fn body(&mut self) -> Result<FetchPart> {
+        match self.next()? {
+            Next::Found(ResolvedRef::Reference(token)) => Ok(FetchPart::Reference(Token::new(token))),
+            Next::Found(ResolvedRef::Bytes(bytes)) => Ok(FetchPart::Content(Content::Bytes(bytes.to_vec()))),
+            Next::Null => Ok(FetchPart::Content(Content::Undefined)),
+            Next::String(raw) => Ok(FetchPart::Content(Content::Text(self.said(raw).into_owned()))),
+            Next::Form("undefined") => self.close().map(|()| FetchPart::Content(Content::Undefined)),
+            Next::Form("bytes") => {
+                let (data, _) = self.base64()?;
+                self.close()?;
+                Ok(FetchPart::Content(Content::Bytes(data)))
+            }
+            _ => Err(Failure("a body is a stream, a text, bytes or nothing".to_owned())),
+        }
     }
 
     /// A form read as a list: the numbers in a byte container, or pairs of headers.
@@ -183,6 +241,10 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
                 visitor.visit_newtype_struct(SeqDeserializer::new(parts))
             }
             "date" => visitor.visit_newtype_struct(Content::Date(self.date()?)),
+            "blob" | "request" | "response" => {
+                let parts = self.fetch_parts(form)?;
+                visitor.visit_newtype_struct(SeqDeserializer::new(parts.into_iter()))
+            }
             other => visitor.visit_newtype_struct(self.content(other)?),
         }
     }
@@ -218,7 +280,10 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
                 self.pos = start;
                 visitor.visit_enum(Variant { reader: self, variant: "bytes" })
             }
-            Next::Form(form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error")) => {
+            Next::Form(
+                form @ ("undefined" | "bigint" | "date" | "bytes" | "url" | "headers" | "error" | "blob"
+                | "request" | "response"),
+            ) => {
                 self.pos = start;
                 visitor.visit_enum(Variant { reader: self, variant: form })
             }

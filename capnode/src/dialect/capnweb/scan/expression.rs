@@ -272,9 +272,9 @@ impl<'a> Scanner<'a> {
                 let id = self.lexer.integer_after_comma("an id")?;
                 return self.end_reference(start, CapDescriptor::SenderWritable(id));
             }
-            "blob" => return self.unsupported(start, "blob", |s| s.blob(depth)),
-            "request" => return self.unsupported(start, "request", |s| s.request(depth)),
-            "response" => return self.unsupported(start, "response", |s| s.response(depth)),
+            "blob" => self.blob(depth)?,
+            "request" => self.request(depth)?,
+            "response" => self.response(depth)?,
             _ => return self.unknown_form(start),
         }
         self.close()
@@ -282,20 +282,6 @@ impl<'a> Scanner<'a> {
 
     fn unknown_form<T>(&mut self, start: usize) -> Result<T> {
         Err(protocol(format!("unknown special value: {}", excerpt(&self.lexer.buffer[start..]))))
-    }
-
-    /// Passes over a form that is known and not supported. `scan` checks its content. The references found there are
-    /// kept, so that they can be given back.
-    fn unsupported(
-        &mut self,
-        start: usize,
-        form: &'static str,
-        scan: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<()> {
-        let outer = std::mem::replace(&mut self.refs, ThinVec::NONE);
-        scan(self)?;
-        let inner = std::mem::replace(&mut self.refs, outer);
-        self.end_reference(start, CapDescriptor::Unsupported { form, with: found_in(inner) })
     }
 
     fn blob(&mut self, depth: usize) -> Result<()> {

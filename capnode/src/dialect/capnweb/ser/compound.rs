@@ -38,7 +38,7 @@ impl<'a, R: ExtractRef> Compound<'a, R> {
         writer.out.push('{');
         writer.depth += 1;
         // The content of an object of a special form is made of ordinary values again; it comes last.
-        writer.plain = false;
+        writer.plain = writer.json;
         Self { writer, first: true, end: "}", depth }
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Writer<R> {
     stack: Stack,
     /// `true` inside a special form, where arrays stand for themselves and bytes are bare base64.
     plain: bool,
+    /// `true` inside plain JSON.
+    json: bool,
     /// The name that opens the next sequence, which is then that form's body.
     form: Option<&'static str>,
     /// `true` if a `Result` is to be taken apart when it comes next.
@@ -68,6 +70,7 @@ impl<R> Writer<R> {
             depth,
             stack: Stack(&raw const mark),
             plain: false,
+            json: false,
             form: None,
             apart: false,
             is_err: false,
@@ -175,6 +178,14 @@ impl<R: ExtractRef> Writer<R> {
         content.serialize(&mut *self)?;
         self.form = None;
         self.plain = outer;
+        Ok(())
+    }
+
+    /// A value without forms.
+    fn plain_json<T: Serialize + ?Sized>(&mut self, content: &T) -> Result<()> {
+        let outer = (std::mem::replace(&mut self.plain, true), std::mem::replace(&mut self.json, true));
+        content.serialize(&mut *self)?;
+        (self.plain, self.json) = outer;
         Ok(())
     }
 

@@ -128,6 +128,10 @@ impl<'a, R: ExtractRef> Serializer for &'a mut Writer<R> {
             }
             marker::BYTES => self.form_of_parts("bytes", value),
             marker::ERROR => self.form_of_parts("error", value),
+            marker::BLOB => self.form_of_parts("blob", value),
+            marker::REQUEST => self.form_of_parts("request", value),
+            marker::RESPONSE => self.form_of_parts("response", value),
+            marker::JSON => self.plain_json(value),
             _ => value.serialize(self),
         }
     }
