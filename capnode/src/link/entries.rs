@@ -175,13 +175,23 @@ impl Entries {
 
     /// Returns the answer to a pull of an export that is not a result.
     pub(super) fn pull(&self, export: Id) -> Result<LivePayload, Error> {
-        match (export, &self.index) {
-            (0, Some(index)) => Ok(Payload::reference(PayloadRef::Cap(index.clone()))),
-            (0, None) => Err(no_index()),
-            _ if !self.objects.contains_key(&export) => {
-                Err(Error::rejected(format!("no such export ID: {export}")))
-            }
-            _ => Err(Error::rejected("Tried to resolve a non-promise stub.")),
+        if export == 0 {
+            let index = self.index.as_ref().ok_or_else(no_index)?;
+            return Ok(Payload::reference(PayloadRef::Cap(index.clone())));
+        }
+        // The words are those of npm's `capnweb`.
+        Err(match self.objects.get(&export).or_else(|| self.result(export)) {
+            None => Error::rejected(format!("no such export ID: {export}")),
+            Some(cap) if cap.is_writable() => Error::rejected("Cannot pull a WritableStream stub"),
+            Some(_) => Error::rejected("Tried to resolve a non-promise stub."),
+        })
+    }
+
+    /// Returns the reference that the result of a call of the peer is, or the write end of a pipe.
+    fn result(&self, answer: Id) -> Option<&Cap> {
+        match self.answers.get(&answer)?.outcome.as_ref()?.as_ref().ok()?.root()? {
+            PayloadRef::Cap(cap) => Some(cap),
+            _ => None,
         }
     }
 
@@ -230,11 +240,7 @@ impl Entries {
 
     /// Returns the read end of a pipe that the peer has opened, once.
     pub(super) fn read_end(&self, answer: Id) -> Cap {
-        let outcome = self.answers.get(&answer).and_then(|answer| answer.outcome.as_ref()?.as_ref().ok());
-        let end = match outcome.and_then(Payload::root) {
-            Some(PayloadRef::Cap(cap)) => WriteEnd::of(cap),
-            _ => None,
-        };
+        let end = self.result(answer).and_then(WriteEnd::of);
         // The entries keep a share of the write end, so that dropping this one runs no code of the stream.
         let read = end.and_then(|end| stream::read_end(&end.0));
         // The session has found it.

@@ -151,6 +151,19 @@ fn a_read_end_is_taken_once_and_only_from_a_pipe() {
 }
 
 #[test]
+fn a_write_end_is_no_promise_and_cannot_be_pulled() {
+    let (mut peer, _kept) = accepting(|_| {});
+    answers(&mut peer, &[OPENED[0], r#"["push",["pipeline",0,["sink"],[]]]"#, r#"["pull",2]"#]);
+    for id in ["1", "-1"] {
+        let refused = answers(&mut peer, &[&format!(r#"["pull",{id}]"#)]);
+        let expected = format!(r#"["reject",{id},["error","Error","Cannot pull a WritableStream stub"]]"#);
+        assert_eq!(refused, [expected]);
+    }
+    // The stream goes on.
+    assert_eq!(answers(&mut peer, &[&OPENED[1], &write("a")]), [r#"["resolve",3,["undefined"]]"#]);
+}
+
+#[test]
 fn what_ends_a_stream_is_what_its_reader_gets() {
     for (end, expected) in [
         (r#"["release",1,1]"#, "without `close`"),
