@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use capnode::{Bytes, Cap, Client, Connection, Error, Func, Node, Reader, Writer};
+use capnode::{Bytes, Cap, Client, Connection, Error, Func, Node, Reader, Value, Writer, value};
 
 #[capnode::interface]
 trait Depot {
@@ -14,6 +14,7 @@ trait Depot {
     async fn keep(&self, lines: Reader<String>) -> Writer<String>;
     async fn call_all(&self, calls: Reader<Func<fn(u32) -> u32>>) -> Result<u32, Error>;
     async fn fail_after(&self, count: u32) -> Reader<u32>;
+    async fn echo(&self, value: Value) -> Value;
 }
 
 #[derive(Default)]
@@ -86,6 +87,10 @@ impl Depot for Store {
                 None => Err(Error::rejected("out of numbers")),
             }))
         }))
+    }
+
+    async fn echo(&self, value: Value) -> Value {
+        value
     }
 }
 
@@ -227,6 +232,49 @@ async fn a_reader_passed_on_twice_is_an_error() {
     let numbers = Reader::from_iter([1_u32]);
     let error = depot.cap().invoke::<u32>("sum", (&numbers, &numbers)).await.unwrap_err();
     assert!(error.message().contains("its new holder alone"), "{error}");
+}
+
+#[tokio::test]
+async fn a_value_holds_both_ends_and_is_equal_to_one_with_the_same() {
+    let mut routes = both().await;
+    let (relayed, _listeners) = relayed().await;
+    routes.push((relayed, None));
+    for (depot, _listener) in routes {
+        let (numbers, (mut lines, heard)) = (Reader::from_iter(1..=3_u32), capnode::pipe::<String>());
+        let (written, mut written_back) = capnode::pipe::<String>();
+        let ends = value::to_value((numbers, written, heard)).unwrap();
+        assert_eq!(ends, ends.clone());
+        let readable = |ends: &Value| [0, 1, 2].map(|at| ends[at].as_cap().is_some_and(Cap::is_readable));
+        let writable = |ends: &Value| [0, 1, 2].map(|at| ends[at].as_cap().is_some_and(Cap::is_writable));
+        assert_eq!((readable(&ends), writable(&ends)), ([true, false, true], [false, true, false]));
+        assert_ne!(ends[0], ends[2]);
+
+        // What comes back is another stream, which the chunks of the first go into, but for what was lent and is home.
+        let back = depot.echo(ends.clone()).await.unwrap();
+        assert_eq!(back[1], ends[1]);
+        assert_eq!((readable(&back), writable(&back)), ([true, false, true], [false, true, false]));
+        let (mut numbers, mut written, mut heard): (Reader<u32>, Writer<String>, Reader<String>) =
+            value::from_value(back).unwrap();
+        for number in 1..=3 {
+            assert_eq!(numbers.next().await.unwrap().unwrap(), number);
+        }
+        assert!(numbers.next().await.is_none());
+        written.write("out".to_owned()).await.unwrap();
+        lines.write("in".to_owned()).await.unwrap();
+        assert_eq!(written_back.next().await.unwrap().unwrap(), "out");
+        assert_eq!(heard.next().await.unwrap().unwrap(), "in");
+    }
+}
+
+#[tokio::test]
+async fn the_read_end_in_a_value_is_moved_once() {
+    let (depot, _listener, _) = connected().await;
+    let numbers = value::to_value(Reader::from_iter([1_u32])).unwrap();
+    assert_eq!(depot.cap().invoke::<u32>("sum", (&numbers,)).await.unwrap(), 1);
+    let error = depot.cap().invoke::<u32>("sum", (&numbers,)).await.unwrap_err();
+    assert!(error.message().contains("expected a stream to read"), "{error}");
+    let mut numbers: Reader<u32> = value::from_value(numbers).unwrap();
+    assert!(numbers.next().await.unwrap().unwrap_err().message().contains("its new holder alone"));
 }
 
 #[tokio::test]

@@ -179,13 +179,15 @@ impl Cap {
         Self(self.0, ref_kind)
     }
 
-    /// Returns `true` for the write end of a stream that was passed on as such.
-    pub(crate) fn is_writable(&self) -> bool {
+    /// Returns `true` for the write end of a stream that was passed on as such. [`value::from_value`](crate::value::from_value)
+    /// makes a [`Writer`](crate::Writer) of it.
+    pub fn is_writable(&self) -> bool {
         matches!(self.1, RefKind::Writable)
     }
 
-    /// Returns `true` for the read end of a stream that was passed on as such.
-    pub(crate) fn is_readable(&self) -> bool {
+    /// Returns `true` for the read end of a stream that was passed on as such. [`value::from_value`](crate::value::from_value)
+    /// makes a [`Reader`](crate::Reader) of it.
+    pub fn is_readable(&self) -> bool {
         matches!(self.1, RefKind::Readable)
     }
 

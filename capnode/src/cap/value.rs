@@ -57,7 +57,7 @@ pub enum Value {
     Array(Vec<Value>),
     /// A record.
     Object(Vec<(String, Value)>),
-    /// A reference to an object or function.
+    /// A reference to an object or function, or an end of a stream.
     Cap(Cap),
     /// A value that occurs more than once in the value it came in, or inside itself. Equal only to itself.
     Shared(Shared),
