@@ -22,4 +22,5 @@ mod release;
 mod scenarios;
 mod search;
 mod shared;
+mod stream_lines;
 mod streams;

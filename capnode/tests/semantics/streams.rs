@@ -160,7 +160,7 @@ fn a_write_end_is_no_promise_and_cannot_be_pulled() {
         assert_eq!(refused, [expected]);
     }
     // The stream goes on.
-    assert_eq!(answers(&mut peer, &[&OPENED[1], &write("a")]), [r#"["resolve",3,["undefined"]]"#]);
+    assert_eq!(answers(&mut peer, &[OPENED[1], &write("a")]), [r#"["resolve",3,["undefined"]]"#]);
 }
 
 #[test]
