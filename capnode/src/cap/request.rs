@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::depth;
 use super::interface::Interface;
-use super::payload::{LivePayload, undefined};
+use super::payload::{LivePayload, undefined, unfolded_len};
 use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Path, Program};
@@ -157,10 +157,10 @@ impl Args {
         }
     }
 
-    /// Returns the bytes of arguments that are written.
+    /// Returns the bytes of arguments that are written, with those that stand beside the text.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Args::Wire(body) => body.text.as_str().len(),
+            Args::Wire(body) => unfolded_len(body),
             Args::Map(_, program) => program.text.as_str().len(),
             Args::Read | Args::Typed(_) => 0,
         }
