@@ -160,7 +160,7 @@ impl<T: Transport> Driver<T> {
                     bytes += frame.len();
                     match frame {
                         Frame::Text(frame) => self.link.receive(frame),
-                        Frame::Mixed(text, beside) => self.link.receive_mixed(text, beside),
+                        Frame::Mixed(text, beside) => self.link.receive_mixed(text, beside.clone()),
                     }
                 }
                 // Earlier calls of the peer are still answered, as far as their handlers need not wait.

@@ -489,6 +489,7 @@ pub(crate) enum Message {
 
 impl Message {
     /// Returns `true` if there may be bytes that go beside the text: if it has any references.
+    #[inline]
     pub(crate) fn may_have_bytes(&self) -> bool {
         match self {
             Message::Call { args: Some(value), .. }

@@ -10,14 +10,14 @@ use crate::kinds::Bytes;
 use crate::retention::{LEAST, SMALL, give};
 
 /// A frame, which a transport carries as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frame<'a> {
     /// A message as text.
     Text(&'a str),
     /// A message as text, and the bytes that values in it take, one after the other. Only for a transport that
     /// [carries bytes](crate::transport::Properties::bytes).
-    Mixed(&'a str, bytes::Bytes),
+    Mixed(&'a str, &'a bytes::Bytes),
 }
 
 #[cfg_attr(
@@ -100,11 +100,19 @@ pub struct Outgoing {
     buffer: String,
     /// The ends of the frames, before the line feed.
     ends: VecDeque<usize>,
-    /// The frames with bytes beside their text, which have no line feed behind them on their way.
-    mixed: VecDeque<Mixed>,
-    /// The bytes of these beside the texts.
-    beside: usize,
+    /// The frames with bytes beside their text, if there are any.
+    mixed: Option<Box<MixedFrames>>,
     written: usize,
+}
+
+/// Frames with bytes beside their text, which have no line feed behind them on their way.
+#[derive(Debug, Default)]
+struct MixedFrames {
+    frames: VecDeque<Mixed>,
+    /// The bytes beside the texts, with the heads.
+    beside: usize,
+    /// The bytes of the frame that was taken last.
+    taken: bytes::Bytes,
 }
 
 /// The outcome of [`Outgoing::refill`].
@@ -141,13 +149,22 @@ impl Outgoing {
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
         head[1..5].copy_from_slice(&number(4 + text + beside_bytes));
         head[5..].copy_from_slice(&number(text));
-        self.beside += MIXED_HEAD + beside_bytes;
-        self.mixed.push_back(Mixed { head, start, end, beside, beside_bytes, written: 0 });
+        let mixed = self.mixed.get_or_insert_default();
+        mixed.beside += MIXED_HEAD + beside_bytes;
+        mixed.frames.push_back(Mixed { head, start, end, beside, beside_bytes, written: 0 });
         self.unwritten()
     }
 
+    #[inline]
     fn unwritten(&self) -> usize {
-        self.buffer.len() - self.written + self.beside
+        let beside = self.mixed.as_ref().map_or(0, |mixed| mixed.beside);
+        self.buffer.len() - self.written + beside
+    }
+
+    /// Returns the first frame with bytes beside its text.
+    #[inline]
+    fn first_mixed(&self) -> Option<&Mixed> {
+        self.mixed.as_ref()?.frames.front()
     }
 
     /// `true` if all frames have been written.
@@ -164,14 +181,14 @@ impl Outgoing {
     /// Returns all unwritten frames, as lines: up to the first one with bytes beside its text.
     #[cfg(feature = "tokio")]
     pub fn lines(&self) -> &[u8] {
-        let end = self.mixed.front().map_or(self.buffer.len(), |mixed| mixed.start);
+        let end = self.first_mixed().map_or(self.buffer.len(), |mixed| mixed.start);
         self.buffer.as_bytes().get(self.written..end).unwrap_or_default()
     }
 
     /// Returns `true` if a frame has bytes beside its text.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_mixed(&self) -> bool {
-        !self.mixed.is_empty()
+        self.mixed.is_some()
     }
 
     /// Fills `slices` with unwritten bytes, those of mixed frames as well, and returns how many are filled.
@@ -185,7 +202,7 @@ impl Outgoing {
             }
             filled < slices.len()
         };
-        for mixed in &self.mixed {
+        for mixed in self.mixed.iter().flat_map(|mixed| &mixed.frames) {
             put(buffer.get(at..mixed.start).unwrap_or_default());
             let mut more = true;
             mixed.unwritten(buffer.get(mixed.start..mixed.end).unwrap_or_default(), |part| {
@@ -204,7 +221,7 @@ impl Outgoing {
     /// Takes note that `bytes` more bytes have been written.
     #[cfg(feature = "tokio")]
     pub fn advance(&mut self, mut bytes: usize) {
-        while let Some(mixed) = self.mixed.front_mut() {
+        while let Some(mixed) = self.mixed.as_mut().and_then(|mixed| mixed.frames.front_mut()) {
             let before = mixed.start.saturating_sub(self.written);
             if bytes < before {
                 break;
@@ -226,25 +243,37 @@ impl Outgoing {
 
     /// Drops the first mixed frame, which is written.
     fn drop_mixed(&mut self) {
-        if let Some(mixed) = self.mixed.pop_front() {
-            self.beside -= MIXED_HEAD + mixed.beside_bytes;
+        let Some(mixed) = &mut self.mixed else { return };
+        if let Some(first) = mixed.frames.pop_front() {
+            mixed.beside -= MIXED_HEAD + first.beside_bytes;
         }
+        if mixed.frames.is_empty() {
+            self.mixed = None;
+        }
+    }
+
+    /// Takes the text of the next frame, which has no bytes beside it.
+    #[inline]
+    pub(crate) fn pop_text(&mut self) -> Option<&str> {
+        let end = self.ends.pop_front()?;
+        let start = std::mem::replace(&mut self.written, end + 1);
+        self.buffer.get(start..end)
     }
 
     /// Takes the next frame, without its line feed.
     pub fn pop_frame(&mut self) -> Option<Frame<'_>> {
         let end = self.ends.pop_front()?;
         let start = std::mem::replace(&mut self.written, end + 1);
-        if self.mixed.front().is_none_or(|mixed| mixed.end != end) {
+        if self.first_mixed().is_none_or(|mixed| mixed.end != end) {
             return Some(Frame::Text(self.buffer.get(start..end)?));
         }
-        let mut beside = BytesMut::new();
-        if let Some(mixed) = self.mixed.front() {
-            beside.reserve(mixed.beside_bytes);
-            mixed.beside.iter().for_each(|bytes| beside.put_slice(bytes));
-        }
-        self.drop_mixed();
-        Some(Frame::Mixed(self.buffer.get(start..end)?, beside.freeze()))
+        let mixed = self.mixed.as_mut()?;
+        let first = mixed.frames.pop_front()?;
+        mixed.beside -= MIXED_HEAD + first.beside_bytes;
+        let mut beside = BytesMut::with_capacity(first.beside_bytes);
+        first.beside.iter().for_each(|bytes| beside.put_slice(bytes));
+        mixed.taken = beside.freeze();
+        Some(Frame::Mixed(self.buffer.get(start..end)?, &mixed.taken))
     }
 
     /// Returns the rest of the next frame as a message: a part that is in one piece, the number of all bytes that are
@@ -252,7 +281,8 @@ impl Outgoing {
     #[cfg(feature = "ws")]
     pub(crate) fn first(&mut self) -> Option<(&[u8], usize, bool)> {
         let end = *self.ends.front()?;
-        let Some(mixed) = self.mixed.front_mut().filter(|mixed| mixed.end == end) else {
+        let mixed = self.mixed.as_mut().and_then(|mixed| mixed.frames.front_mut());
+        let Some(mixed) = mixed.filter(|mixed| mixed.end == end) else {
             let rest = self.buffer.as_bytes().get(self.written..end)?;
             return Some((rest, rest.len(), false));
         };
@@ -270,7 +300,7 @@ impl Outgoing {
     pub(crate) fn drop_first(&mut self) {
         let Some(end) = self.ends.pop_front() else { return };
         self.written = end + 1;
-        if self.mixed.front().is_some_and(|mixed| mixed.end == end) {
+        if self.first_mixed().is_some_and(|mixed| mixed.end == end) {
             self.drop_mixed();
         }
     }
@@ -318,7 +348,7 @@ impl Outgoing {
         }
         self.buffer.clear();
         self.ends.clear();
-        self.mixed.clear();
-        (self.beside, self.written) = (0, 0);
+        self.mixed = None;
+        self.written = 0;
     }
 }

@@ -82,10 +82,15 @@ impl Outbox {
     #[inline]
     pub(super) fn put_beside(&mut self, message: &Message) {
         if message.may_have_bytes() {
-            let beside = message.beside();
-            if !beside.is_empty() {
-                self.pending = self.out.put_beside(beside);
-            }
+            self.put_bytes_beside(message);
+        }
+    }
+
+    #[cold]
+    fn put_bytes_beside(&mut self, message: &Message) {
+        let beside = message.beside();
+        if !beside.is_empty() {
+            self.pending = self.out.put_beside(beside);
         }
     }
 

@@ -169,7 +169,8 @@ impl Core {
 
     /// Returns the next frame to write.
     pub fn next_frame(&self) -> Option<String> {
-        let pop = || lock(&self.out).pop_frame().map(|frame| frame.text().to_owned());
+        // A core offers its peer no place for bytes beside the text.
+        let pop = || lock(&self.out).pop_text().map(ToOwned::to_owned);
         let taken = pop();
         if taken.is_some() {
             return taken;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::{CHUNK, Input, ended};
 use super::messages::{FAILED, close_reason};
-use super::mixed::split_mixed;
+use super::mixed::MixedMessage;
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::retention::{self, SMALL};
 
@@ -55,7 +55,7 @@ pub(crate) struct Frames<S> {
     /// The close code for the peer's fault.
     fault: Option<u16>,
     /// The last message with bytes beside its text.
-    mixed: ::bytes::Bytes,
+    mixed: MixedMessage,
 }
 
 #[derive(Debug)]
@@ -434,13 +434,12 @@ impl<S> Frames<S> {
             frame: None,
         };
         let writer = Writer::default();
-        Self { stream, role, reader, writer, controls: 0, fault: None, mixed: ::bytes::Bytes::new() }
+        Self { stream, role, reader, writer, controls: 0, fault: None, mixed: MixedMessage::default() }
     }
 
     /// Takes a message with bytes beside its text: the length of the text, the text, and the bytes.
     fn mixed(&mut self, message: ::bytes::Bytes) -> Result<Frame<'_>, ReceiveError> {
-        self.mixed = message;
-        split_mixed(&self.mixed).map_err(|_| {
+        self.mixed.set(message).map_err(|_| {
             self.fault = Some(FAILED);
             ReceiveError::Invalid("a binary message: send text instead".to_owned())
         })

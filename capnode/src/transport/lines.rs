@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::input::{CHUNK, Input, ended};
-use super::mixed::{Arriving, split_mixed};
+use super::mixed::{Arriving, MixedMessage};
 use super::texts::{Byte, Text};
 use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::outgoing::LINE_HEAD;
@@ -30,7 +30,7 @@ pub struct Lines<S> {
     /// A frame with bytes beside its text that has not arrived whole.
     arriving: Option<Arriving>,
     /// The last such frame.
-    mixed: ::bytes::Bytes,
+    mixed: MixedMessage,
 }
 
 /// The separator of the frames that arrive.
@@ -59,7 +59,7 @@ pub fn lines<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> L
         limit,
         framing: Framing::Unknown,
         arriving: None,
-        mixed: ::bytes::Bytes::new(),
+        mixed: MixedMessage::default(),
     }
 }
 
@@ -260,10 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         let (end, next) = loop {
             if self.arriving.is_some() || self.is_at_mixed() {
                 let message = ready!(self.poll_mixed(cx));
-                return Poll::Ready(Some(message.and_then(|message| {
-                    self.mixed = message;
-                    split_mixed(&self.mixed)
-                })));
+                return Poll::Ready(Some(message.and_then(|message| self.mixed.set(message))));
             }
             let found = self.find_frame();
             // A line that has come as a whole is refused as well.

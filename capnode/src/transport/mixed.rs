@@ -16,15 +16,28 @@ const FIRST: usize = 256 << 10;
 /// Bytes of the length of the text.
 const LENGTH: usize = MIXED_HEAD - LINE_HEAD;
 
-/// Returns the frame that a message is: the length of its text, the text, and the bytes beside it.
-pub(super) fn split_mixed(message: &Bytes) -> Result<Frame<'_>, ReceiveError> {
-    let invalid = |reason: &str| ReceiveError::Invalid(reason.to_owned());
-    let length = message.first_chunk::<LENGTH>().ok_or_else(|| invalid("a message without a text"))?;
-    let length = u32::from_be_bytes(*length) as usize;
-    let text = message.get(LENGTH..).and_then(|rest| rest.get(..length));
-    let text = text.ok_or_else(|| invalid("a message that is shorter than its text"))?;
-    let text = std::str::from_utf8(text).map_err(|error| invalid(&error.to_string()))?;
-    Ok(Frame::Mixed(text, message.slice(LENGTH + length..)))
+/// The last message with bytes beside its text.
+#[derive(Debug, Default)]
+pub(super) struct MixedMessage {
+    message: Bytes,
+    beside: Bytes,
+}
+
+impl MixedMessage {
+    /// Returns the frame that a message is: the length of its text, the text, and the bytes beside it.
+    pub(super) fn set(&mut self, message: Bytes) -> Result<Frame<'_>, ReceiveError> {
+        let invalid = |reason: &str| ReceiveError::Invalid(reason.to_owned());
+        let length = message.first_chunk::<LENGTH>().ok_or_else(|| invalid("a message without a text"))?;
+        let length = u32::from_be_bytes(*length) as usize;
+        self.beside = match message.len().checked_sub(LENGTH).filter(|rest| length <= *rest) {
+            Some(_) => message.slice(LENGTH + length..),
+            None => return Err(invalid("a message that is shorter than its text")),
+        };
+        self.message = message;
+        let text = self.message.get(LENGTH..LENGTH + length).unwrap_or_default();
+        let text = std::str::from_utf8(text).map_err(|error| invalid(&error.to_string()))?;
+        Ok(Frame::Mixed(text, &self.beside))
+    }
 }
 
 /// A frame with bytes beside its text that arrives on a byte stream. Memory is taken for bytes that have come.
