@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use capnode::sans_io::Core;
-use capnode::{Func, Node};
+use capnode::{Dialect, Func, Node};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,12 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let (here, there) = (Core::connecting(()), Core::accepting(HotClient::new(Spot)));
+        Self::speaking(Dialect::CapnWeb)
+    }
+
+    fn speaking(dialect: Dialect) -> Self {
+        let there = Core::accepting(HotClient::new(Spot));
+        let here = Core::builder().dialect(dialect).connecting(());
         let hot = here.index();
         let pair = Self { here, there, hot };
         pair.settle();
@@ -125,6 +130,14 @@ fn carry(from: &Core, to: &Core) -> bool {
     any
 }
 
+/// Makes `count` calls one after another.
+fn call(dialect: Dialect, count: usize) {
+    let pair = Pair::speaking(dialect);
+    for number in 0..count {
+        assert_eq!(black_box(pair.call(pair.hot.add(black_box(number as u32), 1))), number as u32 + 1);
+    }
+}
+
 /// Makes `count` calls over TCP, of which `in_flight` wait for their answers at a time.
 fn over_tcp(count: usize, in_flight: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -156,13 +169,8 @@ fn over_tcp(count: usize, in_flight: usize) {
 type Path = (&'static str, fn(usize));
 
 const PATHS: &[Path] = &[
-    ("call", |count| {
-        // All of it: encoded, decoded, dispatched, answered, and the answer read.
-        let pair = Pair::new();
-        for number in 0..count {
-            assert_eq!(black_box(pair.call(pair.hot.add(black_box(number as u32), 1))), number as u32 + 1);
-        }
-    }),
+    // All of it: encoded, decoded, dispatched, answered, and the answer read.
+    ("call", |count| call(Dialect::CapnWeb, count)),
     ("encode a call", |count| {
         let pair = Pair::new();
         let mut calls = Vec::with_capacity(count);
@@ -228,6 +236,8 @@ const PATHS: &[Path] = &[
             pair.settle();
         }
     }),
+    ("call in Capnode's language", |count| call(Dialect::Capnode, count)),
+    ("call in Q-Connection's language", |count| call(Dialect::Q, count)),
     ("call over TCP, 64 in flight", |count| over_tcp(count, 64)),
     ("call over TCP, one after another", |count| over_tcp(count, 1)),
     ("local call", |count| {

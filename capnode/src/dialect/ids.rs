@@ -1,5 +1,6 @@
 //! Numbers for the ids of wires whose ids are strings.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::RandomState;
 
@@ -111,25 +112,80 @@ impl Exchange {
 /// Bytes that an id may have. Those of the packages have some thirty; each mention of one is looked up.
 pub(super) const MAX_ID: usize = 1_024;
 
+/// Returns `true` for an id of the peer.
+pub(super) fn is_id(json: Option<&Json<'_>>) -> bool {
+    matches!(json, Some(Json::String(raw) | Json::Number(raw)) if !raw.is_empty() && raw.len() <= MAX_ID)
+}
+
 /// Returns an id of the peer as it stands in JSON. A missing id, the empty string and a string that is too long count
 /// as none.
 pub(super) fn peer_id(json: Option<&Json<'_>>) -> Option<String> {
     match json? {
-        Json::String("") => None,
-        Json::String(raw) | Json::Number(raw) if raw.len() > MAX_ID => None,
-        Json::String(raw) => Some(format!("\"{raw}\"")),
+        _ if !is_id(json) => None,
+        Json::String(raw) => Some(["\"", raw, "\""].concat()),
         Json::Number(number) => Some((*number).to_owned()),
         _ => None,
     }
 }
 
 /// Returns an id of the peer as our tables name it, which know only strings.
-pub(super) fn own_name(json: &Json<'_>) -> Option<String> {
+pub(super) fn own_name<'a>(json: &Json<'a>) -> Option<Cow<'a, str>> {
     match json {
         Json::String(raw) | Json::Number(raw) if raw.len() > MAX_ID => None,
-        Json::String(_) => json.text().map(Into::into),
-        Json::Number(number) => Some((*number).to_owned()),
+        Json::String(_) => json.text(),
+        Json::Number(number) => Some(Cow::Borrowed(number)),
         _ => None,
+    }
+}
+
+/// Ids of our requests: the connection's prefix, and the number in hexadecimal digits, with zeros before it up to a width.
+pub(super) struct OwnIds {
+    prefix: String,
+    width: usize,
+    /// The first of the six letters among the digits.
+    letter: u8,
+}
+
+impl OwnIds {
+    pub(super) fn new(prefix: String, width: usize, letter: u8) -> Self {
+        Self { prefix, width, letter }
+    }
+
+    /// Writes the id of a request between quotes.
+    pub(super) fn write(&self, number: Id, out: &mut String) {
+        out.push('"');
+        out.push_str(&self.prefix);
+        let digits = 16 - number.leading_zeros() as usize / 4;
+        for place in (0..digits.max(self.width)).rev() {
+            let digit = if place < 16 { (number >> (4 * place)) as u8 & 15 } else { 0 };
+            out.push(char::from(if digit < 10 { b'0' + digit } else { self.letter + digit - 10 }));
+        }
+        out.push('"');
+    }
+
+    /// Finds the request with this id, the last of which is `last`. An id in the other case is not ours.
+    pub(super) fn find(&self, id: &str, last: Id) -> Option<Id> {
+        let digits = id.strip_prefix(&*self.prefix)?;
+        let is_long = digits.len() > self.width && !digits.starts_with('0');
+        if digits.len() != self.width && !is_long {
+            return None;
+        }
+        let number = digits.bytes().try_fold(0, |number: Id, byte| {
+            let digit = match byte.wrapping_sub(self.letter) {
+                letter @ 0..6 => letter + 10,
+                _ if byte.is_ascii_digit() => byte - b'0',
+                _ => return None,
+            };
+            Some(number.checked_mul(16)? | Id::from(digit))
+        })?;
+        (1..=last).contains(&number).then_some(number)
+    }
+
+    #[cfg(test)]
+    pub(super) fn id(&self, number: Id) -> String {
+        let mut quoted = String::new();
+        self.write(number, &mut quoted);
+        quoted.trim_matches('"').to_owned()
     }
 }
 

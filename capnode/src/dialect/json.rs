@@ -70,12 +70,13 @@ impl<'a> Json<'a> {
     }
 
     /// Returns the elements of an array, or the values of the members of an object.
-    pub(crate) fn children(&self) -> Box<dyn Iterator<Item = &Json<'a>> + '_> {
-        match self {
-            Json::Array(elements) => Box::new(elements.iter()),
-            Json::Object(members) => Box::new(members.iter().map(|(_, value)| value)),
-            _ => Box::new(std::iter::empty()),
-        }
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Json<'a>> {
+        let (elements, members): (&[Json<'a>], &[(&str, Json<'a>)]) = match self {
+            Json::Array(elements) => (elements, &[]),
+            Json::Object(members) => (&[], members),
+            _ => (&[], &[]),
+        };
+        elements.iter().chain(members.iter().map(|(_, value)| value))
     }
 
     /// `true` if JavaScript takes the value for true.
@@ -90,7 +91,7 @@ impl<'a> Json<'a> {
 
 /// `true` if a raw key says `name`.
 pub(crate) fn is_key(raw: &str, name: &str) -> bool {
-    raw == name || (raw.contains('\\') && unescape(raw) == name)
+    raw == name || (raw.len() > name.len() && raw.contains('\\') && unescape(raw) == name)
 }
 
 /// Writes a raw string or key between quotes.
@@ -187,7 +188,7 @@ impl<'a, 's, R> Parser<'a, 's, R> {
     }
 
     /// Reads an array or object, whose bracket is next.
-    fn list<T>(&mut self, close: u8, read: fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    fn list<T>(&mut self, close: u8, read: impl Fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         if self.depth == self.max_depth {
             return Err(too_deep(self.max_depth));
         }

@@ -43,6 +43,9 @@ impl<'t, 'a> Table<'t, 'a> {
     /// not, so that every later pointer is too low. Where the highest pointer shows that this has happened, the
     /// repetitions are taken out.
     fn repair(&mut self) {
+        if !self.links.iter().any(|link| matches!(link, Json::String(_))) {
+            return;
+        }
         let mut known = HashSet::new();
         let repeats = |link: &&Json<'a>| matches!(link, Json::String(raw) if !known.insert(*raw));
         let repeats: Vec<bool> = self.links.iter().map(repeats).collect();
@@ -149,11 +152,12 @@ impl<'d, 't, 'a> Decoder<'d, 't, 'a> {
         max_depth: usize,
     ) -> Self {
         let mut occurs = vec![0_u8; table.links.len()];
-        let mut left: Vec<&'t Json<'a>> = roots.iter().collect();
+        let is_object = |leaf: &&'t Json<'a>| matches!(leaf, Json::Object(_));
+        let mut left: Vec<&'t Json<'a>> = roots.iter().filter(is_object).collect();
         while let Some(leaf) = left.pop() {
             let Leaf::Container(id) = table.leaf(leaf) else { continue };
             if occurs[id] == 0 {
-                left.extend(table.links[id].children());
+                left.extend(table.links[id].children().filter(is_object));
             }
             occurs[id] = (occurs[id] + 1).min(2);
         }

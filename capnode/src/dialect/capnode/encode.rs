@@ -1,13 +1,14 @@
 //! Values into tables.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
     DAMAGED, Form, Trees, Unrepresentable, check_place, form, open_error, other_members, unrepresentable,
     write_bytes, write_scalar,
 };
-use crate::dialect::ids::quoted;
+use crate::dialect::capnweb::write_string;
 use crate::dialect::json::{Json, is_key, quote, separate};
 use crate::message::{CapDescriptor, Id, Payload};
 
@@ -15,23 +16,31 @@ use crate::message::{CapDescriptor, Id, Payload};
 /// the table, which is read as undefined. No table is as long.
 const NOTHING: &str = r#"{"type":0,"id":4294967295}"#;
 
+/// Bytes of a short pointer.
+const POINTER: usize = 20;
+
 type Result<T> = std::result::Result<T, Unrepresentable>;
 
 pub(super) struct Encoder<'t, 'a, 'n> {
     trees: &'t Trees<'a>,
     names: &'n mut dyn ExportNames,
-    links: Vec<String>,
+    /// The entries of the table that are written, as they were finished.
+    written: String,
+    /// Where in it each entry of the table stands.
+    links: Vec<Range<usize>>,
     /// The place of each function that occurs, and of each node.
     functions: HashMap<Id, usize>,
     nodes: Vec<Option<String>>,
-    /// Bytes of the links that are written.
-    bytes: usize,
+    /// Entries that are being written, each behind the one that it is in.
+    open: String,
 }
 
 impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     fn new(trees: &'t Trees<'a>, names: &'n mut dyn ExportNames) -> Self {
         let nodes = vec![None; trees.nodes.len()];
-        Self { trees, names, links: Vec::new(), functions: HashMap::new(), nodes, bytes: 0 }
+        let (written, open) =
+            (String::with_capacity(trees.bytes), String::with_capacity(trees.bytes + POINTER));
+        Self { trees, names, written, links: Vec::new(), functions: HashMap::new(), nodes, open }
     }
 
     /// Writes a result.
@@ -42,9 +51,8 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     ) -> Result<()> {
         let trees = Trees::read(payload)?;
         let mut encoder = Encoder::new(&trees, names);
-        let mut root = String::new();
-        let there = encoder.leaf(&trees.root, 0, &mut root)?;
-        encoder.finish(there.then_some(root), out);
+        let there = encoder.leaf(&trees.root, 0)?;
+        encoder.finish(there, out);
         Ok(())
     }
 
@@ -56,97 +64,92 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
     ) -> Result<()> {
         let trees = Trees::read(payload)?;
         let mut encoder = Encoder::new(&trees, names);
-        let mut root = String::new();
-        encoder.array(trees.arguments()?, None, 0, &mut root)?;
-        encoder.finish(Some(root), out);
+        encoder.array(trees.arguments()?, None, 0)?;
+        encoder.finish(true, out);
         Ok(())
     }
 
-    fn finish(self, root: Option<String>, out: &mut String) {
+    fn finish(self, has_root: bool, out: &mut String) {
         out.push_str("{\"links\":[");
         for (at, link) in self.links.iter().enumerate() {
             separate(at, out);
-            out.push_str(link);
+            out.push_str(&self.written[link.clone()]);
         }
         out.push(']');
-        if let Some(root) = root {
+        if has_root {
             out.push_str(",\"value\":");
-            out.push_str(&root);
+            out.push_str(&self.open);
         }
         out.push('}');
     }
 
     /// Writes a value in its place, unless it is undefined or null: the language has neither.
-    fn leaf(&mut self, json: &'t Json<'a>, depth: usize, out: &mut String) -> Result<bool> {
-        check_place(depth, self.bytes + out.len())?;
+    fn leaf(&mut self, json: &'t Json<'a>, depth: usize) -> Result<bool> {
+        check_place(depth, self.written.len() + self.open.len())?;
         match form(json) {
             Form::Undefined | Form::Null => return Ok(false),
             Form::NaN => return unrepresentable("Capnode has no NaN"),
             Form::Infinity | Form::NegativeInfinity => return unrepresentable("Capnode has no infinity"),
             Form::Array(_) | Form::Bytes(_) | Form::Object(_) | Form::Error { .. } => {
-                self.container(json, None, depth, out)?;
+                self.container(json, None, depth)?;
             }
-            Form::Slot(slot) => return self.reference(slot, depth, out),
-            scalar => write_scalar(&scalar, "Capnode", out)?,
+            Form::Slot(slot) => return self.reference(slot, depth),
+            scalar => write_scalar(&scalar, "Capnode", &mut self.open)?,
         }
         Ok(true)
     }
 
-    fn reference(&mut self, slot: usize, depth: usize, out: &mut String) -> Result<bool> {
+    fn reference(&mut self, slot: usize, depth: usize) -> Result<bool> {
         let id = match self.trees.slots.get(slot).map(|slot| &slot.to) {
             Some(CapDescriptor::SenderFunction(id) | CapDescriptor::SenderHosted(id)) => *id,
-            Some(CapDescriptor::Node(node)) => return self.node(*node, depth, out),
+            Some(CapDescriptor::Node(node)) => return self.node(*node, depth),
             _ => return unrepresentable("Capnode cannot name what is the peer's own"),
         };
         let at = match self.functions.get(&id) {
             Some(at) => *at,
             None => {
-                let name = quoted(&self.names.name(id));
-                self.bytes += name.len() + 1;
-                self.links.push(name);
-                self.functions.insert(id, self.links.len() - 1);
-                self.links.len() - 1
+                let at = self.reserve();
+                let start = self.open.len();
+                write_string(&mut self.open, &self.names.name(id));
+                self.close(at, start);
+                self.functions.insert(id, at);
+                at
             }
         };
-        point(1, at, out);
+        point(1, at, &mut self.open);
         Ok(true)
     }
 
-    fn node(&mut self, node: usize, depth: usize, out: &mut String) -> Result<bool> {
+    fn node(&mut self, node: usize, depth: usize) -> Result<bool> {
         let Some(json) = self.trees.nodes.get(node) else { return unrepresentable(DAMAGED) };
         if let Some(pointer) = &self.nodes[node] {
-            out.push_str(pointer);
+            self.open.push_str(pointer);
             return Ok(true);
         }
         match form(json) {
             Form::Array(_) | Form::Bytes(_) | Form::Object(_) | Form::Error { .. } => {
-                self.container(json, Some(node), depth, out)?;
+                self.container(json, Some(node), depth)?;
                 Ok(true)
             }
             // Anything else is no object in JavaScript, so nothing can be there twice.
-            _ => self.leaf(json, depth + 1, out),
+            _ => self.leaf(json, depth + 1),
         }
     }
 
-    fn container(
-        &mut self,
-        json: &'t Json<'a>,
-        node: Option<usize>,
-        depth: usize,
-        out: &mut String,
-    ) -> Result<()> {
+    fn container(&mut self, json: &'t Json<'a>, node: Option<usize>, depth: usize) -> Result<()> {
+        let start = self.open.len();
         match form(json) {
-            Form::Array(elements) => self.array(elements, node, depth, out),
-            Form::Bytes(parts) => self.bytes(parts, node, out),
+            Form::Array(elements) => self.array(elements, node, depth),
+            Form::Bytes(parts) => self.bytes(parts, node),
             Form::Object(members) => {
                 let members = members.iter().map(|(key, value)| (*key, value));
-                self.object(String::from("{"), members, node, depth, out)
+                self.open.push('{');
+                self.object(start, members, node, depth)
             }
             // As much of it as an object can hold.
             Form::Error { name, message, properties } => {
-                let mut text = String::new();
-                open_error(name, message, &mut text);
-                self.object(text, other_members(properties), node, depth, out)
+                open_error(name, message, &mut self.open);
+                self.object(start, other_members(properties), node, depth)
             }
             _ => unrepresentable(DAMAGED),
         }
@@ -154,8 +157,16 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
 
     /// Adds an entry to the table, whose text is still to come.
     fn reserve(&mut self) -> usize {
-        self.links.push(String::new());
+        self.links.push(0..0);
         self.links.len() - 1
+    }
+
+    /// Moves the entry that is open from `start` on to the table.
+    fn close(&mut self, at: usize, start: usize) {
+        let before = self.written.len();
+        self.written.push_str(&self.open[start..]);
+        self.open.truncate(start);
+        self.links[at] = before..self.written.len();
     }
 
     /// Remembers where a node stands.
@@ -167,14 +178,13 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         }
     }
 
-    /// Writes an object. It stands in the table before its members.
+    /// Writes an object, of which the text from `start` on is there. It stands in the table before its members.
     fn object(
         &mut self,
-        mut text: String,
+        start: usize,
         members: impl Iterator<Item = (&'a str, &'t Json<'a>)>,
         node: Option<usize>,
         depth: usize,
-        out: &mut String,
     ) -> Result<()>
     where
         'a: 't,
@@ -186,61 +196,51 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
             if is_key(key, "__proto__") {
                 return unrepresentable("Capnode cannot say the key `__proto__`");
             }
-            if text.len() > 1 {
-                text.push(',');
+            if self.open.len() > start + 1 {
+                self.open.push(',');
             }
-            quote(key, &mut text);
-            text.push(':');
-            if !self.leaf(value, depth + 1, &mut text)? {
-                text.push_str(NOTHING);
+            quote(key, &mut self.open);
+            self.open.push(':');
+            if !self.leaf(value, depth + 1)? {
+                self.open.push_str(NOTHING);
             }
         }
-        text.push('}');
-        self.bytes += text.len() + 1;
-        self.links[at] = text;
-        point(0, at, out);
+        self.open.push('}');
+        self.close(at, start);
+        point(0, at, &mut self.open);
         Ok(())
     }
 
     /// Writes a list. It stands in the table after its elements, unless it may be in itself.
-    fn array(
-        &mut self,
-        elements: &'t [Json<'a>],
-        node: Option<usize>,
-        depth: usize,
-        out: &mut String,
-    ) -> Result<()> {
+    fn array(&mut self, elements: &'t [Json<'a>], node: Option<usize>, depth: usize) -> Result<()> {
         let early = node.map(|_| self.reserve());
         if let Some(at) = early {
             self.place(node, 2, at);
         }
-        let mut text = String::from("[");
+        let start = self.open.len();
+        self.open.push('[');
         for (at, element) in elements.iter().enumerate() {
-            separate(at, &mut text);
-            if !self.leaf(element, depth + 1, &mut text)? {
-                text.push_str(NOTHING);
+            separate(at, &mut self.open);
+            if !self.leaf(element, depth + 1)? {
+                self.open.push_str(NOTHING);
             }
         }
-        text.push(']');
-        self.list(text, early, out);
+        self.open.push(']');
+        let at = early.unwrap_or_else(|| self.reserve());
+        self.close(at, start);
+        point(2, at, &mut self.open);
         Ok(())
     }
 
-    fn list(&mut self, text: String, early: Option<usize>, out: &mut String) {
-        self.bytes += text.len() + 1;
-        let at = early.unwrap_or_else(|| self.reserve());
-        self.links[at] = text;
-        point(2, at, out);
-    }
-
-    fn bytes(&mut self, parts: &[Json<'_>], node: Option<usize>, out: &mut String) -> Result<()> {
-        let mut text = String::new();
-        write_bytes(parts, "Capnode", self.bytes, &mut text, |_, _| {
+    fn bytes(&mut self, parts: &[Json<'_>], node: Option<usize>) -> Result<()> {
+        let (before, start) = (self.written.len() + self.open.len(), self.open.len());
+        write_bytes(parts, "Capnode", before, &mut self.open, |_, _| {
             unrepresentable("Capnode has no NaN and no infinity")
         })?;
-        let at = self.links.len();
+        let at = self.reserve();
         self.place(node, 2, at);
-        self.list(text, None, out);
+        self.close(at, start);
+        point(2, at, &mut self.open);
         Ok(())
     }
 }

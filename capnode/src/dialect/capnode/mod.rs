@@ -6,7 +6,7 @@
 //! one of them as root.
 
 use super::canonical::{Builder, Unrepresentable, check_error, error_members, unrepresentable, write_reason};
-use super::ids::{Exchange, member, open, own_name, peer_id, quoted, split_mix64};
+use super::ids::{Exchange, is_id, member, open, own_name, peer_id, quoted};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
@@ -53,7 +53,7 @@ impl Codec {
     #[cfg(feature = "tokio")]
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
         let name = Json::parse(self.functions.lent.name(id)?, 1, usize::MAX).ok()?;
-        own_name(&name)
+        own_name(&name).map(Into::into)
     }
 
     /// Returns the id of a function of the peer whose name came by another way. It is not given back: others have it
@@ -74,10 +74,13 @@ impl Codec {
         let depth = limits.depth;
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
-        let Some(method) = peer_id(message.get("methodId")) else { return Ok(None) };
+        let method = message.get("methodId");
+        if !is_id(method) {
+            return Ok(None);
+        }
         match &*kind {
             "index" => {
-                self.exchange.add(names.number(), Some(method));
+                self.exchange.add(names.number(), peer_id(method));
                 Ok(Some(call(0, None)))
             }
             "invocation" => self.parse_invocation(&message, depth, names),
@@ -92,7 +95,7 @@ impl Codec {
                     self.exchange.reply(frame);
                 }
                 self.late = matches!(message.get(LATE), Some(Json::Bool(true)));
-                let id = message.get("methodId").and_then(own_name).and_then(|name| names.find(&name));
+                let id = method.and_then(own_name).and_then(|name| names.find(&name));
                 Ok(id.map(|id| Message::Release { id, count: u64::MAX }))
             }
             _ => Ok(None),
@@ -189,8 +192,11 @@ impl Codec {
             }
             Message::Answer { id, outcome } => {
                 let Some(place) = self.exchange.done(*id) else { return Ok(()) };
-                open(out, if outcome.is_ok() { "return" } else { "error" });
-                member(out, "methodId", &place);
+                out.push_str(match outcome {
+                    Ok(_) => "{\"type\":\"return\",\"methodId\":",
+                    Err(_) => "{\"type\":\"error\",\"methodId\":",
+                });
+                out.push_str(&place);
                 out.push_str(",\"value\":");
                 let written = match outcome {
                     Ok(value) => Encoder::value(value, names, out),
@@ -273,11 +279,12 @@ impl Codec {
         let mut any = false;
         while let Some((name, dropped)) = self.functions.take_left(&is_over) {
             any = true;
-            let (number, reply) = self.own.next_dealloc();
+            let number = self.own.next_dealloc();
             let mut frame = String::new();
             open(&mut frame, "dealloc");
             member(&mut frame, "methodId", &name);
-            member(&mut frame, "replyId", &quoted(&reply));
+            frame.push_str(",\"replyId\":");
+            self.own.dealloc.write(number, &mut frame);
             if waited || dropped == DropTime::Late {
                 member(&mut frame, LATE, "true");
             }
@@ -316,8 +323,8 @@ impl Codec {
     ) -> Result<(), Unrepresentable> {
         match (target, path.is_empty(), args) {
             (0, true, None) => {
-                open(out, "index");
-                member(out, "methodId", &quoted(&self.own.index(call)));
+                out.push_str("{\"type\":\"index\",\"methodId\":");
+                self.own.index.write(call, out);
             }
             (0, _, _) => return unrepresentable("an index in Capnode can only be read as a whole"),
             (1.., _, _) => return unrepresentable("Capnode has no calls on a result that is not there yet"),
@@ -329,9 +336,10 @@ impl Codec {
                 else {
                     return unrepresentable("the function was released");
                 };
-                open(out, "invocation");
-                member(out, "methodId", name);
-                member(out, "replyId", &quoted(&self.own.reply(call)));
+                out.push_str("{\"type\":\"invocation\",\"methodId\":");
+                out.push_str(name);
+                out.push_str(",\"replyId\":");
+                self.own.call.write(call, out);
                 out.push_str(",\"arguments\":");
                 Encoder::arguments(args, names, out)?;
             }

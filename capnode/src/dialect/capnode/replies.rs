@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::split_mix64;
+use crate::dialect::ids::{OwnIds, split_mix64};
 use crate::message::Id;
 
 /// A request of ours, to which an answer comes.
@@ -16,14 +16,14 @@ pub(super) enum RequestId {
 /// index. The first are the connection's, the last ten the number. Calls come with their numbers; only a `dealloc` gets
 /// its own here.
 pub(super) struct RequestIds {
-    index: String,
-    call: String,
-    dealloc: String,
+    pub(super) index: OwnIds,
+    pub(super) call: OwnIds,
+    pub(super) dealloc: OwnIds,
     /// The last call.
     last_call: Id,
     deallocs: Id,
     /// Calls without an answer.
-    open: HashSet<Id>,
+    open: HashSet<Id, foldhash::fast::RandomState>,
 }
 
 impl RequestIds {
@@ -34,7 +34,8 @@ impl RequestIds {
         while dealloc == call {
             dealloc = ten();
         }
-        Self { index, call, dealloc, last_call: 0, deallocs: 0, open: HashSet::new() }
+        let [index, call, dealloc] = [index, call, dealloc].map(|prefix| OwnIds::new(prefix, 10, b'a'));
+        Self { index, call, dealloc, last_call: 0, deallocs: 0, open: HashSet::default() }
     }
 
     /// Notes a call, which has no answer yet.
@@ -52,29 +53,16 @@ impl RequestIds {
         self.open.contains(&call)
     }
 
-    pub(super) fn next_dealloc(&mut self) -> (Id, String) {
+    pub(super) fn next_dealloc(&mut self) -> Id {
         self.deallocs += 1;
-        (self.deallocs, format!("{}{:010x}", self.dealloc, self.deallocs))
+        self.deallocs
     }
 
-    pub(super) fn index(&self, call: Id) -> String {
-        format!("{}{call:010x}", self.index)
-    }
-
-    pub(super) fn reply(&self, call: Id) -> String {
-        format!("{}{call:010x}", self.call)
-    }
-
-    /// Finds the request of ours with this id. An id in upper case is not ours.
+    /// Finds the request of ours with this id.
     pub(super) fn find(&self, id: &str) -> Option<RequestId> {
-        let number = |prefix: &str, last: Id| {
-            let digits = id.strip_prefix(prefix)?;
-            let number = Id::from_str_radix(digits, 16).ok()?;
-            ((1..=last).contains(&number) && format!("{number:010x}") == digits).then_some(number)
-        };
-        let index = || number(&self.index, self.last_call).map(RequestId::Index);
-        let call = || number(&self.call, self.last_call).map(RequestId::Call);
-        let dealloc = || number(&self.dealloc, self.deallocs).map(RequestId::Dealloc);
+        let index = || self.index.find(id, self.last_call).map(RequestId::Index);
+        let call = || self.call.find(id, self.last_call).map(RequestId::Call);
+        let dealloc = || self.dealloc.find(id, self.deallocs).map(RequestId::Dealloc);
         index().or_else(call).or_else(dealloc)
     }
 }

@@ -107,7 +107,7 @@ fn every_message_is_read_and_written() {
 
     assert_eq!(index(&mut codec, r#"{"links":["a"],"value":{"type":1,"id":0}}"#), "1 ok <function -1>");
     let frame = written(&mut codec, &numbered(2, call(-1, Some("[[[]]]"))));
-    let reply = codec.own.reply(2);
+    let reply = codec.own.call.id(2);
     assert_eq!(reply.len(), 20);
     let arguments = r#"{"links":[[],[{"type":2,"id":0}]],"value":{"type":2,"id":1}}"#;
     let expected =
@@ -192,7 +192,7 @@ fn answers_that_nobody_waits_for_and_what_makes_no_sense_are_ignored() {
     assert_eq!(codec.exchange.take_reply(), None);
     assert_eq!(codec.exchange.len(), 0);
     // Ids of calls that were not made yet.
-    let early = format!(r#"{{"type":"return","methodId":"{}"}}"#, codec.own.reply(1));
+    let early = format!(r#"{{"type":"return","methodId":"{}"}}"#, codec.own.call.id(1));
     assert_eq!(read(&mut codec, &early), None);
 }
 

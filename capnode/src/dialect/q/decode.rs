@@ -54,7 +54,8 @@ impl<'t, 'a, 'n> Decoder<'t, 'a, 'n> {
             names,
             builder: Builder::default(),
         };
-        if frame.contains("\"$\"") || frame.contains("\\u0024") {
+        let may_be = memchr::memchr2(b'$', b'\\', frame.as_bytes()).is_some();
+        if may_be && (frame.contains("\"$\"") || frame.contains("\\u0024")) {
             if let Some(whole) = whole {
                 decoder.found = Paths::of(whole);
             }

@@ -1,5 +1,7 @@
 //! Values into the language's writing.
 
+use std::borrow::Cow;
+
 use super::key;
 use crate::dialect::ExportNames;
 use crate::dialect::canonical::{
@@ -48,7 +50,8 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         let written = vec![None; trees.nodes.len()];
         let max_paths = PATHS + PATHS_PER_BYTE * trees.bytes;
         let start = out.len();
-        Self { trees, names, start, out, written, path: path.to_owned(), paths: 0, max_paths }
+        let path = if written.is_empty() { String::new() } else { path.to_owned() };
+        Self { trees, names, start, out, written, path, paths: 0, max_paths }
     }
 
     /// Writes a value that is all of a resolution.
@@ -122,11 +125,7 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         self.out.push('[');
         for (at, element) in elements.iter().enumerate() {
             separate(at, self.out);
-            let here = self.path.len();
-            self.path.push('/');
-            self.path.push_str(itoa::Buffer::new().format(at));
-            self.value(element, depth + 1)?;
-            self.path.truncate(here);
+            self.part(|| Cow::Owned(at.to_string()), element, depth)?;
         }
         self.out.push(']');
         Ok(())
@@ -139,9 +138,21 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         let key = key::escape(key);
         quote(&key, self.out);
         self.out.push(':');
+        self.part(|| unescape(&key), value, depth)
+    }
+
+    /// Writes a part of the value at `depth`, to which `step` leads. Only paths to nodes are written.
+    fn part<'k>(
+        &mut self,
+        step: impl FnOnce() -> Cow<'k, str>,
+        value: &'t Json<'a>,
+        depth: usize,
+    ) -> Result<()> {
         let here = self.path.len();
-        self.path.push('/');
-        self.path.push_str(&unescape(&key));
+        if !self.written.is_empty() {
+            self.path.push('/');
+            self.path.push_str(&step());
+        }
         self.value(value, depth + 1)?;
         self.path.truncate(here);
         Ok(())

@@ -5,8 +5,9 @@
 //! given back. Messages that make no sense are ignored, as the package does.
 
 use super::canonical::{Unrepresentable, unrepresentable};
-use super::ids::{Exchange, ImportNames, member, open, own_name, peer_id, quoted, split_mix64};
-use super::json::{Json, tree};
+use super::capnweb::write_string;
+use super::ids::{Exchange, ImportNames, OwnIds, member, open, own_name, peer_id, quoted, split_mix64};
+use super::json::{Json, quote, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -26,8 +27,7 @@ use self::encode::Encoder;
 pub(crate) struct Codec {
     lent: ImportNames,
     pub(crate) exchange: Exchange,
-    /// The ids of our calls are this and their number.
-    prefix: String,
+    own: OwnIds,
     /// The last call of ours.
     last_call: Id,
 }
@@ -37,7 +37,8 @@ impl Codec {
     pub(crate) fn new(mut seed: u64) -> Self {
         let bits = split_mix64(&mut seed);
         let prefix = format!("{:08X}-{:04X}-4{:03X}-", bits >> 32, (bits >> 16) & 0xFFFF, bits & 0xFFF);
-        Self { lent: ImportNames::default(), exchange: Exchange::default(), prefix, last_call: 0 }
+        let own = OwnIds::new(prefix, 12, b'A');
+        Self { lent: ImportNames::default(), exchange: Exchange::default(), own, last_call: 0 }
     }
 
     /// Reads one message; a message that makes no sense has no effect. An error means that a limit was broken. Answers
@@ -128,7 +129,7 @@ impl Codec {
         names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         let to = message.get("to").and_then(own_name).unwrap_or_default();
-        let Some(id) = self.number(&to) else {
+        let Some(id) = self.own.find(&to, self.last_call) else {
             self.exchange.lose(&to);
             return Ok(None);
         };
@@ -140,16 +141,6 @@ impl Codec {
             (_, Some(reason)) => Message::Answer { id, outcome: Err(decoder.reason(reason)?) },
             (_, None) => Message::Answer { id, outcome: Ok(decoder.value(resolution)?) },
         }))
-    }
-
-    /// Returns the number of the call of ours with this id.
-    fn number(&self, id: &str) -> Option<Id> {
-        let number = Id::from_str_radix(id.strip_prefix(&self.prefix)?, 16).ok()?;
-        ((1..=self.last_call).contains(&number) && self.id(number) == id).then_some(number)
-    }
-
-    fn id(&self, call: Id) -> String {
-        format!("{}{call:012X}", self.prefix)
     }
 
     #[cfg(test)]
@@ -180,8 +171,8 @@ impl Codec {
             }
             Message::Answer { id, outcome } => {
                 let Some(place) = self.exchange.done(*id) else { return Ok(()) };
-                open(out, "resolve");
-                member(out, "to", &place);
+                out.push_str("{\"type\":\"resolve\",\"to\":");
+                out.push_str(&place);
                 out.push_str(",\"resolution\":");
                 let written = match outcome {
                     Ok(value) => Encoder::write(value, names, out),
@@ -197,8 +188,8 @@ impl Codec {
             }
             Message::Progress { id, value } => {
                 let Some(place) = self.exchange.place(*id) else { return Ok(()) };
-                open(out, "notify");
-                member(out, "to", place);
+                out.push_str("{\"type\":\"notify\",\"to\":");
+                out.push_str(place);
                 out.push_str(",\"resolution\":");
                 match Encoder::write(value, names, out) {
                     Ok(()) => out.push('}'),
@@ -236,12 +227,14 @@ impl Codec {
             }
             (_, None) => return unrepresentable("the called object was released"),
         };
-        open(out, "send");
-        member(out, "to", to);
-        member(out, "from", &quoted(&self.id(call)));
+        out.push_str("{\"type\":\"send\",\"to\":");
+        out.push_str(to);
+        out.push_str(",\"from\":");
+        self.own.write(call, out);
         let op = |name: &str, out: &mut String| {
-            member(out, "op", &quoted(name));
-            out.push_str(",\"args\":[");
+            out.push_str(",\"op\":\"");
+            out.push_str(name);
+            out.push_str("\",\"args\":[");
         };
         match (path.as_slice(), args) {
             ([], None) => op("when", out),
@@ -252,23 +245,23 @@ impl Codec {
             }
             ([step @ (Key::Name(_) | Key::Index(_))], None) => {
                 op("get", out);
-                out.push_str(&name(step));
+                write_name(step, out);
             }
             ([step @ (Key::Name(_) | Key::Index(_))], Some(args)) => {
                 op("post", out);
-                out.push_str(&name(step));
+                write_name(step, out);
                 out.push(',');
                 Encoder::list(args, names, out)?;
             }
             ([step, Key::Verb(Verb::Set)], Some(args)) => {
                 op("set", out);
-                out.push_str(&name(step));
+                write_name(step, out);
                 out.push(',');
                 Encoder::only(args, names, out)?;
             }
             ([step, Key::Verb(Verb::Delete)], _) => {
                 op("delete", out);
-                out.push_str(&name(step));
+                write_name(step, out);
             }
             ([Key::Verb(Verb::Keys)], _) => op("keys", out),
             _ => return unrepresentable("a message of Q-Connection takes one step of a property path"),
@@ -278,13 +271,13 @@ impl Codec {
     }
 }
 
-/// A property's name as JSON.
-fn name(step: &Key) -> String {
+/// Writes a property's name as JSON.
+fn write_name(step: &Key, out: &mut String) {
     match step {
-        Key::Name(name) => quoted(name.as_str()),
-        Key::Index(index) => quoted(&index.to_string()),
+        Key::Name(name) => write_string(out, name.as_str()),
+        Key::Index(index) => quote(itoa::Buffer::new().format(*index), out),
         // Never alone before another verb.
-        Key::Verb(verb) => quoted(verb.name()),
+        Key::Verb(verb) => write_string(out, verb.name()),
     }
 }
 

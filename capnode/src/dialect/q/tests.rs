@@ -89,7 +89,7 @@ fn each_call_becomes_an_operation() {
     ] {
         let mut codec = Codec::new(1);
         let frame = written(&mut codec, &call(0, path, args));
-        let from = codec.id(1);
+        let from = codec.own.id(1);
         assert_eq!(frame, format!(r#"{{"type":"send","to":"","from":"{from}",{expected}"#));
         let groups: Vec<usize> = from.split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 12]);
@@ -114,7 +114,7 @@ fn what_cannot_be_said_is_refused() {
         codec.write(&op, &mut ThinVec(9, 1), &mut out).unwrap_err();
         assert_eq!(out, "before");
     }
-    assert!(written(&mut codec, &numbered(8, call(0, Path::Empty, None))).contains(&codec.id(8)));
+    assert!(written(&mut codec, &numbered(8, call(0, Path::Empty, None))).contains(&codec.own.id(8)));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn answers_are_known_by_their_ids() {
     for id in 1..=2 {
         written(&mut codec, &numbered(id, call(0, Path::Empty, Some("[]"))));
     }
-    let (first, second, third) = (codec.id(1), codec.id(2), codec.id(3));
+    let (first, second, third) = (codec.own.id(1), codec.own.id(2), codec.own.id(3));
     let resolve = |to: &str, rest: &str| format!(r#"{{"type":"resolve","to":"{to}"{rest}}}"#);
     assert_eq!(said(read(&mut codec, &resolve(&second, r#","resolution":[1]"#))), "2 ok [[1]]");
     assert_eq!(said(read(&mut codec, &resolve(&first, ""))), r#"1 ok ["undefined"]"#);

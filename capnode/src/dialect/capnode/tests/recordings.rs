@@ -14,7 +14,7 @@ fn again(text: &str) -> Option<String> {
     let method = tree["methodId"].to_string();
     if tree["type"] == "return" || tree["type"] == "error" {
         receiver.own.ask(1);
-        frame = text.replacen(&method, &quoted(&receiver.own.reply(1)), 1);
+        frame = text.replacen(&method, &quoted(&receiver.own.call.id(1)), 1);
         sender.exchange.add(1, Some(method.clone()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
@@ -38,9 +38,9 @@ fn again(text: &str) -> Option<String> {
     out.extend(sender.exchange.take_reply());
     let reply = tree["replyId"].to_string();
     let first = |own: String, theirs: &str, out: String| out.replacen(&quoted(&own), theirs, 1);
-    let out = first(sender.own.reply(1), &reply, out);
-    let out = first(sender.own.index(1), &method, out);
-    Some(first(sender.own.next_dealloc().1.replace("0000000002", "0000000001"), &reply, out))
+    let out = first(sender.own.call.id(1), &reply, out);
+    let out = first(sender.own.index.id(1), &method, out);
+    Some(first(sender.own.dealloc.id(1), &reply, out))
 }
 
 /// Unfolds a table into a tree, in which the order of its entries makes no difference.
@@ -119,7 +119,7 @@ fn damaged_messages_are_no_danger() {
         written(&mut codec, &numbered(id, call(0, None)));
     }
     let answers: (_, &[_]) = ("methodId", &["return", "error"]);
-    let place = quoted(&codec.own.index(2));
+    let place = quoted(&codec.own.index.id(2));
     damaged_are_no_danger("capnode", answers, &place, b"{}[]\",:0123\\n-", |frame| {
         let op = codec.parse(frame, &Limits::default(), &mut names).unwrap();
         while codec.exchange.take_reply().is_some() || codec.exchange.take_unknown_target().is_some() {}

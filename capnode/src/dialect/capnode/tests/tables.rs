@@ -158,7 +158,7 @@ fn errors_of_any_shape_are_read() {
     ] {
         let mut codec = Codec::new(1);
         written(&mut codec, &call(0, None));
-        let frame = format!(r#"{{"type":"error","methodId":"{}"{theirs}}}"#, codec.own.index(1));
+        let frame = format!(r#"{{"type":"error","methodId":"{}"{theirs}}}"#, codec.own.index.id(1));
         assert_eq!(said(read(&mut codec, &frame)), format!("1 err {ours}"));
     }
     let error = |text: &str| outcome(Err(Payload::plain(text.to_owned())));
@@ -188,7 +188,7 @@ fn long_chains_break_a_limit_and_circles_do_not() {
     assert!(value(&chain(255)).starts_with(r#"{"next":{"next""#));
     let mut codec = Codec::new(1);
     written(&mut codec, &call(0, None));
-    let id = codec.own.index(1);
+    let id = codec.own.index.id(1);
     let frame = format!(r#"{{"type":"return","methodId":"{id}","value":{}}}"#, chain(100_000));
     assert_eq!(
         codec.parse(&frame, &Limits::default(), &mut ThinVec(1, 1)).unwrap_err().kind(),

@@ -32,6 +32,11 @@ impl Places {
         if let Some(known) = self.0.get(&at) {
             return known.find(value, key);
         }
+        if let Key::Name(name) = key {
+            if let Some(found) = member_of_short(value, at, name.as_str()) {
+                return found;
+            }
+        }
         let (container, bytes) = Container::read(value, at)?;
         let found = container.find(value, key);
         if bytes >= SHORT {
@@ -39,6 +44,24 @@ impl Places {
         }
         found
     }
+}
+
+/// Finds a member of the short object at a place. Returns `None` if there is none such. The last member of a name counts,
+/// as in JavaScript.
+fn member_of_short<R: ResolveRef>(value: &Payload<R>, at: usize, name: &str) -> Option<Option<usize>> {
+    let mut reader = Reader::at(value, at);
+    let Ok(Next::Object) = reader.next() else { return None };
+    let (mut members, mut found) = (Members::new(&mut reader), None);
+    while let Some(key) = members.advance().ok()? {
+        if key == name {
+            found = Some(members.reader.pos);
+        }
+        members.reader.skip().ok()?;
+        if members.reader.pos - at >= SHORT {
+            return None;
+        }
+    }
+    Some(found)
 }
 
 impl Container {

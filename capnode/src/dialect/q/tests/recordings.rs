@@ -14,7 +14,7 @@ fn again(text: &str) -> Option<String> {
     if answer {
         // The call that is answered.
         receiver.last_call = 1;
-        frame = text.replacen(&tree["to"].to_string(), &quoted(&receiver.id(1)), 1);
+        frame = text.replacen(&tree["to"].to_string(), &quoted(&receiver.own.id(1)), 1);
         sender.exchange.add(1, Some(tree["to"].to_string()));
     }
     let mut op = receiver.parse(&frame, &Limits::default(), &mut names).unwrap()?;
@@ -44,7 +44,7 @@ fn rewritten(sender: &mut Codec, mut op: Message, tree: &Tree, names: &mut Every
     }
     let mut out = String::new();
     sender.write(&numbered(1, op), names, &mut out).unwrap();
-    out.replacen(&quoted(&sender.id(1)), &tree["from"].to_string(), 1)
+    out.replacen(&quoted(&sender.own.id(1)), &tree["from"].to_string(), 1)
 }
 
 /// A message as this library would say it: reasons have no stacks, no forms, and are not false.
@@ -112,7 +112,7 @@ fn damaged_messages_are_no_danger() {
     for id in 1..=4 {
         written(&mut codec, &numbered(id, call(0, Path::Empty, None)));
     }
-    let (answers, place): ((_, &[_]), _) = (("to", &["resolve", "notify"]), quoted(&codec.id(2)));
+    let (answers, place): ((_, &[_]), _) = (("to", &["resolve", "notify"]), quoted(&codec.own.id(2)));
     damaged_are_no_danger("q-connection", answers, &place, b"{}[]\",:$%@!/\\0", |frame| {
         let op = codec.parse(frame, &Limits::default(), &mut names).unwrap();
         while codec.exchange.take_reply().is_some() || codec.exchange.take_unknown_target().is_some() {}

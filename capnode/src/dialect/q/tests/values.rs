@@ -6,7 +6,7 @@ use super::*;
 fn resolution(text: &str) -> String {
     let mut codec = Codec::new(1);
     written(&mut codec, &call(0, Path::Empty, None));
-    let frame = format!(r#"{{"type":"resolve","to":"{}","resolution":{text}}}"#, codec.id(1));
+    let frame = format!(r#"{{"type":"resolve","to":"{}","resolution":{text}}}"#, codec.own.id(1));
     let said = said(read(&mut codec, &frame));
     said.strip_prefix("1 ok ").or_else(|| said.strip_prefix("1 ")).unwrap().to_owned()
 }
