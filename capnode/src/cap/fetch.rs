@@ -29,7 +29,7 @@ impl Body {
 
     /// Returns the read end.
     pub(crate) fn end(&self) -> Option<Arc<ReadEnd>> {
-        ReadEnd::of(&self.0)
+        self.0.local()
     }
 }
 

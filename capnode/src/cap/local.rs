@@ -156,21 +156,27 @@ impl Local {
 
 /// The record of an object's methods, each a function that is bound to it. A property is one without arguments.
 pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload {
-    let mut text = String::from("{");
-    let mut refs = Vec::new();
-    for method in interface.methods() {
-        let name = method.name;
-        if text.len() > 1 {
-            text.push(',');
-        }
-        capnweb::write_string(&mut text, name);
-        text.push(':');
+    record(interface.methods().map(|method| {
         let path = Path::One(method.key());
         let to = if method.property {
             PropertyRef::getter(cap.clone(), path)
         } else {
             cap.at_path(path).with_kind(RefKind::Function)
         };
+        (method.name, to)
+    }))
+}
+
+/// Returns a record of references.
+pub(super) fn record(members: impl Iterator<Item = (&'static str, Cap)>) -> LivePayload {
+    let mut text = String::from("{");
+    let mut refs = Vec::new();
+    for (name, to) in members {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        capnweb::write_string(&mut text, name);
+        text.push(':');
         refs.push(Slot { start: text.len(), end: text.len(), to: PayloadRef::Cap(to) });
     }
     text.push('}');

@@ -213,6 +213,7 @@ impl Cap {
         match (self.1, &self.nearest().0) {
             (RefKind::Unknown, Kind::Local(local)) => local.as_record(),
             (RefKind::Object(interface), _) => Some(local::record_of(interface, self)),
+            (RefKind::Readable | RefKind::Writable, _) => Some(stream::record_of_end(self)),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 #[cfg(feature = "tokio")]
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -341,8 +341,7 @@ impl<T> Serialize for Reader<T> {
 
 impl<'de, T: Wire> Deserialize<'de> for Reader<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let cap = Cap::deserialize(deserializer)?;
-        ReadEnd::of(&cap).map(Self::of).ok_or_else(|| de::Error::custom("expected a stream to read"))
+        Cap::deserialize(deserializer).map(|cap| Self::of(ReadEnd::of(cap)))
     }
 }
 
@@ -385,6 +384,7 @@ impl<T: Wire> Writer<T> {
 
     /// Ends the stream by an error, which the reader gets.
     pub fn abort(mut self, reason: Error) {
+        self.closing = true;
         if self.check_held().is_ok() {
             self.out.abort(&reason);
         }
@@ -397,6 +397,16 @@ impl<T: Wire> Writer<T> {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.check_held()?;
         self.out.poll_ready(cx)
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    fn drop(&mut self) {
+        // Dropping a write end aborts its stream. Any other object has to be told.
+        let passed = self.passed.load(Ordering::SeqCst);
+        if !passed && !self.closing && !self.out.target().is_writable() {
+            self.out.abort(&stream::unfinished());
+        }
     }
 }
 

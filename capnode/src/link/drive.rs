@@ -288,11 +288,11 @@ impl Link {
                 let error = ended("the HTTP batch has ended without the answer");
                 effects.push(Effect::Deliver(question, Err(error)));
             }
-            state.entries.write_ends()
+            state.entries.stream_ends()
         });
         // A stream that was closed in the body is not affected.
         for end in unfinished {
-            end.0.abort(&ended("the HTTP batch has ended in the middle of the stream"));
+            end.fail(&ended("the HTTP batch has ended in the middle of the stream"));
         }
     }
 

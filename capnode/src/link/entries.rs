@@ -11,7 +11,7 @@ use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
-use crate::cap::stream::{self, Pipe, WriteEnd};
+use crate::cap::stream::{self, Pipe, StreamEnd, WriteEnd};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::LimitKind;
@@ -298,21 +298,21 @@ impl Entries {
         effects.discard(forgotten);
     }
 
-    /// Returns the ends of streams that the peer writes to.
-    pub(super) fn write_ends(&self) -> Vec<Arc<WriteEnd>> {
+    /// Returns the ends of streams that the peer holds.
+    pub(super) fn stream_ends(&self) -> Vec<StreamEnd> {
         let results =
             self.answers.values().filter_map(|answer| answer.outcome.as_ref()?.as_ref().ok()?.root());
         let results = results.filter_map(|result| match result {
             PayloadRef::Cap(cap) => Some(cap),
             _ => None,
         });
-        self.objects.values().chain(results).filter_map(WriteEnd::of).collect()
+        self.objects.values().chain(results).filter_map(StreamEnd::of).collect()
     }
 
     /// Fails all receivers: the session has ended by `error`. Returns the references, to be dropped after that. No lock
     /// may be held.
     pub(super) fn fail(self, error: &Error) -> impl Sized {
-        let write_ends = self.write_ends();
+        let stream_ends = self.stream_ends();
         for caller in self.calls.into_values() {
             caller.fail(error.clone());
         }
@@ -324,8 +324,8 @@ impl Entries {
                 promise.resolve(Cap::broken(error.clone()));
             }
         }
-        for end in write_ends {
-            end.0.abort(error);
+        for end in stream_ends {
+            end.fail(error);
         }
         // Its ends may be in its own chunks, where nobody finds them.
         for pipe in self.pipes.into_iter().filter_map(|pipe| pipe.upgrade()) {

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::chunk::{Acknowledge, Chunk, Item, Source, unfinished, unread};
+use super::iterator::{self, Iterated, Line};
 use super::pipe::{Pipe, Turns};
-use crate::cap::local::{Local, RequestTarget};
+use crate::cap::local::{Local, RequestTarget, record};
 use crate::cap::missing::{missing, not_a_function};
-use crate::cap::payload::undefined;
+use crate::cap::payload::{LivePayload, PayloadRef, undefined};
 use crate::cap::request::{Args, Request};
 use crate::cap::response::{FirstPoll, Reply, Response};
 use crate::cap::{Cap, RefKind};
 use crate::dialect::capnweb;
-use crate::error::{Error, ErrorKind, Fate};
-use crate::message::Key;
+use crate::error::{Error, ErrorKind};
+use crate::message::{Key, Payload, Text};
 
 /// The write end of a pipe. Dropping it without an end aborts the stream.
 pub(crate) struct WriteEnd(pub(crate) Arc<Pipe>);
@@ -26,14 +27,14 @@ impl Drop for WriteEnd {
 
 /// The read end of a stream. Dropping it cancels the stream.
 pub(crate) struct ReadEnd {
-    pub(crate) source: Box<dyn Source>,
+    pub(crate) source: Arc<Line>,
     turns: Arc<Turns>,
 }
 
 impl ReadEnd {
     /// Creates a read end that is on its way to its first holder.
     pub(crate) fn new(source: Box<dyn Source>) -> Arc<Self> {
-        Arc::new(Self { source, turns: Arc::default() })
+        Arc::new(Self { source: Line::new(source), turns: Arc::default() })
     }
 
     /// Returns the turn of a new holder, who alone may read from now on.
@@ -65,9 +66,10 @@ impl ReadEnd {
         end.filter(|end| end.turns.move_away())
     }
 
-    /// Returns the read end that a reference stands for.
-    pub(crate) fn of(cap: &Cap) -> Option<Arc<Self>> {
-        cap.local()
+    /// Returns the read end that a reference stands for. Any other reference is taken for an object with `next` and
+    /// `return`. Nothing is checked.
+    pub(crate) fn of(cap: Cap) -> Arc<Self> {
+        cap.local().unwrap_or_else(|| Self::new(Box::new(Iterated::new(cap))))
     }
 }
 
@@ -126,6 +128,29 @@ pub(crate) fn passed_on() -> Error {
     Error::new(ErrorKind::Encode, message)
 }
 
+/// An end of a stream of this program.
+pub(crate) enum StreamEnd {
+    Read(Arc<ReadEnd>),
+    Write(Arc<WriteEnd>),
+}
+
+impl StreamEnd {
+    /// Returns the end that a reference, or a method of an end, stands for.
+    pub(crate) fn of(cap: &Cap) -> Option<Self> {
+        let end = cap.as_property().map_or(cap, |method| &method.parts().0);
+        let read = end.is_readable().then(|| end.local().map(Self::Read)).flatten();
+        read.or_else(|| WriteEnd::of(end).map(Self::Write))
+    }
+
+    /// Ends the stream, whose other end has gone.
+    pub(crate) fn fail(&self, error: &Error) {
+        match self {
+            Self::Read(end) => end.source.cancel(error),
+            Self::Write(end) => end.0.abort(error),
+        }
+    }
+}
+
 /// Serves write ends.
 struct WriteTarget;
 
@@ -139,7 +164,7 @@ impl WriteEnd {
             Some("write") => self.0.push(Item::new(chunk, Some(acknowledge))),
             Some("close") => self.0.push(Item::new(Chunk::Close, Some(acknowledge))),
             Some("abort") => {
-                self.0.abort(&reason_in(chunk));
+                self.0.abort(&reason_in(chunk).unwrap_or_else(unfinished));
                 acknowledge(Ok(()));
             }
             Some(other) => acknowledge(Err(Error::type_error(format!("'{other}' is not a function.")))),
@@ -148,16 +173,40 @@ impl WriteEnd {
     }
 }
 
-/// Reads the reason in the arguments of `abort`.
-fn reason_in(chunk: Chunk) -> Error {
-    let args = match chunk {
-        Chunk::Args(mut args) => args.write(usize::MAX).map(|()| args.take_written()),
-        Chunk::Later(_) | Chunk::Close => Ok(None),
-    };
-    match args {
-        Ok(Some(args)) => capnweb::first_as_error(&args).unwrap_or_else(unfinished),
-        Ok(None) => unfinished(),
-        Err(error) => error,
+/// Reads the reason in the arguments of `abort` or `return`.
+fn reason_in(chunk: Chunk) -> Option<Error> {
+    let Chunk::Args(mut args) = chunk else { return None };
+    match args.write(usize::MAX) {
+        Ok(()) => capnweb::first_as_error(&args.take_written()?),
+        Err(error) => Some(error),
+    }
+}
+
+/// Names of the methods of a write end.
+const WRITES: [&str; 3] = ["write", "close", "abort"];
+
+/// Names of the methods of a read end.
+const READS: [&str; 2] = ["next", "return"];
+
+/// Returns an end of a stream as a record of its methods.
+pub(crate) fn record_of_end(cap: &Cap) -> LivePayload {
+    let names: &[&str] = if cap.is_writable() { &WRITES } else { &READS };
+    record(names.iter().map(|name| (*name, cap.at(name).with_kind(RefKind::Function))))
+}
+
+/// Returns the method of an end that is called; otherwise what is to be answered.
+fn called(request: &mut Request, local: &Local) -> Result<(Text, Args), Response> {
+    let path = request.member.clone().into_path();
+    match path.as_slice() {
+        [Key::Name(name)] if !request.args.is_read() => {
+            Ok((name.clone(), std::mem::replace(&mut request.args, Args::Read)))
+        }
+        [] if request.args.is_read() => {
+            let itself = Cap::from_local(local.clone()).with_kind(local.ref_kind());
+            Err(Response::wire(Payload::reference(PayloadRef::Cap(itself))))
+        }
+        [first, rest @ ..] => Err(missing(first, rest, request)),
+        [] => Err(Response::error(not_a_function(None))),
     }
 }
 
@@ -171,17 +220,14 @@ impl RequestTarget for WriteTarget {
     }
 
     fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
-        let path = request.member.clone().into_path();
-        let name = match path.as_slice() {
-            [Key::Name(name)] if !request.args.is_read() => name.as_str(),
-            [first, rest @ ..] => return missing(first, rest, request),
-            [] => return Response::error(not_a_function(None)),
+        let (name, args) = match called(request, &local) {
+            Ok(called) => called,
+            Err(answer) => return answer,
         };
         let Some(end) = local.downcast::<WriteEnd>() else { return Response::error(not_a_function(None)) };
-        let args = std::mem::replace(&mut request.args, Args::Read);
         let (sender, taken) = futures_channel::oneshot::channel();
         end.call(
-            Some(name),
+            Some(name.as_str()),
             Chunk::Args(args),
             Box::new(move |fate| {
                 // The writer may have gone.
@@ -204,8 +250,16 @@ impl RequestTarget for ReadTarget {
         "stream"
     }
 
-    fn request(&self, _: Local, _: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
-        let message = "a stream is read as a `Reader`, over Cap'n Web: it has no members";
-        Response::error(Error::new(ErrorKind::Unsupported, message).with_fate(Fate::NotSent))
+    fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
+        let (name, args) = match called(request, &local) {
+            Ok(called) => called,
+            Err(answer) => return answer,
+        };
+        let Some(end) = local.downcast::<ReadEnd>() else { return Response::error(not_a_function(None)) };
+        match name.as_str() {
+            "next" => iterator::next(end.source.clone(), end, request.options.answer_bytes),
+            "return" => iterator::end(&end.source, &reason_in(Chunk::Args(args)).unwrap_or_else(unread)),
+            _ => Response::error(not_a_function(Some(&Key::Name(name)))),
+        }
     }
 }

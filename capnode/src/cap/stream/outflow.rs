@@ -113,8 +113,7 @@ impl Outflow {
 
     /// Ends the stream by an error, which the reader gets.
     pub(crate) fn abort(&mut self, reason: &Error) {
-        let text = capnweb::error_text(reason).unwrap_or_default();
-        let response = self.call("abort", Args::Wire(Payload::plain(format!("[{text}]"))));
+        let response = self.call("abort", error_args(reason));
         // Nothing is to be done if it fails: the reader has gone.
         let _gone = response.detach();
         self.failed.get_or_insert_with(|| reason.clone());
@@ -127,8 +126,14 @@ impl Outflow {
     }
 }
 
-fn no_args() -> Args {
+pub(super) fn no_args() -> Args {
     Args::Wire(Payload::plain("[]".to_owned()))
+}
+
+/// Returns an error as the only argument.
+pub(super) fn error_args(reason: &Error) -> Args {
+    let text = capnweb::error_text(reason).unwrap_or_default();
+    Args::Wire(Payload::plain(format!("[{text}]")))
 }
 
 impl Outflow {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::chunk::{Chunk, Item, Later};
+use super::chunk::{Chunk, Item, Later, Source};
 use super::ends::ReadEnd;
 use super::outflow::Outflow;
 use crate::cap::Cap;
