@@ -137,7 +137,7 @@ pub(crate) enum StreamEnd {
 impl StreamEnd {
     /// Returns the end that a reference, or a method of an end, stands for.
     pub(crate) fn of(cap: &Cap) -> Option<Self> {
-        let end = cap.as_property().map_or(cap, |method| &method.parts().0);
+        let end = cap.as_property().map_or(cap, |method| method.parts().0);
         let read = end.is_readable().then(|| end.local().map(Self::Read)).flatten();
         read.or_else(|| WriteEnd::of(end).map(Self::Write))
     }

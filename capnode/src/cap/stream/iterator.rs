@@ -185,7 +185,11 @@ pub(super) fn end(line: &Line, reason: &Error) -> Response {
 fn step(done: bool, value: LivePayload) -> Outcome {
     let text = if done { r#"{"done":true,"value":}"# } else { r#"{"done":false,"value":}"# };
     let at = text.len() - 1;
-    let refs = vec![Slot { start: at, end: at, to: PayloadRef::outcome(Payload { text: value.text.share(), ..value }) }];
+    let refs = vec![Slot {
+        start: at,
+        end: at,
+        to: PayloadRef::outcome(Payload { text: value.text.share(), ..value }),
+    }];
     Ok(Reply::Wire(Payload { text: Text::Static(text), refs: refs.into(), nodes: ThinVec::NONE }))
 }
 
