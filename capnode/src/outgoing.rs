@@ -1,5 +1,10 @@
 //! Frames waiting to be written.
 
+#![cfg_attr(
+    not(feature = "tokio"),
+    allow(dead_code, reason = "without a transport nothing goes beside the text")
+)]
+
 use std::collections::VecDeque;
 #[cfg(feature = "tokio")]
 use std::io::IoSlice;
@@ -20,10 +25,6 @@ pub enum Frame<'a> {
     Mixed(&'a str, &'a bytes::Bytes),
 }
 
-#[cfg_attr(
-    not(feature = "tokio"),
-    allow(dead_code, reason = "without a transport nothing goes beside the text")
-)]
 impl<'a> Frame<'a> {
     /// Returns the text.
     pub fn text(&self) -> &'a str {
@@ -55,10 +56,6 @@ pub(crate) const MIXED_HEAD: usize = 9;
 pub(crate) const LINE_HEAD: usize = 5;
 
 /// A frame with bytes beside its text, which stands in the buffer.
-#[cfg_attr(
-    not(feature = "tokio"),
-    allow(dead_code, reason = "without a transport nothing goes beside the text")
-)]
 #[derive(Debug)]
 struct Mixed {
     head: [u8; MIXED_HEAD],
@@ -70,10 +67,6 @@ struct Mixed {
     written: usize,
 }
 
-#[cfg_attr(
-    not(feature = "tokio"),
-    allow(dead_code, reason = "without a transport nothing goes beside the text")
-)]
 impl Mixed {
     fn len(&self) -> usize {
         MIXED_HEAD + self.end - self.start + self.beside_bytes
