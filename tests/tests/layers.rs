@@ -10,6 +10,7 @@ use capnode_tests::source::{root, tokens};
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("cap", "cap/property", "a reference is of one of its kinds, each of which holds references"),
     ("cap", "cap/data", "a reference to a value breaks when one in the value does"),
+    ("cap", "cap/stream/ends", "an end of a stream is a record of functions where a language has no objects"),
     ("cap", "cap/import", "a reference is of one of its kinds, each of which holds references"),
     ("cap", "cap/local", "a reference is of one of its kinds, each of which holds references"),
     ("cap", "cap/promise", "a reference is of one of its kinds, each of which holds references"),

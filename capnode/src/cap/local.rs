@@ -156,7 +156,7 @@ impl Local {
 
 /// The record of an object's methods, each a function that is bound to it. A property is one without arguments.
 pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload {
-    record(interface.methods().map(|method| {
+    record_with(interface.methods().map(|method| {
         let path = Path::One(method.key());
         let to = if method.property {
             PropertyRef::getter(cap.clone(), path)
@@ -168,7 +168,7 @@ pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload
 }
 
 /// Returns a record of references.
-pub(super) fn record(members: impl Iterator<Item = (&'static str, Cap)>) -> LivePayload {
+pub(super) fn record_with(members: impl Iterator<Item = (&'static str, Cap)>) -> LivePayload {
     let mut text = String::from("{");
     let mut refs = Vec::new();
     for (name, to) in members {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::chunk::{Acknowledge, Chunk, Item, Source, unfinished, unread};
 use super::iterator::{self, Iterated, Line};
 use super::pipe::{Pipe, Turns};
-use crate::cap::local::{Local, RequestTarget, record};
+use crate::cap::local::{Local, RequestTarget, record_with};
 use crate::cap::missing::{missing, not_a_function};
 use crate::cap::payload::{LivePayload, PayloadRef, undefined};
 use crate::cap::request::{Args, Request};
@@ -191,7 +191,7 @@ const READS: [&str; 2] = ["next", "return"];
 /// Returns an end of a stream as a record of its methods.
 pub(crate) fn record_of_end(cap: &Cap) -> LivePayload {
     let names: &[&str] = if cap.is_writable() { &WRITES } else { &READS };
-    record(names.iter().map(|name| (*name, cap.at(name).with_kind(RefKind::Function))))
+    record_with(names.iter().map(|name| (*name, cap.at(name).with_kind(RefKind::Function))))
 }
 
 /// Returns the method of an end that is called; otherwise what is to be answered.
@@ -257,6 +257,8 @@ impl RequestTarget for ReadTarget {
         };
         let Some(end) = local.downcast::<ReadEnd>() else { return Response::error(not_a_function(None)) };
         match name.as_str() {
+            // Its chunks go to a peer.
+            "next" if end.turns.is_moved() => Response::error(passed_on()),
             "next" => iterator::next(end.source.clone(), end, request.options.answer_bytes),
             "return" => iterator::end(&end.source, &reason_in(Chunk::Args(args)).unwrap_or_else(unread)),
             _ => Response::error(not_a_function(Some(&Key::Name(name)))),

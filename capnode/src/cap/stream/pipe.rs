@@ -51,6 +51,11 @@ impl Turns {
         self.count.load(Ordering::SeqCst) % 2 == 1 || self.moved.load(Ordering::SeqCst)
     }
 
+    /// Returns `true` once the chunks are moved to a peer.
+    pub(super) fn is_moved(&self) -> bool {
+        self.moved.load(Ordering::SeqCst)
+    }
+
     /// Ends the turn `turn`. Returns `false` if it has ended.
     pub(super) fn pass(&self, turn: usize) -> bool {
         let next = turn.wrapping_add(1);
