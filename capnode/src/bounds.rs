@@ -34,7 +34,7 @@ pub(crate) fn writing<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
 }
 
 /// The bit of a bound that says that bytes may go beside the text.
-const BESIDE: usize = 1 << (usize::BITS - 2);
+pub(crate) const BESIDE: usize = 1 << (usize::BITS - 2);
 
 /// Returns the bound of a text beside which bytes may go. All count together.
 pub(crate) fn with_bytes_beside(bound: usize) -> usize {

@@ -488,17 +488,6 @@ pub(crate) enum Message {
 }
 
 impl Message {
-    /// Returns `true` if there may be bytes that go beside the text: if it has any references.
-    #[inline]
-    pub(crate) fn may_have_bytes(&self) -> bool {
-        match self {
-            Message::Call { args: Some(value), .. }
-            | Message::Evaluate { value, .. }
-            | Message::Answer { outcome: Ok(value) | Err(value), .. } => !value.refs.is_empty(),
-            _ => false,
-        }
-    }
-
     /// Returns the bytes that go beside the text, in the order in which the text says them.
     pub(crate) fn beside(&self) -> Vec<Bytes> {
         let mut beside = Vec::new();

@@ -95,6 +95,8 @@ pub struct Outgoing {
     ends: VecDeque<usize>,
     /// The frames with bytes beside their text, if there are any.
     mixed: Option<Box<MixedFrames>>,
+    /// The bytes beside the texts, with the heads.
+    beside: usize,
     written: usize,
 }
 
@@ -102,8 +104,6 @@ pub struct Outgoing {
 #[derive(Debug, Default)]
 struct MixedFrames {
     frames: VecDeque<Mixed>,
-    /// The bytes beside the texts, with the heads.
-    beside: usize,
     /// The bytes of the frame that was taken last.
     taken: bytes::Bytes,
 }
@@ -129,7 +129,7 @@ impl Outgoing {
             self.ends.push_back(self.buffer.len());
             self.buffer.push('\n');
         }
-        self.unwritten()
+        self.buffer.len() - self.written + self.beside
     }
 
     /// Puts bytes beside the text of the last frame. Returns the number of unwritten bytes.
@@ -143,15 +143,9 @@ impl Outgoing {
         head[1..5].copy_from_slice(&number(4 + text + beside_bytes));
         head[5..].copy_from_slice(&number(text));
         let mixed = self.mixed.get_or_insert_default();
-        mixed.beside += MIXED_HEAD + beside_bytes;
         mixed.frames.push_back(Mixed { head, start, end, beside, beside_bytes, written: 0 });
-        self.unwritten()
-    }
-
-    #[inline]
-    fn unwritten(&self) -> usize {
-        let beside = self.mixed.as_ref().map_or(0, |mixed| mixed.beside);
-        self.buffer.len() - self.written + beside
+        self.beside += MIXED_HEAD + beside_bytes;
+        self.buffer.len() - self.written + self.beside
     }
 
     /// Returns the first frame with bytes beside its text.
@@ -168,7 +162,7 @@ impl Outgoing {
     /// Returns the number of unwritten bytes.
     #[cfg(feature = "tokio")]
     pub fn len(&self) -> usize {
-        self.unwritten()
+        self.buffer.len() - self.written + self.beside
     }
 
     /// Returns all unwritten frames, as lines: up to the first one with bytes beside its text.
@@ -238,7 +232,7 @@ impl Outgoing {
     fn drop_mixed(&mut self) {
         let Some(mixed) = &mut self.mixed else { return };
         if let Some(first) = mixed.frames.pop_front() {
-            mixed.beside -= MIXED_HEAD + first.beside_bytes;
+            self.beside -= MIXED_HEAD + first.beside_bytes;
         }
         if mixed.frames.is_empty() {
             self.mixed = None;
@@ -262,7 +256,7 @@ impl Outgoing {
         }
         let mixed = self.mixed.as_mut()?;
         let first = mixed.frames.pop_front()?;
-        mixed.beside -= MIXED_HEAD + first.beside_bytes;
+        self.beside -= MIXED_HEAD + first.beside_bytes;
         let mut beside = BytesMut::with_capacity(first.beside_bytes);
         first.beside.iter().for_each(|bytes| beside.put_slice(bytes));
         mixed.taken = beside.freeze();
@@ -304,7 +298,8 @@ impl Outgoing {
             capacity if out.written == out.buffer.len() && capacity > SMALL => capacity,
             _ => 0,
         };
-        let (unwritten, left) = (self.unwritten(), from.unwritten());
+        let unwritten = self.buffer.len() - self.written + self.beside;
+        let left = from.buffer.len() - from.written + from.beside;
         if unwritten > 0 {
             return Refilled { refilled: false, unwritten, left, retained: large(from) };
         }
@@ -342,6 +337,6 @@ impl Outgoing {
         self.buffer.clear();
         self.ends.clear();
         self.mixed = None;
-        self.written = 0;
+        (self.beside, self.written) = (0, 0);
     }
 }

@@ -10,6 +10,7 @@ use super::state::State;
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::data::to_cap;
+use crate::cap::import::ImportHook as _;
 use crate::cap::payload::{LivePayload, REFERENCE, unfolded_len};
 use crate::cap::progress::Progress;
 use crate::cap::response::{Outcome, Reply};

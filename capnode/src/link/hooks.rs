@@ -11,6 +11,7 @@ use super::question::Question;
 use super::queued_call::{QueuedCall, Requester};
 use super::state::State;
 use super::{Link, PropertyReads};
+use crate::bounds::with_bytes_beside;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::hook::{ConnectionHook, UNSENT};
@@ -96,7 +97,8 @@ impl ImportHook for Link {
     }
 
     fn write_limit(&self) -> usize {
-        Link::write_limit(self)
+        let bytes = self.limits.frame_bytes;
+        if self.puts_bytes_beside.load(Ordering::Relaxed) { with_bytes_beside(bytes) } else { bytes }
     }
 
     fn now(&self) -> Duration {
@@ -130,9 +132,12 @@ impl ImportHook for Link {
             // Arguments without references are sent as they are.
             if !args.refs.is_empty() || !args.nodes.is_empty() {
                 let plain = std::mem::replace(args, Payload::plain(Text::Static("")));
-                *args = to_wire(plain, self.capabilities(), Link::write_limit(&self)).0?;
+                *args = to_wire(plain, self.capabilities(), self.write_limit()).0?;
             }
-            size = args.text.as_str().len() + args.refs.len() * REFERENCE + beside_len(args);
+            size = args.text.as_str().len() + args.refs.len() * REFERENCE;
+            if !args.refs.is_empty() {
+                size += beside_len(args);
+            }
         }
         let mut program = None;
         if let Args::Map(captures, map) = &request.args {

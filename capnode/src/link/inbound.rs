@@ -16,6 +16,7 @@ use super::state::State;
 use super::task::Task;
 use crate::bounds;
 use crate::cap::depth::HostGuard;
+use crate::cap::import::ImportHook as _;
 use crate::cap::inbound::{
     InboundRef, InboundResult, NestedCall, PeerPromise, make_call, make_request, settle,
 };
@@ -141,7 +142,8 @@ impl Link {
         // No call begins in a session that has ended.
         if !self.ended.load(Ordering::SeqCst) {
             let _hosted = HostGuard::new(Some(self.clone()));
-            let started = make_call(target, name, args, self.values()).start_unawaited();
+            let limits = Unfolding { frame: self.write_limit(), ..self.unfolding };
+            let started = make_call(target, name, args, limits).start_unawaited();
             self.go_on(answer, started, InboundCall::SIZE + bytes);
         }
         true
@@ -310,11 +312,6 @@ impl Link {
         state.inbox.can_unpark(state.session.running(), state.entries.own_calls(), &self.limits)
     }
 
-    /// Returns the limits of the values of a call, with the bound of its answer.
-    fn values(&self) -> Unfolding {
-        Unfolding { frame: self.write_limit(), ..self.unfolding }
-    }
-
     /// Adds `bytes` to those that a running call of the peer holds.
     pub(super) fn call_holds(&self, answer: Id, bytes: usize) {
         self.with_state(Cause::Peer, |state, effects| {
@@ -340,7 +337,7 @@ impl Link {
             Expression::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
             Expression::Value(_) => true,
         };
-        let limits = self.values();
+        let limits = Unfolding { frame: self.write_limit(), ..self.unfolding };
         let start = || {
             let response = match expression {
                 Expression::Call { target, path, args } => {

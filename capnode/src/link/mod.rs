@@ -58,7 +58,6 @@ pub use self::lost::LostMessage;
 use self::outbox::Outbox;
 use self::pool::{Pool, QuotaShare};
 use self::state::State;
-use crate::bounds::with_bytes_beside;
 use crate::cap::Cap;
 use crate::cap::promise::Promise;
 use crate::dialect::{Capabilities, Dialect};
@@ -218,13 +217,6 @@ impl Link {
     #[cfg(feature = "tokio")]
     pub(crate) fn set_carries_bytes(&self, carries: bool) {
         self.carries_bytes.store(carries, Ordering::SeqCst);
-    }
-
-    /// Returns the bound of a value that is written for the peer: the bytes of a frame, and whether some of them may stand
-    /// beside the text.
-    fn write_limit(&self) -> usize {
-        let bytes = self.limits.frame_bytes;
-        if self.puts_bytes_beside.load(Ordering::Relaxed) { with_bytes_beside(bytes) } else { bytes }
     }
 
     /// Returns the peer's language, once it is known.

@@ -79,15 +79,8 @@ impl Outbox {
     }
 
     /// Puts the bytes that go beside the text of the last frame there. It is that of `message`.
-    #[inline]
-    pub(super) fn put_beside(&mut self, message: &Message) {
-        if message.may_have_bytes() {
-            self.put_bytes_beside(message);
-        }
-    }
-
     #[cold]
-    fn put_bytes_beside(&mut self, message: &Message) {
+    pub(super) fn put_beside(&mut self, message: &Message) {
         let beside = message.beside();
         if !beside.is_empty() {
             self.pending = self.out.put_beside(beside);

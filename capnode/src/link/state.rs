@@ -40,7 +40,10 @@ impl State {
             let written = encoding.write(message, session, entries, out);
             debug_assert!(written.is_ok(), "each dialect passes over what it has no message for");
         });
-        outbox.put_beside(message);
+        if matches!(message, Message::Answer { outcome: Ok(value) | Err(value), .. } if !value.refs.is_empty())
+        {
+            outbox.put_beside(message);
+        }
     }
 
     /// Writes the messages that a change of the session leads to, if any.
@@ -61,7 +64,10 @@ impl State {
             self.retract_exports(&message, effects);
             return Err(error.with_fate(Fate::NotSent));
         }
-        self.outbox.put_beside(&message);
+        if matches!(&message, Message::Call { args: Some(value), .. } | Message::Evaluate { value, .. } if !value.refs.is_empty())
+        {
+            self.outbox.put_beside(&message);
+        }
         if pulled {
             self.say(&Message::Pull(id));
         }

@@ -63,7 +63,6 @@ impl<R> Writer<R> {
     /// Returns a writer of values that stand at a depth. It stops when the text is longer than `limit`.
     pub(super) fn new(depth: usize, limit: usize) -> Self {
         let mark = 0_u8;
-        let (limit, beside) = bounds::parts(limit);
         Self {
             out: text_pool::take(),
             refs: ThinVec::NONE,
@@ -74,8 +73,8 @@ impl<R> Writer<R> {
             form: None,
             apart: false,
             is_err: false,
-            limit,
-            beside,
+            limit: limit & !bounds::BESIDE,
+            beside: limit >> bounds::BESIDE.ilog2() == 1,
             full: false,
         }
     }
