@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
             "dialect/capnode/mod.rs::parse_answer",
             "dialect/capnode/mod.rs::asked_in",
             "dialect/capnode/replies.rs::find",
+            "dialect/ids.rs::find",
         ],
     },
     Target {

@@ -68,7 +68,9 @@ use crate::remote::Remote;
 use crate::session::{Session, Side};
 use crate::sweep::Sweep;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+#[cfg(feature = "tokio")]
+use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// The settings of a connection, made before it begins.
 #[derive(Clone, Default)]
