@@ -71,8 +71,6 @@ pub enum Why {
     NothingAfterTheEnd,
     /// A call of something that is not there fails by itself. npm ends the session.
     OneCallFails,
-    /// Nobody waits for the value of a write end.
-    NoPromise,
     /// The reader of a stream has its end before it says so.
     EndIsTaken,
     /// Messages that come together are taken in together, before the reader of a stream runs. npm's runs between.
