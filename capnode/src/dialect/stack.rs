@@ -3,8 +3,9 @@
 use super::Failure;
 
 /// Bytes of stack that a value may take while it is read or written. User types take as much of it for each level as
-/// their code needs; the rest of a connection has room beside it on a thread of 256 KiB (1 MiB in a debug build).
-const MOST: usize = if cfg!(debug_assertions) { 832 << 10 } else { 216 << 10 };
+/// their code needs, and are asked only after the level that is one too many. That level and the rest of a connection
+/// have room beside it on a thread of 256 KiB (1 MiB in a debug build).
+const MOST: usize = if cfg!(debug_assertions) { 832 << 10 } else { 200 << 10 };
 
 /// The most levels that are not checked.
 pub(super) const SHALLOW: usize = 8;
