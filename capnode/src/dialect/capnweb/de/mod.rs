@@ -117,7 +117,7 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
         if self.depth > MAX_DEPTH {
             return Err(Failure("the value nests too deep".to_owned()));
         }
-        self.stack.within("reading")
+        self.stack.within("reading", self.depth)
     }
 
     /// The next byte that is no white space, left where it is; 0 at the end.

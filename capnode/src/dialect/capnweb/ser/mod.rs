@@ -167,7 +167,7 @@ impl<R: ExtractRef> Writer<R> {
                 "the value nests {MAX_DEPTH} levels deep, which no peer would read"
             )));
         }
-        self.stack.within("writing")
+        self.stack.within("writing", self.depth)
     }
 
     /// A form whose content is a sequence of its parts.
