@@ -4,7 +4,7 @@
 use capnode::{Connection, Dialect, Node};
 use capnode_conformance::Expect;
 use capnode_examples::tour;
-use capnode_tests::{assert_tour, js};
+use capnode_tests::{assert_tour, js, passes_tour};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 type Turn = (Option<RwLockReadGuard<'static, ()>>, Option<RwLockWriteGuard<'static, ()>>);
@@ -36,9 +36,18 @@ async fn our_client_at(script: &str, transport: &str, dialect: Dialect) {
     if !js::ready() {
         return;
     }
-    let server = js::Server::start(script, &[&format!("--{transport}"), "127.0.0.1:0"]).await;
-    let connection: Connection = capnode::connect(server.address()).dialect(dialect).await.unwrap();
-    assert_tour(&connection, Expect::Any).await;
+    // On a busy machine a Capnode program does not read in time, and ends the connection. Then another one has its turn.
+    let mut others = if (dialect, transport) == (Dialect::Capnode, "tcp") { 3 } else { 0 };
+    loop {
+        let server = js::Server::start(script, &[&format!("--{transport}"), "127.0.0.1:0"]).await;
+        let connection: Connection = capnode::connect(server.address()).dialect(dialect).await.unwrap();
+        match passes_tour(&connection, Expect::Any).await {
+            Ok(()) => return,
+            Err(failures) if others > 0 && connection.is_closed() => println!("once more, since {failures}"),
+            Err(failures) => panic!("{failures}"),
+        }
+        others -= 1;
+    }
 }
 
 /// The tour between two Rust programs, in another language.
