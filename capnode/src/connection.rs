@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use crate::cap::Cap;
-use crate::cap::broken::BrokenCallback;
+use crate::cap::OnBroken;
 use crate::dialect::Dialect;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Fault};
@@ -14,7 +14,6 @@ use crate::interface::FromCap;
 use crate::link::report::Report;
 use crate::link::{Link, LinkConfig};
 use crate::session::{Side, Tables};
-use crate::sync::Mutex;
 use crate::transport::Transport;
 
 /// A connection to a peer.
@@ -132,12 +131,11 @@ impl Connection {
     /// Dropping the future has no effect on the connection.
     pub async fn closed(&self) -> Error {
         let (sender, ended) = oneshot::channel();
-        let tell: BrokenCallback = Box::new(|error| {
+        let watching = OnBroken::watching(|error| {
             // If the future was dropped, there is no receiver.
             let _unwanted = sender.send(error);
         });
-        let slot = Arc::new(Mutex::new(Some(tell)));
-        self.link.on_end(&slot);
+        self.link.on_end(watching.slot());
         ended.await.unwrap_or_else(|_| self.link.closed_error())
     }
 

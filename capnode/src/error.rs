@@ -261,6 +261,11 @@ impl Error {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
+    /// Drops the cause, which is a value of this program.
+    pub(crate) fn without_source(self) -> Self {
+        if self.0.source.is_some() { self.change(|inner| inner.source = None) } else { self }
+    }
+
     /// Puts a subject before the message: `context: message`.
     pub(crate) fn with_context(self, context: impl fmt::Display) -> Self {
         self.without_thrown().change(|inner| {

@@ -8,8 +8,34 @@ use crate::panics::catch_and_log;
 use crate::sweep::Sweep;
 use crate::sync::{Mutex, lock};
 
-pub(crate) type BrokenCallback = Box<dyn FnOnce(Error) + Send>;
-pub(crate) type BrokenSlot = Arc<Mutex<Option<BrokenCallback>>>;
+type BrokenCallback = Box<dyn FnOnce(Error) + Send>;
+pub(crate) type BrokenSlot = Arc<Mutex<Option<Registered>>>;
+
+/// A registered callback.
+pub(crate) struct Registered {
+    callback: BrokenCallback,
+    /// Guards of those that call this one.
+    relays: Vec<OnBroken>,
+}
+
+/// Has `slot` called, while it is registered, by what `watch` registers a callback with. It gets the error as `change`
+/// makes it.
+pub(super) fn relay(
+    slot: &BrokenSlot,
+    change: impl FnOnce(Error) -> Error + Send + 'static,
+    watch: impl FnOnce(&BrokenSlot),
+) {
+    let to = Arc::downgrade(slot);
+    let relay = OnBroken::watching(move |error| {
+        if let Some(slot) = to.upgrade() {
+            fire(&slot, &change(error));
+        }
+    });
+    watch(relay.slot());
+    if let Some(registered) = &mut *lock(slot) {
+        registered.relays.push(relay);
+    }
+}
 
 /// The callbacks that are registered with something that can break.
 #[derive(Default)]
@@ -35,8 +61,8 @@ impl Watchers {
 
 /// Calls the registered callback, unless its guard was dropped.
 pub(crate) fn fire(slot: &BrokenSlot, error: &Error) {
-    let callback = lock(slot).take();
-    if let Some(callback) = callback {
+    let registered = lock(slot).take();
+    if let Some(Registered { callback, .. }) = registered {
         catch_and_log("on_broken", || callback(error.clone()));
     }
 }
@@ -48,7 +74,7 @@ pub struct OnBroken(BrokenSlot);
 impl OnBroken {
     /// Makes a guard for `callback`. Its slot has to be registered with whatever can break.
     pub(crate) fn watching(callback: impl FnOnce(Error) + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Some(Box::new(callback)))))
+        Self(Arc::new(Mutex::new(Some(Registered { callback: Box::new(callback), relays: Vec::new() }))))
     }
 
     pub(crate) fn slot(&self) -> &BrokenSlot {
@@ -58,8 +84,8 @@ impl OnBroken {
 
 impl Drop for OnBroken {
     fn drop(&mut self) {
-        let callback = lock(&self.0).take();
-        drop(callback);
+        let registered = lock(&self.0).take();
+        drop(registered);
     }
 }
 

@@ -98,6 +98,11 @@ pub(crate) trait RequestTarget: Send + Sync {
         Vec::new()
     }
 
+    /// `true` if it passes calls on to a peer on whose pending results calls can be made.
+    fn pipelines(&self, _local: &Local) -> bool {
+        false
+    }
+
     /// A name for the kind of object, for messages.
     fn name(&self) -> &'static str;
 

@@ -1,28 +1,31 @@
 //! Membranes: borders around objects. All that crosses one is wrapped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use super::broken::{BrokenSlot, OnBroken, Watchers, fire};
+use super::broken::{BrokenSlot, OnBroken, Watchers, fire, relay};
 use super::graph::tie_within;
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
 use super::policy::{CallInfo, Decision, Direction, Policy, ask, refusal, tell};
 use super::progress::Progress;
+use super::promise::{Asked, Holder, Requests};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
 use super::response::{FirstPoll, Reply, Response};
-use super::stream::{Chunk, Item, ReadEnd, Source};
+use super::stream::{Acknowledge, Chunk, Item, ReadEnd, Source};
 use super::{Cap, Kind, depth};
 use crate::bounds;
-use crate::error::{Error, ErrorData, ErrorKind, Fate};
+use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
+use crate::message::Payload;
 use crate::runtime::Instant;
 use crate::session::ObjectId;
 use crate::sweep::Sweep;
@@ -67,6 +70,8 @@ pub(super) struct Wrapper {
     side: Side,
     /// The target when it was wrapped. It may have been a promise.
     id: ObjectId,
+    /// `true` for the result of a call that was passed: reading it needs no further decision.
+    is_result: bool,
     line: Mutex<Line>,
 }
 
@@ -76,7 +81,7 @@ struct Line {
     /// `true` while a request waits for the decision of the policy.
     busy: bool,
     /// The requests behind it.
-    waiting: VecDeque<(Request, oneshot::Sender<Response>)>,
+    waiting: Requests,
 }
 
 impl Border {
@@ -85,7 +90,9 @@ impl Border {
     }
 
     /// Ends it: what has crossed works no more, and its targets are dropped.
-    pub(crate) fn revoke(&self, reason: &Error) {
+    pub(crate) fn revoke(&self, reason: Error) {
+        // What was sent may have run. To what was not, that is said.
+        let reason = &cross_error(reason).with_fate(Fate::MayHaveRun);
         let (wrappers, watchers) = {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
@@ -97,12 +104,18 @@ impl Border {
         for watcher in watchers.all() {
             fire(&watcher, reason);
         }
-        let taken = wrappers.into_values().filter_map(|wrapper| {
-            let wrapper = wrapper.upgrade()?;
-            let mut line = lock(&wrapper.line);
-            line.target.take()
-        });
-        let targets: Vec<Cap> = taken.collect();
+        let mut targets = Vec::new();
+        for wrapper in wrappers.into_values().filter_map(|wrapper| wrapper.upgrade()) {
+            let (target, mut waiting) = {
+                let mut line = lock(&wrapper.line);
+                (line.target.take(), std::mem::take(&mut line.waiting))
+            };
+            targets.extend(target);
+            while let Some((request, sender)) = waiting.pop() {
+                // If it is refused, its caller has given up just now.
+                drop(sender.send(Response::error(request.failing_with(reason.clone()))));
+            }
+        }
         depth::drop_iteratively(targets);
     }
 
@@ -137,7 +150,7 @@ impl Border {
         if let Some(end) = ReadEnd::taken(&nearest) {
             return ReadEnd::new(Box::new(ReadThrough::new(end, self, from))).cap();
         }
-        self.wrapper(nearest, from)
+        self.wrapper(nearest, from, false)
     }
 
     /// Returns the target of a wrapper that goes back to the side of its target, or what was inside of that.
@@ -158,11 +171,11 @@ impl Border {
     }
 
     /// Returns the wrapper of a target on the side `side`: the same one as long as it lives.
-    fn wrapper(self: &Arc<Self>, target: Cap, side: Side) -> Cap {
+    fn wrapper(self: &Arc<Self>, target: Cap, side: Side, is_result: bool) -> Cap {
         let kind = target.ref_kind();
         let id = target.object_id();
-        let line = Line { target: Some(target), busy: false, waiting: VecDeque::new() };
-        let new = Arc::new(Wrapper { border: self.clone(), side, id, line: Mutex::new(line) });
+        let line = Line { target: Some(target), busy: false, waiting: Requests::default() };
+        let new = Arc::new(Wrapper { border: self.clone(), side, id, is_result, line: Mutex::new(line) });
         let (found, ended) = {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
@@ -210,18 +223,39 @@ impl Border {
         Ok(tie_within(crossed, unfolded.unwrap_or_else(|| Limits::default().unfolded_bytes)))
     }
 
+    /// Polls as long as it is not revoked.
+    async fn until_revoked<T>(
+        &self,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut ended: Option<Ended> = None;
+        poll_fn(|cx| {
+            let revoked = match &mut ended {
+                None => self.ended(),
+                Some(ended) => ended.poll(cx),
+            };
+            if let Some(error) = revoked {
+                return Poll::Ready(Err(error));
+            }
+            let polled = poll(cx);
+            if polled.is_pending() && ended.is_none() {
+                if let Some(error) = ended.insert(Ended::new(self)).poll(cx) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            polled
+        })
+        .await
+    }
+
     fn closed(&self) -> Error {
         self.ended().unwrap_or_else(|| refusal("the membrane was revoked"))
     }
 }
 
-/// Returns the error as one that can cross: a typed one is written.
+/// Returns the error as one that can cross: its data is written, and its cause stays behind.
 fn cross_error(error: Error) -> Error {
-    let ErrorData::Local(data) = error.data() else { return error };
-    match data.encode() {
-        Ok(properties) => error.clone().with_data(ErrorData::Wire(properties.into())),
-        Err(_) => error.clone().with_data(ErrorData::None),
-    }
+    error.written().without_source()
 }
 
 /// The end of a membrane, for something under way.
@@ -241,16 +275,11 @@ impl Ended {
         Self { reason, _watch: watch }
     }
 
-    /// Runs a future as long as the membrane is not revoked.
-    async fn before<T>(
-        &mut self,
-        mut future: impl Future<Output = Result<T, Error>> + Unpin,
-    ) -> Result<T, Error> {
-        poll_fn(|cx| match Pin::new(&mut self.reason).poll(cx) {
-            Poll::Ready(Ok(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Err(_)) | Poll::Pending => Pin::new(&mut future).poll(cx),
-        })
-        .await
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Error> {
+        match Pin::new(&mut self.reason).poll(cx) {
+            Poll::Ready(Ok(error)) => Some(error),
+            Poll::Ready(Err(_)) | Poll::Pending => None,
+        }
     }
 }
 
@@ -265,23 +294,15 @@ impl Drop for Turn {
 
 impl Wrapper {
     fn request(self: &Arc<Self>, request: Request) -> Response {
-        let queued = {
+        {
             let mut line = lock(&self.line);
             if line.busy {
-                let (sender, response) = oneshot::channel();
-                line.waiting.push_back((request, sender));
-                Ok(response)
-            } else {
-                Err(request)
+                // It lives as long as the decision is waited for.
+                let holder = Arc::downgrade(self);
+                return line.waiting.push(request, holder);
             }
-        };
-        match queued {
-            Ok(response) => Response::handler(async move {
-                let gone = |_| refusal("the membrane is gone");
-                response.await.map_err(gone)?.outcome().await
-            }),
-            Err(request) => self.admit(request).0,
         }
+        self.admit(request).0
     }
 
     /// Lets the requests that wait have their turns, up to one that waits for its decision.
@@ -289,7 +310,7 @@ impl Wrapper {
         loop {
             let next = {
                 let mut line = lock(&self.line);
-                let next = line.waiting.pop_front();
+                let next = line.waiting.pop();
                 line.busy = next.is_some();
                 next
             };
@@ -315,6 +336,9 @@ impl Wrapper {
         if let Err(error) = self.cross_request(&target, &mut request) {
             return (Response::error(error), false);
         }
+        if self.is_result && request.args.is_read() && request.member.is_whole() {
+            return (self.pass(target, request, None), false);
+        }
         let direction = match self.side {
             Side::Inside => Direction::Inward,
             Side::Outside => Direction::Outward,
@@ -323,16 +347,16 @@ impl Wrapper {
         let decision = ask(&*self.border.policy, &call);
         call.return_args(&mut request);
         match decision {
-            Decision::Pass => (self.pass(target, request, call), false),
+            Decision::Pass => (self.pass(target, request, Some(call)), false),
             Decision::Refuse(error) => (Response::error(error.with_fate(Fate::NotSent)), false),
-            Decision::Wait(decided) => {
+            Decision::Wait(mut decided) => {
                 lock(&self.line).busy = true;
                 let turn = Turn(self.clone());
                 let waiting = Response::handler(async move {
                     let wrapper = turn.0.clone();
-                    let decided = Ended::new(&wrapper.border).before(decided).await;
+                    let decided = wrapper.border.until_revoked(|cx| decided.as_mut().poll(cx)).await;
                     let response = match decided {
-                        Ok(()) => wrapper.pass(target, request, call).started(),
+                        Ok(()) => wrapper.pass(target, request, Some(call)).started(),
                         Err(error) => Response::error(error.with_fate(Fate::NotSent)),
                     };
                     drop((turn, wrapper));
@@ -376,25 +400,51 @@ impl Wrapper {
         })
     }
 
-    /// Passes a request on that the policy has passed.
-    fn pass(self: &Arc<Self>, target: Cap, request: Request, call: CallInfo) -> Response {
+    /// Passes a request on that the policy has passed. `call` is there if the policy is to learn the outcome.
+    fn pass(self: &Arc<Self>, target: Cap, mut request: Request, call: Option<CallInfo>) -> Response {
+        if std::mem::take(&mut request.options.pipelined) {
+            let nearest = target.nearest();
+            if nearest.pipelines() {
+                return self.pass_pipelined(&nearest, request, call);
+            }
+        }
         let (border, side) = (self.border.clone(), self.side);
-        let mut ended = Ended::new(&border);
         let began = Instant::now();
-        let response = target.forward(request);
+        let mut response = target.forward(request);
         Response::handler(async move {
             let crossed = |reply: Reply| border.cross_payload(reply.into_body()?, side);
-            let outcome = ended.before(Box::pin(response.outcome())).await;
+            let outcome = border.until_revoked(|cx| response.poll(cx, None)).await;
             let outcome = outcome.and_then(crossed).map_err(cross_error);
-            let told = outcome.as_ref().map(|_| ());
-            tell(&*border.policy, &call, told, began.elapsed());
+            if let Some(call) = &call {
+                tell(&*border.policy, call, outcome.as_ref().map(|_| ()), began.elapsed());
+            }
             outcome.map(Reply::Wire)
         })
+    }
+
+    /// Passes a request on whose result is used before it is there. Its outcome is never asked for, so what is told is
+    /// that it was sent.
+    fn pass_pipelined(&self, target: &Cap, request: Request, call: Option<CallInfo>) -> Response {
+        let result = target.pipeline(request);
+        let crossed = match &result.0 {
+            Kind::Broken(error) => Err(cross_error(error.clone())),
+            _ => Ok(self.border.wrapper(result, self.side, true)),
+        };
+        if let Some(call) = call {
+            tell(&*self.border.policy, &call, crossed.as_ref().map(|_| ()), Duration::ZERO);
+        }
+        Response::ready(crossed.map(|cap| Reply::Wire(Payload::reference(PayloadRef::Cap(cap)))))
     }
 
     /// Returns the parts of a reference that keeps its target otherwise than this one.
     pub(super) fn parts(&self) -> (Arc<Border>, Side, Option<Cap>) {
         (self.border.clone(), self.side, lock(&self.line).target.clone())
+    }
+}
+
+impl Holder for Wrapper {
+    fn give_up(&self, number: u64) -> Option<Asked> {
+        lock(&self.line).waiting.give_up(number)
     }
 }
 
@@ -420,7 +470,18 @@ impl RequestTarget for WrapperTarget {
         let Some(wrapper) = local.clone().downcast::<Wrapper>() else { return Vec::new() };
         wrapper.border.watch(slot);
         let target = lock(&wrapper.line).target.clone();
-        target.into_iter().collect()
+        if let Some(target) = target {
+            // Of a chain that is too long nothing is told.
+            depth::with_hop_limit(|| relay(slot, cross_error, |slot| target.watch(slot)));
+        }
+        Vec::new()
+    }
+
+    fn pipelines(&self, local: &Local) -> bool {
+        let Some(wrapper) = local.clone().downcast::<Wrapper>() else { return false };
+        let target = lock(&wrapper.line).target.clone();
+        let pipelines = |target: Cap| depth::with_hop_limit(|| target.nearest().pipelines());
+        target.and_then(pipelines).unwrap_or(false)
     }
 
     fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
@@ -459,7 +520,7 @@ impl ReadThrough {
     }
 
     fn crossed(&self, mut item: Item) -> Result<Item, Error> {
-        item.chunk = match std::mem::replace(&mut item.chunk, Chunk::Close) {
+        let chunk = match std::mem::replace(&mut item.chunk, Chunk::Close) {
             Chunk::Args(mut args) => {
                 args.write(bounds::writable())?;
                 match args.take_written() {
@@ -469,11 +530,15 @@ impl ReadThrough {
             }
             Chunk::Later(later) => {
                 let (border, from) = (self.border.clone(), self.from);
-                Chunk::Later(Box::pin(async move { border.cross_payload(later.await?, from) }))
+                let crossed = async move { border.cross_payload(later.await.map_err(cross_error)?, from) };
+                Chunk::Later(Box::pin(crossed))
             }
             Chunk::Close => Chunk::Close,
         };
-        Ok(item)
+        let told = item
+            .take_acknowledge()
+            .map(|told| -> Acknowledge { Box::new(move |fate| told(fate.map_err(cross_error))) });
+        Ok(Item::new(chunk, told))
     }
 }
 
@@ -485,11 +550,14 @@ impl Source for ReadThrough {
         if let Some(error) = self.border.ended() {
             return Poll::Ready(Some(Err(error)));
         }
-        self.end.source.poll_next(cx).map(|next| Some(next?.and_then(|item| self.crossed(item))))
+        self.end
+            .source
+            .poll_next(cx)
+            .map(|next| Some(next?.map_err(cross_error).and_then(|item| self.crossed(item))))
     }
 
     fn cancel(&self, reason: &Error) {
-        self.end.source.cancel(reason);
+        self.end.source.cancel(&cross_error(reason.clone()));
     }
 }
 
@@ -546,7 +614,7 @@ impl Membrane {
     /// Ends all that has crossed, at once and for good: calls fail with `reason`, those under way as well, streams end,
     /// and [`Cap::on_broken`] tells. What was wrapped is dropped.
     pub fn revoke(&self, reason: Error) {
-        self.0.revoke(&reason);
+        self.0.revoke(reason);
     }
 
     /// Returns `true` once it is revoked.

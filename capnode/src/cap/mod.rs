@@ -278,10 +278,16 @@ impl Cap {
         }
     }
 
-    /// `true` if this is a peer's reference, or inside one, on whose pending results calls can be made.
+    /// `true` if this leads to a peer on whose pending results calls can be made.
     fn pipelines(&self) -> bool {
-        let peer = self.import().and_then(|import| import.capabilities());
-        peer.is_some_and(|peer| peer.pipelines)
+        match &self.0 {
+            Kind::Remote(import) => import.capabilities().is_some_and(|peer| peer.pipelines),
+            Kind::Local(local) => local.target.pipelines(local),
+            Kind::Property(at) if !at.getter => {
+                depth::with_hop_limit(|| at.cap.nearest().pipelines()).unwrap_or(false)
+            }
+            _ => false,
+        }
     }
 
     /// Delivers a request now: the requests of one reference start in their order. Dropping the response cancels.
@@ -340,10 +346,11 @@ impl Cap {
         let nearest = self.nearest();
         match &nearest.0 {
             Kind::Remote(import) if nearest.pipelines() => import.pipeline(&mut request),
-            Kind::Property(at) if at.cap.nearest().pipelines() && !at.getter => {
-                at.cap.pipeline(request.under(&at.path))
+            Kind::Property(at) if nearest.pipelines() => at.cap.pipeline(request.under(&at.path)),
+            _ => {
+                request.options.pipelined = true;
+                Promise::of_response(self.clone().request(request))
             }
-            _ => Promise::of_response(self.clone().request(request)),
         }
     }
 

@@ -44,7 +44,7 @@ impl State {
 
 /// The waiting requests, in their order.
 #[derive(Default)]
-struct Requests {
+pub(super) struct Requests {
     line: VecDeque<Waiting>,
     /// The number of requests that have come.
     last: u64,
@@ -58,17 +58,25 @@ struct Waiting {
     asked: Option<Asked>,
 }
 
-type Asked = (Request, oneshot::Sender<Response>);
+pub(super) type Asked = (Request, oneshot::Sender<Response>);
+
+/// A holder of requests that wait.
+pub(super) trait Holder: Send + Sync {
+    /// Takes out the request with this number, if it still waits.
+    fn give_up(&self, number: u64) -> Option<Asked>;
+}
 
 impl Requests {
-    /// The number that it has in the line.
-    fn push(&mut self, request: Request, response: oneshot::Sender<Response>) -> u64 {
+    /// Has a request wait in `holder`, which holds these.
+    pub(super) fn push(&mut self, request: Request, holder: Weak<dyn Holder>) -> Response {
         self.last += 1;
-        self.line.push_back(Waiting { number: self.last, asked: Some((request, response)) });
-        self.last
+        let (sender, response) = oneshot::channel();
+        self.line.push_back(Waiting { number: self.last, asked: Some((request, sender)) });
+        let queued = QueuedRequest { holder: Some(holder), number: self.last, response };
+        Response(response::State::Queued(queued))
     }
 
-    fn pop(&mut self) -> Option<Asked> {
+    pub(super) fn pop(&mut self) -> Option<Asked> {
         loop {
             let Waiting { asked, .. } = self.line.pop_front()?;
             if asked.is_some() {
@@ -78,7 +86,7 @@ impl Requests {
         }
     }
 
-    fn give_up(&mut self, number: u64) -> Option<Asked> {
+    pub(super) fn give_up(&mut self, number: u64) -> Option<Asked> {
         let at = self.line.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
         let asked = self.line.get_mut(at)?.asked.take()?;
         self.given_up += 1;
@@ -91,9 +99,10 @@ impl Requests {
     }
 }
 
-/// A request that waits in a promise's queue. Dropping it takes the request out: the promise may live on for long.
+/// A request that waits in a queue. Dropping it takes the request out: the holder may live on for long.
 pub(super) struct QueuedRequest {
-    promise: Weak<Promise>,
+    /// The holder, until the request has left its queue.
+    holder: Option<Weak<dyn Holder>>,
     number: u64,
     response: oneshot::Receiver<Response>,
 }
@@ -102,7 +111,7 @@ impl QueuedRequest {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, oneshot::Canceled>> {
         let polled = Pin::new(&mut self.response).poll(cx);
         if polled.is_ready() {
-            self.promise = Weak::new();
+            self.holder = None;
         }
         polled
     }
@@ -110,15 +119,18 @@ impl QueuedRequest {
 
 impl Drop for QueuedRequest {
     fn drop(&mut self) {
-        let Some(promise) = self.promise.upgrade() else { return };
-        let asked = match &mut *lock(&promise.state) {
-            State::Waiting { requests, .. } | State::Passing { requests, .. } => {
-                requests.give_up(self.number)
-            }
-            State::Resolved(_) => None,
-        };
-        if let Some(asked) = asked {
+        let Some(holder) = self.holder.as_ref().and_then(Weak::upgrade) else { return };
+        if let Some(asked) = holder.give_up(self.number) {
             depth::drop_iteratively(asked);
+        }
+    }
+}
+
+impl Holder for Promise {
+    fn give_up(&self, number: u64) -> Option<Asked> {
+        match &mut *lock(&self.state) {
+            State::Waiting { requests, .. } | State::Passing { requests, .. } => requests.give_up(number),
+            State::Resolved(_) => None,
         }
     }
 }
@@ -177,10 +189,8 @@ impl Promise {
             let mut state = lock(&this.state);
             match &mut *state {
                 State::Waiting { requests, .. } | State::Passing { requests, .. } => {
-                    let (sender, response) = oneshot::channel();
-                    let number = requests.push(request, sender);
-                    let queued = QueuedRequest { promise: Arc::downgrade(this), number, response };
-                    return Response(response::State::Queued(queued));
+                    let holder = Arc::downgrade(this);
+                    return requests.push(request, holder);
                 }
                 State::Resolved(cap) => cap.clone(),
             }

@@ -34,6 +34,8 @@ pub(crate) struct CallOptions {
     pub(crate) timed: bool,
     /// `true` if the call fails where it would have to wait for room.
     pub(crate) at_once: bool,
+    /// `true` if the result is wanted as a reference, before it is there.
+    pub(crate) pipelined: bool,
     /// `true` for a write to a stream, which every peer answers by itself.
     pub(crate) chunk: bool,
     /// The number of properties that have passed it on to their values.
@@ -57,6 +59,7 @@ impl CallOptions {
         needs_progress: false,
         timed: false,
         at_once: false,
+        pipelined: false,
         chunk: false,
         passed_on: 0,
     };
