@@ -10,10 +10,11 @@
 //!
 //! // Two methods, at most 100 calls, each of which is approved by somebody.
 //! let approved = |_call: &capnode::CallInfo| async { Ok(()) };
-//! let limited = policy::only(["Seat.say", "Seat.name"]).and(policy::calls(100)).and(policy::ask(approved));
+//! let limited = policy::only(["Seat.say", "Seat.name"]).and(policy::calls(100, |_| ())).and(policy::ask(approved));
 //! # let _ = limited;
 //! ```
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::future::Future;
@@ -25,8 +26,7 @@ use crate::cap::policy::refusal;
 pub use crate::cap::policy::{CallInfo, Decision, Direction, Operation, Policy};
 use crate::error::Error;
 use crate::runtime::Instant;
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, OnDrop, lock};
 
 /// A policy, with a method to put another behind it.
 pub struct Guard(Arc<dyn Policy>);
@@ -128,17 +128,61 @@ pub fn expires(after: Duration) -> Guard {
     })
 }
 
-/// Passes so many inward calls.
-pub fn calls(most: u64) -> Guard {
-    let left = AtomicU64::new(most);
-    authorize(move |_| {
-        let one_less = |left: u64| left.checked_sub(1);
-        let counted = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
-        counted.map(drop).map_err(|_| refusal(format!("all of the {most} calls have been made")))
+/// Passes `most` inward calls, counted for each key that `key` gives. With `|_| ()` all are counted together. Up to
+/// 65,536 keys are counted, and calls with others refused.
+pub fn calls<K: Hash + Eq + Send + 'static>(
+    most: u64,
+    key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
+) -> Guard {
+    let made: Mutex<HashMap<K, u64>> = Mutex::default();
+    authorize(move |call| {
+        let key = key(call);
+        count(&mut lock(&made), key, most, || format!("all of the {most} calls have been made"))
     })
 }
 
-/// The most keys that a policy remembers. The oldest makes room.
+/// Passes inward calls as long as fewer than `most` have not ended, counted for each key that `key` gives. With
+/// `|_| ()` all are counted together.
+pub fn at_most<K: Hash + Eq + Clone + Send + 'static>(
+    most: u64,
+    key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
+) -> Guard {
+    let running: Arc<Mutex<HashMap<K, u64>>> = Arc::default();
+    authorize(move |call| {
+        let key = key(call);
+        count(&mut lock(&running), key.clone(), most, || format!("{most} calls have not ended"))?;
+        let running = running.clone();
+        call.hold(OnDrop(move || {
+            if let Entry::Occupied(mut count) = lock(&running).entry(key.clone()) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }));
+        Ok(())
+    })
+}
+
+/// Counts one more for a key.
+fn count<K: Hash + Eq>(
+    counts: &mut HashMap<K, u64>,
+    key: K,
+    most: u64,
+    full: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    if counts.len() >= KEYS && !counts.contains_key(&key) {
+        return Err(refusal("too many callers at once"));
+    }
+    let count = counts.entry(key).or_default();
+    if *count >= most {
+        return Err(refusal(full()));
+    }
+    *count += 1;
+    Ok(())
+}
+
+/// The most keys that a policy remembers.
 const KEYS: usize = 65_536;
 
 /// Passes `most` inward calls in each `period`, counted for each key that `key` gives.

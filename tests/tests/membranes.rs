@@ -5,12 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use capnode::value::GraphBuilder;
+use capnode::sans_io::{Core, Pair, Side};
+use capnode::value::{Body, GraphBuilder, Response};
 use capnode::{
-    Bytes, CallInfo, Cap, Client, Decision, Direction, Error, ErrorKind, Fate, Func, Membrane, Object,
-    Policy, Reader, Value, Writer, membrane, policy, revocable,
+    Bytes, CallError, CallInfo, Cap, Client, Decision, Dialect, Direction, Error, ErrorKind, Fate, Func,
+    Membrane, Node, Object, Policy, Reader, Value, Writer, membrane, policy, revocable,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -62,16 +64,52 @@ trait Vault {
     async fn read_in(&self, leaves: Reader<LeafClient>) -> usize;
     async fn wait(&self);
     async fn echo(&self, bytes: Bytes) -> Bytes;
+    async fn page(&self) -> Response;
+    async fn failing(&self) -> Result<(), Marked>;
+    async fn caused(&self) -> Result<(), Error>;
+    async fn torn(&self) -> Reader<usize>;
+    async fn endless(&self) -> Reader<usize>;
+    async fn broken(&self) -> LeafClient;
+    async fn failed(&self) -> VaultClient;
+    async fn knows(&self, ping: Cap) -> bool;
 }
+
+/// An error with something that no text holds.
+#[derive(Serialize, Deserialize)]
+struct Marked {
+    #[serde(skip)]
+    secret: Option<u8>,
+}
+
+impl std::fmt::Display for Marked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("marked")
+    }
+}
+
+impl std::fmt::Debug for Marked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Marked").finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for Marked {}
 
 /// The inside: one leaf, which it gives away in every way there is.
 struct Inside {
     leaf: LeafClient,
     /// What the inside has been given.
     got: Mutex<Vec<LeafClient>>,
+    /// The errors that it has been given.
+    errors: Arc<Mutex<Vec<Error>>>,
 }
 
 impl Inside {
+    /// An error with a cause, which could hold anything.
+    fn caused_error() -> Error {
+        Error::rejected("caused").with_source(Marked { secret: Some(1) })
+    }
+
     fn function(&self) -> Func<fn() -> usize> {
         let leaf = self.leaf.clone();
         Func::<fn() -> usize>::new(move || {
@@ -166,8 +204,11 @@ impl Vault for Inside {
 
     async fn read_in(&self, mut leaves: Reader<LeafClient>) -> usize {
         let mut calls = 0;
-        while let Some(Ok(leaf)) = leaves.next().await {
-            calls = leaf.ping().await.unwrap();
+        while let Some(next) = leaves.next().await {
+            match next {
+                Ok(leaf) => calls = leaf.ping().await.unwrap(),
+                Err(error) => self.errors.lock().unwrap().push(error),
+            }
         }
         calls
     }
@@ -178,6 +219,55 @@ impl Vault for Inside {
 
     async fn echo(&self, bytes: Bytes) -> Bytes {
         bytes
+    }
+
+    async fn page(&self) -> Response {
+        let mut page = Response::new(200);
+        page.body = Some(Body::from(Bytes::from(vec![1; 10])));
+        page
+    }
+
+    async fn failing(&self) -> Result<(), Marked> {
+        Err(Marked { secret: Some(1) })
+    }
+
+    async fn caused(&self) -> Result<(), Error> {
+        Err(Self::caused_error())
+    }
+
+    async fn torn(&self) -> Reader<usize> {
+        Reader::fallible(futures_util::stream::iter([Err::<usize, _>(Self::caused_error())]))
+    }
+
+    async fn endless(&self) -> Reader<usize> {
+        let (mut writer, reader) = capnode::pipe();
+        let errors = self.errors.clone();
+        tokio::spawn(async move {
+            let error = loop {
+                if let Err(error) = writer.write(1).await {
+                    break error;
+                }
+            };
+            errors.lock().unwrap().push(error);
+        });
+        reader
+    }
+
+    async fn failed(&self) -> VaultClient {
+        let other = Inside { leaf: self.leaf.clone(), got: Mutex::default(), errors: Arc::default() };
+        let error = VaultClient::new(other).cap().invoke::<()>("failing", ()).await.unwrap_err();
+        VaultClient::from_cap(Cap::broken(error))
+    }
+
+    async fn knows(&self, ping: Cap) -> bool {
+        ping == self.leaf.cap().at("ping")
+    }
+
+    async fn broken(&self) -> LeafClient {
+        let (later, resolver) = capnode::promise::<LeafClient>();
+        let error = Self::caused_error();
+        tokio::spawn(async move { resolver.reject(error) });
+        later
     }
 }
 
@@ -204,7 +294,7 @@ struct World {
 fn world() -> World {
     let pings = Arc::new(AtomicUsize::new(0));
     let raw = LeafClient::new(Counted(pings.clone()));
-    let inside = Arc::new(Inside { leaf: raw.clone(), got: Mutex::default() });
+    let inside = Arc::new(Inside { leaf: raw.clone(), got: Mutex::default(), errors: Arc::default() });
     let noted = Arc::new(Noting::default());
     let membrane = Membrane::new(noted.clone());
     let vault = membrane.wrap(VaultClient::from_arc(inside.clone()));
@@ -318,6 +408,13 @@ fn ways_out() -> Vec<Way> {
                 mapped[0].clone().into()
             })
         }),
+        ("map with a capture", false, |vault| {
+            Box::pin(async move {
+                let other = vault.clone();
+                let mapped = vault.list().map(move |leaf| other.hold((*leaf).clone())).await.unwrap();
+                mapped[0].clone().into()
+            })
+        }),
         ("reference to itself", false, |vault| {
             Box::pin(async move {
                 let leaf = vault.leaf().await.unwrap();
@@ -377,6 +474,130 @@ async fn nothing_comes_out_unwrapped_and_nothing_works_when_it_is_revoked() {
     }
 }
 
+/// Returns the vault from the other end of a connection, with the membrane here or there.
+async fn at_the_other_end(world: &World, is_here: bool) -> VaultClient {
+    let (here, there) = capnode::transport::pair();
+    let raw = VaultClient::from_arc(world.inside.clone());
+    let served = if is_here { raw } else { world.vault.clone() };
+    Node::new(served).serve(there).await.unwrap();
+    let vault: VaultClient = capnode::connect_over(here).await.unwrap();
+    if is_here { world.membrane.wrap(vault) } else { vault }
+}
+
+#[tokio::test]
+async fn nothing_works_over_a_connection_when_it_is_revoked() {
+    let unsaid = ["in a shared value", "set and read back", "progress"];
+    for is_here in [true, false] {
+        // Cap'n Web cannot say a value that contains itself, and has no messages for these.
+        for (way, is_function, get) in ways_out().into_iter().filter(|way| !unsaid.contains(&way.0)) {
+            let way = format!("{way}, membrane here: {is_here}");
+            let world = world();
+            let got = get(at_the_other_end(&world, is_here).await).await;
+            let before = world.noted.0.lock().unwrap().len();
+            ping(&got, is_function).await.unwrap_or_else(|error| panic!("{way}: {error}"));
+            assert_eq!(world.pings.load(Ordering::SeqCst), 1, "{way}");
+            assert!(world.noted.0.lock().unwrap().len() > before, "{way}: the policy was not asked");
+            world.membrane.revoke(Error::rejected("over"));
+            let refused = ping(&got, is_function).await.unwrap_err();
+            assert_eq!(refused.message(), "over", "{way}");
+            assert_eq!(world.pings.load(Ordering::SeqCst), 1, "{way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_cross_as_they_would_on_a_wire() {
+    let world = world();
+    let unchanged = VaultClient::from_arc(world.inside.clone());
+    let secret = |error: CallError<Marked>| match error {
+        CallError::Returned(marked) => marked.secret,
+        CallError::Failed(error) => panic!("{error}"),
+    };
+    let source = |error: &Error| std::error::Error::source(error).is_some();
+    assert!(
+        secret(unchanged.failing().await.unwrap_err()).is_some(),
+        "without a membrane it is the error itself"
+    );
+    assert!(secret(world.vault.failing().await.unwrap_err()).is_none());
+    assert!(secret(unchanged.failed().await.unwrap().failing().await.unwrap_err()).is_some());
+    assert!(secret(world.vault.failed().await.unwrap().failing().await.unwrap_err()).is_none());
+    for (vault, has_source) in [(unchanged, true), (world.vault.clone(), false)] {
+        let error: Error = match vault.caused().await.unwrap_err() {
+            CallError::Returned(error) | CallError::Failed(error) => error,
+        };
+        assert_eq!((error.message(), source(&error)), ("caused", has_source));
+        let error = vault.torn().await.unwrap().next().await.unwrap().unwrap_err();
+        assert_eq!((error.message(), source(&error)), ("caused", has_source));
+        let (sender, mut broken) = tokio::sync::mpsc::unbounded_channel();
+        let later = vault.broken().await.unwrap();
+        let _watch = later.cap().on_broken(move |error| sender.send(error).unwrap());
+        let error = broken.recv().await.unwrap();
+        assert_eq!((error.message(), source(&error)), ("caused", has_source));
+        let error = vault.broken().await.unwrap().ping().await.unwrap_err();
+        assert_eq!((error.message(), source(&error)), ("caused", has_source));
+    }
+    // What the outside gives as a reason goes in alike.
+    let torn = || Error::rejected("torn").with_source(Marked { secret: Some(1) });
+    let reader = Reader::fallible(futures_util::stream::iter([Err::<LeafClient, _>(torn())]));
+    assert_eq!(world.vault.read_in(reader).await.unwrap(), 0);
+    let mut endless = world.vault.endless().await.unwrap();
+    endless.next().await.unwrap().unwrap();
+    endless.cancel(torn());
+    while world.inside.errors.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    for error in &*world.inside.errors.lock().unwrap() {
+        assert_eq!((error.message(), source(error)), ("torn", false));
+    }
+}
+
+#[tokio::test]
+async fn a_body_ends_with_the_membrane() {
+    let world = world();
+    let read = async || {
+        let body = world.vault.page().await.unwrap().body.unwrap();
+        body.into_reader()
+    };
+    assert_eq!(read().await.next().await.unwrap().unwrap().len(), 10);
+    let mut body = read().await;
+    world.membrane.revoke(Error::rejected("over"));
+    assert_eq!(body.next().await.unwrap().unwrap_err().message(), "over");
+}
+
+/// Polls a future once.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_call_on_a_result_goes_before_the_result_is_there() {
+    let world = world();
+    let there = Core::accepting(VaultClient::from_arc(world.inside.clone()));
+    let mut pair = Pair::new(Core::connecting(()), there);
+    pair.settle();
+    let remote: VaultClient = pair.connecting().index();
+    let (inner, outer) = (world.membrane.wrap(remote), Arc::new(Noting::default()));
+    for (vault, asks) in [(inner.clone(), 0), (membrane(inner, outer.clone()), 1)] {
+        pair.record();
+        let mut call = vault.leaf().pipeline().ping();
+        assert!(poll_once(&mut call).is_pending());
+        let sent = pair.recorded(Side::Connecting).join("\n");
+        assert!(sent.contains("leaf") && sent.contains("ping"), "{sent}");
+        pair.settle();
+        assert!(matches!(poll_once(&mut call), Poll::Ready(Ok(_))));
+        let asked =
+            |noted: &Noting| std::mem::take(&mut *noted.0.lock().unwrap()).into_iter().map(|call| call.1);
+        assert!(asked(&world.noted).eq(["leaf", "ping"]));
+        assert!(asked(&outer).eq(["leaf", "ping"].into_iter().take(2 * asks)));
+    }
+    // Reading a result is a part of its call.
+    let vault = world.membrane.wrap(pair.connecting().index::<VaultClient>());
+    let mapped = pair.run(vault.list().map(|leaf| leaf.ping())).expect("it ends").unwrap();
+    assert_eq!(mapped.len(), 1);
+    let asked = std::mem::take(&mut *world.noted.0.lock().unwrap()).into_iter().map(|call| call.1);
+    assert!(asked.eq(["list", "ping"]));
+}
+
 #[tokio::test]
 async fn what_goes_in_is_wrapped_and_comes_out_as_itself() {
     let world = world();
@@ -396,11 +617,31 @@ async fn what_goes_in_is_wrapped_and_comes_out_as_itself() {
     let out = world.vault.leaf().await.unwrap();
     assert_eq!(world.vault.tell(out.clone()).await.unwrap(), [true, true]);
     assert_eq!(out, world.vault.pinned().await.unwrap(), "the same stand-in");
+    let ping = out.cap().at("ping");
+    assert!(world.vault.knows(ping.clone()).await.unwrap());
+    assert!(world.vault.knows(ping.read().await.unwrap()).await.unwrap());
+    let object = world.vault.object().await.unwrap();
+    object.put("own", own.clone()).await.unwrap();
+    assert_eq!(object.read_at("own").await, own.clone().into());
     assert_eq!(world.vault.read_in(Reader::from_iter([own.clone(), own.clone()])).await.unwrap(), 3);
 
     world.membrane.revoke(Error::rejected("over"));
     assert_eq!(held[0].ping().await.unwrap_err().message(), "over");
     assert_eq!(pings.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn what_a_peer_sets_inside_is_kept_as_long_as_without_a_membrane() {
+    let world = world();
+    for index in [VaultClient::from_arc(world.inside.clone()), world.vault.clone()] {
+        let client = Core::builder().dialect(Dialect::Q).connecting(());
+        let mut pair = Pair::new(client, Core::accepting(index));
+        let object = pair.run(pair.connecting().index::<VaultClient>().object()).unwrap().unwrap();
+        pair.run(object.put("own", LeafClient::new(Counted::default()))).unwrap().unwrap();
+        pair.settle();
+        let own = pair.run(object.at("own").read::<LeafClient>()).unwrap().unwrap();
+        assert_eq!(pair.run(own.ping()).unwrap().unwrap(), 1);
+    }
 }
 
 #[tokio::test]
@@ -479,6 +720,126 @@ async fn a_decision_that_waits_holds_back_what_follows_on_the_reference_alone() 
 }
 
 #[tokio::test]
+async fn what_waits_behind_a_decision_is_let_go_when_nobody_wants_it() {
+    let world = world();
+    let (sender, decided) = tokio::sync::oneshot::channel::<()>();
+    let first = Mutex::new(Some(decided));
+    let asks = policy::ask(move |_: &CallInfo| {
+        let decided = first.lock().unwrap().take();
+        async move {
+            if let Some(decided) = decided {
+                decided.await.unwrap();
+            }
+            Ok(())
+        }
+    });
+    let membrane = Membrane::new(asks);
+    let vault = membrane.wrap(VaultClient::from_arc(world.inside.clone()));
+    let mut waiting = vault.leaf();
+    assert!(poll_once(&mut waiting).is_pending());
+    let pings = Arc::new(AtomicUsize::new(0));
+    let mut behind = vault.hold(LeafClient::new(Counted(pings.clone())));
+    assert!(poll_once(&mut behind).is_pending());
+    assert_eq!(Arc::strong_count(&pings), 2);
+    drop(behind);
+    assert_eq!(Arc::strong_count(&pings), 1, "the arguments of a call that was given up are kept");
+    // A pipelined call goes once it is decided.
+    let mut behind = vault.leaf().pipeline().ping();
+    assert!(poll_once(&mut behind).is_pending());
+    sender.send(()).unwrap();
+    waiting.await.unwrap();
+    assert_eq!(behind.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_decision_ends_with_the_membrane() {
+    let never = Membrane::new(policy::ask(|_: &CallInfo| std::future::pending()));
+    let leaf = never.wrap(LeafClient::new(Counted::default()));
+    let mut waiting = leaf.ping();
+    assert!(poll_once(&mut waiting).is_pending());
+    let mut behind = leaf.ping();
+    assert!(poll_once(&mut behind).is_pending());
+    never.revoke(Error::rejected("over"));
+    // It needs nobody to drive the one before.
+    let Poll::Ready(Err(error)) = poll_once(&mut behind) else { panic!("it waits on") };
+    assert_eq!((error.message(), error.fate()), ("over", Fate::NotSent));
+    assert_eq!(waiting.await.unwrap_err().message(), "over");
+}
+
+#[tokio::test]
+async fn a_policy_that_panics_refuses_and_goes_on() {
+    struct Panics;
+    impl Policy for Panics {
+        fn before(&self, call: &CallInfo) -> Decision {
+            match call.method() {
+                Some("ping") => panic!("a faulty policy"),
+                Some("peek") => Decision::wait(async { panic!("a faulty decision") }),
+                _ => Decision::Pass,
+            }
+        }
+
+        fn after(&self, _: &CallInfo, _: Result<(), &Error>, _: Duration) {
+            panic!("a faulty listener");
+        }
+    }
+    capnode_tests::panics::watch(|_| true);
+    let pings = Arc::new(AtomicUsize::new(0));
+    let leaf = membrane(LeafClient::new(Counted(pings.clone())), Panics);
+    for _ in 0..2 {
+        assert_eq!(leaf.ping().await.unwrap_err().kind(), ErrorKind::Refused);
+        leaf.peek().await.unwrap_err();
+        assert_eq!(leaf.cap().keys().await.unwrap().len(), 2);
+    }
+    assert_eq!(pings.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_a_key() {
+    let world = world();
+    let raw = VaultClient::from_arc(world.inside.clone());
+    let by_name = |call: &CallInfo| call.path();
+    let refused = |error: Error| assert_eq!(error.kind(), ErrorKind::Refused);
+
+    let once = membrane(raw.clone(), policy::calls(1, by_name));
+    once.leaf().await.unwrap();
+    refused(once.leaf().await.unwrap_err());
+    once.function().await.unwrap();
+
+    // A call that is refused further on, answered, given up or revoked makes room.
+    let no_list = policy::authorize(|call: &CallInfo| match call.method() {
+        Some("list") => Err(Error::rejected("no list")),
+        _ => Ok(()),
+    });
+    let membrane = Membrane::new(policy::at_most(1, |_| ()).and(no_list));
+    let vault = membrane.wrap(raw);
+    assert_eq!(vault.list().await.unwrap_err().message(), "no list");
+    vault.leaf().await.unwrap();
+    let mut waiting = vault.wait();
+    assert!(poll_once(&mut waiting).is_pending());
+    refused(vault.leaf().await.unwrap_err());
+    drop(waiting);
+    vault.leaf().await.unwrap();
+    // So does one that a policy has a copy of.
+    struct Keeps(Mutex<Vec<CallInfo>>);
+    impl Policy for Keeps {
+        fn before(&self, call: &CallInfo) -> Decision {
+            self.0.lock().unwrap().push(call.clone());
+            Decision::Pass
+        }
+    }
+    let one = policy::at_most(1, |_: &CallInfo| ());
+    let decided = policy::ask(|_: &CallInfo| async { Ok(()) });
+    let vault =
+        capnode::membrane(VaultClient::from_arc(world.inside), decided.and(one).and(Keeps(Mutex::default())));
+    vault.leaf().await.unwrap();
+    let mut waiting = vault.wait().into_future();
+    assert!(poll_once(&mut waiting).is_pending());
+    refused(vault.leaf().await.unwrap_err());
+    drop(waiting);
+    vault.leaf().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_ready_policies_refuse_what_they_say() {
     let world = world();
     let vault = VaultClient::from_arc(world.inside.clone());
@@ -504,7 +865,7 @@ async fn the_ready_policies_refuse_what_they_say() {
     refused(pinned.cap().at("ping").read::<Func<fn() -> usize>>().await.unwrap().call().await.unwrap_err());
     refused(reading.leaf().await.unwrap_err());
 
-    let twice = membrane(vault.clone(), policy::calls(2));
+    let twice = membrane(vault.clone(), policy::calls(2, |_| ()));
     twice.leaf().await.unwrap().ping().await.unwrap();
     refused(twice.leaf().await.unwrap_err());
 
@@ -514,7 +875,7 @@ async fn the_ready_policies_refuse_what_they_say() {
     let both = policy::authorize(|call| {
         if call.arguments()?.is_empty() { Ok(()) } else { Err(Error::rejected("no arguments, please")) }
     });
-    let both = membrane(vault, both.and(policy::calls(1)));
+    let both = membrane(vault, both.and(policy::calls(1, |_| ())));
     assert_eq!(both.tell(world.raw.clone()).await.unwrap_err().message(), "no arguments, please");
     assert_eq!(both.echo(vec![1].into()).await.unwrap_err().message(), "no arguments, please");
     both.leaf().await.unwrap();

@@ -1,8 +1,9 @@
 //! Policies: asked before a call crosses a border, and told of its outcome.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::interface::{Interface, Method};
@@ -13,8 +14,9 @@ use super::value::Value;
 use super::{Cap, RefKind};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Key, Path, Payload, Slot, Verb};
-use crate::panics::{PanicId, catch_panic};
+use crate::panics::{PanicId, catch_and_log, catch_panic};
 use crate::runtime::BoxFuture;
+use crate::sync::{Mutex, lock};
 use crate::thin_vec::ThinVec;
 
 /// Decides about calls that cross a border, and learns their outcomes.
@@ -47,7 +49,8 @@ pub trait Policy: Send + Sync + 'static {
     }
 
     /// Learns the outcome of a call that has crossed, and the time since it did. A call that was given up by its caller
-    /// has none.
+    /// has none. One of a peer's that is [pipelined](crate::Call::pipeline) on is told as soon as it was sent: its
+    /// outcome is not asked for.
     fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
         let _ignored = (call, outcome, duration);
     }
@@ -131,6 +134,33 @@ pub struct CallInfo {
     direction: Direction,
     args: Option<LivePayload>,
     bytes: usize,
+    held: Held,
+}
+
+/// Values that policies keep.
+type Kept = Mutex<Vec<Box<dyn Any + Send>>>;
+
+/// What policies keep until a call has ended.
+#[derive(Default)]
+struct Held {
+    kept: OnceLock<Arc<Kept>>,
+    /// `true` for a copy: the call ends with the original.
+    is_copy: bool,
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        let kept = OnceLock::from(self.kept.get_or_init(Arc::default).clone());
+        Self { kept, is_copy: true }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(kept) = self.kept.get().filter(|_| !self.is_copy) else { return };
+        let kept = std::mem::take(&mut *lock(kept));
+        catch_and_log("drop", || drop(kept));
+    }
 }
 
 impl CallInfo {
@@ -177,6 +207,7 @@ impl CallInfo {
             direction,
             args,
             bytes,
+            held: Held::default(),
         }
     }
 
@@ -253,6 +284,11 @@ impl CallInfo {
     /// Returns the names of the arguments, if the interface is known.
     pub fn argument_names(&self) -> &'static [&'static str] {
         self.entry().map_or(&[], |method| method.args)
+    }
+
+    /// Keeps a value until the call has ended: answered, refused, given up or revoked.
+    pub fn hold(&self, value: impl Send + 'static) {
+        lock(self.held.kept.get_or_init(Arc::default)).push(Box::new(value));
     }
 
     /// Reads the arguments. What the target gets stays as it is. There are none in [`Policy::after`].
