@@ -1,4 +1,5 @@
-//! Generated honest programs do the same to an object of their own and to one at the other end, in each language.
+//! Generated honest programs do the same to an object of their own, to one at the other end, in each language, and to either
+//! behind a membrane that passes all. Nothing gets through one that was revoked.
 //!
 //! The differences by design are listed in `capnode/docs/semantics.md` ("What a program can see of the distance"), and are these:
 //!
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use capnode::sans_io::{Core, Pair};
-use capnode::{Bytes, CallError, Cap, Dialect, Error, ErrorKind, Func, Value};
+use capnode::{Bytes, CallError, Cap, Dialect, Error, ErrorKind, Func, Membrane, Value, revocable};
 use capnode_tests::hostile::shortest;
 use capnode_tests::lab::{Alive, LabClient, LabError, Laboratory, Rng};
 use capnode_tests::{number, panics};
@@ -30,6 +31,20 @@ const PROGRAMS: u64 = 100;
 enum Place {
     Here,
     Over(Dialect),
+    /// Behind a membrane that stands here.
+    Behind(Option<Dialect>),
+    /// At the other end, behind a membrane that stands there.
+    Beyond(Dialect),
+}
+
+impl Place {
+    fn dialect(self) -> Option<Dialect> {
+        match self {
+            Place::Here => None,
+            Place::Over(dialect) | Place::Beyond(dialect) => Some(dialect),
+            Place::Behind(dialect) => dialect,
+        }
+    }
 }
 
 const ALL: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
@@ -70,6 +85,7 @@ type Outcome = Pin<Box<dyn Future<Output = (String, Option<LabClient>)>>>;
 struct Programs {
     runtime: Arc<Runtime>,
     pair: Option<Pair>,
+    membrane: Option<Membrane>,
     alive: Alive,
     /// The clients that the program has, by the steps that they come from.
     slots: Vec<(usize, LabClient)>,
@@ -147,23 +163,31 @@ impl Programs {
         let mut world = Self {
             runtime: runtime.clone(),
             pair: None,
+            membrane: None,
             alive,
             slots: Vec::new(),
             pending: Vec::new(),
             outcomes: Vec::new(),
             called: Arc::default(),
         };
-        let first = match place {
-            Place::Here => index,
-            Place::Over(dialect) => {
-                let pair = Pair::new(Core::builder().dialect(dialect).connecting(()), Core::accepting(index));
-                let first = pair.connecting().index();
-                world.pair = Some(pair);
-                first
-            }
-        };
+        let index = if matches!(place, Place::Beyond(_)) { world.behind_a_membrane(index) } else { index };
+        let mut first = index.clone();
+        if let Some(dialect) = place.dialect() {
+            let pair = Pair::new(Core::builder().dialect(dialect).connecting(()), Core::accepting(index));
+            first = pair.connecting().index();
+            world.pair = Some(pair);
+        }
+        if matches!(place, Place::Behind(_)) {
+            first = world.behind_a_membrane(first);
+        }
         world.slots.push((0, first));
         world
+    }
+
+    fn behind_a_membrane(&mut self, lab: LabClient) -> LabClient {
+        let (lab, membrane) = revocable(lab);
+        self.membrane = Some(membrane);
+        lab
     }
 
     /// Goes on until nothing moves any more.
@@ -341,11 +365,13 @@ impl Programs {
         self.alive.forget();
         self.settle();
         let mut left = None;
-        if let (Some(pair), Place::Over(Dialect::CapnWeb)) = (&self.pair, place) {
+        if let (Some(pair), Some(Dialect::CapnWeb)) = (&self.pair, place.dialect()) {
             let tables = [pair.connecting(), pair.accepting()].map(Core::tables);
             let held = tables.map(|tables| tables.imports + tables.exports + tables.calls + tables.running);
-            // The index is one object.
-            if held != [0, 0] || pair.handlers() != 0 || self.alive.count() != 1 {
+            // The index is one object, which is dropped if it is revoked.
+            let is_revoked = self.membrane.as_ref().is_some_and(Membrane::is_revoked);
+            let index = usize::from(!is_revoked || !matches!(place, Place::Beyond(_)));
+            if held != [0, 0] || pair.handlers() != 0 || self.alive.count() != index {
                 let (handlers, objects) = (pair.handlers(), self.alive.count());
                 left = Some(format!("{tables:?}, {handlers} handlers and {objects} objects"));
             }
@@ -357,7 +383,7 @@ impl Programs {
         }
         self.settle();
         let alive = std::mem::take(&mut self.alive);
-        self.pair = None;
+        (self.pair, self.membrane) = (None, None);
         self.settle();
         alive.forget();
         if alive.count() != 0 {
@@ -387,7 +413,7 @@ fn compare(here: &Seen, there: &Seen) -> Result<(), String> {
 }
 
 #[test]
-fn a_program_does_the_same_here_and_over_every_language() {
+fn a_program_does_the_same_here_over_every_language_and_behind_a_membrane() {
     // Those that are meant are not printed.
     panics::watch(|_| true);
     let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
@@ -401,15 +427,17 @@ fn a_program_does_the_same_here_and_over_every_language() {
         sum += here.outcomes.len();
         answered += here.outcomes.iter().flatten().count();
         failed += here.outcomes.iter().flatten().filter(|outcome| outcome.starts_with("error")).count();
-        for dialect in dialects {
+        let one = dialects[(seed / 3) as usize % dialects.len()];
+        let wrapped = [Place::Behind(None), Place::Behind(Some(one)), Place::Beyond(one)];
+        for place in dialects.iter().map(|dialect| Place::Over(*dialect)).chain(wrapped) {
             let differs = |steps: &[u64]| {
                 let here = play(seed, does, steps, Place::Here, &runtime);
-                compare(&here, &play(seed, does, steps, Place::Over(*dialect), &runtime))
+                compare(&here, &play(seed, does, steps, place, &runtime))
             };
             if differs(&steps).is_err() {
                 let shortest = shortest(&steps, |steps| differs(steps).is_err());
                 let difference = differs(&shortest).unwrap_err();
-                wrong.push(format!("seed {seed} in {dialect:?}, {does:?}, steps {shortest:?}: {difference}"));
+                wrong.push(format!("seed {seed}, {place:?}, {does:?}, steps {shortest:?}: {difference}"));
             }
         }
         assert!(wrong.len() < 10, "{}", wrong.join("\n"));
@@ -418,4 +446,53 @@ fn a_program_does_the_same_here_and_over_every_language() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // If most calls failed or hung, nothing would be compared.
     assert!(answered * 10 > sum * 9 && failed * 3 < answered, "{answered} of {sum}, {failed} errors");
+}
+
+#[test]
+fn nothing_gets_through_a_revoked_membrane() {
+    panics::watch(|_| true);
+    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+    let _entered = runtime.enter();
+    let first = number("CAPNODE_HONEST_SEED").unwrap_or(0);
+    let count = number("CAPNODE_HONEST_PROGRAMS").unwrap_or(PROGRAMS);
+    let mut passed = 0;
+    for seed in first..first + count {
+        let places =
+            [Place::Behind(None), Place::Behind(Some(Dialect::CapnWeb)), Place::Beyond(Dialect::CapnWeb)];
+        for place in places {
+            let (does, _) = Does::of(seed);
+            let mut world = Programs::new(place, &runtime);
+            for step in 0..15 {
+                world.step(step, &mut Rng::for_part(seed, step as u64), does);
+            }
+            // What is called from now on is called through it.
+            world.settle();
+            let (under_way, called) = (world.outcomes.len(), world.called.lock().unwrap().len());
+            let ended: Vec<bool> = world.outcomes.iter().map(Option::is_some).collect();
+            passed += ended.iter().filter(|ended| **ended).count();
+            world.membrane.as_ref().unwrap().revoke(Error::rejected("over"));
+            world.settle();
+            for step in 15..30 {
+                world.step(step, &mut Rng::for_part(seed, step as u64), does);
+            }
+            // Of a call that nobody waits for, a membrane at the other end tells nothing.
+            let is_here = matches!(place, Place::Behind(_));
+            let told = |outcome: &Option<String>| match outcome.as_deref() {
+                Some("ended false" | "sent true") => !is_here,
+                Some("ended true" | "sent false") => is_here,
+                outcome => outcome.is_some_and(|text| text.starts_with("error")),
+            };
+            for (number, outcome) in world.outcomes.iter().enumerate() {
+                let before = number < under_way && ended[number];
+                assert!(before || told(outcome), "seed {seed}, {place:?}: outcome {number} is {outcome:?}");
+            }
+            assert_eq!(
+                world.called.lock().unwrap().len(),
+                called,
+                "seed {seed}, {place:?}: a callback was called"
+            );
+            assert_eq!(world.end(place).left, None, "seed {seed}, {place:?}");
+        }
+    }
+    assert!(passed as u64 > count * 10, "{passed}: hardly anything was done before");
 }
