@@ -1,4 +1,5 @@
-//! A chat: callbacks for messages, an object for each seat. A member that drops the seat has left.
+//! A chat: callbacks for messages, an object for each seat. A member that drops the seat has left, and one whose seat is
+//! revoked was kicked.
 //!
 //! ```text
 //! cargo run --example chat
@@ -7,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use capnode::{Func, Listener, Node};
+use capnode::{Error, Func, Listener, Membrane, Node, policy};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -51,8 +53,16 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// The members, with the callback for each.
-type Members = BTreeMap<String, Func<fn(Message)>>;
+/// A place in the room.
+#[derive(Clone)]
+struct Place {
+    on_message: Func<fn(Message)>,
+    /// The border around the seat that was handed out.
+    border: Membrane,
+}
+
+/// The members, with the place of each.
+type Members = BTreeMap<String, Place>;
 
 #[derive(Clone, Default)]
 struct Room {
@@ -68,19 +78,30 @@ impl Room {
     fn tell(&self, from: &str, text: &str) {
         let message = Message { from: from.to_owned(), text: text.to_owned() };
         let others = self.members(|members| members.clone());
-        for (_, on_message) in others.iter().filter(|(name, _)| *name != from) {
+        for (_, place) in others.iter().filter(|(name, _)| *name != from) {
             // A member that cannot be reached is about to lose the seat.
-            let _gone = on_message.call(message.clone()).send();
+            let _gone = place.on_message.call(message.clone()).send();
+        }
+    }
+
+    /// Takes the seat of a member back.
+    fn kick(&self, name: &str, reason: &str) {
+        let place = self.members(|members| members.get(name).cloned());
+        if let Some(place) = place {
+            place.border.revoke(Error::rejected(reason));
         }
     }
 }
 
 impl Chat for Room {
     async fn join(&self, name: &str, on_message: Func<fn(Message)>) -> Result<SeatClient, JoinError> {
+        // Nobody says more than 20 things a second.
+        let border = Membrane::new(policy::rate(20, Duration::from_secs(1), |_| ()));
+        let place = Place { on_message, border: border.clone() };
         let is_free = self.members(|members| {
             let is_free = !members.contains_key(name);
             if is_free {
-                members.insert(name.to_owned(), on_message);
+                members.insert(name.to_owned(), place);
             }
             is_free
         });
@@ -88,7 +109,7 @@ impl Chat for Room {
             return Err(JoinError::NameTaken(name.to_owned()));
         }
         self.tell(name, "(comes in)");
-        Ok(SeatClient::new(Taken { room: self.clone(), name: name.to_owned() }))
+        Ok(border.wrap(SeatClient::new(Taken { room: self.clone(), name: name.to_owned() })))
     }
 }
 
@@ -107,7 +128,7 @@ impl Seat for Taken {
     }
 }
 
-/// Runs when the seat is no longer held: it was dropped, or its holder's connection has ended.
+/// Runs when the seat is no longer held: it was dropped or revoked, or its holder's connection has ended.
 impl Drop for Taken {
     fn drop(&mut self) {
         self.room.members(|members| members.remove(&self.name));
@@ -147,7 +168,8 @@ impl Member {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let listener = Node::new(ChatClient::new(Room::default())).listen("ws://127.0.0.1:0").await?;
+    let room = Room::default();
+    let listener = Node::new(ChatClient::new(room.clone())).listen("ws://127.0.0.1:0").await?;
     let ann = Member::connect(&listener, "ann").await?;
     let bob = Member::connect(&listener, "bob").await?;
 
@@ -172,7 +194,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("    refused: {error}");
     }
 
-    println!("bob drops his seat");
+    println!("bob is kicked");
+    room.kick("bob", "you were rude");
+    ann.hears().await;
+    if let Err(error) = bobs_seat.say("rude?").await {
+        println!("    refused: {error}");
+    }
+
+    println!("bob comes back, and drops his seat");
+    let bobs_seat = bob.join().await?;
+    ann.hears().await;
     drop(bobs_seat);
     ann.hears().await;
     println!("    still there: {}", anns_seat.members().await?.join(", "));

@@ -9,6 +9,7 @@ macro_rules! links {
     () => {
         "[first]: crate::guide::first
 [login]: crate::guide::login
+[membranes]: crate::guide::membranes
 [callbacks]: crate::guide::callbacks
 [events]: crate::guide::callbacks#callbacks-and-events
 [streams]: crate::guide::streams
@@ -36,6 +37,10 @@ pub mod first {}
 #[doc = links!()]
 #[doc = include_str!("../docs/login.md")]
 pub mod login {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/membranes.md")]
+pub mod membranes {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/callbacks.md")]

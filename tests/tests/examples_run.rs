@@ -42,7 +42,11 @@ bob says hi
     ann reads: bob: hi ann
 somebody else wants to be ann
     refused: the name ann is taken
-bob drops his seat
+bob is kicked
+    ann reads: bob: (leaves)
+    refused: you were rude
+bob comes back, and drops his seat
+    ann reads: bob: (comes in)
     ann reads: bob: (leaves)
     still there: ann
 ";
