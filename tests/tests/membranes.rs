@@ -11,8 +11,8 @@ use std::time::Duration;
 use capnode::sans_io::{Core, Pair, Side};
 use capnode::value::{Body, GraphBuilder, Response};
 use capnode::{
-    Bytes, CallError, CallInfo, Cap, Client, Decision, Dialect, Direction, Error, ErrorKind, Fate, Func,
-    Membrane, Node, Object, Policy, Reader, Value, Writer, membrane, policy, revocable,
+    Bytes, CallError, CallInfo, Cap, Client, Connection, Decision, Dialect, Direction, Error, ErrorKind,
+    Fate, Func, Membrane, Node, Object, Policy, Reader, Registry, Value, Writer, membrane, policy, revocable,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -749,6 +749,79 @@ async fn what_waits_behind_a_decision_is_let_go_when_nobody_wants_it() {
     sender.send(()).unwrap();
     waiting.await.unwrap();
     assert_eq!(behind.await.unwrap(), 1);
+}
+
+#[test]
+fn what_waits_for_a_decision_counts_as_calls_of_its_peer() {
+    let never = policy::ask(|_: &CallInfo| std::future::pending());
+    let there = Core::accepting(membrane(LeafClient::new(Counted::default()), never));
+    let mut pair = Pair::new(Core::connecting(()), there);
+    let leaf: Cap = pair.connecting().index();
+    pair.settle();
+    let mut calls = [0, 1].map(|_| leaf.invoke::<usize>("ping", ("x".repeat(1_000),)));
+    for call in &mut calls {
+        assert!(poll_once(call).is_pending());
+    }
+    pair.settle();
+    let held = pair.accepting().report();
+    assert_eq!(held.tables.running, 2);
+    assert!(held.call_bytes > 2_000, "{}", held.call_bytes);
+    drop(calls);
+    pair.settle();
+    let held = pair.accepting().report();
+    assert_eq!((held.tables.running, held.call_bytes), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_decision_takes_of_the_time_of_a_call() {
+    let never = policy::ask(|_: &CallInfo| std::future::pending());
+    let leaf = membrane(LeafClient::new(Counted::default()), never);
+    let mut waiting = leaf.ping();
+    assert!(poll_once(&mut waiting).is_pending());
+    let late = leaf.ping().timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!((late.kind(), late.fate()), (ErrorKind::Timeout, Fate::NotSent));
+    drop(waiting);
+    assert_eq!(leaf.ping().timeout(Duration::from_secs(1)).await.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn what_is_under_way_over_a_connection_ends_when_it_is_revoked() {
+    for is_here in [true, false] {
+        let world = world();
+        let vault = at_the_other_end(&world, is_here).await;
+        let mut stream = vault.endless().await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        let mut queued = vault.later().pipeline().cap().at("nothing").read::<Value>();
+        let waiting = tokio::spawn(vault.wait().into_future());
+        // It has arrived when what follows it is answered.
+        assert_eq!(vault.echo(vec![1].into()).await.unwrap(), Bytes::from(vec![1]));
+        world.membrane.revoke(Error::rejected("over"));
+        assert_eq!(waiting.await.unwrap().unwrap_err().message(), "over", "{is_here}");
+        let error = loop {
+            if let Err(error) = stream.next().await.unwrap() {
+                break error;
+            }
+        };
+        assert_eq!(error.message(), "over", "{is_here}");
+        assert_eq!((&mut queued).await.unwrap_err().message(), "over", "{is_here}");
+    }
+}
+
+#[tokio::test]
+async fn a_registered_stand_in_stays_one() {
+    let world = world();
+    let registry = Registry::default();
+    let function = world.vault.function().await.unwrap();
+    let registered = registry.register(function);
+    let node = Node::builder().registry(&registry).build();
+    let (here, there) = capnode::transport::pair();
+    node.serve(there).await.unwrap();
+    let client = Node::builder().dialect(Dialect::Capnode).build();
+    let peer: Connection = client.connect_over(here).await.unwrap();
+    let function = peer.reconstruct(registered.id()).unwrap();
+    assert_eq!(function.apply::<usize>(()).await.unwrap(), 1);
+    world.membrane.revoke(Error::rejected("over"));
+    assert_eq!(function.apply::<usize>(()).await.unwrap_err().message(), "over");
 }
 
 #[tokio::test]

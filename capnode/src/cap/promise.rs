@@ -115,13 +115,21 @@ impl QueuedRequest {
         }
         polled
     }
+
+    /// Takes the request out of the queue. Returns `true` if it still waited.
+    pub(super) fn give_up(&mut self) -> bool {
+        let holder = self.holder.take().and_then(|holder| holder.upgrade());
+        let asked = holder.and_then(|holder| holder.give_up(self.number));
+        let waited = asked.is_some();
+        depth::drop_iteratively(asked);
+        waited
+    }
 }
 
 impl Drop for QueuedRequest {
     fn drop(&mut self) {
-        let Some(holder) = self.holder.as_ref().and_then(Weak::upgrade) else { return };
-        if let Some(asked) = holder.give_up(self.number) {
-            depth::drop_iteratively(asked);
+        if self.holder.is_some() {
+            self.give_up();
         }
     }
 }

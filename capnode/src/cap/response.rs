@@ -358,6 +358,7 @@ impl Response {
     pub(crate) fn give_up(mut self) -> bool {
         match &mut self.0 {
             State::Sent(pending) => pending.give_up(),
+            State::Queued(queued) => queued.give_up(),
             _ => false,
         }
     }
