@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use capnode::sans_io::Core;
-use capnode::{Dialect, Func, Node};
+use capnode::{Dialect, Func, Node, revocable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -81,11 +81,11 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        Self::speaking(Dialect::CapnWeb)
+        Self::speaking(Dialect::CapnWeb, HotClient::new(Spot))
     }
 
-    fn speaking(dialect: Dialect) -> Self {
-        let there = Core::accepting(HotClient::new(Spot));
+    fn speaking(dialect: Dialect, index: HotClient) -> Self {
+        let there = Core::accepting(index);
         let here = Core::builder().dialect(dialect).connecting(());
         let hot = here.index();
         let pair = Self { here, there, hot };
@@ -132,9 +132,20 @@ fn carry(from: &Core, to: &Core) -> bool {
 
 /// Makes `count` calls one after another.
 fn call(dialect: Dialect, count: usize) {
-    let pair = Pair::speaking(dialect);
+    calls(&Pair::speaking(dialect, HotClient::new(Spot)), count);
+}
+
+fn calls(pair: &Pair, count: usize) {
     for number in 0..count {
         assert_eq!(black_box(pair.call(pair.hot.add(black_box(number as u32), 1))), number as u32 + 1);
+    }
+}
+
+/// Makes `count` calls within the program.
+fn local_calls(hot: &HotClient, count: usize) {
+    for number in 0..count {
+        let call = pin!(hot.add(black_box(number as u32), 1));
+        assert!(matches!(poll(call), Poll::Ready(Ok(sum)) if sum == number as u32 + 1));
     }
 }
 
@@ -240,13 +251,16 @@ const PATHS: &[Path] = &[
     ("call in Q-Connection's language", |count| call(Dialect::Q, count)),
     ("call over TCP, 64 in flight", |count| over_tcp(count, 64)),
     ("call over TCP, one after another", |count| over_tcp(count, 1)),
-    ("local call", |count| {
-        let hot = HotClient::new(Spot);
-        for number in 0..count {
-            let call = pin!(hot.add(black_box(number as u32), 1));
-            assert!(matches!(poll(call), Poll::Ready(Ok(sum)) if sum == number as u32 + 1));
-        }
+    ("local call", |count| local_calls(&HotClient::new(Spot), count)),
+    ("call through a membrane here", |count| {
+        let pair = Pair::new();
+        let hot = revocable(pair.hot.clone()).0;
+        calls(&Pair { hot, ..pair }, count);
     }),
+    ("call through a membrane there", |count| {
+        calls(&Pair::speaking(Dialect::CapnWeb, revocable(HotClient::new(Spot)).0), count);
+    }),
+    ("local call through a membrane", |count| local_calls(&revocable(HotClient::new(Spot)).0, count)),
 ];
 
 fn main() {
