@@ -142,7 +142,8 @@ pub fn calls<K: Hash + Eq + Send + 'static>(
 }
 
 /// Passes inward calls as long as fewer than `most` have not ended, counted for each key that `key` gives. With
-/// `|_| ()` all are counted together.
+/// `|_| ()` all are counted together. A call of something at another peer that is
+/// [pipelined](crate::Call::pipeline) on is counted until it is sent.
 pub fn at_most<K: Hash + Eq + Clone + Send + 'static>(
     most: u64,
     key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,

@@ -836,6 +836,8 @@ async fn what_waits_behind_a_decision_ends_with_the_membrane() {
     // It needs nobody to drive the one before.
     let Poll::Ready(Err(error)) = poll_once(&mut behind) else { panic!("it waits on") };
     assert_eq!((error.message(), error.fate()), ("over", Fate::NotSent));
+    let Poll::Ready(Err(error)) = poll_once(&mut leaf.ping()) else { panic!("it waits on") };
+    assert_eq!((error.message(), error.fate()), ("over", Fate::NotSent));
     assert_eq!(waiting.await.unwrap_err().message(), "over");
 }
 

@@ -296,7 +296,7 @@ impl Wrapper {
     fn request(self: &Arc<Self>, request: Request) -> Response {
         {
             let mut line = lock(&self.line);
-            if line.busy {
+            if line.busy && line.target.is_some() {
                 // It lives as long as the decision is waited for.
                 let holder = Arc::downgrade(self);
                 return line.waiting.push(request, holder);

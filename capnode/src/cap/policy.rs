@@ -49,8 +49,8 @@ pub trait Policy: Send + Sync + 'static {
     }
 
     /// Learns the outcome of a call that has crossed, and the time since it did. A call that was given up by its caller
-    /// has none. One of a peer's that is [pipelined](crate::Call::pipeline) on is told as soon as it was sent: its
-    /// outcome is not asked for.
+    /// has none. One of something at another peer that is [pipelined](crate::Call::pipeline) on is told as soon as it was
+    /// sent: its outcome is not asked for.
     fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
         let _ignored = (call, outcome, duration);
     }
