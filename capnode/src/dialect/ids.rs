@@ -122,10 +122,15 @@ pub(super) fn is_id(json: Option<&Json<'_>>) -> bool {
 pub(super) fn peer_id(json: Option<&Json<'_>>) -> Option<String> {
     match json? {
         _ if !is_id(json) => None,
-        Json::String(raw) => Some(["\"", raw, "\""].concat()),
+        Json::String(raw) => Some(quoted_id(raw)),
         Json::Number(number) => Some((*number).to_owned()),
         _ => None,
     }
+}
+
+/// Returns an id that is a string as it stands in JSON.
+pub(super) fn quoted_id(raw: &str) -> String {
+    ["\"", raw, "\""].concat()
 }
 
 /// Returns an id of the peer as our tables name it, which know only strings.

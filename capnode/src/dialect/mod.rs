@@ -21,6 +21,7 @@ pub(crate) mod capnode;
 pub(crate) mod capnweb;
 mod codec;
 mod detect;
+mod flat;
 mod ids;
 pub(crate) mod json;
 pub(crate) mod q;

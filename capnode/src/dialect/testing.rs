@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::Value as Tree;
 
 use super::ExportNames;
@@ -10,7 +12,45 @@ use super::canonical::Trees;
 use super::ids::split_mix64;
 use super::json::Json;
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::message::{CapDescriptor, Id, Message, Payload, Slot, Text};
+
+/// Returns frames that differ from these in one place at most, each with limits.
+pub(super) fn nearly(frames: Vec<String>) -> impl Strategy<Value = (String, Limits)> {
+    const PIECES: &[&str] = &[
+        "", "", " ", "\"", "\\", "\\u0041", ",", "[", "]", "{}", "null", "-", "0", "1e", "\"a\"", "true",
+        "é", "\t", "x",
+    ];
+    let change = (any::<Index>(), 0_usize..3, prop::sample::select(PIECES));
+    let limits = (prop::sample::select(&[0, 1, 2, 3, 64][..]), prop::sample::select(&[8, 40, 2_000][..]));
+    (prop::sample::select(frames), change, limits).prop_map(|(mut frame, (at, length, piece), limits)| {
+        let at = at.index(frame.len());
+        if frame.is_char_boundary(at) {
+            frame.replace_range(at..(at + length).min(frame.len()), piece);
+        }
+        let (depth, string_bytes) = limits;
+        (frame, Limits { depth, string_bytes, ..Limits::default() })
+    })
+}
+
+/// The texts of flat values, and of some that are not.
+pub(super) const FLAT: &[&str] = &[
+    "1",
+    "-0.5e+7",
+    "\"\"",
+    "\"a\\n\\u00e9\\ud800\"",
+    "true",
+    "false",
+    "null",
+    "[1,\"b\",true]",
+    "[]",
+    "[null]",
+    "[[[1]]]",
+    "[[\"nan\"]]",
+    "[\"undefined\"]",
+    "{\"a\":1}",
+    "[{\"%\":1}]",
+];
 
 /// One recorded conversation.
 pub(super) struct Recording {

@@ -9,12 +9,19 @@ use crate::dialect::canonical::{
     write_bytes, write_scalar,
 };
 use crate::dialect::capnweb::write_string;
+use crate::dialect::flat::{self, Flat};
 use crate::dialect::json::{Json, is_key, quote, separate};
 use crate::message::{CapDescriptor, Id, Payload};
 
 /// A stand-in for undefined inside a list or object, since the language has no word for it: a pointer past the end of
 /// the table, which is read as undefined. No table is as long.
 const NOTHING: &str = r#"{"type":0,"id":4294967295}"#;
+
+/// What stands before a scalar that is all of a value.
+pub(super) const SCALAR: &str = r#"{"links":[],"value":"#;
+
+/// What stands before and behind a list of scalars that is all of a value.
+pub(super) const LIST: (&str, &str) = (r#"{"links":["#, r#"],"value":{"type":2,"id":0}}"#);
 
 /// Bytes of a short pointer.
 const POINTER: usize = 20;
@@ -49,6 +56,12 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         names: &'n mut dyn ExportNames,
         out: &mut String,
     ) -> Result<()> {
+        if let Some(text) = flat::text_of(payload, false, Flat::scalar) {
+            out.push_str(SCALAR);
+            out.push_str(text);
+            out.push('}');
+            return Ok(());
+        }
         let trees = Trees::read(payload)?;
         let mut encoder = Encoder::new(&trees, names);
         let there = encoder.leaf(&trees.root, 0)?;
@@ -62,6 +75,12 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         names: &'n mut dyn ExportNames,
         out: &mut String,
     ) -> Result<()> {
+        if let Some(text) = flat::text_of(payload, false, Flat::list) {
+            out.push_str(LIST.0);
+            out.push_str(text);
+            out.push_str(LIST.1);
+            return Ok(());
+        }
         let trees = Trees::read(payload)?;
         let mut encoder = Encoder::new(&trees, names);
         encoder.array(trees.arguments()?, None, 0)?;

@@ -6,12 +6,14 @@
 //! one of them as root.
 
 use super::canonical::{Builder, Unrepresentable, check_error, error_members, unrepresentable, write_reason};
-use super::ids::{Exchange, is_id, member, open, own_name, peer_id, quoted};
+use super::flat::Flat;
+use super::ids::{Exchange, is_id, member, open, own_name, peer_id, quoted, quoted_id};
 use super::json::{Json, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Id, Message, Path, Payload, ReturnMode, Text, UNNUMBERED};
+use crate::text_pool;
 
 mod decode;
 mod encode;
@@ -71,6 +73,46 @@ impl Codec {
         names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
         self.late = false;
+        if let Some(message) = self.parse_usual(frame, limits, names) {
+            return Ok(Some(message));
+        }
+        self.parse_any(frame, limits, names)
+    }
+
+    /// Reads a call whose arguments are scalars, or an answer that is one, as peers write them. Returns `None`, without
+    /// effect, for any other frame.
+    fn parse_usual(&mut self, frame: &str, limits: &Limits, names: &mut dyn ExportNames) -> Option<Message> {
+        let mut text = Flat::of_frame(frame, limits)?;
+        if text.pass("{\"type\":\"return\",\"methodId\":").is_some() {
+            let to = text.string()?;
+            text.pass(",\"value\":")?;
+            text.pass(encode::SCALAR)?;
+            let value = text.scalar()?;
+            text.end("}}")?;
+            let Some(RequestId::Call(id)) = self.own.find(to) else { return None };
+            self.own.answered(id);
+            return Some(Message::Answer { id, outcome: Ok(Payload::plain(text_pool::copy(value))) });
+        }
+        text.pass("{\"type\":\"invocation\",\"methodId\":")?;
+        let method = text.string().filter(|method| !method.is_empty())?;
+        text.pass(",\"replyId\":")?;
+        let reply = text.string().filter(|reply| !reply.is_empty())?;
+        text.pass(",\"arguments\":")?;
+        text.pass(encode::LIST.0)?;
+        let args = text.list()?;
+        text.pass(encode::LIST.1)?;
+        text.end("}")?;
+        let target = names.find(method)?;
+        self.exchange.add(names.number(), Some(quoted_id(reply)));
+        Some(call(target, Some(Payload::plain(text_pool::copy(args)))))
+    }
+
+    fn parse_any(
+        &mut self,
+        frame: &str,
+        limits: &Limits,
+        names: &mut dyn ExportNames,
+    ) -> Result<Option<Message>, Error> {
         let depth = limits.depth;
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };

@@ -1,7 +1,9 @@
 //! The language, as text.
 
 use super::*;
-use crate::dialect::testing::{ThinVec, marked, numbered, shown};
+use proptest::prelude::*;
+
+use crate::dialect::testing::{FLAT, ThinVec, marked, nearly, numbered, shown};
 
 mod recordings;
 mod tables;
@@ -48,6 +50,78 @@ fn refused(codec: &mut Codec, op: &Message) -> String {
 fn call(target: Id, args: Option<&str>) -> Message {
     let args = args.map(|args| Payload::plain(args.to_owned()));
     Message::Call { id: 1, target, path: Path::Empty, args, return_mode: ReturnMode::Streamed }
+}
+
+/// Returns all that a frame does to a codec with two calls, read with or without the short way.
+fn effects(frame: &str, limits: &Limits, short_way: bool) -> String {
+    let mut codec = Codec::new(7);
+    (1..=2).for_each(|call| codec.own.ask(call));
+    let mut names = ThinVec(1, 1);
+    let message = if short_way {
+        codec.parse(frame, limits, &mut names)
+    } else {
+        codec.parse_any(frame, limits, &mut names)
+    };
+    let message = message.map_err(|error| error.to_string());
+    let (reply, lost) = (codec.exchange.take_reply(), codec.exchange.take_unknown_target());
+    format!("{message:?} {reply:?} {lost:?} {:?} {}", codec.exchange.place(1), codec.own.is_open(2))
+}
+
+fn usual_frames() -> Vec<String> {
+    let list = |value: &str| format!(r#"{{"links":[{value}],"value":{{"type":2,"id":0}}}}"#);
+    let call =
+        |names: &str, value: &str| format!(r#"{{"type":"invocation",{names},"arguments":{}}}"#, list(value));
+    let own = Codec::new(7).own;
+    let answer = |id: &str, value: &str| {
+        format!(r#"{{"type":"return","methodId":"{id}","value":{{"links":[],"value":{value}}}}}"#)
+    };
+    let frames = |value| {
+        [
+            call(r#""methodId":"f1","replyId":"a""#, value),
+            // With an escape in a name.
+            call(r#""methodId":"\u00661","replyId":"a""#, value),
+            call(r#""methodId":"f1","replyId":"\u0061""#, value),
+            answer(&own.call.id(2), value),
+            answer(&own.index.id(2), value),
+        ]
+    };
+    FLAT.iter().copied().flat_map(frames).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_of_usual_frames_does_as_the_general_one((frame, limits) in nearly(usual_frames())) {
+        prop_assert_eq!(effects(&frame, &limits, true), effects(&frame, &limits, false));
+    }
+}
+
+#[test]
+fn usual_frames_go_the_short_way() {
+    let is_short = |frame: &&String| {
+        let mut codec = Codec::new(7);
+        (1..=2).for_each(|call| codec.own.ask(call));
+        codec.parse_usual(frame, &Limits::default(), &mut ThinVec(1, 1)).is_some()
+    };
+    let frames = usual_frames();
+    assert_eq!(frames.iter().filter(is_short).count(), 4 + 7);
+}
+
+#[test]
+fn flat_values_are_written_as_others_are() {
+    for text in FLAT {
+        // With white space before it, it is not flat.
+        let [flat, general] = [String::new(), " ".to_owned()].map(|before| {
+            let value = Payload::plain(before.clone() + text);
+            let mut codec = Codec::new(7);
+            codec.functions.mention("\"a\"", false);
+            let mut out = String::new();
+            let call = call(-1, Some(&(before + text)));
+            let sent = codec.write(&call, &mut ThinVec(9, 1), &mut out).map_err(|error| error.to_string());
+            codec.exchange.add(1, Some("1".to_owned()));
+            (sent, out, written(&mut codec, &Message::Answer { id: 1, outcome: Ok(value) }))
+        });
+        assert_eq!(flat, general, "{text}");
+    }
 }
 
 /// A value in an invocation's place for one.

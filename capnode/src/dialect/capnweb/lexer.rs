@@ -38,6 +38,21 @@ impl<'a> Lexer<'a> {
         self.buffer.get(self.pos..).unwrap_or_default()
     }
 
+    /// Returns the text from `start` to here.
+    pub(in crate::dialect) fn since(&self, start: usize) -> &'a str {
+        self.buffer.get(start..self.pos).unwrap_or_default()
+    }
+
+    /// Returns the next byte; 0 at the end.
+    pub(in crate::dialect) fn byte(&self) -> u8 {
+        self.buffer.as_bytes().get(self.pos).copied().unwrap_or_default()
+    }
+
+    /// Returns `true` if `text` stands here, without white space before it.
+    pub(in crate::dialect) fn ahead_is(&self, text: &str) -> bool {
+        self.buffer.as_bytes().get(self.pos..).is_some_and(|rest| rest.starts_with(text.as_bytes()))
+    }
+
     pub(in crate::dialect) fn bad<T>(&self, what: &str) -> Result<T> {
         Err(match self.rest() {
             "" => protocol(format!("the message ends where there should be {what}")),

@@ -9,6 +9,7 @@ use crate::dialect::canonical::{
     unrepresentable, write_bytes, write_reason, write_scalar,
 };
 use crate::dialect::capnweb::text::{unescape, write_string};
+use crate::dialect::flat::{self, Flat};
 use crate::dialect::json::{Json, quote, separate};
 use crate::message::{CapDescriptor, Payload};
 
@@ -60,6 +61,10 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         names: &'n mut dyn ExportNames,
         out: &'n mut String,
     ) -> Result<()> {
+        if let Some(text) = flat::text_of(payload, true, Flat::scalar) {
+            out.push_str(text);
+            return Ok(());
+        }
         let trees = Trees::read(payload)?;
         Encoder::new(&trees, "", names, out).value(&trees.root, 0)
     }
@@ -70,6 +75,10 @@ impl<'t, 'a, 'n> Encoder<'t, 'a, 'n> {
         names: &'n mut dyn ExportNames,
         out: &'n mut String,
     ) -> Result<()> {
+        if let Some(text) = flat::text_of(payload, true, Flat::list) {
+            out.push_str(text);
+            return Ok(());
+        }
         let trees = Trees::read(payload)?;
         let arguments = trees.arguments()?;
         Encoder::new(&trees, "/1", names, out).array(arguments, 0)

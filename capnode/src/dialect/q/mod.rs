@@ -6,12 +6,16 @@
 
 use super::canonical::{Unrepresentable, unrepresentable};
 use super::capnweb::write_string;
-use super::ids::{Exchange, ImportNames, OwnIds, member, open, own_name, peer_id, quoted, split_mix64};
+use super::flat::Flat;
+use super::ids::{
+    Exchange, ImportNames, OwnIds, member, open, own_name, peer_id, quoted, quoted_id, split_mix64,
+};
 use super::json::{Json, quote, tree};
 use super::{ENVELOPE, ExportNames};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::{CapDescriptor, Id, Key, Message, Path, Payload, ReturnMode, Text, UNNUMBERED, Verb};
+use crate::text_pool;
 
 mod decode;
 mod encode;
@@ -49,6 +53,45 @@ impl Codec {
         limits: &Limits,
         names: &mut dyn ExportNames,
     ) -> Result<Option<Message>, Error> {
+        if let Some(message) = self.parse_usual(frame, limits, names) {
+            return Ok(Some(message));
+        }
+        self.parse_any(frame, limits, names)
+    }
+
+    /// Reads a call by name whose arguments are scalars, or an answer that is one, as peers write them. Returns `None`,
+    /// without effect, for any other frame.
+    fn parse_usual(&mut self, frame: &str, limits: &Limits, names: &mut dyn ExportNames) -> Option<Message> {
+        let mut text = Flat::of_frame(frame, limits)?;
+        if text.pass("{\"type\":\"resolve\",\"to\":").is_some() {
+            let to = text.string()?;
+            text.pass(",\"resolution\":")?;
+            let value = text.scalar()?;
+            text.end("}")?;
+            let id = self.own.find(to, self.last_call)?;
+            return Some(Message::Answer { id, outcome: Ok(Payload::plain(text_pool::copy(value))) });
+        }
+        text.pass("{\"type\":\"send\",\"to\":")?;
+        let to = text.string()?;
+        text.pass(",\"from\":")?;
+        let from = text.string().filter(|from| !from.is_empty())?;
+        text.pass(",\"op\":\"post\",\"args\":[")?;
+        let name = text.string()?;
+        text.pass(",")?;
+        let args = text.list()?;
+        text.end("]}")?;
+        let target = own_export(to, names)?;
+        let path = Path::One(Key::Name(text_pool::copy(name)));
+        let args = Payload::plain(text_pool::copy(args));
+        Some(self.call(target, path, Some(args), Some(quoted_id(from)), names))
+    }
+
+    fn parse_any(
+        &mut self,
+        frame: &str,
+        limits: &Limits,
+        names: &mut dyn ExportNames,
+    ) -> Result<Option<Message>, Error> {
         let depth = limits.depth;
         let Some(message) = tree(frame, depth + ENVELOPE, limits)? else { return Ok(None) };
         let Some(kind) = message.get("type").and_then(Json::text) else { return Ok(None) };
@@ -68,12 +111,7 @@ impl Codec {
     ) -> Result<Option<Message>, Error> {
         let from = peer_id(message.get("from"));
         let to = message.get("to").and_then(own_name);
-        let target = match to.as_deref() {
-            Some("") => Some(0),
-            Some(name) => names.find(name),
-            None => None,
-        };
-        let Some(target) = target else {
+        let Some(target) = to.as_deref().and_then(|name| own_export(name, names)) else {
             self.exchange.lose(&to.unwrap_or_default());
             self.exchange.fail(from, "there is no such object here, or it has been forgotten", rejection);
             return Ok(None);
@@ -116,8 +154,20 @@ impl Codec {
                 return Ok(None);
             }
         };
+        Ok(Some(self.call(target, path, args, from, names)))
+    }
+
+    /// Returns a call of the peer, which is answered to `from`.
+    fn call(
+        &mut self,
+        target: Id,
+        path: Path,
+        args: Option<Payload<CapDescriptor>>,
+        from: Option<String>,
+        names: &mut dyn ExportNames,
+    ) -> Message {
         self.exchange.add(names.number(), from);
-        Ok(Some(Message::Call { id: UNNUMBERED, target, path, args, return_mode: ReturnMode::Streamed }))
+        Message::Call { id: UNNUMBERED, target, path, args, return_mode: ReturnMode::Streamed }
     }
 
     fn parse_answer(
@@ -269,6 +319,11 @@ impl Codec {
         out.push_str("]}");
         Ok(())
     }
+}
+
+/// Finds the export that the peer calls `name`. The index has no name.
+fn own_export(name: &str, names: &mut dyn ExportNames) -> Option<Id> {
+    if name.is_empty() { Some(0) } else { names.find(name) }
 }
 
 /// Writes a property's name as JSON.

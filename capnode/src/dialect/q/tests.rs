@@ -1,7 +1,9 @@
 //! The language, as text.
 
 use super::*;
-use crate::dialect::testing::{ThinVec, marked, numbered, shown};
+use proptest::prelude::*;
+
+use crate::dialect::testing::{FLAT, ThinVec, marked, nearly, numbered, shown};
 
 mod recordings;
 mod values;
@@ -45,6 +47,71 @@ fn call(target: Id, path: Path, args: Option<&str>) -> Message {
 
 fn send(op: &str, args: &str) -> String {
     format!(r#"{{"type":"send","to":"","from":"a","op":"{op}","args":{args}}}"#)
+}
+
+/// Returns all that a frame does to a codec with two calls, read with or without the short way.
+fn effects(frame: &str, limits: &Limits, short_way: bool) -> String {
+    let mut codec = Codec::new(7);
+    codec.last_call = 2;
+    let mut names = ThinVec(1, 1);
+    let message = if short_way {
+        codec.parse(frame, limits, &mut names)
+    } else {
+        codec.parse_any(frame, limits, &mut names)
+    };
+    let message = message.map_err(|error| error.to_string());
+    let (reply, lost) = (codec.exchange.take_reply(), codec.exchange.take_unknown_target());
+    format!("{message:?} {reply:?} {lost:?} {:?}", codec.exchange.place(1))
+}
+
+fn usual_frames() -> Vec<String> {
+    let call = |to: &str, name: &str, list: &str| {
+        format!(r#"{{"type":"send","to":"{to}","from":"a","op":"post","args":["{name}",{list}]}}"#)
+    };
+    let own = Codec::new(7).own.id(2);
+    let answer = |value: &str| format!(r#"{{"type":"resolve","to":"{own}","resolution":{value}}}"#);
+    let frames = |value| {
+        // With and without escapes in the names.
+        let names = [("", "m"), ("f1", "m"), (r"\u00661", "m"), ("f1", r"\u006d")];
+        let calls = names.map(|(to, name)| call(to, name, value));
+        calls.into_iter().chain([answer(value)])
+    };
+    FLAT.iter().copied().flat_map(frames).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_of_usual_frames_does_as_the_general_one((frame, limits) in nearly(usual_frames())) {
+        prop_assert_eq!(effects(&frame, &limits, true), effects(&frame, &limits, false));
+    }
+}
+
+#[test]
+fn usual_frames_go_the_short_way() {
+    let is_short = |frame: &&String| {
+        let mut codec = Codec::new(7);
+        codec.last_call = 2;
+        codec.parse_usual(frame, &Limits::default(), &mut ThinVec(1, 1)).is_some()
+    };
+    let frames = usual_frames();
+    assert_eq!(frames.iter().filter(is_short).count(), 2 * 4 + 7);
+}
+
+#[test]
+fn flat_values_are_written_as_others_are() {
+    for text in FLAT {
+        // With white space before it, it is not flat.
+        let [flat, general] = [String::new(), " ".to_owned()].map(|before| {
+            let value = Payload::plain(before.clone() + text);
+            let mut codec = Codec::new(7);
+            let call = call(0, Path::name("n"), Some(&(before + text)));
+            let mut out = String::new();
+            let sent = codec.write(&call, &mut ThinVec(9, 1), &mut out).map_err(|error| error.to_string());
+            codec.exchange.add(1, Some("1".to_owned()));
+            (sent, out, written(&mut codec, &Message::Answer { id: 1, outcome: Ok(value) }))
+        });
+        assert_eq!(flat, general, "{text}");
+    }
 }
 
 #[test]
