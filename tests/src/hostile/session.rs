@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use capnode::sans_io::{Core, Endpoint};
-use capnode::{Call, Cap, Dialect, Func, Value};
+use capnode::{Call, Cap, Dialect, Func, Value, revocable};
 use tokio::runtime::Runtime;
 
 use super::Speaker;
@@ -71,6 +71,8 @@ impl Session {
     fn play_with(&self, runtime: &Runtime, seen: &mut Seen) -> Result<(), String> {
         let alive = Alive::default();
         let lab = Laboratory::client(&alive);
+        // Every other victim stands behind a membrane.
+        let lab = if self.seed % 2 == 1 { revocable(lab).0 } else { lab };
         let core = if self.server {
             Core::builder().dialect(self.dialect).connecting(lab)
         } else {
