@@ -322,13 +322,35 @@ async fn a_value_holds_both_ends_and_is_equal_to_one_with_the_same() {
 
 #[tokio::test]
 async fn the_read_end_in_a_value_is_moved_once() {
-    let (depot, _listener, _) = connected().await;
-    let numbers = value::to_value(Reader::from_iter([1_u32])).unwrap();
-    assert_eq!(depot.cap().invoke::<u32>("sum", (&numbers,)).await.unwrap(), 1);
-    let error = depot.cap().invoke::<u32>("sum", (&numbers,)).await.unwrap_err();
-    assert!(error.message().contains("its new holder alone"), "{error}");
-    let mut numbers: Reader<u32> = value::from_value(numbers).unwrap();
-    assert!(numbers.next().await.unwrap().unwrap_err().message().contains("its new holder alone"));
+    for dialect in DIALECTS {
+        let (depot, _listener, _) = connected_in(dialect).await;
+        let numbers = value::to_value(Reader::from_iter([1_u32])).unwrap();
+        assert_eq!(depot.cap().invoke::<u32>("sum", (&numbers,)).await.unwrap(), 1);
+        let error = depot.cap().invoke::<u32>("sum", (&numbers,)).await.unwrap_err();
+        assert!(error.message().contains("its new holder alone"), "{error}");
+        let mut numbers: Reader<u32> = value::from_value(numbers).unwrap();
+        assert!(numbers.next().await.unwrap().unwrap_err().message().contains("its new holder alone"));
+        // Two places of one value are two uses as well.
+        let numbers = value::to_value(Reader::from_iter(0..100_u32)).unwrap();
+        let back = depot.echo(Value::Array(vec![numbers.clone(), numbers])).await.unwrap();
+        let (mut first, mut second): (Reader<u32>, Reader<u32>) = value::from_value(back).unwrap();
+        assert!(second.next().await.unwrap().unwrap_err().message().contains("its new holder alone"));
+        for number in 0..100 {
+            assert_eq!(first.next().await.unwrap().unwrap(), number);
+        }
+        assert!(first.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_home_can_be_lent_again() {
+    for dialect in DIALECTS {
+        let (depot, _listener, _) = connected_in(dialect).await;
+        let numbers = value::to_value(Reader::from_iter([1_u32, 2])).unwrap();
+        let back = depot.echo(numbers).await.unwrap();
+        let again = depot.echo(back).await.unwrap();
+        assert_eq!(depot.cap().invoke::<u32>("sum", (again,)).await.unwrap(), 3);
+    }
 }
 
 #[tokio::test]

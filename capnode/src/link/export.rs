@@ -60,6 +60,7 @@ impl Link {
                 return self.pipe(state, source, effects);
             }
         }
+        let cap = if state.session.peer().pipes { cap } else { ReadEnd::expose(cap) };
         if lends || !state.session.peer().returns_imports {
             return Self::export_cap(state, cap);
         }

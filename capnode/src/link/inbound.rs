@@ -22,7 +22,7 @@ use crate::cap::inbound::{
 };
 use crate::cap::remap::NestedMap;
 use crate::cap::response::{Outcome, Reply, Response};
-use crate::cap::stream::WriteEnd;
+use crate::cap::stream::{ReadEnd, WriteEnd};
 use crate::cap::{Cap, RefKind};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
@@ -582,6 +582,7 @@ impl Link {
                     .target(id)
                     .unwrap_or_else(|| no_index_for(self.capabilities().unwrap_or_default()));
                 if path.is_empty() && args.is_none() && !awaited {
+                    ReadEnd::come_home(&cap);
                     return InboundRef::Cap(cap);
                 }
                 let args = args.map(|args| self.stage_value(state, *args));

@@ -62,8 +62,27 @@ impl ReadEnd {
 
     /// Returns the read end that a reference stands for, if it is one of this program, to be moved to a peer: once.
     pub(crate) fn taken(cap: &Cap) -> Option<Arc<Self>> {
-        let end = if cap.is_readable() { cap.local::<Self>() } else { None };
-        end.filter(|end| end.turns.move_away())
+        Self::here(cap).filter(|end| end.turns.move_away())
+    }
+
+    fn here(cap: &Cap) -> Option<Arc<Self>> {
+        if cap.is_readable() { cap.local() } else { None }
+    }
+
+    /// Notes that a reference goes to a peer that has no pipes. Returns what is to be lent: the reference itself, unless
+    /// it is the read end of a stream that a peer holds already.
+    pub(crate) fn expose(cap: Cap) -> Cap {
+        match Self::here(&cap) {
+            Some(end) if !end.turns.expose() => Cap::broken(passed_on()),
+            _ => cap,
+        }
+    }
+
+    /// Notes that a peer has passed a reference back.
+    pub(crate) fn come_home(cap: &Cap) {
+        if let Some(end) = Self::here(cap) {
+            end.turns.come_home();
+        }
     }
 
     /// Returns the read end that a reference stands for. Any other reference is taken for an object with `next` and
@@ -142,6 +161,12 @@ impl StreamEnd {
         read.or_else(|| WriteEnd::of(end).map(Self::Write))
     }
 
+    /// Returns `true` for an end that its holder writes to.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_written(&self) -> bool {
+        matches!(self, Self::Write(_))
+    }
+
     /// Ends the stream, whose other end has gone.
     pub(crate) fn fail(&self, error: &Error) {
         match self {
@@ -191,6 +216,7 @@ const READS: [&str; 2] = ["next", "return"];
 /// Returns an end of a stream as a record of its methods.
 pub(crate) fn record_of_end(cap: &Cap) -> LivePayload {
     let names: &[&str] = if cap.is_writable() { &WRITES } else { &READS };
+    let cap = ReadEnd::expose(cap.clone());
     record_with(names.iter().map(|name| (*name, cap.at(name).with_kind(RefKind::Function))))
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Turns {
     count: AtomicUsize,
     /// `true` once its chunks are moved to a peer.
     moved: AtomicBool,
+    /// `true` while a peer that has no pipes holds it as an object.
+    exposed: AtomicBool,
 }
 
 impl Turns {
@@ -44,7 +46,8 @@ impl Turns {
 
     /// Returns `true` in the turn `turn`.
     pub(super) fn is_held_by(&self, turn: usize) -> bool {
-        self.count.load(Ordering::SeqCst) == turn && !self.moved.load(Ordering::SeqCst)
+        let is_here = !self.moved.load(Ordering::SeqCst) && !self.exposed.load(Ordering::SeqCst);
+        self.count.load(Ordering::SeqCst) == turn && is_here
     }
 
     fn is_held(&self) -> bool {
@@ -60,7 +63,17 @@ impl Turns {
     pub(super) fn pass(&self, turn: usize) -> bool {
         let next = turn.wrapping_add(1);
         let passed = self.count.compare_exchange(turn, next, Ordering::SeqCst, Ordering::SeqCst);
-        passed.is_ok() && !self.moved.load(Ordering::SeqCst)
+        passed.is_ok() && !self.moved.load(Ordering::SeqCst) && !self.exposed.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a peer holds it as an object, until it comes home. Returns `false` if one does already.
+    pub(super) fn expose(&self) -> bool {
+        !self.exposed.swap(true, Ordering::SeqCst)
+    }
+
+    /// Notes that a peer has passed it back.
+    pub(super) fn come_home(&self) {
+        self.exposed.store(false, Ordering::SeqCst);
     }
 
     /// Ends all turns: the chunks are moved to a peer from now on. Returns `false` if they are already.
