@@ -46,6 +46,11 @@ pub(crate) trait ImportHook: ConnectionHook {
         0
     }
 
+    /// Counts a message of a stream, of so many bytes, if no peer acknowledges it, and returns whether it can be sent.
+    fn count_unacknowledged(&self, _bytes: usize) -> Option<Result<(), Error>> {
+        None
+    }
+
     /// Ready when little output waits to be written, so that a chunk of a stream delays nothing else.
     fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

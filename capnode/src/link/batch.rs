@@ -33,6 +33,10 @@ pub(super) struct Batch {
     index_of: OnceLock<usize>,
     /// Bytes of the body of this side that have been taken.
     taken: AtomicUsize,
+    /// The number of streams that are being put into the body of this side.
+    moving: AtomicUsize,
+    /// Bytes of streams in the body of this side.
+    streamed: AtomicUsize,
 }
 
 impl Batch {
@@ -48,6 +52,8 @@ impl Batch {
             unused: Mutex::default(),
             index_of: OnceLock::new(),
             taken: AtomicUsize::new(0),
+            moving: AtomicUsize::new(0),
+            streamed: AtomicUsize::new(0),
         }
     }
 
@@ -127,6 +133,36 @@ impl Batch {
     /// Returns `true` if the batch is wanted although this program holds nothing of it.
     pub(super) fn is_wanted(&self) -> bool {
         self.unawaited.load(Ordering::SeqCst) && !self.received.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the chunks of a stream go into the body of this side, until [`end_stream`](Self::end_stream).
+    pub(super) fn begin_stream(&self) {
+        self.moving.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Notes that all of a stream is in the body of this side.
+    pub(super) fn end_stream(&self) {
+        self.moving.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Returns `true` if more of a stream goes into the body of this side.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_streaming(&self) -> bool {
+        self.moving.load(Ordering::SeqCst) > 0
+    }
+
+    /// Counts `bytes` of a stream, or returns an error if they cannot go into the body of this side. A part of the body
+    /// is left for how streams end and for what else there is.
+    #[cold]
+    pub(super) fn count_chunk(&self, bytes: usize, limits: &Limits) -> Result<(), Error> {
+        self.check_call(false)?;
+        let limit = limits.batch_bytes - limits.batch_bytes / 16;
+        let add = |streamed: usize| Some(streamed + bytes).filter(|streamed| *streamed <= limit);
+        if self.streamed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok() {
+            return Ok(());
+        }
+        let message = "the stream is more than fits into an HTTP batch: connect by ws://";
+        Err(Error::over(LimitKind::BatchBytes, message))
     }
 
     /// Counts `bytes` of the body of this side, which have been taken. Returns an error if it becomes too long.

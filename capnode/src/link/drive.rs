@@ -14,6 +14,8 @@ use super::outbox::{Taken, reads_too_slowly};
 use super::state::State;
 use super::task::Task;
 #[cfg(feature = "tokio")]
+use crate::cap::stream::StreamEnd;
+#[cfg(feature = "tokio")]
 use crate::error::{Error, ErrorKind, Fate, Fault};
 #[cfg(feature = "tokio")]
 use crate::message::Id;
@@ -290,18 +292,20 @@ impl Link {
             }
             state.entries.stream_ends()
         });
-        // A stream that was closed in the body is not affected.
-        for end in unfinished {
+        // What this side sends goes on, and a stream that was closed in the body is not affected.
+        for end in unfinished.into_iter().filter(StreamEnd::is_written) {
             end.fail(&ended("the HTTP batch has ended in the middle of the stream"));
         }
     }
 
     /// Returns `true` once all that goes into the body of this side has been taken: at the connecting side all calls so
-    /// far, at the accepting one the answers that the peer waits for. Nothing more goes into it.
+    /// far, at the accepting one the answers that the peer waits for, and at both the streams in them. Nothing more goes
+    /// into it.
     pub(crate) fn end_output(&self) -> bool {
         let Some(batch) = &self.batch else { return false };
         self.with_state(Cause::Driver, |state, _| {
-            if !self.connecting && (!batch.is_received() || state.session.owes_answers()) {
+            let owes = || !batch.is_received() || state.session.owes_answers();
+            if batch.is_streaming() || (!self.connecting && owes()) {
                 return false;
             }
             let all_taken = state.outbox.pending() == 0 && state.outbox.waiting() == 0;

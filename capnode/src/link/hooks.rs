@@ -109,6 +109,12 @@ impl ImportHook for Link {
         self.limits.stream_window
     }
 
+    fn count_unacknowledged(&self, bytes: usize) -> Option<Result<(), Error>> {
+        let batch = self.batch.as_ref()?;
+        let closed = self.closed().map_or(Ok(()), Err);
+        Some(closed.and_then(|()| batch.count_chunk(bytes, &self.limits)))
+    }
+
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         // A waker is user code.
         let mut waker = Some(cx.waker().clone());

@@ -16,6 +16,7 @@ use crate::cap::stream::{Acknowledge, Chunk, Pump, ReadEnd, WriteEnd};
 use crate::error::{Error, Fault};
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Id, Key, Path, Payload};
+use crate::runtime::BoxFuture;
 use crate::sync::atomic::Ordering;
 
 impl Link {
@@ -32,8 +33,24 @@ impl Link {
         let opened = state.send(pipe, effects);
         debug_assert!(opened.is_ok(), "a language with pipes can say that one is opened");
         let target = Cap::from_import(Import::new(self.clone(), id, false));
-        state.inbox.add_task(Task::nested(Box::pin(Pump::new(source, target)), self.clone()));
+        let pump = Pump::new(source, target);
+        let task: BoxFuture<()> = match &self.batch {
+            None => Box::pin(pump),
+            Some(batch) => {
+                batch.begin_stream();
+                Box::pin(self.clone().fill_body(pump))
+            }
+        };
+        state.inbox.add_task(Task::nested(task, self.clone()));
         CapDescriptor::ReceiverReadable(id)
+    }
+
+    /// Moves the chunks of a stream into the body of a batch, which waits for the end of it.
+    async fn fill_body(self: Arc<Self>, pump: Pump) {
+        pump.await;
+        if let Some(batch) = &self.batch {
+            batch.end_stream();
+        }
     }
 
     /// Opens a pipe for the peer. Its write end is the result of the peer's message.

@@ -371,10 +371,10 @@ impl Session {
         self.running.len() + self.in_place.len() - self.writes
     }
 
-    /// Returns `true` if the peer waits for the answer of a call that has not ended.
+    /// Returns `true` if the peer waits for the answer of a call that has not ended. A write to a stream is none.
     #[cfg(feature = "tokio")]
     pub(crate) fn owes_answers(&self) -> bool {
-        let is_owed = |call: &RunningCall| call.pulled && !call.released;
+        let is_owed = |call: &RunningCall| call.pulled && !call.released && !call.write;
         !self.in_place.is_empty() || self.running.values().any(is_owed)
     }
 

@@ -98,17 +98,35 @@ impl Outflow {
             bounds::writing(bytes, || args.write(bytes))?;
             size += args.len();
         }
-        let response = self.call("write", args);
-        let sent = self.window.sent(size, self.now());
-        self.sent.push_back(Write { response, sent, acknowledge });
-        Ok(())
+        self.send("write", args, size, acknowledge)
     }
 
     /// Says that nothing follows. [`poll_answers`](Self::poll_answers) is ready when that has arrived.
     pub(crate) fn close(&mut self, acknowledge: Option<Acknowledge>) {
-        let response = self.call("close", no_args());
-        let sent = self.window.sent(ENVELOPE, self.now());
-        self.sent.push_back(Write { response, sent, acknowledge });
+        if let Err(error) = self.send("close", no_args(), ENVELOPE, acknowledge) {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn send(
+        &mut self,
+        name: &'static str,
+        args: Args,
+        size: usize,
+        acknowledge: Option<Acknowledge>,
+    ) -> Result<(), Error> {
+        let import = self.target.import();
+        let Some(counted) = import.and_then(|import| import.connection().count_unacknowledged(size)) else {
+            let response = self.call(name, args);
+            let sent = self.window.sent(size, self.now());
+            self.sent.push_back(Write { response, sent, acknowledge });
+            return Ok(());
+        };
+        let sent = counted.and_then(|()| self.call(name, args).detach());
+        if let Some(acknowledge) = acknowledge {
+            acknowledge(sent.clone());
+        }
+        sent
     }
 
     /// Ends the stream by an error, which the reader gets.
