@@ -1,5 +1,6 @@
 //! `Blob`, `Request` and `Response`: between programs of this library, and with npm's `capnweb`.
 
+use axum::http::{self, HeaderValue};
 use capnode::value::{Blob, Body, Request, Response};
 use capnode::{Bytes, Cap, Client, Connection, Dialect, Headers, Node, Reader, Value};
 use capnode_tests::{js, soon};
@@ -91,6 +92,36 @@ async fn they_are_echoed_locally_remotely_and_through_a_relay() {
     check(&owned).await;
     let relay = Node::new(owned).listen("ws://127.0.0.1:0").await.unwrap();
     check(&capnode::connect(&relay.url()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn they_are_those_of_the_crate_http() {
+    let listener = Node::new(WebClient::new(Server)).listen("tcp://127.0.0.1:0").await.unwrap();
+    let web: WebClient = capnode::connect(&listener.url()).await.unwrap();
+    let latin = HeaderValue::from_bytes(b"\xe4").unwrap();
+    let request = http::Request::put("https://example.com/a?b=1").header("X-A", "1").header("x-a", &latin);
+    let response = web.fetch(request.body(Bytes::from(b"leaves")).unwrap().into());
+    let response: http::Response<Option<Body>> =
+        soon(response.into_future()).await.unwrap().try_into().unwrap();
+    assert_eq!(response.status(), 201);
+    assert!(response.headers().get_all("x-a").iter().eq([&HeaderValue::from_static("1"), &latin]));
+    assert_eq!(response.headers()["x-url"], "https://example.com/a?b=1");
+    assert_eq!(text(response.into_body()).await, "leaves");
+
+    let get = http::Request::get("https://example.com/").body(Bytes::default()).unwrap();
+    assert_eq!(Request::from(get).body, None);
+    let streamed =
+        http::Response::builder().status(404).body(Reader::from_iter([Bytes::from(b"no")])).unwrap();
+    let streamed = Response::from(streamed);
+    assert_eq!((streamed.status, text(streamed.body).await.as_str()), (404, "no"));
+
+    let mut request = Request::new("PUT", "https://example.com/");
+    request.headers = Headers::from([("x-a", "€")]);
+    for wrong in [Request::new("a b", "https://example.com/"), Request::new("PUT", "a b"), request] {
+        let error = http::Request::try_from(wrong).unwrap_err();
+        assert_eq!(error.kind(), capnode::ErrorKind::Decode, "{error}");
+    }
+    assert!(http::Response::try_from(Response::new(99)).is_err());
 }
 
 #[tokio::test]

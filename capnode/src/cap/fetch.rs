@@ -120,7 +120,7 @@ pub struct Blob {
     pub body: Body,
 }
 
-/// JavaScript's `Request`.
+/// JavaScript's `Request`. With the feature `http` it converts from and to that of the crate `http`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Request {
@@ -136,7 +136,7 @@ pub struct Request {
     pub options: Map<String, serde_json::Value>,
 }
 
-/// JavaScript's `Response`.
+/// JavaScript's `Response`. With the feature `http` it converts from and to that of the crate `http`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Response {

@@ -33,3 +33,5 @@ pub use crate::kinds::{BigInt, ByteKind, Bytes, Date, Headers, Url};
 
 mod access;
 mod convert;
+#[cfg(feature = "http")]
+mod http;
