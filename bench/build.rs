@@ -12,14 +12,15 @@ fn main() {
             .input_type(format!("crate::peers::tonic::{input}"))
             .output_type(format!("crate::peers::tonic::{output}"))
             .codec_path("tonic_prost::ProstCodec")
-            .build()
     };
     let service = Service::builder()
         .name("Service")
         .package("bench")
-        .method(method("add", "Add", "Summands", "Sum"))
-        .method(method("echo", "Echo", "Record", "Record"))
-        .method(method("echo_bytes", "EchoBytes", "Blob", "Blob"))
+        .method(method("add", "Add", "Summands", "Sum").build())
+        .method(method("echo", "Echo", "Record", "Record").build())
+        .method(method("echo_bytes", "EchoBytes", "Blob", "Blob").build())
+        .method(method("send_bytes", "SendBytes", "Nothing", "Blob").server_streaming().build())
+        .method(method("send_numbers", "SendNumbers", "Nothing", "Sum").server_streaming().build())
         .build();
     Builder::new().compile(&[service]);
 }

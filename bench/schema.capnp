@@ -1,6 +1,6 @@
 # What capnp-rpc is measured with. After a change:
-#   cargo install capnpc && apt-get install capnproto    # or however your system has `capnp`
-#   capnp compile -orust:src/generated schema.capnp
+#   cargo install capnpc && apt-get install capnproto libcapnp-dev    # or however your system has `capnp`
+#   capnp compile -I/usr/include -orust:src/generated schema.capnp
 @0xb8e3f0f2c7a94d51;
 
 struct Address {
@@ -29,10 +29,20 @@ interface Item {
   next @1 () -> (item :Item);
 }
 
+interface ByteSink {
+  write @0 (bytes :Data) -> stream;
+}
+
+interface NumberSink {
+  write @0 (number :UInt32) -> stream;
+}
+
 interface Service {
   add @0 (a :UInt32, b :UInt32) -> (sum :UInt32);
   echo @1 (record :Record) -> (record :Record);
   echoBytes @2 (bytes :Data) -> (bytes :Data);
   callBack @3 (increment :Function, calls :UInt32, inFlight :UInt32) -> (sum :UInt64);
   object @4 (id :UInt32) -> (item :Item);
+  sendBytes @5 (sink :ByteSink) -> ();
+  sendNumbers @6 (sink :NumberSink) -> ();
 }

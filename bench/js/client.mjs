@@ -4,12 +4,13 @@
 //
 // Without an address the server is in this process, too.
 
-import { newWebSocketRpcSession } from "capnweb";
+import { newHttpBatchRpcSession, newWebSocketRpcSession } from "capnweb";
 import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
-import { listen } from "./service.mjs";
+import { CHUNK, listen } from "./service.mjs";
 
 const [scenario, seconds, given] = process.argv.slice(2);
 const time = Number(seconds) * 1000;
@@ -65,6 +66,46 @@ async function steadily(inFlight, one) {
   return rate(() => during(time));
 }
 
+/** Reads a stream without end. Returns the function that waits and returns how many chunks came. */
+function read(stream, check) {
+  let next = 0;
+  (async () => {
+    for await (const chunk of stream) check(chunk, next++);
+  })();
+  return async (wait) => {
+    const first = next;
+    await wait;
+    return next - first;
+  };
+}
+
+const readBytes = async () =>
+  read(await service.sendBytes(), (bytes, number) => {
+    assert.equal(bytes.length, CHUNK);
+    assert(bytes[0] === (number & 255) && bytes[CHUNK - 1] === (number & 255));
+  });
+
+const readNumbers = async () => read(await service.sendNumbers(), (value, number) => assert.equal(value, number));
+
+/** Measures the chunks of a stream that arrive, after a warm-up. */
+async function arrivals(during) {
+  await during(sleep(WARM_UP));
+  return rate(() => during(sleep(time)));
+}
+
+/** Makes a call each millisecond. Returns the sorted times in µs of the calls, each from when it was due. */
+async function latencies(milliseconds) {
+  const [start, calls] = [now(), []];
+  for (let number = 0; number < milliseconds; number++) {
+    const due = start + number;
+    while (now() < due) await new Promise(setImmediate); // timers have whole milliseconds
+    calls.push(service.add(number, 1).then((sum) => (assert.equal(sum, number + 1), (now() - due) * 1000)));
+  }
+  return (await Promise.all(calls)).sort((a, b) => a - b);
+}
+
+const quantile = (sorted, part) => sorted[Math.floor(sorted.length * part)];
+
 const microseconds = ({ value, cpu_us }) => ({ value: 1e6 / value, cpu_us });
 
 const sample = {
@@ -117,6 +158,36 @@ const scenarios = {
   async bytes() {
     const bytes = Uint8Array.from({ length: MIB }, (_, n) => n * 7 + Math.floor(n / 251));
     return steadily(1, async () => assert.equal(Buffer.compare(await service.echoBytes(bytes), bytes), 0));
+  },
+
+  async "byte-stream"() {
+    const measured = await arrivals(await readBytes());
+    return { ...measured, value: (measured.value * CHUNK) / MIB };
+  },
+
+  "number-stream": async () => arrivals(await readNumbers()),
+
+  async "beside-stream"() {
+    await latencies(WARM_UP);
+    const lone = await latencies(4 * time);
+    const during = await readBytes();
+    const alone = await arrivals(during);
+    let beside;
+    const meanwhile = await rate(() => during(latencies(4 * time).then((times) => (beside = times))));
+    const [median, p99] = [quantile(beside, 0.5), quantile(beside, 0.99)];
+    const ratio = median / quantile(lone, 0.5);
+    const effect = { p99, ratio, p99_ratio: p99 / quantile(lone, 0.99), stream: meanwhile.value / alone.value };
+    return { value: median, beside: effect };
+  },
+
+  async batch() {
+    const CALLS = 10;
+    const { value, cpu_us } = await steadily(1, async (number) => {
+      const batch = newHttpBatchRpcSession(`http://${address}/`);
+      const sums = await Promise.all(Array.from({ length: CALLS }, (_, n) => batch.add(number, n)));
+      sums.forEach((sum, n) => assert.equal(sum, number + n));
+    });
+    return { value: value * CALLS, cpu_us: cpu_us / CALLS };
   },
 
   async "object-bytes"(count) {

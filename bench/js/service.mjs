@@ -1,10 +1,19 @@
 // The service that the client calls: the same methods as in src/peers/*.rs.
 
-import { RpcTarget, newWebSocketRpcSession } from "capnweb";
+import { RpcTarget, newWebSocketRpcSession, nodeHttpBatchRpcResponse } from "capnweb";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { WebSocket, WebSocketServer } from "ws";
 
 globalThis.WebSocket = WebSocket; // Node 20 has none of its own
+
+export const CHUNK = 64 << 10;
+
+/** A stream of the results of `make` for 0, 1, … */
+function stream(make) {
+  let next = 0;
+  return new ReadableStream({ pull: (controller) => controller.enqueue(make(next++)) });
+}
 
 class Item extends RpcTarget {
   #id;
@@ -53,6 +62,14 @@ class Service extends RpcTarget {
     return new Item(id);
   }
 
+  sendBytes() {
+    return stream((number) => new Uint8Array(CHUNK).fill(number));
+  }
+
+  sendNumbers() {
+    return stream((number) => number);
+  }
+
   /** Bytes on the heap of this process. */
   heap() {
     globalThis.gc();
@@ -63,8 +80,10 @@ class Service extends RpcTarget {
 
 /** Serves on a port that is free, and returns it. */
 export async function listen() {
-  const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
-  server.on("connection", (socket) => newWebSocketRpcSession(socket, new Service()));
+  const server = createServer((request, response) => nodeHttpBatchRpcResponse(request, response, new Service()));
+  const sockets = new WebSocketServer({ server });
+  sockets.on("connection", (socket) => newWebSocketRpcSession(socket, new Service()));
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return server.address().port;
 }

@@ -17,8 +17,23 @@ pub struct Measurement {
     pub cpu_us: Option<f64>,
     /// Write system calls for each call, of both sides.
     pub writes: Option<f64>,
+    /// What a stream does to the calls that are measured beside it.
+    pub beside: Option<Beside>,
     /// Allocations for each call, where the program counts them.
     pub allocations: Option<f64>,
+}
+
+/// Calls beside a stream.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Beside {
+    /// The time in µs in which all but one in a hundred have their answer.
+    pub p99: f64,
+    /// The median, divided by that without the stream.
+    pub ratio: f64,
+    /// The time of the 99th percentile, divided by that without the stream.
+    pub p99_ratio: f64,
+    /// The speed of the stream, divided by its speed without the calls.
+    pub stream: f64,
 }
 
 /// Processor time that this process has used so far.
@@ -67,6 +82,7 @@ impl Meter {
             value: calls as f64 / elapsed,
             cpu_us: Some(cpu_us / calls as f64),
             writes: Some(writes as f64 / calls as f64),
+            beside: None,
             allocations: self
                 .allocations
                 .zip(allocations())

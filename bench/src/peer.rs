@@ -1,6 +1,8 @@
 //! The operations of every peer, as its users would write them.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use futures::StreamExt;
 
@@ -47,6 +49,16 @@ pub trait Client: Clone + Send + Sync + 'static {
         unsupported()
     }
 
+    /// Reads a stream of the server's, of [`chunk`]s without end, for as long as this is polled.
+    fn read_bytes(&self, _arrived: Arc<Arrived>) -> impl Future<Output = ()> + Send {
+        unsupported()
+    }
+
+    /// Reads a stream of the server's, of the numbers 0, 1, …, for as long as this is polled.
+    fn read_numbers(&self, _arrived: Arc<Arrived>) -> impl Future<Output = ()> + Send {
+        unsupported()
+    }
+
     /// Makes `steps` calls, each of which needs the result of the one before. Returns `steps`.
     fn chain(&self, steps: u32) -> impl Future<Output = u32> + Send {
         async move {
@@ -61,6 +73,34 @@ pub trait Client: Clone + Send + Sync + 'static {
 
 async fn unsupported<T>() -> T {
     unreachable!("peers are only asked for what they support")
+}
+
+/// Bytes of a chunk of a byte stream.
+pub const CHUNK: usize = 64 << 10;
+
+/// Returns a chunk of a byte stream. It is made for the stream, as one that is read from a file is.
+pub fn chunk(number: u32) -> Vec<u8> {
+    vec![number as u8; CHUNK]
+}
+
+/// The number of chunks of a stream that have arrived.
+#[derive(Debug, Default)]
+pub struct Arrived(AtomicU32);
+
+impl Arrived {
+    pub fn count(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    pub fn chunk(&self, bytes: &[u8]) {
+        let number = self.0.fetch_add(1, Relaxed) as u8;
+        assert_eq!(bytes.len(), CHUNK, "a wrong length");
+        assert!(bytes[0] == number && bytes[CHUNK - 1] == number, "wrong bytes");
+    }
+
+    pub fn number(&self, number: u32) {
+        assert_eq!(self.0.fetch_add(1, Relaxed), number, "a wrong number");
+    }
 }
 
 /// The server's half of [`Client::call_back`].

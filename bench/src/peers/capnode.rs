@@ -1,10 +1,12 @@
 //! This library.
 
+use std::sync::Arc;
+
 use capnode::transport::{Transport, lines, web_socket};
-use capnode::{Bytes, Dialect, Func, Limits, Listener, Node};
+use capnode::{Bytes, Dialect, Func, Limits, Listener, Node, Reader};
 use tokio::sync::OnceCell;
 
-use crate::peer::{Client, Peer, call_all};
+use crate::peer::{Arrived, Client, Peer, call_all, chunk};
 use crate::record::Record;
 use crate::socket::Socket;
 
@@ -15,6 +17,8 @@ pub trait Service {
     async fn echo_bytes(&self, bytes: Bytes) -> Bytes;
     async fn call_back(&self, increment: Func<fn(u32) -> u32>, calls: u32, in_flight: u32) -> u64;
     async fn object(&self, id: u32) -> ItemClient;
+    async fn send_bytes(&self) -> Reader<Bytes>;
+    async fn send_numbers(&self) -> Reader<u32>;
 }
 
 #[capnode::interface]
@@ -44,6 +48,14 @@ impl Service for Server {
 
     async fn object(&self, id: u32) -> ItemClient {
         ItemClient::new(Numbered(id))
+    }
+
+    async fn send_bytes(&self) -> Reader<Bytes> {
+        Reader::from_iter((0..).map(|number| chunk(number).into()))
+    }
+
+    async fn send_numbers(&self) -> Reader<u32> {
+        Reader::from_iter(0..)
     }
 }
 
@@ -185,6 +197,20 @@ impl Client for ServiceClient {
 
     async fn id_of(object: &ItemClient) -> u32 {
         object.id().await.expect("an answer")
+    }
+
+    async fn read_bytes(&self, arrived: Arc<Arrived>) {
+        let mut chunks = self.send_bytes().await.expect("a stream");
+        while let Some(chunk) = chunks.next().await {
+            arrived.chunk(&chunk.expect("a chunk"));
+        }
+    }
+
+    async fn read_numbers(&self, arrived: Arc<Arrived>) {
+        let mut numbers = self.send_numbers().await.expect("a stream");
+        while let Some(number) = numbers.next().await {
+            arrived.number(number.expect("a number"));
+        }
     }
 
     async fn chain(&self, steps: u32) -> u32 {

@@ -4,6 +4,7 @@
 //! other peers need cost a look at the thread's number.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use capnp::Error;
 use capnp_rpc::rpc_twoparty_capnp::Side;
@@ -11,9 +12,9 @@ use capnp_rpc::{RpcSystem, twoparty};
 use send_wrapper::SendWrapper;
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
-use crate::peer::{Client, Peer, call_all};
+use crate::peer::{Arrived, CHUNK, Client, Peer, call_all};
 use crate::record::{Address, Record};
-use crate::schema_capnp::{function, item, record, service};
+use crate::schema_capnp::{byte_sink, function, item, number_sink, record, service};
 use crate::socket::Socket;
 
 struct Server;
@@ -73,6 +74,51 @@ impl service::Server for Server {
         mut results: service::ObjectResults,
     ) -> Result<(), Error> {
         results.get().set_item(capnp_rpc::new_client(Numbered(params.get()?.get_id())));
+        Ok(())
+    }
+
+    async fn send_bytes(
+        self: Rc<Self>,
+        params: service::SendBytesParams,
+        _: service::SendBytesResults,
+    ) -> Result<(), Error> {
+        let sink = params.get()?.get_sink()?;
+        for number in 0_u32.. {
+            let mut request = sink.write_request();
+            request.get().init_bytes(CHUNK as u32).fill(number as u8);
+            request.send().await?;
+        }
+        Ok(())
+    }
+
+    async fn send_numbers(
+        self: Rc<Self>,
+        params: service::SendNumbersParams,
+        _: service::SendNumbersResults,
+    ) -> Result<(), Error> {
+        let sink = params.get()?.get_sink()?;
+        for number in 0.. {
+            let mut request = sink.write_request();
+            request.get().set_number(number);
+            request.send().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The reader of a stream, which is called with each chunk. The methods are declared as streaming.
+struct Sink(Arc<Arrived>);
+
+impl byte_sink::Server for Sink {
+    async fn write(self: Rc<Self>, params: byte_sink::WriteParams) -> Result<(), Error> {
+        self.0.chunk(params.get()?.get_bytes()?);
+        Ok(())
+    }
+}
+
+impl number_sink::Server for Sink {
+    async fn write(self: Rc<Self>, params: number_sink::WriteParams) -> Result<(), Error> {
+        self.0.number(params.get()?.get_number());
         Ok(())
     }
 }
@@ -189,6 +235,22 @@ impl Client for SendWrapper<service::Client> {
 
     fn id_of(object: &SendWrapper<item::Client>) -> impl Future<Output = u32> + Send {
         SendWrapper::new(async move { id_of(object).await })
+    }
+
+    fn read_bytes(&self, arrived: Arc<Arrived>) -> impl Future<Output = ()> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.send_bytes_request();
+            request.get().set_sink(capnp_rpc::new_client(Sink(arrived)));
+            request.send().promise.await.expect("it does not end");
+        })
+    }
+
+    fn read_numbers(&self, arrived: Arc<Arrived>) -> impl Future<Output = ()> + Send {
+        SendWrapper::new(async move {
+            let mut request = self.send_numbers_request();
+            request.get().set_sink(capnp_rpc::new_client(Sink(arrived)));
+            request.send().promise.await.expect("it does not end");
+        })
     }
 
     fn chain(&self, steps: u32) -> impl Future<Output = u32> + Send {

@@ -77,9 +77,13 @@ pub fn has_one_thread(peer: &str) -> bool {
 pub fn supports(peer: &Info, scenario: Scenario) -> bool {
     // In the two older languages there are no releases, and bytes don't arrive as such.
     let older = matches!(peer.id, "capnode-capnode" | "capnode-q");
+    let streams = peer.references || peer.id == "tonic";
     if peer.id == "capnode-http" {
         // Each batch is a session, and so no connection or reference lasts.
-        return matches!(scenario, Scenario::Calls { .. } | Scenario::Records | Scenario::Bytes);
+        return matches!(
+            scenario,
+            Scenario::Calls { .. } | Scenario::Records | Scenario::Bytes | Scenario::Batch
+        );
     }
     match scenario {
         Scenario::Callbacks { .. } => peer.references || peer.kind == Kind::Baseline,
@@ -88,6 +92,10 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
             peer.references && !older && (objects <= 1_000 || peer.id != "remoc")
         }
         Scenario::Bytes => !older,
+        Scenario::ByteStream | Scenario::BesideStream => streams && !older,
+        Scenario::NumberStream => streams,
+        Scenario::Batch => matches!(peer.id, "capnweb" | "tonic"),
+        Scenario::Fairness => matches!(peer.id, "capnode" | "remoc" | "capnp-rpc" | "tonic"),
         Scenario::Held { objects } => match peer.id {
             "capnode" => true,
             // A million would take a minute to make.

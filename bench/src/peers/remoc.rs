@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use remoc::prelude::*;
-use remoc::rch::base;
+use remoc::rch::{base, bin, mpsc};
 use remoc::rfn::{self, RFn};
 use remoc::rtc::CallError;
 use serde_bytes::ByteBuf;
 
-use crate::peer::{self, Peer, call_all};
+use crate::peer::{self, Arrived, Peer, call_all, chunk};
 use crate::record::Record;
 use crate::socket::Socket;
 
@@ -21,6 +22,8 @@ pub trait Service {
     async fn echo_bytes(&self, bytes: ByteBuf) -> Result<ByteBuf, CallError>;
     async fn call_back(&self, increment: Function, calls: u32, in_flight: u32) -> Result<u64, CallError>;
     async fn object(&self, id: u32) -> Result<ItemClient, CallError>;
+    async fn send_bytes(&self) -> Result<bin::Receiver, CallError>;
+    async fn send_numbers(&self) -> Result<mpsc::Receiver<u32>, CallError>;
 }
 
 #[remoc::rtc::remote]
@@ -51,6 +54,31 @@ impl Service for Offered {
         let (server, client) = ItemServerShared::new(Arc::new(Numbered(id)));
         tokio::spawn(server.serve());
         Ok(client)
+    }
+
+    async fn send_bytes(&self) -> Result<bin::Receiver, CallError> {
+        let (mut sender, receiver) = bin::channel();
+        tokio::spawn(async move {
+            let sender = sender.get().await.expect("a channel");
+            for number in 0.. {
+                if sender.send(chunk(number).into()).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn send_numbers(&self) -> Result<mpsc::Receiver<u32>, CallError> {
+        let (sender, receiver) = mpsc::channel();
+        tokio::spawn(async move {
+            for number in 0.. {
+                if sender.send(number).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(receiver)
     }
 }
 
@@ -117,5 +145,20 @@ impl peer::Client for ServiceClient {
 
     async fn id_of(object: &ItemClient) -> u32 {
         object.id().await.expect("an answer")
+    }
+
+    async fn read_bytes(&self, arrived: Arc<Arrived>) {
+        let mut chunks = Service::send_bytes(self).await.expect("a stream");
+        let chunks = chunks.get().await.expect("a channel");
+        while let Some(chunk) = chunks.recv().await.expect("a chunk") {
+            arrived.chunk(&Bytes::from(chunk));
+        }
+    }
+
+    async fn read_numbers(&self, arrived: Arc<Arrived>) {
+        let mut numbers = Service::send_numbers(self).await.expect("a stream");
+        while let Some(number) = numbers.recv().await.expect("a number") {
+            arrived.number(number);
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! tonic: gRPC. What `protoc` would make of a schema is written by hand (the messages) and by `build.rs`.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use futures::stream::{self, BoxStream, StreamExt};
 use hyper_util::rt::TokioIo;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
-use crate::peer::{Client, Peer};
+use crate::peer::{Arrived, Client, Peer, chunk};
 use crate::record;
 use crate::socket::Socket;
 
@@ -41,6 +42,9 @@ pub struct Blob {
     #[prost(bytes = "vec", tag = "1")]
     data: Vec<u8>,
 }
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Nothing {}
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Record {
@@ -88,6 +92,20 @@ impl Service for Offered {
     async fn echo_bytes(&self, request: Request<Blob>) -> Result<Response<Blob>, Status> {
         Ok(Response::new(request.into_inner()))
     }
+
+    type SendBytesStream = BoxStream<'static, Result<Blob, Status>>;
+
+    async fn send_bytes(&self, _: Request<Nothing>) -> Result<Response<Self::SendBytesStream>, Status> {
+        let chunks = stream::iter((0..).map(|number| Ok(Blob { data: chunk(number) })));
+        Ok(Response::new(chunks.boxed()))
+    }
+
+    type SendNumbersStream = BoxStream<'static, Result<Sum, Status>>;
+
+    async fn send_numbers(&self, _: Request<Nothing>) -> Result<Response<Self::SendNumbersStream>, Status> {
+        let numbers = stream::iter((0..).map(|sum| Ok(Sum { sum })));
+        Ok(Response::new(numbers.boxed()))
+    }
 }
 
 #[derive(Default)]
@@ -99,7 +117,7 @@ impl Peer for Http2 {
     async fn serve(&self, socket: Socket) {
         let service =
             ServiceServer::new(Offered).max_decoding_message_size(LARGEST).max_encoding_message_size(LARGEST);
-        let one = futures::stream::iter([Ok::<_, std::io::Error>(socket)]);
+        let one = stream::iter([Ok::<_, std::io::Error>(socket)]);
         let _ended = tonic::transport::Server::builder().add_service(service).serve_with_incoming(one).await;
     }
 
@@ -130,6 +148,20 @@ impl Client for ServiceClient<Channel> {
 
     async fn echo_bytes(&self, data: Vec<u8>) -> Vec<u8> {
         Self::echo_bytes(&mut self.clone(), Blob { data }).await.expect("an answer").into_inner().data
+    }
+
+    async fn read_bytes(&self, arrived: Arc<Arrived>) {
+        let mut chunks = self.clone().send_bytes(Nothing {}).await.expect("a stream").into_inner();
+        while let Some(chunk) = chunks.message().await.expect("a chunk") {
+            arrived.chunk(&chunk.data);
+        }
+    }
+
+    async fn read_numbers(&self, arrived: Arc<Arrived>) {
+        let mut numbers = self.clone().send_numbers(Nothing {}).await.expect("a stream").into_inner();
+        while let Some(number) = numbers.message().await.expect("a number") {
+            arrived.number(number.sum);
+        }
     }
 }
 

@@ -23,6 +23,11 @@ enum Show {
     Cpu,
     /// Write system calls a call.
     Writes,
+    /// Of calls beside a stream, see [`crate::measure::Beside`].
+    P99,
+    Ratio,
+    P99Ratio,
+    Stream,
     Spread,
 }
 
@@ -57,6 +62,36 @@ const ROWS: &[Row] = &[
     row("callbacks one after another, calls/s", &[Scenario::Callbacks { in_flight: 1 }], Show::Value),
     row("callbacks, 64 in flight, calls/s", &[Scenario::Callbacks { in_flight: 64 }], Show::Value),
     row("1 MiB of bytes echoed, MiB/s", &[Scenario::Bytes], Show::Value),
+    row("bytes read from a stream in chunks of 64 KiB, MiB/s", &[Scenario::ByteStream], Show::Value),
+    row("integers read from a stream, items/s", &[Scenario::NumberStream], Show::Value),
+    row(
+        "a call beside a stream of bytes on its connection, median, µs",
+        &[Scenario::BesideStream],
+        Show::Value,
+    )
+    .not_in_readme(),
+    row("99th percentile then, µs", &[Scenario::BesideStream], Show::P99).not_in_readme(),
+    row(
+        "a call beside a stream of bytes on its connection, times one without, median",
+        &[Scenario::BesideStream],
+        Show::Ratio,
+    ),
+    row("99th percentile then, times that without", &[Scenario::BesideStream], Show::P99Ratio),
+    row("speed of the stream then, times that alone", &[Scenario::BesideStream], Show::Stream)
+        .not_in_readme(),
+    row(
+        "calls of 100 connections beside one with a stream of bytes, median, µs",
+        &[Scenario::Fairness],
+        Show::Value,
+    )
+    .not_in_readme(),
+    row("99th percentile then, µs", &[Scenario::Fairness], Show::P99).not_in_readme(),
+    row(
+        "calls of 100 connections beside one with a stream of bytes, times those without, 99th percentile",
+        &[Scenario::Fairness],
+        Show::P99Ratio,
+    ),
+    row("speed of the stream then, times that alone", &[Scenario::Fairness], Show::Stream).not_in_readme(),
     row(
         "bytes a live object costs its server, of 100,000",
         &[Scenario::ObjectBytes { objects: 100_000 }, Scenario::ObjectBytes { objects: 1_000 }],
@@ -79,6 +114,8 @@ const JS_ROWS: &[Row] = &[
     row("64 in flight, calls/s", &[Scenario::JsClient { in_flight: 64 }], Show::Value),
     row("processor time of the server a call then, µs", &[Scenario::JsClient { in_flight: 64 }], Show::Cpu),
 ];
+
+const BATCH_ROWS: &[Row] = &[row("calls/s", &[Scenario::Batch], Show::Value)];
 
 const GROWTH_ROWS: &[Row] = &[
     row("10 references held", &[Scenario::Held { objects: 10 }], Show::Value),
@@ -107,6 +144,10 @@ pub fn whole(report: &Report) -> String {
     section(
         "The same JavaScript client (npm's `capnweb` under Node), with either server in another process",
         table(report, JS_ROWS.iter(), all),
+    );
+    section(
+        "Ten calls in one HTTP request (tonic: ten calls at once, each of which is one)",
+        table(report, BATCH_ROWS.iter(), all),
     );
     section("Microseconds a call, one after another, as things grow", table(report, GROWTH_ROWS.iter(), all));
     section("How far the repetitions were apart, least to most", table(report, spreads.iter(), one_of_ours));
@@ -228,6 +269,10 @@ fn shown(outcome: &Outcome, show: Show) -> Option<String> {
         }
         Show::Cpu => outcome.cpu_us.map(number),
         Show::Writes => outcome.writes.map(number),
+        Show::P99 => outcome.beside.as_ref().map(|it| number(it.p99)),
+        Show::Ratio => outcome.beside.as_ref().map(|it| number(it.ratio)),
+        Show::P99Ratio => outcome.beside.as_ref().map(|it| number(it.p99_ratio)),
+        Show::Stream => outcome.beside.as_ref().map(|it| number(it.stream)),
         Show::Spread => Some(format!("{} … {}", number(outcome.least), number(outcome.most))),
     }
 }

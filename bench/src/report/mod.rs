@@ -8,7 +8,7 @@ pub mod plan;
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::Measurement;
+use crate::measure::{Beside, Measurement};
 use crate::peers::Info;
 use crate::scenarios::Scenario;
 
@@ -33,6 +33,7 @@ pub struct Outcome {
     /// The medians of the other measured values.
     pub cpu_us: Option<f64>,
     pub writes: Option<f64>,
+    pub beside: Option<Beside>,
     /// The results, in the order of measurement.
     pub values: Vec<f64>,
 }
@@ -68,6 +69,18 @@ impl Outcome {
             most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             cpu_us: beside(|one| one.cpu_us),
             writes: beside(|one| one.writes),
+            beside: measured[0].beside.is_some().then(|| {
+                let of = |value: fn(&Beside) -> f64| {
+                    median(measured.iter().filter_map(|one| one.beside.as_ref().map(value)).collect())
+                        .unwrap_or(f64::NAN)
+                };
+                Beside {
+                    p99: of(|it| it.p99),
+                    ratio: of(|it| it.ratio),
+                    p99_ratio: of(|it| it.p99_ratio),
+                    stream: of(|it| it.stream),
+                }
+            }),
             values,
         }
     }
@@ -102,13 +115,19 @@ pub fn unit(scenario: Scenario) -> &'static str {
         | Scenario::Apart { .. }
         | Scenario::Records
         | Scenario::Callbacks { .. }
+        | Scenario::Batch
         | Scenario::JsClient { .. } => "calls/s",
-        Scenario::Bytes => "MiB/s",
+        Scenario::Bytes | Scenario::ByteStream => "MiB/s",
+        Scenario::NumberStream => "items/s",
         Scenario::ObjectBytes { .. } => "bytes",
         Scenario::Chain => "ms",
         Scenario::Local => "ns",
         Scenario::Allocations { .. } => "allocations",
-        Scenario::Connect | Scenario::Held { .. } | Scenario::Connections { .. } => "µs",
+        Scenario::Connect
+        | Scenario::Held { .. }
+        | Scenario::Connections { .. }
+        | Scenario::BesideStream
+        | Scenario::Fairness => "µs",
     }
 }
 

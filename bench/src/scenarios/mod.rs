@@ -3,6 +3,7 @@
 
 mod connections;
 pub mod objects;
+mod streams;
 mod throughput;
 
 use std::net::SocketAddr;
@@ -31,6 +32,16 @@ pub enum Scenario {
     Callbacks { in_flight: u32 },
     /// 1 MiB of bytes, echoed.
     Bytes,
+    /// Bytes that are read from a stream, in chunks.
+    ByteStream,
+    /// Small integers that are read from a stream.
+    NumberStream,
+    /// Calls in one request, or at a time where there are no such requests.
+    Batch,
+    /// Calls beside a stream of bytes on the same connection.
+    BesideStream,
+    /// Calls of many connections, beside a stream of bytes on another.
+    Fairness,
     /// The cost of each of so many objects to the server while a client holds it.
     ObjectBytes { objects: u32 },
     /// Dependent calls over a long line.
@@ -64,6 +75,11 @@ impl Scenario {
         Self::Callbacks { in_flight: 1 },
         Self::Callbacks { in_flight: 64 },
         Self::Bytes,
+        Self::ByteStream,
+        Self::NumberStream,
+        Self::Batch,
+        Self::BesideStream,
+        Self::Fairness,
         Self::ObjectBytes { objects: 1_000 },
         Self::ObjectBytes { objects: 100_000 },
         Self::Chain,
@@ -91,6 +107,11 @@ impl Scenario {
             Self::Records => "records".to_owned(),
             Self::Callbacks { in_flight } => format!("callbacks-{in_flight}"),
             Self::Bytes => "bytes".to_owned(),
+            Self::ByteStream => "byte-stream".to_owned(),
+            Self::NumberStream => "number-stream".to_owned(),
+            Self::Batch => "batch".to_owned(),
+            Self::BesideStream => "beside-stream".to_owned(),
+            Self::Fairness => "fairness".to_owned(),
             Self::ObjectBytes { objects } => format!("object-bytes-{objects}"),
             Self::Chain => "chain".to_owned(),
             Self::Connect => "connect".to_owned(),
@@ -126,6 +147,21 @@ pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
         Scenario::Records => throughput::records(&one::<P>().await, time).await,
         Scenario::Callbacks { in_flight } => throughput::callbacks(&one::<P>().await, in_flight, time).await,
         Scenario::Bytes => throughput::bytes(&one::<P>().await, time).await,
+        Scenario::ByteStream => streams::bytes(&one::<P>().await, time).await,
+        Scenario::NumberStream => streams::numbers(&one::<P>().await, time).await,
+        Scenario::Batch => throughput::batches(&one::<P>().await, time).await,
+        Scenario::BesideStream => {
+            let client = one::<P>().await;
+            streams::beside(&[client.clone()], &client, streams::ONE, time).await
+        }
+        Scenario::Fairness => {
+            let address = listen::<P>().await;
+            let mut clients = Vec::new();
+            for _ in 0..streams::CONNECTIONS {
+                clients.push(connect::<P>(address).await);
+            }
+            streams::beside(&clients, &connect::<P>(address).await, streams::MANY, time).await
+        }
         Scenario::Local => throughput::local(&P::local().await, time).await,
         Scenario::Allocations { local } => {
             let measured = if local {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures::future::join_all;
+
 use crate::measure::{Measurement, Meter};
 use crate::peer::Client;
 use crate::record::Record;
@@ -14,11 +16,14 @@ const MIB: usize = 1 << 20;
 /// The most callbacks of one measurement.
 const MOST: u32 = 100_000;
 
+/// Calls of one batch.
+pub const CALLS: u32 = 10;
+
 /// The number of calls between two looks at the clock.
 const BATCH: u32 = 16;
 
 /// Returns the time that goes by before the measurement.
-fn warm_up(time: Duration) -> Duration {
+pub fn warm_up(time: Duration) -> Duration {
     time / 5
 }
 
@@ -33,6 +38,21 @@ pub async fn calls<C: Client>(client: &C, in_flight: u32, time: Duration) -> Mea
 
 async fn add<C: Client>(client: &C, number: u32) {
     assert_eq!(client.add(number, 1).await, number + 1, "a wrong answer");
+}
+
+/// Calls a second, of which ten are made at once.
+pub async fn batches<C: Client>(client: &C, time: Duration) -> Measurement {
+    let measured = one_after_another(time, |number| async move {
+        join_all((0..CALLS).map(|call| add(client, number.wrapping_add(call)))).await;
+    });
+    let measured = measured.await;
+    let a_call = |value: Option<f64>| value.map(|value| value / f64::from(CALLS));
+    Measurement {
+        value: measured.value * f64::from(CALLS),
+        cpu_us: a_call(measured.cpu_us),
+        writes: a_call(measured.writes),
+        ..measured
+    }
 }
 
 pub async fn records<C: Client>(client: &C, time: Duration) -> Measurement {
