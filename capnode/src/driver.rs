@@ -255,10 +255,15 @@ impl<T: Transport> Driver<T> {
     fn keep_time(&mut self, now: Duration, cx: &mut Context<'_>) {
         loop {
             match &mut self.alarm {
-                Alarm::Never => return,
-                Alarm::Unset => {}
+                Alarm::Never if !self.link.has_sooner() => return,
+                Alarm::Unset | Alarm::Never => {}
                 // This is the usual case, and needs no look at the timer.
-                Alarm::Set { at, waker, .. } if now < *at && waker.will_wake(cx.waker()) => return,
+                Alarm::Set { at, waker, .. }
+                    if now < *at && waker.will_wake(cx.waker()) && !self.link.has_sooner() =>
+                {
+                    return;
+                }
+                Alarm::Set { .. } if self.link.has_sooner() => {}
                 Alarm::Set { timer, waker, .. } => {
                     waker.clone_from(cx.waker());
                     if timer.as_mut().poll(cx).is_pending() {

@@ -151,6 +151,7 @@ extern crate self as capnode;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod bounds;
+mod caller;
 mod cap;
 #[cfg(feature = "tokio")]
 mod connection;
@@ -202,9 +203,10 @@ pub mod __private;
 
 pub use capnode_derive::interface;
 
+pub use caller::Caller;
+pub use cap::context::{Context, context, report_progress};
 pub use cap::membrane::Membrane;
 pub use cap::policy::{CallInfo, Decision, Direction, Operation, Policy, Waiting};
-pub use cap::progress::report_progress;
 pub use cap::{Cap, OnBroken};
 #[cfg(feature = "tokio")]
 pub use connection::{Connection, FromConnection};

@@ -114,6 +114,9 @@ pub struct Limits {
     /// has begun is cancelled. The calls of a map that run at once are at most [`running_calls`](Self::running_calls), and
     /// its result has at most [`unfolded_bytes`](Self::unfolded_bytes), of which each element takes 128 beside its own.
     pub map_steps: usize,
+    /// Bytes of the metadata of a call, names and values together, in at most 16 entries. Default 4 KiB. A call with
+    /// more fails, and is not sent.
+    pub metadata_bytes: usize,
     /// Calls that the peer gives up before they have ended, in a second. Default 10,000. More end the session: starting
     /// a handler costs this side more than starting and giving up a call costs the peer.
     pub cancels_per_second: u32,
@@ -219,6 +222,7 @@ setters! { Limits {
     promise_depth: usize,
     unfolded_bytes: usize,
     map_steps: usize,
+    metadata_bytes: usize,
     cancels_per_second: u32,
     stray_ids_per_second: u32,
     frames_per_second: Option<u32>,
@@ -270,6 +274,8 @@ pub enum LimitKind {
     UnfoldedBytes,
     /// [`Limits::map_steps`].
     MapSteps,
+    /// [`Limits::metadata_bytes`].
+    MetadataBytes,
     /// [`Limits::cancels_per_second`].
     CancelsPerSecond,
     /// [`Limits::stray_ids_per_second`].
@@ -312,6 +318,7 @@ impl LimitKind {
             Self::PromiseDepth => "promise_depth",
             Self::UnfoldedBytes => "unfolded_bytes",
             Self::MapSteps => "map_steps",
+            Self::MetadataBytes => "metadata_bytes",
             Self::CancelsPerSecond => "cancels_per_second",
             Self::StrayIdsPerSecond => "stray_ids_per_second",
             Self::FramesPerSecond => "frames_per_second",
@@ -354,6 +361,7 @@ impl Default for Limits {
             promise_depth: MAX_PROMISE_DEPTH,
             unfolded_bytes: 32 << 20,
             map_steps: 1_000_000,
+            metadata_bytes: 4 << 10,
             cancels_per_second: 10_000,
             stray_ids_per_second: 10_000,
             frames_per_second: None,

@@ -8,6 +8,7 @@
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::kinds::Bytes;
 use crate::table::Table;
@@ -468,6 +469,9 @@ pub(crate) enum Message {
     Call { id: Id, target: Id, path: Path, args: Option<Payload<CapDescriptor>>, return_mode: ReturnMode },
     /// Evaluates any other value: the calls in it are made, and the value is the answer.
     Evaluate { id: Id, value: Payload<CapDescriptor>, return_mode: ReturnMode },
+    /// Makes a call or an evaluation in a context of its own. Extended peers alone have a word for it; to others it is the
+    /// call.
+    InContext { call: Box<Message>, context: Box<CarriedContext> },
     /// Opens a pipe at the receiver: its result is the write end.
     Pipe { id: Id },
     /// Pulls the answer of a call.
@@ -480,11 +484,28 @@ pub(crate) enum Message {
     Release { id: Id, count: u64 },
     /// Marks the sender as an instance of this library. On the wire it is a release of no references.
     Hello,
-    /// Lists the abilities of an extended peer beyond those of the hello: `bytes` is `true` if it takes bytes beside the
-    /// text.
-    Extensions { bytes: bool },
+    /// Lists the abilities of an extended peer beyond those of the hello.
+    Extensions(Extensions),
     /// Ends the session, with the reason.
     Abort(Payload<CapDescriptor>),
+}
+
+/// Abilities of an extended peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extensions {
+    /// `true` if it takes bytes beside the text.
+    pub(crate) bytes: bool,
+    /// `true` if it understands the context of a call.
+    pub(crate) context: bool,
+}
+
+/// The part of a call's context that travels with the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CarriedContext {
+    /// The time left until the deadline. On the wire it is a number of microseconds.
+    pub(crate) left: Option<Duration>,
+    /// Names and values, each name once.
+    pub(crate) metadata: Vec<(String, String)>,
 }
 
 impl Message {
@@ -492,6 +513,7 @@ impl Message {
     pub(crate) fn beside(&self) -> Vec<Bytes> {
         let mut beside = Vec::new();
         match self {
+            Message::InContext { call, .. } => return call.beside(),
             Message::Call { args: Some(value), .. }
             | Message::Evaluate { value, .. }
             | Message::Answer { outcome: Ok(value) | Err(value), .. } => {

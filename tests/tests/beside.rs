@@ -208,7 +208,7 @@ async fn the_form_on_a_byte_stream_is_as_it_is_written_down() {
     let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     stream.write_all(b"[\"release\",0,0]\n").await.unwrap();
     assert_eq!(read_line(&mut stream).await, r#"["release",0,0]"#);
-    assert_eq!(read_line(&mut stream).await, r#"["abilities","bytes"]"#);
+    assert_eq!(read_line(&mut stream).await, r#"["abilities","bytes","context"]"#);
     // As long as this side has not offered to take them, they come as text.
     let call = r#"["stream",["pipeline",0,["echo"],[["bytes",2000,"DataView"]]]]"#;
     stream.write_all(&mixed(call, &[7; 2_000])).await.unwrap();
@@ -289,7 +289,7 @@ async fn a_peer_that_offers_nothing_gets_text_alone() {
     {
         lines.push(read_line(&mut stream).await);
     }
-    assert!(lines.contains(&r#"["abilities","bytes"]"#.to_owned()), "{lines:?}");
+    assert!(lines.contains(&r#"["abilities","bytes","context"]"#.to_owned()), "{lines:?}");
     assert!(lines.last().unwrap().contains(r#"["bytes",""#), "{lines:?}");
     stream.write_all(b"[\"resolve\",2,2]\n").await.unwrap();
     calling.await.unwrap();

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::Cap;
+use super::context::{Context, ambient};
 use super::graph::tie_within;
 use super::hook::ConnectionHook;
 use super::join_all::JoinAll;
 use super::payload::{
     LivePayload, PayloadRef, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len,
 };
-use super::progress::Progress;
 use super::remap::NestedMap;
 use super::request::Args;
 use super::response::{FirstPoll, Response};
@@ -252,14 +252,22 @@ impl NestedCall {
             let message = "a call inside a value is made by `pipeline`, not by `import`";
             return InboundRef::Cap(Cap::broken(Error::rejected(message)));
         }
-        InboundRef::Pending(make_request(cap, path, args, limits, None).started())
+        // It is a part of the call that it stands in, or is asked for by the same peer.
+        InboundRef::Pending(make_request(cap, path, args, limits, ambient()).started())
     }
 }
 
 /// Calls a method for a peer, or the target itself, with arguments that stand in a frame without references.
-pub(crate) fn make_call(cap: Cap, name: Option<&str>, args: &str, limits: Unfolding) -> Response {
-    cap.call_of_peer(name, args, limits).unwrap_or_else(|cap| {
-        make_request(cap, Path::of_name(name), Some(Payload::plain(args.to_owned())), limits, None)
+pub(crate) fn make_call(
+    cap: Cap,
+    name: Option<&str>,
+    args: &str,
+    limits: Unfolding,
+    context: &Context,
+) -> Response {
+    cap.call_of_peer(name, args, limits, context).unwrap_or_else(|cap| {
+        let args = Some(Payload::plain(args.to_owned()));
+        make_request(cap, Path::of_name(name), args, limits, Some(context.clone()))
     })
 }
 
@@ -270,16 +278,16 @@ pub(crate) fn make_request(
     path: Path,
     args: Option<Payload<InboundRef>>,
     limits: Unfolding,
-    progress: Option<Progress>,
+    context: Option<Context>,
 ) -> Response {
-    let request = move |args, progress, first| cap.serve(path, args, limits.frame, progress, first);
+    let request = move |args, first| cap.serve(path, args, limits.frame, context, first);
     let first = Some(FirstPoll::UNAWAITED);
-    let Some(args) = args else { return request(Args::Read, None, first) };
+    let Some(args) = args else { return request(Args::Read, first) };
     match InboundRef::begin(args, limits) {
-        Ok(body) => request(Args::Wire(body), progress, first),
+        Ok(body) => request(Args::Wire(body), first),
         // A peer that sends a promise as an argument accepts that later calls may overtake.
         Err(args) => Response::handler(async move {
-            request(Args::Wire(settle(args, limits).await?), progress, None).outcome().await
+            request(Args::Wire(settle(args, limits).await?), None).outcome().await
         }),
     }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::broken::{BrokenSlot, OnBroken, Watchers, fire, relay};
+use super::context::{Context as CallContext, Progress};
 use super::graph::tie_within;
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
 use super::policy::{CallInfo, Decision, Direction, Policy, ask, refusal, tell};
-use super::progress::Progress;
 use super::promise::{Asked, Holder, Requests};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
@@ -382,8 +382,9 @@ impl Wrapper {
             }
             args => args,
         };
-        if let Some(progress) = request.options.progress.take() {
-            request.options.progress = Some(self.progress(progress));
+        let context = &mut request.options.context;
+        if let Some(progress) = context.as_ref().and_then(CallContext::progress).cloned() {
+            CallContext::set_progress(context, Some(self.progress(progress)));
         }
         Ok(())
     }

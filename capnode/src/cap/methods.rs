@@ -1,13 +1,13 @@
 //! Requests of objects with an interface: the method is found by its number or name.
 
+use super::context::Context;
 use super::data::to_cap;
 use super::interface::{Interface, Method};
 use super::local::Local;
 use super::missing::{cannot, in_function, missing, not_a_function};
 use super::payload::{PayloadRef, encode};
-use super::progress::{self, Progress};
 use super::request::{Args, Member, Request};
-use super::response::{BoxMethod, FirstPoll, MethodInfo, Reply, Response, WithProgress};
+use super::response::{BoxMethod, FirstPoll, MethodInfo, Reply, Response};
 use super::{Cap, Kind, RefKind, depth, too_many};
 use crate::error::Error;
 use crate::limits::Unfolding;
@@ -20,7 +20,7 @@ pub(crate) struct MethodCall<'a> {
     pub(crate) args: MethodArgs<'a>,
     /// `true` if the caller can take the result as the Rust value it is.
     pub(crate) typed: bool,
-    progress: Option<Progress>,
+    context: Option<Context>,
     answer_bytes: usize,
     first: Option<FirstPoll<'a>>,
 }
@@ -44,8 +44,8 @@ impl<'a> MethodCall<'a> {
         first: Option<FirstPoll<'a>>,
     ) -> Self {
         let Request { args, typed, options, .. } = request;
-        let (progress, answer_bytes) = (options.progress.take(), options.answer_bytes);
-        Self { local, method, args: MethodArgs::Request(args), typed: *typed, progress, answer_bytes, first }
+        let (context, answer_bytes) = (options.context.take(), options.answer_bytes);
+        Self { local, method, args: MethodArgs::Request(args), typed: *typed, context, answer_bytes, first }
     }
 
     /// Begins the call by `make`, which takes the arguments and makes the method's future. It drops no user code but the
@@ -53,21 +53,14 @@ impl<'a> MethodCall<'a> {
     pub(crate) fn begin(&mut self, make: MakeMethod<'_>) -> Response {
         let Method { name, handler_options, .. } = *self.method;
         let method_info = MethodInfo { name, handler_options, answer_bytes: self.answer_bytes };
-        let mut first = self.first.take();
+        let (mut first, context) = (self.first.take(), self.context.take());
         let is_function = std::ptr::eq(self.method, &FUNCTION);
         // The arguments may have a user's types, and the method may do more than make a future.
         let mut make = || {
-            let made = if self.progress.is_some() || progress::is_watched() {
-                let progress = self.progress.take();
-                let made = progress::within(progress.clone(), || make(self));
-                made.map(|method| Box::pin(WithProgress { method, progress }) as BoxMethod)
-            } else {
-                make(self)
-            };
             // The caller can do something about it: the class is JavaScript's for it.
-            made.map_err(|error| Error::type_error(error.with_context(name).message()))
+            make(self).map_err(|error| Error::type_error(error.with_context(name).message()))
         };
-        Response::begin(method_info, &mut first, || {
+        Response::begin(method_info, context, &mut first, || {
             // A closure may call others before it returns its future.
             if is_function { depth::with_hop_limit(make).unwrap_or_else(|| Err(too_many())) } else { make() }
         })
@@ -91,6 +84,7 @@ impl Cap {
         name: Option<&str>,
         args: &str,
         limits: Unfolding,
+        context: &Context,
     ) -> Result<Response, Self> {
         let Kind::Local(local) = &self.0 else { return Err(self) };
         let target = local.target;
@@ -109,7 +103,7 @@ impl Cap {
             method,
             args: MethodArgs::Text(args),
             typed: false,
-            progress: None,
+            context: Some(context.clone()),
             answer_bytes: limits.frame,
             first: Some(FirstPoll::UNAWAITED),
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 pub(crate) mod broken;
+pub(crate) mod context;
 pub(crate) mod data;
 pub(crate) mod depth;
 pub(crate) mod fetch;
@@ -24,7 +25,6 @@ pub(crate) mod missing;
 pub(crate) mod payload;
 pub(crate) mod pending;
 pub(crate) mod policy;
-pub(crate) mod progress;
 pub(crate) mod promise;
 pub(crate) mod property;
 pub(crate) mod recorder;
@@ -44,7 +44,6 @@ use self::broken::{BrokenSlot, fire};
 use self::import::Import;
 use self::interface::Interface;
 use self::local::Local;
-use self::progress::Progress;
 use self::promise::Promise;
 use self::property::PropertyRef;
 use self::request::{Args, CallOptions, Member, Request};
@@ -325,13 +324,13 @@ impl Cap {
         path: Path,
         args: Args,
         answer_bytes: usize,
-        progress: Option<Progress>,
+        context: Option<context::Context>,
         first: Option<FirstPoll<'_>>,
     ) -> Response {
         if let Some(at) = find_reserved(path.as_slice()) {
             return missing::reserved(path.as_slice(), at, args.is_read());
         }
-        let options = CallOptions { progress, answer_bytes, by_peer: true, ..CallOptions::NONE };
+        let options = CallOptions { context, answer_bytes, by_peer: true, ..CallOptions::NONE };
         let member = Member::Path(path);
         self.deliver(&mut Request { member, args, typed: false, options }, first)
     }

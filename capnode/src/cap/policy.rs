@@ -6,12 +6,14 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::context::Context;
 use super::interface::{Interface, Method};
 use super::payload::{LivePayload, PayloadRef};
 use super::request::{Args, Member, Request};
 use super::slot::decode;
 use super::value::Value;
 use super::{Cap, RefKind};
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Key, Path, Payload, Slot, Verb};
 use crate::panics::{PanicId, catch_and_log, catch_panic};
@@ -135,6 +137,7 @@ pub struct CallInfo {
     args: Option<LivePayload>,
     bytes: usize,
     held: Held,
+    context: Option<Context>,
 }
 
 /// Values that policies keep.
@@ -208,6 +211,7 @@ impl CallInfo {
             args,
             bytes,
             held: Held::default(),
+            context: request.options.context.clone(),
         }
     }
 
@@ -274,6 +278,21 @@ impl CallInfo {
             Operation::Call => self.is_certain && self.entry().is_some_and(Method::reads),
             Operation::Put | Operation::Delete => false,
         }
+    }
+
+    /// Returns the peer that has made the call; `None` for a caller in this program.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.context.as_ref()?.caller()
+    }
+
+    /// Returns the value of a name in the [metadata](Context::metadata) of the call. It proves nothing.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        self.context.as_ref()?.metadata(name)
+    }
+
+    /// Returns the [deadline](Context::deadline) of the call.
+    pub fn deadline(&self) -> Option<std::time::Instant> {
+        self.context.as_ref()?.deadline()
     }
 
     /// Returns the bytes of the arguments, as they are written inside the program.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 
+use super::context::ambient;
 use super::data::to_cap;
 use super::join_all::JoinAll;
 use super::payload::{LivePayload, NestedPayload, PayloadRef, check_extent, unfolded_len};
@@ -349,7 +350,7 @@ impl Run {
     async fn request(self: Arc<Self>, cap: Cap, path: Path, args: Args, is_value: bool) -> Found {
         // What is there begins and ends at once.
         let permit = if is_value && args.is_read() { None } else { Some(self.permit().await) };
-        let response = cap.serve(path, args, self.limits.frame, None, Some(FirstPoll::UNAWAITED));
+        let response = cap.serve(path, args, self.limits.frame, ambient(), Some(FirstPoll::UNAWAITED));
         let outcome = response.outcome().await;
         drop(permit);
         let body = outcome?.into_body()?;

@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::context::{Context, Progress};
 use super::depth;
 use super::interface::Interface;
 use super::payload::{LivePayload, undefined, unfolded_len};
-use super::progress::Progress;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Path, Program};
 use crate::panics::{PanicId, catch_panic};
@@ -22,8 +22,8 @@ pub(crate) struct Request {
 
 /// Options of a call that the callee does not see.
 pub(crate) struct CallOptions {
-    /// The callback for progress, if the caller wants it.
-    pub(crate) progress: Option<Progress>,
+    /// The context of the call; `None` if there is nothing in it.
+    pub(crate) context: Option<Context>,
     /// The most bytes of the answer, if it is written here.
     pub(crate) answer_bytes: usize,
     /// `true` if the caller is a peer.
@@ -53,7 +53,7 @@ pub(crate) enum Member {
 impl CallOptions {
     /// The options of a usual call by this program.
     pub(crate) const NONE: Self = Self {
-        progress: None,
+        context: None,
         answer_bytes: usize::MAX,
         by_peer: false,
         needs_progress: false,
@@ -63,6 +63,13 @@ impl CallOptions {
         chunk: false,
         passed_on: 0,
     };
+}
+
+impl CallOptions {
+    /// Returns the receiver of progress, if the caller wants it.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.context.as_ref().and_then(Context::progress).cloned()
+    }
 }
 
 impl Member {

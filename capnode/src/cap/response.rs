@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Waker, ready};
 use futures_channel::oneshot;
 use pin_project_lite::pin_project;
 
+use super::context::{self, Context as CallContext};
 use super::depth;
 use super::interface::HandlerOptions;
 use super::payload::{LivePayload, undefined};
 use super::pending::PendingAnswer;
-use super::progress::{self, Progress};
 use super::promise::QueuedRequest;
 use super::request::Unwritten;
 use crate::bounds;
@@ -96,6 +96,8 @@ pub(super) struct Handler {
     method_info: MethodInfo,
     /// `true` if the method has been polled with its request.
     begun: bool,
+    /// The context of the call, while the method is not polled.
+    context: Option<CallContext>,
     /// The method; `None` once it has been taken elsewhere.
     method: Option<BoxMethod>,
 }
@@ -115,20 +117,6 @@ pin_project! {
 }
 
 pub(crate) type BoxMethod = Pin<Box<dyn Method>>;
-
-/// A method whose caller wants progress.
-pub(super) struct WithProgress {
-    pub(super) method: BoxMethod,
-    /// `None` keeps its progress apart from that of a handler that waits for this one.
-    pub(super) progress: Option<Progress>,
-}
-
-impl Method for WithProgress {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
-        let this = &mut *self;
-        progress::within(this.progress.clone(), || this.method.as_mut().poll(cx, place))
-    }
-}
 
 /// Returns a running method, with the function that makes an answer of its result. That is told whether the caller can
 /// take the result as it is.
@@ -195,7 +183,8 @@ impl MethodInfo {
 impl Handler {
     /// Takes out the method, to be run elsewhere.
     fn take(&mut self) -> Self {
-        Self { method: self.method.take(), ..*self }
+        let Self { method_info, begun, context, method } = self;
+        Self { method_info: *method_info, begun: *begun, context: context.take(), method: method.take() }
     }
 
     /// Moves a handler that blocks to a thread where it may.
@@ -268,13 +257,16 @@ impl Response {
 
     fn running(method_info: MethodInfo, handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
         let method = Some(running(handler, |outcome, _, _| outcome, false));
-        Self(State::Handler(Handler { method_info, begun: false, method }))
+        // What it asks for on the way is asked in the context in which it was.
+        let context = context::context();
+        Self(State::Handler(Handler { method_info, begun: false, context, method }))
     }
 
     /// Returns the response of a method that `make` makes. With `first` it is polled as soon as it is made, unless it
     /// has to run elsewhere.
     pub(super) fn begin(
         method_info: MethodInfo,
+        mut context: Option<CallContext>,
         first: &mut Option<FirstPoll<'_>>,
         make: impl FnOnce() -> Result<BoxMethod, Error>,
     ) -> Self {
@@ -293,9 +285,9 @@ impl Response {
                 _ => Poll::Pending,
             }
         };
-        let polled = if begun { depth::nest(|| method_info.run(begin)) } else { method_info.run(begin) };
-        match polled {
-            Poll::Pending => Self(State::Handler(Handler { method_info, begun, method })),
+        let run = || if begun { depth::nest(|| method_info.run(begin)) } else { method_info.run(begin) };
+        match context::within(&mut context, run) {
+            Poll::Pending => Self(State::Handler(Handler { method_info, begun, context, method })),
             Poll::Ready(outcome) => {
                 // The content of the handler is dropped before the outcome is told.
                 if let Some(method) = method {
@@ -353,6 +345,12 @@ impl Response {
         }
     }
 
+    /// Returns `true` for a call sent to a peer, or about to be.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_sent(&self) -> bool {
+        matches!(self.0, State::Sent(_))
+    }
+
     /// Gives it up, as dropping it does. Returns `true` if it was a call that still waited for room, and so was not sent.
     #[cfg(feature = "tokio")]
     pub(crate) fn give_up(mut self) -> bool {
@@ -398,11 +396,13 @@ impl Response {
                         *self = handler.apart();
                         continue;
                     }
-                    let poll = || match &mut handler.method {
+                    let Handler { method_info, method, context, .. } = handler;
+                    let poll = || match method {
                         Some(method) => method.as_mut().poll(cx, place),
                         None => Poll::Ready(Err(given_up())),
                     };
-                    let outcome = ready!(depth::nest(|| handler.method_info.run(poll)));
+                    let run = || depth::nest(|| method_info.run(poll));
+                    let outcome = ready!(context::within(context, run));
                     handler.method_info.handler_options.no_cancel = false;
                     outcome
                 }

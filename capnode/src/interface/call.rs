@@ -15,6 +15,7 @@ use super::dispatch::IsResult;
 use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
+use crate::cap::context::{Context as CallContext, Progress, inherited, late};
 use crate::cap::missing::reserved;
 use crate::cap::payload::undefined;
 use crate::cap::promise::Promise;
@@ -79,7 +80,9 @@ enum State {
 #[cfg(feature = "tokio")]
 enum Timeout {
     After(Duration),
-    At(Duration, crate::runtime::Sleep),
+    /// The deadline of the call itself, to which a connection sees.
+    Until(crate::runtime::Instant),
+    At(Option<Duration>, crate::runtime::Sleep),
 }
 
 /// Without a clock there is none.
@@ -102,7 +105,8 @@ impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let state = match args {
             Ok(args) => {
-                State::Unsent(cap.clone(), Request { member, args, typed: true, options: CallOptions::NONE })
+                let options = CallOptions { context: inherited(), ..CallOptions::NONE };
+                State::Unsent(cap.clone(), Request { member, args, typed: true, options })
             }
             Err(error) => State::Sent(Response::error(member.explain(error))),
         };
@@ -141,7 +145,8 @@ impl<T, F> Call<T, F> {
     }
 
     /// Gives the call `limit`, counted from when it is first polled. If it has no outcome by then,
-    /// it fails with [`ErrorKind::Timeout`] and is given up as if dropped.
+    /// it fails with [`ErrorKind::Timeout`] and is given up as if dropped. Its handler learns how much
+    /// time there is, as it does of a [`deadline`](Self::deadline).
     #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(Timeout::After(limit));
@@ -159,16 +164,45 @@ impl<T, F> Call<T, F> {
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
         if let State::Unsent(_, request) = &mut self.state {
             request.options.needs_progress = true;
-            request.options.progress = Some(Arc::new(move |body| {
+            let progress: Progress = Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
                 catch_and_log("on_progress", || {
                     if let Ok(value) = decode(&body) {
                         progress(value);
                     }
                 });
-            }));
+            });
+            CallContext::set_progress(&mut request.options.context, Some(progress));
         }
         self
+    }
+
+    /// Sets the value of a name in the [metadata](crate::Context::metadata) of the call, which its handler can read. Over
+    /// a connection it travels to programs of this library alone.
+    ///
+    /// Metadata is for traces and the like, and never authority.
+    pub fn metadata(mut self, name: &str, value: &str) -> Self {
+        if let State::Unsent(_, request) = &mut self.state {
+            CallContext::set_metadata(&mut request.options.context, name, value);
+        }
+        self
+    }
+
+    /// Gives the call up at a time, which its handler learns, and the calls that the handler makes. If it has no outcome
+    /// by then, it fails with [`ErrorKind::Timeout`].
+    #[cfg(feature = "tokio")]
+    pub fn deadline(mut self, at: std::time::Instant) -> Self {
+        let at = crate::runtime::from_std(at);
+        self.set_deadline(at);
+        self.timeout = Some(Timeout::Until(at));
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    fn set_deadline(&mut self, at: crate::runtime::Instant) {
+        if let State::Unsent(_, request) = &mut self.state {
+            CallContext::set_deadline(&mut request.options.context, at);
+        }
     }
 
     /// Sends the call and wants no answer. It is never cancelled, and keeps its connection open
@@ -240,11 +274,18 @@ impl<T, F> Call<T, F> {
     #[cfg(feature = "tokio")]
     #[cold]
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        if let Some(Timeout::After(limit)) = self.timeout {
-            match crate::runtime::sleep(limit) {
-                Ok(timer) => self.timeout = Some(Timeout::At(limit, timer)),
-                Err(error) => return Poll::Ready(error),
+        let timer = match self.timeout {
+            Some(Timeout::After(limit)) => Some((Some(limit), crate::runtime::sleep(limit))),
+            Some(Timeout::Until(_)) if matches!(&self.state, State::Sent(response) if response.is_sent()) => {
+                None
             }
+            Some(Timeout::Until(at)) => Some((None, crate::runtime::sleep_until(at))),
+            _ => None,
+        };
+        match timer {
+            Some((limit, Ok(timer))) => self.timeout = Some(Timeout::At(limit, timer)),
+            Some((_, Err(error))) => return Poll::Ready(error),
+            None => {}
         }
         let Some(Timeout::At(limit, sleep)) = &mut self.timeout else { return Poll::Pending };
         sleep.as_mut().poll(cx).map(|()| {
@@ -253,7 +294,11 @@ impl<T, F> Call<T, F> {
                 State::Unsent(..) | State::Mapped(_) | State::Done => true,
             };
             let fate = if not_sent { Fate::NotSent } else { Fate::MayHaveRun };
-            Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")).with_fate(fate)
+            let error = match limit {
+                Some(limit) => Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")),
+                None => late(),
+            };
+            error.with_fate(fate)
         })
     }
 
@@ -275,6 +320,12 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
     type Output = Result<T, F>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
+        #[cfg(feature = "tokio")]
+        if let (Some(Timeout::After(limit)), State::Unsent(..)) = (&self.timeout, &self.state) {
+            if let Some(end) = crate::runtime::Instant::now().checked_add(*limit) {
+                self.set_deadline(end);
+            }
+        }
         let mut place: Option<T> = None;
         let polled = match &mut self.state {
             State::Sent(response) => response.poll(cx, Some(&mut place)),

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::Link;
+use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
 use super::encode::{ENVELOPE, error_text, to_wire};
 use super::locked::Cause;
 use super::state::State;
 use crate::bounds;
 use crate::cap::Cap;
+use crate::cap::context::Progress;
 use crate::cap::data::to_cap;
 use crate::cap::import::ImportHook as _;
 use crate::cap::payload::{LivePayload, REFERENCE, unfolded_len};
-use crate::cap::progress::Progress;
 use crate::cap::response::{Outcome, Reply};
 use crate::error::Error;
 use crate::limits::LimitKind;
@@ -90,7 +91,7 @@ impl Link {
     }
 
     /// Ends a call of the peer, and answers it if it waits for that.
-    fn end_call(
+    pub(super) fn end_call(
         self: &Arc<Self>,
         state: &mut State,
         answer: Id,
@@ -101,6 +102,7 @@ impl Link {
         if ran {
             effects.discard_all(state.inbox.take_running(answer));
         }
+        state.entries.deadlines.remove(Deadline::Theirs(answer));
         let (wanted, cancelled) = state.session.finish(answer);
         for answer in cancelled {
             Self::cancel_call(state, answer, effects);

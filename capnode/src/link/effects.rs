@@ -7,9 +7,10 @@ use std::task::Waker;
 use super::call_handle::CallHandle;
 use super::lost::LostMessage;
 use super::question::Question;
+use super::queued_call::QueuedCall;
 use crate::cap::Cap;
+use crate::cap::context::Progress;
 use crate::cap::inbound::{InboundRef, InboundResult};
-use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
 use crate::error::Error;
 use crate::message::Payload;
@@ -18,6 +19,8 @@ use crate::message::Payload;
 pub(super) enum Effect {
     /// Answers a caller.
     Deliver(Question, InboundResult),
+    /// Fails a call of this side that has not been sent.
+    Unsent(QueuedCall, Error),
     /// Reports the progress of a call of this side.
     Progress(Progress, Payload<InboundRef>),
     /// Resolves a promise.

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::deadlines::{Deadline, Deadlines};
 use super::effects::{Effect, Effects};
 use super::question::Question;
 use crate::cap::Cap;
+use crate::cap::context::Progress;
 use crate::cap::data::to_cap;
 use crate::cap::import::Import;
 use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
-use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
 use crate::cap::stream::{self, Pipe, StreamEnd, WriteEnd};
 use crate::dialect::Capabilities;
@@ -36,6 +37,8 @@ pub(super) struct Entries {
     /// Calls of the peer whose results it may still use.
     answers: IdMap<Answer>,
     kept_bytes: usize,
+    /// The deadlines of the calls of both sides.
+    pub(super) deadlines: Deadlines,
     /// Pipes that the peer has opened.
     pipes: Vec<Weak<Pipe>>,
     sweep_of_pipes: Sweep,
@@ -85,6 +88,7 @@ impl Entries {
     #[must_use]
     pub(super) fn take_question(&mut self, id: Id) -> Option<Question> {
         let caller = self.calls.remove(&id);
+        self.deadlines.remove(Deadline::Own(id));
         self.own_calls -= usize::from(caller.is_some() && id > 0);
         caller
     }

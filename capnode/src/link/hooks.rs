@@ -1,9 +1,10 @@
 //! The connection as its references and answers see it: calls and releases of this program.
 
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
+use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
 use super::encode::{ENVELOPE, to_wire};
 use super::locked::Cause;
@@ -14,6 +15,7 @@ use super::{Link, PropertyReads};
 use crate::bounds::with_bytes_beside;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
+use crate::cap::context::Context;
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::payload::{LivePayload, REFERENCE, beside_len};
@@ -23,7 +25,11 @@ use crate::cap::request::{Args, CallOptions, Member, Request};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{LimitKind, Unfolding};
-use crate::message::{CapDescriptor, Expression, Id, Key, Mapping, Path, Payload, Program, ReturnMode, Text};
+use crate::message::{
+    CapDescriptor, Expression, Id, Key, Mapping, Message, Path, Payload, Program, ReturnMode, Text,
+};
+use crate::runtime::Instant;
+use crate::session::OutboundCall;
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 use crate::thin_vec::ThinVec;
@@ -115,7 +121,7 @@ impl ImportHook for Link {
         Some(closed.and_then(|()| batch.count_chunk(bytes, &self.limits)))
     }
 
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_room(&self, cx: &mut task::Context<'_>) -> Poll<()> {
         // A waker is user code.
         let mut waker = Some(cx.waker().clone());
         self.with_state(Cause::Program, |state, _| {
@@ -154,6 +160,9 @@ impl ImportHook for Link {
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
         }
+        if self.call_time.is_some() || request.options.context.is_some() {
+            self.prepare_context(&mut request.options)?;
+        }
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !request.options.at_once;
         self.with_state(Cause::Program, |state, effects| {
@@ -165,9 +174,12 @@ impl ImportHook for Link {
             let Request { args, options, .. } = request;
             let args = args.take_written();
             if waits {
-                let (requester, called) = self.requester(state.outbox.next_number(), answered, options);
+                let number = state.outbox.next_number();
+                self.note_deadline(state, Deadline::Waiting(number), options);
+                let context = options.context.clone();
+                let (requester, called) = self.requester(number, answered, options);
                 let (target, path) = (target.clone(), path.compact());
-                state.outbox.wait(QueuedCall { target, path, args, program, size, requester });
+                state.outbox.wait(QueuedCall { target, path, args, program, context, size, requester });
                 return Ok(called);
             }
             let asked = match program {
@@ -178,6 +190,7 @@ impl ImportHook for Link {
                 }
             };
             let mut call = state.session.call(asked, return_mode, options.chunk);
+            carry(state, &mut call, options.context.as_ref());
             if let Some(batch) = &self.batch {
                 batch.note_call(target.id(), answered, awaits, &mut call, &mut state.session);
             }
@@ -187,7 +200,9 @@ impl ImportHook for Link {
             }
             let since = self.call_since(options.timed);
             let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
-            state.entries.expect(id, Question::Call { caller, progress: options.progress.take(), since });
+            self.note_deadline(state, Deadline::Own(id), options);
+            let progress = options.progress();
+            state.entries.expect(id, Question::Call { caller, progress, since });
             Ok(Called::Sent(if self.batch.is_some() { answer.gathering() } else { answer }))
         })
     }
@@ -259,6 +274,31 @@ impl Link {
         Expression::Value(Payload::reference(CapDescriptor::Map(Box::new(map))))
     }
 
+    /// Adds to the context of a call what the connection says of each, and checks it.
+    #[cold]
+    fn prepare_context(&self, options: &mut CallOptions) -> Result<(), Error> {
+        let end = self.call_time.and_then(|limit| Instant::now().checked_add(limit));
+        if let Some(end) = end {
+            Context::set_deadline(&mut options.context, end);
+        }
+        options.context.as_ref().map_or(Ok(()), |context| context.check(self.limits.metadata_bytes))
+    }
+
+    /// Notes the deadline of a call of this side, unless its caller sees to it.
+    fn note_deadline(&self, state: &mut State, call: Deadline, options: &CallOptions) {
+        let end = options.context.as_ref().and_then(Context::ends_at).filter(|_| !options.timed);
+        if let Some(end) = end {
+            self.set_deadline(state, call, end);
+        }
+    }
+
+    /// Sets the deadline of a call.
+    pub(super) fn set_deadline(&self, state: &mut State, call: Deadline, at: Instant) {
+        if state.entries.deadlines.set(call, at) {
+            self.has_sooner.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Returns the start of the time limit of a call, unless the call has one of its own (`timed`), or the peer answers
     /// every call.
     fn call_since(&self, timed: bool) -> Option<Duration> {
@@ -268,9 +308,9 @@ impl Link {
 
     /// Sends waiting calls while there is room.
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
-        while let Some(QueuedCall { target, path, args, program, requester, .. }) =
-            state.outbox.next_waiting(&self.limits)
-        {
+        while let Some((number, call)) = state.outbox.next_waiting(&self.limits) {
+            let QueuedCall { target, path, args, program, context, requester, .. } = call;
+            state.entries.deadlines.remove(Deadline::Waiting(number));
             let asked = match program {
                 Some(program) => self.map_of(state, &target, path, args, program, effects),
                 None => {
@@ -283,6 +323,8 @@ impl Link {
                 Requester::Caller { .. } => ReturnMode::Streamed,
             };
             let mut call = state.session.call(asked, return_mode, false);
+            carry(state, &mut call, context.as_ref());
+            effects.discard_all(context);
             call.pulled &= self.batch.is_none() || requester.awaits();
             let id = call.id;
             let sent = state.send(call, effects);
@@ -296,7 +338,9 @@ impl Link {
                 }
                 Requester::Caller { caller, options } => {
                     caller.set_id(id);
-                    let (progress, since) = (options.progress, self.call_since(options.timed));
+                    self.note_deadline(state, Deadline::Own(id), &options);
+                    let (progress, since) = (options.progress(), self.call_since(options.timed));
+                    effects.discard_all(options.context);
                     let caller = Question::Call { caller, progress, since };
                     match sent {
                         Ok(id) => state.entries.expect(id, caller),
@@ -305,5 +349,15 @@ impl Link {
                 }
             }
         }
+    }
+}
+
+/// Has a call carry its context, to a peer that understands it.
+#[inline]
+fn carry(state: &State, call: &mut OutboundCall, context: Option<&Context>) {
+    let Some(context) = context.filter(|_| state.session.takes_context()) else { return };
+    if let Some(context) = context.carried() {
+        let message = std::mem::replace(&mut call.message, Message::Hello);
+        call.message = Message::InContext { call: Box::new(message), context };
     }
 }

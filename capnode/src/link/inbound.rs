@@ -7,6 +7,7 @@ use futures_channel::oneshot;
 
 use super::Link;
 use super::clock::Sign;
+use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
 use super::entries::no_index_for;
 use super::inbound_call::InboundCall;
@@ -15,6 +16,7 @@ use super::question::Question;
 use super::state::State;
 use super::task::Task;
 use crate::bounds;
+use crate::cap::context::{check_metadata, within};
 use crate::cap::depth::HostGuard;
 use crate::cap::import::ImportHook as _;
 use crate::cap::inbound::{
@@ -28,8 +30,8 @@ use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
 use crate::limits::{LimitKind, Unfolding};
 use crate::message::{
-    CapDescriptor, Expression, Id, Mapping, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Text,
-    Usual,
+    CapDescriptor, CarriedContext, Expression, Extensions, Id, Mapping, Message, Parsed, Path, Payload,
+    ReceiverRef, ReturnMode, Text, Usual,
 };
 use crate::session::{Event, Received};
 use crate::sync::atomic::Ordering;
@@ -143,7 +145,7 @@ impl Link {
         if !self.ended.load(Ordering::SeqCst) {
             let _hosted = HostGuard::new(Some(self.clone()));
             let limits = Unfolding { frame: self.write_limit(), ..self.unfolding };
-            let started = make_call(target, name, args, limits).start_unawaited();
+            let started = make_call(target, name, args, limits, &self.context).start_unawaited();
             self.go_on(answer, started, InboundCall::SIZE + bytes);
         }
         true
@@ -204,7 +206,7 @@ impl Link {
                 }
                 let Received { event, reply } = state.session.receive(message, now)?;
                 state.say_all(reply);
-                self.agree_on_bytes(state);
+                self.offer(state);
                 if self.peer.get().is_some_and(|peer| !peer.releases) {
                     state.evict_exports(self.limits.exports, effects);
                 }
@@ -238,15 +240,17 @@ impl Link {
         }
     }
 
-    /// Offers to take bytes beside the text, once, to a peer of this library, and notes that the peer takes them.
-    fn agree_on_bytes(&self, state: &mut State) {
-        if !state.session.is_extended() || !self.carries_bytes.load(Ordering::Relaxed) {
+    /// Tells a peer of this library, once, what this side is able to do, and notes that the peer takes bytes beside the
+    /// text.
+    fn offer(&self, state: &mut State) {
+        if !state.session.is_extended() {
             return;
         }
-        if let Some(offer) = state.session.offer_bytes() {
+        let bytes = self.carries_bytes.load(Ordering::Relaxed);
+        if let Some(offer) = state.session.offer(Extensions { bytes, context: true }) {
             state.say(&offer);
         }
-        if state.session.takes_bytes() {
+        if bytes && state.session.takes_bytes() {
             self.puts_bytes_beside.store(true, Ordering::Relaxed);
         }
     }
@@ -331,19 +335,20 @@ impl Link {
     fn start(self: &Arc<Self>, call: InboundCall) {
         // A handler started here may start others, which become tasks of this connection.
         let _hosted = HostGuard::new(Some(self.clone()));
-        let InboundCall { answer, expression, bytes, .. } = call;
+        let InboundCall { answer, expression, context, bytes, .. } = call;
         // References may lead to other values.
         let unfolds = match &expression {
             Expression::Call { args, .. } => args.as_ref().is_some_and(|args| !args.refs.is_empty()),
             Expression::Value(_) => true,
         };
         let limits = Unfolding { frame: self.write_limit(), ..self.unfolding };
+        let progress = self.peer.get().is_some_and(|peer| peer.progress);
+        let progress = progress.then(|| self.progress_of(answer));
+        let context = context.unwrap_or_else(|| self.context.received(None, progress));
         let start = || {
             let response = match expression {
                 Expression::Call { target, path, args } => {
-                    let progress = self.peer.get().is_some_and(|peer| peer.progress);
-                    let progress = progress.then(|| self.progress_of(answer));
-                    make_request(target, path, args, limits, progress)
+                    make_request(target, path, args, limits, Some(context.clone()))
                 }
                 Expression::Value(value) => match InboundRef::begin(value, limits) {
                     Ok(body) => Response::wire(body),
@@ -354,6 +359,8 @@ impl Link {
             };
             response.start_unawaited()
         };
+        // Requests in the values are of the same context.
+        let start = || within(&mut Some(context.clone()), start);
         let (started, unfolded) = if unfolds { bounds::unfolding(start) } else { (start(), 0) };
         self.go_on(answer, started, bytes + unfolded);
     }
@@ -390,11 +397,12 @@ impl Link {
         effects: &mut Effects,
     ) -> Result<Option<Work>, Error> {
         match event {
-            Event::Call { answer, expression, return_mode, refusal } => {
+            Event::Call { answer, expression, return_mode, refusal, context } => {
                 if matches!(return_mode, ReturnMode::Retained) {
                     state.entries.open_answer(answer);
                 }
-                return self.stage_call(state, answer, expression, refusal, bytes, effects);
+                let said = (expression, context);
+                return self.stage_call(state, answer, said, refusal, bytes, effects);
             }
             Event::Answered { import, outcome } => {
                 return Ok(self.stage_answer(state, import, outcome, effects));
@@ -451,7 +459,7 @@ impl Link {
         self: &Arc<Self>,
         state: &mut State,
         answer: Id,
-        expression: Expression<Id, CapDescriptor>,
+        (expression, carried): (Expression<Id, CapDescriptor>, Option<Box<CarriedContext>>),
         refusal: Option<String>,
         bytes: usize,
         effects: &mut Effects,
@@ -478,8 +486,17 @@ impl Link {
             }
             Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
         };
-        let call = InboundCall::new(answer, expression, bytes);
+        let mut call = InboundCall::new(answer, expression, bytes);
         let mut refused = refusal.map(Error::rejected);
+        if let Some(carried) = carried {
+            let fits = check_metadata(&carried.metadata, self.limits.metadata_bytes);
+            refused = refused.or(fits.err());
+            let context = self.context.received(Some(*carried), None);
+            if let Some(at) = context.ends_at() {
+                self.set_deadline(state, Deadline::Theirs(answer), at);
+            }
+            call.context = Some(context);
+        }
         if call.requests > self.limits.running_calls && refused.is_none() {
             let message = format!("more than {} calls in one message", self.limits.running_calls);
             effects.discard(call);
@@ -540,6 +557,7 @@ impl Link {
     pub(super) fn cancel_call(state: &mut State, answer: Id, effects: &mut Effects) {
         state.inbox.withdraw(answer, effects);
         state.encoding.export_names_mut().end(answer);
+        state.entries.deadlines.remove(Deadline::Theirs(answer));
         if let Some(running) = state.inbox.take_running(answer) {
             effects.push(Effect::Cancel(running));
         }

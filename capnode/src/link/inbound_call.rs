@@ -1,6 +1,7 @@
 //! Calls of the peer that have been taken in.
 
 use crate::cap::Cap;
+use crate::cap::context::Context;
 use crate::cap::inbound::{InboundRef, REQUEST, STEP};
 use crate::message::{Expression, Id};
 
@@ -9,6 +10,8 @@ use crate::message::{Expression, Id};
 pub(super) struct InboundCall {
     pub(super) answer: Id,
     pub(super) expression: Expression<Cap, InboundRef>,
+    /// The context that came with it; `None` for that of every call of the peer.
+    pub(super) context: Option<Context>,
     /// Bytes that it keeps: its frame, itself, and the calls and reads in its values.
     pub(super) bytes: usize,
     /// The number of calls and reads in its values.
@@ -29,6 +32,6 @@ impl InboundCall {
             Expression::Value(value) => InboundRef::requests(value),
         };
         let held = Self::SIZE + requests * REQUEST + steps * STEP;
-        Self { answer, expression, bytes: bytes + held, requests }
+        Self { answer, expression, context: None, bytes: bytes + held, requests }
     }
 }

@@ -1,16 +1,21 @@
 //! The time limits of a link: it checks that the peer is still there, closes an unused connection, and gives up
 //! unanswered calls. Its driver tells it the time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Link;
+use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
 use super::locked::Cause;
 use super::state::State;
+use crate::cap::Cap;
+use crate::cap::context::late;
 use crate::dialect::{PROBE, Probe};
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
-use crate::message::{Key, Path, Text};
+use crate::message::{Id, Key, Path, Text};
+use crate::runtime::Instant;
 use crate::sync::atomic::Ordering;
 
 /// Bytes of a first message that must arrive each second, or the peer counts as silent.
@@ -51,15 +56,16 @@ impl Link {
     }
 
     /// Does all that is due, and returns the time of the next check.
-    pub(crate) fn tick(&self) -> Tick {
+    pub(crate) fn tick(self: &Arc<Self>) -> Tick {
         let now = self.now();
         let tick = self.with_state(Cause::Driver, |state, effects| {
             if self.ended.load(Ordering::SeqCst) {
                 return Ok(Tick { next: None, ask: false });
             }
             let next_call = self.give_up_calls(state, now, effects);
+            let next_late = self.give_up_late(state, now, effects);
             self.check(state, now).map(|mut tick| {
-                tick.next = [tick.next, next_call].into_iter().flatten().min();
+                tick.next = [tick.next, next_call, next_late].into_iter().flatten().min();
                 tick
             })
         });
@@ -158,6 +164,59 @@ impl Link {
                 Err(_) => state.clock.set_unprobeable(self.now()),
             }
         });
+    }
+
+    /// Returns `true` once there is an earlier deadline than the last tick knew of.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_sooner(&self) -> bool {
+        self.has_sooner.load(Ordering::SeqCst)
+    }
+
+    /// Gives up the calls whose deadlines have passed. Returns the time of the next deadline.
+    fn give_up_late(
+        self: &Arc<Self>,
+        state: &mut State,
+        now: Duration,
+        effects: &mut Effects,
+    ) -> Option<Duration> {
+        self.has_sooner.store(false, Ordering::SeqCst);
+        state.entries.deadlines.next()?;
+        let clock = Instant::now();
+        while let Some(call) = state.entries.deadlines.take_late(clock) {
+            match call {
+                Deadline::Own(id) => {
+                    let release = state.session.drop_call(id);
+                    state.say_all(release);
+                    if let Some(caller) = state.entries.take_question(id) {
+                        let error = late().with_fate(Fate::MayHaveRun);
+                        effects.push(Effect::Deliver(caller, Err(error)));
+                    }
+                }
+                Deadline::Waiting(number) => {
+                    if let Some(call) = state.outbox.withdraw(number) {
+                        effects.push(Effect::Unsent(call, late()));
+                    }
+                }
+                Deadline::Theirs(answer) => self.end_late(state, answer, effects),
+            }
+        }
+        let next = state.entries.deadlines.next()?;
+        Some(now.saturating_add(next.saturating_duration_since(clock)))
+    }
+
+    /// Ends a call of the peer whose deadline has passed, as if the peer had given it up, and answers it.
+    fn end_late(self: &Arc<Self>, state: &mut State, answer: Id, effects: &mut Effects) {
+        if !state.session.is_running(answer) {
+            return;
+        }
+        state.inbox.withdraw(answer, effects);
+        if let Some(running) = state.inbox.take_running(answer) {
+            effects.push(Effect::Cancel(running));
+        }
+        if let Some(promise) = state.entries.promise_of(answer) {
+            effects.push(Effect::Resolve(promise, Cap::broken(late())));
+        }
+        self.end_call(state, answer, Err(late()), false, effects);
     }
 
     /// Gives up the calls of this side that have timed out. Returns the time of the next check.

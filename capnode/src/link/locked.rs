@@ -11,6 +11,7 @@ use super::question::Question;
 use super::state::State;
 use super::{Link, PendingRelease};
 use crate::cap::Cap;
+use crate::cap::context::within;
 use crate::cap::data::to_cap;
 use crate::cap::depth::{Host, HostGuard};
 use crate::cap::inbound::{InboundRef, InboundResult, PromiseOutcome};
@@ -144,6 +145,7 @@ impl Link {
             }
             match effect {
                 Effect::Deliver(caller, answer) => self.deliver(caller, answer),
+                Effect::Unsent(call, error) => call.fail(&error),
                 Effect::Progress(progress, value) => {
                     if let Ok(value) = InboundRef::into_live(value, self.unfolding) {
                         progress(value);
@@ -173,11 +175,13 @@ impl Link {
         match caller {
             Question::Call { caller, .. } => {
                 // If the caller has gone, the answer is dropped, which releases its references.
-                caller.answer(Ok(InboundRef::begin(value, self.unfolding)));
+                let begin = || InboundRef::begin(value, self.unfolding);
+                caller.answer(Ok(within(&mut Some(self.context.clone()), begin)));
             }
             Question::Promise(promised) => {
                 // If no receiver is left, the outcome is dropped.
-                let _gone = promised.send(PromiseOutcome::value(value, &self.untaken, self.unfolding));
+                let outcome = || PromiseOutcome::value(value, &self.untaken, self.unfolding);
+                let _gone = promised.send(within(&mut Some(self.context.clone()), outcome));
                 self.with_state(Cause::Peer, |state, effects| self.check_calls(state, effects));
             }
             Question::Index(promise) => {

@@ -13,6 +13,7 @@ mod answer;
 mod batch;
 mod call_handle;
 mod clock;
+mod deadlines;
 pub(crate) mod drive;
 mod effects;
 mod encode;
@@ -58,11 +59,13 @@ pub use self::lost::LostMessage;
 use self::outbox::Outbox;
 use self::pool::{Pool, QuotaShare};
 use self::state::State;
+use crate::caller::Caller;
 use crate::cap::Cap;
+use crate::cap::context::Context;
 use crate::cap::promise::Promise;
 use crate::dialect::{Capabilities, Dialect};
 use crate::limits::{Limits, Unfolding};
-use crate::message::Id;
+use crate::message::{Extensions, Id};
 use crate::registry::Registry;
 use crate::remote::Remote;
 use crate::session::{Session, Side};
@@ -90,6 +93,14 @@ pub(crate) struct LinkConfig {
     pub(crate) remote: Remote,
     /// `true` if the connection is an HTTP batch.
     pub(crate) batch: bool,
+    /// The facts about the peer.
+    pub(crate) caller: Caller,
+    /// The names of metadata that calls inherit.
+    pub(crate) inherits: Option<Arc<[String]>>,
+    /// The time that each call of this side may take.
+    pub(crate) call_time: Option<Duration>,
+    /// `true` if the peer is known to be of this library, in a version that has told so before.
+    pub(crate) knows_peer: bool,
 }
 
 pub(crate) struct Link {
@@ -105,6 +116,12 @@ pub(crate) struct Link {
     /// The progress of an HTTP batch, if the connection is one.
     batch: Option<Box<Batch>>,
     remote: Remote,
+    /// The context of a call of the peer that says nothing of it.
+    context: Context,
+    /// Time that each call of this side may take.
+    call_time: Option<Duration>,
+    /// `true` if there is an earlier deadline than the driver knows of.
+    has_sooner: AtomicBool,
     /// Time that the peer has for its first message.
     silence: Option<Duration>,
     /// Time that the connection may be unused.
@@ -161,7 +178,8 @@ struct PropertyReads {
 
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, config: LinkConfig) -> Arc<Self> {
-        let LinkConfig { limits, dialect, registry, lost, nickname, pool, remote, batch } = config;
+        let LinkConfig { limits, dialect, registry, lost, nickname, pool, remote, batch, .. } = config;
+        let LinkConfig { caller, inherits, call_time, knows_peer, .. } = config;
         // The connecting side speaks first.
         let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
         let peer = dialect.map(Dialect::capabilities);
@@ -174,6 +192,9 @@ impl Link {
             clock: LivenessClock::default(),
             lifecycle: Lifecycle::default(),
         };
+        if knows_peer {
+            state.session.presume(Extensions { context: true, ..Extensions::default() });
+        }
         if batch {
             state.session.forgo_hello();
         } else if side == Side::Connecting {
@@ -188,6 +209,9 @@ impl Link {
             connecting: side == Side::Connecting,
             batch: batch.then(|| Box::new(Batch::new(side))),
             remote,
+            context: Context::of_caller(caller, inherits),
+            call_time,
+            has_sooner: AtomicBool::new(false),
             silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),
             // The connecting side decides how long it stays.
             idle: limits.idle.filter(|_| side == Side::Accepting),

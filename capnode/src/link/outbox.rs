@@ -121,14 +121,15 @@ impl Outbox {
         self.waiting.insert(self.last_waiting, call);
     }
 
-    /// Removes and returns the first call that waits, if there is room for it.
+    /// Removes and returns the first call that waits, with its number, if there is room for it.
     #[must_use]
-    pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<QueuedCall> {
+    pub(super) fn next_waiting(&mut self, limits: &Limits) -> Option<(u64, QueuedCall)> {
         if self.pending >= limits.unwritten_bytes_soft {
             return None;
         }
         let (number, _) = self.waiting.first_key_value()?;
-        self.withdraw(*number)
+        let number = *number;
+        self.withdraw(number).map(|call| (number, call))
     }
 
     /// Removes and returns a call that waits.

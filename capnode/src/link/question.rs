@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use crate::cap::Cap;
+use crate::cap::context::Progress;
 use crate::cap::inbound::PromiseOutcome;
 use crate::cap::pending::Answerer;
-use crate::cap::progress::Progress;
 use crate::cap::promise::Promise;
 use crate::error::Error;
 

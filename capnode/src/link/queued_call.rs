@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cap::context::Context;
 use crate::cap::import::Import;
 use crate::cap::payload::LivePayload;
 use crate::cap::pending::Answerer;
@@ -16,6 +17,7 @@ pub(super) struct QueuedCall {
     pub(super) args: Option<LivePayload>,
     /// The program of a map, whose captures are the arguments.
     pub(super) program: Option<Arc<Program>>,
+    pub(super) context: Option<Context>,
     pub(super) size: usize,
     pub(super) requester: Requester,
 }

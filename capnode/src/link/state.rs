@@ -64,8 +64,13 @@ impl State {
             self.retract_exports(&message, effects);
             return Err(error.with_fate(Fate::NotSent));
         }
-        if matches!(&message, Message::Call { args: Some(value), .. } | Message::Evaluate { value, .. } if !value.refs.is_empty())
-        {
+        let may_have_bytes = match &message {
+            Message::Call { args: Some(value), .. } | Message::Evaluate { value, .. } => {
+                !value.refs.is_empty()
+            }
+            message => matches!(message, Message::InContext { .. }),
+        };
+        if may_have_bytes {
             self.outbox.put_beside(&message);
         }
         if pulled {
@@ -80,8 +85,10 @@ impl State {
     /// Takes back the references in a call that was not written: they have not been lent.
     #[cold]
     fn retract_exports(&mut self, message: &Message, effects: &mut Effects) {
-        let (Message::Call { args: Some(value), .. } | Message::Evaluate { value, .. }) = message else {
-            return;
+        let value = match message {
+            Message::InContext { call, .. } => return self.retract_exports(call, effects),
+            Message::Call { args: Some(value), .. } | Message::Evaluate { value, .. } => value,
+            _ => return,
         };
         for id in value.refs.iter().filter_map(|slot| slot.to.sender_id()) {
             if self.session.retract_export(id) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
+use crate::caller::Caller;
 use crate::cap::{Cap, data};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
@@ -49,18 +50,7 @@ where
 #[derive(Clone)]
 pub struct Incoming {
     pub(super) connection: Connection,
-    pub(super) peer: PeerInfo,
-}
-
-/// The facts about a peer that its transport has brought.
-#[derive(Clone, Default)]
-pub(crate) struct PeerInfo {
-    pub(crate) address: Option<SocketAddr>,
-    /// The path and query of the request for a WebSocket, or of a batch.
-    pub(crate) path: Option<String>,
-    pub(crate) headers: Vec<(String, String)>,
-    /// Certificates, DER.
-    pub(crate) certificates: Vec<Vec<u8>>,
+    pub(super) caller: Caller,
 }
 
 impl Incoming {
@@ -70,46 +60,46 @@ impl Incoming {
         &self.connection
     }
 
+    /// Returns what is known of the peer, as the [context](crate::context) of each of its calls has it. Attach to it what
+    /// you find out, such as the user that a token stands for.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// Returns the address of the peer, where the transport has one.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.peer.address
+        self.caller.address()
     }
 
     /// Returns the path of the request for a WebSocket, or of an HTTP batch, with its query, such as `/api?room=7`.
     pub fn path(&self) -> Option<&str> {
-        self.peer.path.as_deref()
+        self.caller.path()
     }
 
     /// Returns the value of an HTTP header of the request for a WebSocket, or of an HTTP batch, the first one if there are
     /// several. The name is case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.caller.header(name)
     }
 
     /// Returns the names and values of all HTTP headers of the request for a WebSocket, or of an HTTP batch. The names are
     /// in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.peer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.caller.headers()
     }
 
     /// Returns the certificates by which the peer has proved its identity, DER, its own first. Empty if the peer was
     /// not asked for one.
     pub fn certificates(&self) -> &[Vec<u8>] {
-        &self.peer.certificates
+        self.caller.certificates()
     }
 }
 
-/// Omits the proofs of identity: the query, the values of headers, and certificates.
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<&str> = self.headers().map(|(name, _)| name).collect();
-        let path = self.path().map(|path| path.split_once('?').map_or(path, |(path, _)| path));
         f.debug_struct("Incoming")
             .field("connection", &self.connection)
-            .field("address", &self.peer.address)
-            .field("path", &path)
-            .field("headers", &headers)
-            .field("certificates", &self.peer.certificates.len())
-            .finish()
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
     }
 }

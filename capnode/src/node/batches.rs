@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 
 use super::dial::Dial;
 use super::{Node, admit};
+use crate::caller::Caller;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, OnBroken};
 use crate::cap::hook::ConnectionHook;
@@ -310,7 +311,7 @@ async fn run(begun: Begun, _unsent: mpsc::UnboundedSender<()>) {
     }
     let (answer, input) = oneshot::channel();
     let (transport, body) = Batch::new(input, batches.config.limits.batch_bytes);
-    let incoming = admit::Incoming { connection, peer: admit::PeerInfo::default() };
+    let incoming = admit::Incoming { connection, caller: Caller::default() };
     let starting = async {
         // A refusal ends the session, and with it all calls. The batch holds itself as long as it is needed.
         drop(batches.node.start(Side::Connecting, transport, incoming).await);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::admit::{Admit, Choose, Incoming, Same};
 use super::{Node, Settings};
@@ -116,6 +117,20 @@ impl NodeBuilder {
     /// Makes a function's id valid only on the connection that it was told on. Capnode's users expect the opposite.
     pub fn private_ids(mut self) -> Self {
         self.settings.config.registry = None;
+        self
+    }
+
+    /// Has the calls that handlers make pass on these names of the [metadata](crate::Context::metadata) of the call that
+    /// they serve, beside `traceparent`. Whoever is called reads the values, so list no secrets.
+    pub fn inherit<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.settings.config.inherits = Some(names.into_iter().map(str::to_owned).collect());
+        self
+    }
+
+    /// Gives each call over the connections of this node a [deadline](crate::Call::deadline) after this time, unless it
+    /// has an earlier one.
+    pub fn call_time(mut self, limit: Duration) -> Self {
+        self.settings.config.call_time = Some(limit);
         self
     }
 

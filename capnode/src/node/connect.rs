@@ -7,6 +7,7 @@ use std::io;
 use std::marker::PhantomData;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(not(feature = "http"))]
 use super::NEEDS_HTTP;
@@ -59,6 +60,8 @@ pub struct Connect<C> {
     url: String,
     node: Node,
     dialect: Option<Dialect>,
+    knows_peer: bool,
+    call_time: Option<Duration>,
     headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
@@ -73,6 +76,8 @@ impl Node {
             url: url.to_owned(),
             node: self.clone(),
             dialect: None,
+            knows_peer: false,
+            call_time: None,
             headers: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -85,6 +90,20 @@ impl<C: FromConnection> Connect<C> {
     /// Sets the wire language, instead of Cap'n Web or that of the [node](super::NodeBuilder::dialect).
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = Some(dialect);
+        self
+    }
+
+    /// Says that the peer is a program of this library, so that the first calls already carry their
+    /// [context](crate::Context). Otherwise a call does once the peer has told that it understands it.
+    pub fn peer_is_capnode(mut self) -> Self {
+        self.knows_peer = true;
+        self
+    }
+
+    /// Gives each call over the connection a [deadline](crate::Call::deadline) after this time, unless it has an earlier
+    /// one, in place of that of the [node](super::NodeBuilder::call_time).
+    pub fn call_time(mut self, limit: Duration) -> Self {
+        self.call_time = Some(limit);
         self
     }
 
@@ -104,7 +123,9 @@ impl<C: FromConnection> Connect<C> {
 
     fn config(&self, remote: Remote) -> LinkConfig {
         let config = self.node.config(remote);
-        LinkConfig { dialect: self.dialect.or(config.dialect), ..config }
+        let dialect = self.dialect.or(config.dialect);
+        let (knows_peer, call_time) = (self.knows_peer, self.call_time.or(config.call_time));
+        LinkConfig { dialect, knows_peer, call_time, ..config }
     }
 
     async fn run(self) -> Result<C, Error> {

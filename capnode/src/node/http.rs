@@ -16,7 +16,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{HANDSHAKE, Node, PeerInfo, admit};
+use super::{HANDSHAKE, Node, admit};
+use crate::caller::{Caller, PeerInfo};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::link::{Link, LinkConfig};
@@ -172,12 +173,14 @@ where
     // The receiver is here.
     let _received = body.send(request.into_body());
     let (transport, answer) = Batch::new(input, limit);
-    let config = LinkConfig { batch: true, dialect: Some(dialect), ..node.config(remote) };
+    let caller = Caller::new(peer);
+    let config =
+        LinkConfig { batch: true, dialect: Some(dialect), caller: caller.clone(), ..node.config(remote) };
     let connection = Connection::new(Side::Accepting, config);
     let link = connection.link().clone();
     let mut sender = SenderGuard(Some(link.clone()));
     // A refusal ends the session, which tells the peer.
-    let _refused = node.start(Side::Accepting, transport, admit::Incoming { connection, peer }).await;
+    let _refused = node.start(Side::Accepting, transport, admit::Incoming { connection, caller }).await;
     let answer = answer.await;
     // A call without an answer may go on.
     sender.0 = None;

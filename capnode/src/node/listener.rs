@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::HANDSHAKE;
 #[cfg(feature = "http")]
 use super::http::Sender;
-use super::{Node, PeerInfo, kind_of};
+use super::{Node, kind_of};
+use crate::caller::PeerInfo;
 use crate::error::Error;
 #[cfg(feature = "ws")]
 use crate::error::ErrorKind;

@@ -20,7 +20,6 @@ mod listener;
 mod shared;
 
 pub use self::admit::Incoming;
-pub(crate) use self::admit::PeerInfo;
 pub use self::builder::NodeBuilder;
 pub use self::connect::{Connect, cap_wrap, connect, connect_over};
 #[cfg(feature = "axum")]
@@ -28,6 +27,7 @@ pub(crate) use self::http::{Sender, answer};
 pub use self::listener::Listener;
 pub use self::shared::Drained;
 
+use crate::caller::{Caller, PeerInfo};
 use crate::cap::Cap;
 use crate::cap::promise::Promise;
 use crate::connection::{Connection, FromConnection};
@@ -122,8 +122,9 @@ impl Node {
         remote: Remote,
         peer: PeerInfo,
     ) -> Result<Connection, Error> {
-        let connection = Connection::new(Side::Accepting, self.config(remote));
-        let incoming = Incoming { connection, peer };
+        let caller = Caller::new(peer);
+        let config = LinkConfig { caller: caller.clone(), ..self.config(remote) };
+        let incoming = Incoming { connection: Connection::new(Side::Accepting, config), caller };
         self.start(Side::Accepting, transport, incoming).await
     }
 
@@ -188,8 +189,8 @@ impl Node {
         transport: impl Transport + Unpin,
         config: LinkConfig,
     ) -> Result<C, Error> {
-        let connection = Connection::new(Side::Connecting, config);
-        let incoming = Incoming { connection, peer: PeerInfo::default() };
+        let caller = config.caller.clone();
+        let incoming = Incoming { connection: Connection::new(Side::Connecting, config), caller };
         self.start(Side::Connecting, transport, incoming).await.map(C::from_connection)
     }
 }

@@ -16,3 +16,13 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result
 pub(crate) fn can_spawn() -> bool {
     true
 }
+
+/// Returns a time as the standard library has it.
+pub(crate) fn to_std(at: Instant) -> Instant {
+    at
+}
+
+/// Returns a time of the standard library.
+pub(crate) fn from_std(at: Instant) -> Instant {
+    at
+}

@@ -130,3 +130,13 @@ where
     runtime.spawn_blocking(move || on.block_on(running));
     Box::pin(async move { end.await.unwrap_or_else(|_| Err(Error::rejected("the handler was given up"))) })
 }
+
+/// Returns a time as the standard library has it.
+pub(crate) fn to_std(at: Instant) -> std::time::Instant {
+    at.into_std()
+}
+
+/// Returns a time of the standard library.
+pub(crate) fn from_std(at: std::time::Instant) -> Instant {
+    Instant::from_std(at)
+}

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::limits::{LimitKind, Limits};
-use crate::message::{CapDescriptor, Expression, Id, Message, Payload, ReceiverRef, ReturnMode, Text};
+use crate::message::{
+    CapDescriptor, CarriedContext, Expression, Extensions, Id, Message, Payload, ReceiverRef, ReturnMode,
+    Text,
+};
 
 /// Stands for all references, in the release of a language that does not count them.
 const ALL: u64 = u64::MAX;
@@ -49,15 +52,23 @@ impl Session {
                 format!("more than {limit} frames in a second"),
             ));
         }
-        let Some(message) = message else { return Ok(Received::default()) };
+        let Some(mut message) = message else { return Ok(Received::default()) };
         self.enter_in_place();
+        let mut carried = None;
+        if let Message::InContext { call, context } = message {
+            // It means nothing in the message of any other peer.
+            carried = Some(context).filter(|_| self.extended);
+            message = *call;
+        }
         let (mut reply, mut found) = (None, Findings::NONE);
         let event = match message {
+            // It holds a call.
+            Message::InContext { .. } => None,
             Message::Call { target, path, args, return_mode, .. } => {
-                self.start(return_mode, Expression::Call { target, path, args })?
+                self.start(return_mode, Expression::Call { target, path, args }, carried)?
             }
             Message::Evaluate { value, return_mode, .. } => {
-                self.start(return_mode, Expression::Value(value))?
+                self.start(return_mode, Expression::Value(value), carried)?
             }
             Message::Pipe { .. } => {
                 let answer = self.number(false);
@@ -69,11 +80,12 @@ impl Session {
                 self.resolve(&mut value, &mut found)?;
                 Some(Event::Progress { import: id, value })
             }
-            Message::Extensions { bytes } if self.extended => {
-                self.takes_bytes |= bytes;
+            Message::Extensions(Extensions { bytes, context }) if self.extended => {
+                self.taken.bytes |= bytes;
+                self.taken.context |= context;
                 None
             }
-            Message::Extensions { .. } => return protocol("unknown message: abilities".to_owned()),
+            Message::Extensions(_) => return protocol("unknown message: abilities".to_owned()),
             Message::Pull(id) => self.handle_pull(id),
             Message::Answer { id, outcome } => self.handle_answer(id, outcome, &mut reply)?,
             Message::Release { id, count } => self.handle_release(id, count)?,
@@ -189,6 +201,7 @@ impl Session {
         &mut self,
         return_mode: ReturnMode,
         mut expression: Expression<Id, CapDescriptor>,
+        context: Option<Box<CarriedContext>>,
     ) -> Result<Option<Event>, Error> {
         let mut found = Findings::NONE;
         let value = match &mut expression {
@@ -220,7 +233,7 @@ impl Session {
                 Expression::Value(value) => value,
             });
         }
-        Ok(Some(Event::Call { answer, expression, return_mode, refusal: found.wrong }))
+        Ok(Some(Event::Call { answer, expression, return_mode, refusal: found.wrong, context }))
     }
 
     /// Returns the number of a call of the peer that has come.

@@ -14,7 +14,10 @@
 
 use crate::dialect::Capabilities;
 use crate::limits::{Limits, Rate};
-use crate::message::{CapDescriptor, Expression, Id, IdMap, Message, Path, Payload, ReturnMode, Text};
+use crate::message::{
+    CapDescriptor, CarriedContext, Expression, Extensions, Id, IdMap, Message, Path, Payload, ReturnMode,
+    Text,
+};
 use crate::table::{NumberMap, Table};
 
 mod handle;
@@ -48,6 +51,8 @@ pub(crate) enum Event {
         expression: Expression<Id, CapDescriptor>,
         return_mode: ReturnMode,
         refusal: Option<String>,
+        /// The context that an extended peer has sent with it.
+        context: Option<Box<CarriedContext>>,
     },
     /// The peer pulls the answer of a call that has ended already.
     Pull { answer: Id },
@@ -231,10 +236,10 @@ pub(crate) struct Session {
     /// `true` if a hello may still come. At an accepting side it comes before all else, at a connecting one before any
     /// answer.
     hello_due: bool,
-    /// `true` once the peer has been told that this side takes bytes beside the text.
-    offers_bytes: bool,
-    /// `true` if the peer takes bytes beside the text.
-    takes_bytes: bool,
+    /// The abilities that the peer has been told of, once it has.
+    offered: Option<Extensions>,
+    /// The abilities that the peer has told of.
+    taken: Extensions,
     imports: NumberMap<ImportEntry>,
     exports: IdMap<ExportEntry>,
     running: IdMap<RunningCall>,
@@ -272,8 +277,8 @@ impl Session {
             extended: false,
             hello_sent: false,
             hello_due: true,
-            offers_bytes: false,
-            takes_bytes: false,
+            offered: None,
+            taken: Extensions::default(),
             imports,
             exports: IdMap::from_iter([(0, ExportEntry { count: 1, what: ExportTarget::Index })]),
             running: IdMap::default(),
@@ -316,22 +321,34 @@ impl Session {
         self.extended
     }
 
-    /// Returns the message by which this side offers to take bytes beside the text, to be sent once to an extended peer.
-    pub(crate) fn offer_bytes(&mut self) -> Option<Message> {
-        let due = self.extended && !self.offers_bytes;
-        self.offers_bytes |= due;
-        due.then_some(Message::Extensions { bytes: true })
+    /// Returns the message by which this side tells of its abilities, to be sent once to an extended peer.
+    pub(crate) fn offer(&mut self, extensions: Extensions) -> Option<Message> {
+        if !self.extended || self.offered.is_some() {
+            return None;
+        }
+        self.offered = Some(extensions);
+        Some(Message::Extensions(extensions))
+    }
+
+    /// Notes abilities of the peer that this program knows of.
+    pub(crate) fn presume(&mut self, extensions: Extensions) {
+        self.taken = extensions;
     }
 
     /// Returns `true` if the peer has been told that this side takes bytes beside the text.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_offered_bytes(&self) -> bool {
-        self.offers_bytes
+        self.offered.is_some_and(|offered| offered.bytes)
     }
 
     /// Returns `true` if the peer takes bytes beside the text.
     pub(crate) fn takes_bytes(&self) -> bool {
-        self.takes_bytes
+        self.taken.bytes
+    }
+
+    /// Returns `true` if the peer understands the context of a call.
+    pub(crate) fn takes_context(&self) -> bool {
+        self.taken.context
     }
 
     /// Returns `Some(true)` if the peer is extended, or `None` if a hello may still come.

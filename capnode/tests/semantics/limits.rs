@@ -36,6 +36,7 @@ const COVERED: &[&str] = &[
     "stream_window",
     // In `maps.rs`.
     "map_steps",
+    "metadata_bytes",
     "cancels_per_second",
     "stray_ids_per_second",
     "frames_per_second",
@@ -256,6 +257,27 @@ fn the_limit_string_bytes_is_enforced() {
     counted("string_bytes", &ALL, 100, |two, bytes| {
         two.begin("echo", Value::from([("x".repeat(bytes).as_str(), 1.into())]))
     });
+}
+
+#[test]
+fn the_limit_metadata_bytes_is_enforced() {
+    type Make = fn(Dialect, fn(&mut Limits)) -> Two;
+    // Of the side that calls, and of the one that is called. The language of the others has no metadata.
+    for make in [|dialect, change| Two::calling(dialect, change), |dialect, change| Two::new(dialect, change)]
+        as [Make; 2]
+    {
+        for past in [0, 1] {
+            let mut two = make(Dialect::CapnWeb, |limits| limits.metadata_bytes = 100);
+            two.goes_on();
+            let call = two.index.invoke::<Value>("echo", (7,)).metadata("name", &"x".repeat(96 + past));
+            let outcome = two.wait(call);
+            match past {
+                0 => assert_eq!(outcome.unwrap(), Value::from(7)),
+                _ => assert!(outcome.unwrap_err().message().contains("`Limits::metadata_bytes`")),
+            }
+            two.goes_on();
+        }
+    }
 }
 
 #[test]

@@ -228,6 +228,8 @@ impl Codec {
                     why.into_error()
                 })?;
             }
+            // The language has no word for a context.
+            Message::InContext { call, .. } => self.write(call, names, out)?,
             Message::Evaluate { .. } => {
                 let refused = unrepresentable("a call inside a value cannot be said in Capnode");
                 return refused.map_err(Unrepresentable::into_error);
@@ -262,7 +264,7 @@ impl Codec {
             | Message::Pull(_)
             | Message::Progress { .. }
             | Message::Hello
-            | Message::Extensions { .. }
+            | Message::Extensions(_)
             | Message::Abort(_) => {}
         }
         Ok(())

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::kinds::ByteKind;
 use crate::limits::Limits;
 use crate::message::{
-    CapDescriptor, Key, Mapping, Message, Parsed, Path, Payload, Program, ReceiverRef, ReturnMode, Text,
-    UNNUMBERED,
+    CapDescriptor, CarriedContext, Extensions, Key, Mapping, Message, Parsed, Path, Payload, Program,
+    ReceiverRef, ReturnMode, Text, UNNUMBERED,
 };
 use crate::retention::{SMALL, reserve_text};
 
@@ -22,6 +22,9 @@ const CALL: &str = "[\"stream\",[\"pipeline\",";
 
 /// The name of the ability to take bytes beside the text.
 const BYTES: &str = "bytes";
+
+/// The name of the ability to understand the context of a call.
+const CONTEXT: &str = "context";
 
 /// The beginning of nearly all answers.
 const ANSWER: &str = "[\"resolve\",";
@@ -84,22 +87,24 @@ fn read_rare(name: &str, scanner: &mut Scanner<'_>) -> Result<Message, Error> {
         "release" => release(scanner)?,
         "abort" => Message::Abort(scanner.value_after_comma()?),
         "pipe" => Message::Pipe { id: UNNUMBERED },
-        "abilities" => Message::Extensions { bytes: has_bytes(scanner)? },
+        "abilities" => Message::Extensions(extensions(scanner)?),
         unknown => return Err(protocol(format!("unknown message: {}", excerpt(unknown)))),
     })
 }
 
 /// Reads the names of abilities. Those of later versions are passed over.
-fn has_bytes(scanner: &mut Scanner<'_>) -> Result<bool, Error> {
-    let mut bytes = false;
+fn extensions(scanner: &mut Scanner<'_>) -> Result<Extensions, Error> {
+    let mut extensions = Extensions::default();
     while scanner.lexer.take(b',') {
         if scanner.lexer.peek() != b'"' {
             scanner.json(0)?;
-        } else {
-            bytes |= scanner.lexer.string()? == BYTES;
+            continue;
         }
+        let name = scanner.lexer.string()?;
+        extensions.bytes |= name == BYTES;
+        extensions.context |= name == CONTEXT;
     }
-    Ok(bytes)
+    Ok(extensions)
 }
 
 fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
@@ -113,6 +118,11 @@ fn release(scanner: &mut Scanner<'_>) -> Result<Message, Error> {
 /// Writes one message at the end of `out`.
 pub(crate) fn write(message: &Message, out: &mut String) {
     match message {
+        Message::InContext { call, context } => {
+            write(call, out);
+            out.pop();
+            write_context(context, out);
+        }
         Message::Call { target, path, args, return_mode, .. } => {
             let form = match return_mode {
                 ReturnMode::Retained => "[\"push\",[\"pipeline\",",
@@ -149,10 +159,14 @@ pub(crate) fn write(message: &Message, out: &mut String) {
             out.push_str(itoa::Buffer::new().format(*count));
         }
         Message::Hello => out.push_str("[\"release\",0,0"),
-        Message::Extensions { bytes } => {
+        Message::Extensions(Extensions { bytes, context }) => {
             out.push_str("[\"abilities\"");
-            if *bytes {
-                out.push_str(",\"bytes\"");
+            for (name, has) in [(BYTES, *bytes), (CONTEXT, *context)] {
+                if has {
+                    out.push_str(",\"");
+                    out.push_str(name);
+                    out.push('"');
+                }
             }
         }
         // The language has no word for it.
@@ -163,6 +177,26 @@ pub(crate) fn write(message: &Message, out: &mut String) {
         }
     }
     out.push(']');
+}
+
+/// Writes the context of a call, as a further element of its message.
+fn write_context(context: &CarriedContext, out: &mut String) {
+    out.push_str(",{");
+    if let Some(left) = context.left {
+        out.push_str("\"left\":");
+        out.push_str(itoa::Buffer::new().format(u64::try_from(left.as_micros()).unwrap_or(u64::MAX)));
+    }
+    if !context.metadata.is_empty() {
+        out.push_str(if context.left.is_some() { ",\"metadata\":" } else { "\"metadata\":" });
+        for (at, (name, value)) in context.metadata.iter().enumerate() {
+            out.push(if at == 0 { '{' } else { ',' });
+            write_string(out, name);
+            out.push(':');
+            write_string(out, value);
+        }
+        out.push('}');
+    }
+    out.push('}');
 }
 
 /// Writes an id. Most targets are the index.

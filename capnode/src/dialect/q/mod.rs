@@ -215,6 +215,8 @@ impl Codec {
                     why.into_error()
                 })?;
             }
+            // The language has no word for a context.
+            Message::InContext { call, .. } => self.write(call, names, out)?,
             Message::Evaluate { .. } => {
                 let refused = unrepresentable("a call inside a value cannot be said in Q-Connection");
                 return refused.map_err(Unrepresentable::into_error);
@@ -254,7 +256,7 @@ impl Codec {
             Message::Pipe { .. }
             | Message::Pull(_)
             | Message::Hello
-            | Message::Extensions { .. }
+            | Message::Extensions(_)
             | Message::Abort(_) => {}
         }
         Ok(())

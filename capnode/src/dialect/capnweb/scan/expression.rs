@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::super::lexer::{excerpt, protocol};
 use super::super::text::{base64_len, plain_integer, plain_run, unescape, until_quote};
@@ -11,8 +12,8 @@ use crate::error::Error;
 use crate::kinds::{BigInt, ByteKind, Url};
 use crate::limits::LimitKind;
 use crate::message::{
-    CapDescriptor, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Slot, Text, UNNUMBERED,
-    Usual,
+    CapDescriptor, CarriedContext, Key, Message, Parsed, Path, Payload, ReceiverRef, ReturnMode, Slot, Text,
+    UNNUMBERED, Usual,
 };
 use crate::thin_vec::ThinVec;
 
@@ -25,6 +26,15 @@ const CALL_LEVELS: usize = 4;
 
 /// A part of the frame, with the references found in it.
 type Part = (Range<usize>, ThinVec<Slot<CapDescriptor>>);
+
+/// Returns a call with the context that it came with.
+#[inline]
+fn in_context<'a>(call: Parsed<'a>, context: Option<Box<CarriedContext>>) -> Parsed<'a> {
+    match context {
+        None => call,
+        Some(context) => Parsed::Other(Message::InContext { call: Box::new(call.into_message()), context }),
+    }
+}
 
 impl<'a> Scanner<'a> {
     /// Reads the call or the expression that follows `push` or `stream`, to the end of the message.
@@ -39,17 +49,18 @@ impl<'a> Scanner<'a> {
         }
         self.lexer.pos = before;
         let mut value = self.value_after_comma()?;
-        self.end()?;
+        let context = self.context()?;
         if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
                 if let CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, .. }) = slot.to {
                     let args = args.map(|args| *args);
                     let call = Message::Call { id: UNNUMBERED, target: id, path, args, return_mode };
-                    return Ok(Parsed::Other(call));
+                    return Ok(in_context(Parsed::Other(call), context));
                 }
             }
         }
-        Ok(Parsed::Other(Message::Evaluate { id: UNNUMBERED, value, return_mode }))
+        let value = Message::Evaluate { id: UNNUMBERED, value, return_mode };
+        Ok(in_context(Parsed::Other(value), context))
     }
 
     /// Reads a call from the id of its target to the end of the message. It takes no detour, since a call stands in nearly
@@ -58,22 +69,70 @@ impl<'a> Scanner<'a> {
         let target = self.lexer.integer()?;
         let Some(name) = self.plain_path() else {
             let (path, args) = self.path_and_args(1)?;
-            self.end()?;
-            return Ok(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }));
+            let context = self.context()?;
+            let call = Message::Call { id: UNNUMBERED, target, path, args, return_mode };
+            return Ok(in_context(Parsed::Other(call), context));
         };
         let start = self.lexer.pos;
         self.elements(1)?;
         let args = start..self.lexer.pos;
         self.lexer.expect(b']', "the end of the form")?;
         let refs = std::mem::replace(&mut self.refs, ThinVec::NONE);
-        self.end()?;
+        let context = self.context()?;
         if refs.is_empty() && matches!(return_mode, ReturnMode::Streamed) {
             let name = name.map(|name| &self.lexer.buffer[name]);
-            return Ok(Parsed::Usual(Usual::Call { target, name, args: &self.lexer.buffer[args] }));
+            let call = Usual::Call { target, name, args: &self.lexer.buffer[args] };
+            return Ok(in_context(Parsed::Usual(call), context));
         }
         let path = name.map_or(Path::Empty, |name| Path::One(Key::Name(self.keep(name))));
         let args = Some(self.payload((args, refs)));
-        Ok(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }))
+        let call = Message::Call { id: UNNUMBERED, target, path, args, return_mode };
+        Ok(in_context(Parsed::Other(call), context))
+    }
+
+    /// Reads the context that may follow a call, to the end of the message.
+    #[inline]
+    fn context(&mut self) -> Result<Option<Box<CarriedContext>>> {
+        let context = if self.lexer.ahead() == b"]" { None } else { self.read_context()? };
+        self.end().map(|()| context)
+    }
+
+    #[cold]
+    fn read_context(&mut self) -> Result<Option<Box<CarriedContext>>> {
+        let before = self.lexer.pos;
+        if !self.lexer.take(b',') || self.lexer.peek() != b'{' {
+            // It is something else, of a later version.
+            self.lexer.pos = before;
+            return Ok(None);
+        }
+        let mut context = Box::<CarriedContext>::default();
+        self.list(b'{', b'}', "a context", "a comma or the end of the context", |scanner| {
+            let name = scanner.lexer.string()?;
+            scanner.lexer.expect(b':', "a colon")?;
+            match name {
+                "left" if matches!(scanner.lexer.peek(), b'0'..=b'9') => {
+                    let left = scanner.lexer.integer()?;
+                    context.left = u64::try_from(left).ok().map(Duration::from_micros);
+                    Ok(())
+                }
+                "metadata" if scanner.lexer.peek() == b'{' => scanner.metadata(&mut context.metadata),
+                _ => scanner.skip(),
+            }
+        })?;
+        Ok(Some(context))
+    }
+
+    /// Reads names and values. What is no text is passed over.
+    fn metadata(&mut self, metadata: &mut Vec<(String, String)>) -> Result<()> {
+        self.list(b'{', b'}', "metadata", "a comma or the end of the metadata", |scanner| {
+            let name = unescape(scanner.name()?).into_owned();
+            if scanner.lexer.peek() != b'"' {
+                return scanner.skip();
+            }
+            let value = unescape(scanner.lexer.string()?).into_owned();
+            metadata.push((name, value));
+            Ok(())
+        })
     }
 
     /// Passes over an empty path or one of a single name without escapes, if it stands between commas without white

@@ -1,5 +1,8 @@
 //! Messages as messages and back.
 
+use std::time::Duration;
+
+use crate::message::{CarriedContext, Extensions};
 use crate::thin_vec::ThinVec;
 use proptest::prelude::*;
 
@@ -142,12 +145,51 @@ fn a_mark_is_a_release_of_nothing() {
 
 #[test]
 fn abilities_of_later_versions_are_passed_over() {
-    round(r#"["abilities"]"#, &Message::Extensions { bytes: false });
-    round(r#"["abilities","bytes"]"#, &Message::Extensions { bytes: true });
-    assert_eq!(
-        message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(),
-        Message::Extensions { bytes: false }
-    );
+    let extensions = |bytes, context| Message::Extensions(Extensions { bytes, context });
+    round(r#"["abilities"]"#, &extensions(false, false));
+    round(r#"["abilities","bytes"]"#, &extensions(true, false));
+    round(r#"["abilities","bytes","context"]"#, &extensions(true, true));
+    assert_eq!(message(r#"["abilities","fly",["swim",{"depth":[3]}]]"#).unwrap(), extensions(false, false));
+}
+
+#[test]
+fn a_call_carries_its_context_behind_it() {
+    let args = Some(Payload::plain("[1]".to_owned()));
+    let call = Message::Call {
+        id: UNNUMBERED,
+        target: 0,
+        path: Path::name("m"),
+        args,
+        return_mode: ReturnMode::Streamed,
+    };
+    let metadata = vec![("traceparent".to_owned(), "00-\"".to_owned()), (String::new(), "ä".to_owned())];
+    for (text, left, metadata) in [
+        (r#"{"left":1500}"#, Some(Duration::from_micros(1500)), Vec::new()),
+        (r#"{"metadata":{"traceparent":"00-\"","":"ä"}}"#, None, metadata.clone()),
+        (r#"{"left":0,"metadata":{"traceparent":"00-\"","":"ä"}}"#, Some(Duration::ZERO), metadata),
+    ] {
+        let context = Box::new(CarriedContext { left, metadata });
+        let message = Message::InContext { call: Box::new(call.clone()), context };
+        round(&format!(r#"["stream",["pipeline",0,["m"],[1]],{text}]"#), &message);
+    }
+    let evaluate = Message::Evaluate {
+        id: UNNUMBERED,
+        value: Payload::plain("7".to_owned()),
+        return_mode: ReturnMode::Retained,
+    };
+    let context = Box::new(CarriedContext { left: Some(Duration::ZERO), metadata: Vec::new() });
+    round(r#"["push",7,{"left":0}]"#, &Message::InContext { call: Box::new(evaluate), context });
+}
+
+#[test]
+fn what_a_later_version_says_behind_a_call_is_passed_over() {
+    let plain = message(r#"["stream",["pipeline",0,["m"],[1]]]"#).unwrap();
+    assert_eq!(message(r#"["stream",["pipeline",0,["m"],[1]],["later",{}]]"#).unwrap(), plain);
+    let odd =
+        r#"["stream",["pipeline",0,["m"],[1]],{"left":"soon","more":[{}],"metadata":{"a":[1],"b":"c"}},9]"#;
+    let Message::InContext { call, context } = message(odd).unwrap() else { panic!("a context") };
+    assert_eq!((*call, context.left), (plain, None));
+    assert_eq!(context.metadata, [("b".to_owned(), "c".to_owned())]);
 }
 
 #[test]
@@ -425,7 +467,8 @@ fn kinds_of(op: &Message) -> &'static [&'static str] {
         }
         // It is a release of no references with the id 0.
         Message::Hello => &["ReleaseNone"],
-        Message::Extensions { .. } => &["Abilities"],
+        Message::InContext { .. } => &["InContext"],
+        Message::Extensions(_) => &["Abilities"],
         Message::Abort(_) => &["Abort"],
     }
 }

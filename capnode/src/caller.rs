@@ -1,0 +1,98 @@
+//! The facts about a peer that go with each of its calls.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::sync::{Mutex, lock};
+
+/// The facts about a peer that its transport has brought.
+#[derive(Default)]
+pub(crate) struct PeerInfo {
+    pub(crate) address: Option<SocketAddr>,
+    /// The path and query of the request for a WebSocket, or of a batch.
+    pub(crate) path: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    /// Certificates, DER.
+    pub(crate) certificates: Vec<Vec<u8>>,
+}
+
+/// The peer that has made a call: what is known of its connection. It does not keep the connection open.
+#[derive(Clone, Default)]
+pub struct Caller(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    peer: PeerInfo,
+    attached: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Caller {
+    pub(crate) fn new(peer: PeerInfo) -> Self {
+        Self(Arc::new(Known { peer, attached: Mutex::default() }))
+    }
+
+    /// Returns the address of the peer, where the transport has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.peer.address
+    }
+
+    /// Returns the path of the request for a WebSocket, or of an HTTP batch, with its query, such as `/api?room=7`.
+    pub fn path(&self) -> Option<&str> {
+        self.0.peer.path.as_deref()
+    }
+
+    /// Returns the value of an HTTP header of the request for a WebSocket, or of an HTTP batch, the first one if there are
+    /// several. The name is case-insensitive.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Returns the names and values of all HTTP headers of the request for a WebSocket, or of an HTTP batch. The names are
+    /// in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.peer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Returns the certificates by which the peer has proved its identity, DER, its own first. Empty if the peer was
+    /// not asked for one.
+    pub fn certificates(&self) -> &[Vec<u8>] {
+        &self.0.peer.certificates
+    }
+
+    /// Attaches a value to the connection, such as the user that a token stands for. It takes the place of another of
+    /// its type.
+    #[cfg(feature = "tokio")]
+    pub fn attach<T: Any + Send + Sync>(&self, value: T) {
+        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
+        let before = {
+            let mut attached = lock(&self.0.attached);
+            let at = attached.iter().position(|other| other.is::<T>());
+            let before = at.map(|at| attached.swap_remove(at));
+            attached.push(value);
+            before
+        };
+        drop(before);
+    }
+
+    /// Returns the value of type `T` that was [attached](Self::attach).
+    pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let found = lock(&self.0.attached).iter().find(|value| value.is::<T>()).cloned();
+        found?.downcast().ok()
+    }
+}
+
+/// Omits the proofs of identity: the query, the values of headers, and certificates.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers().map(|(name, _)| name).collect();
+        let path = self.path().map(|path| path.split_once('?').map_or(path, |(path, _)| path));
+        f.debug_struct("Caller")
+            .field("address", &self.0.peer.address)
+            .field("path", &path)
+            .field("headers", &headers)
+            .field("certificates", &self.0.peer.certificates.len())
+            .finish_non_exhaustive()
+    }
+}

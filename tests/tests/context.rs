@@ -1,0 +1,442 @@
+//! The context of a call: caller, deadline and metadata, in this program and over connections.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use capnode::transport::{Channels, channels};
+use capnode::{
+    Bytes, CallInfo, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node, Policy, connect,
+    connect_over, context, membrane,
+};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+/// What a handler has seen of its context.
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Seen {
+    remote: bool,
+    attached: Option<String>,
+    left: Option<Duration>,
+    trace: Option<String>,
+    token: Option<String>,
+}
+
+impl Seen {
+    const NOTHING: Self = Self { remote: false, attached: None, left: None, trace: None, token: None };
+
+    fn here() -> Self {
+        let Some(context) = context() else { return Self::NOTHING };
+        let attached = context.caller().and_then(|caller| caller.attached::<String>());
+        Self {
+            remote: context.caller().is_some(),
+            attached: attached.map(|name| (*name).clone()),
+            left: context.time_left(),
+            trace: context.metadata("traceparent").map(str::to_owned),
+            token: context.metadata("token").map(str::to_owned),
+        }
+    }
+}
+
+#[capnode::interface]
+trait Station {
+    async fn look(&self) -> Seen;
+    /// Looks after others have been polled on the thread.
+    async fn look_later(&self) -> Seen;
+    /// Looks in a task of its own, in its scope or in none.
+    async fn look_apart(&self, scoped: bool) -> Seen;
+    #[capnode(blocking)]
+    async fn look_blocking(&self) -> Seen;
+    async fn pass_on(&self) -> Seen;
+    /// Hangs, here and at the next one.
+    async fn hang(&self);
+    async fn weigh(&self, bytes: Bytes) -> (usize, Option<String>);
+    #[capnode(no_cancel)]
+    async fn run_on(&self, millis: u64);
+}
+
+/// Tells the time at which a handler was dropped.
+struct Dropped(UnboundedSender<(&'static str, Instant)>, &'static str);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _gone = self.0.send((self.1, Instant::now()));
+    }
+}
+
+struct Stop {
+    name: &'static str,
+    next: Option<StationClient>,
+    dropped: UnboundedSender<(&'static str, Instant)>,
+}
+
+impl Stop {
+    fn last() -> (StationClient, UnboundedReceiver<(&'static str, Instant)>) {
+        let (dropped, drops) = unbounded_channel();
+        (StationClient::new(Self { name: "last", next: None, dropped }), drops)
+    }
+}
+
+impl Station for Stop {
+    async fn look(&self) -> Seen {
+        Seen::here()
+    }
+
+    async fn look_later(&self) -> Seen {
+        tokio::task::yield_now().await;
+        Seen::here()
+    }
+
+    async fn look_apart(&self, scoped: bool) -> Seen {
+        let look = async { Seen::here() };
+        let task = match context() {
+            Some(context) if scoped => tokio::spawn(context.scope(look)),
+            _ => tokio::spawn(look),
+        };
+        task.await.unwrap()
+    }
+
+    async fn look_blocking(&self) -> Seen {
+        Seen::here()
+    }
+
+    async fn pass_on(&self) -> Seen {
+        let next = self.next.clone().expect("there is a next one");
+        let seen = next.look().await.unwrap();
+        assert_ne!(Seen::here(), Seen::NOTHING, "it is its own again");
+        seen
+    }
+
+    async fn hang(&self) {
+        let _dropped = Dropped(self.dropped.clone(), self.name);
+        if let Some(next) = &self.next {
+            let _late = next.hang().await;
+        }
+        pending().await
+    }
+
+    async fn weigh(&self, bytes: Bytes) -> (usize, Option<String>) {
+        (bytes.len(), Seen::here().trace)
+    }
+
+    async fn run_on(&self, millis: u64) {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        drop(Dropped(self.dropped.clone(), "ran on"));
+    }
+}
+
+/// Moves frames from one side to the other, as far as `lets` says, and keeps a copy.
+fn relay(
+    mut from: UnboundedReceiver<String>,
+    to: UnboundedSender<String>,
+    lets: fn(&str) -> bool,
+) -> Arc<Mutex<Vec<String>>> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = seen.clone();
+    tokio::spawn(async move {
+        while let Some(frame) = from.recv().await {
+            sees.lock().unwrap().push(frame.clone());
+            if lets(&frame) && to.send(frame).is_err() {
+                return;
+            }
+        }
+    });
+    seen
+}
+
+/// Returns two ends of a wire, with the frames that the first one has sent. Of those, `lets` lets through.
+fn wire(lets: fn(&str) -> bool) -> (Channels, Channels, Arc<Mutex<Vec<String>>>) {
+    let (near_out, near_sent) = unbounded_channel();
+    let (far_in, far_arrives) = unbounded_channel();
+    let (far_out, near_arrives) = unbounded_channel();
+    let seen = relay(near_sent, far_in, lets);
+    (channels(near_out, near_arrives), channels(far_out, far_arrives), seen)
+}
+
+fn all(_: &str) -> bool {
+    true
+}
+
+/// Lets all through but what gives up a call.
+fn all_but_cancels(frame: &str) -> bool {
+    frame.starts_with(r#"["release",0"#) || !frame.starts_with(r#"["release""#)
+}
+
+#[tokio::test]
+async fn a_handler_sees_the_deadline_and_the_metadata_of_its_call_over_tcp() {
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(last).listen("tcp://127.0.0.1:0").await.unwrap();
+    let station: StationClient = connect(&listener.url()).peer_is_capnode().await.unwrap();
+    // The first call carries it already, since this side says that it knows its peer.
+    for _ in 0..2 {
+        let seen =
+            station.look().metadata("traceparent", "00-1").timeout(Duration::from_secs(60)).await.unwrap();
+        assert!(seen.remote && seen.attached.is_none(), "{seen:?}");
+        assert_eq!(seen.trace.as_deref(), Some("00-1"));
+        let left = seen.left.unwrap();
+        assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(60), "{left:?}");
+    }
+    assert_eq!(station.look().await.unwrap(), Seen { remote: true, ..Seen::NOTHING });
+}
+
+#[tokio::test]
+async fn a_callee_in_this_program_inherits_deadline_and_trace_and_has_no_caller() {
+    let (last, _drops) = Stop::last();
+    let middle =
+        StationClient::new(Stop { name: "middle", next: Some(last), dropped: unbounded_channel().0 });
+    let listener = Node::new(middle).listen("tcp://127.0.0.1:0").await.unwrap();
+    let station: StationClient = connect(&listener.url()).peer_is_capnode().await.unwrap();
+    let call = station.pass_on().metadata("traceparent", "00-1").metadata("token", "secret");
+    let seen = call.timeout(Duration::from_secs(60)).await.unwrap();
+    assert!(!seen.remote && seen.left.is_some(), "{seen:?}");
+    assert_eq!((seen.trace.as_deref(), seen.token), (Some("00-1"), None));
+    assert_eq!(station.pass_on().await.unwrap(), Seen::NOTHING);
+}
+
+#[tokio::test]
+async fn a_context_is_that_of_the_handler_wherever_it_runs_and_of_no_other() {
+    let (last, _drops) = Stop::last();
+    let node = Node::builder()
+        .authorize(move |incoming| {
+            incoming.caller().attach("ann".to_owned());
+            std::future::ready(Ok::<_, Error>(last.clone()))
+        })
+        .build();
+    let (near, far) = capnode::transport::pair();
+    node.serve(far).await.unwrap();
+    let station: StationClient = connect_over(near).await.unwrap();
+    let ann = Seen { remote: true, attached: Some("ann".to_owned()), ..Seen::NOTHING };
+    assert_eq!(station.look().await.unwrap(), ann);
+    let traced = |trace: &str| Seen {
+        remote: true,
+        attached: Some("ann".to_owned()),
+        trace: Some(trace.to_owned()),
+        ..Seen::NOTHING
+    };
+    // All are polled in turns on one thread.
+    let (one, two, three) = tokio::join!(
+        async { station.look_later().metadata("traceparent", "1").await.unwrap() },
+        async { station.look_later().await.unwrap() },
+        async { station.look_blocking().metadata("traceparent", "3").await.unwrap() },
+    );
+    assert_eq!((one, three), (traced("1"), traced("3")));
+    assert_eq!(two, Seen { trace: None, ..traced("") });
+    let apart = station.look_apart(true).metadata("traceparent", "4");
+    assert_eq!(apart.await.unwrap(), traced("4"));
+    assert_eq!(station.look_apart(false).metadata("traceparent", "4").await.unwrap(), Seen::NOTHING);
+    assert!(context().is_none(), "this is no handler");
+}
+
+/// Returns the first of three programs, each of which calls the next one. No cancel gets through.
+async fn chain(knows: bool) -> (StationClient, UnboundedReceiver<(&'static str, Instant)>) {
+    let (dropped, drops) = unbounded_channel();
+    let last = StationClient::new(Stop { name: "last", next: None, dropped: dropped.clone() });
+    let (near, far, _) = wire(all_but_cancels);
+    Node::new(last).serve(far).await.unwrap();
+    let next: StationClient = connect_over(near).await.unwrap();
+    if knows {
+        // By its answer the peer has told that it understands a context.
+        next.look().await.unwrap();
+    }
+    let middle = StationClient::new(Stop { name: "middle", next: Some(next), dropped: dropped.clone() });
+    let (near, far, _) = wire(all_but_cancels);
+    Node::new(middle).serve(far).await.unwrap();
+    let next: StationClient = connect_over(near).await.unwrap();
+    if knows {
+        next.look().await.unwrap();
+    }
+    (StationClient::new(Stop { name: "first", next: Some(next), dropped }), drops)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_the_handlers_of_a_chain_although_no_cancel_gets_through() {
+    let (first, mut drops) = chain(true).await;
+    let began = Instant::now();
+    let error = first.hang().timeout(Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::MayHaveRun));
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        let (name, at) = drops.recv().await.unwrap();
+        // The timers of tokio are of whole milliseconds.
+        let took = at - began;
+        assert!(took >= Duration::from_millis(200) && took <= Duration::from_millis(202), "{name}: {took:?}");
+        names.push(name);
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["first", "last", "middle"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_peers_word_a_deadline_ends_its_call_here_alone() {
+    let (first, mut drops) = chain(false).await;
+    let error = first.hang().timeout(Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(drops.recv().await.unwrap().0, "first");
+    // Its clock is paused: all that could happen in that time has.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(drops.try_recv().is_err(), "the other handlers run on");
+}
+
+#[tokio::test]
+async fn a_token_does_not_travel_on_unless_the_program_lists_it() {
+    let (dropped, _drops) = unbounded_channel();
+    let last = StationClient::new(Stop { name: "last", next: None, dropped: dropped.clone() });
+    let listener = Node::new(last).listen("tcp://127.0.0.1:0").await.unwrap();
+    for (inherits, token) in [(&["session"][..], None), (&["session", "token"], Some("secret"))] {
+        let next = connect(&listener.url()).peer_is_capnode().await.unwrap();
+        let middle = Stop { name: "middle", next: Some(next), dropped: dropped.clone() };
+        let node =
+            Node::builder().index(StationClient::new(middle)).inherit(inherits.iter().copied()).build();
+        let middle = node.listen("tcp://127.0.0.1:0").await.unwrap();
+        let first: StationClient = connect(&middle.url()).peer_is_capnode().await.unwrap();
+        let seen = first.pass_on().metadata("traceparent", "1").metadata("token", "secret").await.unwrap();
+        assert_eq!((seen.trace.as_deref(), seen.token.as_deref()), (Some("1"), token));
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_has_not_told_gets_no_context() {
+    // Nobody answers on the other side.
+    let (near, _far, frames) = wire(all);
+    let station: StationClient = connect_over(near).await.unwrap();
+    let call = station.look().metadata("traceparent", "1").timeout(Duration::from_millis(20));
+    let error = call.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let sent = frames.lock().unwrap().join("\n");
+    assert!(sent.contains("look") && !sent.contains('{'), "{sent}");
+}
+
+#[tokio::test]
+async fn too_much_metadata_fails_its_call_alone() {
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(last).listen("tcp://127.0.0.1:0").await.unwrap();
+    let node = Node::builder().limits(Limits::default().metadata_bytes(8 << 10)).build();
+    let station: StationClient = node.connect(&listener.url()).peer_is_capnode().await.unwrap();
+    let many = (0..17).fold(station.look(), |call, name| call.metadata(&name.to_string(), ""));
+    let error = many.await.unwrap_err();
+    assert_eq!((error.limit(), error.fate()), (Some(LimitKind::MetadataBytes), Fate::NotSent));
+    let error = station.look().metadata("long", &"x".repeat(8 << 10)).await.unwrap_err();
+    assert_eq!(error.limit(), Some(LimitKind::MetadataBytes));
+    // The peer takes less than this side sends.
+    let error = station.look().metadata("long", &"x".repeat(5 << 10)).await.unwrap_err();
+    assert!(error.message().contains("metadata"), "{error}");
+    let fits = (0..16).fold(station.look(), |call, name| call.metadata(&name.to_string(), "x"));
+    assert!(fits.await.unwrap().remote);
+}
+
+#[tokio::test]
+async fn the_form_is_a_third_element_of_the_message() {
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(last).listen("tcp://127.0.0.1:0").await.unwrap();
+    let call = r#"["stream",["pipeline",0,["look"],[]],{"left":60000000,"metadata":{"traceparent":"1","token":"2"}}]"#;
+    // Without the hello it means nothing.
+    for (hello, seen) in
+        [("", Seen::NOTHING), ("[\"release\",0,0]\n", Seen { trace: Some("1".to_owned()), ..Seen::NOTHING })]
+    {
+        let mut stream = BufReader::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        stream.write_all(format!("{hello}{call}\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !answer.starts_with(r#"["resolve""#) {
+            answer.clear();
+            stream.read_line(&mut answer).await.unwrap();
+        }
+        let expected =
+            seen.trace.map_or("\"trace\":null".to_owned(), |trace| format!("\"trace\":\"{trace}\""));
+        assert!(answer.contains(&expected), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_go_beside_the_text_of_a_call_in_a_context() {
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(last).listen("tcp://127.0.0.1:0").await.unwrap();
+    let station: StationClient = connect(&listener.url()).await.unwrap();
+    station.look().await.unwrap();
+    let weighed = station.weigh(Bytes::from(vec![7; 4_000])).metadata("traceparent", "1");
+    assert_eq!(weighed.await.unwrap(), (4_000, Some("1".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_not_cancelled_runs_on_beyond_its_deadline() {
+    let (last, mut drops) = Stop::last();
+    let (near, far, _) = wire(all);
+    Node::new(last).serve(far).await.unwrap();
+    let station: StationClient = connect_over(near).await.unwrap();
+    station.look().await.unwrap();
+    let began = Instant::now();
+    let error = station.run_on(500).timeout(Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let (name, at) = drops.recv().await.unwrap();
+    assert_eq!((name, at - began >= Duration::from_millis(500)), ("ran on", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_that_of_the_connection_or_the_call_whichever_is_earlier() {
+    let (last, _drops) = Stop::last();
+    let (near, far, _) = wire(all);
+    Node::new(last).serve(far).await.unwrap();
+    let node = Node::builder().call_time(Duration::from_millis(300)).build();
+    let station: StationClient = node.connect_over(near).await.unwrap();
+    station.look().await.unwrap();
+    for (own, millis) in [(None, 300), (Some(100), 100), (Some(900), 300)] {
+        let began = Instant::now();
+        let mut call = station.hang();
+        if let Some(own) = own {
+            call = call.deadline((began + Duration::from_millis(own)).into_std());
+        }
+        let error = call.await.unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::MayHaveRun));
+        let took = (Instant::now() - began).as_millis();
+        assert!(took >= millis && took <= millis + 2, "{took} ms for {millis}");
+    }
+    let passed = station.look().deadline(Instant::now().into_std()).await.unwrap_err();
+    assert_eq!((passed.kind(), passed.fate()), (ErrorKind::Timeout, Fate::NotSent));
+    // Nothing of them is left.
+    assert_eq!(station.look().await.unwrap().left, Some(Duration::from_millis(300)));
+}
+
+/// Lets a call through that a named user has made, and notes what it was told.
+struct ByUser(Mutex<Vec<(Option<String>, bool)>>);
+
+impl Policy for ByUser {
+    fn before(&self, call: &CallInfo) -> Decision {
+        let user = call.caller().and_then(|caller| caller.attached::<String>());
+        let trace = call.metadata("traceparent").map(str::to_owned);
+        self.0.lock().unwrap().push((trace, call.deadline().is_some()));
+        match user {
+            Some(user) if *user == "ann" => Decision::Pass,
+            _ => Decision::Refuse(Error::rejected("ann alone may")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_knows_the_context_of_a_call() {
+    let (last, _drops) = Stop::last();
+    let policy = Arc::new(ByUser(Mutex::default()));
+    let lent = membrane(&last, policy.clone());
+    assert_eq!(lent.look().await.unwrap_err().message(), "ann alone may");
+    for (name, passes) in [("ann", true), ("bob", false)] {
+        let lent = lent.clone();
+        let node = Node::builder().authorize(move |incoming| {
+            incoming.caller().attach(name.to_owned());
+            std::future::ready(Ok::<_, Error>(lent.clone()))
+        });
+        let (near, far) = capnode::transport::pair();
+        node.build().serve(far).await.unwrap();
+        let station: StationClient = connect_over(near).await.unwrap();
+        assert_eq!(station.look().await.is_ok(), passes);
+        let call = station.look().metadata("traceparent", name).timeout(Duration::from_secs(60));
+        assert_eq!(call.await.is_ok(), passes);
+    }
+    let told = [
+        (None, false),
+        (None, false),
+        (Some("ann".to_owned()), true),
+        (None, false),
+        (Some("bob".to_owned()), true),
+    ];
+    assert_eq!(*policy.0.lock().unwrap(), told);
+}
