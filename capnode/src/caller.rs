@@ -12,8 +12,10 @@ use crate::sync::{Mutex, lock};
 pub(crate) struct PeerInfo {
     pub(crate) address: Option<SocketAddr>,
     /// The path and query of the request for a WebSocket, or of a batch.
-    pub(crate) path: Option<String>,
+    pub(crate) uri: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
+    /// The subprotocol of the WebSocket.
+    pub(crate) subprotocol: Option<String>,
     /// Certificates, DER.
     pub(crate) certificates: Vec<Vec<u8>>,
 }
@@ -38,9 +40,26 @@ impl Caller {
         self.0.peer.address
     }
 
-    /// Returns the path of the request for a WebSocket, or of an HTTP batch, with its query, such as `/api?room=7`.
+    /// Returns the URI of the request for a WebSocket, or of an HTTP batch: path and query, such as `/api?room=7`.
+    pub fn uri(&self) -> Option<&str> {
+        self.0.peer.uri.as_deref()
+    }
+
+    /// Returns the path of the request for a WebSocket, or of an HTTP batch, without the query.
     pub fn path(&self) -> Option<&str> {
-        self.0.peer.path.as_deref()
+        self.uri().and_then(|uri| uri.split('?').next())
+    }
+
+    /// Returns the subprotocols of WebSocket that the peer offers, the preferred one first.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        let offers = self.headers().filter(|(name, _)| *name == "sec-websocket-protocol");
+        offers.flat_map(|(_, names)| names.split(',')).map(str::trim)
+    }
+
+    /// Returns the subprotocol that was chosen of [those](Self::subprotocols): see
+    /// [`NodeBuilder::subprotocols`](crate::NodeBuilder::subprotocols).
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.0.peer.subprotocol.as_deref()
     }
 
     /// Returns the value of an HTTP header of the request for a WebSocket, or of an HTTP batch, the first one if there are
@@ -87,10 +106,9 @@ impl Caller {
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<&str> = self.headers().map(|(name, _)| name).collect();
-        let path = self.path().map(|path| path.split_once('?').map_or(path, |(path, _)| path));
         f.debug_struct("Caller")
             .field("address", &self.0.peer.address)
-            .field("path", &path)
+            .field("path", &self.path())
             .field("headers", &headers)
             .field("certificates", &self.0.peer.certificates.len())
             .finish_non_exhaustive()

@@ -56,6 +56,8 @@ const WRONG_ORIGIN: Refusal =
 /// The requirements for an HTTP request.
 pub(crate) struct Door<'a> {
     pub(crate) origins: &'a Origins,
+    /// The subprotocols that are served, the preferred one first.
+    pub(crate) subprotocols: &'a [String],
     /// `true` if the peer came by TLS, if that is known.
     pub(crate) tls: Option<bool>,
     /// The address of the peer, if that is known.

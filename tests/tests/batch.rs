@@ -438,7 +438,7 @@ async fn a_node_decides_about_each_batch() {
             counted.fetch_add(1, Ordering::SeqCst);
             async move {
                 tokio::task::yield_now().await;
-                assert_eq!(incoming.path(), Some("/any?room=7"));
+                assert_eq!(incoming.uri(), Some("/any?room=7"));
                 match incoming.header("authorization") {
                     Some("Bearer x") => Ok("the index"),
                     _ => Err("who are you?"),

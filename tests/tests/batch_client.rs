@@ -406,7 +406,7 @@ async fn ten_thousand_calls_are_one_batch() {
 async fn headers_go_with_each_batch_and_another_language_is_refused() {
     let node = Node::builder()
         .authorize(async |incoming| match incoming.header("authorization") {
-            Some("Bearer x") => Ok(incoming.path().map(str::to_owned)),
+            Some("Bearer x") => Ok(incoming.uri().map(str::to_owned)),
             _ => Err("who are you?"),
         })
         .build();

@@ -1,11 +1,13 @@
 //! HTTP requests at a listener for WebSockets: those that open one, and the answers to the others.
 
+use std::future::ready;
 use std::net::SocketAddr;
 
-use capnode::{ErrorKind, Node};
+use capnode::{Caller, Cap, Error, ErrorKind, Limits, Node, Value};
 use capnode_tests::soon;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::unbounded_channel;
 
 /// Headers that open a WebSocket, without `Host`.
 const OPEN: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -72,6 +74,61 @@ async fn a_listener_serves_its_path_and_no_other() {
     // Without a path, all of them are served.
     let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
     assert_eq!(open(listener.local_addr().unwrap(), "/any/path", "Host: 127.0.0.1\r\n").await, 101);
+}
+
+#[tokio::test]
+async fn of_the_offered_subprotocols_the_one_that_the_program_prefers_is_chosen() {
+    let (tells, mut told) = unbounded_channel();
+    let node = Node::builder().subprotocols(["v2", "v1"]).authorize(move |incoming| {
+        let caller = incoming.caller();
+        let offered: Vec<String> = caller.subprotocols().map(str::to_owned).collect();
+        tells.send((offered.join(" "), caller.subprotocol().map(str::to_owned))).unwrap();
+        ready(Ok::<_, Error>("index"))
+    });
+    let node = node.build();
+    let ws = node.listen("ws://127.0.0.1:0/api").await.unwrap();
+    let http = node.listen("http://127.0.0.1:0/api").await.unwrap();
+    let addresses = [ws.local_addr().unwrap(), http.local_addr().unwrap(), route(node).await];
+    for address in addresses {
+        for (offers, offered, chosen) in [
+            ("Sec-WebSocket-Protocol: v1 ,v2\r\n", "v1 v2", Some("v2")),
+            ("Sec-WebSocket-Protocol: v0\r\nSec-WebSocket-Protocol: v1\r\n", "v0 v1", Some("v1")),
+            ("Sec-WebSocket-Protocol: V1\r\n", "V1", None),
+            ("", "", None),
+        ] {
+            let request = format!("GET /api HTTP/1.1\r\nHost: 127.0.0.1\r\n{offers}{OPEN}\r\n");
+            let answer = ask(address, &request).await.to_lowercase();
+            assert!(answer.contains(" 101 "), "{answer}");
+            let named = answer.split("sec-websocket-protocol: ").nth(1).and_then(|rest| rest.lines().next());
+            assert_eq!(named, chosen, "{offers}");
+            let told = soon(told.recv()).await.unwrap();
+            assert_eq!(told, (offered.to_owned(), chosen.map(str::to_owned)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_may_depend_on_who_comes() {
+    let limits_for = |caller: &Caller| {
+        let is_member = caller.uri().is_some_and(|uri| uri.ends_with("?member"));
+        Limits::default().frame_bytes(if is_member { 1 << 20 } else { 1 << 10 })
+    };
+    let node = Node::builder().index("index").limits_for(limits_for).build();
+    let lines = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let ws = node.listen("ws://127.0.0.1:0/api").await.unwrap();
+    let http = node.listen("http://127.0.0.1:0/api").await.unwrap();
+    let mut peers = vec![(lines.url(), false)];
+    for address in [ws.local_addr().unwrap(), http.local_addr().unwrap(), route(node).await] {
+        peers.push((format!("ws://{address}/api?member"), true));
+        peers.push((format!("ws://{address}/api?guest"), false));
+    }
+    for (url, fits) in peers {
+        let peer: Cap = capnode::connect(&url).await.unwrap();
+        // It is the first message.
+        let missing: Result<Value, Error> = soon(peer.invoke("write", ("x".repeat(4 << 10),))).await;
+        assert!(missing.is_err(), "{url}");
+        assert_eq!(soon(peer.read::<String>()).await.is_ok(), fits, "{url}");
+    }
 }
 
 #[tokio::test]

@@ -167,7 +167,7 @@ async fn what_is_offered_may_depend_on_who_comes() {
             assert!(incoming.certificates().is_empty());
             assert_eq!(incoming.address().unwrap().ip().to_string(), "127.0.0.1");
             assert_eq!(incoming.header("no-such"), None);
-            assert_eq!(incoming.path(), Some("/api?room=7"));
+            assert_eq!(incoming.uri(), Some("/api?room=7"));
             assert!(incoming.headers().any(|(name, value)| (name, value) == ("upgrade", "websocket")));
             let shown = format!("{incoming:?}");
             assert!(

@@ -151,7 +151,7 @@ pub fn origin(data: &[u8]) {
 
 /// The head of a request. One that opens a WebSocket has asked for it.
 pub fn upgrade(data: &[u8]) {
-    let door = Door { origins: &Origins::default(), tls: None, peer: None };
+    let door = Door { origins: &Origins::default(), subprotocols: &[], tls: None, peer: None };
     let Ok((request, response)) = ws::answer(data, &door, "/") else { return };
     assert_eq!(response.status(), 101);
     assert!(request.headers().contains_key("sec-websocket-key"));

@@ -71,7 +71,12 @@ impl Incoming {
         self.caller.address()
     }
 
-    /// Returns the path of the request for a WebSocket, or of an HTTP batch, with its query, such as `/api?room=7`.
+    /// Returns the URI of the request for a WebSocket, or of an HTTP batch: path and query, such as `/api?room=7`.
+    pub fn uri(&self) -> Option<&str> {
+        self.caller.uri()
+    }
+
+    /// Returns the path of the request for a WebSocket, or of an HTTP batch, without the query.
     pub fn path(&self) -> Option<&str> {
         self.caller.path()
     }

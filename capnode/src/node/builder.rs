@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::admit::{Admit, Choose, Incoming, Same};
 use super::{Node, Settings};
+use crate::caller::Caller;
 use crate::cap::data;
 use crate::dialect::Dialect;
 use crate::interface::Offer;
@@ -98,6 +99,14 @@ impl NodeBuilder {
         self
     }
 
+    /// Chooses the limits on each peer that connects, by its address, its request or its certificates, before anything of
+    /// the session is read. The limits that count for the whole node, [`connections`](field@Limits::connections) and
+    /// [`node_bytes`](field@Limits::node_bytes), stay those of [`limits`](Self::limits).
+    pub fn limits_for(mut self, choose: impl Fn(&Caller) -> Limits + Send + Sync + 'static) -> Self {
+        self.settings.limits_for = Some(Arc::new(choose));
+        self
+    }
+
     /// Sets the wire language. By default a peer that connects to this node chooses, and this node speaks Cap'n Web on
     /// connections that it opens.
     ///
@@ -157,6 +166,14 @@ impl NodeBuilder {
     #[cfg(feature = "ws")]
     pub fn allow_origin(mut self, origin: &str) -> Self {
         self.settings.origins.add(origin);
+        self
+    }
+
+    /// Serves these subprotocols of WebSocket: the first one that a peer offers is chosen, and the peer is told. A peer that
+    /// offers none of them is served all the same; [`Caller::subprotocol`] tells.
+    #[cfg(feature = "ws")]
+    pub fn subprotocols<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.settings.subprotocols = names.into_iter().map(str::to_owned).collect();
         self
     }
 

@@ -17,7 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{HANDSHAKE, Node, admit};
-use crate::caller::{Caller, PeerInfo};
+use crate::caller::PeerInfo;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::link::{Link, LinkConfig};
@@ -54,7 +54,8 @@ where
 {
     let origins = &node.settings.origins;
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let door = Door { origins, tls: sender.tls, peer: sender.address };
+    let door =
+        Door { origins, subprotocols: &node.settings.subprotocols, tls: sender.tls, peer: sender.address };
     let host = text_of(request.headers(), header::HOST);
     // In HTTP/2 the host stands in the URI.
     let host = host.or_else(|| request.uri().authority().map(ToString::to_string));
@@ -137,18 +138,19 @@ fn preflight(asked: &HeaderMap) -> Response<Sent> {
 fn upgrade<B>(node: Node, mut request: Request<B>, sender: Sender) -> Response<Sent> {
     let Some(upgraded) = request.extensions_mut().remove::<OnUpgrade>() else { return refuse(NO_UPGRADE) };
     let request = request.map(drop);
-    let answer = match ws::opening(&request) {
+    let answer = match ws::opening(&request, &node.settings.subprotocols) {
         Ok(answer) => answer,
         Err(refusal) => return refuse(refusal),
     };
     let (remote, peer) = (sender.remote, sender.info(&request));
+    let peer = PeerInfo { subprotocol: ws::chosen(&answer), ..peer };
     start(async move {
         // A connection that is lost meanwhile needs no report.
         let Ok(stream) = upgraded.await else { return };
-        let limit = node.settings.config.limits.frame_bytes;
-        let socket = Frames::new(TokioIo::new(stream), Role::Server, limit, Vec::new());
+        let config = node.config_for(remote, peer);
+        let socket = Frames::new(TokioIo::new(stream), Role::Server, config.limits.frame_bytes, Vec::new());
         // The peer has been told of a refusal.
-        let _refused = node.accept(socket, remote, peer).await;
+        let _refused = node.accept(socket, config).await;
     });
     answer.map(|()| Sent::words(""))
 }
@@ -159,23 +161,22 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: fmt::Display,
 {
-    let limit = node.settings.config.limits.batch_bytes;
     // It takes a language in which a call can be made on the result of another.
     let dialect = node.settings.config.dialect.unwrap_or_default();
     if !dialect.capabilities().pipelines {
         return refuse(NEITHER);
     }
+    let (remote, peer) = (sender.remote, sender.info(&request));
+    let config = LinkConfig { batch: true, dialect: Some(dialect), ..node.config_for(remote, peer) };
+    let limit = config.limits.batch_bytes;
     if request.body().size_hint().lower() > limit as u64 {
         return refuse(TOO_MUCH);
     }
-    let (remote, peer) = (sender.remote, sender.info(&request));
     let (body, input) = oneshot::channel();
     // The receiver is here.
     let _received = body.send(request.into_body());
     let (transport, answer) = Batch::new(input, limit);
-    let caller = Caller::new(peer);
-    let config =
-        LinkConfig { batch: true, dialect: Some(dialect), caller: caller.clone(), ..node.config(remote) };
+    let caller = config.caller.clone();
     let connection = Connection::new(Side::Accepting, config);
     let link = connection.link().clone();
     let mut sender = SenderGuard(Some(link.clone()));
@@ -208,8 +209,9 @@ impl Sender {
         let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
         PeerInfo {
             address: self.address,
-            path: request.uri().path_and_query().map(ToString::to_string),
+            uri: request.uri().path_and_query().map(ToString::to_string),
             headers: headers.collect(),
+            subprotocol: None,
             certificates: self.certificates,
         }
     }

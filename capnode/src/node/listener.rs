@@ -20,6 +20,11 @@ use crate::transport::address::{Accepted, Bound};
 use crate::transport::streams::Handshake;
 use crate::transport::{Address, lines};
 #[cfg(feature = "ws")]
+use crate::transport::{
+    frames::{Frames, Role},
+    ws::{self, Opened},
+};
+#[cfg(feature = "ws")]
 use crate::upgrade::Door;
 
 impl Node {
@@ -167,19 +172,21 @@ async fn accept_one(
             let shaking = async {
                 let (stream, certificates) = secure(node, stream, *tls).await?;
                 let settings = node.settings();
-                let door = Door { origins: &settings.origins, tls: Some(*tls), peer };
-                let frame_bytes = settings.config.limits.frame_bytes;
-                let (socket, request) =
-                    crate::transport::ws::accept(stream, &door, path, frame_bytes).await?;
-                let (path, headers) = (Some(request.path), request.headers);
-                io::Result::Ok((socket, PeerInfo { address: peer, path, headers, certificates }))
+                let subprotocols = &settings.subprotocols;
+                let door = Door { origins: &settings.origins, subprotocols, tls: Some(*tls), peer };
+                let (stream, opened) = ws::accept(stream, &door, path).await?;
+                let Opened { uri, headers, subprotocol, rest } = opened;
+                let info = PeerInfo { address: peer, uri: Some(uri), headers, subprotocol, certificates };
+                io::Result::Ok((stream, rest, info))
             };
             let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
             let late = |_| Error::new(ErrorKind::Timeout, "the handshake took longer than 10 seconds");
             let shaken = timeout(HANDSHAKE, shaking).await.map_err(late)?;
-            let (socket, info) = shaken.map_err(failed)?;
+            let (stream, rest, info) = shaken.map_err(failed)?;
             drop(handshake);
-            node.accept(socket, remote, info).await?;
+            let config = node.config_for(remote, info);
+            let socket = Frames::new(stream, Role::Server, config.limits.frame_bytes, rest);
+            node.accept(socket, config).await?;
         }
         #[cfg(feature = "http")]
         Address::Http { tls, path, .. } => {
@@ -192,8 +199,8 @@ async fn accept_one(
         }
         _ => {
             drop(handshake);
-            let transport = lines(stream).limit(node.settings.config.limits.frame_bytes);
-            node.accept(transport, remote, PeerInfo { address: peer, ..PeerInfo::default() }).await?;
+            let config = node.config_for(remote, PeerInfo { address: peer, ..PeerInfo::default() });
+            node.accept(lines(stream).limit(config.limits.frame_bytes), config).await?;
         }
     }
     Ok(())

@@ -32,6 +32,7 @@ use crate::cap::Cap;
 use crate::cap::promise::Promise;
 use crate::connection::{Connection, FromConnection};
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::link::{Link, LinkConfig, no_index_for};
 #[cfg(feature = "ws")]
 use crate::origin::Origins;
@@ -67,6 +68,11 @@ pub(crate) struct Settings {
     pub(crate) config: LinkConfig,
     #[cfg(feature = "ws")]
     pub(crate) origins: Origins,
+    /// The subprotocols that are served, the preferred one first.
+    #[cfg(feature = "ws")]
+    pub(crate) subprotocols: Vec<String>,
+    /// The limits on a peer, by what is known of it.
+    limits_for: Option<Arc<dyn Fn(&Caller) -> Limits + Send + Sync>>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
 }
@@ -107,7 +113,7 @@ impl Node {
     ///
     /// If the node [refuses](NodeBuilder::authorize) the peer, outside a tokio runtime, and in one without timers.
     pub async fn serve(&self, transport: impl Transport + Unpin) -> Result<Connection, Error> {
-        self.accept(transport, Remote::Own, PeerInfo::default()).await
+        self.accept(transport, self.config_for(Remote::Own, PeerInfo::default())).await
     }
 
     /// Returns the terms of a connection of the node.
@@ -115,15 +121,23 @@ impl Node {
         LinkConfig { pool: Some(self.shared.pool()), remote, ..self.settings.config.clone() }
     }
 
+    /// Returns the terms of a connection that a peer opens.
+    fn config_for(&self, remote: Remote, peer: PeerInfo) -> LinkConfig {
+        let mut config = LinkConfig { caller: Caller::new(peer), ..self.config(remote) };
+        if let Some(limits_for) = &self.settings.limits_for {
+            let Limits { connections, node_bytes, .. } = config.limits;
+            config.limits = Limits { connections, node_bytes, ..limits_for(&config.caller) }.in_force();
+        }
+        config
+    }
+
     /// Decides about a connection, and starts it. The peer is told of a refusal.
-    pub(crate) async fn accept(
+    async fn accept(
         &self,
         transport: impl Transport + Unpin,
-        remote: Remote,
-        peer: PeerInfo,
+        config: LinkConfig,
     ) -> Result<Connection, Error> {
-        let caller = Caller::new(peer);
-        let config = LinkConfig { caller: caller.clone(), ..self.config(remote) };
+        let caller = config.caller.clone();
         let incoming = Incoming { connection: Connection::new(Side::Accepting, config), caller };
         self.start(Side::Accepting, transport, incoming).await
     }

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response, create_response, write_response};
-use tokio_tungstenite::tungstenite::http;
+use tokio_tungstenite::tungstenite::http::{self, header::SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
@@ -186,19 +186,21 @@ const UNREAD: usize = 64 << 10;
 /// The head of a request that has opened a WebSocket.
 pub(crate) struct Opened {
     /// The path and query.
-    pub(crate) path: String,
+    pub(crate) uri: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) subprotocol: Option<String>,
+    /// The bytes that have come behind it.
+    pub(crate) rest: Vec<u8>,
 }
 
-/// Does the handshake of the accepting side. Returns the socket and the head of the request. A request that opens no
+/// Does the handshake of the accepting side. Returns the stream and the head of the request. A request that opens no
 /// WebSocket at `path`, or that `door` refuses, is answered in HTTP, and is a
 /// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
 pub(crate) async fn accept(
     mut stream: Box<dyn Io>,
     door: &Door<'_>,
     path: &str,
-    frame_bytes: usize,
-) -> io::Result<(Socket, Opened)> {
+) -> io::Result<(Box<dyn Io>, Opened)> {
     let mut head = Vec::with_capacity(1 << 10);
     let length = match read_head(&mut stream, &mut head).await? {
         Some(length) => length,
@@ -214,10 +216,9 @@ pub(crate) async fn accept(
     stream.write_all(&written).await?;
     stream.flush().await?;
     let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
-    let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
-    let opened = Opened { path, headers: headers.collect() };
-    let after = head.split_off(length);
-    Ok((Frames::new(stream, Role::Server, frame_bytes, after), opened))
+    let uri = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+    let (headers, subprotocol) = (headers.collect(), chosen(&response));
+    Ok((stream, Opened { uri, headers, subprotocol, rest: head.split_off(length) }))
 }
 
 const TOO_LONG: Refusal = Refusal { status: 431, words: "The request is too long.\n", headers: &[] };
@@ -270,19 +271,33 @@ pub(crate) fn answer(head: &[u8], door: &Door<'_>, path: &str) -> Result<(Reques
     };
     let find = |name| request.headers().get(name).map(text);
     door.check_page(find("host").as_deref(), find("origin").as_deref())?;
-    let response = opening(&request)?;
+    let response = opening(&request, door.subprotocols)?;
     Ok((request, response))
 }
 
-/// Returns the response that opens a WebSocket, if the request asks for one.
-pub(crate) fn opening(request: &Request) -> Result<Response, Refusal> {
-    create_response(request).map_err(|error| match error {
+/// Returns the response that opens a WebSocket, if the request asks for one. It names the first of `subprotocols` that the
+/// request offers.
+pub(crate) fn opening(request: &Request, subprotocols: &[String]) -> Result<Response, Refusal> {
+    let mut response = create_response(request).map_err(|error| match error {
         tungstenite::Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
         ) => NO_UPGRADE,
         tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => WRONG_VERSION,
         _ => NO_HTTP,
-    })
+    })?;
+    let lists = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
+    let offers =
+        |name: &str| lists.iter().any(|list| text(list).split(',').any(|other| other.trim() == name));
+    let chosen = subprotocols.iter().find(|name| offers(name));
+    if let Some(name) = chosen.and_then(|name| http::HeaderValue::from_str(name).ok()) {
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    Ok(response)
+}
+
+/// Returns the subprotocol that a response names.
+pub(crate) fn chosen(response: &Response) -> Option<String> {
+    response.headers().get(SEC_WEBSOCKET_PROTOCOL).map(text)
 }
 
 fn text(value: &http::HeaderValue) -> String {
