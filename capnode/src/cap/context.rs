@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::LimitKind;
 use crate::message::CarriedContext;
-use crate::runtime::Instant;
+use crate::runtime::{Instant, StdInstant};
 use crate::sync::{OnDrop, thread_local};
 
 /// The callback for the progress of a call.
@@ -85,7 +85,8 @@ struct Parts {
 ///
 /// A task that a method spawns has none, unless it runs in a [scope](Context::scope).
 pub fn context() -> Option<Context> {
-    CURRENT.with_borrow(Clone::clone)
+    // While a thread drops what is local to it, there is none.
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 impl Context {
@@ -101,7 +102,7 @@ impl Context {
 
     /// Returns the time at which the call is given up, if it has one. Over a connection it counts from the arrival of the
     /// call, so clocks need not agree.
-    pub fn deadline(&self) -> Option<std::time::Instant> {
+    pub fn deadline(&self) -> Option<StdInstant> {
         self.0.deadline.map(crate::runtime::to_std)
     }
 
@@ -243,14 +244,20 @@ pub(crate) fn ambient() -> Option<Context> {
 
 /// Returns what a call inherits that this thread makes now.
 pub(crate) fn inherited() -> Option<Context> {
-    CURRENT.with_borrow(|context| context.as_ref().and_then(Context::inherited))
+    CURRENT.try_with(|current| current.borrow().as_ref().and_then(Context::inherited)).ok().flatten()
 }
 
 /// Runs a part of a handler in its context.
 #[inline]
 pub(crate) fn within<T>(context: &mut Option<Context>, run: impl FnOnce() -> T) -> T {
-    let mut outer = CURRENT.replace(context.take());
-    let _back = OnDrop(|| *context = CURRENT.replace(outer.take()));
+    if context.is_none() && CURRENT.try_with(|current| current.borrow().is_none()).unwrap_or(true) {
+        return run();
+    }
+    let mut swap = || {
+        let _ending = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), context));
+    };
+    swap();
+    let _back = OnDrop(swap);
     run()
 }
 

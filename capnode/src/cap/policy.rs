@@ -291,7 +291,7 @@ impl CallInfo {
     }
 
     /// Returns the [deadline](Context::deadline) of the call.
-    pub fn deadline(&self) -> Option<std::time::Instant> {
+    pub fn deadline(&self) -> Option<crate::runtime::StdInstant> {
         self.context.as_ref()?.deadline()
     }
 

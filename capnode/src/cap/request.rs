@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::depth;
 use super::interface::Interface;
 use super::payload::{LivePayload, undefined, unfolded_len};
@@ -63,13 +63,6 @@ impl CallOptions {
         chunk: false,
         passed_on: 0,
     };
-}
-
-impl CallOptions {
-    /// Returns the receiver of progress, if the caller wants it.
-    pub(crate) fn progress(&self) -> Option<Progress> {
-        self.context.as_ref().and_then(Context::progress).cloned()
-    }
 }
 
 impl Member {

@@ -191,7 +191,7 @@ impl<T, F> Call<T, F> {
     /// Gives the call up at a time, which its handler learns, and the calls that the handler makes. If it has no outcome
     /// by then, it fails with [`ErrorKind::Timeout`].
     #[cfg(feature = "tokio")]
-    pub fn deadline(mut self, at: std::time::Instant) -> Self {
+    pub fn deadline(mut self, at: crate::runtime::StdInstant) -> Self {
         let at = crate::runtime::from_std(at);
         self.set_deadline(at);
         self.timeout = Some(Timeout::Until(at));

@@ -102,7 +102,9 @@ impl Link {
         if ran {
             effects.discard_all(state.inbox.take_running(answer));
         }
-        state.entries.deadlines.remove(Deadline::Theirs(answer));
+        if let Some(deadlines) = &mut state.entries.deadlines {
+            deadlines.remove(Deadline::Theirs(answer));
+        }
         let (wanted, cancelled) = state.session.finish(answer);
         for answer in cancelled {
             Self::cancel_call(state, answer, effects);

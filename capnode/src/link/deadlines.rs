@@ -33,14 +33,7 @@ impl Deadlines {
     }
 
     /// Removes the deadline of a call that has ended.
-    #[inline]
     pub(super) fn remove(&mut self, call: Deadline) {
-        if !self.times.is_empty() {
-            self.take(call);
-        }
-    }
-
-    fn take(&mut self, call: Deadline) {
         if let Some(at) = self.times.remove(&call) {
             self.in_order.remove(&(at, call));
         }
@@ -49,7 +42,7 @@ impl Deadlines {
     /// Removes and returns a call whose deadline has passed by `now`.
     pub(super) fn take_late(&mut self, now: Instant) -> Option<Deadline> {
         let (_, call) = *self.in_order.first().filter(|(at, _)| *at <= now)?;
-        self.take(call);
+        self.remove(call);
         Some(call)
     }
 

@@ -37,8 +37,8 @@ pub(super) struct Entries {
     /// Calls of the peer whose results it may still use.
     answers: IdMap<Answer>,
     kept_bytes: usize,
-    /// The deadlines of the calls of both sides.
-    pub(super) deadlines: Deadlines,
+    /// The deadlines of the calls of both sides; `None` as long as no call has had one.
+    pub(super) deadlines: Option<Box<Deadlines>>,
     /// Pipes that the peer has opened.
     pipes: Vec<Weak<Pipe>>,
     sweep_of_pipes: Sweep,
@@ -88,7 +88,9 @@ impl Entries {
     #[must_use]
     pub(super) fn take_question(&mut self, id: Id) -> Option<Question> {
         let caller = self.calls.remove(&id);
-        self.deadlines.remove(Deadline::Own(id));
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.remove(Deadline::Own(id));
+        }
         self.own_calls -= usize::from(caller.is_some() && id > 0);
         caller
     }

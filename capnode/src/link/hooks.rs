@@ -190,7 +190,9 @@ impl ImportHook for Link {
                 }
             };
             let mut call = state.session.call(asked, return_mode, options.chunk);
-            carry(state, &mut call, options.context.as_ref());
+            if let Some(context) = &options.context {
+                carry(state, &mut call, context);
+            }
             if let Some(batch) = &self.batch {
                 batch.note_call(target.id(), answered, awaits, &mut call, &mut state.session);
             }
@@ -200,8 +202,10 @@ impl ImportHook for Link {
             }
             let since = self.call_since(options.timed);
             let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
-            self.note_deadline(state, Deadline::Own(id), options);
-            let progress = options.progress();
+            if options.context.is_some() {
+                self.note_deadline(state, Deadline::Own(id), options);
+            }
+            let progress = options.context.as_ref().and_then(Context::progress).cloned();
             state.entries.expect(id, Question::Call { caller, progress, since });
             Ok(Called::Sent(if self.batch.is_some() { answer.gathering() } else { answer }))
         })
@@ -294,7 +298,7 @@ impl Link {
 
     /// Sets the deadline of a call.
     pub(super) fn set_deadline(&self, state: &mut State, call: Deadline, at: Instant) {
-        if state.entries.deadlines.set(call, at) {
+        if state.entries.deadlines.get_or_insert_default().set(call, at) {
             self.has_sooner.store(true, Ordering::SeqCst);
         }
     }
@@ -310,7 +314,9 @@ impl Link {
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
         while let Some((number, call)) = state.outbox.next_waiting(&self.limits) {
             let QueuedCall { target, path, args, program, context, requester, .. } = call;
-            state.entries.deadlines.remove(Deadline::Waiting(number));
+            if let Some(deadlines) = &mut state.entries.deadlines {
+                deadlines.remove(Deadline::Waiting(number));
+            }
             let asked = match program {
                 Some(program) => self.map_of(state, &target, path, args, program, effects),
                 None => {
@@ -323,7 +329,9 @@ impl Link {
                 Requester::Caller { .. } => ReturnMode::Streamed,
             };
             let mut call = state.session.call(asked, return_mode, false);
-            carry(state, &mut call, context.as_ref());
+            if let Some(context) = &context {
+                carry(state, &mut call, context);
+            }
             effects.discard_all(context);
             call.pulled &= self.batch.is_none() || requester.awaits();
             let id = call.id;
@@ -339,7 +347,8 @@ impl Link {
                 Requester::Caller { caller, options } => {
                     caller.set_id(id);
                     self.note_deadline(state, Deadline::Own(id), &options);
-                    let (progress, since) = (options.progress(), self.call_since(options.timed));
+                    let progress = options.context.as_ref().and_then(Context::progress).cloned();
+                    let since = self.call_since(options.timed);
                     effects.discard_all(options.context);
                     let caller = Question::Call { caller, progress, since };
                     match sent {
@@ -353,10 +362,9 @@ impl Link {
 }
 
 /// Has a call carry its context, to a peer that understands it.
-#[inline]
-fn carry(state: &State, call: &mut OutboundCall, context: Option<&Context>) {
-    let Some(context) = context.filter(|_| state.session.takes_context()) else { return };
-    if let Some(context) = context.carried() {
+fn carry(state: &State, call: &mut OutboundCall, context: &Context) {
+    let carried = if state.session.takes_context() { context.carried() } else { None };
+    if let Some(context) = carried {
         let message = std::mem::replace(&mut call.message, Message::Hello);
         call.message = Message::InContext { call: Box::new(message), context };
     }

@@ -557,7 +557,9 @@ impl Link {
     pub(super) fn cancel_call(state: &mut State, answer: Id, effects: &mut Effects) {
         state.inbox.withdraw(answer, effects);
         state.encoding.export_names_mut().end(answer);
-        state.entries.deadlines.remove(Deadline::Theirs(answer));
+        if let Some(deadlines) = &mut state.entries.deadlines {
+            deadlines.remove(Deadline::Theirs(answer));
+        }
         if let Some(running) = state.inbox.take_running(answer) {
             effects.push(Effect::Cancel(running));
         }

@@ -180,9 +180,9 @@ impl Link {
         effects: &mut Effects,
     ) -> Option<Duration> {
         self.has_sooner.store(false, Ordering::SeqCst);
-        state.entries.deadlines.next()?;
+        state.entries.deadlines.as_ref()?.next()?;
         let clock = Instant::now();
-        while let Some(call) = state.entries.deadlines.take_late(clock) {
+        while let Some(call) = state.entries.deadlines.as_mut()?.take_late(clock) {
             match call {
                 Deadline::Own(id) => {
                     let release = state.session.drop_call(id);
@@ -200,7 +200,7 @@ impl Link {
                 Deadline::Theirs(answer) => self.end_late(state, answer, effects),
             }
         }
-        let next = state.entries.deadlines.next()?;
+        let next = state.entries.deadlines.as_ref()?.next()?;
         Some(now.saturating_add(next.saturating_duration_since(clock)))
     }
 

@@ -27,6 +27,9 @@ pub(crate) use self::spans::{in_connection, in_current};
 #[cfg(feature = "tokio")]
 pub(crate) use self::tokio::*;
 
+/// The time as programs give it and are given it, whatever the host's clock.
+pub(crate) use std::time::Instant as StdInstant;
+
 /// A boxed future that can be run on any thread.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

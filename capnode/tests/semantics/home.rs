@@ -140,7 +140,8 @@ fn the_index_of_a_peer_that_may_be_marked_is_read_once_that_is_known() {
             continue;
         }
         assert!(poll(&mut read).is_pending());
-        assert_eq!(peer.frames(), [r#"["release",1,1]"#, r#"["stream",["pipeline",0]]"#]);
+        let said = [r#"["abilities","context"]"#, r#"["release",1,1]"#, r#"["stream",["pipeline",0]]"#];
+        assert_eq!(peer.frames(), said);
         peer.receive(r#"["resolve",2,5]"#);
         assert!(matches!(poll(&mut read), Poll::Ready(Ok(Value::Number(five))) if five == 5.0));
     }

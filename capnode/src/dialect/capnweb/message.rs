@@ -184,7 +184,7 @@ fn write_context(context: &CarriedContext, out: &mut String) {
     out.push_str(",{");
     if let Some(left) = context.left {
         out.push_str("\"left\":");
-        out.push_str(itoa::Buffer::new().format(u64::try_from(left.as_micros()).unwrap_or(u64::MAX)));
+        out.push_str(itoa::Buffer::new().format(i64::try_from(left.as_micros()).unwrap_or(i64::MAX)));
     }
     if !context.metadata.is_empty() {
         out.push_str(if context.left.is_some() { ",\"metadata\":" } else { "\"metadata\":" });

@@ -27,15 +27,6 @@ const CALL_LEVELS: usize = 4;
 /// A part of the frame, with the references found in it.
 type Part = (Range<usize>, ThinVec<Slot<CapDescriptor>>);
 
-/// Returns a call with the context that it came with.
-#[inline]
-fn in_context<'a>(call: Parsed<'a>, context: Option<Box<CarriedContext>>) -> Parsed<'a> {
-    match context {
-        None => call,
-        Some(context) => Parsed::Other(Message::InContext { call: Box::new(call.into_message()), context }),
-    }
-}
-
 impl<'a> Scanner<'a> {
     /// Reads the call or the expression that follows `push` or `stream`, to the end of the message.
     pub(in super::super) fn call(&mut self, return_mode: ReturnMode) -> Result<Parsed<'a>> {
@@ -49,18 +40,16 @@ impl<'a> Scanner<'a> {
         }
         self.lexer.pos = before;
         let mut value = self.value_after_comma()?;
-        let context = self.context()?;
         if matches!(value.root(), Some(CapDescriptor::ReceiverHosted(_))) {
             if let Some(slot) = value.refs.pop() {
                 if let CapDescriptor::ReceiverHosted(ReceiverRef { id, path, args, .. }) = slot.to {
                     let args = args.map(|args| *args);
                     let call = Message::Call { id: UNNUMBERED, target: id, path, args, return_mode };
-                    return Ok(in_context(Parsed::Other(call), context));
+                    return self.finish(Parsed::Other(call));
                 }
             }
         }
-        let value = Message::Evaluate { id: UNNUMBERED, value, return_mode };
-        Ok(in_context(Parsed::Other(value), context))
+        self.finish(Parsed::Other(Message::Evaluate { id: UNNUMBERED, value, return_mode }))
     }
 
     /// Reads a call from the id of its target to the end of the message. It takes no detour, since a call stands in nearly
@@ -69,32 +58,38 @@ impl<'a> Scanner<'a> {
         let target = self.lexer.integer()?;
         let Some(name) = self.plain_path() else {
             let (path, args) = self.path_and_args(1)?;
-            let context = self.context()?;
             let call = Message::Call { id: UNNUMBERED, target, path, args, return_mode };
-            return Ok(in_context(Parsed::Other(call), context));
+            return self.finish(Parsed::Other(call));
         };
         let start = self.lexer.pos;
         self.elements(1)?;
         let args = start..self.lexer.pos;
         self.lexer.expect(b']', "the end of the form")?;
         let refs = std::mem::replace(&mut self.refs, ThinVec::NONE);
-        let context = self.context()?;
         if refs.is_empty() && matches!(return_mode, ReturnMode::Streamed) {
             let name = name.map(|name| &self.lexer.buffer[name]);
             let call = Usual::Call { target, name, args: &self.lexer.buffer[args] };
-            return Ok(in_context(Parsed::Usual(call), context));
+            return self.finish(Parsed::Usual(call));
         }
         let path = name.map_or(Path::Empty, |name| Path::One(Key::Name(self.keep(name))));
         let args = Some(self.payload((args, refs)));
-        let call = Message::Call { id: UNNUMBERED, target, path, args, return_mode };
-        Ok(in_context(Parsed::Other(call), context))
+        self.finish(Parsed::Other(Message::Call { id: UNNUMBERED, target, path, args, return_mode }))
     }
 
-    /// Reads the context that may follow a call, to the end of the message.
+    /// Reads the message of a call to its end, with the context that may stand there.
     #[inline]
-    fn context(&mut self) -> Result<Option<Box<CarriedContext>>> {
-        let context = if self.lexer.ahead() == b"]" { None } else { self.read_context()? };
-        self.end().map(|()| context)
+    fn finish(&mut self, call: Parsed<'a>) -> Result<Parsed<'a>> {
+        if self.lexer.ahead() == b"]" {
+            return Ok(call);
+        }
+        let context = self.read_context()?;
+        self.end()?;
+        Ok(match context {
+            None => call,
+            Some(context) => {
+                Parsed::Other(Message::InContext { call: Box::new(call.into_message()), context })
+            }
+        })
     }
 
     #[cold]
@@ -110,8 +105,9 @@ impl<'a> Scanner<'a> {
             let name = scanner.lexer.string()?;
             scanner.lexer.expect(b':', "a colon")?;
             match name {
-                "left" if matches!(scanner.lexer.peek(), b'0'..=b'9') => {
-                    let left = scanner.lexer.integer()?;
+                "left" => {
+                    // What is no number of this range is passed over.
+                    let Ok(left) = scanner.lexer.integer() else { return scanner.skip() };
                     context.left = u64::try_from(left).ok().map(Duration::from_micros);
                     Ok(())
                 }

@@ -179,6 +179,11 @@ fn a_call_carries_its_context_behind_it() {
     };
     let context = Box::new(CarriedContext { left: Some(Duration::ZERO), metadata: Vec::new() });
     round(r#"["push",7,{"left":0}]"#, &Message::InContext { call: Box::new(evaluate), context });
+    // A longer time than the other side reads is the longest that it does.
+    let context = Box::new(CarriedContext { left: Some(Duration::MAX), metadata: Vec::new() });
+    let written = text_of(&Message::InContext { call: Box::new(call), context });
+    let Message::InContext { context, .. } = message(&written).unwrap() else { panic!("a context") };
+    assert_eq!(context.left, Some(Duration::from_micros(i64::MAX.unsigned_abs())));
 }
 
 #[test]
@@ -190,6 +195,11 @@ fn what_a_later_version_says_behind_a_call_is_passed_over() {
     let Message::InContext { call, context } = message(odd).unwrap() else { panic!("a context") };
     assert_eq!((*call, context.left), (plain, None));
     assert_eq!(context.metadata, [("b".to_owned(), "c".to_owned())]);
+    for left in ["-1", "1.5", "18446744073709551616"] {
+        let odd = format!(r#"["stream",["pipeline",0,["m"],[1]],{{"left":{left}}}]"#);
+        let Message::InContext { context, .. } = message(&odd).unwrap() else { panic!("a context") };
+        assert_eq!(context.left, None, "{left}");
+    }
 }
 
 #[test]
