@@ -90,8 +90,9 @@ pub struct Limits {
     /// Bytes of results that the peer may still use, because it has not released them. A result for which there is no
     /// room is replaced by an error. Default 64 MiB.
     pub kept_bytes: usize,
-    /// Bytes of the peer's streams that no reader has taken, and 256 for each chunk. Default 64 MiB. A stream that
-    /// brings more is aborted, and its reader gets an error; the session goes on. The sender chooses how much of a
+    /// Bytes of the peer's streams that no reader has taken, 256 for each chunk, and 1,024 for each call or read in one.
+    /// What the promises in a chunk come to counts until all of it is there. Default 64 MiB. A stream that brings more
+    /// is aborted, and its reader gets an error; the session goes on. The sender chooses how much of a
     /// stream is on its way at once: npm's `capnweb` lets as much be on its way as the line takes.
     pub stream_bytes: usize,
     /// Bytes of a stream that this side sends before the peer's reader has taken them. Default 4 MiB, at least 1 KiB.

@@ -102,6 +102,12 @@ impl HeldBytes {
         all.fetch_add(bytes, Ordering::Relaxed);
         Self { all: all.clone(), bytes }
     }
+
+    /// Counts more of them. Returns all bytes of the connection.
+    pub(crate) fn add(&mut self, bytes: usize) -> usize {
+        self.bytes += bytes;
+        self.all.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
 }
 
 impl Drop for HeldBytes {

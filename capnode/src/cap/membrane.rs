@@ -403,6 +403,10 @@ impl Wrapper {
 
     /// Passes a request on that the policy has passed. `call` is there if the policy is to learn the outcome.
     fn pass(self: &Arc<Self>, target: Cap, mut request: Request, call: Option<CallInfo>) -> Response {
+        // It may have been revoked while the policy was asked, also by the policy.
+        if let Some(error) = self.border.ended() {
+            return Response::error(request.failing_with(error));
+        }
         if std::mem::take(&mut request.options.pipelined) {
             let nearest = target.nearest();
             if nearest.pipelines() {
@@ -530,9 +534,11 @@ impl ReadThrough {
                 }
             }
             Chunk::Later(later) => {
-                let (border, from) = (self.border.clone(), self.from);
-                let crossed = async move { border.cross_payload(later.await.map_err(cross_error)?, from) };
-                Chunk::Later(Box::pin(crossed))
+                let (border, from, mut later) = (self.border.clone(), self.from, later);
+                Chunk::Later(Box::pin(async move {
+                    let settled = border.until_revoked(|cx| later.as_mut().poll(cx)).await;
+                    border.cross_payload(settled.map_err(cross_error)?, from)
+                }))
             }
             Chunk::Close => Chunk::Close,
         };

@@ -30,7 +30,7 @@ use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
 use crate::limits::{LimitKind, Unfolding};
 use crate::message::{
-    CapDescriptor, CarriedContext, Expression, Extensions, Id, Mapping, Message, Parsed, Path, Payload,
+    CapDescriptor, CarriedContext, Expression, Extensions, Id, Mapping, Message, Parsed, Payload,
     ReceiverRef, ReturnMode, Text, Usual,
 };
 use crate::session::{Event, Received};
@@ -42,14 +42,8 @@ enum Work {
     Run(InboundCall),
     /// A call that fails without running.
     Refuse(InboundCall, Error),
-    /// A call of the write end of a stream, in a frame of so many bytes.
-    Chunk {
-        answer: Id,
-        end: Arc<WriteEnd>,
-        path: Path,
-        args: Payload<InboundRef>,
-        bytes: usize,
-    },
+    /// A call of the write end of a stream.
+    Write(InboundCall),
     /// The answer of a call that its caller waits for.
     Answer(Question, InboundResult),
 }
@@ -227,10 +221,13 @@ impl Link {
             // No call begins in a session that has ended.
             Some(_) if self.ended.load(Ordering::SeqCst) => {}
             Some(Work::Run(call)) => self.start(call),
-            Some(Work::Chunk { answer, end, path, args, bytes }) => {
-                let _hosted = HostGuard::new(Some(self.clone()));
-                self.take_chunk(answer, &end, &path, args, bytes);
-            }
+            Some(Work::Write(call)) => match WriteEnd::called(&call.expression) {
+                Some(end) => {
+                    let _hosted = HostGuard::new(Some(self.clone()));
+                    self.take_chunk(&end, call);
+                }
+                None => self.start(call),
+            },
             Some(Work::Refuse(call, error)) => {
                 let _hosted = HostGuard::new(Some(self.clone()));
                 let answer = call.answer;
@@ -464,6 +461,7 @@ impl Link {
         bytes: usize,
         effects: &mut Effects,
     ) -> Result<Option<Work>, Error> {
+        let mut is_write = false;
         let expression = match expression {
             Expression::Call { target, path, args } => {
                 let peer = self.peer.get().copied().unwrap_or_default();
@@ -472,23 +470,17 @@ impl Link {
                     state.encoding.export_names_mut().begin(answer, target, asks_index);
                 }
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
+                is_write = refusal.is_none() && target.is_writable();
                 let args = args.map(|args| self.stage_value(state, args));
-                if let Some(end) = WriteEnd::of(&target).filter(|_| refusal.is_none()) {
-                    if let Some(args) = args {
-                        state.session.set_write(answer);
-                        return Ok(Some(Work::Chunk { answer, end, path, args, bytes }));
-                    }
-                    let none = Expression::Value(Payload::plain(Text::Static("")));
-                    let error = Error::type_error("a write end is called by its methods");
-                    return Ok(Some(Work::Refuse(InboundCall::new(answer, none, bytes), error)));
-                }
                 Expression::Call { target, path, args }
             }
             Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
         };
         let mut call = InboundCall::new(answer, expression, bytes);
         let mut refused = refusal.map(Error::rejected);
-        if let Some(carried) = carried {
+        // A chunk has no context: its reader does not run for it.
+        let is_chunk = is_write && WriteEnd::called(&call.expression).is_some();
+        if let Some(carried) = carried.filter(|_| !is_chunk) {
             let fits = check_metadata(&carried.metadata, self.limits.metadata_bytes);
             refused = refused.or(fits.err());
             let context = self.context.received(Some(*carried), None);
@@ -501,6 +493,11 @@ impl Link {
             let message = format!("more than {} calls in one message", self.limits.running_calls);
             effects.discard(call);
             return Err(Error::over(LimitKind::RunningCalls, message));
+        }
+        if is_write && refused.is_none() {
+            // It is no running call, wherever the stream is, and waits for none.
+            state.session.set_write(answer);
+            return Ok(Some(Work::Write(call)));
         }
         if refused.is_none() && self.draining.load(Ordering::SeqCst) {
             refused = Some(shutting_down());

@@ -1,21 +1,25 @@
 //! Streams over a connection: pipes of both sides, and what the peer writes.
 
+use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::Link;
 use super::effects::Effects;
+use super::inbound_call::InboundCall;
 use super::state::State;
 use super::task::Task;
+use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::import::Import;
 use crate::cap::inbound::{ENTRY, HeldBytes, InboundRef, settle};
 use crate::cap::payload::{PayloadRef, undefined};
 use crate::cap::request::Args;
 use crate::cap::response::Reply;
-use crate::cap::stream::{Acknowledge, Chunk, Pump, ReadEnd, WriteEnd};
+use crate::cap::stream::{Acknowledge, Chunk, Later, Pump, ReadEnd, WriteEnd};
 use crate::error::{Error, Fault};
 use crate::limits::LimitKind;
-use crate::message::{CapDescriptor, Id, Key, Path, Payload};
+use crate::message::{CapDescriptor, Expression, Id, Key, Payload};
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::Ordering;
 
@@ -62,15 +66,13 @@ impl Link {
     }
 
     /// Hands a call of a write end on to its stream. It is answered when the reader has taken what was written.
-    pub(super) fn take_chunk(
-        self: &Arc<Self>,
-        answer: Id,
-        end: &WriteEnd,
-        path: &Path,
-        args: Payload<InboundRef>,
-        bytes: usize,
-    ) {
-        let held = HeldBytes::new(&self.stream_bytes, bytes + ENTRY);
+    pub(super) fn take_chunk(self: &Arc<Self>, end: &WriteEnd, call: InboundCall) {
+        let InboundCall { answer, expression, bytes, .. } = call;
+        let Expression::Call { path, args: Some(args), .. } = expression else {
+            let error = Error::type_error("a write end is called by its methods");
+            return self.finish(answer, Err(error), false);
+        };
+        let held = HeldBytes::new(&self.stream_bytes, bytes - InboundCall::SIZE + ENTRY);
         let is_over = self.stream_bytes.load(Ordering::Relaxed) > self.limits.stream_bytes;
         let link = Arc::downgrade(self);
         let acknowledge: Acknowledge = Box::new(move |fate| {
@@ -80,14 +82,13 @@ impl Link {
             }
         });
         if is_over {
-            let message = format!("more than {} bytes of streams are unread", self.limits.stream_bytes);
-            let error = Error::over(LimitKind::StreamBytes, message).with_fault(Fault::Peer);
+            let error = too_much(self.limits.stream_bytes);
             end.0.abort(&error);
             return acknowledge(Err(error));
         }
         let chunk = match InboundRef::begin(InboundRef::compact(args), self.unfolding) {
             Ok(args) => Chunk::Args(Args::Wire(args)),
-            Err(later) => Chunk::Later(Box::pin(settle(later, self.unfolding))),
+            Err(later) => Chunk::Later(self.settle_chunk(later)),
         };
         let name = match path.as_slice() {
             [Key::Name(name)] => Some(name.as_str()),
@@ -95,4 +96,20 @@ impl Link {
         };
         end.call(name, chunk, acknowledge);
     }
+
+    /// Waits for the promises in a chunk. What has come of them counts until all of it is there.
+    fn settle_chunk(&self, value: Payload<InboundRef>) -> Later {
+        let (mut settling, limit) = (Box::pin(settle(value, self.unfolding)), self.limits.stream_bytes);
+        let mut held = HeldBytes::new(&self.stream_bytes, 0);
+        Box::pin(poll_fn(move |cx| {
+            let (settled, more) = bounds::unfolding(|| settling.as_mut().poll(cx));
+            let is_over = held.add(more) > limit;
+            if is_over && settled.is_pending() { Poll::Ready(Err(too_much(limit))) } else { settled }
+        }))
+    }
+}
+
+fn too_much(limit: usize) -> Error {
+    let message = format!("more than {limit} bytes of streams are unread");
+    Error::over(LimitKind::StreamBytes, message).with_fault(Fault::Peer)
 }

@@ -283,3 +283,128 @@ fn a_hundred_thousand_writes_are_kept_and_refused_when_the_stream_is_not_read() 
     assert_eq!(peer.frames().len(), 100_000);
     assert!(peer.core().closed().is_none());
 }
+
+/// Calls that never end, each of which holds a count as long as it runs.
+fn counting(kept: &Kept) -> (Object, Arc<()>) {
+    let running = Arc::new(());
+    let counted = running.clone();
+    let slow = Func::<fn()>::new(move || {
+        let held = counted.clone();
+        async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        }
+    });
+    (offered(kept).with("slow", slow), running)
+}
+
+/// A write of a chunk with so many calls in it.
+fn calls(count: usize) -> String {
+    let calls = vec![r#"["pipeline",0,["slow"],[]]"#; count].join(",");
+    format!(r#"["stream",["pipeline",1,["write"],[[[{calls}]]]]]"#)
+}
+
+#[test]
+fn calls_in_a_chunk_are_limited_as_those_in_any_message() {
+    let kept = Kept::default();
+    let (index, running) = counting(&kept);
+    let few = limits(|limits| (limits.running_calls, limits.stream_bytes) = (4, 20_000));
+    let mut peer = accepting_within(index, few);
+    answers(&mut peer, OPENED);
+    // Two are not held by calls.
+    let running = || Arc::strong_count(&running) - 2;
+    let most = (0..40).map(|_| {
+        answers(&mut peer, &[&calls(4)]);
+        running()
+    });
+    // Each counts as held bytes beside its text, so the stream is aborted.
+    let most = most.max().unwrap();
+    assert!((8..=20).contains(&most), "{most} calls run");
+    assert!(matches!(next(&kept), Some(Some(Err(error))) if error.limit() == Some(LimitKind::StreamBytes)));
+    assert_eq!(running(), 0);
+    let told = answers(&mut peer, &[&calls(5)]);
+    assert!(told.last().unwrap().contains("more than 4 calls in one message"), "{told:?}");
+}
+
+#[test]
+fn a_chunk_that_is_awaited_does_not_come_through_a_revoked_membrane() {
+    let kept = Kept::default();
+    let (index, membrane) = capnode::revocable(Cap::from(offered(&kept)));
+    let mut peer = accepting_within(index, Limits::default());
+    answers(&mut peer, OPENED);
+    answers(&mut peer, &[r#"["stream",["pipeline",1,["write"],[["promise",-1]]]]"#]);
+    assert!(next(&kept).is_none());
+    membrane.revoke(Error::rejected("taken back"));
+    answers(&mut peer, &[r#"["resolve",-1,"late"]"#]);
+    match next(&kept) {
+        Some(Some(Err(error))) => assert_eq!(error.message(), "taken back"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn writes_through_a_membrane_are_no_running_calls_either() {
+    let kept = Kept::default();
+    let (index, _membrane) = capnode::revocable(Cap::from(offered(&kept)));
+    let mut peer = accepting_within(index, limits(|limits| limits.running_calls = 1));
+    answers(&mut peer, &[r#"["push",["pipeline",0,["sink"],[]]]"#, r#"["pull",1]"#]);
+    let write = write("a");
+    assert_eq!(answers(&mut peer, &[&*write; 1_000]), [""; 0]);
+    assert_eq!(peer.core().tables().running, 0);
+}
+
+/// Takes its membrane back when it is asked.
+#[derive(Default)]
+struct TakesBack(Arc<Mutex<Option<capnode::Membrane>>>);
+
+impl capnode::Policy for TakesBack {
+    fn before(&self, _: &capnode::CallInfo) -> capnode::Decision {
+        if let Some(membrane) = &*self.0.lock().unwrap() {
+            membrane.revoke(Error::rejected("taken back"));
+        }
+        capnode::Decision::Pass
+    }
+}
+
+#[test]
+fn a_call_does_not_pass_once_its_policy_has_revoked() {
+    let begun = Arc::<AtomicUsize>::default();
+    let counted = begun.clone();
+    let work = Func::<fn()>::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async {}
+    });
+    let policy = TakesBack::default();
+    let known = policy.0.clone();
+    let membrane = capnode::Membrane::new(policy);
+    *known.lock().unwrap() = Some(membrane.clone());
+    let mut peer =
+        accepting_within(Cap::from(Object::new().with("work", membrane.wrap(work))), Limits::default());
+    let told = answers(&mut peer, &[r#"["stream",["pipeline",0,["work"],[]]]"#]);
+    assert!(told[0].contains("taken back"), "{told:?}");
+    assert_eq!(begun.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn what_the_promises_in_chunks_come_to_counts_as_well() {
+    let (mut peer, kept) = accepting(|limits| limits.stream_bytes = 20_000);
+    let text = "x".repeat(5_000);
+    for stream in 0..10 {
+        let (pipe, first) = (3 * stream + 1, 2 * stream + 1);
+        answers(&mut peer, &[r#"["pipe"]"#]);
+        let keep = format!(r#"["stream",["pipeline",0,["keep"],[["readable",{pipe}]]]]"#);
+        let two = format!(r#"[[["promise",-{first}],["promise",-{}]]]"#, first + 1);
+        let chunk = format!(r#"["stream",["pipeline",{pipe},["write"],[{two}]]]"#);
+        // The other promise never resolves.
+        let one = format!(r#"["resolve",-{first},"{text}"]"#);
+        answers(&mut peer, &[&keep, &chunk, &one]);
+        assert!(next(&kept).is_none_or(|next| matches!(next, Some(Err(_)))));
+    }
+    let mut ended = 0;
+    for reader in kept.lock().unwrap().iter_mut() {
+        let polled = std::pin::pin!(reader.next()).poll(&mut Context::from_waker(Waker::noop()));
+        ended += usize::from(polled.is_ready());
+    }
+    assert!((5..10).contains(&ended), "{ended} streams have ended");
+    assert!(peer.core().closed().is_none());
+}

@@ -14,7 +14,7 @@ use crate::cap::response::{FirstPoll, Reply, Response};
 use crate::cap::{Cap, RefKind};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind};
-use crate::message::{Key, Payload, Text};
+use crate::message::{Expression, Key, Payload, Text};
 
 /// The write end of a pipe. Dropping it without an end aborts the stream.
 pub(crate) struct WriteEnd(pub(crate) Arc<Pipe>);
@@ -117,6 +117,14 @@ pub(crate) fn write_end(pipe: Arc<Pipe>) -> Cap {
 }
 
 impl WriteEnd {
+    /// Returns the write end of this program that is called, if it is one.
+    pub(crate) fn called<A>(expression: &Expression<Cap, A>) -> Option<Arc<Self>> {
+        match expression {
+            Expression::Call { target, .. } => Self::of(target),
+            Expression::Value(_) => None,
+        }
+    }
+
     /// Returns the write end that a reference stands for, if it is one of this program.
     pub(crate) fn of(cap: &Cap) -> Option<Arc<Self>> {
         if cap.is_writable() { cap.local() } else { None }
