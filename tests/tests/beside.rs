@@ -1,8 +1,9 @@
 //! Bytes beside the text of messages, between programs of this library.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
-use capnode::{ByteKind, Bytes, Client, Func, Node, Reader, Value};
+use capnode::{ByteKind, Bytes, Cap, Client, Func, Node, Object, Reader, Value};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -175,6 +176,27 @@ async fn bytes_pass_through_a_relay_between_all_kinds_of_peers() {
     }
 }
 
+#[tokio::test]
+async fn who_keeps_the_bytes_of_a_frame_keeps_them_alone() {
+    for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
+        let kept = Arc::<Mutex<Vec<bytes::Bytes>>>::default();
+        let keep = kept.clone();
+        let keep = Func::<fn(Bytes)>::new(move |bytes: Bytes| {
+            keep.lock().unwrap().push(bytes.into());
+            async {}
+        });
+        let listener = Node::new(Object::new().with("keep", keep)).listen(url).await.unwrap();
+        let index: Cap = capnode::connect(&listener.url()).await.unwrap();
+        // The next frame may be long in coming, so after the second one the connection must not hold it.
+        for size in [3_000, 1 << 20, 3] {
+            index.invoke::<()>("keep", (pattern(size),)).await.unwrap();
+        }
+        let kept = kept.lock().unwrap();
+        assert_eq!(kept[1][..], pattern(1 << 20)[..]);
+        assert!(kept[1].is_unique(), "{url}");
+    }
+}
+
 async fn read_line(stream: &mut TcpStream) -> String {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
@@ -236,14 +258,15 @@ async fn the_form_on_a_byte_stream_is_as_it_is_written_down() {
 #[tokio::test]
 async fn what_is_not_as_it_says_ends_the_session_with_words() {
     let call = |length: usize| format!(r#"["stream",["pipeline",0,["size"],[["bytes",{length}]]]]"#);
-    let cases: [(Vec<u8>, &str); 8] = [
+    let cases: [(Vec<u8>, &str); 9] = [
         (mixed(&call(2_000), &[0; 1_999]), "fewer bytes beside the text"),
         (mixed(&call(2_000), &[0; 2_001]), "1 bytes beside the text are of no value"),
         (mixed(r#"["stream",["pipeline",0,["size"],[1]]]"#, &[1]), "1 bytes beside the text are of no value"),
         (
-            mixed(r#"["stream",["pipeline",0,["size"],[["bytes",7,"Float64Array"]]]]"#, &[0; 7]),
-            "7 bytes are no Float64Array",
+            mixed(r#"["stream",["pipeline",0,["size"],[["bytes",1025,"Float64Array"]]]]"#, &[0; 1_025]),
+            "1025 bytes are no Float64Array",
         ),
+        (mixed(&call(1_023), &[0; 1_023]), "fewer than 1024 bytes"),
         (mixed("not a message", &[]), "there should be a message"),
         (mixed(&call(1), &[0])[..9].iter().copied().chain([0xff; 60]).collect(), "invalid utf-8"),
         ([0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1].to_vec(), "longer than"),

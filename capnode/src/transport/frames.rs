@@ -471,6 +471,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
+        self.mixed.clear();
         if self.reader.input.leftover.is_some() {
             let discarded = self.reader.input.poll_discard(&mut self.stream, cx);
             return discarded.map(|outcome| outcome.err().map(|error| Err(error.into())));

@@ -253,6 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Lines<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
+        self.mixed.clear();
         if self.input.leftover.is_some() {
             let discarded = self.input.poll_discard(&mut self.stream, cx);
             return discarded.map(|outcome| outcome.err().map(|error| Err(error.into())));

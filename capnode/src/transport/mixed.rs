@@ -38,6 +38,13 @@ impl MixedMessage {
         let text = std::str::from_utf8(text).map_err(|error| invalid(&error.to_string()))?;
         Ok(Frame::Mixed(text, &self.beside))
     }
+
+    /// Forgets the message, which has been taken in. It may be long until the next one.
+    pub(super) fn clear(&mut self) {
+        if !self.message.is_empty() {
+            *self = Self::default();
+        }
+    }
 }
 
 /// A frame with bytes beside its text that arrives on a byte stream. Memory is taken for bytes that have come.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::MAX_DEPTH;
 use super::lexer::{Lexer, protocol};
+use super::ser::BESIDE;
 use crate::error::Error;
 use crate::kinds::{ByteKind, Bytes};
 use crate::limits::Limits;
@@ -79,6 +80,10 @@ impl<'a> Scanner<'a> {
         let Some(length) = length else {
             return Err(protocol("fewer bytes beside the text than it says".to_owned()));
         };
+        // A reference takes much more memory than it takes of a frame.
+        if length < BESIDE {
+            return Err(protocol(format!("fewer than {BESIDE} bytes beside the text, which belong into it")));
+        }
         let part = beside.left.split_to(length);
         // A small part would keep all of a large frame.
         let part = if beside.frame / 4 > length { ::bytes::Bytes::copy_from_slice(&part) } else { part };

@@ -25,7 +25,7 @@ mod serializer;
 const LONG: usize = 4_096;
 
 /// Fewer bytes than these go as text.
-const BESIDE: usize = 1 << 10;
+pub(super) const BESIDE: usize = 1 << 10;
 
 /// Bytes that a single one takes at the most.
 const LONGEST_ESCAPE: usize = 6;
