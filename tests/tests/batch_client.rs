@@ -393,6 +393,32 @@ async fn a_batch_has_limits_at_the_client_too() {
 }
 
 #[tokio::test]
+async fn a_server_that_never_answers_holds_nothing_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (posted, is_posted) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut got = Vec::new();
+        while !String::from_utf8_lossy(&got).contains("note") {
+            stream.read_buf(&mut got).await.unwrap();
+        }
+        posted.send(()).unwrap();
+        // It is over when the client hangs up.
+        let _end = stream.read_to_end(&mut got).await;
+    });
+    let node = Node::empty().limits(Limits::default().batch_time(Some(Duration::from_millis(100))));
+    let connection: Connection = node.connect(&url).await.unwrap();
+    let desk: DeskClient = connection.index();
+    desk.note("nobody waits for it").send().unwrap();
+    soon(is_posted).await.unwrap();
+    connection.close();
+    soon(connection.closed()).await;
+    drop((desk, connection));
+    soon(server).await.unwrap();
+}
+
+#[tokio::test]
 async fn ten_thousand_calls_are_one_batch() {
     let served = serve().await;
     let desk = served.desk().await;

@@ -159,8 +159,14 @@ impl Batches {
         let posting = pin!(self.post(body));
         let posted = match select(posting, answer.cancellation()).await {
             Either::Left((posted, _)) => posted,
-            // A call that nobody waits for is wanted all the same.
-            Either::Right(((), posting)) if link.is_wanted() => posting.await,
+            // A call that nobody waits for is wanted all the same. Its server may never answer.
+            Either::Right(((), posting)) if link.is_wanted() => match self.config.limits.batch_time {
+                Some(most) => match timeout(most, posting).await {
+                    Ok(posted) => posted,
+                    Err(_) => return,
+                },
+                None => posting.await,
+            },
             Either::Right(_) => return,
         };
         match posted {
