@@ -61,10 +61,13 @@ struct Mixed {
     head: [u8; MIXED_HEAD],
     start: usize,
     end: usize,
-    beside: Vec<Bytes>,
+    /// Those that are not written.
+    beside: VecDeque<Bytes>,
     beside_bytes: usize,
     /// Bytes of all this that have been written.
     written: usize,
+    /// Bytes beside the text that have been written and dropped.
+    dropped: usize,
 }
 
 impl Mixed {
@@ -72,9 +75,23 @@ impl Mixed {
         MIXED_HEAD + self.end - self.start + self.beside_bytes
     }
 
+    /// Takes note that `bytes` more bytes have been written. Each part that has been is dropped, and not met again.
+    #[cfg(feature = "tokio")]
+    fn advance(&mut self, bytes: usize) {
+        self.written += bytes;
+        let before = MIXED_HEAD + self.end - self.start;
+        while let Some(first) = self.beside.front().map(|first| first.len()) {
+            if before + self.dropped + first > self.written {
+                break;
+            }
+            self.beside.pop_front();
+            self.dropped += first;
+        }
+    }
+
     /// Calls `each` with the parts that are not written, in their order, as long as it returns `true`.
     fn unwritten<'a>(&'a self, text: &'a [u8], mut each: impl FnMut(&'a [u8]) -> bool) {
-        let mut skip = self.written;
+        let mut skip = self.written - self.dropped;
         let parts = [&self.head[..], text].into_iter().chain(self.beside.iter().map(|bytes| &bytes[..]));
         for part in parts {
             let rest = part.get(skip..).unwrap_or_default();
@@ -143,7 +160,8 @@ impl Outgoing {
         head[1..5].copy_from_slice(&number(4 + text + beside_bytes));
         head[5..].copy_from_slice(&number(text));
         let mixed = self.mixed.get_or_insert_default();
-        mixed.frames.push_back(Mixed { head, start, end, beside, beside_bytes, written: 0 });
+        let beside = beside.into();
+        mixed.frames.push_back(Mixed { head, start, end, beside, beside_bytes, written: 0, dropped: 0 });
         self.beside += MIXED_HEAD + beside_bytes;
         self.buffer.len() - self.written + self.beside
     }
@@ -215,7 +233,8 @@ impl Outgoing {
             }
             (self.written, bytes) = (mixed.start, bytes - before);
             let taken = bytes.min(mixed.len() - mixed.written);
-            (mixed.written, bytes) = (mixed.written + taken, bytes - taken);
+            mixed.advance(taken);
+            bytes -= taken;
             if mixed.written < mixed.len() {
                 return;
             }
