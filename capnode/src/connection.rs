@@ -48,6 +48,7 @@ impl Connection {
 
     /// Returns the driver, the future that moves the connection.
     pub(crate) fn driver<T: Transport + Unpin>(&self, side: Side, transport: T) -> Driver<T> {
+        crate::events::opened();
         let holders = self.held.as_ref().filter(|_| side == Side::Connecting).map(Arc::downgrade);
         Driver::new(self.link.clone(), transport, holders)
     }

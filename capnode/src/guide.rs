@@ -18,6 +18,7 @@ macro_rules! links {
 [plugins]: crate::guide::plugins
 [browser]: crate::guide::browser
 [batches]: crate::guide::batches
+[observing]: crate::guide::observing
 [testing]: crate::guide::testing
 [lifetime]: crate::guide::lifetime
 [semantics]: crate::guide::semantics
@@ -69,6 +70,10 @@ pub mod browser {}
 #[doc = links!()]
 #[doc = include_str!("../docs/batches.md")]
 pub mod batches {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/observing.md")]
+pub mod observing {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/testing.md")]

@@ -90,7 +90,7 @@
 //! The module [`guide`] teaches the library by topic: [getting started](guide::first),
 //! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks),
 //! [streams and big data](guide::streams), [maps](guide::maps), [errors](guide::errors), [plugins over stdio](guide::plugins),
-//! [a browser page](guide::browser), [HTTP batches](guide::batches), [testing](guide::testing), and
+//! [a browser page](guide::browser), [HTTP batches](guide::batches), [seeing what happens](guide::observing), [testing](guide::testing), and
 //! [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
 //!
 //! # Peers
@@ -110,7 +110,8 @@
 //! | `ws` | yes | WebSockets |
 //! | `tls` | yes | `wss://` and `https://`, by rustls |
 //! | `http` | no | HTTP batches, as client and as server, at `http://` and `https://` |
-//! | `tracing` | no | a span for each connection and its handlers; events for their panics and the ends of sessions |
+//! | `tracing` | no | a span for each connection and its handlers, and for each call by [`policy::trace`](policy); events for panics of handlers, and the beginnings and ends of sessions |
+//! | `metrics` | no | counts of calls, connections and limits, by the facade `metrics`: [`policy::metrics`](policy) |
 //! | `axum` | no | a node as a route of an axum application |
 //!
 //! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].
@@ -160,6 +161,8 @@ mod dialect;
 mod driver;
 mod error;
 mod escape;
+#[cfg(feature = "tokio")]
+mod events;
 #[cfg(all(any(fuzzing, test), feature = "ws"))]
 #[doc(hidden)]
 pub mod fuzzing;

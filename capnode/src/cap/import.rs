@@ -5,10 +5,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Cap;
+use super::edge::Edge;
 use super::hook::{ConnectionHook, UNSENT};
 use super::payload::PayloadRef;
 use super::pending::PendingAnswer;
-use super::promise::Promise;
+use super::promise::{Promise, result_of};
 use super::request::{Args, Member, Request};
 use super::response::{Response, State};
 use crate::dialect::Capabilities;
@@ -66,6 +67,16 @@ pub(crate) trait ImportHook: ConnectionHook {
         return_mode: ReturnMode,
     ) -> Result<Called, Error>;
 
+    /// Returns `true` if the connection has an edge at which calls are asked about.
+    fn has_edge(&self) -> bool {
+        false
+    }
+
+    /// Returns that edge, unless nobody is to be asked now.
+    fn edge(&self) -> Option<Arc<dyn Edge>> {
+        None
+    }
+
     /// Returns a reference to the value of a property of an import, for languages that say one step at a time.
     fn read_property(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap;
 }
@@ -83,14 +94,16 @@ pub(crate) struct Import {
     id: AtomicI64,
     /// `true` if the peer has said that it is a function.
     function: bool,
+    /// `true` if calls are asked about at the edge of the connection.
+    asks: bool,
     /// The abilities of the peer, if its dialect was known from the beginning.
     peer: Option<&'static Capabilities>,
 }
 
 impl Import {
     pub(crate) fn new(connection: Arc<dyn ImportHook>, id: Id, function: bool) -> Arc<Self> {
-        let peer = connection.capabilities();
-        Arc::new(Self { connection, id: AtomicI64::new(id), function, peer })
+        let (peer, asks) = (connection.capabilities(), connection.has_edge());
+        Arc::new(Self { connection, id: AtomicI64::new(id), function, asks, peer })
     }
 
     pub(crate) fn is_function(&self) -> bool {
@@ -138,7 +151,26 @@ impl Import {
                 return response;
             }
         }
-        match self.call(request, ReturnMode::Streamed) {
+        if self.asks {
+            return self.cross(request, ReturnMode::Streamed);
+        }
+        self.send(request, ReturnMode::Streamed)
+    }
+
+    /// Makes a request by way of the edge of the connection. A chunk of a stream is part of the call that lent its end.
+    fn cross(self: &Arc<Self>, request: &mut Request, mode: ReturnMode) -> Response {
+        match self.connection.edge().filter(|_| !request.options.chunk) {
+            Some(edge) => match self.write_args(request) {
+                Ok(()) => edge.send(Cap::from_import(self.clone()), request, mode),
+                Err(error) => Response::error(error),
+            },
+            None => self.send(request, mode),
+        }
+    }
+
+    /// Sends a request, about which nobody is asked any more.
+    pub(super) fn send(self: &Arc<Self>, request: &mut Request, mode: ReturnMode) -> Response {
+        match self.call(request, mode) {
             Ok(Called::Sent(pending)) => Response(State::Sent(pending)),
             Ok(Called::Kept(result)) => {
                 Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_import(result))))
@@ -194,6 +226,12 @@ impl Import {
     }
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: &mut Request) -> Cap {
+        if self.asks {
+            return match self.cross(request, ReturnMode::Retained).outcome_now() {
+                Ok(outcome) => result_of(outcome),
+                Err(response) => Promise::of_response(response),
+            };
+        }
         match self.call(request, ReturnMode::Retained) {
             Ok(Called::Kept(result)) => Cap::from_import(result),
             Ok(Called::Sent(pending)) => Promise::of_response(Response(State::Sent(pending))),
@@ -202,11 +240,7 @@ impl Import {
     }
 
     fn call(self: &Arc<Self>, request: &mut Request, return_mode: ReturnMode) -> Result<Called, Error> {
-        // The connection is asked for no more than a call needs.
-        if matches!(request.args, Args::Typed(_)) {
-            let written = request.args.write(self.connection.write_limit());
-            written.map_err(|error| request.member.explain(error))?;
-        }
+        self.write_args(request)?;
         let verb = match &request.member {
             Member::Path(path) => path.split_verb().1,
             Member::Method(..) => None,
@@ -215,6 +249,15 @@ impl Import {
             self.check_supported(verb, request.options.needs_progress)?;
         }
         self.connection.clone().call(self, request, return_mode)
+    }
+
+    fn write_args(&self, request: &mut Request) -> Result<(), Error> {
+        // The connection is asked for no more than a call needs.
+        if matches!(request.args, Args::Typed(_)) {
+            let written = request.args.write(self.connection.write_limit());
+            written.map_err(|error| request.member.explain(error))?;
+        }
+        Ok(())
     }
 
     /// Checks that the peer's language has words for the call.

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use super::Cap;
 use super::context::{Context, ambient};
+use super::edge::Edge;
 use super::graph::tie_within;
 use super::hook::ConnectionHook;
 use super::join_all::JoinAll;
@@ -61,6 +62,8 @@ pub(crate) struct NestedCall {
     pub(crate) args: Option<Payload<InboundRef>>,
     /// `true` if the value is awaited, `false` if a reference to it is taken at once.
     pub(crate) awaited: bool,
+    /// The edge of the connection that it came by.
+    pub(crate) edge: Option<Arc<dyn Edge>>,
 }
 
 /// An answer as it arrives: promises may still stand in it.
@@ -208,9 +211,8 @@ impl InboundRef {
     pub(crate) fn compact(value: Payload<InboundRef>) -> Payload<InboundRef> {
         value.compact().map(|staged| match staged {
             InboundRef::Call(ask) => {
-                let NestedCall { cap, path, args, awaited } = *ask;
-                let (path, args) = (path.compact(), args.map(InboundRef::compact));
-                InboundRef::Call(Box::new(NestedCall { cap, path, args, awaited }))
+                let (path, args) = (ask.path.compact(), ask.args.map(InboundRef::compact));
+                InboundRef::Call(Box::new(NestedCall { path, args, ..*ask }))
             }
             other => other,
         })
@@ -249,7 +251,7 @@ impl InboundRef {
 
 impl NestedCall {
     fn make(self, limits: Unfolding) -> InboundRef {
-        let NestedCall { cap, path, args, awaited } = self;
+        let NestedCall { cap, path, args, awaited, edge } = self;
         if args.is_none() && !awaited {
             return InboundRef::Cap(cap.at_path(path));
         }
@@ -259,7 +261,7 @@ impl NestedCall {
             return InboundRef::Cap(Cap::broken(Error::rejected(message)));
         }
         // It is a part of the call that it stands in, or is asked for by the same peer.
-        InboundRef::Pending(make_request(cap, path, args, limits, ambient()).started())
+        InboundRef::Pending(make_request(cap, path, args, limits, ambient(), edge).started())
     }
 }
 
@@ -270,10 +272,13 @@ pub(crate) fn make_call(
     args: &str,
     limits: Unfolding,
     context: &Context,
+    edge: Option<Arc<dyn Edge>>,
 ) -> Response {
-    cap.call_of_peer(name, args, limits, context).unwrap_or_else(|cap| {
+    // Whoever is asked sees a request.
+    let called = if edge.is_none() { cap.call_of_peer(name, args, limits, context) } else { Err(cap) };
+    called.unwrap_or_else(|cap| {
         let args = Some(Payload::plain(args.to_owned()));
-        make_request(cap, Path::of_name(name), args, limits, Some(context.clone()))
+        make_request(cap, Path::of_name(name), args, limits, Some(context.clone()), edge)
     })
 }
 
@@ -285,8 +290,9 @@ pub(crate) fn make_request(
     args: Option<Payload<InboundRef>>,
     limits: Unfolding,
     context: Option<Context>,
+    edge: Option<Arc<dyn Edge>>,
 ) -> Response {
-    let request = move |args, first| cap.serve(path, args, limits.frame, context, first);
+    let request = move |args, first| cap.serve(path, args, limits.frame, context, edge, first);
     let first = Some(FirstPoll::UNAWAITED);
     let Some(args) = args else { return request(Args::Read, first) };
     match InboundRef::begin(args, limits) {

@@ -15,7 +15,7 @@ use super::context::{Context as CallContext, Progress};
 use super::graph::tie_within;
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
-use super::policy::{CallInfo, Decision, Direction, Policy, ask, refusal, tell};
+use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, refusal, tell};
 use super::promise::{Asked, Holder, Requests};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
@@ -407,6 +407,9 @@ impl Wrapper {
         if let Some(error) = self.border.ended() {
             return Response::error(request.failing_with(error));
         }
+        if let Some(call) = &call {
+            call.apply_metadata(&mut request);
+        }
         if std::mem::take(&mut request.options.pipelined) {
             let nearest = target.nearest();
             if nearest.pipelines() {
@@ -415,10 +418,12 @@ impl Wrapper {
         }
         let (border, side) = (self.border.clone(), self.side);
         let began = Instant::now();
-        let mut response = target.forward(request);
+        let mut response = around(&*border.policy, call.as_ref(), || target.forward(request));
         Response::handler(async move {
             let crossed = |reply: Reply| border.cross_payload(reply.into_body()?, side);
-            let outcome = border.until_revoked(|cx| response.poll(cx, None)).await;
+            let step =
+                |cx: &mut Context<'_>| around(&*border.policy, call.as_ref(), || response.poll(cx, None));
+            let outcome = border.until_revoked(step).await;
             let outcome = outcome.and_then(crossed).map_err(cross_error);
             if let Some(call) = &call {
                 tell(&*border.policy, call, outcome.as_ref().map(|_| ()), began.elapsed());

@@ -11,6 +11,7 @@ pub(crate) mod broken;
 pub(crate) mod context;
 pub(crate) mod data;
 pub(crate) mod depth;
+pub(crate) mod edge;
 pub(crate) mod fetch;
 pub(crate) mod graph;
 pub(crate) mod hook;
@@ -18,6 +19,8 @@ pub(crate) mod import;
 pub(crate) mod inbound;
 pub(crate) mod interface;
 mod join_all;
+pub(crate) mod layer;
+mod line;
 pub(crate) mod local;
 pub(crate) mod membrane;
 pub(crate) mod methods;
@@ -46,13 +49,12 @@ use self::interface::Interface;
 use self::local::Local;
 use self::promise::Promise;
 use self::property::PropertyRef;
-use self::request::{Args, CallOptions, Member, Request};
+use self::request::Request;
 use self::response::{FirstPoll, Outcome, Response, ResultSlot};
 use crate::bounds;
 use crate::error::{Error, ErrorKind};
 use crate::escape::EscapeControl;
 use crate::message::{Key, Path, Text};
-use crate::reserved::find_reserved;
 use crate::session::ObjectId;
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
@@ -315,24 +317,6 @@ impl Cap {
             Kind::Property(at) => at.request(request.take()),
             Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
         }
-    }
-
-    /// Calls, or reads, a member for a peer, which takes an answer of so many bytes. With `first`, a handler is polled at
-    /// once if it can be.
-    pub(crate) fn serve(
-        mut self,
-        path: Path,
-        args: Args,
-        answer_bytes: usize,
-        context: Option<context::Context>,
-        first: Option<FirstPoll<'_>>,
-    ) -> Response {
-        if let Some(at) = find_reserved(path.as_slice()) {
-            return missing::reserved(path.as_slice(), at, args.is_read());
-        }
-        let options = CallOptions { context, answer_bytes, by_peer: true, ..CallOptions::NONE };
-        let member = Member::Path(path);
-        self.deliver(&mut Request { member, args, typed: false, options }, first)
     }
 
     /// Passes on a request from a reference that leads to this one.

@@ -24,7 +24,8 @@ use crate::thin_vec::ThinVec;
 /// Decides about calls that cross a border, and learns their outcomes.
 ///
 /// A [membrane](crate::membrane()) asks its policy about each call that crosses it, in both
-/// [directions](CallInfo::direction).
+/// [directions](CallInfo::direction). So does a [layer](crate::NodeBuilder::layer), whose border is the edge of a
+/// connection.
 ///
 /// ```
 /// use capnode::{CallInfo, Decision, Error, Policy};
@@ -50,11 +51,25 @@ pub trait Policy: Send + Sync + 'static {
         Decision::Pass
     }
 
-    /// Learns the outcome of a call that has crossed, and the time since it did. A call that was given up by its caller
-    /// has none. One of something at another peer that is [pipelined](crate::Call::pipeline) on is told as soon as it was
-    /// sent: its outcome is not asked for.
+    /// Learns the outcome of a call that has crossed, or that a later policy has refused, and the time since it did. A
+    /// call that was given up by its caller has none. One of something at another peer that is
+    /// [pipelined](crate::Call::pipeline) on is told as soon as it was sent: its outcome is not asked for.
     fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
         let _ignored = (call, outcome, duration);
+    }
+
+    /// Runs a step of a call that crosses: its delivery, or a poll for its outcome, which polls its handler if that is
+    /// in this program. What is to be in force around a handler is set up here. If `step` is not called, it runs
+    /// afterwards.
+    fn around(&self, call: &CallInfo, step: &mut dyn FnMut()) {
+        let _ignored = call;
+        step();
+    }
+
+    /// Returns `true` while it has nothing to decide and nobody to tell, so that a call may cross a layer without it. It
+    /// is asked for each call, so that nearly nothing is spent on what nobody looks at.
+    fn is_idle(&self) -> bool {
+        false
     }
 }
 
@@ -123,6 +138,9 @@ pub enum Operation {
     /// The list of the properties: `keys`.
     Keys,
 }
+
+/// A name of the metadata of a call, with its value.
+struct SetMetadata(String, String);
 
 /// The description of a call that crosses a border.
 #[derive(Clone)]
@@ -220,6 +238,33 @@ impl CallInfo {
         if let Some(args) = self.args.take() {
             request.args = Args::Wire(args);
         }
+    }
+
+    /// Returns a copy of the first value of this type that a policy [holds](Self::hold).
+    pub fn held<T: Clone + 'static>(&self) -> Option<T> {
+        let kept = lock(self.held.kept.get()?);
+        kept.iter().find_map(|value| value.downcast_ref::<T>().cloned())
+    }
+
+    /// Sets a name of the call's [metadata](Context::metadata), before it crosses.
+    pub fn set_metadata(&self, name: &str, value: &str) {
+        self.hold(SetMetadata(name.to_owned(), value.to_owned()));
+    }
+
+    /// Gives a request the metadata that policies have set.
+    pub(super) fn apply_metadata(&self, request: &mut Request) {
+        let Some(kept) = self.held.kept.get() else { return };
+        for value in lock(kept).iter() {
+            if let Some(SetMetadata(name, value)) = value.downcast_ref() {
+                Context::set_metadata(&mut request.options.context, name, value);
+            }
+        }
+    }
+
+    /// Returns the entry of the method in the table of its interface, if there is one.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn table_entry(&self) -> (Option<&'static Interface>, Option<&'static Method>) {
+        (self.interface, self.entry())
     }
 
     fn entry(&self) -> Option<&'static Method> {
@@ -342,15 +387,39 @@ impl fmt::Debug for CallInfo {
 }
 
 /// Asks a policy.
-pub(super) fn ask(policy: &dyn Policy, call: &CallInfo) -> Decision {
+pub(super) fn ask(policy: &(impl Policy + ?Sized), call: &CallInfo) -> Decision {
     let decision = catch_panic("a policy", || policy.before(call));
     decision.unwrap_or_else(|PanicId(id)| Decision::Refuse(refusal(format!("the policy panicked (id {id})"))))
 }
 
 /// Tells a policy the outcome of a call.
-pub(super) fn tell(policy: &dyn Policy, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+pub(super) fn tell(
+    policy: &(impl Policy + ?Sized),
+    call: &CallInfo,
+    outcome: Result<(), &Error>,
+    duration: Duration,
+) {
     // It has been logged, and the outcome is what it is.
     let _logged = catch_panic("a policy", || policy.after(call, outcome, duration));
+}
+
+/// Runs a step of a call in the surroundings that a policy gives it.
+pub(super) fn around<T>(policy: &dyn Policy, call: Option<&CallInfo>, step: impl FnOnce() -> T) -> T {
+    let Some(call) = call else { return step() };
+    let (mut step, mut done) = (Some(step), None);
+    // If it panics, that has been logged.
+    let _logged = catch_panic("a policy", || {
+        policy.around(call, &mut || {
+            if let Some(step) = step.take() {
+                done = Some(step());
+            }
+        });
+    });
+    match (done, step) {
+        (Some(done), _) => done,
+        (None, Some(step)) => step(),
+        (None, None) => panic!("a step of a call panicked"),
+    }
 }
 
 /// Returns the error of a call that a policy refuses.
@@ -366,30 +435,61 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
         (**self).after(call, outcome, duration);
     }
+
+    fn around(&self, call: &CallInfo, step: &mut dyn FnMut()) {
+        (**self).around(call, step);
+    }
+
+    fn is_idle(&self) -> bool {
+        (**self).is_idle()
+    }
 }
 
 /// Passes what both pass. The second one is asked once the first has passed a call, and both learn the outcome.
-impl<A: Policy, B: Policy> Policy for (A, Arc<B>) {
+impl<A: Policy + ?Sized, B: Policy + ?Sized> Policy for (Arc<A>, Arc<B>) {
     fn before(&self, call: &CallInfo) -> Decision {
-        match self.0.before(call) {
-            Decision::Pass => self.1.before(call),
-            Decision::Wait(first) => {
-                let (second, call) = (self.1.clone(), call.clone());
+        let (first, second) = self;
+        let refused = |first: &A, call: &CallInfo, error: Error| {
+            tell(first, call, Err(&error), Duration::ZERO);
+            error
+        };
+        match first.before(call) {
+            Decision::Pass => match ask(second, call) {
+                Decision::Refuse(error) => Decision::Refuse(refused(first, call, error)),
+                Decision::Wait(decided) => {
+                    let (first, call) = (first.clone(), call.clone());
+                    Decision::wait(
+                        async move { decided.await.map_err(|error| refused(&first, &call, error)) },
+                    )
+                }
+                passed @ Decision::Pass => passed,
+            },
+            Decision::Wait(decided) => {
+                let (first, second, call) = (first.clone(), second.clone(), call.clone());
                 Decision::wait(async move {
-                    first.await?;
-                    match ask(&second, &call) {
-                        Decision::Pass => Ok(()),
+                    decided.await?;
+                    let outcome = match ask(&second, &call) {
+                        Decision::Pass => return Ok(()),
                         Decision::Refuse(error) => Err(error),
-                        Decision::Wait(second) => second.await,
-                    }
+                        Decision::Wait(decided) => decided.await,
+                    };
+                    outcome.map_err(|error| refused(&first, &call, error))
                 })
             }
-            refused => refused,
+            refused @ Decision::Refuse(_) => refused,
         }
     }
 
     fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
-        self.0.after(call, outcome, duration);
+        tell(&*self.0, call, outcome, duration);
         self.1.after(call, outcome, duration);
+    }
+
+    fn around(&self, call: &CallInfo, step: &mut dyn FnMut()) {
+        self.0.around(call, &mut || self.1.around(call, step));
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.is_idle() && self.1.is_idle()
     }
 }

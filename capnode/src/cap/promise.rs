@@ -301,6 +301,6 @@ impl Promise {
     }
 }
 
-fn result_of(outcome: Outcome) -> Cap {
+pub(super) fn result_of(outcome: Outcome) -> Cap {
     outcome.and_then(Reply::into_body).map_or_else(Cap::broken, to_cap)
 }

@@ -76,7 +76,7 @@ impl MapRequest {
                     outcome
                 })
             }
-            None => NestedMap { cap: subject, path: Path::Empty, captures, program }.run(OWN),
+            None => NestedMap { cap: subject, path: Path::Empty, captures, program, edge: None }.run(OWN),
         }
     }
 
@@ -87,7 +87,7 @@ impl MapRequest {
         match far(&subject) {
             Some((cap, path)) => cap.pipeline(map_request(path, captures, program)),
             None => Promise::of_response(
-                NestedMap { cap: subject, path: Path::Empty, captures, program }.run(OWN),
+                NestedMap { cap: subject, path: Path::Empty, captures, program, edge: None }.run(OWN),
             ),
         }
     }

@@ -12,6 +12,7 @@ use futures_channel::oneshot;
 
 use super::context::ambient;
 use super::data::to_cap;
+use super::edge::Edge;
 use super::join_all::JoinAll;
 use super::payload::{LivePayload, NestedPayload, PayloadRef, check_extent, unfolded_len};
 use super::request::Args;
@@ -33,6 +34,8 @@ pub(crate) struct NestedMap {
     pub(crate) path: Path,
     pub(crate) captures: Vec<Cap>,
     pub(crate) program: Arc<Program>,
+    /// The edge of the connection that it came by.
+    pub(crate) edge: Option<Arc<dyn Edge>>,
 }
 
 /// Bytes that the result for an element takes beside its own.
@@ -53,11 +56,11 @@ impl NestedMap {
     /// Runs the program for each element of the value, or for the value itself if it is no list. Null and undefined are
     /// passed through.
     pub(crate) fn run(self, limits: Unfolding) -> Response {
-        let Self { cap, path, captures, program } = self;
+        let Self { cap, path, captures, program, edge } = self;
         let held = |cap| Variable::known(Ok(PayloadRef::Cap(cap)));
         let (subject, captures) = (held(cap), captures.into_iter().map(held).collect());
         Response::handler(async move {
-            let run = Run::new(limits);
+            let run = Run::new(limits, edge);
             let (begun, work) = (run.clone(), Work { subject, path, captures, program });
             let result = run.clone().complete(move || begun.start(Box::pin(begun.clone().map(work)))).await;
             // Others may have run before one that has not been sent.
@@ -171,6 +174,7 @@ impl Parts {
 /// What a map and the maps in it have in common.
 struct Run {
     limits: Unfolding,
+    edge: Option<Arc<dyn Edge>>,
     steps: AtomicUsize,
     /// Bytes of the results that are kept.
     bytes: AtomicUsize,
@@ -213,9 +217,10 @@ impl Drop for Permit {
 }
 
 impl Run {
-    fn new(limits: Unfolding) -> Arc<Self> {
+    fn new(limits: Unfolding, edge: Option<Arc<dyn Edge>>) -> Arc<Self> {
         Arc::new(Self {
             limits,
+            edge,
             steps: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             turn: AtomicUsize::new(TURN),
@@ -348,9 +353,12 @@ impl Run {
 
     /// Makes a request. What it counts depends on its result.
     async fn request(self: Arc<Self>, cap: Cap, path: Path, args: Args, is_value: bool) -> Found {
-        // What is there begins and ends at once.
-        let permit = if is_value && args.is_read() { None } else { Some(self.permit().await) };
-        let response = cap.serve(path, args, self.limits.frame, ambient(), Some(FirstPoll::UNAWAITED));
+        // What is there begins and ends at once, and nobody is asked about it.
+        let is_there = is_value && args.is_read();
+        let permit = if is_there { None } else { Some(self.permit().await) };
+        let edge = if is_there { None } else { self.edge.clone() };
+        let first = Some(FirstPoll::UNAWAITED);
+        let response = cap.serve(path, args, self.limits.frame, ambient(), edge, first);
         let outcome = response.outcome().await;
         drop(permit);
         let body = outcome?.into_body()?;

@@ -312,6 +312,27 @@ impl Response {
         }
     }
 
+    /// Returns the outcome if it is there, without a poll.
+    pub(super) fn outcome_now(self) -> Result<Outcome, Self> {
+        match self.0 {
+            State::Ready(Some(outcome)) => Ok(outcome),
+            state => Err(Self(state)),
+        }
+    }
+
+    /// Returns `true` for a handler that was polled with its request.
+    pub(super) fn has_begun(&self) -> bool {
+        matches!(&self.0, State::Handler(Handler { begun: true, .. }))
+    }
+
+    /// Returns the response of a handler as of one that was polled with its request.
+    pub(super) fn begun(mut self) -> Self {
+        if let State::Handler(handler) = &mut self.0 {
+            handler.begun = true;
+        }
+        self
+    }
+
     /// Starts the response for a caller that does not wait yet.
     pub(crate) fn start_unawaited(self) -> Result<Outcome, Self> {
         self.start(&mut Context::from_waker(Waker::noop()), None)

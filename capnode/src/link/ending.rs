@@ -123,8 +123,8 @@ impl Link {
         self.count_out();
         remains.fail(&error);
         self.with_state(Cause::Program, |_, _| ());
-        #[cfg(feature = "tracing")]
-        log_end(&error);
+        #[cfg(feature = "tokio")]
+        crate::events::ended(&error);
     }
 
     /// Returns the error by which the connection ended, if it has.
@@ -219,18 +219,4 @@ impl Link {
 /// Returns the reason of an end that is not ordinary, for the peer.
 fn reason_of(error: &Error) -> Option<String> {
     (error.kind() != ErrorKind::Disconnected).then(|| error.public_message().to_owned())
-}
-
-/// Logs the end of a session: a broken rule or limit as a warning, and any other end at debug level.
-#[cfg(feature = "tracing")]
-fn log_end(error: &Error) {
-    let is_fault = error.kind() == ErrorKind::Protocol || error.limit().is_some();
-    // A subscriber is user code.
-    crate::panics::catch_and_log("a subscriber of `tracing`", || {
-        if is_fault {
-            tracing::warn!(%error, "the session has ended");
-        } else {
-            tracing::debug!(%error, "the session has ended");
-        }
-    });
 }

@@ -16,6 +16,7 @@ use crate::bounds::with_bytes_beside;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
 use crate::cap::context::Context;
+use crate::cap::edge::Edge;
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::payload::{LivePayload, REFERENCE, beside_len};
@@ -209,6 +210,14 @@ impl ImportHook for Link {
             state.entries.expect(id, Question::Call { caller, progress, since });
             Ok(Called::Sent(if self.batch.is_some() { answer.gathering() } else { answer }))
         })
+    }
+
+    fn has_edge(&self) -> bool {
+        self.edge.is_some()
+    }
+
+    fn edge(&self) -> Option<Arc<dyn Edge>> {
+        self.edge.clone().filter(|edge| !edge.is_idle())
     }
 
     fn read_property(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {

@@ -139,7 +139,7 @@ impl Link {
         if !self.ended.load(Ordering::SeqCst) {
             let _hosted = HostGuard::new(Some(self.clone()));
             let limits = Unfolding { frame: self.write_limit(), ..self.unfolding };
-            let started = make_call(target, name, args, limits, &self.context).start_unawaited();
+            let started = make_call(target, name, args, limits, &self.context, self.edge()).start_unawaited();
             self.go_on(answer, started, InboundCall::SIZE + bytes);
         }
         true
@@ -345,7 +345,7 @@ impl Link {
         let start = || {
             let response = match expression {
                 Expression::Call { target, path, args } => {
-                    make_request(target, path, args, limits, Some(context.clone()))
+                    make_request(target, path, args, limits, Some(context.clone()), self.edge())
                 }
                 Expression::Value(value) => match InboundRef::begin(value, limits) {
                     Ok(body) => Response::wire(body),
@@ -603,7 +603,7 @@ impl Link {
                     return InboundRef::Cap(cap);
                 }
                 let args = args.map(|args| self.stage_value(state, *args));
-                InboundRef::Call(Box::new(NestedCall { cap, path, args, awaited }))
+                InboundRef::Call(Box::new(NestedCall { cap, path, args, awaited, edge: self.edge.clone() }))
             }
             CapDescriptor::Map(map) => self.stage_map(state, *map),
             CapDescriptor::Unsupported { with, .. } => InboundRef::Missing(
@@ -626,9 +626,13 @@ impl Link {
             }
         }
         match map.program {
-            Ok(program) if missing.is_empty() => {
-                InboundRef::Map(Box::new(NestedMap { cap, path: map.path, captures, program }))
-            }
+            Ok(program) if missing.is_empty() => InboundRef::Map(Box::new(NestedMap {
+                cap,
+                path: map.path,
+                captures,
+                program,
+                edge: self.edge.clone(),
+            })),
             // It has been refused.
             _ => InboundRef::Missing(
                 missing.into_iter().chain(captures.into_iter().map(InboundRef::Cap)).collect(),

@@ -62,6 +62,9 @@ use self::state::State;
 use crate::caller::Caller;
 use crate::cap::Cap;
 use crate::cap::context::Context;
+use crate::cap::edge::Edge;
+use crate::cap::layer::Layer;
+use crate::cap::policy::Policy;
 use crate::cap::promise::Promise;
 use crate::dialect::{Capabilities, Dialect};
 use crate::limits::{Limits, Unfolding};
@@ -93,6 +96,8 @@ pub(crate) struct LinkConfig {
     pub(crate) remote: Remote,
     /// `true` if the connection is an HTTP batch.
     pub(crate) batch: bool,
+    /// The policy that is asked about each call.
+    pub(crate) layer: Option<Arc<dyn Policy>>,
     /// The facts about the peer.
     pub(crate) caller: Caller,
     /// The names of metadata that calls inherit.
@@ -101,6 +106,18 @@ pub(crate) struct LinkConfig {
     pub(crate) call_time: Option<Duration>,
     /// `true` if the peer is known to be of this library, in a version that has told so before.
     pub(crate) knows_peer: bool,
+}
+
+#[cfg(feature = "tokio")]
+impl LinkConfig {
+    /// Has a policy asked behind those that are.
+    pub(crate) fn add_layer(&mut self, policy: impl Policy) {
+        let last = Arc::new(policy);
+        self.layer = Some(match self.layer.take() {
+            Some(first) => Arc::new((first, last)),
+            None => last,
+        });
+    }
 }
 
 pub(crate) struct Link {
@@ -113,6 +130,8 @@ pub(crate) struct Link {
     /// The limits of values that are put together from the outcomes of promises.
     unfolding: Unfolding,
     connecting: bool,
+    /// The layer that is asked about each call.
+    edge: Option<Arc<dyn Edge>>,
     /// The progress of an HTTP batch, if the connection is one.
     batch: Option<Box<Batch>>,
     remote: Remote,
@@ -179,7 +198,7 @@ struct PropertyReads {
 impl Link {
     pub(crate) fn new(side: Side, index: Option<Cap>, config: LinkConfig) -> Arc<Self> {
         let LinkConfig { limits, dialect, registry, lost, nickname, pool, remote, batch, .. } = config;
-        let LinkConfig { caller, inherits, call_time, knows_peer, .. } = config;
+        let LinkConfig { layer, caller, inherits, call_time, knows_peer, .. } = config;
         // The connecting side speaks first.
         let dialect = dialect.or_else(|| (side == Side::Connecting).then(Dialect::default));
         let peer = dialect.map(Dialect::capabilities);
@@ -209,6 +228,7 @@ impl Link {
             connecting: side == Side::Connecting,
             batch: batch.then(|| Box::new(Batch::new(side))),
             remote,
+            edge: layer.map(|policy| Layer::new(policy) as Arc<dyn Edge>),
             context: Context::of_caller(caller, inherits),
             call_time,
             has_sooner: AtomicBool::new(false),

@@ -21,6 +21,7 @@ use super::{Node, admit};
 use crate::caller::Caller;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, OnBroken};
+use crate::cap::edge::Edge;
 use crate::cap::hook::ConnectionHook;
 use crate::cap::import::{Called, Import, ImportHook};
 use crate::cap::pending::{AnswerSlot, PendingAnswer};
@@ -405,6 +406,14 @@ impl ImportHook for Batches {
         let called = link.clone().call(&index, request, return_mode);
         link.leave_batch();
         called
+    }
+
+    fn has_edge(&self) -> bool {
+        self.connection.link().has_edge()
+    }
+
+    fn edge(&self) -> Option<Arc<dyn Edge>> {
+        self.connection.link().edge()
     }
 
     fn read_property(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap {

@@ -9,6 +9,7 @@ use super::admit::{Admit, Choose, Incoming, Same};
 use super::{Node, Settings};
 use crate::caller::Caller;
 use crate::cap::data;
+use crate::cap::policy::Policy;
 use crate::dialect::Dialect;
 use crate::interface::Offer;
 use crate::limits::Limits;
@@ -140,6 +141,31 @@ impl NodeBuilder {
     /// has an earlier one.
     pub fn call_time(mut self, limit: Duration) -> Self {
         self.settings.config.call_time = Some(limit);
+        self
+    }
+
+    /// Has a policy asked about each call over the connections of this node, and told of its outcome, in both
+    /// [directions](crate::Direction): what the peers call here, and what this program calls there. Nothing is wrapped. Of
+    /// several layers the first one is asked first; [`Connect::layer`](super::Connect::layer) adds one for one connection.
+    ///
+    /// Where a call waits for a decision, later calls over the same connection on the same reference wait behind it. A call
+    /// on a result that is not there yet is asked about at once, before it is known what it will reach. Chunks of streams
+    /// are no calls.
+    ///
+    /// ```
+    /// use capnode::{Node, policy};
+    ///
+    /// let node = Node::builder()
+    ///     .layer(policy::log(|call, outcome, duration| println!("{call:?}: {outcome:?} after {duration:?}")))
+    ///     .layer(policy::authorize(|call| match call.caller().and_then(|caller| caller.header("authorization")) {
+    ///         Some(_) => Ok(()),
+    ///         None => Err(capnode::Error::rejected("log in first")),
+    ///     }))
+    ///     .build();
+    /// # drop(node);
+    /// ```
+    pub fn layer(mut self, policy: impl Policy) -> Self {
+        self.settings.config.add_layer(policy);
         self
     }
 

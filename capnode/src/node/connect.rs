@@ -5,7 +5,6 @@ use std::future::IntoFuture;
 #[cfg(feature = "ws")]
 use std::io;
 use std::marker::PhantomData;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::batches::Batches;
 use super::dial::Dial;
 #[cfg(feature = "ws")]
 use super::{HANDSHAKE, kind_of};
+use crate::cap::policy::Policy;
 use crate::connection::FromConnection;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
@@ -62,6 +62,7 @@ pub struct Connect<C> {
     dialect: Option<Dialect>,
     knows_peer: bool,
     call_time: Option<Duration>,
+    layer: Option<Arc<dyn Policy>>,
     headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
@@ -78,6 +79,7 @@ impl Node {
             dialect: None,
             knows_peer: false,
             call_time: None,
+            layer: None,
             headers: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -107,6 +109,13 @@ impl<C: FromConnection> Connect<C> {
         self
     }
 
+    /// Has a policy asked about each call over the connection, as [`NodeBuilder::layer`](super::NodeBuilder::layer)
+    /// does, after those of the node. Of several the last one is taken.
+    pub fn layer(mut self, policy: impl Policy) -> Self {
+        self.layer = Some(Arc::new(policy));
+        self
+    }
+
     /// Sends an HTTP header with the request for a WebSocket, or with each HTTP batch, such as `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -125,7 +134,11 @@ impl<C: FromConnection> Connect<C> {
         let config = self.node.config(remote);
         let dialect = self.dialect.or(config.dialect);
         let (knows_peer, call_time) = (self.knows_peer, self.call_time.or(config.call_time));
-        LinkConfig { dialect, knows_peer, call_time, ..config }
+        let mut config = LinkConfig { dialect, knows_peer, call_time, ..config };
+        if let Some(layer) = &self.layer {
+            config.add_layer(layer.clone());
+        }
+        config
     }
 
     async fn run(self) -> Result<C, Error> {

@@ -1,4 +1,4 @@
-//! Ready policies for a [`membrane`](crate::membrane()).
+//! Ready policies for a [`membrane`](crate::membrane()), or for a [layer](crate::NodeBuilder::layer).
 //!
 //! Those that limit do so in the inward [direction](crate::Direction): what the outside may ask of what is wrapped.
 //! Callbacks that the outside has lent can always be called.
@@ -14,6 +14,11 @@
 //! # let _ = limited;
 //! ```
 
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod trace;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -22,6 +27,10 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "metrics")]
+pub use self::metrics::metrics;
+#[cfg(feature = "tracing")]
+pub use self::trace::{Trace, trace};
 use crate::cap::policy::refusal;
 pub use crate::cap::policy::{CallInfo, Decision, Direction, Operation, Policy};
 use crate::error::Error;
@@ -55,6 +64,14 @@ impl Policy for Guard {
 
     fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
         self.0.after(call, outcome, duration);
+    }
+
+    fn around(&self, call: &CallInfo, step: &mut dyn FnMut()) {
+        self.0.around(call, step);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.is_idle()
     }
 }
 

@@ -1,0 +1,208 @@
+//! Layers: policies at the edge of a connection, which wrap nothing.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+
+use super::Cap;
+use super::edge::Edge;
+use super::line::{Gate, Line, enter, hold};
+use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, tell};
+use super::promise::{Asked, Holder};
+use super::request::Request;
+use super::response::{FirstPoll, Response};
+use crate::error::Fate;
+use crate::message::ReturnMode;
+use crate::runtime::Instant;
+use crate::session::ObjectId;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, lock};
+
+/// The policy of one connection, and the calls that it holds back.
+pub(crate) struct Layer {
+    policy: Arc<dyn Policy>,
+    /// The references on which a call waits for its decision.
+    held: Mutex<HashMap<(ObjectId, bool), Weak<Held>>>,
+    /// The number of these. Changed under their lock, and read without.
+    count: AtomicUsize,
+}
+
+/// A reference on which a call waits for its decision.
+struct Held {
+    layer: Arc<Layer>,
+    way: Way,
+    key: (ObjectId, bool),
+    line: Line,
+}
+
+/// How a call crosses, and to what.
+#[derive(Clone)]
+enum Way {
+    In(Cap),
+    Out(Cap, ReturnMode),
+}
+
+impl Way {
+    fn direction(&self) -> Direction {
+        match self {
+            Way::In(_) => Direction::Inward,
+            Way::Out(..) => Direction::Outward,
+        }
+    }
+
+    fn target(&self) -> Cap {
+        match self {
+            Way::In(target) | Way::Out(target, _) => target.clone(),
+        }
+    }
+
+    /// An id that is equal for calls whose order matters.
+    fn key(&self) -> (ObjectId, bool) {
+        (self.target().nearest().object_id(), matches!(self, Way::In(_)))
+    }
+
+    /// The way of a call that has waited: it is awaited, whoever uses its result.
+    fn awaited(self) -> Self {
+        match self {
+            Way::Out(target, _) => Way::Out(target, ReturnMode::Streamed),
+            way @ Way::In(_) => way,
+        }
+    }
+
+    fn deliver(self, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
+        match self {
+            Way::In(mut target) => target.deliver(request, first),
+            Way::Out(mut target, mode) => match target.import() {
+                Some(import) => import.send(request, mode),
+                None => target.deliver(request, first),
+            },
+        }
+    }
+}
+
+impl Layer {
+    pub(crate) fn new(policy: Arc<dyn Policy>) -> Arc<Self> {
+        Arc::new(Self { policy, held: Mutex::default(), count: AtomicUsize::new(0) })
+    }
+
+    fn cross(self: Arc<Self>, way: Way, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
+        if self.count.load(Ordering::SeqCst) > 0 {
+            let held = lock(&self.held).get(&way.key()).and_then(Weak::upgrade);
+            if let Some(held) = held {
+                return enter(&held, request.take());
+            }
+        }
+        self.admit(way, request, first, None).0
+    }
+
+    /// Asks about a request. Returns `true` beside the response if others of the reference have to wait for it.
+    fn admit(
+        self: &Arc<Self>,
+        way: Way,
+        request: &mut Request,
+        first: Option<FirstPoll<'_>>,
+        held: Option<&Arc<Held>>,
+    ) -> (Response, bool) {
+        let mut call = CallInfo::new(way.target(), request, way.direction());
+        let decision = ask(&*self.policy, &call);
+        call.return_args(request);
+        match decision {
+            Decision::Pass => (self.pass(way, request, first, call), false),
+            Decision::Refuse(error) => (Response::error(error.with_fate(Fate::NotSent)), false),
+            Decision::Wait(decided) => {
+                let way = way.awaited();
+                let held = held.map_or_else(|| self.hold(&way), Arc::clone);
+                let (layer, mut request) = (self.clone(), request.take());
+                (hold(held, decided, move || layer.pass(way, &mut request, None, call)), true)
+            }
+        }
+    }
+
+    /// Returns the line of a reference.
+    fn hold(self: &Arc<Self>, way: &Way) -> Arc<Held> {
+        let key = way.key();
+        let new = Arc::new(Held { layer: self.clone(), way: way.clone(), key, line: Line::default() });
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let mut held = lock(&self.held);
+        let entry = held.entry(key).or_default();
+        let found = entry.upgrade();
+        if found.is_none() {
+            *entry = Arc::downgrade(&new);
+        }
+        drop(held);
+        found.unwrap_or(new)
+    }
+
+    /// Makes a request that the policy has passed.
+    fn pass(
+        self: &Arc<Self>,
+        way: Way,
+        request: &mut Request,
+        first: Option<FirstPoll<'_>>,
+        call: CallInfo,
+    ) -> Response {
+        call.apply_metadata(request);
+        let began = Instant::now();
+        let mut response =
+            match around(&*self.policy, Some(&call), || way.deliver(request, first)).outcome_now() {
+                Ok(outcome) => {
+                    let told = outcome.as_ref().map(|_| ());
+                    tell(&*self.policy, &call, told, began.elapsed());
+                    return Response::ready(outcome);
+                }
+                Err(response) => response,
+            };
+        let (policy, has_begun) = (self.policy.clone(), response.has_begun());
+        let watched = Response::handler(async move {
+            let outcome = poll_fn(|cx| around(&*policy, Some(&call), || response.poll(cx, None))).await;
+            tell(&*policy, &call, outcome.as_ref().map(|_| ()), began.elapsed());
+            outcome
+        });
+        if has_begun { watched.begun() } else { watched }
+    }
+}
+
+impl Edge for Layer {
+    fn is_idle(&self) -> bool {
+        self.count.load(Ordering::SeqCst) == 0 && self.policy.is_idle()
+    }
+
+    fn take_in(
+        self: Arc<Self>,
+        target: Cap,
+        request: &mut Request,
+        first: Option<FirstPoll<'_>>,
+    ) -> Response {
+        self.cross(Way::In(target), request, first)
+    }
+
+    fn send(self: Arc<Self>, target: Cap, request: &mut Request, mode: ReturnMode) -> Response {
+        self.cross(Way::Out(target, mode), request, None)
+    }
+}
+
+impl Holder for Held {
+    fn give_up(&self, number: u64) -> Option<Asked> {
+        self.line.give_up(number)
+    }
+}
+
+impl Gate for Held {
+    fn line(&self) -> &Line {
+        &self.line
+    }
+
+    fn admit(self: &Arc<Self>, mut request: Request) -> (Response, bool) {
+        self.layer.admit(self.way.clone(), &mut request, None, Some(self))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut held = lock(&self.layer.held);
+        if held.get(&self.key).is_some_and(|held| held.strong_count() == 0) {
+            held.remove(&self.key);
+        }
+        self.layer.count.fetch_sub(1, Ordering::SeqCst);
+    }
+}

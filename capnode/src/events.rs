@@ -1,0 +1,42 @@
+//! Events of connections, told to `tracing` and counted by `metrics`, where these features are on.
+
+use crate::error::{Error, ErrorKind};
+use crate::panics::catch_and_log;
+
+/// Tells that a connection has begun. Subscribers and recorders are user code, so no lock may be held.
+pub(crate) fn opened() {
+    catch_and_log("an observer", || {
+        #[cfg(feature = "tracing")]
+        tracing::debug!("the session has begun");
+        #[cfg(feature = "metrics")]
+        metrics::counter!("capnode_connections_opened_total").increment(1);
+    });
+}
+
+/// Tells the end of a connection: a broken rule or limit as a warning, and any other end at debug level.
+pub(crate) fn ended(error: &Error) {
+    let is_fault = error.kind() == ErrorKind::Protocol || error.limit().is_some();
+    catch_and_log("an observer", || {
+        #[cfg(feature = "tracing")]
+        {
+            let limit = error.limit().map(|limit| limit.as_str());
+            if is_fault {
+                tracing::warn!(%error, limit, "the session has ended");
+            } else {
+                tracing::debug!(%error, "the session has ended");
+            }
+        }
+        #[cfg(feature = "metrics")]
+        {
+            let kind = format!("{:?}", error.kind());
+            metrics::counter!("capnode_connections_ended_total", "kind" => kind).increment(1);
+            error.limit().filter(|_| is_fault).into_iter().for_each(count_limit);
+        }
+    });
+}
+
+/// Counts something that a limit has stopped.
+#[cfg(feature = "metrics")]
+pub(crate) fn count_limit(limit: crate::limits::LimitKind) {
+    metrics::counter!("capnode_limits_total", "limit" => limit.as_str()).increment(1);
+}

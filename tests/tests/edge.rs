@@ -1,0 +1,341 @@
+//! Layers: a policy at the edge of a connection is asked about all that crosses, and wraps nothing.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use capnode::{
+    CallInfo, Cap, Client, Decision, Direction, Error, ErrorKind, Fate, Func, Node, Policy, Reader, policy,
+};
+use tokio::sync::Notify;
+
+#[capnode::interface]
+trait Leaf {
+    async fn ping(&self) -> usize;
+    async fn secret(&self) -> usize;
+}
+
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl Leaf for Counted {
+    async fn ping(&self) -> usize {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    async fn secret(&self) -> usize {
+        self.0.fetch_add(100, Ordering::SeqCst) + 100
+    }
+}
+
+#[capnode::interface]
+trait Tree {
+    async fn leaf(&self) -> LeafClient;
+    async fn other(&self) -> LeafClient;
+    async fn leaves(&self) -> Vec<LeafClient>;
+    async fn is_own(&self, leaf: LeafClient) -> bool;
+    async fn call(&self, callback: Func<fn(u32) -> u32>) -> Result<u32, Error>;
+    async fn hang(&self);
+    async fn count(&self) -> Reader<u32>;
+}
+
+#[derive(Default)]
+struct Oak {
+    leaf: Arc<Counted>,
+    other: Arc<Counted>,
+    hung: Arc<Notify>,
+}
+
+/// Tells that a handler was dropped.
+struct Dropped(Arc<Notify>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Tree for Oak {
+    async fn leaf(&self) -> LeafClient {
+        LeafClient::from_arc(self.leaf.clone())
+    }
+
+    async fn other(&self) -> LeafClient {
+        LeafClient::from_arc(self.other.clone())
+    }
+
+    async fn leaves(&self) -> Vec<LeafClient> {
+        vec![self.leaf().await, self.other().await]
+    }
+
+    async fn is_own(&self, leaf: LeafClient) -> bool {
+        leaf.cap().local::<Counted>().is_some()
+    }
+
+    async fn call(&self, callback: Func<fn(u32) -> u32>) -> Result<u32, Error> {
+        callback.call(20).await
+    }
+
+    async fn hang(&self) {
+        let _dropped = Dropped(self.hung.clone());
+        std::future::pending::<()>().await;
+    }
+
+    async fn count(&self) -> Reader<u32> {
+        Reader::from_iter(0..3)
+    }
+}
+
+/// Connects a client without layers to a node that offers `tree` behind `layer`.
+async fn behind(tree: Arc<Oak>, layer: impl Policy) -> TreeClient {
+    let (here, there) = capnode::transport::pair();
+    Node::builder().index(TreeClient::from_arc(tree)).layer(layer).build().serve(there).await.unwrap();
+    capnode::connect_over(here).await.unwrap()
+}
+
+/// Connects a client with a layer to a node without.
+async fn before(tree: Arc<Oak>, layer: impl Policy) -> TreeClient {
+    let (here, there) = capnode::transport::pair();
+    Node::new(TreeClient::from_arc(tree)).serve(there).await.unwrap();
+    Node::builder().layer(layer).build().connect_over(here).await.unwrap()
+}
+
+/// Notes what it is asked and told.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn note(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+}
+
+impl Policy for Notes {
+    fn before(&self, call: &CallInfo) -> Decision {
+        let way = if call.direction() == Direction::Inward { "in" } else { "out" };
+        let (interface, path) = (call.interface().unwrap_or("?"), call.path());
+        self.note(format!("{way} {interface}.{path}({})", call.arguments().unwrap().len()));
+        Decision::Pass
+    }
+
+    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, _: Duration) {
+        let outcome = outcome.map_or_else(|error| format!("{:?}", error.kind()), |()| "ok".to_owned());
+        self.note(format!("{} {outcome}", call.path()));
+    }
+}
+
+#[tokio::test]
+async fn calls_are_seen_in_both_directions() {
+    let notes = Notes::default();
+    let tree = behind(Arc::default(), notes.clone()).await;
+    assert_eq!(tree.call(|number: u32| async move { number + 1 }).await.unwrap(), 21);
+    assert_eq!(notes.take(), ["in Tree.call(1)", "out ?.(1)", " ok", "call ok"]);
+    tree.cap().invoke::<()>("nothing", ()).await.unwrap_err();
+    assert_eq!(notes.take(), ["in Tree.nothing(0)", "nothing Rejected"]);
+}
+
+#[tokio::test]
+async fn a_connecting_side_sees_its_own_calls_as_outward() {
+    let notes = Notes::default();
+    let tree = before(Arc::default(), notes.clone()).await;
+    assert_eq!(tree.call(|number: u32| async move { number + 1 }).await.unwrap(), 21);
+    assert_eq!(notes.take(), ["out Tree.call(1)", "in ?.(1)", " ok", "call ok"]);
+}
+
+#[tokio::test]
+async fn nothing_is_wrapped() {
+    let tree = behind(Arc::default(), policy::log(|_, _, _| ())).await;
+    let leaf = tree.leaf().await.unwrap();
+    assert!(tree.is_own(leaf.clone()).await.unwrap());
+    assert_eq!(leaf, tree.leaf().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_layer_refuses_does_not_run() {
+    let oak = Arc::new(Oak::default());
+    let tree = behind(oak.clone(), policy::only(["Tree.leaf", "Tree.leaves", "Leaf.ping"])).await;
+    let leaf = tree.leaf().await.unwrap();
+    assert_eq!(leaf.ping().await.unwrap(), 1);
+    assert!(leaf.secret().await.is_err());
+    // By a call on a result that is not there yet.
+    assert!(tree.leaf().pipeline().secret().await.is_err());
+    // In the middle of a map.
+    let mapped = tree.leaves().map(|leaf| leaf.secret()).await;
+    assert!(mapped.is_err());
+    let mapped = tree.leaves().map(|leaf| leaf.ping()).await;
+    assert_eq!(mapped.unwrap(), [2, 1]);
+    assert_eq!(oak.leaf.0.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_refused_call_is_not_sent() {
+    let oak = Arc::new(Oak::default());
+    struct NoPing;
+    impl Policy for NoPing {
+        fn before(&self, call: &CallInfo) -> Decision {
+            match call.method() {
+                Some("ping" | "other") => Decision::Refuse(Error::rejected("no")),
+                _ => Decision::Pass,
+            }
+        }
+    }
+    let tree = before(oak.clone(), NoPing).await;
+    let leaf = tree.leaf().await.unwrap();
+    let error = leaf.ping().await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::NotSent));
+    assert!(Cap::from(tree.leaf().pipeline()).invoke::<usize>("ping", ()).await.is_err());
+    assert!(tree.other().pipeline().secret().await.is_err());
+    assert_eq!((oak.leaf.0.load(Ordering::SeqCst), oak.other.0.load(Ordering::SeqCst)), (0, 0));
+}
+
+#[tokio::test]
+async fn a_call_that_waits_holds_back_later_ones_on_the_same_reference_only() {
+    let (oak, open) = (Arc::new(Oak::default()), Arc::new(Notify::new()));
+    let notes = Notes::default();
+    let opens = open.clone();
+    let ask = policy::ask(move |call| {
+        let waits = call.method() == Some("ping");
+        let opens = opens.clone();
+        async move {
+            if waits {
+                opens.notified().await;
+            }
+            Ok(())
+        }
+    });
+    let tree = behind(oak.clone(), ask.and(notes.clone())).await;
+    let (leaf, other) = (tree.leaf().await.unwrap(), tree.other().await.unwrap());
+    notes.take();
+    let (first, second) = (tokio::spawn(leaf.ping()), tokio::spawn(leaf.secret()));
+    // Another reference is not held back.
+    assert_eq!(other.secret().await.unwrap(), 100);
+    assert_eq!(notes.take(), ["in Leaf.secret(0)", "secret ok"]);
+    open.notify_one();
+    assert_eq!((first.await.unwrap().unwrap(), second.await.unwrap().unwrap()), (1, 101));
+    assert_eq!(notes.take(), ["in Leaf.ping(0)", "ping ok", "in Leaf.secret(0)", "secret ok"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_while_it_waits_lets_the_next_one_go() {
+    let oak = Arc::new(Oak::default());
+    let ask = policy::ask(|call| {
+        let waits = call.method() == Some("ping");
+        async move { if waits { std::future::pending().await } else { Ok(()) } }
+    });
+    let tree = behind(oak.clone(), ask).await;
+    let leaf = tree.leaf().await.unwrap();
+    let (first, second) = (tokio::spawn(leaf.ping()), tokio::spawn(leaf.secret()));
+    tree.leaf().await.unwrap();
+    first.abort();
+    assert_eq!(second.await.unwrap().unwrap(), 100);
+}
+
+#[tokio::test]
+async fn layers_compose_and_the_first_learns_of_a_refusal_by_the_second() {
+    let (first, last) = (Notes::default(), Notes::default());
+    let (here, there) = capnode::transport::pair();
+    let node = Node::builder()
+        .index(TreeClient::new(Oak::default()))
+        .layer(first.clone())
+        .layer(policy::only(["Tree.leaf"]))
+        .layer(last.clone());
+    node.build().serve(there).await.unwrap();
+    let tree: TreeClient = capnode::connect_over(here).await.unwrap();
+    tree.other().await.unwrap_err();
+    assert_eq!(first.take(), ["in Tree.other(0)", "other Refused"]);
+    assert!(last.take().is_empty());
+    tree.leaf().await.unwrap();
+    assert_eq!(first.take(), ["in Tree.leaf(0)", "leaf ok"]);
+    assert_eq!(last.take(), ["in Tree.leaf(0)", "leaf ok"]);
+}
+
+/// Keeps something with each call, and counts it.
+#[derive(Clone, Default)]
+struct InFlight(Arc<()>, Arc<Mutex<Vec<usize>>>);
+
+struct Kept(#[allow(dead_code, reason = "counted by its share")] Arc<()>);
+
+impl Policy for InFlight {
+    fn before(&self, call: &CallInfo) -> Decision {
+        call.hold(Arc::new(Kept(self.0.clone())));
+        Decision::Pass
+    }
+
+    fn around(&self, call: &CallInfo, step: &mut dyn FnMut()) {
+        assert!(call.held::<Arc<Kept>>().is_some());
+        self.1.lock().unwrap().push(Arc::strong_count(&self.0));
+        step();
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_with_a_call_goes_with_it() {
+    for way in [Direction::Inward, Direction::Outward] {
+        let (layer, oak) = (InFlight::default(), Arc::new(Oak::default()));
+        let tree = match way {
+            Direction::Inward => behind(oak.clone(), layer.clone()).await,
+            Direction::Outward => before(oak.clone(), layer.clone()).await,
+        };
+        // One is held by the layer, and one here.
+        let idle = Arc::strong_count(&layer.0);
+        let hanging = tokio::spawn(tree.hang());
+        tree.leaf().await.unwrap();
+        tree.leaf().await.unwrap();
+        assert_eq!(Arc::strong_count(&layer.0), idle + 1);
+        hanging.abort();
+        oak.hung.notified().await;
+        assert_eq!(Arc::strong_count(&layer.0), idle);
+        // Every step of a call is run by the layer.
+        assert!(layer.1.lock().unwrap().len() >= 2);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_layer_is_not_asked() {
+    struct Idle;
+    impl Policy for Idle {
+        fn before(&self, _: &CallInfo) -> Decision {
+            panic!("it is idle");
+        }
+        fn is_idle(&self) -> bool {
+            true
+        }
+    }
+    let tree = behind(Arc::default(), Idle).await;
+    tree.leaf().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_layer_that_panics_refuses() {
+    struct Panics;
+    impl Policy for Panics {
+        fn before(&self, call: &CallInfo) -> Decision {
+            assert!(call.method() != Some("other"), "no others");
+            Decision::Pass
+        }
+        fn around(&self, _: &CallInfo, _: &mut dyn FnMut()) {
+            panic!("before the step");
+        }
+    }
+    let tree = behind(Arc::default(), Panics).await;
+    tree.other().await.unwrap_err();
+    // What it was to set up is missing, and the call runs.
+    tree.leaf().await.unwrap();
+}
+
+#[tokio::test]
+async fn chunks_are_no_calls() {
+    let notes = Notes::default();
+    let tree = behind(Arc::default(), notes.clone()).await;
+    let mut reader = tree.count().await.unwrap();
+    let mut sum = 0;
+    while let Some(number) = reader.next().await {
+        sum += number.unwrap();
+    }
+    assert_eq!(sum, 3);
+    assert_eq!(notes.take(), ["in Tree.count(0)", "count ok"]);
+}

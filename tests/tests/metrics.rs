@@ -1,0 +1,159 @@
+//! Calls as metrics: what is counted, and that no peer makes new series.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use capnode::{Client, Error, Func, Node, policy};
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
+};
+
+/// A recorder that remembers all series.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<BTreeMap<String, Arc<Value>>>>);
+
+#[derive(Default)]
+struct Value(AtomicU64);
+
+impl CounterFn for Value {
+    fn increment(&self, value: u64) {
+        self.0.fetch_add(value, Ordering::SeqCst);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.store(value, Ordering::SeqCst);
+    }
+}
+
+impl metrics::GaugeFn for Value {
+    fn increment(&self, value: f64) {
+        self.0.fetch_add(value as u64, Ordering::SeqCst);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.fetch_sub(value as u64, Ordering::SeqCst);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.store(value as u64, Ordering::SeqCst);
+    }
+}
+
+impl HistogramFn for Value {
+    fn record(&self, _: f64) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Recorder {
+    fn series(&self, key: &Key) -> Arc<Value> {
+        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let name = format!("{} {}", key.name(), labels.join(","));
+        self.0.lock().unwrap().entry(name).or_default().clone()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+
+    fn value(&self, name: &str) -> u64 {
+        let series = self.0.lock().unwrap();
+        let found = series.get(name).unwrap_or_else(|| panic!("no {name} in {:#?}", series.keys()));
+        found.0.load(Ordering::SeqCst)
+    }
+}
+
+impl metrics::Recorder for Recorder {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.series(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.series(key))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.series(key))
+    }
+}
+
+#[capnode::interface]
+trait Shop {
+    async fn price(&self, of: u32) -> u32;
+    async fn buy(&self, pay: Func<fn(u32) -> ()>) -> Result<(), Error>;
+    async fn wait(&self);
+}
+
+struct Stall;
+
+impl Shop for Stall {
+    async fn price(&self, of: u32) -> u32 {
+        of * 2
+    }
+
+    async fn buy(&self, pay: Func<fn(u32) -> ()>) -> Result<(), Error> {
+        pay.call(3).await?;
+        Err(Error::rejected("sold out"))
+    }
+
+    async fn wait(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn shop() -> ShopClient {
+    let (here, there) = capnode::transport::pair();
+    let node = Node::builder().index(ShopClient::new(Stall)).layer(policy::metrics()).build();
+    node.serve(there).await.unwrap();
+    capnode::connect_over(here).await.unwrap()
+}
+
+// One test, since there is one recorder in a program.
+#[tokio::test]
+async fn calls_are_counted_and_peers_make_no_series() {
+    let recorder = Recorder::default();
+    metrics::set_global_recorder(recorder.clone()).unwrap();
+    let shop = shop().await;
+    assert_eq!(recorder.value("capnode_connections_opened_total "), 2);
+
+    let price = "interface=Shop,method=price,direction=inward";
+    for _ in 0..3 {
+        shop.price(20).await.unwrap();
+    }
+    assert_eq!(recorder.value(&format!("capnode_calls_total {price}")), 3);
+    assert_eq!(recorder.value(&format!("capnode_call_seconds {price}")), 3);
+    assert_eq!(recorder.value(&format!("capnode_calls_in_flight {price}")), 0);
+    assert_eq!(recorder.value(&format!("capnode_call_argument_bytes_total {price}")), 12);
+
+    shop.buy(|_: u32| async {}).await.unwrap_err();
+    let buy = "interface=Shop,method=buy,direction=inward";
+    assert_eq!(recorder.value(&format!("capnode_call_errors_total {buy},kind=Rejected,fate=Answered")), 1);
+    let other = "interface=other,method=other,direction=outward";
+    assert_eq!(recorder.value(&format!("capnode_calls_total {other}")), 1);
+
+    let waiting = tokio::spawn(shop.wait());
+    shop.price(1).await.unwrap();
+    let wait = "capnode_calls_in_flight interface=Shop,method=wait,direction=inward";
+    assert_eq!(recorder.value(wait), 1);
+    waiting.abort();
+    waiting.await.unwrap_err();
+    shop.price(1).await.unwrap();
+    shop.price(1).await.unwrap();
+    assert_eq!(recorder.value(wait), 0);
+
+    shop.cap().invoke::<()>("first invented", ()).await.unwrap_err();
+    let before = recorder.names();
+    for number in 0..10_000 {
+        shop.cap().invoke::<()>(&format!("invented{number}"), ()).await.unwrap_err();
+        if number % 1_000 == 0 {
+            shop.cap().at(&format!("invented{number}")).invoke::<()>("price", ()).await.unwrap_err();
+        }
+    }
+    assert_eq!(recorder.names(), before);
+    assert!(recorder.names().iter().all(|name| !name.contains("invented")));
+}

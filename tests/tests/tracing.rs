@@ -1,0 +1,128 @@
+//! Calls as spans of `tracing`.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use capnode::{Error, Node, policy};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+#[capnode::interface]
+trait Relay {
+    async fn through(&self, text: String) -> Result<String, Error>;
+    async fn end(&self, text: String) -> Result<String, Error>;
+}
+
+struct Hop(Option<RelayClient>);
+
+impl Relay for Hop {
+    async fn through(&self, text: String) -> Result<String, Error> {
+        tracing::info!("the handler of through");
+        Ok(self.0.as_ref().unwrap().end(text).await?)
+    }
+
+    async fn end(&self, text: String) -> Result<String, Error> {
+        tokio::task::yield_now().await;
+        tracing::info!("the handler of end");
+        if text.is_empty() { Err(Error::rejected("nothing")) } else { Ok(text) }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+fn trace() -> policy::Trace {
+    policy::trace()
+        .inject(|span| {
+            assert!(!span.is_disabled());
+            vec![("traceparent".to_owned(), format!("00-{:032x}-{:016x}-01", 7, 9))]
+        })
+        .extract(|span, call| assert!(span.is_disabled() || call.metadata("traceparent").is_some()))
+}
+
+/// Connects, with the layer on both sides.
+async fn traced(hop: Hop) -> RelayClient {
+    let (here, there) = capnode::transport::pair();
+    Node::builder().index(RelayClient::new(hop)).layer(trace()).build().serve(there).await.unwrap();
+    let connection: capnode::Connection =
+        Node::builder().layer(trace()).build().connect_over(here).await.unwrap();
+    // By its answer the peer has told that it understands metadata.
+    let relay: RelayClient = connection.index();
+    relay
+}
+
+#[tokio::test]
+async fn a_call_is_a_span_with_the_names_of_opentelemetry() {
+    let relay = traced(Hop(Some(traced(Hop(None)).await))).await;
+    // Nobody listens, and the peers have said by the answer what they understand.
+    assert_eq!(relay.through("a".to_owned()).await.unwrap(), "a");
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_span_events(FmtSpan::NEW)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    assert_eq!(relay.through("b".to_owned()).await.unwrap(), "b");
+    let lines_of = |lines: &[String], what: &str| {
+        lines.iter().filter(|line| line.contains(what)).cloned().collect::<Vec<_>>()
+    };
+    let said = lines.take();
+    let new = lines_of(&said, "capnode::call: new");
+    assert_eq!(new.len(), 4, "{said:#?}");
+    for (line, kind) in new.iter().zip(["client", "server", "client", "server"]) {
+        assert!(line.contains(&format!("otel.kind=\"{kind}\"")), "{line}");
+        assert!(line.contains("rpc.system=\"capnode\" rpc.service=\"Relay\""), "{line}");
+    }
+    assert!(new[1].contains("otel.name=\"Relay/through\""), "{}", new[1]);
+    // The second call is inside the first one's handler.
+    assert!(new[2].matches("call{").count() == 2 && new[2].contains("rpc.method=\"end\""), "{}", new[2]);
+    let [handler] = &lines_of(&said, "the handler of end")[..] else { panic!("{said:#?}") };
+    assert!(handler.contains("rpc.method=\"end\"") && handler.contains("otel.kind=\"server\""), "{handler}");
+    let ids = format!("trace_id=\"{:032x}\" parent_id=\"{:016x}\"", 7, 9);
+    assert!(handler.contains(&ids), "{handler}");
+
+    relay.through(String::new()).await.unwrap_err();
+    let failed = lines_of(&lines.take(), "the call has failed");
+    assert_eq!(failed.len(), 4);
+    assert!(failed.iter().all(|line| line.contains("error.type=\"Rejected\"")), "{failed:#?}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_event() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (here, there) = capnode::transport::pair();
+    let node = Node::builder()
+        .index(RelayClient::new(Hop(None)))
+        .layer(policy::trace())
+        .layer(policy::only(["Relay.through"]));
+    node.build().serve(there).await.unwrap();
+    let relay: RelayClient = capnode::connect_over(here).await.unwrap();
+    relay.end("a".to_owned()).await.unwrap_err();
+    let said = lines.take();
+    assert!(said.iter().any(|line| line.contains("the call was refused")), "{said:#?}");
+}
