@@ -1,11 +1,13 @@
 //! The examples, as a user sees them.
 
+use std::collections::BTreeSet;
 use std::process::Output;
 use std::time::Duration;
 
+use capnode_examples::trace;
 use capnode_tests::examples::example;
 use capnode_tests::soon;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// Runs an example to its end.
 async fn run(name: &str, arguments: &[&str]) -> Output {
@@ -185,4 +187,55 @@ async fn a_command_line_that_is_not_understood_is_said() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("`nowhere` is not an address"));
     let output = run("tour_server", &["--ws", "nowhere"]).await;
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// Reads what is served at an address.
+async fn scraped(url: &str) -> String {
+    let address = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/metrics")).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn the_example_observe_shows_one_trace_of_three_processes_and_serves_metrics() {
+    let file = std::env::temp_dir().join(format!("capnode-observe-{}", std::process::id()));
+    let mut running = example("observe").arg(&file).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    let metrics = loop {
+        let line = soon(lines.next_line()).await.unwrap().expect("the example has ended");
+        if line.starts_with("http://") {
+            break line;
+        }
+        printed.push(line);
+    };
+    assert_eq!(printed[0], "2 pieces for 6");
+    assert_eq!(printed[1], "20 pieces: so many are not there");
+    assert_eq!(printed.len(), 10, "{printed:#?}");
+    assert!(printed[2].starts_with("customer (client) Shop/order "), "{printed:#?}");
+    assert!(printed[5].starts_with("      depot (server) Depot/take "), "{printed:#?}");
+
+    let spans = trace::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let traces: BTreeSet<_> = spans.iter().map(|span| span.trace).collect();
+    assert_eq!((spans.len(), traces.len()), (8, 2));
+    for trace in traces {
+        let of: Vec<_> = spans.iter().filter(|span| span.trace == trace).collect();
+        let processes: BTreeSet<_> = of.iter().map(|span| span.process.as_str()).collect();
+        assert_eq!(processes, BTreeSet::from(["customer", "depot", "shop"]));
+        assert_eq!(of.iter().filter(|span| span.parent == 0).count(), 1);
+        let is_known = |parent| parent == 0 || of.iter().any(|span| span.span == parent);
+        assert!(of.iter().all(|span| is_known(span.parent)), "{of:#?}");
+    }
+
+    let text = scraped(&metrics).await;
+    let order = r#"{interface="Shop",method="order",direction="inward"}"#;
+    assert!(text.contains(&format!("capnode_calls_total{order} 2\n")), "{text}");
+    assert!(text.contains(&format!("capnode_call_seconds_count{order} 2\n")), "{text}");
+    assert!(text.contains(r#"direction="outward",kind="Rejected",fate="Answered"} 1"#), "{text}");
+    drop(running.stdin.take());
+    assert!(soon(running.wait()).await.unwrap().success());
 }
