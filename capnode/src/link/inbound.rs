@@ -482,7 +482,7 @@ impl Link {
         let is_chunk = is_write && WriteEnd::called(&call.expression).is_some();
         if let Some(carried) = carried.filter(|_| !is_chunk) {
             let fits = check_metadata(&carried.metadata, self.limits.metadata_bytes);
-            refused = refused.or(fits.err());
+            refused = refused.or_else(|| fits.err());
             let context = self.context.received(Some(*carried), None);
             if let Some(at) = context.ends_at() {
                 self.set_deadline(state, Deadline::Theirs(answer), at);

@@ -63,6 +63,9 @@ pub struct Node {
     shared: Arc<Shared>,
 }
 
+/// Chooses the limits on a peer.
+type ChooseLimits = dyn Fn(&Caller) -> Limits + Send + Sync;
+
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) config: LinkConfig,
@@ -72,7 +75,7 @@ pub(crate) struct Settings {
     #[cfg(feature = "ws")]
     pub(crate) subprotocols: Vec<String>,
     /// The limits on a peer, by what is known of it.
-    limits_for: Option<Arc<dyn Fn(&Caller) -> Limits + Send + Sync>>,
+    limits_for: Option<Arc<ChooseLimits>>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
 }
