@@ -344,7 +344,7 @@ async fn the_form_is_a_third_element_of_the_message() {
             stream.read_line(&mut answer).await.unwrap();
         }
         let expected =
-            seen.trace.map_or("\"trace\":null".to_owned(), |trace| format!("\"trace\":\"{trace}\""));
+            seen.trace.map_or_else(|| "\"trace\":null".to_owned(), |trace| format!("\"trace\":\"{trace}\""));
         assert!(answer.contains(&expected), "{answer}");
     }
 }
