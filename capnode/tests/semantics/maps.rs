@@ -288,38 +288,38 @@ fn calls_of_a_map_begin_in_order_and_few_at_once() {
 
 #[test]
 fn a_program_that_multiplies_ends_within_its_steps() {
-    let inner = r#"["pipeline",-1,["slow"],[["pipeline",0]]],["pipeline",0]"#;
+    let inner = r#"["pipeline",-1,["dbl"],[["pipeline",0]]],["pipeline",0]"#;
     let middle = format!(r#"["pipeline",-1,["count"],[1000]],["remap",1,[],[["import",-1]],[{inner}]]"#);
-    let outer = format!(r#"[["pipeline",-1,["count"],[1000]],["remap",1,[],[["import",-1]],[{middle}]]]"#);
+    let outer = format!(
+        r#"[["pipeline",-1,["count"],[1000]],["pipeline",-1,["slow"],[7000]],["remap",1,[],[["import",-1]],[{middle}]]]"#
+    );
     let limits = limits(|limits| limits.map_steps = 20_000);
-    let (seen, mut peer, _) = mapped_within(limits, r#"["count"],[1000]"#, &outer);
-    seen.open();
-    peer.settle();
-    let frames = peer.frames();
+    let (seen, mut peer, frames) = mapped_within(limits, r#"["count"],[1000]"#, &outer);
     let [refused] = &*frames else { panic!("{frames:?}") };
     assert!(refused.contains("a map of more than 20000 steps; see `Limits::map_steps`"), "{refused}");
+    assert!(seen.begun().len() < 10_000 && seen.begun().contains(&7_000));
     assert!(lock(&seen.state).running.is_empty(), "what it began is cancelled");
-    assert!(seen.begun().len() < 10_000);
     peer.receive(r#"["stream",["pipeline",0,["dbl"],[4]]]"#);
     assert_eq!(peer.frames(), [r#"["resolve",3,8]"#], "nothing else fails");
 }
 
 #[test]
-fn a_program_that_doubles_ends_within_its_bytes() {
+fn a_program_that_doubles_ends_within_its_steps_and_its_bytes() {
     let double = |of: usize| format!(r#"[[["pipeline",{of}],["pipeline",{of}]]]"#);
     let doubles: Vec<_> = (0..60).map(double).collect();
     let program = format!(
         r#"[["pipeline",-1,["slow"],[0]],[[["pipeline",0],"0123456789"]],{}]"#,
         doubles[2..].join(",")
     );
-    let (seen, peer, frames) = mapped_within(Limits::default(), r#"["ids"],[]"#, &program);
-    let [refused] = &*frames else { panic!("{frames:?}") };
-    assert!(
-        refused.contains("`Limits::map_steps`") || refused.contains("`Limits::unfolded_bytes`"),
-        "{refused}"
-    );
-    assert!(lock(&seen.state).running.is_empty(), "what it began is cancelled");
-    assert!(peer.core().closed().is_none());
+    for (steps, limit) in [(10_000, "map_steps"), (usize::MAX, "unfolded_bytes")] {
+        let limits = limits(|limits| limits.map_steps = steps);
+        let (seen, peer, frames) = mapped_within(limits, r#"["ids"],[]"#, &program);
+        let [refused] = &*frames else { panic!("{frames:?}") };
+        assert!(refused.contains(&format!("`Limits::{limit}`")), "{refused}");
+        assert_eq!(seen.begun(), [0]);
+        assert!(lock(&seen.state).running.is_empty(), "what it began is cancelled");
+        assert!(peer.core().closed().is_none());
+    }
 }
 
 #[test]
