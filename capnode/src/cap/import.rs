@@ -52,9 +52,10 @@ pub(crate) trait ImportHook: ConnectionHook {
         None
     }
 
-    /// Ready when little output waits to be written, so that a chunk of a stream delays nothing else.
-    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+    /// Ready when little output waits to be written, so that a chunk of a stream delays nothing else. `true` if the peer
+    /// takes several chunks in one write.
+    fn poll_room(&self, _: &mut Context<'_>) -> Poll<bool> {
+        Poll::Ready(false)
     }
 
     /// Makes a request, whose arguments are written, to the target of an import, and takes out what is sent of it. An

@@ -169,6 +169,14 @@ impl Args {
         }
     }
 
+    /// Returns the text of arguments that are written, if nothing stands beside it.
+    pub(crate) fn as_plain(&self) -> Option<&str> {
+        match self {
+            Args::Wire(body) if body.is_plain() => Some(body.text.as_str()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_read(&self) -> bool {
         matches!(self, Args::Read)
     }

@@ -241,6 +241,11 @@ impl Response {
         Self::ready(Ok(Reply::Wire(body)))
     }
 
+    /// Returns the error of a request that has failed before it was sent, or without being polled.
+    pub(crate) fn failed(&self) -> Option<&Error> {
+        if let State::Ready(Some(Err(error))) = &self.0 { Some(error) } else { None }
+    }
+
     pub(crate) fn error(error: Error) -> Self {
         Self::ready(Err(error))
     }

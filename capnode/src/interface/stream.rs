@@ -363,7 +363,7 @@ impl<T: Wire> Writer<T> {
     /// Dropping the future before it is ready drops the value unwritten.
     pub async fn write(&mut self, value: T) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await?;
-        self.out.write(chunk(value), None)
+        self.out.write(chunk(value))
     }
 
     /// Says that nothing follows, and waits until the reader has taken everything.
@@ -378,7 +378,7 @@ impl<T: Wire> Writer<T> {
     pub async fn close(mut self) -> Result<(), Error> {
         self.check_held()?;
         self.closing = true;
-        self.out.close(None);
+        self.out.close(None)?;
         poll_fn(|cx| self.out.poll_answers(cx)).await
     }
 
@@ -419,7 +419,7 @@ impl<T: Wire> Sink<T> for Writer<T> {
 
     fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Error> {
         self.check_held()?;
-        self.out.write(chunk(value), None)
+        self.out.write(chunk(value))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -429,7 +429,7 @@ impl<T: Wire> Sink<T> for Writer<T> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.check_held()?;
         if !std::mem::replace(&mut self.closing, true) {
-            self.out.close(None);
+            self.out.close(None)?;
         }
         self.out.poll_answers(cx)
     }

@@ -122,12 +122,12 @@ impl ImportHook for Link {
         Some(closed.and_then(|()| batch.count_chunk(bytes, &self.limits)))
     }
 
-    fn poll_room(&self, cx: &mut task::Context<'_>) -> Poll<()> {
+    fn poll_room(&self, cx: &mut task::Context<'_>) -> Poll<bool> {
         // A waker is user code.
         let mut waker = Some(cx.waker().clone());
         self.with_state(Cause::Program, |state, _| {
             if self.ended.load(Ordering::SeqCst) || state.outbox.has_room_for_chunk() {
-                return Poll::Ready(());
+                return Poll::Ready(state.session.is_extended());
             }
             state.outbox.wait_for_room(&mut waker);
             Poll::Pending

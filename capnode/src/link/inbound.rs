@@ -24,7 +24,7 @@ use crate::cap::inbound::{
 };
 use crate::cap::remap::NestedMap;
 use crate::cap::response::{Outcome, Reply, Response};
-use crate::cap::stream::{ReadEnd, WriteEnd};
+use crate::cap::stream::{ReadEnd, StreamEnd, WriteEnd};
 use crate::cap::{Cap, RefKind};
 use crate::dialect::{Capabilities, Dialect, capnweb};
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault};
@@ -461,7 +461,7 @@ impl Link {
         bytes: usize,
         effects: &mut Effects,
     ) -> Result<Option<Work>, Error> {
-        let mut is_write = false;
+        let (mut is_write, mut waits_for_end) = (false, false);
         let expression = match expression {
             Expression::Call { target, path, args } => {
                 let peer = self.peer.get().copied().unwrap_or_default();
@@ -472,6 +472,7 @@ impl Link {
                 let target = state.entries.target(target).unwrap_or_else(|| no_index_for(peer));
                 is_write = refusal.is_none() && target.is_writable();
                 let args = args.map(|args| self.stage_value(state, args));
+                waits_for_end = StreamEnd::of(&target).is_some();
                 Expression::Call { target, path, args }
             }
             Expression::Value(value) => Expression::Value(self.stage_value(state, value)),
@@ -504,6 +505,10 @@ impl Link {
         }
         if let Some(error) = refused {
             return Ok(Some(Work::Refuse(call, error)));
+        }
+        if waits_for_end {
+            state.session.set_write(answer);
+            return Ok(Some(Work::Run(call)));
         }
         let calls = state.session.running();
         match state.inbox.admit(call, calls, || state.entries.own_calls(), &self.limits)? {

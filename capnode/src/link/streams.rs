@@ -1,7 +1,7 @@
 //! Streams over a connection: pipes of both sides, and what the peer writes.
 
 use std::future::{Future as _, poll_fn};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use super::Link;
@@ -13,15 +13,17 @@ use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::import::Import;
 use crate::cap::inbound::{ENTRY, HeldBytes, InboundRef, settle};
-use crate::cap::payload::{PayloadRef, undefined};
+use crate::cap::payload::{LivePayload, PayloadRef, undefined};
 use crate::cap::request::Args;
 use crate::cap::response::Reply;
-use crate::cap::stream::{Acknowledge, Chunk, Later, Pump, ReadEnd, WriteEnd};
+use crate::cap::stream::{Acknowledge, Chunk, JOINED_CHUNKS, Later, Pump, ReadEnd, WriteEnd};
+use crate::dialect::capnweb;
 use crate::error::{Error, Fault};
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Expression, Id, Key, Payload};
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Mutex, lock};
 
 impl Link {
     /// Opens a pipe at the peer, and begins to move the chunks of a stream into it. Returns the descriptor of its read
@@ -72,7 +74,13 @@ impl Link {
             let error = Error::type_error("a write end is called by its methods");
             return self.finish(answer, Err(error), false);
         };
-        let held = HeldBytes::new(&self.stream_bytes, bytes - InboundCall::SIZE + ENTRY);
+        let name = match path.as_slice() {
+            [Key::Name(name)] => Some(name.as_str()),
+            _ => None,
+        };
+        let chunks = if name == Some("writes") { several(&args) } else { None };
+        let entries = ENTRY * chunks.as_ref().map_or(1, Vec::len);
+        let held = HeldBytes::new(&self.stream_bytes, bytes - InboundCall::SIZE + entries);
         let is_over = self.stream_bytes.load(Ordering::Relaxed) > self.limits.stream_bytes;
         let link = Arc::downgrade(self);
         let acknowledge: Acknowledge = Box::new(move |fate| {
@@ -86,13 +94,17 @@ impl Link {
             end.0.abort(&error);
             return acknowledge(Err(error));
         }
+        if let Some(chunks) = chunks {
+            let write =
+                Arc::new(JoinedWrite { failed: OnceLock::new(), acknowledge: Mutex::new(Some(acknowledge)) });
+            for chunk in chunks {
+                end.call(Some("write"), Chunk::Args(Args::Wire(chunk)), JoinedWrite::part(write.clone()));
+            }
+            return;
+        }
         let chunk = match InboundRef::begin(InboundRef::compact(args), self.unfolding) {
             Ok(args) => Chunk::Args(Args::Wire(args)),
             Err(later) => Chunk::Later(self.settle_chunk(later)),
-        };
-        let name = match path.as_slice() {
-            [Key::Name(name)] => Some(name.as_str()),
-            _ => None,
         };
         end.call(name, chunk, acknowledge);
     }
@@ -112,4 +124,42 @@ impl Link {
 fn too_much(limit: usize) -> Error {
     let message = format!("more than {limit} bytes of streams are unread");
     Error::over(LimitKind::StreamBytes, message).with_fault(Fault::Peer)
+}
+
+/// Returns the chunks that a peer of this library has joined into one write, each as the arguments of its own. `None` for
+/// what it does not join.
+fn several(args: &Payload<InboundRef>) -> Option<Vec<LivePayload>> {
+    if !args.is_plain() {
+        return None;
+    }
+    let each = capnweb::each_argument(args.text.as_str()).take(JOINED_CHUNKS + 1);
+    let chunks: Vec<_> = each.map(|chunk| Payload::plain(format!("[{chunk}]"))).collect();
+    (chunks.len() <= JOINED_CHUNKS).then_some(chunks)
+}
+
+/// A write of several chunks, which has its outcome when the last of them has.
+struct JoinedWrite {
+    failed: OnceLock<Error>,
+    acknowledge: Mutex<Option<Acknowledge>>,
+}
+
+impl JoinedWrite {
+    /// Returns the acknowledgement of one of the chunks.
+    fn part(write: Arc<Self>) -> Acknowledge {
+        Box::new(move |fate| {
+            if let Err(error) = fate {
+                // The first failure counts.
+                let _first = write.failed.set(error);
+            }
+        })
+    }
+}
+
+impl Drop for JoinedWrite {
+    fn drop(&mut self) {
+        let acknowledge = lock(&self.acknowledge).take();
+        if let Some(acknowledge) = acknowledge {
+            acknowledge(self.failed.take().map_or(Ok(()), Err));
+        }
+    }
 }

@@ -387,9 +387,9 @@ impl ImportHook for Batches {
         self.config.limits.stream_window
     }
 
-    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
+    fn poll_room(&self, _: &mut Context<'_>) -> Poll<bool> {
         // A batch is written as a whole.
-        Poll::Ready(())
+        Poll::Ready(false)
     }
 
     fn call(

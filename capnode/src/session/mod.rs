@@ -251,7 +251,7 @@ pub(crate) struct Session {
     unanswered: usize,
     /// The number of running calls without a result among the exports.
     untabled_calls: usize,
-    /// The number of running calls that are writes to streams.
+    /// The number of running calls that are writes to streams, or reads of them.
     writes: usize,
     /// The id under which an object is exported, for peers with which ids are reused: see [`Session::export`].
     ids: Table<ObjectId, Id>,
@@ -383,7 +383,7 @@ impl Session {
         self.unanswered
     }
 
-    /// Returns the number of the peer's calls that have not ended, without writes to streams.
+    /// Returns the number of the peer's calls that have not ended, without writes to streams and reads of them.
     pub(crate) fn running(&self) -> usize {
         self.running.len() + self.in_place.len() - self.writes
     }
@@ -598,7 +598,7 @@ impl Session {
         (if running.pulled { ReturnDisposition::Send } else { ReturnDisposition::Retain }, cancelled)
     }
 
-    /// Notes that a running call is a write to a stream. It waits for the reader, and is no work.
+    /// Notes that a running call is a write to a stream, or a read of one. It waits for the other end, and is no work.
     pub(crate) fn set_write(&mut self, answer: Id) {
         if let Some(running) = self.running.get_mut(&answer) {
             self.writes += usize::from(!std::mem::replace(&mut running.write, true));

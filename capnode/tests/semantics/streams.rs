@@ -1,6 +1,7 @@
 //! Streams of Cap'n Web, frame by frame: pipes that a peer opens and writes to, and those that are written for it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::harness::*;
 use capnode::sans_io::Endpoint;
@@ -129,6 +130,8 @@ fn the_limit_stream_window_is_enforced() {
         frames.extend(more);
     }
     assert_eq!(frames[..2], [r#"["pipe"]"#, r#"["resolve",1,["readable",1]]"#]);
+    // A foreign peer knows no write of several chunks.
+    assert!(frames[2..].iter().all(|frame| frame.contains(r#"["write"]"#)), "{frames:?}");
     let sent = frames.len() - 2;
     assert!((8..=10).contains(&sent), "{sent}");
     // Each answer makes room for one more.
@@ -235,6 +238,152 @@ fn a_lent_write_end_is_written_as_one_and_takes_writes() {
     peer.receive(r#"["release",1,1]"#);
     peer.receive(r#"["release",-1,1]"#);
     assert!(matches!(next(&kept), Some(Some(Err(_)))));
+}
+
+#[test]
+fn a_chunk_that_a_relay_cannot_pass_on_fails_its_writer() {
+    let kept = Kept::default();
+    let mut far = connected_within(offered(&kept), limits(|limits| limits.frame_bytes = 10_000));
+    let mut near = connected(far.connecting().index::<Cap>());
+    let index: Cap = near.connecting().index();
+    let (mut writer, reader) = capnode::pipe::<String>();
+    near.run(writer.write("x".repeat(20_000))).expect("there is room").unwrap();
+    index.invoke::<()>("keep", (reader,)).send().unwrap();
+    let mut closing = Box::pin(writer.close());
+    let mut closed = poll(&mut closing);
+    for _ in 0..10 {
+        near.settle();
+        far.settle();
+        if closed.is_pending() {
+            closed = poll(&mut closing);
+        }
+    }
+    let read = next(&kept);
+    let Some(Some(Err(error))) = read else { panic!("{read:?}") };
+    assert!(error.to_string().contains("`Limits::frame_bytes`"), "{error}");
+    let Poll::Ready(Err(error)) = closed else { panic!("the writer waits for ever") };
+    assert!(error.message().contains("`Limits::frame_bytes`"), "{error}");
+}
+
+#[test]
+fn small_chunks_to_a_peer_of_this_library_share_a_write() {
+    let kept = Kept::default();
+    let mut pair = connected(offered(&kept));
+    let index: Cap = pair.connecting().index();
+    pair.clear();
+    let large = "x".repeat(10_000);
+    let chunks = ["a", "b,[", "c", &large, "d"].map(str::to_owned);
+    index.invoke::<()>("keep", (Reader::from_iter(chunks.clone()),)).send().unwrap();
+    pair.settle();
+    assert_eq!(
+        pair.recorded(Side::Connecting),
+        [
+            OPENED[0].to_owned(),
+            OPENED[1].to_owned(),
+            r#"["stream",["pipeline",1,["writes"],["a","b,[","c"]]]"#.to_owned(),
+            write(&large),
+            write("d"),
+            r#"["stream",["pipeline",1,["close"],[]]]"#.to_owned(),
+        ]
+    );
+    for chunk in chunks {
+        assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == chunk));
+    }
+    assert!(matches!(next(&kept), Some(None)));
+    kept.lock().unwrap().clear();
+    pair.assert_empty();
+}
+
+#[test]
+fn a_write_of_several_chunks_is_answered_when_all_are_read() {
+    let (mut peer, kept) = accepting(|_| {});
+    answers(&mut peer, OPENED);
+    let writes = |chunks: &str| format!(r#"["stream",["pipeline",1,["writes"],[{chunks}]]]"#);
+    assert_eq!(answers(&mut peer, &[&writes(r#""a","b""#), &writes(r#""c",4,"e""#)]), [""; 0]);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "a"));
+    assert_eq!(answers(&mut peer, &[]), [""; 0]);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "b"));
+    assert_eq!(answers(&mut peer, &[]), [r#"["resolve",3,["undefined"]]"#]);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "c"));
+    // One of them is no text.
+    assert!(matches!(next(&kept), Some(Some(Err(_)))));
+    assert!(answers(&mut peer, &[])[0].starts_with(r#"["reject",4"#));
+    // What no peer of this library joins.
+    for odd in [r#"["export",-1]"#, &["1"; 129].join(",")] {
+        let refused = answers(&mut peer, &[&writes(odd)]);
+        assert!(refused[0].contains("'writes' is not a function"), "{refused:?}");
+    }
+    assert!(peer.core().closed().is_none());
+}
+
+#[test]
+fn small_chunks_are_joined_within_the_window() {
+    let kept = Kept::default();
+    let mut pair = connected_within(offered(&kept), limits(|limits| limits.stream_window = 64 << 10));
+    let produced = Arc::new(AtomicUsize::new(0));
+    let count = produced.clone();
+    let lines = (0..100_000).map(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        "x".to_owned()
+    });
+    let index: Cap = pair.connecting().index();
+    index.invoke::<()>("keep", (Reader::from_iter(lines),)).send().unwrap();
+    pair.settle();
+    // Each counts as 64 bytes more than its text.
+    let produced = produced.load(Ordering::SeqCst);
+    assert!((900..1_100).contains(&produced), "{produced}");
+}
+
+#[test]
+fn each_chunk_of_a_write_counts_and_ends_with_its_stream() {
+    let several = r#"["stream",["pipeline",1,["writes"],["a","b","c","d"]]]"#;
+    let (mut peer, kept) = accepting(|limits| limits.stream_bytes = 1_000);
+    let refused = answers(&mut peer, &[OPENED[0], OPENED[1], several]);
+    assert!(refused[1].contains("bytes of streams are unread"), "{refused:?}");
+    assert!(matches!(next(&kept), Some(Some(Err(error))) if error.limit() == Some(LimitKind::StreamBytes)));
+    let (mut peer, kept) = accepting(|_| {});
+    answers(&mut peer, &[OPENED[0], OPENED[1], several]);
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "a"));
+    let abort = r#"["stream",["pipeline",1,["abort"],[["error","TypeError","enough"]]]]"#;
+    let ended = answers(&mut peer, &[abort]);
+    assert!(ended[0].starts_with(r#"["reject",3"#) && ended[0].contains("enough"), "{ended:?}");
+    assert_eq!(ended[1..], [r#"["resolve",4,["undefined"]]"#]);
+    assert!(matches!(next(&kept), Some(Some(Err(error))) if error.message().contains("enough")));
+}
+
+#[test]
+fn a_reader_without_a_pipe_asks_ahead_and_leaves_other_calls_their_room() {
+    for dialect in [Dialect::Capnode, Dialect::Q] {
+        let (writer, reader) = capnode::pipe::<String>();
+        let reader = Mutex::new(Some(reader));
+        let quiet = Func::<fn() -> Option<Reader<String>>>::new(move || {
+            let reader = reader.lock().unwrap().take();
+            async { reader }
+        });
+        let index = Object::new().with("quiet", quiet).with("one", Func::<fn() -> u32>::new(|| async { 1 }));
+        let narrow = Core::builder().limits(limits(|limits| limits.running_calls = 1)).accepting(index);
+        let short = limits(|limits| limits.call_timeout = Some(Duration::from_secs(1)));
+        let mut pair = Pair::new(Core::builder().dialect(dialect).limits(short).connecting(()), narrow);
+        let peer: Cap = pair.connecting().index();
+        let mut lines = pair.wait(peer.invoke::<Option<Reader<String>>>("quiet", ())).unwrap().unwrap();
+        pair.clear();
+        assert!(pair.run(lines.next()).is_none());
+        // Waiting for a chunk takes as long as it takes.
+        pair.connecting().tick(Duration::from_secs(2));
+        assert!(pair.run(lines.next()).is_none());
+        assert_eq!(pair.recorded(Side::Connecting).len(), 16, "{dialect:?}");
+        assert_eq!(pair.handlers(), 16, "{dialect:?}");
+        assert_eq!(pair.wait(peer.invoke::<u32>("one", ())).unwrap(), 1);
+        pair.clear();
+        drop(lines);
+        pair.settle();
+        let ended = pair.recorded(Side::Connecting);
+        let returned = ended.iter().filter(|frame| frame.contains("not read to its end")).count();
+        assert_eq!(returned, 1, "{dialect:?}: {ended:?}");
+        assert_eq!(pair.handlers(), 0, "{dialect:?}");
+        let error = pair.wait(writer.close()).unwrap_err();
+        assert!(error.message().contains("not read to its end"), "{error}");
+    }
 }
 
 #[test]

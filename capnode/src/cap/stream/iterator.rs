@@ -233,7 +233,9 @@ impl Iterated {
 
 fn call(cap: Cap, name: &'static str, args: Args) -> Response {
     let member = Member::Path(Path::One(Key::Name(Text::Static(name))));
-    cap.request(Request { member, args, typed: false, options: CallOptions::NONE })
+    // A stream may have nothing to say for longer than a call may take.
+    let options = CallOptions { timed: true, ..CallOptions::NONE };
+    cap.request(Request { member, args, typed: false, options })
 }
 
 /// Returns the value in a result of `next` as the arguments of a write; `None` at the end.

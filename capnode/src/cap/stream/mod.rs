@@ -17,6 +17,6 @@ pub(crate) use self::chunk::{Acknowledge, Chunk, Item, Later, Source, unfinished
 pub(crate) use self::ends::{
     ReadEnd, StreamEnd, WriteEnd, passed_on, pipe, read_end, record_of_end, write_end,
 };
-pub(crate) use self::outflow::Outflow;
+pub(crate) use self::outflow::{JOINED_CHUNKS, Outflow};
 pub(crate) use self::pipe::Pipe;
 pub(crate) use self::pump::Pump;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::chunk::{Acknowledge, unread};
+use super::chunk::{Acknowledge, Item, unread};
 use super::window::{Sent, Window};
 use crate::bounds;
 use crate::cap::Cap;
@@ -17,6 +17,16 @@ use crate::message::{Key, Path, Payload, Text};
 /// Bytes that a write counts as beside its text.
 const ENVELOPE: usize = 64;
 
+/// Bytes of chunks, with [`ENVELOPE`] for each, that are enough for one write: so little that several writes are on their
+/// way in the smallest window. A larger chunk goes alone.
+const JOINED: usize = 4 << 10;
+
+/// A write of several chunks has at most this part of a frame.
+const PART_OF_FRAME: usize = 4;
+
+/// The most chunks that are joined.
+pub(crate) const JOINED_CHUNKS: usize = JOINED / ENVELOPE;
+
 /// The most writes on their way to an object of this program, which has no bytes to count.
 const LOCAL: usize = 16;
 
@@ -26,7 +36,20 @@ pub(crate) struct Outflow {
     window: Window,
     /// Writes that are not acknowledged yet, in their order.
     sent: VecDeque<Write>,
+    /// The bytes of chunks that are enough for one write; 0 unless the target is a pipe of a peer that takes several.
+    joins: usize,
+    joined: Joined,
     failed: Option<Error>,
+}
+
+/// Chunks that go into one write.
+#[derive(Default)]
+struct Joined {
+    /// The arguments of the write without the bracket at the end.
+    text: String,
+    chunks: usize,
+    size: usize,
+    acknowledges: Vec<Acknowledge>,
 }
 
 /// A write on its way.
@@ -38,7 +61,8 @@ struct Write {
 
 impl Outflow {
     pub(crate) fn new(target: Cap) -> Self {
-        Self { target, window: Window::new(), sent: VecDeque::new(), failed: None }
+        let (sent, joined) = (VecDeque::new(), Joined::default());
+        Self { target, window: Window::new(), sent, joins: 0, joined, failed: None }
     }
 
     /// Returns the reference that is written to.
@@ -77,6 +101,9 @@ impl Outflow {
 
     /// Ready when there is room for one more write, or one has failed.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.joined.chunks > 0 {
+            return Poll::Ready(Ok(()));
+        }
         if let Poll::Ready(Err(error)) = self.poll_answers(cx) {
             return Poll::Ready(Err(error));
         }
@@ -88,26 +115,67 @@ impl Outflow {
         if self.window.is_full() || charged >= connection.stream_window() {
             return Poll::Pending;
         }
-        connection.poll_room(cx).map(Ok)
+        let enough = JOINED.min(connection.frame_bytes() / PART_OF_FRAME);
+        connection.poll_room(cx).map(|joins| {
+            self.joins = if joins { enough } else { 0 };
+            Ok(())
+        })
     }
 
-    /// Writes a chunk: a list of one argument. `acknowledge` learns its fate.
-    pub(crate) fn write(&mut self, mut args: Args, acknowledge: Option<Acknowledge>) -> Result<(), Error> {
-        let mut size = ENVELOPE;
-        if let Some(bytes) = self.target.writes_within() {
-            bounds::writing(bytes, || args.write(bytes))?;
-            size += args.len();
+    /// Writes a chunk to a pipe: a list of one argument, perhaps together with others that follow before
+    /// [`flush`](Self::flush). The item learns its fate, but for an error that is returned.
+    pub(crate) fn write_item(&mut self, mut args: Args, item: &mut Item) -> Result<(), Error> {
+        let size = ENVELOPE + self.encode(&mut args)?;
+        let small = size <= self.joins;
+        let Some(chunk) = args.as_plain().filter(|_| small).and_then(capnweb::only_argument) else {
+            self.flush()?;
+            return self.send("write", args, size, item.take_acknowledge());
+        };
+        let joined = &mut self.joined;
+        joined.text.push(if joined.chunks == 0 { '[' } else { ',' });
+        joined.text.push_str(chunk);
+        joined.chunks += 1;
+        joined.size += size;
+        joined.acknowledges.extend(item.take_acknowledge());
+        if joined.size >= self.joins {
+            self.flush()?;
         }
-        self.send("write", args, size, acknowledge)
+        Ok(())
     }
 
-    /// Says that nothing follows. [`poll_answers`](Self::poll_answers) is ready when that has arrived.
-    pub(crate) fn close(&mut self, acknowledge: Option<Acknowledge>) {
-        if let Err(error) = self.send("close", no_args(), ENVELOPE, acknowledge) {
-            self.failed.get_or_insert(error);
+    /// Sends the chunks that are joined. Returns `false` if there are none.
+    pub(crate) fn flush(&mut self) -> Result<bool, Error> {
+        let Joined { mut text, chunks, size, acknowledges } = std::mem::take(&mut self.joined);
+        if chunks == 0 {
+            return Ok(false);
         }
+        text.push(']');
+        let acknowledge = (!acknowledges.is_empty()).then(|| -> Acknowledge {
+            Box::new(move |fate| acknowledges.into_iter().for_each(|acknowledge| acknowledge(fate.clone())))
+        });
+        let name = if chunks == 1 { "write" } else { "writes" };
+        self.send(name, Args::Wire(Payload::plain(text)), size, acknowledge).map(|()| true)
     }
 
+    /// Writes a chunk: a list of one argument. If that fails, nothing follows: a stream without one of its chunks is not
+    /// passed off as all of it.
+    pub(crate) fn write(&mut self, mut args: Args) -> Result<(), Error> {
+        let written = self.encode(&mut args);
+        let sent = written.and_then(|size| self.send("write", args, ENVELOPE + size, None));
+        if let Err(error) = &sent {
+            self.failed.get_or_insert_with(|| error.clone());
+        }
+        sent
+    }
+
+    /// Writes arguments as text, if the target is reached by that. Returns their bytes.
+    fn encode(&self, args: &mut Args) -> Result<usize, Error> {
+        let Some(bytes) = self.target.writes_within() else { return Ok(0) };
+        bounds::writing(bytes, || args.write(bytes))?;
+        Ok(args.len())
+    }
+
+    /// Sends a message of the stream. One that cannot be sent fails at once, before anything follows it.
     fn send(
         &mut self,
         name: &'static str,
@@ -116,17 +184,43 @@ impl Outflow {
         acknowledge: Option<Acknowledge>,
     ) -> Result<(), Error> {
         let import = self.target.import();
-        let Some(counted) = import.and_then(|import| import.connection().count_unacknowledged(size)) else {
-            let response = self.call(name, args);
-            let sent = self.window.sent(size, self.now());
-            self.sent.push_back(Write { response, sent, acknowledge });
-            return Ok(());
+        let sent = match import.and_then(|import| import.connection().count_unacknowledged(size)) {
+            Some(counted) => counted.and_then(|()| self.call(name, args).detach()),
+            None => {
+                let response = self.call(name, args);
+                let Some(error) = response.failed().cloned() else {
+                    let sent = self.window.sent(size, self.now());
+                    self.sent.push_back(Write { response, sent, acknowledge });
+                    return Ok(());
+                };
+                Err(error)
+            }
         };
-        let sent = counted.and_then(|()| self.call(name, args).detach());
         if let Some(acknowledge) = acknowledge {
             acknowledge(sent.clone());
         }
         sent
+    }
+
+    /// Says that nothing follows. [`poll_answers`](Self::poll_answers) is ready when that has arrived. A stream that has
+    /// failed is aborted instead.
+    pub(crate) fn close(&mut self, acknowledge: Option<Acknowledge>) -> Result<(), Error> {
+        let ended = match self.failed.clone() {
+            Some(error) => {
+                self.abort(&error);
+                Err(error)
+            }
+            None => self.flush().map(drop),
+        };
+        match (ended, acknowledge) {
+            (Ok(()), acknowledge) => self.send("close", no_args(), ENVELOPE, acknowledge),
+            (Err(error), acknowledge) => {
+                if let Some(acknowledge) = acknowledge {
+                    acknowledge(Err(error.clone()));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Ends the stream by an error, which the reader gets.
@@ -138,7 +232,8 @@ impl Outflow {
     }
 
     fn call(&self, name: &'static str, args: Args) -> Response {
-        let options = CallOptions { chunk: true, at_once: true, ..CallOptions::NONE };
+        // A reader may take longer than a call may.
+        let options = CallOptions { chunk: true, at_once: true, timed: true, ..CallOptions::NONE };
         let member = Member::Path(Path::One(Key::Name(Text::Static(name))));
         self.target.clone().request(Request { member, args, typed: false, options })
     }
@@ -157,6 +252,8 @@ pub(super) fn error_args(reason: &Error) -> Args {
 impl Outflow {
     /// Waits for no more answers. All writes without one have failed by `reason`.
     pub(crate) fn fail(&mut self, reason: &Error) {
+        let joined = std::mem::take(&mut self.joined).acknowledges;
+        joined.into_iter().for_each(|acknowledge| acknowledge(Err(reason.clone())));
         for Write { response, acknowledge, .. } in self.sent.drain(..) {
             // It has been sent, and is not taken back: npm's `capnweb` knows no release of a write.
             let _sent = response.detach();

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::chunk::{Chunk, Item, Later, Source};
+use super::chunk::{Acknowledge, Chunk, Item, Later, Source};
 use super::ends::ReadEnd;
 use super::outflow::Outflow;
 use crate::cap::Cap;
@@ -42,6 +42,8 @@ impl Pump {
                 return self.out.poll_answers(cx).map_ok(|()| true);
             }
             State::Failing(error) => {
+                // This stream has its error already.
+                let _sent = self.out.flush();
                 let answered = self.out.poll_answers(cx);
                 if answered.is_pending() {
                     self.state = State::Failing(error);
@@ -52,11 +54,7 @@ impl Pump {
             }
             State::Waiting(mut later, item) => match later.as_mut().poll(cx) {
                 Poll::Ready(Ok(args)) => (Args::Wire(args), item),
-                Poll::Ready(Err(error)) => {
-                    self.source.source.cancel(&error);
-                    self.state = State::Failing(error);
-                    return Poll::Ready(Ok(false));
-                }
+                Poll::Ready(Err(error)) => return self.fail(error),
                 Poll::Pending => {
                     self.state = State::Waiting(later, item);
                     return Poll::Pending;
@@ -64,10 +62,16 @@ impl Pump {
             },
             State::Moving => {
                 ready!(self.out.poll_ready(cx))?;
-                let Some(item) = ready!(self.source.source.poll_next(cx)) else {
-                    self.close(None);
-                    return Poll::Ready(Ok(false));
-                };
+                let next = self.source.source.poll_next(cx);
+                if next.is_pending() {
+                    match self.out.flush() {
+                        // The answer is to wake this as well.
+                        Ok(true) => return Poll::Ready(Ok(false)),
+                        Ok(false) => {}
+                        Err(error) => return self.fail(error),
+                    }
+                }
+                let Some(item) = ready!(next) else { return self.close(None) };
                 let mut item = match item {
                     Ok(item) => item,
                     Err(error) => {
@@ -78,20 +82,38 @@ impl Pump {
                 match std::mem::replace(&mut item.chunk, Chunk::Close) {
                     Chunk::Args(args) => (args, item),
                     Chunk::Later(later) => {
+                        if let Err(error) = self.out.flush() {
+                            return self.fail(error);
+                        }
                         self.state = State::Waiting(later, item);
                         return Poll::Ready(Ok(false));
                     }
-                    Chunk::Close => {
-                        self.close(Some(item));
-                        return Poll::Ready(Ok(false));
-                    }
+                    Chunk::Close => return self.close(item.take_acknowledge()),
                 }
             }
         };
-        if let Err(error) = self.out.write(args, item.take_acknowledge()) {
-            self.source.source.cancel(&error);
-            self.state = State::Failing(error);
+        match self.out.write_item(args, &mut item) {
+            Ok(()) => Poll::Ready(Ok(false)),
+            Err(error) => {
+                item.refuse(error.clone());
+                self.fail(error)
+            }
         }
+    }
+
+    /// Ends the stream by an error of this side. The reader gets it after what has been sent.
+    fn fail(&mut self, error: Error) -> Poll<Result<bool, Error>> {
+        self.source.source.cancel(&error);
+        self.state = State::Failing(error);
+        Poll::Ready(Ok(false))
+    }
+
+    /// Passes the end of the stream on.
+    fn close(&mut self, acknowledge: Option<Acknowledge>) -> Poll<Result<bool, Error>> {
+        if let Err(error) = self.out.close(acknowledge) {
+            return self.fail(error);
+        }
+        self.state = State::Closing;
         Poll::Ready(Ok(false))
     }
 
@@ -99,11 +121,6 @@ impl Pump {
     fn end(&mut self, error: &Error) {
         self.source.source.cancel(error);
         self.out.fail(error);
-    }
-
-    fn close(&mut self, item: Option<Item>) {
-        self.out.close(item.and_then(|mut item| item.take_acknowledge()));
-        self.state = State::Closing;
     }
 }
 

@@ -29,6 +29,31 @@ pub(crate) fn write_args<R: ExtractRef>(
     Ok(Payload { text: Text::Own(args.writer.out), refs: args.writer.refs, nodes: ThinVec::NONE })
 }
 
+/// Returns the texts of arguments, of which the text has been checked: a single empty one if there are none.
+pub(crate) fn each_argument(text: &str) -> impl Iterator<Item = &str> {
+    let (mut depth, mut string, mut escape) = (0_usize, false, false);
+    let inner = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    inner.unwrap_or_default().split(move |c: char| {
+        match c {
+            _ if escape => escape = false,
+            '\\' => escape = true,
+            '"' => string = !string,
+            _ if string => {}
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            ',' => return depth == 0,
+            _ => {}
+        }
+        false
+    })
+}
+
+/// Returns the text of the argument, if it is the only one.
+pub(crate) fn only_argument(text: &str) -> Option<&str> {
+    let mut each = each_argument(text);
+    each.next().filter(|first| !first.trim().is_empty() && each.next().is_none())
+}
+
 impl<R: ExtractRef> ArgsWriter<R> {
     /// Writes the next argument.
     pub(crate) fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {

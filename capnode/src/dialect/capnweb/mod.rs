@@ -22,7 +22,7 @@ mod ser;
 mod tests;
 pub(in crate::dialect) mod text;
 
-pub(crate) use self::args::write_args;
+pub(crate) use self::args::{each_argument, only_argument, write_args};
 pub(crate) use self::de::Reader;
 pub(in crate::dialect) use self::de::content::{Number, Numbers};
 pub(crate) use self::depth::{Depth, MAX_DEPTH};

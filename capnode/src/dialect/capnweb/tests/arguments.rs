@@ -1,6 +1,7 @@
 //! The arguments of a call.
 
 use super::*;
+use crate::dialect::capnweb::{each_argument, only_argument};
 
 fn arguments(text: &str) -> LivePayload {
     let op = message(&format!(r#"["push",["pipeline",0,["f"],{text}]]"#)).unwrap();
@@ -106,4 +107,18 @@ fn an_argument_that_does_not_fit_says_what_was_wanted() {
         (error.kind(), error.to_string().as_str()),
         (ErrorKind::Decode, r#"invalid type: string "x", expected u8"#)
     );
+}
+
+#[test]
+fn arguments_are_told_apart_in_their_text() {
+    for (text, expected) in [
+        ("[]", vec![""]),
+        ("[1]", vec!["1"]),
+        (r#"[[[1,2]],{"a":[[3,4]]},5]"#, vec!["[[1,2]]", r#"{"a":[[3,4]]}"#, "5"]),
+        (r#"["a,]\",",["date",1],"\\"]"#, vec![r#""a,]\",""#, r#"["date",1]"#, r#""\\""#]),
+    ] {
+        assert_eq!(each_argument(text).collect::<Vec<_>>(), expected, "{text}");
+        let only = Some(expected[0]).filter(|only| expected.len() == 1 && !only.is_empty());
+        assert_eq!(only_argument(text), only);
+    }
 }
