@@ -1,5 +1,5 @@
-//! Generated honest programs do the same to an object of their own, to one at the other end, in each language, and to either
-//! behind a membrane that passes all. Nothing gets through one that was revoked.
+//! Generated honest programs do the same to an object of their own, to one at the other end, in each language, to one beyond
+//! a program that passes everything on, and behind a membrane that passes all. Nothing gets through one that was revoked.
 //!
 //! The differences by design are listed in `capnode/docs/semantics.md` ("What a program can see of the distance"), and are these:
 //!
@@ -17,10 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use capnode::sans_io::{Core, Pair};
-use capnode::{Bytes, CallError, Cap, Dialect, Error, ErrorKind, Func, Membrane, Value, revocable};
+use capnode::{Bytes, CallError, Cap, Dialect, Error, ErrorKind, Func, Membrane, Reader, Value, revocable};
 use capnode_tests::hostile::shortest;
-use capnode_tests::lab::{Alive, LabClient, LabError, Laboratory, Rng};
+use capnode_tests::lab::{Alive, LabClient, LabError, Laboratory, Rng, stream_of};
 use capnode_tests::{number, panics};
+use futures_util::future::join;
 use tokio::runtime::Runtime;
 
 /// Programs of an ordinary run.
@@ -35,13 +36,15 @@ enum Place {
     Behind(Option<Dialect>),
     /// At the other end, behind a membrane that stands there.
     Beyond(Dialect),
+    /// Beyond a program that passes everything on.
+    Relayed(Dialect),
 }
 
 impl Place {
     fn dialect(self) -> Option<Dialect> {
         match self {
             Place::Here => None,
-            Place::Over(dialect) | Place::Beyond(dialect) => Some(dialect),
+            Place::Over(dialect) | Place::Beyond(dialect) | Place::Relayed(dialect) => Some(dialect),
             Place::Behind(dialect) => dialect,
         }
     }
@@ -84,7 +87,8 @@ type Outcome = Pin<Box<dyn Future<Output = (String, Option<LabClient>)>>>;
 
 struct Programs {
     runtime: Arc<Runtime>,
-    pair: Option<Pair>,
+    /// The connections between the program and the object.
+    pairs: Vec<Pair>,
     membrane: Option<Membrane>,
     alive: Alive,
     /// The clients that the program has, by the steps that they come from.
@@ -114,8 +118,8 @@ fn failed(error: &Error) -> String {
     }
 }
 
-fn plain<T: std::fmt::Debug>(outcome: Result<T, Error>) -> (String, Option<LabClient>) {
-    (outcome.map_or_else(|error| failed(&error), |value| format!("{value:?}")), None)
+fn plain<T: std::fmt::Debug>(outcome: Result<T, impl Into<Error>>) -> (String, Option<LabClient>) {
+    (outcome.map_or_else(|error| failed(&error.into()), |value| format!("{value:?}")), None)
 }
 
 fn typed(outcome: Result<u32, CallError<LabError>>) -> (String, Option<LabClient>) {
@@ -132,6 +136,39 @@ fn lent(outcome: Result<LabClient, Error>) -> (String, Option<LabClient>) {
         Ok(client) => ("client".to_owned(), Some(client)),
         Err(error) => (failed(&error), None),
     }
+}
+
+/// Reads a stream, and drops it after so many chunks.
+async fn read(mut numbers: Reader<u32>, most: usize) -> Result<Vec<u32>, Error> {
+    let mut all = Vec::new();
+    while all.len() < most {
+        match numbers.next().await {
+            Some(number) => all.push(number?),
+            None => break,
+        }
+    }
+    Ok(all)
+}
+
+/// Writes to a write end of the object's, and closes, aborts or drops it, while the object reads.
+async fn write(lab: LabClient, count: u32, end: usize) -> Result<u32, Error> {
+    let mut writer = lab.sink().await?;
+    let written = async {
+        for number in 0..count {
+            writer.write(number).await?;
+        }
+        match end {
+            0 => writer.close().await,
+            1 => {
+                writer.abort(Error::rejected("changed my mind"));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    };
+    let (written, drained) = join(written, lab.drain().into_future()).await;
+    written?;
+    Ok(drained?)
 }
 
 /// A value that every language can say.
@@ -162,7 +199,7 @@ impl Programs {
         let index = Laboratory::client(&alive);
         let mut world = Self {
             runtime: runtime.clone(),
-            pair: None,
+            pairs: Vec::new(),
             membrane: None,
             alive,
             slots: Vec::new(),
@@ -173,9 +210,10 @@ impl Programs {
         let index = if matches!(place, Place::Beyond(_)) { world.behind_a_membrane(index) } else { index };
         let mut first = index.clone();
         if let Some(dialect) = place.dialect() {
-            let pair = Pair::new(Core::builder().dialect(dialect).connecting(()), Core::accepting(index));
-            first = pair.connecting().index();
-            world.pair = Some(pair);
+            first = world.connect(dialect, index);
+            if matches!(place, Place::Relayed(_)) {
+                first = world.connect(dialect, first);
+            }
         }
         if matches!(place, Place::Behind(_)) {
             first = world.behind_a_membrane(first);
@@ -190,11 +228,19 @@ impl Programs {
         lab
     }
 
+    /// Offers the index over one more connection. Returns what the other end has of it.
+    fn connect(&mut self, dialect: Dialect, index: LabClient) -> LabClient {
+        let pair = Pair::new(Core::builder().dialect(dialect).connecting(()), Core::accepting(index));
+        let first = pair.connecting().index();
+        self.pairs.push(pair);
+        first
+    }
+
     /// Goes on until nothing moves any more.
     fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < 4 {
-            let mut moved = self.pair.as_mut().is_some_and(Pair::step);
+            let mut moved = self.pairs.iter_mut().fold(false, |moved, pair| pair.step() | moved);
             let mut cx = Context::from_waker(Waker::noop());
             let pending = std::mem::take(&mut self.pending);
             for (number, mut outcome) in pending {
@@ -237,7 +283,7 @@ impl Programs {
             Laboratory::client(&self.alive)
         };
         let (a, b) = (rng.below(100) as u32, rng.below(100) as u32);
-        match rng.below(42) {
+        match rng.below(56) {
             0 => self.begin(async move { plain(lab.add(a, b).await) }),
             1 => self.begin(async move { plain(lab.text("te\u{301}xt").await) }),
             2..6 => {
@@ -352,9 +398,71 @@ impl Programs {
             41 if does.drops && self.slots.len() > 1 => {
                 drop(self.slots.remove(1 + rng.below(self.slots.len() - 1)));
             }
+            42.. => self.stream_or_map(number, lab, other, rng),
             _ => {}
         }
         self.settle();
+    }
+
+    /// Makes a call with a stream or a map.
+    fn stream_or_map(&mut self, number: usize, lab: LabClient, other: LabClient, rng: &mut Rng) {
+        let (few, most) = (rng.below(40) as u32, rng.below(30) as u32);
+        let alive = self.alive.clone();
+        let numbers = move || stream_of(&alive, 0..few);
+        let alive = self.alive.clone();
+        match rng.below(13) {
+            0 => self.begin(async move { plain(lab.total(numbers()).await) }),
+            1 => self.begin(async move { plain(lab.take(most, numbers()).await) }),
+            2 => self.begin(async move { plain(lab.take(0, numbers()).await) }),
+            3 => self.begin(async move {
+                match lab.count(few).await {
+                    Ok(numbers) => plain(read(numbers, most as usize).await),
+                    Err(error) => (failed(&error), None),
+                }
+            }),
+            // To another object, as it came.
+            4 => self.begin(async move {
+                match lab.count(few).await {
+                    Ok(numbers) => plain(other.total(numbers).await),
+                    Err(error) => (failed(&error), None),
+                }
+            }),
+            5 => self.begin(async move {
+                let echoed = Cap::from(lab).invoke::<Vec<Reader<u32>>>("echo", (vec![numbers()],)).await;
+                match echoed.map(|mut streams| streams.pop()) {
+                    Ok(Some(numbers)) => plain(read(numbers, most as usize).await),
+                    Ok(None) => ("no stream".to_owned(), None),
+                    Err(error) => (failed(&error), None),
+                }
+            }),
+            6 => self.begin(async move {
+                let streams = vec![numbers(), numbers()];
+                plain(lab.flatten(stream_of(&alive, streams)).await)
+            }),
+            7 => {
+                let functions = vec![self.noting(number), self.noting(number)];
+                self.begin(async move { plain(lab.call_each(stream_of(&alive, functions)).await) });
+            }
+            8 | 9 => {
+                let end = rng.below(3);
+                self.begin(async move { plain(write(lab, few, end).await) });
+            }
+            10 => self.begin(async move {
+                let (writer, reader) = capnode::pipe();
+                let (filled, read) =
+                    join(lab.fill(few, writer).into_future(), read(reader, usize::MAX)).await;
+                plain(filled.map_err(Error::from).and(read))
+            }),
+            11 => {
+                self.begin(
+                    async move { plain(lab.many().map(|each| (each.depth(), other.add(few, most))).await) },
+                )
+            }
+            _ => self.begin(async move {
+                let by_name = Cap::from(other);
+                plain(lab.ids(few).map(|id| (id.clone(), by_name.invoke::<u32>("add", (id, most)))).await)
+            }),
+        }
     }
 
     /// Drops everything. In Cap'n Web nothing is left but the index, and when the connection has ended nothing in any.
@@ -365,25 +473,29 @@ impl Programs {
         self.alive.forget();
         self.settle();
         let mut left = None;
-        if let (Some(pair), Some(Dialect::CapnWeb)) = (&self.pair, place.dialect()) {
-            let tables = [pair.connecting(), pair.accepting()].map(Core::tables);
-            let held = tables.map(|tables| tables.imports + tables.exports + tables.calls + tables.running);
+        if place.dialect() == Some(Dialect::CapnWeb) {
+            let ends = || self.pairs.iter().flat_map(|pair| [pair.connecting(), pair.accepting()]);
+            let tables: Vec<_> = ends().map(Core::tables).collect();
+            let held: usize =
+                tables.iter().map(|held| held.imports + held.exports + held.calls + held.running).sum();
+            let handlers: usize = self.pairs.iter().map(Pair::handlers).sum();
             // The index is one object, which is dropped if it is revoked.
             let is_revoked = self.membrane.as_ref().is_some_and(Membrane::is_revoked);
             let index = usize::from(!is_revoked || !matches!(place, Place::Beyond(_)));
-            if held != [0, 0] || pair.handlers() != 0 || self.alive.count() != index {
-                let (handlers, objects) = (pair.handlers(), self.alive.count());
+            if held != 0 || handlers != 0 || self.alive.count() != index {
+                let objects = self.alive.count();
                 left = Some(format!("{tables:?}, {handlers} handlers and {objects} objects"));
             }
         }
         let (outcomes, called) = (std::mem::take(&mut self.outcomes), self.called.lock().unwrap().clone());
-        if let Some(pair) = &self.pair {
+        for pair in &self.pairs {
             pair.connecting().close("the program is over");
             pair.accepting().close("the program is over");
         }
         self.settle();
         let alive = std::mem::take(&mut self.alive);
-        (self.pair, self.membrane) = (None, None);
+        self.pairs.clear();
+        self.membrane = None;
         self.settle();
         alive.forget();
         if alive.count() != 0 {
@@ -413,7 +525,7 @@ fn compare(here: &Seen, there: &Seen) -> Result<(), String> {
 }
 
 #[test]
-fn a_program_does_the_same_here_over_every_language_and_behind_a_membrane() {
+fn a_program_does_the_same_here_over_every_language_through_a_relay_and_behind_a_membrane() {
     // Those that are meant are not printed.
     panics::watch(|_| true);
     let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
@@ -428,7 +540,8 @@ fn a_program_does_the_same_here_over_every_language_and_behind_a_membrane() {
         answered += here.outcomes.iter().flatten().count();
         failed += here.outcomes.iter().flatten().filter(|outcome| outcome.starts_with("error")).count();
         let one = dialects[(seed / 3) as usize % dialects.len()];
-        let wrapped = [Place::Behind(None), Place::Behind(Some(one)), Place::Beyond(one)];
+        let wrapped =
+            [Place::Behind(None), Place::Behind(Some(one)), Place::Beyond(one), Place::Relayed(one)];
         for place in dialects.iter().map(|dialect| Place::Over(*dialect)).chain(wrapped) {
             let differs = |steps: &[u64]| {
                 let here = play(seed, does, steps, Place::Here, &runtime);

@@ -194,7 +194,13 @@ impl Speaker {
                     Arg::Bytes if self.dialect == Dialect::CapnWeb => json!(["bytes", "AAEC"]),
                     Arg::Bytes => self.value(rng, 0),
                     Arg::Any => self.value(rng, 3),
-                    Arg::Function | Arg::FunctionOfFunction | Arg::Lab | Arg::Cap => self.reference(rng),
+                    Arg::Stream if self.dialect == Dialect::CapnWeb && rng.chance(70) => {
+                        let end = if rng.chance(80) { "readable" } else { "writable" };
+                        json!([end, rng.pick(&self.live).copied().unwrap_or(1)])
+                    }
+                    Arg::Function | Arg::FunctionOfFunction | Arg::Lab | Arg::Cap | Arg::Stream => {
+                        self.reference(rng)
+                    }
                 }
             };
             all.push(one);

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
-use capnode::{Bytes, Cap, Error, Func, Object, Resolver, Value};
+use capnode::{Bytes, Cap, Error, Func, Object, Reader, Resolver, Value, Writer};
 use serde::{Deserialize, Serialize};
 
 pub use self::rng::Rng;
@@ -142,6 +142,24 @@ pub trait Lab {
     async fn later(&self) -> LabClient;
     /// Resolves what `later` has returned.
     async fn resolve(&self);
+    /// Returns so many numbers, from 0.
+    async fn ids(&self, count: u32) -> Vec<u32>;
+    /// Returns so many numbers, from 0, as a stream.
+    async fn count(&self, count: u32) -> Reader<u32>;
+    /// Returns the sum of a stream.
+    async fn total(&self, numbers: Reader<u32>) -> Result<u32, Error>;
+    /// Returns the first chunks of a stream, and reads no more.
+    async fn take(&self, most: u32, numbers: Reader<u32>) -> Result<Vec<u32>, Error>;
+    /// Returns the sum of streams in a stream.
+    async fn flatten(&self, streams: Reader<Reader<u32>>) -> Result<u32, Error>;
+    /// Calls the functions in a stream, each with the result of the one before.
+    async fn call_each(&self, functions: Reader<NumberFunc>) -> Result<u32, Error>;
+    /// Returns a write end, whose stream `drain` reads.
+    async fn sink(&self) -> Writer<u32>;
+    /// Returns the sum of the last `sink`.
+    async fn drain(&self) -> Result<u32, Error>;
+    /// Writes the numbers up to `count`, and closes.
+    async fn fill(&self, count: u32, writer: Writer<u32>) -> Result<(), Error>;
     /// Returns a reference that does not work.
     async fn broken(&self) -> Cap;
     /// Returns an object that panics when it is dropped.
@@ -197,6 +215,8 @@ pub enum Arg {
     Lab,
     /// Any reference.
     Cap,
+    /// An end of a stream.
+    Stream,
 }
 
 /// The kind of result of a member, where results can be compared.
@@ -270,6 +290,15 @@ pub const MEMBERS: &[Member] = &[
     method("progress", Gives::Value, &[Arg::Number]),
     method("later", Gives::References, &[]),
     method("resolve", Gives::Value, &[]),
+    method("ids", Gives::Value, &[Arg::Number]),
+    method("count", Gives::References, &[Arg::Number]),
+    method("total", Gives::Value, &[Arg::Stream]),
+    method("take", Gives::Value, &[Arg::Number, Arg::Stream]),
+    method("flatten", Gives::Value, &[Arg::Stream]),
+    method("callEach", Gives::Value, &[Arg::Stream]),
+    method("sink", Gives::References, &[]),
+    method("drain", Gives::Value, &[]),
+    method("fill", Gives::Value, &[Arg::Number, Arg::Stream]),
     method("broken", Gives::References, &[]),
     method("fragile", Gives::References, &[]),
     property("number", Gives::Value),
@@ -301,6 +330,12 @@ pub const INSIDE: &[&str] = &[
     "toString",
     "__proto__",
     "",
+    "write",
+    "writes",
+    "close",
+    "abort",
+    "next",
+    "return",
 ];
 
 /// Counts live objects and functions.
@@ -323,7 +358,8 @@ impl Alive {
         for object in objects.iter().filter_map(Weak::upgrade) {
             let kept = std::mem::take(&mut *lock(&object.kept));
             let promised = std::mem::take(&mut *lock(&object.promised));
-            drop((kept, promised));
+            let sinks = std::mem::take(&mut *lock(&object.sinks));
+            drop((kept, promised, sinks));
         }
         lock(&self.objects).extend(objects.into_iter().filter(|object| object.strong_count() > 0));
     }
@@ -338,6 +374,18 @@ impl Alive {
     }
 }
 
+/// A stream whose source is counted by `alive`.
+pub fn stream_of<T, I>(alive: &Alive, chunks: I) -> Reader<T>
+where
+    T: capnode::Wire,
+    I: IntoIterator<Item = T, IntoIter: Send + 'static>,
+{
+    let one = alive.clone();
+    Reader::from_iter(chunks.into_iter().inspect(move |_| {
+        let _one = &one;
+    }))
+}
+
 /// An object of the laboratory.
 pub struct Laboratory {
     me: Weak<Laboratory>,
@@ -345,11 +393,30 @@ pub struct Laboratory {
     kept: Mutex<Vec<Cap>>,
     text: Mutex<Option<String>>,
     promised: Mutex<Vec<Resolver<LabClient>>>,
+    sinks: Mutex<Vec<Reader<u32>>>,
     alive: Alive,
 }
 
 /// The most references that an object keeps.
 const KEPT: usize = 8;
+
+/// Keeps one more, and returns what there is no room for any more.
+fn keep<T>(all: &Mutex<Vec<T>>, one: T) -> Option<T> {
+    let mut all = lock(all);
+    all.push(one);
+    (all.len() > KEPT).then(|| all.remove(0))
+}
+
+async fn sum(mut numbers: Reader<u32>) -> Result<u32, Error> {
+    let mut sum = 0_u32;
+    while let Some(number) = numbers.next().await {
+        sum = sum.wrapping_add(number?);
+    }
+    Ok(sum)
+}
+
+/// The most chunks of a stream of this program.
+const CHUNKS: u32 = 1_000;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -368,6 +435,7 @@ impl Laboratory {
             kept: Mutex::default(),
             text: Mutex::default(),
             promised: Mutex::default(),
+            sinks: Mutex::default(),
             alive: alive.clone(),
         });
         alive.add(&object.me);
@@ -532,12 +600,7 @@ impl Lab for Laboratory {
         }
     }
     async fn keep(&self, cap: Cap) {
-        let dropped = {
-            let mut kept = lock(&self.kept);
-            kept.push(cap);
-            (kept.len() > KEPT).then(|| kept.remove(0))
-        };
-        drop(dropped);
+        drop(keep(&self.kept, cap));
     }
     async fn kept(&self) -> Vec<Cap> {
         lock(&self.kept).clone()
@@ -583,12 +646,7 @@ impl Lab for Laboratory {
     }
     async fn later(&self) -> LabClient {
         let (client, resolver) = capnode::promise::<LabClient>();
-        let dropped = {
-            let mut promised = lock(&self.promised);
-            promised.push(resolver);
-            (promised.len() > KEPT).then(|| promised.remove(0))
-        };
-        drop(dropped);
+        drop(keep(&self.promised, resolver));
         client
     }
     async fn resolve(&self) {
@@ -596,6 +654,57 @@ impl Lab for Laboratory {
         for resolver in promised {
             resolver.resolve(self.new_one());
         }
+    }
+    async fn ids(&self, count: u32) -> Vec<u32> {
+        (0..count.min(CHUNKS)).collect()
+    }
+    async fn count(&self, count: u32) -> Reader<u32> {
+        stream_of(&self.alive, 0..count.min(CHUNKS))
+    }
+    async fn total(&self, numbers: Reader<u32>) -> Result<u32, Error> {
+        sum(numbers).await
+    }
+    async fn take(&self, most: u32, mut numbers: Reader<u32>) -> Result<Vec<u32>, Error> {
+        let mut taken = Vec::new();
+        while taken.len() < most as usize {
+            match numbers.next().await {
+                Some(number) => taken.push(number?),
+                None => break,
+            }
+        }
+        Ok(taken)
+    }
+    async fn flatten(&self, mut streams: Reader<Reader<u32>>) -> Result<u32, Error> {
+        let mut all = 0_u32;
+        while let Some(numbers) = streams.next().await {
+            all = all.wrapping_add(sum(numbers?).await?);
+        }
+        Ok(all)
+    }
+    async fn call_each(&self, mut functions: Reader<NumberFunc>) -> Result<u32, Error> {
+        let mut last = 1;
+        while let Some(function) = functions.next().await {
+            last = function?.call(last).await?;
+        }
+        Ok(last)
+    }
+    async fn sink(&self) -> Writer<u32> {
+        let (writer, reader) = capnode::pipe();
+        drop(keep(&self.sinks, reader));
+        writer
+    }
+    async fn drain(&self) -> Result<u32, Error> {
+        let last = lock(&self.sinks).pop();
+        match last {
+            Some(numbers) => sum(numbers).await,
+            None => Ok(0),
+        }
+    }
+    async fn fill(&self, count: u32, mut writer: Writer<u32>) -> Result<(), Error> {
+        for number in 0..count.min(CHUNKS) {
+            writer.write(number).await?;
+        }
+        writer.close().await
     }
     async fn broken(&self) -> Cap {
         Cap::broken(Error::rejected("broken on purpose"))
