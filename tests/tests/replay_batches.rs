@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use capnode::{Error, Func, Node, Value};
+use capnode::{Client, Error, Func, Node, Value};
 use capnode_examples::tour;
 use capnode_tests::soon;
 use capnode_tests::source::root;
@@ -287,6 +287,15 @@ async fn a_program_in_the_place_of_the_client_sends_and_sees_what_it_did() {
         ("a property".to_owned(), "intentional failure".to_owned())
     );
     same_requests("http-several-calls.jsonl", served).await;
+
+    // What the answer promises comes in the lines that follow.
+    let (url, served) = server("http-map.jsonl").await;
+    let index: RecordedClient = capnode::connect(&url).await.unwrap();
+    let items = index.ids().map(|id| index.cap().invoke::<Item>("get", (id,))).await.unwrap();
+    let items: Vec<_> = items.into_iter().map(|item| (item.id, item.name, item.tags.join(" "))).collect();
+    let item = |id, name: &str, tags: &str| (id, name.to_owned(), tags.to_owned());
+    assert_eq!(items, [item(1, "n1", "t1 u1"), item(2, "n2", "t2 u2")]);
+    same_requests("http-map.jsonl", served).await;
 
     // The recorded program made sessions of its own for the two, and its later calls failed.
     let (url, served) = server("http-after-end.jsonl").await;

@@ -1,6 +1,7 @@
-//! The streams that the recorded programs served, in Rust.
+//! The streams, and what carries them, that the recorded programs served, in Rust.
 
-use capnode::{Error, NodeBuilder, Reader, Value, Writer};
+use capnode::value::{Blob, Request, Response};
+use capnode::{Bytes, Error, Headers, NodeBuilder, Reader, Value, Writer};
 
 use super::objects::{Host, Log, node};
 
@@ -84,4 +85,58 @@ pub async fn all(mut stream: Reader<Value>) -> Result<Vec<Value>, Error> {
 
 pub fn streams(log: &Log) -> NodeBuilder {
     node(StreamsClient::new(Host::new(log)))
+}
+
+#[capnode::interface]
+pub trait Web {
+    async fn read(&self, blob: Blob) -> Result<(String, usize, String), Error>;
+    async fn make(&self) -> Blob;
+    async fn handle(&self, request: Request) -> Result<Response, Error>;
+    async fn none(&self) -> Response;
+}
+
+/// The most bytes of a body here.
+pub const BODY: usize = 1_000;
+
+impl Web for Host {
+    async fn read(&self, blob: Blob) -> Result<(String, usize, String), Error> {
+        let text = text(blob.body.read_to_end(BODY).await?);
+        Ok((blob.content_type, text.len(), text))
+    }
+
+    async fn make(&self) -> Blob {
+        hello_blob()
+    }
+
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let body = match request.body {
+            Some(body) => text(body.read_to_end(BODY).await?),
+            None => "(no body)".to_owned(),
+        };
+        let mut response = Response::new(if request.method == "POST" { 418 } else { 200 });
+        response.headers = Headers::from([
+            ("content-type", "text/plain;charset=UTF-8"),
+            ("x-h", request.headers.get("x-q").unwrap_or_default()),
+        ]);
+        response.body = Some(Bytes::from(format!("you sent {} {body}", request.method).into_bytes()).into());
+        Ok(response)
+    }
+
+    async fn none(&self) -> Response {
+        Response::new(204)
+    }
+}
+
+/// Returns the text of a body.
+pub fn text(body: Vec<u8>) -> String {
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// Returns the blob of the recordings.
+pub fn hello_blob() -> Blob {
+    Blob { content_type: "text/plain".to_owned(), body: Bytes::from(b"hello blob").into() }
+}
+
+pub fn web(log: &Log) -> NodeBuilder {
+    node(WebClient::new(Host::new(log)))
 }

@@ -211,6 +211,9 @@ fn streams() -> Vec<Row> {
         ),
         row("ws-writable-argument-2", serves(streams::streams), not("its program is that of the one before")),
         row("ws-writable-returned", serves(streams::streams), calls().typed(programs::writable_returned)),
+        row("ws-blob", serves(streams::web), calls().typed(programs::blobs)),
+        row("ws-request-response", serves(streams::web), calls().typed(programs::request)),
+        row("ws-request-response-2", serves(streams::web), calls().typed(programs::request_with_body)),
     ]
 }
 

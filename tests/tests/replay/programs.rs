@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use capnode::{CallError, Client, Connection, Element, Error, Reader, Value};
+use capnode::value::{Request, Response};
+use capnode::{Bytes, CallError, Client, Connection, Element, Error, Headers, Reader, Value};
 use serde_json::json;
 
 use crate::case::Observations;
 use capnode_tests::recordings::objects::{
     CallerClient, FunctionsClient, ListsClient, MembersClient, Named, Thrown, TourClient,
 };
-use capnode_tests::recordings::streams::{StreamsClient, all};
+use capnode_tests::recordings::streams::{BODY, StreamsClient, WebClient, all, hello_blob, text};
 
 fn failed(error: CallError<Thrown>) -> Error {
     Error::rejected(error.to_string())
@@ -202,4 +203,46 @@ pub async fn writable_returned(connection: Connection, saw: Observations) -> Res
     sink.write("one".into()).await?;
     sink.write([("two", Value::from(2))].into()).await?;
     sink.close().await
+}
+
+pub async fn blobs(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let web: WebClient = connection.index();
+    saw.value(web.read(hello_blob()).await.map_err(Error::from)?);
+    let made = web.make().await?;
+    let body = text(made.body.read_to_end(BODY).await?);
+    saw.value(json!({"js": "Blob", "type": made.content_type, "size": body.len()}));
+    assert_eq!(body, "hello blob");
+    Ok(())
+}
+
+fn saw_response(response: &Response, saw: &Observations) {
+    let headers: Vec<_> = response.headers.iter().collect();
+    saw.value(json!({"js": "Response", "status": response.status, "headers": headers}));
+}
+
+pub async fn request(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let mut request = Request::new("GET", "https://e.com/a?b=1");
+    request.headers = Headers::from([("x-q", "1")]);
+    send(connection, saw, request, "you sent GET (no body)").await
+}
+
+pub async fn request_with_body(connection: Connection, saw: Observations) -> Result<(), Error> {
+    let mut request = Request::new("POST", "https://e.com/post");
+    request.headers = Headers::from([("content-type", "text/plain;charset=UTF-8"), ("x-q", "2")]);
+    request.body = Some(Bytes::from(b"the body").into());
+    send(connection, saw, request, "you sent POST the body").await
+}
+
+async fn send(connection: Connection, saw: Observations, request: Request, said: &str) -> Result<(), Error> {
+    let web: WebClient = connection.index();
+    let response = web.handle(request).await.map_err(Error::from)?;
+    saw_response(&response, &saw);
+    let mut body = response.body.expect("a body").into_reader();
+    let first = body.next().await.expect("a chunk")?;
+    assert_eq!(text(first.to_vec()), said);
+    // npm answers the end of a stream when its reader has gone on.
+    let (none, end) = tokio::join!(web.none().into_future(), body.next());
+    assert!(end.is_none());
+    saw_response(&none?, &saw);
+    Ok(())
 }
