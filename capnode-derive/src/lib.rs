@@ -75,6 +75,8 @@ use syn::{Item, ItemTrait};
 /// * **`&str`, `&[T]` and `&T`**, as the whole argument: the caller lends it for the call, and the
 ///   object borrows the received value.
 /// * **`Func<fn(A, B) -> R>`**: the client takes a closure as well.
+/// * **`Reader<T>`**: the client takes a stream of `T` or of `Result<T, E>` as well, and for `Reader<Bytes>` an
+///   `AsyncRead`.
 /// * **Any result that serializes.** A `Result<T, E>`, known by its name, gives the caller the typed
 ///   error back as `CallError<E>`; aliases named `Result` work too, with their parameters in any order. `E` also needs
 ///   `Display`. Where there is no type for it, `E` is `capnode::Error`, made by `Error::rejected`. A method that

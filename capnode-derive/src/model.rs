@@ -45,6 +45,8 @@ pub(crate) enum PassMode {
     ByRef(Type),
     /// A `Func` of this function type: the caller may pass a closure as well.
     Func { signature: Type, fallible: bool },
+    /// A `Reader` of this type: the caller may pass any stream of it as well, whose kind is a type parameter.
+    Reader { item: Type, marker: Ident },
 }
 
 pub(crate) enum Output {
@@ -153,12 +155,13 @@ impl Argument {
             Pat::Ident(pat) if earlier.iter().all(|earlier| earlier.name != pat.ident) => pat.ident.clone(),
             _ => format_ident!("__argument_{}", earlier.len()),
         };
-        Self { name, pass_mode: PassMode::read(&written.ty), written: written.clone() }
+        let marker = format_ident!("__Marker{}", earlier.len());
+        Self { name, pass_mode: PassMode::read(&written.ty, marker), written: written.clone() }
     }
 }
 
 impl PassMode {
-    fn read(ty: &Type) -> Self {
+    fn read(ty: &Type, marker: Ident) -> Self {
         if let Type::Reference(reference) = types::bare(ty) {
             return Self::ByRef((*reference.elem).clone());
         }
@@ -167,7 +170,10 @@ impl PassMode {
                 fallible: types::result_of(signature).is_some_and(types::is_result),
                 signature: Type::FnPtr(signature.clone()),
             },
-            None => Self::ByValue,
+            None => match types::reader_item(ty) {
+                Some(item) => Self::Reader { item: item.clone(), marker },
+                None => Self::ByValue,
+            },
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum InvalidTypeKind {
     Lifetime,
     Dyn,
     Impl,
-    /// `impl Stream`, or the receiving end of a channel.
+    /// `impl Stream`, `impl AsyncRead`, or the receiving end of a channel.
     Stream,
     /// A function pointer outside of a `Func`.
     BareFn,
@@ -104,9 +104,10 @@ impl InvalidType {
     }
 }
 
-/// `true` if a bound is written `Stream<..>`.
+/// `true` if a bound is written `Stream<..>` or `AsyncRead`.
 fn is_stream(bound: &TypeParamBound) -> bool {
-    matches!(bound, TypeParamBound::Trait(bound) if bound.path.segments.last().is_some_and(|last| last.ident == "Stream"))
+    let TypeParamBound::Trait(bound) = bound else { return false };
+    bound.path.segments.last().is_some_and(|last| last.ident == "Stream" || last.ident == "AsyncRead")
 }
 
 /// `true` if a type is written as the receiving end of a channel, as in `mpsc::Receiver<..>`: any other `Receiver` may be
@@ -167,14 +168,27 @@ pub(crate) fn surely_travels(ty: &Type) -> bool {
     }
 }
 
+/// The `T` of a `Reader<T>`.
+pub(crate) fn reader_item(ty: &Type) -> Option<&Type> {
+    match bare(ty) {
+        Type::Path(path) => only_parameter(&path.path, "Reader"),
+        _ => None,
+    }
+}
+
 fn func_parameter(path: &Path) -> Option<&TypeFnPtr> {
-    let last = path.segments.last().filter(|last| last.ident == "Func")?;
+    match bare(only_parameter(path, "Func")?) {
+        Type::FnPtr(signature) => Some(signature),
+        _ => None,
+    }
+}
+
+/// The one parameter of a type of this name.
+fn only_parameter<'a>(path: &'a Path, name: &str) -> Option<&'a Type> {
+    let last = path.segments.last().filter(|last| last.ident == name)?;
     let mut arguments = generic_arguments(last);
     match (arguments.next(), arguments.next()) {
-        (Some(GenericArgument::Type(ty)), None) => match bare(ty) {
-            Type::FnPtr(signature) => Some(signature),
-            _ => None,
-        },
+        (Some(GenericArgument::Type(ty)), None) => Some(ty),
         _ => None,
     }
 }

@@ -218,6 +218,7 @@ pub use error::{CallError, Error, ErrorKind, Fate, Fault};
 pub use interface::args::UntypedArgs;
 pub use interface::call::{Call, Failed};
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc, PlainFunc};
+pub use interface::into_reader::IntoReader;
 pub use interface::map::{Element, Elements, Mapped};
 pub use interface::stream::{Reader, Writer, pipe};
 pub use interface::{

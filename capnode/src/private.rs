@@ -18,6 +18,7 @@ pub use crate::cap::response::Response;
 pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
 pub use crate::interface::call::{CallOf, call, read};
 pub use crate::interface::func::func;
+pub use crate::interface::into_reader::reader;
 pub use crate::interface::{
     AnInterface, Invocation, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };
@@ -25,5 +26,10 @@ pub use crate::interface::{
 pub use crate::interface::args::{Args, ArgsDecoder, BorrowedArg, EncodedArgs, IntoArg, IntoArgs};
 pub use crate::interface::client::{Extendable, NotExtendable, Supertrait};
 pub use crate::interface::func::{Answers, IsFunc, Signature};
+#[cfg(feature = "tokio")]
+pub use crate::interface::into_reader::OfBytes;
+pub use crate::interface::into_reader::{IsReader, OfResults, OfValues};
 pub use crate::interface::map::LivePart;
-pub use crate::{Call, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, Resolver, Serve, Wire};
+pub use crate::{
+    Call, Cap, Client, Error, Func, IntoFallibleFunc, IntoFunc, IntoReader, Resolver, Serve, Wire,
+};

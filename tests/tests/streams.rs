@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use capnode::{Bytes, Cap, Client, Connection, Dialect, Error, Func, Node, Reader, Value, Writer, value};
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Mutex, Notify};
 
 #[capnode::interface]
@@ -278,6 +279,35 @@ async fn a_writer_that_is_dropped_aborts() {
         let error = fate.await.unwrap().unwrap_err();
         assert!(error.to_string().contains("without `close`"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_method_takes_any_stream_for_a_reader() {
+    for (depot, _listener) in everywhere().await {
+        let numbers = || stream::iter([1, 2, 3]);
+        assert_eq!(depot.sum(numbers()).await.unwrap(), 6);
+        assert_eq!(depot.sum(numbers().map(Ok::<_, Error>)).await.unwrap(), 6);
+        let failing = stream::iter([Ok(1), Err(std::io::Error::other("the disk is gone"))]);
+        let error = depot.sum(failing).await.unwrap_err();
+        assert!(error.to_string().contains("the disk is gone"), "{error}");
+        assert_eq!(depot.size(&b"some bytes"[..]).await.unwrap(), 10);
+        assert_eq!(depot.size(stream::iter([Bytes::from(b"ab")])).await.unwrap(), 2);
+        let (mut writer, reader) = capnode::pipe();
+        let writing = async {
+            writer.write(7).await?;
+            writer.close().await
+        };
+        let (sum, written) = tokio::join!(depot.sum(reader), writing);
+        assert_eq!((sum.unwrap(), written.unwrap()), (7, ()));
+    }
+}
+
+#[test]
+fn a_reader_that_is_taken_for_one_keeps_its_end() {
+    let end = value::to_value(Reader::from_iter([1_u32])).unwrap();
+    let reader: Reader<u32> = value::from_value(end.clone()).unwrap();
+    let taken = capnode::IntoReader::<u32, _>::into_reader(reader);
+    assert_eq!(value::to_value(taken).unwrap(), end);
 }
 
 #[tokio::test]

@@ -84,7 +84,8 @@ fn of_argument(flaw: &InvalidType) -> String {
              a closure"
         }
         InvalidTypeKind::Stream => {
-            "a stream is sent as its reader: write `Reader<T>`, which `Reader::new` makes of a stream"
+            "a stream is sent as its reader: write `Reader<T>`, or `Reader<Bytes>` for an `AsyncRead`; the client \
+             takes the stream itself in its place"
         }
         InvalidTypeKind::BareFn => "a function pointer can't be sent: write `Func<fn(..) -> ..>`",
         InvalidTypeKind::Implementor => {

@@ -177,7 +177,13 @@ impl Expansion<'_> {
             let this = quote!(self);
             quote_spanned!(name.span()=> __p::call(#this, #index, (#(#values,)*)))
         };
-        quote!(#vis fn #name(&self, #(#arguments),*) -> #output { #body })
+        let markers = method.arguments.iter().filter_map(|argument| match &argument.pass_mode {
+            PassMode::Reader { marker, .. } => Some(marker),
+            _ => None,
+        });
+        let markers: Vec<_> = markers.collect();
+        let params = (!markers.is_empty()).then(|| quote!(<#(#markers),*>));
+        quote!(#vis fn #name #params(&self, #(#arguments),*) -> #output { #body })
     }
 
     /// Returns an argument as the client takes it.
@@ -188,6 +194,9 @@ impl Expansion<'_> {
                 let into = into_func(argument);
                 let span = span::of_type(&argument.written.ty);
                 quote_spanned!(span=> #name: impl #into<#signature>)
+            }
+            PassMode::Reader { item, marker } => {
+                quote_spanned!(span::of_type(ty)=> #name: impl __p::IntoReader<#item, #marker>)
             }
             _ => quote!(#name: #ty),
         }
@@ -268,6 +277,11 @@ fn passed(argument: &Argument) -> TokenStream {
             let into = into_func(argument);
             let ty = &argument.written.ty;
             quote_spanned!(span=> __p::ByValue(__p::func::<#ty, _>(#into::into_func(#name))))
+        }
+        PassMode::Reader { item, marker } => {
+            let ty = &argument.written.ty;
+            let into = quote_spanned!(span=> __p::IntoReader::<#item, #marker>::into_reader(#name));
+            quote_spanned!(span=> __p::ByValue(__p::reader::<#ty, _>(#into)))
         }
     }
 }

@@ -202,7 +202,7 @@ fn owned_types(method: &Method) -> Option<TokenStream> {
             any = true;
             quote_spanned!(span::of_type(ty)=> __p::Owned<#ty>)
         }
-        PassMode::ByValue if !types::surely_travels(&argument.written.ty) => {
+        PassMode::ByValue | PassMode::Reader { .. } if !types::surely_travels(&argument.written.ty) => {
             any = true;
             let ty = &argument.written.ty;
             quote_spanned!(span::of_type(ty)=> __p::Taken<#ty>)

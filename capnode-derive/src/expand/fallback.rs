@@ -2,7 +2,7 @@
 //! report.
 
 use super::Expansion;
-use crate::model::{Argument, Method, Output};
+use crate::model::{Argument, Method, Output, PassMode};
 use crate::types::{self, InvalidType, InvalidTypeKind};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -66,6 +66,10 @@ impl Expansion<'_> {
             other => other,
         };
         match InvalidType::find(inner) {
+            // The kind of a stream would be a type parameter.
+            None if matches!(argument.pass_mode, PassMode::Reader { .. }) => {
+                quote!(#name: impl ::core::marker::Sized)
+            }
             None => self.client_argument(argument),
             Some(InvalidType { kind, in_func: false, .. }) if is_possible(kind) => quote!(#name: #ty),
             Some(_) => quote!(#name: impl ::core::marker::Sized),

@@ -6,6 +6,7 @@ pub(crate) mod client;
 mod dispatch;
 mod from_cap;
 pub(crate) mod func;
+pub(crate) mod into_reader;
 pub(crate) mod map;
 mod membrane;
 mod promise;
