@@ -70,7 +70,7 @@ async fn start(arguments: &[&str], file: &Path) -> Result<(Child, String, String
     command.args(arguments).arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
-    let mut next = async || lines.next_line().await?.ok_or("the process has ended".into());
+    let mut next = async || lines.next_line().await?.ok_or_else(|| "the process has ended".into());
     let (url, metrics): (Result<String, Box<dyn Error>>, _) = (next().await, next().await);
     Ok((child, url?, metrics?))
 }

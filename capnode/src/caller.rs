@@ -31,6 +31,7 @@ struct Known {
 }
 
 impl Caller {
+    #[cfg(feature = "tokio")]
     pub(crate) fn new(peer: PeerInfo) -> Self {
         Self(Arc::new(Known { peer, attached: Mutex::default() }))
     }

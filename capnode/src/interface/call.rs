@@ -15,7 +15,9 @@ use super::dispatch::IsResult;
 use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
-use crate::cap::context::{Context as CallContext, Progress, inherited, late};
+#[cfg(feature = "tokio")]
+use crate::cap::context::late;
+use crate::cap::context::{Context as CallContext, Progress, inherited};
 use crate::cap::missing::reserved;
 use crate::cap::payload::undefined;
 use crate::cap::promise::Promise;

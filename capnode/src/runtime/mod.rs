@@ -19,9 +19,9 @@ mod spans;
 mod tokio;
 
 #[cfg(not(any(feature = "tokio", capnode_shuttle)))]
-pub(crate) use self::none::{Instant, can_spawn, from_std, spawn, to_std};
+pub(crate) use self::none::{Instant, can_spawn, spawn, to_std};
 #[cfg(capnode_shuttle)]
-pub(crate) use self::shuttle::{Instant, can_spawn, from_std, spawn, to_std};
+pub(crate) use self::shuttle::{Instant, can_spawn, spawn, to_std};
 #[cfg(feature = "tokio")]
 pub(crate) use self::spans::{in_connection, in_current};
 #[cfg(feature = "tokio")]

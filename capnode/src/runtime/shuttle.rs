@@ -21,8 +21,3 @@ pub(crate) fn can_spawn() -> bool {
 pub(crate) fn to_std(at: Instant) -> Instant {
     at
 }
-
-/// Returns a time of the standard library.
-pub(crate) fn from_std(at: Instant) -> Instant {
-    at
-}
