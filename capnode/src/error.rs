@@ -79,7 +79,7 @@ pub enum ErrorKind {
     Unresolved,
     /// Nothing listens at the address, or it is no address.
     Connect,
-    /// The connection was refused: by this program's `NodeBuilder::authorize`, or by a server that opens no WebSocket for this
+    /// A policy of this program refused the call. Or the connection was refused: by this program's `NodeBuilder::authorize`, or by a server that opens no WebSocket for this
     /// origin or path. A refusal by the peer's `NodeBuilder::authorize` ends the session, which is [`Protocol`](Self::Protocol)
     /// with the reason.
     Refused,

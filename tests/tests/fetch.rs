@@ -128,10 +128,17 @@ async fn they_are_those_of_the_crate_http() {
 async fn what_is_no_such_thing_fails_the_call_alone() {
     let listener = Node::new(WebClient::new(Server)).listen("tcp://127.0.0.1:0").await.unwrap();
     let web: WebClient = capnode::connect(&listener.url()).await.unwrap();
-    // A body that has been read is passed on as the end of its stream.
+    // Whatever is done with a body that has been read is an error, and never an empty body.
     let used = blob("once");
     assert_eq!(text(Some(used.body.clone())).await, "once");
-    assert_eq!(soon(web.size(used).into_future()).await.unwrap(), 0);
+    for error in [
+        soon(used.body.clone().read_to_end(100)).await.unwrap_err(),
+        soon(web.size(used).into_future()).await.unwrap_err(),
+    ] {
+        assert!(error.message().contains("was read already"), "{error}");
+    }
+    let long = soon(blob("once").body.read_to_end(3)).await.unwrap_err();
+    assert_eq!(long.kind(), capnode::ErrorKind::Limit, "{long}");
     let error = soon(web.cap().invoke::<usize>("size", ("no blob",)).into_future()).await.unwrap_err();
     assert!(error.message().contains("a blob"), "{error}");
     let mut wrong = Request::new("GET", "https://example.com/");

@@ -9,7 +9,7 @@ use serde_json::Map;
 
 use super::Cap;
 use super::request::{Args, UnwrittenValue};
-use super::stream::{Chunk, Item, ReadEnd, Source};
+use super::stream::{Chunk, Item, ReadEnd, Source, read_already};
 use crate::dialect::capnweb::write_args;
 use crate::error::Error;
 use crate::kinds::{Bytes, Headers, marker};
@@ -17,8 +17,8 @@ use crate::sync::{Mutex, lock};
 
 /// The body of a [`Blob`], a [`Request`] or a [`Response`]: the read end of a stream of bytes, to be read once.
 ///
-/// Two bodies are equal if they are the same stream. A clone is the same stream as well: whoever reads it last, or passes
-/// it on, is its reader.
+/// Two bodies are equal if they are the same stream. A clone is the same stream as well: once somebody has read from it, or
+/// passed it on, any other use is an error.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body(pub(crate) Cap);
 
@@ -64,6 +64,9 @@ impl fmt::Debug for Body {
 impl Serialize for Body {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let end = self.end().ok_or_else(|| ser::Error::custom("the body is no stream"))?;
+        if end.is_begun() {
+            return Err(ser::Error::custom(read_already()));
+        }
         end.pass(end.hold()).map_err(ser::Error::custom)?.serialize(serializer)
     }
 }
@@ -102,7 +105,9 @@ impl<'de> Deserialize<'de> for AnyBody {
                 let body = Body(Cap::deserialize(inner)?);
                 match body.end() {
                     Some(_) => Ok(AnyBody(Some(body))),
-                    None => Err(de::Error::custom("a body is a stream to read")),
+                    None => Err(de::Error::custom(
+                        "a body is a stream to read, and this is none, or was passed on before",
+                    )),
                 }
             }
         }

@@ -624,7 +624,8 @@ impl Membrane {
     }
 
     /// Ends all that has crossed, at once and for good: calls fail with `reason`, those under way as well, streams end,
-    /// and [`Cap::on_broken`] tells. What was wrapped is dropped.
+    /// and [`Cap::on_broken`] tells in this program. A remote holder learns of it by the next call. What was wrapped is
+    /// dropped.
     pub fn revoke(&self, reason: Error) {
         self.0.revoke(reason);
     }

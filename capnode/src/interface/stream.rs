@@ -22,7 +22,7 @@ use crate::cap::fetch::Body;
 use crate::cap::methods::MethodArgs;
 use crate::cap::request::{Args, UnwrittenValue};
 use crate::cap::stream::{self, Acknowledge, Chunk, Item, Later, Outflow, ReadEnd, Source};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kinds::Bytes;
 use crate::panics::{PanicId, catch_panic};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -223,7 +223,9 @@ impl<T: Wire> Reader<T> {
                 let acknowledge = self.later.take().and_then(|(_, acknowledge)| acknowledge);
                 return Poll::Ready(Some(self.take(args.map(Args::Wire), acknowledge)));
             }
-            let Some(item) = ready!(self.end.source.poll_next(cx)) else {
+            let item = ready!(self.end.source.poll_next(cx));
+            self.end.set_begun(true);
+            let Some(item) = item else {
                 self.over = true;
                 continue;
             };
@@ -459,22 +461,30 @@ impl<'de, T: Wire> Deserialize<'de> for Writer<T> {
 }
 
 impl Body {
-    /// Returns the bytes as they come, to one reader: a later call takes the rest away from an earlier one.
+    /// Returns the bytes as they come. A reader that nobody has read from yet gives its place up to a later one; if
+    /// somebody has, the later one gets an error.
     pub fn into_reader(self) -> Reader<Bytes> {
-        self.end().map_or_else(|| Reader::from_iter([]), Reader::of)
+        match self.end() {
+            Some(end) if end.is_begun() => {
+                Reader::produced(|_| Poll::Ready(Some(Err(stream::read_already()))))
+            }
+            Some(end) => Reader::of(end),
+            None => Reader::from_iter([]),
+        }
     }
 
     /// Reads all of the bytes.
     ///
     /// # Errors
     ///
-    /// The error by which the stream ended, or that it has more than `most` bytes.
+    /// The error by which the stream ended, or that the body was read already; of kind [`Limit`](crate::ErrorKind::Limit)
+    /// that it has more than `most` bytes.
     pub async fn read_to_end(self, most: usize) -> Result<Vec<u8>, Error> {
         let (mut reader, mut all) = (self.into_reader(), Vec::new());
         while let Some(chunk) = reader.next().await {
             let chunk = chunk?;
             if chunk.len() > most - all.len() {
-                return Err(Error::rejected(format!("the body has more than {most} bytes")));
+                return Err(Error::new(ErrorKind::Limit, format!("the body has more than {most} bytes")));
             }
             all.extend_from_slice(&chunk);
         }
@@ -485,6 +495,7 @@ impl Body {
 /// A reader that was passed on gives a body that is not read to its end by anybody.
 impl From<Reader<Bytes>> for Body {
     fn from(reader: Reader<Bytes>) -> Self {
+        reader.end.set_begun(false);
         Body::of(&reader.end)
     }
 }

@@ -203,7 +203,8 @@ fn count<K: Hash + Eq>(
 /// The most keys that a policy remembers.
 const KEYS: usize = 65_536;
 
-/// Passes `most` inward calls in each `period`, counted for each key that `key` gives.
+/// Passes `most` inward calls in each `period`, counted for each key that `key` gives. A period begins with its first call.
+/// Up to 65,536 keys are remembered, and calls with others refused.
 pub fn rate<K: Hash + Eq + Send + 'static>(
     most: u32,
     period: Duration,

@@ -1,7 +1,7 @@
 //! JavaScript's kinds of value that Rust does not have.
 //!
 //! Each can be a field of any struct with an ordinary serde derive. In a session it keeps its kind; in other formats it
-//! is written as its plain content.
+//! is written as its plain content. A [`Body`] is a stream, and an error there.
 //!
 //! [`Value`] is a value of any kind. It has the accessors of serde_json's `Value`, and [`to_value`] and [`from_value`]
 //! convert between it and other types:

@@ -47,6 +47,16 @@ impl ReadEnd {
         self.turns.is_held_by(turn)
     }
 
+    /// Notes whether its holder has read from it: what is left is then no whole stream.
+    pub(crate) fn set_begun(&self, begun: bool) {
+        self.turns.set_begun(begun);
+    }
+
+    /// Returns `true` once its holder has read from it.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.turns.is_begun()
+    }
+
     /// Returns the read end as a reference, to be passed on by the holder with this turn, who uses it no more.
     ///
     /// # Errors
@@ -153,6 +163,11 @@ fn reading(pipe: &Arc<Pipe>) -> Arc<ReadEnd> {
 pub(crate) fn passed_on() -> Error {
     let message = "this end of the stream was passed on: its new holder alone can use it";
     Error::new(ErrorKind::Encode, message)
+}
+
+/// Returns the error of another use of a body that is read, or was.
+pub(crate) fn read_already() -> Error {
+    Error::new(ErrorKind::Encode, "the body was read already, and can be read once")
 }
 
 /// An end of a stream of this program.

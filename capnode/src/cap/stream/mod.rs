@@ -15,7 +15,7 @@ mod window;
 
 pub(crate) use self::chunk::{Acknowledge, Chunk, Item, Later, Source, unfinished};
 pub(crate) use self::ends::{
-    ReadEnd, StreamEnd, WriteEnd, passed_on, pipe, read_end, record_of_end, write_end,
+    ReadEnd, StreamEnd, WriteEnd, passed_on, pipe, read_already, read_end, record_of_end, write_end,
 };
 pub(crate) use self::outflow::{JOINED_CHUNKS, Outflow};
 pub(crate) use self::pipe::Pipe;

@@ -34,6 +34,8 @@ pub(super) struct Turns {
     moved: AtomicBool,
     /// `true` while a peer that has no pipes holds it as an object.
     exposed: AtomicBool,
+    /// `true` once its holder has read from it.
+    begun: AtomicBool,
 }
 
 impl Turns {
@@ -48,6 +50,15 @@ impl Turns {
     pub(super) fn is_held_by(&self, turn: usize) -> bool {
         let is_here = !self.moved.load(Ordering::SeqCst) && !self.exposed.load(Ordering::SeqCst);
         self.count.load(Ordering::SeqCst) == turn && is_here
+    }
+
+    /// Notes whether its holder has read from it.
+    pub(super) fn set_begun(&self, begun: bool) {
+        self.begun.store(begun, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun.load(Ordering::SeqCst)
     }
 
     fn is_held(&self) -> bool {
