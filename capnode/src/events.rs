@@ -1,6 +1,6 @@
 //! Events of connections, told to `tracing` and counted by `metrics`, where these features are on.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::panics::catch_and_log;
 
 /// Tells that a connection has begun. Subscribers and recorders are user code, so no lock may be held.
@@ -15,12 +15,11 @@ pub(crate) fn opened() {
 
 /// Tells the end of a connection: a broken rule or limit as a warning, and any other end at debug level.
 pub(crate) fn ended(error: &Error) {
-    let is_fault = error.kind() == ErrorKind::Protocol || error.limit().is_some();
     catch_and_log("an observer", || {
         #[cfg(feature = "tracing")]
         {
             let limit = error.limit().map(|limit| limit.as_str());
-            if is_fault {
+            if is_fault(error) {
                 tracing::warn!(%error, limit, "the session has ended");
             } else {
                 tracing::debug!(%error, "the session has ended");
@@ -30,9 +29,15 @@ pub(crate) fn ended(error: &Error) {
         {
             let kind = format!("{:?}", error.kind());
             metrics::counter!("capnode_connections_ended_total", "kind" => kind).increment(1);
-            error.limit().filter(|_| is_fault).into_iter().for_each(count_limit);
+            error.limit().filter(|_| is_fault(error)).into_iter().for_each(count_limit);
         }
     });
+}
+
+/// Returns `true` if a session ends because of a broken rule or a limit.
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+fn is_fault(error: &Error) -> bool {
+    error.kind() == crate::error::ErrorKind::Protocol || error.limit().is_some()
 }
 
 /// Counts something that a limit has stopped.

@@ -115,6 +115,7 @@ pub const TARGETS: &[Target] = &[
         run: arguments,
         entries: &[
             "cap/slot.rs::decode_args",
+            "dialect/capnweb/args.rs::only_argument",
             "dialect/capnweb/de/mod.rs::new",
             "dialect/capnweb/de/mod.rs::of",
         ],

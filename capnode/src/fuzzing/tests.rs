@@ -19,6 +19,7 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("sans_io/mod.rs::receive", SESSION),
     ("sans_io/endpoint.rs::receive", SESSION),
     ("session/handle.rs::receive", SESSION),
+    ("cap/layer.rs::take_in", "hands on a request that has been read"),
     ("driver.rs::take_in", "for the target `byte_stream`, and `session`"),
     (
         "dialect/capnweb/message.rs::read_program",

@@ -117,6 +117,10 @@ pub fn arguments(data: &[u8]) {
         return;
     };
     let args = body(args);
+    let plain = args.is_plain().then(|| args.text.as_str());
+    if let Some(only) = plain.and_then(capnweb::only_argument) {
+        assert!(value_of(only).is_some(), "{only} is an argument by itself");
+    }
     drop(decode_args(&args, |reader| {
         reader.argument::<u32>()?;
         reader.argument::<String>()?;
