@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use capnode::transport::{Channels, channels};
 use capnode::{
-    Bytes, CallInfo, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node, Policy, connect,
+    Bytes, CallInfo, Client as _, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node, Policy, connect,
     connect_over, context, membrane,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -440,4 +440,30 @@ async fn a_policy_knows_the_context_of_a_call() {
         (Some("bob".to_owned()), true),
     ];
     assert_eq!(*policy.0.lock().unwrap(), told);
+}
+
+#[capnode::interface]
+trait Punctual {
+    /// Fails as a call does whose deadline has passed at the peer.
+    async fn work(&self) -> Result<(), Error>;
+}
+
+struct Early;
+
+impl Punctual for Early {
+    async fn work(&self) -> Result<(), Error> {
+        Err(Error::rejected("the deadline of the call has passed"))
+    }
+}
+
+#[tokio::test]
+async fn the_error_of_a_time_limit_is_the_same_whoever_sees_it_first() {
+    let listener = Node::new(PunctualClient::new(Early)).listen("tcp://127.0.0.1:0").await.unwrap();
+    let peer: PunctualClient = connect(&listener.url()).await.unwrap();
+    let limit = Duration::from_secs(60);
+    let error = peer.cap().invoke::<()>("work", ()).timeout(limit).await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::MayHaveRun), "{error}");
+    assert_eq!(error.message(), "no answer within 60s");
+    let error = peer.cap().invoke::<()>("work", ()).await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
 }

@@ -230,9 +230,17 @@ pub(crate) fn check_metadata(metadata: &[(String, String)], limit: usize) -> Res
     Err(Error::over(LimitKind::MetadataBytes, message).with_fate(Fate::NotSent))
 }
 
+const LATE: &str = "the deadline of the call has passed";
+
 /// Returns the error of a call whose deadline has passed.
 pub(crate) fn late() -> Error {
-    Error::new(ErrorKind::Timeout, "the deadline of the call has passed")
+    Error::new(ErrorKind::Timeout, LATE)
+}
+
+/// Returns `true` for the error of a call whose deadline has passed, here or at the peer.
+#[cfg(feature = "tokio")]
+pub(crate) fn is_late(error: &Error) -> bool {
+    error.message() == LATE
 }
 
 /// Returns the context for requests that stand in the values of a call, which have no progress of their own.

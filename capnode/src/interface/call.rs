@@ -15,9 +15,9 @@ use super::dispatch::IsResult;
 use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
-#[cfg(feature = "tokio")]
-use crate::cap::context::late;
 use crate::cap::context::{Context as CallContext, Progress, inherited};
+#[cfg(feature = "tokio")]
+use crate::cap::context::{is_late, late};
 use crate::cap::missing::reserved;
 use crate::cap::payload::undefined;
 use crate::cap::promise::Promise;
@@ -85,6 +85,16 @@ enum Timeout {
     /// The deadline of the call itself, to which a connection sees.
     Until(crate::runtime::Instant),
     At(Option<Duration>, crate::runtime::Sleep),
+}
+
+/// Returns the error of a call whose own time has passed.
+#[cfg(feature = "tokio")]
+fn timed_out(limit: Option<Duration>, fate: Fate) -> Error {
+    let error = match limit {
+        Some(limit) => Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")),
+        None => late(),
+    };
+    error.with_fate(fate)
 }
 
 /// Without a clock there is none.
@@ -296,17 +306,34 @@ impl<T, F> Call<T, F> {
                 State::Unsent(..) | State::Mapped(_) | State::Done => true,
             };
             let fate = if not_sent { Fate::NotSent } else { Fate::MayHaveRun };
-            let error = match limit {
-                Some(limit) => Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")),
-                None => late(),
-            };
-            error.with_fate(fate)
+            timed_out(*limit, fate)
         })
+    }
+
+    /// Returns the error of a call that has a time limit of its own. The connection and the peer keep the same deadline:
+    /// the error is the same, whoever sees first that it has passed.
+    #[cfg(feature = "tokio")]
+    #[cold]
+    fn own_error(&self, error: Error) -> Error {
+        if !is_late(&error) {
+            return error;
+        }
+        let limit = match &self.timeout {
+            Some(Timeout::After(limit)) => Some(*limit),
+            Some(Timeout::At(limit, _)) => *limit,
+            Some(Timeout::Until(_)) | None => None,
+        };
+        timed_out(limit, if error.fate() == Fate::NotSent { Fate::NotSent } else { Fate::MayHaveRun })
     }
 
     #[cfg(not(feature = "tokio"))]
     fn poll_timeout(&mut self, _: &mut Context<'_>) -> Poll<Error> {
         Poll::Pending
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    fn own_error(&self, error: Error) -> Error {
+        error
     }
 }
 
@@ -348,6 +375,7 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
             State::Done => Poll::Ready(Err(made_already())),
         };
         let outcome = match polled {
+            Poll::Ready(Err(error)) if self.timeout.is_some() => Err(self.own_error(error)),
             Poll::Ready(outcome) => outcome,
             Poll::Pending if self.timeout.is_none() => return Poll::Pending,
             Poll::Pending => Err(ready!(self.poll_timeout(cx))),
