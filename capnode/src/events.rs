@@ -14,6 +14,10 @@ pub(crate) fn opened() {
 }
 
 /// Tells the end of a connection: a broken rule or limit as a warning, and any other end at debug level.
+#[cfg_attr(
+    not(any(feature = "tracing", feature = "metrics")),
+    allow(unused_variables, reason = "nobody is told")
+)]
 pub(crate) fn ended(error: &Error) {
     catch_and_log("an observer", || {
         #[cfg(feature = "tracing")]
