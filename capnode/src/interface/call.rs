@@ -375,7 +375,6 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
             State::Done => Poll::Ready(Err(made_already())),
         };
         let outcome = match polled {
-            Poll::Ready(Err(error)) if self.timeout.is_some() => Err(self.own_error(error)),
             Poll::Ready(outcome) => outcome,
             Poll::Pending if self.timeout.is_none() => return Poll::Pending,
             Poll::Pending => Err(ready!(self.poll_timeout(cx))),
@@ -394,6 +393,7 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
             }
             Ok(Reply::Wire(body)) => Ok(body),
             Ok(Reply::Placed) => Ok(undefined()),
+            Err(error) if self.timeout.is_some() => Err(self.own_error(error)),
             Err(error) => Err(error),
         };
         Poll::Ready(match body {
