@@ -487,7 +487,10 @@ impl Programs {
                 left = Some(format!("{tables:?}, {handlers} handlers and {objects} objects"));
             }
         }
-        let (outcomes, called) = (std::mem::take(&mut self.outcomes), self.called.lock().unwrap().clone());
+        let (outcomes, mut called) =
+            (std::mem::take(&mut self.outcomes), self.called.lock().unwrap().clone());
+        // The answer to a call that a function makes takes its time over a connection: other calls may come before.
+        called.sort_by_key(|line| line.starts_with("inner: "));
         for pair in &self.pairs {
             pair.connecting().close("the program is over");
             pair.accepting().close("the program is over");
