@@ -68,8 +68,12 @@ async fn traced(hop: Hop) -> RelayClient {
     relay
 }
 
+/// `tracing` remembers for each place in the code if somebody listens, in all threads: the tests go one after the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test]
 async fn a_call_is_a_span_with_the_names_of_opentelemetry() {
+    let _alone = ALONE.lock().await;
     let relay = traced(Hop(Some(traced(Hop(None)).await))).await;
     // Nobody listens, and the peers have said by the answer what they understand.
     assert_eq!(relay.through("a".to_owned()).await.unwrap(), "a");
@@ -111,6 +115,7 @@ async fn a_call_is_a_span_with_the_names_of_opentelemetry() {
 
 #[tokio::test]
 async fn a_refusal_is_an_event() {
+    let _alone = ALONE.lock().await;
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
