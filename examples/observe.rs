@@ -1,4 +1,4 @@
-//! What happens in three processes: their calls as one tree, and the metrics of one of them.
+//! Three processes: their calls as one tree, and the metrics of one of them.
 //!
 //! ```text
 //! cargo run --example observe

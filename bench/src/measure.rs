@@ -17,7 +17,7 @@ pub struct Measurement {
     pub cpu_us: Option<f64>,
     /// Write system calls for each call, of both sides.
     pub writes: Option<f64>,
-    /// What a stream does to the calls that are measured beside it.
+    /// The effect of a stream on the calls that are measured beside it.
     pub beside: Option<Beside>,
     /// Allocations for each call, where the program counts them.
     pub allocations: Option<f64>,

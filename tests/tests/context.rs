@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
-/// What a handler has seen of its context.
+/// The context as a handler has seen it.
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Seen {
     remote: bool,

@@ -23,7 +23,7 @@ pub(crate) struct Layer {
     policy: Arc<dyn Policy>,
     /// The references on which a call waits for its decision.
     held: Mutex<HashMap<(ObjectId, bool), Weak<Held>>>,
-    /// The number of these. Changed under their lock, and read without.
+    /// The number of these, and of those about to be there. Read without the lock.
     count: AtomicUsize,
 }
 
@@ -35,7 +35,7 @@ struct Held {
     line: Line,
 }
 
-/// How a call crosses, and to what.
+/// The direction of a call, with its target.
 #[derive(Clone)]
 enum Way {
     In(Cap),

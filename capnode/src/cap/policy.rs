@@ -161,7 +161,7 @@ pub struct CallInfo {
 /// Values that policies keep.
 type Kept = Mutex<Vec<Box<dyn Any + Send>>>;
 
-/// What policies keep until a call has ended.
+/// Values that policies keep until a call has ended.
 #[derive(Default)]
 struct Held {
     kept: OnceLock<Arc<Kept>>,

@@ -1,4 +1,4 @@
-//! What a method takes for a reader: any stream of its values.
+//! Arguments for a reader: any stream of its values.
 
 use std::any::Any;
 use std::marker::PhantomData;

@@ -34,7 +34,7 @@ pub fn metrics() -> impl Policy {
     Metrics::default()
 }
 
-/// What counts one method in one direction.
+/// The counters of one method in one direction.
 type Key = (Option<usize>, Option<usize>, Direction);
 
 #[derive(Default)]

@@ -17,10 +17,10 @@ use crate::message::{CapDescriptor, Id, Payload};
 /// the table, which is read as undefined. No table is as long.
 const NOTHING: &str = r#"{"type":0,"id":4294967295}"#;
 
-/// What stands before a scalar that is all of a value.
+/// The text before a scalar that is all of a value.
 pub(super) const SCALAR: &str = r#"{"links":[],"value":"#;
 
-/// What stands before and behind a list of scalars that is all of a value.
+/// The texts before and behind a list of scalars that is all of a value.
 pub(super) const LIST: (&str, &str) = (r#"{"links":["#, r#"],"value":{"type":2,"id":0}}"#);
 
 /// Bytes of a short pointer.
