@@ -1,6 +1,7 @@
 //! Connections, as a program holds them.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -138,6 +139,18 @@ impl Connection {
         });
         self.link.on_end(watching.slot());
         ended.await.unwrap_or_else(|_| self.link.closed_error())
+    }
+
+    /// Waits until the peer has said that its node [drains](crate::Node::drain): it runs no further calls of this program,
+    /// and ends the connection once those that run have ended. From then on a call of the peer fails at once, with a
+    /// property `code` of `ESHUTDOWN` and as [`Fate::NotSent`](crate::Fate::NotSent). Only a peer that is this library says
+    /// so. Also returns when the connection has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect on the connection.
+    pub async fn peer_draining(&self) {
+        poll_fn(|cx| self.link.poll_peer_draining(cx)).await;
     }
 
     /// `true` if the connection has ended. Output may be unwritten yet: see [`closed`](Self::closed).

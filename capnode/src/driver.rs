@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
-use crate::link::Link;
+use crate::link::{Link, SHUTTING_DOWN};
 use crate::link::drive::Parked;
 use crate::link::task::LastTurn;
 use crate::message::Id;
 use crate::outgoing::{Frame, Outgoing};
 use crate::runtime::{Instant, Sleep, in_current, sleep_until, start, wait};
-use crate::transport::{LEFTOVER, Properties, ReceiveError, Transport};
+use crate::transport::{Closing, LEFTOVER, Properties, ReceiveError, Transport};
 
 /// Frames that are taken in before other tasks get their turn, and parked calls that are started.
 const BUDGET: usize = 128;
@@ -244,7 +244,7 @@ impl<T: Transport> Driver<T> {
             self.link.end_input();
         }
         if !self.closed && self.out.is_empty() && self.link.end_output() {
-            self.closed = self.transport.poll_close(cx, None).is_ready();
+            self.closed = self.transport.poll_close(cx, Closing::Ordinary).is_ready();
         }
         if self.closed && self.ended && self.link.is_at_rest() {
             self.link.close(ended(Fault::Peer, "the HTTP batch is over, and its references end with it"));
@@ -454,7 +454,13 @@ impl<T: Transport> Driver<T> {
             return Poll::Pending;
         }
         if !self.closed {
-            match self.transport.poll_close(cx, self.link.close_reason().as_deref()) {
+            let failure = self.link.close_reason();
+            let closing = match &failure {
+                Some(reason) => Closing::Failed(reason),
+                None if self.link.is_draining() => Closing::Leaving(SHUTTING_DOWN),
+                None => Closing::Ordinary,
+            };
+            match self.transport.poll_close(cx, closing) {
                 Poll::Pending => return Poll::Pending,
                 // An error of the transport ends the connection as well.
                 Poll::Ready(Err(_)) => return Poll::Ready(()),

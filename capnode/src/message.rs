@@ -486,6 +486,8 @@ pub(crate) enum Message {
     Hello,
     /// Lists the abilities of an extended peer beyond those of the hello.
     Extensions(Extensions),
+    /// Says that the sender runs no call of the receiver's with a number above `last`, and will end the session.
+    Draining { last: Id },
     /// Ends the session, with the reason.
     Abort(Payload<CapDescriptor>),
 }

@@ -212,8 +212,9 @@ impl<V> NumberMap<V> {
         self.iter().map(|(_, value)| value)
     }
 
-    pub(crate) fn into_values(self) -> impl Iterator<Item = V> {
-        self.window.into_iter().flatten().chain(self.others.map.into_values())
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (i64, V)> {
+        let window = (self.first..).zip(self.window).filter_map(|(id, place)| Some((id, place?)));
+        window.chain(self.others)
     }
 
     pub(crate) fn clear(&mut self) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use capnode::transport::{self, Outgoing, ReceiveError, Transport};
+use capnode::transport::{self, Closing, Outgoing, ReceiveError, Transport};
 use tokio::time::{Instant, Sleep};
 
 /// Watches a transport, and delays everything that arrives by it by `delay`. To delay both ways, do this at both ends.
@@ -144,8 +144,8 @@ impl<T: Transport + Unpin> Transport for Watched<T> {
         sent
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
-        self.transport.poll_close(cx, reason)
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
+        self.transport.poll_close(cx, closing)
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use capnode::transport::{Frame, Outgoing, Properties, ReceiveError, Transport, lines, web_socket};
+use capnode::transport::{Closing, Frame, Outgoing, Properties, ReceiveError, Transport, lines, web_socket};
 use capnode::{Connection, Dialect, Error, ErrorKind, Fate, Func, Incoming, Limits, Listener, Node, Tables};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -447,8 +447,8 @@ impl<T: Transport> Transport for Cut<T> {
         self.transport.properties()
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
-        self.transport.poll_close(cx, reason)
+        self.transport.poll_close(cx, closing)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use capnode::transport::{self, Frame, Outgoing, ReceiveError, Transport, lines};
+use capnode::transport::{self, Closing, Frame, Outgoing, ReceiveError, Transport, lines};
 use capnode::{Cap, Connection, Func, Node, Value};
 use capnode_tests::{meeting, routed, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -196,8 +196,8 @@ impl<T: Transport> Transport for Gate<T> {
         self.transport.poll_send(cx, frames)
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
-        self.transport.poll_close(cx, reason)
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
+        self.transport.poll_close(cx, closing)
     }
 }
 
@@ -505,7 +505,7 @@ impl Transport for Deaf {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(&mut self, _: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, _: &mut Context<'_>, _: Closing<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }

@@ -1,12 +1,16 @@
 //! Shutting a node down, with nothing going on and under load.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Node, transport};
+use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Reader, transport};
 use capnode_tests::{in_memory, limits, soon, until};
+use futures_util::StreamExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Message;
 
 /// Runs until it is told to end.
 #[capnode::interface]
@@ -115,4 +119,192 @@ async fn one_connection_too_many_is_refused_until_another_has_ended() {
     held[0].close();
     let (there, _here) = transport::pair();
     node.serve(there).await.unwrap();
+}
+
+/// Sums what it reads, and tells when it has begun.
+#[capnode::interface]
+trait Adder {
+    async fn sum(&self, numbers: Reader<u32>, begun: Func<fn()>) -> u32;
+}
+
+#[derive(Clone, Default)]
+struct Summing;
+
+impl Adder for Summing {
+    async fn sum(&self, mut numbers: Reader<u32>, begun: Func<fn()>) -> u32 {
+        let mut sum = 0;
+        while let Some(number) = numbers.next().await {
+            sum += number.unwrap();
+            // A call of the other side goes on as well.
+            begun.call().await.unwrap();
+        }
+        sum
+    }
+}
+
+#[tokio::test]
+async fn streams_and_callbacks_of_running_calls_go_on() {
+    let node = Node::new(AdderClient::new(Summing));
+    let (_served, connection): (_, Connection) = in_memory(&node, Dialect::CapnWeb).await;
+    let adder: AdderClient = connection.index();
+    let (mut writer, reader) = capnode::pipe::<u32>();
+    let begun = Arc::new(Notify::new());
+    let told = begun.clone();
+    let summing = tokio::spawn({
+        let adder = adder.clone();
+        async move {
+            let call = adder.sum(reader, move || {
+                told.notify_one();
+                async {}
+            });
+            call.await
+        }
+    });
+    writer.write(1).await.unwrap();
+    soon(begun.notified()).await;
+    let draining = tokio::spawn(async move { node.drain(LONG).await });
+    soon(connection.peer_draining()).await;
+    // The peer is known to run nothing more, so nothing is sent.
+    let late = soon(adder.sum(capnode::pipe::<u32>().1, || async {})).await.unwrap_err();
+    assert_eq!((late.message(), late.fate()), ("the peer is shutting down", Fate::NotSent));
+    assert_eq!(late.property::<String>("code").as_deref(), Some("ESHUTDOWN"));
+    writer.write(2).await.unwrap();
+    writer.close().await.unwrap();
+    assert_eq!(soon(summing).await.unwrap().unwrap(), 3);
+    assert_eq!(soon(draining).await.unwrap().cut, 0);
+    assert_eq!(soon(connection.closed()).await.kind(), ErrorKind::Disconnected);
+}
+
+#[tokio::test]
+async fn a_call_above_the_last_one_of_a_drained_peer_was_not_run() {
+    let (there, here) = tokio::io::duplex(1 << 16);
+    let connection: Connection = capnode::connect_over(transport::lines(here)).await.unwrap();
+    let gate: GateClient = connection.index();
+    let mut calls = Vec::new();
+    for number in 1..=3 {
+        let gate = gate.clone();
+        calls.push(tokio::spawn(async move { gate.pass(number).await }));
+    }
+    let (from, mut to) = tokio::io::split(there);
+    let mut lines = BufReader::new(from).lines();
+    let mut sent = 0;
+    while sent < 3 {
+        sent += usize::from(soon(lines.next_line()).await.unwrap().unwrap().contains("pass"));
+    }
+    // The last word counts for nothing: a call that did not run cannot have run later.
+    to.write_all(b"[\"release\",0,0]\n[\"draining\",1]\n[\"draining\",3]\n").await.unwrap();
+    soon(connection.peer_draining()).await;
+    drop((lines, to));
+    let mut fates = Vec::new();
+    for call in calls {
+        fates.push(soon(call).await.unwrap().unwrap_err().fate());
+    }
+    assert_eq!(fates, [Fate::MayHaveRun, Fate::NotSent, Fate::NotSent]);
+}
+
+#[tokio::test]
+async fn only_a_peer_of_this_library_may_say_that_it_is_draining() {
+    let (there, here) = tokio::io::duplex(1 << 16);
+    let connection: Connection = capnode::connect_over(transport::lines(here)).await.unwrap();
+    let (_from, mut to) = tokio::io::split(there);
+    to.write_all(b"[\"draining\",1]\n").await.unwrap();
+    assert_eq!(soon(connection.closed()).await.kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn a_parked_call_of_a_drained_node_was_not_run() {
+    let gated = Gated::default();
+    let node = Node::new(GateClient::new(gated.clone())).limits(limits(|limits| limits.running_calls = 1));
+    let (served, connection): (_, Connection) = in_memory(&node, Dialect::CapnWeb).await;
+    let gate: GateClient = connection.index();
+    let running = tokio::spawn({
+        let gate = gate.clone();
+        async move { gate.pass(1).await }
+    });
+    until("it is inside", || gated.inside.load(Ordering::SeqCst) == 1).await;
+    let parked = tokio::spawn(async move { gate.pass(2).await });
+    until("the other is parked", || served.tables().running == 2).await;
+    let drained = node.drain(Duration::ZERO).await;
+    assert_eq!((drained.connections, drained.cut), (1, 1));
+    assert_eq!(running.await.unwrap().unwrap_err().fate(), Fate::MayHaveRun);
+    let parked = parked.await.unwrap().unwrap_err();
+    assert_eq!((parked.fate(), gated.inside.load(Ordering::SeqCst)), (Fate::NotSent, 1), "{parked}");
+}
+
+/// Notes each number that it was called with.
+#[capnode::interface]
+trait Ledger {
+    async fn note(&self, number: u64);
+}
+
+#[derive(Clone, Default)]
+struct Noted(Arc<Mutex<HashSet<u64>>>);
+
+impl Ledger for Noted {
+    async fn note(&self, number: u64) {
+        assert!(self.0.lock().unwrap().insert(number), "{number} ran twice");
+        // Some are still running when the node gives up on them.
+        for _ in 0..number % 7 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Drains a node under load from several connections, and holds the fate of each call against what ran.
+async fn drain_under_load(address: &str, deadline: Duration) {
+    let noted = Noted::default();
+    let node = Node::new(LedgerClient::new(noted.clone())).limits(limits(|limits| limits.running_calls = 8));
+    let listener = node.listen(address).await.unwrap();
+    let mut callers = Vec::new();
+    for connection in 0..4u64 {
+        let ledger: LedgerClient = capnode::connect(&listener.url()).await.unwrap();
+        for caller in 0..16 {
+            let ledger = ledger.clone();
+            callers.push(tokio::spawn(async move {
+                let first = (connection * 16 + caller) * 1_000_000;
+                for number in first.. {
+                    if let Err(error) = ledger.note(number).await {
+                        return (number, error);
+                    }
+                }
+                unreachable!("an endless loop");
+            }));
+        }
+    }
+    until("it is under load", || noted.0.lock().unwrap().len() > 500).await;
+    node.drain(deadline).await;
+    for caller in callers {
+        let (number, error) = soon(caller).await.unwrap();
+        let ran = noted.0.lock().unwrap().contains(&number);
+        assert_eq!(ran, error.fate() != Fate::NotSent, "{number}: {error}, {:?}", error.fate());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_the_fate_of_each_call_says_whether_it_ran() {
+    for round in 0..20 {
+        for address in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
+            drain_under_load(address, if round % 2 == 0 { Duration::ZERO } else { LONG }).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_web_socket_is_told_that_the_node_is_leaving() {
+    let node = Node::new("anything");
+    let listener = node.listen("ws://127.0.0.1:0").await.unwrap();
+    let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(listener.url(), stream).await.unwrap();
+    let draining = tokio::spawn(async move { node.drain(LONG).await });
+    let close = loop {
+        match soon(socket.next()).await {
+            Some(Ok(Message::Close(Some(close)))) => break close,
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((u16::from(close.code), close.reason.as_str()), (1001, "the node is shutting down"));
+    // It goes on reading until the peer has closed as well.
+    drop(socket);
+    soon(draining).await.unwrap();
 }

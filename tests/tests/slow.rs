@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use capnode::transport::{Frame, Outgoing, ReceiveError, Transport, lines};
+use capnode::transport::{Closing, Frame, Outgoing, ReceiveError, Transport, lines};
 use capnode::{Connection, Dialect, ErrorKind, Fate, LimitKind, Node, Tables, Value};
 use capnode_examples::tour::{self, TourClient};
 use capnode_tests::{in_memory, limits, memory};
@@ -136,7 +136,7 @@ impl Transport for Asks {
         if self.heard == self.reads { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
-    fn poll_close(&mut self, _: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, _: &mut Context<'_>, _: Closing<'_>) -> Poll<io::Result<()>> {
         Poll::Pending
     }
 }

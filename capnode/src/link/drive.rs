@@ -142,9 +142,30 @@ impl Link {
         self.peer.get().is_none() && self.read_state(|state| state.entries.has_pending_indexes())
     }
 
-    /// Refuses further calls of the peer. Earlier calls go on.
+    /// Refuses further calls of the peer, and tells it so if it can understand. Earlier calls go on.
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.with_state(Cause::Program, |state, _| {
+            // No call comes in between.
+            if !self.draining.swap(true, Ordering::SeqCst) && state.lifecycle.error().is_none() {
+                let word = state.session.drain();
+                state.say_all(word);
+            }
+        });
+    }
+
+    /// Returns `true` if further calls of the peer are refused.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Returns `Ready` when the peer has said that it runs no further calls, or the connection has ended.
+    pub(crate) fn poll_peer_draining(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with_state(Cause::Driver, |state, _| {
+            if state.lifecycle.is_gone() || state.session.last_run().is_some() {
+                return Poll::Ready(());
+            }
+            state.lifecycle.wait_idle(cx)
+        })
     }
 
     /// Returns `Ready` when no call of the peer is running.

@@ -14,7 +14,7 @@ use crate::cap::Cap;
 use crate::cap::broken::{Watchers, fire};
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind, Fate, Fault};
-use crate::message::{Message, Payload};
+use crate::message::{Id, Message, Payload};
 use crate::session::Tables;
 use crate::sync::atomic::Ordering;
 
@@ -25,6 +25,8 @@ struct Remains {
     inbox: Inbox,
     waiting: Vec<QueuedCall>,
     watchers: Watchers,
+    /// The number of this side's last call that the peer ran, if the peer has said so.
+    last_run: Option<Id>,
     /// Objects that only the registry of names held.
     by_name: Effects,
 }
@@ -32,9 +34,9 @@ struct Remains {
 impl Remains {
     /// Fails all that waits for the connection, which has ended by `error`. No lock may be held.
     fn fail(self, error: &Error) {
-        let Self { entries, inbox, waiting, watchers, by_name } = self;
+        let Self { entries, inbox, waiting, watchers, last_run, by_name } = self;
         // References are dropped after all that waits has been told.
-        let references = entries.fail(error);
+        let references = entries.fail(error, last_run);
         for call in waiting {
             call.fail(error);
         }
@@ -57,6 +59,7 @@ impl State {
             inbox: std::mem::take(&mut self.inbox),
             waiting: self.outbox.take_waiting(),
             watchers: self.lifecycle.end(error.clone(), reason),
+            last_run: self.session.last_run(),
             by_name,
         }
     }

@@ -14,7 +14,7 @@ use crate::cap::payload::{LivePayload, PayloadRef, held_len, undefined};
 use crate::cap::promise::Promise;
 use crate::cap::stream::{self, Pipe, StreamEnd, WriteEnd};
 use crate::dialect::Capabilities;
-use crate::error::Error;
+use crate::error::{Error, Fate};
 use crate::limits::LimitKind;
 use crate::message::{Id, IdMap, Payload};
 use crate::sweep::Sweep;
@@ -99,7 +99,7 @@ impl Entries {
     #[cfg(feature = "tokio")]
     pub(super) fn take_questions(&mut self) -> impl Iterator<Item = Question> {
         self.own_calls = 0;
-        std::mem::take(&mut self.calls).into_values()
+        std::mem::take(&mut self.calls).into_entries().map(|(_, question)| question)
     }
 
     /// Returns the receiver of a call's progress.
@@ -315,12 +315,14 @@ impl Entries {
         self.objects.values().chain(results).filter_map(StreamEnd::of).collect()
     }
 
-    /// Fails all receivers: the session has ended by `error`. Returns the references, to be dropped after that. No lock
-    /// may be held.
-    pub(super) fn fail(self, error: &Error) -> impl Sized {
+    /// Fails all receivers: the session has ended by `error`, after the peer ran none of the calls with numbers above
+    /// `last_run`. Returns the references, to be dropped after that. No lock may be held.
+    pub(super) fn fail(self, error: &Error, last_run: Option<Id>) -> impl Sized {
         let stream_ends = self.stream_ends();
-        for caller in self.calls.into_values() {
-            caller.fail(error.clone());
+        for (id, caller) in self.calls.into_entries() {
+            let error = error.clone();
+            let has_run = last_run.is_none_or(|last| id <= last);
+            caller.fail(if has_run { error } else { error.with_fate(Fate::NotSent) });
         }
         for promise in self.pending_indexes {
             promise.resolve(Cap::broken(error.clone()));

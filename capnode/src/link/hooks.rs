@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
 use super::encode::{ENVELOPE, to_wire};
+use super::lifecycle::peer_draining;
 use super::locked::Cause;
 use super::question::Question;
 use super::queued_call::{QueuedCall, Requester};
@@ -169,6 +170,10 @@ impl ImportHook for Link {
         self.with_state(Cause::Program, |state, effects| {
             if self.ended.load(Ordering::SeqCst) || self.batch.is_some() {
                 self.check_call(state, awaits)?;
+            }
+            // A stream of a call that runs goes on.
+            if state.session.last_run().is_some() && !request.options.chunk {
+                return Err(peer_draining());
             }
             let unanswered = state.session.unanswered();
             let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;

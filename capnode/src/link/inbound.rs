@@ -11,6 +11,7 @@ use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
 use super::entries::no_index_for;
 use super::inbound_call::InboundCall;
+use super::lifecycle::{SHUTDOWN, SHUTTING_DOWN};
 use super::locked::Cause;
 use super::question::Question;
 use super::state::State;
@@ -228,12 +229,24 @@ impl Link {
                 }
                 None => self.start(call),
             },
-            Some(Work::Refuse(call, error)) => {
-                let _hosted = HostGuard::new(Some(self.clone()));
-                let answer = call.answer;
-                drop(call);
-                self.finish(answer, Err(error), false);
-            }
+            Some(Work::Refuse(call, error)) => self.refuse(call, error),
+        }
+    }
+
+    /// Answers a call that has not begun with an error.
+    fn refuse(self: &Arc<Self>, call: InboundCall, error: Error) {
+        let _hosted = HostGuard::new(Some(self.clone()));
+        let answer = call.answer;
+        drop(call);
+        self.finish(answer, Err(error), false);
+    }
+
+    /// Refuses the calls that wait for others to end.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn refuse_parked(self: &Arc<Self>) {
+        let parked = self.with_state(Cause::Driver, |state, _| state.inbox.take_parked());
+        for call in parked {
+            self.refuse(call, shutting_down());
         }
     }
 
@@ -246,6 +259,11 @@ impl Link {
         let bytes = self.carries_bytes.load(Ordering::Relaxed);
         if let Some(offer) = state.session.offer(Extensions { bytes, context: true }) {
             state.say(&offer);
+            #[cfg(feature = "tokio")]
+            if self.is_draining() {
+                let word = state.session.drain();
+                state.say_all(word);
+            }
         }
         if bytes && state.session.takes_bytes() {
             self.puts_bytes_beside.store(true, Ordering::Relaxed);
@@ -434,6 +452,7 @@ impl Link {
                     effects.push(Effect::Deliver(caller, Err(Error::new(ErrorKind::Decode, why))));
                 }
             }
+            Event::Draining => effects.wake_all(state.lifecycle.take_idle_waiters()),
             Event::Progress { import, value } => {
                 let value = self.stage_value(state, value);
                 match state.entries.progress_of(import) {
@@ -653,7 +672,7 @@ const RAN: &str = "capnode:ran";
 /// recognizes that by the property `code`, which other errors may have as well; this library by one of its own.
 fn shutting_down() -> Error {
     let code = ErrorData::Wire(Text::Static(r#"{"code":"ESHUTDOWN","capnode:ran":false}"#));
-    Error::rejected("the node is shutting down").with_data(code)
+    Error::rejected(SHUTTING_DOWN).with_data(code)
 }
 
 /// Sets the fate of an error by which the peer has refused a call. The property for it is dropped: if the error is passed
@@ -662,6 +681,5 @@ fn with_fate_of_refusal(error: Error) -> Error {
     if error.property(RAN) != Some(false) {
         return error;
     }
-    let code = ErrorData::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
-    error.with_data(code).with_fate(Fate::NotSent)
+    error.with_data(SHUTDOWN).with_fate(Fate::NotSent)
 }

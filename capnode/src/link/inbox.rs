@@ -69,6 +69,14 @@ impl Inbox {
         Some(call)
     }
 
+    /// Removes and returns all calls that wait, in the order in which they came.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub(super) fn take_parked(&mut self) -> impl Iterator<Item = InboundCall> + use<> {
+        self.parked_bytes = 0;
+        std::mem::take(&mut self.parked).into_values()
+    }
+
     /// Removes a call that waits, and is no longer wanted.
     pub(super) fn withdraw(&mut self, answer: Id, effects: &mut Effects) {
         if let Some(call) = self.parked.remove(&answer) {

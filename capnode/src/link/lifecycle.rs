@@ -5,8 +5,9 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 
 use crate::cap::broken::{BrokenSlot, Watchers};
-use crate::error::{Error, Fate};
+use crate::error::{Error, ErrorData, Fate};
 use crate::limits::LimitKind;
+use crate::message::Text;
 
 /// The end of a connection, once it has come, and the waits for it.
 #[derive(Default)]
@@ -87,4 +88,16 @@ impl Lifecycle {
 /// Returns `true` if `error` ends a session because there is no room for the bytes it holds.
 pub(super) fn is_for_room(error: &Error) -> bool {
     matches!(error.limit(), Some(LimitKind::UnwrittenBytesHard | LimitKind::NodeBytes))
+}
+
+/// The reason of a node that is drained.
+pub(crate) const SHUTTING_DOWN: &str = "the node is shutting down";
+
+/// The data of the error of a call that a node does not run, since it is shutting down.
+pub(super) const SHUTDOWN: ErrorData = ErrorData::Wire(Text::Static(r#"{"code":"ESHUTDOWN"}"#));
+
+/// Returns the error for a call of a peer that has said that it runs no further calls. Nothing of it is sent.
+#[cold]
+pub(super) fn peer_draining() -> Error {
+    Error::rejected("the peer is shutting down").with_data(SHUTDOWN).with_fate(Fate::NotSent)
 }

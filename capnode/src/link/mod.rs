@@ -54,6 +54,8 @@ use self::entries::Entries;
 pub(crate) use self::entries::no_index_for;
 use self::inbox::Inbox;
 use self::lifecycle::Lifecycle;
+#[cfg(feature = "tokio")]
+pub(crate) use self::lifecycle::SHUTTING_DOWN;
 use self::locked::Locked;
 pub use self::lost::LostMessage;
 use self::outbox::Outbox;

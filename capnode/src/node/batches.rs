@@ -38,7 +38,7 @@ use crate::runtime::{Instant, start, timeout};
 use crate::session::Side;
 use crate::sync::{Mutex, lock};
 use crate::transport::batch::{Batch, Sent};
-use crate::transport::{Frame, Outgoing, ReceiveError, Transport};
+use crate::transport::{Closing, Frame, Outgoing, ReceiveError, Transport};
 
 /// The time in which calls are gathered while no caller waits, or somebody holds a result without using it.
 const GATHERING: Duration = Duration::from_millis(100);
@@ -293,7 +293,7 @@ impl Transport for Nowhere {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(&mut self, _: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, _: &mut Context<'_>, _: Closing<'_>) -> Poll<io::Result<()>> {
         self.open = None;
         Poll::Ready(Ok(()))
     }

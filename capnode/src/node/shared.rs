@@ -9,7 +9,7 @@ use futures_util::future::select;
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Fault};
-use crate::link::Link;
+use crate::link::{Link, SHUTTING_DOWN};
 use crate::link::pool::Pool;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::transport::streams::Streams;
@@ -93,8 +93,11 @@ impl Shared {
                 poll_fn(|cx| link.poll_drained(cx)).await;
             }
         };
-        // Calls that still run are counted and cut off.
         select(pin!(quiet), pin!(crate::runtime::after(deadline))).await;
+        // Calls that still run are counted and cut off. Those that have not begun are told so.
+        for link in &links {
+            link.refuse_parked();
+        }
         let cut = links.iter().map(|link| link.tables().running).sum();
         for link in &links {
             link.close(Error::new(ErrorKind::Disconnected, SHUTTING_DOWN).with_fault(Fault::Here));
@@ -105,5 +108,3 @@ impl Shared {
         Drained { connections: links.len(), cut }
     }
 }
-
-const SHUTTING_DOWN: &str = "the node is shutting down";

@@ -85,7 +85,13 @@ impl Session {
                 self.taken.context |= context;
                 None
             }
+            Message::Draining { last } if self.extended => {
+                // The first word counts: a later one cannot undo that a call was not run.
+                let _first = self.last_run.get_or_insert(last);
+                Some(Event::Draining)
+            }
             Message::Extensions(_) => return protocol("unknown message: abilities".to_owned()),
+            Message::Draining { .. } => return protocol("unknown message: draining".to_owned()),
             Message::Pull(id) => self.handle_pull(id),
             Message::Answer { id, outcome } => self.handle_answer(id, outcome, &mut reply)?,
             Message::Release { id, count } => self.handle_release(id, count)?,

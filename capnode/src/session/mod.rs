@@ -70,6 +70,8 @@ pub(crate) enum Event {
     Answered { import: Id, outcome: Result<Payload<CapDescriptor>, Payload<CapDescriptor>> },
     /// An outcome with a missing or unsupported value in it.
     Undecodable { import: Id, value: Payload<CapDescriptor>, why: String },
+    /// The peer runs no further calls of this side.
+    Draining,
     /// The progress of a call of this side.
     Progress { import: Id, value: Payload<CapDescriptor> },
     /// The peer has ended the session.
@@ -240,6 +242,8 @@ pub(crate) struct Session {
     offered: Option<Extensions>,
     /// The abilities that the peer has told of.
     taken: Extensions,
+    /// The number of this side's last call that the peer runs, once the peer has said that it is draining.
+    last_run: Option<Id>,
     imports: NumberMap<ImportEntry>,
     exports: IdMap<ExportEntry>,
     running: IdMap<RunningCall>,
@@ -279,6 +283,7 @@ impl Session {
             hello_due: true,
             offered: None,
             taken: Extensions::default(),
+            last_run: None,
             imports,
             exports: IdMap::from_iter([(0, ExportEntry { count: 1, what: ExportTarget::Index })]),
             running: IdMap::default(),
@@ -349,6 +354,17 @@ impl Session {
     /// Returns `true` if the peer understands the context of a call.
     pub(crate) fn takes_context(&self) -> bool {
         self.taken.context
+    }
+
+    /// Returns the message by which an extended peer is told that this side runs no further calls of it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn drain(&self) -> Option<Message> {
+        self.extended.then_some(Message::Draining { last: self.last_answer })
+    }
+
+    /// Returns the number of this side's last call that the peer runs, if the peer has said that there is a last one.
+    pub(crate) fn last_run(&self) -> Option<Id> {
+        self.last_run
     }
 
     /// Returns `Some(true)` if the peer is extended, or `None` if a hello may still come.

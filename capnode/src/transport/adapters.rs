@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Frame, Outgoing, Properties, ReceiveError, Transport};
+use super::{Closing, Frame, Outgoing, Properties, ReceiveError, Transport};
 
 /// Frames over a pair of channels: see [`channels`] and [`pair`].
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Transport for Channels {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(&mut self, _: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, _: &mut Context<'_>, _: Closing<'_>) -> Poll<io::Result<()>> {
         self.outgoing = None;
         self.incoming.close();
         Poll::Ready(Ok(()))
@@ -134,8 +134,8 @@ where
         self.transport.ping()
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
-        self.transport.poll_close(cx, reason)
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
+        self.transport.poll_close(cx, closing)
     }
 }
 

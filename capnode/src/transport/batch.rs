@@ -11,7 +11,7 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::Stream as _;
 use hyper::body::{Body, Frame as BodyFrame, SizeHint};
 
-use super::{Frame, Outgoing, Properties, ReceiveError, Transport};
+use super::{Closing, Frame, Outgoing, Properties, ReceiveError, Transport};
 
 /// Bytes of a body that are handed over at once.
 const CHUNK: usize = 64 << 10;
@@ -137,7 +137,7 @@ where
         Properties { arriving: input + output, ..Properties::default() }
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>, _: Closing<'_>) -> Poll<io::Result<()>> {
         self.output = match std::mem::replace(&mut self.output, Output::Over) {
             Output::Collected(mut body, sent) => {
                 // No line feed ends a body.

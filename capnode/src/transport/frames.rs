@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::input::{CHUNK, Input, ended};
 use super::messages::{FAILED, close_reason};
 use super::mixed::MixedMessage;
-use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
+use super::{Closing, Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::retention::{self, SMALL};
 
 /// The most bytes of a frame before its payload.
@@ -31,6 +31,7 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 pub(super) const NORMAL: u16 = 1000;
+pub(super) const LEAVING: u16 = 1001;
 pub(super) const PROTOCOL: u16 = 1002;
 pub(super) const INVALID: u16 = 1007;
 pub(super) const TOO_LONG: u16 = 1009;
@@ -564,14 +565,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Frames<S>
         Properties { bytes: true, signs_of_life, arriving, ..Properties::default() }
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
         self.discard(Leftover::small());
         if !self.writer.closing {
             // Behind half a frame, it would be taken for the rest of it.
             if self.writer.left == 0 {
-                let code = self.fault.unwrap_or_else(|| if reason.is_some() { FAILED } else { NORMAL });
+                let code = self.fault.unwrap_or_else(|| closing.code());
                 let mut payload = code.to_be_bytes().to_vec();
-                payload.extend_from_slice(close_reason(reason.unwrap_or_default()).as_bytes());
+                payload.extend_from_slice(close_reason(closing.reason().unwrap_or_default()).as_bytes());
                 self.writer.whole(self.role, CLOSE, &payload)?;
             }
             self.writer.closing = true;

@@ -10,7 +10,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use super::input::{CHUNK, Input, ended};
 use super::mixed::{Arriving, MixedMessage};
 use super::texts::{Byte, Text};
-use super::{Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
+use super::{Closing, Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
 use crate::outgoing::LINE_HEAD;
 use crate::retention::{self, SMALL};
 
@@ -331,7 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         }
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, _: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>, _: Closing<'_>) -> Poll<io::Result<()>> {
         self.input.discard(Leftover::small());
         // Not every stream does that when it is shut down.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 
-use super::{Frame, Outgoing, Properties, ReceiveError, Transport};
+use super::{Closing, Frame, Outgoing, Properties, ReceiveError, Transport};
 use crate::escape::EscapeControl;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -52,12 +52,12 @@ pub trait FrameMessage: Sized + Send + 'static {
     fn from_frame(frame: &str) -> Self;
 
     /// Returns the message that says goodbye, if there is one.
-    fn closing(reason: Option<&str>) -> Option<Self>;
+    fn closing(closing: Closing<'_>) -> Option<Self>;
 
     /// Returns the message that says goodbye because of a fault of the peer, with a code for it.
     fn failing(code: u16, reason: &str) -> Option<Self> {
         let _ = code;
-        Self::closing(Some(reason))
+        Self::closing(Closing::Failed(reason))
     }
 
     /// Returns the message that asks for a sign of life, if there is one.
@@ -82,7 +82,7 @@ impl FrameMessage for String {
         frame.to_owned()
     }
 
-    fn closing(_: Option<&str>) -> Option<Self> {
+    fn closing(_: Closing<'_>) -> Option<Self> {
         None
     }
 
@@ -173,16 +173,17 @@ where
         Properties { signs_of_life: self.signs_of_life, ..Properties::default() }
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
         let mut sink = Pin::new(&mut self.messages);
         if !self.said_goodbye {
             ready!(sink.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
             self.said_goodbye = true;
-            if let Some(closing) = match self.fault {
-                Some(code) => M::failing(code, reason.unwrap_or_default()),
-                None => M::closing(reason),
-            } {
-                sink.as_mut().start_send(closing).map_err(io::Error::other)?;
+            let goodbye = match self.fault {
+                Some(code) => M::failing(code, closing.reason().unwrap_or_default()),
+                None => M::closing(closing),
+            };
+            if let Some(goodbye) = goodbye {
+                sink.as_mut().start_send(goodbye).map_err(io::Error::other)?;
             }
         }
         sink.poll_close(cx).map_err(io::Error::other)

@@ -136,8 +136,40 @@ pub trait Transport: Send + 'static {
         false
     }
 
-    /// Closes the transport, and tells the peer `reason` where that is possible. `None` is an ordinary end.
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>>;
+    /// Closes the transport, and tells the peer how where that is possible.
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>>;
+}
+
+/// How a connection ends, for the transport that tells the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Closing<'a> {
+    /// Nobody needs the connection any more. A WebSocket says 1000.
+    Ordinary,
+    /// The program is shutting down, in these words. A WebSocket says 1001.
+    Leaving(&'a str),
+    /// The connection failed, for this reason. A WebSocket says 3000.
+    Failed(&'a str),
+}
+
+impl<'a> Closing<'a> {
+    /// Returns the words for the peer; an ordinary end has none.
+    pub fn reason(self) -> Option<&'a str> {
+        match self {
+            Self::Ordinary => None,
+            Self::Leaving(reason) | Self::Failed(reason) => Some(reason),
+        }
+    }
+
+    /// Returns the close code of WebSocket for it (RFC 6455, section 7.4).
+    #[cfg(feature = "ws")]
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::Ordinary => frames::NORMAL,
+            Self::Leaving(_) => frames::LEAVING,
+            Self::Failed(_) => messages::FAILED,
+        }
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Box<T> {
@@ -157,7 +189,7 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).ping()
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
-        (**self).poll_close(cx, reason)
+    fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_close(cx, closing)
     }
 }

@@ -15,10 +15,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
-use super::ReceiveError;
+use super::{Closing, ReceiveError};
 use super::address::Io;
-use super::frames::{Frames, INVALID, NORMAL, PROTOCOL, Role, TOO_LONG as TOO_LONG_CODE};
-use super::messages::{FAILED, FrameMessage, Messages, Received, close_reason, messages};
+use super::frames::{Frames, INVALID, PROTOCOL, Role, TOO_LONG as TOO_LONG_CODE};
+use super::messages::{FrameMessage, Messages, Received, close_reason, messages};
 use crate::upgrade::{Door, NO_UPGRADE, Refusal, WRONG_METHOD, WRONG_VERSION, check_path};
 
 /// Frames over a WebSocket: see [`web_socket`].
@@ -47,8 +47,8 @@ impl FrameMessage for tungstenite::Message {
         tungstenite::Message::text(frame)
     }
 
-    fn closing(reason: Option<&str>) -> Option<Self> {
-        Self::failing(if reason.is_some() { FAILED } else { NORMAL }, reason.unwrap_or_default())
+    fn closing(closing: Closing<'_>) -> Option<Self> {
+        Self::failing(closing.code(), closing.reason().unwrap_or_default())
     }
 
     fn failing(code: u16, reason: &str) -> Option<Self> {

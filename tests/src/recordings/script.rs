@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use capnode::transport::{Frame, Outgoing, ReceiveError, Transport};
+use capnode::transport::{Closing, Frame, Outgoing, ReceiveError, Transport};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Longer than anything takes. The clock only moves when there is nothing left to do, so that this is not waited for.
@@ -70,9 +70,9 @@ impl Transport for Script {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(&mut self, _: &mut Context<'_>, reason: Option<&str>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, _: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>> {
         if !std::mem::replace(&mut self.closed, true) {
-            self.send(Sent::Closed(reason.map(str::to_owned)))?;
+            self.send(Sent::Closed(closing.reason().map(str::to_owned)))?;
         }
         Poll::Ready(Ok(()))
     }

@@ -265,6 +265,7 @@ impl Codec {
             | Message::Progress { .. }
             | Message::Hello
             | Message::Extensions(_)
+            | Message::Draining { .. }
             | Message::Abort(_) => {}
         }
         Ok(())

@@ -88,6 +88,7 @@ fn read_rare(name: &str, scanner: &mut Scanner<'_>) -> Result<Message, Error> {
         "abort" => Message::Abort(scanner.value_after_comma()?),
         "pipe" => Message::Pipe { id: UNNUMBERED },
         "abilities" => Message::Extensions(extensions(scanner)?),
+        "draining" => Message::Draining { last: scanner.lexer.integer_after_comma(ELEMENT)? },
         unknown => return Err(protocol(format!("unknown message: {}", excerpt(unknown)))),
     })
 }
@@ -168,6 +169,10 @@ pub(crate) fn write(message: &Message, out: &mut String) {
                     out.push('"');
                 }
             }
+        }
+        Message::Draining { last } => {
+            out.push_str("[\"draining\",");
+            write_integer(*last, out);
         }
         // The language has no word for it.
         Message::Progress { .. } => return,

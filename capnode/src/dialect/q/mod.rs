@@ -257,6 +257,7 @@ impl Codec {
             | Message::Pull(_)
             | Message::Hello
             | Message::Extensions(_)
+            | Message::Draining { .. }
             | Message::Abort(_) => {}
         }
         Ok(())

@@ -130,6 +130,7 @@ fn pulls_releases_and_ends() {
     round(r#"["pull",7]"#, &Message::Pull(7));
     round(r#"["pull",-7]"#, &Message::Pull(-7));
     round(r#"["release",-1,3]"#, &Message::Release { id: -1, count: 3 });
+    round(r#"["draining",12]"#, &Message::Draining { last: 12 });
     let frame = r#"["abort","enough"]"#;
     round(frame, &Message::Abort(payload(frame, 9, 17, &[])));
 }
@@ -479,6 +480,7 @@ fn kinds_of(op: &Message) -> &'static [&'static str] {
         Message::Hello => &["ReleaseNone"],
         Message::InContext { .. } => &["InContext"],
         Message::Extensions(_) => &["Abilities"],
+        Message::Draining { .. } => &["Draining"],
         Message::Abort(_) => &["Abort"],
     }
 }
