@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::limits::LimitKind;
-use crate::link::{Link, SHUTTING_DOWN};
 use crate::link::drive::Parked;
 use crate::link::task::LastTurn;
+use crate::link::{Link, SHUTTING_DOWN};
 use crate::message::Id;
 use crate::outgoing::{Frame, Outgoing};
 use crate::runtime::{Instant, Sleep, in_current, sleep_until, start, wait};

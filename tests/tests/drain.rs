@@ -1,8 +1,8 @@
 //! Shutting a node down, with nothing going on and under load.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Reader, transport};

@@ -89,7 +89,7 @@ impl ImportHook for Link {
 
     fn round_trip(self: Arc<Self>) -> Result<PendingAnswer, Error> {
         self.with_state(Cause::Program, |state, effects| {
-            self.check_call(state, true)?;
+            self.check_call(state, true, true)?;
             // It does not wait: the peer answers at once.
             let _waits = state.outbox.admit(0, true, true, state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
@@ -168,12 +168,8 @@ impl ImportHook for Link {
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !request.options.at_once;
         self.with_state(Cause::Program, |state, effects| {
-            if self.ended.load(Ordering::SeqCst) || self.batch.is_some() {
-                self.check_call(state, awaits)?;
-            }
-            // A stream of a call that runs goes on.
-            if state.session.last_run().is_some() && !request.options.chunk {
-                return Err(peer_draining());
+            if self.is_restricted(state) {
+                self.check_call(state, awaits, request.options.chunk)?;
             }
             let unanswered = state.session.unanswered();
             let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;
@@ -250,10 +246,19 @@ impl ImportHook for Link {
 }
 
 impl Link {
-    /// Checks that a call can be made, whose caller `awaits` its answer or not.
+    /// Returns `true` if it depends on the call whether it can be made.
+    fn is_restricted(&self, state: &State) -> bool {
+        self.ended.load(Ordering::SeqCst) || self.batch.is_some() || state.session.last_run().is_some()
+    }
+
+    /// Checks that a call can be made, whose caller `awaits` its answer or not. One that belongs to an earlier one,
+    /// `goes_on` with it, is made of a peer that drains.
     #[cold]
-    fn check_call(&self, state: &State, awaits: bool) -> Result<(), Error> {
+    fn check_call(&self, state: &State, awaits: bool, goes_on: bool) -> Result<(), Error> {
         state.lifecycle.check()?;
+        if !goes_on && state.session.last_run().is_some() {
+            return Err(peer_draining());
+        }
         self.batch.as_ref().map_or(Ok(()), |batch| batch.check_call(awaits))
     }
 

@@ -71,7 +71,6 @@ impl Inbox {
 
     /// Removes and returns all calls that wait, in the order in which they came.
     #[cfg(feature = "tokio")]
-    #[must_use]
     pub(super) fn take_parked(&mut self) -> impl Iterator<Item = InboundCall> + use<> {
         self.parked_bytes = 0;
         std::mem::take(&mut self.parked).into_values()

@@ -176,10 +176,13 @@ impl Node {
     /// node and its clones when they have, or at `deadline`. Returns when all are closed, or given up after five
     /// seconds more.
     ///
-    /// While it waits, a further call is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a
-    /// caller of this library gets [`Fate::NotSent`](crate::Fate::NotSent). Once its connection has closed, a call fails
-    /// with the reason of the end, without a `code` and with the same fate. Tasks that handlers have spawned are not waited
-    /// for. New connections and listeners are refused.
+    /// Peers that are this library are told at once: see [`Connection::peer_draining`]. While the node waits, a further call
+    /// is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a caller of this library gets
+    /// [`Fate::NotSent`](crate::Fate::NotSent), also if the connection ends before the answer. Streams of running calls go
+    /// on, and so do the calls that handlers make. At the deadline, calls that wait for [room](crate::Limits::running_calls)
+    /// are refused in the same way. Once its connection has closed, a call fails with the reason of the end, without a
+    /// `code` and with the same fate; a WebSocket is closed with the code 1001. Tasks that handlers have spawned are not
+    /// waited for. New connections and listeners are refused.
     ///
     /// # Cancel safety
     ///

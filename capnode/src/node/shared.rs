@@ -9,8 +9,8 @@ use futures_util::future::select;
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Fault};
-use crate::link::{Link, SHUTTING_DOWN};
 use crate::link::pool::Pool;
+use crate::link::{Link, SHUTTING_DOWN};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::transport::streams::Streams;
 

@@ -12,9 +12,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::{CHUNK, Input, ended};
-use super::messages::{FAILED, close_reason};
+use super::messages::close_reason;
 use super::mixed::MixedMessage;
-use super::{Closing, Frame, LIFE, Leftover, Outgoing, Properties, ReceiveError, Transport};
+use super::{Closing, FAILED, Frame, LIFE, Leftover, NORMAL, Outgoing, Properties, ReceiveError, Transport};
 use crate::retention::{self, SMALL};
 
 /// The most bytes of a frame before its payload.
@@ -30,8 +30,6 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-pub(super) const NORMAL: u16 = 1000;
-pub(super) const LEAVING: u16 = 1001;
 pub(super) const PROTOCOL: u16 = 1002;
 pub(super) const INVALID: u16 = 1007;
 pub(super) const TOO_LONG: u16 = 1009;

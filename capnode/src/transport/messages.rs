@@ -13,10 +13,6 @@ use crate::escape::EscapeControl;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The close code with which npm's `capnweb` ends a session that failed.
-#[cfg_attr(not(feature = "ws"), allow(dead_code))]
-pub(crate) const FAILED: u16 = 3000;
-
 /// Returns a close reason of at most 123 bytes. It is escaped for printing.
 #[cfg_attr(not(feature = "ws"), allow(dead_code))]
 pub(crate) fn close_reason(reason: &str) -> String {

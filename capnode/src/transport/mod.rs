@@ -152,6 +152,14 @@ pub enum Closing<'a> {
     Failed(&'a str),
 }
 
+#[cfg(feature = "ws")]
+const NORMAL: u16 = 1000;
+#[cfg(feature = "ws")]
+const LEAVING: u16 = 1001;
+/// The close code with which npm's `capnweb` ends a session that failed.
+#[cfg(feature = "ws")]
+const FAILED: u16 = 3000;
+
 impl<'a> Closing<'a> {
     /// Returns the words for the peer; an ordinary end has none.
     pub fn reason(self) -> Option<&'a str> {
@@ -165,9 +173,9 @@ impl<'a> Closing<'a> {
     #[cfg(feature = "ws")]
     pub(crate) fn code(self) -> u16 {
         match self {
-            Self::Ordinary => frames::NORMAL,
-            Self::Leaving(_) => frames::LEAVING,
-            Self::Failed(_) => messages::FAILED,
+            Self::Ordinary => NORMAL,
+            Self::Leaving(_) => LEAVING,
+            Self::Failed(_) => FAILED,
         }
     }
 }

@@ -367,6 +367,7 @@ impl Speaker {
                 json!(["pipe"])
             }
             94 => json!(["release", 0, 0]),
+            95 if rng.chance(50) => json!(["draining", self.target(rng)]),
             95 => json!(["abilities", ["something"]]),
             96 => json!(["unknown", 1]),
             97 => json!(["abort", ["error", "Error", "over"]]),

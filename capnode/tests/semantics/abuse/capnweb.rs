@@ -25,6 +25,8 @@ all! {
         Pipe,
         /// The abilities of a marked peer; the id has no meaning.
         Abilities,
+        /// The last call that the peer runs, by its number.
+        Draining,
         /// The end, with a reference to it in the reason.
         Abort,
         /// A word of another language.
@@ -101,6 +103,7 @@ impl Kind {
             Kind::ReleaseNegative => format!(r#"["release",{id},-1]"#),
             Kind::Pipe => r#"["pipe"]"#.to_owned(),
             Kind::Abilities => r#"["abilities","later",["later",{"a":[1]}]]"#.to_owned(),
+            Kind::Draining => format!(r#"["draining",{id}]"#),
             Kind::Abort => format!(r#"["abort",{{"of":["import",{id}]}}]"#),
             Kind::Progress => format!(r#"["progress",{id},5]"#),
             Kind::Export => echo("export"),
@@ -299,6 +302,10 @@ const TABLE: &[Row<Kind, State>] = &[
     (Abilities, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Beyond, NotANumber], Ends("unknown message: abilities")),
     (Abilities, &[Twice, OverReleased], Ignored),
 
+    (Draining, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject], Ends("unknown message: draining")),
+    (Draining, &[Beyond, NotANumber], Ends("there should be a whole number…")),
+    (Draining, &[Twice, OverReleased], Ignored),
+
     (Abort, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject], Ends(r#"the peer ended the session: {"of":["undefined"]}"#)),
     (Abort, &[Beyond, NotANumber], Ends("there should be a whole number…")),
     (Abort, &[Twice, OverReleased], Ignored),
@@ -373,6 +380,8 @@ const MARKED: &[Row<Kind, State>] = &[
     (ReleaseHuge, &[GivenUp, Released], Ignored),
 
     (Abilities, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Beyond, NotANumber, Twice, OverReleased], Ignored),
+
+    (Draining, &[Index, UnknownCall, UnknownObject, OtherSide, Streamed, Pushed, Resolved, GivenUp, Released, Lent, Promised, Dropped, HugeCall, HugeObject, Twice], Ignored),
 
     (Export, &[UnknownObject, Dropped, HugeObject], Goes(r#"["resolve",12,["import",#]] ["release",#,1]"#)),
     (Export, &[OtherSide], Goes(r#"["resolve",12,["import",-3]] ["release",-3,1]"#)),
