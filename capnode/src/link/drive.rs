@@ -147,8 +147,8 @@ impl Link {
         self.with_state(Cause::Program, |state, _| {
             // No call comes in between.
             if !self.draining.swap(true, Ordering::SeqCst) && state.lifecycle.error().is_none() {
-                let word = state.session.drain();
-                state.say_all(word);
+                let draining = state.session.drain();
+                state.say_all(draining);
             }
         });
     }

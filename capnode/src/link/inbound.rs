@@ -261,8 +261,8 @@ impl Link {
             state.say(&offer);
             #[cfg(feature = "tokio")]
             if self.is_draining() {
-                let word = state.session.drain();
-                state.say_all(word);
+                let draining = state.session.drain();
+                state.say_all(draining);
             }
         }
         if bytes && state.session.takes_bytes() {

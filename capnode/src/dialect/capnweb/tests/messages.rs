@@ -523,5 +523,5 @@ fn the_kinds_are_all_that_can_be_said() {
         }
     }
     assert_eq!(message(r#"["release",0,0]"#).unwrap(), Message::Hello);
-    assert_eq!(said.len() + 2, 10, "all ops but the mark, which needs another id, and progress");
+    assert_eq!(said.len() + 2, 11, "all ops but the mark, which needs another id, and progress");
 }
