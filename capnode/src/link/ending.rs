@@ -114,6 +114,7 @@ impl Link {
             }
             farewell(self, state);
             self.ended.store(true, Ordering::SeqCst);
+            self.restricted.store(true, Ordering::SeqCst);
             let remains = state.shut_down(&error, reason);
             // In any other case, unwritten output and the transport's bytes count until they are gone as well.
             if is_for_room(&error) {

@@ -168,7 +168,7 @@ impl ImportHook for Link {
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !request.options.at_once;
         self.with_state(Cause::Program, |state, effects| {
-            if self.is_restricted(state) {
+            if self.restricted.load(Ordering::SeqCst) {
                 self.check_call(state, awaits, request.options.chunk)?;
             }
             let unanswered = state.session.unanswered();
@@ -246,11 +246,6 @@ impl ImportHook for Link {
 }
 
 impl Link {
-    /// Returns `true` if it depends on the call whether it can be made.
-    fn is_restricted(&self, state: &State) -> bool {
-        self.ended.load(Ordering::SeqCst) || self.batch.is_some() || state.session.last_run().is_some()
-    }
-
     /// Checks that a call can be made, whose caller `awaits` its answer or not. One that belongs to an earlier one,
     /// `goes_on` with it, is made of a peer that drains.
     #[cold]

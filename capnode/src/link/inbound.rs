@@ -452,7 +452,10 @@ impl Link {
                     effects.push(Effect::Deliver(caller, Err(Error::new(ErrorKind::Decode, why))));
                 }
             }
-            Event::Draining => effects.wake_all(state.lifecycle.take_idle_waiters()),
+            Event::Draining => {
+                self.restricted.store(true, Ordering::SeqCst);
+                effects.wake_all(state.lifecycle.take_idle_waiters());
+            }
             Event::Progress { import, value } => {
                 let value = self.stage_value(state, value);
                 match state.entries.progress_of(import) {

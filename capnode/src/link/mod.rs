@@ -162,6 +162,9 @@ pub(crate) struct Link {
     checks_first: AtomicBool,
     /// `true` once the session has ended. Set under the lock, and read without.
     ended: AtomicBool,
+    /// `true` if not every call of this side can be made: in a batch, once the peer drains, and after the end. Set under
+    /// the lock.
+    restricted: AtomicBool,
     /// `true` if the end may not take any time.
     #[cfg(feature = "tokio")]
     cut: AtomicBool,
@@ -248,6 +251,7 @@ impl Link {
             has_pending_releases: AtomicBool::new(false),
             checks_first: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            restricted: AtomicBool::new(batch),
             #[cfg(feature = "tokio")]
             cut: AtomicBool::new(false),
             carries_bytes: AtomicBool::new(false),
