@@ -72,7 +72,7 @@ async fn compare(dialect: Dialect, programs: u32, more: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_programs_see_the_same_through_a_relay_as_without() {
     if js::ready() {
-        compare(Dialect::CapnWeb, 24, &[]).await;
+        compare(Dialect::CapnWeb, 32, &[]).await;
         compare(Dialect::CapnWeb, 6, &["--capnweb", "0.8"]).await;
         compare(Dialect::CapnWeb, 6, &["--capnweb", "0.4"]).await;
     }

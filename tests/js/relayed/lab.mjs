@@ -48,6 +48,19 @@ export function promise(turns, make) {
   return new RpcPromise(later());
 }
 
+// A stream of chunks, which then fails or ends.
+export function streamOf(chunks, fails) {
+  const rest = chunks[Symbol.iterator]();
+  return new ReadableStream({
+    pull(controller) {
+      const { value, done } = rest.next();
+      if (!done) controller.enqueue(value);
+      else if (fails) controller.error(fails);
+      else controller.close();
+    },
+  });
+}
+
 export class Lab extends RpcTarget {
   #notes;
 
@@ -170,6 +183,97 @@ export class Lab extends RpcTarget {
   dropKept() {
     this.#notes.kept?.[Symbol.dispose]();
     this.#notes.kept = undefined;
+  }
+
+  // The newest version alone has streams and maps.
+
+  // A stream of what `make` gives for 0 … count - 1, and then perhaps an error.
+  numbers(count, fails) {
+    return streamOf(Array(count).keys(), fails && new TypeError("source broke"));
+  }
+
+  counters(count) {
+    return streamOf(Array.from({ length: count }, () => new Counter(this.#notes)));
+  }
+
+  // At the end, what the reader had enough for.
+  async endless() {
+    let resolve, at = 0;
+    const cancelled = new Promise((settle) => (resolve = settle));
+    const stream = new ReadableStream({ pull: (controller) => controller.enqueue(at++), cancel: (why) => resolve(String(why?.message ?? why)) });
+    return { stream, ended: () => cancelled };
+  }
+
+  async collect(stream) {
+    const chunks = [];
+    try {
+      for await (const chunk of stream) chunks.push(chunk);
+    } catch (error) {
+      return { chunks, error };
+    }
+    return chunks;
+  }
+
+  // npm does not take the streams for such that Node makes out of pipes.
+  twice(stream) {
+    const reader = stream.getReader();
+    return new ReadableStream({
+      async pull(controller) {
+        const { value, done } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value * 2);
+      },
+      cancel: (why) => reader.cancel(why),
+    });
+  }
+
+  async callEach(stream, number) {
+    const seen = [];
+    for await (const f of stream) seen.push(await f(number));
+    return seen;
+  }
+
+  // A stream to write to, which notes its chunks, and fails at one of them.
+  sink(failsAt) {
+    const notes = this.#notes;
+    return new WritableStream({
+      write(chunk) {
+        if (chunk === failsAt) throw new RangeError(`no ${chunk}`);
+        notes.log.push(`chunk ${chunk}`);
+      },
+      close: () => void notes.log.push("closed"),
+      abort: (why) => void notes.log.push(`aborted ${why.message}`),
+    });
+  }
+
+  async fill(writable, count) {
+    const writer = writable.getWriter();
+    for (let at = 0; at < count; at++) await writer.write(at);
+    await writer.close();
+  }
+
+  textOf(body) {
+    return body.text();
+  }
+
+  typeOf(blob) {
+    return blob.type;
+  }
+
+  blob(text) {
+    return new Blob([text], { type: "text/plain" });
+  }
+
+  respond(text, status) {
+    return new Response(text, { status, headers: { a: `${status}` } });
+  }
+
+  list(count) {
+    return [...Array(count).keys()];
+  }
+
+  objects(count) {
+    return Array.from({ length: count }, () => new Counter(this.#notes));
   }
 
   // A value of this name that the relay cannot pass on.

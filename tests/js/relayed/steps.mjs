@@ -4,7 +4,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { newest, since } from "../capnweb.mjs";
 import { plainValue } from "./drawing.mjs";
-import { Counter, promise, UNSUPPORTED, unsupported } from "./lab.mjs";
+import { Counter, promise, streamOf, UNSUPPORTED, unsupported } from "./lab.mjs";
 import { outcome } from "./outcome.mjs";
 
 const KINDS = [
@@ -222,6 +222,111 @@ if (newest) {
       const turns = draw(4);
       return me.other.call(() => ({ deep: [promise(turns, () => 5)] }));
     },
+  });
+}
+
+async function all(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return chunks;
+}
+
+async function some(stream, count) {
+  const reader = stream.getReader();
+  const seen = [];
+  while (seen.length < count) seen.push((await reader.read()).value);
+  await reader.cancel(new Error("had enough"));
+  return seen;
+}
+
+if (newest) {
+  Object.assign(STEPS, {
+    numbers: async (me, draw) => all(await me.other.numbers(draw(200))),
+    numbersFail: async (me, draw) => {
+      const stream = await me.other.numbers(draw(20), true);
+      return outcome(() => all(stream));
+    },
+    numbersSome: async (me, draw) => some(await me.other.numbers(1000), draw(5)),
+    numbersBeside: async (me, draw) => {
+      const [stream, seen] = await Promise.all([me.other.numbers(100), me.other.note(draw(100))]);
+      return [await all(stream), seen, await me.other.note(draw(100))];
+    },
+    endlessEnds: (me, draw) => holding(me.other.endless(), async (got) => {
+      const { stream, ended } = await got;
+      return [await some(stream, draw(50)), await ended()];
+    }),
+    countersInChunks: async (me, draw) => {
+      const counters = await all(await me.other.counters(draw(4)));
+      return Promise.all(counters.map((counter) => holding(counter, async () => [await counter.next(), await counter.next()])));
+    },
+    collect: (me, draw) => {
+      const chunks = Array.from({ length: draw(30) }, () => value(draw));
+      return me.other.collect(streamOf(chunks));
+    },
+    collectBytes: async (me, draw) => {
+      const chunks = Array.from({ length: draw(20) }, () => new Uint8Array(draw(40_000)).fill(draw(256)));
+      const got = await me.other.collect(streamOf(chunks));
+      return [got.length, got.every((chunk, at) => Buffer.compare(chunk, chunks[at]) === 0)];
+    },
+    // What has not been read is lost to an error, as in any stream.
+    collectFails: async (me, draw) => (await me.other.collect(streamOf([draw(9)], new RangeError("mine")))).error,
+    twice: async (me, draw) => all(await me.other.twice(streamOf(Array(draw(100)).keys()))),
+    twiceSome: async (me, draw) => some(await me.other.twice(streamOf(Array(1000).keys())), draw(5)),
+    functionsInChunks: (me, draw) => me.other.callEach(streamOf([counted(me, 1), counted(me, 2)]), draw(100)),
+    sink: (me, draw) => holding(me.other.sink(), async (promised) => {
+      const writer = (await promised).getWriter();
+      for (let at = draw(30); at > 0; at--) await writer.write(at);
+      await writer.close();
+    }),
+    // Which write or close learns of it first depends on the time. What the stream has failed with does not.
+    sinkFails: async (me) => {
+      const writer = (await me.other.sink(3)).getWriter();
+      const writing = async () => {
+        for (let at = 0; at < 50; at++) await writer.write(at);
+        await writer.close();
+      };
+      await outcome(writing);
+      return outcome(() => writer.closed);
+    },
+    sinkAborted: async (me, draw) => {
+      const writer = (await me.other.sink()).getWriter();
+      await writer.write(draw(9));
+      await writer.abort(new TypeError("changed my mind"));
+    },
+    fill: async (me, draw) => {
+      const seen = [];
+      await me.other.fill(new WritableStream({ write: (chunk) => void seen.push(chunk), close: () => void seen.push("closed") }), draw(30));
+      return seen;
+    },
+    blob: async (me, draw) => {
+      const blob = await me.other.blob("é".repeat(draw(3000)));
+      return [blob.type, await blob.text()];
+    },
+    blobUnread: async (me, draw) => (await me.other.blob("é".repeat(draw(3000)))).type,
+    blobThere: (me, draw) => me.other.textOf(new Blob(["a".repeat(draw(3000))])),
+    blobThereUnread: (me, draw) => me.other.typeOf(new Blob(["a".repeat(draw(3000))], { type: "a/b" })),
+    request: (me, draw) => me.other.textOf(new Request("http://localhost/a", { method: "POST", body: "a".repeat(draw(3000)) })),
+    response: async (me, draw) => {
+      const response = await me.other.respond("é".repeat(draw(3000)), 200 + draw(3));
+      return [response.status, [...response.headers].length > 0, await response.text()];
+    },
+    responseEmpty: async (me) => (await me.other.respond(null, 204)).status,
+    responseUnread: async (me, draw) => {
+      const response = await me.other.respond("a".repeat(draw(3000)), 201);
+      await response.body.cancel();
+      return response.status;
+    },
+    map: (me, draw) => {
+      const by = draw(9);
+      return me.other.list(draw(8)).map((x) => me.other.add(x, by));
+    },
+    mapPlain: (me, draw) => me.other.list(draw(4)).map((x) => [x, { x, list: [x] }, "literal", null, 12n]),
+    mapNested: (me, draw) => me.other.list(draw(4)).map((x) => me.other.echo([x, x]).map((y) => me.other.add(y, x))),
+    mapObjects: (me, draw) => me.other.objects(draw(4)).map((counter) => [counter.next(), counter.next(), counter.label]),
+    mapCallback: (me, draw) => holding(me.other.adder(draw(9)), (adder) => me.other.list(draw(5)).map((x) => adder(x))),
+    mapFails: (me, draw) => me.other.list(1 + draw(3)).map((x) => me.other.fail("each", { x: 1 })),
+    mapOfNull: (me) => me.other.echo(null).map((x) => me.other.note(x)),
+    mapOfOne: (me, draw) => me.other.echo(draw(100)).map((x) => me.other.note(x)),
   });
 }
 
