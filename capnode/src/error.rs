@@ -31,6 +31,7 @@ struct Inner {
     /// The message for others, if `message` has details that are not for them.
     public_message: Option<String>,
     data: ErrorData,
+    references: Option<References>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// The limit that was reached.
     limit: Option<LimitKind>,
@@ -46,6 +47,15 @@ pub(crate) enum ErrorData {
     Thrown(Text),
     /// A typed error that has not left this program.
     Local(Arc<dyn LocalData>),
+}
+
+/// References in the data of an error. Its text has `undefined` in their places.
+#[derive(Clone)]
+pub(crate) struct References {
+    /// Bytes that they keep from being freed.
+    pub(crate) held: usize,
+    /// The references themselves, which only those who look into values know.
+    pub(crate) refs: Arc<dyn Any + Send + Sync>,
 }
 
 /// A typed error on its way to a caller, which may be in this very program.
@@ -184,6 +194,7 @@ impl Error {
             message: message.into(),
             public_message: None,
             data: ErrorData::None,
+            references: None,
             source: None,
             limit: None,
         }))
@@ -249,11 +260,22 @@ impl Error {
             ErrorData::Wire(text) | ErrorData::Thrown(text) => text.buffer().len(),
             ErrorData::None | ErrorData::Local(_) => 0,
         };
-        self.0.message.len() + self.0.name.len() + data
+        let references = self.0.references.as_ref().map_or(0, |references| references.held);
+        self.0.message.len() + self.0.name.len() + data + references
     }
 
     pub(crate) fn with_data(self, data: ErrorData) -> Self {
-        self.change(|inner| inner.data = data)
+        self.change(|inner| (inner.data, inner.references) = (data, None))
+    }
+
+    /// Sets the references in the data.
+    pub(crate) fn with_references(self, references: References) -> Self {
+        self.change(|inner| inner.references = Some(references))
+    }
+
+    /// Drops the data if there are references in it.
+    pub(crate) fn without_references(self) -> Self {
+        if self.0.references.is_some() { self.with_data(ErrorData::None) } else { self }
     }
 
     /// Sets the cause of the error. The cause stays in this program.
@@ -324,6 +346,10 @@ impl Error {
 
     pub(crate) fn data(&self) -> &ErrorData {
         &self.0.data
+    }
+
+    pub(crate) fn references(&self) -> Option<&References> {
+        self.0.references.as_ref()
     }
 }
 

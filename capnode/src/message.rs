@@ -163,14 +163,18 @@ impl<R> Payload<R> {
     }
 
     /// Drops the rest of the frame, if that is much longer than the value.
-    pub(crate) fn compact(mut self) -> Self {
+    pub(crate) fn compact(self) -> Self {
         let (range, whole) = (self.text.range(), self.text.buffer().len());
-        if self.nodes.is_empty() && whole > 2 * range.len() + 256 {
-            self.text = Text::Own(self.text.as_str().to_owned());
-            for slot in &mut self.refs {
-                slot.start -= range.start;
-                slot.end -= range.start;
-            }
+        if self.nodes.is_empty() && whole > 2 * range.len() + 256 { self.inside("", "") } else { self }
+    }
+
+    /// Returns the value in a text of its own, between two others.
+    pub(crate) fn inside(mut self, before: &str, after: &str) -> Self {
+        let start = self.text.range().start;
+        self.text = Text::Own([before, self.text.as_str(), after].concat());
+        for slot in &mut self.refs {
+            slot.start = slot.start - start + before.len();
+            slot.end = slot.end - start + before.len();
         }
         self
     }
@@ -181,6 +185,14 @@ impl<R> Payload<R> {
         }
         let change = |slot: Slot<R>| Slot { start: slot.start, end: slot.end, to: change(slot.to) };
         Payload { text: self.text, refs: self.refs.into_iter().map(change).collect(), nodes: self.nodes }
+    }
+}
+
+impl<R> Payload<R> {
+    /// Returns the text of both, one behind the other.
+    pub(crate) fn followed_by(self, next: Self) -> Self {
+        let Payload { text, refs, .. } = next.inside(self.text.as_str(), "");
+        Self { text, refs: self.inside("", "").refs.into_iter().chain(refs).collect(), nodes: ThinVec::NONE }
     }
 }
 

@@ -132,6 +132,14 @@ class Tour extends RpcTarget {
     return this.#log;
   }
 
+  failWithFile() {
+    throw Object.assign(new Error("it broke"), { file: new Blob(["bytes"], { type: "text/plain" }) });
+  }
+
+  async failBy(target) {
+    await target.fail();
+  }
+
   // Not async: a stub that is the whole value is a thenable, which an async function would await.
   echo(x) {
     return keep(x);

@@ -11,7 +11,7 @@ use super::graph::tie_within;
 use super::hook::ConnectionHook;
 use super::join_all::JoinAll;
 use super::payload::{
-    LivePayload, PayloadRef, REFERENCE, check_extent, too_many_promises, too_much, unfolded_len,
+    LivePayload, PayloadRef, REFERENCE, check_extent, too_many_promises, too_much, undefined, unfolded_len,
 };
 use super::remap::NestedMap;
 use super::request::Args;
@@ -216,6 +216,25 @@ impl InboundRef {
             }
             other => other,
         })
+    }
+
+    /// The value of an error, which waits for nothing: what would have to be asked for is undefined in it. Returns that
+    /// as well, to be dropped where no lock is held.
+    pub(crate) fn reason(value: Payload<InboundRef>, limits: Unfolding) -> (LivePayload, Vec<InboundRef>) {
+        let mut unused = Vec::new();
+        let value = value.map(|staged| match staged {
+            InboundRef::Cap(cap) => PayloadRef::Cap(cap),
+            InboundRef::Call(read) if read.args.is_none() && !read.awaited => {
+                PayloadRef::Cap(read.cap.at_path(read.path))
+            }
+            InboundRef::Bytes(bytes) => PayloadRef::bytes(bytes),
+            InboundRef::Node(node) => PayloadRef::Inner(node),
+            other => {
+                unused.push(other);
+                PayloadRef::value(undefined())
+            }
+        });
+        (tie_within(value, limits.bytes), unused)
     }
 
     /// The value, if no promise stands in it.

@@ -92,7 +92,7 @@ impl Border {
     /// Ends it: what has crossed works no more, and its targets are dropped.
     pub(crate) fn revoke(&self, reason: Error) {
         // What was sent may have run. To what was not, that is said.
-        let reason = &cross_error(reason).with_fate(Fate::MayHaveRun);
+        let reason = &for_both(reason).with_fate(Fate::MayHaveRun);
         let (wrappers, watchers) = {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
@@ -142,7 +142,10 @@ impl Border {
     pub(crate) fn cross(self: &Arc<Self>, cap: &Cap, from: Side) -> Cap {
         let nearest = cap.nearest();
         if let Kind::Broken(error) = &nearest.0 {
-            return Cap::broken(cross_error(error.clone()));
+            // What is in an error crosses one at a time: it may hold other references that have failed.
+            if error.references().is_none() {
+                return Cap::broken(for_both(error.clone()));
+            }
         }
         if let Some(home) = self.unwrap(&nearest, from.other()) {
             return home;
@@ -223,6 +226,12 @@ impl Border {
         Ok(tie_within(crossed, unfolded.unwrap_or_else(|| Limits::default().unfolded_bytes)))
     }
 
+    /// Takes an error across, with what is in it.
+    fn cross_error(self: &Arc<Self>, error: Error, from: Side) -> Error {
+        let error = error.written().without_source();
+        error.map_references(|data| self.cross_payload(data, from))
+    }
+
     /// Polls as long as it is not revoked.
     async fn until_revoked<T>(
         &self,
@@ -253,9 +262,9 @@ impl Border {
     }
 }
 
-/// Returns the error as one that can cross: its data is written, and its cause stays behind.
-fn cross_error(error: Error) -> Error {
-    error.written().without_source()
+/// Returns an error as one for both sides: its data is written, and its cause and the references in it stay behind.
+fn for_both(error: Error) -> Error {
+    error.written().without_source().without_references()
 }
 
 /// The end of a membrane, for something under way.
@@ -424,7 +433,7 @@ impl Wrapper {
             let step =
                 |cx: &mut Context<'_>| around(&*border.policy, call.as_ref(), || response.poll(cx, None));
             let outcome = border.until_revoked(step).await;
-            let outcome = outcome.and_then(crossed).map_err(cross_error);
+            let outcome = outcome.and_then(crossed).map_err(|error| border.cross_error(error, side));
             if let Some(call) = &call {
                 tell(&*border.policy, call, outcome.as_ref().map(|_| ()), began.elapsed());
             }
@@ -437,7 +446,7 @@ impl Wrapper {
     fn pass_pipelined(&self, target: &Cap, request: Request, call: Option<CallInfo>) -> Response {
         let result = target.pipeline(request);
         let crossed = match &result.0 {
-            Kind::Broken(error) => Err(cross_error(error.clone())),
+            Kind::Broken(error) => Err(self.border.cross_error(error.clone(), self.side)),
             _ => Ok(self.border.wrapper(result, self.side, true)),
         };
         if let Some(call) = call {
@@ -482,7 +491,7 @@ impl RequestTarget for WrapperTarget {
         let target = lock(&wrapper.line).target.clone();
         if let Some(target) = target {
             // Of a chain that is too long nothing is told.
-            depth::with_hop_limit(|| relay(slot, cross_error, |slot| target.watch(slot)));
+            depth::with_hop_limit(|| relay(slot, for_both, |slot| target.watch(slot)));
         }
         Vec::new()
     }
@@ -542,14 +551,14 @@ impl ReadThrough {
                 let (border, from, mut later) = (self.border.clone(), self.from, later);
                 Chunk::Later(Box::pin(async move {
                     let settled = border.until_revoked(|cx| later.as_mut().poll(cx)).await;
-                    border.cross_payload(settled.map_err(cross_error)?, from)
+                    border.cross_payload(settled.map_err(|error| border.cross_error(error, from))?, from)
                 }))
             }
             Chunk::Close => Chunk::Close,
         };
         let told = item
             .take_acknowledge()
-            .map(|told| -> Acknowledge { Box::new(move |fate| told(fate.map_err(cross_error))) });
+            .map(|told| -> Acknowledge { Box::new(move |fate| told(fate.map_err(for_both))) });
         Ok(Item::new(chunk, told))
     }
 }
@@ -562,14 +571,15 @@ impl Source for ReadThrough {
         if let Some(error) = self.border.ended() {
             return Poll::Ready(Some(Err(error)));
         }
-        self.end
-            .source
-            .poll_next(cx)
-            .map(|next| Some(next?.map_err(cross_error).and_then(|item| self.crossed(item))))
+        let crossed = |next: Result<Item, Error>| match next {
+            Ok(item) => self.crossed(item),
+            Err(error) => Err(self.border.cross_error(error, self.from)),
+        };
+        self.end.source.poll_next(cx).map(|next| next.map(crossed))
     }
 
     fn cancel(&self, reason: &Error) {
-        self.end.source.cancel(&cross_error(reason.clone()));
+        self.end.source.cancel(&for_both(reason.clone()));
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) mod slot;
 pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
+mod thrown;
 pub(crate) mod value;
 pub(crate) mod weak;
 

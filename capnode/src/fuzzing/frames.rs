@@ -75,7 +75,7 @@ macro_rules! frames {
             }
             while codec.exchange.take_unknown_target().is_some() {}
             if let Some(Message::Answer { outcome: Err(thrown), .. }) = &message {
-                capnweb::read_error(thrown).property::<Value>("data");
+                capnweb::read_error(thrown).0.property::<Value>("data");
             }
             let value = match message {
                 Some(Message::Call { args, .. }) => {

@@ -36,7 +36,6 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("transport/ws.rs::connect", "what it is given is the user's own; the handshake is read by tungstenite"),
     ("kinds/headers.rs::get", "compares names"),
     ("dialect/capnweb/ser/compound.rs::variant", "writes"),
-    ("dialect/capnweb/error.rs::with_property", "writes"),
     (
         "dialect/capnweb/text.rs::plain_integer",
         "a step of the scanner and the reader, for the targets that run them",

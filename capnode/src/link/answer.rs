@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Link;
 use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
-use super::encode::{ENVELOPE, error_text, to_wire};
+use super::encode::{ENVELOPE, error_to_wire, to_wire};
 use super::locked::Cause;
 use super::state::State;
 use crate::bounds;
@@ -144,9 +144,9 @@ impl Link {
             Err(error) => Err(error),
         };
         let outcome = written.map_err(|error| {
-            let text = error_text(&error, self.limits.frame_bytes);
-            effects.discard(error);
-            Payload::plain(text)
+            let (value, left) = error_to_wire(&error, self.capabilities(), self.limits.frame_bytes);
+            effects.discard((error, left));
+            self.descriptors(state, value, false, effects)
         });
         let names_exports = self.peer.get().is_some_and(|peer| peer.names_exports);
         if let (true, Ok(value)) = (names_exports, &outcome) {

@@ -1,10 +1,10 @@
 //! Conversion of this program's values and errors to a peer's language.
 
 use crate::bounds;
-use crate::cap::payload::{LivePayload, flatten, unfold, with_records};
+use crate::cap::payload::{LivePayload, REFERENCE, flatten, unfold, with_records};
 use crate::dialect::{Capabilities, capnweb};
 use crate::error::{Error, ErrorData};
-use crate::message::Text;
+use crate::message::{Payload, Text};
 
 /// Bytes of a message beside its path and its values.
 pub(super) const ENVELOPE: usize = 64;
@@ -28,8 +28,32 @@ pub(super) fn to_wire(
     (flatten(body.clone(), bytes), Some(Box::new(body)))
 }
 
+/// Converts an error to one that the peer's language can express: without its data, if that cannot be written or is too
+/// long, and without the references in it where errors have none. Returns the rest of it as well, to be dropped where no
+/// lock is held.
+pub(super) fn error_to_wire(
+    error: &Error,
+    peer: Option<&Capabilities>,
+    frame_bytes: usize,
+) -> (LivePayload, Option<Box<LivePayload>>) {
+    if error.references().is_none() || !peer.unwrap_or_default().pipes {
+        return (Payload::plain(error_text(error, frame_bytes)), None);
+    }
+    let most = frame_bytes.saturating_sub(ENVELOPE);
+    let (whole, left) = match error.expression() {
+        Ok(whole) => to_wire(whole, peer, most),
+        Err(unwritten) => (Err(unwritten), None),
+    };
+    let fits = |whole: &LivePayload| whole.text.as_str().len() + whole.refs.len() * REFERENCE < most;
+    match whole {
+        Ok(whole) if fits(&whole) => (whole, left),
+        // The error still holds what was in it.
+        _ => (Payload::plain(error_text(&error.clone().without_references(), frame_bytes)), left),
+    }
+}
+
 /// Returns the text of an error in a message: without its data, if that cannot be written or is too long.
-pub(super) fn error_text(error: &Error, frame_bytes: usize) -> Text {
+fn error_text(error: &Error, frame_bytes: usize) -> Text {
     let most = frame_bytes.saturating_sub(ENVELOPE);
     let text = |error: &Error| {
         // A text that is certainly too long is not written at all.

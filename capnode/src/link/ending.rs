@@ -73,7 +73,7 @@ impl Link {
 
     /// Ends the session, and tells the peer the reason.
     pub(crate) fn abort(&self, error: Error) {
-        let reason = capnweb::error_text(&error).ok().map(Payload::plain);
+        let reason = capnweb::error_text(&error.clone().without_references()).ok().map(Payload::plain);
         let farewell = |link: &Self, state: &mut State| {
             if is_for_room(&error) {
                 // The output is dropped at once, and not written.

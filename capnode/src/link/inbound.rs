@@ -464,7 +464,7 @@ impl Link {
                 }
             }
             Event::Aborted { reason } => {
-                let error = capnweb::read_error(&reason);
+                let (error, _) = capnweb::read_error(&reason);
                 // It is copied for each call that was not sent.
                 let message = format!("the peer ended the session: {:.1000}", error.message());
                 effects.push(Effect::Close(Error::new(ErrorKind::Protocol, message)));
@@ -562,9 +562,10 @@ impl Link {
                 }
             }
             Err(thrown) => {
-                let error = with_fate_of_refusal(capnweb::read_error(&thrown));
-                if !thrown.refs.is_empty() {
-                    effects.discard(self.stage_value(state, thrown));
+                let (reason, unused) = InboundRef::reason(self.stage_value(state, thrown), self.unfolding);
+                let error = with_fate_of_refusal(Error::thrown(&reason));
+                if !reason.refs.is_empty() {
+                    effects.discard((reason, unused));
                 }
                 Err(error)
             }
@@ -681,7 +682,8 @@ fn shutting_down() -> Error {
 /// Sets the fate of an error by which the peer has refused a call. The property for it is dropped: if the error is passed
 /// on, it is about another call.
 fn with_fate_of_refusal(error: Error) -> Error {
-    if error.property(RAN) != Some(false) {
+    // References in it would be dropped under the lock.
+    if error.references().is_some() || error.property(RAN) != Some(false) {
         return error;
     }
     error.with_data(SHUTDOWN).with_fate(Fate::NotSent)

@@ -24,3 +24,4 @@ mod search;
 mod shared;
 mod stream_lines;
 mod streams;
+mod thrown;

@@ -12,7 +12,6 @@ use crate::cap::payload::{LivePayload, PayloadRef, undefined};
 use crate::cap::request::{Args, Request};
 use crate::cap::response::{FirstPoll, Reply, Response};
 use crate::cap::{Cap, RefKind};
-use crate::dialect::capnweb;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Expression, Key, Payload, Text};
 
@@ -225,7 +224,7 @@ impl WriteEnd {
 fn reason_in(chunk: Chunk) -> Option<Error> {
     let Chunk::Args(mut args) = chunk else { return None };
     match args.write(usize::MAX) {
-        Ok(()) => capnweb::first_as_error(&args.take_written()?),
+        Ok(()) => Error::first_thrown(&args.take_written()?),
         Err(error) => Some(error),
     }
 }

@@ -63,7 +63,8 @@ impl Source for Line {
     }
 
     fn cancel(&self, reason: &Error) {
-        self.source.cancel(reason);
+        // What is in it goes to the reader, if it is the end of the stream.
+        self.source.cancel(&reason.clone().without_references());
         self.end();
     }
 }

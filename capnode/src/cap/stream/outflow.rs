@@ -245,8 +245,8 @@ pub(super) fn no_args() -> Args {
 
 /// Returns an error as the only argument.
 pub(super) fn error_args(reason: &Error) -> Args {
-    let text = capnweb::error_text(reason).unwrap_or_default();
-    Args::Wire(Payload::plain(format!("[{text}]")))
+    let reason = reason.expression().unwrap_or_else(|_| Payload::plain(Text::Static("null")));
+    Args::Wire(reason.inside("[", "]"))
 }
 
 impl Outflow {

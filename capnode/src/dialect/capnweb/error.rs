@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::de::Reader;
@@ -10,14 +9,13 @@ use super::lexer::excerpt;
 use super::no_reference::NoReference;
 use super::ser::Writer;
 use super::text::write_string;
-use super::{from_payload, member, to_payload};
+use super::{from_payload, to_payload};
 use crate::bounds;
 use crate::dialect::ExtractRef;
 use crate::error::{Error, ErrorData, ErrorKind};
 use crate::kinds::{Url, marker};
-use crate::message::{Key, Payload, Text};
+use crate::message::{Payload, Slot, Text};
 use crate::panics::catch_panic;
-use crate::reserved::is_reserved;
 use crate::thin_vec::ThinVec;
 
 impl Error {
@@ -31,78 +29,6 @@ impl Error {
         };
         self.with_data(written)
     }
-
-    /// Returns a property that the error carries beside its message, such as `code` or `cause`; `None` if there is
-    /// none, or it does not fit `T`.
-    pub fn property<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        match self.data() {
-            ErrorData::None => None,
-            ErrorData::Wire(properties) | ErrorData::Thrown(properties) => error_property(properties, name),
-            ErrorData::Local(data) => error_property(&data.encode().ok()?.into(), name),
-        }
-    }
-}
-
-/// Names in an error that are no properties: its class, its message, and its stack.
-const NO_PROPERTIES: [&str; 3] = ["name", "message", "stack"];
-
-impl Error {
-    /// Adds a property that the error carries beside its message, such as `code`, or replaces it. A JavaScript peer finds
-    /// it on the error that it catches, a Rust peer by [`property`](Self::property).
-    ///
-    /// ```
-    /// use capnode::Error;
-    ///
-    /// fn find(name: &str) -> Result<u32, Error> {
-    ///     Err(Error::rejected(format!("there is no {name}")).with_property("code", "ENOENT")?)
-    /// }
-    ///
-    /// let error = find("door").unwrap_err();
-    /// assert_eq!(error.property::<String>("code").as_deref(), Some("ENOENT"));
-    /// ```
-    ///
-    /// A type of your own, with `#[derive(thiserror::Error)]` and serde's, travels as a whole as the property `data`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Encode`] if the value cannot be written or holds a reference, or if JavaScript gives the name a
-    /// meaning of its own: `name`, `message`, `stack`, `constructor`, `then`, ….
-    pub fn with_property(self, name: &str, value: impl Serialize) -> Result<Self, Self> {
-        if NO_PROPERTIES.contains(&name) || is_reserved(name) {
-            let message = format!("`{name}` can't be a property of an error: it has a meaning of its own");
-            return Err(Error::new(ErrorKind::Encode, message));
-        }
-        let context = |error: Error| error.with_context(format_args!("the property `{name}` of an error"));
-        let value: Payload<NoReference> = to_payload(&value, bounds::writable()).map_err(context)?;
-        let error = self.written();
-        let properties = match error.data() {
-            ErrorData::Wire(properties) => set_property(properties, name, value.text.as_str()),
-            ErrorData::None | ErrorData::Thrown(_) | ErrorData::Local(_) => {
-                set_property(&Text::Static("{}"), name, value.text.as_str())
-            }
-        };
-        Ok(error.with_data(ErrorData::Wire(properties.into())))
-    }
-}
-
-/// Returns properties with one set.
-fn set_property(properties: &Text, name: &str, value: &str) -> String {
-    let whole: Payload<NoReference> = Payload::plain(properties.clone());
-    let (buffer, range) = (properties.buffer(), properties.range());
-    if let Some(old) = member(&whole, &Key::Name(Text::Own(name.to_owned()))) {
-        let old = old.text.range();
-        return format!("{}{value}{}", &buffer[range.start..old.start], &buffer[old.end..range.end]);
-    }
-    let text = properties.as_str().trim_end();
-    let mut out = text.strip_suffix('}').unwrap_or(text).trim_end().to_owned();
-    if !out.ends_with('{') {
-        out.push(',');
-    }
-    write_string(&mut out, name);
-    out.push(':');
-    out.push_str(value);
-    out.push('}');
-    out
 }
 
 /// Serializes an error as its class and message.
@@ -131,28 +57,29 @@ impl<'de> Deserialize<'de> for Error {
     }
 }
 
-/// The expression of an error. Neither its causes nor a stack leave this program.
+/// The expression of an error without the references in it. Neither its causes nor a stack leave this program.
 pub(crate) fn error_text(error: &Error) -> Result<String, Error> {
-    if let ErrorData::Thrown(thrown) = error.data() {
-        return Ok(thrown.as_str().to_owned());
-    }
-    let mut out = String::from("[\"error\",");
-    write_string(&mut out, error.name());
-    out.push(',');
-    write_string(&mut out, error.public_message());
-    match error.data() {
-        ErrorData::None | ErrorData::Thrown(_) => {}
-        ErrorData::Wire(properties) => {
-            out.push_str(",null,");
-            out.push_str(properties.as_str());
+    error_expression(error, ThinVec::<Slot<NoReference>>::NONE).map(|error| error.text.as_str().to_owned())
+}
+
+/// The expression of an error. `refs` are those in its data.
+pub(crate) fn error_expression<R>(error: &Error, refs: ThinVec<Slot<R>>) -> Result<Payload<R>, Error> {
+    let properties = match error.data() {
+        ErrorData::None => None,
+        ErrorData::Thrown(text) => {
+            return Ok(Payload { text: text.clone(), refs, nodes: ThinVec::NONE });
         }
-        ErrorData::Local(data) => {
-            out.push_str(",null,");
-            out.push_str(&data.encode()?);
-        }
-    }
-    out.push(']');
-    Ok(out)
+        ErrorData::Wire(properties) => Some(properties.clone()),
+        ErrorData::Local(data) => Some(data.encode()?.into()),
+    };
+    let mut head = String::from("[\"error\",");
+    write_string(&mut head, error.name());
+    head.push(',');
+    write_string(&mut head, error.public_message());
+    Ok(match properties {
+        Some(text) => Payload { text, refs, nodes: ThinVec::NONE }.inside(&(head + ",null,"), "]"),
+        None => Payload::plain(head + "]"),
+    })
 }
 
 /// Writes the outcome of a call: a value, or the content of a `Result`. An `Err` becomes an error with the value as its
@@ -196,60 +123,55 @@ pub(crate) fn error_data<T: Serialize + ?Sized>(data: &T) -> Result<String, Erro
     Ok(payload.text.as_str().to_owned())
 }
 
-/// Reads the property `name` of an error's properties.
-pub(super) fn error_property<T: DeserializeOwned>(properties: &Text, name: &str) -> Option<T> {
-    let properties: Payload<NoReference> = Payload::plain(properties.clone());
-    let property = member(&properties, &Key::Name(Text::Own(name.to_owned())))?;
-    from_payload(&property).ok()
-}
-
 /// Reads the reason with which a peer rejected a call or ended the session: any value at all. A reason that is no error
-/// is kept, and its text is the message.
-pub(crate) fn read_error<R>(thrown: &Payload<R>) -> Error {
+/// is kept, and its text is the message. Returns the references in the data of the error beside it.
+pub(crate) fn read_error<R: Clone>(thrown: &Payload<R>) -> (Error, ThinVec<Slot<R>>) {
     // The raw text of an unsupported error says more than nothing.
     if thrown.root().is_some() && thrown.text.as_str().starts_with("[\"error\"") {
-        return Error::new(ErrorKind::Rejected, excerpt(thrown.text.as_str()));
+        return (Error::new(ErrorKind::Rejected, excerpt(thrown.text.as_str())), ThinVec::NONE);
     }
-    let thrown = without_references(thrown);
-    if let Ok((name, message, properties)) = Reader::new(&thrown).error_parts() {
+    let thrown = blank_references(thrown);
+    let text: Payload<NoReference> = Payload::plain(thrown.text.clone());
+    if let Ok((name, message, properties)) = Reader::new(&text).error_parts() {
         let error = Error::new(ErrorKind::Rejected, message).with_name(name);
-        return match properties {
-            // An error may outlive its frame by far.
-            Some(at) => error.with_data(ErrorData::Wire(thrown.text.slice(at).as_str().to_owned().into())),
-            None => error,
-        };
+        let Some(at) = properties else { return (error, ThinVec::NONE) };
+        // An error may outlive its frame by far.
+        let Payload { text, refs, .. } = thrown.slice(at).inside("", "");
+        return (error.with_data(ErrorData::Wire(text)), refs);
     }
-    let url = || from_payload(&thrown).map(|url: Url| url.as_str().to_owned());
-    let message = from_payload(&thrown)
+    let url = || from_payload(&text).map(|url: Url| url.as_str().to_owned());
+    let message = from_payload(&text)
         .or_else(|_| url())
-        .unwrap_or_else(|_: Error| excerpt(thrown.text.as_str()).to_owned());
-    let thrown = Text::Own(thrown.text.as_str().to_owned());
-    Error::new(ErrorKind::Rejected, message).with_data(ErrorData::Thrown(thrown))
+        .unwrap_or_else(|_: Error| excerpt(text.text.as_str()).to_owned());
+    let Payload { text, refs, .. } = thrown.inside("", "");
+    (Error::new(ErrorKind::Rejected, message).with_data(ErrorData::Thrown(text)), refs)
 }
 
 /// Reads the first of a list of arguments as [`read_error`] does; `None` if there is none.
-pub(crate) fn first_as_error<R: Clone>(args: &Payload<R>) -> Option<Error> {
+pub(crate) fn first_as_error<R: Clone>(args: &Payload<R>) -> Option<(Error, ThinVec<Slot<R>>)> {
     let Range { start, end } = args.text.range();
     let inside = start + 1..end.saturating_sub(1).max(start + 1);
     let is_empty = args.text.buffer().get(inside.clone()).is_none_or(|text| text.trim().is_empty());
     (!is_empty).then(|| read_error(&args.slice(inside)))
 }
 
-/// Copies a value with undefined in the places of its references. An error outlives its connection and may be passed on
-/// to another, where an id in it would stand for something else.
-fn without_references<R>(value: &Payload<R>) -> Payload<NoReference> {
+/// Copies a value with undefined in the places of its references, for readers of its text alone: an error outlives its
+/// connection and may be passed on to another, where an id in it would stand for something else.
+pub(crate) fn blank_references<R: Clone>(value: &Payload<R>) -> Payload<R> {
     if value.refs.is_empty() {
         return Payload::plain(value.text.clone());
     }
-    let (buffer, range) = (value.text.buffer(), value.text.range());
-    let mut out = String::with_capacity(range.len());
+    let (buffer, range) = value.text.parts();
+    let (mut out, mut refs) = (String::with_capacity(range.len()), Vec::with_capacity(value.refs.len()));
     let mut written = range.start;
     // References inside a shared value are left out together with that value.
     for slot in value.refs.iter().filter(|slot| range.start <= slot.start && slot.end <= range.end) {
         out.push_str(&buffer[written..slot.start]);
+        let start = out.len();
         out.push_str("[\"undefined\"]");
+        refs.push(Slot { start, end: out.len(), to: slot.to.clone() });
         written = slot.end;
     }
     out.push_str(&buffer[written..range.end]);
-    Payload::plain(out)
+    Payload { text: out.into(), refs: refs.into(), nodes: ThinVec::NONE }
 }

@@ -26,9 +26,9 @@ pub(crate) use self::args::{each_argument, only_argument, write_args};
 pub(crate) use self::de::Reader;
 pub(in crate::dialect) use self::de::content::{Number, Numbers};
 pub(crate) use self::depth::{Depth, MAX_DEPTH};
-#[cfg(test)]
-use self::error::error_property;
-pub(crate) use self::error::{error_data, error_text, first_as_error, read_error, to_outcome};
+pub(crate) use self::error::{
+    blank_references, error_data, error_expression, error_text, first_as_error, read_error, to_outcome,
+};
 pub(crate) use self::failure::decode_error;
 #[cfg(feature = "tokio")]
 pub(crate) use self::message::read_mixed;

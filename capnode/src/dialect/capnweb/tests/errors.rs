@@ -11,7 +11,7 @@ fn thrown(text: &str) -> Error {
     else {
         panic!()
     };
-    read_error(&thrown)
+    read_error(&thrown).0
 }
 
 #[test]
@@ -52,14 +52,22 @@ fn a_property_is_added_or_replaces_one_of_its_name() {
     assert_eq!(error_text(&error).unwrap(), r#"["error","Error","text",null,{"code":1}]"#);
 }
 
+/// A value that cannot be written.
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("no"))
+    }
+}
+
 #[test]
-fn a_property_has_a_name_of_its_own_and_holds_no_reference() {
+fn a_property_has_a_name_of_its_own() {
     for name in ["name", "message", "stack", "constructor", "then", "__proto__"] {
         let error = Error::rejected("m").with_property(name, 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Encode, "{name}");
     }
-    let client = crate::Func::<fn()>::new(|| async {});
-    let error = Error::rejected("m").with_property("code", client).unwrap_err();
+    let error = Error::rejected("m").with_property("code", [Unwritable]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Encode);
     assert!(error.message().starts_with("the property `code` of an error: "), "{error}");
 }
@@ -99,7 +107,7 @@ fn anything_may_be_thrown() {
 }
 
 #[test]
-fn an_error_keeps_no_references() {
+fn the_text_of_an_error_has_no_references() {
     let error = thrown(
         r#"["error","E","m",null,{"a":["export",-1],"b":[[["promise",-2],["import",3,["x"],[["export",-4]]],5]],"c":6}]"#,
     );
@@ -116,8 +124,12 @@ fn an_error_keeps_no_references() {
 
 #[test]
 fn properties_are_found_whatever_stands_around_them() {
-    assert_eq!(error_property::<u8>(&Text::from("{\"a\":[[\"b\"]],\"b\":5}".to_owned()), "b"), Some(5));
-    assert_eq!(error_property::<u8>(&Text::from("damaged".to_owned()), "b"), None);
+    let b = |properties: &str| {
+        let data = ErrorData::Wire(properties.to_owned().into());
+        Error::rejected("m").with_data(data).property::<u8>("b")
+    };
+    assert_eq!(b("{\"a\":[[\"b\"]],\"b\":5}"), Some(5));
+    assert_eq!(b("damaged"), None);
 }
 
 fn outcome<T: Serialize>(value: T) -> Result<String, Error> {

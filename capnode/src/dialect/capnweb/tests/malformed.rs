@@ -105,7 +105,7 @@ fn use_up(op: &Message) {
             use_value(&value.clone().map(|_| PayloadRef::Cap(cap())))
         }
         Message::Answer { outcome: Err(value), .. } | Message::Abort(value) => {
-            let error = read_error(value);
+            let (error, _) = read_error(value);
             let text = error_text(&error).unwrap();
             message(&format!("[\"abort\",{text}]")).unwrap_or_else(|error| panic!("{text}: {error}"));
             use_value(&value.clone().map(|_| PayloadRef::Cap(cap())));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Reader, error_data, error_property, error_text, member, parse, read_error, write, write_args};
+use super::{Reader, error_data, error_text, member, parse, read_error, write, write_args};
 use crate::cap::Cap;
 use crate::cap::payload::{LivePayload, PayloadRef, encode};
 use crate::cap::slot::{decode, decode_args};
