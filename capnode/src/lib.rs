@@ -112,6 +112,7 @@
 //! | `http` | no | HTTP batches, as client and as server, at `http://` and `https://` |
 //! | `tracing` | no | a span for each connection and its handlers, and for each call by [`policy::trace`](policy); events for panics of handlers, and the beginnings and ends of sessions |
 //! | `metrics` | no | counts of calls, connections and limits, by the facade `metrics`: [`policy::metrics`](policy) |
+//! | `testing` | no | lines that are slow or are cut, and simulated networks, for your tests: [`testing`] |
 //! | `axum` | no | a node as a route of an axum application |
 //!
 //! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].
@@ -187,11 +188,15 @@ mod reserved;
 mod retention;
 mod runtime;
 pub mod sans_io;
+#[cfg(feature = "testing")]
+mod seeded;
 mod session;
 mod setters;
 mod sweep;
 mod sync;
 mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text_pool;
 mod thin_vec;
 #[cfg(feature = "tokio")]

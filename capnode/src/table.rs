@@ -5,6 +5,13 @@ use std::collections::{HashMap, VecDeque, hash_map};
 use std::hash::{BuildHasher, Hash};
 use std::ops::{Deref, DerefMut};
 
+#[cfg(feature = "testing")]
+use crate::seeded::Hashes;
+
+/// Hashes of keys that a peer may choose.
+#[cfg(not(feature = "testing"))]
+type Hashes = foldhash::fast::RandomState;
+
 /// The room for entries below which a table is left as it is.
 const SMALL: usize = 256;
 
@@ -21,7 +28,7 @@ const EMPTY: usize = 32;
 /// A map that shrinks when few of its former entries are left, so that a peer cannot make a session hold much memory by
 /// past use. Peers choose some of the keys, so the hashes are keyed; they need not bear more than that.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<K, V, S = foldhash::fast::RandomState> {
+pub(crate) struct Table<K, V, S = Hashes> {
     map: HashMap<K, V, S>,
     /// The largest size at a removal. The map does not tell its capacity: places of removed entries are no room until
     /// it is rebuilt.

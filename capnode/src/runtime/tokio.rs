@@ -140,3 +140,16 @@ pub(crate) fn to_std(at: Instant) -> std::time::Instant {
 pub(crate) fn from_std(at: std::time::Instant) -> Instant {
     Instant::from_std(at)
 }
+
+/// Runs a future on this thread with a clock that is paused, and jumps while nothing else is to be done. All tasks have
+/// ended when it returns.
+///
+/// # Panics
+///
+/// Inside a runtime.
+#[cfg(feature = "testing")]
+pub(crate) fn simulate<T>(program: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    #[allow(clippy::expect_used)]
+    runtime.expect("a runtime with nothing but a clock").block_on(program)
+}
