@@ -1,8 +1,10 @@
 //! Bytes beside the text of messages, between programs of this library.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use capnode::{ByteKind, Bytes, Client, Func, Node, Reader, Value};
+use capnode_tests::until;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -172,6 +174,35 @@ async fn bytes_pass_through_a_relay_between_all_kinds_of_peers() {
     let depot = plain.await.unwrap();
     for size in SIZES {
         assert_eq!(depot.echo(pattern(size)).await.unwrap(), pattern(size));
+    }
+}
+
+/// Keeps what it got last.
+#[capnode::interface]
+trait Shelf {
+    async fn keep(&self, bytes: Bytes);
+}
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<bytes::Bytes>>);
+
+impl Shelf for Kept {
+    async fn keep(&self, bytes: Bytes) {
+        *self.0.lock().unwrap() = bytes.into();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_lets_go_of_the_last_bytes_that_came() {
+    for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
+        let kept = Kept::default();
+        let listener = Node::new(ShelfClient::new(kept.clone())).listen(url).await.unwrap();
+        let shelf: ShelfClient = capnode::connect(&listener.url()).await.unwrap();
+        // From the second call on they come beside the text, and the rest of the message would be held with them.
+        for _ in 0..2 {
+            shelf.keep(pattern(100_000)).await.unwrap();
+        }
+        until("nobody else holds them", || kept.0.lock().unwrap().is_unique()).await;
     }
 }
 
