@@ -111,7 +111,7 @@ impl Peer {
     fn id(&self, draw: &mut Draw) -> String {
         match draw.below(8) {
             0 | 1 => "0".to_owned(),
-            2 => format!("-{}", 1 + draw.below(5)),
+            2..5 => format!("-{}", 1 + draw.below(5)),
             _ => (1 + draw.below(self.calls + 1)).to_string(),
         }
     }
@@ -221,6 +221,9 @@ impl Peer {
         let mut message = (length as u32).to_be_bytes().to_vec();
         message.extend(text.as_bytes());
         message.extend(beside);
+        if draw.below(60) == 0 {
+            message.truncate(message.len() % 6);
+        }
         (message, true)
     }
 }
@@ -279,6 +282,12 @@ async fn attack(url: String, seed: u64) {
         if draw.below(4) > 0 {
             all.extend(framed(web_socket, (b"[\"abilities\",\"bytes\"]".to_vec(), false), &mut Draw(1)));
         }
+    }
+    // Something lent to hold on to, by an id of the other side's.
+    for _ in 0..draw.below(5) {
+        peer.calls += 1;
+        let give = br#"["stream",["pipeline",0,["give"],[]]]"#;
+        all.extend(framed(web_socket, (give.to_vec(), false), &mut Draw(1)));
     }
     for _ in 0..draw.below(60) {
         let frame = peer.frame(&mut draw);
