@@ -25,6 +25,11 @@ impl Line {
     pub(super) fn give_up(&self, number: u64) -> Option<Asked> {
         lock(&self.0).waiting.give_up(number)
     }
+
+    /// Ends the waiting. Returns the requests that still wait.
+    pub(super) fn end(&self) -> Requests {
+        std::mem::take(&mut *lock(&self.0)).waiting
+    }
 }
 
 /// Something that asks about the requests of one reference.

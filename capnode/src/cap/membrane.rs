@@ -13,10 +13,11 @@ use futures_channel::oneshot;
 use super::broken::{BrokenSlot, OnBroken, Watchers, fire, relay};
 use super::context::{Context as CallContext, Progress};
 use super::graph::tie_within;
+use super::line::{Gate, Line, enter, hold};
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
 use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, refusal, tell};
-use super::promise::{Asked, Holder, Requests};
+use super::promise::{Asked, Holder};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
 use super::response::{FirstPoll, Reply, Response};
@@ -72,16 +73,9 @@ pub(super) struct Wrapper {
     id: ObjectId,
     /// `true` for the result of a call that was passed: reading it needs no further decision.
     is_result: bool,
-    line: Mutex<Line>,
-}
-
-struct Line {
     /// The target; `None` once the membrane is revoked.
-    target: Option<Cap>,
-    /// `true` while a request waits for the decision of the policy.
-    busy: bool,
-    /// The requests behind it.
-    waiting: Requests,
+    target: Mutex<Option<Cap>>,
+    line: Line,
 }
 
 impl Border {
@@ -106,11 +100,8 @@ impl Border {
         }
         let mut targets = Vec::new();
         for wrapper in wrappers.into_values().filter_map(|wrapper| wrapper.upgrade()) {
-            let (target, mut waiting) = {
-                let mut line = lock(&wrapper.line);
-                (line.target.take(), std::mem::take(&mut line.waiting))
-            };
-            targets.extend(target);
+            targets.extend(lock(&wrapper.target).take());
+            let mut waiting = wrapper.line.end();
             while let Some((request, sender)) = waiting.pop() {
                 // If it is refused, its caller has given up just now.
                 drop(sender.send(Response::error(request.failing_with(reason.clone()))));
@@ -169,7 +160,7 @@ impl Border {
         if !Arc::ptr_eq(&wrapper.border, self) || wrapper.side != to {
             return None;
         }
-        let target = lock(&wrapper.line).target.clone();
+        let target = wrapper.target();
         Some(target.unwrap_or_else(|| Cap::broken(self.closed())))
     }
 
@@ -177,8 +168,8 @@ impl Border {
     fn wrapper(self: &Arc<Self>, target: Cap, side: Side, is_result: bool) -> Cap {
         let kind = target.ref_kind();
         let id = target.object_id();
-        let line = Line { target: Some(target), busy: false, waiting: Requests::default() };
-        let new = Arc::new(Wrapper { border: self.clone(), side, id, is_result, line: Mutex::new(line) });
+        let (target, line) = (Mutex::new(Some(target)), Line::default());
+        let new = Arc::new(Wrapper { border: self.clone(), side, id, is_result, target, line });
         let (found, ended) = {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
@@ -292,88 +283,9 @@ impl Ended {
     }
 }
 
-/// The turn of a request that waits for a decision. Dropping it lets the next one have its turn.
-struct Turn(Arc<Wrapper>);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.advance();
-    }
-}
-
 impl Wrapper {
-    fn request(self: &Arc<Self>, request: Request) -> Response {
-        {
-            let mut line = lock(&self.line);
-            if line.busy && line.target.is_some() {
-                // It lives as long as the decision is waited for.
-                let holder = Arc::downgrade(self);
-                return line.waiting.push(request, holder);
-            }
-        }
-        self.admit(request).0
-    }
-
-    /// Lets the requests that wait have their turns, up to one that waits for its decision.
-    fn advance(self: &Arc<Self>) {
-        loop {
-            let next = {
-                let mut line = lock(&self.line);
-                let next = line.waiting.pop();
-                line.busy = next.is_some();
-                next
-            };
-            let Some((request, sender)) = next else { return };
-            if sender.is_canceled() {
-                continue;
-            }
-            let (response, waits) = self.admit(request);
-            let response = if waits { response } else { response.started() };
-            // If it is refused, its caller has given up just now; dropping it cancels.
-            drop(sender.send(response));
-            if waits {
-                return;
-            }
-        }
-    }
-
-    /// Asks the policy about a request. Returns `true` beside the response if others have to wait for it.
-    fn admit(self: &Arc<Self>, mut request: Request) -> (Response, bool) {
-        let Some(target) = lock(&self.line).target.clone() else {
-            return (Response::error(request.failing_with(self.border.closed())), false);
-        };
-        if let Err(error) = self.cross_request(&target, &mut request) {
-            return (Response::error(error), false);
-        }
-        if self.is_result && request.args.is_read() && request.member.is_whole() {
-            return (self.pass(target, request, None), false);
-        }
-        let direction = match self.side {
-            Side::Inside => Direction::Inward,
-            Side::Outside => Direction::Outward,
-        };
-        let mut call = CallInfo::new(target.clone(), &mut request, direction);
-        let decision = ask(&*self.border.policy, &call);
-        call.return_args(&mut request);
-        match decision {
-            Decision::Pass => (self.pass(target, request, Some(call)), false),
-            Decision::Refuse(error) => (Response::error(error.with_fate(Fate::NotSent)), false),
-            Decision::Wait(mut decided) => {
-                lock(&self.line).busy = true;
-                let turn = Turn(self.clone());
-                let waiting = Response::handler(async move {
-                    let wrapper = turn.0.clone();
-                    let decided = wrapper.border.until_revoked(|cx| decided.as_mut().poll(cx)).await;
-                    let response = match decided {
-                        Ok(()) => wrapper.pass(target, request, Some(call)).started(),
-                        Err(error) => Response::error(error.with_fate(Fate::NotSent)),
-                    };
-                    drop((turn, wrapper));
-                    response.outcome().await
-                });
-                (waiting, true)
-            }
-        }
+    fn target(&self) -> Option<Cap> {
+        lock(&self.target).clone()
     }
 
     /// Takes all that a request carries across.
@@ -457,13 +369,47 @@ impl Wrapper {
 
     /// Returns the parts of a reference that keeps its target otherwise than this one.
     pub(super) fn parts(&self) -> (Arc<Border>, Side, Option<Cap>) {
-        (self.border.clone(), self.side, lock(&self.line).target.clone())
+        (self.border.clone(), self.side, self.target())
     }
 }
 
 impl Holder for Wrapper {
     fn give_up(&self, number: u64) -> Option<Asked> {
-        lock(&self.line).waiting.give_up(number)
+        self.line.give_up(number)
+    }
+}
+
+impl Gate for Wrapper {
+    fn line(&self) -> &Line {
+        &self.line
+    }
+
+    fn admit(self: &Arc<Self>, mut request: Request) -> (Response, bool) {
+        let Some(target) = self.target() else {
+            return (Response::error(request.failing_with(self.border.closed())), false);
+        };
+        if let Err(error) = self.cross_request(&target, &mut request) {
+            return (Response::error(error), false);
+        }
+        if self.is_result && request.args.is_read() && request.member.is_whole() {
+            return (self.pass(target, request, None), false);
+        }
+        let direction = match self.side {
+            Side::Inside => Direction::Inward,
+            Side::Outside => Direction::Outward,
+        };
+        let mut call = CallInfo::new(target.clone(), &mut request, direction);
+        let decision = ask(&*self.border.policy, &call);
+        call.return_args(&mut request);
+        match decision {
+            Decision::Pass => (self.pass(target, request, Some(call)), false),
+            Decision::Refuse(error) => (Response::error(error.with_fate(Fate::NotSent)), false),
+            Decision::Wait(mut decided) => {
+                let (border, wrapper) = (self.border.clone(), self.clone());
+                let decided = async move { border.until_revoked(|cx| decided.as_mut().poll(cx)).await };
+                (hold(self.clone(), decided, move || wrapper.pass(target, request, Some(call))), true)
+            }
+        }
     }
 }
 
@@ -488,7 +434,7 @@ impl RequestTarget for WrapperTarget {
     fn watch(&self, local: &Local, slot: &BrokenSlot) -> Vec<Cap> {
         let Some(wrapper) = local.clone().downcast::<Wrapper>() else { return Vec::new() };
         wrapper.border.watch(slot);
-        let target = lock(&wrapper.line).target.clone();
+        let target = wrapper.target();
         if let Some(target) = target {
             // Of a chain that is too long nothing is told.
             depth::with_hop_limit(|| relay(slot, for_both, |slot| target.watch(slot)));
@@ -498,14 +444,14 @@ impl RequestTarget for WrapperTarget {
 
     fn pipelines(&self, local: &Local) -> bool {
         let Some(wrapper) = local.clone().downcast::<Wrapper>() else { return false };
-        let target = lock(&wrapper.line).target.clone();
+        let target = wrapper.target();
         let pipelines = |target: Cap| depth::with_hop_limit(|| target.nearest().pipelines());
         target.and_then(pipelines).unwrap_or(false)
     }
 
     fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
         match local.downcast::<Wrapper>() {
-            Some(wrapper) => wrapper.request(request.take()),
+            Some(wrapper) => enter(&wrapper, request.take()),
             None => Response::error(refusal("the membrane is gone")),
         }
     }
