@@ -398,6 +398,24 @@ async fn a_deadline_is_that_of_the_connection_or_the_call_whichever_is_earlier()
     assert_eq!(station.look().await.unwrap().left, Some(Duration::from_millis(300)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_room_until_its_deadline_has_not_been_sent() {
+    // Nobody reads on the other side: the first is being written, and the second fills the room at the latest.
+    let (near, _far) = tokio::io::duplex(1);
+    let node = Node::builder().limits(Limits::default().unwritten_bytes_soft(1)).build();
+    let near = capnode::transport::lines(near);
+    let station: StationClient = node.connect_over(near).await.unwrap();
+    let at = (Instant::now() + Duration::from_millis(100)).into_std();
+    let calls = [0, 1, 2].map(|_| tokio::spawn(station.hang().deadline(at).into_future()));
+    let mut fates = Vec::new();
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        fates.push(error.fate());
+    }
+    assert_eq!((fates[0], fates[2]), (Fate::MayHaveRun, Fate::NotSent));
+}
+
 /// Lets a call through that a named user has made, and notes what it was told.
 struct ByUser(Mutex<Vec<(Option<String>, bool)>>);
 

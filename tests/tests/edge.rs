@@ -220,6 +220,43 @@ async fn a_call_that_waits_holds_back_later_ones_on_the_same_reference_only() {
 }
 
 #[tokio::test]
+async fn an_unordered_call_that_waits_holds_back_none() {
+    let open = Arc::new(Notify::new());
+    let opens = open.clone();
+    let ask = policy::ask(move |call| {
+        let waits = call.method() == Some("ping");
+        let opens = opens.clone();
+        async move {
+            if waits {
+                opens.notified().await;
+            }
+            Ok(())
+        }
+    });
+    let tree = behind(Arc::default(), ask.unordered()).await;
+    let leaf = tree.leaf().await.unwrap();
+    let first = tokio::spawn(leaf.ping());
+    tokio::task::yield_now().await;
+    let second = leaf.secret().await.unwrap();
+    assert!(!first.is_finished());
+    open.notify_one();
+    assert_eq!((first.await.unwrap().unwrap(), second), (101, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_decided_about_until_its_deadline_has_not_been_sent() {
+    struct Never;
+    impl Policy for Never {
+        fn before(&self, _: &CallInfo) -> Decision {
+            Decision::wait(std::future::pending())
+        }
+    }
+    let tree = before(Arc::default(), Never).await;
+    let late = tree.leaf().timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!((late.kind(), late.fate()), (ErrorKind::Timeout, Fate::NotSent));
+}
+
+#[tokio::test]
 async fn a_call_that_is_given_up_while_it_waits_lets_the_next_one_go() {
     let oak = Arc::new(Oak::default());
     let ask = policy::ask(|call| {
@@ -314,15 +351,23 @@ async fn a_layer_that_panics_refuses() {
     struct Panics;
     impl Policy for Panics {
         fn before(&self, call: &CallInfo) -> Decision {
-            assert!(call.method() != Some("other"), "no others");
-            Decision::Pass
+            match call.method() {
+                Some("other") => panic!("no others"),
+                Some("leaves") => Decision::wait(async { panic!("a faulty decision") }),
+                _ => Decision::Pass,
+            }
+        }
+        fn after(&self, _: &CallInfo, _: Result<(), &Error>, _: Duration) {
+            panic!("a faulty listener");
         }
         fn around(&self, _: &CallInfo, _: &mut dyn FnMut()) {
             panic!("before the step");
         }
     }
     let tree = behind(Arc::default(), Panics).await;
-    tree.other().await.unwrap_err();
+    for error in [tree.other().await.err(), tree.leaves().await.err()] {
+        assert!(error.unwrap().message().starts_with("the policy panicked"));
+    }
     // What it was to set up is missing, and the call runs.
     tree.leaf().await.unwrap();
 }

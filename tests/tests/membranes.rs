@@ -781,7 +781,46 @@ async fn waiting_for_a_decision_takes_of_the_time_of_a_call() {
     let late = leaf.ping().timeout(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!((late.kind(), late.fate()), (ErrorKind::Timeout, Fate::NotSent));
     drop(waiting);
-    assert_eq!(leaf.ping().timeout(Duration::from_secs(1)).await.unwrap_err().kind(), ErrorKind::Timeout);
+    let late = leaf.ping().timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!((late.kind(), late.fate()), (ErrorKind::Timeout, Fate::NotSent));
+    // Once it is decided, it may have run.
+    let world = world();
+    let decided = policy::ask(|_: &CallInfo| async { Ok(()) });
+    let vault = membrane(VaultClient::from_arc(world.inside), decided);
+    let late = vault.wait().timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!((late.kind(), late.fate()), (ErrorKind::Timeout, Fate::MayHaveRun));
+}
+
+#[tokio::test]
+async fn a_policy_says_whether_later_calls_may_overtake_one_that_waits() {
+    for is_ordered in [true, false] {
+        let (ran, decide) = (Arc::new(Mutex::new(Vec::new())), Arc::new(tokio::sync::Notify::new()));
+        let decides = decide.clone();
+        let asked = policy::ask(move |call: &CallInfo| {
+            let decided = (call.method() == Some("ping")).then(|| decides.clone());
+            async move {
+                if let Some(decided) = decided {
+                    decided.notified().await;
+                }
+                Ok(())
+            }
+        });
+        let asked = if is_ordered { asked } else { asked.unordered() };
+        let runs = ran.clone();
+        let log = policy::log(move |call: &CallInfo, _, _| runs.lock().unwrap().push(call.path()));
+        let leaf = membrane(LeafClient::new(Counted::default()), asked.and(log));
+        let (mut first, mut second) = (leaf.ping(), leaf.peek());
+        assert!(poll_once(&mut first).is_pending());
+        let overtaken = poll_once(&mut second).is_ready();
+        assert_eq!(overtaken, !is_ordered);
+        decide.notify_one();
+        first.await.unwrap();
+        if is_ordered {
+            second.await.unwrap();
+        }
+        let order = if is_ordered { ["ping", "peek"] } else { ["peek", "ping"] };
+        assert_eq!(*ran.lock().unwrap(), order);
+    }
 }
 
 #[tokio::test]
@@ -862,7 +901,8 @@ async fn a_policy_that_panics_refuses_and_goes_on() {
     let leaf = membrane(LeafClient::new(Counted(pings.clone())), Panics);
     for _ in 0..2 {
         assert_eq!(leaf.ping().await.unwrap_err().kind(), ErrorKind::Refused);
-        leaf.peek().await.unwrap_err();
+        let undecided = leaf.peek().await.unwrap_err();
+        assert_eq!((undecided.kind(), undecided.fate()), (ErrorKind::Refused, Fate::NotSent));
         assert_eq!(leaf.cap().keys().await.unwrap().len(), 2);
     }
     assert_eq!(pings.load(Ordering::SeqCst), 0);

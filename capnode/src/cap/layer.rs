@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use super::Cap;
 use super::edge::Edge;
@@ -111,9 +112,10 @@ impl Layer {
             Decision::Refuse(error) => (Response::error(error.with_fate(Fate::NotSent)), false),
             Decision::Wait(decided) => {
                 let way = way.awaited();
-                let held = held.map_or_else(|| self.hold(&way), Arc::clone);
+                let held = || held.map_or_else(|| self.hold(&way), Arc::clone);
+                let held = decided.is_ordered.then(held);
                 let (layer, mut request) = (self.clone(), request.take());
-                (hold(held, decided, move || layer.pass(way, &mut request, None, call)), true)
+                hold(held, decided.decided, move || layer.pass(way, &mut request, None, call))
             }
         }
     }
@@ -144,7 +146,9 @@ impl Layer {
         call.apply_metadata(request);
         let began = Instant::now();
         let mut response =
-            match around(&*self.policy, Some(&call), || way.deliver(request, first)).outcome_now() {
+            match around(&*self.policy, Some(&call), Response::error, || way.deliver(request, first))
+                .outcome_now()
+            {
                 Ok(outcome) => {
                     let told = outcome.as_ref().map(|_| ());
                     tell(&*self.policy, &call, told, began.elapsed());
@@ -154,7 +158,9 @@ impl Layer {
             };
         let (policy, has_begun) = (self.policy.clone(), response.has_begun());
         let watched = Response::handler(async move {
-            let outcome = poll_fn(|cx| around(&*policy, Some(&call), || response.poll(cx, None))).await;
+            let failed = |error| Poll::Ready(Err(error));
+            let outcome =
+                poll_fn(|cx| around(&*policy, Some(&call), failed, || response.poll(cx, None))).await;
             tell(&*policy, &call, outcome.as_ref().map(|_| ()), began.elapsed());
             outcome
         });

@@ -1,12 +1,16 @@
 //! Requests of one reference of which an earlier one waits for a decision.
 
-use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use super::policy::{panicked, refusal};
 use super::promise::{Asked, Holder, Requests};
 use super::request::Request;
-use super::response::Response;
+use super::response::{Method, Outcome, Response, ResultSlot};
 use crate::error::{Error, Fate};
+use crate::panics::catch_panic;
+use crate::runtime::BoxFuture;
 use crate::sync::{Mutex, lock};
 
 /// The requests of one reference that wait behind one that waits for its decision.
@@ -62,22 +66,54 @@ pub(super) fn enter<G: Gate>(gate: &Arc<G>, request: Request) -> Response {
     gate.admit(request).0
 }
 
-/// Waits for the decision about a request, which `pass` makes. Later ones wait for it.
-pub(super) fn hold<G: Gate>(
-    gate: Arc<G>,
-    decided: impl Future<Output = Result<(), Error>> + Send + 'static,
-    pass: impl FnOnce() -> Response + Send + 'static,
-) -> Response {
-    lock(&gate.line().0).busy = true;
-    let turn = Turn(gate);
-    Response::handler(async move {
-        let response = match decided.await {
-            Ok(()) => pass().started(),
-            Err(error) => Response::error(error.with_fate(Fate::NotSent)),
+/// A request that waits for its decision, and then for its outcome.
+struct Held<G: Gate> {
+    decided: BoxFuture<Result<(), Error>>,
+    /// Makes the request; `None` once it is decided about.
+    pass: Option<Box<dyn FnOnce() -> Response + Send>>,
+    turn: Option<Turn<G>>,
+    response: Option<Response>,
+}
+
+impl<G: Gate> Method for Held<G> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
+        if let Some(response) = &mut self.response {
+            return response.poll(cx, place);
+        }
+        let decided = catch_panic("a policy", || self.decided.as_mut().poll(cx));
+        let decided = ready!(decided.unwrap_or_else(|id| Poll::Ready(Err(panicked(&id)))));
+        let mut response = match (decided, self.pass.take()) {
+            (Ok(()), Some(pass)) => pass().started(),
+            (Err(error), _) => Response::error(error.with_fate(Fate::NotSent)),
+            (Ok(()), None) => Response::error(refusal("it was decided about before")),
         };
-        drop(turn);
-        response.outcome().await
-    })
+        // The others go after it.
+        self.turn = None;
+        let polled = response.poll(cx, place);
+        self.response = Some(response);
+        polled
+    }
+
+    #[cfg(feature = "tokio")]
+    fn give_up(mut self: Pin<&mut Self>) -> bool {
+        self.response.take().is_none_or(Response::give_up)
+    }
+}
+
+/// Waits for the decision about a request, which `pass` makes. Later ones of `gate` wait for it. Returns `true` beside the
+/// response if there is a gate.
+pub(super) fn hold<G: Gate>(
+    gate: Option<Arc<G>>,
+    decided: BoxFuture<Result<(), Error>>,
+    pass: impl FnOnce() -> Response + Send + 'static,
+) -> (Response, bool) {
+    let turn = gate.map(|gate| {
+        lock(&gate.line().0).busy = true;
+        Turn(gate)
+    });
+    let waits = turn.is_some();
+    let held = Held { decided, pass: Some(Box::new(pass)), turn, response: None };
+    (Response::of_method(Box::pin(held)), waits)
 }
 
 /// Lets the requests that wait have their turns, up to one that waits for its decision.

@@ -16,7 +16,7 @@ use super::graph::tie_within;
 use super::line::{Gate, Line, enter, hold};
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
-use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, refusal, tell};
+use super::policy::{CallInfo, Decision, Direction, Policy, Waiting, around, ask, refusal, tell};
 use super::promise::{Asked, Holder};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
@@ -339,11 +339,14 @@ impl Wrapper {
         }
         let (border, side) = (self.border.clone(), self.side);
         let began = Instant::now();
-        let mut response = around(&*border.policy, call.as_ref(), || target.forward(request));
+        let mut response =
+            around(&*border.policy, call.as_ref(), Response::error, || target.forward(request));
         Response::handler(async move {
             let crossed = |reply: Reply| border.cross_payload(reply.into_body()?, side);
-            let step =
-                |cx: &mut Context<'_>| around(&*border.policy, call.as_ref(), || response.poll(cx, None));
+            let failed = |error| Poll::Ready(Err(error));
+            let step = |cx: &mut Context<'_>| {
+                around(&*border.policy, call.as_ref(), failed, || response.poll(cx, None))
+            };
             let outcome = border.until_revoked(step).await;
             let outcome = outcome.and_then(crossed).map_err(|error| border.cross_error(error, side));
             if let Some(call) = &call {
@@ -404,10 +407,11 @@ impl Gate for Wrapper {
         match decision {
             Decision::Pass => (self.pass(target, request, Some(call)), false),
             Decision::Refuse(error) => (Response::error(error.with_fate(Fate::NotSent)), false),
-            Decision::Wait(mut decided) => {
+            Decision::Wait(Waiting { mut decided, is_ordered }) => {
                 let (border, wrapper) = (self.border.clone(), self.clone());
                 let decided = async move { border.until_revoked(|cx| decided.as_mut().poll(cx)).await };
-                (hold(self.clone(), decided, move || wrapper.pass(target, request, Some(call))), true)
+                let gate = is_ordered.then(|| self.clone());
+                hold(gate, Box::pin(decided), move || wrapper.pass(target, request, Some(call)))
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use super::context::Context;
@@ -80,17 +82,57 @@ pub enum Decision {
     /// The call fails with this error, as one that was not sent.
     Refuse(Error),
     /// The call crosses when the future gives `Ok`, and fails with its error otherwise. Later calls on the same
-    /// reference wait for it, and no others do. A caller that gives up drops the future.
+    /// reference wait for it, unless it is [unordered](Self::unordered), and no others do. A caller that gives up drops the
+    /// future.
     Wait(Waiting),
 }
 
-/// The future of a decision.
-pub type Waiting = BoxFuture<Result<(), Error>>;
+/// The future of a decision. [`Decision::wait`] makes one.
+pub struct Waiting {
+    pub(super) decided: BoxFuture<Result<(), Error>>,
+    pub(super) is_ordered: bool,
+}
+
+impl Future for Waiting {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        self.decided.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("is_ordered", &self.is_ordered).finish_non_exhaustive()
+    }
+}
 
 impl Decision {
     /// Returns the decision to wait for `decided`.
     pub fn wait(decided: impl Future<Output = Result<(), Error>> + Send + 'static) -> Self {
-        Self::Wait(Box::pin(decided))
+        Self::Wait(Waiting { decided: Box::pin(decided), is_ordered: true })
+    }
+
+    /// Returns the same decision; if it is to wait, later calls on the reference do not wait for it, and may overtake.
+    pub fn unordered(self) -> Self {
+        match self {
+            Self::Wait(waiting) => Self::Wait(Waiting { is_ordered: false, ..waiting }),
+            decision => decision,
+        }
+    }
+
+    /// Returns the same decision; if it is to wait, for what `wait` makes of its future.
+    fn then<F>(self, wait: impl FnOnce(Waiting) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        match self {
+            Self::Wait(waiting) => {
+                let is_ordered = waiting.is_ordered;
+                Self::Wait(Waiting { decided: Box::pin(wait(waiting)), is_ordered })
+            }
+            decision => decision,
+        }
     }
 }
 
@@ -388,8 +430,12 @@ impl fmt::Debug for CallInfo {
 
 /// Asks a policy.
 pub(super) fn ask(policy: &(impl Policy + ?Sized), call: &CallInfo) -> Decision {
-    let decision = catch_panic("a policy", || policy.before(call));
-    decision.unwrap_or_else(|PanicId(id)| Decision::Refuse(refusal(format!("the policy panicked (id {id})"))))
+    catch_panic("a policy", || policy.before(call)).unwrap_or_else(|id| Decision::Refuse(panicked(&id)))
+}
+
+/// Returns the error of a call whose policy has panicked.
+pub(super) fn panicked(PanicId(id): &PanicId) -> Error {
+    refusal(format!("the policy panicked (id {id})"))
 }
 
 /// Tells a policy the outcome of a call.
@@ -403,12 +449,18 @@ pub(super) fn tell(
     let _logged = catch_panic("a policy", || policy.after(call, outcome, duration));
 }
 
-/// Runs a step of a call in the surroundings that a policy gives it.
-pub(super) fn around<T>(policy: &dyn Policy, call: Option<&CallInfo>, step: impl FnOnce() -> T) -> T {
+/// Runs a step of a call in the surroundings that a policy gives it. Returns what `failed` makes of the error if the step
+/// panics, which that of user code does not.
+pub(super) fn around<T>(
+    policy: &dyn Policy,
+    call: Option<&CallInfo>,
+    failed: impl FnOnce(Error) -> T,
+    step: impl FnOnce() -> T,
+) -> T {
     let Some(call) = call else { return step() };
     let (mut step, mut done) = (Some(step), None);
     // If it panics, that has been logged.
-    let _logged = catch_panic("a policy", || {
+    let logged = catch_panic("a policy", || {
         policy.around(call, &mut || {
             if let Some(step) = step.take() {
                 done = Some(step());
@@ -418,7 +470,9 @@ pub(super) fn around<T>(policy: &dyn Policy, call: Option<&CallInfo>, step: impl
     match (done, step) {
         (Some(done), _) => done,
         (None, Some(step)) => step(),
-        (None, None) => panic!("a step of a call panicked"),
+        (None, None) => {
+            failed(logged.err().map_or_else(|| refusal("a step did not end"), PanicId::into_error))
+        }
     }
 }
 
@@ -456,17 +510,16 @@ impl<A: Policy + ?Sized, B: Policy + ?Sized> Policy for (Arc<A>, Arc<B>) {
         match first.before(call) {
             Decision::Pass => match ask(second, call) {
                 Decision::Refuse(error) => Decision::Refuse(refused(first, call, error)),
-                Decision::Wait(decided) => {
+                decision => {
                     let (first, call) = (first.clone(), call.clone());
-                    Decision::wait(
-                        async move { decided.await.map_err(|error| refused(&first, &call, error)) },
-                    )
+                    decision.then(|decided| async move {
+                        decided.await.map_err(|error| refused(&first, &call, error))
+                    })
                 }
-                passed @ Decision::Pass => passed,
             },
-            Decision::Wait(decided) => {
+            decision => {
                 let (first, second, call) = (first.clone(), second.clone(), call.clone());
-                Decision::wait(async move {
+                decision.then(|decided| async move {
                     decided.await?;
                     let outcome = match ask(&second, &call) {
                         Decision::Pass => return Ok(()),
@@ -476,7 +529,6 @@ impl<A: Policy + ?Sized, B: Policy + ?Sized> Policy for (Arc<A>, Arc<B>) {
                     outcome.map_err(|error| refused(&first, &call, error))
                 })
             }
-            refused @ Decision::Refuse(_) => refused,
         }
     }
 

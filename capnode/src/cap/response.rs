@@ -105,6 +105,12 @@ pub(super) struct Handler {
 /// A method that runs.
 pub(crate) trait Method: Send {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome>;
+
+    /// Gives it up, before it is dropped. Returns `true` if nothing has begun.
+    #[cfg(feature = "tokio")]
+    fn give_up(self: Pin<&mut Self>) -> bool {
+        false
+    }
 }
 
 pin_project! {
@@ -173,6 +179,13 @@ impl Future for Moved {
 }
 
 impl MethodInfo {
+    /// Work of the library's own.
+    const LIBRARY: Self = Self {
+        name: "a handler",
+        handler_options: HandlerOptions { no_cancel: false, blocking: false },
+        answer_bytes: usize::MAX,
+    };
+
     /// Runs the user's code of the method. A panic in it is its outcome.
     fn run(&self, step: impl FnOnce() -> Poll<Outcome>) -> Poll<Outcome> {
         let step = || bounds::writing(self.answer_bytes, step);
@@ -252,19 +265,22 @@ impl Response {
 
     /// Returns the response of work of the library's own for a caller in this program.
     pub(crate) fn handler(handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        let method_info = MethodInfo {
-            name: "a handler",
-            handler_options: HandlerOptions::default(),
-            answer_bytes: usize::MAX,
-        };
-        Self::running(method_info, handler)
+        Self::running(MethodInfo::LIBRARY, handler)
+    }
+
+    /// Returns the response of work of the library's own.
+    pub(super) fn of_method(method: BoxMethod) -> Self {
+        Self::with_method(MethodInfo::LIBRARY, method)
     }
 
     fn running(method_info: MethodInfo, handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        let method = Some(running(handler, |outcome, _, _| outcome, false));
+        Self::with_method(method_info, running(handler, |outcome, _, _| outcome, false))
+    }
+
+    fn with_method(method_info: MethodInfo, method: BoxMethod) -> Self {
         // What it asks for on the way is asked in the context in which it was.
         let context = context::context();
-        Self(State::Handler(Handler { method_info, begun: false, context, method }))
+        Self(State::Handler(Handler { method_info, begun: false, context, method: Some(method) }))
     }
 
     /// Returns the response of a method that `make` makes. With `first` it is polled as soon as it is made, unless it
@@ -377,12 +393,16 @@ impl Response {
         matches!(self.0, State::Sent(_))
     }
 
-    /// Gives it up, as dropping it does. Returns `true` if it was a call that still waited for room, and so was not sent.
+    /// Gives it up, as dropping it does. Returns `true` if it was a call that still waited for room or for a decision, and
+    /// so was not sent.
     #[cfg(feature = "tokio")]
     pub(crate) fn give_up(mut self) -> bool {
         match &mut self.0 {
             State::Sent(pending) => pending.give_up(),
             State::Queued(queued) => queued.give_up(),
+            State::Handler(handler) => {
+                handler.method.as_mut().is_some_and(|method| method.as_mut().give_up())
+            }
             _ => false,
         }
     }

@@ -38,16 +38,33 @@ use crate::runtime::Instant;
 use crate::sync::{Mutex, OnDrop, lock};
 
 /// A policy, with a method to put another behind it.
-pub struct Guard(Arc<dyn Policy>);
+pub struct Guard {
+    policy: Arc<dyn Policy>,
+    is_ordered: bool,
+}
 
 impl Guard {
     fn new(policy: impl Policy) -> Self {
-        Self(Arc::new(policy))
+        Self { policy: Arc::new(policy), is_ordered: true }
     }
 
-    /// Returns the policy that passes what both pass. `next` is asked once this one has passed a call.
+    /// Returns the same policy, but while it waits for a decision, later calls on the same reference do not wait.
+    ///
+    /// ```
+    /// use capnode::policy;
+    ///
+    /// // Each call is asked about by itself: a later one may be approved first.
+    /// let asked = policy::ask(|_call| async { Ok(()) }).unordered();
+    /// # let _ = asked;
+    /// ```
+    pub fn unordered(self) -> Self {
+        Self { is_ordered: false, ..self }
+    }
+
+    /// Returns the policy that passes what both pass. `next` is asked once this one has passed a call. Of two that wait,
+    /// the first says whether later calls do.
     pub fn and(self, next: impl Policy) -> Self {
-        Self::new((self.0, Arc::new(next)))
+        Self::new((Arc::new(self), Arc::new(next)))
     }
 }
 
@@ -59,19 +76,20 @@ impl fmt::Debug for Guard {
 
 impl Policy for Guard {
     fn before(&self, call: &CallInfo) -> Decision {
-        self.0.before(call)
+        let decision = self.policy.before(call);
+        if self.is_ordered { decision } else { decision.unordered() }
     }
 
     fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
-        self.0.after(call, outcome, duration);
+        self.policy.after(call, outcome, duration);
     }
 
     fn around(&self, call: &CallInfo, step: &mut dyn FnMut()) {
-        self.0.around(call, step);
+        self.policy.around(call, step);
     }
 
     fn is_idle(&self) -> bool {
-        self.0.is_idle()
+        self.policy.is_idle()
     }
 }
 
@@ -232,7 +250,8 @@ pub fn rate<K: Hash + Eq + Send + 'static>(
     })
 }
 
-/// Asks somebody about each inward call, and holds back later calls on the same reference meanwhile.
+/// Asks somebody about each inward call, and holds back later calls on the same reference meanwhile, unless it is
+/// [unordered](Guard::unordered).
 pub fn ask<F>(decides: impl Fn(&CallInfo) -> F + Send + Sync + 'static) -> Guard
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
