@@ -176,6 +176,12 @@ pub(crate) fn reader_item(ty: &Type) -> Option<&Type> {
     }
 }
 
+/// `true` for a `Reader<T>` or a `Writer<T>`.
+pub(crate) fn is_stream_end(ty: &Type) -> bool {
+    let is_writer = |path: &Path| only_parameter(path, "Writer").is_some();
+    reader_item(ty).is_some() || matches!(bare(ty), Type::Path(path) if is_writer(&path.path))
+}
+
 fn func_parameter(path: &Path) -> Option<&TypeFnPtr> {
     match bare(only_parameter(path, "Func")?) {
         Type::FnPtr(signature) => Some(signature),

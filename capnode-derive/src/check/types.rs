@@ -1,7 +1,7 @@
 //! Rules about the types of arguments and results.
 
 use crate::errors::Errors;
-use crate::types::{InvalidType, InvalidTypeKind, MOST_FUNC_ARGUMENTS, bare};
+use crate::types::{InvalidType, InvalidTypeKind, MOST_FUNC_ARGUMENTS, bare, is_stream_end};
 use quote::ToTokens;
 use syn::{Type, TypeReference};
 
@@ -25,6 +25,10 @@ pub(super) fn check_argument(ty: &Type, may_use_self: bool, errors: &mut Errors)
 
 fn check_borrowed(ty: &TypeReference, may_use_self: bool, errors: &mut Errors) {
     let owned = owned(&ty.elem);
+    if is_stream_end(&ty.elem) {
+        let message = format!("a stream has one holder at a time, and is not lent: take `{owned}`");
+        return errors.at(ty, message);
+    }
     if ty.mutability.is_some() {
         let message =
             format!("changes to an argument don't travel back: take `{owned}` and return what becomes of it");

@@ -73,6 +73,10 @@ refused! {
     a_str: of_method(async fn say(&self, text: str);) => "an argument can't be a bare `str`: write `&str` or `String`";
     a_slice: of_method(async fn say(&self, text: [Vec<u8>]);) =>
         "an argument can't be a bare slice: write `&[Vec<u8>]` or `Vec<Vec<u8>>`";
+    a_borrow_of_a_reader: of_method(async fn say(&self, text: &Reader<u8>);) =>
+        "a stream has one holder at a time, and is not lent: take `Reader<u8>`";
+    a_mut_borrow_of_a_writer: of_method(async fn say(&self, text: &mut capnode::Writer<u8>);) =>
+        "a stream has one holder at a time, and is not lent: take `capnode::Writer<u8>`";
     a_func_that_borrows_inside: of_method(async fn say(&self, to: Option<Func<fn() -> Vec<&'static str>>>);) =>
         "a `Func` takes and returns owned values: write `Func<fn(String)>` for `Func<fn(&str)>`";
     an_unsafe_func: of_method(async fn say(&self, to: Func<unsafe fn()>);) => SPECIAL;
