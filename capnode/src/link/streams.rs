@@ -16,13 +16,13 @@ use crate::cap::inbound::{ENTRY, HeldBytes, InboundRef, settle};
 use crate::cap::payload::{LivePayload, PayloadRef, undefined};
 use crate::cap::request::Args;
 use crate::cap::response::Reply;
-use crate::cap::stream::{Acknowledge, Chunk, JOINED_CHUNKS, Later, Pump, ReadEnd, WriteEnd};
+use crate::cap::stream::{Acknowledge, Chunk, JOINED_CHUNKS, Later, Pump, ReadEnd, WriteEnd, unread};
 use crate::dialect::capnweb;
 use crate::error::{Error, Fault};
 use crate::limits::LimitKind;
 use crate::message::{CapDescriptor, Expression, Id, Key, Payload};
 use crate::runtime::BoxFuture;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
 impl Link {
@@ -95,8 +95,7 @@ impl Link {
             return acknowledge(Err(error));
         }
         if let Some(chunks) = chunks {
-            let write =
-                Arc::new(JoinedWrite { failed: OnceLock::new(), acknowledge: Mutex::new(Some(acknowledge)) });
+            let write = JoinedWrite::new(chunks.len(), acknowledge);
             for chunk in chunks {
                 end.call(Some("write"), Chunk::Args(Args::Wire(chunk)), JoinedWrite::part(write.clone()));
             }
@@ -137,17 +136,28 @@ fn several(args: &Payload<InboundRef>) -> Option<Vec<LivePayload>> {
     (chunks.len() <= JOINED_CHUNKS).then_some(chunks)
 }
 
-/// A write of several chunks, which has its outcome when the last of them has.
+/// A write of several chunks, which has its outcome when the last of them has. A chunk without one was not taken.
 struct JoinedWrite {
     failed: OnceLock<Error>,
+    /// The number of chunks that were taken.
+    taken: AtomicUsize,
+    chunks: usize,
     acknowledge: Mutex<Option<Acknowledge>>,
 }
 
 impl JoinedWrite {
+    fn new(chunks: usize, acknowledge: Acknowledge) -> Arc<Self> {
+        let acknowledge = Mutex::new(Some(acknowledge));
+        Arc::new(Self { failed: OnceLock::new(), taken: AtomicUsize::new(0), chunks, acknowledge })
+    }
+
     /// Returns the acknowledgement of one of the chunks.
     fn part(write: Arc<Self>) -> Acknowledge {
-        Box::new(move |fate| {
-            if let Err(error) = fate {
+        Box::new(move |fate| match fate {
+            Ok(()) => {
+                write.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
                 // The first failure counts.
                 let _first = write.failed.set(error);
             }
@@ -159,7 +169,26 @@ impl Drop for JoinedWrite {
     fn drop(&mut self) {
         let acknowledge = lock(&self.acknowledge).take();
         if let Some(acknowledge) = acknowledge {
-            acknowledge(self.failed.take().map_or(Ok(()), Err));
+            let all = self.taken.load(Ordering::Relaxed) == self.chunks;
+            let failed = self.failed.take().or_else(|| (!all).then(unread));
+            acknowledge(failed.map_or(Ok(()), Err));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_of_several_chunks_fails_if_one_of_them_has_no_outcome() {
+        for (answered, taken) in [(2, true), (1, false), (0, false)] {
+            let (sender, mut outcome) = futures_channel::oneshot::channel();
+            let told: Acknowledge = Box::new(move |fate| sender.send(fate.is_ok()).unwrap());
+            let write = JoinedWrite::new(2, told);
+            let parts = [JoinedWrite::part(write.clone()), JoinedWrite::part(write)];
+            parts.into_iter().take(answered).for_each(|part| part(Ok(())));
+            assert_eq!(outcome.try_recv().unwrap(), Some(taken), "{answered} of 2");
         }
     }
 }

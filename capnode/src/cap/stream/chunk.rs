@@ -66,7 +66,7 @@ pub(crate) trait Source: Send + Sync {
     fn cancel(&self, reason: &Error);
 }
 
-pub(super) fn unread() -> Error {
+pub(crate) fn unread() -> Error {
     Error::rejected("the stream was not read to its end").with_fate(Fate::Answered)
 }
 

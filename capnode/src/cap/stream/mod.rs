@@ -13,7 +13,7 @@ mod pipe;
 mod pump;
 mod window;
 
-pub(crate) use self::chunk::{Acknowledge, Chunk, Item, Later, Source, unfinished};
+pub(crate) use self::chunk::{Acknowledge, Chunk, Item, Later, Source, unfinished, unread};
 pub(crate) use self::ends::{
     ReadEnd, StreamEnd, WriteEnd, passed_on, pipe, read_already, read_end, record_of_end, write_end,
 };
