@@ -2,7 +2,7 @@
 
 use axum::http::{self, HeaderValue};
 use capnode::value::{Blob, Body, Request, Response};
-use capnode::{Bytes, Cap, Client, Connection, Dialect, Headers, Node, Reader, Value};
+use capnode::{Bytes, Cap, Client, Connection, Dialect, ErrorKind, Fate, Headers, Node, Reader, Value};
 use capnode_tests::{js, soon};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
@@ -92,6 +92,19 @@ async fn they_are_echoed_locally_remotely_and_through_a_relay() {
     check(&owned).await;
     let relay = Node::new(owned).listen("ws://127.0.0.1:0").await.unwrap();
     check(&capnode::connect(&relay.url()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_passed_twice_at_once_fails_here_the_second_time() {
+    let owner = Node::new(WebClient::new(Server)).listen("tcp://127.0.0.1:0").await.unwrap();
+    let web: WebClient = capnode::connect(&owner.url()).await.unwrap();
+    let blob = blob("once");
+    let (first, second) = (web.size(blob.clone()).into_future(), web.size(blob).into_future());
+    let (first, second) = soon(async { tokio::join!(first, second) }).await;
+    assert_eq!(first.unwrap(), 4);
+    let error = second.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
+    assert!(error.message().contains("passed on"), "{error}");
 }
 
 #[tokio::test]

@@ -20,10 +20,11 @@ use crate::cap::context::Context;
 use crate::cap::edge::Edge;
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
-use crate::cap::payload::{LivePayload, REFERENCE, beside_len};
+use crate::cap::payload::{LivePayload, PayloadRef, REFERENCE, beside_len};
 use crate::cap::pending::{AnswerSlot, PendingAnswer};
 use crate::cap::promise::Promise;
 use crate::cap::request::{Args, CallOptions, Member, Request};
+use crate::cap::stream::{ReadEnd, passed_on};
 use crate::dialect::Capabilities;
 use crate::error::Error;
 use crate::limits::{LimitKind, Unfolding};
@@ -145,8 +146,7 @@ impl ImportHook for Link {
         if let Args::Wire(args) = &mut request.args {
             // Arguments without references are sent as they are.
             if !args.refs.is_empty() || !args.nodes.is_empty() {
-                let plain = std::mem::replace(args, Payload::plain(Text::Static("")));
-                *args = to_wire(plain, self.capabilities(), self.write_limit()).0?;
+                *args = self.args_to_wire(std::mem::replace(args, Payload::plain(Text::Static(""))))?;
             }
             size = args.text.as_str().len() + args.refs.len() * REFERENCE;
             if !args.refs.is_empty() {
@@ -255,6 +255,15 @@ impl Link {
             return Err(peer_draining());
         }
         self.batch.as_ref().map_or(Ok(()), |batch| batch.check_call(awaits))
+    }
+
+    /// Converts arguments to those that the peer's language can express. None of their streams may have gone to a peer.
+    fn args_to_wire(&self, args: LivePayload) -> Result<LivePayload, Error> {
+        let is_moved = |to: &PayloadRef| matches!(to, PayloadRef::Cap(cap) if ReadEnd::is_moved(cap));
+        if args.refs.iter().any(|slot| is_moved(&slot.to)) {
+            return Err(passed_on());
+        }
+        to_wire(args, self.capabilities(), self.write_limit()).0
     }
 
     /// Returns the receiver of the result of a call that waits for room, and the result itself. Options that nothing

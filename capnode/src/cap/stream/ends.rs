@@ -78,6 +78,11 @@ impl ReadEnd {
         if cap.is_readable() { cap.local() } else { None }
     }
 
+    /// Returns `true` for a read end of this program that has been moved to a peer.
+    pub(crate) fn is_moved(cap: &Cap) -> bool {
+        Self::here(cap).is_some_and(|end| end.turns.is_moved())
+    }
+
     /// Notes that a reference goes to a peer that has no pipes. Returns what is to be lent: the reference itself, unless
     /// it is the read end of a stream that a peer holds already.
     pub(crate) fn expose(cap: Cap) -> Cap {
